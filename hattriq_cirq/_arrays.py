@@ -1,0 +1,55 @@
+"""Array types and the checks every public entry makes at its door."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.floating[Any]]
+ComplexArray = NDArray[np.complexfloating[Any, Any]]
+Array = NDArray[Any]
+"""Real or complex numbers: amplitudes may be either."""
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+
+def read_only(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
+    """Returns a copy of an array that refuses to be written, for the fields of frozen values."""
+    copy = np.array(array)
+    copy.flags.writeable = False
+    return copy
+
+
+def as_amplitudes(x: ArrayLike, name: str = "x", features: int | None = None) -> Array:
+    """Turns an input into finite float64 or complex128 amplitudes with features on the last axis.
+
+    Args:
+        x: (..., features) numbers, real or complex; any norm.
+        name: what the caller calls it, for the error.
+        features: the number of features wanted, 2**n_qubits; None takes any.
+
+    Returns:
+        (..., features) float64 or complex128; not a copy where none is needed.
+
+    Raises:
+        ValueError: not numeric, no axis, another number of features, NaN or infinity (with the first index).
+    """
+    array = np.asarray(x)
+    if array.dtype.kind not in "biufc":
+        raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}")
+    array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64, copy=False)
+    if array.ndim == 0:
+        raise ValueError(
+            f"{name} must have a features axis, got a scalar; pass an array of shape (..., features)"
+        )
+    if features is not None and array.shape[-1] != features:
+        raise ValueError(f"{name}.shape={array.shape} must end in 2**n_qubits = {features}")
+    finite = np.isfinite(array)
+    if not finite.all():
+        index = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise ValueError(
+            f"{name}[{', '.join(map(str, index))}] = {array[index]} is not finite; remove or fill it"
+        )
+    return array

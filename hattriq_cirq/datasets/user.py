@@ -1,0 +1,135 @@
+"""The user's own table, .npz or .csv, as a Dataset."""
+
+from __future__ import annotations
+
+import csv
+import math
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+
+from hattriq_cirq._arrays import Array
+from hattriq_cirq.datasets.value import Dataset, from_features
+
+
+class Table(NamedTuple):
+    """Rows of a file before any check of their meaning: x (samples, features), y (samples,), column names."""
+
+    x: Array
+    y: Array
+    columns: list[str]
+
+
+def read_table(
+    path: str | Path, label_column: str | None = None, test_fraction: float = 0.3, *, seed: int = 0
+) -> Dataset:
+    """Reads .npz with arrays x and y, or .csv with a header line, and treats the rows as from_features does.
+
+    Args:
+        path: .npz: x (samples, features), real or complex, and y (samples,). .csv: one sample a line, commas.
+        label_column: the .csv column that holds the labels -1 and +1; None takes the last.
+        test_fraction: share of each class held out, between 0 and 1.
+        seed: of the stratified split.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another suffix, a cell that is not a number (line and column), labels other than -1 and +1
+            (with how to map them), blank rows.
+    """
+    path = Path(path)
+    if path.suffix not in (".csv", ".npz"):
+        raise ValueError(f"{path.name} must end in .csv or .npz; numpy.savez(path, x=x, y=y) writes one")
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}; give the path of a .csv or .npz")
+    if path.suffix == ".npz" and label_column is not None:
+        raise ValueError(f"{label_column=} is for .csv files: the labels of an .npz are its array y")
+    table = _read_npz(path) if path.suffix == ".npz" else _read_csv(path, label_column)
+    try:
+        return from_features(
+            table.x,
+            table.y,
+            name=path.stem,
+            test_fraction=test_fraction,
+            seed=seed,
+            details={"source": path.name, "sha256": checksum(path), "columns": table.columns},
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def checksum(path: Path) -> str:
+    """Returns the SHA-256 of a file in hexadecimal: which data a result came from."""
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def load_arrays(path: Path, names: tuple[str, ...]) -> list[Array]:
+    """Reads the named arrays of an .npz, never unpickling anything.
+
+    Raises:
+        ValueError: not an .npz, an array missing, or one of Python objects.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [name for name in names if name not in file]
+            if missing:
+                raise ValueError(
+                    f"arrays {', '.join(missing)} are missing, found {', '.join(file) or 'none'}"
+                )
+            return [file[name] for name in names]
+    except (ValueError, BadZipFile, EOFError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"{path} must be an .npz with arrays {', '.join(names)} of numbers: {error}"
+        ) from error
+
+
+def _read_npz(path: Path) -> Table:
+    x, y = load_arrays(path, ("x", "y"))
+    return Table(x, y, [])
+
+
+def _read_csv(path: Path, label_column: str | None) -> Table:
+    """Reads the header, then every cell as a finite number; labels may be text, for a better error later."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file, strict=True)
+        header = [cell.strip() for cell in next(reader, [])]
+        if (
+            len(header) < 2
+            or len(set(header)) != len(header)
+            or all(_number(cell) is not None for cell in header)
+        ):
+            raise ValueError(
+                f"{path}, line 1: must name two or more columns, each once, by commas; got {header[:5]}"
+            )
+        if label_column is not None and label_column not in header:
+            raise ValueError(f"{label_column=} is not a column of {path}; columns: {', '.join(header)}")
+        label = header[-1] if label_column is None else label_column
+        features = [name for name in header if name != label]
+        x, y = [], []
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            where = f"{path}, line {reader.line_num}"
+            if len(cells) != len(header):
+                raise ValueError(f"{where}: {len(cells)} cells, the header names {len(header)} columns")
+            row = dict(zip(header, cells, strict=True))
+            numbers = {name: _number(row[name]) for name in features}
+            for name, number in numbers.items():
+                if number is None or not math.isfinite(number):
+                    raise ValueError(f"{where}, column {name!r}: {row[name]!r} is not a finite number")
+            x.append(list(numbers.values()))
+            y.append(row[label].strip())
+    if not x:
+        raise ValueError(f"{path} has a header and no samples")
+    values = [_number(text) for text in y]
+    return Table(np.array(x, dtype=np.float64), np.array(y if None in values else values), features)
+
+
+def _number(text: str) -> float | None:
+    """Returns the number a cell holds, None if it holds none."""
+    try:
+        return float(text)
+    except ValueError:
+        return None

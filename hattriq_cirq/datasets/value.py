@@ -1,0 +1,297 @@
+"""The one value every task is read into: amplitudes of norm 1, labels of -1 and +1, and a fixed split."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hattriq_cirq._arrays import Array, as_amplitudes, read_only
+from hattriq_cirq.datasets.split import IntArray, as_labels, stratified_split
+
+Padding = tuple[int, int, int, int]
+"""Pixels of padding inside an image: (top, bottom, left, right)."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Samples of a two-class task as amplitude-encoded states, with one train and test split.
+
+    Args:
+        name: what tables and plots call it.
+        amplitudes: (samples, features) float64 or complex128, rows of norm 1 to 1e-9, features = 2**n_qubits.
+        labels: (samples,) of -1 and +1.
+        train: (n_train,) indices of samples, in the order x_train gives them.
+        test: (n_test,) indices, disjoint from train; samples in neither are allowed.
+        label_names: what -1 and +1 mean, in this order.
+        image_shape: (rows, cols) of the picture the features make row by row, padding included; None if none.
+        padding: (top, bottom, left, right) pixels of padding inside image_shape.
+        truth: (features,) or (samples, features) bool: the features that decide the label; None if not known.
+        details: notes for JSON (NumPy numbers and arrays turn plain): source and version, seed, checksums.
+
+    Raises:
+        ValueError: any of the above is broken; the message holds the value and the cure.
+    """
+
+    name: str
+    amplitudes: Array
+    labels: IntArray
+    train: IntArray
+    test: IntArray
+    label_names: tuple[str, str] = ("-1", "+1")
+    image_shape: tuple[int, int] | None = None
+    padding: Padding = (0, 0, 0, 0)
+    truth: NDArray[np.bool_] | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        amplitudes = as_amplitudes(self.amplitudes, "amplitudes")
+        if amplitudes.ndim != 2 or amplitudes.shape[1] < 2 or amplitudes.shape[1] & (amplitudes.shape[1] - 1):
+            raise ValueError(
+                f"{amplitudes.shape=} must be (samples, 2**n_qubits); from_features pads and normalises"
+            )
+        deviation = np.abs(np.linalg.norm(amplitudes, axis=1) - 1)
+        if (deviation > 1e-9).any():
+            row = int(np.argmax(deviation))
+            raise ValueError(
+                f"amplitudes[{row}] has a norm off 1 by {deviation[row]:.3g}; from_features normalises"
+            )
+        labels = as_labels(self.labels, "labels")
+        if len(labels) != len(amplitudes):
+            raise ValueError(f"{len(labels)=} must equal {len(amplitudes)=}: one label a row")
+        train = _as_indices(self.train, "train", len(labels))
+        test = _as_indices(self.test, "test", len(labels))
+        both = np.intersect1d(train, test)
+        if both.size:
+            raise ValueError(f"train and test share samples {both[:10].tolist()}; make them disjoint")
+        if len(self.label_names) != 2 or len(set(self.label_names)) != 2:
+            raise ValueError(f"{self.label_names=} must be two different names, of -1 and of +1")
+        _check_image(self.image_shape, self.padding, amplitudes.shape[1])
+        if self.truth is not None:
+            truth = np.asarray(self.truth)
+            if truth.dtype != np.bool_ or truth.shape not in (amplitudes.shape, amplitudes.shape[1:]):
+                raise ValueError(
+                    f"{truth.shape=}, {truth.dtype=}: want bool, {amplitudes.shape[1:]} or {amplitudes.shape}"
+                )
+            object.__setattr__(self, "truth", read_only(truth))
+        try:
+            details = json.loads(json.dumps(dict(self.details), allow_nan=False, default=_plain))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"details must be what JSON can hold: {error}; use lists, numbers and text"
+            ) from error
+        object.__setattr__(self, "amplitudes", read_only(amplitudes))
+        object.__setattr__(self, "labels", read_only(labels))
+        object.__setattr__(self, "train", read_only(train))
+        object.__setattr__(self, "test", read_only(test))
+        object.__setattr__(self, "details", MappingProxyType(details))
+
+    def __reduce__(self) -> tuple[type[Dataset], tuple[Any, ...]]:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return type(self), tuple((values | {"details": dict(self.details)}).values())
+
+    @property
+    def n_features(self) -> int:
+        """Amplitudes of a sample, 2**n_qubits."""
+        return int(self.amplitudes.shape[1])
+
+    @property
+    def n_qubits(self) -> int:
+        """Qubits a sample is encoded on."""
+        return self.n_features.bit_length() - 1
+
+    @property
+    def x_train(self) -> Array:
+        """(n_train, features) amplitudes to train on."""
+        return read_only(self.amplitudes[self.train])
+
+    @property
+    def y_train(self) -> IntArray:
+        """(n_train,) labels of x_train."""
+        return read_only(self.labels[self.train])
+
+    @property
+    def x_test(self) -> Array:
+        """(n_test, features) amplitudes to test on."""
+        return read_only(self.amplitudes[self.test])
+
+    @property
+    def y_test(self) -> IntArray:
+        """(n_test,) labels of x_test."""
+        return read_only(self.labels[self.test])
+
+    @property
+    def chance(self) -> float:
+        """Test accuracy of always answering the commonest training label (+1 in a tie), 0 to 1."""
+        commonest = 1 if self.y_train.sum() >= 0 else -1
+        return float(np.mean(self.y_test == commonest))
+
+    def to_image(self, values: ArrayLike) -> Array:
+        """Lays out values of the features as pictures, with the padding cropped off.
+
+        Args:
+            values: (..., features), one number a feature: amplitudes, attributions, a mask.
+
+        Returns:
+            (..., rows, cols) of the picture without padding, same dtype.
+
+        Raises:
+            ValueError: the data set has no image_shape, or the last axis is not features.
+        """
+        if self.image_shape is None:
+            raise ValueError(
+                f"{self.image_shape=}: {self.name} is not made of pictures; plot its features as a line"
+            )
+        array = np.asarray(values)
+        if array.shape[-1:] != (self.n_features,):
+            raise ValueError(f"{array.shape=} must end in features = {self.n_features}")
+        rows, cols = self.image_shape
+        top, bottom, left, right = self.padding
+        return array.reshape(*array.shape[:-1], rows, cols)[..., top : rows - bottom, left : cols - right]
+
+    def summary(self) -> str:
+        """Returns the data set in one line: sizes, what the labels mean, chance."""
+        shape = "" if self.image_shape is None else " as {}x{} pixels".format(*self.image_shape)
+        return (
+            f"{self.name}: {len(self.labels)} samples ({self.train.size} train, {self.test.size} test), "
+            f"{self.n_qubits} qubits, {self.n_features} features{shape}, "
+            f"-1 = {self.label_names[0]}, +1 = {self.label_names[1]}, chance {self.chance:.3f}"
+        )
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self.summary()}>"
+
+
+def from_features(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    name: str,
+    label_names: tuple[str, str] = ("-1", "+1"),
+    test_fraction: float = 0.3,
+    seed: int = 0,
+    split: tuple[ArrayLike, ArrayLike] | None = None,
+    image_shape: tuple[int, int] | None = None,
+    padding: Padding = (0, 0, 0, 0),
+    truth: ArrayLike | None = None,
+    details: Mapping[str, object] | None = None,
+) -> Dataset:
+    """Makes a Dataset of raw rows: pads them with trailing zeros to a power of 2, normalises, and splits.
+
+    Args:
+        x: (samples, features) real or complex rows of any norm but 0; any number of features.
+        y: (samples,) labels of -1 and +1, both present.
+        name: what tables and plots call it.
+        label_names: what -1 and +1 mean.
+        test_fraction: share of each class held out, between 0 and 1.
+        seed: of the stratified split.
+        split: (train, test) indices to use instead; test_fraction and seed are then ignored.
+        image_shape: as in Dataset, for the padded features.
+        padding: as in Dataset.
+        truth: bool mask of the deciding features, padded like x.
+        details: notes to keep; what was padded here is added.
+
+    Raises:
+        ValueError: blank rows (by index), NaN, other labels, one class only, lengths that differ.
+    """
+    rows, labels = as_amplitudes(x, "x"), as_labels(y)
+    if rows.ndim != 2 or 0 in rows.shape:
+        raise ValueError(f"{rows.shape=} must be (samples, features), neither of them 0")
+    if len(rows) != len(labels):
+        raise ValueError(f"{len(rows)=} must equal {len(labels)=}: one label a row")
+    if abs(int(labels.sum())) == len(labels):
+        raise ValueError(f"y holds only the label {labels[0]:+d}: a two-class task needs -1 and +1")
+    scale = np.abs(rows).max(axis=1, keepdims=True)
+    blank = np.flatnonzero(scale == 0).tolist()
+    if blank:
+        shown = f"{blank[:10]}" + (f" and {len(blank) - 10} more" if len(blank) > 10 else "")
+        raise ValueError(
+            f"rows {shown} of x are blank (all zero): amplitude encoding needs a direction; drop them"
+        )
+    given = rows.shape[1]
+    extra = max(2, 1 << (given - 1).bit_length()) - given
+    rows = np.pad(rows / scale, ((0, 0), (0, extra)))
+    if truth is not None:
+        mask = np.asarray(truth, dtype=np.bool_)
+        truth = np.pad(mask, [(0, 0)] * (mask.ndim - 1) + [(0, extra)])
+    notes: dict[str, object] = {}
+    if split is None:
+        notes |= {"test_fraction": test_fraction, "split_seed": seed}
+        split = stratified_split(labels, test_fraction, seed=seed)
+    if extra:
+        notes |= {"features_given": given, "trailing_zero_features": extra}
+    return Dataset(
+        name,
+        rows / np.linalg.norm(rows, axis=1, keepdims=True),
+        labels,
+        np.asarray(split[0]),
+        np.asarray(split[1]),
+        label_names,
+        image_shape,
+        padding,
+        truth,
+        notes | dict(details or {}),
+    )
+
+
+def from_images(
+    images: ArrayLike, y: ArrayLike, *, padding: Padding = (0, 0, 0, 0), **options: Any
+) -> Dataset:
+    """Makes a Dataset of pictures, one feature a pixel, row by row.
+
+    Args:
+        images: (samples, rows, cols) pixels.
+        y: (samples,) labels of -1 and +1.
+        padding: (top, bottom, left, right) pixels of zeros to add; rows * cols must then be a power of 2.
+        **options: every other argument of from_features.
+
+    Raises:
+        ValueError: not pictures, padded pixels not a power of 2, or as from_features.
+    """
+    pixels = np.asarray(images)
+    if pixels.ndim != 3:
+        raise ValueError(f"{pixels.shape=} must be (samples, rows, cols)")
+    padded = np.pad(pixels, ((0, 0), padding[:2], padding[2:]))
+    return from_features(
+        padded.reshape(len(padded), -1), y, image_shape=padded.shape[1:], padding=padding, **options
+    )
+
+
+def _plain(value: object) -> object:
+    """Turns what NumPy holds into plain numbers and lists, for JSON."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{value!r} is {type(value).__name__}")
+
+
+def _as_indices(values: ArrayLike, name: str, samples: int) -> IntArray:
+    """Checks one side of the split: distinct integers in 0..samples-1, at least one."""
+    array = np.asarray(values)
+    if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name} must be (n,) integer indices, not empty; got {array.shape=}, {array.dtype=}"
+        )
+    if array.min() < 0 or array.max() >= samples:
+        raise ValueError(f"{name} spans {array.min()}..{array.max()}, must lie in 0..{samples - 1}")
+    if np.unique(array).size != array.size:
+        raise ValueError(f"{name} names a sample twice; keep each index once")
+    return array.astype(np.int64)
+
+
+def _check_image(image_shape: tuple[int, int] | None, padding: Padding, features: int) -> None:
+    """Checks that the picture holds every feature and that its padding leaves pixels over."""
+    if len(padding) != 4 or min(padding) < 0:
+        raise ValueError(f"{padding=} must be (top, bottom, left, right) pixels, none negative")
+    if image_shape is None:
+        if any(padding):
+            raise ValueError(f"{padding=} needs an image_shape to lie in; give one or drop the padding")
+        return
+    if len(image_shape) != 2 or min(image_shape) < 1 or image_shape[0] * image_shape[1] != features:
+        raise ValueError(f"{image_shape=} must be (rows, cols) with rows * cols = features = {features}")
+    if padding[0] + padding[1] >= image_shape[0] or padding[2] + padding[3] >= image_shape[1]:
+        raise ValueError(f"{padding=} must leave at least one pixel of {image_shape=}")

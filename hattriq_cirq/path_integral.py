@@ -1,0 +1,239 @@
+"""Integrated gradients of a model along the straight line from a baseline to an input.
+
+M is linear, so M p on the whole line p(a) = b + a (x - b) is known from M x and M b: path steps cost no circuit and no
+further state vector. What is left to integrate are a few numbers an input (`scores.Score.path_weights`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cirq
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hattriq_cirq._arrays import Array, FloatArray, as_amplitudes
+from hattriq_cirq.attribution import Assumptions, Attribution
+from hattriq_cirq.baselines import BaselineSet
+from hattriq_cirq.model import Form, IdentityPartWarning, Model
+from hattriq_cirq.quadrature import parse_rule
+from hattriq_cirq.scores import Head, Score
+from hattriq_cirq.statevector import Precision
+
+_ORIGIN = 1e-8  # a segment is said to pass through the origin below this distance, relative to its longer end
+
+
+def integrated_gradients(
+    model: Model,
+    x: ArrayLike,
+    *,
+    baseline: float | ArrayLike | BaselineSet,
+    form: Form = "quadratic",
+    rule: str = "exact",
+    head: Head | None = None,
+    observables: Sequence[cirq.PauliSum | cirq.PauliString[cirq.Qid]] | None = None,
+    tolerance: float = 1e-10,
+    precision: Precision = "float64",
+) -> Attribution:
+    """Attributes a model's answer to the amplitudes of its input, by integrated gradients (Sundararajan et al. 2017).
+
+    For the quadratic form IG_k = Re(conj(d_k) (M s)_k) with d = x - b, s = x + b: the exact Shapley value of feature k.
+    A positive value pushes the score up from f_baseline, a negative one pushes it down; together they make the difference.
+
+    Args:
+        model: F(x) = x' M x.
+        x: (..., features), real or complex, any norm; one input or a batch.
+        baseline: a number for every amplitude, an array that broadcasts to x, or a `BaselineSet` for the mean over it.
+        form: `quadratic` attributes x' M x, `normalized` attributes x' M x / x' x.
+        rule: `exact`, or `riemann:K`, `midpoint:K`, `trapezoid:K`, `gauss-legendre:K` for comparison.
+        head: a classical function on top, such as `Head("softmax", scale=5, target=1)`; None is the expectation itself.
+        observables: what the head reads in place of the model's own observable.
+        tolerance: of the path integral where it has no closed form, relative and absolute, > 0.
+        precision: `float64` or `float32`.
+
+    Returns:
+        The attribution, of the shape of x.
+
+    Raises:
+        ValueError: bad input, an unknown rule or form, or a segment through the origin in the normalized form.
+
+    Warns:
+        IdentityPartWarning: a quadratic score whose observable is not traceless.
+    """
+    quadrature = parse_rule(rule)
+    score = Score(form, head or Head())
+    models = [model] if observables is None else [model.with_observable(o) for o in observables]
+    score.head.check_count(len(models))
+    if form == "quadratic":
+        _warn_of_identity(models)
+    inputs = as_amplitudes(x, "x", model.n_features)
+    references, label = _references(baseline, inputs)
+    rows = inputs.reshape(-1, model.n_features)
+    real = not _any_complex(inputs, references)
+    at_x = _Point.of(models, rows, real, precision)
+    values, imag_values = np.zeros(rows.shape), np.zeros(rows.shape)
+    f_baseline = np.zeros(len(rows))
+    for reference in references:
+        at_b = _Point.of(models, reference, real, precision)
+        path = _Path.between(at_b, at_x)
+        if form == "normalized":
+            path.refuse_the_origin()
+        slope = path.attributed(score.path_weights(path.coefficients, path.centre, quadrature, tolerance))
+        values += path.step.real * slope.real
+        if not real:
+            imag_values += path.step.imag * slope.imag
+        f_baseline += score.value(at_b.forms)
+    is_set = isinstance(baseline, BaselineSet)
+    lead, count = inputs.shape[:-1], len(references)
+    return Attribution(
+        values=((values + imag_values) / count).reshape(inputs.shape),
+        stderr=np.zeros(inputs.shape),
+        imag_values=None if real else (imag_values / count).reshape(inputs.shape),
+        x=inputs,
+        baseline=references.reshape(count, *(1 for _ in lead), -1)
+        if is_set
+        else _full(references[0], inputs),
+        f_input=score.value(at_x.forms).reshape(lead),
+        f_baseline=(f_baseline / count).reshape(lead),
+        completeness_gap_stderr=np.zeros(lead),
+        assumptions=Assumptions(
+            form=form,
+            rule=rule,
+            head=str(score.head),
+            observables=tuple(str(m.pauli_sum) for m in models),
+            baseline=label,
+            precision=precision,
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Both ends of a path look like this: amplitudes, what every A_j makes of them, and their quadratic forms.
+
+    `rows` is (samples, features), 1 sample standing for all; `actions` holds A_j rows, A_0 = 1 and A_j = M_j, only their
+    real parts where the whole path is real; `forms` is (samples, 1 + observables), <p|A_j|p>.
+    """
+
+    rows: Array
+    actions: tuple[Array, ...]
+    forms: FloatArray
+
+    @classmethod
+    def of(cls, models: Sequence[Model], rows: Array, real: bool, precision: Precision) -> _Point:
+        if rows.any():
+            acted = tuple(
+                model.observable_action(rows, real_part=real, precision=precision) for model in models
+            )
+        else:
+            acted = tuple(rows for _ in models)
+        actions = (rows, *acted)
+        return cls(rows, actions, _forms(rows, actions))
+
+
+@dataclass(frozen=True)
+class _Path:
+    """The straight line p(a) = b + a d, its quadratic forms written around its point nearest to the origin.
+
+    q_j(a) = c_j0 + c_j1 (a - centre) + c_j2 (a - centre)^2: around that point nothing cancels, however near it is.
+    `coefficients` is (samples, 1 + observables, 3), `centre` (samples,) in [0, 1], `nearest` (samples, features).
+    """
+
+    start: _Point
+    step: Array
+    step_actions: tuple[Array, ...]
+    centre: FloatArray
+    nearest: Array
+    coefficients: FloatArray
+    scale: FloatArray
+
+    @classmethod
+    def between(cls, start: _Point, end: _Point) -> _Path:
+        step = end.rows - start.rows
+        step_actions = tuple(e - s for s, e in zip(start.actions, end.actions, strict=True))
+        length = _forms(step, (step,))[:, 0]
+        overlap = _forms(start.rows, (step,))[:, 0]
+        centre = np.clip(np.divide(-overlap, length, out=np.zeros(len(step)), where=length > 0), 0, 1)
+        at = centre[:, np.newaxis]
+        nearest = start.rows + at * step
+        nearest_actions = tuple(s + at * d for s, d in zip(start.actions, step_actions, strict=True))
+        coefficients = np.stack(
+            [
+                _forms(nearest, nearest_actions),
+                2 * _forms(step, nearest_actions),
+                _forms(step, step_actions),
+            ],
+            axis=-1,
+        )
+        scale = np.sqrt(np.maximum(start.forms[:, 0], end.forms[:, 0]))
+        return cls(start, step, step_actions, centre, nearest, coefficients, scale)
+
+    def attributed(self, weights: FloatArray) -> Array:
+        """The gradient averaged over the path: sum_j (w_j0 A_j b + w_j1 A_j d), (samples, features)."""
+        total: Array = np.zeros(self.step.shape)
+        for j, (start, step) in enumerate(zip(self.start.actions, self.step_actions, strict=True)):
+            if weights[:, j].any():
+                total = total + weights[:, [j], 0] * start + weights[:, [j], 1] * step
+        return total
+
+    def refuse_the_origin(self) -> None:
+        distance = np.linalg.norm(self.nearest, axis=-1)
+        through = np.flatnonzero(distance <= _ORIGIN * self.scale)
+        if through.size:
+            raise ValueError(
+                f"the segment from the baseline to x[{through[0]}] passes through the origin, where the normalized form "
+                "x'Mx / x'x has no value: its integrated gradients diverge like log(1/eps) while their sum stays finite; "
+                "use form='quadratic', or a baseline off the line through x and 0, such as baselines.mean"
+            )
+
+
+def _forms(left: Array, actions: Sequence[Array]) -> FloatArray:
+    """Re <left|action> of every row and action, (samples, actions), in double precision."""
+    return np.stack(
+        [np.einsum("sk,sk->s", left.conj(), a, dtype=_double(left, a)).real for a in actions], axis=-1
+    )
+
+
+def _double(*arrays: Array) -> type[np.float64] | type[np.complex128]:
+    return np.complex128 if any(map(np.iscomplexobj, arrays)) else np.float64
+
+
+def _any_complex(*arrays: Array) -> bool:
+    return any(map(np.iscomplexobj, arrays))
+
+
+def _full(reference: Array, inputs: Array) -> Array:
+    return np.broadcast_to(reference, (inputs.size // inputs.shape[-1], inputs.shape[-1])).reshape(
+        inputs.shape
+    )
+
+
+def _references(baseline: float | ArrayLike | BaselineSet, inputs: Array) -> tuple[Array, str]:
+    """The baselines as (baselines, samples or 1, features), and how to call them."""
+    features = inputs.shape[-1]
+    if isinstance(baseline, BaselineSet):
+        rows = as_amplitudes(baseline.rows, "baseline.rows", features)
+        return rows[:, np.newaxis], f"set of {len(rows)}"
+    array = as_amplitudes(np.atleast_1d(np.asarray(baseline)), "baseline")
+    try:
+        full = np.broadcast_to(array, inputs.shape)
+    except ValueError:
+        raise ValueError(f"baseline.shape={array.shape} must broadcast to x.shape={inputs.shape}") from None
+    label = f"constant {np.asarray(baseline).item():g}" if np.ndim(baseline) == 0 else "array"
+    if array.ndim == 1:
+        return np.broadcast_to(array, features).reshape(1, 1, features), label
+    return full.reshape(1, -1, features), label
+
+
+def _warn_of_identity(models: Sequence[Model]) -> None:
+    for model in models:
+        if model.identity_part:
+            c = model.identity_part
+            warnings.warn(
+                f"the observable {model.pauli_sum} has identity part {c:g}, which adds {c:g} (|x_k|^2 - |b_k|^2) to the map: "
+                "a picture of the input, whatever the model has learned; model.traceless() splits it off",
+                IdentityPartWarning,
+                stacklevel=3,
+            )
