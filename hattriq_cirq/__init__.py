@@ -11,22 +11,68 @@ from typing import TYPE_CHECKING, Any
 from hattriq_cirq._version import __version__
 
 if TYPE_CHECKING:
-    from hattriq_cirq import datasets as datasets
+    from hattriq_cirq import baselines, datasets, decomposition, saliency
+    from hattriq_cirq.ansatz import grid_ansatz, ring_ansatz
+    from hattriq_cirq.attribution import Assumptions, Attribution, Cost
+    from hattriq_cirq.baselines import BaselineSet
+    from hattriq_cirq.model import IdentityPartWarning, Model
+    from hattriq_cirq.path_integral import integrated_gradients
+    from hattriq_cirq.plotting import plot_attribution, plot_gallery, plot_training
+    from hattriq_cirq.scores import Head
+    from hattriq_cirq.training import Training, accuracy, train
 
-_HOME: dict[str, str] = {}
+_MODULES = ("baselines", "datasets", "decomposition", "saliency")
+_HOME = {
+    "Assumptions": "attribution",
+    "Attribution": "attribution",
+    "BaselineSet": "baselines",
+    "Cost": "attribution",
+    "Head": "scores",
+    "IdentityPartWarning": "model",
+    "Model": "model",
+    "Training": "training",
+    "accuracy": "training",
+    "grid_ansatz": "ansatz",
+    "integrated_gradients": "path_integral",
+    "plot_attribution": "plotting",
+    "plot_gallery": "plotting",
+    "plot_training": "plotting",
+    "ring_ansatz": "ansatz",
+    "train": "training",
+}
 
-__all__ = ["__version__", "datasets", *_HOME]  # noqa: PLE0604
+__all__ = [
+    "Assumptions",
+    "Attribution",
+    "BaselineSet",
+    "Cost",
+    "Head",
+    "IdentityPartWarning",
+    "Model",
+    "Training",
+    "__version__",
+    "accuracy",
+    "baselines",
+    "datasets",
+    "decomposition",
+    "grid_ansatz",
+    "integrated_gradients",
+    "plot_attribution",
+    "plot_gallery",
+    "plot_training",
+    "ring_ansatz",
+    "saliency",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Imports a public name, or a module of the package, when it is first asked for (PEP 562)."""
+    if name in _MODULES:
+        return import_module(f"hattriq_cirq.{name}")
     if name in _HOME:
         return getattr(import_module(f"hattriq_cirq.{_HOME[name]}"), name)
-    if name == "datasets":
-        return import_module("hattriq_cirq.datasets")
-    raise AttributeError(
-        f"module 'hattriq_cirq' has no attribute {name!r}; public names: {', '.join(__all__)}"
-    )
+    raise AttributeError(f"module 'hattriq_cirq' has no attribute {name!r}; public names: {', '.join(__all__)}")
 
 
 def __dir__() -> list[str]:

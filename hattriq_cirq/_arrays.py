@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-FloatArray = NDArray[np.floating[Any]]
-ComplexArray = NDArray[np.complexfloating[Any, Any]]
+FloatArray = NDArray[np.float64]
 Array = NDArray[Any]
 """Real or complex numbers: amplitudes may be either."""
 
@@ -41,15 +40,11 @@ def as_amplitudes(x: ArrayLike, name: str = "x", features: int | None = None) ->
         raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}")
     array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64, copy=False)
     if array.ndim == 0:
-        raise ValueError(
-            f"{name} must have a features axis, got a scalar; pass an array of shape (..., features)"
-        )
+        raise ValueError(f"{name} must have a features axis, got a scalar; pass an array of shape (..., features)")
     if features is not None and array.shape[-1] != features:
         raise ValueError(f"{name}.shape={array.shape} must end in 2**n_qubits = {features}")
     finite = np.isfinite(array)
     if not finite.all():
         index = tuple(int(i) for i in np.argwhere(~finite)[0])
-        raise ValueError(
-            f"{name}[{', '.join(map(str, index))}] = {array[index]} is not finite; remove or fill it"
-        )
+        raise ValueError(f"{name}[{', '.join(map(str, index))}] = {array[index]} is not finite; remove or fill it")
     return array

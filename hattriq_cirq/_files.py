@@ -32,9 +32,7 @@ def write_new(path: str | os.PathLike[str], content: bytes | str) -> Path:
         try:
             os.link(draft, target)  # unlike a rename, refuses to replace
         except FileExistsError:
-            raise FileExistsError(
-                f"{target} exists and is not overwritten; choose another path or remove it"
-            ) from None
+            raise FileExistsError(f"{target} exists and is not overwritten; choose another path or remove it") from None
     finally:
         os.unlink(draft)
     return target

@@ -30,9 +30,7 @@ def ring_ansatz(n_qubits: int, layers: int, observable: Observable | None = None
         ValueError: n_qubits < 1 or layers < 0.
     """
     qubits = cirq.LineQubit.range(_at_least(n_qubits, 1, "n_qubits"))
-    pairs = [
-        (qubits[i], qubits[(i + 1) % n_qubits]) for i in range(n_qubits if n_qubits > 2 else n_qubits - 1)
-    ]
+    pairs = [(qubits[i], qubits[(i + 1) % n_qubits]) for i in range(n_qubits if n_qubits > 2 else n_qubits - 1)]
     return _layered(qubits, pairs, layers, observable)
 
 

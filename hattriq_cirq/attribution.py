@@ -98,9 +98,7 @@ class Attribution:
                 raise ValueError(f"{name}.shape={shape} must be that of values, {self.values.shape}")
         for name in ("f_input", "f_baseline", "completeness_gap_stderr"):
             if getattr(self, name).shape != lead:
-                raise ValueError(
-                    f"{name}.shape={getattr(self, name).shape} must be {lead}, one number an input"
-                )
+                raise ValueError(f"{name}.shape={getattr(self, name).shape} must be {lead}, one number an input")
 
     @property
     def completeness_gap(self) -> FloatArray:

@@ -96,9 +96,7 @@ def class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: Ar
     x, data = as_amplitudes(x), as_amplitudes(data, "data")
     labels, data_labels = np.asarray(labels), np.asarray(data_labels)
     if labels.shape != x.shape[:-1] or data_labels.shape != data.shape[:-1]:
-        raise ValueError(
-            f"{labels.shape=} must be {x.shape[:-1]} and {data_labels.shape=} must be {data.shape[:-1]}"
-        )
+        raise ValueError(f"{labels.shape=} must be {x.shape[:-1]} and {data_labels.shape=} must be {data.shape[:-1]}")
     rows = np.empty(x.shape, dtype=np.result_type(x, data))
     for label in np.unique(labels):
         if not (data_labels == label).any():
@@ -184,8 +182,6 @@ def _scaled(rows: Array, x: ArrayLike) -> Array:
     """Rows rescaled to the norms of x; a blank row has no direction and is refused."""
     norms = np.linalg.norm(rows, axis=-1, keepdims=True)
     if not norms.all():
-        raise ValueError(
-            "the baseline is blank in some row and cannot be rescaled; use baselines.zero if that is meant"
-        )
+        raise ValueError("the baseline is blank in some row and cannot be rescaled; use baselines.zero if that is meant")
     scaled: Array = rows * (np.linalg.norm(np.asarray(x), axis=-1, keepdims=True) / norms)
     return scaled

@@ -27,6 +27,7 @@ from hattriq_cirq.statevector import (
     elementary_operations,
     embed,
     gather,
+    two_buffers,
 )
 
 LossFunction = Callable[[FloatArray], tuple[float, FloatArray]]
@@ -65,7 +66,8 @@ class _Window:
         count, eigenvalues, dim, _ = self.projectors.shape
         phases = np.exp(1j * np.pi * exponents[list(self.turns), np.newaxis] * self.eigenvalues)
         flat = self.projectors.reshape(count, eigenvalues, dim * dim)
-        return np.matmul(phases[:, np.newaxis, :], flat).reshape(count, dim, dim)
+        unitaries: Array = np.matmul(phases[:, np.newaxis, :], flat).reshape(count, dim, dim)
+        return unitaries
 
     def steps(self, unitaries: Array) -> list[Array]:
         """The matrices in order of application."""
@@ -119,6 +121,7 @@ class TrainableProgram:
                 self._groups += Program.from_gates(self.n_qubits, gates).blocks
             else:
                 self._groups.append(_window(group.axes, members, [position.get(i, -1) for i in group.members]))
+        self._first = next(i for i, group in enumerate(self._groups) if isinstance(group, _Window))
         self._action = PauliAction.of(model.pauli_sum, model.qubits)
 
     def expectations(self, theta: FloatArray, x: Array) -> FloatArray:
@@ -143,16 +146,19 @@ class TrainableProgram:
             costates = observed * slopes
         else:
             costates = self._action.apply(program.apply((x * slopes) @ x.conj().T))
+        # lambda is kept conjugated, so that <lambda| is a view; its blocks are transposed where psi's are adjoint
+        costates = costates.conj()
+        spare_states = two_buffers(states.shape, np.complex128)
+        spare_costates = two_buffers(states.shape, np.complex128)
         by_exponent = np.zeros(len(self._offsets))
-        first = next(i for i, group in enumerate(self._groups) if isinstance(group, _Window))
-        for i in range(len(self._groups) - 1, first - 1, -1):
-            group = self._groups[i]
+        for i in range(len(self._groups) - 1, self._first - 1, -1):
+            group, block = self._groups[i], program.blocks[i]
             if isinstance(group, _Window):
                 cross = _cross_matrix(states, costates, group.axes, self.n_qubits)
                 by_exponent[list(group.turns)] = group.derivatives(steps[i], cross)
-            if i > first:
-                states = program.blocks[i].apply(states, self.n_qubits, adjoint=True)
-                costates = program.blocks[i].apply(costates, self.n_qubits, adjoint=True)
+            if i > self._first:
+                states = block.adjoint.apply(states, self.n_qubits, out=next(spare_states))
+                costates = block.transpose.apply(costates, self.n_qubits, out=next(spare_costates))
         return value, by_exponent @ self._slopes
 
     def _bind(self, theta: FloatArray) -> tuple[Program, list[list[Array]]]:
@@ -182,15 +188,16 @@ class TrainableProgram:
             return states, observed, np.einsum("ks,ks->s", states.conj(), observed).real
         states = program.apply(np.eye(features))
         observed = self._action.apply(states)
-        matrix = program.apply_adjoint(observed)
+        matrix = program.adjoint.apply(observed)
         acted = matrix @ x if np.iscomplexobj(x) else matrix.real @ x
         return states, observed, np.einsum("ks,ks->s", x.conj(), acted).real
 
 
-def _cross_matrix(states: Array, costates: Array, axes: Sequence[int], n_qubits: int) -> Array:
-    """tr_rest |psi><lambda| summed over the batch, (2**len(axes), 2**len(axes))."""
-    psi, lam = _by_window(states, axes, n_qubits), _by_window(costates, axes, n_qubits)
-    return np.matmul(psi, lam.conj().transpose(0, 2, 1)).sum(axis=0)
+def _cross_matrix(states: Array, bras: Array, axes: Sequence[int], n_qubits: int) -> Array:
+    """tr_rest |psi><lambda| summed over the batch, (2**len(axes), 2**len(axes)); `bras` holds conj(lambda)."""
+    psi, bra = _by_window(states, axes, n_qubits), _by_window(bras, axes, n_qubits)
+    cross: Array = np.matmul(psi, bra.transpose(0, 2, 1)).sum(axis=0)
+    return cross
 
 
 def _by_window(batch: Array, axes: Sequence[int], n_qubits: int) -> Array:

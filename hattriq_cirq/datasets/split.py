@@ -36,9 +36,7 @@ def as_labels(y: ArrayLike, name: str = "y") -> IntArray:
     raise ValueError(f"{name} must hold only the labels -1 and +1, found {shown}; {cure}")
 
 
-def stratified_split(
-    labels: ArrayLike, test_fraction: float = 0.3, *, seed: int = 0
-) -> tuple[IntArray, IntArray]:
+def stratified_split(labels: ArrayLike, test_fraction: float = 0.3, *, seed: int = 0) -> tuple[IntArray, IntArray]:
     """Splits samples at random into train and test, each class in the same proportion to the nearest sample.
 
     Both sides hold at least one sample of every class, and come shuffled: a prefix of either is mixed.
@@ -60,9 +58,7 @@ def stratified_split(
     train, test = [], []
     for value, members in _strata(labels):
         if members.size < 2:
-            raise ValueError(
-                f"class {value!r} has {members.size} sample: a split needs two or more of every class"
-            )
+            raise ValueError(f"class {value!r} has {members.size} sample: a split needs two or more of every class")
         shuffled = rng.permutation(members)
         count = int(np.clip(np.rint(test_fraction * members.size), 1, members.size - 1))
         test.append(shuffled[:count])
@@ -92,9 +88,7 @@ def stratified_draw(strata: ArrayLike, samples: int, *, seed: int = 0) -> IntArr
     take = np.floor(share).astype(np.int64)
     take[np.argsort(take - share, kind="stable")[: samples - take.sum()]] += 1
     if not take.all():
-        raise ValueError(
-            f"{samples=} leaves some of the {len(groups)} groups (class, train or test) empty; raise it"
-        )
+        raise ValueError(f"{samples=} leaves some of the {len(groups)} groups (class, train or test) empty; raise it")
     rng = np.random.default_rng(seed)
     drawn = [rng.permutation(members)[:count] for (_, members), count in zip(groups, take, strict=True)]
     return np.sort(np.concatenate(drawn))

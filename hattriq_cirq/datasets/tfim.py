@@ -48,9 +48,7 @@ def tfim(
     if not 0 < low < 1 < high or not np.isfinite(high):
         raise ValueError(f"{g_range=} must be (low, high) with 0 < low < 1 < high")
     if not 0 <= train_gap < min(1 - low, high - 1):
-        raise ValueError(
-            f"{train_gap=} must be 0 or more and leave fields inside {g_range=} on both sides of 1"
-        )
+        raise ValueError(f"{train_gap=} must be 0 or more and leave fields inside {g_range=} on both sides of 1")
     if not 0 < test_fraction < 1:
         raise ValueError(f"{test_fraction=} must lie between 0 and 1, both excluded")
     rng = np.random.default_rng(seed)
@@ -79,9 +77,7 @@ def tfim(
     )
 
 
-def ground_state(
-    n_qubits: int, g: float, boundary: Boundary = "periodic"
-) -> tuple[float, NDArray[np.float64]]:
+def ground_state(n_qubits: int, g: float, boundary: Boundary = "periodic") -> tuple[float, NDArray[np.float64]]:
     """Finds the ground state of the transverse-field Ising chain among the states even under prod X.
 
     For g > 0 all off-diagonal elements of H are <= 0 and connect every bit string, so by Perron and Frobenius

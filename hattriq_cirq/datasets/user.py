@@ -23,9 +23,7 @@ class Table(NamedTuple):
     columns: list[str]
 
 
-def read_table(
-    path: str | Path, label_column: str | None = None, test_fraction: float = 0.3, *, seed: int = 0
-) -> Dataset:
+def read_table(path: str | Path, label_column: str | None = None, test_fraction: float = 0.3, *, seed: int = 0) -> Dataset:
     """Reads .npz with arrays x and y, or .csv with a header line, and treats the rows as from_features does.
 
     Args:
@@ -75,14 +73,10 @@ def load_arrays(path: Path, names: tuple[str, ...]) -> list[Array]:
         with np.load(path, allow_pickle=False) as file:
             missing = [name for name in names if name not in file]
             if missing:
-                raise ValueError(
-                    f"arrays {', '.join(missing)} are missing, found {', '.join(file) or 'none'}"
-                )
+                raise ValueError(f"arrays {', '.join(missing)} are missing, found {', '.join(file) or 'none'}")
             return [file[name] for name in names]
     except (ValueError, BadZipFile, EOFError, AttributeError, TypeError) as error:
-        raise ValueError(
-            f"{path} must be an .npz with arrays {', '.join(names)} of numbers: {error}"
-        ) from error
+        raise ValueError(f"{path} must be an .npz with arrays {', '.join(names)} of numbers: {error}") from error
 
 
 def _read_npz(path: Path) -> Table:
@@ -95,14 +89,8 @@ def _read_csv(path: Path, label_column: str | None) -> Table:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file, strict=True)
         header = [cell.strip() for cell in next(reader, [])]
-        if (
-            len(header) < 2
-            or len(set(header)) != len(header)
-            or all(_number(cell) is not None for cell in header)
-        ):
-            raise ValueError(
-                f"{path}, line 1: must name two or more columns, each once, by commas; got {header[:5]}"
-            )
+        if len(header) < 2 or len(set(header)) != len(header) or all(_number(cell) is not None for cell in header):
+            raise ValueError(f"{path}, line 1: must name two or more columns, each once, by commas; got {header[:5]}")
         if label_column is not None and label_column not in header:
             raise ValueError(f"{label_column=} is not a column of {path}; columns: {', '.join(header)}")
         label = header[-1] if label_column is None else label_column

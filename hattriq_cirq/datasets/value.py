@@ -52,15 +52,11 @@ class Dataset:
     def __post_init__(self) -> None:
         amplitudes = as_amplitudes(self.amplitudes, "amplitudes")
         if amplitudes.ndim != 2 or amplitudes.shape[1] < 2 or amplitudes.shape[1] & (amplitudes.shape[1] - 1):
-            raise ValueError(
-                f"{amplitudes.shape=} must be (samples, 2**n_qubits); from_features pads and normalises"
-            )
+            raise ValueError(f"{amplitudes.shape=} must be (samples, 2**n_qubits); from_features pads and normalises")
         deviation = np.abs(np.linalg.norm(amplitudes, axis=1) - 1)
         if (deviation > 1e-9).any():
             row = int(np.argmax(deviation))
-            raise ValueError(
-                f"amplitudes[{row}] has a norm off 1 by {deviation[row]:.3g}; from_features normalises"
-            )
+            raise ValueError(f"amplitudes[{row}] has a norm off 1 by {deviation[row]:.3g}; from_features normalises")
         labels = as_labels(self.labels, "labels")
         if len(labels) != len(amplitudes):
             raise ValueError(f"{len(labels)=} must equal {len(amplitudes)=}: one label a row")
@@ -75,16 +71,12 @@ class Dataset:
         if self.truth is not None:
             truth = np.asarray(self.truth)
             if truth.dtype != np.bool_ or truth.shape not in (amplitudes.shape, amplitudes.shape[1:]):
-                raise ValueError(
-                    f"{truth.shape=}, {truth.dtype=}: want bool, {amplitudes.shape[1:]} or {amplitudes.shape}"
-                )
+                raise ValueError(f"{truth.shape=}, {truth.dtype=}: want bool, {amplitudes.shape[1:]} or {amplitudes.shape}")
             object.__setattr__(self, "truth", read_only(truth))
         try:
             details = json.loads(json.dumps(dict(self.details), allow_nan=False, default=_plain))
         except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"details must be what JSON can hold: {error}; use lists, numbers and text"
-            ) from error
+            raise ValueError(f"details must be what JSON can hold: {error}; use lists, numbers and text") from error
         object.__setattr__(self, "amplitudes", read_only(amplitudes))
         object.__setattr__(self, "labels", read_only(labels))
         object.__setattr__(self, "train", read_only(train))
@@ -144,9 +136,7 @@ class Dataset:
             ValueError: the data set has no image_shape, or the last axis is not features.
         """
         if self.image_shape is None:
-            raise ValueError(
-                f"{self.image_shape=}: {self.name} is not made of pictures; plot its features as a line"
-            )
+            raise ValueError(f"{self.image_shape=}: {self.name} is not made of pictures; plot its features as a line")
         array = np.asarray(values)
         if array.shape[-1:] != (self.n_features,):
             raise ValueError(f"{array.shape=} must end in features = {self.n_features}")
@@ -210,9 +200,7 @@ def from_features(
     blank = np.flatnonzero(scale == 0).tolist()
     if blank:
         shown = f"{blank[:10]}" + (f" and {len(blank) - 10} more" if len(blank) > 10 else "")
-        raise ValueError(
-            f"rows {shown} of x are blank (all zero): amplitude encoding needs a direction; drop them"
-        )
+        raise ValueError(f"rows {shown} of x are blank (all zero): amplitude encoding needs a direction; drop them")
     given = rows.shape[1]
     extra = max(2, 1 << (given - 1).bit_length()) - given
     rows = np.pad(rows / scale, ((0, 0), (0, extra)))
@@ -239,9 +227,7 @@ def from_features(
     )
 
 
-def from_images(
-    images: ArrayLike, y: ArrayLike, *, padding: Padding = (0, 0, 0, 0), **options: Any
-) -> Dataset:
+def from_images(images: ArrayLike, y: ArrayLike, *, padding: Padding = (0, 0, 0, 0), **options: Any) -> Dataset:
     """Makes a Dataset of pictures, one feature a pixel, row by row.
 
     Args:
@@ -257,9 +243,7 @@ def from_images(
     if pixels.ndim != 3:
         raise ValueError(f"{pixels.shape=} must be (samples, rows, cols)")
     padded = np.pad(pixels, ((0, 0), padding[:2], padding[2:]))
-    return from_features(
-        padded.reshape(len(padded), -1), y, image_shape=padded.shape[1:], padding=padding, **options
-    )
+    return from_features(padded.reshape(len(padded), -1), y, image_shape=padded.shape[1:], padding=padding, **options)
 
 
 def _plain(value: object) -> object:
@@ -273,9 +257,7 @@ def _as_indices(values: ArrayLike, name: str, samples: int) -> IntArray:
     """Checks one side of the split: distinct integers in 0..samples-1, at least one."""
     array = np.asarray(values)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
-        raise ValueError(
-            f"{name} must be (n,) integer indices, not empty; got {array.shape=}, {array.dtype=}"
-        )
+        raise ValueError(f"{name} must be (n,) integer indices, not empty; got {array.shape=}, {array.dtype=}")
     if array.min() < 0 or array.max() >= samples:
         raise ValueError(f"{name} spans {array.min()}..{array.max()}, must lie in 0..{samples - 1}")
     if np.unique(array).size != array.size:

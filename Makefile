@@ -1,0 +1,40 @@
+# Two commands do everything; each makes the .venv it needs.
+#   make demo   train, attribute and report on real images -> demo/report.html
+#   make test   lint, types and tests: all that CI runs
+PYTHON ?= python3
+BIN := .venv/bin
+export OPENBLAS_NUM_THREADS ?= 1
+
+.PHONY: demo test format accuracy benchmarks clean
+
+demo: demo/report.html
+	@echo "The report is demo/report.html: open it in a browser."
+
+demo/report.html: | .venv/with-data
+	$(BIN)/hattriq demo --out demo
+
+test: .venv/with-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n auto
+
+format: .venv/with-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+accuracy: .venv/with-test
+	$(BIN)/python -m experiments.accuracy
+
+benchmarks: .venv/with-bench
+	$(BIN)/python -m benchmarks.attribution
+	$(BIN)/python -m benchmarks.training
+
+.venv/with-%: setup.cfg pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hattriq_cirq needs Python 3.11 or newer; name one: make PYTHON=python3.11 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -e '.[$*]'
+	touch $@
+
+clean:
+	rm -rf .venv demo runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
