@@ -75,9 +75,11 @@ class Head:
             return np.ones_like(z)
         if self.kind == "softmax":
             p = self._softmax(z)
-            return self.scale * p[..., [self.target]] * (np.eye(z.shape[-1])[self.target] - p)
-        value = self.value(z)[..., np.newaxis]
-        slope: FloatArray = self.scale * ((1 - value**2) if self.kind == "tanh" else value * (1 - value))
+            by_z = p[..., [self.target]] * (np.eye(z.shape[-1])[self.target] - p)
+        else:
+            value = self.value(z)[..., np.newaxis]
+            by_z = (1 - value**2) if self.kind == "tanh" else value * (1 - value)
+        slope: FloatArray = self.scale * by_z
         return slope
 
     def _softmax(self, z: FloatArray) -> FloatArray:
