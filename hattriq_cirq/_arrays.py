@@ -48,3 +48,16 @@ def as_amplitudes(x: ArrayLike, name: str = "x", features: int | None = None) ->
         index = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise ValueError(f"{name}[{', '.join(map(str, index))}] = {array[index]} is not finite; remove or fill it")
     return array
+
+
+def walsh_hadamard(values: FloatArray) -> FloatArray:
+    """The Walsh-Hadamard transform sum_p (-1)**popcount(p & m) values[p] of (..., 2**n) numbers, not normalised."""
+    result = np.array(values, dtype=float)
+    size, step = result.shape[-1], 1
+    while step < size:
+        pairs = result.reshape(*result.shape[:-1], -1, 2, step)
+        result = np.stack([pairs[..., 0, :] + pairs[..., 1, :], pairs[..., 0, :] - pairs[..., 1, :]], axis=-2).reshape(
+            result.shape
+        )
+        step *= 2
+    return result

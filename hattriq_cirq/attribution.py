@@ -8,7 +8,6 @@ import json
 import os
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -96,6 +95,14 @@ class Attribution:
             shape = None if getattr(self, name) is None else getattr(self, name).shape
             if shape not in (None, self.values.shape):
                 raise ValueError(f"{name}.shape={shape} must be that of values, {self.values.shape}")
+        if self.baseline.shape != self.values.shape and not (
+            self.baseline.ndim == self.values.ndim + 1
+            and all(own in (1, wanted) for own, wanted in zip(self.baseline.shape[1:-1], lead, strict=True))
+            and self.baseline.shape[-1] == self.values.shape[-1]
+        ):
+            raise ValueError(
+                f"baseline.shape={self.baseline.shape} must be {self.values.shape}, or a set of such with an axis in front"
+            )
         for name in ("f_input", "f_baseline", "completeness_gap_stderr"):
             if getattr(self, name).shape != lead:
                 raise ValueError(f"{name}.shape={getattr(self, name).shape} must be {lead}, one number an input")
@@ -197,8 +204,9 @@ class Attribution:
             FileNotFoundError: there is no such file.
             ValueError: the file is not an attribution's.
         """
+        archive = io.BytesIO(Path(path).read_bytes())
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(archive, allow_pickle=False) as file:
                 content = {name: file[name] for name in file.files}
             meta = json.loads(str(content.pop("meta")))
             if meta["format"] != _FORMAT:
@@ -210,7 +218,7 @@ class Attribution:
                 cost=Cost(**meta["cost"]),
                 provenance=Provenance(**meta["provenance"]),
             )
-        except (ValueError, KeyError, TypeError, EOFError, BadZipFile, AttributeError) as error:
+        except Exception as error:  # a damaged archive fails in any of a dozen ways; whichever, it is not ours
             raise ValueError(f"{path} is not a saved attribution ({error})") from error
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:

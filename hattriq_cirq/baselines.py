@@ -75,7 +75,7 @@ def mean(x: ArrayLike, data: ArrayLike) -> Array:
         (..., features).
     """
     x = as_amplitudes(x)
-    return _scaled(np.broadcast_to(as_amplitudes(data, "data").mean(axis=0), x.shape), x)
+    return _scaled(np.broadcast_to(_rows(data).mean(axis=0), x.shape), x)
 
 
 def class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: ArrayLike) -> Array:
@@ -93,7 +93,7 @@ def class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: Ar
     Raises:
         ValueError: a class has no training row, or shapes disagree.
     """
-    x, data = as_amplitudes(x), as_amplitudes(data, "data")
+    x, data = as_amplitudes(x), _rows(data)
     labels, data_labels = np.asarray(labels), np.asarray(data_labels)
     if labels.shape != x.shape[:-1] or data_labels.shape != data.shape[:-1]:
         raise ValueError(f"{labels.shape=} must be {x.shape[:-1]} and {data_labels.shape=} must be {data.shape[:-1]}")
@@ -172,10 +172,17 @@ def sample(data: ArrayLike, count: int, *, seed: int) -> BaselineSet:
     Raises:
         ValueError: count is out of range.
     """
-    data = as_amplitudes(data, "data")
+    data = _rows(data)
     if not 1 <= count <= len(data):
         raise ValueError(f"{count=} must be between 1 and the number of rows, {len(data)}")
     return BaselineSet(data[np.random.default_rng(seed).choice(len(data), count, replace=False)])
+
+
+def _rows(data: ArrayLike) -> Array:
+    rows = as_amplitudes(data, "data")
+    if rows.ndim != 2 or not len(rows):
+        raise ValueError(f"data.shape={rows.shape} must be (samples, features) with at least one sample")
+    return rows
 
 
 def _scaled(rows: Array, x: ArrayLike) -> Array:

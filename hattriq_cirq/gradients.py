@@ -211,7 +211,7 @@ def _by_window(batch: Array, axes: Sequence[int], n_qubits: int) -> Array:
 
 def _differentiable(operation: cirq.Operation) -> list[cirq.Operation]:
     """The operation, decomposed until every part with a symbol is a power of a constant gate."""
-    if not cirq.is_parameterized(operation) or isinstance(operation.gate, cirq.EigenGate):
+    if not cirq.is_parameterized(operation) or _power(operation.gate) is not None:
         return [operation]
     parts = cirq.decompose_once(operation, default=None)
     if parts is None or operation in parts:
@@ -221,10 +221,30 @@ def _differentiable(operation: cirq.Operation) -> list[cirq.Operation]:
     return [leaf for part in parts for leaf in _differentiable(part)]
 
 
+def _power(gate: cirq.Gate | None) -> tuple[sympy.Expr, FloatArray, Array] | None:
+    """A gate exp(i pi t H) as t, the eigenvalues of H and its projectors; None for any other gate."""
+    if isinstance(gate, cirq.EigenGate) and cirq.parameter_names(gate) == cirq.parameter_names(gate.exponent):
+        components = gate._eigen_components()
+        eigenvalues = np.array([half_turns + gate.global_shift for half_turns, _ in components], dtype=float)
+        return sympy.sympify(gate.exponent), eigenvalues, np.stack([np.asarray(p) for _, p in components])
+    if isinstance(gate, cirq.ControlledGate) and gate.control_values.is_trivial:
+        inner = _power(gate.sub_gate)
+        if inner is None:
+            return None
+        exponent, eigenvalues, projectors = inner
+        dim = projectors.shape[-1]
+        size = dim * 2 ** gate.num_controls()
+        wide = np.zeros((len(eigenvalues) + 1, size, size), dtype=np.complex128)
+        wide[1:, -dim:, -dim:] = projectors  # all controls 1
+        wide[0, :-dim, :-dim] = np.eye(size - dim)
+        return exponent, np.concatenate([[0.0], eigenvalues]), wide
+    return None
+
+
 def _turn(operation: cirq.Operation, axis_of: Mapping[cirq.Qid, int], column: Mapping[str, int]) -> _Turn:
-    gate = operation.gate
-    assert isinstance(gate, cirq.EigenGate)
-    exponent = sympy.sympify(gate.exponent)
+    power = _power(operation.gate)
+    assert power is not None
+    exponent, eigenvalues, projectors = power
     slope = np.zeros(len(column))
     for symbol in exponent.free_symbols:
         derivative = exponent.diff(symbol)
@@ -232,9 +252,6 @@ def _turn(operation: cirq.Operation, axis_of: Mapping[cirq.Qid, int], column: Ma
             raise ValueError(f"{operation}: the exponent {exponent} must be affine in {symbol} to be differentiated")
         slope[column[str(symbol)]] = float(derivative)
     offset = float(exponent.subs(dict.fromkeys(exponent.free_symbols, 0)))
-    components = gate._eigen_components()
-    eigenvalues = np.array([half_turns + gate.global_shift for half_turns, _ in components], dtype=float)
-    projectors = np.stack([np.asarray(projector) for _, projector in components])
     return _Turn(tuple(axis_of[q] for q in operation.qubits), eigenvalues, projectors, slope, offset)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -268,6 +268,9 @@ class Model:
     def __hash__(self) -> int:
         return hash((self.circuit, self.qubits, tuple(sorted(self.params.items()))))
 
+    def __reduce__(self) -> tuple[Callable[[str], Model], tuple[str]]:
+        return Model.from_json, (self.to_json(),)  # Cirq's sums do not pickle, its JSON is lossless
+
     def __repr__(self) -> str:
         gates = sum(1 for _ in self.circuit.all_operations())
         return f"Model({self.n_qubits} qubits, {gates} gates, {len(self.params)} params, observable {self.pauli_sum})"
@@ -292,11 +295,11 @@ class Model:
         """
         try:
             content = cirq.read_json(json_text=text)
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"not a model file: {error}") from error
-        if not isinstance(content, dict) or content.get("format") != _JSON_FORMAT:
-            raise ValueError(f"not a model file: it must hold format {_JSON_FORMAT!r}")
-        return cls(content["circuit"], content["qubits"], content["observable"], content["params"])
+            if content["format"] != _JSON_FORMAT:
+                raise ValueError(f"it must hold format {_JSON_FORMAT!r}")
+            return cls(content["circuit"], content["qubits"], content["observable"], content["params"])
+        except Exception as error:  # foreign JSON fails in any of many ways; whichever, it is no model
+            raise ValueError(f"not a model file: {error!r}") from error
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the model to a new JSON file; an existing file is refused (FileExistsError)."""
@@ -318,10 +321,10 @@ def check_form(form: str) -> None:
 
 
 def _as_pauli_sum(observable: object) -> cirq.PauliSum:
-    if isinstance(observable, cirq.PauliString):
-        observable = cirq.PauliSum.from_pauli_strings([observable])
-    if not isinstance(observable, cirq.PauliSum):
+    if not isinstance(observable, cirq.PauliString | cirq.PauliSum):
         raise ValueError(f"observable must be a cirq.PauliString or cirq.PauliSum, got {type(observable).__name__}")
+    strings = [observable] if isinstance(observable, cirq.PauliString) else list(observable)
+    observable = cirq.PauliSum.from_pauli_strings(strings)  # a copy: sums can be changed in place
     if len(observable) == 0:
         raise ValueError("observable is zero: it has no Pauli string")
     for term in observable:

@@ -15,10 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq._arrays import Array, FloatArray, as_amplitudes
-from hattriq_cirq.attribution import Assumptions, Attribution
+from hattriq_cirq.attribution import Assumptions, Attribution, Cost
 from hattriq_cirq.baselines import BaselineSet
+from hattriq_cirq.engines.base import Engine
+from hattriq_cirq.estimators.base import Estimator
 from hattriq_cirq.model import Form, IdentityPartWarning, Model
-from hattriq_cirq.quadrature import parse_rule
+from hattriq_cirq.quadrature import Quadrature, parse_rule
+from hattriq_cirq.sampled import estimate_rows
 from hattriq_cirq.scores import Head, Score
 from hattriq_cirq.statevector import Precision
 
@@ -36,6 +39,10 @@ def integrated_gradients(
     observables: Sequence[cirq.PauliSum | cirq.PauliString[cirq.Qid]] | None = None,
     tolerance: float = 1e-10,
     precision: Precision = "float64",
+    estimator: Estimator | None = None,
+    engine: Engine | None = None,
+    shots: int | None = None,
+    progress: bool = False,
 ) -> Attribution:
     """Attributes a model's answer to the amplitudes of its input, by integrated gradients (Sundararajan et al. 2017).
 
@@ -52,6 +59,11 @@ def integrated_gradients(
         observables: what the head reads in place of the model's own observable.
         tolerance: of the path integral where it has no closed form, relative and absolute, > 0.
         precision: `float64` or `float32`.
+        estimator: read the quadratic form from circuits, such as `ResolvedHadamardTest()`; None computes it exactly. F(x) and
+            F(b) are still computed exactly, so the completeness gap measures the circuits.
+        engine: what runs the circuits, such as `qsim(seed=1)`.
+        shots: for each input, all its circuits and path steps together; None takes exact probabilities.
+        progress: show a progress bar over inputs, with an estimator.
 
     Returns:
         The attribution, of the shape of x.
@@ -71,31 +83,26 @@ def integrated_gradients(
     inputs = as_amplitudes(x, "x", model.n_features)
     references, label = _references(baseline, inputs)
     rows = inputs.reshape(-1, model.n_features)
+    _check_estimator(estimator, engine, shots, score)
     real = not _any_complex(inputs, references)
     at_x = _Point.of(models, rows, real, precision)
-    values, imag_values = np.zeros(rows.shape), np.zeros(rows.shape)
-    f_baseline = np.zeros(len(rows))
-    for reference in references:
-        at_b = _Point.of(models, reference, real, precision)
-        path = _Path.between(at_b, at_x)
-        if form == "normalized":
-            path.refuse_the_origin()
-        slope = path.attributed(score.path_weights(path.coefficients, path.centre, quadrature, tolerance))
-        values += path.step.real * slope.real
-        if not real:
-            imag_values += path.step.imag * slope.imag
-        f_baseline += score.value(at_b.forms)
+    at_baselines = [_Point.of(models, reference, real, precision) for reference in references]
+    if estimator is None or engine is None:
+        read = _exactly(at_x, at_baselines, score, quadrature, tolerance)
+    else:
+        read = _from_circuits(models[0], rows, references, quadrature, estimator, engine, shots, progress)
     is_set = isinstance(baseline, BaselineSet)
     lead, count = inputs.shape[:-1], len(references)
     return Attribution(
-        values=((values + imag_values) / count).reshape(inputs.shape),
-        stderr=np.zeros(inputs.shape),
-        imag_values=None if real else (imag_values / count).reshape(inputs.shape),
+        values=read.values.reshape(inputs.shape),
+        stderr=read.stderr.reshape(inputs.shape),
+        imag_values=None if read.imag_values is None else read.imag_values.reshape(inputs.shape),
         x=inputs,
         baseline=references.reshape(count, *(1 for _ in lead), -1) if is_set else _full(references[0], inputs),
         f_input=score.value(at_x.forms).reshape(lead),
-        f_baseline=(f_baseline / count).reshape(lead),
-        completeness_gap_stderr=np.zeros(lead),
+        f_baseline=(np.mean([score.value(b.forms) for b in at_baselines], axis=0) + np.zeros(len(rows))).reshape(lead),
+        completeness_gap_stderr=read.sum_stderr.reshape(lead),
+        cost=read.cost,
         assumptions=Assumptions(
             form=form,
             rule=rule,
@@ -103,8 +110,72 @@ def integrated_gradients(
             observables=tuple(str(m.pauli_sum) for m in models),
             baseline=label,
             precision=precision,
+            estimator="exact" if estimator is None else estimator.describe(),
+            engine="exact" if engine is None else engine.name,
+            seed=None if engine is None else engine.seed,
         ),
     )
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Attributions of all rows, (samples, features), with their errors and cost, computed or read from circuits."""
+
+    values: FloatArray
+    imag_values: FloatArray | None
+    stderr: FloatArray
+    sum_stderr: FloatArray
+    cost: Cost
+
+
+def _exactly(at_x: _Point, at_baselines: Sequence[_Point], score: Score, rule: Quadrature | None, tolerance: float) -> _Read:
+    shape = at_x.rows.shape
+    real_values, imag_values, is_real = np.zeros(shape), np.zeros(shape), True
+    for at_b in at_baselines:
+        path = _Path.between(at_b, at_x)
+        if score.form == "normalized":
+            path.refuse_the_origin()
+        slope = path.attributed(score.path_weights(path.coefficients, path.centre, rule, tolerance))
+        real_values += path.step.real * slope.real / len(at_baselines)
+        if np.iscomplexobj(path.step):
+            is_real = False
+            imag_values += path.step.imag * slope.imag / len(at_baselines)
+    values = real_values + imag_values
+    return _Read(values, None if is_real else imag_values, np.zeros(shape), np.zeros(shape[0]), Cost())
+
+
+def _from_circuits(
+    model: Model,
+    rows: Array,
+    references: Array,
+    rule: Quadrature | None,
+    estimator: Estimator,
+    engine: Engine,
+    shots: int | None,
+    progress: bool,
+) -> _Read:
+    estimates, cost = estimate_rows(model, rows, references, rule, estimator, engine, shots, progress)
+    return _Read(
+        np.array([e.values for e in estimates]),
+        None,
+        np.array([e.stderr for e in estimates]),
+        np.array([e.sum_stderr for e in estimates]),
+        cost,
+    )
+
+
+def _check_estimator(estimator: Estimator | None, engine: Engine | None, shots: int | None, score: Score) -> None:
+    if estimator is None:
+        if engine is not None or shots is not None:
+            raise ValueError("engine and shots need an estimator, such as estimator=ResolvedHadamardTest()")
+        return
+    if engine is None:
+        raise ValueError("an estimator needs an engine to run its circuits, such as engine=hattriq_cirq.qsim(seed=1)")
+    if not score.is_quadratic:
+        raise ValueError(
+            f"circuits read the quadratic form without a head, not form={score.form!r}, head={score.head}; "
+            "leave out estimator for an exact result"
+        )
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,12 @@ class Quadrature:
 
     def __post_init__(self) -> None:
         nodes, weights = read_only(np.asarray(self.nodes)), read_only(np.asarray(self.weights))
-        if nodes.ndim != 1 or nodes.shape != weights.shape:
-            raise ValueError(f"{nodes.shape=} and {weights.shape=} must be one equal axis")
-        if nodes.min() < 0 or nodes.max() > 1 or abs(weights.sum() - 1) > 1e-12:
-            raise ValueError(f"nodes must lie in [0, 1] and weights sum to 1, got {nodes.min()=}, {weights.sum()=}")
+        if nodes.ndim != 1 or nodes.shape != weights.shape or not len(nodes):
+            raise ValueError(f"{nodes.shape=} and {weights.shape=} must be one equal axis of nodes")
+        if not np.all((nodes >= 0) & (nodes <= 1)):
+            raise ValueError(f"nodes must lie in [0, 1], got {nodes.min()=}, {nodes.max()=}")
+        if not np.all(weights > 0) or abs(weights.sum() - 1) > 1e-12:
+            raise ValueError(f"weights must be positive and the weights sum to 1, got {weights.min()=}, {weights.sum()=}")
         object.__setattr__(self, "nodes", nodes)
         object.__setattr__(self, "weights", weights)
 

@@ -129,21 +129,34 @@ class Score:
             coefficients: (samples, 1 + observables, 3), the c above.
             centre: (samples,), where on the path they are written.
             rule: nodes and weights; None integrates to the tolerance, and in closed form where the score is quadratic.
-            tolerance: of the integral, relative and absolute.
+            tolerance: of the integral, relative to its natural size (see `_unit`).
 
         Returns:
             (samples, 1 + observables, 2), the w above.
         """
+        unit = self._unit(coefficients)
 
         def integrand(position: float) -> Array:
             offset = (position - centre)[:, np.newaxis]
             q = coefficients[..., 0] + offset * (coefficients[..., 1] + offset * coefficients[..., 2])
-            by_q = 2 * self.gradient(q)
+            by_q = 2 * self.gradient(q / unit)
             return np.stack([by_q, position * by_q], axis=-1)
 
         if rule is None:
-            return integrand(0.5) if self.is_quadratic else integrate(integrand, tolerance)
-        total = np.zeros((*coefficients.shape[:2], 2))
-        for position, weight in zip(rule.nodes, rule.weights, strict=True):
-            total += weight * integrand(position)
-        return total
+            weights = integrand(0.5) if self.is_quadratic else integrate(integrand, tolerance)
+        else:
+            weights = np.zeros((*coefficients.shape[:2], 2))
+            for position, weight in zip(rule.nodes, rule.weights, strict=True):
+                weights += weight * integrand(position)
+        return np.asarray(weights / unit[..., np.newaxis])
+
+    def _unit(self, coefficients: FloatArray) -> FloatArray:
+        """(samples, 1), what the q are measured in, so that the integrals of every sample are of order 1.
+
+        The normalized form depends on ratios alone; its integrals grow like 1 / (distance to the origin x length).
+        """
+        if self.form == "quadratic":
+            return np.ones((len(coefficients), 1))
+        norm = coefficients[:, 0]
+        unit: FloatArray = np.sqrt(norm[:, :1] * np.abs(norm).max(axis=1, keepdims=True))
+        return unit

@@ -339,9 +339,11 @@ def qsim_apply(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid], states
     from qsimcirq.qsim_simulator import QSimOptions, QSimSimulator
 
     simulator = QSimSimulator(QSimOptions(cpu_threads=os.cpu_count() or 1, max_fused_gate_size=4))
-    result = np.empty(states.shape, dtype=np.complex64)
+    result = np.zeros(states.shape, dtype=np.complex64)
     for i, column in enumerate(states.T):
-        norm = np.linalg.norm(column) or 1.0
+        norm = np.linalg.norm(column)
+        if norm == 0:
+            continue
         initial = np.ascontiguousarray(column / norm, dtype=np.complex64)
         final = simulator.simulate(circuit, qubit_order=qubits, initial_state=initial)
         result[:, i] = norm * final.final_state_vector

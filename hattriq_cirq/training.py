@@ -131,15 +131,22 @@ def train(
     if optimizer not in ("adam", "lbfgs"):
         raise ValueError(f"{optimizer=} must be 'adam' or 'lbfgs'")
     for name, number in (("epochs", epochs), ("learning_rate", learning_rate), ("scale", scale)):
-        if not number > 0:
-            raise ValueError(f"{name}={number} must be positive")
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"{batch_size=} must be at least 1, or None for the whole set")
+        if not 0 < number < np.inf:
+            raise ValueError(f"{name}={number} must be positive and finite")
+    for name, count in (("batch_size", batch_size), ("patience", patience)):
+        if count is not None and count < 1:
+            raise ValueError(f"{name}={count} must be at least 1, or None")
+    if isinstance(start, str) and start != "model":
+        raise ValueError(f"{start=} must be a number of radians, or 'model'")
     began = time.perf_counter()
     rng = np.random.default_rng(seed)
     program = TrainableProgram(model)
     objective = _Objective(program, *_checked(x, y, model, "x", "y"), scale)
-    held_out = None if validation is None else _Objective(program, *_checked(*validation, model, "validation x", "y"), scale)
+    held_out = (
+        None
+        if validation is None
+        else _Objective(program, *_checked(*validation, model, "validation x", "validation y"), scale)
+    )
     theta = np.array(list(model.params.values())) if start == "model" else rng.normal(0, start, len(program.names))
     record = _Record(objective, held_out, patience)
     with tqdm(total=epochs, desc="training", unit="epoch", disable=not progress, leave=False) as bar:

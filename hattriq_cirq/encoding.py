@@ -1,0 +1,240 @@
+"""Amplitude encoding: circuits that prepare a vector from |0...0>, plain, jointly with an ancilla, or approximately.
+
+A vector is prepared qubit by qubit, most significant first: qubit q turns by an angle that depends on the bits before it, a
+uniformly controlled Ry (Mottonen, Vartiainen, Bergholm, Salomaa 2005). Three things make it cheaper than its worst case.
+Angles nobody sees, because nothing reaches that branch, are chosen so that controls drop out. Angles that vanish after the
+Walsh transform are left out together with the gates around them. And the CZ that would close each multiplexer is left out:
+all of them commute to the end of the circuit, where they are signs, and the vector's signs are changed beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cirq
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hattriq_cirq._arrays import FloatArray, as_amplitudes, walsh_hadamard
+
+_ZERO = 1e-14  # radians; a turn below this changes no amplitude by more than rounding
+
+
+def encode(x: ArrayLike, qubits: Sequence[cirq.Qid], *, global_phase: bool = False) -> cirq.Circuit:
+    """Prepares x / |x| from |0...0>, up to a global phase, exactly.
+
+    Real vectors of any sign take at most 2**n - n - 1 CZ, complex ones at most 2**n - 2 CNOT more. A uniform vector takes
+    none, and zero blocks none for the controls they free.
+
+    Args:
+        x: (2**n,) real or complex, any norm but 0.
+        qubits: n of them, most significant first.
+        global_phase: add the phase that complex vectors otherwise lose, for circuits that will be controlled.
+
+    Returns:
+        A circuit of Ry, Rz, CZ and CNOT, and with `global_phase` a global phase gate.
+
+    Raises:
+        ValueError: x is blank, not finite or of another size.
+    """
+    vector = as_amplitudes(x, "x", 2 ** len(qubits))
+    if vector.ndim != 1:
+        raise ValueError(f"{vector.shape=} must be one vector; encode the rows of a batch one by one")
+    norm = np.linalg.norm(vector)
+    if norm == 0:
+        raise ValueError("x is blank: amplitude encoding needs a direction")
+    vector = vector / norm
+    if not vector.imag.any():
+        return cirq.Circuit(_real_operations(vector.real, qubits))
+    magnitudes, phases = np.abs(vector), np.angle(vector)
+    circuit = cirq.Circuit(_real_operations(magnitudes, qubits), phase_operations(phases, qubits, magnitudes > 0))
+    if global_phase:
+        circuit.append(cirq.global_phase_operation(np.exp(1j * _mean_phase(phases, magnitudes > 0))))
+    return circuit
+
+
+def encode_joint(zero: ArrayLike, one: ArrayLike, ancilla: cirq.Qid, qubits: Sequence[cirq.Qid]) -> cirq.Circuit:
+    """Prepares (|0>|zero> + |1>|one>) / norm on an ancilla and data qubits, as one vector of twice the size.
+
+    With `one` = |0...0> it is the controlled encoding of `zero`, at most 2**(n + 1) - n - 2 CZ for real vectors; with equal
+    vectors it is an H on the ancilla beside the plain encoding.
+
+    Args:
+        zero: (2**n,), the branch of ancilla 0; its norm is its weight.
+        one: (2**n,), the branch of ancilla 1.
+        ancilla: the qubit that selects.
+        qubits: n data qubits, most significant first.
+
+    Returns:
+        The circuit, from |0...0>.
+
+    Raises:
+        ValueError: both are blank, or sizes differ.
+    """
+    return encode(np.concatenate([as_amplitudes(zero, "zero"), as_amplitudes(one, "one")]), [ancilla, *qubits])
+
+
+def phase_operations(
+    phases: FloatArray, qubits: Sequence[cirq.Qid], seen: NDArray[np.bool_] | None = None
+) -> list[cirq.Operation]:
+    """Multiplies amplitude k by exp(i phases[k]), up to a global phase: a cascade of uniformly controlled Rz.
+
+    Args:
+        phases: (2**n,), radians.
+        qubits: n of them, most significant first.
+        seen: (2**n,), False where the amplitude is 0, so that its phase does not matter; None sees all.
+
+    Returns:
+        Operations with at most 2**n - 2 CNOT.
+    """
+    seen = np.ones(len(phases), dtype=bool) if seen is None else seen
+    operations: list[cirq.Operation] = []
+    for q in range(len(qubits) - 1, -1, -1):
+        turns, phases, seen = _paired(phases, seen)
+        mux = _Multiplexer.of(turns, seen, qubits[:q])
+        operations += mux.operations(qubits[q], cirq.rz, cirq.CNOT)
+        operations += [cirq.CNOT(control, qubits[q]) for control in mux.left_open]
+    return operations
+
+
+def _paired(phases: FloatArray, seen: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+    """The phases of neighbours as an Rz angle and a mean; an unseen neighbour takes the phase of the seen one."""
+    zero = np.where(seen[0::2], phases[0::2], phases[1::2])
+    one = np.where(seen[1::2], phases[1::2], phases[0::2])
+    return one - zero, (zero + one) / 2, seen[0::2] | seen[1::2]
+
+
+def _mean_phase(phases: FloatArray, seen: NDArray[np.bool_]) -> float:
+    """The global phase that `phase_operations` leaves out."""
+    while len(phases) > 1:
+        _, phases, seen = _paired(phases, seen)
+    return float(phases[0])
+
+
+def _real_operations(x: FloatArray, qubits: Sequence[cirq.Qid]) -> list[cirq.Operation]:
+    """Ry multiplexers that prepare a real unit vector, the closing CZ of each taken into the signs of the vector."""
+    n = len(qubits)
+    norms = [x]  # norms[j] belongs to the branches after n - j qubits
+    for _ in range(n):
+        norms.append(np.hypot(norms[-1][0::2], norms[-1][1::2]))
+    operations: list[cirq.Operation] = []
+    left_open: list[tuple[cirq.Qid, cirq.Qid]] = []
+    for q in range(n - 1):
+        mux = _Multiplexer.of(*_turns(norms[n - 1 - q]), qubits[:q])
+        operations += mux.operations(qubits[q], cirq.ry, cirq.CZ)
+        left_open += [(control, qubits[q]) for control in mux.left_open]
+    signs = _signs(left_open, qubits)
+    candidates = []
+    for guess in ([], [qubits[0]] if n > 1 else []):  # which CZ the last multiplexer leaves open decides its own signs
+        guessed = signs * _signs([(control, qubits[-1]) for control in guess], qubits)
+        mux = _Multiplexer.of(*_turns(x * guessed), qubits[:-1])
+        closing = set(mux.left_open) ^ set(guess)
+        candidates.append((mux.couplings + len(closing), mux, closing))
+    _, mux, closing = min(candidates, key=lambda candidate: candidate[0])
+    operations += mux.operations(qubits[-1], cirq.ry, cirq.CZ)
+    return operations + [cirq.CZ(control, qubits[-1]) for control in qubits[:-1] if control in closing]
+
+
+def _turns(norms: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """The Ry angle of each branch, and whether anything reaches it."""
+    zero, one = norms[0::2], norms[1::2]
+    return 2 * np.arctan2(one, zero), (np.abs(zero) > 0) | (np.abs(one) > 0)
+
+
+def _signs(pairs: Sequence[tuple[cirq.Qid, cirq.Qid]], qubits: Sequence[cirq.Qid]) -> FloatArray:
+    """What CZ gates on these pairs do to each amplitude, +1 or -1."""
+    n = len(qubits)
+    index = np.arange(2**n)
+    bit = {q: index >> (n - 1 - i) & 1 for i, q in enumerate(qubits)}
+    odd = sum((bit[a] & bit[b] for a, b in pairs), np.zeros(2**n, dtype=int))
+    return np.where(odd % 2, -1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class _Multiplexer:
+    """A uniformly controlled rotation in Gray-code form: turns, each in a frame of couplings to some controls.
+
+    Bit b of a mask, counted from the least significant, stands for `controls[-1 - b]`. The frame after the last turn is left
+    open; `left_open` names the controls it is coupled to.
+    """
+
+    controls: tuple[cirq.Qid, ...]
+    masks: tuple[int, ...]
+    angles: tuple[float, ...]
+
+    @classmethod
+    def of(cls, angles: FloatArray, reached: NDArray[np.bool_], controls: Sequence[cirq.Qid]) -> _Multiplexer:
+        """From one angle a branch, (2**controls,); the angles of branches that nothing reaches are free."""
+        kept = list(controls)
+        for control in controls:
+            axis = kept.index(control)
+            shape = (2**axis, 2, 2 ** (len(kept) - axis - 1))
+            pair, seen = angles.reshape(shape), reached.reshape(shape)
+            both = seen[:, 0] & seen[:, 1]
+            if np.all(np.abs(pair[:, 0] - pair[:, 1])[both] < _ZERO):  # this control changes nothing anybody sees
+                angles = np.where(seen[:, 0], pair[:, 0], pair[:, 1]).reshape(-1)
+                reached = (seen[:, 0] | seen[:, 1]).reshape(-1)
+                kept.remove(control)
+        gray = np.arange(len(angles)) ^ np.arange(len(angles)) >> 1
+        fillings = [np.where(reached, angles, 0.0)]
+        if not reached.all():
+            fillings.append(_filled_to_end_early(angles, reached, gray))
+        options = []
+        for filled in fillings:
+            turns = walsh_hadamard(filled) / len(filled)
+            order = gray[np.abs(turns[gray]) > _ZERO]
+            options.append(cls(tuple(kept), tuple(order.tolist()), tuple(turns[order].tolist())))
+        return min(options, key=lambda option: option.couplings)
+
+    @property
+    def couplings(self) -> int:
+        """Two-qubit gates, with the last frame left open."""
+        return sum((a ^ b).bit_count() for a, b in pairwise((0, *self.masks)))
+
+    @property
+    def left_open(self) -> list[cirq.Qid]:
+        """Controls to which the target is still coupled after the last turn."""
+        return self._named(self.masks[-1]) if self.masks else []
+
+    def operations(self, target: cirq.Qid, turn: Callable[[float], cirq.Gate], coupling: cirq.Gate) -> list[cirq.Operation]:
+        """The turns and the couplings between them, without those that would close the last frame."""
+        operations: list[cirq.Operation] = []
+        frame = 0
+        for mask, angle in zip(self.masks, self.angles, strict=True):
+            operations += [coupling(control, target) for control in self._named(frame ^ mask)]
+            operations.append(turn(angle)(target))
+            frame = mask
+        return operations
+
+    def _named(self, mask: int) -> list[cirq.Qid]:
+        return [control for b, control in enumerate(reversed(self.controls)) if mask >> b & 1]
+
+
+def _filled_to_end_early(angles: FloatArray, reached: NDArray[np.bool_], gray: NDArray[np.intp]) -> FloatArray:
+    """Chooses the free angles so that as many turns vanish, from the end of the Gray code, as there are free branches."""
+    free = np.flatnonzero(~reached)
+    columns = 1.0 - 2.0 * (np.bitwise_count(gray[::-1, np.newaxis] & free) % 2)
+    known = 1.0 - 2.0 * (np.bitwise_count(gray[::-1, np.newaxis] & np.flatnonzero(reached)) % 2)
+    _, pivots = _independent_rows(columns)
+    solution = np.linalg.solve(columns[pivots], -(known[pivots] @ angles[reached]))
+    filled = angles.copy()
+    filled[free] = solution
+    return filled
+
+
+def _independent_rows(matrix: FloatArray) -> tuple[FloatArray, NDArray[np.intp]]:
+    """The first rows that span the row space, in order, with the orthonormal basis they make."""
+    basis = np.zeros((0, matrix.shape[1]))
+    rows: list[int] = []
+    for i, row in enumerate(matrix):
+        rest = row - basis.T @ (basis @ row)
+        rest -= basis.T @ (basis @ rest)
+        size = np.linalg.norm(rest)
+        if size > 1e-6 * np.linalg.norm(row):
+            basis = np.vstack([basis, rest / size])
+            rows.append(i)
+            if len(rows) == matrix.shape[1]:
+                break
+    return basis, np.array(rows)

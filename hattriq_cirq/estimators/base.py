@@ -1,0 +1,261 @@
+"""What all estimators share: the product they estimate, the circuits they ask for, and how counts become attributions.
+
+Every attribution of a quadratic model is a sum of products Re(conj(left) o (M right)), o elementwise: left = x - b and
+right = x + b for the exact path integral, right = 2 p for one step of a Riemann sum. An estimator turns one product into
+`Reading`s: circuits, each with the linear map from its outcome probabilities to attributions. Estimates, standard errors
+and full covariances then follow for all estimators alike.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import cirq
+import numpy as np
+from scipy.sparse import csr_array
+
+from hattriq_cirq._arrays import Array, FloatArray
+from hattriq_cirq.model import Model
+from hattriq_cirq.outcomes import Distribution
+
+KEY = "z"
+"""The measurement key of every estimator circuit."""
+Allocation = Literal["error", "equal"]
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """One product weight * Re(conj(left) o (M right)); both vectors are (features,), real or complex, of any norm."""
+
+    left: Array
+    right: Array
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A circuit and what its outcomes are worth.
+
+    Args:
+        circuit: logical, ending in one measurement under `KEY`.
+        weights: (features, 2**bits); weights @ probabilities is this circuit's part of the attributions.
+    """
+
+    circuit: cirq.Circuit
+    weights: csr_array
+
+    @cached_property
+    def spread(self) -> float:
+        """The largest L2 norm that one shot can add to the map: a bound on its standard deviation."""
+        return float(np.sqrt(np.asarray(self.weights.multiply(self.weights).sum(axis=0)).max(initial=0.0)))
+
+
+class Term:
+    """One Pauli string of the observable and the part of the circuit that it sees."""
+
+    def __init__(self, model: Model, pauli: cirq.PauliString[cirq.Qid]) -> None:
+        self.model = model
+        self.coefficient = float(pauli.coefficient.real)
+        self.pauli: cirq.PauliString[cirq.Qid] = cirq.PauliString(dict(pauli.items()))
+
+    @cached_property
+    def circuit(self) -> cirq.FrozenCircuit:
+        """U without the gates that cancel in U' P U."""
+        return light_cone(self.model.resolved_circuit, self.pauli)
+
+    @cached_property
+    def inverse(self) -> cirq.FrozenCircuit:
+        """The adjoint of `circuit`."""
+        inverse = cirq.inverse(self.circuit)
+        assert isinstance(inverse, cirq.FrozenCircuit)
+        return inverse
+
+    @cached_property
+    def basis_change(self) -> list[cirq.Operation]:
+        """Turns the string into a product of Z."""
+        return list(cirq.flatten_to_ops(self.pauli.to_z_basis_ops()))
+
+
+class Estimator(ABC):
+    """Two pure functions in one: inputs to circuits, and (by the weights of each) distributions to attributions."""
+
+    allocation: Allocation
+    """How shots are shared among circuits."""
+    measured: tuple[int, ...] | None = None
+    """Positions of the data qubits whose basis states the values belong to; None for all."""
+
+    @abstractmethod
+    def readings(self, term: Term, product: Product) -> Iterator[Reading]:
+        """The circuits for one traceless Pauli string and one product with no blank side."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The estimator in a few words, for results."""
+
+    def collected(self, values: FloatArray) -> FloatArray:
+        """Values of all features summed over the data qubits that are not measured."""
+        if self.measured is None:
+            return values
+        n = (len(values) - 1).bit_length()
+        tensor = np.moveaxis(values.reshape((2,) * n), self.measured, range(len(self.measured)))
+        result: FloatArray = tensor.reshape(2 ** len(self.measured), -1).sum(axis=1)
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """All circuits of one attribution.
+
+    Args:
+        readings: circuits with their weights.
+        offset: (features,), what is known without a circuit: the identity part of the observable.
+        allocation: `error` or `equal`.
+    """
+
+    readings: tuple[Reading, ...]
+    offset: FloatArray
+    allocation: Allocation
+
+    def shots(self, total: int) -> list[int]:
+        """Shares a total among the circuits, at least one each.
+
+        `error` shares in proportion to each circuit's `spread`, which minimises the bound on the total squared error
+        sum_c spread_c**2 / S_c (Neyman allocation); `equal` gives all the same.
+
+        Args:
+            total: shots in all, at least the number of circuits.
+
+        Returns:
+            Shots of each circuit; they sum to the total.
+
+        Raises:
+            ValueError: fewer shots than circuits.
+        """
+        count = len(self.readings)
+        if count == 0:
+            return []
+        if total < count:
+            raise ValueError(f"shots={total} must be at least the number of circuits, {count}: each is run once or more")
+        spreads = np.array([r.spread if self.allocation == "error" else 1.0 for r in self.readings])
+        ideal = (total - count) * spreads / spreads.sum()
+        shots = np.floor(ideal).astype(int)
+        shots[np.argsort(shots - ideal, kind="stable")[: total - count - int(shots.sum())]] += 1
+        return [int(s) for s in shots + 1]
+
+    def decode(self, distributions: Sequence[Distribution]) -> Estimate:
+        """Attributions from one distribution a circuit, in order."""
+        return Estimate(self, tuple(distributions))
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """Attributions read from circuits, with their errors; computed from the distributions when asked for."""
+
+    plan: Plan
+    distributions: tuple[Distribution, ...]
+
+    def _parts(self) -> Iterator[tuple[csr_array, Distribution]]:
+        return ((r.weights, d) for r, d in zip(self.plan.readings, self.distributions, strict=True))
+
+    @cached_property
+    def values(self) -> FloatArray:
+        """(features,)."""
+        return self.plan.offset + sum(
+            (np.asarray(weights @ d.probabilities) for weights, d in self._parts()), np.zeros(len(self.plan.offset))
+        )
+
+    @cached_property
+    def stderr(self) -> FloatArray:
+        """(features,), the standard error of each value."""
+        total = sum((d.variances(weights) for weights, d in self._parts()), np.zeros(len(self.plan.offset)))
+        return np.sqrt(total)
+
+    @cached_property
+    def covariance(self) -> FloatArray:
+        """(features, features), of the values."""
+        n = len(self.plan.offset)
+        return sum((d.covariance(weights) for weights, d in self._parts()), np.zeros((n, n)))
+
+    @cached_property
+    def sum_stderr(self) -> float:
+        """The standard error of the sum of the values."""
+        ones = [(csr_array(weights.sum(axis=0)[np.newaxis, :]), d) for weights, d in self._parts()]
+        return float(np.sqrt(sum(d.variances(weights)[0] for weights, d in ones)))
+
+    @property
+    def shots(self) -> int:
+        """All shots; 0 where the distributions are exact."""
+        return sum(d.shots or 0 for d in self.distributions)
+
+
+def plan(estimator: Estimator, model: Model, products: Sequence[Product]) -> Plan:
+    """Asks an estimator for all circuits of a sum of products, every Pauli string of the observable apart.
+
+    Args:
+        estimator: which circuits to use.
+        model: F(x) = x' M x.
+        products: to be summed.
+
+    Returns:
+        The plan; a product that is zero whatever M is asks for no circuit.
+    """
+    offset = np.zeros(model.n_features)
+    terms = [Term(model, pauli) for pauli in model.pauli_sum if len(pauli) > 0]
+    readings: list[Reading] = []
+    for product in products:
+        offset += product.weight * model.identity_part * (product.left.conj() * product.right).real
+        if product.left.any() and product.right.any() and product.weight:
+            for term in terms:
+                factor = product.weight * term.coefficient
+                for reading in estimator.readings(term, product):
+                    readings.append(Reading(reading.circuit, csr_array(factor * reading.weights)))
+    return Plan(tuple(readings), estimator.collected(offset), estimator.allocation)
+
+
+def light_cone(circuit: cirq.AbstractCircuit, pauli: cirq.PauliString[cirq.Qid]) -> cirq.FrozenCircuit:
+    """The circuit U without the gates that cancel in U' P U, because they commute with all that follows them and with P."""
+    kept: list[cirq.Operation] = []
+    for operation in reversed(list(circuit.all_operations())):
+        qubits = set(operation.qubits)
+        later = [other for other in reversed(kept) if qubits & set(other.qubits)]
+        local = [pauli[q](q) for q in operation.qubits if q in pauli]
+        if not all(cirq.commutes(operation, other, default=False) for other in later) or not (
+            _commutes_with_string(operation, local)
+        ):
+            kept.append(operation)
+    return cirq.FrozenCircuit(reversed(kept))
+
+
+def _commutes_with_string(operation: cirq.Operation, local: Sequence[cirq.Operation]) -> bool:
+    """Whether an operation commutes with the Paulis of a string on its own qubits."""
+    if not local:
+        return True
+    qubits = operation.qubits
+    string = cirq.Circuit(local).unitary(qubit_order=qubits, qubits_that_should_be_present=qubits)
+    matrix = cirq.unitary(operation)
+    return bool(np.allclose(string @ matrix, matrix @ string, atol=1e-9))
+
+
+def ancillas(count: int) -> list[cirq.Qid]:
+    """Ancilla qubits, named so that they meet no data qubit."""
+    return [cirq.NamedQubit(f"ancilla{i}") for i in range(count)]
+
+
+def parity_signs(bits: int) -> FloatArray:
+    """(-1)**popcount of each of 2**bits outcomes: the value of Z on every measured bit."""
+    return 1.0 - 2.0 * (np.bitwise_count(np.arange(2**bits)) % 2)
+
+
+def flips(index: int, qubits: Sequence[cirq.Qid]) -> list[cirq.Qid]:
+    """The qubits that are 1 in a basis state, big-endian."""
+    n = len(qubits)
+    return [q for i, q in enumerate(qubits) if index >> (n - 1 - i) & 1]
+
+
+def multi_qubit_gates(circuit: cirq.AbstractCircuit) -> int:
+    """Gates of a circuit on two or more qubits, measurements apart."""
+    return sum(1 for op in circuit.all_operations() if len(op.qubits) > 1 and not cirq.is_measurement(op))

@@ -1,0 +1,84 @@
+"""The Hadamard test of one component: the paper's circuit, literally, and the same number without controlled U."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cirq
+import numpy as np
+from scipy.sparse import csr_array
+
+from hattriq_cirq._arrays import FloatArray
+from hattriq_cirq.encoding import encode, encode_joint
+from hattriq_cirq.estimators.base import KEY, Allocation, Estimator, Product, Reading, Term, ancillas, flips, parity_signs
+
+
+@dataclass(frozen=True)
+class HadamardTest(Estimator):
+    """One circuit and one ancilla for each component k, to an L2 error of about sqrt(N / shots).
+
+    By default it prepares (|0>|right> + |1>|k>) / sqrt 2, applies U, and measures X on the ancilla times the Pauli string P on
+    the data: Re<k|M|right>. Only the preparation is controlled. The preparation is shared by all components; flips by the
+    ancilla make |k> of |0...0>.
+
+    With `literal=True` it is the paper's circuit: every gate of V(x), U, P and U' controlled by the ancilla, which alone is
+    measured.
+
+    Args:
+        literal: build the paper's circuit.
+        allocation: of shots among components, `error` (in proportion to |left_k|) or `equal`.
+    """
+
+    literal: bool = False
+    allocation: Allocation = "error"
+
+    def describe(self) -> str:
+        """The estimator in a few words."""
+        return "Hadamard test, literal" if self.literal else "Hadamard test"
+
+    def readings(self, term: Term, product: Product) -> Iterator[Reading]:
+        """A circuit for each component with left_k != 0; outcomes are worth +-|left_k| |right| to it alone."""
+        build = _literal_circuits(term, product) if self.literal else _lean_circuits(term, product)
+        norm = float(np.linalg.norm(product.right))
+        features = len(product.left)
+        for (k, circuit), signs in build:
+            worth = abs(product.left[k]) * norm * signs
+            yield Reading(circuit, csr_array((worth, ([k] * len(worth), range(len(worth)))), shape=(features, len(worth))))
+
+
+Built = Iterator[tuple[tuple[int, cirq.Circuit], FloatArray]]
+
+
+def _lean_circuits(term: Term, product: Product) -> Built:
+    qubits = list(term.model.qubits)
+    (ancilla,) = ancillas(1)
+    blank = np.eye(1, len(product.right))[0]
+    prepared = encode_joint(product.right / np.linalg.norm(product.right), blank, ancilla, qubits)
+    measured = [ancilla, *term.pauli.qubits]
+    signs = parity_signs(len(measured))
+    end = term.circuit + cirq.Circuit(cirq.H(ancilla), term.basis_change, cirq.measure(*measured, key=KEY))
+    for k in np.flatnonzero(product.left):
+        select = [cirq.CNOT(ancilla, q) for q in flips(int(k), qubits)]
+        phase = float(np.angle(product.left[k]))
+        turn = [cirq.Z(ancilla) ** (phase / np.pi)] if phase else []
+        yield (int(k), prepared + cirq.Circuit(select, turn) + end), signs
+
+
+def _literal_circuits(term: Term, product: Product) -> Built:
+    model = term.model
+    qubits = list(model.qubits)
+    (ancilla,) = ancillas(1)
+    inside = (
+        encode(product.right, qubits, global_phase=True)
+        + model.resolved_circuit
+        + cirq.Circuit(pauli(q) for q, pauli in term.pauli.items())
+        + cirq.inverse(model.resolved_circuit)
+    )
+    controlled = cirq.Circuit(op.controlled_by(ancilla) for op in inside.all_operations())
+    for k in np.flatnonzero(product.left):
+        unselect = [cirq.CNOT(ancilla, q) for q in flips(int(k), qubits)]
+        phase = float(np.angle(product.left[k]))
+        turn = [cirq.Z(ancilla) ** (-phase / np.pi)] if phase else []
+        end = cirq.Circuit(unselect, turn, cirq.H(ancilla), cirq.measure(ancilla, key=KEY))
+        yield (int(k), cirq.Circuit(cirq.H(ancilla)) + controlled + end), parity_signs(1)

@@ -1,0 +1,67 @@
+"""What a circuit gave: the distribution of its outcomes, and what linear functions of it are worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from hattriq_cirq._arrays import FloatArray, read_only
+
+
+@dataclass(frozen=True, eq=False)
+class Distribution:
+    """The outcomes of one circuit, big-endian over its measured qubits.
+
+    Args:
+        probabilities: (2**bits,), relative frequencies or exact probabilities; they sum to 1.
+        shots: how many were counted; None where the probabilities are exact.
+
+    Raises:
+        ValueError: not a power of 2 of outcomes, not summing to 1, or no shots.
+    """
+
+    probabilities: FloatArray
+    shots: int | None
+
+    def __post_init__(self) -> None:
+        probabilities = read_only(np.asarray(self.probabilities, dtype=float))
+        if probabilities.ndim != 1 or probabilities.size.bit_count() != 1:
+            raise ValueError(f"{probabilities.shape=} must be one axis of 2**bits outcomes")
+        if abs(probabilities.sum() - 1) > 1e-5:
+            raise ValueError(f"{probabilities.sum()=} must be 1")
+        if self.shots is not None and self.shots < 1:
+            raise ValueError(f"{self.shots=} must be at least 1, or None for exact probabilities")
+        object.__setattr__(self, "probabilities", probabilities)
+
+    @classmethod
+    def from_counts(cls, counts: NDArray[np.integer]) -> Distribution:
+        """From how often each of 2**bits outcomes was seen."""
+        shots = int(counts.sum())
+        return cls(counts / shots, shots)
+
+    def covariance(self, weights: csr_array) -> FloatArray:
+        """The covariance of weights @ probabilities: that of multinomial counts, or 0 where they are exact.
+
+        Args:
+            weights: (values, 2**bits), sparse.
+
+        Returns:
+            (values, values).
+        """
+        if self.shots is None:
+            return np.zeros((weights.shape[0], weights.shape[0]))
+        mean = np.asarray(weights @ self.probabilities)
+        second = (weights.multiply(self.probabilities[np.newaxis, :])).tocsr() @ weights.T
+        return np.asarray((second.toarray() - np.outer(mean, mean)) / self.shots)
+
+    def variances(self, weights: csr_array) -> FloatArray:
+        """The diagonal of `covariance`, (values,), without the rest of it."""
+        if self.shots is None:
+            return np.zeros(weights.shape[0])
+        mean = np.asarray(weights @ self.probabilities)
+        second = np.asarray(weights.multiply(weights) @ self.probabilities)
+        spread: FloatArray = np.maximum(second - mean**2, 0) / self.shots
+        return spread

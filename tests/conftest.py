@@ -1,0 +1,12 @@
+"""Settings shared by every test: hypothesis draws the same examples each time and never fails for being slow."""
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("repeatable")
