@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from hattriq_cirq.ansatz import grid_ansatz, ring_ansatz
     from hattriq_cirq.attribution import Assumptions, Attribution, Cost
     from hattriq_cirq.baselines import BaselineSet
+    from hattriq_cirq.engines import cirq_simulator, qsim
+    from hattriq_cirq.estimators import HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
     from hattriq_cirq.model import IdentityPartWarning, Model
     from hattriq_cirq.path_integral import integrated_gradients
     from hattriq_cirq.plotting import plot_attribution, plot_gallery, plot_training
+    from hattriq_cirq.pricing import Resources, resources
+    from hattriq_cirq.sampled import estimate
     from hattriq_cirq.scores import Head
     from hattriq_cirq.training import Training, accuracy, train
 
@@ -38,6 +42,15 @@ _HOME = {
     "plot_gallery": "plotting",
     "plot_training": "plotting",
     "ring_ansatz": "ansatz",
+    "HadamardTest": "estimators",
+    "ParallelHadamardTest": "estimators",
+    "PolarizationShift": "estimators",
+    "ResolvedHadamardTest": "estimators",
+    "Resources": "pricing",
+    "cirq_simulator": "engines",
+    "estimate": "sampled",
+    "qsim": "engines",
+    "resources": "pricing",
     "train": "training",
 }
 
@@ -46,20 +59,29 @@ __all__ = [
     "Attribution",
     "BaselineSet",
     "Cost",
+    "HadamardTest",
     "Head",
     "IdentityPartWarning",
     "Model",
+    "ParallelHadamardTest",
+    "PolarizationShift",
+    "ResolvedHadamardTest",
+    "Resources",
     "Training",
     "__version__",
     "accuracy",
     "baselines",
+    "cirq_simulator",
     "datasets",
     "decomposition",
+    "estimate",
     "grid_ansatz",
     "integrated_gradients",
     "plot_attribution",
     "plot_gallery",
     "plot_training",
+    "qsim",
+    "resources",
     "ring_ansatz",
     "saliency",
     "train",

@@ -47,12 +47,17 @@ def encode(x: ArrayLike, qubits: Sequence[cirq.Qid], *, global_phase: bool = Fal
         raise ValueError("x is blank: amplitude encoding needs a direction")
     vector = vector / norm
     if not vector.imag.any():
-        return cirq.Circuit(_real_operations(vector.real, qubits))
+        return _placed(_real_operations(vector.real, qubits))
     magnitudes, phases = np.abs(vector), np.angle(vector)
-    circuit = cirq.Circuit(_real_operations(magnitudes, qubits), phase_operations(phases, qubits, magnitudes > 0))
+    circuit = _placed(_real_operations(magnitudes, qubits) + phase_operations(phases, qubits, magnitudes > 0))
     if global_phase:
         circuit.append(cirq.global_phase_operation(np.exp(1j * _mean_phase(phases, magnitudes > 0))))
     return circuit
+
+
+def _placed(operations: Sequence[cirq.Operation]) -> cirq.Circuit:
+    """A circuit of these operations; a long one a moment each, since all but a few are serial and placing them is slow."""
+    return cirq.Circuit(operations if len(operations) < 64 else map(cirq.Moment.from_ops, operations))
 
 
 def encode_joint(zero: ArrayLike, one: ArrayLike, ancilla: cirq.Qid, qubits: Sequence[cirq.Qid]) -> cirq.Circuit:
@@ -201,9 +206,10 @@ class _Multiplexer:
     def operations(self, target: cirq.Qid, turn: Callable[[float], cirq.Gate], coupling: cirq.Gate) -> list[cirq.Operation]:
         """The turns and the couplings between them, without those that would close the last frame."""
         operations: list[cirq.Operation] = []
+        couple = {control: coupling(control, target) for control in self.controls}
         frame = 0
         for mask, angle in zip(self.masks, self.angles, strict=True):
-            operations += [coupling(control, target) for control in self._named(frame ^ mask)]
+            operations += [couple[control] for control in self._named(frame ^ mask)]
             operations.append(turn(angle)(target))
             frame = mask
         return operations

@@ -61,7 +61,11 @@ class Distribution:
         """The diagonal of `covariance`, (values,), without the rest of it."""
         if self.shots is None:
             return np.zeros(weights.shape[0])
+        return self.variances_per_shot(weights) / self.shots
+
+    def variances_per_shot(self, weights: csr_array) -> FloatArray:
+        """What one shot's variance would be, (values,)."""
         mean = np.asarray(weights @ self.probabilities)
         second = np.asarray(weights.multiply(weights) @ self.probabilities)
-        spread: FloatArray = np.maximum(second - mean**2, 0) / self.shots
+        spread: FloatArray = np.maximum(second - mean**2, 0)
         return spread

@@ -65,12 +65,17 @@ def test_matrix_is_the_oracles_kept_and_read_only(case: Case) -> None:
         model.matrix[0, 0] = 1
 
 
-def test_the_matrix_is_built_only_for_enough_rows() -> None:
+def test_the_matrix_is_built_only_for_enough_rows_and_then_used(monkeypatch: pytest.MonkeyPatch) -> None:
     case = random_case(5, seed=1)
-    few, many = case.model, case.model
+    few, many, in_parts = case.model, case.model, case.model
     few.observable_action(np.ones((2 * case.features - 1, case.features)))
     many.observable_action(np.ones((2 * case.features, case.features)))
-    assert ("matrix" in vars(few), "matrix" in vars(many)) == (False, True)
+    for _ in range(2):
+        in_parts.observable_action(np.ones((case.features, case.features)))
+    assert ["matrix" in vars(model) for model in (few, many, in_parts)] == [False, True, True]
+    monkeypatch.delattr(Model, "_act")
+    x = amplitudes(np.random.default_rng(0), case.features, imaginary=True)
+    assert_close(many.observable_action(x), case.matrices()[0] @ x)
 
 
 def test_batches_longer_than_the_cache_are_cut_and_joined(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,17 @@ def test_single_precision_is_good_to_five_digits(
         assert a.assumptions.precision == "float32"
 
 
+def test_eighteen_qubits_take_no_matrix_and_agree_in_both_precisions() -> None:
+    rng, plain = np.random.default_rng(0), ring_ansatz(18, 1)
+    model = plain.with_params({name: rng.uniform(0, 6) for name in plain.params})
+    x = amplitudes(rng, 2**18) + 0.1
+    double, single = (
+        integrated_gradients(model, x, baseline=0.05, precision=precision) for precision in ("float64", "float32")
+    )
+    assert_close(double.completeness_gap, 0.0, 1e-12, float(np.sum(x**2)))
+    assert_close(single.values, double.values, 1e-5)
+
+
 # what makes it an attribution
 
 

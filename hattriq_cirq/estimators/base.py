@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -43,10 +43,12 @@ class Reading:
     Args:
         circuit: logical, ending in one measurement under `KEY`.
         weights: (features, 2**bits); weights @ probabilities is this circuit's part of the attributions.
+        preparation: the part of the circuit that prepares amplitudes, so that its cost can be told apart.
     """
 
     circuit: cirq.Circuit
     weights: csr_array
+    preparation: cirq.Circuit
 
     @cached_property
     def spread(self) -> float:
@@ -212,7 +214,7 @@ def plan(estimator: Estimator, model: Model, products: Sequence[Product]) -> Pla
             for term in terms:
                 factor = product.weight * term.coefficient
                 for reading in estimator.readings(term, product):
-                    readings.append(Reading(reading.circuit, csr_array(factor * reading.weights)))
+                    readings.append(replace(reading, weights=csr_array(factor * reading.weights)))
     return Plan(tuple(readings), estimator.collected(offset), estimator.allocation)
 
 

@@ -39,46 +39,54 @@ class HadamardTest(Estimator):
 
     def readings(self, term: Term, product: Product) -> Iterator[Reading]:
         """A circuit for each component with left_k != 0; outcomes are worth +-|left_k| |right| to it alone."""
-        build = _literal_circuits(term, product) if self.literal else _lean_circuits(term, product)
+        build = _literal_circuits if self.literal else _lean_circuits
         norm = float(np.linalg.norm(product.right))
         features = len(product.left)
-        for (k, circuit), signs in build:
+        for k, circuit, prepared, signs in build(term, product):
             worth = abs(product.left[k]) * norm * signs
-            yield Reading(circuit, csr_array((worth, ([k] * len(worth), range(len(worth)))), shape=(features, len(worth))))
+            weights = csr_array((worth, ([k] * len(worth), range(len(worth)))), shape=(features, len(worth)))
+            yield Reading(circuit, weights, prepared)
 
 
-Built = Iterator[tuple[tuple[int, cirq.Circuit], FloatArray]]
+_Built = Iterator[tuple[int, cirq.Circuit, cirq.Circuit, FloatArray]]
+"""Component, circuit, its preparation, and the sign of each outcome."""
 
 
-def _lean_circuits(term: Term, product: Product) -> Built:
+def _lean_circuits(term: Term, product: Product) -> _Built:
     qubits = list(term.model.qubits)
     (ancilla,) = ancillas(1)
     blank = np.eye(1, len(product.right))[0]
-    prepared = encode_joint(product.right / np.linalg.norm(product.right), blank, ancilla, qubits)
+    shared = encode_joint(product.right / np.linalg.norm(product.right), blank, ancilla, qubits)
     measured = [ancilla, *term.pauli.qubits]
-    signs = parity_signs(len(measured))
     end = term.circuit + cirq.Circuit(cirq.H(ancilla), term.basis_change, cirq.measure(*measured, key=KEY))
-    for k in np.flatnonzero(product.left):
-        select = [cirq.CNOT(ancilla, q) for q in flips(int(k), qubits)]
-        phase = float(np.angle(product.left[k]))
-        turn = [cirq.Z(ancilla) ** (phase / np.pi)] if phase else []
-        yield (int(k), prepared + cirq.Circuit(select, turn) + end), signs
+    for k in map(int, np.flatnonzero(product.left)):
+        select = [cirq.CNOT(ancilla, q) for q in flips(k, qubits)]
+        prepared = shared + cirq.Circuit(select, _phase_of(product, k, ancilla))
+        yield k, prepared + end, prepared, parity_signs(len(measured))
 
 
-def _literal_circuits(term: Term, product: Product) -> Built:
+def _literal_circuits(term: Term, product: Product) -> _Built:
     model = term.model
     qubits = list(model.qubits)
     (ancilla,) = ancillas(1)
+    encoding = encode(product.right, qubits, global_phase=True)
     inside = (
-        encode(product.right, qubits, global_phase=True)
-        + model.resolved_circuit
+        model.resolved_circuit.unfreeze()
         + cirq.Circuit(pauli(q) for q, pauli in term.pauli.items())
         + cirq.inverse(model.resolved_circuit)
     )
-    controlled = cirq.Circuit(op.controlled_by(ancilla) for op in inside.all_operations())
-    for k in np.flatnonzero(product.left):
-        unselect = [cirq.CNOT(ancilla, q) for q in flips(int(k), qubits)]
-        phase = float(np.angle(product.left[k]))
-        turn = [cirq.Z(ancilla) ** (-phase / np.pi)] if phase else []
+    prepared, middle = (
+        cirq.Circuit(op.controlled_by(ancilla) for op in circuit.all_operations()) for circuit in (encoding, inside)
+    )
+    prepared = cirq.Circuit(cirq.H(ancilla)) + prepared
+    for k in map(int, np.flatnonzero(product.left)):
+        unselect = [cirq.CNOT(ancilla, q) for q in flips(k, qubits)]
+        turn = [op**-1 for op in _phase_of(product, k, ancilla)]
         end = cirq.Circuit(unselect, turn, cirq.H(ancilla), cirq.measure(ancilla, key=KEY))
-        yield (int(k), cirq.Circuit(cirq.H(ancilla)) + controlled + end), parity_signs(1)
+        yield k, prepared + middle + end, prepared, parity_signs(1)
+
+
+def _phase_of(product: Product, k: int, ancilla: cirq.Qid) -> list[cirq.Operation]:
+    """Gives the branch of ancilla 1 the phase of left_k."""
+    phase = float(np.angle(product.left[k]))
+    return [cirq.Z(ancilla) ** (phase / np.pi)] if phase else []

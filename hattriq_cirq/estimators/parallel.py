@@ -62,7 +62,7 @@ class ParallelHadamardTest(Estimator):
         end = term.circuit + cirq.Circuit(cirq.H.on_each(register), term.basis_change, cirq.measure(*measured, key=KEY))
         signs = parity_signs(len(term.pauli))
         walsh = 1.0 - 2.0 * (np.bitwise_count(np.array(labels)[:, np.newaxis] & np.arange(2**self.m)) % 2)
-        prepared = {
+        starts = {
             sign: encode_joint(sign * np.sqrt(share) * product.right / norm, blank, register[0], qubits) for sign in (1, -1)
         }
         fresh = product.left != 0
@@ -83,8 +83,9 @@ class ParallelHadamardTest(Estimator):
                 select += cirq.Circuit(phase_operations(phases, register))
                 left = np.abs(left)
             rows = np.kron((norm / (4 * amplitude) * left)[:, np.newaxis] * walsh, signs)
-            for sign, start in prepared.items():
-                yield Reading(start + select + end, _scatter(sign * rows, features, 2**n))
+            for sign, start in starts.items():
+                prepared = start + select
+                yield Reading(prepared + end, _scatter(sign * rows, features, 2**n), prepared)
 
 
 def _labels(m: int, n: int) -> list[int]:

@@ -47,4 +47,5 @@ class PolarizationShift(Estimator):
                     continue
                 worth = sign * size * norm**2 / (4 * shift) * signs
                 weights = csr_array((worth, ([k] * len(worth), range(len(worth)))), shape=(features, len(worth)))
-                yield Reading(encode(shifted, qubits) + end, weights)
+                prepared = encode(shifted, qubits)
+                yield Reading(prepared + end, weights, prepared)

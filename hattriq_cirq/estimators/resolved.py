@@ -50,8 +50,9 @@ class ResolvedHadamardTest(Estimator):
         (ancilla,) = ancillas(1)
         left, right = (np.linalg.norm(side) for side in (product.left, product.right))
         read = qubits if self.measured is None else [qubits[i] for i in self.measured]
+        prepared = encode_joint(product.left / left, product.right / right, ancilla, qubits)
         circuit = (
-            encode_joint(product.left / left, product.right / right, ancilla, qubits)
+            prepared
             + term.circuit
             + cirq.Circuit(cirq.ControlledOperation([ancilla], pauli(q)) for q, pauli in term.pauli.items())
             + term.inverse
@@ -64,13 +65,5 @@ class ResolvedHadamardTest(Estimator):
         features = 2 ** len(read)
         worth = left * right
         index = np.arange(features)
-        yield Reading(
-            circuit,
-            csr_array(
-                (
-                    np.repeat([worth, -worth], features),
-                    (np.concatenate([index, index]), np.arange(2 * features)),
-                ),
-                shape=(features, 2 * features),
-            ),
-        )
+        entries = np.repeat([worth, -worth], features), (np.tile(index, 2), np.arange(2 * features))
+        yield Reading(circuit, csr_array(entries, shape=(features, 2 * features)), prepared)
