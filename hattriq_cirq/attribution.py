@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -139,6 +140,10 @@ class Attribution:
         else:  # a set, the same for every input
             baseline = self.baseline if isinstance(index, slice) else self.baseline[:, 0]
         return replace(self, **parts, baseline=baseline)
+
+    def __iter__(self) -> Iterator[Attribution]:
+        """Each input of a batch."""
+        return (self[i] for i in range(len(self)))
 
     def top(self, count: int = 5) -> list[tuple[int, float]]:
         """The features of a single input with the largest absolute attribution, as (index, value), largest first."""

@@ -28,7 +28,7 @@ def logistic_regression_accuracy(data: Dataset) -> tuple[float, float]:
         from sklearn.preprocessing import StandardScaler
     except ImportError as error:
         raise ImportError("logistic regression needs scikit-learn: pip install hattriq_cirq[data]") from error
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=10_000))
     classifier.fit(_real(data.x_train), data.y_train)
     return (
         float(classifier.score(_real(data.x_train), data.y_train)),

@@ -30,7 +30,7 @@ class Distribution:
         probabilities = read_only(np.asarray(self.probabilities, dtype=float))
         if probabilities.ndim != 1 or probabilities.size.bit_count() != 1:
             raise ValueError(f"{probabilities.shape=} must be one axis of 2**bits outcomes")
-        if abs(probabilities.sum() - 1) > 1e-5:
+        if not abs(probabilities.sum() - 1) <= 1e-5:
             raise ValueError(f"{probabilities.sum()=} must be 1")
         if self.shots is not None and self.shots < 1:
             raise ValueError(f"{self.shots=} must be at least 1, or None for exact probabilities")
@@ -40,6 +40,8 @@ class Distribution:
     def from_counts(cls, counts: NDArray[np.integer]) -> Distribution:
         """From how often each of 2**bits outcomes was seen."""
         shots = int(counts.sum())
+        if shots < 1:
+            raise ValueError(f"counts sum to {shots} shots, must be at least 1")
         return cls(counts / shots, shots)
 
     def covariance(self, weights: csr_array) -> FloatArray:

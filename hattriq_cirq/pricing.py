@@ -10,13 +10,14 @@ import cirq
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hattriq_cirq._arrays import as_amplitudes
+from hattriq_cirq._arrays import FloatArray, as_amplitudes
 from hattriq_cirq.engines.base import Engine
 from hattriq_cirq.engines.local import qsim
 from hattriq_cirq.engines.targets import device_graph
 from hattriq_cirq.engines.targets import gateset as gateset_named
 from hattriq_cirq.estimators.base import Estimator, Plan, multi_qubit_gates, plan
 from hattriq_cirq.model import Model
+from hattriq_cirq.outcomes import Distribution
 from hattriq_cirq.quadrature import parse_rule
 from hattriq_cirq.sampled import products
 
@@ -95,7 +96,7 @@ def resources(
     device: str | None = None,
     target_cosine: float = 0.95,
     target_stderr: float = 0.01,
-    sample: int = 8,
+    sample: int = 4,
     engine: Engine | None = None,
 ) -> Resources:
     """Prices one attribution: compiles its circuits and predicts its shots, without a quantum computer.
@@ -153,10 +154,7 @@ def noise_per_shot(made: Plan) -> float:
 
     With shots shared in proportion to the spreads it is (sum_c spread_c)**2.
     """
-    spreads = np.array([reading.spread for reading in made.readings])
-    if made.allocation == "error":
-        return float(spreads.sum() ** 2)
-    return float(len(spreads) * np.sum(spreads**2))
+    return float(sum(reading.spread**2 / share for reading, share in zip(made.readings, made.shares, strict=True)))
 
 
 def shots_for_cosine(made: Plan, model: Model, x: ArrayLike, baseline: ArrayLike, cosine: float) -> int:
@@ -202,13 +200,16 @@ def shots_for_stderr(made: Plan, stderr: float, engine: Engine) -> int:
     """
     if not stderr > 0:
         raise ValueError(f"target_stderr={stderr} must be positive")
-    spreads = np.array([reading.spread if made.allocation == "error" else 1.0 for reading in made.readings])
-    shares = spreads / spreads.sum()
-    variance = np.zeros(len(made.offset))
     distributions = engine.run([reading.circuit for reading in made.readings], None)
-    for reading, distribution, share in zip(made.readings, distributions, shares, strict=True):
-        variance += distribution.variances_per_shot(reading.weights) / share
-    return max(int(np.ceil(variance.max() / stderr**2)), len(made.readings))
+    return max(int(np.ceil(variances_per_shot(made, distributions).max() / stderr**2)), len(made.readings))
+
+
+def variances_per_shot(made: Plan, distributions: Sequence[Distribution]) -> FloatArray:
+    """The variance of each value times the shots in all, (features,), from exact distributions of every circuit."""
+    variances = np.zeros(len(made.offset))
+    for reading, distribution, share in zip(made.readings, distributions, made.shares, strict=True):
+        variances += distribution.variances_per_shot(reading.weights) / share
+    return variances
 
 
 def _compiled(circuit: cirq.AbstractCircuit, target: cirq.CompilationTargetGateset) -> cirq.AbstractCircuit:

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import jinja2
-import numpy as np
 
-from hattriq_cirq._arrays import Array
 from hattriq_cirq._files import write_new
 from hattriq_cirq._provenance import Provenance
+from hattriq_cirq.classical import logistic_regression_accuracy
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.model import Model
 from hattriq_cirq.training import accuracy
@@ -67,21 +66,9 @@ def accuracies(model: Model, data: Dataset) -> tuple[Accuracy, ...]:
 def _logistic_regression(data: Dataset) -> Accuracy:
     name = "logistic regression"
     try:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-    except ImportError:
-        return Accuracy(name, None, None, "scikit-learn is not installed; pip install hattriq_cirq[data]")
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=10_000))
-    classifier.fit(_real_features(data.x_train), data.y_train)
-    seen, held_out = (
-        float(classifier.score(_real_features(x), y)) for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test))
-    )
-    return Accuracy(name, seen, held_out)
-
-
-def _real_features(x: Array) -> Array:
-    return np.concatenate([x.real, x.imag], axis=1) if np.iscomplexobj(x) else x
+        return Accuracy(name, *logistic_regression_accuracy(data))
+    except ImportError as error:
+        return Accuracy(name, None, None, str(error))
 
 
 @dataclass(frozen=True)

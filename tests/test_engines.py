@@ -32,9 +32,7 @@ def turned(angles: dict[cirq.Qid, float], measured: list[cirq.Qid]) -> tuple[cir
 
 @both
 @given(order=st.permutations([A, B, C]), count=st.integers(1, 3), rng=generators)
-def test_bits_are_in_the_measured_order(
-    factory: Factory, order: list[cirq.Qid], count: int, rng: np.random.Generator
-) -> None:
+def test_bits_are_in_the_measured_order(factory: Factory, order: list[cirq.Qid], count: int, rng: np.random.Generator) -> None:
     circuit, expected = turned({q: rng.uniform(0, np.pi) for q in (A, B, C)}, order[:count])
     engine = factory(seed=1)
     (exact,) = engine.run([circuit], None)
@@ -107,7 +105,7 @@ def test_engines_say_what_they_are(factory: Factory) -> None:
     assert factory().seed is None
 
 
-def test_qsim_and_cirq_agree_on_counts_of_one_seed() -> None:
+def test_qsim_and_cirq_agree() -> None:
     x = amplitudes(np.random.default_rng(0), 8)
     circuit = cirq.Circuit(
         cirq.StatePreparationChannel(x / np.linalg.norm(x))(A, B, C), cirq.CZ(A, B), cirq.H(C), cirq.measure(A, C, key="z")
@@ -147,10 +145,7 @@ def test_shots_are_one_positive_number_a_circuit(factory: Factory, shots: list[i
 
 
 @both
-def test_an_inverted_bit_is_inverted_or_refused(factory: Factory) -> None:
-    circuit = cirq.Circuit(cirq.X(A), cirq.measure(A, key="z", invert_mask=(True,)))
-    try:
-        (found,) = factory(seed=1).run([circuit], None)
-    except ValueError:
-        return
-    assert found.probabilities[0] == pytest.approx(1)
+def test_a_measurement_that_inverts_its_bits_is_obeyed(factory: Factory) -> None:
+    circuit = cirq.Circuit(cirq.X(A), cirq.I(B), cirq.measure(A, B, key="z", invert_mask=(True, False)))
+    (found,) = factory(seed=1).run([circuit], [10])
+    assert found.probabilities[0b00] == 1

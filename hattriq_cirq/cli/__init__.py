@@ -1,4 +1,4 @@
-"""The command line `hattriq`: train, attribute, show, demo.
+"""The command line `hattriq`: train, attribute, cost, show, demo.
 
 Only the standard library is imported here: each command imports what it needs when it runs, so that help is instant.
 """
@@ -14,6 +14,7 @@ from typing import NoReturn, TextIO
 
 from hattriq_cirq._version import __version__
 
+_ESTIMATORS = "exact, resolved, hadamard, hadamard-literal, parallel:M or polarization"
 _DATA = """data sets, with options after a colon:
   bars_and_stripes  digits:pair=0/1  mnist:pair=3/5,size=16  tfim:n_qubits=8  planted_pixel  xor_pixels
   mnist_idx:path=FOLDER  fashion_mnist:path=FOLDER,pair=0/1   (your IDX files or .npz)
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_train(commands)
     _add_attribute(commands)
+    _add_cost(commands)
     _add_show(commands)
     _add_demo(commands)
     return parser
@@ -139,9 +141,11 @@ def _add_attribute(commands: argparse._SubParsersAction[_Parser]) -> None:
         "attribute",
         "attribute a model's answers to its inputs",
         "Computes integrated gradients of a trained model and writes arrays, a table, a gallery and every setting into\n"
-        "a new folder. Values are exact; their sum is checked against the difference of the scores.\n\n" + _DATA,
+        "a new folder. Values are exact, or read from simulated circuits with --estimator, with standard errors; their\n"
+        "sum is checked against the difference of the scores.\n\n" + _DATA,
         "  hattriq attribute runs/digits --data digits:pair=0/1 --out runs/digits-maps\n"
         "  hattriq attribute runs/digits --data digits:pair=0/1 --out runs/mean --baseline mean --form normalized\n"
+        "  hattriq attribute runs/digits --data digits:pair=0/1 --out runs/shots --estimator resolved --shots 20000\n"
         "  hattriq attribute runs/bars/model.json --data bars_and_stripes --out runs/bars-maps --index 0,1,2",
     )
     parser.add_argument("model", metavar="MODEL", help="a model.json, or a folder that holds one")
@@ -171,8 +175,46 @@ def _add_attribute(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     parser.add_argument("--head", default="identity", metavar="KIND:SCALE", help="such as sigmoid:5 or tanh:2 (default: none)")
     parser.add_argument("--precision", default="float64", choices=("float64", "float32"), help="(default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of --baseline sample:COUNT (default: %(default)s)")
+    parser.add_argument("--estimator", default="exact", metavar="NAME", help=f"{_ESTIMATORS} (default: %(default)s)")
+    parser.add_argument("--engine", default="qsim", metavar="NAME", help="qsim or cirq, simulators (default: %(default)s)")
+    parser.add_argument(
+        "--shots",
+        type=int,
+        default=20_000,
+        metavar="N",
+        help="of an estimator, for each input; 0 takes exact probabilities (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of sampled baselines and of counts (default: %(default)s)")
     parser.set_defaults(command=_attribute)
+
+
+def _add_cost(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "cost",
+        "price an attribution before it is run",
+        "Counts circuits, qubits and compiled two-qubit gates of each estimator, and predicts the shots to a wanted\n"
+        "precision. Without MODEL it prices ring models with random parameters and inputs over --qubits, and draws them.",
+        "  hattriq cost runs/digits --data digits:pair=0/1 --index 0 --estimators resolved\n"
+        "  hattriq cost runs/bars --data bars_and_stripes --device willow_pink --estimators resolved,hadamard\n"
+        "  hattriq cost --qubits 2,3,4 --layers 2 --out runs/cost",
+    )
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="a model.json, or a folder that holds one")
+    parser.add_argument("--data", metavar="DATA", help="with MODEL: the data set the input comes from")
+    parser.add_argument("--index", type=int, metavar="I", help="with MODEL: sample of the data set (default: first of test)")
+    parser.add_argument("--baseline", default="zero", metavar="NAME", help="as in attribute (default: %(default)s)")
+    parser.add_argument("--qubits", default="2,3,4,5", metavar="N,...", help="without MODEL (default: %(default)s)")
+    parser.add_argument("--layers", type=int, default=4, metavar="N", help="without MODEL (default: %(default)s)")
+    parser.add_argument(
+        "--estimators", default="resolved,hadamard,parallel:2,polarization", metavar="NAME,...", help=_ESTIMATORS
+    )
+    parser.add_argument("--gateset", default="cz", metavar="NAME", help="cz, sqrt_iswap or sycamore (default: %(default)s)")
+    parser.add_argument("--device", metavar="NAME", help="also route on willow_pink, weber or rainbow")
+    parser.add_argument("--cosine", type=float, default=0.95, metavar="C", help="wanted of the map (default: %(default)s)")
+    parser.add_argument("--stderr", type=float, default=0.01, metavar="E", help="wanted of each feature (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of parameters, inputs and samples (default: %(default)s)")
+    parser.add_argument("--out", metavar="DIR", help="new or empty folder for cost.csv and, over qubits, cost.png")
+    parser.set_defaults(command=_cost)
 
 
 def _add_show(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -238,10 +280,20 @@ def _attribute(chosen: argparse.Namespace) -> int:
         rule=chosen.rule,
         head=chosen.head,
         precision=chosen.precision,
+        estimator=chosen.estimator,
+        engine=chosen.engine,
+        shots=chosen.shots,
         seed=chosen.seed,
     )
     folder, task = choices.fresh_folder(chosen.out), runs.Task.load(chosen.data)
     runs.attribute_into(folder, choices.find_model(chosen.model), task, settings).print()
+    return 0
+
+
+def _cost(chosen: argparse.Namespace) -> int:
+    from hattriq_cirq.cli.cost import CostSettings, cost
+
+    cost(CostSettings(**{name: value for name, value in vars(chosen).items() if name != "command"}))
     return 0
 
 

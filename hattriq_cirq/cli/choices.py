@@ -14,6 +14,14 @@ from hattriq_cirq._arrays import Array
 from hattriq_cirq.ansatz import grid_ansatz, ring_ansatz
 from hattriq_cirq.baselines import BaselineSet
 from hattriq_cirq.datasets import Dataset
+from hattriq_cirq.engines import Engine, cirq_simulator, qsim
+from hattriq_cirq.estimators import (
+    Estimator,
+    HadamardTest,
+    ParallelHadamardTest,
+    PolarizationShift,
+    ResolvedHadamardTest,
+)
 from hattriq_cirq.model import Model
 from hattriq_cirq.scores import Head
 
@@ -121,6 +129,32 @@ def parse_head(text: str) -> Head:
     if kind == "tanh":
         return Head("tanh", _number(scale or "1", "the scale of tanh"))
     raise ValueError(f"head {text!r} must be identity, sigmoid:SCALE or tanh:SCALE")
+
+
+def parse_estimator(text: str) -> Estimator | None:
+    """An estimator by "exact" (None), "resolved", "hadamard", "hadamard-literal", "parallel:M" or "polarization"."""
+    plain: dict[str, Callable[[], Estimator | None]] = {
+        "exact": lambda: None,
+        "resolved": ResolvedHadamardTest,
+        "hadamard": HadamardTest,
+        "hadamard-literal": lambda: HadamardTest(literal=True),
+        "polarization": PolarizationShift,
+    }
+    if text in plain:
+        return plain[text]()
+    name, _, count = text.partition(":")
+    if name == "parallel" and count.isdecimal():
+        return ParallelHadamardTest(int(count))
+    raise ValueError(f"estimator {text!r} must be one of {', '.join(plain)}, parallel:M")
+
+
+def parse_engine(text: str, seed: int) -> Engine:
+    """A seeded engine by "qsim" or "cirq". Raises ValueError for anything else."""
+    if text == "qsim":
+        return qsim(seed=seed)
+    if text == "cirq":
+        return cirq_simulator(seed=seed)
+    raise ValueError(f"engine {text!r} must be qsim or cirq")
 
 
 def _number(text: str, name: str) -> float:

@@ -19,7 +19,14 @@ from hattriq_cirq._arrays import Array
 from hattriq_cirq._files import write_new
 from hattriq_cirq._provenance import Provenance
 from hattriq_cirq.attribution import Attribution
-from hattriq_cirq.cli.choices import build_model, make_baseline, parse_head, select_inputs
+from hattriq_cirq.cli.choices import (
+    build_model,
+    make_baseline,
+    parse_engine,
+    parse_estimator,
+    parse_head,
+    select_inputs,
+)
 from hattriq_cirq.cli.tables import accuracy_table, score_table
 from hattriq_cirq.datasets.user import checksum
 from hattriq_cirq.model import Form, Model
@@ -48,7 +55,10 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class AttributeSettings:
-    """Which inputs are attributed, and how; `seed` is that of a sampled baseline."""
+    """Which inputs are attributed, and how; `seed` is that of a sampled baseline and of the counts.
+
+    `shots` is for each input; 0 takes exact probabilities. An exact attribution has neither engine nor shots.
+    """
 
     inputs: str = "test:0:8"
     baseline: str = "zero"
@@ -56,6 +66,9 @@ class AttributeSettings:
     rule: str = "exact"
     head: str = "identity"
     precision: Precision = "float64"
+    estimator: str = "exact"
+    engine: str = "qsim"
+    shots: int = 20_000
     seed: int = 0
 
 
@@ -205,6 +218,7 @@ def attribute_into(folder: Path, model_path: Path, task: Task, settings: Attribu
         )
     indices = select_inputs(settings.inputs, data)
     label, baseline = make_baseline(settings.baseline, data, indices, settings.seed)
+    estimator = parse_estimator(settings.estimator)
     attribution = integrated_gradients(
         model,
         data.amplitudes[indices],
@@ -213,6 +227,10 @@ def attribute_into(folder: Path, model_path: Path, task: Task, settings: Attribu
         rule=settings.rule,
         head=parse_head(settings.head),
         precision=settings.precision,
+        estimator=estimator,
+        engine=None if estimator is None else parse_engine(settings.engine, settings.seed),
+        shots=None if estimator is None else settings.shots or None,
+        progress=sys.stderr.isatty(),
     )
     attribution = replace(attribution, assumptions=replace(attribution.assumptions, baseline=label))
     run = AttributeRun(folder, task, settings, indices, attribution)
@@ -229,6 +247,7 @@ def attribute_into(folder: Path, model_path: Path, task: Task, settings: Attribu
             "f_input": attribution.f_input.tolist(),
             "f_baseline": attribution.f_baseline.tolist(),
             "completeness_gap": attribution.completeness_gap.tolist(),
+            "completeness_gap_stderr": attribution.completeness_gap_stderr.tolist(),
         },
         assumptions=asdict(attribution.assumptions),
         cost=asdict(attribution.cost),

@@ -18,10 +18,11 @@ def accuracy_table(rows: tuple[Accuracy, ...]) -> str:
 
 def score_table(attribution: Attribution, indices: Array, labels: Array) -> str:
     """The score of each input and baseline as lines of text."""
-    lines = [f"{'sample':>8}{'label':>7}{'F(input)':>12}{'F(baseline)':>13}{'gap':>11}"]
-    columns = (indices, labels, attribution.f_input, attribution.f_baseline, attribution.completeness_gap)
-    for index, label, score, base, gap in zip(*columns, strict=True):
-        lines.append(f"{index:>8}{label:>+7d}{score:>+12.6f}{base:>+13.6f}{gap:>+11.1e}")
+    lines = [f"{'sample':>8}{'label':>7}{'F(input)':>12}{'F(baseline)':>13}{'gap':>11}{'std. error':>12}"]
+    a = attribution
+    columns = (indices, labels, a.f_input, a.f_baseline, a.completeness_gap, a.completeness_gap_stderr)
+    for index, label, score, base, gap, error in zip(*columns, strict=True):
+        lines.append(f"{index:>8}{label:>+7d}{score:>+12.6f}{base:>+13.6f}{gap:>+11.1e}{error:>12.1e}")
     return "\n".join(lines)
 
 

@@ -53,7 +53,11 @@ class LocalEngine:
         axes = [register.index(q) for q in measurement.qubits]
         rest = tuple(axis for axis in range(len(register)) if axis not in axes)
         marginal: FloatArray = probabilities.sum(axis=rest)
-        flat = marginal.transpose(np.argsort(np.argsort(axes))).reshape(-1)
+        ordered = marginal.transpose(np.argsort(np.argsort(axes)))
+        gate = measurement.gate
+        assert isinstance(gate, cirq.MeasurementGate)
+        inverted = tuple(axis for axis, flipped in enumerate(gate.full_invert_mask()) if flipped)
+        flat = np.flip(ordered, inverted).reshape(-1)
         return np.asarray(flat / flat.sum())
 
 

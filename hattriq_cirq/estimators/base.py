@@ -79,7 +79,8 @@ class Term:
     @cached_property
     def basis_change(self) -> list[cirq.Operation]:
         """Turns the string into a product of Z."""
-        return list(cirq.flatten_to_ops(self.pauli.to_z_basis_ops()))
+        turns = {cirq.X: cirq.H, cirq.Y: cirq.rx(np.pi / 2)}
+        return [turns[pauli](q) for q, pauli in self.pauli.items() if pauli != cirq.Z]
 
 
 class Estimator(ABC):
@@ -90,6 +91,10 @@ class Estimator(ABC):
     measured: tuple[int, ...] | None = None
     """Positions of the data qubits whose basis states the values belong to; None for all."""
 
+    def __post_init__(self) -> None:
+        if self.allocation not in ("error", "equal"):
+            raise ValueError(f"{self.allocation=} must be 'error' or 'equal'")
+
     @abstractmethod
     def readings(self, term: Term, product: Product) -> Iterator[Reading]:
         """The circuits for one traceless Pauli string and one product with no blank side."""
@@ -97,6 +102,11 @@ class Estimator(ABC):
     @abstractmethod
     def describe(self) -> str:
         """The estimator in a few words, for results."""
+
+    def known(self, product: Product) -> FloatArray:
+        """What M = 1 would give, (features,): the part of an observable's identity, which needs no circuit."""
+        result: FloatArray = (product.left.conj() * product.right).real
+        return result
 
     def collected(self, values: FloatArray) -> FloatArray:
         """Values of all features summed over the data qubits that are not measured."""
@@ -122,11 +132,19 @@ class Plan:
     offset: FloatArray
     allocation: Allocation
 
-    def shots(self, total: int) -> list[int]:
-        """Shares a total among the circuits, at least one each.
+    @cached_property
+    def shares(self) -> FloatArray:
+        """(circuits,), the share of each in all shots.
 
         `error` shares in proportion to each circuit's `spread`, which minimises the bound on the total squared error
         sum_c spread_c**2 / S_c (Neyman allocation); `equal` gives all the same.
+        """
+        spreads = np.array([r.spread if self.allocation == "error" else 1.0 for r in self.readings])
+        shares: FloatArray = spreads / spreads.sum()
+        return shares
+
+    def shots(self, total: int) -> list[int]:
+        """Shares a total among the circuits by `shares`, at least one each.
 
         Args:
             total: shots in all, at least the number of circuits.
@@ -142,8 +160,7 @@ class Plan:
             return []
         if total < count:
             raise ValueError(f"shots={total} must be at least the number of circuits, {count}: each is run once or more")
-        spreads = np.array([r.spread if self.allocation == "error" else 1.0 for r in self.readings])
-        ideal = (total - count) * spreads / spreads.sum()
+        ideal = (total - count) * self.shares
         shots = np.floor(ideal).astype(int)
         shots[np.argsort(shots - ideal, kind="stable")[: total - count - int(shots.sum())]] += 1
         return [int(s) for s in shots + 1]
@@ -205,11 +222,13 @@ def plan(estimator: Estimator, model: Model, products: Sequence[Product]) -> Pla
     Returns:
         The plan; a product that is zero whatever M is asks for no circuit.
     """
+    if not set(estimator.measured or ()) <= set(range(model.n_qubits)):
+        raise ValueError(f"{estimator.measured=} must be positions of data qubits, 0 .. {model.n_qubits - 1}")
     offset = np.zeros(model.n_features)
     terms = [Term(model, pauli) for pauli in model.pauli_sum if len(pauli) > 0]
     readings: list[Reading] = []
     for product in products:
-        offset += product.weight * model.identity_part * (product.left.conj() * product.right).real
+        offset += product.weight * model.identity_part * estimator.known(product)
         if product.left.any() and product.right.any() and product.weight:
             for term in terms:
                 factor = product.weight * term.coefficient
@@ -242,9 +261,10 @@ def _commutes_with_string(operation: cirq.Operation, local: Sequence[cirq.Operat
     return bool(np.allclose(string @ matrix, matrix @ string, atol=1e-9))
 
 
-def ancillas(count: int) -> list[cirq.Qid]:
+def ancillas(term: Term, count: int) -> list[cirq.Qid]:
     """Ancilla qubits, named so that they meet no data qubit."""
-    return [cirq.NamedQubit(f"ancilla{i}") for i in range(count)]
+    names: list[cirq.Qid] = [cirq.NamedQubit(f"ancilla{i}") for i in range(count + term.model.n_qubits)]
+    return [name for name in names if name not in term.model.qubits][:count]
 
 
 def parity_signs(bits: int) -> FloatArray:

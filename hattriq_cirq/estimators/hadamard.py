@@ -54,7 +54,7 @@ _Built = Iterator[tuple[int, cirq.Circuit, cirq.Circuit, FloatArray]]
 
 def _lean_circuits(term: Term, product: Product) -> _Built:
     qubits = list(term.model.qubits)
-    (ancilla,) = ancillas(1)
+    (ancilla,) = ancillas(term, 1)
     blank = np.eye(1, len(product.right))[0]
     shared = encode_joint(product.right / np.linalg.norm(product.right), blank, ancilla, qubits)
     measured = [ancilla, *term.pauli.qubits]
@@ -68,7 +68,7 @@ def _lean_circuits(term: Term, product: Product) -> _Built:
 def _literal_circuits(term: Term, product: Product) -> _Built:
     model = term.model
     qubits = list(model.qubits)
-    (ancilla,) = ancillas(1)
+    (ancilla,) = ancillas(term, 1)
     encoding = encode(product.right, qubits, global_phase=True)
     inside = (
         model.resolved_circuit.unfreeze()

@@ -38,6 +38,7 @@ class ParallelHadamardTest(Estimator):
     allocation: Allocation = "error"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.m < 1:
             raise ValueError(f"{self.m=} must be at least 1 ancilla")
 
@@ -51,7 +52,7 @@ class ParallelHadamardTest(Estimator):
         n = len(qubits)
         if self.m > n + 1:
             raise ValueError(f"{self.m=} must be at most n_qubits + 1 = {n + 1}: more ancillas find no component to read")
-        register = ancillas(self.m)
+        register = ancillas(term, self.m)
         norm = float(np.linalg.norm(product.right))
         labels = _labels(self.m, n)
         share = 0.5 if self.weighted else 1 / (1 + len(labels))

@@ -10,6 +10,7 @@ import cirq
 import numpy as np
 from scipy.sparse import csr_array
 
+from hattriq_cirq._arrays import FloatArray
 from hattriq_cirq.encoding import encode_joint
 from hattriq_cirq.estimators.base import KEY, Allocation, Estimator, Product, Reading, Term, ancillas
 
@@ -35,6 +36,7 @@ class ResolvedHadamardTest(Estimator):
     allocation: Allocation = "error"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.part not in ("real", "imaginary"):
             raise ValueError(f"{self.part=} must be 'real' or 'imaginary'")
         if self.measured is not None and len(set(self.measured)) != len(self.measured):
@@ -44,10 +46,16 @@ class ResolvedHadamardTest(Estimator):
         """The estimator in a few words."""
         return "resolved Hadamard test" + (", imaginary part" if self.part == "imaginary" else "")
 
+    def known(self, product: Product) -> FloatArray:
+        """What M = 1 would give to this part."""
+        value = product.left.conj() * product.right
+        part: FloatArray = value.real if self.part == "real" else value.imag
+        return part
+
     def readings(self, term: Term, product: Product) -> Iterator[Reading]:
         """One circuit: outcome (ancilla, k) is worth +-|left| |right| to feature k."""
         qubits = list(term.model.qubits)
-        (ancilla,) = ancillas(1)
+        (ancilla,) = ancillas(term, 1)
         left, right = (np.linalg.norm(side) for side in (product.left, product.right))
         read = qubits if self.measured is None else [qubits[i] for i in self.measured]
         prepared = encode_joint(product.left / left, product.right / right, ancilla, qubits)
