@@ -235,7 +235,8 @@ def table(result: dict[str, Any], rows: list[Row]) -> Iterator[str]:
     )
     yield "| CZ allowed | method | CZ | CZ on a grid | fidelity | cosine of maps | L2 error of map |"
     yield "|---|---|---|---|---|---|---|"
-    for budget in sorted({int(r["budget"]) for r in rows} - {0}):
+    budgets = sorted({int(r["budget"]) for r in rows} - {0})
+    for budget in budgets:
         for method, label in METHODS.items():
             cells = [f"{np.median(column(rows, method, budget, 'cz')):.0f}"]
             on_grid = column(rows, method, budget, "routed_cz")
@@ -243,6 +244,11 @@ def table(result: dict[str, Any], rows: list[Row]) -> Iterator[str]:
             for name in ("fidelity", "cosine", "relative_error"):
                 cells.append("{:.3f} [{:.3f}, {:.3f}]".format(*median(column(rows, method, budget, name))))
             yield f"| {budget} | {label} | {' | '.join(cells)} |"
+    wins = []
+    for budget in budgets:
+        swept, rival = (column(rows, method, budget, "fidelity") for method in ("swept", "truncated"))
+        wins.append(f"{np.sum(swept > rival)} at {budget} CZ")
+    yield f"\nPictures of {task.images} on which swept staircases hold more fidelity than truncation: {', '.join(wins)}."
 
 
 def draw(results: list[tuple[str, list[Row]]]) -> Figure:

@@ -116,7 +116,13 @@ class Attribution:
 
     @property
     def real_values(self) -> FloatArray:
-        """(..., features), the part of `values` that the real parts of the amplitudes carry."""
+        """(..., features), the part of `values` that the real parts of the amplitudes carry.
+
+        Raises:
+            ValueError: the input is complex and the values were read from circuits, which give the whole alone.
+        """
+        if self.imag_values is None and np.iscomplexobj(self.x):
+            raise ValueError("circuits give the sum of real and imaginary parts; attribute without an estimator for each")
         return self.values if self.imag_values is None else self.values - self.imag_values
 
     @property

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import cirq
@@ -57,7 +58,10 @@ def encode(x: ArrayLike, qubits: Sequence[cirq.Qid], *, global_phase: bool = Fal
 
 def _placed(operations: Sequence[cirq.Operation]) -> cirq.Circuit:
     """A circuit of these operations; a long one a moment each, since all but a few are serial and placing them is slow."""
-    return cirq.Circuit(operations if len(operations) < 64 else map(cirq.Moment.from_ops, operations))
+    if len(operations) < 64:
+        return cirq.Circuit(operations)
+    moments = {id(op): cirq.Moment.from_ops(op) for op in {id(op): op for op in operations}.values()}
+    return cirq.Circuit.from_moments(*(moments[id(op)] for op in operations))
 
 
 def encode_joint(zero: ArrayLike, one: ArrayLike, ancilla: cirq.Qid, qubits: Sequence[cirq.Qid]) -> cirq.Circuit:
@@ -78,7 +82,8 @@ def encode_joint(zero: ArrayLike, one: ArrayLike, ancilla: cirq.Qid, qubits: Seq
     Raises:
         ValueError: both are blank, or sizes differ.
     """
-    return encode(np.concatenate([as_amplitudes(zero, "zero"), as_amplitudes(one, "one")]), [ancilla, *qubits])
+    branches = [as_amplitudes(branch, name, 2 ** len(qubits)) for name, branch in (("zero", zero), ("one", one))]
+    return encode(np.concatenate(branches), [ancilla, *qubits])
 
 
 def phase_operations(
@@ -119,27 +124,61 @@ def _mean_phase(phases: FloatArray, seen: NDArray[np.bool_]) -> float:
 
 
 def _real_operations(x: FloatArray, qubits: Sequence[cirq.Qid]) -> list[cirq.Operation]:
-    """Ry multiplexers that prepare a real unit vector, the closing CZ of each taken into the signs of the vector."""
+    """Ry multiplexers that prepare a real unit vector, in the cheaper of two ways."""
+    ways = [_with_open_frames(x, qubits)]
+    if (x < 0).any():
+        ways.append(_with_signed_branches(x, qubits))
+    _, levels = min(ways, key=lambda found: found[0])
+    operations: list[cirq.Operation] = []
+    for (mux, closing), qubit in zip(levels, qubits, strict=True):
+        operations += mux.operations(qubit, cirq.ry, cirq.CZ)
+        operations += [cirq.CZ(control, qubit) for control in closing]
+    return operations
+
+
+_Levels = tuple[int, list[tuple["_Multiplexer", list[cirq.Qid]]]]
+"""Couplings in all, and for each qubit its multiplexer and the controls to uncouple afterwards."""
+
+
+def _with_open_frames(x: FloatArray, qubits: Sequence[cirq.Qid]) -> _Levels:
+    """All signs in the last multiplexer, which also takes in those of the CZ the others leave open."""
     n = len(qubits)
     norms = [x]  # norms[j] belongs to the branches after n - j qubits
     for _ in range(n):
         norms.append(np.hypot(norms[-1][0::2], norms[-1][1::2]))
-    operations: list[cirq.Operation] = []
+    levels: list[tuple[_Multiplexer, list[cirq.Qid]]] = []
     left_open: list[tuple[cirq.Qid, cirq.Qid]] = []
     for q in range(n - 1):
         mux = _Multiplexer.of(*_turns(norms[n - 1 - q]), qubits[:q])
-        operations += mux.operations(qubits[q], cirq.ry, cirq.CZ)
+        levels.append((mux, []))
         left_open += [(control, qubits[q]) for control in mux.left_open]
     signs = _signs(left_open, qubits)
-    candidates = []
-    for guess in ([], [qubits[0]] if n > 1 else []):  # which CZ the last multiplexer leaves open decides its own signs
-        guessed = signs * _signs([(control, qubits[-1]) for control in guess], qubits)
-        mux = _Multiplexer.of(*_turns(x * guessed), qubits[:-1])
-        closing = set(mux.left_open) ^ set(guess)
-        candidates.append((mux.couplings + len(closing), mux, closing))
-    _, mux, closing = min(candidates, key=lambda candidate: candidate[0])
-    operations += mux.operations(qubits[-1], cirq.ry, cirq.CZ)
-    return operations + [cirq.CZ(control, qubits[-1]) for control in qubits[:-1] if control in closing]
+    plain = _Multiplexer.of(*_turns(x * signs), qubits[:-1])
+    candidates = [(plain, plain.left_open)]
+    for guess in plain.controls[:1]:  # the end of a full Gray code; the CZ left open decides its own signs
+        mux = _Multiplexer.of(*_turns(x * signs * _signs([(guess, qubits[-1])], qubits)), qubits[:-1])
+        closing = set(mux.left_open) ^ {guess}
+        candidates.append((mux, [control for control in qubits[:-1] if control in closing]))
+    levels.append(min(candidates, key=lambda found: found[0].couplings + len(found[1])))
+    return sum(mux.couplings + len(closing) for mux, closing in levels), levels
+
+
+def _with_signed_branches(x: FloatArray, qubits: Sequence[cirq.Qid]) -> _Levels:
+    """Every branch with the sign that makes its larger half positive, every frame closed: product states cost nothing."""
+    norms = [x]
+    for _ in qubits:
+        zero, one = norms[-1][0::2], norms[-1][1::2]
+        larger = np.where(np.abs(zero) >= np.abs(one), zero, one)
+        norms.append(np.copysign(np.hypot(zero, one), larger))
+    levels: list[tuple[_Multiplexer, list[cirq.Qid]]] = []
+    for q in range(len(qubits)):
+        level = len(qubits) - 1 - q
+        facing = np.repeat(np.copysign(1.0, norms[level + 1]), 2)
+        if q == 0:
+            facing = np.ones(2)  # the first turn takes the sign of the whole vector
+        mux = _Multiplexer.of(*_turns(norms[level] * facing), qubits[:q])
+        levels.append((mux, mux.left_open))
+    return sum(mux.couplings + len(closing) for mux, closing in levels), levels
 
 
 def _turns(norms: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
@@ -193,7 +232,7 @@ class _Multiplexer:
             options.append(cls(tuple(kept), tuple(order.tolist()), tuple(turns[order].tolist())))
         return min(options, key=lambda option: option.couplings)
 
-    @property
+    @cached_property
     def couplings(self) -> int:
         """Two-qubit gates, with the last frame left open."""
         return sum((a ^ b).bit_count() for a, b in pairwise((0, *self.masks)))
@@ -207,10 +246,14 @@ class _Multiplexer:
         """The turns and the couplings between them, without those that would close the last frame."""
         operations: list[cirq.Operation] = []
         couple = {control: coupling(control, target) for control in self.controls}
+        moves: dict[int, list[cirq.Operation]] = {}
         frame = 0
         for mask, angle in zip(self.masks, self.angles, strict=True):
-            operations += [couple[control] for control in self._named(frame ^ mask)]
-            operations.append(turn(angle)(target))
+            move = frame ^ mask
+            if move not in moves:
+                moves[move] = [couple[control] for control in self._named(move)]
+            operations += moves[move]
+            operations.append(cirq.GateOperation(turn(angle), [target]))
             frame = mask
         return operations
 

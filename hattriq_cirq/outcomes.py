@@ -47,6 +47,9 @@ class Distribution:
     def covariance(self, weights: csr_array) -> FloatArray:
         """The covariance of weights @ probabilities: that of multinomial counts, or 0 where they are exact.
 
+        It is taken at (counts + 4/K) / (shots + 4) for K outcomes (Agresti and Coull 1998), so that outcomes that were never
+        seen still leave an error and intervals keep their coverage at few shots.
+
         Args:
             weights: (values, 2**bits), sparse.
 
@@ -55,19 +58,29 @@ class Distribution:
         """
         if self.shots is None:
             return np.zeros((weights.shape[0], weights.shape[0]))
-        mean = np.asarray(weights @ self.probabilities)
-        second = (weights.multiply(self.probabilities[np.newaxis, :])).tocsr() @ weights.T
+        likely = self._likely()
+        mean = np.asarray(weights @ likely)
+        second = weights.multiply(likely[np.newaxis, :]).tocsr() @ weights.T
         return np.asarray((second.toarray() - np.outer(mean, mean)) / self.shots)
 
     def variances(self, weights: csr_array) -> FloatArray:
         """The diagonal of `covariance`, (values,), without the rest of it."""
         if self.shots is None:
             return np.zeros(weights.shape[0])
-        return self.variances_per_shot(weights) / self.shots
+        return _variances(weights, self._likely()) / self.shots
 
     def variances_per_shot(self, weights: csr_array) -> FloatArray:
-        """What one shot's variance would be, (values,)."""
-        mean = np.asarray(weights @ self.probabilities)
-        second = np.asarray(weights.multiply(weights) @ self.probabilities)
-        spread: FloatArray = np.maximum(second - mean**2, 0)
-        return spread
+        """The variance of one shot, (values,), if the probabilities are exact."""
+        return _variances(weights, self.probabilities)
+
+    def _likely(self) -> FloatArray:
+        """Probabilities drawn towards equal ones by four shots' worth."""
+        assert self.shots is not None
+        outcomes = len(self.probabilities)
+        return (self.probabilities * self.shots + 4 / outcomes) / (self.shots + 4)
+
+
+def _variances(weights: csr_array, probabilities: FloatArray) -> FloatArray:
+    mean = np.asarray(weights @ probabilities)
+    spread: FloatArray = np.maximum(np.asarray(weights.multiply(weights) @ probabilities) - mean**2, 0)
+    return spread

@@ -95,6 +95,8 @@ def estimate_rows(
     """
     if estimator.measured is not None:
         raise ValueError("an estimator that measures some qubits has no value for each feature; use hq.estimate")
+    if getattr(estimator, "part", "real") != "real":
+        raise ValueError("an attribution is the real part; use hq.estimate for the imaginary part")
     estimates, circuits, gates = [], 0, 0
     for i, row in enumerate(tqdm(rows, desc=estimator.describe(), unit="input", disable=not progress)):
         made = plan(estimator, model, products(row, references[:, i if references.shape[1] > 1 else 0], rule))

@@ -29,7 +29,8 @@ def test_covariance_is_that_of_multinomial_counts(bits: int, shots: int, rng: np
     probabilities = rng.dirichlet(np.ones(2**bits))
     weights = rng.normal(size=(3, 2**bits)) * (rng.random((3, 2**bits)) < 0.7)
     distribution = Distribution(probabilities, shots)
-    expected = covariance_by_enumeration(probabilities, weights, shots)
+    likely = (shots * probabilities + 4 / 2**bits) / (shots + 4)
+    expected = covariance_by_enumeration(likely, weights, shots)
     np.testing.assert_allclose(distribution.covariance(csr_array(weights)), expected, rtol=0, atol=1e-12)
     np.testing.assert_allclose(distribution.variances(csr_array(weights)), np.diag(expected), rtol=0, atol=1e-12)
 

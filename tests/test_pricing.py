@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cirq
 import numpy as np
+import oracle
 import pytest
 
 import hattriq_cirq as hq
@@ -17,7 +18,6 @@ from hattriq_cirq.engines.targets import device_graph, gateset
 from hattriq_cirq.estimators import Estimator, Product, plan
 from hattriq_cirq.outcomes import Distribution
 from hattriq_cirq.pricing import shots_for_cosine, shots_for_stderr
-from tests import oracle
 
 ALL: dict[str, Estimator] = {
     "resolved": hq.ResolvedHadamardTest(),
