@@ -51,6 +51,24 @@ class ApproximateEncoding:
 
 
 @dataclass(frozen=True)
+class ApproximateEncoder:
+    """An encoder for estimators that prepares amplitudes approximately; arguments as in `approximate_encoding`."""
+
+    layers: int | None = None
+    min_fidelity: float | None = None
+    sweeps: int = 100
+
+    def __call__(self, x: ArrayLike, qubits: Sequence[cirq.Qid]) -> cirq.Circuit:
+        """The circuit of `approximate_encoding` for a real vector."""
+        found = approximate_encoding(x, qubits, layers=self.layers, min_fidelity=self.min_fidelity, sweeps=self.sweeps)
+        return found.circuit.unfreeze()
+
+    def __str__(self) -> str:
+        aim = f"{self.layers} layers" if self.layers is not None else f"fidelity {self.min_fidelity:g}"
+        return f"approximate encoding of {aim}"
+
+
+@dataclass(frozen=True)
 class MapEffect:
     """What an approximate input does to an attribution map: cosine to the exact map, and L2 error as a share of its norm."""
 

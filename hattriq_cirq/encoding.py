@@ -64,7 +64,13 @@ def _placed(operations: Sequence[cirq.Operation]) -> cirq.Circuit:
     return cirq.Circuit.from_moments(*(moments[id(op)] for op in operations))
 
 
-def encode_joint(zero: ArrayLike, one: ArrayLike, ancilla: cirq.Qid, qubits: Sequence[cirq.Qid]) -> cirq.Circuit:
+Encoder = Callable[[ArrayLike, Sequence[cirq.Qid]], cirq.Circuit]
+"""Prepares a vector from |0...0> on qubits, most significant first: `encode`, or an approximation of it."""
+
+
+def encode_joint(
+    zero: ArrayLike, one: ArrayLike, ancilla: cirq.Qid, qubits: Sequence[cirq.Qid], *, encoder: Encoder = encode
+) -> cirq.Circuit:
     """Prepares (|0>|zero> + |1>|one>) / norm on an ancilla and data qubits, as one vector of twice the size.
 
     With `one` = |0...0> it is the controlled encoding of `zero`, at most 2**(n + 1) - n - 2 CZ for real vectors; with equal
@@ -75,6 +81,7 @@ def encode_joint(zero: ArrayLike, one: ArrayLike, ancilla: cirq.Qid, qubits: Seq
         one: (2**n,), the branch of ancilla 1.
         ancilla: the qubit that selects.
         qubits: n data qubits, most significant first.
+        encoder: prepares the vector of twice the size.
 
     Returns:
         The circuit, from |0...0>.
@@ -83,7 +90,7 @@ def encode_joint(zero: ArrayLike, one: ArrayLike, ancilla: cirq.Qid, qubits: Seq
         ValueError: both are blank, or sizes differ.
     """
     branches = [as_amplitudes(branch, name, 2 ** len(qubits)) for name, branch in (("zero", zero), ("one", one))]
-    return encode(np.concatenate(branches), [ancilla, *qubits])
+    return encoder(np.concatenate(branches), [ancilla, *qubits])
 
 
 def phase_operations(

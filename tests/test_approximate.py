@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from functools import partial, reduce
 
 import cirq
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 import hattriq_cirq as hq
-from hattriq_cirq.approximate import ApproximateEncoding, approximate_encoding, map_effect
+from hattriq_cirq.approximate import ApproximateEncoder, ApproximateEncoding, approximate_encoding, map_effect
 from hattriq_cirq.encoding import encode
+from hattriq_cirq.estimators import Estimator
 
 Vector = NDArray[np.float64]
 
@@ -182,3 +184,35 @@ def test_map_effect_refuses_a_map_of_zeros() -> None:
 def test_refusals_say_what_is_wrong(x: Vector, n: int, options: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         approximate_encoding(x, line(n), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [hq.ResolvedHadamardTest, hq.HadamardTest, hq.PolarizationShift, partial(hq.ParallelHadamardTest, 2)],
+    ids=["resolved", "hadamard", "polarization", "parallel"],
+)
+def test_estimators_take_it_as_their_encoder(estimator: Callable[..., Estimator]) -> None:
+    """A joint vector of a product state has bond dimension 2, so one layer is exact, and the map with it."""
+    angles = np.random.default_rng(2).uniform(0.2, 1.3, size=3)
+    x = reduce(np.kron, [np.array([np.cos(a), np.sin(a)]) for a in angles])
+    model = trained_model(3)
+    chosen = estimator(encoder=ApproximateEncoder(layers=1))
+    assert chosen.describe().endswith(", approximate encoding of 1 layers")
+    read = hq.integrated_gradients(model, x, baseline=0.0, estimator=chosen, engine=hq.cirq_simulator())
+    np.testing.assert_allclose(read.values, hq.integrated_gradients(model, x, baseline=0.0).values, atol=1e-6)
+
+
+def test_an_approximate_encoder_saves_gates_and_bends_the_map() -> None:
+    model, x = trained_model(6), random_vector(6)
+    exact = hq.integrated_gradients(model, x, baseline=0.0)
+    gates = []
+    for chosen in (hq.ResolvedHadamardTest(), hq.ResolvedHadamardTest(encoder=ApproximateEncoder(layers=2, sweeps=5))):
+        read = hq.integrated_gradients(model, x, baseline=0.0, estimator=chosen, engine=hq.qsim())
+        gates.append(read.cost.two_qubit_gates)
+    assert gates[1] < gates[0] - 30
+    assert np.linalg.norm(read.values - exact.values) / np.linalg.norm(exact.values) > 1e-3
+
+
+def test_the_literal_circuit_takes_no_other_encoder() -> None:
+    with pytest.raises(ValueError, match="leave out encoder or literal"):
+        hq.HadamardTest(literal=True, encoder=ApproximateEncoder(layers=1))

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hattriq_cirq._arrays import Array, FloatArray
+from hattriq_cirq.encoding import Encoder, encode
 from hattriq_cirq.model import Model
 from hattriq_cirq.outcomes import Distribution
 
@@ -88,6 +89,8 @@ class Estimator(ABC):
 
     allocation: Allocation
     """How shots are shared among circuits."""
+    encoder: Encoder
+    """What prepares amplitudes: `encode`, exactly, or an approximation."""
     measured: tuple[int, ...] | None = None
     """Positions of the data qubits whose basis states the values belong to; None for all."""
 
@@ -107,6 +110,10 @@ class Estimator(ABC):
         """What M = 1 would give, (features,): the part of an observable's identity, which needs no circuit."""
         result: FloatArray = (product.left.conj() * product.right).real
         return result
+
+    def with_encoder(self, words: str) -> str:
+        """A description, with the encoder where it is not the exact one."""
+        return words if self.encoder is encode else f"{words}, {self.encoder}"
 
     def collected(self, values: FloatArray) -> FloatArray:
         """Values of all features summed over the data qubits that are not measured."""

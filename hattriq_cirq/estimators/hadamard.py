@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hattriq_cirq._arrays import FloatArray
-from hattriq_cirq.encoding import encode, encode_joint
+from hattriq_cirq.encoding import Encoder, encode, encode_joint
 from hattriq_cirq.estimators.base import KEY, Allocation, Estimator, Product, Reading, Term, ancillas, flips, parity_signs
 
 
@@ -28,21 +28,28 @@ class HadamardTest(Estimator):
     Args:
         literal: build the paper's circuit.
         allocation: of shots among components, `error` (in proportion to |left_k|) or `equal`.
+        encoder: prepares amplitudes; `approximate.ApproximateEncoder(layers=4)` does it with fewer gates, not exactly.
     """
 
     literal: bool = False
     allocation: Allocation = "error"
+    encoder: Encoder = encode
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.literal and self.encoder is not encode:
+            raise ValueError("the literal circuit controls every gate of an exact encoder; leave out encoder or literal")
 
     def describe(self) -> str:
         """The estimator in a few words."""
-        return "Hadamard test, literal" if self.literal else "Hadamard test"
+        return self.with_encoder("Hadamard test, literal" if self.literal else "Hadamard test")
 
     def readings(self, term: Term, product: Product) -> Iterator[Reading]:
         """A circuit for each component with left_k != 0; outcomes are worth +-|left_k| |right| to it alone."""
-        build = _literal_circuits if self.literal else _lean_circuits
+        build = _literal_circuits(term, product) if self.literal else _lean_circuits(term, product, self.encoder)
         norm = float(np.linalg.norm(product.right))
         features = len(product.left)
-        for k, circuit, prepared, signs in build(term, product):
+        for k, circuit, prepared, signs in build:
             worth = abs(product.left[k]) * norm * signs
             weights = csr_array((worth, ([k] * len(worth), range(len(worth)))), shape=(features, len(worth)))
             yield Reading(circuit, weights, prepared)
@@ -52,11 +59,11 @@ _Built = Iterator[tuple[int, cirq.Circuit, cirq.Circuit, FloatArray]]
 """Component, circuit, its preparation, and the sign of each outcome."""
 
 
-def _lean_circuits(term: Term, product: Product) -> _Built:
+def _lean_circuits(term: Term, product: Product, encoder: Encoder) -> _Built:
     qubits = list(term.model.qubits)
     (ancilla,) = ancillas(term, 1)
     blank = np.eye(1, len(product.right))[0]
-    shared = encode_joint(product.right / np.linalg.norm(product.right), blank, ancilla, qubits)
+    shared = encode_joint(product.right / np.linalg.norm(product.right), blank, ancilla, qubits, encoder=encoder)
     measured = [ancilla, *term.pauli.qubits]
     end = term.circuit + cirq.Circuit(cirq.H(ancilla), term.basis_change, cirq.measure(*measured, key=KEY))
     for k in map(int, np.flatnonzero(product.left)):

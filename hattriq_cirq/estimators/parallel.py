@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hattriq_cirq._arrays import FloatArray
-from hattriq_cirq.encoding import encode_joint, phase_operations
+from hattriq_cirq.encoding import Encoder, encode, encode_joint, phase_operations
 from hattriq_cirq.estimators.base import KEY, Allocation, Estimator, Product, Reading, Term, ancillas, flips, parity_signs
 
 
@@ -31,11 +31,13 @@ class ParallelHadamardTest(Estimator):
         m: ancillas, 1 .. n_qubits + 1.
         weighted: give the input's branch half of the weight.
         allocation: of shots among circuits, `error` or `equal`.
+        encoder: prepares amplitudes; `approximate.ApproximateEncoder(layers=4)` does it with fewer gates, not exactly.
     """
 
     m: int
     weighted: bool = True
     allocation: Allocation = "error"
+    encoder: Encoder = encode
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,7 +46,7 @@ class ParallelHadamardTest(Estimator):
 
     def describe(self) -> str:
         """The estimator in a few words."""
-        return f"parallel Hadamard test, m={self.m}" + ("" if self.weighted else ", equal amplitudes")
+        return self.with_encoder(f"parallel Hadamard test, m={self.m}" + ("" if self.weighted else ", equal amplitudes"))
 
     def readings(self, term: Term, product: Product) -> Iterator[Reading]:
         """Two circuits for each group of components in which some left_k is not 0."""
@@ -64,7 +66,8 @@ class ParallelHadamardTest(Estimator):
         signs = parity_signs(len(term.pauli))
         walsh = 1.0 - 2.0 * (np.bitwise_count(np.array(labels)[:, np.newaxis] & np.arange(2**self.m)) % 2)
         starts = {
-            sign: encode_joint(sign * np.sqrt(share) * product.right / norm, blank, register[0], qubits) for sign in (1, -1)
+            sign: encode_joint(sign * np.sqrt(share) * product.right / norm, blank, register[0], qubits, encoder=self.encoder)
+            for sign in (1, -1)
         }
         fresh = product.left != 0
         for offset, columns in _groups(n, self.m):
