@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cirq
 import numpy as np
@@ -129,19 +130,23 @@ class _Read:
 
 
 def _exactly(at_x: _Point, at_baselines: Sequence[_Point], score: Score, rule: Quadrature | None, tolerance: float) -> _Read:
-    shape = at_x.rows.shape
-    real_values, imag_values, is_real = np.zeros(shape), np.zeros(shape), True
+    shape, share = at_x.rows.shape, 1 / len(at_baselines)
+    values, imag_values = np.zeros(shape), None
     for at_b in at_baselines:
-        path = _Path.between(at_b, at_x)
-        if score.form == "normalized":
-            path.refuse_the_origin()
-        slope = path.attributed(score.path_weights(path.coefficients, path.centre, rule, tolerance))
-        real_values += path.step.real * slope.real / len(at_baselines)
+        path = _Path(at_b, at_x)
+        if score.is_quadratic:
+            weights = score.affine_weights(rule)
+        else:
+            if score.form == "normalized":
+                path.refuse_the_origin()
+            weights = score.path_weights(path.coefficients, path.centre, rule, tolerance)
+        slope = path.attributed(share * weights)
+        values += path.step.real * slope.real
         if np.iscomplexobj(path.step):
-            is_real = False
-            imag_values += path.step.imag * slope.imag / len(at_baselines)
-    values = real_values + imag_values
-    return _Read(values, None if is_real else imag_values, np.zeros(shape), np.zeros(shape[0]), Cost())
+            imaginary = path.step.imag * slope.imag
+            values += imaginary
+            imag_values = imaginary if imag_values is None else imag_values + imaginary
+    return _Read(values, imag_values, np.zeros(shape), np.zeros(shape[0]), Cost())
 
 
 def _from_circuits(
@@ -205,49 +210,54 @@ class _Path:
     """The straight line p(a) = b + a d, its quadratic forms written around its point nearest to the origin.
 
     q_j(a) = c_j0 + c_j1 (a - centre) + c_j2 (a - centre)^2: around that point nothing cancels, however near it is.
-    `coefficients` is (samples, 1 + observables, 3), `centre` (samples,) in [0, 1], `nearest` (samples, features).
     """
 
     start: _Point
-    step: Array
-    step_actions: tuple[Array, ...]
-    centre: FloatArray
-    nearest: Array
-    coefficients: FloatArray
-    scale: FloatArray
+    end: _Point
 
-    @classmethod
-    def between(cls, start: _Point, end: _Point) -> _Path:
-        step = end.rows - start.rows
-        step_actions = tuple(e - s for s, e in zip(start.actions, end.actions, strict=True))
-        length = _forms(step, (step,))[:, 0]
-        overlap = _forms(start.rows, (step,))[:, 0]
-        centre = np.clip(np.divide(-overlap, length, out=np.zeros(len(step)), where=length > 0), 0, 1)
-        at = centre[:, np.newaxis]
-        nearest = start.rows + at * step
-        nearest_actions = tuple(s + at * d for s, d in zip(start.actions, step_actions, strict=True))
-        coefficients = np.stack(
-            [
-                _forms(nearest, nearest_actions),
-                2 * _forms(step, nearest_actions),
-                _forms(step, step_actions),
-            ],
-            axis=-1,
-        )
-        scale = np.sqrt(np.maximum(start.forms[:, 0], end.forms[:, 0]))
-        return cls(start, step, step_actions, centre, nearest, coefficients, scale)
+    @cached_property
+    def step(self) -> Array:
+        """d, (samples, features)."""
+        return self.end.rows - self.start.rows
+
+    @cached_property
+    def step_actions(self) -> tuple[Array, ...]:
+        """A_j d."""
+        ends = zip(self.start.actions[1:], self.end.actions[1:], strict=True)
+        return (self.step, *(end - start for start, end in ends))
+
+    @cached_property
+    def centre(self) -> FloatArray:
+        """(samples,), the position in [0, 1] nearest to the origin."""
+        length, overlap = (_forms(rows, (self.step,))[:, 0] for rows in (self.step, self.start.rows))
+        return np.clip(np.divide(-overlap, length, out=np.zeros(len(length)), where=length > 0), 0, 1)
+
+    @cached_property
+    def nearest(self) -> tuple[Array, ...]:
+        """A_j p there."""
+        at = self.centre[:, np.newaxis]
+        return tuple(s + at * d for s, d in zip(self.start.actions, self.step_actions, strict=True))
+
+    @cached_property
+    def coefficients(self) -> FloatArray:
+        """(samples, 1 + observables, 3), the c."""
+        constant, linear = (_forms(rows, self.nearest) for rows in (self.nearest[0], self.step))
+        return np.stack([constant, 2 * linear, _forms(self.step, self.step_actions)], axis=-1)
 
     def attributed(self, weights: FloatArray) -> Array:
         """The gradient averaged over the path: sum_j (w_j0 A_j b + w_j1 A_j d), (samples, features)."""
-        total: Array = np.zeros(self.step.shape)
+        total: Array = np.zeros(1)
         for j, (start, step) in enumerate(zip(self.start.actions, self.step_actions, strict=True)):
             if weights[:, j].any():
-                total = total + weights[:, [j], 0] * start + weights[:, [j], 1] * step
+                total = total + weights[:, [j], 1] * step
+                if start.any():
+                    total += weights[:, [j], 0] * start
         return total
 
     def refuse_the_origin(self) -> None:
-        distance = np.linalg.norm(self.nearest, axis=-1)
-        through = np.flatnonzero(distance <= _ORIGIN * self.scale)
+        distance = np.linalg.norm(self.nearest[0], axis=-1)
+        scale = np.sqrt(np.maximum(self.start.forms[:, 0], self.end.forms[:, 0]))
+        through = np.flatnonzero(distance <= _ORIGIN * scale)
         if through.size:
             raise ValueError(
                 f"the segment from the baseline to x[{through[0]}] passes through the origin, where the normalized form "

@@ -116,6 +116,11 @@ class Score:
         by_z = self.head.gradient(z)
         return np.concatenate([-np.sum(by_z * z, axis=-1, keepdims=True), by_z], axis=-1) / norm
 
+    def affine_weights(self, rule: Quadrature | None) -> FloatArray:
+        """`path_weights` of F itself, whose gradient is affine: (1, 2, 2), exact for one node in the middle."""
+        middle = 0.5 if rule is None else float(rule.weights @ rule.nodes)
+        return np.array([[[0.0, 0.0], [2.0, 2.0 * middle]]])
+
     def path_weights(
         self, coefficients: FloatArray, centre: FloatArray, rule: Quadrature | None, tolerance: float
     ) -> FloatArray:
@@ -128,7 +133,7 @@ class Score:
         Args:
             coefficients: (samples, 1 + observables, 3), the c above.
             centre: (samples,), where on the path they are written.
-            rule: nodes and weights; None integrates to the tolerance, and in closed form where the score is quadratic.
+            rule: nodes and weights; None integrates to the tolerance.
             tolerance: of the integral, relative to its natural size (see `_unit`).
 
         Returns:
@@ -143,7 +148,7 @@ class Score:
             return np.stack([by_q, position * by_q], axis=-1)
 
         if rule is None:
-            weights = integrand(0.5) if self.is_quadratic else integrate(integrand, tolerance)
+            weights = integrate(integrand, tolerance)
         else:
             weights = np.zeros((*coefficients.shape[:2], 2))
             for position, weight in zip(rule.nodes, rule.weights, strict=True):
