@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hattriq_cirq._version import __version__
 
 if TYPE_CHECKING:
-    from hattriq_cirq import baselines, datasets, decomposition, saliency
+    from hattriq_cirq import approximate, baselines, datasets, decomposition, encoding, engines, estimators, saliency
     from hattriq_cirq.ansatz import grid_ansatz, ring_ansatz
     from hattriq_cirq.attribution import Assumptions, Attribution, Cost
     from hattriq_cirq.baselines import BaselineSet
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.scores import Head
     from hattriq_cirq.training import Training, accuracy, train
 
-_MODULES = ("baselines", "datasets", "decomposition", "saliency")
+_MODULES = ("approximate", "baselines", "datasets", "decomposition", "encoding", "engines", "estimators", "saliency")
 _HOME = {
     "Assumptions": "attribution",
     "Attribution": "attribution",
@@ -70,11 +70,15 @@ __all__ = [
     "Training",
     "__version__",
     "accuracy",
+    "approximate",
     "baselines",
     "cirq_simulator",
     "datasets",
     "decomposition",
+    "encoding",
+    "engines",
     "estimate",
+    "estimators",
     "grid_ansatz",
     "integrated_gradients",
     "plot_attribution",

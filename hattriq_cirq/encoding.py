@@ -93,6 +93,53 @@ def encode_joint(
     return encoder(np.concatenate(branches), [ancilla, *qubits])
 
 
+def encode_controlled(
+    x: ArrayLike,
+    ancillas: Sequence[cirq.Qid],
+    value: int,
+    qubits: Sequence[cirq.Qid],
+    *,
+    literal: bool = False,
+) -> cirq.Circuit:
+    """Prepares x / |x| on qubits in |0...0> where the ancillas, in any state, hold a value; elsewhere it does nothing.
+
+    It is one multiplexed rotation a qubit, selected by ancillas and qubits alike: with one ancilla at most 2**(n + 1) - 2
+    CZ for a real x. The relative phase of the branches is exact.
+
+    Args:
+        x: (2**n,) real or complex, any norm but 0.
+        ancillas: one or more, most significant first; they are not turned.
+        value: what they must hold, 0 .. 2**len(ancillas) - 1.
+        qubits: n data qubits, most significant first, in |0...0>.
+        literal: control every gate of the plain encoding instead, as the paper's circuits do; for pricing.
+
+    Returns:
+        The circuit.
+
+    Raises:
+        ValueError: x is blank or of another size, or the value is out of range.
+    """
+    if not ancillas or not 0 <= value < 2 ** len(ancillas):
+        raise ValueError(f"{value=} must be a state of the {len(ancillas)} ancillas, 0 .. {2 ** len(ancillas) - 1}")
+    if literal:
+        held = [value >> i & 1 for i in reversed(range(len(ancillas)))]
+        plain = encode(x, qubits, global_phase=True)
+        return cirq.Circuit(op.controlled_by(*ancillas, control_values=held) for op in plain.all_operations())
+    vector = as_amplitudes(x, "x", 2 ** len(qubits))
+    norm = np.linalg.norm(vector)
+    if norm == 0:
+        raise ValueError("x is blank: amplitude encoding needs a direction")
+    branches = np.zeros((2 ** len(ancillas), len(vector)), dtype=vector.dtype)
+    branches[:, 0] = 1
+    branches[value] = vector / norm
+    flat, register = branches.reshape(-1), [*ancillas, *qubits]
+    if not flat.imag.any():
+        return _placed(_real_operations(flat.real, register, first=len(ancillas)))
+    magnitudes = np.abs(flat)
+    turns = _real_operations(magnitudes, register, first=len(ancillas))
+    return _placed(turns + phase_operations(np.angle(flat), register, magnitudes > 0))
+
+
 def phase_operations(
     phases: FloatArray, qubits: Sequence[cirq.Qid], seen: NDArray[np.bool_] | None = None
 ) -> list[cirq.Operation]:
@@ -130,12 +177,13 @@ def _mean_phase(phases: FloatArray, seen: NDArray[np.bool_]) -> float:
     return float(phases[0])
 
 
-def _real_operations(x: FloatArray, qubits: Sequence[cirq.Qid]) -> list[cirq.Operation]:
-    """Ry multiplexers that prepare a real unit vector, in the cheaper of two ways."""
-    ways = [_with_open_frames(x, qubits)]
-    if (x < 0).any():
+def _real_operations(x: FloatArray, qubits: Sequence[cirq.Qid], first: int = 0) -> list[cirq.Operation]:
+    """Ry multiplexers that prepare a real vector, in the cheaper of two ways; qubits before the `first` only select."""
+    ways = [_with_open_frames(x, qubits, first)]
+    if (x < 0).any() and first == 0:
         ways.append(_with_signed_branches(x, qubits))
     _, levels = min(ways, key=lambda found: found[0])
+    qubits = qubits[first:]
     operations: list[cirq.Operation] = []
     for (mux, closing), qubit in zip(levels, qubits, strict=True):
         operations += mux.operations(qubit, cirq.ry, cirq.CZ)
@@ -147,7 +195,7 @@ _Levels = tuple[int, list[tuple["_Multiplexer", list[cirq.Qid]]]]
 """Couplings in all, and for each qubit its multiplexer and the controls to uncouple afterwards."""
 
 
-def _with_open_frames(x: FloatArray, qubits: Sequence[cirq.Qid]) -> _Levels:
+def _with_open_frames(x: FloatArray, qubits: Sequence[cirq.Qid], first: int) -> _Levels:
     """All signs in the last multiplexer, which also takes in those of the CZ the others leave open."""
     n = len(qubits)
     norms = [x]  # norms[j] belongs to the branches after n - j qubits
@@ -155,7 +203,7 @@ def _with_open_frames(x: FloatArray, qubits: Sequence[cirq.Qid]) -> _Levels:
         norms.append(np.hypot(norms[-1][0::2], norms[-1][1::2]))
     levels: list[tuple[_Multiplexer, list[cirq.Qid]]] = []
     left_open: list[tuple[cirq.Qid, cirq.Qid]] = []
-    for q in range(n - 1):
+    for q in range(first, n - 1):
         mux = _Multiplexer.of(*_turns(norms[n - 1 - q]), qubits[:q])
         levels.append((mux, []))
         left_open += [(control, qubits[q]) for control in mux.left_open]

@@ -19,7 +19,7 @@ from hattriq_cirq._arrays import Array, FloatArray, as_amplitudes
 from hattriq_cirq.attribution import Assumptions, Attribution, Cost
 from hattriq_cirq.baselines import BaselineSet
 from hattriq_cirq.engines.base import Engine
-from hattriq_cirq.estimators.base import Estimator
+from hattriq_cirq.estimators.base import Estimate, Estimator
 from hattriq_cirq.model import Form, IdentityPartWarning, Model
 from hattriq_cirq.quadrature import Quadrature, parse_rule
 from hattriq_cirq.sampled import estimate_rows
@@ -91,7 +91,9 @@ def integrated_gradients(
     if estimator is None or engine is None:
         read = _exactly(at_x, at_baselines, score, quadrature, tolerance)
     else:
-        read = _from_circuits(models[0], rows, references, quadrature, estimator, engine, shots, progress)
+        read = _from_circuits(
+            *estimate_rows(models[0], rows, references, quadrature, estimator, engine, shots, progress=progress)
+        )
     is_set = isinstance(baseline, BaselineSet)
     lead, count = inputs.shape[:-1], len(references)
     return Attribution(
@@ -149,24 +151,9 @@ def _exactly(at_x: _Point, at_baselines: Sequence[_Point], score: Score, rule: Q
     return _Read(values, imag_values, np.zeros(shape), np.zeros(shape[0]), Cost())
 
 
-def _from_circuits(
-    model: Model,
-    rows: Array,
-    references: Array,
-    rule: Quadrature | None,
-    estimator: Estimator,
-    engine: Engine,
-    shots: int | None,
-    progress: bool,
-) -> _Read:
-    estimates, cost = estimate_rows(model, rows, references, rule, estimator, engine, shots, progress)
-    return _Read(
-        np.array([e.values for e in estimates]),
-        None,
-        np.array([e.stderr for e in estimates]),
-        np.array([e.sum_stderr for e in estimates]),
-        cost,
-    )
+def _from_circuits(estimates: Sequence[Estimate], cost: Cost) -> _Read:
+    values, stderr = (np.array([getattr(e, name) for e in estimates]) for name in ("values", "stderr"))
+    return _Read(values, None, stderr, np.array([e.sum_stderr for e in estimates]), cost)
 
 
 def _check_estimator(estimator: Estimator | None, engine: Engine | None, shots: int | None, score: Score) -> None:

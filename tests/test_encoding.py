@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import Array, amplitudes, generators
 
-from hattriq_cirq.encoding import encode, encode_joint, phase_operations
+from hattriq_cirq.encoding import encode, encode_controlled, encode_joint, phase_operations
 
 ANCILLA = cirq.NamedQubit("a")
 
@@ -170,6 +170,35 @@ def test_equal_branches_cost_no_more_than_one(x: Array) -> None:
     circuit = encode_joint(x, x, ANCILLA, qubits)
     assert_prepares(circuit, [ANCILLA, *qubits], np.concatenate([x, x]))
     assert cost(circuit) <= cost(encode(x, qubits))
+
+
+@settings(max_examples=40)
+@given(x=vectors(4), several=st.integers(1, 2), rng=generators, literal=st.booleans())
+def test_controlled_encoding_acts_on_one_value_of_the_ancillas_in_any_state(
+    x: Array, several: int, rng: np.random.Generator, literal: bool
+) -> None:
+    qubits, selecting = line(len(x)), cirq.NamedQubit.range(several, prefix="select")
+    value = int(rng.integers(2**several))
+    held = unit(amplitudes(rng, 2**several, imaginary=True))
+    circuit = encode_controlled(x, selecting, value, qubits, literal=literal)
+    start = np.kron(held, np.eye(1, len(x))[0])
+    final = cirq.Simulator(dtype=np.complex128).simulate(
+        circuit, initial_state=start.astype(np.complex128), qubit_order=[*selecting, *qubits]
+    )
+    branches = np.outer(held, np.eye(1, len(x))[0]).astype(np.complex128)
+    branches[value] = held[value] * unit(x)
+    overlap = np.vdot(branches.reshape(-1), final.final_state_vector)
+    assert abs(abs(overlap) - 1) < 1e-12
+    if several == 1 and not literal and not x.imag.any():
+        assert cost(circuit) <= 2 * len(x) - 2
+
+
+def test_controlled_encoding_refuses_what_no_ancilla_holds() -> None:
+    for value in (-1, 2):
+        with pytest.raises(ValueError, match="must be a state of the 1 ancillas"):
+            encode_controlled(np.ones(2), [ANCILLA], value, line(2))
+    with pytest.raises(ValueError, match="blank"):
+        encode_controlled(np.zeros(2), [ANCILLA], 0, line(2))
 
 
 # phases

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hattriq_cirq._arrays import FloatArray
-from hattriq_cirq.encoding import Encoder, encode, encode_joint
+from hattriq_cirq.encoding import Encoder, encode, encode_controlled, encode_joint
 from hattriq_cirq.estimators.base import KEY, Allocation, Estimator, Product, Reading, Term, ancillas, flips, parity_signs
 
 
@@ -76,16 +76,13 @@ def _literal_circuits(term: Term, product: Product) -> _Built:
     model = term.model
     qubits = list(model.qubits)
     (ancilla,) = ancillas(term, 1)
-    encoding = encode(product.right, qubits, global_phase=True)
     inside = (
         model.resolved_circuit.unfreeze()
         + cirq.Circuit(pauli(q) for q, pauli in term.pauli.items())
         + cirq.inverse(model.resolved_circuit)
     )
-    prepared, middle = (
-        cirq.Circuit(op.controlled_by(ancilla) for op in circuit.all_operations()) for circuit in (encoding, inside)
-    )
-    prepared = cirq.Circuit(cirq.H(ancilla)) + prepared
+    middle = cirq.Circuit(op.controlled_by(ancilla) for op in inside.all_operations())
+    prepared = cirq.Circuit(cirq.H(ancilla)) + encode_controlled(product.right, [ancilla], 1, qubits, literal=True)
     for k in map(int, np.flatnonzero(product.left)):
         unselect = [cirq.CNOT(ancilla, q) for q in flips(k, qubits)]
         turn = [op**-1 for op in _phase_of(product, k, ancilla)]
