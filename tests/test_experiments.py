@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import accuracy, circuit_diagrams, estimators
+from experiments import accuracy, approximate_encoding, circuit_diagrams, estimators
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,3 +37,10 @@ def test_the_study_of_estimators_runs(tmp_path: Path, capsys: pytest.CaptureFixt
     estimators.main(["--quick", "--out", str(tmp_path / "new"), "--workers", "1"])
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"estimators.json", "estimators.png"}
     assert "planned / needed" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_study_of_approximate_encoding_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    approximate_encoding.main(["--quick", "--out", str(tmp_path / "new")])
+    assert "staircases, swept" in capsys.readouterr().out
+    assert any(path.suffix == ".png" for path in (tmp_path / "new").iterdir())
