@@ -89,7 +89,7 @@ def convergence(index: int, model: hq.Model, x: Array, seeds: int) -> Convergenc
     for name, estimator in ESTIMATORS.items():
         made, distributions = exactly(model, x, estimator)
         cosine[name] = [_mean_cosine(made, distributions, exact, shots, index, seeds) for shots in SHOTS]
-        predicted[name] = shots_for_cosine(made, model, x, np.zeros_like(x), 0.95)
+        predicted[name] = shots_for_cosine(made, distributions, 0.95)
         needed[name] = _needed(made, distributions, exact, 0.95, predicted[name], index)
     return Convergence(index, cosine, predicted, needed)
 

@@ -178,6 +178,23 @@ def sample(data: ArrayLike, count: int, *, seed: int) -> BaselineSet:
     return BaselineSet(data[np.random.default_rng(seed).choice(len(data), count, replace=False)])
 
 
+def resolve(baseline: float | ArrayLike | BaselineSet, inputs: Array) -> tuple[Array, str]:
+    """Any baseline as (baselines, samples or 1, features), and how to call it; errors name what does not fit."""
+    features = inputs.shape[-1]
+    if isinstance(baseline, BaselineSet):
+        rows = as_amplitudes(baseline.rows, "baseline.rows", features)
+        return rows[:, np.newaxis], f"set of {len(rows)}"
+    array = as_amplitudes(np.atleast_1d(np.asarray(baseline)), "baseline")
+    try:
+        full = np.broadcast_to(array, inputs.shape)
+    except ValueError:
+        raise ValueError(f"baseline.shape={array.shape} must broadcast to x.shape={inputs.shape}") from None
+    label = f"constant {np.asarray(baseline).item():g}" if np.ndim(baseline) == 0 else "array"
+    if array.ndim == 1:
+        return np.broadcast_to(array, features).reshape(1, 1, features), label
+    return full.reshape(1, -1, features), label
+
+
 def _rows(data: ArrayLike) -> Array:
     rows = as_amplitudes(data, "data")
     if rows.ndim != 2 or not len(rows):

@@ -58,10 +58,11 @@ class Distribution:
         """
         if self.shots is None:
             return np.zeros((weights.shape[0], weights.shape[0]))
-        likely = self._likely()
-        mean = np.asarray(weights @ likely)
-        second = weights.multiply(likely[np.newaxis, :]).tocsr() @ weights.T
-        return np.asarray((second.toarray() - np.outer(mean, mean)) / self.shots)
+        return _covariance(weights, self._likely()) / self.shots
+
+    def covariance_per_shot(self, weights: csr_array) -> FloatArray:
+        """The covariance of one shot, (values, values), if the probabilities are exact."""
+        return _covariance(weights, self.probabilities)
 
     def variances(self, weights: csr_array) -> FloatArray:
         """The diagonal of `covariance`, (values,), without the rest of it."""
@@ -78,6 +79,12 @@ class Distribution:
         assert self.shots is not None
         outcomes = len(self.probabilities)
         return (self.probabilities * self.shots + 4 / outcomes) / (self.shots + 4)
+
+
+def _covariance(weights: csr_array, probabilities: FloatArray) -> FloatArray:
+    mean = np.asarray(weights @ probabilities)
+    second = weights.multiply(probabilities[np.newaxis, :]).tocsr() @ weights.T
+    return np.asarray(second.toarray() - np.outer(mean, mean))
 
 
 def _variances(weights: csr_array, probabilities: FloatArray) -> FloatArray:

@@ -17,16 +17,21 @@ from numpy.typing import ArrayLike
 
 from hattriq_cirq._arrays import Array, FloatArray, as_amplitudes
 from hattriq_cirq.attribution import Assumptions, Attribution, Cost
-from hattriq_cirq.baselines import BaselineSet
+from hattriq_cirq.baselines import BaselineSet, resolve
 from hattriq_cirq.engines.base import Engine
 from hattriq_cirq.estimators.base import Estimate, Estimator
 from hattriq_cirq.model import Form, IdentityPartWarning, Model
 from hattriq_cirq.quadrature import Quadrature, parse_rule
-from hattriq_cirq.sampled import estimate_rows
+from hattriq_cirq.sampled import check_request, estimate_rows
 from hattriq_cirq.scores import Head, Score
 from hattriq_cirq.statevector import Precision
 
+_GAP = 1e-6  # of an exact result, relative to the scores, above which it is warned of
 _ORIGIN = 1e-8  # a segment is said to pass through the origin below this distance, relative to its longer end
+
+
+class CompletenessWarning(UserWarning):
+    """An exact attribution does not sum to the difference of the scores."""
 
 
 def integrated_gradients(
@@ -74,6 +79,7 @@ def integrated_gradients(
 
     Warns:
         IdentityPartWarning: a quadratic score whose observable is not traceless.
+        CompletenessWarning: an exact result whose values do not sum to the difference of the scores.
     """
     quadrature = parse_rule(rule)
     score = Score(form, head or Head())
@@ -82,7 +88,7 @@ def integrated_gradients(
     if form == "quadratic":
         _warn_of_identity(models)
     inputs = as_amplitudes(x, "x", model.n_features)
-    references, label = _references(baseline, inputs)
+    references, label = resolve(baseline, inputs)
     rows = inputs.reshape(-1, model.n_features)
     _check_estimator(estimator, engine, shots, score)
     real = not _any_complex(inputs, references)
@@ -94,6 +100,10 @@ def integrated_gradients(
         read = _from_circuits(
             *estimate_rows(models[0], rows, references, quadrature, estimator, engine, shots, progress=progress)
         )
+    f_input = score.value(at_x.forms)
+    f_baseline = np.mean([score.value(b.forms) for b in at_baselines], axis=0) + np.zeros(len(rows))
+    if quadrature is None and not score.is_quadratic and precision == "float64":
+        _warn_of_gap(read.values.sum(axis=1) - (f_input - f_baseline), np.abs(f_input) + np.abs(f_baseline))
     is_set = isinstance(baseline, BaselineSet)
     lead, count = inputs.shape[:-1], len(references)
     return Attribution(
@@ -102,8 +112,8 @@ def integrated_gradients(
         imag_values=None if read.imag_values is None else read.imag_values.reshape(inputs.shape),
         x=inputs,
         baseline=references.reshape(count, *(1 for _ in lead), -1) if is_set else _full(references[0], inputs),
-        f_input=score.value(at_x.forms).reshape(lead),
-        f_baseline=(np.mean([score.value(b.forms) for b in at_baselines], axis=0) + np.zeros(len(rows))).reshape(lead),
+        f_input=f_input.reshape(lead),
+        f_baseline=f_baseline.reshape(lead),
         completeness_gap_stderr=read.sum_stderr.reshape(lead),
         cost=read.cost,
         assumptions=Assumptions(
@@ -163,6 +173,7 @@ def _check_estimator(estimator: Estimator | None, engine: Engine | None, shots: 
         return
     if engine is None:
         raise ValueError("an estimator needs an engine to run its circuits, such as engine=hattriq_cirq.qsim(seed=1)")
+    check_request(estimator, engine, shots)
     if not score.is_quadratic:
         raise ValueError(
             f"circuits read the quadratic form without a head, not form={score.form!r}, head={score.head}; "
@@ -270,21 +281,16 @@ def _full(reference: Array, inputs: Array) -> Array:
     return np.broadcast_to(reference, (inputs.size // inputs.shape[-1], inputs.shape[-1])).reshape(inputs.shape)
 
 
-def _references(baseline: float | ArrayLike | BaselineSet, inputs: Array) -> tuple[Array, str]:
-    """The baselines as (baselines, samples or 1, features), and how to call them."""
-    features = inputs.shape[-1]
-    if isinstance(baseline, BaselineSet):
-        rows = as_amplitudes(baseline.rows, "baseline.rows", features)
-        return rows[:, np.newaxis], f"set of {len(rows)}"
-    array = as_amplitudes(np.atleast_1d(np.asarray(baseline)), "baseline")
-    try:
-        full = np.broadcast_to(array, inputs.shape)
-    except ValueError:
-        raise ValueError(f"baseline.shape={array.shape} must broadcast to x.shape={inputs.shape}") from None
-    label = f"constant {np.asarray(baseline).item():g}" if np.ndim(baseline) == 0 else "array"
-    if array.ndim == 1:
-        return np.broadcast_to(array, features).reshape(1, 1, features), label
-    return full.reshape(1, -1, features), label
+def _warn_of_gap(gaps: FloatArray, scale: FloatArray) -> None:
+    """Says when an integral that claims to be exact misses part of the score: a peak was stepped over, or lost to rounding."""
+    missed = np.flatnonzero(np.abs(gaps) > _GAP * np.maximum(scale, 1))
+    if missed.size:
+        warnings.warn(
+            f"the path integral of input {missed[0]} misses {gaps[missed[0]]:.1e} of the score, which changes too sharply "
+            "on the path; lower the head's scale, or move the baseline away from -x",
+            CompletenessWarning,
+            stacklevel=3,
+        )
 
 
 def _warn_of_identity(models: Sequence[Model]) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import cirq
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import brentq
 
 from hattriq_cirq._arrays import FloatArray, as_amplitudes
+from hattriq_cirq.baselines import BaselineSet
 from hattriq_cirq.engines.base import Engine
 from hattriq_cirq.engines.local import qsim
 from hattriq_cirq.engines.targets import device_graph
@@ -19,7 +21,7 @@ from hattriq_cirq.estimators.base import Estimator, Plan, multi_qubit_gates, pla
 from hattriq_cirq.model import Model
 from hattriq_cirq.outcomes import Distribution
 from hattriq_cirq.quadrature import parse_rule
-from hattriq_cirq.sampled import products
+from hattriq_cirq.sampled import products, references_of
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Resources:
 def resources(
     model: Model,
     x: ArrayLike,
-    baseline: float | ArrayLike,
+    baseline: float | ArrayLike | BaselineSet,
     estimator: Estimator,
     *,
     rule: str = "exact",
@@ -104,7 +106,7 @@ def resources(
     Args:
         model: F(x) = x' M x.
         x: (features,).
-        baseline: a number, (features,) or (baselines, features).
+        baseline: a number, (features,) or a `BaselineSet`.
         estimator: what would run.
         rule: `exact`, or a quadrature rule with circuits for each of its nodes.
         gateset: `cz`, `sqrt_iswap` or `sycamore`.
@@ -121,10 +123,10 @@ def resources(
         ValueError: bad input, or nothing to estimate (x equals the baseline).
     """
     row = as_amplitudes(x, "x", model.n_features)
-    references = np.broadcast_to(np.asarray(baseline), np.broadcast_shapes(np.shape(baseline), row.shape))
-    made = plan(estimator, model, products(row, references.reshape(-1, model.n_features), parse_rule(rule)))
+    made = plan(estimator, model, products(row, references_of(baseline, row), parse_rule(rule)))
     if not made.readings:
-        raise ValueError("x equals the baseline: there is nothing to estimate")
+        raise ValueError("there is nothing to estimate: x equals the baseline, or the observable is a multiple of the identity")
+    distributions = (engine or qsim()).run([reading.circuit for reading in made.readings], None)
     count = len(made.readings)
     chosen = [made.readings[i] for i in np.unique(np.linspace(0, count - 1, min(sample, count)).astype(int))]
     target = gateset_named(gateset)
@@ -142,32 +144,22 @@ def resources(
         compiled_circuits=len(chosen),
         gateset=gateset,
         device=device,
-        shots_for_cosine=shots_for_cosine(made, model, row, references, target_cosine),
-        shots_for_stderr=shots_for_stderr(made, target_stderr, engine or qsim()),
+        shots_for_cosine=shots_for_cosine(made, distributions, target_cosine),
+        shots_for_stderr=shots_for_stderr(made, distributions, target_stderr),
         target_cosine=target_cosine,
         target_stderr=target_stderr,
     )
 
 
-def noise_per_shot(made: Plan) -> float:
-    """The total squared error of a map times the shots, sum_c spread_c**2 / share_c: a bound, near for small maps.
+def shots_for_cosine(made: Plan, distributions: Sequence[Distribution], cosine: float) -> int:
+    """Shots at which the mean cosine of a map to the exact one is the wanted one.
 
-    With shots shared in proportion to the spreads it is (sum_c spread_c)**2.
-    """
-    return float(sum(reading.spread**2 / share for reading, share in zip(made.readings, made.shares, strict=True)))
-
-
-def shots_for_cosine(made: Plan, model: Model, x: ArrayLike, baseline: ArrayLike, cosine: float) -> int:
-    """Shots at which a map has the wanted cosine to the exact one: S = V c^2 / ((1 - c^2) |IG|^2).
-
-    V is `noise_per_shot` less |IG|^2 where one circuit reads the whole map; noise of that size in all directions turns the map
-    by an angle of that cosine.
+    The error of a map is taken as normal, with the covariance that one shot has, over the shots; 400 such errors are drawn and
+    the shots solved for. For many features this is S = V c^2 / ((1 - c^2) |IG|^2) with V the error's trace.
 
     Args:
         made: the plan.
-        model: F(x) = x' M x.
-        x: (features,).
-        baseline: (features,) or (baselines, features).
+        distributions: the exact one of every circuit.
         cosine: in (0, 1).
 
     Returns:
@@ -178,29 +170,47 @@ def shots_for_cosine(made: Plan, model: Model, x: ArrayLike, baseline: ArrayLike
     """
     if not 0 < cosine < 1:
         raise ValueError(f"target_cosine={cosine} must lie between 0 and 1")
-    row = np.asarray(x)
-    maps = [((row - b).conj() * model.observable_action(row + b)).real for b in np.atleast_2d(baseline)]
-    size = float(np.sum(np.mean(maps, axis=0) ** 2))
-    if size == 0:
+    exact = made.decode(distributions).values
+    size = float(np.linalg.norm(exact))
+    covariance = covariance_per_shot(made, distributions)
+    if size <= 1e-6 * np.sqrt(np.trace(covariance)):
         raise ValueError("the exact map is zero everywhere: no number of shots gives it a direction")
-    noise = max(noise_per_shot(made) - (size if len(made.readings) == 1 else 0.0), 0.0)
-    return max(int(np.ceil(noise * cosine**2 / ((1 - cosine**2) * size))), len(made.readings))
+    eigenvalues, directions = np.linalg.eigh(covariance)
+    drawn = np.random.default_rng(0).normal(size=(400, len(exact))) * np.sqrt(np.maximum(eigenvalues, 0))
+    errors = drawn @ directions.T
+
+    def mean_cosine(log_shots: float) -> float:
+        maps = exact + errors * np.exp(-log_shots / 2)
+        return float(np.mean(maps @ exact / np.linalg.norm(maps, axis=1) / size))
+
+    least, most = np.log(1e-3), np.log(max(np.trace(covariance), 1e-300) / size**2 / (1 - cosine**2)) + 5
+    if mean_cosine(least) >= cosine or mean_cosine(most) <= cosine:
+        return len(made.readings)
+    shots = np.exp(brentq(lambda log_shots: mean_cosine(log_shots) - cosine, least, most, xtol=1e-3))
+    return max(int(np.ceil(shots)), len(made.readings))
 
 
-def shots_for_stderr(made: Plan, stderr: float, engine: Engine) -> int:
-    """Shots at which the largest standard error of a feature is the wanted one, from exact probabilities.
+def covariance_per_shot(made: Plan, distributions: Sequence[Distribution]) -> FloatArray:
+    """The covariance of the values times the shots in all, (features, features), from exact distributions."""
+    total = np.zeros((len(made.offset), len(made.offset)))
+    for reading, distribution, share in zip(made.readings, distributions, made.shares, strict=True):
+        total += distribution.covariance_per_shot(reading.weights) / share
+    return total
+
+
+def shots_for_stderr(made: Plan, distributions: Sequence[Distribution], stderr: float) -> int:
+    """Shots at which the largest standard error of a feature is the wanted one.
 
     Args:
         made: the plan.
+        distributions: the exact one of every circuit.
         stderr: > 0.
-        engine: gives exact probabilities.
 
     Returns:
         Shots in all, at least one a circuit.
     """
     if not stderr > 0:
         raise ValueError(f"target_stderr={stderr} must be positive")
-    distributions = engine.run([reading.circuit for reading in made.readings], None)
     return max(int(np.ceil(variances_per_shot(made, distributions).max() / stderr**2)), len(made.readings))
 
 

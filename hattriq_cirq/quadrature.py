@@ -11,6 +11,7 @@ from scipy.integrate import quad_vec
 from hattriq_cirq._arrays import Array, FloatArray, read_only
 
 _EXACT = "exact"
+_STEPS_MAX = 1_000_000
 NAMES = ("riemann", "midpoint", "trapezoid", "gauss-legendre")
 
 
@@ -58,10 +59,10 @@ def parse_rule(rule: str) -> Quadrature | None:
     """
     if rule == _EXACT:
         return None
-    name, _, count = rule.partition(":")
-    if name not in NAMES or not count.isdecimal() or int(count) < 1:
+    name, _, count = str(rule).partition(":")
+    if name not in NAMES or not count.isdecimal() or not 1 <= int(count) <= _STEPS_MAX:
         names = ", ".join(f"'{n}:K'" for n in NAMES)
-        raise ValueError(f"{rule=} must be 'exact' or one of {names} with K >= 1, for example 'riemann:50'")
+        raise ValueError(f"{rule=} must be 'exact' or one of {names} with K in 1 .. {_STEPS_MAX}, for example 'riemann:50'")
     steps = int(count)
     if name == "gauss-legendre":
         nodes, weights = np.polynomial.legendre.leggauss(steps)

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from hattriq_cirq._arrays import Array, as_amplitudes
 from hattriq_cirq.attribution import Cost
+from hattriq_cirq.baselines import BaselineSet, resolve
 from hattriq_cirq.engines.base import Engine
 from hattriq_cirq.estimators.base import Estimate, Estimator, Plan, Product, multi_qubit_gates, plan
 from hattriq_cirq.model import Model
@@ -38,6 +39,25 @@ def products(row: Array, references: Array, rule: Quadrature | None) -> list[Pro
     return found
 
 
+def references_of(baseline: float | ArrayLike | BaselineSet, row: Array) -> Array:
+    """The baselines of one input, (baselines, features)."""
+    if row.ndim != 1:
+        raise ValueError(f"x.shape={row.shape} must be one input, (features,); choose a row of a batch")
+    if isinstance(baseline, BaselineSet) or np.ndim(baseline) < 2:
+        return resolve(baseline, row)[0][:, 0]
+    return resolve(BaselineSet(np.asarray(baseline)), row)[0][:, 0]
+
+
+def check_request(estimator: object, engine: object, shots: object) -> None:
+    """Refuses what is no estimator, no engine or no number of shots, with what to give instead."""
+    if not isinstance(estimator, Estimator):
+        raise ValueError(f"estimator={estimator!r} must be an estimator, such as ResolvedHadamardTest()")
+    if isinstance(engine, type) or not (hasattr(engine, "name") and hasattr(engine, "run")):
+        raise ValueError(f"engine={engine!r} must be an engine, such as hattriq_cirq.qsim(seed=1)")
+    if shots is not None and (isinstance(shots, bool) or not isinstance(shots, int | np.integer) or shots < 1):
+        raise ValueError(f"{shots=} must be a whole number, at least 1, or None for exact probabilities")
+
+
 def run(plan_: Plan, engine: Engine, shots: int | None) -> Estimate:
     """Runs a plan's circuits on an engine and decodes what comes back."""
     allotted = None if shots is None else plan_.shots(shots)
@@ -48,7 +68,7 @@ def estimate(
     model: Model,
     x: ArrayLike,
     *,
-    baseline: float | ArrayLike,
+    baseline: float | ArrayLike | BaselineSet,
     estimator: Estimator,
     engine: Engine,
     shots: int | None,
@@ -59,7 +79,7 @@ def estimate(
     Args:
         model: F(x) = x' M x.
         x: (features,).
-        baseline: a number, (features,), or (baselines, features) for the mean over a set.
+        baseline: a number, (features,), or a `BaselineSet` for the mean over it.
         estimator: which circuits; with `measured` qubits the values are summed over the others.
         engine: what runs them.
         shots: in all; None for exact probabilities.
@@ -72,11 +92,8 @@ def estimate(
         ValueError: bad input, or fewer shots than circuits.
     """
     row = as_amplitudes(x, "x", model.n_features)
-    if row.ndim != 1:
-        raise ValueError(f"{row.shape=} must be one input; integrated_gradients takes batches")
-    references = np.broadcast_to(np.asarray(baseline), np.broadcast_shapes(np.shape(baseline), row.shape))
-    references = as_amplitudes(references, "baseline", model.n_features).reshape(-1, model.n_features)
-    return run(plan(estimator, model, products(row, references, parse_rule(rule))), engine, shots)
+    check_request(estimator, engine, shots)
+    return run(plan(estimator, model, products(row, references_of(baseline, row), parse_rule(rule))), engine, shots)
 
 
 def estimate_rows(

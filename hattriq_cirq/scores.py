@@ -139,6 +139,8 @@ class Score:
         Returns:
             (samples, 1 + observables, 2), the w above.
         """
+        if not len(coefficients):
+            return np.zeros((*coefficients.shape[:2], 2))
         unit = self._unit(coefficients)
 
         def integrand(position: float) -> Array:

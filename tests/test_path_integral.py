@@ -28,7 +28,8 @@ from hattriq_cirq import model as model_module
 from hattriq_cirq.ansatz import ring_ansatz
 from hattriq_cirq.baselines import BaselineSet
 from hattriq_cirq.model import Form, IdentityPartWarning, Model
-from hattriq_cirq.path_integral import integrated_gradients
+from hattriq_cirq.path_integral import CompletenessWarning, integrated_gradients
+from hattriq_cirq.scores import Head
 
 FORMS: tuple[Form, ...] = ("quadratic", "normalized")
 RULES = ("exact", "riemann:3", "midpoint:4", "trapezoid:3", "gauss-legendre:3")
@@ -331,3 +332,15 @@ def test_bad_arguments_are_refused(arguments: dict[str, Any], message: str) -> N
     valid: dict[str, Any] = {"x": np.eye(8)[:2], "baseline": 0}
     with pytest.raises(ValueError, match=message):
         integrated_gradients(random_case(3, seed=1).model, **(valid | arguments))
+
+
+def test_a_head_too_steep_for_the_integral_is_said() -> None:
+    """A step so sharp that every node misses it loses the whole score."""
+    model, x = ring_ansatz(1, 0).with_params({"z0_0": 0.0, "y0_0": 0.3}), np.array([1.0, 0.0])
+    with pytest.warns(CompletenessWarning, match="misses -?[0-9.e+-]+ of the score"):
+        integrated_gradients(model, 100 * x, baseline=0.0, head=Head("sigmoid", 1e9))
+
+
+def test_an_empty_batch_has_an_empty_attribution() -> None:
+    for form in ("quadratic", "normalized"):
+        assert integrated_gradients(ring_ansatz(2, 1), np.zeros((0, 4)), baseline=0.1, form=form).values.shape == (0, 4)

@@ -68,8 +68,8 @@ def test_predicted_shots_for_a_cosine_are_what_simulation_needs(name: str, seed:
     model, x = random_model(4, seed), unit(4, seed)
     made = plan(ALL[name], model, [Product(x, x)])
     exact = zero_baseline_map(model, x)
-    shots = shots_for_cosine(made, model, x, np.zeros(16), 0.9)
     distributions = hq.qsim().run([reading.circuit for reading in made.readings], None)
+    shots = shots_for_cosine(made, distributions, 0.9)
     rng = np.random.default_rng(seed)
     cosines = []
     for _ in range(400):
@@ -85,7 +85,8 @@ def test_predicted_shots_for_a_standard_error_reach_it() -> None:
     model, x = random_model(3, 0), unit(3, 0)
     for estimator in ALL.values():
         made = plan(estimator, model, [Product(x, x)])
-        shots = shots_for_stderr(made, 0.02, hq.qsim())
+        distributions = hq.qsim().run([reading.circuit for reading in made.readings], None)
+        shots = shots_for_stderr(made, distributions, 0.02)
         drawn = hq.estimate(model, x, baseline=0.0, estimator=estimator, engine=hq.qsim(seed=1), shots=shots)
         assert drawn.stderr.max() == pytest.approx(0.02, rel=0.1)
 

@@ -213,3 +213,22 @@ def test_calls_that_mean_nothing_are_refused(options: dict[str, Any], message: s
 def test_what_is_no_single_input_is_refused(x: Array, baseline: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         estimate(ring_ansatz(2, 1), x, baseline=baseline, estimator=ResolvedHadamardTest(), engine=cirq_simulator(), shots=None)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"estimator": "resolved"}, "must be an estimator, such as ResolvedHadamardTest"),
+        ({"estimator": ResolvedHadamardTest}, "must be an estimator"),
+        ({"engine": "qsim"}, "must be an engine, such as hattriq_cirq.qsim"),
+        ({"engine": cirq.Simulator()}, "must be an engine"),
+        ({"shots": 2.0}, "must be a whole number"),
+        ({"shots": True}, "must be a whole number"),
+        ({"shots": 0}, "must be a whole number, at least 1"),
+    ],
+)
+def test_what_is_no_estimator_engine_or_number_of_shots_is_refused(wrong: dict[str, Any], message: str) -> None:
+    request: dict[str, Any] = {"estimator": ResolvedHadamardTest(), "engine": cirq_simulator(seed=1), "shots": 10} | wrong
+    for call in (estimate, integrated_gradients):
+        with pytest.raises(ValueError, match=message):
+            call(ring_ansatz(1, 1), np.array([0.6, 0.8]), baseline=0.0, **request)
