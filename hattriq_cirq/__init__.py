@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.engines import cirq_simulator, qsim
     from hattriq_cirq.estimators import HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
     from hattriq_cirq.model import IdentityPartWarning, Model
-    from hattriq_cirq.path_integral import integrated_gradients
+    from hattriq_cirq.path_integral import CompletenessWarning, integrated_gradients
     from hattriq_cirq.plotting import plot_attribution, plot_gallery, plot_training
     from hattriq_cirq.pricing import Resources, resources
     from hattriq_cirq.sampled import estimate
@@ -30,6 +30,7 @@ _HOME = {
     "Assumptions": "attribution",
     "Attribution": "attribution",
     "BaselineSet": "baselines",
+    "CompletenessWarning": "path_integral",
     "Cost": "attribution",
     "Head": "scores",
     "IdentityPartWarning": "model",
@@ -58,6 +59,7 @@ __all__ = [
     "Assumptions",
     "Attribution",
     "BaselineSet",
+    "CompletenessWarning",
     "Cost",
     "HadamardTest",
     "Head",

@@ -287,7 +287,7 @@ def _draw_bars(ax: Axes, a: Attribution, label: str) -> None:
     if a.stderr.any():
         ax.errorbar(range(a.n_features), a.values, a.stderr, fmt="none", ecolor="0.25", elinewidth=1, capsize=2)
     ax.axhline(0, color="0.3", lw=0.8)
-    ax.set_ylabel(label, parse_math=False)
+    ax.set_ylabel(label, parse_math=False, fontsize=8)  # two or three lines no longer than the axis
     ax.margins(x=0.02)
     if a.n_features <= _BITS_UP_TO:
         bits = (a.n_features - 1).bit_length()
