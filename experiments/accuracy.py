@@ -19,10 +19,10 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one process a core is faster than threads on small products
 
 import numpy as np
-from scipy.stats import bootstrap
 from tqdm import tqdm
 
 import hattriq_cirq as hq
+from experiments.intervals import bootstrap_interval
 from hattriq_cirq._files import write_new
 from hattriq_cirq._provenance import Provenance
 from hattriq_cirq.classical import logistic_regression_accuracy
@@ -109,7 +109,7 @@ def table(settings: tuple[Setting, ...], seeds: range, root: Path) -> Iterator[t
         results = [json.loads(task.path(root).read_text()) for task in tasks]
         mean = {key: float(np.mean([r[key] for r in results])) for key in results[0] if key.endswith("accuracy")}
         test = mean["test_accuracy"]
-        low, high = _interval([r["test_accuracy"] for r in results])
+        low, high = bootstrap_interval([r["test_accuracy"] for r in results])
         met = setting.target is None or test >= setting.target
         verdict = "none set" if setting.target is None else f"{setting.target:.2f} {'met' if met else 'MISSED'}"
         yield (
@@ -119,13 +119,6 @@ def table(settings: tuple[Setting, ...], seeds: range, root: Path) -> Iterator[t
             ),
             met,
         )
-
-
-def _interval(values: list[float]) -> tuple[float, float]:
-    if len(set(values)) == 1:
-        return values[0], values[0]
-    interval = bootstrap((values,), np.mean, method="percentile", rng=np.random.default_rng(0)).confidence_interval
-    return float(interval.low), float(interval.high)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -23,9 +23,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one process a core is fast
 import cirq
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.stats import bootstrap
 
 import hattriq_cirq as hq
+from experiments.intervals import bootstrap_interval
 from hattriq_cirq._arrays import FloatArray
 from hattriq_cirq._files import write_new
 from hattriq_cirq._provenance import Provenance
@@ -218,10 +218,7 @@ def column(rows: list[Row], method: str, budget: int, name: str) -> FloatArray:
 def median(values: FloatArray) -> tuple[float, float, float]:
     """The median and its 95% bootstrap interval over pictures."""
     middle = float(np.median(values))
-    if len(set(values.tolist())) == 1:
-        return middle, middle, middle
-    interval = bootstrap((values,), np.median, method="percentile", rng=np.random.default_rng(0)).confidence_interval
-    return middle, float(interval.low), float(interval.high)
+    return middle, *bootstrap_interval(values, np.median)
 
 
 def table(result: dict[str, Any], rows: list[Row]) -> Iterator[str]:

@@ -21,10 +21,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one process a core
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
-from scipy.stats import bootstrap
 from tqdm import tqdm
 
 import hattriq_cirq as hq
+from experiments.intervals import bootstrap_interval
 from hattriq_cirq._arrays import Array, FloatArray
 from hattriq_cirq._files import write_new
 from hattriq_cirq._provenance import Provenance
@@ -172,8 +172,8 @@ def print_convergence(rows: list[Convergence]) -> None:
 def _with_interval(values: list[float]) -> str:
     if len(values) < 2:
         return f"{values[0]:.3f}"
-    interval = bootstrap((values,), np.mean, method="percentile", rng=np.random.default_rng(0)).confidence_interval
-    return f"{np.mean(values):.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    low, high = bootstrap_interval(values)
+    return f"{np.mean(values):.3f} [{low:.3f}, {high:.3f}]"
 
 
 def draw(noises: list[Noise], rows: list[Convergence]) -> Figure:

@@ -65,4 +65,10 @@ def walsh_hadamard(values: FloatArray) -> FloatArray:
 @cache
 def _hadamard(n: int) -> FloatArray:
     index = np.arange(2**n)
-    return 1.0 - 2.0 * (np.bitwise_count(index[:, np.newaxis] & index) % 2)
+    return parity_signs(index[:, np.newaxis] & index)
+
+
+def parity_signs(masks: Array) -> FloatArray:
+    """(-1)**popcount of every integer mask."""
+    signs: FloatArray = 1.0 - 2.0 * (np.bitwise_count(masks) % 2)
+    return signs

@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq._arrays import FloatArray, as_amplitudes, read_only
-from hattriq_cirq.encoding import encode
+from hattriq_cirq.encoding import encode, unit_vector
+from hattriq_cirq.estimators.base import multi_qubit_gates
 from hattriq_cirq.model import Model
+from hattriq_cirq.saliency import shapley
 
 _SETTLED = 1e-8  # overlap; a sweep that gains less is the last
 _Gate = tuple[int, FloatArray]  # (4, 4) rotation of qubits q and q + 1
@@ -47,7 +49,7 @@ class ApproximateEncoding:
     @property
     def two_qubit_gates(self) -> int:
         """CZ gates of the circuit."""
-        return _couplings(self.circuit)
+        return multi_qubit_gates(self.circuit)
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def approximate_encoding(
         raise ValueError(f"{min_fidelity=} must lie between 0 and 1; hattriq_cirq.encoding.encode is exact")
     if sweeps < 0:
         raise ValueError(f"{sweeps=} must not be negative")
-    exact = _couplings(encode(target, qubits))
+    exact = multi_qubit_gates(encode(target, qubits))
     most = layers or max(1, (exact + 1) // (2 * len(qubits) - 2))
     start = np.eye(1, len(target))[0]
     for gates in _grown(target, start, most, sweeps):
@@ -143,11 +145,8 @@ def map_effect(model: Model, x: ArrayLike, encoding: ApproximateEncoding, baseli
         ValueError: x is of another size, or its map is zero everywhere.
     """
     wanted = as_amplitudes(x, "x", model.n_features)
-    reference = np.broadcast_to(np.asarray(baseline, dtype=float), wanted.shape)
-    exact, held = (
-        (p - reference) * model.observable_action(p + reference, real_part=True)
-        for p in (wanted, np.linalg.norm(wanted) * encoding.vector)
-    )
+    prepared = np.linalg.norm(wanted) * encoding.vector
+    exact, held = (shapley(model, p, baseline=baseline) for p in (wanted, prepared))
     size = float(np.linalg.norm(exact))
     if size == 0:
         raise ValueError("the map of x is zero everywhere: nothing to compare with")
@@ -159,16 +158,10 @@ def map_effect(model: Model, x: ArrayLike, encoding: ApproximateEncoding, baseli
 def _unit_vector(x: ArrayLike, qubits: Sequence[cirq.Qid]) -> FloatArray:
     if len(qubits) < 2:
         raise ValueError(f"{len(qubits)=} must be at least 2; hattriq_cirq.encoding.encode prepares one qubit exactly")
-    vector = as_amplitudes(x, "x", 2 ** len(qubits))
-    if vector.ndim != 1:
-        raise ValueError(f"{vector.shape=} must be one vector; encode the rows of a batch one by one")
+    vector = unit_vector(x, qubits)
     if vector.imag.any():
         raise ValueError("x is complex: only real vectors are approximated; use hattriq_cirq.encoding.encode")
-    norm = np.linalg.norm(vector)
-    if norm == 0:
-        raise ValueError("x is blank: amplitude encoding needs a direction")
-    unit: FloatArray = vector.real / norm
-    return unit
+    return vector.real
 
 
 def _grown(target: FloatArray, start: FloatArray, layers: int, sweeps: int) -> Iterator[list[_Gate]]:
@@ -250,7 +243,3 @@ def _circuit(gates: list[_Gate], qubits: Sequence[cirq.Qid]) -> cirq.FrozenCircu
     for q, matrix in others:
         circuit.append(cirq.two_qubit_matrix_to_cz_operations(qubits[q], qubits[q + 1], matrix, allow_partial_czs=False))
     return cirq.optimize_for_target_gateset(circuit, gateset=cirq.CZTargetGateset()).freeze()
-
-
-def _couplings(circuit: cirq.AbstractCircuit) -> int:
-    return sum(len(operation.qubits) == 2 for operation in circuit.all_operations())

@@ -18,7 +18,7 @@ import cirq
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hattriq_cirq._arrays import FloatArray, as_amplitudes, walsh_hadamard
+from hattriq_cirq._arrays import Array, FloatArray, as_amplitudes, parity_signs, walsh_hadamard
 
 _ZERO = 1e-14  # radians; a turn below this changes no amplitude by more than rounding
 
@@ -40,20 +40,31 @@ def encode(x: ArrayLike, qubits: Sequence[cirq.Qid], *, global_phase: bool = Fal
     Raises:
         ValueError: x is blank, not finite or of another size.
     """
+    vector = unit_vector(x, qubits)
+    circuit = _prepared(vector, qubits)
+    if global_phase and vector.imag.any():
+        circuit.append(cirq.global_phase_operation(np.exp(1j * _mean_phase(np.angle(vector), vector != 0))))
+    return circuit
+
+
+def unit_vector(x: ArrayLike, qubits: Sequence[cirq.Qid]) -> Array:
+    """X / |x| for these qubits, (2**n,), or an error that says why x cannot be encoded."""
     vector = as_amplitudes(x, "x", 2 ** len(qubits))
     if vector.ndim != 1:
         raise ValueError(f"{vector.shape=} must be one vector; encode the rows of a batch one by one")
     norm = np.linalg.norm(vector)
     if norm == 0:
         raise ValueError("x is blank: amplitude encoding needs a direction")
-    vector = vector / norm
+    unit: Array = vector / norm
+    return unit
+
+
+def _prepared(vector: Array, qubits: Sequence[cirq.Qid], first: int = 0) -> cirq.Circuit:
+    """Turns for the magnitudes, then for the phases; qubits before the `first` only select."""
     if not vector.imag.any():
-        return _placed(_real_operations(vector.real, qubits))
-    magnitudes, phases = np.abs(vector), np.angle(vector)
-    circuit = _placed(_real_operations(magnitudes, qubits) + phase_operations(phases, qubits, magnitudes > 0))
-    if global_phase:
-        circuit.append(cirq.global_phase_operation(np.exp(1j * _mean_phase(phases, magnitudes > 0))))
-    return circuit
+        return _placed(_real_operations(vector.real, qubits, first))
+    phases = phase_operations(np.angle(vector), qubits, vector != 0)
+    return _placed(_real_operations(np.abs(vector), qubits, first) + phases)
 
 
 def _placed(operations: Sequence[cirq.Operation]) -> cirq.Circuit:
@@ -125,19 +136,11 @@ def encode_controlled(
         held = [value >> i & 1 for i in reversed(range(len(ancillas)))]
         plain = encode(x, qubits, global_phase=True)
         return cirq.Circuit(op.controlled_by(*ancillas, control_values=held) for op in plain.all_operations())
-    vector = as_amplitudes(x, "x", 2 ** len(qubits))
-    norm = np.linalg.norm(vector)
-    if norm == 0:
-        raise ValueError("x is blank: amplitude encoding needs a direction")
+    vector = unit_vector(x, qubits)
     branches = np.zeros((2 ** len(ancillas), len(vector)), dtype=vector.dtype)
     branches[:, 0] = 1
-    branches[value] = vector / norm
-    flat, register = branches.reshape(-1), [*ancillas, *qubits]
-    if not flat.imag.any():
-        return _placed(_real_operations(flat.real, register, first=len(ancillas)))
-    magnitudes = np.abs(flat)
-    turns = _real_operations(magnitudes, register, first=len(ancillas))
-    return _placed(turns + phase_operations(np.angle(flat), register, magnitudes > 0))
+    branches[value] = vector
+    return _prepared(branches.reshape(-1), [*ancillas, *qubits], first=len(ancillas))
 
 
 def phase_operations(
@@ -319,17 +322,17 @@ class _Multiplexer:
 def _filled_to_end_early(angles: FloatArray, reached: NDArray[np.bool_], gray: NDArray[np.intp]) -> FloatArray:
     """Chooses the free angles so that as many turns vanish, from the end of the Gray code, as there are free branches."""
     free = np.flatnonzero(~reached)
-    columns = 1.0 - 2.0 * (np.bitwise_count(gray[::-1, np.newaxis] & free) % 2)
-    known = 1.0 - 2.0 * (np.bitwise_count(gray[::-1, np.newaxis] & np.flatnonzero(reached)) % 2)
-    _, pivots = _independent_rows(columns)
+    columns = parity_signs(gray[::-1, np.newaxis] & free)
+    known = parity_signs(gray[::-1, np.newaxis] & np.flatnonzero(reached))
+    pivots = _independent_rows(columns)
     solution = np.linalg.solve(columns[pivots], -(known[pivots] @ angles[reached]))
     filled = angles.copy()
     filled[free] = solution
     return filled
 
 
-def _independent_rows(matrix: FloatArray) -> tuple[FloatArray, NDArray[np.intp]]:
-    """The first rows that span the row space, in order, with the orthonormal basis they make."""
+def _independent_rows(matrix: FloatArray) -> NDArray[np.intp]:
+    """The first rows that span the row space, in order."""
     basis = np.zeros((0, matrix.shape[1]))
     rows: list[int] = []
     for i, row in enumerate(matrix):
@@ -341,4 +344,4 @@ def _independent_rows(matrix: FloatArray) -> tuple[FloatArray, NDArray[np.intp]]
             rows.append(i)
             if len(rows) == matrix.shape[1]:
                 break
-    return basis, np.array(rows)
+    return np.array(rows)

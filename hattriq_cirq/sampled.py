@@ -112,7 +112,7 @@ def estimate_rows(
     """
     if estimator.measured is not None:
         raise ValueError("an estimator that measures some qubits has no value for each feature; use hq.estimate")
-    if getattr(estimator, "part", "real") != "real":
+    if estimator.part != "real":
         raise ValueError("an attribution is the real part; use hq.estimate for the imaginary part")
     estimates, circuits, gates = [], 0, 0
     for i, row in enumerate(tqdm(rows, desc=estimator.describe(), unit="input", disable=not progress)):

@@ -14,12 +14,12 @@ from typing import Any
 import cirq
 import numpy as np
 import pytest
+from command_line import TABLE, run
 
 from hattriq_cirq import baselines, datasets
 from hattriq_cirq._version import __version__
 from hattriq_cirq.ansatz import grid_ansatz, ring_ansatz
 from hattriq_cirq.attribution import Attribution
-from hattriq_cirq.cli import main
 from hattriq_cirq.model import Model
 from hattriq_cirq.path_integral import integrated_gradients
 from hattriq_cirq.scores import Head
@@ -27,11 +27,6 @@ from hattriq_cirq.training import accuracy, train
 
 BARS = datasets.bars_and_stripes()
 PNG = b"\x89PNG\r\n\x1a\n"
-TABLE = "a,b,c,d,label\n" + "".join(f"{1 + k % 3},{k % 2},{k % 5},1,{1 if k % 2 else -1}\n" for k in range(20))
-
-
-def run(line: str) -> int:
-    return main(shlex.split(line))
 
 
 @pytest.fixture(scope="module")

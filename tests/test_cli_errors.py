@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-from hattriq_cirq.cli import main
-
-TABLE = "a,b,c,d,label\n" + "".join(f"{1 + k % 3},{k % 2},{k % 5},1,{1 if k % 2 else -1}\n" for k in range(20))
-
-
-def run(line: str) -> int:
-    return main(shlex.split(line))
+from command_line import TABLE, run
 
 
 @pytest.fixture(scope="module")

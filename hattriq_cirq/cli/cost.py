@@ -81,7 +81,7 @@ def cost(settings: CostSettings) -> None:
         print(f"wrote {folder}")
 
 
-def _from_model(settings: CostSettings) -> Iterator[tuple[Model, Array, Array]]:
+def _from_model(settings: CostSettings) -> Iterator[tuple[Model, Array, Array | BaselineSet]]:
     if settings.model is None or settings.data is None:
         raise ValueError("cost of a MODEL needs --data, the data set its input comes from")
     model, data = Model.load(find_model(settings.model)), load(settings.data)
@@ -89,7 +89,7 @@ def _from_model(settings: CostSettings) -> Iterator[tuple[Model, Array, Array]]:
     if not 0 <= index < len(data.labels):
         raise ValueError(f"--index {index} is out of range: {data.name} has samples 0..{len(data.labels) - 1}")
     _, baseline = make_baseline(settings.baseline, data, np.array([index]), settings.seed)
-    yield model, data.amplitudes[index], baseline.rows if isinstance(baseline, BaselineSet) else baseline[0]
+    yield model, data.amplitudes[index], baseline if isinstance(baseline, BaselineSet) else baseline[0]
 
 
 def _over_qubits(settings: CostSettings) -> Iterator[tuple[Model, Array, float]]:

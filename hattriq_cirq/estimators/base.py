@@ -16,9 +16,10 @@ from typing import Literal
 
 import cirq
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hattriq_cirq._arrays import Array, FloatArray
+from hattriq_cirq._arrays import Array, FloatArray, parity_signs
 from hattriq_cirq.encoding import Encoder, encode
 from hattriq_cirq.model import Model
 from hattriq_cirq.outcomes import Distribution
@@ -93,6 +94,8 @@ class Estimator(ABC):
     """What prepares amplitudes: `encode`, exactly, or an approximation."""
     measured: tuple[int, ...] | None = None
     """Positions of the data qubits whose basis states the values belong to; None for all."""
+    part: Literal["real", "imaginary"] = "real"
+    """Of conj(left) o (M right), which is read; an attribution is the real one."""
 
     def __post_init__(self) -> None:
         if self.allocation not in ("error", "equal"):
@@ -108,8 +111,9 @@ class Estimator(ABC):
 
     def known(self, product: Product) -> FloatArray:
         """What M = 1 would give, (features,): the part of an observable's identity, which needs no circuit."""
-        result: FloatArray = (product.left.conj() * product.right).real
-        return result
+        value = product.left.conj() * product.right
+        part: FloatArray = value.real if self.part == "real" else value.imag
+        return part
 
     def with_encoder(self, words: str) -> str:
         """A description, with the encoder where it is not the exact one."""
@@ -274,9 +278,16 @@ def ancillas(term: Term, count: int) -> list[cirq.Qid]:
     return [name for name in names if name not in term.model.qubits][:count]
 
 
-def parity_signs(bits: int) -> FloatArray:
+def outcome_signs(bits: int) -> FloatArray:
     """(-1)**popcount of each of 2**bits outcomes: the value of Z on every measured bit."""
-    return 1.0 - 2.0 * (np.bitwise_count(np.arange(2**bits)) % 2)
+    return parity_signs(np.arange(2**bits))
+
+
+def worths(rows: FloatArray, features: Sequence[int] | NDArray[np.intp], total: int) -> csr_array:
+    """What each outcome is worth to each of these features, (len(features), outcomes), as a matrix over all features."""
+    count, outcomes = rows.shape
+    index = np.repeat(features, outcomes), np.tile(np.arange(outcomes), count)
+    return csr_array((rows.reshape(-1), index), shape=(total, outcomes))
 
 
 def flips(index: int, qubits: Sequence[cirq.Qid]) -> list[cirq.Qid]:

@@ -7,11 +7,21 @@ from dataclasses import dataclass
 
 import cirq
 import numpy as np
-from scipy.sparse import csr_array
 
 from hattriq_cirq._arrays import FloatArray
 from hattriq_cirq.encoding import Encoder, encode, encode_controlled, encode_joint
-from hattriq_cirq.estimators.base import KEY, Allocation, Estimator, Product, Reading, Term, ancillas, flips, parity_signs
+from hattriq_cirq.estimators.base import (
+    KEY,
+    Allocation,
+    Estimator,
+    Product,
+    Reading,
+    Term,
+    ancillas,
+    flips,
+    outcome_signs,
+    worths,
+)
 
 
 @dataclass(frozen=True)
@@ -51,8 +61,7 @@ class HadamardTest(Estimator):
         features = len(product.left)
         for k, circuit, prepared, signs in build:
             worth = abs(product.left[k]) * norm * signs
-            weights = csr_array((worth, ([k] * len(worth), range(len(worth)))), shape=(features, len(worth)))
-            yield Reading(circuit, weights, prepared)
+            yield Reading(circuit, worths(worth[np.newaxis], [k], features), prepared)
 
 
 _Built = Iterator[tuple[int, cirq.Circuit, cirq.Circuit, FloatArray]]
@@ -69,7 +78,7 @@ def _lean_circuits(term: Term, product: Product, encoder: Encoder) -> _Built:
     for k in map(int, np.flatnonzero(product.left)):
         select = [cirq.CNOT(ancilla, q) for q in flips(k, qubits)]
         prepared = shared + cirq.Circuit(select, _phase_of(product, k, ancilla))
-        yield k, prepared + end, prepared, parity_signs(len(measured))
+        yield k, prepared + end, prepared, outcome_signs(len(measured))
 
 
 def _literal_circuits(term: Term, product: Product) -> _Built:
@@ -87,7 +96,7 @@ def _literal_circuits(term: Term, product: Product) -> _Built:
         unselect = [cirq.CNOT(ancilla, q) for q in flips(k, qubits)]
         turn = [op**-1 for op in _phase_of(product, k, ancilla)]
         end = cirq.Circuit(unselect, turn, cirq.H(ancilla), cirq.measure(ancilla, key=KEY))
-        yield k, prepared + middle + end, prepared, parity_signs(1)
+        yield k, prepared + middle + end, prepared, outcome_signs(1)
 
 
 def _phase_of(product: Product, k: int, ancilla: cirq.Qid) -> list[cirq.Operation]:

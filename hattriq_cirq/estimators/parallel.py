@@ -7,12 +7,21 @@ from dataclasses import dataclass
 
 import cirq
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
-from hattriq_cirq._arrays import FloatArray
+from hattriq_cirq._arrays import parity_signs
 from hattriq_cirq.encoding import Encoder, encode, encode_joint, phase_operations
-from hattriq_cirq.estimators.base import KEY, Allocation, Estimator, Product, Reading, Term, ancillas, flips, parity_signs
+from hattriq_cirq.estimators.base import (
+    KEY,
+    Allocation,
+    Estimator,
+    Product,
+    Reading,
+    Term,
+    ancillas,
+    flips,
+    outcome_signs,
+    worths,
+)
 
 
 @dataclass(frozen=True)
@@ -63,8 +72,8 @@ class ParallelHadamardTest(Estimator):
         spread = _spread(register, labels)
         measured = [*register, *term.pauli.qubits]
         end = term.circuit + cirq.Circuit(cirq.H.on_each(register), term.basis_change, cirq.measure(*measured, key=KEY))
-        signs = parity_signs(len(term.pauli))
-        walsh = 1.0 - 2.0 * (np.bitwise_count(np.array(labels)[:, np.newaxis] & np.arange(2**self.m)) % 2)
+        signs = outcome_signs(len(term.pauli))
+        walsh = parity_signs(np.array(labels)[:, np.newaxis] & np.arange(2**self.m))
         starts = {
             sign: encode_joint(sign * np.sqrt(share) * product.right / norm, blank, register[0], qubits, encoder=self.encoder)
             for sign in (1, -1)
@@ -89,7 +98,7 @@ class ParallelHadamardTest(Estimator):
             rows = np.kron((norm / (4 * amplitude) * left)[:, np.newaxis] * walsh, signs)
             for sign, start in starts.items():
                 prepared = start + select
-                yield Reading(prepared + end, _scatter(sign * rows, features, 2**n), prepared)
+                yield Reading(prepared + end, worths(sign * rows, features, 2**n), prepared)
 
 
 def _labels(m: int, n: int) -> list[int]:
@@ -132,10 +141,3 @@ def _xor(columns: Sequence[int], j: int) -> int:
         if j >> b & 1:
             result ^= column
     return result
-
-
-def _scatter(rows: FloatArray, features: NDArray[np.intp], total: int) -> csr_array:
-    """Dense rows as a sparse matrix over all features."""
-    count, outcomes = rows.shape
-    index = np.repeat(features, outcomes), np.tile(np.arange(outcomes), count)
-    return csr_array((rows.reshape(-1), index), shape=(total, outcomes))

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import cirq
 import numpy as np
-from scipy.sparse import csr_array
 
 from hattriq_cirq.encoding import Encoder, encode
-from hattriq_cirq.estimators.base import KEY, Allocation, Estimator, Product, Reading, Term, parity_signs
+from hattriq_cirq.estimators.base import KEY, Allocation, Estimator, Product, Reading, Term, outcome_signs, worths
 
 
 @dataclass(frozen=True)
@@ -38,16 +37,15 @@ class PolarizationShift(Estimator):
         qubits = list(term.model.qubits)
         shift = float(np.linalg.norm(product.right))
         features = len(product.left)
-        signs = parity_signs(len(term.pauli))
+        signs = outcome_signs(len(term.pauli))
         end = term.circuit + cirq.Circuit(term.basis_change, cirq.measure(*term.pauli.qubits, key=KEY))
-        for k in np.flatnonzero(product.left):
+        for k in map(int, np.flatnonzero(product.left)):
             size = abs(product.left[k])
             for sign in (1, -1):
-                shifted = product.right + np.eye(1, features, int(k))[0] * (sign * shift * product.left[k] / size)
+                shifted = product.right + np.eye(1, features, k)[0] * (sign * shift * product.left[k] / size)
                 norm = np.linalg.norm(shifted)
                 if norm <= 1e-14 * shift:  # a blank vector: F is 0 there and needs no circuit
                     continue
                 worth = sign * size * norm**2 / (4 * shift) * signs
-                weights = csr_array((worth, ([k] * len(worth), range(len(worth)))), shape=(features, len(worth)))
                 prepared = self.encoder(shifted, qubits)
-                yield Reading(prepared + end, weights, prepared)
+                yield Reading(prepared + end, worths(worth[np.newaxis], [k], features), prepared)

@@ -10,7 +10,6 @@ import cirq
 import numpy as np
 from scipy.sparse import csr_array
 
-from hattriq_cirq._arrays import FloatArray
 from hattriq_cirq.encoding import Encoder, encode, encode_joint
 from hattriq_cirq.estimators.base import KEY, Allocation, Estimator, Product, Reading, Term, ancillas
 
@@ -27,7 +26,7 @@ class ResolvedHadamardTest(Estimator):
     Args:
         part: `real`, or `imaginary` for Im(conj(left_k) (M right)_k), by a phase gate on the ancilla.
         measured: positions of the data qubits to measure, most significant first; None measures all. With fewer the map
-            is summed over the others: (2**measured,) values, for `estimators.marginals`.
+            is summed over the others: (2**measured,) values, for `hattriq_cirq.estimate`.
         allocation: of shots among circuits, `error` (in proportion to what a shot can add) or `equal`.
         encoder: prepares amplitudes; `approximate.ApproximateEncoder(layers=4)` does it with fewer gates, not exactly.
     """
@@ -47,12 +46,6 @@ class ResolvedHadamardTest(Estimator):
     def describe(self) -> str:
         """The estimator in a few words."""
         return self.with_encoder("resolved Hadamard test" + (", imaginary part" if self.part == "imaginary" else ""))
-
-    def known(self, product: Product) -> FloatArray:
-        """What M = 1 would give to this part."""
-        value = product.left.conj() * product.right
-        part: FloatArray = value.real if self.part == "real" else value.imag
-        return part
 
     def readings(self, term: Term, product: Product) -> Iterator[Reading]:
         """One circuit: outcome (ancilla, k) is worth +-|left| |right| to feature k."""

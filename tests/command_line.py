@@ -1,0 +1,14 @@
+"""The command line in this process, and a small table for it to read."""
+
+from __future__ import annotations
+
+import shlex
+
+from hattriq_cirq.cli import main
+
+TABLE = "a,b,c,d,label\n" + "".join(f"{1 + k % 3},{k % 2},{k % 5},1,{1 if k % 2 else -1}\n" for k in range(20))
+
+
+def run(line: str) -> int:
+    """The exit code of a line after `hattriq`."""
+    return main(shlex.split(line))
