@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import cirq
 import numpy as np
@@ -274,8 +273,8 @@ class _Multiplexer:
             axis = kept.index(control)
             shape = (2**axis, 2, 2 ** (len(kept) - axis - 1))
             pair, seen = angles.reshape(shape), reached.reshape(shape)
-            both = seen[:, 0] & seen[:, 1]
-            if np.all(np.abs(pair[:, 0] - pair[:, 1])[both] < _ZERO):  # this control changes nothing anybody sees
+            differs = np.abs(pair[:, 0] - pair[:, 1]) >= _ZERO
+            if not (differs & seen[:, 0] & seen[:, 1]).any():  # this control changes nothing anybody sees
                 angles = np.where(seen[:, 0], pair[:, 0], pair[:, 1]).reshape(-1)
                 reached = (seen[:, 0] | seen[:, 1]).reshape(-1)
                 kept.remove(control)
@@ -293,7 +292,8 @@ class _Multiplexer:
     @cached_property
     def couplings(self) -> int:
         """Two-qubit gates, with the last frame left open."""
-        return sum((a ^ b).bit_count() for a, b in pairwise((0, *self.masks)))
+        masks = np.array((0, *self.masks))
+        return int(np.bitwise_count(masks[1:] ^ masks[:-1]).sum())
 
     @property
     def left_open(self) -> list[cirq.Qid]:
