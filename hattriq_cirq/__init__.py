@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from hattriq_cirq.ansatz import grid_ansatz, ring_ansatz
     from hattriq_cirq.attribution import Assumptions, Attribution, Cost
     from hattriq_cirq.baselines import BaselineSet
-    from hattriq_cirq.engines import cirq_simulator, qsim
+    from hattriq_cirq.engines import cirq_simulator, qsim, sampler, virtual
+    from hattriq_cirq.engines.google import google
     from hattriq_cirq.estimators import HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
     from hattriq_cirq.model import IdentityPartWarning, Model
+    from hattriq_cirq.neighbours import NeighbourEncoder
     from hattriq_cirq.path_integral import CompletenessWarning, integrated_gradients
     from hattriq_cirq.plotting import plot_attribution, plot_gallery, plot_training
     from hattriq_cirq.pricing import Resources, resources
@@ -35,6 +37,7 @@ _HOME = {
     "Head": "scores",
     "IdentityPartWarning": "model",
     "Model": "model",
+    "NeighbourEncoder": "neighbours",
     "Training": "training",
     "accuracy": "training",
     "grid_ansatz": "ansatz",
@@ -50,9 +53,12 @@ _HOME = {
     "Resources": "pricing",
     "cirq_simulator": "engines",
     "estimate": "sampled",
+    "google": "engines.google",
     "qsim": "engines",
     "resources": "pricing",
+    "sampler": "engines",
     "train": "training",
+    "virtual": "engines",
 }
 
 __all__ = [
@@ -65,6 +71,7 @@ __all__ = [
     "Head",
     "IdentityPartWarning",
     "Model",
+    "NeighbourEncoder",
     "ParallelHadamardTest",
     "PolarizationShift",
     "ResolvedHadamardTest",
@@ -81,6 +88,7 @@ __all__ = [
     "engines",
     "estimate",
     "estimators",
+    "google",
     "grid_ansatz",
     "integrated_gradients",
     "plot_attribution",
@@ -90,7 +98,9 @@ __all__ = [
     "resources",
     "ring_ansatz",
     "saliency",
+    "sampler",
     "train",
+    "virtual",
 ]
 
 

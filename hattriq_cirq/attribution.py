@@ -27,11 +27,22 @@ class Cost:
         circuits: circuits run, all inputs and path steps together.
         shots: repetitions of them in all.
         two_qubit_gates: two-qubit gates of the largest circuit as it was run.
+        programs: different circuits that were compiled; circuits of one structure are points of a sweep of one program.
     """
 
     circuits: int = 0
     shots: int = 0
     two_qubit_gates: int = 0
+    programs: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        """The cost of two results together."""
+        return Cost(
+            self.circuits + other.circuits,
+            self.shots + other.shots,
+            max(self.two_qubit_gates, other.two_qubit_gates),
+            self.programs + other.programs,
+        )
 
 
 @dataclass(frozen=True)
@@ -191,7 +202,9 @@ class Attribution:
             top = ", ".join(f"{k}: {v:+.4f}" for k, v in self.top())
             lines.append(f"  largest: {top}")
         c = self.cost
-        lines.append(f"  cost: {c.circuits} circuits, {c.shots} shots, {c.two_qubit_gates} two-qubit gates")
+        lines.append(
+            f"  cost: {c.circuits} circuits, {c.shots} shots, {c.two_qubit_gates} two-qubit gates, {c.programs} compiled"
+        )
         return "\n".join(lines)
 
     def save(self, path: str | os.PathLike[str]) -> Path:

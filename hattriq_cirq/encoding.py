@@ -10,16 +10,13 @@ all of them commute to the end of the circuit, where they are signs, and the vec
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import cirq
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hattriq_cirq._arrays import Array, FloatArray, as_amplitudes, parity_signs, walsh_hadamard
-
-_ZERO = 1e-14  # radians; a turn below this changes no amplitude by more than rounding
+from hattriq_cirq._arrays import Array, FloatArray, as_amplitudes
+from hattriq_cirq.multiplexer import Multiplexer, Wiring, direct
 
 
 def encode(x: ArrayLike, qubits: Sequence[cirq.Qid], *, global_phase: bool = False) -> cirq.Circuit:
@@ -60,13 +57,14 @@ def unit_vector(x: ArrayLike, qubits: Sequence[cirq.Qid]) -> Array:
 
 def _prepared(vector: Array, qubits: Sequence[cirq.Qid], first: int = 0) -> cirq.Circuit:
     """Turns for the magnitudes, then for the phases; qubits before the `first` only select."""
-    if not vector.imag.any():
-        return _placed(_real_operations(vector.real, qubits, first))
-    phases = phase_operations(np.angle(vector), qubits, vector != 0)
-    return _placed(_real_operations(np.abs(vector), qubits, first) + phases)
+    turned = vector.imag.any()
+    operations = [op for level in real_levels(np.abs(vector) if turned else vector.real, qubits, first) for op in level]
+    if turned:
+        operations += phase_operations(np.angle(vector), qubits, vector != 0)
+    return placed(operations)
 
 
-def _placed(operations: Sequence[cirq.Operation]) -> cirq.Circuit:
+def placed(operations: Sequence[cirq.Operation]) -> cirq.Circuit:
     """A circuit of these operations; a long one a moment each, since all but a few are serial and placing them is slow."""
     if len(operations) < 64:
         return cirq.Circuit(operations)
@@ -156,13 +154,19 @@ def phase_operations(
         Operations with at most 2**n - 2 CNOT.
     """
     seen = np.ones(len(phases), dtype=bool) if seen is None else seen
-    operations: list[cirq.Operation] = []
+    return [op for level in reversed(phase_levels(phases, qubits, seen)) for op in level]
+
+
+def phase_levels(
+    phases: FloatArray, qubits: Sequence[cirq.Qid], seen: NDArray[np.bool_], wiring: Wiring = direct
+) -> list[list[cirq.Operation]]:
+    """The operations of `phase_operations` by the qubit that turns; all levels commute."""
+    levels: list[list[cirq.Operation]] = []
     for q in range(len(qubits) - 1, -1, -1):
         turns, phases, seen = _paired(phases, seen)
-        mux = _Multiplexer.of(turns, seen, qubits[:q])
-        operations += mux.operations(qubits[q], cirq.rz, cirq.CNOT)
-        operations += [cirq.CNOT(control, qubits[q]) for control in mux.left_open]
-    return operations
+        mux = Multiplexer.of(turns, seen, qubits[:q], wiring(qubits[q]))
+        levels.append(mux.operations(cirq.rz, cirq.CNOT) + mux.target.coupled(mux.left_open, cirq.CNOT))
+    return levels[::-1]
 
 
 def _paired(phases: FloatArray, seen: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
@@ -179,66 +183,79 @@ def _mean_phase(phases: FloatArray, seen: NDArray[np.bool_]) -> float:
     return float(phases[0])
 
 
-def _real_operations(x: FloatArray, qubits: Sequence[cirq.Qid], first: int = 0) -> list[cirq.Operation]:
-    """Ry multiplexers that prepare a real vector, in the cheaper of two ways; qubits before the `first` only select."""
-    ways = [_with_open_frames(x, qubits, first)]
+def real_levels(
+    x: FloatArray, qubits: Sequence[cirq.Qid], first: int = 0, wiring: Wiring = direct
+) -> list[list[cirq.Operation]]:
+    """Prepares a real vector from |0...0> by uniformly controlled Ry, in the cheaper of two ways.
+
+    Args:
+        x: (2**n,) of norm 1.
+        qubits: n of them, most significant first.
+        first: qubits before this position are in any state and only select.
+        wiring: how qubits are coupled.
+
+    Returns:
+        Operations by the qubit that turns; at most 2**n - n - 1 CZ, if all pairs may be coupled and none only selects.
+    """
+    ways = [_with_open_frames(x, qubits, first, wiring)]
     if (x < 0).any() and first == 0:
-        ways.append(_with_signed_branches(x, qubits))
-    _, levels = min(ways, key=lambda found: found[0])
-    qubits = qubits[first:]
-    operations: list[cirq.Operation] = []
-    for (mux, closing), qubit in zip(levels, qubits, strict=True):
-        operations += mux.operations(qubit, cirq.ry, cirq.CZ)
-        operations += [cirq.CZ(control, qubit) for control in closing]
-    return operations
+        ways.append(_with_signed_branches(x, qubits, wiring))
+    levels = min(ways, key=_couplings)
+    return [mux.operations(cirq.ry, cirq.CZ) + mux.target.coupled(closing, cirq.CZ) for mux, closing in levels]
 
 
-_Levels = tuple[int, list[tuple["_Multiplexer", list[cirq.Qid]]]]
-"""Couplings in all, and for each qubit its multiplexer and the controls to uncouple afterwards."""
+_Level = tuple[Multiplexer, list[cirq.Qid]]
+"""The multiplexer of a qubit, and the controls to uncouple afterwards."""
 
 
-def _with_open_frames(x: FloatArray, qubits: Sequence[cirq.Qid], first: int) -> _Levels:
+def _couplings(levels: Sequence[_Level]) -> int:
+    """Two-qubit gates in all."""
+    return sum(mux.couplings + mux.target.price(closing) for mux, closing in levels)
+
+
+def _with_open_frames(x: FloatArray, qubits: Sequence[cirq.Qid], first: int, wiring: Wiring) -> list[_Level]:
     """All signs in the last multiplexer, which also takes in those of the CZ the others leave open."""
     n = len(qubits)
     norms = [x]  # norms[j] belongs to the branches after n - j qubits
     for _ in range(n):
         norms.append(np.hypot(norms[-1][0::2], norms[-1][1::2]))
-    levels: list[tuple[_Multiplexer, list[cirq.Qid]]] = []
+    levels: list[_Level] = []
     left_open: list[tuple[cirq.Qid, cirq.Qid]] = []
     for q in range(first, n - 1):
-        mux = _Multiplexer.of(*_turns(norms[n - 1 - q]), qubits[:q])
+        mux = Multiplexer.of(*branch_turns(norms[n - 1 - q]), qubits[:q], wiring(qubits[q]))
         levels.append((mux, []))
         left_open += [(control, qubits[q]) for control in mux.left_open]
+    *before, last = qubits
+    target = wiring(last)
     signs = _signs(left_open, qubits)
-    plain = _Multiplexer.of(*_turns(x * signs), qubits[:-1])
+    plain = Multiplexer.of(*branch_turns(x * signs), before, target)
     candidates = [(plain, plain.left_open)]
-    for guess in plain.controls[:1]:  # the end of a full Gray code; the CZ left open decides its own signs
-        mux = _Multiplexer.of(*_turns(x * signs * _signs([(guess, qubits[-1])], qubits)), qubits[:-1])
-        closing = set(mux.left_open) ^ {guess}
-        candidates.append((mux, [control for control in qubits[:-1] if control in closing]))
-    levels.append(min(candidates, key=lambda found: found[0].couplings + len(found[1])))
-    return sum(mux.couplings + len(closing) for mux, closing in levels), levels
+    if guess := plain.usual_end:  # what is left open decides the signs that it needs itself
+        mux = Multiplexer.of(*branch_turns(x * signs * _signs([(control, last) for control in guess], qubits)), before, target)
+        closing = set(mux.left_open) ^ set(guess)
+        candidates.append((mux, [control for control in before if control in closing]))
+    return [*levels, min(candidates, key=lambda level: _couplings([level]))]
 
 
-def _with_signed_branches(x: FloatArray, qubits: Sequence[cirq.Qid]) -> _Levels:
+def _with_signed_branches(x: FloatArray, qubits: Sequence[cirq.Qid], wiring: Wiring) -> list[_Level]:
     """Every branch with the sign that makes its larger half positive, every frame closed: product states cost nothing."""
     norms = [x]
     for _ in qubits:
         zero, one = norms[-1][0::2], norms[-1][1::2]
         larger = np.where(np.abs(zero) >= np.abs(one), zero, one)
         norms.append(np.copysign(np.hypot(zero, one), larger))
-    levels: list[tuple[_Multiplexer, list[cirq.Qid]]] = []
-    for q in range(len(qubits)):
+    levels: list[_Level] = []
+    for q, qubit in enumerate(qubits):
         level = len(qubits) - 1 - q
         facing = np.repeat(np.copysign(1.0, norms[level + 1]), 2)
         if q == 0:
             facing = np.ones(2)  # the first turn takes the sign of the whole vector
-        mux = _Multiplexer.of(*_turns(norms[level] * facing), qubits[:q])
+        mux = Multiplexer.of(*branch_turns(norms[level] * facing), qubits[:q], wiring(qubit))
         levels.append((mux, mux.left_open))
-    return sum(mux.couplings + len(closing) for mux, closing in levels), levels
+    return levels
 
 
-def _turns(norms: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+def branch_turns(norms: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
     """The Ry angle of each branch, and whether anything reaches it."""
     zero, one = norms[0::2], norms[1::2]
     return 2 * np.arctan2(one, zero), (np.abs(zero) > 0) | (np.abs(one) > 0)
@@ -251,97 +268,3 @@ def _signs(pairs: Sequence[tuple[cirq.Qid, cirq.Qid]], qubits: Sequence[cirq.Qid
     bit = {q: index >> (n - 1 - i) & 1 for i, q in enumerate(qubits)}
     odd = sum((bit[a] & bit[b] for a, b in pairs), np.zeros(2**n, dtype=int))
     return np.where(odd % 2, -1.0, 1.0)
-
-
-@dataclass(frozen=True)
-class _Multiplexer:
-    """A uniformly controlled rotation in Gray-code form: turns, each in a frame of couplings to some controls.
-
-    Bit b of a mask, counted from the least significant, stands for `controls[-1 - b]`. The frame after the last turn is left
-    open; `left_open` names the controls it is coupled to.
-    """
-
-    controls: tuple[cirq.Qid, ...]
-    masks: tuple[int, ...]
-    angles: tuple[float, ...]
-
-    @classmethod
-    def of(cls, angles: FloatArray, reached: NDArray[np.bool_], controls: Sequence[cirq.Qid]) -> _Multiplexer:
-        """From one angle a branch, (2**controls,); the angles of branches that nothing reaches are free."""
-        kept = list(controls)
-        for control in controls:
-            axis = kept.index(control)
-            shape = (2**axis, 2, 2 ** (len(kept) - axis - 1))
-            pair, seen = angles.reshape(shape), reached.reshape(shape)
-            differs = np.abs(pair[:, 0] - pair[:, 1]) >= _ZERO
-            if not (differs & seen[:, 0] & seen[:, 1]).any():  # this control changes nothing anybody sees
-                angles = np.where(seen[:, 0], pair[:, 0], pair[:, 1]).reshape(-1)
-                reached = (seen[:, 0] | seen[:, 1]).reshape(-1)
-                kept.remove(control)
-        gray = np.arange(len(angles)) ^ np.arange(len(angles)) >> 1
-        fillings = [np.where(reached, angles, 0.0)]
-        if not reached.all():
-            fillings.append(_filled_to_end_early(angles, reached, gray))
-        options = []
-        for filled in fillings:
-            turns = walsh_hadamard(filled) / len(filled)
-            order = gray[np.abs(turns[gray]) > _ZERO]
-            options.append(cls(tuple(kept), tuple(order.tolist()), tuple(turns[order].tolist())))
-        return min(options, key=lambda option: option.couplings)
-
-    @cached_property
-    def couplings(self) -> int:
-        """Two-qubit gates, with the last frame left open."""
-        masks = np.array((0, *self.masks))
-        return int(np.bitwise_count(masks[1:] ^ masks[:-1]).sum())
-
-    @property
-    def left_open(self) -> list[cirq.Qid]:
-        """Controls to which the target is still coupled after the last turn."""
-        return self._named(self.masks[-1]) if self.masks else []
-
-    def operations(self, target: cirq.Qid, turn: Callable[[float], cirq.Gate], coupling: cirq.Gate) -> list[cirq.Operation]:
-        """The turns and the couplings between them, without those that would close the last frame."""
-        operations: list[cirq.Operation] = []
-        couple = {control: coupling(control, target) for control in self.controls}
-        moves: dict[int, list[cirq.Operation]] = {}
-        frame = 0
-        for mask, angle in zip(self.masks, self.angles, strict=True):
-            move = frame ^ mask
-            if move not in moves:
-                moves[move] = [couple[control] for control in self._named(move)]
-            operations += moves[move]
-            operations.append(cirq.GateOperation(turn(angle), [target]))
-            frame = mask
-        return operations
-
-    def _named(self, mask: int) -> list[cirq.Qid]:
-        return [control for b, control in enumerate(reversed(self.controls)) if mask >> b & 1]
-
-
-def _filled_to_end_early(angles: FloatArray, reached: NDArray[np.bool_], gray: NDArray[np.intp]) -> FloatArray:
-    """Chooses the free angles so that as many turns vanish, from the end of the Gray code, as there are free branches."""
-    free = np.flatnonzero(~reached)
-    columns = parity_signs(gray[::-1, np.newaxis] & free)
-    known = parity_signs(gray[::-1, np.newaxis] & np.flatnonzero(reached))
-    pivots = _independent_rows(columns)
-    solution = np.linalg.solve(columns[pivots], -(known[pivots] @ angles[reached]))
-    filled = angles.copy()
-    filled[free] = solution
-    return filled
-
-
-def _independent_rows(matrix: FloatArray) -> NDArray[np.intp]:
-    """The first rows that span the row space, in order."""
-    basis = np.zeros((0, matrix.shape[1]))
-    rows: list[int] = []
-    for i, row in enumerate(matrix):
-        rest = row - basis.T @ (basis @ row)
-        rest -= basis.T @ (basis @ rest)
-        size = np.linalg.norm(rest)
-        if size > 1e-6 * np.linalg.norm(row):
-            basis = np.vstack([basis, rest / size])
-            rows.append(i)
-            if len(rows) == matrix.shape[1]:
-                break
-    return np.array(rows)

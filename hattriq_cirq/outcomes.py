@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,24 @@ class Distribution:
         if shots < 1:
             raise ValueError(f"counts sum to {shots} shots, must be at least 1")
         return cls(counts / shots, shots)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How often each outcome was seen, (2**bits,).
+
+        Raises:
+            ValueError: the probabilities are exact.
+        """
+        if self.shots is None:
+            raise ValueError("exact probabilities have no counts")
+        return np.rint(self.probabilities * self.shots).astype(np.int64)
+
+    @classmethod
+    def merged(cls, parts: Sequence[Distribution]) -> Distribution:
+        """All shots of several distributions of one circuit together."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls.from_counts(np.sum([part.counts for part in parts], axis=0))
 
     def covariance(self, weights: csr_array) -> FloatArray:
         """The covariance of weights @ probabilities: that of multinomial counts, or 0 where they are exact.

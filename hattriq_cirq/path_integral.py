@@ -18,11 +18,11 @@ from numpy.typing import ArrayLike
 from hattriq_cirq._arrays import Array, FloatArray, as_amplitudes
 from hattriq_cirq.attribution import Assumptions, Attribution, Cost
 from hattriq_cirq.baselines import BaselineSet, resolve
-from hattriq_cirq.engines.base import Engine
+from hattriq_cirq.engines.engine import Engine
 from hattriq_cirq.estimators.base import Estimate, Estimator
 from hattriq_cirq.model import Form, IdentityPartWarning, Model
 from hattriq_cirq.quadrature import Quadrature, parse_rule
-from hattriq_cirq.sampled import check_request, estimate_rows
+from hattriq_cirq.sampled import checked_engine, estimate_rows
 from hattriq_cirq.scores import Head, Score
 from hattriq_cirq.statevector import Precision
 
@@ -46,7 +46,7 @@ def integrated_gradients(
     tolerance: float = 1e-10,
     precision: Precision = "float64",
     estimator: Estimator | None = None,
-    engine: Engine | None = None,
+    engine: Engine | cirq.Sampler | None = None,
     shots: int | None = None,
     progress: bool = False,
 ) -> Attribution:
@@ -67,7 +67,7 @@ def integrated_gradients(
         precision: `float64` or `float32`.
         estimator: read the quadratic form from circuits, such as `ResolvedHadamardTest()`; None computes it exactly. F(x) and
             F(b) are still computed exactly, so the completeness gap measures the circuits.
-        engine: what runs the circuits, such as `qsim(seed=1)`.
+        engine: what runs the circuits, such as `qsim(seed=1)`, `virtual("willow_pink")`, or any `cirq.Sampler`.
         shots: for each input, all its circuits and path steps together; None takes exact probabilities.
         progress: show a progress bar over inputs, with an estimator.
 
@@ -90,15 +90,15 @@ def integrated_gradients(
     inputs = as_amplitudes(x, "x", model.n_features)
     references, label = resolve(baseline, inputs)
     rows = inputs.reshape(-1, model.n_features)
-    _check_estimator(estimator, engine, shots, score)
+    ran_on = _checked_engine(estimator, engine, shots, score)
     real = not _any_complex(inputs, references)
     at_x = _Point.of(models, rows, real, precision)
     at_baselines = [_Point.of(models, reference, real, precision) for reference in references]
-    if estimator is None or engine is None:
+    if estimator is None or ran_on is None:
         read = _exactly(at_x, at_baselines, score, quadrature, tolerance)
     else:
         read = _from_circuits(
-            *estimate_rows(models[0], rows, references, quadrature, estimator, engine, shots, progress=progress)
+            *estimate_rows(models[0], rows, references, quadrature, estimator, ran_on, shots, progress=progress)
         )
     f_input = score.value(at_x.forms)
     f_baseline = np.mean([score.value(b.forms) for b in at_baselines], axis=0) + np.zeros(len(rows))
@@ -124,8 +124,8 @@ def integrated_gradients(
             baseline=label,
             precision=precision,
             estimator="exact" if estimator is None else estimator.describe(),
-            engine="exact" if engine is None else engine.name,
-            seed=None if engine is None else engine.seed,
+            engine="exact" if ran_on is None else ran_on.name,
+            seed=None if ran_on is None else ran_on.seed,
         ),
     )
 
@@ -166,19 +166,22 @@ def _from_circuits(estimates: Sequence[Estimate], cost: Cost) -> _Read:
     return _Read(values, None, stderr, np.array([e.sum_stderr for e in estimates]), cost)
 
 
-def _check_estimator(estimator: Estimator | None, engine: Engine | None, shots: int | None, score: Score) -> None:
+def _checked_engine(
+    estimator: Estimator | None, engine: Engine | cirq.Sampler | None, shots: int | None, score: Score
+) -> Engine | None:
     if estimator is None:
         if engine is not None or shots is not None:
             raise ValueError("engine and shots need an estimator, such as estimator=ResolvedHadamardTest()")
-        return
+        return None
     if engine is None:
         raise ValueError("an estimator needs an engine to run its circuits, such as engine=hattriq_cirq.qsim(seed=1)")
-    check_request(estimator, engine, shots)
+    ran_on = checked_engine(estimator, engine, shots)
     if not score.is_quadratic:
         raise ValueError(
             f"circuits read the quadratic form without a head, not form={score.form!r}, head={score.head}; "
             "leave out estimator for an exact result"
         )
+    return ran_on
 
 
 @dataclass(frozen=True)

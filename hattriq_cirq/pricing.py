@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cirq
 import numpy as np
@@ -13,9 +12,11 @@ from scipy.optimize import brentq
 
 from hattriq_cirq._arrays import FloatArray, as_amplitudes
 from hattriq_cirq.baselines import BaselineSet
-from hattriq_cirq.engines.base import Engine
+from hattriq_cirq.encoding import Encoder
+from hattriq_cirq.engines.engine import Engine
 from hattriq_cirq.engines.local import qsim
-from hattriq_cirq.engines.targets import device_graph
+from hattriq_cirq.engines.placement import place
+from hattriq_cirq.engines.processor import load_processor
 from hattriq_cirq.engines.targets import gateset as gateset_named
 from hattriq_cirq.estimators.base import Estimator, Plan, multi_qubit_gates, plan
 from hattriq_cirq.model import Model
@@ -47,7 +48,7 @@ class Resources:
         built: gates on two or more qubits, as the estimator makes the circuits.
         compiled: two-qubit gates after compiling to the gate set.
         preparation: two-qubit gates of the state preparation alone, compiled.
-        routed: two-qubit gates after routing on the device; None without one.
+        routed: two-qubit gates after placement and routing on the device; None without one.
         compiled_circuits: how many circuits were compiled for the figures; they are evenly spaced among all.
         gateset: name of the gate set.
         device: name of the device, or None.
@@ -110,7 +111,7 @@ def resources(
         estimator: what would run.
         rule: `exact`, or a quadrature rule with circuits for each of its nodes.
         gateset: `cz`, `sqrt_iswap` or `sycamore`.
-        device: route on a Google processor's grid, `willow_pink`, `weber` or `rainbow`; None does not route.
+        device: place and route on a Google processor by its calibration, `willow_pink`, `weber` or `rainbow`; None does not.
         target_cosine: in (0, 1).
         target_stderr: > 0.
         sample: the most circuits to compile.
@@ -123,16 +124,25 @@ def resources(
         ValueError: bad input, or nothing to estimate (x equals the baseline).
     """
     row = as_amplitudes(x, "x", model.n_features)
-    made = plan(estimator, model, products(row, references_of(baseline, row), parse_rule(rule)))
+    wanted = products(row, references_of(baseline, row), parse_rule(rule))
+    made = plan(estimator, model, wanted)
     if not made.readings:
         raise ValueError("there is nothing to estimate: x equals the baseline, or the observable is a multiple of the identity")
     distributions = (engine or qsim()).run([reading.circuit for reading in made.readings], None)
     count = len(made.readings)
-    chosen = [made.readings[i] for i in np.unique(np.linspace(0, count - 1, min(sample, count)).astype(int))]
+    positions = np.unique(np.linspace(0, count - 1, min(sample, count)).astype(int))
+    chosen = [made.readings[i] for i in positions]
     target = gateset_named(gateset)
     circuits = [reading.circuit for reading in chosen]
     compiled = [_compiled(circuit, target) for circuit in circuits]
-    graph = None if device is None else device_graph(device)
+    routed = None
+    if device is not None:
+
+        def build(encoder: Encoder) -> list[cirq.Circuit]:
+            prepared = plan(estimator.prepared_by(encoder), model, wanted).readings
+            return [prepared[i].circuit for i in positions]
+
+        routed = _count(place(load_processor(device, gateset), build).circuits)
     return Resources(
         estimator=estimator.describe(),
         circuits=count,
@@ -140,7 +150,7 @@ def resources(
         built=_count(circuits),
         compiled=_count(compiled),
         preparation=_count([_compiled(reading.preparation, target) for reading in chosen]),
-        routed=None if graph is None else _count([_routed(circuit, graph, target) for circuit in compiled]),
+        routed=routed,
         compiled_circuits=len(chosen),
         gateset=gateset,
         device=device,
@@ -224,12 +234,6 @@ def variances_per_shot(made: Plan, distributions: Sequence[Distribution]) -> Flo
 
 def _compiled(circuit: cirq.AbstractCircuit, target: cirq.CompilationTargetGateset) -> cirq.AbstractCircuit:
     return cirq.optimize_for_target_gateset(circuit, gateset=target, ignore_failures=False)
-
-
-def _routed(circuit: cirq.AbstractCircuit, graph: Any, target: cirq.CompilationTargetGateset) -> cirq.AbstractCircuit:
-    """Cirq's router on the whole chip, then the gate set again for the SWAPs."""
-    routed = cirq.RouteCQC(graph)(circuit)
-    return _compiled(routed, target)
 
 
 def _count(circuits: Sequence[cirq.AbstractCircuit]) -> GateCount:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+
+import cirq
 import numpy as np
 from numpy.typing import ArrayLike
 from tqdm import tqdm
@@ -9,10 +14,16 @@ from tqdm import tqdm
 from hattriq_cirq._arrays import Array, as_amplitudes
 from hattriq_cirq.attribution import Cost
 from hattriq_cirq.baselines import BaselineSet, resolve
-from hattriq_cirq.engines.base import Engine
+from hattriq_cirq.encoding import Encoder
+from hattriq_cirq.engines.engine import Engine
+from hattriq_cirq.engines.local import sampler
 from hattriq_cirq.estimators.base import Estimate, Estimator, Plan, Product, multi_qubit_gates, plan
 from hattriq_cirq.model import Model
 from hattriq_cirq.quadrature import Quadrature, parse_rule
+
+_T = TypeVar("_T")
+_BATCH = 256  # circuits that are compiled and run together, or those of one input if they are more
+_LOOKED_AT = 2  # circuits by which qubits are chosen
 
 
 def products(row: Array, references: Array, rule: Quadrature | None) -> list[Product]:
@@ -48,20 +59,17 @@ def references_of(baseline: float | ArrayLike | BaselineSet, row: Array) -> Arra
     return resolve(BaselineSet(np.asarray(baseline)), row)[0][:, 0]
 
 
-def check_request(estimator: object, engine: object, shots: object) -> None:
-    """Refuses what is no estimator, no engine or no number of shots, with what to give instead."""
+def checked_engine(estimator: object, engine: object, shots: object) -> Engine:
+    """The engine, made of a `cirq.Sampler` if it is one; refuses what is no estimator, no engine or no number of shots."""
     if not isinstance(estimator, Estimator):
         raise ValueError(f"estimator={estimator!r} must be an estimator, such as ResolvedHadamardTest()")
-    if isinstance(engine, type) or not (hasattr(engine, "name") and hasattr(engine, "run")):
-        raise ValueError(f"engine={engine!r} must be an engine, such as hattriq_cirq.qsim(seed=1)")
     if shots is not None and (isinstance(shots, bool) or not isinstance(shots, int | np.integer) or shots < 1):
         raise ValueError(f"{shots=} must be a whole number, at least 1, or None for exact probabilities")
-
-
-def run(plan_: Plan, engine: Engine, shots: int | None) -> Estimate:
-    """Runs a plan's circuits on an engine and decodes what comes back."""
-    allotted = None if shots is None else plan_.shots(shots)
-    return plan_.decode(engine.run([reading.circuit for reading in plan_.readings], allotted))
+    if isinstance(engine, cirq.Sampler):
+        return sampler(engine)
+    if not isinstance(engine, Engine):
+        raise ValueError(f"engine={engine!r} must be an engine, such as hattriq_cirq.qsim(seed=1), or a cirq.Sampler")
+    return engine
 
 
 def estimate(
@@ -70,7 +78,7 @@ def estimate(
     *,
     baseline: float | ArrayLike | BaselineSet,
     estimator: Estimator,
-    engine: Engine,
+    engine: Engine | cirq.Sampler,
     shots: int | None,
     rule: str = "exact",
 ) -> Estimate:
@@ -81,7 +89,7 @@ def estimate(
         x: (features,).
         baseline: a number, (features,), or a `BaselineSet` for the mean over it.
         estimator: which circuits; with `measured` qubits the values are summed over the others.
-        engine: what runs them.
+        engine: what runs them; a `cirq.Sampler` runs them as they are.
         shots: in all; None for exact probabilities.
         rule: `exact`, or a quadrature rule with a circuit for each of its nodes.
 
@@ -90,10 +98,12 @@ def estimate(
 
     Raises:
         ValueError: bad input, or fewer shots than circuits.
+        EngineError: the engine could not run the circuits.
     """
     row = as_amplitudes(x, "x", model.n_features)
-    check_request(estimator, engine, shots)
-    return run(plan(estimator, model, products(row, references_of(baseline, row), parse_rule(rule))), engine, shots)
+    wanted = products(row, references_of(baseline, row), parse_rule(rule))
+    (found,), _ = _run(model, estimator, [wanted], checked_engine(estimator, engine, shots), shots)
+    return found
 
 
 def estimate_rows(
@@ -114,10 +124,65 @@ def estimate_rows(
         raise ValueError("an estimator that measures some qubits has no value for each feature; use hq.estimate")
     if estimator.part != "real":
         raise ValueError("an attribution is the real part; use hq.estimate for the imaginary part")
-    estimates, circuits, gates = [], 0, 0
-    for i, row in enumerate(tqdm(rows, desc=estimator.describe(), unit="input", disable=not progress)):
-        made = plan(estimator, model, products(row, references[:, i if references.shape[1] > 1 else 0], rule))
-        estimates.append(run(made, engine, shots))
-        circuits += len(made.readings)
-        gates = max([gates, *(multi_qubit_gates(reading.circuit) for reading in made.readings)])
-    return estimates, Cost(circuits, sum(e.shots for e in estimates), gates)
+    wanted = [products(row, references[:, i if references.shape[1] > 1 else 0], rule) for i, row in enumerate(rows)]
+    return _run(model, estimator, wanted, engine, shots, progress)
+
+
+def _run(
+    model: Model,
+    estimator: Estimator,
+    wanted: Sequence[Sequence[Product]],
+    engine: Engine,
+    shots: int | None,
+    progress: bool = False,
+) -> tuple[list[Estimate], Cost]:
+    """Sums of products to estimates, by way of circuits that are placed once for all and run in batches.
+
+    `wanted` holds the products of each input; the shots are for each input.
+    """
+
+    def some_circuits(encoder: Encoder) -> list[cirq.Circuit]:
+        chosen, asking = (
+            estimator.prepared_by(encoder),
+            [p for of_one in wanted for p in of_one if p.left.any() and p.right.any()],
+        )
+        readings = [r for product in _spread(asking, _LOOKED_AT) for r in plan(chosen, model, [product]).readings]
+        return [reading.circuit for reading in _spread(readings, _LOOKED_AT)]
+
+    placement = engine.place(some_circuits, model.qubits)
+    suited = estimator if placement is None else estimator.prepared_by(placement.encoder)
+    estimates: list[Estimate] = []
+    cost = Cost()
+    with tqdm(total=len(wanted), desc=estimator.describe(), unit="input", disable=not progress) as bar:
+        for plans in _batches(plan(suited, model, of_one) for of_one in wanted):
+            circuits = [reading.circuit for made in plans for reading in made.readings]
+            allotted = None if shots is None else [count for made in plans for count in made.shots(shots)]
+            programs = engine.compile(circuits, placement)
+            found = iter(engine.execute(programs, allotted))
+            made_of = [made.decode(list(islice(found, len(made.readings)))) for made in plans]
+            estimates += made_of
+            cost = cost + Cost(
+                circuits=len(circuits),
+                shots=sum(e.shots for e in made_of),
+                two_qubit_gates=max((multi_qubit_gates(program.circuit) for program in programs), default=0),
+                programs=len(programs),
+            )
+            bar.update(len(plans))
+    return estimates, cost
+
+
+def _batches(plans: Iterable[Plan]) -> Iterator[list[Plan]]:
+    """Plans together that are to be compiled and run together, a few hundred circuits at once."""
+    batch: list[Plan] = []
+    for made in plans:
+        batch.append(made)
+        if sum(len(p.readings) for p in batch) >= _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _spread(items: Sequence[_T], count: int) -> list[_T]:
+    """At most so many items, evenly spaced."""
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).astype(int))]

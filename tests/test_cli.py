@@ -159,15 +159,15 @@ def test_train_takes_every_setting(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_the_defaults_are_those_of_the_library() -> None:
     from inspect import signature
 
-    from hattriq_cirq.cli import _parser
+    from hattriq_cirq.cli.parser import make_parser
     from hattriq_cirq.cli.runs import AttributeSettings, TrainSettings
 
-    chosen = vars(_parser().parse_args(["train", "digits", "--out", "x"]))
+    chosen = vars(make_parser().parse_args(["train", "digits", "--out", "x"]))
     assert TrainSettings(**{name: chosen[name] for name in TrainSettings.__dataclass_fields__}) == TrainSettings()
     library = signature(train).parameters
     for name in ("optimizer", "epochs", "batch_size", "learning_rate", "scale"):
         assert chosen[name] == library[name].default
-    chosen = vars(_parser().parse_args(["attribute", "m", "--data", "digits", "--out", "x"]))
+    chosen = vars(make_parser().parse_args(["attribute", "m", "--data", "digits", "--out", "x"]))
     settings = AttributeSettings(**{name: chosen[name] for name in AttributeSettings.__dataclass_fields__})
     assert settings == AttributeSettings()
 

@@ -1,20 +1,27 @@
-"""Local engines: exact probabilities, counts, the order of bits, and what they refuse."""
+"""Local engines and samplers: exact probabilities, counts, noise, the order of bits, and what they refuse."""
 
 from __future__ import annotations
 
+import gc
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 
 import cirq
 import numpy as np
 import pytest
+import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import Array, amplitudes, generators, random_case
 
-from hattriq_cirq.engines import Engine, cirq_simulator, qsim
-from hattriq_cirq.engines.local import LocalEngine
+from hattriq_cirq.engines import Engine, cirq_simulator, qsim, sampler
+from hattriq_cirq.engines.base import Backend, Job, Program
+from hattriq_cirq.engines.density import populations
+from hattriq_cirq.engines.local import ExactBackend
 
-Factory = Callable[..., LocalEngine]
+Factory = Callable[..., Engine]
 both = pytest.mark.parametrize("factory", [cirq_simulator, qsim])
 A, B, C = cirq.NamedQubit.range(3, prefix="q")
 TOLERANCE = {"cirq": 1e-12, "qsim": 1e-6}
@@ -149,3 +156,143 @@ def test_a_measurement_that_inverts_its_bits_is_obeyed(factory: Factory) -> None
     circuit = cirq.Circuit(cirq.X(A), cirq.I(B), cirq.measure(A, B, key="z", invert_mask=(True, False)))
     (found,) = factory(seed=1).run([circuit], [10])
     assert found.probabilities[0b00] == 1
+
+
+NOISE = cirq.ConstantQubitNoiseModel(cirq.depolarize(0.03))
+NOISY = cirq.Circuit(cirq.X(A), cirq.I(B), cirq.measure(A, B, key="z"))
+FLIPPED = np.kron([0.02, 0.98], [0.98, 0.02])  # a depolarised qubit flips with 2/3 of 0.03
+
+
+def test_noise_is_exact_in_a_density_matrix() -> None:
+    engine = cirq_simulator(seed=1, noise=NOISE)
+    exact, counted = engine.run([NOISY], None)[0], engine.run([NOISY], [100_000])[0]
+    np.testing.assert_allclose(exact.probabilities, FLIPPED, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(counted.probabilities, FLIPPED, rtol=0, atol=5 * np.sqrt(0.02 * 0.98 / 1e5))
+
+
+def test_noise_in_qsim_is_drawn_shot_by_shot() -> None:
+    first, again, other = (qsim(seed=seed, threads=1, noise=NOISE).run([NOISY], [4000])[0].probabilities for seed in (1, 1, 2))
+    np.testing.assert_allclose(first, FLIPPED, rtol=0, atol=5 * np.sqrt(0.02 * 0.98 / 4000))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0
+    with pytest.raises(ValueError, match="shots=None asks for exact probabilities, which qsim cannot give"):
+        qsim(noise=NOISE).run([NOISY], None)
+
+
+@pytest.mark.parametrize("simulator", [cirq.Simulator, cirq.DensityMatrixSimulator])
+def test_any_sampler_is_an_engine(simulator: type[cirq.Simulator | cirq.DensityMatrixSimulator]) -> None:
+    circuit, expected = turned({A: 1.0, B: 2.0}, [B, A])
+    engine = sampler(simulator(seed=1))
+    exact, counted = engine.run([circuit], None)[0], engine.run([circuit], [4000])[0]
+    np.testing.assert_allclose(exact.probabilities, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(counted.probabilities, expected, rtol=0, atol=5 * np.sqrt(0.25 / 4000))
+    assert (engine.name, engine.seed) == (simulator.__name__, None)
+    noisy = sampler(simulator(seed=1, noise=NOISE), name="noisy")
+    assert noisy.run([NOISY], [100])[0].probabilities[0b10] < 1
+    with pytest.raises(ValueError, match="which noisy cannot give; give shots"):
+        noisy.run([NOISY], None)
+
+
+def test_channels_in_a_circuit_are_for_density_matrices() -> None:
+    circuit = cirq.Circuit(cirq.X(A), cirq.depolarize(0.03)(A), cirq.measure(A, key="z"))
+    for engine in (sampler(cirq.DensityMatrixSimulator()), cirq_simulator(noise=cirq.NO_NOISE)):
+        np.testing.assert_allclose(engine.run([circuit], None)[0].probabilities, [0.02, 0.98], rtol=0, atol=1e-12)
+    for engine in (qsim(), cirq_simulator(), sampler(cirq.Simulator())):
+        with pytest.raises(ValueError, match=r"depolarize\(p=0\.03\)\(q0\) is no gate that a state vector can follow"):
+            engine.run([circuit], None)
+
+
+def test_a_sampler_keeps_the_order_of_bits_and_circuits() -> None:
+    circuit = cirq.Circuit(cirq.X(A), cirq.I(B), cirq.measure(B, A, C, key="z", invert_mask=(False, False, True)))
+    found = sampler(cirq.Simulator(), name="mine").run([circuit, BELL, circuit], [5, 6, 7])
+    assert [d.shots for d in found] == [5, 6, 7]
+    assert found[0].probabilities[0b011] == found[2].probabilities[0b011] == 1
+
+
+def test_a_sampler_of_unknown_make_has_no_exact_probabilities() -> None:
+    engine = sampler(cirq.ZerosSampler(), name="zeros")
+    assert engine.run([BELL], [3])[0].probabilities[0] == 1
+    with pytest.raises(ValueError, match="which zeros cannot give; give shots"):
+        engine.run([BELL], None)
+    with pytest.raises(ValueError, match=r"must be a cirq\.Sampler"):
+        sampler(cirq.X)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("make", [cirq_simulator, qsim, lambda seed: sampler(cirq.Simulator(seed=seed))])
+def test_a_sweep_is_its_points_in_order(make: Factory) -> None:
+    circuit = cirq.FrozenCircuit(cirq.X(A) ** sympy.Symbol("t"), cirq.measure(A, key="z"))
+    program = Program(circuit, (2, 0, 1), ({"t": 1.0}, {"t": 0.0}, {"t": 0.5}))
+    for shots in (None, [4000] * 3):
+        ones = [d.probabilities[1] for d in make(seed=1).execute([program], shots)]
+        np.testing.assert_allclose(ones, [0, 0.5, 1], rtol=0, atol=0.04)
+
+
+def test_counts_follow_from_a_jobs_seed_alone() -> None:
+    first, second = (cirq_simulator(seed=seed).backend for seed in (1, 2))
+    jobs = [Job(str(i), (BELL.freeze(),), ({},), 1000, i) for i in range(4)]
+    one = [first.results(job)[0].counts[0] for job in jobs]
+    other = [second.results(job)[0].counts[0] for job in reversed(jobs)]
+    assert one == other[::-1]
+    assert len(set(one)) == 4
+
+
+def test_a_backend_remembers_jobs_while_somebody_holds_them() -> None:
+    backend: Backend = sampler(cirq.Simulator()).backend
+    job, same, other = (Job("j", (BELL.freeze(),), ({},), shots, None) for shots in (1000, 1000, 7))
+    assert backend.poll(job).status == "unknown"
+    backend.submit(job)
+    backend.submit(same)  # not run again
+    assert backend.poll(job).status == "done"
+    found = backend.results(job)
+    assert backend.results(same) is backend.results(job) is found
+    assert backend.results(other)[0].shots == 7  # another engine's job that happens to have this id
+    backend.cancel("j")
+    backend.cancel("never heard of")
+    assert backend.poll(job).status == "done"
+    del job
+    gc.collect()
+    assert backend.poll(same).status == "unknown"
+
+
+def test_a_cancelled_job_stays_cancelled() -> None:
+    backend = cirq_simulator().backend
+    job = Job("j", (BELL.freeze(),), ({},), 10, None)
+    backend.submit(job)
+    backend.cancel("j")
+    assert backend.poll(job).status == "cancelled"
+
+
+def test_descriptions_are_json_and_tell_engines_apart() -> None:
+    engines = [qsim(seed=1, threads=1), cirq_simulator(seed=1), cirq_simulator(seed=1, noise=NOISE), sampler(cirq.Simulator())]
+    texts = {json.dumps(engine.describe()) for engine in engines}
+    assert len(texts) == 4
+    assert {json.loads(text)["kind"] for text in texts} == {"simulator", "sampler"}
+    assert isinstance(qsim().backend, ExactBackend)
+    assert qsim().processor is None
+
+
+def test_hardware_is_loaded_when_it_is_asked_for() -> None:
+    code = "import sys, hattriq_cirq.engines; print('cirq' in sys.modules, {'cirq_google', 'qsimcirq'} & sys.modules.keys())"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "True set()\n"
+
+
+@settings(max_examples=6)
+@given(rng=generators)
+def test_fused_density_matrices_are_cirqs(rng: np.random.Generator) -> None:
+    qubits = cirq.LineQubit.range(4)
+    circuit = cirq.Circuit()
+    for _ in range(8):
+        q, p, r = (qubits[i] for i in rng.permutation(4)[:3])
+        circuit.append(
+            [
+                cirq.ry(rng.uniform(0, 6)).on(q),
+                cirq.CNOT(p, q) ** rng.uniform(),
+                cirq.depolarize(rng.uniform(0, 0.1), 2).on(q, r),
+                cirq.amplitude_damp(rng.uniform(0, 0.2)).on(r),
+                cirq.generalized_amplitude_damp(0.3, rng.uniform(0, 0.1)).on(p),
+                cirq.CCNOT(p, q, r) if rng.random() < 0.2 else [],
+            ]
+        )
+    register = [qubits[i] for i in rng.permutation(4)]
+    rho = cirq.DensityMatrixSimulator(dtype=np.complex128).simulate(circuit, qubit_order=register).final_density_matrix
+    np.testing.assert_allclose(populations(circuit, register), np.diag(rho).real, rtol=0, atol=1e-12)

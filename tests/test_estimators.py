@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from strategies import Array, Case, amplitudes, cases, generators, random_case
 
 from hattriq_cirq.ansatz import ring_ansatz
-from hattriq_cirq.engines import cirq_simulator, qsim
-from hattriq_cirq.engines.local import LocalEngine
+from hattriq_cirq.engines import Engine, cirq_simulator, qsim
 from hattriq_cirq.estimators import (
     Estimator,
     HadamardTest,
@@ -68,7 +67,7 @@ def assert_exact(
     x: Array,
     references: Array,
     rule: str = "exact",
-    engines: Sequence[tuple[LocalEngine, float]] = EXACT,
+    engines: Sequence[tuple[Engine, float]] = EXACT,
 ) -> None:
     wanted = expected(case, x, references, rule)
     for engine, tolerance in engines:

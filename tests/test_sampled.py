@@ -117,7 +117,7 @@ def test_cost_counts_circuits_shots_and_gates_of_the_batch() -> None:
     model = Model(cirq.Circuit(cirq.ry(0.3).on_each(qubits)), qubits, Z)
     x = np.array([np.ones(4), np.zeros(4), -np.ones(4)])
     a = integrated_gradients(model, x, baseline=0, estimator=ResolvedHadamardTest(), engine=cirq_simulator(seed=1), shots=100)
-    assert a.cost == Cost(circuits=2, shots=200, two_qubit_gates=1)
+    assert a.cost == Cost(circuits=2, shots=200, two_qubit_gates=1, programs=2)
     assert not a.stderr[1].any()
     exact = integrated_gradients(model, x, baseline=0, estimator=HadamardTest(), engine=cirq_simulator(), rule="riemann:5")
     assert (exact.cost.circuits, exact.cost.shots) == (2 * 4 * 5, 0)
@@ -221,7 +221,7 @@ def test_what_is_no_single_input_is_refused(x: Array, baseline: Any, message: st
         ({"estimator": "resolved"}, "must be an estimator, such as ResolvedHadamardTest"),
         ({"estimator": ResolvedHadamardTest}, "must be an estimator"),
         ({"engine": "qsim"}, "must be an engine, such as hattriq_cirq.qsim"),
-        ({"engine": cirq.Simulator()}, "must be an engine"),
+        ({"engine": cirq.Simulator}, "must be an engine"),
         ({"shots": 2.0}, "must be a whole number"),
         ({"shots": True}, "must be a whole number"),
         ({"shots": 0}, "must be a whole number, at least 1"),

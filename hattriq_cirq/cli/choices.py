@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -14,7 +16,10 @@ from hattriq_cirq._arrays import Array
 from hattriq_cirq.ansatz import grid_ansatz, ring_ansatz
 from hattriq_cirq.baselines import BaselineSet
 from hattriq_cirq.datasets import Dataset
-from hattriq_cirq.engines import Engine, cirq_simulator, qsim
+from hattriq_cirq.engines.engine import Engine
+from hattriq_cirq.engines.journal import JOURNAL
+from hattriq_cirq.engines.local import cirq_simulator, qsim
+from hattriq_cirq.engines.summary import read_summary
 from hattriq_cirq.estimators import (
     Estimator,
     HadamardTest,
@@ -40,6 +45,21 @@ def fresh_folder(path: str | os.PathLike[str]) -> Path:
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise OSError(f"{folder} cannot be made: {parent} is not a folder that can be written to")
     return folder
+
+
+def run_folder(path: str | os.PathLike[str]) -> Path:
+    """Checks that a folder can take a run on an engine: a fresh one, or one whose run stopped.
+
+    Raises:
+        FileExistsError: it holds a finished run, or anything else.
+        OSError: no file could be written there.
+        JournalError: its journal cannot be read.
+    """
+    if not (Path(path) / JOURNAL).is_file():
+        return fresh_folder(path)
+    if read_summary(path).status == "finished":
+        raise FileExistsError(f"{path} holds a finished run; results are never overwritten: choose another")
+    return Path(path)
 
 
 def build_model(ansatz: str, n_qubits: int, layers: int) -> Model:
@@ -148,13 +168,43 @@ def parse_estimator(text: str) -> Estimator | None:
     raise ValueError(f"estimator {text!r} must be one of {', '.join(plain)}, parallel:M")
 
 
-def parse_engine(text: str, seed: int) -> Engine:
-    """A seeded engine by "qsim" or "cirq". Raises ValueError for anything else."""
+def parse_engine(text: str, seed: int, journal: Path | None = None) -> Engine:
+    """An engine by "qsim", "cirq", "virtual:PROCESSOR[,noise=NOISE]" or "google:PROJECT/PROCESSOR".
+
+    Args:
+        text: names it.
+        seed: of its counts; a real processor has none.
+        journal: the folder of the run, which google needs.
+
+    Raises:
+        ValueError: another text.
+        EngineError: the processor cannot be reached, or the journal is another run's or in use.
+    """
+    kind, _, rest = text.partition(":")
+    progress = sys.stderr.isatty()
     if text == "qsim":
-        return qsim(seed=seed)
+        return qsim(seed=seed, journal=journal, progress=progress)
     if text == "cirq":
-        return cirq_simulator(seed=seed)
-    raise ValueError(f"engine {text!r} must be qsim or cirq")
+        return cirq_simulator(seed=seed, journal=journal, progress=progress)
+    if match := kind == "virtual" and re.fullmatch(r"([^,=]+)(?:,noise=([^,=]+))?", rest):
+        from hattriq_cirq.engines.virtual import Noise, virtual
+
+        noise = cast(Noise, match[2] or "calibrated")
+        return virtual(match[1], seed=seed, noise=noise, journal=journal, progress=progress)
+    if match := kind == "google" and re.fullmatch(r"([^/]+)/([^/]+)", rest):
+        from hattriq_cirq.engines.google import google
+
+        if journal is None:
+            raise ValueError(f"engine {text!r} counts shots and cannot give exact probabilities; give --shots 1 or more")
+        config, snapshot = _pinned(journal)
+        return google(match[1], match[2], journal=journal, device_config_name=config, snapshot=snapshot, progress=progress)
+    raise ValueError(f"engine {text!r} must be qsim, cirq, virtual:PROCESSOR[,noise=NOISE] or google:PROJECT/PROCESSOR")
+
+
+def _pinned(journal: Path) -> tuple[str | None, str | None]:
+    """The device configuration and snapshot that a run on a real processor began with, so that it goes on with the same."""
+    engine = read_summary(journal).engine if (journal / JOURNAL).is_file() else {}
+    return engine.get("device_config_name"), engine.get("snapshot")
 
 
 def _number(text: str, name: str) -> float:

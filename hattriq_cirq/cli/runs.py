@@ -27,8 +27,10 @@ from hattriq_cirq.cli.choices import (
     parse_head,
     select_inputs,
 )
+from hattriq_cirq.cli.journaled import journaled, write_missing
 from hattriq_cirq.cli.tables import accuracy_table, score_table
 from hattriq_cirq.datasets.user import checksum
+from hattriq_cirq.engines.engine import Engine
 from hattriq_cirq.model import Form, Model
 from hattriq_cirq.path_integral import integrated_gradients
 from hattriq_cirq.report import Accuracy, accuracies
@@ -70,6 +72,11 @@ class AttributeSettings:
     engine: str = "qsim"
     shots: int = 20_000
     seed: int = 0
+
+    @property
+    def counts(self) -> bool:
+        """Whether shots are counted on an engine, which is what a journal is for."""
+        return self.estimator != "exact" and self.shots != 0
 
 
 @dataclass(frozen=True)
@@ -176,8 +183,7 @@ def train_into(folder: Path, task: Task, settings: TrainSettings) -> TrainRun:
     )
     run = TrainRun(folder, task, settings, training, accuracies(training.model, data))
     training.model.save(folder / "model.json")
-    _write_record(
-        folder,
+    record = _record(
         "train",
         task,
         settings=asdict(settings),
@@ -190,6 +196,7 @@ def train_into(folder: Path, task: Task, settings: TrainSettings) -> TrainRun:
         },
         model=repr(training.model),
     )
+    write_new(folder / "run.json", record)
     write_new(folder / "training.csv", _history_csv(training.history))
     write_new(folder / "training.png", plotting.png(plotting.plot_training(training)))
     return run
@@ -198,17 +205,21 @@ def train_into(folder: Path, task: Task, settings: TrainSettings) -> TrainRun:
 def attribute_into(folder: Path, model_path: Path, task: Task, settings: AttributeSettings) -> AttributeRun:
     """Attributes a saved model and writes attribution.npz, run.json, attribution.csv and gallery.png.
 
+    A run that counts shots is journaled: called again with the folder of one that stopped, it goes on, and writes what
+    results are missing.
+
     Args:
-        folder: from `fresh_folder`.
+        folder: from `fresh_folder`, or from `run_folder` where shots are counted.
         model_path: a model file.
         task: where the inputs come from.
-        settings: which inputs, baseline, form, rule, head, precision.
+        settings: which inputs, baseline, form, rule, head, precision, estimator, engine, shots.
 
     Returns:
         The run.
 
     Raises:
         ValueError: bad settings, or a model of another number of features.
+        EngineError: the engine could not run the circuits, or the folder is another run's or in use.
     """
     data, model = task.data, Model.load(model_path)
     if model.n_features != data.n_features:
@@ -216,9 +227,29 @@ def attribute_into(folder: Path, model_path: Path, task: Task, settings: Attribu
             f"{model_path} takes {model.n_features} features, {data.name} has {data.n_features}; "
             "give the data the model was trained on"
         )
+    source = {"path": str(model_path), "sha256": checksum(model_path)}
+    if not settings.counts:
+        estimator = parse_estimator(settings.estimator)
+        engine = None if estimator is None else parse_engine(settings.engine, settings.seed)
+        return _attribute(folder, model, source, task, settings, engine)
+    record = {
+        "command": "attribute",
+        "data": task.record(),
+        "settings": asdict(settings),
+        "model": source,
+        "directory": os.getcwd(),
+    }
+    with journaled(folder, settings.engine, settings.seed, record) as engine:
+        return _attribute(folder, model, source, task, settings, engine)
+
+
+def _attribute(
+    folder: Path, model: Model, source: Mapping[str, str], task: Task, settings: AttributeSettings, engine: Engine | None
+) -> AttributeRun:
+    """Computes everything, then writes it."""
+    data = task.data
     indices = select_inputs(settings.inputs, data)
     label, baseline = make_baseline(settings.baseline, data, indices, settings.seed)
-    estimator = parse_estimator(settings.estimator)
     attribution = integrated_gradients(
         model,
         data.amplitudes[indices],
@@ -227,20 +258,19 @@ def attribute_into(folder: Path, model_path: Path, task: Task, settings: Attribu
         rule=settings.rule,
         head=parse_head(settings.head),
         precision=settings.precision,
-        estimator=estimator,
-        engine=None if estimator is None else parse_engine(settings.engine, settings.seed),
-        shots=None if estimator is None else settings.shots or None,
-        progress=sys.stderr.isatty(),
+        estimator=parse_estimator(settings.estimator),
+        engine=engine,
+        shots=None if engine is None else settings.shots or None,
+        progress=engine is None and sys.stderr.isatty(),
     )
     attribution = replace(attribution, assumptions=replace(attribution.assumptions, baseline=label))
-    run = AttributeRun(folder, task, settings, indices, attribution)
-    attribution.save(folder / "attribution.npz")
-    _write_record(
-        folder,
+    write_missing(folder / "attribution.npz", attribution.save)
+    record = _record(
         "attribute",
         task,
         settings=asdict(settings),
-        model={"path": str(model_path), "sha256": checksum(model_path), "repr": repr(model)},
+        model={**source, "repr": repr(model)},
+        engine=None if engine is None else engine.describe(),
         inputs={
             "indices": indices.tolist(),
             "labels": data.labels[indices].tolist(),
@@ -252,15 +282,16 @@ def attribute_into(folder: Path, model_path: Path, task: Task, settings: Attribu
         assumptions=asdict(attribution.assumptions),
         cost=asdict(attribution.cost),
     )
-    attribution.to_csv(folder / "attribution.csv")
+    write_missing(folder / "run.json", lambda path: write_new(path, record))
+    write_missing(folder / "attribution.csv", attribution.to_csv)
     figure = plotting.plot_gallery(
         attribution[:_GALLERY_MAX],
         shape=data.image_shape or plotting.basis_grid(data.n_features),
         labels=data.labels[indices[:_GALLERY_MAX]],
         classes=task.classes,
     )
-    write_new(folder / "gallery.png", plotting.png(figure))
-    return run
+    write_missing(folder / "gallery.png", lambda path: write_new(path, plotting.png(figure)))
+    return AttributeRun(folder, task, settings, indices, attribution)
 
 
 def print_files(folder: Path) -> None:
@@ -268,7 +299,8 @@ def print_files(folder: Path) -> None:
     print(f"wrote {folder}{os.sep}: {', '.join(sorted(file.name for file in folder.iterdir()))}")
 
 
-def _write_record(folder: Path, command: str, task: Task, **content: Any) -> None:
+def _record(command: str, task: Task, **content: Any) -> str:
+    """What run.json holds."""
     record: Mapping[str, object] = {
         "format": FORMAT,
         "command": command,
@@ -276,7 +308,7 @@ def _write_record(folder: Path, command: str, task: Task, **content: Any) -> Non
         **content,
         "provenance": asdict(Provenance.now()),
     }
-    write_new(folder / "run.json", json.dumps(record, indent=2) + "\n")
+    return json.dumps(record, indent=2) + "\n"
 
 
 def _history_csv(history: History) -> str:

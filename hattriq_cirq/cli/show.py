@@ -51,7 +51,7 @@ def show(
         elif file.name == "run.json":
             _show_record(_record(file))
         else:
-            print(Model.load(file))
+            print(_model(file))
             _show_record(record)
 
 
@@ -65,6 +65,16 @@ def _find(path: Path) -> list[Path]:
     if not found:
         raise ValueError(f"{path} holds no model.json and no attribution.npz: no run of this program")
     return sorted(found, key=lambda file: file.stat().st_mtime_ns)
+
+
+def _model(file: Path) -> Model:
+    try:
+        return Model.load(file)
+    except ValueError as error:
+        raise ValueError(
+            f"{file} is not a model file, nor anything else that hattriq wrote; "
+            "give an attribution.npz, a model.json, a run.json or a run's folder"
+        ) from error
 
 
 def _record(file: Path) -> Record:

@@ -7,7 +7,7 @@ import math
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
@@ -44,7 +44,10 @@ def read_table(path: str | Path, label_column: str | None = None, test_fraction:
         raise FileNotFoundError(f"no file {path}; give the path of a .csv or .npz")
     if path.suffix == ".npz" and label_column is not None:
         raise ValueError(f"{label_column=} is for .csv files: the labels of an .npz are its array y")
-    table = _read_npz(path) if path.suffix == ".npz" else _read_csv(path, label_column)
+    try:
+        table = _read_npz(path) if path.suffix == ".npz" else _read_csv(path, label_column)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is no table of text ({error}); save it as comma-separated values (CSV) in UTF-8") from error
     try:
         return from_features(
             table.x,
@@ -69,6 +72,10 @@ def load_arrays(path: Path, names: tuple[str, ...]) -> list[Array]:
     Raises:
         ValueError: not an .npz, an array missing, or one of Python objects.
     """
+    if not is_zipfile(path):
+        raise ValueError(
+            f"{path} must be an .npz, and is no archive at all; numpy.savez writes one, and a table of text must end in .csv"
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             missing = [name for name in names if name not in file]

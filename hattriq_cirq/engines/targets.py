@@ -1,4 +1,4 @@
-"""Gate sets and devices by name: what circuits are compiled to when their cost is asked for."""
+"""Gate sets by name: what circuits are compiled to when their cost is asked for. Processors by name are in `processor`."""
 
 from __future__ import annotations
 
@@ -23,18 +23,3 @@ def gateset(name: str) -> cirq.CompilationTargetGateset:
 
         return SycamoreTargetGateset()
     raise ValueError(f"gateset={name!r} must be one of {', '.join(GATESETS)}")
-
-
-def device_graph(name: str) -> object:
-    """The coupling graph (networkx) of a Google processor known to cirq_google, such as `willow_pink`.
-
-    Raises:
-        ValueError: another name.
-    """
-    if name not in DEVICES:
-        raise ValueError(f"device={name!r} must be one of {', '.join(DEVICES)}")
-    from cirq_google.engine import create_device_from_processor_id
-
-    metadata = create_device_from_processor_id(name).metadata
-    assert metadata is not None
-    return metadata.nx_graph

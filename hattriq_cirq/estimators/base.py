@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Self
 
 import cirq
 import numpy as np
@@ -118,6 +118,10 @@ class Estimator(ABC):
     def with_encoder(self, words: str) -> str:
         """A description, with the encoder where it is not the exact one."""
         return words if self.encoder is encode else f"{words}, {self.encoder}"
+
+    def prepared_by(self, encoder: Encoder) -> Self:
+        """The same estimator with an encoder that suits the qubits it will run on, unless one was chosen for it."""
+        return replace(self, encoder=encoder) if self.encoder is encode and is_dataclass(self) else self
 
     def collected(self, values: FloatArray) -> FloatArray:
         """Values of all features summed over the data qubits that are not measured."""

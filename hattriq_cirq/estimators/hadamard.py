@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import cirq
 import numpy as np
@@ -49,6 +50,10 @@ class HadamardTest(Estimator):
         super().__post_init__()
         if self.literal and self.encoder is not encode:
             raise ValueError("the literal circuit controls every gate of an exact encoder; leave out encoder or literal")
+
+    def prepared_by(self, encoder: Encoder) -> Self:
+        """The same with an encoder that suits its qubits; the literal circuit keeps its own."""
+        return self if self.literal else super().prepared_by(encoder)
 
     def describe(self) -> str:
         """The estimator in a few words."""

@@ -57,7 +57,7 @@ class ResolvedHadamardTest(Estimator):
         circuit = (
             prepared
             + term.circuit
-            + cirq.Circuit(cirq.ControlledOperation([ancilla], pauli(q)) for q, pauli in term.pauli.items())
+            + cirq.Circuit(pauli.controlled()(ancilla, q) for q, pauli in term.pauli.items())
             + term.inverse
             + cirq.Circuit(
                 [cirq.S(ancilla) ** -1] if self.part == "imaginary" else [],

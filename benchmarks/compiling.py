@@ -1,0 +1,66 @@
+"""Compiling the points of a path once as a sweep against compiling each alone, timed side by side.
+
+Run `python -m benchmarks.compiling`. The resolved test of a ring model of 3 layers on the virtual Willow, one circuit a
+point of a midpoint rule, checked against their sources in both cases.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import cirq
+import numpy as np
+
+import hattriq_cirq as hq
+from benchmarks.timing import alternate, ratio_text
+from hattriq_cirq.encoding import Encoder
+from hattriq_cirq.engines.base import Program
+from hattriq_cirq.engines.compile import compile_for, two_qubit_gates
+from hattriq_cirq.engines.placement import place
+from hattriq_cirq.engines.processor import load_processor
+from hattriq_cirq.estimators import plan
+from hattriq_cirq.quadrature import parse_rule
+from hattriq_cirq.sampled import products
+
+
+def compare(n_qubits: int, points: int, repeats: int = 3) -> str:
+    """A row: seconds alone and as a sweep, the ratio, and two-qubit gates of both."""
+    rng = np.random.default_rng(n_qubits)
+    model = hq.ring_ansatz(n_qubits, 3)
+    model = model.with_params({name: float(rng.normal()) for name in model.params})
+    x, baseline = rng.normal(size=(2, 2**n_qubits))
+    wanted = products(x, baseline[np.newaxis], parse_rule(f"midpoint:{points}"))
+    processor = load_processor("willow_pink")
+
+    def circuits(encoder: Encoder) -> list[cirq.Circuit]:
+        return [r.circuit for r in plan(hq.ResolvedHadamardTest().prepared_by(encoder), model, wanted).readings]
+
+    placement = place(processor, lambda encoder: circuits(encoder)[:2], model.qubits)
+    made = circuits(placement.encoder)
+
+    def alone() -> list[Program]:
+        return [program for circuit in made for program in compile_for(processor, [circuit], placement.qubits)]
+
+    def swept() -> list[Program]:
+        return compile_for(processor, made, placement.qubits)
+
+    seconds = alternate({"alone": alone, "swept": swept}, repeats)
+    gates = [max(two_qubit_gates(program.circuit) for program in way()) for way in (alone, swept)]
+    return (
+        f"| {n_qubits} | {points} | {np.median(seconds['alone']):.2f} s | {np.median(seconds['swept']):.2f} s | "
+        f"{ratio_text(seconds['alone'], seconds['swept'])} | {gates[0]} / {gates[1]} | {len(swept())} |"
+    )
+
+
+def main() -> None:
+    """Prints the table."""
+    print("| n | points | each alone | as a sweep | alone / sweep | 2q gates alone / sweep | programs |")
+    print("|---|---|---|---|---|---|---|")
+    for n_qubits in (3, 4, 5):
+        print(compare(n_qubits, 50), flush=True)
+
+
+if __name__ == "__main__":
+    main()

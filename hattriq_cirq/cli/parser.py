@@ -1,0 +1,285 @@
+"""The words of the command line, and the help that teaches them; only the standard library is imported.
+
+What each command does stands in `handlers`, which imports what it needs when it runs, so that help is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from hattriq_cirq._version import __version__
+from hattriq_cirq.cli import handlers
+
+_ESTIMATORS = "exact, resolved, hadamard, hadamard-literal, parallel:M or polarization"
+_DATA = """data sets, with options after a colon:
+  bars_and_stripes  digits:pair=0/1  mnist:pair=3/5,size=16  tfim:n_qubits=8  planted_pixel  xor_pixels
+  mnist_idx:path=FOLDER  fashion_mnist:path=FOLDER,pair=0/1   (your IDX files or .npz)
+  my.csv  my.npz                                              (your table, labels -1 and +1)"""
+_ENGINES = """engines:
+  qsim  cirq                                    simulators on this machine: counts without noise
+  virtual:PROCESSOR[,noise=NOISE]               a Google processor simulated from its calibration: willow_pink, weber or
+                                                rainbow; noise calibrated (default), none, readout or gates
+  google:PROJECT/PROCESSOR                      the real one, for a Google Cloud project with access to it"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors go the way of all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises what is wrong with the words of a command line."""
+        raise ValueError(f"{message}; see {self.prog} --help")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of everything after `hattriq`; `command` of its result does the work."""
+    parser = Parser(
+        prog="hattriq",
+        description="Input attribution of amplitude-encoded quantum models by integrated gradients.",
+        epilog="examples:\n  hattriq demo --out demo\n  hattriq train digits:pair=0/1 --out runs/digits\n"
+        "  hattriq doctor\n  hattriq COMMAND --help",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"hattriq {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_train(commands)
+    _add_attribute(commands)
+    _add_cost(commands)
+    _add_show(commands)
+    _add_demo(commands)
+    _add_runs(commands)
+    _add_resume(commands)
+    _add_cancel(commands)
+    _add_doctor(commands)
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[Parser], name: str, summary: str, description: str, examples: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _add_train(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _add(
+        commands,
+        "train",
+        "train a model on a data set",
+        "Trains a quantum classifier and writes it, its history, a picture and every setting into a new folder.\n"
+        "Accuracies are printed beside logistic regression on the same split and chance.\n\n" + _DATA,
+        "  hattriq train digits:pair=0/1 --out runs/digits\n"
+        "  hattriq train bars_and_stripes --out runs/bars --ansatz grid:2x2 --layers 4 --optimizer lbfgs\n"
+        "  hattriq train my.csv --out runs/mine --epochs 100 --seed 3",
+    )
+    parser.add_argument("data", metavar="DATA", help="a data set, as above")
+    parser.add_argument("--out", required=True, metavar="DIR", help="new or empty folder for the results")
+    parser.add_argument("--ansatz", default="ring", metavar="ring|grid:RxC", help="circuit (default: %(default)s)")
+    parser.add_argument("--layers", type=int, default=4, metavar="N", help="coupling layers (default: %(default)s)")
+    parser.add_argument("--optimizer", default="adam", choices=("adam", "lbfgs"), help="(default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=200, metavar="N", help="at most (default: %(default)s)")
+    parser.add_argument("--batch-size", type=_batch_size, default=64, metavar="N|all", help="for adam (default: %(default)s)")
+    parser.add_argument("--learning-rate", type=float, default=0.05, metavar="X", help="of adam (default: %(default)s)")
+    parser.add_argument(
+        "--scale", type=float, default=10.0, metavar="X", help="steepness of the logistic loss (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of start and minibatches (default: %(default)s)")
+    parser.set_defaults(command=handlers.train)
+
+
+def _add_attribute(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _add(
+        commands,
+        "attribute",
+        "attribute a model's answers to its inputs",
+        "Computes integrated gradients of a trained model and writes arrays, a table, a gallery and every setting into\n"
+        "a new folder. Values are exact, or read from circuits with --estimator, with standard errors; their sum is\n"
+        "checked against the difference of the scores.\n\n"
+        "Circuits run on the --engine; each job's counts are recorded in the folder as they arrive. When a run stops, for\n"
+        "whatever reason, the same command again, or `hattriq resume DIR`, goes on and runs no finished job twice.\n\n"
+        + _ENGINES
+        + "\n\n"
+        + _DATA,
+        "  hattriq attribute runs/digits --data digits:pair=0/1 --out runs/digits-maps\n"
+        "  hattriq attribute runs/digits --data digits:pair=0/1 --out runs/mean --baseline mean --form normalized\n"
+        "  hattriq attribute runs/digits --data digits:pair=0/1 --out runs/shots --estimator resolved --shots 20000\n"
+        "  hattriq attribute runs/bars --data bars_and_stripes --out runs/noisy --inputs test:0:2 "
+        "--estimator resolved --engine virtual:willow_pink --shots 20000\n"
+        "  hattriq attribute runs/bars/model.json --data bars_and_stripes --out runs/bars-maps --index 0,1,2",
+    )
+    parser.add_argument("model", metavar="MODEL", help="a model.json, or a folder that holds one")
+    parser.add_argument("--data", required=True, metavar="DATA", help="the data set the inputs come from, as above")
+    parser.add_argument("--out", required=True, metavar="DIR", help="new or empty folder, or that of this run when it stopped")
+    inputs = parser.add_mutually_exclusive_group()
+    inputs.add_argument(
+        "--inputs",
+        default="test:0:8",
+        metavar="SIDE[:FROM:TO]",
+        help="test or train, all of it or a slice (default: %(default)s)",
+    )
+    inputs.add_argument("--index", dest="inputs", metavar="I,J,...", help="samples of the whole data set, from 0")
+    parser.add_argument(
+        "--baseline",
+        default="zero",
+        metavar="NAME",
+        help="zero, mean, class_mean, opposite_class_mean, blur[:SIGMA], uniform, max_distance or sample:COUNT "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--form", default="quadratic", metavar="FORM", help="quadratic or normalized (default: %(default)s)")
+    parser.add_argument(
+        "--rule",
+        default="exact",
+        metavar="RULE",
+        help="exact, riemann:K, midpoint:K, trapezoid:K or gauss-legendre:K (default: %(default)s)",
+    )
+    parser.add_argument("--head", default="identity", metavar="KIND:SCALE", help="such as sigmoid:5 or tanh:2 (default: none)")
+    parser.add_argument("--precision", default="float64", choices=("float64", "float32"), help="(default: %(default)s)")
+    parser.add_argument("--estimator", default="exact", metavar="NAME", help=f"{_ESTIMATORS} (default: %(default)s)")
+    parser.add_argument("--engine", default="qsim", metavar="ENGINE", help="as above (default: %(default)s)")
+    parser.add_argument(
+        "--shots",
+        type=int,
+        default=20_000,
+        metavar="N",
+        help="of an estimator, for each input; 0 takes exact probabilities (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=_seed, default=0, metavar="N", help="of sampled baselines and of counts (default: %(default)s)"
+    )
+    parser.set_defaults(command=handlers.attribute)
+
+
+def _add_cost(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _add(
+        commands,
+        "cost",
+        "price an attribution before it is run",
+        "Counts circuits, qubits and compiled two-qubit gates of each estimator, and predicts the shots to a wanted\n"
+        "precision. Without MODEL it prices ring models with random parameters and inputs over --qubits, and draws them.",
+        "  hattriq cost runs/digits --data digits:pair=0/1 --index 0 --estimators resolved\n"
+        "  hattriq cost runs/bars --data bars_and_stripes --device willow_pink --estimators resolved,hadamard\n"
+        "  hattriq cost --qubits 2,3,4 --layers 2 --out runs/cost",
+    )
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="a model.json, or a folder that holds one")
+    parser.add_argument("--data", metavar="DATA", help="with MODEL: the data set the input comes from")
+    parser.add_argument("--index", type=int, metavar="I", help="with MODEL: sample of the data set (default: first of test)")
+    parser.add_argument("--baseline", default="zero", metavar="NAME", help="as in attribute (default: %(default)s)")
+    parser.add_argument("--qubits", default="2,3,4,5", metavar="N,...", help="without MODEL (default: %(default)s)")
+    parser.add_argument("--layers", type=int, default=4, metavar="N", help="without MODEL (default: %(default)s)")
+    parser.add_argument(
+        "--estimators", default="resolved,hadamard,parallel:2,polarization", metavar="NAME,...", help=_ESTIMATORS
+    )
+    parser.add_argument("--gateset", default="cz", metavar="NAME", help="cz, sqrt_iswap or sycamore (default: %(default)s)")
+    parser.add_argument("--device", metavar="NAME", help="also route on willow_pink, weber or rainbow")
+    parser.add_argument("--cosine", type=float, default=0.95, metavar="C", help="wanted of the map (default: %(default)s)")
+    parser.add_argument("--stderr", type=float, default=0.01, metavar="E", help="wanted of each feature (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=_seed, default=0, metavar="N", help="of parameters, inputs and samples (default: %(default)s)"
+    )
+    parser.add_argument("--out", metavar="DIR", help="new or empty folder for cost.csv and, over qubits, cost.png")
+    parser.set_defaults(command=handlers.cost)
+
+
+def _add_show(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _add(
+        commands,
+        "show",
+        "print a saved model, attribution or run",
+        "Prints what a file or folder of this program holds: a model, an attribution with its largest features, or a\n"
+        "run with its settings and accuracies.",
+        "  hattriq show runs/digits\n  hattriq show runs/digits-maps --input 2 --top 5 --png map.png\n"
+        "  hattriq show attribution.npz --shape 8x8 --png map.png",
+    )
+    parser.add_argument("path", metavar="PATH", help="attribution.npz, model.json, run.json or a folder")
+    parser.add_argument("--png", metavar="FILE", help="also draw the chosen input and its map into a new file")
+    parser.add_argument("--input", type=int, default=0, metavar="K", help="which input (default: %(default)s)")
+    parser.add_argument("--top", type=int, default=10, metavar="N", help="features to list (default: %(default)s)")
+    parser.add_argument("--shape", metavar="RxC", help="of the image; default: what run.json says, else bars")
+    parser.set_defaults(command=handlers.show)
+
+
+def _add_demo(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _add(
+        commands,
+        "demo",
+        "from data to attribution maps and a report",
+        "Trains on Bars and Stripes and on real handwritten digits, attributes test inputs, checks completeness, and\n"
+        "writes everything, with a one-page report, into a new folder. Takes seconds.",
+        "  hattriq demo --out demo\n  hattriq demo --out demo-quick --quick",
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="new or empty folder for the results")
+    parser.add_argument("--quick", action="store_true", help="fewer epochs and inputs")
+    parser.set_defaults(command=handlers.demo)
+
+
+def _add_runs(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _add(
+        commands,
+        "runs",
+        "list runs and how far they are",
+        "Lists every run on an engine below a folder: finished, unfinished, running (a process works on it now), failed or\n"
+        "cancelled, with the jobs and shots whose counts are recorded.\n\nUnfinished, failed and cancelled runs go on with "
+        "`hattriq resume`.",
+        "  hattriq runs\n  hattriq runs runs",
+    )
+    parser.add_argument("folder", metavar="FOLDER", nargs="?", default=".", help="where to look (default: here)")
+    parser.set_defaults(command=handlers.runs)
+
+
+def _add_resume(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _add(
+        commands,
+        "resume",
+        "go on with a run that stopped",
+        "Goes on with an unfinished run from what its folder has recorded, as the same command again would.\n\n"
+        "Finished jobs are not run again and jobs still with the service are picked up by their ids, so the result is that\n"
+        "of an unbroken run.",
+        "  hattriq resume runs/noisy",
+    )
+    parser.add_argument("run", metavar="RUN", help="the folder of the run")
+    parser.set_defaults(command=handlers.resume)
+
+
+def _add_cancel(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _add(
+        commands,
+        "cancel",
+        "give a run up",
+        "Cancels the jobs of a stopped run that are still with the service, and records that the run was given up.\n\n"
+        "Counts of jobs that were done by then are kept, and `hattriq resume` still goes on from there.",
+        "  hattriq cancel runs/noisy",
+    )
+    parser.add_argument("run", metavar="RUN", help="the folder of the run")
+    parser.set_defaults(command=handlers.cancel)
+
+
+def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _add(
+        commands,
+        "doctor",
+        "check the installation and the access to processors",
+        "Checks the packages, the simulators and the virtual processors, and with --project and --processor the\n"
+        "credentials and the access, by one cheap call. Each line says ok, failed or skipped, and what to do.\n\n"
+        "Exit code 0 if nothing failed, else 1.",
+        "  hattriq doctor\n  hattriq doctor --project my-project --processor my-processor",
+    )
+    parser.add_argument("--project", metavar="P", help="a Google Cloud project")
+    parser.add_argument("--processor", metavar="X", help="the id of a processor")
+    parser.set_defaults(command=handlers.doctor)
+
+
+def _batch_size(text: str) -> int | None:
+    return None if text == "all" else int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} must be a non-negative whole number, such as 0")
+    return int(text)

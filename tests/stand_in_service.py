@@ -1,0 +1,243 @@
+"""What the stand-in for the quantum engine does with programs and jobs, apart from how it is asked."""
+
+from __future__ import annotations
+
+import gzip
+import time
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cirq
+import cirq_google as cg
+import grpc  # type: ignore[import-untyped]
+from cirq_google.api import v2
+from cirq_google.cloud import quantum
+from cirq_google.engine.util import pack_any
+from cirq_google.engine.virtual_engine_factory import (
+    create_device_spec_from_processor_id,
+    load_median_device_calibration,
+)
+from google.protobuf import empty_pb2  # type: ignore[import-untyped]
+
+RUN, SNAPSHOT, CONFIG = "run-1", "snapshot-1", "config-1"
+State = quantum.ExecutionStatus.State
+Code = quantum.StreamError.Code
+STATUSES = {
+    "unauthenticated": grpc.StatusCode.UNAUTHENTICATED,
+    "denied": grpc.StatusCode.PERMISSION_DENIED,
+    "quota": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "unavailable": grpc.StatusCode.UNAVAILABLE,
+    "internal": grpc.StatusCode.INTERNAL,
+    "aborted": grpc.StatusCode.ABORTED,
+}
+
+
+@dataclass
+class Fault:
+    """What goes wrong with the next calls of a method, or with the next jobs.
+
+    Args:
+        method: such as CreateQuantumJob; * is any of them, QuantumRunStream each request on the stream, Job each new job.
+        kind: of a call: a key of STATUSES; hang (nothing happens, no answer), lost (it happens, then the connection breaks),
+            unheard (it happens, no answer). Of a job: slow, failure, cancelled, shuffled, short (a shot is missing),
+            missing (a run is), other (of other qubits).
+        times: how many it hits.
+        seconds: that a slow job stays RUNNING.
+    """
+
+    method: str
+    kind: str
+    times: float = 1
+    seconds: float = 0.0
+
+
+class Refusal(Exception):
+    """An answer that is an error, on a call or on the stream."""
+
+    def __init__(self, status: grpc.StatusCode, code: Any, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+@dataclass
+class Record:
+    """A job as the service keeps it."""
+
+    job: quantum.QuantumJob
+    final: Any
+    ready: float
+    result: Any = None
+    failure: str = ""
+
+    def now(self) -> quantum.QuantumJob:
+        """The job with its status of this moment."""
+        status = quantum.ExecutionStatus(state=self.final if time.monotonic() >= self.ready else State.RUNNING)
+        if status.state == State.FAILURE:
+            code = quantum.ExecutionStatus.Failure.Code.INVALID_PROGRAM
+            status.failure = quantum.ExecutionStatus.Failure(error_code=code, error_message=self.failure)
+        self.job.execution_status = status
+        return self.job
+
+
+@cache
+def _device(processor: str) -> tuple[Any, Any, cirq.Device]:
+    spec = create_device_spec_from_processor_id(processor)
+    calibration = load_median_device_calibration(processor)
+    metrics = calibration.to_proto()
+    metrics.timestamp_ms = calibration.timestamp  # which to_proto leaves out
+    return spec, metrics, cg.GridDevice.from_proto(spec)
+
+
+class Quantum:
+    """Programs and jobs by their names; what they are is kept for as long as this lives.
+
+    Args:
+        faults: what goes wrong, the first that applies first.
+        sampler: runs circuits; None simulates them without noise, seeded by the job's id.
+        job_seconds: that every job stays RUNNING.
+        unique_ids: refuse an id that is taken; otherwise a second job of that id runs again.
+        keyed: results of packed circuits carry their keys.
+        processor: whose device and median calibration are served.
+        log: a file that gets a line for each job that ran.
+    """
+
+    def __init__(
+        self,
+        *,
+        faults: Sequence[Fault] = (),
+        sampler: cirq.Sampler | None = None,
+        job_seconds: float = 0.0,
+        unique_ids: bool = True,
+        keyed: bool = True,
+        processor: str = "willow_pink",
+        log: Path | None = None,
+    ) -> None:
+        self.faults, self.processor = list(faults), processor
+        self.snapshot = SNAPSHOT
+        self.executions: Counter[str] = Counter()
+        self.jobs: dict[str, Record] = {}
+        self.programs: dict[str, quantum.QuantumProgram] = {}
+        self._sampler, self._job_seconds, self._unique_ids, self._keyed, self._log = (
+            sampler,
+            job_seconds,
+            unique_ids,
+            keyed,
+            log,
+        )
+        _device(processor)
+
+    def fault(self, method: str) -> Fault:
+        """The fault that hits this call or job, or one of no kind."""
+        for fault in self.faults:
+            if fault.times > 0 and (fault.method == method or (fault.method == "*" and method != "Job")):
+                fault.times -= 1
+                return fault
+        return Fault(method, "")
+
+    def get(self, known: dict[str, Any], name: str, code: Any = None) -> Any:
+        if name not in known:
+            raise Refusal(grpc.StatusCode.NOT_FOUND, code, f"{name} does not exist")
+        return known[name]
+
+    def create_program(self, program: quantum.QuantumProgram) -> quantum.QuantumProgram:
+        if self._unique_ids and program.name in self.programs:
+            raise Refusal(grpc.StatusCode.ALREADY_EXISTS, Code.PROGRAM_ALREADY_EXISTS, f"{program.name} exists")
+        self.programs[program.name] = program
+        return program
+
+    def create_job(self, job: quantum.QuantumJob) -> Record:
+        program = self.get(self.programs, job.name.rpartition("/jobs/")[0], Code.PROGRAM_DOES_NOT_EXIST)
+        if self._unique_ids and job.name in self.jobs:
+            raise Refusal(grpc.StatusCode.ALREADY_EXISTS, Code.JOB_ALREADY_EXISTS, f"{job.name} exists")
+        fault, job_id = self.fault("Job"), job.name.rpartition("/")[2]
+        record = Record(job, State.SUCCESS, time.monotonic() + max(self._job_seconds, fault.seconds))
+        self.jobs[job.name] = record
+        try:
+            result = self._executed(job_id, program, job)
+        except ValueError as error:
+            record.final, record.failure = State.FAILURE, str(error)
+        else:
+            _spoil(result, fault.kind)
+            record.result = pack_any(result)
+        if fault.kind in ("failure", "cancelled"):
+            record.final = State.FAILURE if fault.kind == "failure" else State.CANCELLED
+            record.failure = "Program too long."
+        return record
+
+    def _executed(self, job_id: str, program: quantum.QuantumProgram, job: quantum.QuantumJob) -> Any:
+        """Validates and runs a job: the v2 Result."""
+        code, context = v2.program_pb2.Program(), v2.run_context_pb2.RunContext()
+        program.code.Unpack(code)
+        job.run_context.Unpack(context)
+        if context.compressed_run_context:
+            context = v2.run_context_pb2.RunContext.FromString(gzip.decompress(context.compressed_run_context))
+        keyed = [(key, circuit) for key, _, circuit in cg.CIRCUIT_SERIALIZER.deserialize_multi_program(code)]
+        circuits = keyed or [("", cg.CIRCUIT_SERIALIZER.deserialize(code))]
+        (setting,) = context.parameter_sweeps
+        sweep = v2.sweep_from_proto(setting.sweep)
+        sampler = self._sampler or cirq.Simulator(seed=zlib.crc32(job_id.encode()))
+        result = v2.result_pb2.Result()
+        for key, circuit in circuits:
+            _device(self.processor)[2].validate_circuit(circuit)
+            runs = sampler.run_sweep(circuit, sweep, setting.repetitions)
+            v2.results_to_proto([runs], v2.find_measurements(circuit), out=result)
+            for run in result.sweep_results[-1].parameterized_results:
+                run.params.key = key if self._keyed else ""
+        self.executions[job_id] += 1
+        if self._log is not None:
+            with self._log.open("a") as file:
+                file.write(f"{job_id}\n")
+        return result
+
+    def cancel(self, name: str) -> Any:
+        record = self.get(self.jobs, name)
+        if time.monotonic() < record.ready:
+            record.final, record.ready = State.CANCELLED, 0.0
+        return empty_pb2.Empty()
+
+    def result(self, name: str) -> quantum.QuantumResult:
+        record = self.get(self.jobs, name)
+        if record.now().execution_status.state != State.SUCCESS:
+            raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, None, f"{name} has no results")
+        return quantum.QuantumResult(parent=name, result=record.result)
+
+    def processor_named(self, name: str) -> quantum.QuantumProcessor:
+        if not name.endswith(f"/processors/{self.processor}"):
+            raise Refusal(grpc.StatusCode.NOT_FOUND, None, f"{name} does not exist")
+        key = quantum.DeviceConfigKey(run=RUN, config_alias=CONFIG)
+        return quantum.QuantumProcessor(name=name, health=quantum.QuantumProcessor.Health.OK, default_device_config_key=key)
+
+    def config_named(self, name: str) -> quantum.QuantumProcessorConfig:
+        _, project, _, processor, kind, revision, _, config = name.split("/")
+        current = kind == "configAutomationRuns" and revision == RUN
+        pinned = kind == "configSnapshots" and revision.startswith("snapshot-")
+        if processor != self.processor or config != CONFIG or not (current or pinned):
+            raise Refusal(grpc.StatusCode.NOT_FOUND, None, f"{name} does not exist")
+        snapshot = self.snapshot if current else revision
+        spec, metrics, _ = _device(processor)
+        return quantum.QuantumProcessorConfig(
+            name=f"projects/{project}/processors/{processor}/configSnapshots/{snapshot}/configs/{config}",
+            device_specification=pack_any(spec),
+            characterization=pack_any(metrics),
+        )
+
+
+def _spoil(result: Any, kind: str) -> None:
+    """Results that come back in another order, or wrong."""
+    if kind == "shuffled":
+        runs = [run for sweep in result.sweep_results for run in sweep.parameterized_results]
+        repetitions = result.sweep_results[0].repetitions
+        del result.sweep_results[:]
+        sweep = result.sweep_results.add(repetitions=repetitions)
+        sweep.parameterized_results.extend(reversed(runs))
+    elif kind == "short":
+        result.sweep_results[0].repetitions -= 1
+    elif kind == "missing":
+        del result.sweep_results[-1].parameterized_results[-1]
+    elif kind == "other":
+        result.sweep_results[0].parameterized_results[0].measurement_results[0].qubit_measurement_results[0].qubit.id = "0_0"
