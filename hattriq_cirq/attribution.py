@@ -28,12 +28,18 @@ class Cost:
         shots: repetitions of them in all.
         two_qubit_gates: two-qubit gates of the largest circuit as it was run.
         programs: different circuits that were compiled; circuits of one structure are points of a sweep of one program.
+        mitigation_circuits: circuits run on top of those, by a mitigation.
+        mitigation_shots: repetitions of them, on top of `shots`.
+        variance_factor: how much more variance a map has by the mitigation than the same shots have without, at most.
     """
 
     circuits: int = 0
     shots: int = 0
     two_qubit_gates: int = 0
     programs: int = 0
+    mitigation_circuits: int = 0
+    mitigation_shots: int = 0
+    variance_factor: float = 1.0
 
     def __add__(self, other: Cost) -> Cost:
         """The cost of two results together."""
@@ -42,6 +48,9 @@ class Cost:
             self.shots + other.shots,
             max(self.two_qubit_gates, other.two_qubit_gates),
             self.programs + other.programs,
+            self.mitigation_circuits + other.mitigation_circuits,
+            self.mitigation_shots + other.mitigation_shots,
+            max(self.variance_factor, other.variance_factor),
         )
 
 
@@ -59,6 +68,8 @@ class Assumptions:
     engine: str = "exact"
     seed: int | None = None
     calibration_id: str | None = None
+    mitigation: str = "none"
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -205,6 +216,12 @@ class Attribution:
         lines.append(
             f"  cost: {c.circuits} circuits, {c.shots} shots, {c.two_qubit_gates} two-qubit gates, {c.programs} compiled"
         )
+        if a.mitigation != "none":
+            lines.append(
+                f"  mitigation {a.mitigation}: {c.mitigation_circuits} circuits, {c.mitigation_shots} shots more; variance times "
+                f"{c.variance_factor:.2f}"
+            )
+        lines += [f"  note: {note}" for note in a.notes]
         return "\n".join(lines)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -235,7 +252,8 @@ class Attribution:
             meta = json.loads(str(content.pop("meta")))
             if meta["format"] != _FORMAT:
                 raise ValueError(f"format {meta['format']!r}")
-            assumptions = meta["assumptions"] | {"observables": tuple(meta["assumptions"]["observables"])}
+            known = meta["assumptions"]
+            assumptions = known | {name: tuple(known[name]) for name in ("observables", "notes") if name in known}
             return cls(
                 **{"imag_values": None, **content},
                 assumptions=Assumptions(**assumptions),

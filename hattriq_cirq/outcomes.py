@@ -1,15 +1,62 @@
-"""What a circuit gave: the distribution of its outcomes, and what linear functions of it are worth."""
+"""What a circuit gave: the distribution of its outcomes, or what a mitigation makes of several, and how sure it is.
+
+Everything that attributions are read from is linear: an `Outcome` knows its signed measure over bit strings, the covariance
+that linear functions of it have from its own counts, and how they depend on uncertain numbers that many outcomes share, such as
+the error rates of a readout calibration. What is shared must not be averaged away: it is added up first and squared afterwards.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hattriq_cirq._arrays import FloatArray, read_only
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """Uncertain numbers that many outcomes depend on, such as the error rates of a calibration; compared by identity.
+
+    Args:
+        matrix: (parameters, parameters), their covariance.
+    """
+
+    matrix: FloatArray
+
+    def covariance(self, sensitivity: FloatArray) -> FloatArray:
+        """Of values that change by `sensitivity`, (values, parameters), with the numbers: (values, values)."""
+        return np.asarray(sensitivity @ self.matrix @ sensitivity.T)
+
+    def variances(self, sensitivity: FloatArray) -> FloatArray:
+        """The diagonal of `covariance`, (values,)."""
+        return np.asarray(np.einsum("vp,vp->v", sensitivity @ self.matrix, sensitivity))
+
+
+class Outcome(Protocol):
+    """What a circuit gave, as an estimate reads it."""
+
+    @property
+    def probabilities(self) -> FloatArray:
+        """(2**bits,), real, summing to about 1; after a mitigation not all need be positive."""
+
+    @property
+    def shots(self) -> int | None:
+        """All shots behind it, those of a calibration apart; None where it is exact."""
+
+    def covariance(self, weights: csr_array) -> FloatArray:
+        """Of weights @ probabilities, (values, values), from the counts of this outcome alone."""
+
+    def variances(self, weights: csr_array) -> FloatArray:
+        """The diagonal of `covariance`, (values,)."""
+
+    def sensitivities(self, weights: csr_array) -> Mapping[Shared, FloatArray]:
+        """How weights @ probabilities changes with each shared parameter, (values, parameters) of each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +126,10 @@ class Distribution:
             return np.zeros((weights.shape[0], weights.shape[0]))
         return _covariance(weights, self._likely()) / self.shots
 
+    def sensitivities(self, weights: csr_array) -> Mapping[Shared, FloatArray]:
+        """Counts by themselves depend on nothing shared."""
+        return {}
+
     def covariance_per_shot(self, weights: csr_array) -> FloatArray:
         """The covariance of one shot, (values, values), if the probabilities are exact."""
         return _covariance(weights, self.probabilities)
@@ -98,6 +149,101 @@ class Distribution:
         assert self.shots is not None
         outcomes = len(self.probabilities)
         return (self.probabilities * self.shots + 4 / outcomes) / (self.shots + 4)
+
+
+class Operator(Protocol):
+    """A linear map of signed measures, such as the inverse of a confusion matrix, that need not be held as a matrix."""
+
+    def apply(self, measure: FloatArray) -> FloatArray:
+        """(2**bits,) to (2**bits,)."""
+
+    def covariance(self, weights: csr_array, counted: Distribution) -> FloatArray:
+        """Of weights @ apply(probabilities) for counted probabilities, (values, values)."""
+
+    def variances(self, weights: csr_array, counted: Distribution) -> FloatArray:
+        """The diagonal of `covariance`, (values,)."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The operator that changes nothing."""
+
+    def apply(self, measure: FloatArray) -> FloatArray:
+        """The same measure."""
+        return measure
+
+    def covariance(self, weights: csr_array, counted: Distribution) -> FloatArray:
+        """That of the counts."""
+        return counted.covariance(weights)
+
+    def variances(self, weights: csr_array, counted: Distribution) -> FloatArray:
+        """Those of the counts."""
+        return counted.variances(weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One term of a quasi-distribution: scale * operator(counted)."""
+
+    counted: Distribution
+    operator: Operator = field(default_factory=Identity)
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Quasi:
+    """A signed measure made of several counted distributions, and of numbers shared with other outcomes.
+
+    Args:
+        parts: their sum is the measure; no distribution is in two of them.
+        shared: how the measure changes with each shared parameter, (2**bits, parameters).
+    """
+
+    parts: tuple[Part, ...]
+    shared: Mapping[Shared, FloatArray] = field(default_factory=dict)
+
+    @cached_property
+    def probabilities(self) -> FloatArray:
+        """(2**bits,), signed."""
+        return read_only(np.sum([p.scale * p.operator.apply(p.counted.probabilities) for p in self.parts], axis=0))
+
+    @property
+    def shots(self) -> int | None:
+        """All shots of its parts; None where one is exact."""
+        counts = [part.counted.shots for part in self.parts]
+        return None if None in counts else sum(count or 0 for count in counts)
+
+    def covariance(self, weights: csr_array) -> FloatArray:
+        """Of weights @ probabilities, (values, values), from the counts."""
+        return np.asarray(np.sum([p.scale**2 * p.operator.covariance(weights, p.counted) for p in self.parts], axis=0))
+
+    def variances(self, weights: csr_array) -> FloatArray:
+        """The diagonal of `covariance`, (values,)."""
+        return np.asarray(np.sum([p.scale**2 * p.operator.variances(weights, p.counted) for p in self.parts], axis=0))
+
+    def sensitivities(self, weights: csr_array) -> Mapping[Shared, FloatArray]:
+        """How weights @ probabilities changes with each shared parameter."""
+        return {shared: np.asarray(weights @ moved) for shared, moved in self.shared.items()}
+
+    @classmethod
+    def combined(cls, coefficients: Sequence[float], outcomes: Sequence[Distribution | Quasi]) -> Quasi:
+        """A linear combination of outcomes, such as a mean over twirls or an extrapolation.
+
+        Args:
+            coefficients: one an outcome.
+            outcomes: of independent counts.
+
+        Returns:
+            Their combination, its parts and sensitivities those of all.
+        """
+        parts: list[Part] = []
+        shared: dict[Shared, FloatArray] = {}
+        for coefficient, outcome in zip(coefficients, outcomes, strict=True):
+            made = outcome if isinstance(outcome, Quasi) else cls((Part(outcome),))
+            parts += [replace(part, scale=coefficient * part.scale) for part in made.parts]
+            for key, moved in made.shared.items():
+                shared[key] = shared.get(key, 0.0) + coefficient * moved
+        return cls(tuple(parts), shared)
 
 
 def _covariance(weights: csr_array, probabilities: FloatArray) -> FloatArray:

@@ -19,10 +19,11 @@ from hattriq_cirq._arrays import Array, FloatArray, as_amplitudes
 from hattriq_cirq.attribution import Assumptions, Attribution, Cost
 from hattriq_cirq.baselines import BaselineSet, resolve
 from hattriq_cirq.engines.engine import Engine
-from hattriq_cirq.estimators.base import Estimate, Estimator
+from hattriq_cirq.estimators.base import Estimator
+from hattriq_cirq.mitigation import Mitigation, Report
 from hattriq_cirq.model import Form, IdentityPartWarning, Model
 from hattriq_cirq.quadrature import Quadrature, parse_rule
-from hattriq_cirq.sampled import checked_engine, estimate_rows
+from hattriq_cirq.sampled import Ran, checked_engine, estimate_rows
 from hattriq_cirq.scores import Head, Score
 from hattriq_cirq.statevector import Precision
 
@@ -48,6 +49,7 @@ def integrated_gradients(
     estimator: Estimator | None = None,
     engine: Engine | cirq.Sampler | None = None,
     shots: int | None = None,
+    mitigation: Mitigation | None = None,
     progress: bool = False,
 ) -> Attribution:
     """Attributes a model's answer to the amplitudes of its input, by integrated gradients (Sundararajan et al. 2017).
@@ -69,6 +71,7 @@ def integrated_gradients(
             F(b) are still computed exactly, so the completeness gap measures the circuits.
         engine: what runs the circuits, such as `qsim(seed=1)`, `virtual("willow_pink")`, or any `cirq.Sampler`.
         shots: for each input, all its circuits and path steps together; None takes exact probabilities.
+        mitigation: corrects outcomes before they are read, such as `calibration.Readout()`; None leaves them.
         progress: show a progress bar over inputs, with an estimator.
 
     Returns:
@@ -90,16 +93,16 @@ def integrated_gradients(
     inputs = as_amplitudes(x, "x", model.n_features)
     references, label = resolve(baseline, inputs)
     rows = inputs.reshape(-1, model.n_features)
-    ran_on = _checked_engine(estimator, engine, shots, score)
+    ran_on = _checked_engine(estimator, engine, shots, mitigation, score)
     real = not _any_complex(inputs, references)
     at_x = _Point.of(models, rows, real, precision)
     at_baselines = [_Point.of(models, reference, real, precision) for reference in references]
     if estimator is None or ran_on is None:
+        report = Report()
         read = _exactly(at_x, at_baselines, score, quadrature, tolerance)
     else:
-        read = _from_circuits(
-            *estimate_rows(models[0], rows, references, quadrature, estimator, ran_on, shots, progress=progress)
-        )
+        ran = estimate_rows(models[0], rows, references, quadrature, estimator, ran_on, shots, mitigation, progress)
+        read, report = _from_circuits(ran), ran.report
     f_input = score.value(at_x.forms)
     f_baseline = np.mean([score.value(b.forms) for b in at_baselines], axis=0) + np.zeros(len(rows))
     if quadrature is None and not score.is_quadratic and precision == "float64":
@@ -126,6 +129,9 @@ def integrated_gradients(
             estimator="exact" if estimator is None else estimator.describe(),
             engine="exact" if ran_on is None else ran_on.name,
             seed=None if ran_on is None else ran_on.seed,
+            calibration_id=report.calibration_id,
+            mitigation="none" if mitigation is None else mitigation.describe(),
+            notes=report.notes,
         ),
     )
 
@@ -161,17 +167,21 @@ def _exactly(at_x: _Point, at_baselines: Sequence[_Point], score: Score, rule: Q
     return _Read(values, imag_values, np.zeros(shape), np.zeros(shape[0]), Cost())
 
 
-def _from_circuits(estimates: Sequence[Estimate], cost: Cost) -> _Read:
-    values, stderr = (np.array([getattr(e, name) for e in estimates]) for name in ("values", "stderr"))
-    return _Read(values, None, stderr, np.array([e.sum_stderr for e in estimates]), cost)
+def _from_circuits(ran: Ran) -> _Read:
+    values, stderr = (np.array([getattr(e, name) for e in ran.estimates]) for name in ("values", "stderr"))
+    return _Read(values, None, stderr, np.array([e.sum_stderr for e in ran.estimates]), ran.cost)
 
 
 def _checked_engine(
-    estimator: Estimator | None, engine: Engine | cirq.Sampler | None, shots: int | None, score: Score
+    estimator: Estimator | None,
+    engine: Engine | cirq.Sampler | None,
+    shots: int | None,
+    mitigation: Mitigation | None,
+    score: Score,
 ) -> Engine | None:
     if estimator is None:
-        if engine is not None or shots is not None:
-            raise ValueError("engine and shots need an estimator, such as estimator=ResolvedHadamardTest()")
+        if engine is not None or shots is not None or mitigation is not None:
+            raise ValueError("engine, shots and mitigation need an estimator, such as estimator=ResolvedHadamardTest()")
         return None
     if engine is None:
         raise ValueError("an estimator needs an engine to run its circuits, such as engine=hattriq_cirq.qsim(seed=1)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
@@ -15,10 +16,13 @@ from hattriq_cirq._arrays import Array, as_amplitudes
 from hattriq_cirq.attribution import Cost
 from hattriq_cirq.baselines import BaselineSet, resolve
 from hattriq_cirq.encoding import Encoder
+from hattriq_cirq.engines.base import Program
 from hattriq_cirq.engines.engine import Engine
 from hattriq_cirq.engines.local import sampler
-from hattriq_cirq.estimators.base import Estimate, Estimator, Plan, Product, multi_qubit_gates, plan
+from hattriq_cirq.estimators.base import Estimate, Estimator, Plan, Product, Reading, multi_qubit_gates, plan
+from hattriq_cirq.mitigation import Mitigation, Report
 from hattriq_cirq.model import Model
+from hattriq_cirq.outcomes import Distribution, Quasi
 from hattriq_cirq.quadrature import Quadrature, parse_rule
 
 _T = TypeVar("_T")
@@ -81,6 +85,7 @@ def estimate(
     engine: Engine | cirq.Sampler,
     shots: int | None,
     rule: str = "exact",
+    mitigation: Mitigation | None = None,
 ) -> Estimate:
     """Estimates the quadratic attributions of one input, with their full covariance.
 
@@ -92,6 +97,7 @@ def estimate(
         engine: what runs them; a `cirq.Sampler` runs them as they are.
         shots: in all; None for exact probabilities.
         rule: `exact`, or a quadrature rule with a circuit for each of its nodes.
+        mitigation: corrects outcomes before they are read, such as `calibration.Readout()`.
 
     Returns:
         The estimate: values, standard errors, covariance, shots.
@@ -102,8 +108,8 @@ def estimate(
     """
     row = as_amplitudes(x, "x", model.n_features)
     wanted = products(row, references_of(baseline, row), parse_rule(rule))
-    (found,), _ = _run(model, estimator, [wanted], checked_engine(estimator, engine, shots), shots)
-    return found
+    ran = run_all(model, estimator, [wanted], checked_engine(estimator, engine, shots), shots, mitigation)
+    return ran.estimates[0]
 
 
 def estimate_rows(
@@ -114,8 +120,9 @@ def estimate_rows(
     estimator: Estimator,
     engine: Engine,
     shots: int | None,
+    mitigation: Mitigation | None,
     progress: bool,
-) -> tuple[list[Estimate], Cost]:
+) -> Ran:
     """Estimates for every row of a batch, as in `estimate`, and what they cost together.
 
     `rows` is (samples, features), `references` (baselines, samples or 1, features); the shots are for each row.
@@ -125,20 +132,40 @@ def estimate_rows(
     if estimator.part != "real":
         raise ValueError("an attribution is the real part; use hq.estimate for the imaginary part")
     wanted = [products(row, references[:, i if references.shape[1] > 1 else 0], rule) for i, row in enumerate(rows)]
-    return _run(model, estimator, wanted, engine, shots, progress)
+    return run_all(model, estimator, wanted, engine, shots, mitigation, progress)
 
 
-def _run(
+@dataclass(frozen=True, eq=False)
+class Ran:
+    """What a run of circuits gave: an estimate for each input, what all cost, and what a mitigation had to say."""
+
+    estimates: list[Estimate]
+    cost: Cost
+    report: Report
+
+
+def run_all(
     model: Model,
     estimator: Estimator,
     wanted: Sequence[Sequence[Product]],
     engine: Engine,
     shots: int | None,
+    mitigation: Mitigation | None = None,
     progress: bool = False,
-) -> tuple[list[Estimate], Cost]:
+) -> Ran:
     """Sums of products to estimates, by way of circuits that are placed once for all and run in batches.
 
-    `wanted` holds the products of each input; the shots are for each input.
+    Args:
+        model: F(x) = x' M x.
+        estimator: which circuits.
+        wanted: the products of each input.
+        engine: what runs them.
+        shots: for each input; None for exact probabilities.
+        mitigation: corrects outcomes; None leaves them.
+        progress: show a progress bar over inputs.
+
+    Returns:
+        Estimates and costs.
     """
 
     def some_circuits(encoder: Encoder) -> list[cirq.Circuit]:
@@ -152,31 +179,95 @@ def _run(
     placement = engine.place(some_circuits, model.qubits)
     suited = estimator if placement is None else estimator.prepared_by(placement.encoder)
     estimates: list[Estimate] = []
-    cost = Cost()
+    cost, reports = Cost(), [Report()]
+    asked = (_Asked.of(suited, model, of_one, shots, mitigation) for of_one in wanted)
     with tqdm(total=len(wanted), desc=estimator.describe(), unit="input", disable=not progress) as bar:
-        for plans in _batches(plan(suited, model, of_one) for of_one in wanted):
-            circuits = [reading.circuit for made in plans for reading in made.readings]
-            allotted = None if shots is None else [count for made in plans for count in made.shots(shots)]
+        for batch in _batches(asked):
+            circuits = [circuit for one in batch for circuit in one.circuits]
+            allotted = None if shots is None else [count for one in batch for count in one.shots or ()]
             programs = engine.compile(circuits, placement)
-            found = iter(engine.execute(programs, allotted))
-            made_of = [made.decode(list(islice(found, len(made.readings)))) for made in plans]
-            estimates += made_of
-            cost = cost + Cost(
-                circuits=len(circuits),
-                shots=sum(e.shots for e in made_of),
+            outcomes, ran_shots, ran_circuits = _executed(engine, programs, allotted, mitigation, reports)
+            given = iter(outcomes)
+            made = [one.read(list(islice(given, len(one.circuits))), mitigation) for one in batch]
+            estimates += made
+            own = [len(one.plan.readings) for one in batch]
+            taken = sum(sum((one.shots or ())[:count]) for one, count in zip(batch, own, strict=True))
+            cost += Cost(
+                circuits=sum(own),
+                shots=taken,
                 two_qubit_gates=max((multi_qubit_gates(program.circuit) for program in programs), default=0),
                 programs=len(programs),
+                mitigation_circuits=ran_circuits - sum(own),
+                mitigation_shots=ran_shots - taken,
+                variance_factor=1.0 if mitigation is None else max(map(_variance_factor, made), default=1.0),
             )
-            bar.update(len(plans))
-    return estimates, cost
+            bar.update(len(batch))
+    notes = tuple(dict.fromkeys(note for report in reports for note in report.notes))
+    return Ran(estimates, cost, Report(reports[-1].calibration_id, notes))
 
 
-def _batches(plans: Iterable[Plan]) -> Iterator[list[Plan]]:
-    """Plans together that are to be compiled and run together, a few hundred circuits at once."""
-    batch: list[Plan] = []
-    for made in plans:
-        batch.append(made)
-        if sum(len(p.readings) for p in batch) >= _BATCH:
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """The circuits of one input: those of its plan, then those that a mitigation wants beside them."""
+
+    plan: Plan
+    extra: list[Reading]
+    shots: list[int] | None
+
+    @classmethod
+    def of(
+        cls, estimator: Estimator, model: Model, of_one: Sequence[Product], shots: int | None, mitigation: Mitigation | None
+    ) -> _Asked:
+        made = plan(estimator, model, of_one)
+        extra = [] if mitigation is None or not made.readings else mitigation.extra(model, estimator, of_one)
+        counts = None if shots is None else made.shots(shots) + [max(1, round(share * shots)) for _, share in extra]
+        return cls(made, [reading for reading, _ in extra], counts)
+
+    @property
+    def circuits(self) -> list[cirq.Circuit]:
+        return [reading.circuit for reading in (*self.plan.readings, *self.extra)]
+
+    def read(self, outcomes: Sequence[Distribution | Quasi], mitigation: Mitigation | None) -> Estimate:
+        count = len(self.plan.readings)
+        found = self.plan.decode(outcomes[:count])
+        return found if mitigation is None or not count else mitigation.finish(found, outcomes[count:])
+
+
+def _executed(
+    engine: Engine,
+    programs: Sequence[Program],
+    shots: Sequence[int] | None,
+    mitigation: Mitigation | None,
+    reports: list[Report],
+) -> tuple[Sequence[Distribution | Quasi], int, int]:
+    """Outcomes of all requests, and the shots and circuits that were run for them; what a mitigation reports is added."""
+    if mitigation is None or not programs:
+        found = engine.execute(programs, shots)
+        return found, sum(d.shots or 0 for d in found), len(found)
+    variants = mitigation.expand(engine, programs, shots)
+    found = engine.execute(variants.programs, variants.shots)
+    reports.append(mitigation.report(variants, found))
+    return mitigation.combine(variants, found), sum(d.shots or 0 for d in found), len(found)
+
+
+def _variance_factor(found: Estimate) -> float:
+    """The summed variance of an estimate over that of plain counts with the same shots, at its probabilities made positive."""
+    plain = []
+    for outcome in found.outcomes:
+        if outcome.shots is None:
+            return 1.0
+        positive = np.maximum(outcome.probabilities, 0)
+        plain.append(Distribution(positive / positive.sum(), outcome.shots))
+    before = float(np.sum(found.plan.decode(plain).stderr ** 2))
+    return float(np.sum(found.stderr**2)) / before if before else 1.0
+
+
+def _batches(asked: Iterable[_Asked]) -> Iterator[list[_Asked]]:
+    """Inputs whose circuits are compiled and run together, a few hundred circuits at once."""
+    batch: list[_Asked] = []
+    for one in asked:
+        batch.append(one)
+        if sum(len(each.circuits) for each in batch) >= _BATCH:
             yield batch
             batch = []
     if batch:

@@ -74,6 +74,11 @@ class Chip:
 
     @classmethod
     def of(cls, processor: Processor, among: Sequence[cirq.Qid] | None) -> Chip:
+        """Of a processor, or of some of its qubits.
+
+        Raises:
+            ValueError: qubits that it lacks, or that are not connected.
+        """
         graph = processor.graph
         foreign = sorted(str(q) for q in set(among or ()) - set(graph))
         if foreign:

@@ -22,7 +22,7 @@ from scipy.sparse import csr_array
 from hattriq_cirq._arrays import Array, FloatArray, parity_signs
 from hattriq_cirq.encoding import Encoder, encode
 from hattriq_cirq.model import Model
-from hattriq_cirq.outcomes import Distribution
+from hattriq_cirq.outcomes import Outcome, Shared
 
 KEY = "z"
 """The measurement key of every estimator circuit."""
@@ -180,50 +180,62 @@ class Plan:
         shots[np.argsort(shots - ideal, kind="stable")[: total - count - int(shots.sum())]] += 1
         return [int(s) for s in shots + 1]
 
-    def decode(self, distributions: Sequence[Distribution]) -> Estimate:
-        """Attributions from one distribution a circuit, in order."""
-        return Estimate(self, tuple(distributions))
+    def decode(self, outcomes: Sequence[Outcome]) -> Estimate:
+        """Attributions from one outcome a circuit, in order."""
+        return Estimate(self, tuple(outcomes))
 
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """Attributions read from circuits, with their errors; computed from the distributions when asked for."""
+    """Attributions read from circuits, with their errors; computed from the outcomes when asked for."""
 
     plan: Plan
-    distributions: tuple[Distribution, ...]
+    outcomes: tuple[Outcome, ...]
 
-    def _parts(self) -> Iterator[tuple[csr_array, Distribution]]:
-        return ((r.weights, d) for r, d in zip(self.plan.readings, self.distributions, strict=True))
+    def _parts(self) -> Iterator[tuple[csr_array, Outcome]]:
+        return ((r.weights, o) for r, o in zip(self.plan.readings, self.outcomes, strict=True))
 
     @cached_property
     def values(self) -> FloatArray:
         """(features,)."""
         return self.plan.offset + sum(
-            (np.asarray(weights @ d.probabilities) for weights, d in self._parts()), np.zeros(len(self.plan.offset))
+            (np.asarray(weights @ o.probabilities) for weights, o in self._parts()), np.zeros(len(self.plan.offset))
         )
+
+    @cached_property
+    def sensitivities(self) -> dict[Shared, FloatArray]:
+        """How the values change with what all circuits share, (features, parameters) of each: added up over circuits."""
+        total: dict[Shared, FloatArray] = {}
+        for weights, outcome in self._parts():
+            for shared, moved in outcome.sensitivities(weights).items():
+                total[shared] = total.get(shared, 0.0) + moved
+        return total
 
     @cached_property
     def stderr(self) -> FloatArray:
         """(features,), the standard error of each value."""
-        total = sum((d.variances(weights) for weights, d in self._parts()), np.zeros(len(self.plan.offset)))
-        return np.sqrt(total)
+        counted = sum((o.variances(weights) for weights, o in self._parts()), np.zeros(len(self.plan.offset)))
+        return np.sqrt(counted + sum(shared.variances(moved) for shared, moved in self.sensitivities.items()))
 
     @cached_property
     def covariance(self) -> FloatArray:
         """(features, features), of the values."""
         n = len(self.plan.offset)
-        return sum((d.covariance(weights) for weights, d in self._parts()), np.zeros((n, n)))
+        counted = sum((o.covariance(weights) for weights, o in self._parts()), np.zeros((n, n)))
+        return counted + sum(shared.covariance(moved) for shared, moved in self.sensitivities.items())
 
     @cached_property
     def sum_stderr(self) -> float:
         """The standard error of the sum of the values."""
-        ones = [(csr_array(weights.sum(axis=0)[np.newaxis, :]), d) for weights, d in self._parts()]
-        return float(np.sqrt(sum(d.variances(weights)[0] for weights, d in ones)))
+        ones = [(csr_array(weights.sum(axis=0)[np.newaxis, :]), o) for weights, o in self._parts()]
+        counted = sum(o.variances(weights)[0] for weights, o in ones)
+        common = sum(shared.variances(moved.sum(axis=0, keepdims=True))[0] for shared, moved in self.sensitivities.items())
+        return float(np.sqrt(counted + common))
 
     @property
     def shots(self) -> int:
-        """All shots; 0 where the distributions are exact."""
-        return sum(d.shots or 0 for d in self.distributions)
+        """All shots; 0 where the outcomes are exact."""
+        return sum(o.shots or 0 for o in self.outcomes)
 
 
 def plan(estimator: Estimator, model: Model, products: Sequence[Product]) -> Plan:
