@@ -1,8 +1,9 @@
 """What processors make of every estimator's circuits: two-qubit gates after routing, and how long compiling takes.
 
 Run `python -m experiments.routing`, or with `--quick` for a small sample. Random ring models of 3 layers, random dense inputs,
-zero baseline; two-qubit gates of the largest circuit as built, compiled for all-to-all coupling, and placed and routed on the
-virtual processor; predicted fidelity by its calibration; seconds to place and to compile everything. Prints the table.
+zero baseline; at most 16 circuits of an attribution, evenly spaced; two-qubit gates of the largest as built, compiled for
+all-to-all coupling, and placed and routed on the virtual processor; predicted fidelity by its calibration; seconds to place and
+to compile them. Prints the table.
 """
 
 from __future__ import annotations
@@ -19,21 +20,13 @@ import cirq
 import numpy as np
 
 import hattriq_cirq as hq
+from experiments.calibrated_noise import ESTIMATORS, PROCESSOR
 from hattriq_cirq.encoding import Encoder
 from hattriq_cirq.engines.compile import two_qubit_gates
 from hattriq_cirq.engines.errors import CircuitRefusedError
 from hattriq_cirq.engines.processor import load_processor
-from hattriq_cirq.estimators import Estimator, Product, plan
+from hattriq_cirq.estimators import Product, plan
 from hattriq_cirq.estimators.base import multi_qubit_gates
-
-PROCESSOR = "willow_pink"
-ESTIMATORS: dict[str, Estimator] = {
-    "resolved": hq.ResolvedHadamardTest(),
-    "Hadamard": hq.HadamardTest(),
-    "Hadamard, literal": hq.HadamardTest(literal=True),
-    "parallel, m=2": hq.ParallelHadamardTest(2),
-    "polarization": hq.PolarizationShift(),
-}
 
 
 @dataclass(frozen=True)
@@ -43,6 +36,7 @@ class Row:
     n_qubits: int
     estimator: str
     circuits: int
+    compiled: int = 0
     programs: int = 0
     built: int = 0
     free: int = 0
@@ -58,7 +52,7 @@ class Row:
         if self.refused:
             return f"{lead} refused: {self.refused} |"
         return (
-            f"{lead} {self.programs} | {self.built} | {self.free} | {self.routed} | {self.fidelity:.2f} | "
+            f"{lead} {self.compiled} | {self.programs} | {self.built} | {self.free} | {self.routed} | {self.fidelity:.2f} | "
             f"{self.microseconds:.1f} | {self.place_seconds:.1f} | {self.compile_seconds:.1f} |"
         )
 
@@ -94,6 +88,7 @@ def row(n_qubits: int, name: str, most: int) -> Row:
         n_qubits,
         name,
         total,
+        len(plain),
         len(programs),
         max(map(multi_qubit_gates, plain)),
         max(map(two_qubit_gates, free)),
@@ -117,9 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], prog="python -m experiments.routing")
     parser.add_argument("--quick", action="store_true", help="2 and 3 qubits, at most 4 circuits each")
     chosen = parser.parse_args(arguments)
-    qubits, most = ((2, 3), 4) if chosen.quick else ((2, 3, 4, 5, 6), 10_000)
-    print("| n | estimator | circuits | compiled | 2q as built | 2q free | 2q routed | fidelity | us | place, s | compile, s |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    qubits, most = ((2, 3), 4) if chosen.quick else ((2, 3, 4, 5, 6), 16)
+    print(
+        "| n | estimator | circuits | compiled | programs | 2q as built | 2q free | 2q routed | fidelity | us | place, s | compile, s |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for line in rows(qubits, most):
         print(line, flush=True)
 

@@ -80,4 +80,4 @@ def test_the_table_of_routing_has_a_row_an_estimator() -> None:
     assert (found.circuits, found.programs, found.refused) == (1, 1, "")
     assert found.routed >= 1
     assert 0 < found.fidelity < 1
-    assert str(found).startswith("| 2 | resolved | 1 | 1 |")
+    assert str(found).startswith("| 2 | resolved | 1 | 1 | 1 |")
