@@ -172,6 +172,7 @@ class Engine:
             else:
                 found[job.id] = stored
         under_way: dict[str, tuple[Job, State]] = {}
+        counted = sum(d.shots or 0 for each in found.values() for d in each)
         heard = time.monotonic()
         with tqdm(total=len(jobs), initial=len(found), desc=self.name, unit="job", disable=not self._progress) as bar:
             while waiting or under_way:
@@ -188,6 +189,7 @@ class Engine:
                     under_way[planned_id] = job, state
                     if state.status == "done":
                         found[planned_id] = self.backend.results(job)
+                        counted += sum(d.shots or 0 for d in found[planned_id])
                         if journal is not None:
                             journal.store(planned_id, found[planned_id])
                         del under_way[planned_id]
@@ -196,7 +198,8 @@ class Engine:
                         _note(journal, planned_id, state)
                         _raise_if_lost(job, state)
                 queued = sum(state.status == "queued" for _, state in under_way.values())
-                bar.set_postfix_str(f"{len(waiting) + queued} queued, {len(under_way) - queued} running", refresh=news)
+                running = len(under_way) - queued
+                bar.set_postfix_str(f"{len(waiting) + queued} queued, {running} running, {counted:,} shots", refresh=news)
                 if news:
                     heard = time.monotonic()
                 elif self._timeout is not None and time.monotonic() - heard > self._timeout:

@@ -53,7 +53,8 @@ def lots(programs: Sequence[Program], shots: Sequence[int] | None, backend: Back
         backend: whose limits hold.
 
     Returns:
-        Lots of requests with equal shots: the points of one program, or circuits without symbols.
+        Lots of requests with equal shots: the points of one program, or circuits without symbols; in the order of the first
+        request of each, so that what was asked for first and last runs first and last.
     """
     whole: list[Lot] = []
     plain: list[tuple[cirq.FrozenCircuit, int]] = []
@@ -68,7 +69,7 @@ def lots(programs: Sequence[Program], shots: Sequence[int] | None, backend: Back
     circuits = {request: circuit for circuit, request in plain}
     for count, requests in _by_shots(tuple(circuits), shots):
         whole.append(Lot(tuple(circuits[r] for r in requests), ({},), count, requests))
-    return [fitting for lot in whole for fitting in _fitted(lot, backend)]
+    return [fitting for lot in sorted(whole, key=lambda lot: min(lot.requests)) for fitting in _fitted(lot, backend)]
 
 
 def _by_shots(requests: Sequence[int], shots: Sequence[int] | None) -> Iterator[tuple[int | None, tuple[int, ...]]]:
