@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", default="runs/calibrated_noise", metavar="DIR", help="new folder (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: all cores)")
     chosen = parser.parse_args(arguments)
-    names, models, inputs = (("resolved", "polarization"), 1, 2) if chosen.quick else (tuple(ESTIMATORS), 5, 4)
+    names, models, inputs = (("resolved", "polarization"), 1, 2) if chosen.quick else (tuple(ESTIMATORS), 5, 2)
     tasks = [Task(name, seed, inputs) for name in names for seed in range(models)]
     with ProcessPoolExecutor(chosen.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         found = list(tqdm(pool.map(measured, tasks), total=len(tasks), desc="maps", disable=not sys.stderr.isatty()))

@@ -218,8 +218,8 @@ class Attribution:
         )
         if a.mitigation != "none":
             lines.append(
-                f"  mitigation {a.mitigation}: {c.mitigation_circuits} circuits, {c.mitigation_shots} shots more; variance times "
-                f"{c.variance_factor:.2f}"
+                f"  mitigation {a.mitigation}: {c.mitigation_circuits} circuits, {c.mitigation_shots} shots more; "
+                f"variance times {c.variance_factor:.2f}"
             )
         lines += [f"  note: {note}" for note in a.notes]
         return "\n".join(lines)

@@ -82,6 +82,6 @@ class Mitigation(ABC):
         """Circuits to run beside those of one input, each with its shots as a share of the input's."""
         return []
 
-    def finish(self, estimate: Estimate, extra: Sequence[Distribution | Quasi]) -> Estimate:
-        """The estimate of one input, corrected by the outcomes of its extra circuits."""
+    def finish(self, estimate: Estimate, extra: Sequence[tuple[Reading, Distribution | Quasi]]) -> Estimate:
+        """The estimate of one input, corrected by its extra circuits, each with its outcome."""
         return estimate

@@ -124,7 +124,7 @@ class Distribution:
         """
         if self.shots is None:
             return np.zeros((weights.shape[0], weights.shape[0]))
-        return _covariance(weights, self._likely()) / self.shots
+        return _covariance(weights, self.likely) / self.shots
 
     def sensitivities(self, weights: csr_array) -> Mapping[Shared, FloatArray]:
         """Counts by themselves depend on nothing shared."""
@@ -138,15 +138,21 @@ class Distribution:
         """The diagonal of `covariance`, (values,), without the rest of it."""
         if self.shots is None:
             return np.zeros(weights.shape[0])
-        return _variances(weights, self._likely()) / self.shots
+        return _variances(weights, self.likely) / self.shots
 
     def variances_per_shot(self, weights: csr_array) -> FloatArray:
         """The variance of one shot, (values,), if the probabilities are exact."""
         return _variances(weights, self.probabilities)
 
-    def _likely(self) -> FloatArray:
-        """Probabilities drawn towards equal ones by four shots' worth."""
-        assert self.shots is not None
+    @property
+    def likely(self) -> FloatArray:
+        """(2**bits,), what errors are taken at: probabilities drawn towards equal ones by four shots' worth.
+
+        Raises:
+            ValueError: the probabilities are exact.
+        """
+        if self.shots is None:
+            raise ValueError("exact probabilities have no errors")
         outcomes = len(self.probabilities)
         return (self.probabilities * self.shots + 4 / outcomes) / (self.shots + 4)
 

@@ -19,7 +19,8 @@ from hattriq_cirq.encoding import Encoder
 from hattriq_cirq.engines.base import Program
 from hattriq_cirq.engines.engine import Engine
 from hattriq_cirq.engines.local import sampler
-from hattriq_cirq.estimators.base import Estimate, Estimator, Plan, Product, Reading, multi_qubit_gates, plan
+from hattriq_cirq.engines.placement import Placement
+from hattriq_cirq.estimators.base import Estimate, Estimator, Plan, Product, Reading, glimpse, multi_qubit_gates, plan
 from hattriq_cirq.mitigation import Mitigation, Report
 from hattriq_cirq.model import Model
 from hattriq_cirq.outcomes import Distribution, Quasi
@@ -27,7 +28,7 @@ from hattriq_cirq.quadrature import Quadrature, parse_rule
 
 _T = TypeVar("_T")
 _BATCH = 256  # circuits that are compiled and run together, or those of one input if they are more
-_LOOKED_AT = 2  # circuits by which qubits are chosen
+_LOOKED_AT = 2  # products by a circuit of which qubits are chosen
 
 
 def products(row: Array, references: Array, rule: Quadrature | None) -> list[Product]:
@@ -135,6 +136,16 @@ def estimate_rows(
     return run_all(model, estimator, wanted, engine, shots, mitigation, progress)
 
 
+def placed(model: Model, estimator: Estimator, wanted: Sequence[Sequence[Product]], engine: Engine) -> Placement | None:
+    """Where the circuits of `run_all` are run: chosen by a few of them; None where any circuit runs as it is."""
+    asking = [p for of_one in wanted for p in of_one if p.left.any() and p.right.any()]
+
+    def some_circuits(encoder: Encoder) -> list[cirq.Circuit]:
+        return glimpse(estimator.prepared_by(encoder), model, _spread(asking, _LOOKED_AT))
+
+    return engine.place(some_circuits, model.qubits)
+
+
 @dataclass(frozen=True, eq=False)
 class Ran:
     """What a run of circuits gave: an estimate for each input, what all cost, and what a mitigation had to say."""
@@ -167,16 +178,7 @@ def run_all(
     Returns:
         Estimates and costs.
     """
-
-    def some_circuits(encoder: Encoder) -> list[cirq.Circuit]:
-        chosen, asking = (
-            estimator.prepared_by(encoder),
-            [p for of_one in wanted for p in of_one if p.left.any() and p.right.any()],
-        )
-        readings = [r for product in _spread(asking, _LOOKED_AT) for r in plan(chosen, model, [product]).readings]
-        return [reading.circuit for reading in _spread(readings, _LOOKED_AT)]
-
-    placement = engine.place(some_circuits, model.qubits)
+    placement = placed(model, estimator, wanted, engine)
     suited = estimator if placement is None else estimator.prepared_by(placement.encoder)
     estimates: list[Estimate] = []
     cost, reports = Cost(), [Report()]
@@ -202,8 +204,8 @@ def run_all(
                 variance_factor=1.0 if mitigation is None else max(map(_variance_factor, made), default=1.0),
             )
             bar.update(len(batch))
-    notes = tuple(dict.fromkeys(note for report in reports for note in report.notes))
-    return Ran(estimates, cost, Report(reports[-1].calibration_id, notes))
+    said = [note for report in reports for note in report.notes] + [note for one in estimates for note in one.notes]
+    return Ran(estimates, cost, Report(reports[-1].calibration_id, tuple(dict.fromkeys(said))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,7 +232,9 @@ class _Asked:
     def read(self, outcomes: Sequence[Distribution | Quasi], mitigation: Mitigation | None) -> Estimate:
         count = len(self.plan.readings)
         found = self.plan.decode(outcomes[:count])
-        return found if mitigation is None or not count else mitigation.finish(found, outcomes[count:])
+        if mitigation is None or not count:
+            return found
+        return mitigation.finish(found, list(zip(self.extra, outcomes[count:], strict=True)))
 
 
 def _executed(

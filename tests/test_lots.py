@@ -61,8 +61,8 @@ def test_circuits_of_equal_shots_share_a_job_and_so_do_points() -> None:
     programs = [Program(PLAIN, (0,)), Program(TURNED, (1, 2), ({"a": 0.1}, {"a": 0.2})), Program(PLAIN, (3,))]
     found = lots(programs, [5, 6, 6, 5], backend(Limits(circuits=10)))
     assert [(lot.requests, lot.shots, len(lot.circuits), len(lot.points)) for lot in found] == [
-        ((1, 2), 6, 1, 2),
         ((0, 3), 5, 2, 1),
+        ((1, 2), 6, 1, 2),
     ]
 
 

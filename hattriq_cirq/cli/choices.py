@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -27,8 +27,21 @@ from hattriq_cirq.estimators import (
     PolarizationShift,
     ResolvedHadamardTest,
 )
+from hattriq_cirq.mitigation import Mitigation
 from hattriq_cirq.model import Model
 from hattriq_cirq.scores import Head
+
+MITIGATIONS: dict[str, tuple[str, str | None, bool]] = {
+    "completeness": ("CompletenessRescaling", None, False),
+    "noise-estimation": ("NoiseEstimation", None, True),
+    "zne": ("ZeroNoiseExtrapolation", None, False),
+    "twirl": ("PauliTwirling", "twirls", True),
+    "dd": ("DynamicalDecoupling", None, False),
+    "readout": ("Readout", "shots", False),
+    "correlated-readout": ("CorrelatedReadout", "shots", False),
+    "twirled-readout": ("TwirledReadout", "masks", True),
+}
+"""What `--mitigate` names, outermost first: a class of `calibration`, what a number after a colon is, whether it is seeded."""
 
 
 def fresh_folder(path: str | os.PathLike[str]) -> Path:
@@ -166,6 +179,49 @@ def parse_estimator(text: str) -> Estimator | None:
     if name == "parallel" and count.isdecimal():
         return ParallelHadamardTest(int(count))
     raise ValueError(f"estimator {text!r} must be one of {', '.join(plain)}, parallel:M")
+
+
+def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_age: float | None = None) -> Mitigation | None:
+    """Mitigations by names of `MITIGATIONS` with commas, in any order; several make a pipeline in that of the list.
+
+    Args:
+        text: such as "zne,twirl:8,readout:1000"; "" for none.
+        seed: of whatever they draw.
+        calibration: file of a saved one for `readout`; None measures it with the data.
+        max_age: hours that it may be old.
+
+    Returns:
+        The mitigation; None for "".
+
+    Raises:
+        ValueError: an unknown name, one given twice, a number where there is no use for one, or a calibration that is not used.
+        CalibrationError: a file that is no calibration.
+    """
+    import calibration as layer
+
+    words = [word.partition(":") for word in text.split(",")] if text else []
+    numbers = {name: number for name, _, number in words}
+    if not set(numbers) <= set(MITIGATIONS) or len(numbers) < len(words):
+        raise ValueError(f"mitigations {text!r} must be of {', '.join(MITIGATIONS)}, each at most once, with commas")
+    if "readout" not in numbers and (calibration is not None or max_age is not None):
+        raise ValueError("--calibration and --max-age are for --mitigate readout")
+    if calibration is None and max_age is not None:
+        raise ValueError("--max-age is of a --calibration; without one the readout is measured with the data")
+    parts: list[Mitigation] = []
+    for name, (kind, counted, seeded) in MITIGATIONS.items():
+        if name not in numbers:
+            continue
+        options: dict[str, Any] = {"seed": seed} if seeded else {}
+        if number := numbers[name]:
+            if counted is None or not number.isdecimal() or (name == "readout" and calibration is not None):
+                raise ValueError(f"mitigation '{name}:{number}' has no use for {number!r}; leave it out")
+            options[counted] = int(number)
+        if name == "readout" and calibration is not None:
+            options |= {"calibration": layer.ReadoutCalibration.load(calibration), "max_age": max_age}
+        parts.append(getattr(layer, kind)(**options))
+    if len(parts) > 1:
+        parts = [layer.Pipeline(parts)]
+    return parts[0] if parts else None
 
 
 def parse_engine(text: str, seed: int, journal: Path | None = None) -> Engine:

@@ -38,9 +38,23 @@ def attribute(chosen: argparse.Namespace) -> int:
         engine=chosen.engine,
         shots=chosen.shots,
         seed=chosen.seed,
+        mitigate=chosen.mitigate,
+        calibration=chosen.calibration,
+        max_age=chosen.max_age,
     )
     folder = choices.run_folder(chosen.out) if settings.counts else choices.fresh_folder(chosen.out)
     runs.attribute_into(folder, choices.find_model(chosen.model), runs.Task.load(chosen.data), settings).print()
+    return 0
+
+
+def calibrate(chosen: argparse.Namespace) -> int:
+    """`hattriq calibrate`."""
+    from pathlib import Path
+
+    from hattriq_cirq.cli.calibrate import CalibrateSettings, calibrate_into
+
+    words = {name: value for name, value in vars(chosen).items() if name not in ("command", "out")}
+    calibrate_into(Path(chosen.out), CalibrateSettings(**words)).print()
     return 0
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hattriq_cirq.cli.calibrate import CalibrateRun, CalibrateSettings, calibrate_into
 from hattriq_cirq.cli.choices import parse_engine
 from hattriq_cirq.cli.journaled import journal_of
 from hattriq_cirq.cli.runs import AttributeRun, AttributeSettings, Task, attribute_into
@@ -52,7 +53,7 @@ def list_runs(folder: str | os.PathLike[str]) -> None:
         print("`hattriq resume FOLDER` goes on with a run that is not finished")
 
 
-def resume(run: str | os.PathLike[str]) -> AttributeRun:
+def resume(run: str | os.PathLike[str]) -> AttributeRun | CalibrateRun:
     """Goes on with a run from what its journal says of the task.
 
     Args:
@@ -70,6 +71,8 @@ def resume(run: str | os.PathLike[str]) -> AttributeRun:
         raise ValueError(f"{run} is finished, nothing is left to do; `hattriq show {run}` prints it")
     folder, home = Path(run).absolute(), task["directory"]
     with chdir(home) if Path(home).is_dir() else nullcontext():
+        if task["command"] == "calibrate":
+            return calibrate_into(Path(task["out"]), CalibrateSettings(**task["settings"]))
         model, data = Path(task["model"]["path"]), Task.load(task["data"]["spec"])
         return replace(attribute_into(folder, model, data, AttributeSettings(**task["settings"])), folder=Path(run))
 

@@ -21,6 +21,11 @@ _ENGINES = """engines:
   virtual:PROCESSOR[,noise=NOISE]               a Google processor simulated from its calibration: willow_pink, weber or
                                                 rainbow; noise calibrated (default), none, readout or gates
   google:PROJECT/PROCESSOR                      the real one, for a Google Cloud project with access to it"""
+_MITIGATIONS = """mitigations, in any order, with commas:
+  readout[:SHOTS]           undo readout errors qubit by qubit; measured with the data in SHOTS a state, or --calibration
+  correlated-readout[:SHOTS]  undo them group by group; twirled-readout[:MASKS] by random bit flips, whatever correlates them
+  zne  twirl[:TWIRLS]  dd   extrapolate to no noise of gates, average over Pauli frames, decouple idle qubits
+  completeness  noise-estimation   rescale by a measured score, or by circuits of known answer"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,6 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_train(commands)
     _add_attribute(commands)
+    _add_calibrate(commands)
     _add_cost(commands)
     _add_show(commands)
     _add_demo(commands)
@@ -106,32 +112,20 @@ def _add_attribute(commands: argparse._SubParsersAction[Parser]) -> None:
         "whatever reason, the same command again, or `hattriq resume DIR`, goes on and runs no finished job twice.\n\n"
         + _ENGINES
         + "\n\n"
+        + _MITIGATIONS
+        + "\n\n"
         + _DATA,
         "  hattriq attribute runs/digits --data digits:pair=0/1 --out runs/digits-maps\n"
         "  hattriq attribute runs/digits --data digits:pair=0/1 --out runs/mean --baseline mean --form normalized\n"
         "  hattriq attribute runs/digits --data digits:pair=0/1 --out runs/shots --estimator resolved --shots 20000\n"
         "  hattriq attribute runs/bars --data bars_and_stripes --out runs/noisy --inputs test:0:2 "
-        "--estimator resolved --engine virtual:willow_pink --shots 20000\n"
+        "--estimator resolved --engine virtual:willow_pink --shots 20000 --mitigate readout\n"
         "  hattriq attribute runs/bars/model.json --data bars_and_stripes --out runs/bars-maps --index 0,1,2",
     )
     parser.add_argument("model", metavar="MODEL", help="a model.json, or a folder that holds one")
     parser.add_argument("--data", required=True, metavar="DATA", help="the data set the inputs come from, as above")
     parser.add_argument("--out", required=True, metavar="DIR", help="new or empty folder, or that of this run when it stopped")
-    inputs = parser.add_mutually_exclusive_group()
-    inputs.add_argument(
-        "--inputs",
-        default="test:0:8",
-        metavar="SIDE[:FROM:TO]",
-        help="test or train, all of it or a slice (default: %(default)s)",
-    )
-    inputs.add_argument("--index", dest="inputs", metavar="I,J,...", help="samples of the whole data set, from 0")
-    parser.add_argument(
-        "--baseline",
-        default="zero",
-        metavar="NAME",
-        help="zero, mean, class_mean, opposite_class_mean, blur[:SIGMA], uniform, max_distance or sample:COUNT "
-        "(default: %(default)s)",
-    )
+    _add_inputs(parser)
     parser.add_argument("--form", default="quadratic", metavar="FORM", help="quadratic or normalized (default: %(default)s)")
     parser.add_argument(
         "--rule",
@@ -150,10 +144,65 @@ def _add_attribute(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="N",
         help="of an estimator, for each input; 0 takes exact probabilities (default: %(default)s)",
     )
+    parser.add_argument("--mitigate", default="", metavar="NAME,...", help="as above (default: nothing)")
+    parser.add_argument("--calibration", metavar="FILE", help="for --mitigate readout: what `hattriq calibrate` wrote")
+    parser.add_argument("--max-age", type=float, metavar="HOURS", help="refuse a --calibration older than that")
     parser.add_argument(
-        "--seed", type=_seed, default=0, metavar="N", help="of sampled baselines and of counts (default: %(default)s)"
+        "--seed",
+        type=_seed,
+        default=0,
+        metavar="N",
+        help="of whatever is drawn: baselines, counts, twirls (default: %(default)s)",
     )
     parser.set_defaults(command=handlers.attribute)
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    inputs = parser.add_mutually_exclusive_group()
+    inputs.add_argument(
+        "--inputs",
+        default="test:0:8",
+        metavar="SIDE[:FROM:TO]",
+        help="test or train, all of it or a slice (default: %(default)s)",
+    )
+    inputs.add_argument("--index", dest="inputs", metavar="I,J,...", help="samples of the whole data set, from 0")
+    parser.add_argument(
+        "--baseline",
+        default="zero",
+        metavar="NAME",
+        help="zero, mean, class_mean, opposite_class_mean, blur[:SIGMA], uniform, max_distance or sample:COUNT "
+        "(default: %(default)s)",
+    )
+
+
+def _add_calibrate(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _add(
+        commands,
+        "calibrate",
+        "measure the readout of a processor's qubits",
+        "Measures how often each qubit is read wrong, all of them in the same shots, and writes it into a new file for\n"
+        "`hattriq attribute --mitigate readout --calibration FILE`.\n\n"
+        "The qubits are those of --qubits; or, with MODEL and --data, those that `hattriq attribute` would place its circuits\n"
+        "on with the same inputs, baseline and estimator; or else all of the processor, in groups of 10.\n\n" + _ENGINES,
+        "  hattriq calibrate --engine virtual:willow_pink --qubits 4_10,5_10 --out readout.json\n"
+        "  hattriq calibrate runs/bars --data bars_and_stripes --inputs test:0:2 --engine virtual:willow_pink --out bars.json\n"
+        "  hattriq show readout.json",
+    )
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="a model.json, or a folder that holds one")
+    parser.add_argument("--data", metavar="DATA", help="with MODEL: the data set the inputs come from")
+    parser.add_argument("--out", required=True, metavar="FILE", help="new JSON file for the calibration")
+    parser.add_argument("--engine", required=True, metavar="ENGINE", help="virtual or google, as above")
+    parser.add_argument("--qubits", metavar="R_C,...", help="rows and columns of qubits, such as 4_10,5_10")
+    _add_inputs(parser)
+    parser.add_argument("--estimator", default="resolved", metavar="NAME", help="with MODEL (default: %(default)s)")
+    parser.add_argument(
+        "--shots", type=int, default=20_000, metavar="N", help="in each state of every qubit (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--pattern", default="balanced", metavar="NAME", help="balanced, complement or full (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the counts (default: %(default)s)")
+    parser.set_defaults(command=handlers.calibrate)
 
 
 def _add_cost(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -25,6 +25,7 @@ from hattriq_cirq.cli.choices import (
     parse_engine,
     parse_estimator,
     parse_head,
+    parse_mitigation,
     select_inputs,
 )
 from hattriq_cirq.cli.journaled import journaled, write_missing
@@ -59,7 +60,8 @@ class TrainSettings:
 class AttributeSettings:
     """Which inputs are attributed, and how; `seed` is that of a sampled baseline and of the counts.
 
-    `shots` is for each input; 0 takes exact probabilities. An exact attribution has neither engine nor shots.
+    `shots` is for each input; 0 takes exact probabilities. An exact attribution has neither engine nor shots nor mitigation.
+    `mitigate` names mitigations with commas; `calibration` is a file for that of the readout, `max_age` its age in hours.
     """
 
     inputs: str = "test:0:8"
@@ -72,6 +74,9 @@ class AttributeSettings:
     engine: str = "qsim"
     shots: int = 20_000
     seed: int = 0
+    mitigate: str = ""
+    calibration: str | None = None
+    max_age: float | None = None
 
     @property
     def counts(self) -> bool:
@@ -239,6 +244,8 @@ def attribute_into(folder: Path, model_path: Path, task: Task, settings: Attribu
         "model": source,
         "directory": os.getcwd(),
     }
+    if settings.calibration is not None:
+        record["calibration"] = {"path": settings.calibration, "sha256": checksum(Path(settings.calibration))}
     with journaled(folder, settings.engine, settings.seed, record) as engine:
         return _attribute(folder, model, source, task, settings, engine)
 
@@ -261,6 +268,7 @@ def _attribute(
         estimator=parse_estimator(settings.estimator),
         engine=engine,
         shots=None if engine is None else settings.shots or None,
+        mitigation=parse_mitigation(settings.mitigate, settings.seed, settings.calibration, settings.max_age),
         progress=engine is None and sys.stderr.isatty(),
     )
     attribution = replace(attribution, assumptions=replace(attribution.assumptions, baseline=label))

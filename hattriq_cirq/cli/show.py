@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from calibration.readout import ReadoutCalibration
 from hattriq_cirq import plotting
 from hattriq_cirq._files import write_new
 from hattriq_cirq.attribution import Attribution
@@ -25,10 +26,10 @@ Record = Mapping[str, Any]
 def show(
     path: str | os.PathLike[str], *, png: str | None = None, index: int = 0, top: int = 10, shape: str | None = None
 ) -> None:
-    """Prints a saved model, attribution or run, or every run below a folder.
+    """Prints a saved model, attribution, readout calibration or run, or every run below a folder.
 
     Args:
-        path: attribution.npz, model.json, run.json, or a folder that holds runs.
+        path: attribution.npz, model.json, run.json, a calibration, or a folder that holds runs.
         png: where to draw input `index` and its map, for an attribution only.
         index: which input of an attribution, from 0.
         top: features to list, >= 1.
@@ -50,6 +51,8 @@ def show(
             _show_attribution(Attribution.load(file), record, png, index, top, shape)
         elif file.name == "run.json":
             _show_record(_record(file))
+        elif (saved := _calibration(file)) is not None:
+            print(saved)
         else:
             print(_model(file))
             _show_record(record)
@@ -67,13 +70,18 @@ def _find(path: Path) -> list[Path]:
     return sorted(found, key=lambda file: file.stat().st_mtime_ns)
 
 
+def _calibration(file: Path) -> ReadoutCalibration | None:
+    """A readout calibration, if the file says that it is one."""
+    return ReadoutCalibration.load(file) if b"hattriq_cirq.ReadoutCalibration/" in file.read_bytes()[:100] else None
+
+
 def _model(file: Path) -> Model:
     try:
         return Model.load(file)
     except ValueError as error:
         raise ValueError(
             f"{file} is not a model file, nor anything else that hattriq wrote; "
-            "give an attribution.npz, a model.json, a run.json or a run's folder"
+            "give an attribution.npz, a model.json, a run.json, a readout calibration or a run's folder"
         ) from error
 
 

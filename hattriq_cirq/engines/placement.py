@@ -11,14 +11,15 @@ import networkx as nx
 import numpy as np
 
 from hattriq_cirq.encoding import Encoder, encode
-from hattriq_cirq.engines.compile import couplings_between, final_state, physical
+from hattriq_cirq.engines.compile import Couplings, couplings_between, final_state, physical
 from hattriq_cirq.engines.patches import Chip, Demand, Search
 from hattriq_cirq.engines.processor import Processor
 from hattriq_cirq.neighbours import NeighbourEncoder
 
 Build = Callable[[Encoder], Sequence[cirq.AbstractCircuit]]
 """Circuits whose amplitudes are prepared by an encoder."""
-_CANDIDATES = 12  # patches that are compiled
+_CANDIDATES = 24  # assignments that are judged
+_SHAPES = 4  # different coupling graphs among them, for each of which circuits are compiled
 _SIMULATED_QUBITS = 12  # up to which angles that are off are followed through the circuit
 
 
@@ -72,7 +73,13 @@ def place(
     patches = [dict(zip(demand.qubits, (chip.qubits[i] for i in at), strict=True)) for at in found]
     if not patches:
         raise ValueError(f"there is no connected patch of {len(demand.qubits)} qubits on {processor.id}")
-    options = [judged(processor, build, patch, neighbour_encoder(processor, patch)) for patch in patches]
+    options: list[Placement] = []
+    shapes: set[Couplings] = set()
+    for patch in patches:
+        shape = couplings_between(processor, patch)
+        if shape in shapes or len(shapes) < _SHAPES:  # a new shape is to be compiled, a known one only to be judged
+            shapes.add(shape)
+            options.append(judged(processor, build, patch, neighbour_encoder(processor, patch)))
     options.append(judged(processor, build, patches[0], encode))  # prepared as on a free graph, and routed
     return min(options, key=lambda option: option.error)
 

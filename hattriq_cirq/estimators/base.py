@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
+from itertools import islice
 from typing import Literal, Self
 
 import cirq
@@ -191,6 +192,8 @@ class Estimate:
 
     plan: Plan
     outcomes: tuple[Outcome, ...]
+    notes: tuple[str, ...] = ()
+    """What a mitigation found out about this input, a sentence each."""
 
     def _parts(self) -> Iterator[tuple[csr_array, Outcome]]:
         return ((r.weights, o) for r, o in zip(self.plan.readings, self.outcomes, strict=True))
@@ -262,6 +265,12 @@ def plan(estimator: Estimator, model: Model, products: Sequence[Product]) -> Pla
                 for reading in estimator.readings(term, product):
                     readings.append(replace(reading, weights=csr_array(factor * reading.weights)))
     return Plan(tuple(readings), estimator.collected(offset), estimator.allocation)
+
+
+def glimpse(estimator: Estimator, model: Model, products: Sequence[Product]) -> list[cirq.Circuit]:
+    """The first circuit for every product and Pauli string, without making the others; no product has a blank side."""
+    terms = [Term(model, pauli) for pauli in model.pauli_sum if len(pauli) > 0]
+    return [r.circuit for product in products for term in terms for r in islice(estimator.readings(term, product), 1)]
 
 
 def light_cone(circuit: cirq.AbstractCircuit, pauli: cirq.PauliString[cirq.Qid]) -> cirq.FrozenCircuit:
