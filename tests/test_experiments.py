@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from experiments import accuracy, approximate_encoding, calibrated_noise, circuit_diagrams, estimators, placement, routing
+from experiments import (
+    accuracy,
+    approximate_encoding,
+    best_pipeline,
+    calibrated_noise,
+    circuit_diagrams,
+    estimators,
+    placement,
+    routing,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -81,3 +90,9 @@ def test_the_table_of_routing_has_a_row_an_estimator() -> None:
     assert found.routed >= 1
     assert 0 < found.fidelity < 1
     assert str(found).startswith("| 2 | resolved | 1 | 1 | 1 |")
+
+
+@pytest.mark.slow
+def test_the_study_of_the_best_pipeline_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    best_pipeline.main(["--quick"])
+    assert "| twirling, readout | " in capsys.readouterr().out
