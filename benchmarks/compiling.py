@@ -15,9 +15,10 @@ import numpy as np
 
 import hattriq_cirq as hq
 from benchmarks.timing import alternate, ratio_text
+from hattriq_cirq._circuits import multi_qubit_gates
 from hattriq_cirq.encoding import Encoder
 from hattriq_cirq.engines.base import Program
-from hattriq_cirq.engines.compile import compile_for, two_qubit_gates
+from hattriq_cirq.engines.compile import compile_for
 from hattriq_cirq.engines.placement import place
 from hattriq_cirq.engines.processor import load_processor
 from hattriq_cirq.estimators import plan
@@ -47,7 +48,7 @@ def compare(n_qubits: int, points: int, repeats: int = 3) -> str:
         return compile_for(processor, made, placement.qubits)
 
     seconds = alternate({"alone": alone, "swept": swept}, repeats)
-    gates = [max(two_qubit_gates(program.circuit) for program in way()) for way in (alone, swept)]
+    gates = [max(multi_qubit_gates(program.circuit) for program in way()) for way in (alone, swept)]
     return (
         f"| {n_qubits} | {points} | {np.median(seconds['alone']):.2f} s | {np.median(seconds['swept']):.2f} s | "
         f"{ratio_text(seconds['alone'], seconds['swept'])} | {gates[0]} / {gates[1]} | {len(swept())} |"

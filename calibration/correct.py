@@ -9,15 +9,15 @@ import cirq
 import numpy as np
 
 from calibration.drift import compare
-from calibration.measure import Pattern, bit_patterns, readout_programs, shots_each
-from calibration.product import Composed, ProductOperator
+from calibration.measure import Pattern, at_both_ends, bit_patterns, readout_programs, shots_each
+from calibration.product import ProductOperator, applied
 from calibration.readout import CalibrationError, OnStale, ReadoutCalibration, source_of
 from hattriq_cirq._arrays import FloatArray
 from hattriq_cirq.engines.base import Program
 from hattriq_cirq.engines.engine import Engine
 from hattriq_cirq.engines.samplers import only_measurement
 from hattriq_cirq.mitigation import Mitigation, Outcomes, Report, Variants
-from hattriq_cirq.outcomes import Distribution, Identity, Part, Quasi, Shared
+from hattriq_cirq.outcomes import Distribution, Quasi
 
 _LEAST = 0.05  # of 1 - e0 - e1: below it, what a readout tells is not worth what its inverse costs
 
@@ -89,17 +89,11 @@ def corrected(outcome: Distribution | Quasi, calibration: ReadoutCalibration, qu
     Raises:
         CalibrationError: see `inverse`.
     """
-    operator = inverse(calibration, qubits)
-    made = outcome if isinstance(outcome, Quasi) else Quasi((Part(outcome),))
-    parts = tuple(
-        replace(part, operator=operator if isinstance(part.operator, Identity) else Composed(operator, part.operator))
-        for part in made.parts
-    )
-    shared: dict[Shared, FloatArray] = {key: operator.apply(moved) for key, moved in made.shared.items()}
-    if calibration.counts is not None:
-        own = sensitivities(calibration, qubits, Quasi(parts).probabilities)
-        shared[calibration.shared] = shared.get(calibration.shared, 0.0) + own
-    return Quasi(parts, shared)
+    undone = applied(inverse(calibration, qubits), outcome)
+    if calibration.counts is None:
+        return undone
+    own = sensitivities(calibration, qubits, undone.probabilities)
+    return replace(undone, shared={**undone.shared, calibration.shared: undone.shared.get(calibration.shared, 0.0) + own})
 
 
 @dataclass(frozen=True)
@@ -177,8 +171,7 @@ class Readout(Mitigation):
         if shots is None:
             return Variants([*front, *data], None, memory)
         each = shots_each(self.shots, count, least=3)
-        first = [one // 2 + 1 for one in each]  # never as many as at the end, so that no job holds circuits of both ends
-        rest = [one - before for one, before in zip(each, first, strict=True)]
+        first, rest = at_both_ends(each)
         return Variants([*front, *data, *last], [*first, *shots, *rest], memory)
 
     def combine(self, variants: Variants, outcomes: Outcomes) -> list[Distribution | Quasi]:

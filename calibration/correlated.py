@@ -21,15 +21,14 @@ from calibration.joint import (
     from_patterns,
     measure_correlated,
 )
-from calibration.measure import bit_patterns, shots_each
-from calibration.product import Composed, ProductOperator
+from calibration.measure import at_both_ends, bit_patterns, prepared, shots_each
+from calibration.product import ProductOperator, applied
 from calibration.readout import CalibrationError
 from hattriq_cirq._arrays import FloatArray
 from hattriq_cirq.engines.base import Program
 from hattriq_cirq.engines.engine import Engine
-from hattriq_cirq.estimators.base import KEY
 from hattriq_cirq.mitigation import Mitigation, Outcomes, Report, Variants
-from hattriq_cirq.outcomes import Distribution, Identity, Part, Quasi, Shared
+from hattriq_cirq.outcomes import Distribution, Quasi, Shared
 
 __all__ = [
     "CorrelatedCalibration",
@@ -115,10 +114,11 @@ class CorrelatedReadout(Mitigation):
             of_groups = [bit_patterns(len(group.qubits), "full") for group in groups]
             patterns = np.concatenate([rows[np.arange(states) % len(rows)] for rows in of_groups], axis=1)
             registers[qubits] = _Register(groups, patterns, slice(len(circuits), len(circuits) + states))
-            circuits += [_prepared(qubits, row) for row in patterns]
+            circuits += [prepared(qubits, row) for row in patterns]
             each = shots_each(self.shots, states, least=3) if states else []
-            first += [one // 2 + 1 for one in each]  # never as many as at the end, so that no job holds circuits of both ends
-            rest += [one - one // 2 - 1 for one in each]
+            front, end = at_both_ends(each)
+            first += front
+            rest += end
         count = len(circuits)
         made = [Program(circuit, (i,)) for i, circuit in enumerate(circuits)]
         made += [replace(program, requests=tuple(r + count for r in program.requests)) for program in programs]
@@ -185,14 +185,9 @@ def corrected(outcome: Distribution | Quasi, calibrations: Sequence[CorrelatedCa
     Returns:
         The quasi-distribution.
     """
-    operator = ProductOperator(tuple(c.inverse for c in calibrations))
-    made = outcome if isinstance(outcome, Quasi) else Quasi((Part(outcome),))
-    parts = tuple(
-        replace(part, operator=operator if isinstance(part.operator, Identity) else Composed(operator, part.operator))
-        for part in made.parts
-    )
-    shared: dict[Shared, FloatArray] = {key: operator.apply(moved) for key, moved in made.shared.items()}
-    undone, before = Quasi(parts).probabilities, 1
+    made = applied(ProductOperator(tuple(c.inverse for c in calibrations)), outcome)
+    shared: dict[Shared, FloatArray] = dict(made.shared)
+    undone, before = made.probabilities, 1
     for calibration in calibrations:
         states = len(calibration.rows)
         if calibration.shared is not None:
@@ -200,10 +195,4 @@ def corrected(outcome: Distribution | Quasi, calibrations: Sequence[CorrelatedCa
             own = moved.reshape(len(undone), states**2)
             shared[calibration.shared] = shared.get(calibration.shared, 0.0) + own
         before *= states
-    return Quasi(parts, shared)
-
-
-def _prepared(qubits: Sequence[cirq.Qid], ones: NDArray[np.bool_]) -> cirq.FrozenCircuit:
-    """A circuit that sets some qubits to 1 and measures all."""
-    turned = [cirq.X(q) for q, one in zip(qubits, ones, strict=True) if one]
-    return cirq.FrozenCircuit([*([cirq.Moment(turned)] if turned else []), cirq.Moment(cirq.measure(*qubits, key=KEY))])
+    return replace(made, shared=shared)

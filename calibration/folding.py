@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import cirq
 import numpy as np
 
+from hattriq_cirq._arrays import largest_remainders
 from hattriq_cirq.engines.errors import CircuitRefusedError
-from hattriq_cirq.engines.processor import Processor
 
 
 def parted(circuit: cirq.AbstractCircuit) -> tuple[cirq.Circuit, cirq.Operation]:
@@ -47,31 +47,6 @@ def folded(circuit: cirq.AbstractCircuit, factor: int) -> cirq.FrozenCircuit:
     return measured_last(body + (inverse + body) * (factor // 2), measurement)
 
 
-def check_runnable(processor: Processor | None, circuit: cirq.AbstractCircuit, made: str, cure: str) -> None:
-    """Refuses a circuit that its processor would refuse, with the figure; without a processor any circuit runs.
-
-    Args:
-        processor: what the circuit is for.
-        circuit: compiled, then changed.
-        made: how, such as `folded 3 times`.
-        cure: what helps.
-
-    Raises:
-        CircuitRefusedError: it takes too long, or has a gate that is not native.
-    """
-    if processor is None:
-        return
-    try:
-        processor.device.validate_circuit(circuit)
-    except ValueError as error:
-        raise CircuitRefusedError(f"{processor.id} would refuse a circuit {made}: {error}; {cure}") from error
-    if (duration := processor.duration_ns(circuit)) > processor.max_duration_ns:
-        raise CircuitRefusedError(
-            f"a circuit {made} takes {duration / 1000:.1f} us on {processor.id}, which allows "
-            f"{processor.max_duration_ns / 1000:g} us; {cure}"
-        )
-
-
 def apportioned(total: int, shares: Sequence[float]) -> list[int]:
     """Shares shots out in proportion to shares, at least one each.
 
@@ -88,6 +63,4 @@ def apportioned(total: int, shares: Sequence[float]) -> list[int]:
     if total < len(shares):
         raise ValueError(f"shots={total} of a circuit must be at least {len(shares)}: that many variants of it are run")
     ideal = (total - len(shares)) * np.asarray(shares) / np.sum(shares)
-    shots = np.floor(ideal).astype(int)
-    shots[np.argsort(shots - ideal, kind="stable")[: total - len(shares) - int(shots.sum())]] += 1
-    return [int(count) for count in shots + 1]
+    return [1 + more for more in largest_remainders(ideal, total - len(shares))]

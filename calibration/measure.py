@@ -58,13 +58,13 @@ def readout_programs(qubits: Sequence[cirq.Qid], pattern: Pattern = "balanced") 
     Returns:
         A program for each pattern, requests 0, 1, ...
     """
-    measurement = cirq.measure(*qubits, key=KEY)
-    programs = []
-    for i, prepared in enumerate(bit_patterns(len(qubits), pattern)):
-        turned = [cirq.X(q) for q, one in zip(qubits, prepared, strict=True) if one]
-        moments = [cirq.Moment(turned)] if turned else []
-        programs.append(Program(cirq.FrozenCircuit([*moments, cirq.Moment(measurement)]), (i,)))
-    return programs
+    return [Program(prepared(qubits, ones), (i,)) for i, ones in enumerate(bit_patterns(len(qubits), pattern))]
+
+
+def prepared(qubits: Sequence[cirq.Qid], ones: NDArray[np.bool_]) -> cirq.FrozenCircuit:
+    """A circuit that sets some qubits to 1 and measures all, in order."""
+    turned = [cirq.X(q) for q, one in zip(qubits, ones, strict=True) if one]
+    return cirq.FrozenCircuit([*([cirq.Moment(turned)] if turned else []), cirq.Moment(cirq.measure(*qubits, key=KEY))])
 
 
 def measure_readout(
@@ -129,3 +129,12 @@ def shots_each(shots: int, patterns: int, least: int = 1) -> list[int]:
     if shots < 1:
         raise CalibrationError(f"{shots=} of a calibration must be at least 1 in each state")
     return [max(least, -(-2 * shots // patterns))] * patterns
+
+
+def at_both_ends(each: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Shots of calibration circuits cut into those before the data and those after it.
+
+    Never as many before as after, so that no job holds circuits of both ends.
+    """
+    first = [one // 2 + 1 for one in each]
+    return first, [one - before for one, before in zip(each, first, strict=True)]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from hattriq_cirq._arrays import FloatArray, read_only
-from hattriq_cirq.outcomes import Distribution, Operator
+from hattriq_cirq.outcomes import Distribution, Identity, Operator, Quasi
 
 _BLOCK = 16  # small factors are multiplied together up to this size, which takes fewer passes over the measure
 
@@ -132,3 +132,13 @@ def _product(factors: Sequence[FloatArray], measure: FloatArray) -> FloatArray:
         result = shaped[:, :, 0] @ block.T if shaped.shape[2] == 1 else block @ shaped
         left *= len(block)
     return result.reshape(measure.shape)
+
+
+def applied(operator: ProductOperator, outcome: Distribution | Quasi) -> Quasi:
+    """An operator after whatever made an outcome: on every part, and on what the outcome shares with others."""
+    made = Quasi.of(outcome)
+    parts = tuple(
+        replace(part, operator=operator if isinstance(part.operator, Identity) else Composed(operator, part.operator))
+        for part in made.parts
+    )
+    return Quasi(parts, {key: operator.apply(moved) for key, moved in made.shared.items()})

@@ -258,9 +258,7 @@ def _undone(pairs: _Runs, outcomes: Outcomes) -> Quasi:
         mean = np.mean([o.probabilities[index ^ mask] for o, mask in plain], axis=0)
         return Quasi((Part(Distribution(mean, None)),))
     shots = np.array([o.shots or 1 for o, _ in runs])
-    turned = [
-        WalshFactors(parity_signs(index & mask)).after(o if isinstance(o, Quasi) else Quasi((Part(o),))) for o, mask in runs
-    ]
+    turned = [WalshFactors(parity_signs(index & mask)).after(Quasi.of(o)) for o, mask in runs]
     return Quasi.combined((shots / shots.sum()).tolist(), turned)
 
 

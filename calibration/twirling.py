@@ -20,6 +20,7 @@ from cirq.transformers.gauge_compiling.gauge_compiling import ConstantGauge, Gau
 from calibration.folding import measured_last, parted
 from hattriq_cirq.engines.base import Point
 from hattriq_cirq.engines.errors import CircuitRefusedError
+from hattriq_cirq.engines.samplers import points_of
 
 _Items = tuple[tuple[tuple[str, float], ...], ...]
 _TRANSFORMERS = (CZGaugeTransformer, SqrtISWAPGaugeTransformer, ISWAPGaugeTransformer, SqrtCZGaugeTransformer)
@@ -65,8 +66,8 @@ def _merged(
         for point in points
     ]
     merged, sweep = cirq.merge_single_qubit_gates_to_phxz_symbolized(gauged, sweep=cirq.ListSweep(whole))
-    found = [[(str(name), float(value)) for name, value in r.param_dict.items()] for r in cirq.to_resolvers(sweep)]
-    return measured_last(cirq.drop_empty_moments(merged), measurement), tuple(map(tuple, found))
+    found = tuple(tuple(point.items()) for point in points_of(sweep))
+    return measured_last(cirq.drop_empty_moments(merged), measurement), found
 
 
 def _transformer(body: cirq.AbstractCircuit, twirls: int, rng: np.random.Generator) -> GaugeTransformer | None:

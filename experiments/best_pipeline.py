@@ -17,9 +17,8 @@ import numpy as np
 
 import calibration
 import hattriq_cirq as hq
-from experiments.calibrated_noise import DATA, PROCESSOR, cosines, errors
-from experiments.intervals import bootstrap_interval
-from hattriq_cirq._arrays import FloatArray
+from experiments.calibrated_noise import DATA, PROCESSOR, cosines, errors, trained
+from experiments.intervals import median_text
 from hattriq_cirq.mitigation import Mitigation
 
 SEED = 30  # of the model and the choice of pictures; nothing was tuned on it
@@ -37,7 +36,7 @@ OPTIONS: dict[str, Mitigation | None] = {
 def row(name: str, pictures: int) -> str:
     """One correction's line of the table."""
     noisy, clean = hq.datasets.load(DATA), hq.datasets.load("bars_and_stripes")
-    model = hq.train(hq.ring_ansatz(4, 3), noisy.x_train, noisy.y_train, seed=SEED, epochs=60).model
+    model = trained(noisy, SEED)
     x = clean.amplitudes[np.random.default_rng(SEED).permutation(len(clean.amplitudes))[:pictures]]
     exact = hq.integrated_gradients(model, x, baseline=0).values
     engine = hq.virtual(PROCESSOR, seed=3)
@@ -53,14 +52,9 @@ def row(name: str, pictures: int) -> str:
     columns = (errors(found.values, exact), cosines(found.values, exact), np.abs(found.completeness_gap))
     cost = found.cost
     return (
-        f"| {name} | {' | '.join(map(_cell, columns))} | {cost.circuits + cost.mitigation_circuits} | "
+        f"| {name} | {' | '.join(map(median_text, columns))} | {cost.circuits + cost.mitigation_circuits} | "
         f"{cost.mitigation_shots:,} | {cost.variance_factor:.1f} |"
     )
-
-
-def _cell(values: FloatArray) -> str:
-    low, high = bootstrap_interval(values, np.median)
-    return f"{np.median(values):.3f} [{low:.3f}, {high:.3f}]"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -23,10 +23,11 @@ import numpy as np
 from tqdm import tqdm
 
 import hattriq_cirq as hq
-from experiments.intervals import bootstrap_interval
+from experiments.intervals import median_text
 from hattriq_cirq._arrays import FloatArray
 from hattriq_cirq._files import write_new
 from hattriq_cirq._provenance import Provenance
+from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.estimators import Estimator
 
 PROCESSOR = "willow_pink"
@@ -66,7 +67,7 @@ class Maps:
 def measured(task: Task) -> Maps:
     """Trains the model and attributes its inputs on the virtual processor."""
     data = hq.datasets.load(DATA)
-    model = hq.train(hq.ring_ansatz(data.n_qubits, 3), data.x_train, data.y_train, seed=task.seed, epochs=60).model
+    model = trained(data, task.seed)
     x, estimator = data.x_test[: task.inputs], ESTIMATORS[task.estimator]
     exact = hq.integrated_gradients(model, x, baseline=0).values
     engine = hq.virtual(PROCESSOR, seed=task.seed)
@@ -79,10 +80,20 @@ def measured(task: Task) -> Maps:
         bias.cost.two_qubit_gates,
         errors(bias.values, exact).tolist(),
         cosines(bias.values, exact).tolist(),
-        (np.sum(bias.values * exact, axis=1) / np.sum(exact**2, axis=1)).tolist(),
+        slopes(bias.values, exact).tolist(),
         errors(shot.values, exact).tolist(),
         cosines(shot.values, exact).tolist(),
     )
+
+
+def trained(data: Dataset, seed: int) -> hq.Model:
+    """A ring of 3 layers, trained on a data set."""
+    return hq.train(hq.ring_ansatz(data.n_qubits, 3), data.x_train, data.y_train, seed=seed, epochs=60).model
+
+
+def slopes(found: FloatArray, exact: FloatArray) -> FloatArray:
+    """Slope of each map against the exact one, (inputs,)."""
+    return np.asarray(np.sum(found * exact, axis=1) / np.sum(exact**2, axis=1))
 
 
 def errors(found: FloatArray, exact: FloatArray) -> FloatArray:
@@ -105,14 +116,9 @@ def table(found: Sequence[Maps]) -> list[str]:
         mine = [maps for maps in found if maps.task.estimator == name]
         if mine:
             columns = ("bias_error", "bias_cosine", "bias_slope", "shot_error", "shot_cosine")
-            cells = (_cell(np.concatenate([getattr(maps, column) for maps in mine])) for column in columns)
+            cells = (median_text(np.concatenate([getattr(maps, column) for maps in mine])) for column in columns)
             lines.append(f"| {name} | {max(maps.two_qubit_gates for maps in mine)} | {' | '.join(cells)} |")
     return lines
-
-
-def _cell(values: FloatArray) -> str:
-    low, high = bootstrap_interval(values, np.median)
-    return f"{np.median(values):.3f} [{low:.3f}, {high:.3f}]"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

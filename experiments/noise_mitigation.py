@@ -31,15 +31,12 @@ from calibration.correct import Readout
 from calibration.gate_noise import DynamicalDecoupling, PauliTwirling, ZeroNoiseExtrapolation
 from calibration.pipeline import Pipeline
 from calibration.rescaling import CompletenessRescaling, NoiseEstimation
-from experiments.calibrated_noise import cosines, errors
-from experiments.intervals import bootstrap_interval
-from hattriq_cirq._arrays import FloatArray
+from experiments.calibrated_noise import DATA, PROCESSOR, cosines, errors, slopes, trained
+from experiments.intervals import median_text
 from hattriq_cirq._files import write_new
 from hattriq_cirq._provenance import Provenance
 from hattriq_cirq.mitigation import Mitigation
 
-PROCESSOR = "willow_pink"
-DATA = "bars_and_stripes:noise=0.2,copies=20"
 SHOTS = 1_000_000
 FIRST_SEED = 20
 """Of the models that are reported; seeds 0 to 3 were looked at to set the options."""
@@ -107,7 +104,7 @@ class Maps:
 def measured(task: Task) -> Maps:
     """Trains the model and attributes its inputs under the option."""
     data = hq.datasets.load(DATA)
-    model = hq.train(hq.ring_ansatz(data.n_qubits, 3), data.x_train, data.y_train, seed=task.seed, epochs=60).model
+    model = trained(data, task.seed)
     source = data.x_test if task.kind == "noisy" else hq.datasets.load("bars_and_stripes").x_train
     x = source[np.random.default_rng(task.seed).choice(len(source), task.inputs, replace=False)]
     exact = hq.integrated_gradients(model, x, baseline=0).values
@@ -124,7 +121,7 @@ def measured(task: Task) -> Maps:
         shot.cost.two_qubit_gates,
         errors(bias.values, exact).tolist(),
         cosines(bias.values, exact).tolist(),
-        (np.sum(bias.values * exact, axis=1) / np.sum(exact**2, axis=1)).tolist(),
+        slopes(bias.values, exact).tolist(),
         np.abs(bias.completeness_gap).tolist(),
         errors(shot.values, exact).tolist(),
         cosines(shot.values, exact).tolist(),
@@ -156,15 +153,10 @@ def table(found: Sequence[Maps], kind: Kind) -> list[str]:
         mine = [maps for maps in found if (maps.task.option, maps.task.kind) == (name, kind)]
         if mine:
             columns = ("exact_error", "exact_cosine", "exact_slope", "exact_gap", "shot_error", "shot_cosine", "shot_gap")
-            cells = (_cell(np.concatenate([getattr(maps, column) for maps in mine])) for column in columns)
+            cells = (median_text(np.concatenate([getattr(maps, column) for maps in mine])) for column in columns)
             circuits, shots, variance = (np.mean([getattr(m, c) for m in mine]) for c in ("circuits", "shots", "variance"))
             lines.append(f"| {name} | {circuits:.0f} | {shots / 1e6:.2f} | {variance:.1f} | {' | '.join(cells)} |")
     return lines
-
-
-def _cell(values: FloatArray) -> str:
-    low, high = bootstrap_interval(values, np.median)
-    return f"{np.median(values):.3f} [{low:.3f}, {high:.3f}]"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -28,19 +28,17 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import hattriq_cirq as hq
+from experiments.calibrated_noise import DATA, PROCESSOR, trained
+from experiments.calibrated_noise import errors as relative_errors
 from experiments.intervals import bootstrap_interval
+from hattriq_cirq._circuits import multi_qubit_gates
 from hattriq_cirq._files import write_new
 from hattriq_cirq._provenance import Provenance
 from hattriq_cirq.encoding import Encoder, encode
-from hattriq_cirq.engines.compile import two_qubit_gates
 from hattriq_cirq.engines.placement import judged, neighbour_encoder, place
 from hattriq_cirq.engines.processor import load_processor
 from hattriq_cirq.estimators import Plan, Product, plan
 from hattriq_cirq.plotting import png
-
-PROCESSOR = "willow_pink"
-DATA = "bars_and_stripes:noise=0.2,copies=20"
-
 
 KINDS = ("chosen", "random patch", "random patch and assignment")
 
@@ -76,7 +74,7 @@ def random_patch(graph: nx.Graph, size: int, rng: np.random.Generator) -> list[c
 def measured_error(task: Task) -> Error:
     """Trains the model, places it, and compares its maps with the exact ones."""
     data = hq.datasets.load(DATA)
-    model = hq.train(hq.ring_ansatz(data.n_qubits, 3), data.x_train, data.y_train, seed=task.seed, epochs=60).model
+    model = trained(data, task.seed)
     x = data.x_test[: task.inputs]
     estimator, processor, engine = hq.ResolvedHadamardTest(), load_processor(PROCESSOR), hq.virtual(PROCESSOR)
 
@@ -102,8 +100,9 @@ def measured_error(task: Task) -> Error:
     programs = engine.compile([m.readings[0].circuit for m in made], placement)
     values = np.array([m.decode([d]).values for m, d in zip(made, engine.execute(programs, None), strict=True)])
     exact = hq.integrated_gradients(model, x, baseline=0).values
-    errors = np.linalg.norm(values - exact, axis=1) / np.linalg.norm(exact, axis=1)
-    return Error(task, float(errors.mean()), max(two_qubit_gates(program.circuit) for program in programs))
+    return Error(
+        task, float(relative_errors(values, exact).mean()), max(multi_qubit_gates(program.circuit) for program in programs)
+    )
 
 
 def table(errors: Sequence[Error]) -> list[str]:

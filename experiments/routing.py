@@ -21,12 +21,11 @@ import numpy as np
 
 import hattriq_cirq as hq
 from experiments.calibrated_noise import ESTIMATORS, PROCESSOR
+from hattriq_cirq._circuits import multi_qubit_gates
 from hattriq_cirq.encoding import Encoder
-from hattriq_cirq.engines.compile import two_qubit_gates
 from hattriq_cirq.engines.errors import CircuitRefusedError
 from hattriq_cirq.engines.processor import load_processor
 from hattriq_cirq.estimators import Product, plan
-from hattriq_cirq.estimators.base import multi_qubit_gates
 from hattriq_cirq.sampled import placed
 
 
@@ -68,19 +67,20 @@ def row(n_qubits: int, name: str, most: int) -> Row:
     engine, estimator = hq.virtual(PROCESSOR), ESTIMATORS[name]
     processor = load_processor(PROCESSOR)
 
-    def circuits(encoder: Encoder, count: int = 3) -> list[cirq.Circuit]:
-        readings = plan(estimator.prepared_by(encoder), model, [Product(x, x)]).readings
-        chosen = np.unique(np.linspace(0, len(readings) - 1, min(count, len(readings))).astype(int))
-        return [readings[i].circuit for i in chosen]
+    def circuits(encoder: Encoder) -> list[cirq.Circuit]:
+        return [r.circuit for r in plan(estimator.prepared_by(encoder), model, [Product(x, x)]).readings]
 
-    plain = circuits(hq.encoding.encode, most)
-    total = len(plan(estimator, model, [Product(x, x)]).readings)
+    every = circuits(hq.encoding.encode)
+    total = len(every)
+    looked_at = np.unique(np.linspace(0, total - 1, min(most, total)).astype(int))
+    plain = [every[i] for i in looked_at]
     try:
         start = time.perf_counter()
         placement = placed(model, estimator, [[Product(x, x)]], engine)
         chosen = time.perf_counter()
         assert placement is not None
-        programs = engine.compile(circuits(placement.encoder, most), placement)
+        made = circuits(placement.encoder)
+        programs = engine.compile([made[i] for i in looked_at], placement)
         compiled = time.perf_counter()
     except CircuitRefusedError as error:
         return Row(n_qubits, name, total, refused=str(error))
@@ -92,8 +92,8 @@ def row(n_qubits: int, name: str, most: int) -> Row:
         len(plain),
         len(programs),
         max(map(multi_qubit_gates, plain)),
-        max(map(two_qubit_gates, free)),
-        max(two_qubit_gates(program.circuit) for program in programs),
+        max(map(multi_qubit_gates, free)),
+        max(multi_qubit_gates(program.circuit) for program in programs),
         float(np.mean([processor.fidelity(circuit) for circuit in placement.circuits])),
         max(processor.duration_ns(program.circuit) for program in programs) / 1000,
         chosen - start,

@@ -72,3 +72,10 @@ def parity_signs(masks: Array) -> FloatArray:
     """(-1)**popcount of every integer mask."""
     signs: FloatArray = 1.0 - 2.0 * (np.bitwise_count(masks) % 2)
     return signs
+
+
+def largest_remainders(ideal: FloatArray, total: int) -> list[int]:
+    """Numbers that sum to a whole total, rounded: those with the largest remainders up, the others down."""
+    whole = np.floor(ideal).astype(int)
+    whole[np.argsort(whole - ideal, kind="stable")[: total - int(whole.sum())]] += 1
+    return [int(count) for count in whole]

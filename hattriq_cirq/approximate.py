@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq._arrays import FloatArray, as_amplitudes, read_only
+from hattriq_cirq._circuits import multi_qubit_gates
 from hattriq_cirq.encoding import encode, unit_vector
-from hattriq_cirq.estimators.base import multi_qubit_gates
 from hattriq_cirq.model import Model
 from hattriq_cirq.saliency import shapley
 

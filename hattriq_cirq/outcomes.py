@@ -232,6 +232,11 @@ class Quasi:
         return {shared: np.asarray(weights @ moved) for shared, moved in self.shared.items()}
 
     @classmethod
+    def of(cls, outcome: Distribution | Quasi) -> Quasi:
+        """A distribution as the one part of a quasi-distribution; one that is such already as it is."""
+        return outcome if isinstance(outcome, Quasi) else cls((Part(outcome),))
+
+    @classmethod
     def combined(cls, coefficients: Sequence[float], outcomes: Sequence[Distribution | Quasi]) -> Quasi:
         """A linear combination of outcomes, such as a mean over twirls or an extrapolation.
 
@@ -245,7 +250,7 @@ class Quasi:
         parts: list[Part] = []
         shared: dict[Shared, FloatArray] = {}
         for coefficient, outcome in zip(coefficients, outcomes, strict=True):
-            made = outcome if isinstance(outcome, Quasi) else cls((Part(outcome),))
+            made = cls.of(outcome)
             parts += [replace(part, scale=coefficient * part.scale) for part in made.parts]
             for key, moved in made.shared.items():
                 shared[key] = shared.get(key, 0.0) + coefficient * moved

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from hattriq_cirq._arrays import FloatArray, as_amplitudes
+from hattriq_cirq._circuits import multi_qubit_gates
 from hattriq_cirq.baselines import BaselineSet
 from hattriq_cirq.encoding import Encoder
 from hattriq_cirq.engines.engine import Engine
@@ -18,7 +19,7 @@ from hattriq_cirq.engines.local import qsim
 from hattriq_cirq.engines.placement import place
 from hattriq_cirq.engines.processor import load_processor
 from hattriq_cirq.engines.targets import gateset as gateset_named
-from hattriq_cirq.estimators.base import Estimator, Plan, multi_qubit_gates, plan
+from hattriq_cirq.estimators.base import Estimator, Plan, plan
 from hattriq_cirq.model import Model
 from hattriq_cirq.outcomes import Distribution
 from hattriq_cirq.quadrature import parse_rule

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from hattriq_cirq._arrays import Array, as_amplitudes
+from hattriq_cirq._circuits import multi_qubit_gates
 from hattriq_cirq.attribution import Cost
 from hattriq_cirq.baselines import BaselineSet, resolve
 from hattriq_cirq.encoding import Encoder
@@ -20,7 +21,7 @@ from hattriq_cirq.engines.base import Program
 from hattriq_cirq.engines.engine import Engine
 from hattriq_cirq.engines.local import sampler
 from hattriq_cirq.engines.placement import Placement
-from hattriq_cirq.estimators.base import Estimate, Estimator, Plan, Product, Reading, glimpse, multi_qubit_gates, plan
+from hattriq_cirq.estimators.base import Estimate, Estimator, Plan, Product, Reading, glimpse, plan
 from hattriq_cirq.mitigation import Mitigation, Report
 from hattriq_cirq.model import Model
 from hattriq_cirq.outcomes import Distribution, Quasi
@@ -53,6 +54,11 @@ def products(row: Array, references: Array, rule: Quadrature | None) -> list[Pro
                 for position, weight in zip(rule.nodes, rule.weights, strict=True)
             ]
     return found
+
+
+def products_of_rows(rows: Array, references: Array, rule: Quadrature | None) -> list[list[Product]]:
+    """The `products` of every row of a batch; `references` is (baselines, samples or 1, features)."""
+    return [products(row, references[:, i if references.shape[1] > 1 else 0], rule) for i, row in enumerate(rows)]
 
 
 def references_of(baseline: float | ArrayLike | BaselineSet, row: Array) -> Array:
@@ -132,8 +138,7 @@ def estimate_rows(
         raise ValueError("an estimator that measures some qubits has no value for each feature; use hq.estimate")
     if estimator.part != "real":
         raise ValueError("an attribution is the real part; use hq.estimate for the imaginary part")
-    wanted = [products(row, references[:, i if references.shape[1] > 1 else 0], rule) for i, row in enumerate(rows)]
-    return run_all(model, estimator, wanted, engine, shots, mitigation, progress)
+    return run_all(model, estimator, products_of_rows(rows, references, rule), engine, shots, mitigation, progress)
 
 
 def placed(model: Model, estimator: Estimator, wanted: Sequence[Sequence[Product]], engine: Engine) -> Placement | None:

@@ -12,8 +12,9 @@ import pytest
 
 import hattriq_cirq as hq
 from hattriq_cirq._arrays import Array, FloatArray
+from hattriq_cirq._circuits import multi_qubit_gates
 from hattriq_cirq.engines.base import Program
-from hattriq_cirq.engines.compile import compile_for, outcome_probabilities, physical, two_qubit_gates
+from hattriq_cirq.engines.compile import compile_for, outcome_probabilities, physical
 from hattriq_cirq.engines.errors import CircuitRefusedError
 from hattriq_cirq.engines.processor import Processor, load_processor
 from hattriq_cirq.estimators import Estimator, Product, plan
@@ -112,9 +113,9 @@ def test_a_sweep_costs_no_two_qubit_gate() -> None:
     for estimator in (hq.ResolvedHadamardTest(), hq.PolarizationShift()):
         circuits = circuits_of(estimator, ring(4), rows)[:4]
         together = compile_for(processor, circuits, on_patch(circuits))
-        alone = [two_qubit_gates(physical(processor, circuit, on_patch(circuits))) for circuit in circuits]
+        alone = [multi_qubit_gates(physical(processor, circuit, on_patch(circuits))) for circuit in circuits]
         for program in together:
-            assert two_qubit_gates(program.circuit) <= min(alone[i] for i in program.requests) + 1
+            assert multi_qubit_gates(program.circuit) <= min(alone[i] for i in program.requests) + 1
 
 
 def test_circuits_of_different_structure_are_programs_of_their_own() -> None:
@@ -133,7 +134,7 @@ def test_gates_between_qubits_that_are_not_coupled_are_bridged_or_routed() -> No
     placed: dict[cirq.Qid, cirq.Qid] = dict(zip(line, cirq.GridQubit.rect(1, 3, 5, 9), strict=True))
     programs = compile_for(processor, [far], placed)
     check(processor, [far], programs)
-    assert two_qubit_gates(programs[0].circuit) <= 4
+    assert multi_qubit_gates(programs[0].circuit) <= 4
 
 
 def test_a_circuit_that_takes_too_long_is_refused_with_the_figure() -> None:

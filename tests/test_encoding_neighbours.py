@@ -18,9 +18,10 @@ from test_encoding import assert_prepares, cost, most, unit, vectors
 
 import hattriq_cirq as hq
 from hattriq_cirq import datasets
+from hattriq_cirq._circuits import multi_qubit_gates
 from hattriq_cirq.encoding import Encoder, encode, encode_joint
 from hattriq_cirq.estimators import Product, Term, plan
-from hattriq_cirq.estimators.base import ancillas, multi_qubit_gates
+from hattriq_cirq.estimators.base import ancillas
 from hattriq_cirq.neighbours import NeighbourEncoder
 
 Q = cirq.LineQubit.range(8)

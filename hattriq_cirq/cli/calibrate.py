@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cirq
-import numpy as np
 
 from calibration.measure import Pattern, measure_readout
 from calibration.readout import ReadoutCalibration
@@ -18,7 +17,7 @@ from hattriq_cirq.cli.journaled import journaled
 from hattriq_cirq.datasets import load
 from hattriq_cirq.engines.engine import Engine
 from hattriq_cirq.model import Model
-from hattriq_cirq.sampled import placed, products
+from hattriq_cirq.sampled import placed, products_of_rows
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,6 @@ def chosen_qubits(settings: CalibrateSettings, engine: Engine) -> list[cirq.Qid]
     _, baseline = make_baseline(settings.baseline, data, indices, settings.seed)
     rows = data.amplitudes[indices]
     references, _ = resolve(baseline, rows)
-    each = references if references.shape[1] == len(rows) else np.repeat(references, len(rows), axis=1)
-    wanted = [products(row, each[:, i], None) for i, row in enumerate(rows)]
-    placement = placed(model, estimator, wanted, engine)
+    placement = placed(model, estimator, products_of_rows(rows, references, None), engine)
     assert placement is not None  # the engine has a processor
     return sorted(placement.qubits.values())

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from typing import TypeVar
+
+_Settings = TypeVar("_Settings")
 
 
 def train(chosen: argparse.Namespace) -> int:
     """`hattriq train`."""
     from hattriq_cirq.cli import choices, runs
 
-    settings = runs.TrainSettings(
-        ansatz=chosen.ansatz,
-        layers=chosen.layers,
-        optimizer=chosen.optimizer,
-        epochs=chosen.epochs,
-        batch_size=chosen.batch_size,
-        learning_rate=chosen.learning_rate,
-        scale=chosen.scale,
-        seed=chosen.seed,
-    )
+    settings = _settings(runs.TrainSettings, chosen)
     runs.train_into(choices.fresh_folder(chosen.out), runs.Task.load(chosen.data), settings).print()
     return 0
 
@@ -27,21 +22,7 @@ def attribute(chosen: argparse.Namespace) -> int:
     """`hattriq attribute`."""
     from hattriq_cirq.cli import choices, runs
 
-    settings = runs.AttributeSettings(
-        inputs=chosen.inputs,
-        baseline=chosen.baseline,
-        form=chosen.form,
-        rule=chosen.rule,
-        head=chosen.head,
-        precision=chosen.precision,
-        estimator=chosen.estimator,
-        engine=chosen.engine,
-        shots=chosen.shots,
-        seed=chosen.seed,
-        mitigate=chosen.mitigate,
-        calibration=chosen.calibration,
-        max_age=chosen.max_age,
-    )
+    settings = _settings(runs.AttributeSettings, chosen)
     folder = choices.run_folder(chosen.out) if settings.counts else choices.fresh_folder(chosen.out)
     runs.attribute_into(folder, choices.find_model(chosen.model), runs.Task.load(chosen.data), settings).print()
     return 0
@@ -53,8 +34,7 @@ def calibrate(chosen: argparse.Namespace) -> int:
 
     from hattriq_cirq.cli.calibrate import CalibrateSettings, calibrate_into
 
-    words = {name: value for name, value in vars(chosen).items() if name not in ("command", "out")}
-    calibrate_into(Path(chosen.out), CalibrateSettings(**words)).print()
+    calibrate_into(Path(chosen.out), _settings(CalibrateSettings, chosen)).print()
     return 0
 
 
@@ -62,7 +42,7 @@ def cost(chosen: argparse.Namespace) -> int:
     """`hattriq cost`."""
     from hattriq_cirq.cli.cost import CostSettings, cost
 
-    cost(CostSettings(**{name: value for name, value in vars(chosen).items() if name != "command"}))
+    cost(_settings(CostSettings, chosen))
     return 0
 
 
@@ -110,3 +90,10 @@ def doctor(chosen: argparse.Namespace) -> int:
     from hattriq_cirq.cli.doctor import doctor
 
     return doctor(chosen.project, chosen.processor)
+
+
+def _settings(kind: Callable[..., _Settings], chosen: argparse.Namespace) -> _Settings:
+    """A command's settings, whose fields are named like its options."""
+    from inspect import signature
+
+    return kind(**{name: value for name, value in vars(chosen).items() if name in signature(kind).parameters})

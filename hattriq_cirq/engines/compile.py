@@ -16,9 +16,11 @@ import numpy as np
 import sympy
 
 from hattriq_cirq._arrays import Array, FloatArray
+from hattriq_cirq._circuits import multi_qubit_gates
 from hattriq_cirq.engines.base import Point, Program
 from hattriq_cirq.engines.errors import CircuitRefusedError
 from hattriq_cirq.engines.processor import Processor
+from hattriq_cirq.engines.samplers import points_of, sweep
 from hattriq_cirq.statevector import compile_circuit
 
 Placed = Mapping[cirq.Qid, cirq.Qid]
@@ -51,7 +53,8 @@ def compile_for(processor: Processor, circuits: Sequence[cirq.AbstractCircuit], 
             Program(physical(processor, circuit, placed), (i,)) for i, circuit in zip(requests, members, strict=True)
         ]
     for program in programs:
-        _check_runnable(processor, program.circuit)
+        size = f"of {multi_qubit_gates(program.circuit)} two-qubit gates"
+        check_runnable(processor, program.circuit, size, "use fewer layers or features, or an approximate encoder")
         for request, point in zip(program.requests, program.points, strict=True):
             _check_equal(circuits[request], cirq.resolve_parameters(program.circuit, dict(point)))
     return programs
@@ -97,13 +100,8 @@ def _on_couplings(processor: Processor, circuit: cirq.FrozenCircuit, couplings: 
     else:
         start = cirq.HardCodedInitialMapper({q: q for q in circuit.all_qubits()})
         swapped = cirq.RouteCQC(graph)(circuit, initial_mapper=start)
-        compiled = min((_optimized(processor, way) for way in (_bridged(circuit, graph), swapped)), key=two_qubit_gates)
+        compiled = min((_optimized(processor, way) for way in (_bridged(circuit, graph), swapped)), key=multi_qubit_gates)
     return cirq.synchronize_terminal_measurements(compiled).freeze()
-
-
-def two_qubit_gates(circuit: cirq.AbstractCircuit) -> int:
-    """Gates of a compiled circuit on two qubits, measurements apart."""
-    return sum(1 for op in circuit.all_operations() if len(op.qubits) > 1 and not cirq.is_measurement(op))
 
 
 def _optimized(processor: Processor, circuit: cirq.AbstractCircuit) -> cirq.AbstractCircuit:
@@ -166,7 +164,8 @@ def _swept(
     if len(circuits) < 2:
         return []
     angles = np.array([_angles(circuit) for circuit in circuits])
-    varied = iter(np.ptp(angles, axis=0) > 0)
+    differs = np.ptp(angles, axis=0) > 0
+    varied = iter(differs)
     symbols: list[sympy.Symbol] = []
 
     def with_symbol(op: cirq.Operation, _: int) -> cirq.Operation:
@@ -176,18 +175,15 @@ def _swept(
         return _turn_by(op, symbols[-1])
 
     template = cirq.map_operations(circuits[0].unfreeze(), with_symbol)
-    columns = angles[:, np.ptp(angles, axis=0) > 0]
-    points: list[Point] = [dict(zip(map(str, symbols), row, strict=True)) for row in columns.tolist()]
+    points: list[Point] = [dict(zip(map(str, symbols), row, strict=True)) for row in angles[:, differs].tolist()]
     try:
         compiled = physical(processor, template, placed)
     except CircuitRefusedError:  # a gate set without turns by symbols, such as sqrt-iSWAP's
         return []
-    if two_qubit_gates(compiled) > two_qubit_gates(physical(processor, circuits[0], placed)):
+    if multi_qubit_gates(compiled) > multi_qubit_gates(physical(processor, circuits[0], placed)):
         return []
-    given = cirq.ListSweep([cirq.ParamResolver(dict(point)) for point in points])
-    merged, sweep = cirq.merge_single_qubit_gates_to_phxz_symbolized(compiled, sweep=given)
-    resolved = [{str(name): float(value) for name, value in r.param_dict.items()} for r in cirq.to_resolvers(sweep)]
-    return [Program(cirq.synchronize_terminal_measurements(merged).freeze(), tuple(requests), tuple(resolved))]
+    merged, found = cirq.merge_single_qubit_gates_to_phxz_symbolized(compiled, sweep=sweep(points))
+    return [Program(cirq.synchronize_terminal_measurements(merged).freeze(), tuple(requests), tuple(points_of(found)))]
 
 
 def _turn_by(op: cirq.Operation, angle: sympy.Symbol) -> cirq.Operation:
@@ -197,18 +193,27 @@ def _turn_by(op: cirq.Operation, angle: sympy.Symbol) -> cirq.Operation:
     return turned
 
 
-def _check_runnable(processor: Processor, circuit: cirq.FrozenCircuit) -> None:
-    """Refuses what the processor would refuse, with the figure."""
-    duration = processor.duration_ns(circuit)
-    if duration > processor.max_duration_ns:
-        raise CircuitRefusedError(
-            f"a circuit of {two_qubit_gates(circuit)} two-qubit gates takes {duration / 1000:.1f} us on {processor.id}, which "
-            f"allows {processor.max_duration_ns / 1000:g} us; use fewer layers or features, or an approximate encoder"
-        )
+def check_runnable(processor: Processor, circuit: cirq.AbstractCircuit, made: str, cure: str) -> None:
+    """Refuses a circuit that its processor would refuse, with the figure.
+
+    Args:
+        processor: what the circuit is for.
+        circuit: compiled, and perhaps changed since.
+        made: what kind of circuit it is, such as `folded 3 times`.
+        cure: what helps.
+
+    Raises:
+        CircuitRefusedError: it takes too long, or has a gate that is not native.
+    """
     try:
         processor.device.validate_circuit(circuit)
     except ValueError as error:
-        raise CircuitRefusedError(f"{processor.id} would refuse a compiled circuit: {error}") from error
+        raise CircuitRefusedError(f"{processor.id} would refuse a circuit {made}: {error}; {cure}") from error
+    if (duration := processor.duration_ns(circuit)) > processor.max_duration_ns:
+        raise CircuitRefusedError(
+            f"a circuit {made} takes {duration / 1000:.1f} us on {processor.id}, which allows "
+            f"{processor.max_duration_ns / 1000:g} us; {cure}"
+        )
 
 
 def _check_equal(source: cirq.AbstractCircuit, compiled: cirq.AbstractCircuit) -> None:

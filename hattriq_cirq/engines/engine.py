@@ -6,6 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import cirq
@@ -215,9 +216,7 @@ class Engine:
         """Submits a job under its recorded id, unless its backend has it already."""
         planned_id = job.id
         if journal is not None:
-            attempt = journal.attempt(planned_id)
-            if attempt:
-                job = Job(f"{planned_id}-{attempt}", job.circuits, job.points, job.shots, job.seed)
+            job = replace(job, id=journal.attempt_id(planned_id))
             if journal.was_submitted(planned_id) and self.backend.poll(job).status != "unknown":
                 return job, State("queued")
             journal.note(planned_id, "submitting")

@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from hattriq_cirq.engines.base import Job, Point, State, Status
 from hattriq_cirq.engines.errors import CircuitRefusedError, ServiceError
+from hattriq_cirq.engines.samplers import sweep
 from hattriq_cirq.outcomes import Distribution
 
 MAX_SHOTS, MAX_BYTES, MAX_MOMENTS = 5_000_000, 10_000_000, 10_000
@@ -75,10 +76,10 @@ class Packed:
             raise CircuitRefusedError(
                 f"job {job.id} cannot be sent: {error}; compile its circuits for the processor"
             ) from error
-        sweep = cirq.ListSweep([cirq.ParamResolver(dict(p)) for p in job.points]) if any(job.points) else None
-        plain = v2.run_context_to_proto(sweep, job.shots)
+        swept = sweep(job.points) if any(job.points) else None
+        plain = v2.run_context_to_proto(swept, job.shots)
         digest = hashlib.sha256(program.SerializeToString(deterministic=True) + plain.SerializeToString(deterministic=True))
-        code, run_context = pack_any(program), pack_any(v2.run_context_to_proto(sweep, job.shots, compress_proto=True))
+        code, run_context = pack_any(program), pack_any(v2.run_context_to_proto(swept, job.shots, compress_proto=True))
         return cls(code, run_context, {"hattriq-fingerprint": digest.hexdigest()[:40]})
 
     @property
@@ -140,7 +141,7 @@ def distributions(job: Job, answer: quantum.QuantumResult) -> list[Distribution]
         results.ParseFromString(answer.result.value)
     except DecodeError as error:
         raise ServiceError(f"the results of job {job.id} cannot be read: {error}") from error
-    left = [(sweep.repetitions, run) for sweep in results.sweep_results for run in sweep.parameterized_results]
+    left = [(each.repetitions, run) for each in results.sweep_results for run in each.parameterized_results]
     if len(left) != job.runs:
         raise ServiceError(f"job {job.id} asked for {job.runs} runs, {len(left)} came back; start a new run")
     found = []

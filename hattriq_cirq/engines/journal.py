@@ -167,6 +167,11 @@ class Journal:
         """How many attempts at a job ended without counts, failed or cancelled."""
         return self._entry(job_id).attempt
 
+    def attempt_id(self, job_id: str) -> str:
+        """What the present attempt at a job is called at its backend."""
+        attempt = self.attempt(job_id)
+        return f"{job_id}-{attempt}" if attempt else job_id
+
     def was_submitted(self, job_id: str) -> bool:
         """Whether the present attempt at a job may have reached its backend."""
         return self._entry(job_id).submitted
@@ -184,8 +189,7 @@ class Journal:
         """A job as it was begun, under the id of its present attempt; its circuits are decoded now."""
         entry = self._entry(job_id)
         circuits = tuple(unpack_circuit(self._contents.circuits[name]) for name in entry.plan["circuits"])
-        attempt_id = f"{job_id}-{entry.attempt}" if entry.attempt else job_id
-        return Job(attempt_id, circuits, tuple(entry.plan["points"]), entry.plan["shots"], entry.plan["seed"])
+        return Job(self.attempt_id(job_id), circuits, tuple(entry.plan["points"]), entry.plan["shots"], entry.plan["seed"])
 
     def finish(self) -> None:
         """Records that nothing is left to do, results included."""

@@ -135,6 +135,11 @@ def sweep(points: Sequence[Point]) -> cirq.Sweep:
     return cirq.ListSweep([cirq.ParamResolver(dict(point)) for point in points])
 
 
+def points_of(found: cirq.Sweep) -> list[Point]:
+    """A sweep of Cirq's as points."""
+    return [{str(name): float(value) for name, value in r.param_dict.items()} for r in cirq.to_resolvers(found)]
+
+
 def histogram(result: cirq.Result, measurement: cirq.Operation) -> Distribution:
     """The distribution of a circuit's one measurement."""
     bits = np.asarray(result.measurements[cirq.measurement_key_name(measurement)])

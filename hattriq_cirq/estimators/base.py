@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hattriq_cirq._arrays import Array, FloatArray, parity_signs
+from hattriq_cirq._arrays import Array, FloatArray, largest_remainders, parity_signs
 from hattriq_cirq.encoding import Encoder, encode
 from hattriq_cirq.model import Model
 from hattriq_cirq.outcomes import Outcome, Shared
@@ -176,10 +176,7 @@ class Plan:
             return []
         if total < count:
             raise ValueError(f"shots={total} must be at least the number of circuits, {count}: each is run once or more")
-        ideal = (total - count) * self.shares
-        shots = np.floor(ideal).astype(int)
-        shots[np.argsort(shots - ideal, kind="stable")[: total - count - int(shots.sum())]] += 1
-        return [int(s) for s in shots + 1]
+        return [1 + more for more in largest_remainders((total - count) * self.shares, total - count)]
 
     def decode(self, outcomes: Sequence[Outcome]) -> Estimate:
         """Attributions from one outcome a circuit, in order."""
@@ -319,8 +316,3 @@ def flips(index: int, qubits: Sequence[cirq.Qid]) -> list[cirq.Qid]:
     """The qubits that are 1 in a basis state, big-endian."""
     n = len(qubits)
     return [q for i, q in enumerate(qubits) if index >> (n - 1 - i) & 1]
-
-
-def multi_qubit_gates(circuit: cirq.AbstractCircuit) -> int:
-    """Gates of a circuit on two or more qubits, measurements apart."""
-    return sum(1 for op in circuit.all_operations() if len(op.qubits) > 1 and not cirq.is_measurement(op))
