@@ -17,7 +17,8 @@ import numpy as np
 
 import calibration
 import hattriq_cirq as hq
-from experiments.calibrated_noise import DATA, PROCESSOR, cosines, errors, trained
+from experiments.calibrated_noise import DATA, PROCESSOR, trained
+from experiments.compare import cosines, errors
 from experiments.intervals import median_text
 from hattriq_cirq.mitigation import Mitigation
 

@@ -23,8 +23,8 @@ import numpy as np
 from tqdm import tqdm
 
 import hattriq_cirq as hq
+from experiments.compare import cosines, errors, slopes
 from experiments.intervals import median_text
-from hattriq_cirq._arrays import FloatArray
 from hattriq_cirq._files import write_new
 from hattriq_cirq._provenance import Provenance
 from hattriq_cirq.datasets import Dataset
@@ -89,21 +89,6 @@ def measured(task: Task) -> Maps:
 def trained(data: Dataset, seed: int) -> hq.Model:
     """A ring of 3 layers, trained on a data set."""
     return hq.train(hq.ring_ansatz(data.n_qubits, 3), data.x_train, data.y_train, seed=seed, epochs=60).model
-
-
-def slopes(found: FloatArray, exact: FloatArray) -> FloatArray:
-    """Slope of each map against the exact one, (inputs,)."""
-    return np.asarray(np.sum(found * exact, axis=1) / np.sum(exact**2, axis=1))
-
-
-def errors(found: FloatArray, exact: FloatArray) -> FloatArray:
-    """Relative L2 error of each map, (inputs,)."""
-    return np.asarray(np.linalg.norm(found - exact, axis=1) / np.linalg.norm(exact, axis=1))
-
-
-def cosines(found: FloatArray, exact: FloatArray) -> FloatArray:
-    """Cosine of each map to the exact one, (inputs,)."""
-    return np.asarray(np.sum(found * exact, axis=1) / np.linalg.norm(found, axis=1) / np.linalg.norm(exact, axis=1))
 
 
 def table(found: Sequence[Maps]) -> list[str]:

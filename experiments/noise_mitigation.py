@@ -31,7 +31,8 @@ from calibration.correct import Readout
 from calibration.gate_noise import DynamicalDecoupling, PauliTwirling, ZeroNoiseExtrapolation
 from calibration.pipeline import Pipeline
 from calibration.rescaling import CompletenessRescaling, NoiseEstimation
-from experiments.calibrated_noise import DATA, PROCESSOR, cosines, errors, slopes, trained
+from experiments.calibrated_noise import DATA, PROCESSOR, trained
+from experiments.compare import cosines, errors, slopes
 from experiments.intervals import median_text
 from hattriq_cirq._files import write_new
 from hattriq_cirq._provenance import Provenance

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 import hattriq_cirq as hq
 from experiments.calibrated_noise import DATA, PROCESSOR, trained
-from experiments.calibrated_noise import errors as relative_errors
+from experiments.compare import errors as relative_errors
 from experiments.intervals import bootstrap_interval
 from hattriq_cirq._circuits import multi_qubit_gates
 from hattriq_cirq._files import write_new

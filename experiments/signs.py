@@ -111,7 +111,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
         accuracy=accuracy_table({name: [r["accuracy"] for r in results] for name, results in of.items()}),
         tables=(
             Table(
-                "Mean change of F(x) when a share of the features is set to 0 (95% intervals, bootstrap over seeds and inputs).",
+                "Mean change of F(x) when a share of features is set to 0 (95% intervals, bootstrap over seeds and inputs).",
                 ("model", "deleted", *ORDERS),
                 tuple(rows),
             ),

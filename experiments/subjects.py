@@ -34,6 +34,7 @@ class Subject:
 
 SUBJECTS: Mapping[str, Subject] = {
     "bars": Subject("bars_and_stripes:noise=0.2,copies=20", 4, 1.00),
+    "bars3": Subject("bars_and_stripes:noise=0.2,copies=20", 3, 1.00, epochs=60),  # shallow enough for noisy processors
     "digits": Subject("digits:pair=0/1", 4, 0.99),
     "mnist01": Subject("mnist:pair=0/1,size=16", 4, 0.99, epochs=60),
     "mnist19": Subject("mnist:pair=1/9,size=16", 6, 0.98, epochs=100),
