@@ -15,7 +15,7 @@ def errors(found: FloatArray, exact: FloatArray) -> FloatArray:
 def cosines(found: FloatArray, exact: FloatArray) -> FloatArray:
     """Cosine to the exact map, (...,); 0 for a blank map."""
     sizes = np.linalg.norm(found, axis=-1) * np.linalg.norm(exact, axis=-1)
-    return np.divide(np.sum(found * exact, axis=-1), sizes, out=np.zeros_like(sizes), where=sizes > 0)
+    return np.asarray(np.divide(np.sum(found * exact, axis=-1), sizes, out=np.zeros_like(sizes), where=sizes > 0))
 
 
 def slopes(found: FloatArray, exact: FloatArray) -> FloatArray:
