@@ -31,13 +31,15 @@ from calibration.correct import Readout
 from calibration.gate_noise import DynamicalDecoupling, PauliTwirling, ZeroNoiseExtrapolation
 from calibration.pipeline import Pipeline
 from calibration.rescaling import CompletenessRescaling, NoiseEstimation
-from experiments.calibrated_noise import DATA, PROCESSOR, trained
 from experiments.compare import cosines, errors, slopes
 from experiments.intervals import median_text
+from experiments.subjects import SUBJECTS, trained
 from hattriq_cirq._files import write_new
 from hattriq_cirq._provenance import Provenance
 from hattriq_cirq.mitigation import Mitigation
 
+PROCESSOR = "willow_pink"
+DATA = SUBJECTS["bars3"].data
 SHOTS = 1_000_000
 FIRST_SEED = 20
 """Of the models that are reported; seeds 0 to 3 were looked at to set the options."""
@@ -104,8 +106,7 @@ class Maps:
 
 def measured(task: Task) -> Maps:
     """Trains the model and attributes its inputs under the option."""
-    data = hq.datasets.load(DATA)
-    model = trained(data, task.seed)
+    model, data = trained("bars3", task.seed)
     source = data.x_test if task.kind == "noisy" else hq.datasets.load("bars_and_stripes").x_train
     x = source[np.random.default_rng(task.seed).choice(len(source), task.inputs, replace=False)]
     exact = hq.integrated_gradients(model, x, baseline=0).values
