@@ -15,11 +15,12 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
+from experiments.compare import cosines
 from experiments.intervals import nested_interval, nested_text
 from experiments.subjects import accuracies, accuracy_table, trained
 from experiments.task import Done, Study
-from hattriq_cirq.decomposition import by_qubit, by_row, split_population
-from hattriq_cirq.plotting import png
+from hattriq_cirq.decomposition import by_qubit, by_region, by_row, split_population
+from hattriq_cirq.plotting import basis_grid, png
 from hattriq_cirq.section import Picture, Section, Table
 
 SHARES = (0.05, 0.1, 0.2)  # of the features that are deleted
@@ -61,9 +62,11 @@ def run(task: Task) -> dict[str, Any]:
         "change": change,
         "largest_flip_error": np.max(np.abs(a.values + flipped.values)),
         "share": {name: (np.linalg.norm(part, axis=1) / np.linalg.norm(a.values, axis=1)) for name, part in sizes.items()},
-        "cosine": {name: _cosines(part, a.values) for name, part in sizes.items()},
+        "cosine": {name: cosines(part, a.values) for name, part in sizes.items()},
         "qubit_gap": np.max(np.abs(by_qubit(a.values).sum(axis=-1) - a.values.sum(axis=-1, keepdims=True))),
-        "row_sums": by_row(a.values, data.image_shape) if data.image_shape else [],
+        "qubit_sums": by_qubit(a.values),
+        "row_sums": by_row(a.values, data.image_shape or basis_grid(data.n_features)),
+        "quadrant_sums": by_region(a.values, _quadrants(data.image_shape or basis_grid(data.n_features))),
         "labels": data.y_test[: task.inputs],
     }
 
@@ -76,8 +79,23 @@ def _changes(model: hq.Model, x: np.ndarray[Any, Any], order: np.ndarray[Any, An
     return np.asarray(model.expectation(kept) - model.expectation(x))
 
 
-def _cosines(left: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return np.asarray(np.sum(left * right, axis=1) / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1))
+def _quadrants(shape: tuple[int, int]) -> np.ndarray[Any, Any]:
+    """The quadrant of each pixel: 0 and 1 above, 2 and 3 below."""
+    rows, cols = np.indices(shape)
+    return np.asarray(2 * (rows >= shape[0] // 2) + (cols >= shape[1] // 2))
+
+
+def _marginals(name: str, results: Sequence[Any]) -> list[tuple[str, ...]]:
+    """Rows of the table of sums: each class, the halves that the first qubit of rows and of columns tells apart, quadrants."""
+    rows = []
+    for label in (-1, 1):
+        mine = [np.array(r["labels"]) == label for r in results]
+        quadrants = [np.array(r["quadrant_sums"])[m] for r, m in zip(results, mine, strict=True)]
+        qubits = [np.array(r["qubit_sums"])[m] for r, m in zip(results, mine, strict=True)]
+        halves = [[np.array(q)[:, half, 0] - np.array(q)[:, half, 1] for q in qubits] for half in (0, qubits[0].shape[1] // 2)]
+        cells = [nested_text(each) for each in halves] + [nested_text([q[:, i] for q in quadrants]) for i in range(4)]
+        rows.append((name, f"{label:+d}", *cells))
+    return rows
 
 
 def summarise(done: Sequence[Done[Task]]) -> Section:
@@ -119,6 +137,12 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
                 "Population and interference: L2 norms relative to the map's, and cosines to the map (mean, 95% intervals).",
                 ("model", "population", "its cosine", "interference", "its cosine"),
                 tuple(parts),
+            ),
+            Table(
+                "Sums of the map by class (mean, 95% intervals): upper less lower half and left less right half (the first "
+                "qubit of rows and of columns), and the four quadrants; all from the same values.",
+                ("model", "class", "upper - lower", "left - right", "upper left", "upper right", "lower left", "lower right"),
+                tuple(row for name, results in of.items() for row in _marginals(name, results)),
             ),
         ),
         pictures=(
