@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 from hattriq_cirq._version import __version__
 
 if TYPE_CHECKING:
-    from hattriq_cirq import approximate, baselines, datasets, decomposition, encoding, engines, estimators, saliency
+    from hattriq_cirq import (
+        approximate,
+        baselines,
+        datasets,
+        decomposition,
+        encoding,
+        engines,
+        estimators,
+        faithfulness,
+        saliency,
+    )
     from hattriq_cirq.ansatz import grid_ansatz, ring_ansatz
     from hattriq_cirq.attribution import Assumptions, Attribution, Cost
     from hattriq_cirq.baselines import BaselineSet
@@ -27,7 +37,17 @@ if TYPE_CHECKING:
     from hattriq_cirq.scores import Head
     from hattriq_cirq.training import Training, accuracy, train
 
-_MODULES = ("approximate", "baselines", "datasets", "decomposition", "encoding", "engines", "estimators", "saliency")
+_MODULES = (
+    "approximate",
+    "baselines",
+    "datasets",
+    "decomposition",
+    "encoding",
+    "engines",
+    "estimators",
+    "faithfulness",
+    "saliency",
+)
 _HOME = {
     "Assumptions": "attribution",
     "Attribution": "attribution",
@@ -88,6 +108,7 @@ __all__ = [
     "engines",
     "estimate",
     "estimators",
+    "faithfulness",
     "google",
     "grid_ansatz",
     "integrated_gradients",

@@ -1,0 +1,30 @@
+"""Whether a map says what a score does: metrics of faithfulness, robustness and truth, for any score and many inputs at once.
+
+Every metric takes `score`, (..., features) -> (...,), so quantum and classical models are judged alike, and signed `maps` in
+which + pushes the score up.
+"""
+
+from hattriq_cirq.faithfulness.curves import Curve, area, deletion_curve, insertion_curve, srg
+from hattriq_cirq.faithfulness.removal import Reference, Score, score_of
+from hattriq_cirq.faithfulness.subsets import faithfulness_correlation, infidelity, max_sensitivity, sensitivity_n
+from hattriq_cirq.faithfulness.truth import parameter_layers, pointing_game, randomised, relevance_mass, signed_correlation
+
+__all__ = [
+    "Curve",
+    "Reference",
+    "Score",
+    "area",
+    "deletion_curve",
+    "faithfulness_correlation",
+    "infidelity",
+    "insertion_curve",
+    "max_sensitivity",
+    "parameter_layers",
+    "pointing_game",
+    "randomised",
+    "relevance_mass",
+    "score_of",
+    "sensitivity_n",
+    "signed_correlation",
+    "srg",
+]
