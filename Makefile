@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test format accuracy benchmarks clean
+.PHONY: demo test format accuracy studies benchmarks clean
 
 demo: demo/report.html
 	@echo "The report is demo/report.html: open it in a browser."
@@ -24,7 +24,11 @@ format: .venv/with-test
 	$(BIN)/ruff format .
 
 accuracy: .venv/with-test
-	$(BIN)/python -m experiments.accuracy
+	$(BIN)/python -m experiments accuracy
+
+# every study in full, as far as it is not done, and docs/results.md from what there is, also where a target is missed
+studies: .venv/with-test
+	$(BIN)/python -m experiments all; code=$$?; $(BIN)/python -m experiments page && exit $$code
 
 benchmarks: .venv/with-bench
 	$(BIN)/python -m benchmarks.attribution

@@ -18,9 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import numpy as np
-
-from experiments.pool import run_all
+from experiments.pool import plain, run_all
 from hattriq_cirq._files import write_new
 from hattriq_cirq._provenance import Provenance
 from hattriq_cirq.section import FILE, Section
@@ -94,7 +92,7 @@ class Study(Generic[T]):
             "provenance": asdict(Provenance.now()) | {"commit": commit()},
         }
         try:
-            write_new(self.path(task, root), json.dumps(record, default=_plain, allow_nan=False, indent=1) + "\n")
+            write_new(self.path(task, root), json.dumps(record, default=plain, allow_nan=False, indent=1) + "\n")
         except FileExistsError:
             self.load(task, root)
 
@@ -161,7 +159,11 @@ class Study(Generic[T]):
         parser.add_argument("--quick", action="store_true", help="a small sample, within a minute")
         parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of all studies (default: %(default)s)")
         parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: one a core)")
-        parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, such as tcp://127.0.0.1:8786")
+        parser.add_argument(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="of a Dask cluster of workers with one thread each, such as tcp://127.0.0.1:8786",
+        )
         chosen = parser.parse_args(arguments)
         if chosen.workers < 1:
             parser.error(f"--workers {chosen.workers} must be at least 1")
@@ -203,11 +205,5 @@ def commit() -> str:
         return "unknown"
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{value!r} is {type(value).__name__}, which JSON cannot hold")
-
-
 def _as_json(value: object) -> object:
-    return json.loads(json.dumps(value, default=_plain))
+    return json.loads(json.dumps(value, default=plain))
