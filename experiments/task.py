@@ -51,6 +51,7 @@ class Study(Generic[T]):
         tasks: all of them; `True` gives the few of a quick run.
         run: the result of one task, what JSON can hold (NumPy numbers and arrays turn plain); the same for the same task.
         summarise: what the results of all tasks show; title, question and provenance are filled in.
+        passes: whether results are as wanted, where something was; else `main` returns 1.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Study(Generic[T]):
     tasks: Callable[[bool], Sequence[T]]
     run: Callable[[T], Result]
     summarise: Callable[[Sequence[Done[T]]], Section]
+    passes: Callable[[Sequence[Done[T]]], bool] = lambda done: True
 
     def path(self, task: T, root: Path) -> Path:
         """Where the result of a task lies below a folder."""
@@ -172,7 +174,7 @@ class Study(Generic[T]):
         section, folder = self.report(done, chosen.out, "quick" if chosen.quick else "full")
         print(section.markdown())
         print(f"kept in {folder}; for a page: hattriq report {folder} --out report.html")
-        return 0
+        return 0 if self.passes(done) else 1
 
 
 def newest_report(root: Path, name: str, scale: str) -> Path | None:
