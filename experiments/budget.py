@@ -28,16 +28,16 @@ from hattriq_cirq.quadrature import parse_rule
 from hattriq_cirq.section import Picture, Section, Table
 
 ESTIMATORS: Mapping[str, Estimator] = {
-    "paper": hq.HadamardTest(allocation="equal"),  # the outcomes of the literal circuit have the same probabilities
+    "resolved": hq.ResolvedHadamardTest(),
     "Hadamard": hq.HadamardTest(),
     "parallel, m=3": hq.ParallelHadamardTest(3),
     "polarization": hq.PolarizationShift(),
-    "resolved": hq.ResolvedHadamardTest(),
+    "paper": hq.HadamardTest(allocation="equal"),  # the outcomes of the literal circuit have the same probabilities
 }
 STEPS = 50  # of the paper's setting
 SHOTS = (1_000, 10_000, 100_000)
 COSINE, STDERR = 0.95, 0.01
-_DRAWS = 40  # maps for a mean cosine
+_DRAWS = 20  # maps for a mean cosine
 _MAPS = 100  # maps for a standard error
 
 
@@ -105,15 +105,17 @@ class Stepped:
         return np.asarray(sum(a * self.circuits.values(self.circuits.counts(each, replicates, rng)) for a in self.steps))
 
     def needed_for_cosine(self, exact: FloatArray, guess: int, rng: np.random.Generator) -> float | None:
-        """Shots at which the mean cosine of drawn maps crosses the wanted one, between 0.6 and 1.6 of a guess.
+        """Shots at which the mean cosine of drawn maps is the wanted one, from 5 numbers between 0.6 and 1.6 of a guess.
 
-        None where the guess is one shot a circuit, so that fewer cannot be drawn.
+        The logarithm of 1/c^2 - 1 is fitted by a line in that of the shots: for many features its slope is -1. None where the
+        guess is about one shot a circuit, so that fewer cannot be drawn.
         """
-        tried = np.geomspace(0.6, 1.6, 7) * guess
+        tried = np.geomspace(0.6, 1.6, 5) * guess
         if tried[0] < self.count:
             return None
-        reached = [np.mean(cosines(self.maps(int(shots), _DRAWS, rng), exact)) for shots in tried]
-        return float(np.exp(np.interp(COSINE, np.maximum.accumulate(reached), np.log(tried))))
+        reached = np.array([np.mean(cosines(self.maps(int(shots), _DRAWS, rng), exact)) for shots in tried])
+        slope, start = np.polyfit(np.log(tried), np.log(1 / reached**2 - 1), 1)
+        return float(np.exp((np.log(1 / COSINE**2 - 1) - start) / slope))
 
 
 def run(task: Task) -> dict[str, Any]:
@@ -206,13 +208,13 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             Table(
                 f"Shots to a mean cosine of {COSINE:g} to the exact map, unit inputs, baseline zero; {sample}. Circuits and "
                 "planned over needed: means; shots: medians; 95% intervals, bootstrap over seeds and inputs. Needed is where "
-                f"drawn maps ({_DRAWS} at each of 7 numbers of shots) reach the cosine.",
+                f"drawn maps ({_DRAWS} at each of 5 numbers of shots) reach the cosine.",
                 (*columns, "planned / needed"),
                 tuple(rows["cosine"]),
             ),
             Table(
-                f"Shots so that no feature has a standard error above {STDERR:g}; the same inputs. Needed is by the variance of "
-                f"the worst feature over {_MAPS} drawn maps.",
+                f"Shots so that no feature has a standard error above {STDERR:g}; the same inputs. Needed is by the variance "
+                f"of the worst feature over {_MAPS} drawn maps.",
                 (*columns, "planned / needed"),
                 tuple(rows["stderr"]),
             ),
@@ -227,7 +229,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
                 png(_figure(found)),
                 f"Top: shots to a cosine of {COSINE:g} (median). Bottom: cosine against shots in all (mean). 95% intervals "
                 "over seeds and inputs.",
-                "Bars of shots for each setting, the resolved test the lowest, and rising curves of cosine against shots",
+                "Points of shots for each setting, the resolved test the lowest, and rising curves of cosine against shots",
                 "budget",
             ),
         ),
@@ -280,7 +282,7 @@ def _figure(found: _Found) -> Figure:
                 shots = [np.asarray(r["cosine shots"], dtype=float) for r in results]
                 middle = np.median(np.concatenate(shots))
                 away = np.abs(np.array(nested_interval(shots, np.median)) - middle)[:, np.newaxis]
-                top.bar(i, middle, color=colours[name], yerr=away, capsize=3)
+                top.errorbar(i, middle, away, fmt="o", ms=7, color=colours[name], capsize=4)
                 at = [k for k in range(len(SHOTS)) if np.isfinite(np.concatenate(_at(results, k))).any()]
                 groups = [_at(results, k) for k in at]
                 x = [SHOTS[k] for k in at]
