@@ -5,14 +5,11 @@ from pathlib import Path
 import pytest
 
 from experiments import (
-    accuracy,
     approximate_encoding,
     best_pipeline,
     calibrated_noise,
     circuit_diagrams,
-    estimators,
     placement,
-    routing,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -20,32 +17,6 @@ ROOT = Path(__file__).parent.parent
 
 def test_the_page_of_circuits_is_drawn_from_the_code_as_it_is() -> None:
     assert (ROOT / "docs" / "circuits.md").read_text() == circuit_diagrams.page()
-
-
-def test_accuracy_runs_skips_what_exists_and_says_that_its_target_is_met(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert accuracy.main(["--quick", "--out", str(tmp_path), "--workers", "1"]) == 0
-    (result,) = tmp_path.rglob("*.json")
-    written = result.stat().st_mtime_ns
-    assert "1.00 met" in capsys.readouterr().out
-    assert accuracy.main(["--quick", "--out", str(tmp_path), "--workers", "1"]) == 0
-    assert result.stat().st_mtime_ns == written
-
-
-def test_a_missed_target_is_said_and_fails(tmp_path: Path) -> None:
-    task = accuracy.Task("bars_and_stripes", 0, 1, 0)
-    accuracy.run(task, tmp_path)
-    lines = list(accuracy.table((accuracy.Setting(task.data, 0, 1.0, epochs=1),), range(1), tmp_path))
-    assert lines[-1][0].endswith("MISSED")
-    assert not lines[-1][1]
-
-
-@pytest.mark.slow
-def test_the_study_of_estimators_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    estimators.main(["--quick", "--out", str(tmp_path / "new"), "--workers", "1"])
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {"estimators.json", "estimators.png"}
-    assert "planned / needed" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -82,14 +53,6 @@ def test_the_study_of_calibrated_noise_runs(tmp_path: Path, capsys: pytest.Captu
     calibrated_noise.main(["--quick", "--out", str(tmp_path / "new"), "--workers", "1"])
     assert (tmp_path / "new" / "calibrated_noise.json").is_file()
     assert "| resolved | " in capsys.readouterr().out
-
-
-def test_the_table_of_routing_has_a_row_an_estimator() -> None:
-    found = routing.row(2, "resolved", 1)
-    assert (found.circuits, found.programs, found.refused) == (1, 1, "")
-    assert found.routed >= 1
-    assert 0 < found.fidelity < 1
-    assert str(found).startswith("| 2 | resolved | 1 | 1 | 1 |")
 
 
 @pytest.mark.slow
