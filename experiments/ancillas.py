@@ -172,8 +172,8 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             Table(
                 f"Random ring models of {LAYERS} layers, dense unit inputs, baseline zero; {len({d.task.seed for d in done})} "
                 f"models of {done[0].task.inputs} inputs. Shots to the same L2 error, relative to separate circuits, whose "
-                f"shots follow |x_k| unless said to be equal; two-qubit gates of a circuit compiled to CZ ({_COMPILED} circuits a "
-                "model). 95% intervals, bootstrap over models and inputs.",
+                f"shots follow |x_k| unless said to be equal; two-qubit gates of a circuit compiled to CZ ({_COMPILED} "
+                "circuits a model). 95% intervals, bootstrap over models and inputs.",
                 (
                     "n",
                     "m",

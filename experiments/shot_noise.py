@@ -59,7 +59,7 @@ def tasks(quick: bool) -> list[Task]:
         for subject in drawn
         for seed in seeds
         for name in ESTIMATORS
-    ] + [Task("random", n, name, seed, 4, 0) for n in reversed(sizes) for seed in seeds for name in ESTIMATORS]
+    ] + [Task("random", n, name, seed, 2, 0) for n in reversed(sizes) for seed in seeds for name in ESTIMATORS]
 
 
 def run(task: Task) -> dict[str, Any]:
