@@ -155,6 +155,8 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
         question="",
         findings=tuple(findings),
         not_claimed=(
+            "That little mass on the truth is an error of a map: an observable of eigenvalues +1 and -1 lets every part of the norm "
+            "count for or against, and where a deciding pixel is dark the norm is elsewhere.",
             "That a map shows what a class looks like: it shows what moved this model's answer from 0.",
             "That a model of a phase has found its order parameter: the sums say which basis states its answer rests on.",
         ),
@@ -258,7 +260,7 @@ def _gallery(name: str, results: Sequence[Mapping[str, Any]]) -> Picture:
     of = results[0]["accuracy"]
     bad = name == "bad" or not SUBJECTS[name].meets(of["test"])
     accuracy = f"test accuracy {of['test']:.3f}, logistic regression {of['logistic test']:.3f}, chance {of['chance']:.3f}"
-    figure.suptitle(f"{name}: {accuracy}" + ("\nBAD MODEL: nothing is explained here" if bad else ""), fontsize=11)
+    figure.suptitle(f"{name}: {accuracy}" + ("; BAD, nothing is explained here" if bad else ""), fontsize=11)
     axes = " Rows are the first bits of a basis state, columns the last." if fields is not None else ""
     return Picture(
         png(figure),
