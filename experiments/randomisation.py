@@ -118,8 +118,8 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
         pictures=(
             Picture(
                 png(_curves(of)),
-                "Mean Spearman correlation of maps with those of the trained model. Solid: this layer and all nearer to the readout "
-                "random; dotted: this layer alone. Bands and bars are 95% intervals over seeds and inputs.",
+                "Mean Spearman correlation of maps with those of the trained model. Solid: this layer and all nearer to the "
+                "readout random; dotted: this layer alone. Bands and bars are 95% intervals over seeds and inputs.",
                 "Lines of correlation against the randomised layer, one panel a model",
                 "randomisation",
             ),
@@ -238,7 +238,7 @@ def _curves(of: dict[str, list[Any]]) -> Figure:
                     else:
                         ax.vlines(at, *ends.T, color=colours[reading], lw=1)
             ax.axhline(0, color="0.3", lw=0.8)
-            ax.set(title=name, xlabel="layer, from the readout to the input", ylim=(-0.35, 1.05))
+            ax.set(title=name, xlabel="layer, from the readout to the input", ylim=(-0.55, 1.05))
             ax.set_xticks(at, [str(count - i) for i in at])
         axes[0].set_ylabel("correlation with the trained map")
         figure.legend(
@@ -253,15 +253,15 @@ def _examples(of: dict[str, list[Any]]) -> Figure:
         figure = Figure(figsize=(1.9 * len(EXAMPLES), 2.1 * len(of)), layout="constrained")
         axes = figure.subplots(len(of), len(EXAMPLES), squeeze=False)
         for row, (name, results) in zip(axes, of.items(), strict=True):
+            row[0].set_ylabel(name)
             for ax, what in zip(row, EXAMPLES, strict=True):
                 values = np.reshape(results[0]["example"][what], results[0]["shape"])
                 limit = float(np.max(np.abs(values))) or 1.0
                 limits = {"cmap": "gray", "vmin": min(0.0, values.min())}
                 ax.imshow(values, **(limits if what == "input" else {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}))
                 ax.set(xticks=[], yticks=[])
-                if row is axes[0]:
-                    ax.set_title(what.replace(", ", "\n"), fontsize=10)
-            row[0].set_ylabel(name)
+        for ax, what in zip(axes[0], EXAMPLES, strict=True):
+            ax.set_title(what.replace(", ", "\n"), fontsize=10)
     return figure
 
 
