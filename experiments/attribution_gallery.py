@@ -155,8 +155,8 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
         question="",
         findings=tuple(findings),
         not_claimed=(
-            "That little mass on the truth is an error of a map: an observable of eigenvalues +1 and -1 lets every part of the norm "
-            "count for or against, and where a deciding pixel is dark the norm is elsewhere.",
+            "That little mass on the truth is an error of a map: an observable of eigenvalues +1 and -1 lets every part of the "
+            "norm count for or against, and where a deciding pixel is dark the norm is elsewhere.",
             "That a map shows what a class looks like: it shows what moved this model's answer from 0.",
             "That a model of a phase has found its order parameter: the sums say which basis states its answer rests on.",
         ),
