@@ -58,7 +58,8 @@ def run(task: Task) -> dict[str, Any]:
     """Circuits, the variance of a map times its shots for every input, and compiled two-qubit gates."""
     model = random_model(task.n_qubits, LAYERS, task.seed)
     estimator: Estimator = hq.ParallelHadamardTest(task.m, weighted=task.weighted) if task.m else hq.HadamardTest()
-    variances, even, circuits, gates = [], [], [], []
+    variances, even, circuits = [], [], []
+    gates: list[int] = []
     for x in random_inputs(task.n_qubits, task.seed, task.inputs):
         made = Drawn.of(model, x, estimator)
         variances.append(variances_per_shot(made.plan, made.distributions).sum())
@@ -75,12 +76,12 @@ def run(task: Task) -> dict[str, Any]:
 
 def components(n_qubits: int, m: int) -> int:
     """Components that a pair of circuits reads: 2**m - 1, at most all."""
-    return min(2**m - 1, 2**n_qubits)
+    return int(min(2**m - 1, 2**n_qubits))
 
 
 def circuits_in_theory(n_qubits: int, m: int) -> int:
     """2 ceil(N / (2**m - 1)), N = 2**n; N of the separate test, m = 0."""
-    return 2 * int(np.ceil(2**n_qubits / components(n_qubits, m))) if m else 2**n_qubits
+    return int(2 * np.ceil(2**n_qubits / components(n_qubits, m)) if m else 2**n_qubits)
 
 
 def equal_over_weighted(n_qubits: int, m: int) -> float:

@@ -50,13 +50,11 @@ class Task:
 
 def tasks(quick: bool) -> list[Task]:
     """Trained models with 1,000 replicates a seed and number of shots, and random ones of 2 to 8 qubits."""
-    seeds, inputs, replicates, drawn, sizes = range(5), 20, 50, ("bars", "digits"), range(2, 9)
-    if quick:
-        seeds, inputs, replicates, drawn, sizes = range(1), 2, 20, ("bars",), range(2, 4)
-    qubits = {"bars": 4, "digits": 6}
+    qubits = {"bars": 4} if quick else {"bars": 4, "digits": 6}
+    seeds, inputs, replicates, sizes = (range(1), 2, 20, range(2, 4)) if quick else (range(5), 20, 50, range(2, 9))
     return [
         Task(subject, qubits[subject], name, seed, inputs, replicates)
-        for subject in drawn
+        for subject in qubits
         for seed in seeds
         for name in ESTIMATORS
     ] + [Task("random", n, name, seed, 2, 0) for n in reversed(sizes) for seed in seeds for name in ESTIMATORS]

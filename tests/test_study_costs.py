@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import cirq
@@ -11,9 +10,10 @@ import numpy as np
 import pytest
 
 import hattriq_cirq as hq
-from experiments import ancillas, budget, compiled_cost, shot_noise
+from experiments import ancillas, budget, compiled_cost, intervals, shot_noise
 from experiments.drawn import Drawn, exponents, random_inputs, random_model
 from experiments.task import Done
+from hattriq_cirq.engines.errors import CircuitRefusedError
 from hattriq_cirq.estimators import Plan, Product, plan
 from hattriq_cirq.outcomes import Distribution
 from hattriq_cirq.pricing import shots_for_cosine, shots_for_stderr, variances_per_shot
@@ -93,9 +93,13 @@ def test_compiled_circuits_are_counted_on_a_free_graph_and_on_a_processor() -> N
     assert there["off"] < 1e-6
 
 
-def test_a_processor_that_refuses_is_a_result() -> None:
-    refused = compiled_cost.run(compiled_cost.Task("willow_pink", "Hadamard, literal", 2, 20, 0, 1))
-    assert "40 us" in refused["refused"]
+def test_a_processor_that_refuses_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise CircuitRefusedError("it takes 58.6 us")
+
+    monkeypatch.setattr(compiled_cost, "placed", refuse)
+    task = compiled_cost.Task("willow_pink", "Hadamard, literal", 2, 3, 0, 1)
+    assert compiled_cost.run(task) == {"refused": "it takes 58.6 us"}
 
 
 @pytest.mark.parametrize(("n", "m"), [(2, 1), (2, 2), (3, 2), (2, 3)])
@@ -113,15 +117,25 @@ def test_what_ancillas_cost_in_theory_is_what_the_weights_of_outcomes_say(n: int
         assert ancillas.equal_over_weighted(n, m) == pytest.approx(4**m / 4 / (2**m - 1))
 
 
-def test_coverage_that_misses_its_target_is_said() -> None:
-    finished = [done(task, shot_noise.run(task)) for task in shot_noise.tasks(True)]
-    wrong = [
-        replace(d, result={**d.result, "covered": (np.array(d.result["covered"]) // 2).tolist()})
-        if d.task.estimator == "Hadamard" and d.task.replicates
-        else d
-        for d in finished
-    ]
-    section = shot_noise.summarise(wrong)
-    assert "MISSED, by bars Hadamard" in section.findings[1]
+def test_slopes_and_coverage_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made-up results: errors that fall like shots**-0.5, coverage of 0.95, but of the Hadamard test 0.9."""
+    monkeypatch.setattr(intervals, "_RESAMPLES", 50)
+    shots = np.array(shot_noise.SHOTS)
+    finished = []
+    for task in shot_noise.tasks(True):
+        covered = 18 if task.estimator == "Hadamard" else 19
+        result = {
+            "accuracy": {"train": 1.0, "test": 1.0, "logistic test": 0.5, "chance": 0.5},
+            "noise": [1.0 if task.estimator == "resolved" else 2 ** (task.n_qubits / 2)] * task.inputs,
+            "features": [20] * task.inputs,
+            "error": [[[5 * s**-0.5] * 3 for s in shots]] * task.inputs,
+            "covered": [[[covered] * 3 for _ in shots]] * task.inputs,
+        }
+        finished.append(done(task, result))
+    section = shot_noise.summarise(finished)
+    assert "the means lie between -0.500 and -0.500" in section.findings[0]
+    assert "in 12 of 16 cells" in section.findings[1]
+    assert section.findings[1].endswith("MISSED, by bars Hadamard.")
+    assert "Hadamard N^1.00" in section.findings[2]
     (row,) = (row for row in section.tables[1].rows if row[1] == "Hadamard")
-    assert all(cell.endswith("MISSED") for cell in row[2:])
+    assert all(cell == "0.900 [0.900, 0.900] MISSED" for cell in row[2:])
