@@ -30,7 +30,7 @@ from hattriq_cirq.plotting import png
 from hattriq_cirq.section import Picture, Section, Table
 
 SHOWN = 10  # features named in the table and the picture
-LAYERS, SEEDS, EPOCHS, INPUTS = 4, 5, 100, 100
+LAYERS, SEEDS, EPOCHS, INPUTS = 4, 5, 200, 100
 DOMINANT = 0.9  # of the squared norm in one column: the others are hardly seen
 
 
@@ -55,7 +55,7 @@ def table_tasks(path: Path, label_column: str | None, layers: int, quick: bool) 
         ValueError: it is no table of features and labels; the message says what to do.
     """
     hq.datasets.read_table(path, label_column)  # what is wrong with the file is said before anything runs
-    epochs, inputs, seeds = (20, 20, 2) if quick else (EPOCHS, INPUTS, SEEDS)
+    epochs, inputs, seeds = (60, 20, 2) if quick else (EPOCHS, INPUTS, SEEDS)
     return [Task(str(path), checksum(path), label_column, layers, seed, epochs, inputs) for seed in range(seeds)]
 
 
@@ -115,7 +115,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
         tables=(
             Table(
                 f"The {len(top)} features of the largest mean absolute attribution: mean attribution over all explained "
-                "inputs and over those of each class (95% intervals over seeds and inputs), and mean share of the squared norm.",
+                "inputs and over those of each class (95% intervals over seeds and inputs); mean share of the squared norm.",
                 ("feature", "all inputs", "class +1", "class -1", "share of norm"),
                 tuple(
                     (names[k], *(nested_text(_column(results, k, side), digits=4) for side in (0, 1, -1)), f"{share[k]:.1%}")
@@ -150,7 +150,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             "form": "quadratic",
         },
         assumptions={
-            "encoding": "rows are divided by their norm and padded with zeros: only ratios within a row count, x and -x are one",
+            "encoding": "rows are divided by their norm and padded with zeros: only ratios within a row count, -x is as x",
             "splits": "each seed draws its own, stratified",
             "estimator": "exact simulation",
         },
