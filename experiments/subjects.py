@@ -60,7 +60,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "tfim12": Subject("tfim:n_qubits=12,samples=100", 4, 0.97, epochs=30),
     "tfim_split": Subject("tfim:n_qubits=8,train_gap=0.4", 4, 0.97),  # trained far from g = 1, tested everywhere
     "planted": Subject("planted_pixel:n_qubits=6", 2, None, epochs=60),
-    "xor": Subject("xor_pixels:n_qubits=6", 4, None, epochs=100),
+    "xor": Subject("xor_pixels:n_qubits=6,samples=2000", 4, None, epochs=100),
     "bad": Subject("mnist:pair=3/5,size=16", 1, None, epochs=1),  # trained on purpose too little
 }
 """By the name that tasks use; `bad` is shown, never explained."""
