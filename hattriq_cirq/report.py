@@ -1,23 +1,25 @@
-"""Accuracies of a model beside classical ones, and a one-page HTML report that opens from disk."""
+"""Accuracies of a model beside classical ones, and a one-page HTML report of sections that opens from disk."""
 
 from __future__ import annotations
 
-import base64
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
+from scipy.stats import binomtest
 
 from hattriq_cirq._files import write_new
-from hattriq_cirq._provenance import Provenance
 from hattriq_cirq.classical import logistic_regression_accuracy
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.model import Model
+from hattriq_cirq.section import Section, Table
 from hattriq_cirq.training import accuracy
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+_SIGNED = r"[-+]?[\d.,]*\d(?:e[-+]?\d+)?"
+_NUMBER = re.compile(rf"({_SIGNED}(?: ?(?:%|times|ms|s))?|-)(?: (\[{_SIGNED}, {_SIGNED}\]))?")
 
 
 @dataclass(frozen=True)
@@ -71,90 +73,53 @@ def _logistic_regression(data: Dataset) -> Accuracy:
         return Accuracy(name, None, None, str(error))
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A PNG image with the words that go with it.
+def table_of_accuracies(rows: Sequence[Accuracy], train_samples: int, test_samples: int) -> Table:
+    """Accuracies as the table that stands before every map.
 
     Args:
-        png: the bytes of the file.
-        caption: below it.
-        alt: what a reader who cannot see it is told.
-
-    Raises:
-        ValueError: the bytes are not a PNG's.
-    """
-
-    png: bytes
-    caption: str
-    alt: str
-
-    def __post_init__(self) -> None:
-        if not self.png.startswith(_PNG):
-            raise ValueError(f"png starts with {self.png[:8]!r}, must be the bytes of a PNG file")
-
-    @property
-    def data_uri(self) -> str:
-        """The picture as text, to stand inside a page."""
-        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
-
-
-@dataclass(frozen=True)
-class Study:
-    """One model on one task: a section of the report.
-
-    Args:
-        title: the task.
-        summary: the data in one sentence.
+        rows: the model first, then what to compare it with.
         train_samples: how many the accuracies on the training set are of.
-        test_samples: how many those on the test set are of.
-        accuracies: the model, and what to compare it with.
-        pictures: maps and curves.
-        largest_gap: the largest absolute completeness gap of the inputs that were attributed.
-        inputs: how many those are.
-        settings: name -> value of training and attribution.
-        assumptions: name -> value, what the maps rest on.
+        test_samples: how many those on the test set are of; the 95% Wilson interval beside a classifier's follows from it.
+
+    Returns:
+        A table of four columns; a number that is missing is a dash.
     """
-
-    title: str
-    summary: str
-    train_samples: int
-    test_samples: int
-    accuracies: tuple[Accuracy, ...]
-    pictures: tuple[Picture, ...]
-    largest_gap: float
-    inputs: int
-    settings: Mapping[str, object]
-    assumptions: Mapping[str, object]
+    notes = "; ".join(f"{row.classifier}: {row.note}" for row in rows if row.note)
+    return Table(
+        f"Accuracy on {train_samples} training and {test_samples} test samples; of tests with the 95% Wilson interval."
+        + (f" {notes}" if notes else ""),
+        ("classifier", "train", "test"),
+        tuple((row.classifier, _share(row.train), _tested(row, test_samples)) for row in rows),
+    )
 
 
-@dataclass(frozen=True)
-class Report:
-    """A page: studies, and where they come from.
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _tested(row: Accuracy, samples: int) -> str:
+    if row.train is None or row.test is None:  # chance is no estimate
+        return _share(row.test)
+    interval = binomtest(round(row.test * samples), samples).proportion_ci(method="wilson")
+    return f"{row.test:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def render(title: str, sections: Sequence[Section], summary: str = "") -> str:
+    """Sections as one HTML page that needs no other file; every text in it is escaped.
 
     Args:
         title: of the page.
-        summary: what it shows, in a sentence or two.
-        studies: one or more.
-        tolerance: the completeness gap that is allowed.
-        provenance: versions and time.
+        sections: one or more.
+        summary: what the page shows, in a sentence or two.
+
+    Returns:
+        The text of the page.
 
     Raises:
-        ValueError: no study.
+        ValueError: no section.
     """
-
-    title: str
-    summary: str
-    studies: tuple[Study, ...]
-    tolerance: float
-    provenance: Provenance = field(default_factory=Provenance.now)
-
-    def __post_init__(self) -> None:
-        if not self.studies:
-            raise ValueError("a report needs at least one study")
-
-
-def render(report: Report) -> str:
-    """A report as HTML text that needs no other file; every text in it is escaped."""
+    if not sections:
+        raise ValueError("a report needs at least one section")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hattriq_cirq"),
         autoescape=True,
@@ -162,20 +127,37 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(report=report)
+    environment.filters |= {"number_and_interval": number_and_interval, "verdict": verdict}
+    return environment.get_template("report.html").render(title=title, sections=sections, summary=summary)
 
 
-def write_report(path: str | os.PathLike[str], report: Report) -> Path:
-    """Writes a report to a new HTML file.
+def write_report(path: str | os.PathLike[str], title: str, sections: Sequence[Section], summary: str = "") -> Path:
+    """Writes sections to a new HTML file.
 
     Args:
         path: where; an existing file is refused.
-        report: what it says.
+        title: of the page.
+        sections: one or more.
+        summary: what the page shows, in a sentence or two.
 
     Returns:
         The path.
 
     Raises:
         FileExistsError: the path exists.
+        ValueError: no section.
     """
-    return write_new(path, render(report))
+    return write_new(path, render(title, sections, summary))
+
+
+def number_and_interval(cell: str) -> tuple[str, str] | None:
+    """A cell of a table taken apart, the interval empty where there is none; None if the cell is no number."""
+    match = _NUMBER.fullmatch(cell)
+    return (match[1], match[2] or "") if match else None
+
+
+def verdict(text: str) -> str:
+    """Whether a text says of itself that a target was reached: "good", "bad", or nothing."""
+    if re.search(r"\b(MISSED|fails)\b", text):
+        return "bad"
+    return "good" if re.search(r"\b(met|holds)$", text) else ""

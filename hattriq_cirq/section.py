@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from hattriq_cirq._files import write_new
 
 _FORMAT = "hattriq_cirq.Section/1"
 _PNG = b"\x89PNG\r\n\x1a\n"
+_HEADER = 24  # bytes of a PNG file up to the end of width and height
 FILE = "section.json"
 
 
@@ -38,10 +41,16 @@ class Picture:
     name: str = "picture"
 
     def __post_init__(self) -> None:
-        if not self.png.startswith(_PNG):
+        if not self.png.startswith(_PNG) or len(self.png) < _HEADER:
             raise ValueError(f"png starts with {self.png[:8]!r}, must be the bytes of a PNG file")
         if not re.fullmatch(r"[\w-]+", self.name):
             raise ValueError(f"name={self.name!r} must be letters, digits, - and _")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, as the file's header says."""
+        width, height = struct.unpack(">II", self.png[16:_HEADER])
+        return width, height
 
     @property
     def data_uri(self) -> str:
@@ -75,11 +84,21 @@ class Table:
             if len(row) != len(self.columns):
                 raise ValueError(f"{row=} must have {len(self.columns)} cells: {', '.join(self.columns)}")
 
-    def markdown(self) -> str:
-        """The table as Markdown, its caption above it."""
-        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
-        drawn = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-        return f"{self.caption}\n\n{drawn}" if self.caption else drawn
+    def markdown(self, fold: int | None = None) -> str:
+        """The table as Markdown, its caption above it.
+
+        Args:
+            fold: rows from which on the table stays closed until a reader opens it; None folds none.
+
+        Returns:
+            Lines without a break at the end.
+        """
+        lines = [_row(map(in_markdown, cells)) for cells in (self.columns, *self.rows)]
+        drawn = "\n".join([lines[0], _row(["---"] * len(self.columns)), *lines[1:]])
+        if fold is not None and len(self.rows) >= fold:
+            summary = html.escape(f"{' '.join(self.caption.split())} ({len(self.rows)} rows)", quote=False)
+            return f"<details><summary>{summary}</summary>\n\n{drawn}\n\n</details>"
+        return f"{in_markdown(self.caption)}\n\n{drawn}" if self.caption else drawn
 
 
 @dataclass(frozen=True)
@@ -100,7 +119,7 @@ class Section:
         provenance: name -> value, versions, commit and time.
 
     Raises:
-        ValueError: two pictures of one name.
+        ValueError: two pictures of one name, or one text where there should be several.
     """
 
     title: str
@@ -117,6 +136,8 @@ class Section:
 
     def __post_init__(self) -> None:
         for name in ("findings", "not_claimed", "tables", "pictures"):
+            if isinstance(value := getattr(self, name), str):
+                raise ValueError(f"{name}={value!r} is one text, must be a sequence of them")
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("settings", "assumptions", "provenance"):
             object.__setattr__(self, name, {str(key): str(value) for key, value in getattr(self, name).items()})
@@ -166,35 +187,36 @@ class Section:
             listed = content.pop("pictures")
             pictures = tuple(Picture((source / f"{each['name']}.png").read_bytes(), **each) for each in listed)
             return cls(**content, accuracy=accuracy, cost=cost, tables=rows, pictures=pictures)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{source / FILE} is not a section that was saved: {error!r}") from error
 
-    def markdown(self, images: str = "", level: int = 2) -> str:
+    def markdown(self, images: str = "", level: int = 2, fold: int | None = None) -> str:
         """The section as Markdown.
 
         Args:
             images: path before the name of a picture's file; empty leaves pictures out.
             level: of its heading.
+            fold: rows from which on a table stays closed until a reader opens it; None folds none.
 
         Returns:
             Paragraphs, ending in a line break.
         """
-        parts = ["#" * level + f" {self.title}", self.question]
+        parts = ["#" * level + f" {in_markdown(self.title)}", in_markdown(self.question)]
         if self.accuracy is not None:
-            parts.append(self.accuracy.markdown())
-        if self.findings:
-            parts.append("\n".join(f"- {line}" for line in self.findings))
+            parts.append(self.accuracy.markdown(fold))
+        parts.append("\n".join(f"- {in_markdown(line)}" for line in self.findings))
         if images:
-            parts += [f"![{p.alt}]({images}{p.name}.png)\n\n*{p.caption}*" for p in self.pictures]
-        parts += [table.markdown() for table in self.tables]
+            parts += [f"![{in_markdown(p.alt)}]({images}{p.name}.png)\n\n{in_markdown(p.caption)}" for p in self.pictures]
+        parts += [table.markdown(fold) for table in self.tables]
         if self.cost is not None:
-            parts.append(self.cost.markdown())
+            parts.append(self.cost.markdown(fold))
         if self.not_claimed:
-            parts.append("Not claimed: " + " ".join(self.not_claimed))
+            parts.append("Not claimed: " + " ".join(map(in_markdown, self.not_claimed)))
         for name in ("settings", "assumptions"):
             if values := getattr(self, name):
-                parts.append(f"{name.capitalize()}: " + "; ".join(f"{key} {value}" for key, value in values.items()) + ".")
-        return "\n\n".join(parts) + "\n"
+                listed = "; ".join(f"{key}: {value}" for key, value in values.items())
+                parts.append(f"{name.capitalize()}. {in_markdown(listed)}.")
+        return "\n\n".join(filter(None, parts)) + "\n"
 
     def _json(self) -> str:
         content: dict[str, object] = {"format": _FORMAT}
@@ -204,6 +226,15 @@ class Section:
         content["tables"] = [_plain(table) for table in self.tables]
         content["pictures"] = [{"name": p.name, "caption": p.caption, "alt": p.alt} for p in self.pictures]
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def in_markdown(text: str) -> str:
+    """Text as Markdown that shows it as it is: nothing is taken for a tag, emphasis or struck out, nor breaks the line."""
+    return re.sub(r"([<*~])", r"\\\1", " ".join(text.split()))
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def _plain(table: Table | None) -> dict[str, object] | None:

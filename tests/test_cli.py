@@ -90,7 +90,7 @@ def test_every_example_of_the_help_works(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("my.csv").write_text(TABLE)
-    for command in ("train", "attribute", "cost", "show"):
+    for command in ("train", "attribute", "cost", "show", "report"):
         lines = examples(command, capsys)
         assert lines
         for line in lines:

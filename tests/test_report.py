@@ -1,13 +1,11 @@
-"""The page holds everything it shows, in the order that is promised, and trusts no text; the demo makes such a page."""
+"""The page holds everything it shows, in the order that is promised, and trusts no text."""
 
 from __future__ import annotations
 
 import base64
-import json
 import re
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -15,116 +13,170 @@ import pytest
 
 from hattriq_cirq import datasets
 from hattriq_cirq.ansatz import ring_ansatz
-from hattriq_cirq.attribution import Attribution
-from hattriq_cirq.cli import demo as demo_module
-from hattriq_cirq.cli import main
 from hattriq_cirq.model import Model
-from hattriq_cirq.report import Accuracy, Picture, Report, Study, accuracies, render, write_report
-
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(40))
-STUDY = Study(
-    title="a task",
-    summary="a summary",
-    train_samples=20,
-    test_samples=8,
-    accuracies=(
-        Accuracy("this model", 0.987, 0.975),
-        Accuracy("logistic regression", None, None, "not installed"),
-        Accuracy("chance", None, 0.5),
-    ),
-    pictures=(Picture(PNG, "the caption", "the alt"), Picture(PNG + b"2", "second", "second alt")),
-    largest_gap=2e-16,
-    inputs=7,
-    settings={"layers": 4},
-    assumptions={"form": "quadratic"},
+from hattriq_cirq.report import (
+    Accuracy,
+    accuracies,
+    number_and_interval,
+    render,
+    table_of_accuracies,
+    verdict,
+    write_report,
 )
-REPORT = Report("the title", "what it shows", (STUDY,), tolerance=1e-9)
+from hattriq_cirq.section import Picture, Section, Table
+from tests.pages import SECTION, Page, make_png
 
-
-class Page(HTMLParser):
-    """Collects the tags with their attributes."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
+HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=y>"
 
 
 def test_every_picture_is_in_the_page() -> None:
-    images = [attributes for tag, attributes in Page(render(REPORT)).tags if tag == "img"]
+    images = Page(render("t", [SECTION])).all("img")
     decoded = [base64.b64decode(str(each["src"]).removeprefix("data:image/png;base64,")) for each in images]
-    assert decoded == [picture.png for picture in STUDY.pictures]
-    assert [each["alt"] for each in images] == ["the alt", "second alt"]
+    assert decoded == [picture.png for picture in SECTION.pictures]
+    assert [(each["alt"], each["width"], each["height"]) for each in images] == [
+        ("the alt", "1600", "400"),
+        ("second alt", "90", "300"),
+    ]
 
 
 def test_the_page_asks_for_nothing_else() -> None:
-    text = render(REPORT)
+    text = render("t", [SECTION])
     assert not re.search(r"https?:|//[a-z]|@import|url\(", text)
     assert not {tag for tag, _ in Page(text).tags} & {"script", "link", "iframe", "object"}
 
 
-def test_accuracies_come_first_then_maps_then_the_rest() -> None:
-    sections = [attributes["id"] for tag, attributes in Page(render(REPORT)).tags if tag == "section"]
-    assert sections == ["accuracy", "maps", "completeness", "settings", "assumptions", "provenance"]
-    text = render(REPORT)
-    numbers = [text.index(words) for words in ("0.987", "0.975", "not installed", "0.500")]
-    assert max(numbers) < text.index("<img")
+def test_what_was_asked_comes_first_then_accuracy_then_maps_then_the_rest() -> None:
+    text = render("t", [SECTION])
+    sections = [str(attributes["id"]).removeprefix("section-1-") for attributes in Page(text).all("section")]
+    assert sections == [
+        "settings",
+        "accuracy",
+        "findings",
+        "pictures",
+        "tables",
+        "cost",
+        "assumptions",
+        "not-claimed",
+        "provenance",
+    ]
+    places = [text.index(words) for words in ("a question", "0.987", "0.975", "not installed", "0.500", "the first finding")]
+    assert max(places) < text.index("<img")
+
+
+def test_everything_a_section_says_is_on_the_page() -> None:
+    text = render("the page", [SECTION], "what it shows")
+    words = ["the page", "what it shows", SECTION.title, SECTION.question, *SECTION.findings, *SECTION.not_claimed]
+    for values in (SECTION.settings, SECTION.assumptions, SECTION.provenance):
+        words += [*values, *values.values()]
+    for table in SECTION.tables:
+        words += [table.caption, *table.columns, *(row[0] for row in table.rows)]
+    words += [picture.caption for picture in SECTION.pictures] + ["the cost", "1000"]
+    assert [each for each in words if f">{each}<" not in text] == []
+    assert "[3.1, 3.9]" in text
+
+
+def test_what_a_section_does_not_have_is_left_out() -> None:
+    page = Page(render("t", [Section("only a title", "only a question")]))
+    assert page.all("section") == page.all("img") == page.all("table") == page.all("nav") == []
+
+
+def test_several_sections_have_contents_that_lead_to_them() -> None:
+    page = Page(render("t", [SECTION, replace(SECTION, title="b"), replace(SECTION, title="c")]))
+    links = [each["href"] for each in page.all("a")]
+    assert {f"#{each['id']}" for each in page.all("article")} < set(links)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    assert {str(link).removeprefix("#") for link in links} <= set(ids)
 
 
 def test_hostile_text_is_escaped() -> None:
-    hostile = "<script>alert('x')</script>\"><img src=x onerror=y>"
-    study = replace(
-        STUDY,
-        title=hostile,
-        summary=hostile,
-        accuracies=(Accuracy(hostile, 1, 1, hostile),),
-        pictures=(Picture(PNG, hostile, hostile),),
-        settings={hostile: hostile},
-        assumptions={hostile: hostile},
+    table = Table(HOSTILE, (HOSTILE, "b"), ((HOSTILE, HOSTILE),))
+    section = Section(
+        HOSTILE,
+        HOSTILE,
+        (HOSTILE,),
+        (HOSTILE,),
+        table_of_accuracies((Accuracy(HOSTILE, 1, 1, HOSTILE),), 1, 1),
+        (table,),
+        (Picture(make_png(2, 2), HOSTILE, HOSTILE),),
+        table,
+        {HOSTILE: HOSTILE},
+        {HOSTILE: HOSTILE},
+        {HOSTILE: HOSTILE},
     )
-    page = Page(render(replace(REPORT, title=hostile, summary=hostile, studies=(study,))))
+    page = Page(render(HOSTILE, [section, section], HOSTILE))
     assert "script" not in {tag for tag, _ in page.tags}
-    (image,) = (attributes for tag, attributes in page.tags if tag == "img")
-    assert image["alt"] == hostile
-    assert set(image) == {"src", "alt"}
+    images = page.all("img")
+    assert [image["alt"] for image in images] == [HOSTILE] * 2
+    assert set(images[0]) == {"src", "alt", "width", "height", "style"}
+    assert not [attributes for _, attributes in page.tags if "onerror" in attributes]
 
 
-@pytest.mark.parametrize(("gap", "word"), [(2e-16, "holds"), (1e-8, "fails")])
-def test_the_completeness_gap_is_judged(gap: float, word: str) -> None:
-    text = render(replace(REPORT, studies=(replace(STUDY, largest_gap=gap),)))
-    assert f">{word}<" in text
-    assert f"{gap:.1e}" in text
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("0.98 met", "good"),
+        ("holds", "good"),
+        ("0.98 MISSED", "bad"),
+        ("fails", "bad"),
+        ("Completeness fails for 2 of 4 inputs", "bad"),
+        ("metric", ""),
+        ("DISMISSED", ""),
+        ("0.98", ""),
+    ],
+)
+def test_verdicts_are_seen(text: str, word: str) -> None:
+    assert verdict(text) == word
+    section = Section("t", "q", tables=(Table("", ("a", "b"), (("x", text),)),))
+    assert (f'<td class="{word}">{text}</td>' in render("t", [section])) == bool(word)
 
 
-def test_settings_assumptions_and_provenance_are_listed() -> None:
-    text = render(REPORT)
-    for words in ("layers", "quadratic", REPORT.provenance.created_utc, REPORT.provenance.versions["cirq-core"]):
-        assert words in text
+@pytest.mark.parametrize(
+    ("cell", "parts"),
+    [
+        ("0.5", ("0.5", "")),
+        ("-0.5 [-0.6, -0.4]", ("-0.5", "[-0.6, -0.4]")),
+        ("1.2e-05 [1e-06, 2E5]", None),
+        ("1.2e-05 [1e-06, 2e+05]", ("1.2e-05", "[1e-06, 2e+05]")),
+        ("10,000", ("10,000", "")),
+        ("12% [10, 14]", ("12%", "[10, 14]")),
+        ("-", ("-", "")),
+        ("bars 0.5", None),
+        ("", None),
+        ("1_10", None),
+    ],
+)
+def test_numbers_and_their_intervals_are_seen(cell: str, parts: tuple[str, str] | None) -> None:
+    assert number_and_interval(cell) == parts
 
 
 def test_dark_and_narrow_screens_are_thought_of() -> None:
-    text = render(REPORT)
+    text = render("t", [SECTION])
     assert "prefers-color-scheme: dark" in text
     assert 'name="viewport"' in text
 
 
 def test_a_report_is_written_once(tmp_path: Path) -> None:
-    path = write_report(tmp_path / "deep" / "report.html", REPORT)
-    assert path.read_text(encoding="utf-8") == render(REPORT)
+    path = write_report(tmp_path / "deep" / "report.html", "t", [SECTION])
+    assert path.read_text(encoding="utf-8") == render("t", [SECTION])
     with pytest.raises(FileExistsError, match="not overwritten"):
-        write_report(path, REPORT)
+        write_report(path, "t", [SECTION])
 
 
 def test_values_are_checked() -> None:
     with pytest.raises(ValueError, match=r"test=1\.2"):
         Accuracy("x", 1.0, 1.2)
-    with pytest.raises(ValueError, match="PNG"):
-        Picture(b"GIF89a", "", "")
-    with pytest.raises(ValueError, match="at least one study"):
-        replace(REPORT, studies=())
+    with pytest.raises(ValueError, match="at least one section"):
+        render("t", [])
+
+
+def test_test_accuracies_stand_with_wilson_intervals() -> None:
+    rows = (Accuracy("a", 1.0, 0.9), Accuracy("b", 0.5, None), Accuracy("chance", None, 0.5))
+    cells = [row[1:] for row in table_of_accuracies(rows, 90, 10).rows]
+    z, p, n = 1.959964, 0.9, 10  # Wilson 1927
+    middle, half = p + z**2 / 2 / n, z * np.sqrt(p * (1 - p) / n + (z / 2 / n) ** 2)
+    low, high = ((middle + sign * half) / (1 + z**2 / n) for sign in (-1, 1))
+    assert cells == [("1.000", f"0.900 [{low:.3f}, {high:.3f}]"), ("0.500", "-"), ("-", "0.500")]
 
 
 # accuracies
@@ -157,51 +209,3 @@ def test_without_scikit_learn_the_row_says_so(monkeypatch: pytest.MonkeyPatch) -
     row = accuracies(planted(+1), task())[1]
     assert (row.train, row.test) == (None, None)
     assert "pip install hattriq_cirq[data]" in row.note
-
-
-# the demo
-
-
-def names(folder: Path) -> set[str]:
-    return {file.name for file in folder.iterdir()}
-
-
-def test_demo_leaves_json_arrays_tables_pictures_and_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "demo"
-    assert main(["demo", "--out", str(out), "--quick"]) == 0
-    shown = capsys.readouterr()
-    assert shown.err == ""
-    assert "completeness holds" in shown.out
-    assert str(out / "report.html") in shown.out
-    assert names(out) == {"bars_and_stripes", "digits", "report.html"}
-    page = (out / "report.html").read_text()
-    for task in ("bars_and_stripes", "digits"):
-        assert names(out / task / "train") == {"model.json", "run.json", "training.csv", "training.png"}
-        maps = out / task / "attribution"
-        assert names(maps) == {"attribution.npz", "attribution.csv", "gallery.png", "run.json"}
-        assert np.abs(Attribution.load(maps / "attribution.npz").completeness_gap).max() < 1e-12
-        record = json.loads((out / task / "train" / "run.json").read_text())
-        assert record["accuracies"][0]["test"] >= 0.99
-        assert page.count(record["data"]["name"]) >= 3
-    assert page.count("data:image/png;base64,") == 4
-
-
-def test_demo_fails_where_completeness_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(demo_module, "TOLERANCE", -1.0)
-    monkeypatch.setattr(demo_module, "TASKS", {"bars_and_stripes": "bars_and_stripes"})
-    assert main(["demo", "--out", f"{tmp_path}/demo", "--quick"]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "completeness fails" in line
-    assert ">fails<" in (tmp_path / "demo" / "report.html").read_text()
-
-
-def test_demo_says_how_to_install_the_data(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    assert main(["demo", "--out", f"{tmp_path}/demo"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "pip install hattriq_cirq[data]" in line
-    assert not (tmp_path / "demo").exists()

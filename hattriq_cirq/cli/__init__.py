@@ -1,4 +1,4 @@
-"""The command line `hattriq`: train, attribute, calibrate, cost, show, demo; runs, resume, cancel, doctor.
+"""The command line `hattriq`: train, attribute, calibrate, cost, show, report, demo; runs, resume, cancel, doctor.
 
 Only the standard library is imported here: each command imports what it needs when it runs, so that help is instant.
 """

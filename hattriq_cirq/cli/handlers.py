@@ -54,6 +54,14 @@ def show(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def report(chosen: argparse.Namespace) -> int:
+    """`hattriq report`."""
+    from hattriq_cirq.cli.report import report
+
+    report(chosen.runs, chosen.out, chosen.title)
+    return 0
+
+
 def demo(chosen: argparse.Namespace) -> int:
     """`hattriq demo`."""
     from hattriq_cirq.cli.demo import demo

@@ -6,10 +6,10 @@ What each command does stands in `handlers`, which imports what it needs when it
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
 
 from hattriq_cirq._version import __version__
-from hattriq_cirq.cli import handlers
+from hattriq_cirq.cli import handlers, parser_results
+from hattriq_cirq.cli.parsing import Parser, add_command, seed
 
 _ESTIMATORS = "exact, resolved, hadamard, hadamard-literal, parallel:M or polarization"
 _DATA = """data sets, with options after a colon:
@@ -28,14 +28,6 @@ _MITIGATIONS = """mitigations, in any order, with commas:
   completeness  noise-estimation   rescale by a measured score, or by circuits of known answer"""
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors go the way of all others."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raises what is wrong with the words of a command line."""
-        raise ValueError(f"{message}; see {self.prog} --help")
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The parser of everything after `hattriq`; `command` of its result does the work."""
     parser = Parser(
@@ -52,30 +44,12 @@ def make_parser() -> argparse.ArgumentParser:
     _add_attribute(commands)
     _add_calibrate(commands)
     _add_cost(commands)
-    _add_show(commands)
-    _add_demo(commands)
-    _add_runs(commands)
-    _add_resume(commands)
-    _add_cancel(commands)
-    _add_doctor(commands)
+    parser_results.add_commands(commands)
     return parser
 
 
-def _add(
-    commands: argparse._SubParsersAction[Parser], name: str, summary: str, description: str, examples: str
-) -> argparse.ArgumentParser:
-    return commands.add_parser(
-        name,
-        help=summary,
-        description=description,
-        epilog=f"examples:\n{examples}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-
-
 def _add_train(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "train",
         "train a model on a data set",
@@ -96,12 +70,12 @@ def _add_train(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "--scale", type=float, default=10.0, metavar="X", help="steepness of the logistic loss (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of start and minibatches (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of start and minibatches (default: %(default)s)")
     parser.set_defaults(command=handlers.train)
 
 
 def _add_attribute(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "attribute",
         "attribute a model's answers to its inputs",
@@ -149,7 +123,7 @@ def _add_attribute(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("--max-age", type=float, metavar="HOURS", help="refuse a --calibration older than that")
     parser.add_argument(
         "--seed",
-        type=_seed,
+        type=seed,
         default=0,
         metavar="N",
         help="of whatever is drawn: baselines, counts, twirls (default: %(default)s)",
@@ -176,7 +150,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_calibrate(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "calibrate",
         "measure the readout of a processor's qubits",
@@ -201,12 +175,12 @@ def _add_calibrate(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "--pattern", default="balanced", metavar="NAME", help="balanced, complement or full (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the counts (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the counts (default: %(default)s)")
     parser.set_defaults(command=handlers.calibrate)
 
 
 def _add_cost(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = _add(
+    parser = add_command(
         commands,
         "cost",
         "price an attribution before it is run",
@@ -230,105 +204,11 @@ def _add_cost(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("--cosine", type=float, default=0.95, metavar="C", help="wanted of the map (default: %(default)s)")
     parser.add_argument("--stderr", type=float, default=0.01, metavar="E", help="wanted of each feature (default: %(default)s)")
     parser.add_argument(
-        "--seed", type=_seed, default=0, metavar="N", help="of parameters, inputs and samples (default: %(default)s)"
+        "--seed", type=seed, default=0, metavar="N", help="of parameters, inputs and samples (default: %(default)s)"
     )
     parser.add_argument("--out", metavar="DIR", help="new or empty folder for cost.csv and, over qubits, cost.png")
     parser.set_defaults(command=handlers.cost)
 
 
-def _add_show(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = _add(
-        commands,
-        "show",
-        "print a saved model, attribution or run",
-        "Prints what a file or folder of this program holds: a model, an attribution with its largest features, or a\n"
-        "run with its settings and accuracies.",
-        "  hattriq show runs/digits\n  hattriq show runs/digits-maps --input 2 --top 5 --png map.png\n"
-        "  hattriq show attribution.npz --shape 8x8 --png map.png",
-    )
-    parser.add_argument("path", metavar="PATH", help="attribution.npz, model.json, run.json or a folder")
-    parser.add_argument("--png", metavar="FILE", help="also draw the chosen input and its map into a new file")
-    parser.add_argument("--input", type=int, default=0, metavar="K", help="which input (default: %(default)s)")
-    parser.add_argument("--top", type=int, default=10, metavar="N", help="features to list (default: %(default)s)")
-    parser.add_argument("--shape", metavar="RxC", help="of the image; default: what run.json says, else bars")
-    parser.set_defaults(command=handlers.show)
-
-
-def _add_demo(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = _add(
-        commands,
-        "demo",
-        "from data to attribution maps and a report",
-        "Trains on Bars and Stripes and on real handwritten digits, attributes test inputs, checks completeness, and\n"
-        "writes everything, with a one-page report, into a new folder. Takes seconds.",
-        "  hattriq demo --out demo\n  hattriq demo --out demo-quick --quick",
-    )
-    parser.add_argument("--out", required=True, metavar="DIR", help="new or empty folder for the results")
-    parser.add_argument("--quick", action="store_true", help="fewer epochs and inputs")
-    parser.set_defaults(command=handlers.demo)
-
-
-def _add_runs(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = _add(
-        commands,
-        "runs",
-        "list runs and how far they are",
-        "Lists every run on an engine below a folder: finished, unfinished, running (a process works on it now), failed or\n"
-        "cancelled, with the jobs and shots whose counts are recorded.\n\nUnfinished, failed and cancelled runs go on with "
-        "`hattriq resume`.",
-        "  hattriq runs\n  hattriq runs runs",
-    )
-    parser.add_argument("folder", metavar="FOLDER", nargs="?", default=".", help="where to look (default: here)")
-    parser.set_defaults(command=handlers.runs)
-
-
-def _add_resume(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = _add(
-        commands,
-        "resume",
-        "go on with a run that stopped",
-        "Goes on with an unfinished run from what its folder has recorded, as the same command again would.\n\n"
-        "Finished jobs are not run again and jobs still with the service are picked up by their ids, so the result is that\n"
-        "of an unbroken run.",
-        "  hattriq resume runs/noisy",
-    )
-    parser.add_argument("run", metavar="RUN", help="the folder of the run")
-    parser.set_defaults(command=handlers.resume)
-
-
-def _add_cancel(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = _add(
-        commands,
-        "cancel",
-        "give a run up",
-        "Cancels the jobs of a stopped run that are still with the service, and records that the run was given up.\n\n"
-        "Counts of jobs that were done by then are kept, and `hattriq resume` still goes on from there.",
-        "  hattriq cancel runs/noisy",
-    )
-    parser.add_argument("run", metavar="RUN", help="the folder of the run")
-    parser.set_defaults(command=handlers.cancel)
-
-
-def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = _add(
-        commands,
-        "doctor",
-        "check the installation and the access to processors",
-        "Checks the packages, the simulators and the virtual processors, and with --project and --processor the\n"
-        "credentials and the access, by one cheap call. Each line says ok, failed or skipped, and what to do.\n\n"
-        "Exit code 0 if nothing failed, else 1.",
-        "  hattriq doctor\n  hattriq doctor --project my-project --processor my-processor",
-    )
-    parser.add_argument("--project", metavar="P", help="a Google Cloud project")
-    parser.add_argument("--processor", metavar="X", help="the id of a processor")
-    parser.set_defaults(command=handlers.doctor)
-
-
 def _batch_size(text: str) -> int | None:
     return None if text == "all" else int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} must be a non-negative whole number, such as 0")
-    return int(text)

@@ -46,11 +46,11 @@ def show(
     for file in chosen:
         if len(chosen) > 1:
             print(f"== {file}")
-        record = _record(file.parent / "run.json") if (file.parent / "run.json").is_file() else {}
+        record = read_record(file.parent / "run.json") if (file.parent / "run.json").is_file() else {}
         if file.suffix == ".npz":
             _show_attribution(Attribution.load(file), record, png, index, top, shape)
         elif file.name == "run.json":
-            _show_record(_record(file))
+            _show_record(read_record(file))
         elif (saved := _calibration(file)) is not None:
             print(saved)
         else:
@@ -85,7 +85,8 @@ def _model(file: Path) -> Model:
         ) from error
 
 
-def _record(file: Path) -> Record:
+def read_record(file: Path) -> Record:
+    """What a run.json holds. Raises ValueError for any other file."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
