@@ -33,8 +33,8 @@ def judged(
     """Every metric of maps but max-sensitivity, a number an input, and the deletion curves averaged over inputs.
 
     With the same reference, features put in most relevant first pass through the same inputs as features removed least
-    relevant first: insertion is the area under the LeRF deletion curve. Infidelity is of the map times its best factor, relative
-    to that of a blank map: 1 less the share of the losses explained.
+    relevant first: insertion is the area under the LeRF deletion curve. Infidelity is of the map times its best factor,
+    relative to that of a blank map: 1 less the share of the losses explained.
     """
     ask = partial(faithfulness.deletion_curve, score, x, values, reference=reference, steps=STEPS)
     curves = {"MoRF": ask(), "LeRF": ask(order="lerf")}
