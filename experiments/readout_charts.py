@@ -1,18 +1,22 @@
-"""Charts of readout calibrations: the confusion of a group of qubits, and the drift of their errors."""
+"""Charts of the mitigation studies: confusion, drift, error against shots, and maps side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
 from scipy.stats import beta
 
 from calibration.correlated import CorrelatedCalibration, correlation_test
 from calibration.drift import compare
 from calibration.readout import ReadoutCalibration
 from hattriq_cirq._arrays import FloatArray
+
+Interval = tuple[float, tuple[float, float]]
+COLOURS = ("0.5", "C0", "C2", "C3", "C1", "C4", "C5")
 
 
 def confusion_figure(calibration: CorrelatedCalibration, product: ReadoutCalibration) -> Figure:
@@ -54,4 +58,70 @@ def drift_figure(calibrations: Sequence[ReadoutCalibration]) -> Figure:
     ax.legend(title="qubit", frameon=False)
     ax.set_title(str(compare(calibrations[0], calibrations[-1])), fontsize="small", wrap=True)
     sns.despine(ax=ax)
+    return drawn
+
+
+def error_figure(panels: Mapping[str, Mapping[str, Mapping[int, Interval]]], columns: int = 3) -> Figure:
+    """Error of maps against shots, with 95% intervals.
+
+    Args:
+        panels: title -> correction -> shots -> relative L2 error and its interval.
+        columns: panels beside each other, at most.
+
+    Returns:
+        The figure, both axes logarithmic, one scale of errors for all panels.
+    """
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    with sns.axes_style("ticks"):
+        drawn = Figure(figsize=(max(3.3 * columns, 4.8), 2.8 * rows + 0.4), layout="constrained")
+        axes = drawn.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+        for ax, (title, lines) in zip(axes, panels.items(), strict=False):
+            for colour, (name, points) in zip(COLOURS, lines.items(), strict=False):
+                low, high = np.array([interval for _, interval in points.values()]).T
+                ax.plot(list(points), [value for value, _ in points.values()], "o-", ms=4, color=colour, label=name)
+                ax.fill_between(list(points), low, high, color=colour, alpha=0.25, linewidth=0)
+            ax.set(xscale="log", yscale="log", title=title, xlabel="shots")
+            ax.xaxis.set_major_locator(FixedLocator(sorted({count for points in lines.values() for count in points})))
+            ax.xaxis.set_major_formatter("{x:,.0f}")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.yaxis.set_minor_formatter(NullFormatter())
+            ax.xaxis.set_minor_locator(FixedLocator([]))
+        for ax in axes[::columns]:
+            ax.set_ylabel("relative L2 error of a map")
+        drawn.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=4)
+        for ax in axes[len(panels) :]:
+            ax.remove()
+        sns.despine(fig=drawn)
+    return drawn
+
+
+def map_figure(maps: Mapping[str, tuple[FloatArray, FloatArray]], exact: FloatArray, title: str) -> Figure:
+    """Maps of square pictures beside the exact one; a cross is 2 standard errors off or more.
+
+    Args:
+        maps: correction -> values and standard errors, (features,) each.
+        exact: (features,).
+        title: above all.
+
+    Returns:
+        The figure, one colour scale for all maps, centred on 0.
+    """
+    shown = {**maps, "exact": (exact, np.full_like(exact, np.inf))}
+    side = int(np.sqrt(len(exact)))
+    limit = max(float(np.abs(values).max()) for values, _ in shown.values())
+    drawn = Figure(figsize=(2.1 * len(shown) + 0.6, 3.1), layout="constrained")
+    axes = drawn.subplots(1, len(shown))
+    for ax, (name, (values, stderr)) in zip(axes, shown.items(), strict=True):
+        image = ax.imshow(values.reshape(side, side), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        row, column = np.divmod(np.flatnonzero(np.abs(values - exact) >= 2 * stderr), side)
+        ax.plot(column, row, "x", color="black")
+        off, expected = (float(np.linalg.norm(error) / np.linalg.norm(exact)) for error in (values - exact, stderr))
+        wrapped = name.replace(", ", ",\n")
+        words = name if name == "exact" else f"{wrapped}\n{off:.3f} (s.e. {expected:.3f})"
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(words, fontsize="small")
+    drawn.colorbar(image, ax=axes, label="attribution\n(+ towards class +1)")
+    drawn.suptitle(title, fontsize="medium")
     return drawn
