@@ -301,7 +301,7 @@ def test_captum_agrees_on_infidelity_and_max_sensitivity() -> None:
             metrics.sensitivity_max(
                 lambda v: (v[0] @ matrix,),
                 torch.tensor(row[np.newaxis]),
-                perturb_func=lambda *_: next(each),
+                perturb_func=lambda *_: (next(each),),
                 n_perturb_samples=samples,
                 max_examples_per_batch=samples,
             )
