@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run
+from pages import SECTION, Page
 
 from hattriq_cirq.attribution import Attribution
 from hattriq_cirq.cli import demo as demo_module
 from hattriq_cirq.cli import main
-from tests.command_line import run
-from tests.pages import SECTION, Page
 
 # the demo
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import SECTION, Page, make_png
 
 from hattriq_cirq import datasets
 from hattriq_cirq.ansatz import ring_ansatz
@@ -24,7 +25,6 @@ from hattriq_cirq.report import (
     write_report,
 )
 from hattriq_cirq.section import Picture, Section, Table
-from tests.pages import SECTION, Page, make_png
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=y>"
 

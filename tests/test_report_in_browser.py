@@ -1,4 +1,4 @@
-"""The page in a real browser, from disk: nothing complained of or fetched, all pictures loaded, nothing wider than the screen."""
+"""The page in a real browser, from disk: nothing complained of or fetched, pictures loaded, nothing wider than the screen."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import run
+from pages import SECTION
 
 from hattriq_cirq.report import write_report
 from hattriq_cirq.section import Section
-from tests.command_line import run
-from tests.pages import SECTION
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install hattriq_cirq[browser]")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import SECTION, make_png
 
 from hattriq_cirq.section import FILE, Picture, Section, Table, in_markdown
-from tests.pages import SECTION, make_png
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 mappings = st.dictionaries(texts, texts, max_size=3)
