@@ -34,7 +34,7 @@ QUESTIONS = (
     ("", False, "What do maps of the paper's kinds of data look like?", ("attribution_gallery",)),
     ("", False, "Does it work on data of one's own?", ("user_data",)),
 )
-"""Letter in the protocol, whether the paper's reviewers asked, the question, and the studies that answer it."""
+"""Letter in the protocol, whether the paper's reviewers asked, the question, and the studies that answer it, the main one first."""
 
 _HEAD = """# What the studies found
 
@@ -141,7 +141,7 @@ def _answers(sections: Mapping[str, Section], known: set[str]) -> str:
         there = [name for name in names if name in sections]
         links = ", ".join(f"[{sections[name].title}](#{name})" for name in there)
         gone = ", ".join(f"{name} (not run)" for name in names if name not in sections and name in known)
-        first = next((sections[name].findings[0] for name in there if sections[name].findings), "")
+        first = "".join(sections[names[0]].findings[:1]) if names[0] in sections else ""
         rows.append((question, asked, ", ".join(filter(None, (links, gone))), first))
     scale = "[Speed](../README.md): `make benchmarks`, timed beside its peers"
     rows.append(("How do time and memory grow?", "protocol j", scale, ""))
