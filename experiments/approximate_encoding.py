@@ -1,66 +1,63 @@
 """How should an input be encoded approximately? Staircases of rotations against truncation, at equal numbers of CZ.
 
 Both spend the same budgets on real pictures. Staircases are `approximate_encoding`, with and without its sweeps. Truncation
-keeps those turns of the exact multiplexers that gain most for the CZ they cost, and fits their angles again. Run
-`python -m experiments.approximate_encoding`, or with `--quick`; results that exist are not run again.
+keeps those turns of the exact multiplexers that gain most for the CZ they cost, and fits their angles again.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import multiprocessing
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one process a core is faster than threads on small products
 
 import cirq
 import numpy as np
+import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
-from experiments.intervals import bootstrap_interval
+from experiments.intervals import bootstrap_interval, median_text, with_interval
+from experiments.subjects import accuracies
+from experiments.task import Done, Study
 from hattriq_cirq._arrays import FloatArray
-from hattriq_cirq._files import write_new
-from hattriq_cirq._provenance import Provenance
 from hattriq_cirq.approximate import ApproximateEncoding, approximate_encoding, map_effect
+from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.encoding import encode
+from hattriq_cirq.plotting import png
+from hattriq_cirq.section import Picture, Section, Table
 
-Row = dict[str, Any]
-"""One picture, method and budget: see `measure`."""
 METHODS = {"swept": "staircases, swept", "plain": "staircases, not swept", "truncated": "truncation"}
+ACCURACIES = ("train", "test", "logistic test", "chance")
+Rows = Sequence[Mapping[str, Any]]
+"""One for each picture, method and budget of a data set; the exact encoding has budget 0."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Pictures of one data set, the model whose maps they get, and the staircases to try."""
+    """Some test pictures of one data set, the model whose maps they get, and the staircases to try."""
 
     data: str
     model_layers: int
     epochs: int
-    images: int
+    first: int
+    pictures: int
     layers: tuple[int, ...]
     routed: int
 
-    def path(self, root: Path) -> Path:
-        """Where the result lies below a folder."""
-        name = self.data.replace(":", "-").replace("/", "_").replace(",", "-")
-        layers = "_".join(map(str, self.layers))
-        model = f"model={self.model_layers}-epochs={self.epochs}"
-        return root / f"{name}-{model}-images={self.images}-layers={layers}-routed={self.routed}.json"
 
-
-TASKS = (
-    Task("digits:pair=3/5", 4, 60, 24, (1, 2, 3, 4, 5), 8),
-    Task("mnist:pair=3/5,size=16", 8, 30, 24, (1, 2, 3, 4, 5, 6, 8), 8),
-    Task("mnist:pair=3/5,size=28", 6, 10, 20, (1, 2, 4, 6, 8), 4),
-)
+def tasks(quick: bool) -> list[Task]:
+    """A few pictures a task, of which the first of a data set are routed on a grid, too; quickly, two of digits."""
+    if quick:
+        return [Task("digits:pair=3/5", 4, 5, 0, 2, (1, 3), 1)]
+    found = []
+    for data, model_layers, epochs, pictures, layers, routed in (
+        ("digits:pair=3/5", 4, 60, 24, (1, 2, 3, 4, 5), 8),
+        ("mnist:pair=3/5,size=16", 8, 30, 24, (1, 2, 3, 4, 5, 6, 8), 8),
+        ("mnist:pair=3/5,size=28", 6, 10, 20, (1, 2, 4, 6, 8), 4),
+    ):
+        found += [Task(data, model_layers, epochs, first, 4, layers, routed) for first in range(0, pictures, 4)]
+    return found
 
 
 def truncated(x: FloatArray, qubits: list[cirq.Qid], budget: int) -> cirq.Circuit:
@@ -167,49 +164,41 @@ def encodings(x: FloatArray, layers: tuple[int, ...]) -> Iterator[tuple[str, int
         yield "truncated", budget, ApproximateEncoding(compiled(circuit).freeze(), state, float(state @ x) ** 2, 0)
 
 
-@cache
-def trained(task: Task) -> tuple[hq.Model, float]:
-    """The model and its test accuracy."""
-    data = hq.datasets.load(task.data)
-    ansatz = hq.ring_ansatz(data.n_qubits, task.model_layers)
-    model = hq.train(ansatz, data.x_train, data.y_train, epochs=task.epochs, seed=0).model
-    return model, hq.accuracy(model, data.x_test, data.y_test)
+@lru_cache(maxsize=2)
+def trained(data_name: str, model_layers: int, epochs: int) -> tuple[hq.Model, Dataset]:
+    """The model and its data."""
+    data = hq.datasets.load(data_name)
+    ansatz = hq.ring_ansatz(data.n_qubits, model_layers)
+    return hq.train(ansatz, data.x_train, data.y_train, epochs=epochs, seed=0).model, data
 
 
-def measure(task: Task, model: hq.Model, image: int) -> list[Row]:
-    """Everything about one test picture, a row for each method and budget, and one for the exact circuit."""
-    x = np.asarray(hq.datasets.load(task.data).x_test[image])
+def run(task: Task) -> dict[str, Any]:
+    """Everything about the pictures, a row for each with each method and budget, and one for the exact circuit."""
+    model, data = trained(task.data, task.model_layers, task.epochs)
     qubits: list[cirq.Qid] = list(cirq.LineQubit.range(model.n_qubits))
-    exact = compiled(encode(x, qubits))
-    found = [("exact", 0, ApproximateEncoding(exact.freeze(), x, 1.0, 0)), *encodings(x, task.layers)]
-    return [
-        {
-            "image": image,
-            "method": method,
-            "budget": budget,
-            "cz": encoding.two_qubit_gates,
-            "fidelity": encoding.fidelity,
-            "routed_cz": routed_couplings(encoding.circuit, qubits) if image < task.routed and method != "plain" else None,
-            **asdict(map_effect(model, x, encoding)),
-        }
-        for method, budget, encoding in found
-    ]
+    rows = []
+    for picture in range(task.first, task.first + task.pictures):
+        x = np.asarray(data.x_test[picture])
+        exact = compiled(encode(x, qubits))
+        found = [("exact", 0, ApproximateEncoding(exact.freeze(), x, 1.0, 0)), *encodings(x, task.layers)]
+        rows += [
+            {
+                "picture": picture,
+                "method": method,
+                "budget": budget,
+                "cz": encoding.two_qubit_gates,
+                "fidelity": encoding.fidelity,
+                "routed_cz": routed_couplings(encoding.circuit, qubits)
+                if picture < task.routed and method != "plain"
+                else None,
+                **asdict(map_effect(model, x, encoding)),
+            }
+            for method, budget, encoding in found
+        ]
+    return {"accuracy": accuracies(model, data), "rows": rows}
 
 
-def run(task: Task, root: Path, workers: int) -> Path:
-    """Measures one task and writes every row; an existing result is left as it is."""
-    path = task.path(root)
-    if path.exists():
-        return path
-    model, accuracy = trained(task)
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        images = range(task.images)
-        rows = [row for found in pool.map(measure, [task] * len(images), [model] * len(images), images) for row in found]
-    result = {"task": asdict(task), "test_accuracy": accuracy, "rows": rows, "provenance": asdict(Provenance.now())}
-    return write_new(path, json.dumps(result, indent=1))
-
-
-def column(rows: list[Row], method: str, budget: int, name: str) -> FloatArray:
+def column(rows: Rows, method: str, budget: int, name: str) -> FloatArray:
     """One number of every picture, in the order of pictures."""
     found = [r[name] for r in rows if r["method"] == method and r["budget"] == budget and r[name] is not None]
     return np.array(found, dtype=float)
@@ -217,78 +206,121 @@ def column(rows: list[Row], method: str, budget: int, name: str) -> FloatArray:
 
 def median(values: FloatArray) -> tuple[float, float, float]:
     """The median and its 95% bootstrap interval over pictures."""
-    middle = float(np.median(values))
-    return middle, *bootstrap_interval(values, np.median)
+    return float(np.median(values)), *bootstrap_interval(values, np.median)
 
 
-def table(result: dict[str, Any], rows: list[Row]) -> Iterator[str]:
-    """Yields the lines of one task as Markdown; intervals are 95%, over pictures."""
-    task = Task(**result["task"])
+def budgets_of(rows: Rows) -> list[int]:
+    """The numbers of CZ that were allowed."""
+    return sorted({int(r["budget"]) for r in rows} - {0})
+
+
+def table(data: str, rows: Rows) -> Table:
+    """The numbers of one data set; intervals are 95%, over pictures."""
     exact, low, high = median(column(rows, "exact", 0, "cz"))
-    grid = np.median(column(rows, "exact", 0, "routed_cz"))
-    yield (
-        f"\n**{task.data}**: {task.images} test pictures, model of {task.model_layers} layers with test accuracy "
-        f"{result['test_accuracy']:.3f}; exact encoding {exact:.0f} [{low:.0f}, {high:.0f}] CZ, {grid:.0f} on a grid\n"
-    )
-    yield "| CZ allowed | method | CZ | CZ on a grid | fidelity | cosine of maps | L2 error of map |"
-    yield "|---|---|---|---|---|---|---|"
-    budgets = sorted({int(r["budget"]) for r in rows} - {0})
-    for budget in budgets:
+    on_grid = column(rows, "exact", 0, "routed_cz")
+    made = []
+    for budget in budgets_of(rows):
         for method, label in METHODS.items():
-            cells = [f"{np.median(column(rows, method, budget, 'cz')):.0f}"]
-            on_grid = column(rows, method, budget, "routed_cz")
-            cells.append(f"{np.median(on_grid):.0f}" if len(on_grid) else "")
-            for name in ("fidelity", "cosine", "relative_error"):
-                cells.append("{:.3f} [{:.3f}, {:.3f}]".format(*median(column(rows, method, budget, name))))
-            yield f"| {budget} | {label} | {' | '.join(cells)} |"
-    wins = []
-    for budget in budgets:
+            routed = column(rows, method, budget, "routed_cz")
+            cz = f"{np.median(column(rows, method, budget, 'cz')):.0f}", f"{np.median(routed):.0f}" if len(routed) else ""
+            cells = (median_text(column(rows, method, budget, name)) for name in ("fidelity", "cosine", "relative_error"))
+            made.append((str(budget), label, *cz, *cells))
+    return Table(
+        f"{data}: medians over {len(column(rows, 'exact', 0, 'cz'))} test pictures with 95% bootstrap intervals; the exact "
+        f"encoding takes {exact:.0f} [{low:.0f}, {high:.0f}] CZ, {np.median(on_grid):.0f} on a grid ({len(on_grid)} pictures).",
+        ("CZ allowed", "method", "CZ", "CZ on a grid", "fidelity", "cosine of maps", "L2 error of map"),
+        tuple(made),
+    )
+
+
+def finding(data: str, rows: Rows) -> str:
+    """On how many pictures swept staircases hold more fidelity than truncation, at every budget, and by how much."""
+    told = []
+    for budget in budgets_of(rows):
         swept, rival = (column(rows, method, budget, "fidelity") for method in ("swept", "truncated"))
-        wins.append(f"{np.sum(swept > rival)} at {budget} CZ")
-    yield f"\nPictures of {task.images} on which swept staircases hold more fidelity than truncation: {', '.join(wins)}."
+        gain = swept - rival
+        told.append(f"{np.sum(gain > 0)} at {budget} CZ ({with_interval(float(gain.mean()), bootstrap_interval(gain))})")
+    pictures = len(column(rows, "exact", 0, "cz"))
+    return (
+        f"{data}: pictures of {pictures} on which swept staircases hold more fidelity than truncation, and by how much in the "
+        f"mean over all: {', '.join(told)}."
+    )
 
 
-def draw(results: list[tuple[str, list[Row]]]) -> Figure:
+def summarise(done: Sequence[Done[Task]]) -> Section:
+    """A table and a finding a data set, and fidelity and cosine against CZ."""
+    of = {name: [d for d in done if d.task.data == name] for name in dict.fromkeys(d.task.data for d in done)}
+    rows = {name: [row for d in found for row in d.result["rows"]] for name, found in of.items()}
+    accuracy = Table(
+        "Accuracies of the models whose maps are compared; one seed each.",
+        ("data", "layers", "train", "test", "logistic regression", "chance"),
+        tuple(
+            (name, str(d.task.model_layers), *(f"{d.result['accuracy'][key]:.3f}" for key in ACCURACIES))
+            for name, (d, *_) in of.items()
+        ),
+    )
+    return Section(
+        title="",
+        question="",
+        findings=tuple(finding(name, found) for name, found in rows.items()),
+        not_claimed=(
+            "What wins on a noisy device: no encoder was run with gate noise here.",
+            "That truncation cannot be bettered: sweeping the angles of a truncated circuit was not tried.",
+        ),
+        accuracy=accuracy,
+        tables=tuple(table(name, found) for name, found in rows.items()),
+        pictures=(
+            Picture(
+                png(_figure(rows)),
+                "Fidelity of encodings and cosine of their maps to the exact ones against the CZ they take, medians over "
+                "pictures with 95% intervals; the vertical line is the exact encoding.",
+                "Two rows of line plots, fidelity and cosine, one column a data set",
+                "comparison",
+            ),
+        ),
+        settings={
+            "pictures": ", ".join(f"{sum(d.task.pictures for d in found)} of {name}" for name, found in of.items()),
+            "models": "rings trained with seed 0",
+            "sweeps": "100",
+            "baseline": "zero",
+        },
+        assumptions={
+            "simulation": "state vectors, without noise or shots",
+            "CZ": "after cirq.optimize_for_target_gateset, any pair coupled",
+            "on a grid": "after cirq.RouteCQC on 4 x 4 qubits, the better of two placements",
+        },
+    )
+
+
+def _figure(of: Mapping[str, Rows]) -> Figure:
     """Fidelity and map cosine against CZ, a column of axes for each data set."""
-    figure = Figure(figsize=(4.2 * len(results), 6.4), layout="constrained")
-    axes = figure.subplots(2, len(results), squeeze=False, sharex="col")
-    for (title, rows), pair in zip(results, axes.T, strict=True):
-        budgets = sorted({int(r["budget"]) for r in rows} - {0})
-        for ax, name, label in zip(pair, ("fidelity", "cosine"), ("fidelity", "cosine of maps"), strict=True):
-            for (method, method_label), style in zip(METHODS.items(), ("o-", "s:", "^--"), strict=True):
-                cz = [np.median(column(rows, method, budget, "cz")) for budget in budgets]
-                middle, low, high = np.array([median(column(rows, method, budget, name)) for budget in budgets]).T
-                (line,) = ax.plot(cz, middle, style, markersize=4, label=method_label)
-                ax.fill_between(cz, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-            ax.axvline(np.median(column(rows, "exact", 0, "cz")), color="0.3", label="exact encoding")
-            ax.set(ylabel=label, ylim=(None, 1.01))
-        pair[0].set_title(title)
-        pair[1].set_xlabel("CZ, compiled, any pair coupled")
-    axes[0, 0].legend(title="median and 95% interval", fontsize=8, title_fontsize=8)
+    with sns.axes_style("ticks"):
+        figure = Figure(figsize=(4.2 * len(of), 6.4), layout="constrained")
+        axes = figure.subplots(2, len(of), squeeze=False, sharex="col")
+        for (title, rows), pair in zip(of.items(), axes.T, strict=True):
+            for ax, name, label in zip(pair, ("fidelity", "cosine"), ("fidelity", "cosine of maps"), strict=True):
+                for (method, method_label), style in zip(METHODS.items(), ("o-", "s:", "^--"), strict=True):
+                    cz = [np.median(column(rows, method, budget, "cz")) for budget in budgets_of(rows)]
+                    values = [median(column(rows, method, budget, name)) for budget in budgets_of(rows)]
+                    middle, low, high = np.array(values).T
+                    (line,) = ax.plot(cz, middle, style, markersize=4, label=method_label)
+                    ax.fill_between(cz, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+                ax.axvline(np.median(column(rows, "exact", 0, "cz")), color="0.3", label="exact encoding")
+                ax.set(ylabel=label, ylim=(None, 1.01))
+            pair[0].set_title(title)
+            pair[1].set_xlabel("CZ, compiled, any pair coupled")
+        axes[0, 0].legend(title="median and 95% interval", fontsize=8, title_fontsize=8, frameon=False)
+        sns.despine(fig=figure)
     return figure
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Runs what is missing, prints the tables, writes tables and figure beside the results."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.approximate_encoding", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="four pictures of digits and MNIST 16x16 (under 30 s)")
-    parser.add_argument("--out", type=Path, default=Path("runs/approximate_encoding"), help="folder (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: one a core)")
-    options = parser.parse_args(arguments)
-    tasks = [replace(t, images=4, epochs=5, layers=(1, 3), routed=1) for t in TASKS[:2]] if options.quick else TASKS
-    drawn, lines = [], []
-    for task in tasks:
-        result = json.loads(run(task, options.out, options.workers).read_text(encoding="utf-8"))
-        drawn.append((task.data, result["rows"]))
-        lines += list(table(result, result["rows"]))
-    print("\n".join(lines))
-    stem = "quick" if options.quick else "comparison"
-    if not (options.out / f"{stem}.png").exists():
-        from hattriq_cirq.plotting import png
-
-        write_new(options.out / f"{stem}.png", png(draw(drawn)))
-        write_new(options.out / f"{stem}.md", "\n".join(lines) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+STUDY = Study(
+    name="approximate_encoding",
+    title="Approximate encoding",
+    question="Which prepares an input, and its map, better with equally many CZ: staircases of rotations or truncation?",
+    task=Task,
+    tasks=tasks,
+    run=run,
+    summarise=summarise,
+)
+main = STUDY.main

@@ -303,7 +303,7 @@ def _maps(levels: Mapping[str, Results], fixed: Mapping[str, Results]) -> Figure
                 ax.set(xticks=[], yticks=[])
         for ax, title in zip(axes[0], columns, strict=True):
             ax.set_title(title, fontsize=8)
-        figure.colorbar(image, ax=axes, label="attribution, + towards answer +1", shrink=0.8)
+        figure.colorbar(image, ax=axes, label="attribution\n(+: towards +1)", shrink=0.8)
     return figure
 
 

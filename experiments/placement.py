@@ -1,46 +1,39 @@
 """Whether qubits chosen by the calibration give better attributions than qubits chosen at random.
 
-Run `python -m experiments.placement`, or with `--quick` for a small sample. Models are trained on noisy Bars and Stripes;
-their resolved Hadamard tests run on the virtual processor with its calibrated noise, as exact density matrices: on the qubits
-the library chooses, on random connected patches of as many qubits with the library's assignment within them, and on the same
-patches with a random assignment. Everything is simulated. Prints a table and writes a figure and a JSON file with every number.
+Resolved Hadamard tests run on the virtual processor with its calibrated noise, as exact density matrices: on the qubits the
+library chooses, on random connected patches of as many qubits with the library's assignment within them, and on the same
+patches with a random assignment. Everything is simulated.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import multiprocessing
-import os
-import sys
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
-from pathlib import Path
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one process a core
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import cirq
 import networkx as nx
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 import hattriq_cirq as hq
-from experiments.calibrated_noise import DATA, PROCESSOR, trained
-from experiments.compare import errors as relative_errors
-from experiments.intervals import bootstrap_interval
+from experiments.compare import errors
+from experiments.intervals import bootstrap_interval, nested_interval, nested_text, with_interval
+from experiments.subjects import accuracies, accuracy_table, trained
+from experiments.task import Done, Study
 from hattriq_cirq._circuits import multi_qubit_gates
-from hattriq_cirq._files import write_new
-from hattriq_cirq._provenance import Provenance
 from hattriq_cirq.encoding import Encoder, encode
 from hattriq_cirq.engines.placement import judged, neighbour_encoder, place
 from hattriq_cirq.engines.processor import load_processor
 from hattriq_cirq.estimators import Plan, Product, plan
 from hattriq_cirq.plotting import png
+from hattriq_cirq.section import Picture, Section, Table
 
+SUBJECT = "bars3"
+PROCESSOR = "willow_pink"
 KINDS = ("chosen", "random patch", "random patch and assignment")
+IN_BEST_TENTH, RATIO = 0.8, 0.5  # targets: share of models, and error over that of random placements
 
 
 @dataclass(frozen=True)
@@ -53,13 +46,11 @@ class Task:
     inputs: int
 
 
-@dataclass(frozen=True)
-class Error:
-    """The mean relative L2 error of the maps of a model's inputs on one patch, and its two-qubit gates."""
-
-    task: Task
-    error: float
-    two_qubit_gates: int
+def tasks(quick: bool) -> list[Task]:
+    """The chosen placement and 30 random ones of each kind for five models; quickly, one of each kind for one."""
+    models, patches, inputs = (1, 1, 1) if quick else (5, 30, 3)
+    numbered = [(KINDS[0], 0), *((kind, number) for kind in KINDS[1:] for number in range(1, patches + 1))]
+    return [Task(seed, kind, number, inputs) for seed in range(models) for kind, number in numbered]
 
 
 def random_patch(graph: nx.Graph, size: int, rng: np.random.Generator) -> list[cirq.Qid]:
@@ -71,10 +62,9 @@ def random_patch(graph: nx.Graph, size: int, rng: np.random.Generator) -> list[c
     return patch
 
 
-def measured_error(task: Task) -> Error:
+def run(task: Task) -> dict[str, Any]:
     """Trains the model, places it, and compares its maps with the exact ones."""
-    data = hq.datasets.load(DATA)
-    model = trained(data, task.seed)
+    model, data = trained(SUBJECT, task.seed)
     x = data.x_test[: task.inputs]
     estimator, processor, engine = hq.ResolvedHadamardTest(), load_processor(PROCESSOR), hq.virtual(PROCESSOR)
 
@@ -100,82 +90,140 @@ def measured_error(task: Task) -> Error:
     programs = engine.compile([m.readings[0].circuit for m in made], placement)
     values = np.array([m.decode([d]).values for m, d in zip(made, engine.execute(programs, None), strict=True)])
     exact = hq.integrated_gradients(model, x, baseline=0).values
-    return Error(
-        task, float(relative_errors(values, exact).mean()), max(multi_qubit_gates(program.circuit) for program in programs)
+    return {
+        "error": errors(values, exact),
+        "two_qubit_gates": max(multi_qubit_gates(program.circuit) for program in programs),
+        "accuracy": accuracies(model, data),
+    }
+
+
+def summarise(done: Sequence[Done[Task]]) -> Section:
+    """The chosen qubits against random ones, a row a model, and the two questions asked of them."""
+    seeds = sorted({d.task.seed for d in done})
+    of = {(seed, kind): [d for d in done if (d.task.seed, d.task.kind) == (seed, kind)] for seed in seeds for kind in KINDS}
+    error = {key: np.array([np.mean(d.result["error"]) for d in found]) for key, found in of.items()}
+    rows, findings, targets = [], [], []
+    for seed in seeds:
+        chosen = float(error[seed, KINDS[0]][0])
+        inputs = of[seed, KINDS[0]][0].result["error"]
+        cells = [with_interval(chosen, bootstrap_interval(inputs))]
+        for kind in KINDS[1:]:
+            theirs = error[seed, kind]
+            cells += [f"{rank(chosen, theirs)} of {len(theirs) + 1}", nested_text([theirs]), f"{theirs.min():.3f}"]
+        gates = (np.mean([d.result["two_qubit_gates"] for d in of[seed, kind]]) for kind in KINDS)
+        rows.append((str(seed), *cells, " / ".join(f"{mean:.1f}" for mean in gates)))
+    for kind in KINDS[1:]:
+        best = [
+            rank(error[seed, KINDS[0]][0], error[seed, kind]) <= max(1, (len(error[seed, kind]) + 1) // 10) for seed in seeds
+        ]
+        ratios = [float(error[seed, KINDS[0]][0] / error[seed, kind].mean()) for seed in seeds]
+        share, ratio = float(np.mean(best)), float(np.mean(ratios))
+        shares, between = (
+            with_interval(float(np.mean(v)), bootstrap_interval(np.array(v, dtype=float))) for v in (best, ratios)
+        )
+        rank_verdict, ratio_verdict = _verdict(share >= IN_BEST_TENTH), _verdict(ratio <= RATIO)
+        findings.append(
+            f"Against {kind}: the chosen qubits are in the best tenth for {sum(best)} of {len(seeds)} models (target: 4 of 5, "
+            f"{rank_verdict}), their error is {between} of the random mean (target: at most {RATIO}, {ratio_verdict})."
+        )
+        targets.append(
+            (kind, f"{shares}", f"at least {IN_BEST_TENTH}", rank_verdict, between, f"at most {RATIO}", ratio_verdict)
+        )
+    intervals = "means with 95% bootstrap intervals"
+    return Section(
+        title="",
+        question="",
+        findings=tuple(findings),
+        not_claimed=(
+            "Anything about a real processor: its calibration drifts, and its noise is more than the model's.",
+            "That the chosen patch is the best there is: random ones are a sample.",
+        ),
+        accuracy=accuracy_table({SUBJECT: [of[seed, KINDS[0]][0].result["accuracy"] for seed in seeds]}),
+        tables=(
+            Table(
+                f"Relative L2 errors of maps, a row a model ({intervals} over inputs for the chosen qubits, over patches for "
+                "random ones); gates are CZ of the largest circuit, the mean over patches.",
+                (
+                    "model",
+                    "chosen",
+                    "its rank among patches",
+                    "random patch",
+                    "least",
+                    "its rank among assignments",
+                    "random patch and assignment",
+                    "least",
+                    "CZ chosen / patch / assignment",
+                ),
+                tuple(rows),
+            ),
+            Table(
+                f"Targets ({intervals} over models).",
+                ("against", "in the best tenth", "target", "", "error over random mean", "target", ""),
+                tuple(targets),
+            ),
+        ),
+        pictures=(
+            Picture(
+                png(_figure(error, seeds)),
+                "Relative L2 error of the maps of each model on every placement, a point each, and on the chosen qubits; bars "
+                "are 95% intervals of the means.",
+                "Points of errors for each model, random placements in grey, the chosen one a red diamond",
+                "placement",
+            ),
+        ),
+        settings={
+            "model": f"{SUBJECT}, n = 4",
+            "processor": f"virtual {PROCESSOR}, calibrated noise",
+            "estimator": hq.ResolvedHadamardTest().describe(),
+            "seeds": str(len(seeds)),
+            "inputs": f"{done[0].task.inputs} a model",
+            "random patches": f"{len(error[seeds[0], KINDS[1]])} a model",
+        },
+        assumptions={
+            "simulation": "exact density matrices, without shot noise",
+            "best tenth": "by rank among the random ones and itself",
+        },
     )
 
 
-def table(errors: Sequence[Error]) -> list[str]:
-    """The chosen qubits against random ones, a line a model, and the two questions asked of them."""
-    lines = [
-        "| model | chosen | rank among random patches | random patch | random patch and assignment | CZ chosen / random |",
-        "|---|---|---|---|---|---|",
-    ]
-    in_best_tenth: dict[str, list[bool]] = {kind: [] for kind in KINDS[1:]}
-    ratios: dict[str, list[float]] = {kind: [] for kind in KINDS[1:]}
-    for seed in sorted({e.task.seed for e in errors}):
-        ours, *others = ([e for e in errors if e.task.seed == seed and e.task.kind == kind] for kind in KINDS)
-        ranks, cells = [], []
-        for kind, theirs in zip(KINDS[1:], others, strict=True):
-            values = np.array([e.error for e in theirs])
-            ranks.append(1 + int((values < ours[0].error).sum()))
-            in_best_tenth[kind].append(ranks[-1] <= max(1, (len(values) + 1) // 10))
-            ratios[kind].append(ours[0].error / float(values.mean()))
-            low, high = bootstrap_interval(values)
-            cells.append(f"{values.mean():.3f} [{low:.3f}, {high:.3f}], least {values.min():.3f}")
-        gates = " / ".join(f"{np.mean([e.two_qubit_gates for e in theirs]):.1f}" for theirs in (ours, *others))
-        rank = f"{ranks[0]} of {len(others[0]) + 1}"
-        lines.append(f"| {seed} | {ours[0].error:.3f} | {rank} | {' | '.join(cells)} | {gates} |")
-    for kind in KINDS[1:]:
-        low, high = bootstrap_interval(ratios[kind])
-        lines.append(
-            f"against {kind}: in the best tenth for {sum(in_best_tenth[kind])} of {len(ratios[kind])} models (target: 4 of 5), "
-            f"error over the random mean {np.mean(ratios[kind]):.3f} [{low:.3f}, {high:.3f}] (target: at most 0.5)"
-        )
-    return lines
+def rank(chosen: float, others: np.ndarray[Any, Any]) -> int:
+    """The place of an error among others, 1 the least."""
+    return 1 + int((others < chosen).sum())
 
 
-def figure(errors: Sequence[Error]) -> Figure:
-    """Every placement a point, the chosen one marked."""
-    drawn = Figure(figsize=(8, 3.6), layout="constrained")
-    ax = drawn.subplots()
-    rows = {"model": [e.task.seed for e in errors], "error": [e.error for e in errors], "qubits": [e.task.kind for e in errors]}
-    colors = dict(zip(KINDS, ("C3", "0.45", "0.75"), strict=True))
-    sns.stripplot(rows, x="model", y="error", hue="qubits", hue_order=KINDS[1:], palette=colors, dodge=True, size=4, ax=ax)
-    seeds = sorted({e.task.seed for e in errors})
-    ours = [e for e in errors if e.task.kind == KINDS[0]]
-    at = [seeds.index(e.task.seed) for e in ours]
-    ax.scatter(at, [e.error for e in ours], color="C3", marker="D", zorder=3, label=KINDS[0])
-    ax.set(xlabel="model (training seed)", ylabel="relative L2 error of the map", ylim=(0, None))
-    ax.legend(title="qubits", frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    ax.set_title(f"virtual {PROCESSOR}, calibrated noise (simulated)", fontsize="medium")
-    return drawn
+def _verdict(met: bool) -> str:
+    return "met" if met else "MISSED"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the study."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], prog="python -m experiments.placement")
-    parser.add_argument("--quick", action="store_true", help="2 models, 3 random patches, 1 input")
-    parser.add_argument("--out", default="runs/placement", metavar="DIR", help="new folder (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: all cores)")
-    chosen = parser.parse_args(arguments)
-    models, patches, inputs = (2, 3, 1) if chosen.quick else (5, 30, 3)
-    numbered = [(KINDS[0], 0), *((kind, number) for kind in KINDS[1:] for number in range(1, patches + 1))]
-    tasks = [Task(seed, kind, number, inputs) for seed in range(models) for kind, number in numbered]
-    with ProcessPoolExecutor(chosen.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        work = pool.map(measured_error, tasks)
-        errors = list(tqdm(work, total=len(tasks), desc="patches", disable=not sys.stderr.isatty()))
-    print("\n".join(table(errors)))
-    folder = Path(chosen.out)
-    record = {
-        "processor": PROCESSOR,
-        "data": DATA,
-        "errors": [asdict(e) for e in errors],
-        "provenance": asdict(Provenance.now()),
-    }
-    write_new(folder / "placement.json", json.dumps(record, indent=2) + "\n")
-    write_new(folder / "placement.png", png(figure(errors)))
+def _figure(error: Mapping[tuple[int, str], np.ndarray[Any, Any]], seeds: Sequence[int]) -> Figure:
+    with sns.axes_style("ticks"):
+        figure = Figure(figsize=(8, 3.6), layout="constrained")
+        ax = figure.subplots()
+        for kind, shift, colour in zip(KINDS, (-0.25, 0.0, 0.25), ("C3", "0.45", "0.7"), strict=True):
+            for i, seed in enumerate(seeds):
+                values = error[seed, kind]
+                if kind == KINDS[0]:
+                    ax.plot(i + shift, values[0], "D", color=colour, label="" if i else kind)
+                    continue
+                spread = np.random.default_rng(seed).uniform(-0.08, 0.08, len(values))  # so that points do not hide others
+                ax.plot(i + shift + spread, values, "o", color=colour, markersize=3.5, label="" if i else kind)
+                low, high = nested_interval([values])
+                mean = values.mean()
+                ax.errorbar(i + shift, mean, [[mean - low], [high - mean]], fmt="_", color="black", capsize=3, markersize=12)
+        ax.set(xlabel="model (seed)", ylabel="relative L2 error of the map", ylim=(0, None))
+        ax.set_xticks(range(len(seeds)), [str(seed) for seed in seeds])
+        ax.legend(title="qubits", frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+        sns.despine(fig=figure)
+    return figure
 
 
-if __name__ == "__main__":
-    main()
+STUDY = Study(
+    name="placement",
+    title="Placement",
+    question="Do qubits chosen by the calibration give better attributions than qubits chosen at random?",
+    task=Task,
+    tasks=tasks,
+    run=run,
+    summarise=summarise,
+)
+main = STUDY.main
