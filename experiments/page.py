@@ -34,7 +34,7 @@ QUESTIONS = (
     ("", False, "What do maps of the paper's kinds of data look like?", ("attribution_gallery",)),
     ("", False, "Does it work on data of one's own?", ("user_data",)),
 )
-"""Letter in the protocol, whether the paper's reviewers asked, the question, and the studies that answer it, the main one first."""
+"""Letter in the protocol, whether the reviewers asked, the question, and the studies that answer it, main one first."""
 
 _HEAD = """# What the studies found
 

@@ -150,6 +150,12 @@ def test_numbers_and_their_intervals_are_seen(cell: str, parts: tuple[str, str] 
     assert number_and_interval(cell) == parts
 
 
+def test_columns_of_numbers_line_up_though_some_cells_are_empty() -> None:
+    rows = (("a", "1.0", "2.0", ""), ("b", "", "none", ""))
+    cells = Page(render("t", [Section("t", "q", tables=(Table("", ("w", "x", "y", "z"), rows),))])).all("th")
+    assert [each.get("class") == "number" for each in cells if each["scope"] == "col"] == [False, True, False, False]
+
+
 def test_dark_and_narrow_screens_are_thought_of() -> None:
     text = render("t", [SECTION])
     assert "prefers-color-scheme: dark" in text
