@@ -1,51 +1,50 @@
 """What each correction of gate noise, alone and together, does to attribution maps of a virtual processor, and its price.
 
-Run `python -m experiments.noise_mitigation`, or with `--quick` for a small sample. Models of 3 layers are trained on Bars and
-Stripes with noisy pixels; clean patterns and noisy test inputs are attributed against zero by the resolved Hadamard test,
-without shot noise (exact density matrices, readout errors included) and with shots. Everything is simulated. The options were
-chosen on models of other seeds. Prints tables; a JSON file for each option,
-model and kind of input keeps every number, and is not measured again.
+Clean patterns and noisy test pictures are attributed against zero by the resolved Hadamard test, without shot noise (exact
+density matrices, readout errors included) and at several numbers of shots. The options were set on models of other seeds.
+Everything is simulated.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import multiprocessing
-import os
-import sys
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
-from functools import partial
-from pathlib import Path
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one process a core
-
+import cirq
 import numpy as np
-from tqdm import tqdm
 
 import hattriq_cirq as hq
-from calibration.correct import Readout
-from calibration.gate_noise import DynamicalDecoupling, PauliTwirling, ZeroNoiseExtrapolation
-from calibration.pipeline import Pipeline
-from calibration.rescaling import CompletenessRescaling, NoiseEstimation
+from calibration import (
+    CompletenessRescaling,
+    DynamicalDecoupling,
+    NoiseEstimation,
+    PauliTwirling,
+    Pipeline,
+    Readout,
+    ZeroNoiseExtrapolation,
+)
 from experiments.compare import cosines, errors, slopes
-from experiments.intervals import median_text
-from experiments.subjects import SUBJECTS, trained
-from hattriq_cirq._files import write_new
-from hattriq_cirq._provenance import Provenance
+from experiments.intervals import nested_interval, nested_text, with_interval
+from experiments.readout_charts import Interval, error_figure, map_figure, price_figure
+from experiments.subjects import accuracies, accuracy_table, trained
+from experiments.task import Done, Study
+from hattriq_cirq._arrays import FloatArray
+from hattriq_cirq.engines.engine import Engine
+from hattriq_cirq.engines.placement import Build, Placement
 from hattriq_cirq.mitigation import Mitigation
+from hattriq_cirq.plotting import png
+from hattriq_cirq.section import Picture, Section, Table
 
+SUBJECT = "bars3"
 PROCESSOR = "willow_pink"
-DATA = SUBJECTS["bars3"].data
-SHOTS = 1_000_000
+SHOTS = (10_000, 100_000, 1_000_000)
+EXACT = "without shot noise"
 FIRST_SEED = 20
 """Of the models that are reported; seeds 0 to 3 were looked at to set the options."""
 LINEAR, QUADRATIC = ZeroNoiseExtrapolation(), ZeroNoiseExtrapolation(degree=2)
 TWIRLS, READOUT = PauliTwirling(16), Readout()
-OPTIONS: dict[str, Mitigation | None] = {
+OPTIONS: Mapping[str, Mitigation | None] = {
     "none": None,
     "readout": READOUT,
     "linear ZNE": LINEAR,
@@ -64,121 +63,279 @@ OPTIONS: dict[str, Mitigation | None] = {
     "quadratic ZNE, twirling, readout": Pipeline([QUADRATIC, TWIRLS, READOUT]),
     "all but decoupling": Pipeline([NoiseEstimation(circuits=1), CompletenessRescaling(), QUADRATIC, TWIRLS, READOUT]),
 }
-QUICK = ("none", "readout", "completeness", "noise estimation", "twirling, readout", "noise estimation, twirling, readout")
+DRAWN = (
+    "none",
+    "readout",
+    "linear ZNE",
+    "twirling",
+    "twirling, readout",
+    "noise estimation, twirling, readout",
+    "linear ZNE, twirling, readout",
+)
+"""Options in the chart of errors against shots."""
+NOISY = ("none", "twirling, readout", "linear ZNE, twirling, readout")
+"""Options that noisy pictures are shown to."""
+LONGEST = "all but decoupling"
+"""Nine times the circuits of twirling: it sees the first picture of each model."""
+QUICK = ("none", "twirling, readout")
 Kind = Literal["clean", "noisy"]
 
 
 @dataclass(frozen=True)
 class Task:
-    """One option on one model and a few inputs of one kind."""
+    """One option on one model and a few pictures of one kind."""
 
     option: str
-    seed: int
     kind: Kind
-    inputs: int = 2
-
-    def path(self, folder: Path) -> Path:
-        """Where its result is kept."""
-        return folder / f"{self.kind}-{self.seed}-{self.inputs}" / f"{self.option.replace(', ', '+').replace(' ', '_')}.json"
+    seed: int
+    inputs: int
 
 
-@dataclass(frozen=True)
-class Maps:
-    """How the maps under one option compare with the exact ones, a number an input.
-
-    `exact_` is without shot noise, `shot_` with it; gaps are absolute. Cost is per input; `variance` is the factor on that of
-    plain counts.
-    """
-
-    task: Task
-    circuits: float
-    shots: float
-    variance: float
-    two_qubit_gates: int
-    exact_error: list[float]
-    exact_cosine: list[float]
-    exact_slope: list[float]
-    exact_gap: list[float]
-    shot_error: list[float]
-    shot_cosine: list[float]
-    shot_gap: list[float]
-
-
-def measured(task: Task) -> Maps:
-    """Trains the model and attributes its inputs under the option."""
-    model, data = trained("bars3", task.seed)
-    source = data.x_test if task.kind == "noisy" else hq.datasets.load("bars_and_stripes").x_train
-    x = source[np.random.default_rng(task.seed).choice(len(source), task.inputs, replace=False)]
-    exact = hq.integrated_gradients(model, x, baseline=0).values
-    engine, estimator, mitigation = hq.virtual(PROCESSOR, seed=task.seed), hq.ResolvedHadamardTest(), OPTIONS[task.option]
-    bias, shot = (
-        hq.integrated_gradients(model, x, baseline=0, estimator=estimator, engine=engine, shots=shots, mitigation=mitigation)
-        for shots in (None, SHOTS)
-    )
-    return Maps(
-        task,
-        (shot.cost.circuits + shot.cost.mitigation_circuits) / len(x),
-        (shot.cost.shots + shot.cost.mitigation_shots) / len(x),
-        shot.cost.variance_factor,
-        shot.cost.two_qubit_gates,
-        errors(bias.values, exact).tolist(),
-        cosines(bias.values, exact).tolist(),
-        slopes(bias.values, exact).tolist(),
-        np.abs(bias.completeness_gap).tolist(),
-        errors(shot.values, exact).tolist(),
-        cosines(shot.values, exact).tolist(),
-        np.abs(shot.completeness_gap).tolist(),
-    )
-
-
-def run(task: Task, folder: Path) -> Maps:
-    """The result of a task, from the folder if it is there, else measured and kept."""
-    path = task.path(folder)
-    if path.exists():
-        kept = json.loads(path.read_text())["maps"]
-        return Maps(**kept | {"task": Task(**kept["task"])})
-    maps, mitigation = measured(task), OPTIONS[task.option]
-    record = {"processor": PROCESSOR, "data": DATA, "shots": SHOTS, "mitigation": mitigation and mitigation.describe()}
-    record |= {"maps": asdict(maps), "provenance": asdict(Provenance.now())}
-    write_new(path, json.dumps(record, indent=2) + "\n")
-    return maps
-
-
-def table(found: Sequence[Maps], kind: Kind) -> list[str]:
-    """A line an option: medians over all inputs of all models, with bootstrap intervals; cost per input."""
-    lines = [
-        f"| {kind} inputs | circuits | shots, 10^6 | variance | error, no shot noise | cosine | slope | gap "
-        f"| error at {SHOTS:,} shots | cosine | gap |",
-        "|" + "---|" * 11,
+def tasks(quick: bool) -> list[Task]:
+    """Every option on two clean pictures of each of five models; few options on noisy pictures."""
+    if quick:
+        return [Task(option, "clean", FIRST_SEED, 1) for option in QUICK]
+    seeds = range(FIRST_SEED, FIRST_SEED + 5)
+    return [Task(option, "clean", seed, 1 if option == LONGEST else 2) for seed in seeds for option in OPTIONS] + [
+        Task(option, "noisy", seed, 1) for seed in seeds for option in NOISY
     ]
-    for name in OPTIONS:
-        mine = [maps for maps in found if (maps.task.option, maps.task.kind) == (name, kind)]
-        if mine:
-            columns = ("exact_error", "exact_cosine", "exact_slope", "exact_gap", "shot_error", "shot_cosine", "shot_gap")
-            cells = (median_text(np.concatenate([getattr(maps, column) for maps in mine])) for column in columns)
-            circuits, shots, variance = (np.mean([getattr(m, c) for m in mine]) for c in ("circuits", "shots", "variance"))
-            lines.append(f"| {name} | {circuits:.0f} | {shots / 1e6:.2f} | {variance:.1f} | {' | '.join(cells)} |")
-    return lines
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the study."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], prog="python -m experiments.noise_mitigation")
-    parser.add_argument("--quick", action="store_true", help="six options without extrapolation, 1 model, 2 inputs")
-    parser.add_argument("--models", type=int, default=7, help="models, each with 2 clean and 2 noisy inputs (default: 7)")
-    parser.add_argument("--out", default="runs/noise_mitigation", metavar="DIR", help="folder (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: all cores)")
-    chosen = parser.parse_args(arguments)
-    options, models = (QUICK, 1) if chosen.quick else (tuple(OPTIONS), chosen.models)
-    kinds: tuple[Kind, ...] = ("noisy",) if chosen.quick else ("clean", "noisy")
-    seeds = range(FIRST_SEED, FIRST_SEED + models)
-    tasks = [Task(name, seed, kind) for seed in seeds for kind in kinds for name in options]
-    with ProcessPoolExecutor(chosen.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        running = pool.map(partial(run, folder=Path(chosen.out)), tasks)
-        found = list(tqdm(running, total=len(tasks), desc="maps", disable=not sys.stderr.isatty()))
-    for kind in kinds:
-        print("\n".join([*table(found, kind), ""]))
+class _PlacedOnce(Engine):
+    """An engine that keeps where it placed the first circuits: the same ones are run at several numbers of shots."""
+
+    _kept: Placement | None = None
+
+    def place(self, build: Build, qubits: Sequence[cirq.Qid] = ()) -> Placement | None:
+        """The placement of the first call."""
+        self._kept = self._kept or super().place(build, qubits)
+        return self._kept
 
 
-if __name__ == "__main__":
-    main()
+def run(task: Task) -> dict[str, Any]:
+    """The maps of each picture under the option, without shot noise and at every number of shots, and what they cost."""
+    model, data = trained(SUBJECT, task.seed)
+    source = data.x_test if task.kind == "noisy" else hq.datasets.load("bars_and_stripes").amplitudes
+    rng = np.random.default_rng(task.seed)
+    x = source[rng.permutation(len(source))[: task.inputs]]
+    counts: dict[str, int | None] = {EXACT: None} | {str(shots): shots for shots in SHOTS}
+    found: dict[str, list[hq.Attribution]] = {name: [] for name in counts}
+    for row, seed in zip(x, rng.integers(2**31, size=task.inputs), strict=True):
+        engine = _PlacedOnce(hq.virtual(PROCESSOR, seed=int(seed)).backend)
+        for name, shots in counts.items():
+            found[name].append(
+                hq.integrated_gradients(
+                    model,
+                    row,
+                    baseline=0,
+                    estimator=hq.ResolvedHadamardTest(),
+                    engine=engine,
+                    shots=shots,
+                    mitigation=OPTIONS[task.option],
+                )
+            )
+    exact = hq.integrated_gradients(model, x, baseline=0)
+    cost = [a.cost for a in found[str(max(SHOTS))]]
+    return {
+        "accuracy": accuracies(model, data),
+        "exact": exact.values,
+        "maps": {
+            name: {
+                "values": [a.values for a in made],
+                "stderr": [a.stderr for a in made],
+                "gap": [float(a.completeness_gap) for a in made],
+            }
+            for name, made in found.items()
+        },
+        "cost": {
+            "circuits": [one.circuits + one.mitigation_circuits for one in cost],
+            "extra_shots": [one.mitigation_shots for one in cost],
+            "variance_factor": [one.variance_factor for one in cost],
+            "two_qubit_gates": [one.two_qubit_gates for one in cost],
+        },
+    }
+
+
+def summarise(done: Sequence[Done[Task]]) -> Section:
+    """Tables of nearness and of cost for each option, and charts against shots and against cost."""
+    kinds = list(dict.fromkeys(d.task.kind for d in done))
+    of = {kind: {o: [d for d in done if (d.task.kind, d.task.option) == (kind, o)] for o in OPTIONS} for kind in kinds}
+    of = {kind: {option: mine for option, mine in options.items() if mine} for kind, options in of.items()}
+    seeds = {d.task.seed: d.result["accuracy"] for d in done}
+    pictures = ", ".join(f"{_count(of[kind]['none'])} {kind}" for kind in kinds)
+    return Section(
+        title="",
+        question="",
+        findings=tuple(line for kind in kinds for line in _findings(kind, of[kind])),
+        not_claimed=(
+            f"More than {pictures} pictures of {len(seeds)} models can show: "
+            "density matrices of every variant take too long for hundreds of inputs, and small differences between options "
+            "stay within their intervals.",
+            "Anything about hardware: the virtual processor's noise has no memory, so that decoupling can only cost there.",
+        ),
+        accuracy=accuracy_table({SUBJECT: list(seeds.values())}),
+        tables=tuple(table for kind in kinds for table in (_bias_table(kind, of[kind]), _shots_table(kind, of[kind]))),
+        pictures=_pictures(of[kinds[0]], kinds[0]),
+        cost=_cost_table(of[kinds[0]]),
+        settings={
+            "processor": f"virtual {PROCESSOR}, all noise of its calibration",
+            "estimator": "resolved Hadamard test",
+            "baseline": "zero",
+            "models": f"{len(seeds)}, trained with seeds from {FIRST_SEED}; the options were set on others",
+            "pictures": pictures,
+            "shots of a map": ", ".join(f"{shots:,}" for shots in SHOTS),
+        },
+        assumptions={
+            "shots": "of the map's own circuits; those of calibrations, one for every map, and of rescalings come on top",
+            "intervals": "95%, bootstrap over models and pictures; they do not hold the spread between other choices of twirls",
+        },
+    )
+
+
+_Of = Mapping[str, Sequence[Done[Task]]]
+_MEASURES = {"error": errors, "cosine": cosines, "slope": slopes}
+
+
+def _count(done: Sequence[Done[Task]]) -> str:
+    return str(sum(d.task.inputs for d in done))
+
+
+def _groups(done: Sequence[Done[Task]], name: str, measure: str = "error") -> list[FloatArray]:
+    """A measure of every picture's map, a group a model; `name` is a number of shots or `EXACT`."""
+    made = [
+        (np.array(d.result["maps"][name]["values"]), np.array(d.result["exact"]), d.result["maps"][name]["gap"]) for d in done
+    ]
+    return [np.abs(gap) if measure == "gap" else _MEASURES[measure](values, exact) for values, exact, gap in made]
+
+
+def _cell(done: Sequence[Done[Task]], name: str, measure: str = "error") -> str:
+    return nested_text(_groups(done, name, measure), np.median)
+
+
+def _compared(done: Sequence[Done[Task]], plain: Sequence[Done[Task]], name: str) -> Interval:
+    """The median ratio of errors to those of the same pictures without correction, and its interval."""
+    return _middle([a / b[: len(a)] for a, b in zip(_groups(done, name), _groups(plain, name), strict=True)])
+
+
+def _findings(kind: Kind, of: _Of) -> list[str]:
+    """Which options help alone, which together, and what the best one reaches."""
+    most = str(max(SHOTS))
+    ratios = {option: _compared(mine, of["none"], most) for option, mine in of.items() if option != "none"}
+    texts = {option: f"{option} ({with_interval(*ratio, digits=2)})" for option, ratio in ratios.items()}
+    better = [texts[option] for option, (_, ends) in ratios.items() if ends[1] < 1]
+    worse = [texts[option] for option, (_, ends) in ratios.items() if ends[0] > 1]
+    unclear = [texts[option] for option in texts if texts[option] not in better + worse]
+    best = min(of, key=lambda option: float(np.median(np.concatenate(_groups(of[option], most)))))
+    costs = of[best][0].result["cost"]
+    return [
+        f"{kind.capitalize()} pictures, {max(SHOTS):,} shots: the smallest median error is that of {best}, "
+        f"{_cell(of[best], most)} with cosine {_cell(of[best], most, 'cosine')}, slope {_cell(of[best], most, 'slope')} and "
+        f"completeness gap {_cell(of[best], most, 'gap')}, where no correction has {_cell(of['none'], most)}, "
+        f"{_cell(of['none'], most, 'cosine')}, {_cell(of['none'], most, 'slope')} and {_cell(of['none'], most, 'gap')}; it "
+        f"takes {costs['circuits'][0]} circuits a map in place of {of['none'][0].result['cost']['circuits'][0]}.",
+        f"{kind.capitalize()} pictures, error over that without correction at {max(SHOTS):,} shots, median [95%]: smaller with "
+        f"{'; '.join(better) or 'none'}. Larger with {'; '.join(worse) or 'none'}. Not told apart: "
+        f"{'; '.join(unclear) or 'none'}.",
+    ]
+
+
+def _bias_table(kind: Kind, of: _Of) -> Table:
+    measures = ("error", "cosine", "slope", "gap")
+    return Table(
+        f"What noise leaves, {EXACT}: {kind} pictures, medians with 95% intervals.",
+        ("correction", "pictures", "relative L2 error", "cosine", "slope", "completeness gap"),
+        tuple((option, _count(mine), *(_cell(mine, EXACT, measure) for measure in measures)) for option, mine in of.items()),
+    )
+
+
+def _shots_table(kind: Kind, of: _Of) -> Table:
+    most = str(max(SHOTS))
+    rows = (
+        (option, *(_cell(mine, str(shots)) for shots in SHOTS), *(_cell(mine, most, m) for m in ("cosine", "slope", "gap")))
+        for option, mine in of.items()
+    )
+    errors_at = (f"error, {shots:,} shots" for shots in SHOTS)
+    last = (f"{measure}, {max(SHOTS):,} shots" for measure in ("cosine", "slope", "gap"))
+    return Table(
+        f"With shots: {kind} pictures, medians with 95% intervals.",
+        ("correction", *errors_at, *last),
+        tuple(rows),
+    )
+
+
+def _mean_cost(done: Sequence[Done[Task]], key: str) -> float:
+    return float(np.mean([value for d in done for value in d.result["cost"][key]]))
+
+
+def _cost_table(of: _Of) -> Table:
+    rows = (
+        (
+            option,
+            *(f"{_mean_cost(mine, key):,.0f}" for key in ("circuits", "two_qubit_gates", "extra_shots")),
+            f"{_mean_cost(mine, 'variance_factor'):.1f}",
+        )
+        for option, mine in of.items()
+    )
+    return Table(
+        f"Cost of one map at {max(SHOTS):,} shots, means: circuits in all, two-qubit gates of the largest as compiled, shots "
+        "on top, and the variance over that of plain counts.",
+        ("correction", "circuits", "two-qubit gates", "shots +", "variance"),
+        tuple(rows),
+    )
+
+
+def _pictures(of: _Of, kind: Kind) -> tuple[Picture, ...]:
+    lines = {option: {shots: _middle(_groups(of[option], str(shots))) for shots in SHOTS} for option in DRAWN if option in of}
+    most, first = str(max(SHOTS)), {option: mine[0].result for option, mine in of.items()}
+    maps = {
+        option: tuple(np.array(first[option]["maps"][most][key][0]) for key in ("values", "stderr"))
+        for option in ("none", "twirling", *NOISY[1:])
+        if option in first
+    }
+    labels = {EXACT: EXACT, most: f"{max(SHOTS):,} shots"}
+    priced = {option: {labels[name]: _middle(_groups(mine, name)) for name in labels} for option, mine in of.items()}
+    costs = {option: {key: _mean_cost(mine, key) for key in ("circuits", "variance_factor")} for option, mine in of.items()}
+    title = f"virtual {PROCESSOR}, {max(SHOTS):,} shots (simulated); crosses: 2 standard errors off or more"
+    return (
+        Picture(
+            png(error_figure({f"{kind} pictures": lines}, width=7)),
+            "Median error of maps against shots, a line a correction; bands are 95% intervals over models and pictures.",
+            "Lines of the relative error against shots: they flatten where what the noise leaves is larger than shot noise",
+            "noise_error",
+        ),
+        Picture(
+            png(price_figure(priced, costs)),
+            f"Left: median error without shot noise and at {max(SHOTS):,} shots, with 95% intervals. Right: what one "
+            "map costs, circuits and the factor on the variance.",
+            "A row for each correction: its error with intervals, and its cost",
+            "noise_price",
+        ),
+        Picture(
+            png(
+                map_figure(
+                    {name: (pair[0], pair[1]) for name, pair in maps.items()}, np.array(first["none"]["exact"][0]), title
+                )
+            ),
+            "One picture's map raw, corrected, and exact; above each its relative error and the one its standard errors "
+            "expect, which do not know of gate noise.",
+            "Heat maps of one attribution side by side: raw, corrected, exact",
+            "noise_maps",
+        ),
+    )
+
+
+def _middle(groups: Sequence[FloatArray]) -> Interval:
+    return float(np.median(np.concatenate(groups))), nested_interval(groups, np.median)
+
+
+STUDY = Study(
+    name="noise_mitigation",
+    title="Gate noise corrected",
+    question="What does each correction of gate noise, alone and together with others, do to maps of a noisy processor, "
+    "and what does it cost?",
+    task=Task,
+    tasks=tasks,
+    run=run,
+    summarise=summarise,
+)
+main = STUDY.main

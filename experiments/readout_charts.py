@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import seaborn as sns
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
 from scipy.stats import beta
@@ -61,12 +62,13 @@ def drift_figure(calibrations: Sequence[ReadoutCalibration]) -> Figure:
     return drawn
 
 
-def error_figure(panels: Mapping[str, Mapping[str, Mapping[int, Interval]]], columns: int = 3) -> Figure:
+def error_figure(panels: Mapping[str, Mapping[str, Mapping[int, Interval]]], columns: int = 3, width: float = 3.3) -> Figure:
     """Error of maps against shots, with 95% intervals.
 
     Args:
         panels: title -> correction -> shots -> relative L2 error and its interval.
         columns: panels beside each other, at most.
+        width: of a panel, inches.
 
     Returns:
         The figure, both axes logarithmic, one scale of errors for all panels.
@@ -74,7 +76,7 @@ def error_figure(panels: Mapping[str, Mapping[str, Mapping[int, Interval]]], col
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     with sns.axes_style("ticks"):
-        drawn = Figure(figsize=(max(3.3 * columns, 4.8), 2.8 * rows + 0.4), layout="constrained")
+        drawn = Figure(figsize=(max(width * columns, 4.8), 2.8 * rows + 0.4), layout="constrained")
         axes = drawn.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for ax, (title, lines) in zip(axes, panels.items(), strict=False):
             for colour, (name, points) in zip(COLOURS, lines.items(), strict=False):
@@ -84,15 +86,58 @@ def error_figure(panels: Mapping[str, Mapping[str, Mapping[int, Interval]]], col
             ax.set(xscale="log", yscale="log", title=title, xlabel="shots")
             ax.xaxis.set_major_locator(FixedLocator(sorted({count for points in lines.values() for count in points})))
             ax.xaxis.set_major_formatter("{x:,.0f}")
-            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.yaxis.set_major_formatter("{x:g}")
-            ax.yaxis.set_minor_formatter(NullFormatter())
+            log_axis(ax.yaxis)
             ax.xaxis.set_minor_locator(FixedLocator([]))
         for ax in axes[::columns]:
             ax.set_ylabel("relative L2 error of a map")
-        drawn.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=4)
+        drawn.legend(
+            *axes[0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=4 if columns > 1 else 3
+        )
         for ax in axes[len(panels) :]:
             ax.remove()
+        sns.despine(fig=drawn)
+    return drawn
+
+
+def log_axis(axis: Axis) -> None:
+    """Ticks of a logarithmic axis at 1, 2 and 5, as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def price_figure(priced: Mapping[str, Mapping[str, Interval]], costs: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Errors of corrections beside what these cost.
+
+    Args:
+        priced: correction -> setting -> relative L2 error of a map and its interval; the last setting orders the corrections.
+        costs: correction -> what -> how much.
+
+    Returns:
+        The figure, a row a correction, the smallest error on top.
+    """
+    options = sorted(priced, key=lambda option: -list(priced[option].values())[-1][0])
+    at = np.arange(len(options))
+    settings, kinds = list(priced[options[0]]), list(costs[options[0]])
+    with sns.axes_style("ticks"):
+        drawn = Figure(figsize=(8.5, 0.27 * len(options) + 1.5), layout="constrained")
+        left, right = drawn.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+        for i, setting in enumerate(settings):
+            middle = np.array([priced[option][setting][0] for option in options])
+            ends = np.array([priced[option][setting][1] for option in options]).T
+            shifted = at + 0.3 * ((len(settings) - 1) / 2 - i)
+            left.errorbar(middle, shifted, xerr=np.abs(ends - middle), fmt="o", ms=4, color=f"C{i}", capsize=2, label=setting)
+        for kind, marker, colour in zip(kinds, "sDv^", ("0.4", "C3", "C2", "C4"), strict=False):
+            right.plot(
+                [costs[option][kind] for option in options], at, marker, ms=4, color=colour, label=kind.replace("_", " ")
+            )
+        left.set(xlabel="relative L2 error of a map", yticks=at, yticklabels=options, ylim=(-0.6, len(options) - 0.4))
+        right.set(xlabel="cost of one map")
+        for ax in (left, right):
+            ax.set_xscale("log")
+            log_axis(ax.xaxis)
+            ax.grid(axis="both", alpha=0.3)
+            ax.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
         sns.despine(fig=drawn)
     return drawn
 
