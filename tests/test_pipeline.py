@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import cirq
 import numpy as np
@@ -16,7 +15,6 @@ from calibration.gate_noise import DynamicalDecoupling, PauliTwirling, ZeroNoise
 from calibration.pipeline import Pipeline
 from calibration.rescaling import CompletenessRescaling, NoiseEstimation
 from calibration.twirl import TwirledReadout
-from experiments import noise_mitigation
 from hattriq_cirq.engines import Engine
 from hattriq_cirq.engines.base import Program
 from hattriq_cirq.mitigation import Mitigation, Outcomes, Report, Variants
@@ -151,14 +149,3 @@ def test_with_a_seed_a_pipeline_repeats() -> None:
 
     assert values(1) == values(1)
     assert values(1) != values(2)
-
-
-@pytest.mark.slow
-def test_the_study_runs_and_skips_what_exists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = []
-    for _ in range(2):
-        noise_mitigation.main(["--quick", "--out", str(tmp_path), "--workers", "1"])
-        found.append({path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")})
-    assert found[0] == found[1]
-    assert len(found[0]) == 6
-    assert "| noise estimation, twirling, readout |" in capsys.readouterr().out

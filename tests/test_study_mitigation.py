@@ -11,9 +11,10 @@ import pytest
 
 from calibration import measure_correlated, measure_readout
 from calibration.faults import FaultyReadout
-from experiments import readout_mitigation
+from experiments import best_pipeline, noise_mitigation, readout_mitigation
 from experiments.readout_charts import confusion_figure, drift_figure, error_figure, map_figure
 from experiments.readout_scores import score
+from experiments.task import Done
 from hattriq_cirq.engines.local import sampler
 
 
@@ -100,3 +101,86 @@ def test_readout_of_a_virtual_processor_is_corrected() -> None:
     assert np.linalg.norm(result["maps"]["raw"]["200000"]["values"] - exact) > 2 * np.linalg.norm(
         result["maps"]["product"]["200000"]["values"] - exact
     )
+
+
+EXACT = np.array([0.3, -0.4, 0.0, 0.0])
+PLAIN = {"train": 1.0, "test": 1.0, "logistic train": 0.5, "logistic test": 0.5, "chance": 0.5}
+ORIGIN = {"versions": {}, "created_utc": "2026-01-01T00:00:00+00:00", "commit": "none"}
+
+
+def piped(option: str, seed: int, off: float) -> Done[best_pipeline.Task]:
+    """Two pictures whose maps are off by so much, sideways."""
+    values = EXACT + off * np.array([0.4, 0.3, 0, 0])  # at right angles to the exact map and as long
+    result = {
+        "accuracy": PLAIN,
+        "exact": [EXACT.tolist()] * 2,
+        "values": [values.tolist()] * 2,
+        "stderr": [[0.01] * 4] * 2,
+        "gap": [0.01, -0.03],
+        "circuits": 34,
+        "shots": 2_000_000,
+        "two_qubit_gates": 20,
+        "variance_factor": 1.2,
+    }
+    return Done(best_pipeline.Task(option, seed, 0, 2), result, 1.0, ORIGIN)
+
+
+@pytest.mark.parametrize(("off", "verdict"), [(0.05, "met, with both intervals; 4 of 4"), (0.2, "MISSED; 0 of 4")])
+def test_the_target_of_the_best_pipeline_is_met_or_missed_by_its_numbers(off: float, verdict: str) -> None:
+    best = list(best_pipeline.OPTIONS)[-1]
+    section = best_pipeline.summarise([piped(o, seed, 0.5 if o == "none" else off) for o in ("none", best) for seed in (1, 2)])
+    raw, mitigated = section.findings
+    assert "MISSED" in raw
+    assert f"median relative L2 error {off:.3f} [{off:.3f}, {off:.3f}]" in mitigated
+    assert f"{1 / np.hypot(1, off):.4f} [" in mitigated  # the cosine of such a map
+    assert verdict in mitigated
+    row = section.tables[0].rows[1]
+    assert row[:3] == (best, "4", f"{off:.3f} [{off:.3f}, {off:.3f}]")
+    assert row[5:7] == ("17", "1,000,000")
+
+
+@pytest.mark.slow
+def test_shots_of_the_best_pipeline_are_counted_with_the_calibration() -> None:
+    result = best_pipeline.run(best_pipeline.Task("readout", 30, 12, 2))
+    assert result["shots"] == 2 * best_pipeline.SHOTS
+    assert np.shape(result["values"]) == (2, 16)
+
+
+def corrected(option: str, seed: int, off: float) -> Done[noise_mitigation.Task]:
+    """Two pictures whose maps are off by a share of themselves, more so at fewer shots."""
+
+    def maps(size: float) -> dict[str, Any]:
+        return {"values": [(EXACT * (1 - size)).tolist()] * 2, "stderr": [[0.01] * 4] * 2, "gap": [size, -size]}
+
+    counts = {noise_mitigation.EXACT: off} | {str(shots): off + 10 / shots for shots in noise_mitigation.SHOTS}
+    cost = {"circuits": [3, 5], "extra_shots": [100, 300], "variance_factor": [1.0, 2.0], "two_qubit_gates": [20, 22]}
+    result = {
+        "accuracy": PLAIN,
+        "exact": [EXACT.tolist()] * 2,
+        "maps": {name: maps(size) for name, size in counts.items()},
+        "cost": cost,
+    }
+    return Done(noise_mitigation.Task(option, "clean", seed, 2), result, 1.0, ORIGIN)
+
+
+def test_corrections_of_noise_are_told_apart_by_what_they_do_to_the_same_pictures() -> None:
+    sizes = {"none": 0.2, "twirling": 0.1, "decoupling": 0.3}
+    section = noise_mitigation.summarise([corrected(o, seed, off) for o, off in sizes.items() for seed in (20, 21)])
+    best, told = section.findings
+    assert "the smallest median error is that of twirling, 0.100 [0.100, 0.100]" in best
+    assert "smaller with twirling (0.50 [0.50, 0.50]). Larger with decoupling (1.50 [1.50, 1.50])" in told
+    bias, shots = section.tables
+    assert bias.rows[1] == ("twirling", "4", *(f"{v:.3f} [{v:.3f}, {v:.3f}]" for v in (0.1, 1.0, 0.9, 0.1)))
+    assert shots.rows[0][1].startswith("0.201 [")  # 0.2 + 10 / 10,000
+    assert section.cost is not None
+    assert section.cost.rows[1] == ("twirling", "4", "21", "200", "1.5")
+
+
+def test_the_longest_option_sees_the_first_picture_of_the_others() -> None:
+    chosen = noise_mitigation.tasks(False)
+    assert {task.inputs for task in chosen if task.option == noise_mitigation.LONGEST} == {1}
+    assert {task.option for task in chosen} == set(noise_mitigation.OPTIONS)
+    one, two = (noise_mitigation.run(noise_mitigation.Task("none", "clean", 20, inputs)) for inputs in (1, 2))
+    np.testing.assert_allclose(one["exact"][0], two["exact"][0], rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(one["maps"]["10000"]["values"][0], two["maps"]["10000"]["values"][0])
+    assert not np.allclose(two["exact"][0], two["exact"][1])
