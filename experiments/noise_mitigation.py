@@ -299,7 +299,7 @@ def _pictures(of: _Of, kind: Kind) -> tuple[Picture, ...]:
     return (
         Picture(
             png(error_figure({f"{kind} pictures": lines}, width=7)),
-            "Median error of maps against shots, a line a correction; bands are 95% intervals over models and pictures.",
+            "Median error of maps against shots, a line a correction, with 95% intervals over models and pictures.",
             "Lines of the relative error against shots: they flatten where what the noise leaves is larger than shot noise",
             "noise_error",
         ),

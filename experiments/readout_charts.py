@@ -17,6 +17,7 @@ from calibration.readout import ReadoutCalibration
 from hattriq_cirq._arrays import FloatArray
 
 Interval = tuple[float, tuple[float, float]]
+_BANDS = 4  # lines of a panel, at most, whose intervals are bands
 COLOURS = ("0.5", "C0", "C2", "C3", "C1", "C4", "C5")
 
 
@@ -63,7 +64,7 @@ def drift_figure(calibrations: Sequence[ReadoutCalibration]) -> Figure:
 
 
 def error_figure(panels: Mapping[str, Mapping[str, Mapping[int, Interval]]], columns: int = 3, width: float = 3.3) -> Figure:
-    """Error of maps against shots, with 95% intervals.
+    """Error of maps against shots, with 95% intervals: bands, or bars side by side where many bands would hide each other.
 
     Args:
         panels: title -> correction -> shots -> relative L2 error and its interval.
@@ -76,13 +77,18 @@ def error_figure(panels: Mapping[str, Mapping[str, Mapping[int, Interval]]], col
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     with sns.axes_style("ticks"):
-        drawn = Figure(figsize=(max(width * columns, 4.8), 2.8 * rows + 0.4), layout="constrained")
+        drawn = Figure(figsize=(max(width * columns, 4.8), (0.7 * width + 0.5) * rows + 0.4), layout="constrained")
         axes = drawn.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for ax, (title, lines) in zip(axes, panels.items(), strict=False):
-            for colour, (name, points) in zip(COLOURS, lines.items(), strict=False):
-                low, high = np.array([interval for _, interval in points.values()]).T
-                ax.plot(list(points), [value for value, _ in points.values()], "o-", ms=4, color=colour, label=name)
-                ax.fill_between(list(points), low, high, color=colour, alpha=0.25, linewidth=0)
+            for i, (colour, (name, points)) in enumerate(zip(COLOURS, lines.items(), strict=False)):
+                counts, middle = np.array(list(points)), np.array([value for value, _ in points.values()])
+                ends = np.array([interval for _, interval in points.values()]).T
+                if len(lines) > _BANDS:
+                    apart = counts * 1.07 ** (i - (len(lines) - 1) / 2)
+                    ax.errorbar(apart, middle, np.abs(ends - middle), fmt="o-", ms=4, lw=1, capsize=2, color=colour, label=name)
+                else:
+                    ax.plot(counts, middle, "o-", ms=4, color=colour, label=name)
+                    ax.fill_between(counts, *ends, color=colour, alpha=0.25, linewidth=0)
             ax.set(xscale="log", yscale="log", title=title, xlabel="shots")
             ax.xaxis.set_major_locator(FixedLocator(sorted({count for points in lines.values() for count in points})))
             ax.xaxis.set_major_formatter("{x:,.0f}")
