@@ -124,9 +124,10 @@ def _made(sections: Mapping[str, Section], records: Sequence[Mapping[str, Any]],
     commits = sorted({record["provenance"]["commit"] for record in records})
     changed = " (`+`: with files that differed from it)" if any(commit.endswith("+") for commit in commits) else ""
     lines = [
-        f"The {len(sections)} studies ran {len(records)} tasks in {wall_seconds(records) / 60:.0f} minutes of wall time and "
-        f"{sum(record['seconds'] for record in records) / 60:.0f} core-minutes, as their records say, at "
-        f"{'commits' if len(commits) > 1 else 'commit'} {', '.join(f'`{commit}`' for commit in commits) or 'unknown'}{changed}."
+        f"The {len(sections)} studies ran {len(records)} tasks: {sum(record['seconds'] for record in records) / 60:.0f} "
+        f"core-minutes of processor time, in at least {wall_seconds(records) / 60:.0f} minutes of wall time (by when tasks ended "
+        f"and how long they computed), at {'commits' if len(commits) > 1 else 'commit'} "
+        f"{', '.join(f'`{commit}`' for commit in commits) or 'unknown'}{changed}."
     ]
     if missing:
         lines.append(f"Not run: {', '.join(missing)}.")
