@@ -125,8 +125,8 @@ def _made(sections: Mapping[str, Section], records: Sequence[Mapping[str, Any]],
     changed = " (`+`: with files that differed from it)" if any(commit.endswith("+") for commit in commits) else ""
     lines = [
         f"The {len(sections)} studies ran {len(records)} tasks: {sum(record['seconds'] for record in records) / 60:.0f} "
-        f"core-minutes of processor time, in at least {wall_seconds(records) / 60:.0f} minutes of wall time (by when tasks ended "
-        f"and how long they computed), at {'commits' if len(commits) > 1 else 'commit'} "
+        f"core-minutes of processor time, in at least {wall_seconds(records) / 60:.0f} minutes of wall time (by when tasks "
+        f"ended and how long they computed), at {'commits' if len(commits) > 1 else 'commit'} "
         f"{', '.join(f'`{commit}`' for commit in commits) or 'unknown'}{changed}."
     ]
     if missing:
