@@ -79,12 +79,12 @@ def tasks(quick: bool) -> list[Task]:
     if quick:
         on_processor = [Task("resolved", PROCESSOR, name, 0, 1) for name in ("none", "readout")]
         return [Task(name, DEPOLARISING, "none", 0, 2) for name in ("resolved", "polarization")] + on_processor
-    inputs = {"resolved": 20, "Hadamard": 10, "Hadamard, literal": 1, "parallel, m=2": 10, "polarization": 20}
+    inputs = {"resolved": 20, "Hadamard": 6, "Hadamard, literal": 1, "parallel, m=2": 6, "polarization": 20}
     settings = [(name, DEPOLARISING, "none", count) for name, count in inputs.items()]
     settings += [("resolved", PROCESSOR, "none", 20), ("polarization", PROCESSOR, "none", 4)]
     settings += [("Hadamard", PROCESSOR, "none", 1), ("parallel, m=2", PROCESSOR, "none", 1)]
     settings += [("resolved", other, "none", 4) for other in ("weber", "rainbow")]
-    settings += [("resolved", PROCESSOR, name, 4) for name in mitigations(0) if name != "none"]
+    settings += [("resolved", PROCESSOR, name, 2 if name.count(",") > 1 else 4) for name in mitigations(0) if name != "none"]
     made = [Task(name, noise, correction, seed, count) for name, noise, correction, count in settings for seed in range(5)]
     made += [Task("polarization", other, "none", seed, 1) for other in ("weber", "rainbow") for seed in range(3)]
     return [*made, Task("Hadamard, literal", PROCESSOR, "none", 0, 1)]
