@@ -18,7 +18,7 @@ def stamps(root: Path) -> dict[Path, int]:
 
 
 @pytest.mark.parametrize("name", suite.STUDIES)
-def test_a_quick_run_tells_something_and_is_not_run_twice(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_quick_run_tells_something_and_runs_once(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--quick", "--out", str(tmp_path), "--workers", "1"]
     assert suite.run(name, words) == 0
     printed = capsys.readouterr().out
