@@ -122,7 +122,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
         findings=(
             f"Deleting the most positive features lowers the answer and deleting the most negative ones raises it: the 95% "
             f"intervals of both mean changes exclude 0 in {sum(right_way)} of {len(right_way)} rows.",
-            f"Swapping the target flips every sign: the largest deviation over all maps is {worst_flip:.0e}.",
+            f"Swapping the target flips every sign, {'exactly' if worst_flip == 0 else f'to {worst_flip:.0e} at worst'}.",
             f"Sums over the two values of each qubit make the whole map (largest gap {worst_qubit:.0e}).",
         ),
         not_claimed=("That a positive feature is present in the picture more than in others: the sign is about the answer.",),
