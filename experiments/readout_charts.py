@@ -106,8 +106,9 @@ def error_figure(panels: Mapping[str, Mapping[str, Mapping[int, Interval]]], col
 
 
 def log_axis(axis: Axis) -> None:
-    """Ticks of a logarithmic axis at 1, 2 and 5, as plain numbers."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """Ticks of a logarithmic axis at 1, 2 and 5, over more than two decades at 1, as plain numbers; after all is drawn."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 
