@@ -34,7 +34,7 @@ PROCESSOR = "willow_pink"
 DEPOLARISING = "depolarising"
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 PREVIEW = {"polarization": 0.84, "resolved": 0.77, "Hadamard": 0.66, "Hadamard, literal": 0.03}
-"""Slopes at 3e-3 of the prototype in PROTOCOL.md: one seed, its channel not recorded."""
+"""Slopes at 3e-3 of an early prototype: one seed, its channel not recorded."""
 ESTIMATORS: Mapping[str, Estimator] = {
     "resolved": hq.ResolvedHadamardTest(),
     "Hadamard": hq.HadamardTest(),
@@ -162,7 +162,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
         findings=tuple(_findings(levels, raw, fixed)),
         not_claimed=(
             "That real processors have this noise: it is simulated, without drift, leakage or crosstalk.",
-            "That the prototype's slopes in PROTOCOL.md are met: its channel and circuits were not recorded.",
+            "That the slopes of the early prototype are met: its channel and circuits were not recorded.",
             "What the corrections cost in shots: the studies noise_mitigation and best_pipeline say.",
         ),
         accuracy=accuracy_table({SUBJECT: list({d.task.seed: d.result["accuracy"] for d in done}.values())}),
@@ -247,7 +247,7 @@ def _findings(
     known = [name for name in order if name in PREVIEW]
     same = "the same order" if known == [name for name in PREVIEW if name in known] else "ANOTHER order"
     previewed = ", ".join(f"{name} {PREVIEW[name]}" for name in known)
-    yield f"The prototype of PROTOCOL.md, whose channel was not recorded, had {same} ({previewed})."
+    yield f"An early prototype of one seed, whose channel was not recorded, had {same} ({previewed})."
     told = ", ".join(f"{name} {_text(results, '0.01', 'cosine', 4)}" for name, results in levels.items())
     shrunk = sum(_mean(rs, "0.01", "slope")[0] < _mean(rs, "0.01", "cosine")[0] ** 2 for rs in levels.values())
     yield f"At p2 = 0.01 noise shrinks maps more than it turns them for {shrunk} of {len(levels)} estimators; cosines: {told}."

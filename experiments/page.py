@@ -34,7 +34,7 @@ QUESTIONS = (
     ("", False, "What do maps of the paper's kinds of data look like?", ("attribution_gallery",)),
     ("", False, "Does it work on data of one's own?", ("user_data",)),
 )
-"""Letter in the protocol, whether the reviewers asked, the question, and the studies that answer it, main one first."""
+"""Letter of the question, whether the reviewers asked, the question, and the studies that answer it, main one first."""
 
 _HEAD = """# What the studies found
 
@@ -138,14 +138,14 @@ def _answers(sections: Mapping[str, Section], known: set[str]) -> str:
     """The table of questions, each with the section that answers it."""
     rows = []
     for letter, reviewers, question, names in QUESTIONS:
-        asked = ", ".join([f"protocol {letter}"] * bool(letter) + ["reviewers"] * reviewers)
+        asked = ", ".join([f"question {letter}"] * bool(letter) + ["reviewers"] * reviewers)
         there = [name for name in names if name in sections]
         links = ", ".join(f"[{sections[name].title}](#{name})" for name in there)
         gone = ", ".join(f"{name} (not run)" for name in names if name not in sections and name in known)
         first = "".join(sections[names[0]].findings[:1]) if names[0] in sections else ""
         rows.append((question, asked, ", ".join(filter(None, (links, gone))), first))
     scale = "[Speed](../README.md): `make benchmarks`, timed beside its peers"
-    rows.append(("How do time and memory grow?", "protocol j", scale, ""))
+    rows.append(("How do time and memory grow?", "question j", scale, ""))
     return (
         "## Which question is answered where\n\n"
         + Table("", ("question", "asked by", "answer", "first finding"), tuple(rows)).markdown()

@@ -85,7 +85,7 @@ def test_every_full_study_is_told_in_order_with_its_pictures(written: Path) -> N
 def test_questions_lead_to_sections_with_their_first_finding(written: Path) -> None:
     text = written.read_text()
     (row,) = re.findall(r"^\| What does the sign mean.*$", text, re.M)
-    assert "protocol e, reviewers | [Title of signs](#signs) | The sum is 14 [14, 14] \\| \\<all> of it. |" in row
+    assert "question e, reviewers | [Title of signs](#signs) | The sum is 14 [14, 14] \\| \\<all> of it. |" in row
     assert '<a id="signs"></a>' in text
     links = set(re.findall(r"\]\(#(\w+)\)", text))
     assert links == set(re.findall(r'<a id="(\w+)">', text))
