@@ -60,7 +60,7 @@ def tasks(quick: bool) -> list[Task]:
         return [Task(option, FIRST_SEED, 0, 1) for option in ("none", "twirling, readout")]
     return [
         Task(option, seed, first, TOGETHER)
-        for seed in range(FIRST_SEED, FIRST_SEED + 4)
+        for seed in range(FIRST_SEED, FIRST_SEED + 5)
         for first in range(0, PICTURES, TOGETHER)
         for option in OPTIONS
     ]
