@@ -22,6 +22,7 @@ from hattriq_cirq.model import Model
 from hattriq_cirq.outcomes import Distribution, Quasi
 
 _FAR = 4.0
+_BLANK = 1e-9  # of the power of all known maps, below which one is taken for 0
 """Standard errors that a number must be away from 0 to be divided by."""
 
 
@@ -184,6 +185,7 @@ class NoiseEstimation(_Beside):
         power = sum(float(known @ known) for _, known in found)
         if not power > 0:
             raise ValueError(f"no circuit of {self.describe()} has a map that is not 0; use another seed")
+        found = [(r, known) for r, known in found if known @ known > _BLANK * power]  # what is 0 but for rounding says nothing
         readings = [
             Check(r.circuit, csr_array((known / power)[np.newaxis] @ r.weights), r.preparation, wanted_by=self)
             for r, known in found
