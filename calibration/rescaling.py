@@ -22,7 +22,7 @@ from hattriq_cirq.model import Model
 from hattriq_cirq.outcomes import Distribution, Quasi
 
 _FAR = 4.0
-_BLANK = 1e-9  # of the power of all known maps, below which one is taken for 0
+_BLANK = 1e-6  # of the largest norm that a known map can have, below which it is 0 but for rounding and says nothing
 """Standard errors that a number must be away from 0 to be divided by."""
 
 
@@ -164,10 +164,10 @@ class NoiseEstimation(_Beside):
         return f"noise estimation ({self.circuits} circuits, {self.share:g} of the shots, seed {self.seed})"
 
     def extra(self, model: Model, estimator: Estimator, products: Sequence[Product]) -> list[tuple[Reading, float]]:
-        """The circuits of the map with rounded turns, read as the damping of their known maps.
+        """The circuits of the map with rounded turns, read as the damping of their known maps; none where all of these are 0.
 
         Raises:
-            ValueError: another estimator, turns that are no Rx, Ry or Rz, or no rounding with a map to be damped.
+            ValueError: another estimator, or turns that are no Rx, Ry or Rz.
         """
         if not isinstance(estimator, ResolvedHadamardTest):
             raise ValueError(
@@ -181,11 +181,10 @@ class NoiseEstimation(_Beside):
                 if len(pauli) > 0 and product.left.any() and product.right.any() and product.weight:
                     term = Term(model, pauli)
                     scale = product.weight * term.coefficient
-                    found += self._rounded(term, estimator, product, scale, rng)
+                    least = _BLANK * abs(scale) * np.linalg.norm(product.left) * np.linalg.norm(product.right)
+                    rounded = self._rounded(term, estimator, product, scale, rng)
+                    found += [(r, known) for r, known in rounded if np.linalg.norm(known) > least]
         power = sum(float(known @ known) for _, known in found)
-        if not power > 0:
-            raise ValueError(f"no circuit of {self.describe()} has a map that is not 0; use another seed")
-        found = [(r, known) for r, known in found if known @ known > _BLANK * power]  # what is 0 but for rounding says nothing
         readings = [
             Check(r.circuit, csr_array((known / power)[np.newaxis] @ r.weights), r.preparation, wanted_by=self)
             for r, known in found

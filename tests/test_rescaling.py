@@ -274,3 +274,17 @@ def test_seeds_of_roundings_repeat_and_matter() -> None:
 
     assert circuits(1) == circuits(1)
     assert circuits(1) != circuits(2)
+
+
+def test_a_map_whose_rounded_circuits_say_nothing_is_left_as_it_is() -> None:
+    qubit = cirq.LineQubit(0)
+    model = hq.Model(cirq.Circuit(cirq.ry(0.3)(qubit)), [qubit], cirq.X(qubit))
+    x = np.array([1.0, 0.0])  # of M = X, the circuit rounded to nothing, its map is 0; of others it is not
+    wanted = products(x, np.zeros((1, 2)), None)
+    mitigations = [NoiseEstimation(circuits=1, seed=seed) for seed in range(40)]
+    blank = [m for m in mitigations if not m.extra(model, ResolvedHadamardTest(), wanted)]
+    assert 0 < len(blank) < len(mitigations)
+    engine, estimator = hq.qsim(seed=1), ResolvedHadamardTest()
+    a = hq.integrated_gradients(model, x, baseline=0, estimator=estimator, engine=engine, mitigation=blank[0])
+    np.testing.assert_allclose(a.values, [np.sin(0.3), 0], rtol=0, atol=1e-6)
+    assert any("left a map as it was" in note for note in a.assumptions.notes)
