@@ -16,8 +16,9 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 from tqdm import tqdm
+
+from hattriq_cirq._arrays import plain
 
 T = TypeVar("T")
 Result = Mapping[str, Any]
@@ -80,13 +81,6 @@ def run_all(
         listed = "".join(f"\n  {each.task}: {each.error}" for each in failed[:5])
         more = f"\n  and {len(failed) - 5} more" if len(failed) > 5 else ""
         raise RuntimeError(f"{len(failed)} of {len(tasks)} tasks of {name} failed, the others are kept:{listed}{more}")
-
-
-def plain(value: object) -> object:
-    """What JSON holds in place of a NumPy number or array, for `json.dumps(..., default=plain)`."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{value!r} is {type(value).__name__}, which JSON cannot hold")
 
 
 def _run_one(run: Run[T], task: T) -> _Ended[T]:

@@ -18,7 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from experiments.pool import plain, run_all
+from experiments.pool import run_all
+from hattriq_cirq._arrays import plain
 from hattriq_cirq._files import write_new
 from hattriq_cirq._provenance import Provenance
 from hattriq_cirq.section import FILE, Section

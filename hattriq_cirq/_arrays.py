@@ -79,3 +79,10 @@ def largest_remainders(ideal: FloatArray, total: int) -> list[int]:
     whole = np.floor(ideal).astype(int)
     whole[np.argsort(whole - ideal, kind="stable")[: total - int(whole.sum())]] += 1
     return [int(count) for count in whole]
+
+
+def plain(value: object) -> object:
+    """What JSON holds in place of a NumPy number or array, for `json.dumps(..., default=plain)`."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{value!r} is {type(value).__name__}, which JSON cannot hold")

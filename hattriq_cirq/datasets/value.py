@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hattriq_cirq._arrays import Array, as_amplitudes, read_only
+from hattriq_cirq._arrays import Array, as_amplitudes, plain, read_only
 from hattriq_cirq.datasets.split import IntArray, as_labels, stratified_split
 
 Padding = tuple[int, int, int, int]
@@ -74,7 +74,7 @@ class Dataset:
                 raise ValueError(f"{truth.shape=}, {truth.dtype=}: want bool, {amplitudes.shape[1:]} or {amplitudes.shape}")
             object.__setattr__(self, "truth", read_only(truth))
         try:
-            details = json.loads(json.dumps(dict(self.details), allow_nan=False, default=_plain))
+            details = json.loads(json.dumps(dict(self.details), allow_nan=False, default=plain))
         except (TypeError, ValueError) as error:
             raise ValueError(f"details must be what JSON can hold: {error}; use lists, numbers and text") from error
         object.__setattr__(self, "amplitudes", read_only(amplitudes))
@@ -244,13 +244,6 @@ def from_images(images: ArrayLike, y: ArrayLike, *, padding: Padding = (0, 0, 0,
         raise ValueError(f"{pixels.shape=} must be (samples, rows, cols)")
     padded = np.pad(pixels, ((0, 0), padding[:2], padding[2:]))
     return from_features(padded.reshape(len(padded), -1), y, image_shape=padded.shape[1:], padding=padding, **options)
-
-
-def _plain(value: object) -> object:
-    """Turns what NumPy holds into plain numbers and lists, for JSON."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{value!r} is {type(value).__name__}")
 
 
 def _as_indices(values: ArrayLike, name: str, samples: int) -> IntArray:
