@@ -15,15 +15,15 @@ import numpy as np
 
 import hattriq_cirq as hq
 from benchmarks.timing import alternate, ratio_text
-from hattriq_cirq._circuits import multi_qubit_gates
-from hattriq_cirq.encoding import Encoder
-from hattriq_cirq.engines.base import Program
-from hattriq_cirq.engines.compile import compile_for
-from hattriq_cirq.engines.placement import place
-from hattriq_cirq.engines.processor import load_processor
+from hattriq_cirq.attribution.quadrature import parse_rule
+from hattriq_cirq.circuits.counting import multi_qubit_gates
+from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.compilation.compile import compile_for
+from hattriq_cirq.compilation.placement import place
+from hattriq_cirq.compilation.processor import load_processor
+from hattriq_cirq.encoding.exact import Encoder
 from hattriq_cirq.estimators import plan
-from hattriq_cirq.quadrature import parse_rule
-from hattriq_cirq.sampled import products
+from hattriq_cirq.pipeline.prepare import bilinear_terms
 
 
 def compare(n_qubits: int, points: int, repeats: int = 3) -> str:
@@ -32,19 +32,19 @@ def compare(n_qubits: int, points: int, repeats: int = 3) -> str:
     model = hq.ring_ansatz(n_qubits, 3)
     model = model.with_params({name: float(rng.normal()) for name in model.params})
     x, baseline = rng.normal(size=(2, 2**n_qubits))
-    wanted = products(x, baseline[np.newaxis], parse_rule(f"midpoint:{points}"))
+    wanted = bilinear_terms(x, baseline[np.newaxis], parse_rule(f"midpoint:{points}"))
     processor = load_processor("willow_pink")
 
     def circuits(encoder: Encoder) -> list[cirq.Circuit]:
-        return [r.circuit for r in plan(hq.ResolvedHadamardTest().prepared_by(encoder), model, wanted).readings]
+        return [r.circuit for r in plan(hq.ResolvedHadamardTest().prepared_by(encoder), model, wanted).circuits]
 
     placement = place(processor, lambda encoder: circuits(encoder)[:2], model.qubits)
     made = circuits(placement.encoder)
 
-    def alone() -> list[Program]:
+    def alone() -> list[ParameterizedCircuit]:
         return [program for circuit in made for program in compile_for(processor, [circuit], placement.qubits)]
 
-    def swept() -> list[Program]:
+    def swept() -> list[ParameterizedCircuit]:
         return compile_for(processor, made, placement.qubits)
 
     seconds = alternate({"alone": alone, "swept": swept}, repeats)

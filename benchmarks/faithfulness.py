@@ -9,7 +9,7 @@ import numpy as np
 import hattriq_cirq as hq
 from benchmarks.timing import alternate, ratio_text
 from hattriq_cirq import faithfulness
-from hattriq_cirq._arrays import FloatArray
+from hattriq_cirq.foundation.arrays import FloatArray
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import hattriq_cirq as hq
-from hattriq_cirq._arrays import Array, FloatArray
+from hattriq_cirq.foundation.arrays import Array, FloatArray
 
 Attribute = Callable[[Array, int], Array]
 """From inputs (samples, features) and path steps to attributions from the zero baseline, right-hand Riemann sum."""

@@ -16,9 +16,9 @@ from scipy.sparse import csr_array
 
 from benchmarks.timing import alternate, ratio_text
 from calibration import ReadoutCalibration
-from calibration.correct import corrected
-from hattriq_cirq._arrays import FloatArray
-from hattriq_cirq.outcomes import Distribution
+from calibration.readout.per_qubit import corrected
+from hattriq_cirq.circuits.outcomes import Distribution
+from hattriq_cirq.foundation.arrays import FloatArray
 
 _DENSE_MAX = 12  # bits: 4**12 numbers take 0.13 GB, and there are a few of such matrices
 _SHOTS, _CALIBRATION_SHOTS = 20_000, 1000

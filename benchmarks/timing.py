@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from hattriq_cirq._arrays import FloatArray
+from hattriq_cirq.foundation.arrays import FloatArray
 
 
 def alternate(candidates: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, FloatArray]:

@@ -16,8 +16,8 @@ import numpy as np
 import hattriq_cirq as hq
 from benchmarks.peers import pennylane_loss_gradient
 from benchmarks.timing import alternate, ratio_text
-from hattriq_cirq._arrays import Array, FloatArray
-from hattriq_cirq.gradients import TrainableProgram
+from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.models.gradients import TrainableProgram
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -7,16 +7,19 @@ It may import `hattriq_cirq`; of `hattriq_cirq` only the command line may import
 One convention everywhere: a confusion matrix is indexed `confusion[prepared, observed]`.
 """
 
-from calibration.correct import Readout
-from calibration.correlated import CorrelatedReadout
-from calibration.drift import DriftVerdict, compare
-from calibration.gate_noise import DynamicalDecoupling, PauliTwirling, ZeroNoiseExtrapolation
-from calibration.joint import CorrelatedCalibration, correlation_test, measure_correlated
-from calibration.measure import measure_readout, readout_programs
-from calibration.pipeline import Pipeline
-from calibration.readout import CalibrationError, ReadoutCalibration, StaleCalibrationWarning
+from typing import Any
+
+from calibration.gates.mitigations import DynamicalDecoupling, PauliTwirling, ZeroNoiseExtrapolation
+from calibration.readout.calibration import CalibrationError, ReadoutCalibration, StaleCalibrationWarning
+from calibration.readout.correlated_calibration import CorrelatedCalibration, correlation_test, measure_correlated
+from calibration.readout.drift import DriftVerdict, compare
+from calibration.readout.measure import measure_readout, readout_programs
+from calibration.readout.per_group import CorrelatedReadout
+from calibration.readout.per_qubit import Readout
+from calibration.readout.trex import TwirledReadout
 from calibration.rescaling import CompletenessRescaling, NoiseEstimation
-from calibration.twirl import TwirledReadout
+from calibration.sequence import MitigationSequence
+from hattriq_cirq._moved import moved
 
 __all__ = [
     "CalibrationError",
@@ -25,9 +28,9 @@ __all__ = [
     "CorrelatedReadout",
     "DriftVerdict",
     "DynamicalDecoupling",
+    "MitigationSequence",
     "NoiseEstimation",
     "PauliTwirling",
-    "Pipeline",
     "Readout",
     "ReadoutCalibration",
     "StaleCalibrationWarning",
@@ -39,3 +42,10 @@ __all__ = [
     "measure_readout",
     "readout_programs",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Return what a name of version 0.1 is called now (PEP 562)."""
+    if name == "Pipeline":
+        return moved("calibration", name)
+    raise AttributeError(f"module 'calibration' has no attribute {name!r}; public names: {', '.join(__all__)}")

@@ -14,10 +14,10 @@ import cirq
 import numpy as np
 from scipy.optimize import nnls
 
-from calibration.product import ProductOperator
-from calibration.readout import ReadoutCalibration
-from hattriq_cirq._arrays import FloatArray, read_only
-from hattriq_cirq.outcomes import Distribution
+from calibration.readout.calibration import ReadoutCalibration
+from hattriq_cirq.circuits.linear_maps import ProductOperator
+from hattriq_cirq.circuits.outcomes import Distribution
+from hattriq_cirq.foundation.arrays import FloatArray, read_only
 
 _MOST = 10  # bits of a dense confusion
 _SUM_WEIGHT = 1e3  # of the condition that probabilities sum to 1, beside the squared misfit of each

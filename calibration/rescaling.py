@@ -10,16 +10,17 @@ import cirq
 import numpy as np
 from scipy.sparse import csr_array
 
-from calibration.checks import Check, Corrected, Number
-from hattriq_cirq._arrays import Array, FloatArray
-from hattriq_cirq.engines.base import Program
-from hattriq_cirq.engines.compile import outcome_probabilities
-from hattriq_cirq.engines.engine import Engine
+from calibration.auxiliary_measurement import AuxiliaryCircuit, CorrectedEstimate, MeasuredNumber
+from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
+from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.estimators import ResolvedHadamardTest
-from hattriq_cirq.estimators.base import KEY, Estimate, Estimator, Product, Reading, Term, outcome_signs
-from hattriq_cirq.mitigation import Mitigation, Outcomes, Variants
-from hattriq_cirq.model import Model
-from hattriq_cirq.outcomes import Distribution, Quasi
+from hattriq_cirq.estimators.bilinear import KEY, BilinearTerm, Estimator, PauliTerm, WeightedCircuit, outcome_signs
+from hattriq_cirq.estimators.plan import Estimate
+from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.models.model import Model
+from hattriq_cirq.pipeline.mitigation import Mitigation, Outcomes, Variants
+from hattriq_cirq.simulation.statevector import outcome_probabilities
 
 _FAR = 4.0
 _BLANK = 1e-6  # of the largest norm that a known map can have, below which it is 0 but for rounding and says nothing
@@ -44,18 +45,18 @@ class _Beside(Mitigation):
         if not self.largest > 1:
             raise ValueError(f"{self.largest=} must be above 1")
 
-    def expand(self, engine: Engine, programs: Sequence[Program], shots: Sequence[int] | None) -> Variants:
+    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants:
         """The programs as they are."""
         return Variants(programs, shots)
 
-    def combine(self, variants: Variants, outcomes: Outcomes) -> list[Distribution | Quasi]:
+    def combine(self, variants: Variants, outcomes: Outcomes) -> list[Distribution | QuasiDistribution]:
         """The outcomes as they are."""
         return list(outcomes)
 
-    def _shared_out(self, readings: Sequence[Reading]) -> list[tuple[Reading, float]]:
+    def _shared_out(self, readings: Sequence[WeightedCircuit]) -> list[tuple[WeightedCircuit, float]]:
         """The readings with shares of the shots in proportion to what a shot can add."""
-        whole = sum(reading.spread for reading in readings)
-        return [(reading, self.share * reading.spread / whole) for reading in readings if reading.spread]
+        whole = sum(reading.max_shot_norm for reading in readings)
+        return [(reading, self.share * reading.max_shot_norm / whole) for reading in readings if reading.max_shot_norm]
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ class CompletenessRescaling(_Beside):
         """The mitigation in a few words."""
         return f"completeness {'shift' if self.additive else 'rescaling'} ({self.share:g} of the shots)"
 
-    def extra(self, model: Model, estimator: Estimator, products: Sequence[Product]) -> list[tuple[Reading, float]]:
+    def auxiliary_circuits(
+        self, model: Model, estimator: Estimator, products: Sequence[BilinearTerm]
+    ) -> list[tuple[WeightedCircuit, float]]:
         """Circuits that measure every Pauli string of F at the ends of each product.
 
         Raises:
@@ -91,11 +94,11 @@ class CompletenessRescaling(_Beside):
             for product in products
             for pauli in model.pauli_sum
             if len(pauli) > 0
-            for reading in self._differences(Term(model, pauli), estimator, product)
+            for reading in self._differences(PauliTerm(model, pauli), estimator, product)
         ]
         return self._shared_out(readings)
 
-    def _differences(self, term: Term, estimator: Estimator, product: Product) -> Iterator[Reading]:
+    def _differences(self, term: PauliTerm, estimator: Estimator, product: BilinearTerm) -> Iterator[WeightedCircuit]:
         """Re<l|P|r> = F(u) - F(v) for u = (l + r) / 2, v = (r - l) / 2."""
         qubits = list(term.pauli)
         ends: tuple[tuple[float, Array], ...] = ((1.0, product.left + product.right), (-1.0, product.right - product.left))
@@ -105,11 +108,13 @@ class CompletenessRescaling(_Beside):
             prepared = estimator.encoder(twice / np.linalg.norm(twice), list(term.model.qubits))
             circuit = prepared + term.circuit + cirq.Circuit(term.basis_change, cirq.measure(*qubits, key=KEY))
             worth = sign * product.weight * term.coefficient * float(np.linalg.norm(twice)) ** 2 / 4
-            yield Check(circuit, csr_array(worth * outcome_signs(len(qubits))[np.newaxis]), prepared, wanted_by=self)
+            yield AuxiliaryCircuit(circuit, csr_array(worth * outcome_signs(len(qubits))[np.newaxis]), prepared, wanted_by=self)
 
-    def finish(self, estimate: Estimate, extra: Sequence[tuple[Reading, Distribution | Quasi]]) -> Estimate:
+    def postprocess(
+        self, estimate: Estimate, extra: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
+    ) -> Estimate:
         """The map made to sum to the measured difference."""
-        number = Number.read(self, extra)
+        number = MeasuredNumber.read(self, extra)
         offset = estimate.plan.offset  # known without circuits
         values = estimate.values - offset
         total = float(values.sum())
@@ -131,7 +136,7 @@ class CompletenessRescaling(_Beside):
             corrected = ratio * values
             by_values = ratio * np.eye(len(values)) - ratio / total * values[:, np.newaxis] @ ones
             by_number = values / total
-        return Corrected.of(estimate, number, offset + corrected, by_values, by_number)
+        return CorrectedEstimate.of(estimate, number, offset + corrected, by_values, by_number)
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,9 @@ class NoiseEstimation(_Beside):
         """The mitigation in a few words."""
         return f"noise estimation ({self.circuits} circuits, {self.share:g} of the shots, seed {self.seed})"
 
-    def extra(self, model: Model, estimator: Estimator, products: Sequence[Product]) -> list[tuple[Reading, float]]:
+    def auxiliary_circuits(
+        self, model: Model, estimator: Estimator, products: Sequence[BilinearTerm]
+    ) -> list[tuple[WeightedCircuit, float]]:
         """The circuits of the map with rounded turns, read as the damping of their known maps; none where all of these are 0.
 
         Raises:
@@ -175,46 +182,48 @@ class NoiseEstimation(_Beside):
                 "many, each of which would need circuits of its own"
             )
         rng = np.random.default_rng(self.seed)
-        found: list[tuple[Reading, FloatArray]] = []
+        found: list[tuple[WeightedCircuit, FloatArray]] = []
         for product in products:
             for pauli in model.pauli_sum:
                 if len(pauli) > 0 and product.left.any() and product.right.any() and product.weight:
-                    term = Term(model, pauli)
+                    term = PauliTerm(model, pauli)
                     scale = product.weight * term.coefficient
                     least = _BLANK * abs(scale) * np.linalg.norm(product.left) * np.linalg.norm(product.right)
                     rounded = self._rounded(term, estimator, product, scale, rng)
                     found += [(r, known) for r, known in rounded if np.linalg.norm(known) > least]
         power = sum(float(known @ known) for _, known in found)
         readings = [
-            Check(r.circuit, csr_array((known / power)[np.newaxis] @ r.weights), r.preparation, wanted_by=self)
+            AuxiliaryCircuit(r.circuit, csr_array((known / power)[np.newaxis] @ r.weights), r.preparation, wanted_by=self)
             for r, known in found
         ]
         return self._shared_out(readings)
 
     def _rounded(
-        self, term: Term, estimator: ResolvedHadamardTest, product: Product, scale: float, rng: np.random.Generator
-    ) -> list[tuple[Reading, FloatArray]]:
+        self, term: PauliTerm, estimator: ResolvedHadamardTest, product: BilinearTerm, scale: float, rng: np.random.Generator
+    ) -> list[tuple[WeightedCircuit, FloatArray]]:
         """The circuits with the largest known maps, and these."""
-        drawn: list[tuple[Reading, FloatArray]] = []
+        drawn: list[tuple[WeightedCircuit, FloatArray]] = []
         for spread in (0.0, *[0.5] * (4 * self.circuits)):
             rounded = _RoundedTerm(term.model, term.pauli, spread, rng)
-            for reading in estimator.readings(rounded, product):
+            for reading in estimator.weighted_circuits(rounded, product):
                 weights = csr_array(scale * reading.weights)
                 drawn.append((replace(reading, weights=weights), weights @ outcome_probabilities(reading.circuit)))
         drawn.sort(key=lambda one: -float(one[1] @ one[1]))
         return drawn[: self.circuits]
 
-    def finish(self, estimate: Estimate, extra: Sequence[tuple[Reading, Distribution | Quasi]]) -> Estimate:
+    def postprocess(
+        self, estimate: Estimate, extra: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
+    ) -> Estimate:
         """The map divided by the damping; what is known without circuits is not damped."""
-        damping = Number.read(self, extra)
+        damping = MeasuredNumber.read(self, extra)
         if not damping.value > max(_FAR * damping.stderr, 1 / self.largest):
             return _left(estimate, f"its damping {damping.value:.3g} +- {damping.stderr:.2g} is not clear of 0", self)
         read = (estimate.values - estimate.plan.offset) / damping.value
         by_values = np.eye(len(read)) / damping.value
-        return Corrected.of(estimate, damping, estimate.plan.offset + read, by_values, -read / damping.value)
+        return CorrectedEstimate.of(estimate, damping, estimate.plan.offset + read, by_values, -read / damping.value)
 
 
-class _RoundedTerm(Term):
+class _RoundedTerm(PauliTerm):
     """A term whose turns are rounded to multiples of 90 degrees, after a random push of so many of them."""
 
     def __init__(self, model: Model, pauli: cirq.PauliString[cirq.Qid], spread: float, rng: np.random.Generator) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from experiments import suite
+from experiments.runner import registry as suite
 
 _HELP = """usage: python -m experiments NAME [--quick] [--out DIR] [--workers N] [--scheduler ADDRESS]
        python -m experiments all [the same options]
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     if name == "all":
         return suite.run_everything(rest)
     if name == "page":
-        from experiments import page
+        from experiments.runner import results_page as page
 
         return page.main(rest)
     if name not in suite.STUDIES:

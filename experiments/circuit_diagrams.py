@@ -9,7 +9,7 @@ import cirq
 import numpy as np
 
 import hattriq_cirq as hq
-from hattriq_cirq.estimators import Estimator, Product, plan
+from hattriq_cirq.estimators import BilinearTerm, Estimator, plan
 
 SECTIONS: tuple[tuple[str, str, Estimator, bool], ...] = (
     (
@@ -72,7 +72,7 @@ def page() -> str:
     ]
     for title, words, estimator, shifted in SECTIONS:
         b = baseline if shifted else np.zeros(4)
-        readings = plan(estimator, model, [Product(x - b, x + b)]).readings
+        readings = plan(estimator, model, [BilinearTerm(x - b, x + b)]).circuits
         one_each = isinstance(estimator, hq.HadamardTest | hq.PolarizationShift)
         parts += [f"## {title}\n", f"{words}\n", _block(readings[-1 if one_each else 0].circuit)]
     return "\n".join(parts)

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _expected() -> tuple[type[Exception], ...]:
     """What may go wrong without a defect of the program; engine errors only where engines were loaded."""
     known: tuple[type[Exception], ...] = (ValueError, OSError, ImportError, ArithmeticError)
-    engines = sys.modules.get("hattriq_cirq.engines.errors")
+    engines = sys.modules.get("hattriq_cirq.circuits.errors")
     return known if engines is None else (*known, engines.EngineError)
 
 

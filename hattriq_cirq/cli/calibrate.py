@@ -9,15 +9,16 @@ from pathlib import Path
 
 import cirq
 
-from calibration.measure import Pattern, measure_readout
-from calibration.readout import ReadoutCalibration
-from hattriq_cirq.baselines import resolve
+from calibration.readout.calibration import ReadoutCalibration
+from calibration.readout.measure import Pattern, measure_readout
+from hattriq_cirq.attribution.baselines import resolve
 from hattriq_cirq.cli.choices import find_model, make_baseline, parse_engine, parse_estimator, select_inputs
 from hattriq_cirq.cli.journaled import journaled
 from hattriq_cirq.datasets import load
-from hattriq_cirq.engines.engine import Engine
-from hattriq_cirq.model import Model
-from hattriq_cirq.sampled import placed, products_of_rows
+from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.models.model import Model
+from hattriq_cirq.pipeline.execute import choose_placement
+from hattriq_cirq.pipeline.prepare import bilinear_terms_of_rows
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,6 @@ def chosen_qubits(settings: CalibrateSettings, engine: Engine) -> list[cirq.Qid]
     _, baseline = make_baseline(settings.baseline, data, indices, settings.seed)
     rows = data.amplitudes[indices]
     references, _ = resolve(baseline, rows)
-    placement = placed(model, estimator, products_of_rows(rows, references, None), engine)
+    placement = choose_placement(model, estimator, bilinear_terms_of_rows(rows, references, None), engine)
     assert placement is not None  # the engine has a processor
     return sorted(placement.qubits.values())

@@ -11,25 +11,19 @@ from typing import Any, cast
 
 import numpy as np
 
-from hattriq_cirq import baselines
-from hattriq_cirq._arrays import Array
-from hattriq_cirq.ansatz import grid_ansatz, ring_ansatz
-from hattriq_cirq.baselines import BaselineSet
+from hattriq_cirq.attribution import baselines
+from hattriq_cirq.attribution.baselines import BaselineSet
+from hattriq_cirq.attribution.objective import Head
 from hattriq_cirq.datasets import Dataset
-from hattriq_cirq.engines.engine import Engine
-from hattriq_cirq.engines.journal import JOURNAL
-from hattriq_cirq.engines.local import cirq_simulator, qsim
-from hattriq_cirq.engines.summary import read_summary
-from hattriq_cirq.estimators import (
-    Estimator,
-    HadamardTest,
-    ParallelHadamardTest,
-    PolarizationShift,
-    ResolvedHadamardTest,
-)
-from hattriq_cirq.mitigation import Mitigation
-from hattriq_cirq.model import Model
-from hattriq_cirq.scores import Head
+from hattriq_cirq.estimators import Estimator, HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
+from hattriq_cirq.execution.backends.simulators import cirq_simulator, qsim
+from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.execution.journal import JOURNAL
+from hattriq_cirq.execution.journal_summary import read_summary
+from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
+from hattriq_cirq.models.model import Model
+from hattriq_cirq.pipeline.mitigation import Mitigation
 
 MITIGATIONS: dict[str, tuple[str, str | None, bool]] = {
     "completeness": ("CompletenessRescaling", None, False),
@@ -220,7 +214,7 @@ def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_a
             options |= {"calibration": layer.ReadoutCalibration.load(calibration), "max_age": max_age}
         parts.append(getattr(layer, kind)(**options))
     if len(parts) > 1:
-        parts = [layer.Pipeline(parts)]
+        parts = [layer.MitigationSequence(parts)]
     return parts[0] if parts else None
 
 
@@ -243,12 +237,12 @@ def parse_engine(text: str, seed: int, journal: Path | None = None) -> Engine:
     if text == "cirq":
         return cirq_simulator(seed=seed, journal=journal, progress=progress)
     if match := kind == "virtual" and re.fullmatch(r"([^,=]+)(?:,noise=([^,=]+))?", rest):
-        from hattriq_cirq.engines.virtual import Noise, virtual
+        from hattriq_cirq.execution.backends.virtual import Noise, virtual
 
         noise = cast(Noise, match[2] or "calibrated")
         return virtual(match[1], seed=seed, noise=noise, journal=journal, progress=progress)
     if match := kind == "google" and re.fullmatch(r"([^/]+)/([^/]+)", rest):
-        from hattriq_cirq.engines.google import google
+        from hattriq_cirq.execution.backends.google import google
 
         if journal is None:
             raise ValueError(f"engine {text!r} counts shots and cannot give exact probabilities; give --shots 1 or more")

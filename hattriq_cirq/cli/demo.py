@@ -8,7 +8,7 @@ import sys
 from hattriq_cirq.cli.choices import fresh_folder
 from hattriq_cirq.cli.report import TOLERANCE, run_section
 from hattriq_cirq.cli.runs import AttributeSettings, Task, TrainSettings, attribute_into, train_into
-from hattriq_cirq.report import write_report
+from hattriq_cirq.reporting.html import write_report
 
 TASKS = {"bars_and_stripes": "bars_and_stripes", "digits": "digits:pair=0/1"}
 

@@ -8,9 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import cirq
 
+from hattriq_cirq.circuits.errors import EngineError
 from hattriq_cirq.cli.choices import parse_engine
-from hattriq_cirq.engines.errors import EngineError
-from hattriq_cirq.engines.targets import DEVICES
+from hattriq_cirq.compilation.gatesets import DEVICES
 
 _PACKAGES = ("hattriq_cirq", "cirq-core", "cirq-google", "qsimcirq", "numpy", "scipy", "seaborn")
 _EXTRAS = ("scikit-learn", "mlxtend")
@@ -87,6 +87,6 @@ def _flips_a_coin(engine_text: str) -> str:
 def _access(project: str | None, processor: str | None) -> str:
     if project is None or processor is None:
         raise _Skipped("give --project and --processor to check credentials and access")
-    from hattriq_cirq.engines.google import check_access
+    from hattriq_cirq.execution.backends.google import check_access
 
     return ", ".join(f"{name} {value}" for name, value in check_access(project, processor).items())

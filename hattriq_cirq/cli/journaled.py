@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from hattriq_cirq.cli.choices import parse_engine
-from hattriq_cirq.engines.engine import Engine
-from hattriq_cirq.engines.journal import JOURNAL, Journal
-from hattriq_cirq.engines.records import refuse_another
-from hattriq_cirq.engines.summary import read_summary
+from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.execution.journal import JOURNAL, Journal
+from hattriq_cirq.execution.journal_format import refuse_another
+from hattriq_cirq.execution.journal_summary import read_summary
 
 
 @contextmanager

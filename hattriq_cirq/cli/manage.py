@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.cli.calibrate import CalibrateRun, CalibrateSettings, calibrate_into
 from hattriq_cirq.cli.choices import parse_engine
 from hattriq_cirq.cli.journaled import journal_of
 from hattriq_cirq.cli.runs import AttributeRun, AttributeSettings, Task, attribute_into
-from hattriq_cirq.engines.base import Backend
-from hattriq_cirq.engines.errors import JournalError
-from hattriq_cirq.engines.journal import JOURNAL, Journal
-from hattriq_cirq.engines.summary import RunSummary, read_summary
+from hattriq_cirq.execution.backend import Backend
+from hattriq_cirq.execution.journal import JOURNAL, Journal
+from hattriq_cirq.execution.journal_summary import RunSummary, read_summary
 
 _HEADINGS: tuple[str, ...] = ("folder", "command", "engine", "status", "jobs", "shots", "updated (UTC)")
 

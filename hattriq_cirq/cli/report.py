@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from hattriq_cirq.attribution import Attribution
+from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.cli.journaled import how_to_go_on
 from hattriq_cirq.cli.show import Record, read_record
 from hattriq_cirq.datasets.user import checksum
-from hattriq_cirq.engines.journal import JOURNAL
-from hattriq_cirq.report import Accuracy, table_of_accuracies, write_report
-from hattriq_cirq.section import FILE, Picture, Section, Table
+from hattriq_cirq.execution.journal import JOURNAL
+from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
+from hattriq_cirq.reporting.html import write_report
+from hattriq_cirq.workflows.accuracies import Accuracy, table_of_accuracies
 
 TOLERANCE = 1e-9
 """The completeness gap that is allowed where nothing was sampled."""

@@ -14,11 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from hattriq_cirq import datasets, plotting
-from hattriq_cirq._arrays import Array
-from hattriq_cirq._files import write_new
-from hattriq_cirq._provenance import Provenance
-from hattriq_cirq.attribution import Attribution
+from hattriq_cirq import datasets
+from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.cli.choices import (
     build_model,
     make_baseline,
@@ -31,12 +28,16 @@ from hattriq_cirq.cli.choices import (
 from hattriq_cirq.cli.journaled import journaled, write_missing
 from hattriq_cirq.cli.tables import accuracy_table, score_table
 from hattriq_cirq.datasets.user import checksum
-from hattriq_cirq.engines.engine import Engine
-from hattriq_cirq.model import Form, Model
-from hattriq_cirq.path_integral import integrated_gradients
-from hattriq_cirq.report import Accuracy, accuracies
-from hattriq_cirq.statevector import Precision
-from hattriq_cirq.training import History, Optimizer, Training, train
+from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.foundation.files import write_new
+from hattriq_cirq.foundation.provenance import Provenance
+from hattriq_cirq.models.model import Form, Model
+from hattriq_cirq.models.training import History, Optimizer, Training, train
+from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
+from hattriq_cirq.reporting import plotting
+from hattriq_cirq.simulation.statevector import Precision
+from hattriq_cirq.workflows.accuracies import Accuracy, accuracies
 
 FORMAT = "hattriq_cirq.Run/1"
 _GALLERY_MAX = 32  # inputs that fit a readable gallery

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from calibration.readout import ReadoutCalibration
-from hattriq_cirq import plotting
-from hattriq_cirq._files import write_new
-from hattriq_cirq.attribution import Attribution
+from calibration.readout.calibration import ReadoutCalibration
+from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.cli.runs import FORMAT
 from hattriq_cirq.cli.tables import accuracy_table, feature_table, score_table
-from hattriq_cirq.model import Model
-from hattriq_cirq.report import Accuracy
+from hattriq_cirq.foundation.files import write_new
+from hattriq_cirq.models.model import Model
+from hattriq_cirq.reporting import plotting
+from hattriq_cirq.workflows.accuracies import Accuracy
 
 Record = Mapping[str, Any]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hattriq_cirq._arrays import Array
-from hattriq_cirq.attribution import Attribution
-from hattriq_cirq.report import Accuracy
+from hattriq_cirq.attribution.result import Attribution
+from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.workflows.accuracies import Accuracy
 
 
 def accuracy_table(rows: tuple[Accuracy, ...]) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hattriq_cirq._arrays import Array
 from hattriq_cirq.datasets.split import IntArray, stratified_split
 from hattriq_cirq.datasets.value import Dataset, from_features, from_images
+from hattriq_cirq.foundation.arrays import Array
 
 
 def bars_and_stripes(

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hattriq_cirq._arrays import Array
 from hattriq_cirq.datasets.split import IntArray, stratified_draw
 from hattriq_cirq.datasets.user import checksum, load_arrays
 from hattriq_cirq.datasets.value import Dataset, from_images
+from hattriq_cirq.foundation.arrays import Array
 
 Pair = tuple[int, int]
 CLASSES = tuple(f"class {number}" for number in range(10))

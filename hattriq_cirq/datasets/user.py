@@ -11,11 +11,11 @@ from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
-from hattriq_cirq._arrays import Array
 from hattriq_cirq.datasets.value import Dataset, from_features
+from hattriq_cirq.foundation.arrays import Array
 
 
-class Table(NamedTuple):
+class LabelledTable(NamedTuple):
     """Rows of a file before any check of their meaning: x (samples, features), y (samples,), column names."""
 
     x: Array
@@ -86,12 +86,12 @@ def load_arrays(path: Path, names: tuple[str, ...]) -> list[Array]:
         raise ValueError(f"{path} must be an .npz with arrays {', '.join(names)} of numbers: {error}") from error
 
 
-def _read_npz(path: Path) -> Table:
+def _read_npz(path: Path) -> LabelledTable:
     x, y = load_arrays(path, ("x", "y"))
-    return Table(x, y, [])
+    return LabelledTable(x, y, [])
 
 
-def _read_csv(path: Path, label_column: str | None) -> Table:
+def _read_csv(path: Path, label_column: str | None) -> LabelledTable:
     """Reads the header, then every cell as a finite number; labels may be text, for a better error later."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file, strict=True)
@@ -119,7 +119,7 @@ def _read_csv(path: Path, label_column: str | None) -> Table:
     if not x:
         raise ValueError(f"{path} has a header and no samples")
     values = [_number(text) for text in y]
-    return Table(np.array(x, dtype=np.float64), np.array(y if None in values else values), features)
+    return LabelledTable(np.array(x, dtype=np.float64), np.array(y if None in values else values), features)
 
 
 def _number(text: str) -> float | None:

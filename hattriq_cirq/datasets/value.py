@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hattriq_cirq._arrays import Array, as_amplitudes, plain, read_only
 from hattriq_cirq.datasets.split import IntArray, as_labels, stratified_split
+from hattriq_cirq.foundation.arrays import Array, as_amplitudes, plain, read_only
 
 Padding = tuple[int, int, int, int]
 """Pixels of padding inside an image: (top, bottom, left, right)."""

@@ -1,22 +1,24 @@
 """Circuit estimators of integrated gradients, a file each: what builds the circuits also says what their outcomes are worth."""
 
-from hattriq_cirq.estimators.base import Estimate, Estimator, Plan, Product, Reading, Term, light_cone, plan
+from hattriq_cirq.circuits.light_cone import light_cone
+from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, PauliTerm, WeightedCircuit
 from hattriq_cirq.estimators.hadamard import HadamardTest
 from hattriq_cirq.estimators.parallel import ParallelHadamardTest
+from hattriq_cirq.estimators.plan import Estimate, Plan, plan
 from hattriq_cirq.estimators.polarization import PolarizationShift
 from hattriq_cirq.estimators.resolved import ResolvedHadamardTest
 
 __all__ = [
+    "BilinearTerm",
     "Estimate",
     "Estimator",
     "HadamardTest",
     "ParallelHadamardTest",
+    "PauliTerm",
     "Plan",
     "PolarizationShift",
-    "Product",
-    "Reading",
     "ResolvedHadamardTest",
-    "Term",
+    "WeightedCircuit",
     "light_cone",
     "plan",
 ]

@@ -9,20 +9,20 @@ from typing import Self
 import cirq
 import numpy as np
 
-from hattriq_cirq._arrays import FloatArray
-from hattriq_cirq.encoding import Encoder, encode, encode_controlled, encode_joint
-from hattriq_cirq.estimators.base import (
+from hattriq_cirq.encoding.exact import Encoder, encode, encode_controlled, encode_joint
+from hattriq_cirq.estimators.bilinear import (
     KEY,
     Allocation,
+    BilinearTerm,
     Estimator,
-    Product,
-    Reading,
-    Term,
+    PauliTerm,
+    WeightedCircuit,
     ancillas,
     flips,
     outcome_signs,
-    worths,
+    outcome_weights,
 )
+from hattriq_cirq.foundation.arrays import FloatArray
 
 
 @dataclass(frozen=True)
@@ -59,21 +59,21 @@ class HadamardTest(Estimator):
         """The estimator in a few words."""
         return self.with_encoder("Hadamard test, literal" if self.literal else "Hadamard test")
 
-    def readings(self, term: Term, product: Product) -> Iterator[Reading]:
+    def weighted_circuits(self, term: PauliTerm, product: BilinearTerm) -> Iterator[WeightedCircuit]:
         """A circuit for each component with left_k != 0; outcomes are worth +-|left_k| |right| to it alone."""
         build = _literal_circuits(term, product) if self.literal else _lean_circuits(term, product, self.encoder)
         norm = float(np.linalg.norm(product.right))
         features = len(product.left)
         for k, circuit, prepared, signs in build:
             worth = abs(product.left[k]) * norm * signs
-            yield Reading(circuit, worths(worth[np.newaxis], [k], features), prepared)
+            yield WeightedCircuit(circuit, outcome_weights(worth[np.newaxis], [k], features), prepared)
 
 
 _Built = Iterator[tuple[int, cirq.Circuit, cirq.Circuit, FloatArray]]
 """Component, circuit, its preparation, and the sign of each outcome."""
 
 
-def _lean_circuits(term: Term, product: Product, encoder: Encoder) -> _Built:
+def _lean_circuits(term: PauliTerm, product: BilinearTerm, encoder: Encoder) -> _Built:
     qubits = list(term.model.qubits)
     (ancilla,) = ancillas(term, 1)
     blank = np.eye(1, len(product.right))[0]
@@ -86,7 +86,7 @@ def _lean_circuits(term: Term, product: Product, encoder: Encoder) -> _Built:
         yield k, prepared + end, prepared, outcome_signs(len(measured))
 
 
-def _literal_circuits(term: Term, product: Product) -> _Built:
+def _literal_circuits(term: PauliTerm, product: BilinearTerm) -> _Built:
     model = term.model
     qubits = list(model.qubits)
     (ancilla,) = ancillas(term, 1)
@@ -104,7 +104,7 @@ def _literal_circuits(term: Term, product: Product) -> _Built:
         yield k, prepared + middle + end, prepared, outcome_signs(1)
 
 
-def _phase_of(product: Product, k: int, ancilla: cirq.Qid) -> list[cirq.Operation]:
+def _phase_of(product: BilinearTerm, k: int, ancilla: cirq.Qid) -> list[cirq.Operation]:
     """Gives the branch of ancilla 1 the phase of left_k."""
     phase = float(np.angle(product.left[k]))
     return [cirq.Z(ancilla) ** (phase / np.pi)] if phase else []

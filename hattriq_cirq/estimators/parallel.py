@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import cirq
 import numpy as np
 
-from hattriq_cirq._arrays import parity_signs
-from hattriq_cirq.encoding import Encoder, encode, encode_joint, phase_operations
-from hattriq_cirq.estimators.base import (
+from hattriq_cirq.encoding.exact import Encoder, encode, encode_joint, phase_operations
+from hattriq_cirq.estimators.bilinear import (
     KEY,
     Allocation,
+    BilinearTerm,
     Estimator,
-    Product,
-    Reading,
-    Term,
+    PauliTerm,
+    WeightedCircuit,
     ancillas,
     flips,
     outcome_signs,
-    worths,
+    outcome_weights,
 )
+from hattriq_cirq.foundation.arrays import parity_signs
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class ParallelHadamardTest(Estimator):
         """The estimator in a few words."""
         return self.with_encoder(f"parallel Hadamard test, m={self.m}" + ("" if self.weighted else ", equal amplitudes"))
 
-    def readings(self, term: Term, product: Product) -> Iterator[Reading]:
+    def weighted_circuits(self, term: PauliTerm, product: BilinearTerm) -> Iterator[WeightedCircuit]:
         """Two circuits for each group of components in which some left_k is not 0."""
         qubits = list(term.model.qubits)
         n = len(qubits)
@@ -98,7 +98,7 @@ class ParallelHadamardTest(Estimator):
             rows = np.kron((norm / (4 * amplitude) * left)[:, np.newaxis] * walsh, signs)
             for sign, start in starts.items():
                 prepared = start + select
-                yield Reading(prepared + end, worths(sign * rows, features, 2**n), prepared)
+                yield WeightedCircuit(prepared + end, outcome_weights(sign * rows, features, 2**n), prepared)
 
 
 def _labels(m: int, n: int) -> list[int]:

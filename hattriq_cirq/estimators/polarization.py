@@ -8,8 +8,17 @@ from dataclasses import dataclass
 import cirq
 import numpy as np
 
-from hattriq_cirq.encoding import Encoder, encode
-from hattriq_cirq.estimators.base import KEY, Allocation, Estimator, Product, Reading, Term, outcome_signs, worths
+from hattriq_cirq.encoding.exact import Encoder, encode
+from hattriq_cirq.estimators.bilinear import (
+    KEY,
+    Allocation,
+    BilinearTerm,
+    Estimator,
+    PauliTerm,
+    WeightedCircuit,
+    outcome_signs,
+    outcome_weights,
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class PolarizationShift(Estimator):
         """The estimator in a few words."""
         return self.with_encoder("polarization shift")
 
-    def readings(self, term: Term, product: Product) -> Iterator[Reading]:
+    def weighted_circuits(self, term: PauliTerm, product: BilinearTerm) -> Iterator[WeightedCircuit]:
         """Two circuits for each component with left_k != 0."""
         qubits = list(term.model.qubits)
         shift = float(np.linalg.norm(product.right))
@@ -48,4 +57,4 @@ class PolarizationShift(Estimator):
                     continue
                 worth = sign * size * norm**2 / (4 * shift) * signs
                 prepared = self.encoder(shifted, qubits)
-                yield Reading(prepared + end, worths(worth[np.newaxis], [k], features), prepared)
+                yield WeightedCircuit(prepared + end, outcome_weights(worth[np.newaxis], [k], features), prepared)

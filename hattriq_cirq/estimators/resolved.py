@@ -10,8 +10,8 @@ import cirq
 import numpy as np
 from scipy.sparse import csr_array
 
-from hattriq_cirq.encoding import Encoder, encode, encode_joint
-from hattriq_cirq.estimators.base import KEY, Allocation, Estimator, Product, Reading, Term, ancillas
+from hattriq_cirq.encoding.exact import Encoder, encode, encode_joint
+from hattriq_cirq.estimators.bilinear import KEY, Allocation, BilinearTerm, Estimator, PauliTerm, WeightedCircuit, ancillas
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ResolvedHadamardTest(Estimator):
         """The estimator in a few words."""
         return self.with_encoder("resolved Hadamard test" + (", imaginary part" if self.part == "imaginary" else ""))
 
-    def readings(self, term: Term, product: Product) -> Iterator[Reading]:
+    def weighted_circuits(self, term: PauliTerm, product: BilinearTerm) -> Iterator[WeightedCircuit]:
         """One circuit: outcome (ancilla, k) is worth +-|left| |right| to feature k."""
         qubits = list(term.model.qubits)
         (ancilla,) = ancillas(term, 1)
@@ -69,4 +69,4 @@ class ResolvedHadamardTest(Estimator):
         worth = left * right
         index = np.arange(features)
         entries = np.repeat([worth, -worth], features), (np.tile(index, 2), np.arange(2 * features))
-        yield Reading(circuit, csr_array(entries, shape=(features, 2 * features)), prepared)
+        yield WeightedCircuit(circuit, csr_array(entries, shape=(features, 2 * features)), prepared)

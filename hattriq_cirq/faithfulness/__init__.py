@@ -5,14 +5,14 @@ which + pushes the score up.
 """
 
 from hattriq_cirq.faithfulness.curves import Curve, area, deletion_curve, insertion_curve, srg
-from hattriq_cirq.faithfulness.removal import Reference, Score, score_of
+from hattriq_cirq.faithfulness.removal import Reference, ScoreFunction, score_of
 from hattriq_cirq.faithfulness.subsets import faithfulness_correlation, infidelity, max_sensitivity, sensitivity_n
 from hattriq_cirq.faithfulness.truth import parameter_layers, pointing_game, randomised, relevance_mass, signed_correlation
 
 __all__ = [
     "Curve",
     "Reference",
-    "Score",
+    "ScoreFunction",
     "area",
     "deletion_curve",
     "faithfulness_correlation",

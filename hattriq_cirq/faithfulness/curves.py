@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hattriq_cirq._arrays import Array, FloatArray, read_only
-from hattriq_cirq.faithfulness.removal import Reference, Score, checked, scores_without, sides
+from hattriq_cirq.faithfulness.removal import Reference, ScoreFunction, checked, scores_without, sides
+from hattriq_cirq.foundation.arrays import Array, FloatArray, read_only
 
 Order = Literal["morf", "lerf"]
 STEPS = 32
@@ -48,7 +48,7 @@ class Curve:
 
 
 def deletion_curve(
-    score: Score,
+    score: ScoreFunction,
     x: ArrayLike,
     maps: ArrayLike,
     *,
@@ -80,7 +80,7 @@ def deletion_curve(
 
 
 def insertion_curve(
-    score: Score,
+    score: ScoreFunction,
     x: ArrayLike,
     maps: ArrayLike,
     *,
@@ -106,7 +106,9 @@ def area(curve: Curve) -> FloatArray:
     return np.asarray(np.trapezoid(curve.scores, curve.fractions, axis=1))
 
 
-def srg(score: Score, x: ArrayLike, maps: ArrayLike, *, reference: Reference, steps: int = STEPS, seed: int = 0) -> FloatArray:
+def srg(
+    score: ScoreFunction, x: ArrayLike, maps: ArrayLike, *, reference: Reference, steps: int = STEPS, seed: int = 0
+) -> FloatArray:
     """Symmetric relevance gain: the area under the LeRF deletion curve less that under the MoRF one.
 
     Positive for a map that ranks features as the score does; about 0 for a random one; of a map with all signs flipped it is
@@ -124,7 +126,7 @@ def srg(score: Score, x: ArrayLike, maps: ArrayLike, *, reference: Reference, st
     return lerf - morf
 
 
-def _ranked(score: Score, x: ArrayLike, maps: ArrayLike, order: str, seed: int) -> tuple[Array, Array, FloatArray]:
+def _ranked(score: ScoreFunction, x: ArrayLike, maps: ArrayLike, order: str, seed: int) -> tuple[Array, Array, FloatArray]:
     """Inputs, the place of each feature in the order, (inputs, features), and the predicted class of each input."""
     if order not in ("morf", "lerf"):
         raise ValueError(f"{order=} must be 'morf' (most relevant first) or 'lerf'")
@@ -143,6 +145,6 @@ def _counts(features: int, steps: int) -> FloatArray:
     return np.unique(np.round(np.linspace(0, features, min(steps, features) + 1)))
 
 
-def _curve(score: Score, x: Array, reference: Reference, removed: Array, counts: FloatArray, side: FloatArray) -> Curve:
+def _curve(score: ScoreFunction, x: Array, reference: Reference, removed: Array, counts: FloatArray, side: FloatArray) -> Curve:
     scores = scores_without(score, x, reference, removed)
     return Curve(counts / x.shape[1], side[:, np.newaxis] * scores)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hattriq_cirq._arrays import Array, FloatArray, as_amplitudes
-from hattriq_cirq.baselines import BaselineSet, resolve
-from hattriq_cirq.model import Form, Model, check_form
+from hattriq_cirq.attribution.baselines import BaselineSet, resolve
+from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
+from hattriq_cirq.models.model import Form, Model, check_form
 
-Score = Callable[[Array], FloatArray]
+ScoreFunction = Callable[[Array], FloatArray]
 """(..., features) -> (...,): an answer to each input, whichever model gives it."""
 
 Reference = float | ArrayLike | BaselineSet
@@ -20,7 +20,7 @@ Reference = float | ArrayLike | BaselineSet
 _CHUNK = 2**22  # numbers handed to a score at once
 
 
-def score_of(model: Model, *, form: Form = "quadratic") -> Score:
+def score_of(model: Model, *, form: Form = "quadratic") -> ScoreFunction:
     """The answer of a quantum model as a score.
 
     `quadratic` keeps a removed amplitude's share of the norm missing; `normalized` is the renormalised state, what a device is
@@ -69,7 +69,7 @@ def checked_maps(maps: ArrayLike, shape: tuple[int, ...] | None = None) -> Float
     return values
 
 
-def scored(score: Score, x: Array) -> FloatArray:
+def scored(score: ScoreFunction, x: Array) -> FloatArray:
     """The score of inputs (..., features), checked: one finite number each, (...,)."""
     values = np.asarray(score(x), dtype=float)
     if values.shape != x.shape[:-1]:
@@ -79,12 +79,12 @@ def scored(score: Score, x: Array) -> FloatArray:
     return values
 
 
-def sides(score: Score, x: Array) -> FloatArray:
+def sides(score: ScoreFunction, x: Array) -> FloatArray:
     """The predicted class of each input as the sign of its score, (inputs,); 0 counts as +1."""
     return np.where(scored(score, x) < 0, -1.0, 1.0)
 
 
-def scores_without(score: Score, x: Array, reference: Reference, removed: NDArray[np.bool_]) -> FloatArray:
+def scores_without(score: ScoreFunction, x: Array, reference: Reference, removed: NDArray[np.bool_]) -> FloatArray:
     """Scores of inputs of which sets of features are replaced, averaged over the references.
 
     Args:

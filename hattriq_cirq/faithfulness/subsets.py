@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hattriq_cirq._arrays import Array, FloatArray, as_amplitudes
-from hattriq_cirq.faithfulness.removal import Reference, Score, checked, scored, scores_without
+from hattriq_cirq.faithfulness.removal import Reference, ScoreFunction, checked, scored, scores_without
+from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
 
 
 def sensitivity_n(
-    score: Score,
+    score: ScoreFunction,
     x: ArrayLike,
     maps: ArrayLike,
     *,
@@ -48,7 +48,7 @@ def sensitivity_n(
 
 
 def faithfulness_correlation(
-    score: Score, x: ArrayLike, maps: ArrayLike, *, reference: Reference, size: int, samples: int = 100, seed: int = 0
+    score: ScoreFunction, x: ArrayLike, maps: ArrayLike, *, reference: Reference, size: int, samples: int = 100, seed: int = 0
 ) -> FloatArray:
     """Faithfulness correlation (Bhatt, Weller, Moura 2020): sensitivity-n at one size, (inputs,).
 
@@ -59,7 +59,7 @@ def faithfulness_correlation(
 
 
 def infidelity(
-    score: Score,
+    score: ScoreFunction,
     x: ArrayLike,
     maps: ArrayLike,
     *,
@@ -146,7 +146,7 @@ def _at_least_2(samples: int) -> int:
 
 
 def _sums_and_losses(
-    score: Score, x: Array, values: FloatArray, reference: Reference, removed: NDArray[np.bool_]
+    score: ScoreFunction, x: Array, values: FloatArray, reference: Reference, removed: NDArray[np.bool_]
 ) -> tuple[FloatArray, FloatArray]:
     """Of sets of features (sets, features): their summed attribution and what the score loses, both (inputs, sets)."""
     losses = scored(score, x)[:, np.newaxis] - scores_without(score, x, reference, removed[np.newaxis])

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from hattriq_cirq._arrays import FloatArray, as_amplitudes
 from hattriq_cirq.faithfulness.removal import checked_maps
-from hattriq_cirq.model import Model
+from hattriq_cirq.foundation.arrays import FloatArray, as_amplitudes
+from hattriq_cirq.models.model import Model
 
 
 def pointing_game(maps: ArrayLike, truth: ArrayLike) -> FloatArray:

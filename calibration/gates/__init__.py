@@ -1,0 +1,1 @@
+"""Gate errors: folding and extrapolation, Pauli twirling, dynamical decoupling."""

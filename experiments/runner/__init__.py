@@ -1,0 +1,1 @@
+"""Studies as values, the pool that runs their tasks, and helpers that several studies share."""

@@ -1,0 +1,284 @@
+"""Baselines: how alike the maps from eight references are, and how each is judged under every way of removing a feature.
+
+A baseline is good for its own notion of a missing feature, so the whole grid of both is shown. Exact simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+import hattriq_cirq as hq
+from experiments.runner.bootstrap import with_interval
+from experiments.runner.faithfulness_metrics import METRICS, STEPS, SUBSETS, as_json, judged, nested_bands
+from experiments.runner.study import Done, Study
+from experiments.runner.trained_models import accuracies, accuracy_table, trained
+from hattriq_cirq import faithfulness
+from hattriq_cirq.attribution import baselines
+from hattriq_cirq.datasets import Dataset
+from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.plotting import png
+
+BASELINES = ("zero", "mean", "class mean", "opposite class mean", "blur", "uniform", "max distance", "expected gradients")
+CONTROL = "random map"
+SET = 16  # training inputs of expected gradients
+CHOSEN = ("SRG", "deletion", "insertion", "correlation", "sensitivity 50%", "infidelity")
+"""Metrics whose grids are drawn; the tables hold all."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One trained model and its first test inputs."""
+
+    subject: str
+    seed: int
+    inputs: int
+
+
+def tasks(quick: bool) -> list[Task]:
+    """Five seeds of two models; quickly, one."""
+    if quick:
+        return [Task("bars", 0, 10)]
+    return [Task(subject, seed, 100) for subject in ("digits", "mnist35") for seed in range(5)]
+
+
+def references(model: hq.Model, data: Dataset, x: Array, seed: int) -> dict[str, faithfulness.Reference]:
+    """The baselines of inputs, which are also the imputers; classes are those that the model predicts."""
+    assert data.image_shape is not None
+    predicted = np.where(model.expectation(x) < 0, -1, 1)
+    training = (data.x_train, data.y_train)
+    return {
+        "zero": 0.0,
+        "mean": baselines.mean(x, data.x_train),
+        "class mean": baselines.class_mean(x, predicted, *training),
+        "opposite class mean": baselines.opposite_class_mean(x, predicted, *training),
+        "blur": baselines.blur(x, data.image_shape, sigma=data.image_shape[0] / 8),
+        "uniform": baselines.uniform(x),
+        "max distance": baselines.max_distance(x),
+        "expected gradients": baselines.sample(data.x_train, SET, seed=seed),
+    }
+
+
+def run(task: Task) -> dict[str, Any]:
+    """Correlations between the maps, and every metric of every map under every imputer."""
+    model, data = trained(task.subject, task.seed)
+    x = data.x_test[: task.inputs]
+    named = references(model, data, x, task.seed)
+    maps = {name: hq.integrated_gradients(model, x, baseline=reference).values for name, reference in named.items()}
+    control = np.random.default_rng([task.seed, 1]).normal(size=x.shape)
+    score = faithfulness.score_of(model)
+    grid = {
+        name: {
+            imputer: {k: as_json(v) for k, v in judged(score, x, values, reference, task.seed)[0].items()}
+            for imputer, reference in named.items()
+        }
+        for name, values in (maps | {CONTROL: control}).items()
+    }
+    everywhere = np.ones(x.shape)
+    spearman = {
+        a: {b: as_json(faithfulness.signed_correlation(maps[a], maps[b], everywhere)) for b in BASELINES} for a in BASELINES
+    }
+    return {"accuracy": accuracies(model, data), "grid": grid, "spearman": spearman}
+
+
+def summarise(done: Sequence[Done[Task]]) -> Section:
+    """The matrices and the grids, as tables and heat maps."""
+    of: dict[str, list[Any]] = {}
+    for d in done:
+        of.setdefault(d.task.subject, []).append(d.result)
+    likeness = {name: _matrix(results, "spearman", BASELINES, BASELINES) for name, results in of.items()}
+    rows = (*BASELINES, CONTROL)
+    grids = {name: _grids(results, rows) for name, results in of.items()}
+    return Section(
+        title="",
+        question="",
+        findings=(
+            *(_alike(name, values) for name, values in likeness.items()),
+            *(_best(name, grid) for name, grid in grids.items()),
+        ),
+        not_claimed=(
+            "That one baseline is the right one: a metric with an imputer asks about that notion of a missing feature.",
+        ),
+        accuracy=accuracy_table({name: [r["accuracy"] for r in results] for name, results in of.items()}),
+        tables=(
+            *(
+                Table(
+                    f"{name}: mean Spearman correlation of signed maps over all features (95% intervals, bootstrap over seeds "
+                    "and inputs).",
+                    ("baseline", *BASELINES),
+                    tuple((a, *_cells(values[:, i])) for i, a in enumerate(BASELINES)),
+                )
+                for name, values in likeness.items()
+            ),
+            *(
+                Table(
+                    f"{name}, {metric} ({better} is better): a row a baseline of the map, a column an imputer (mean, 95% "
+                    "intervals over seeds and inputs).",
+                    ("map \\ imputer", *BASELINES),
+                    tuple((row, *_cells(grid[metric][:, i])) for i, row in enumerate(rows)),
+                )
+                for name, grid in grids.items()
+                for metric, better in METRICS.items()
+            ),
+        ),
+        pictures=(
+            Picture(
+                png(_likeness_figure(likeness)),
+                "How alike signed maps from different baselines are: mean Spearman correlation over all features.",
+                "Heat map of the correlation between maps of each pair of baselines, one panel a model",
+                "spearman",
+            ),
+            *(
+                Picture(
+                    png(_grid_figure(grid, rows)),
+                    f"{name}: every map (rows) judged with every imputer (columns); darker is better. The best map of each "
+                    "column is framed.",
+                    "Heat maps of six metrics, each a grid of baselines and imputers",
+                    f"grid-{name}",
+                )
+                for name, grid in grids.items()
+            ),
+        ),
+        settings={
+            "form": "quadratic",
+            "classes": "those that the model predicts",
+            "blur": "an eighth of a side",
+            "expected gradients": f"{SET} training inputs; as an imputer, scores averaged over them",
+            "steps of a curve": str(STEPS),
+            "sets of features": f"{SUBSETS} for each size",
+            "inputs": f"{done[0].task.inputs} a seed",
+            "seeds": str(len({d.task.seed for d in done})),
+        },
+        assumptions={
+            "sign": "curves and ranks are multiplied by the predicted class, the sign of the score",
+            "infidelity": "of the map times its best factor, relative to a blank map",
+            "estimator": "exact simulation",
+        },
+    )
+
+
+def _matrix(results: Sequence[Any], key: str, rows: Sequence[str], columns: Sequence[str]) -> FloatArray:
+    """(3, rows, columns): mean, low, high of a nested dictionary of numbers an input."""
+    groups = [np.array([r[key][a][b] for a in rows for b in columns], dtype=float).T for r in results]
+    return nested_bands(groups).reshape(3, len(rows), len(columns))
+
+
+def _grids(results: Sequence[Any], rows: Sequence[str]) -> dict[str, FloatArray]:
+    """By metric, (3, maps, imputers)."""
+    groups = [np.array([r["grid"][a][b][k] for k in METRICS for a in rows for b in BASELINES], dtype=float).T for r in results]
+    found = nested_bands(groups).reshape(3, len(METRICS), len(rows), len(BASELINES))
+    return {metric: found[:, k] for k, metric in enumerate(METRICS)}
+
+
+def _cells(band: FloatArray) -> list[str]:
+    return [with_interval(mean, (low, high)) for mean, low, high in band.T]
+
+
+def _alike(name: str, values: FloatArray) -> str:
+    pairs = [(values[0, i, j], i, j) for i in range(len(BASELINES)) for j in range(i)]
+    (_, a, b), (_, c, d) = min(pairs), max(pairs)
+    return (
+        f"{name}: maps from {BASELINES[c]} and {BASELINES[d]} are most alike, Spearman {_cells(values[:, c, d : d + 1])[0]}; "
+        f"from {BASELINES[a]} and {BASELINES[b]} the least, {_cells(values[:, a, b : b + 1])[0]}."
+    )
+
+
+def _best(name: str, grid: Mapping[str, FloatArray]) -> str:
+    wins, cells, own = dict.fromkeys((*BASELINES, CONTROL), 0), 0, 0
+    for metric, band in grid.items():
+        best = _winners(metric, band[0])
+        for column, row in enumerate(best):
+            wins[(*BASELINES, CONTROL)[row]] += 1
+            own += row == column
+            cells += 1
+    ranked = sorted(wins.items(), key=lambda item: -item[1])
+    counts = ", ".join(f"{map_name} {count}" for map_name, count in ranked)
+    srg = grid["SRG"]
+    texts = ", ".join(
+        f"{BASELINES[j]} {_cells(srg[:, row, j : j + 1])[0]} by {(*BASELINES, CONTROL)[row]}"
+        for j, row in enumerate(_winners("SRG", srg[0]))
+    )
+    return (
+        f"{name}: of {cells} columns (metric and imputer) a baseline's map has the best mean under its own imputer in {own}; "
+        f"best maps: {counts}. Best SRG by imputer: {texts}."
+    )
+
+
+def _winners(metric: str, mean: FloatArray) -> list[int]:
+    """The best row of each column."""
+    return [int(row) for row in (np.nanargmax if METRICS[metric] == "up" else np.nanargmin)(mean, axis=0)]
+
+
+def _likeness_figure(likeness: Mapping[str, FloatArray]) -> Figure:
+    figure = Figure(figsize=(4.6 * len(likeness) + 1.6, 4.6), layout="constrained")
+    axes = figure.subplots(1, len(likeness), sharey=True, squeeze=False)[0]
+    for ax, (name, values) in zip(axes, likeness.items(), strict=True):
+        sns.heatmap(
+            values[0],
+            ax=ax,
+            vmin=-1,
+            vmax=1,
+            cmap="RdBu_r",
+            annot=True,
+            fmt=".2f",
+            annot_kws={"size": 7},
+            xticklabels=BASELINES,
+            yticklabels=BASELINES,
+            square=True,
+            cbar=ax is axes[-1],
+            cbar_kws={"label": "Spearman correlation", "shrink": 0.8},
+        )
+        ax.set_title(name)
+        _slant(ax)
+    return figure
+
+
+def _grid_figure(grid: Mapping[str, FloatArray], rows: Sequence[str]) -> Figure:
+    figure = Figure(figsize=(11.5, 8.2), layout="constrained")
+    axes = figure.subplots(2, 3, sharex=True, sharey=True)
+    for ax, metric in zip(axes.flat, CHOSEN, strict=True):
+        mean, up = grid[metric][0], METRICS[metric] == "up"
+        sns.heatmap(
+            mean,
+            ax=ax,
+            cmap="viridis_r" if up else "viridis",
+            annot=True,
+            fmt=".2f",
+            annot_kws={"size": 7},
+            xticklabels=BASELINES,
+            yticklabels=rows,
+            cbar=False,
+        )
+        for column, row in enumerate(_winners(metric, mean)):
+            ax.add_patch(Rectangle((column + 0.04, row + 0.04), 0.92, 0.92, fill=False, edgecolor="C3", lw=1.8))
+        ax.set_title(f"{metric} ({METRICS[metric]} is better)", fontsize="medium")
+        _slant(ax)
+    figure.supxlabel("imputer: what a removed feature becomes", fontsize="medium")
+    figure.supylabel("baseline of the map", fontsize="medium")
+    return figure
+
+
+def _slant(ax: Axes) -> None:
+    ax.tick_params(length=0, labelsize=8)
+    ax.set_xticks(ax.get_xticks(), BASELINES, rotation=40, ha="right", rotation_mode="anchor")
+
+
+STUDY = Study(
+    name="baselines",
+    title="Baselines",
+    question="How much does a map depend on its baseline, and which baseline's map is faithful under which way of removing a "
+    "feature?",
+    task=Task,
+    tasks=tasks,
+    run=run,
+    summarise=summarise,
+)
+main = STUDY.main

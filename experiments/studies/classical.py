@@ -1,0 +1,297 @@
+"""Quantum maps beside classical ones: logistic regression, a quadratic form and a small network on the same splits.
+
+Integrated gradients of each logit from the zero baseline, by the same definition; the quantum model trained again from another
+seed on the same split says how much agreement can be asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+
+import hattriq_cirq as hq
+from experiments.runner.bootstrap import bootstrap_interval, nested_interval, nested_text, with_interval
+from experiments.runner.map_metrics import cosines
+from experiments.runner.study import Done, Study
+from experiments.runner.trained_models import SUBJECTS, accuracies, accuracy_table, trained
+from hattriq_cirq.datasets import Dataset
+from hattriq_cirq.faithfulness import ScoreFunction, deletion_curve, score_of, srg
+from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.plotting import png
+from hattriq_cirq.workflows.classical import (
+    logistic_regression,
+    neural_network,
+    path_attribution,
+    quadratic_form,
+    score_accuracy,
+)
+
+QUANTUM, AGAIN = "quantum", "quantum, other seed"
+CLASSICAL = ("logistic regression", "quadratic form", "network")
+RANDOM = "random map"
+MODELS = (QUANTUM, AGAIN, *CLASSICAL)
+TOP = 0.1  # of the features are the top ones
+NODES = 64  # of the quadrature of the network's path; 1 is exact for the others
+STEPS = 32
+RESAMPLES = 1_000  # of curves, for their bands
+SHIFT = 1_000  # between the seeds of two trainings on one split
+
+
+@dataclass(frozen=True)
+class Task:
+    """One split, all models trained on it, and its first test inputs."""
+
+    subject: str
+    seed: int
+    inputs: int
+
+
+def tasks(quick: bool) -> list[Task]:
+    """Five seeds of three data sets; quickly, one."""
+    if quick:
+        return [Task("digits", 0, 10)]
+    return [Task(subject, seed, 100) for subject in ("mnist35", "bars", "digits") for seed in range(5)]
+
+
+def run(task: Task) -> dict[str, Any]:
+    """Trains, attributes and judges all models on one split."""
+    model, data = trained(task.subject, task.seed)
+    epochs = SUBJECTS[task.subject].epochs
+    again = hq.train(model, data.x_train, data.y_train, seed=task.seed + SHIFT, epochs=epochs).model
+    x = data.x_test[: task.inputs]
+    scores: dict[str, ScoreFunction] = {QUANTUM: score_of(model), AGAIN: score_of(again)}
+    maps = {name: hq.integrated_gradients(each, x, baseline=0).values for name, each in ((QUANTUM, model), (AGAIN, again))}
+    tests = {name: hq.accuracy(each, data.x_test, data.y_test) for name, each in ((QUANTUM, model), (AGAIN, again))}
+    gaps = {}
+    for name, scorer in _classical(data, task.seed).items():
+        scores[name] = scorer.score
+        maps[name] = path_attribution(scorer, x, baseline=0, nodes=NODES if name == "network" else 1)
+        tests[name] = score_accuracy(scorer, data.x_test, data.y_test)
+        difference = scorer.score(x) - scorer.score(np.zeros_like(x))
+        gaps[name] = float(np.max(np.abs(maps[name].sum(axis=1) - difference)) / np.max(np.abs(difference)))
+    noise = np.random.default_rng([task.seed, 3]).standard_normal(x.shape)
+    maps[RANDOM] = noise * (np.abs(x) > 0)
+    others = (AGAIN, *CLASSICAL, RANDOM)
+    faith = {name: _faithfulness(scores[name], data.x_test, x, maps[name], noise) for name in (QUANTUM, *CLASSICAL)}
+    return {
+        "accuracy": accuracies(model, data),
+        "test": tests,
+        "gap": gaps,
+        "cosine": {name: cosines(maps[name], maps[QUANTUM]) for name in others},
+        "overlap": {name: overlaps(maps[name], maps[QUANTUM]) for name in others},
+        "faithfulness": faith,
+        "example": {name: maps[name][0] for name in MODELS} | {"input": x[0]},
+        "shape": data.image_shape,
+    }
+
+
+def _classical(data: Dataset, seed: int) -> dict[str, Any]:
+    return {
+        "logistic regression": logistic_regression(data),
+        "quadratic form": quadratic_form(data),
+        "network": neural_network(data, seed=seed),
+    }
+
+
+def overlaps(found: FloatArray, exact: FloatArray, share: float = TOP) -> FloatArray:
+    """The share of the features of the largest absolute values that two maps (inputs, features) have in common, (inputs,)."""
+    count = max(1, round(share * found.shape[1]))
+    tops = [np.argsort(-np.abs(each), axis=1, kind="stable")[:, :count] for each in (found, exact)]
+    return np.array([len(np.intersect1d(a, b)) / count for a, b in zip(*tops, strict=True)])
+
+
+def _faithfulness(
+    score: ScoreFunction, all_x: FloatArray, x: FloatArray, maps: FloatArray, noise: FloatArray
+) -> dict[str, Any]:
+    """SRG of a model's own map and of a random one, and both deletion curves, in standard deviations of the score."""
+    unit = float(np.std(score(all_x)))
+    curves = {order: deletion_curve(score, x, maps, reference=0, order=order, steps=STEPS) for order in ("morf", "lerf")}
+    return {
+        "srg": srg(score, x, maps, reference=0, steps=STEPS) / unit,
+        "random": srg(score, x, noise, reference=0, steps=STEPS) / unit,
+        "fractions": curves["morf"].fractions,
+        **{order: curve.scores / unit for order, curve in curves.items()},
+    }
+
+
+def summarise(done: Sequence[Done[Task]]) -> Section:
+    """The tables, the curves and the example maps."""
+    of: dict[str, list[Any]] = {}
+    for d in done:
+        of.setdefault(d.task.subject, []).append(d.result)
+    gap = max(d.result["gap"]["network"] for d in done)
+    exact = max(d.result["gap"][name] for d in done for name in CLASSICAL[:2])
+    return Section(
+        title="",
+        question="",
+        findings=(
+            *(_finding(name, results) for name, results in of.items()),
+            *(_faith_finding(name, results) for name, results in of.items()),
+            f"Completeness of the classical maps: the largest gap is {gap:.0e} of the largest score difference for the network "
+            f"({NODES} nodes) and {exact:.0e} for the two closed forms.",
+        ),
+        not_claimed=(
+            "That a classical map is the truth a quantum map should match: models may agree for other reasons.",
+            "That SRG ranks models: each is judged on its own score, in its own units.",
+        ),
+        accuracy=accuracy_table({name: [r["accuracy"] for r in results] for name, results in of.items()}),
+        tables=(_test_table(of), _agreement_table(of), _srg_table(of)),
+        pictures=(
+            Picture(
+                png(_curves(of)),
+                "Score in favour of the predicted class, in standard deviations over the test set, while features are set to "
+                "0: solid the most relevant first, dashed the least. Bands are 95% intervals over seeds and inputs.",
+                "Deletion curves of each model by its own map, one panel a model and data set",
+                "classical",
+            ),
+            Picture(
+                png(_examples(of)),
+                "One input and its maps by each model. Red pushes the score up, blue down; each map on its own scale.",
+                "A row of small pictures for each data set: the input and a map of each model",
+                "classical-maps",
+            ),
+        ),
+        settings={
+            "inputs": f"{done[0].task.inputs} a seed",
+            "seeds": str(max(map(len, of.values()))),
+            "baseline": "zero amplitude, for every model",
+            "top features": f"{TOP:.0%}, by absolute value",
+            "deletion": f"features set to 0, {STEPS} steps",
+            "network": "one hidden layer of 32 tanh units, L2 1.0",
+        },
+        assumptions={
+            "quantum score": "the expectation in the quadratic form, exact simulation",
+            "classical score": "the logit of the same amplitudes",
+        },
+    )
+
+
+def _finding(name: str, results: Sequence[Any]) -> str:
+    ceiling = nested_interval([r["cosine"][AGAIN] for r in results])
+    found = {each: nested_interval([r["cosine"][each] for r in results]) for each in CLASSICAL}
+    below = [each for each, interval in found.items() if interval[1] < ceiling[0]]
+    cells = ", ".join(f"{nested_text([r['cosine'][each] for r in results])} for the {each}" for each in CLASSICAL)
+    return (
+        f"{name}: two trainings of the quantum model on one split agree at a mean cosine of "
+        f"{nested_text([r['cosine'][AGAIN] for r in results])}, the ceiling; the classical maps reach {cells}. "
+        f"Clearly below the ceiling: {', '.join(below) or 'none'}."
+    )
+
+
+def _faith_finding(name: str, results: Sequence[Any]) -> str:
+    cells, missed = [], []
+    for each in (QUANTUM, *CLASSICAL):
+        groups = [np.subtract(r["faithfulness"][each]["srg"], r["faithfulness"][each]["random"]) for r in results]
+        cells.append(f"{nested_text(groups, digits=2)} for {each}")
+        missed += [each] if nested_interval(groups)[0] <= 0 else []
+    verdict = f"MISSED by {', '.join(missed)}" if missed else "all intervals are above 0"
+    return f"{name}: SRG of a model's own map above that of a random map is {', '.join(cells)} ({verdict})."
+
+
+def _test_table(of: dict[str, list[Any]]) -> Table:
+    rows = []
+    for name, results in of.items():
+        tests = {each: [r["test"][each] for r in results] for each in MODELS}
+        rows.append((name, *(with_interval(float(np.mean(v)), bootstrap_interval(v)) for v in tests.values())))
+    return Table("Test accuracy on the same splits (means, 95% intervals over seeds).", ("data", *MODELS), tuple(rows))
+
+
+def _agreement_table(of: dict[str, list[Any]]) -> Table:
+    rows = [
+        (name, each, *(nested_text([r[what][each] for r in results]) for what in ("cosine", "overlap")))
+        for name, results in of.items()
+        for each in (AGAIN, *CLASSICAL, RANDOM)
+    ]
+    return Table(
+        f"Agreement with the quantum map: cosine of signed maps, and share of the top {TOP:.0%} of features in common (means, "
+        "95% intervals over seeds and inputs). The first row is the ceiling; the last, noise where x is not 0, the floor.",
+        ("data", "map", "cosine", "top features in common"),
+        tuple(rows),
+    )
+
+
+def _srg_table(of: dict[str, list[Any]]) -> Table:
+    rows = [
+        (name, each, *(nested_text([r["faithfulness"][each][what] for r in results]) for what in ("srg", "random")))
+        for name, results in of.items()
+        for each in (QUANTUM, *CLASSICAL)
+    ]
+    return Table(
+        "SRG (area between the deletion curves) of each model's own map and of a random one, in standard deviations of that "
+        "model's score over the test set (means, 95% intervals over seeds and inputs).",
+        ("data", "model", "own map", RANDOM),
+        tuple(rows),
+    )
+
+
+def _curves(of: dict[str, list[Any]]) -> Figure:
+    shown = (QUANTUM, *CLASSICAL)
+    with sns.axes_style("ticks"):
+        figure = Figure(figsize=(2.6 * len(shown), 2.4 * len(of) + 0.3), layout="constrained")
+        axes = figure.subplots(len(of), len(shown), sharex=True, sharey="row", squeeze=False)
+        for row, (name, results) in zip(axes, of.items(), strict=True):
+            for ax, each in zip(row, shown, strict=True):
+                for order, line, colour in (("morf", "-", "C3"), ("lerf", "--", "C0")):
+                    groups = [np.array(r["faithfulness"][each][order]) for r in results]
+                    at = 100 * np.array(results[0]["faithfulness"][each]["fractions"])
+                    label = {"morf": "most relevant first", "lerf": "least relevant first"}[order]
+                    ax.plot(at, np.concatenate(groups).mean(axis=0), line, color=colour, label=label)
+                    ax.fill_between(at, *_band(groups), color=colour, alpha=0.2, linewidth=0)
+                ax.axhline(0, color="0.3", lw=0.8)
+            row[0].set_ylabel(f"{name}\nscore, s.d.")
+        for ax, each in zip(axes[0], shown, strict=True):
+            ax.set_title(each, fontsize=10)
+        for ax in axes[-1]:
+            ax.set_xlabel("deleted features, %")
+        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+        sns.despine(fig=figure)
+    return figure
+
+
+def _band(groups: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """`nested_interval` of the mean of whole curves (inputs, points), at every point; its low and high ends."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(RESAMPLES):
+        drawn = (groups[i] for i in rng.integers(len(groups), size=len(groups)))
+        found.append(np.concatenate([g[rng.integers(len(g), size=len(g))] for g in drawn]).mean(axis=0))
+    low, high = np.quantile(found, (0.025, 0.975), axis=0)
+    return low, high
+
+
+def _examples(of: dict[str, list[Any]]) -> Figure:
+    with sns.axes_style("white"):
+        figure = Figure(figsize=(1.8 * (1 + len(MODELS)), 2.0 * len(of) + 0.2), layout="constrained")
+        axes = figure.subplots(len(of), 1 + len(MODELS), squeeze=False)
+        for row, (name, results) in zip(axes, of.items(), strict=True):
+            for ax, what in zip(row, ("input", *MODELS), strict=True):
+                values = np.reshape(results[0]["example"][what], results[0]["shape"])
+                limit = float(np.max(np.abs(values))) or 1.0
+                if what == "input":
+                    ax.imshow(values, cmap="gray", vmin=min(0.0, values.min()))
+                else:
+                    ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
+                ax.set(xticks=[], yticks=[])
+            row[0].set_ylabel(name)
+        for ax, what in zip(axes[0], ("input", *MODELS), strict=True):
+            ax.set_title(what.replace(", ", ",\n").replace("logistic ", "logistic\n"), fontsize=10)
+    return figure
+
+
+STUDY = Study(
+    name="classical",
+    title="Against classical integrated gradients",
+    question="Do maps of the quantum model agree with those of classical models on the same split, as far as two trainings of "
+    "the quantum model agree, and is each faithful to its own model?",
+    task=Task,
+    tasks=tasks,
+    run=run,
+    summarise=summarise,
+)
+main = STUDY.main

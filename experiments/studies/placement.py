@@ -1,0 +1,231 @@
+"""Whether qubits chosen by the calibration give better attributions than qubits chosen at random.
+
+Resolved Hadamard tests run on the virtual processor with its calibrated noise, as exact density matrices: on the qubits the
+library chooses, on random connected patches of as many qubits with the library's assignment within them, and on the same
+patches with a random assignment. Everything is simulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cirq
+import networkx as nx
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+
+import hattriq_cirq as hq
+from experiments.runner.bootstrap import bootstrap_interval, nested_interval, nested_text, with_interval
+from experiments.runner.map_metrics import errors
+from experiments.runner.study import Done, Study
+from experiments.runner.trained_models import accuracies, accuracy_table, trained
+from hattriq_cirq.circuits.counting import multi_qubit_gates
+from hattriq_cirq.compilation.placement import judged, neighbour_encoder, place
+from hattriq_cirq.compilation.processor import load_processor
+from hattriq_cirq.encoding.exact import Encoder, encode
+from hattriq_cirq.estimators import BilinearTerm, Plan, plan
+from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.plotting import png
+
+SUBJECT = "bars3"
+PROCESSOR = "willow_pink"
+KINDS = ("chosen", "random patch", "random patch and assignment")
+IN_BEST_TENTH, RATIO = 0.8, 0.5  # targets: share of models, and error over that of random placements
+
+
+@dataclass(frozen=True)
+class Task:
+    """One model on one placement; random ones are numbered from 1."""
+
+    seed: int
+    kind: str
+    number: int
+    inputs: int
+
+
+def tasks(quick: bool) -> list[Task]:
+    """The chosen placement and 30 random ones of each kind for five models; quickly, one of each kind for one."""
+    models, patches, inputs = (1, 1, 1) if quick else (5, 30, 3)
+    numbered = [(KINDS[0], 0), *((kind, number) for kind in KINDS[1:] for number in range(1, patches + 1))]
+    return [Task(seed, kind, number, inputs) for seed in range(models) for kind, number in numbered]
+
+
+def random_patch(graph: nx.Graph, size: int, rng: np.random.Generator) -> list[cirq.Qid]:
+    """A random connected set of qubits, grown from a random one."""
+    patch = [sorted(graph)[rng.integers(len(graph))]]
+    while len(patch) < size:
+        beside = sorted({q for p in patch for q in graph[p]} - set(patch))
+        patch.append(beside[rng.integers(len(beside))])
+    return patch
+
+
+def run(task: Task) -> dict[str, Any]:
+    """Trains the model, places it, and compares its maps with the exact ones."""
+    model, data = trained(SUBJECT, task.seed)
+    x = data.x_test[: task.inputs]
+    estimator, processor, engine = hq.ResolvedHadamardTest(), load_processor(PROCESSOR), hq.virtual(PROCESSOR)
+
+    def circuits(encoder: Encoder) -> list[cirq.Circuit]:
+        return [planned(encoder, x[0]).circuits[0].circuit]  # those of other inputs differ little, if at all
+
+    def planned(encoder: Encoder, row: Array) -> Plan:
+        return plan(estimator.prepared_by(encoder), model, [BilinearTerm(row, row)])
+
+    if task.kind == KINDS[0]:
+        placement = place(processor, circuits, model.qubits)
+    else:
+        rng = np.random.default_rng([task.seed, task.number])
+        patch = random_patch(processor.graph, data.n_qubits + 1, rng)
+        if task.kind == KINDS[1]:
+            placement = place(processor, circuits, model.qubits, among=patch)
+        else:
+            logical = sorted(circuits(encode)[0].all_qubits())
+            qubits = dict(zip(logical, [patch[i] for i in rng.permutation(len(patch))], strict=True))
+            ways = (encode, neighbour_encoder(processor, qubits))
+            placement = min((judged(processor, circuits, qubits, way) for way in ways), key=lambda made: made.error)
+    made = [planned(placement.encoder, row) for row in x]
+    programs = engine.compile([m.circuits[0].circuit for m in made], placement)
+    values = np.array([m.decode([d]).values for m, d in zip(made, engine.execute(programs, None), strict=True)])
+    exact = hq.integrated_gradients(model, x, baseline=0).values
+    return {
+        "error": errors(values, exact),
+        "two_qubit_gates": max(multi_qubit_gates(program.circuit) for program in programs),
+        "accuracy": accuracies(model, data),
+    }
+
+
+def summarise(done: Sequence[Done[Task]]) -> Section:
+    """The chosen qubits against random ones, a row a model, and the two questions asked of them."""
+    seeds = sorted({d.task.seed for d in done})
+    of = {(seed, kind): [d for d in done if (d.task.seed, d.task.kind) == (seed, kind)] for seed in seeds for kind in KINDS}
+    error = {key: np.array([np.mean(d.result["error"]) for d in found]) for key, found in of.items()}
+    rows, findings, targets = [], [], []
+    for seed in seeds:
+        chosen = float(error[seed, KINDS[0]][0])
+        inputs = of[seed, KINDS[0]][0].result["error"]
+        cells = [with_interval(chosen, bootstrap_interval(inputs))]
+        for kind in KINDS[1:]:
+            theirs = error[seed, kind]
+            cells += [f"{rank(chosen, theirs)} of {len(theirs) + 1}", nested_text([theirs]), f"{theirs.min():.3f}"]
+        gates = (np.mean([d.result["two_qubit_gates"] for d in of[seed, kind]]) for kind in KINDS)
+        rows.append((str(seed), *cells, " / ".join(f"{mean:.1f}" for mean in gates)))
+    for kind in KINDS[1:]:
+        best = [
+            rank(error[seed, KINDS[0]][0], error[seed, kind]) <= max(1, (len(error[seed, kind]) + 1) // 10) for seed in seeds
+        ]
+        ratios = [float(error[seed, KINDS[0]][0] / error[seed, kind].mean()) for seed in seeds]
+        share, ratio = float(np.mean(best)), float(np.mean(ratios))
+        shares, between = (
+            with_interval(float(np.mean(v)), bootstrap_interval(np.array(v, dtype=float))) for v in (best, ratios)
+        )
+        rank_verdict, ratio_verdict = _verdict(share >= IN_BEST_TENTH), _verdict(ratio <= RATIO)
+        findings.append(
+            f"Against {kind}: the chosen qubits are in the best tenth for {sum(best)} of {len(seeds)} models (target: 4 of 5, "
+            f"{rank_verdict}), their error is {between} of the random mean (target: at most {RATIO}, {ratio_verdict})."
+        )
+        targets.append(
+            (kind, f"{shares}", f"at least {IN_BEST_TENTH}", rank_verdict, between, f"at most {RATIO}", ratio_verdict)
+        )
+    intervals = "means with 95% bootstrap intervals"
+    return Section(
+        title="",
+        question="",
+        findings=tuple(findings),
+        not_claimed=(
+            "Anything about a real processor: its calibration drifts, and its noise is more than the model's.",
+            "That the chosen patch is the best there is: random ones are a sample.",
+        ),
+        accuracy=accuracy_table({SUBJECT: [of[seed, KINDS[0]][0].result["accuracy"] for seed in seeds]}),
+        tables=(
+            Table(
+                f"Relative L2 errors of maps, a row a model ({intervals} over inputs for the chosen qubits, over patches for "
+                "random ones); gates are CZ of the largest circuit, the mean over patches.",
+                (
+                    "model",
+                    "chosen",
+                    "its rank among patches",
+                    "random patch",
+                    "least",
+                    "its rank among assignments",
+                    "random patch and assignment",
+                    "least",
+                    "CZ chosen / patch / assignment",
+                ),
+                tuple(rows),
+            ),
+            Table(
+                f"Targets ({intervals} over models).",
+                ("against", "in the best tenth", "target", "", "error over random mean", "target", ""),
+                tuple(targets),
+            ),
+        ),
+        pictures=(
+            Picture(
+                png(_figure(error, seeds)),
+                "Relative L2 error of the maps of each model on every placement, a point each, and on the chosen qubits; bars "
+                "are 95% intervals of the means.",
+                "Points of errors for each model, random placements in grey, the chosen one a red diamond",
+                "placement",
+            ),
+        ),
+        settings={
+            "model": f"{SUBJECT}, n = 4",
+            "processor": f"virtual {PROCESSOR}, calibrated noise",
+            "estimator": hq.ResolvedHadamardTest().describe(),
+            "seeds": str(len(seeds)),
+            "inputs": f"{done[0].task.inputs} a model",
+            "random patches": f"{len(error[seeds[0], KINDS[1]])} a model",
+        },
+        assumptions={
+            "simulation": "exact density matrices, without shot noise",
+            "chosen by": "the circuit of the first input and the library's prediction of its errors",
+            "best tenth": "by rank among the random ones and itself",
+        },
+    )
+
+
+def rank(chosen: float, others: np.ndarray[Any, Any]) -> int:
+    """The place of an error among others, 1 the least."""
+    return 1 + int((others < chosen).sum())
+
+
+def _verdict(met: bool) -> str:
+    return "met" if met else "MISSED"
+
+
+def _figure(error: Mapping[tuple[int, str], np.ndarray[Any, Any]], seeds: Sequence[int]) -> Figure:
+    with sns.axes_style("ticks"):
+        figure = Figure(figsize=(8, 3.6), layout="constrained")
+        ax = figure.subplots()
+        for kind, shift, colour in zip(KINDS, (-0.25, 0.0, 0.25), ("C3", "0.45", "0.7"), strict=True):
+            for i, seed in enumerate(seeds):
+                values = error[seed, kind]
+                if kind == KINDS[0]:
+                    ax.plot(i + shift, values[0], "D", color=colour, label="" if i else kind)
+                    continue
+                spread = np.random.default_rng(seed).uniform(-0.08, 0.08, len(values))  # so that points do not hide others
+                ax.plot(i + shift + spread, values, "o", color=colour, markersize=3.5, label="" if i else kind)
+                low, high = nested_interval([values])
+                mean = values.mean()
+                ax.errorbar(i + shift, mean, [[mean - low], [high - mean]], fmt="_", color="black", capsize=3, markersize=12)
+        ax.set(xlabel="model (seed)", ylabel="relative L2 error of the map", ylim=(0, None))
+        ax.set_xticks(range(len(seeds)), [str(seed) for seed in seeds])
+        ax.legend(title="qubits", frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+        sns.despine(fig=figure)
+    return figure
+
+
+STUDY = Study(
+    name="placement",
+    title="Placement",
+    question="Do qubits chosen by the calibration give better attributions than qubits chosen at random?",
+    task=Task,
+    tasks=tasks,
+    run=run,
+    summarise=summarise,
+)
+main = STUDY.main

@@ -1,0 +1,196 @@
+"""Old module paths and names of version 0.1, which still work for one release and warn with the new name."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+MODULES = {
+    "calibration.checks": "calibration.auxiliary_measurement",
+    "calibration.correct": "calibration.readout.per_qubit",
+    "calibration.correlated": "calibration.readout.per_group",
+    "calibration.drift": "calibration.readout.drift",
+    "calibration.faults": "calibration.testing",
+    "calibration.folding": "calibration.gates.folding",
+    "calibration.gate_noise": "calibration.gates.mitigations",
+    "calibration.joint": "calibration.readout.correlated_calibration",
+    "calibration.measure": "calibration.readout.measure",
+    "calibration.pipeline": "calibration.sequence",
+    "calibration.product": "hattriq_cirq.circuits.linear_maps",
+    "calibration.readout": "calibration.readout.calibration",
+    "calibration.twirl": "calibration.readout.trex",
+    "calibration.twirling": "calibration.gates.pauli_twirling",
+    "hattriq_cirq._arrays": "hattriq_cirq.foundation.arrays",
+    "hattriq_cirq._circuits": "hattriq_cirq.circuits.counting",
+    "hattriq_cirq._files": "hattriq_cirq.foundation.files",
+    "hattriq_cirq._provenance": "hattriq_cirq.foundation.provenance",
+    "hattriq_cirq.ansatz": "hattriq_cirq.models.ansatz",
+    "hattriq_cirq.approximate": "hattriq_cirq.encoding.approximate",
+    "hattriq_cirq.attribution": "hattriq_cirq.attribution.result",
+    "hattriq_cirq.baselines": "hattriq_cirq.attribution.baselines",
+    "hattriq_cirq.charts": "hattriq_cirq.reporting.plotting",
+    "hattriq_cirq.classical": "hattriq_cirq.workflows.classical",
+    "hattriq_cirq.decomposition": "hattriq_cirq.attribution.decomposition",
+    "hattriq_cirq.encoding": "hattriq_cirq.encoding.exact",
+    "hattriq_cirq.engines": "hattriq_cirq.execution",
+    "hattriq_cirq.engines.base": "hattriq_cirq.execution.backend",
+    "hattriq_cirq.engines.compile": "hattriq_cirq.compilation.compile",
+    "hattriq_cirq.engines.density": "hattriq_cirq.simulation.pauli_transfer",
+    "hattriq_cirq.engines.engine": "hattriq_cirq.execution.engine",
+    "hattriq_cirq.engines.errors": "hattriq_cirq.circuits.errors",
+    "hattriq_cirq.engines.google": "hattriq_cirq.execution.backends.google",
+    "hattriq_cirq.engines.google_calls": "hattriq_cirq.execution.backends.google_calls",
+    "hattriq_cirq.engines.google_jobs": "hattriq_cirq.execution.backends.google_jobs",
+    "hattriq_cirq.engines.journal": "hattriq_cirq.execution.journal",
+    "hattriq_cirq.engines.local": "hattriq_cirq.execution.backends.simulators",
+    "hattriq_cirq.engines.lots": "hattriq_cirq.execution.batching",
+    "hattriq_cirq.engines.patches": "hattriq_cirq.compilation.layout_search",
+    "hattriq_cirq.engines.placement": "hattriq_cirq.compilation.placement",
+    "hattriq_cirq.engines.processor": "hattriq_cirq.compilation.processor",
+    "hattriq_cirq.engines.records": "hattriq_cirq.execution.journal_format",
+    "hattriq_cirq.engines.samplers": "hattriq_cirq.execution.backends.sampler",
+    "hattriq_cirq.engines.summary": "hattriq_cirq.execution.journal_summary",
+    "hattriq_cirq.engines.targets": "hattriq_cirq.compilation.gatesets",
+    "hattriq_cirq.engines.virtual": "hattriq_cirq.execution.backends.virtual",
+    "hattriq_cirq.estimators.base": "hattriq_cirq.estimators.bilinear",
+    "hattriq_cirq.gradients": "hattriq_cirq.models.gradients",
+    "hattriq_cirq.mitigation": "hattriq_cirq.pipeline.mitigation",
+    "hattriq_cirq.model": "hattriq_cirq.models.model",
+    "hattriq_cirq.multiplexer": "hattriq_cirq.encoding.multiplexer",
+    "hattriq_cirq.neighbours": "hattriq_cirq.encoding.connectivity",
+    "hattriq_cirq.outcomes": "hattriq_cirq.circuits.outcomes",
+    "hattriq_cirq.path_integral": "hattriq_cirq.pipeline.integrated_gradients",
+    "hattriq_cirq.plotting": "hattriq_cirq.reporting.plotting",
+    "hattriq_cirq.pricing": "hattriq_cirq.pipeline.resources",
+    "hattriq_cirq.quadrature": "hattriq_cirq.attribution.quadrature",
+    "hattriq_cirq.relays": "hattriq_cirq.encoding.cnot_trees",
+    "hattriq_cirq.report": "hattriq_cirq.reporting.html",
+    "hattriq_cirq.saliency": "hattriq_cirq.attribution.other_methods",
+    "hattriq_cirq.sampled": "hattriq_cirq.pipeline.execute",
+    "hattriq_cirq.scores": "hattriq_cirq.attribution.objective",
+    "hattriq_cirq.section": "hattriq_cirq.reporting.document",
+    "hattriq_cirq.statevector": "hattriq_cirq.simulation.statevector",
+    "hattriq_cirq.training": "hattriq_cirq.models.training",
+}
+"""Old module -> the module that took its place."""
+NAMES = {
+    "calibration.Pipeline": "calibration.MitigationSequence",
+    "calibration.checks.Check": "calibration.auxiliary_measurement.AuxiliaryCircuit",
+    "calibration.checks.Corrected": "calibration.auxiliary_measurement.CorrectedEstimate",
+    "calibration.checks.Number": "calibration.auxiliary_measurement.MeasuredNumber",
+    "calibration.pipeline.Pipeline": "calibration.sequence.MitigationSequence",
+    "hattriq_cirq.charts.plot_costs": "hattriq_cirq.cli.cost.plot_costs",
+    "hattriq_cirq.report.Accuracy": "hattriq_cirq.workflows.accuracies.Accuracy",
+    "hattriq_cirq.report.accuracies": "hattriq_cirq.workflows.accuracies.accuracies",
+    "hattriq_cirq.report.table_of_accuracies": "hattriq_cirq.workflows.accuracies.table_of_accuracies",
+    "hattriq_cirq.classical.logistic_regression_accuracy": "hattriq_cirq.workflows.accuracies.logistic_regression_accuracy",
+    "hattriq_cirq.approximate.MapEffect": "hattriq_cirq.workflows.map_effect.MapEffect",
+    "hattriq_cirq.approximate.map_effect": "hattriq_cirq.workflows.map_effect.map_effect",
+    "hattriq_cirq.datasets.user.Table": "hattriq_cirq.datasets.user.LabelledTable",
+    "hattriq_cirq.encoding.placed": "hattriq_cirq.encoding.exact.circuit_from_ops",
+    "hattriq_cirq.engines.base.Point": "hattriq_cirq.circuits.program.Point",
+    "hattriq_cirq.engines.base.Program": "hattriq_cirq.circuits.program.ParameterizedCircuit",
+    "hattriq_cirq.engines.compile.Couplings": "hattriq_cirq.compilation.compile.Edges",
+    "hattriq_cirq.engines.compile.Placed": "hattriq_cirq.compilation.compile.QubitMap",
+    "hattriq_cirq.engines.compile.couplings_between": "hattriq_cirq.compilation.compile.edges_between",
+    "hattriq_cirq.engines.compile.final_state": "hattriq_cirq.simulation.statevector.final_state",
+    "hattriq_cirq.engines.compile.outcome_probabilities": "hattriq_cirq.simulation.statevector.outcome_probabilities",
+    "hattriq_cirq.engines.local.drawn": "hattriq_cirq.execution.backends.simulators.sample_counts",
+    "hattriq_cirq.engines.lots.Lot": "hattriq_cirq.execution.batching.Batch",
+    "hattriq_cirq.engines.lots.lots": "hattriq_cirq.execution.batching.batches",
+    "hattriq_cirq.engines.samplers.only_measurement": "hattriq_cirq.circuits.program.only_measurement",
+    "hattriq_cirq.engines.samplers.points_of": "hattriq_cirq.circuits.program.points_of",
+    "hattriq_cirq.engines.samplers.sweep": "hattriq_cirq.circuits.program.to_sweep",
+    "hattriq_cirq.estimators.Product": "hattriq_cirq.estimators.BilinearTerm",
+    "hattriq_cirq.estimators.Reading": "hattriq_cirq.estimators.WeightedCircuit",
+    "hattriq_cirq.estimators.Term": "hattriq_cirq.estimators.PauliTerm",
+    "hattriq_cirq.estimators.base.Estimate": "hattriq_cirq.estimators.plan.Estimate",
+    "hattriq_cirq.estimators.base.Plan": "hattriq_cirq.estimators.plan.Plan",
+    "hattriq_cirq.estimators.base.Product": "hattriq_cirq.estimators.bilinear.BilinearTerm",
+    "hattriq_cirq.estimators.base.Reading": "hattriq_cirq.estimators.bilinear.WeightedCircuit",
+    "hattriq_cirq.estimators.base.Term": "hattriq_cirq.estimators.bilinear.PauliTerm",
+    "hattriq_cirq.estimators.base.glimpse": "hattriq_cirq.estimators.plan.sample_circuits",
+    "hattriq_cirq.estimators.base.light_cone": "hattriq_cirq.circuits.light_cone.light_cone",
+    "hattriq_cirq.estimators.base.plan": "hattriq_cirq.estimators.plan.plan",
+    "hattriq_cirq.estimators.base.worths": "hattriq_cirq.estimators.bilinear.outcome_weights",
+    "hattriq_cirq.estimators.light_cone": "hattriq_cirq.circuits.light_cone.light_cone",
+    "hattriq_cirq.faithfulness.Score": "hattriq_cirq.faithfulness.ScoreFunction",
+    "hattriq_cirq.faithfulness.removal.Score": "hattriq_cirq.faithfulness.removal.ScoreFunction",
+    "hattriq_cirq.mitigation.Report": "hattriq_cirq.pipeline.mitigation.MitigationSummary",
+    "hattriq_cirq.outcomes.Operator": "hattriq_cirq.circuits.outcomes.LinearMap",
+    "hattriq_cirq.outcomes.Part": "hattriq_cirq.circuits.outcomes.LinearTerm",
+    "hattriq_cirq.outcomes.Quasi": "hattriq_cirq.circuits.outcomes.QuasiDistribution",
+    "hattriq_cirq.outcomes.Shared": "hattriq_cirq.circuits.outcomes.SharedUncertainty",
+    "hattriq_cirq.relays.Load": "hattriq_cirq.encoding.cnot_trees.FanIn",
+    "hattriq_cirq.sampled.Ran": "hattriq_cirq.pipeline.execute.Execution",
+    "hattriq_cirq.sampled.checked_engine": "hattriq_cirq.pipeline.prepare.checked_engine",
+    "hattriq_cirq.sampled.placed": "hattriq_cirq.pipeline.execute.choose_placement",
+    "hattriq_cirq.sampled.products": "hattriq_cirq.pipeline.prepare.bilinear_terms",
+    "hattriq_cirq.sampled.products_of_rows": "hattriq_cirq.pipeline.prepare.bilinear_terms_of_rows",
+    "hattriq_cirq.sampled.references_of": "hattriq_cirq.pipeline.prepare.references_of",
+    "hattriq_cirq.sampled.run_all": "hattriq_cirq.pipeline.execute.execute",
+    "hattriq_cirq.scores.Score": "hattriq_cirq.attribution.objective.Objective",
+    "hattriq_cirq.statevector.Program": "hattriq_cirq.simulation.statevector.FusedCircuit",
+}
+"""Old module and name -> new module and name, where a name went elsewhere than its module or is called something else."""
+
+
+def moved(module: str, name: str) -> Any:
+    """Return what an old name of an old module stands for now, with a `DeprecationWarning`.
+
+    Args:
+        module: Old module path, such as `hattriq_cirq.engines.base`.
+        name: Name within it.
+
+    Returns:
+        The object under its new name.
+
+    Raises:
+        AttributeError: Neither the old nor the new module knows the name.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(record=True):
+        ...     moved("hattriq_cirq.model", "Model").__name__
+        'Model'
+    """
+    home, _, new = NAMES.get(f"{module}.{name}", f"{MODULES.get(module, module)}.{name}").rpartition(".")
+    if name.startswith("__") or home == module:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    value = getattr(import_module(home), new)
+    warnings.warn(f"{module}.{name} is deprecated; use {home}.{new}", DeprecationWarning, stacklevel=3)
+    return value
+
+
+class _MovedModules(MetaPathFinder, Loader):
+    """Finds an old module path that no file answers to, as its successor or as a module of looked-up names."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname not in MODULES:
+            return None
+        return ModuleSpec(fullname, self, is_package=any(name.startswith(f"{fullname}.") for name in MODULES))
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        old = module.__name__
+        if any(name.startswith(f"{old}.") for name in (*NAMES, *MODULES)):
+            module.__dict__["__getattr__"] = lambda name: moved(old, name)
+        else:  # nothing of it went elsewhere: the successor itself takes its place
+            warnings.warn(f"{old} is deprecated; use {MODULES[old]}", DeprecationWarning, stacklevel=2)
+            sys.modules[old] = import_module(MODULES[old])
+
+
+def install() -> None:
+    """Let imports of old module paths find their successors; a second call changes nothing."""
+    if not any(isinstance(finder, _MovedModules) for finder in sys.meta_path):
+        sys.meta_path.append(_MovedModules())

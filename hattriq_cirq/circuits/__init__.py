@@ -1,0 +1,1 @@
+"""Circuits with symbols, the outcomes of running them, and linear maps of outcomes."""

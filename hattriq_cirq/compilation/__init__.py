@@ -1,0 +1,1 @@
+"""Compilation for a processor: gate sets, layout search, placement, and compiled programs."""

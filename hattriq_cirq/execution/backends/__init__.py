@@ -1,0 +1,1 @@
+"""Backends: simulators, virtual processors, the quantum engine service, and any `cirq.Sampler`."""

@@ -1,0 +1,276 @@
+"""What stands in a journal: lines with a checksum, circuits and counts packed small, and what the lines say together."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from weakref import finalize
+
+import cirq
+import numpy as np
+from numpy.typing import NDArray
+
+from hattriq_cirq.circuits.errors import JournalError
+from hattriq_cirq.circuits.outcomes import Distribution
+from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.execution.backend import Job
+
+FORMAT = "hattriq_cirq.Journal/1"
+_MAY_DIFFER = {"threads", "versions", "directory", "path", "streaming"}  # where or how fast, not what
+_HEADER = b' {"kind":"header"'
+Record = dict[str, Any]
+
+
+def to_line(record: Mapping[str, Any]) -> bytes:
+    """A record as a line: CRC-32 in 8 hexadecimal digits, a space, JSON."""
+    text = json.dumps(record, separators=(",", ":")).encode()
+    return b"%08x %b\n" % (zlib.crc32(text), text)
+
+
+def from_line(line: bytes) -> Record | None:
+    """The record of a line; None if the line is not whole."""
+    text = line[9:-1]
+    if line[-1:] != b"\n" or line[:9] != b"%08x " % zlib.crc32(text):
+        return None
+    record: Record = json.loads(text)
+    return record
+
+
+def pack_circuit(circuit: cirq.FrozenCircuit) -> tuple[str, str]:
+    """The name of a circuit, the same in every process, and its Cirq JSON, gzipped, in base64."""
+    key = id(circuit)  # and not the circuit: equal ones, such as X**0.5 and X**2.5, may have different JSON
+    if key not in _packed:
+        text = cirq.to_json(circuit, indent=None, separators=(",", ":")).encode()
+        _packed[key] = sha256(text).hexdigest(), base64.b64encode(gzip.compress(text, 6, mtime=0)).decode()
+        finalize(circuit, _packed.pop, key).atexit = False
+    return _packed[key]
+
+
+_packed: dict[int, tuple[str, str]] = {}  # of living circuits
+
+
+def unpack_circuit(text: str) -> cirq.FrozenCircuit:
+    """The circuit that `pack_circuit` packed."""
+    circuit: cirq.FrozenCircuit = cirq.read_json(json_text=gzip.decompress(base64.b64decode(text)).decode())
+    return circuit
+
+
+def pack_counts(distributions: Sequence[Distribution]) -> Record:
+    """The counts of distributions: how long each is, how many of its outcomes were seen, which, and how often.
+
+    Raises:
+        ValueError: probabilities that are no counts.
+    """
+    found = [distribution.counts for distribution in distributions]
+    for counts, distribution in zip(found, distributions, strict=True):
+        if not np.array_equal(Distribution.from_counts(counts).probabilities, distribution.probabilities):
+            raise ValueError(f"probabilities are not counts of {distribution.shots} shots, so they cannot be recorded")
+    seen = [np.flatnonzero(counts) for counts in found]
+    columns = {
+        "lengths": [len(counts) for counts in found],
+        "seen": [len(outcomes) for outcomes in seen],
+        "outcomes": np.concatenate([np.array([], int), *seen]),
+        "counts": np.concatenate(
+            [np.array([], int), *(counts[outcomes] for counts, outcomes in zip(found, seen, strict=True))]
+        ),
+    }
+    return {name: _pack_integers(np.asarray(column, dtype=np.uint64)) for name, column in columns.items()}
+
+
+def unpack_counts(record: Mapping[str, Any]) -> list[Distribution]:
+    """The distributions that `pack_counts` packed, exactly."""
+    lengths, seen, outcomes, counts = (_unpack_integers(record[name]) for name in ("lengths", "seen", "outcomes", "counts"))
+    distributions, start = [], 0
+    for length, number in zip(lengths, seen, strict=True):
+        dense = np.zeros(length, dtype=np.int64)
+        dense[outcomes[start : start + number]] = counts[start : start + number]
+        distributions.append(Distribution.from_counts(dense))
+        start += number
+    return distributions
+
+
+def _pack_integers(values: NDArray[np.uint64]) -> list[str]:
+    """The smallest type that holds them, and their bytes, compressed, in base64."""
+    dtype = np.min_scalar_type(values.max(initial=0)).newbyteorder("<")
+    return [dtype.str, base64.b64encode(zlib.compress(values.astype(dtype).tobytes())).decode()]
+
+
+def _unpack_integers(packed: Sequence[str]) -> NDArray[np.int64]:
+    return np.frombuffer(zlib.decompress(base64.b64decode(packed[1])), dtype=packed[0]).astype(np.int64)
+
+
+def digest(programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> str:
+    """What tells one call of an engine from another, the same in every process.
+
+    Args:
+        programs: their circuits, points and requests count.
+        shots: of each request.
+
+    Returns:
+        A SHA-256 in hexadecimal.
+    """
+    parts = [[pack_circuit(p.circuit)[0], [_plain(point) for point in p.points], list(map(int, p.requests))] for p in programs]
+    counts = None if shots is None else [int(count) for count in shots]
+    return sha256(json.dumps([parts, counts], sort_keys=True).encode()).hexdigest()
+
+
+def _plain(point: Mapping[str, float]) -> dict[str, float]:
+    return {str(name): float(value) for name, value in point.items()}
+
+
+def _integer(value: int | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def plan_of(jobs: Iterable[Job]) -> tuple[list[Record], dict[str, str]]:
+    """Jobs as JSON, and every distinct circuit of theirs, packed, by its name."""
+    plans: list[Record] = []
+    circuits: dict[str, str] = {}
+    for job in jobs:
+        packed = [pack_circuit(circuit) for circuit in job.circuits]
+        names = [name for name, _ in packed]
+        points = [_plain(point) for point in job.points]
+        plans.append(
+            {"id": job.id, "circuits": names, "points": points, "shots": _integer(job.shots), "seed": _integer(job.seed)}
+        )
+        circuits |= packed
+    return plans, circuits
+
+
+@dataclass
+class Entry:
+    """What is known of a job.
+
+    Args:
+        plan: as it was begun: circuits, points, shots, seed.
+        status: the last word about it.
+        message: why, if it failed.
+        attempt: how many attempts ended without counts.
+        submitted: the present attempt was about to be handed over, or was.
+        counts: packed, once they are there.
+    """
+
+    plan: Record
+    status: str = "planned"
+    message: str = ""
+    attempt: int = 0
+    submitted: bool = False
+    counts: Record | None = None
+
+    @property
+    def shots(self) -> int:
+        """All its shots."""
+        return int(self.plan["shots"]) * len(self.plan["circuits"]) * len(self.plan["points"])
+
+
+@dataclass
+class Contents:
+    """What the records of a journal say together; each is applied in turn."""
+
+    header: Record = field(default_factory=dict)
+    task: Record | None = None
+    pid: int = 0
+    ended: str = ""
+    updated_utc: str = ""
+    calls: dict[int, str] = field(default_factory=dict)
+    jobs: dict[str, Entry] = field(default_factory=dict)
+    circuits: dict[str, str] = field(default_factory=dict)
+
+    def apply(self, record: Record) -> None:
+        """Takes a record in."""
+        self.updated_utc = record["utc"]
+        match record["kind"]:
+            case "header":
+                if record["format"] != FORMAT:
+                    raise ValueError(f"its format is {record['format']!r}, this version reads {FORMAT!r}")
+                self.header = record
+            case "opened":
+                self.pid = record["pid"]
+                self.ended = "" if self.ended == "cancelled" else self.ended
+            case "task":
+                self.task = record["task"]
+            case "begin":
+                self.ended = ""
+                self.calls[record["call"]] = record["key"]
+                self.circuits |= record["circuits"]
+                self.jobs |= {plan["id"]: Entry(plan) for plan in record["jobs"]}
+            case "note":
+                entry = self.jobs[record["job"]]
+                entry.status, entry.message = record["status"], record["message"]
+                if entry.status == "submitting":
+                    entry.submitted = True
+                elif entry.status in ("failed", "cancelled"):
+                    entry.attempt, entry.submitted = entry.attempt + 1, False
+            case "counts":
+                entry = self.jobs[record["job"]]
+                entry.status, entry.message, entry.counts = "done", "", record["counts"]
+            case "finished" | "cancelled":
+                self.ended = record["kind"]
+            case kind:
+                raise ValueError(f"a record of kind {kind!r}, which this version does not know")
+
+
+def read(content: bytes, name: str) -> tuple[Contents, int]:
+    """What a journal says, and how many of its bytes are whole records; only the last may be torn.
+
+    Raises:
+        JournalError: a bad record before the end, or a file of another kind.
+    """
+    contents, whole = Contents(), 0
+    lines = [line for line in re.split(rb"(?<=\n)", content) if line]
+    if lines and not _HEADER.startswith(lines[0][8 : 8 + len(_HEADER)]):
+        raise JournalError(f"{name} is not a journal of a run: line 1 is no header; move the file away, or name another folder")
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = from_line(line)
+            if record is None and number == len(lines):
+                break
+            if record is None:
+                raise ValueError("its checksum is wrong")
+            contents.apply(record)
+        except (LookupError, TypeError, ValueError) as error:
+            raise JournalError(f"{name}, line {number} cannot be read: {error}; restore the file from a copy") from error
+        whole += len(line)
+    return contents, whole
+
+
+def refuse_another(folder: Path, what: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuses to go on with a run whose recorded engine or task is not the given one.
+
+    Args:
+        folder: of the run.
+        what: the word for both.
+        known: as recorded.
+        given: as asked for.
+
+    Raises:
+        JournalError: they differ in more than where or how fast; the message says in what.
+    """
+    differences = list(_differences(known, as_json(given), what))
+    if differences:
+        raise JournalError(
+            f"{folder} holds another run: {'; '.join(differences)}; repeat the run as it was, or give another folder"
+        )
+
+
+def as_json(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The value as JSON gives it back, so that it compares equal to a recorded one."""
+    plain: dict[str, Any] = json.loads(json.dumps(value))
+    return plain
+
+
+def _differences(known: Any, given: Any, where: str) -> Iterator[str]:
+    """What differs between recorded and given JSON, in words."""
+    if isinstance(known, dict) and isinstance(given, dict):
+        for name in sorted((known.keys() | given.keys()) - _MAY_DIFFER):
+            yield from _differences(known.get(name), given.get(name), f"{where}.{name}")
+    elif known != given:
+        yield f"{where} was {json.dumps(known)} and is now {json.dumps(given)}"

@@ -1,0 +1,86 @@
+"""What a run's folder says of it, without taking it up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from hattriq_cirq.circuits.errors import JournalError
+from hattriq_cirq.execution.journal import JOURNAL, is_locked
+from hattriq_cirq.execution.journal_format import Contents, read
+
+RunStatus = Literal["finished", "unfinished", "running", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How far a run is.
+
+    Args:
+        folder: of the run.
+        run_id: the beginning of its jobs' ids.
+        task: what it is for, if that was recorded.
+        engine: what ran it, as its backend described itself.
+        jobs: begun so far.
+        done: jobs whose counts are recorded.
+        shots_done: shots of those.
+        shots: of all jobs begun so far.
+        status: `running` if a living process works on it; `failed` or `cancelled` if a job of it was.
+        updated_utc: ISO 8601, of the last record.
+    """
+
+    folder: Path
+    run_id: str
+    task: Mapping[str, Any] | None
+    engine: Mapping[str, Any]
+    jobs: int
+    done: int
+    shots_done: int
+    shots: int
+    status: RunStatus
+    updated_utc: str
+
+
+def read_summary(folder: str | os.PathLike[str]) -> RunSummary:
+    """Reads how far a run is, also while another process works on it.
+
+    Args:
+        folder: of the run.
+
+    Returns:
+        The summary.
+
+    Raises:
+        JournalError: the folder holds no journal, or one that cannot be read.
+    """
+    path = Path(folder) / JOURNAL
+    if not path.is_file():
+        raise JournalError(f"{folder} holds no run: there is no {JOURNAL} in it; `hattriq runs` lists the runs below a folder")
+    locked = is_locked(path)
+    contents, _ = read(path.read_bytes(), str(path))
+    entries = contents.jobs.values()
+    return RunSummary(
+        folder=Path(folder),
+        run_id=contents.header.get("run_id", ""),
+        task=contents.task,
+        engine=contents.header.get("engine", {}),
+        jobs=len(entries),
+        done=sum(entry.counts is not None for entry in entries),
+        shots_done=sum(entry.shots for entry in entries if entry.counts is not None),
+        shots=sum(entry.shots for entry in entries),
+        status="running" if locked else _status(contents),
+        updated_utc=contents.updated_utc,
+    )
+
+
+def _status(contents: Contents) -> RunStatus:
+    """The status of a run that nobody works on; one without a task is finished when its jobs are."""
+    states = {entry.status for entry in contents.jobs.values()}
+    if contents.ended == "finished" or (contents.task is None and states == {"done"}):
+        return "finished"
+    if contents.ended == "cancelled" or "cancelled" in states:
+        return "cancelled"
+    return "failed" if "failed" in states else "unfinished"

@@ -1,0 +1,280 @@
+"""Derivatives of circuits by the adjoint method, on batches and window by window.
+
+For a loss L = sum_i g_i <x_i|U' O U|x_i>, the states psi = U x and lambda = g O U x are taken back through the circuit
+together (Jones and Gacon 2020). All gates of a window share one cross matrix X = tr_rest |psi><lambda|, a single matrix
+product over the batch; the derivative by a gate exp(i pi t H) in it is -2 pi Im tr(H X), X taken back through the small
+window alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import cirq
+import numpy as np
+import sympy
+
+from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.models.model import Model
+from hattriq_cirq.simulation.statevector import (
+    Block,
+    FusedCircuit,
+    Gate,
+    PauliAction,
+    constant_gate,
+    drop_zero_imaginary,
+    elementary_operations,
+    embed,
+    gather,
+    two_buffers,
+)
+
+LossFunction = Callable[[FloatArray], tuple[float, FloatArray]]
+_MATRIX_FROM = 2.5  # samples per amplitude from which working on M is the faster way (measured for n = 4 .. 10)
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A gate exp(i pi t H), with t affine in the parameters and H given by its eigenvalues and projectors."""
+
+    axes: tuple[int, ...]
+    eigenvalues: FloatArray
+    projectors: Array
+    slope: FloatArray
+    offset: float
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A group of a trainable program: constants and turns in order, every matrix on the whole window.
+
+    `order` holds for each step the index of a turn, or -1 - the index of a constant. The projectors are padded with
+    zeros to one number of eigenvalues: (turns, eigenvalues, dim, dim).
+    """
+
+    axes: tuple[int, ...]
+    order: tuple[int, ...]
+    constants: tuple[Array, ...]
+    turns: tuple[int, ...]
+    eigenvalues: FloatArray
+    projectors: Array
+    generators: Array
+
+    def unitaries(self, exponents: FloatArray) -> Array:
+        """The turns' matrices, (turns, dim, dim), for the exponents of all turns of the program."""
+        count, eigenvalues, dim, _ = self.projectors.shape
+        phases = np.exp(1j * np.pi * exponents[list(self.turns), np.newaxis] * self.eigenvalues)
+        flat = self.projectors.reshape(count, eigenvalues, dim * dim)
+        unitaries: Array = np.matmul(phases[:, np.newaxis, :], flat).reshape(count, dim, dim)
+        return unitaries
+
+    def steps(self, unitaries: Array) -> list[Array]:
+        """The matrices in order of application."""
+        return [unitaries[i] if i >= 0 else self.constants[-1 - i] for i in self.order]
+
+    def derivatives(self, steps: Sequence[Array], cross: Array) -> FloatArray:
+        """2 Re <lambda|d psi/dt> for each turn, from the cross matrix X = tr_rest |psi><lambda| after the window."""
+        at_turn = np.empty(self.generators.shape, dtype=np.complex128)
+        for i, step in zip(reversed(self.order), reversed(steps), strict=True):
+            if i >= 0:
+                at_turn[i] = cross
+            cross = step.conj().T @ cross @ step
+        traces = np.einsum("tab,tba->t", self.generators, at_turn)
+        result: FloatArray = -2 * np.pi * traces.imag
+        return result
+
+
+class TrainableProgram:
+    """A model's circuit with its symbols left free, compiled once for many parameter vectors.
+
+    Args:
+        model: its symbols, in `names`, are what is differentiated; every gate that holds one must be a power of a Pauli,
+            a rotation or another `cirq.EigenGate`, with an exponent affine in the symbols, or decompose into such gates.
+
+    Raises:
+        ValueError: no symbol, or a gate that cannot be differentiated; it is named.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.n_qubits = model.n_qubits
+        self.names = tuple(model.params)
+        if not self.names:
+            raise ValueError("the model has no parameters to train; build its circuit with sympy symbols")
+        axis_of = {q: i for i, q in enumerate(model.qubits)}
+        column = {name: i for i, name in enumerate(self.names)}
+        pieces = [
+            _turn(op, axis_of, column) if cirq.is_parameterized(op) else constant_gate(op, axis_of)
+            for whole in elementary_operations(model.circuit)
+            for op in _differentiable(whole)
+        ]
+        outlines = [p if isinstance(p, Gate) else Gate(p.axes, None, diagonal=False) for p in pieces]
+        turns = [i for i, piece in enumerate(pieces) if isinstance(piece, _Turn)]
+        position = {piece: turn for turn, piece in enumerate(turns)}
+        self._slopes = np.stack([p.slope for p in pieces if isinstance(p, _Turn)])
+        self._offsets = np.array([p.offset for p in pieces if isinstance(p, _Turn)])
+        self._groups: list[_Window | Block] = []
+        for group in gather(outlines, self.n_qubits):
+            members = [pieces[i] for i in group.members]
+            gates = [m for m in members if isinstance(m, Gate)]
+            if len(gates) == len(members):
+                self._groups += FusedCircuit.from_gates(self.n_qubits, gates).blocks
+            else:
+                self._groups.append(_window(group.axes, members, [position.get(i, -1) for i in group.members]))
+        self._first = next(i for i, group in enumerate(self._groups) if isinstance(group, _Window))
+        self._action = PauliAction.of(model.pauli_sum, model.qubits)
+
+    def expectations(self, theta: FloatArray, x: Array) -> FloatArray:
+        """F of every column of a (features, samples) batch, for one parameter vector; shape (samples,)."""
+        return self._forward(self._bind(theta)[0], x)[-1]
+
+    def loss_gradient(self, theta: FloatArray, x: Array, loss: LossFunction) -> tuple[float, FloatArray]:
+        """A loss of the expectations of a batch, and its gradient by the parameters.
+
+        Args:
+            theta: (params,), in the order of `names`.
+            x: (features, samples) amplitudes, one state a column.
+            loss: from the expectations (samples,) to the loss and its derivative by each of them.
+
+        Returns:
+            The loss and its gradient, (params,).
+        """
+        program, steps = self._bind(theta)
+        states, observed, expectations = self._forward(program, x)
+        value, slopes = loss(expectations)
+        if states.shape == x.shape:
+            costates = observed * slopes
+        else:
+            costates = self._action.apply(program.apply((x * slopes) @ x.conj().T))
+        # lambda is kept conjugated, so that <lambda| is a view; its blocks are transposed where psi's are adjoint
+        costates = costates.conj()
+        spare_states = two_buffers(states.shape, np.complex128)
+        spare_costates = two_buffers(states.shape, np.complex128)
+        by_exponent = np.zeros(len(self._offsets))
+        for i in range(len(self._groups) - 1, self._first - 1, -1):
+            group, block = self._groups[i], program.blocks[i]
+            if isinstance(group, _Window):
+                cross = _cross_matrix(states, costates, group.axes, self.n_qubits)
+                by_exponent[list(group.turns)] = group.derivatives(steps[i], cross)
+            if i > self._first:
+                states = block.adjoint.apply(states, self.n_qubits, out=next(spare_states))
+                costates = block.transpose.apply(costates, self.n_qubits, out=next(spare_costates))
+        return value, by_exponent @ self._slopes
+
+    def _bind(self, theta: FloatArray) -> tuple[FusedCircuit, list[list[Array]]]:
+        """The program for these parameters, and the matrices inside each of its windows."""
+        exponents = self._slopes @ theta + self._offsets
+        blocks: list[Block] = []
+        steps: list[list[Array]] = []
+        for group in self._groups:
+            if isinstance(group, _Window):
+                inside = group.steps(group.unitaries(exponents))
+                product = inside[0]
+                for step in inside[1:]:
+                    product = step @ product
+                blocks.append(Block(group.axes, drop_zero_imaginary(product)))
+                steps.append(inside)
+            else:
+                blocks.append(group)
+                steps.append([])
+        return FusedCircuit(self.n_qubits, tuple(blocks)), steps
+
+    def _forward(self, program: FusedCircuit, x: Array) -> tuple[Array, Array, FloatArray]:
+        """States U c, O U c, and the expectations of x; c is x, or the whole basis where that is the smaller batch."""
+        features, samples = x.shape
+        if samples <= _MATRIX_FROM * features:
+            states = program.apply(x)
+            observed = self._action.apply(states)
+            return states, observed, np.einsum("ks,ks->s", states.conj(), observed).real
+        states = program.apply(np.eye(features))
+        observed = self._action.apply(states)
+        matrix = program.adjoint.apply(observed)
+        acted = matrix @ x if np.iscomplexobj(x) else matrix.real @ x
+        return states, observed, np.einsum("ks,ks->s", x.conj(), acted).real
+
+
+def _cross_matrix(states: Array, bras: Array, axes: Sequence[int], n_qubits: int) -> Array:
+    """tr_rest |psi><lambda| summed over the batch, (2**len(axes), 2**len(axes)); `bras` holds conj(lambda)."""
+    psi, bra = _by_window(states, axes, n_qubits), _by_window(bras, axes, n_qubits)
+    cross: Array = np.matmul(psi, bra.transpose(0, 2, 1)).sum(axis=0)
+    return cross
+
+
+def _by_window(batch: Array, axes: Sequence[int], n_qubits: int) -> Array:
+    """A batch as (before, window, after); the axes are moved to the front where they are no window."""
+    width = len(axes)
+    if axes[-1] - axes[0] == width - 1:
+        return batch.reshape(2 ** axes[0], 2**width, -1)
+    tensor = batch.reshape((2,) * n_qubits + (-1,))
+    return np.moveaxis(tensor, axes, range(width)).reshape(1, 2**width, -1)
+
+
+def _differentiable(operation: cirq.Operation) -> list[cirq.Operation]:
+    """The operation, decomposed until every part with a symbol is a power of a constant gate."""
+    if not cirq.is_parameterized(operation) or _power(operation.gate) is not None:
+        return [operation]
+    parts = cirq.decompose_once(operation, default=None)
+    if parts is None or operation in parts:
+        raise ValueError(
+            f"{operation} cannot be differentiated; write it with rotations or powers of gates, such as cirq.ry(symbol)"
+        )
+    return [leaf for part in parts for leaf in _differentiable(part)]
+
+
+def _power(gate: cirq.Gate | None) -> tuple[sympy.Expr, FloatArray, Array] | None:
+    """A gate exp(i pi t H) as t, the eigenvalues of H and its projectors; None for any other gate."""
+    if isinstance(gate, cirq.EigenGate) and cirq.parameter_names(gate) == cirq.parameter_names(gate.exponent):
+        components = gate._eigen_components()
+        eigenvalues = np.array([half_turns + gate.global_shift for half_turns, _ in components], dtype=float)
+        return sympy.sympify(gate.exponent), eigenvalues, np.stack([np.asarray(p) for _, p in components])
+    if isinstance(gate, cirq.ControlledGate) and gate.control_values.is_trivial:
+        inner = _power(gate.sub_gate)
+        if inner is None:
+            return None
+        exponent, eigenvalues, projectors = inner
+        dim = projectors.shape[-1]
+        size = dim * 2 ** gate.num_controls()
+        wide = np.zeros((len(eigenvalues) + 1, size, size), dtype=np.complex128)
+        wide[1:, -dim:, -dim:] = projectors  # all controls 1
+        wide[0, :-dim, :-dim] = np.eye(size - dim)
+        return exponent, np.concatenate([[0.0], eigenvalues]), wide
+    return None
+
+
+def _turn(operation: cirq.Operation, axis_of: Mapping[cirq.Qid, int], column: Mapping[str, int]) -> _Turn:
+    power = _power(operation.gate)
+    assert power is not None
+    exponent, eigenvalues, projectors = power
+    slope = np.zeros(len(column))
+    for symbol in exponent.free_symbols:
+        derivative = exponent.diff(symbol)
+        if derivative.free_symbols:
+            raise ValueError(f"{operation}: the exponent {exponent} must be affine in {symbol} to be differentiated")
+        slope[column[str(symbol)]] = float(derivative)
+    offset = float(exponent.subs(dict.fromkeys(exponent.free_symbols, 0)))
+    return _Turn(tuple(axis_of[q] for q in operation.qubits), eigenvalues, projectors, slope, offset)
+
+
+def _window(axes: Sequence[int], members: Sequence[_Turn | Gate], positions: Sequence[int]) -> _Window:
+    """Gathers gates onto one window; `positions` are the turns' places among all turns of the program."""
+    order: list[int] = []
+    constants: list[Array] = []
+    turns = [m for m in members if isinstance(m, _Turn)]
+    most = max(len(t.eigenvalues) for t in turns)
+    dim = 2 ** len(axes)
+    eigenvalues = np.zeros((len(turns), most))
+    projectors = np.zeros((len(turns), most, dim, dim), dtype=np.complex128)
+    for member in members:
+        if isinstance(member, _Turn):
+            turn = sum(i >= 0 for i in order)
+            order.append(turn)
+            eigenvalues[turn, : len(member.eigenvalues)] = member.eigenvalues
+            for i, projector in enumerate(member.projectors):
+                projectors[turn, i] = embed(projector, member.axes, axes)
+        else:
+            assert member.matrix is not None
+            order.append(-1 - len(constants))
+            constants.append(embed(member.matrix, member.axes, axes))
+    generators = np.einsum("te,teab->tab", eigenvalues, projectors)
+    places = tuple(p for p in positions if p >= 0)
+    return _Window(tuple(axes), tuple(order), tuple(constants), places, eigenvalues, projectors, generators)

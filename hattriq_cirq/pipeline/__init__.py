@@ -1,0 +1,1 @@
+"""The pipeline from a model and its inputs to an attribution measured on an engine."""

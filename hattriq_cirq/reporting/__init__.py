@@ -1,0 +1,1 @@
+"""Reports: tables and pictures as values, HTML pages, and plots."""

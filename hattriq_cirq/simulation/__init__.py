@@ -1,0 +1,1 @@
+"""Exact simulation: state vectors, and density matrices as Pauli vectors."""

@@ -1,0 +1,366 @@
+"""Gates on whole batches of state vectors.
+
+A batch is an array of shape (features, samples): amplitudes first, so that a gate on neighbouring qubits is one matrix
+product over a reshaped view, whatever the number of samples. A circuit is compiled once into a `Program`: its gates are
+gathered into dense blocks on windows of at most `WINDOW` neighbouring qubits and into diagonals, in circuit order up to
+gates on other qubits. Indices are big-endian, as in Cirq: qubit 0 is the most significant bit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import cycle
+from typing import Literal
+
+import cirq
+import numpy as np
+from numpy.typing import DTypeLike
+
+from hattriq_cirq.foundation.arrays import Array, FloatArray
+
+Precision = Literal["float64", "float32"]
+WINDOW = 4  # a 16 x 16 product is where one BLAS call does most per pass over memory (measured for n = 8 .. 20)
+_MAX_DENSE = 10  # widest gate without a decomposition that is still held as a matrix
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A constant unitary on given axes of the register; `matrix` may be None where only the support is known yet."""
+
+    axes: tuple[int, ...]
+    matrix: Array | None
+    diagonal: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """Gates that are applied together: on one window of axes, or (`axes` empty) all diagonal on the whole register."""
+
+    axes: tuple[int, ...]
+    members: tuple[int, ...]
+
+
+def gather(gates: Sequence[Gate], n_qubits: int) -> list[Group]:
+    """Gathers gates into windows of neighbouring axes and into diagonals, each step taking whatever holds most.
+
+    A gate can be taken when no earlier gate on its axes is left behind. A window of `WINDOW` neighbouring axes takes all
+    it can hold; a diagonal on the whole register takes diagonal gates on several axes, each weighing as much as 10/3
+    gates in a window because a pass of multiplications is that much shorter.
+
+    Args:
+        gates: the gates in circuit order; only `axes` and `diagonal` are looked at.
+        n_qubits: axes of the register.
+
+    Returns:
+        The groups in order of application; `members` index into `gates`, in circuit order.
+    """
+    masks = [sum(1 << axis for axis in gate.axes) for gate in gates]
+    is_coupling = [gate.diagonal and len(gate.axes) > 1 for gate in gates]
+    tiles_first = sorted(range(max(1, n_qubits - WINDOW + 1)), key=lambda start: (start % WINDOW != 0, start))
+    windows = [sum(1 << axis for axis in range(start, min(start + WINDOW, n_qubits))) for start in tiles_first]
+    whole = (1 << n_qubits) - 1
+
+    def taken(window: int, *, diagonal: bool) -> list[int]:
+        indices, blocked = [], 0
+        for i in waiting:
+            mask = masks[i]
+            if mask & blocked or (not is_coupling[i] if diagonal else mask & ~window):
+                blocked |= mask
+                if not window & ~blocked:
+                    break
+            else:
+                indices.append(i)
+        return indices
+
+    groups, waiting = [], list(range(len(gates)))
+    while waiting:
+        best = max((taken(window, diagonal=False) for window in [*windows, masks[waiting[0]]]), key=len)
+        diagonals = taken(whole, diagonal=True)
+        if 10 * len(diagonals) > 3 * len(best):
+            best, axes = diagonals, set[int]()
+        else:
+            axes = {axis for i in best for axis in gates[i].axes}
+        groups.append(Group(_span(axes), tuple(best)))
+        done = set(best)
+        waiting = [i for i in waiting if i not in done]
+    return groups
+
+
+def _span(axes: set[int]) -> tuple[int, ...]:
+    """The whole window between the outermost axes, or the axes alone where they lie too far apart."""
+    if axes and max(axes) - min(axes) < WINDOW:
+        return tuple(range(min(axes), max(axes) + 1))
+    return tuple(sorted(axes))
+
+
+def embed(matrix: Array, axes: Sequence[int], onto: Sequence[int]) -> Array:
+    """A matrix on some axes as a matrix on more axes, the identity elsewhere.
+
+    Args:
+        matrix: (2**len(axes), 2**len(axes)).
+        axes: what the matrix acts on, in its own order.
+        onto: the axes of the result, in order; holds every axis of `axes`.
+
+    Returns:
+        (2**len(onto), 2**len(onto)).
+    """
+    identity = np.eye(2 ** len(onto), dtype=matrix.dtype)
+    where = [list(onto).index(axis) for axis in axes]
+    return _apply(identity, matrix, where, len(onto), out=np.empty_like(identity))
+
+
+def _apply(states: Array, matrix: Array, axes: Sequence[int], n_qubits: int, out: Array) -> Array:
+    """Multiplies a matrix onto the given axes of a (2**n_qubits, samples) batch, into `out`."""
+    first, width = axes[0], len(axes)
+    if list(axes) == list(range(first, first + width)):
+        shape = (2**first, 2**width, states.size // 2 ** (first + width))
+        if shape[2] == 1:  # the window ends a single state: one product instead of 2**first small ones
+            np.matmul(states.reshape(shape[:2]), matrix.T, out=out.reshape(shape[:2]))
+        else:
+            np.matmul(matrix, states.reshape(shape), out=out.reshape(shape))
+    else:
+        tensor = np.moveaxis(states.reshape((2,) * n_qubits + (-1,)), axes, range(width))
+        moved = (matrix @ tensor.reshape(2**width, -1)).reshape(tensor.shape)
+        np.copyto(np.moveaxis(out.reshape((2,) * n_qubits + (-1,)), axes, range(width)), moved)
+    return out
+
+
+@dataclass(frozen=True)
+class Block:
+    """One step of a program: a matrix on `axes`, or (`axes` empty) a vector that multiplies the whole register."""
+
+    axes: tuple[int, ...]
+    factor: Array
+
+    def apply(self, states: Array, n_qubits: int, out: Array) -> Array:
+        """The block on a (2**n_qubits, samples) batch; writes and returns `out`, which must be another array."""
+        if self.axes:
+            return _apply(states, self.factor, self.axes, n_qubits, out)
+        return np.multiply(states, self.factor[:, np.newaxis], out=out)
+
+    @cached_property
+    def transpose(self) -> Block:
+        """The block's transpose."""
+        return Block(self.axes, np.ascontiguousarray(self.factor.T))
+
+    @cached_property
+    def adjoint(self) -> Block:
+        """The block's adjoint, which undoes it."""
+        return Block(self.axes, np.ascontiguousarray(self.factor.conj().T))
+
+
+@dataclass(frozen=True)
+class FusedCircuit:
+    """A circuit compiled to blocks on a register of `n_qubits`; real blocks are kept real."""
+
+    n_qubits: int
+    blocks: tuple[Block, ...]
+
+    @classmethod
+    def from_gates(cls, n_qubits: int, gates: Sequence[Gate]) -> FusedCircuit:
+        """Compiles constant gates; equal diagonals share one vector."""
+        blocks, diagonals = [], dict[tuple[tuple[tuple[int, ...], bytes], ...], Array]()
+        for group in gather(gates, n_qubits):
+            members = [gates[i] for i in group.members]
+            if group.axes:
+                factor: Array = np.eye(2 ** len(group.axes))
+                for gate in members:
+                    assert gate.matrix is not None
+                    factor = embed(gate.matrix, gate.axes, group.axes) @ factor
+                blocks.append(Block(group.axes, drop_zero_imaginary(factor)))
+            else:
+                key = tuple((gate.axes, gate.matrix.tobytes()) for gate in members if gate.matrix is not None)
+                if key not in diagonals:
+                    diagonals[key] = drop_zero_imaginary(_diagonal(members, n_qubits))
+                blocks.append(Block((), diagonals[key]))
+        return cls(n_qubits, tuple(blocks))
+
+    @cached_property
+    def multiplications(self) -> int:
+        """Scalar multiplications per amplitude: what one pass of the program costs against other routes."""
+        return sum(2 ** len(block.axes) for block in self.blocks)
+
+    @cached_property
+    def adjoint(self) -> FusedCircuit:
+        """The program that undoes this one."""
+        return FusedCircuit(self.n_qubits, tuple(block.adjoint for block in reversed(self.blocks)))
+
+    def apply(self, states: Array) -> Array:
+        """U on every column of a (features, samples) batch; returns a new batch."""
+        samples = states.shape[1]
+        if 1 < samples < 8 and self.n_qubits >= 12:  # few long columns: windows near the end want one at a time
+            return np.concatenate([self.apply(states[:, [i]]) for i in range(samples)], axis=1)
+        dtype = np.result_type(states, *(block.factor for block in self.blocks))
+        spare = two_buffers(states.shape, dtype)
+        for block in self.blocks:
+            states = block.apply(states, self.n_qubits, out=next(spare))
+        return states
+
+    def astype(self, precision: Precision) -> FusedCircuit:
+        """The same program with its factors in another precision."""
+        real, complex_ = dtypes(precision)
+        return FusedCircuit(
+            self.n_qubits,
+            tuple(Block(b.axes, b.factor.astype(complex_ if np.iscomplexobj(b.factor) else real)) for b in self.blocks),
+        )
+
+
+def dtypes(precision: str) -> tuple[type[np.floating], type[np.complexfloating]]:
+    """The real and the complex NumPy type of a precision, `float64` or `float32`."""
+    if precision == "float64":
+        return np.float64, np.complex128
+    if precision == "float32":
+        return np.float32, np.complex64
+    raise ValueError(f"{precision=} must be 'float64' or 'float32'")
+
+
+def drop_zero_imaginary(factor: Array) -> Array:
+    """The real part alone where every imaginary part is exactly zero."""
+    if np.iscomplexobj(factor) and not factor.imag.any():
+        return np.ascontiguousarray(factor.real)
+    return factor
+
+
+def _diagonal(gates: Sequence[Gate], n_qubits: int) -> Array:
+    """The product of diagonal gates as one vector over the register."""
+    product = np.ones((2,) * n_qubits, dtype=np.complex128)
+    for gate in gates:
+        assert gate.matrix is not None
+        entries = np.diagonal(gate.matrix).reshape((2,) * len(gate.axes))
+        shape = [2 if axis in gate.axes else 1 for axis in range(n_qubits)]
+        product *= entries.transpose(np.argsort(gate.axes)).reshape(shape)
+    return product.reshape(-1)
+
+
+def elementary_operations(circuit: cirq.AbstractCircuit) -> list[cirq.Operation]:
+    """The circuit's operations in order, those wider than a window decomposed as far as Cirq knows how."""
+    return cirq.decompose(
+        circuit,
+        keep=lambda op: len(op.qubits) <= WINDOW and not isinstance(op.untagged, cirq.CircuitOperation),
+        on_stuck_raise=None,
+        preserve_structure=False,
+    )
+
+
+def constant_gate(operation: cirq.Operation, axis_of: dict[cirq.Qid, int]) -> Gate:
+    """A resolved operation as a `Gate`.
+
+    Raises:
+        ValueError: the operation has no unitary, or is too wide to be held as a matrix.
+    """
+    if len(operation.qubits) > _MAX_DENSE:
+        raise ValueError(
+            f"{operation} acts on {len(operation.qubits)} qubits and has no decomposition; "
+            f"decompose it into gates on at most {_MAX_DENSE} qubits"
+        )
+    matrix = cirq.unitary(operation)
+    if not operation.qubits:  # a global phase: on any one axis
+        return Gate((0,), matrix * np.eye(2), diagonal=True)
+    return Gate(tuple(axis_of[q] for q in operation.qubits), matrix, cirq.is_diagonal(matrix, atol=0))
+
+
+def compile_circuit(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid]) -> FusedCircuit:
+    """Compiles a resolved unitary circuit on ordered qubits."""
+    axis_of = {q: i for i, q in enumerate(qubits)}
+    gates = [constant_gate(op, axis_of) for op in elementary_operations(circuit)]
+    return FusedCircuit.from_gates(len(qubits), gates)
+
+
+def two_buffers(shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[Array]:
+    """Two arrays in turn, for ever: each step reads one and writes the other, and no step touches new memory."""
+    return cycle((np.empty(shape, dtype), np.empty(shape, dtype)))
+
+
+_PHASES: dict[cirq.Pauli | None, Array] = {
+    None: np.array([1, 1]),
+    cirq.X: np.array([1, 1]),
+    cirq.Y: np.array([-1j, 1j]),
+    cirq.Z: np.array([1, -1]),
+}  # of one factor of a Pauli string, by the bit of the result
+
+
+@dataclass(frozen=True)
+class PauliAction:
+    """A sum of Pauli strings as it acts on a batch: for each pattern of bit flips one vector of phases.
+
+    (O psi)_i = sum over flips f of phases_f[i] psi_(i xor f), with f a bit mask, big-endian.
+    """
+
+    n_qubits: int
+    phases: tuple[tuple[int, Array], ...]
+
+    @classmethod
+    def of(cls, observable: cirq.PauliSum, qubits: Sequence[cirq.Qid]) -> PauliAction:
+        """Compiles an observable on ordered qubits; all its strings with the same flips share one vector."""
+        n = len(qubits)
+        phases: dict[int, Array] = {}
+        for term in observable:
+            flips, vector = 0, np.array([term.coefficient])
+            for axis in range(n):
+                pauli = term.get(qubits[axis])
+                if pauli in (cirq.X, cirq.Y):
+                    flips |= 1 << (n - 1 - axis)
+                vector = np.multiply.outer(vector, _PHASES[pauli]).reshape(-1)
+            phases[flips] = phases[flips] + vector if flips in phases else vector
+        return cls(n, tuple((flips, drop_zero_imaginary(vector)) for flips, vector in sorted(phases.items())))
+
+    def apply(self, states: Array) -> Array:
+        """O on every column of a (features, samples) batch; returns a new batch of the same precision."""
+        real, complex_ = dtypes("float32" if states.dtype in (np.float32, np.complex64) else "float64")
+        result: Array | None = None
+        for flips, vector in self.phases:
+            vector = vector.astype(complex_ if np.iscomplexobj(vector) else real, copy=False)
+            part = self._flipped(states, flips) * vector[:, np.newaxis]
+            result = part if result is None else result + part
+        return np.zeros_like(states) if result is None else result
+
+    def _flipped(self, states: Array, flips: int) -> Array:
+        if flips == 0:
+            return states
+        axes = tuple(axis for axis in range(self.n_qubits) if flips >> (self.n_qubits - 1 - axis) & 1)
+        flipped: Array = np.flip(states.reshape((2,) * self.n_qubits + (-1,)), axes).reshape(states.shape)
+        return flipped
+
+
+def qsim_apply(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid], states: Array) -> Array:
+    """U on every column of a (features, samples) batch by qsim, in single precision.
+
+    Args:
+        circuit: resolved and unitary.
+        qubits: the register, most significant first.
+        states: (features, samples), any norm.
+
+    Returns:
+        (features, samples) complex64.
+    """
+    from qsimcirq.qsim_simulator import QSimOptions, QSimSimulator
+
+    simulator = QSimSimulator(QSimOptions(cpu_threads=os.cpu_count() or 1, max_fused_gate_size=4))
+    result = np.zeros(states.shape, dtype=np.complex64)
+    for i, column in enumerate(states.T):
+        norm = np.linalg.norm(column)
+        if norm == 0:
+            continue
+        initial = np.ascontiguousarray(column / norm, dtype=np.complex64)
+        final = simulator.simulate(circuit, qubit_order=qubits, initial_state=initial)
+        result[:, i] = norm * final.final_state_vector
+    return result
+
+
+def outcome_probabilities(circuit: cirq.AbstractCircuit) -> FloatArray:
+    """The exact distribution over the bits of the measurement that ends a circuit without symbols, (2**bits,)."""
+    *_, measurement = circuit.all_operations()
+    register = [*measurement.qubits, *sorted(circuit.all_qubits() - set(measurement.qubits))]
+    evolved = final_state(circuit[:-1], register)
+    probabilities: FloatArray = (np.abs(evolved) ** 2).reshape(2 ** len(measurement.qubits), -1).sum(axis=1)
+    return probabilities
+
+
+def final_state(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> Array:
+    """The state vector that a circuit of unitary gates makes of |0...0>, (2**qubits,), in double precision."""
+    state = np.zeros((2 ** len(register), 1))
+    state[0] = 1
+    return np.asarray(compile_circuit(circuit.freeze(), register).apply(state)[:, 0])

@@ -1,0 +1,179 @@
+"""Heads: values and gradients by definition, and their integrated gradients against the oracle in both forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cirq
+import numpy as np
+import oracle
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from strategies import (
+    KINDS,
+    Array,
+    Case,
+    amplitudes,
+    assert_agrees,
+    assert_close,
+    cases,
+    clearance,
+    generators,
+    random_case,
+    random_observable,
+    references,
+)
+
+from hattriq_cirq.attribution.objective import Head, HeadKind, Objective
+from hattriq_cirq.models.model import Form
+from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
+
+FORMS: tuple[Form, ...] = ("quadratic", "normalized")
+ONE_OBSERVABLE: tuple[HeadKind, ...] = ("sigmoid", "tanh")
+TWINS = {"sigmoid": oracle.sigmoid, "tanh": oracle.tanh}
+scales = st.floats(0.2, 5) | st.floats(-5, -0.2)
+
+
+def unit(rows: Array) -> Array:
+    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True))
+
+
+@pytest.mark.parametrize("rule", ["exact", "riemann:5", "gauss-legendre:4"])
+@pytest.mark.parametrize("kind", ONE_OBSERVABLE)
+@pytest.mark.parametrize("form", FORMS)
+@given(case=cases(), scale=scales, reference=st.sampled_from(KINDS), imaginary=st.booleans(), rng=generators)
+def test_heads_on_one_observable_are_the_oracles(
+    form: Form,
+    kind: HeadKind,
+    rule: str,
+    case: Case,
+    scale: float,
+    reference: str,
+    imaginary: bool,
+    rng: np.random.Generator,
+) -> None:
+    xs = unit(amplitudes(rng, 2, case.features, imaginary=imaginary))
+    reference = "constant" if (form, reference) == ("normalized", "zero") else reference
+    baseline, bs = references(reference, rng, xs, imaginary)
+    assume(form == "quadratic" or clearance(xs, bs) > 0.05)
+    a = integrated_gradients(case.model, xs, baseline=baseline, form=form, rule=rule, head=Head(kind, scale))
+    assert_agrees(a, case.oracle(form, TWINS[kind](scale)), bs, 1e-9)
+    assert a.assumptions.head.startswith(kind)
+
+
+@pytest.mark.parametrize("rule", ["exact", "trapezoid:5"])
+@pytest.mark.parametrize("form", FORMS)
+@given(case=cases(), scale=scales, count=st.integers(1, 3), imaginary=st.booleans(), rng=generators)
+def test_softmax_on_several_observables_is_the_oracles(
+    form: Form, rule: str, case: Case, scale: float, count: int, imaginary: bool, rng: np.random.Generator
+) -> None:
+    xs = unit(amplitudes(rng, 2, case.features, imaginary=imaginary))
+    baseline, bs = references("set", rng, xs, imaginary)
+    assume(form == "quadratic" or clearance(xs, bs) > 0.05)
+    observables = [random_observable(case.qubits, rng) for _ in range(count)]
+    target = int(rng.integers(count))
+    a = integrated_gradients(
+        case.model,
+        xs,
+        baseline=baseline,
+        form=form,
+        rule=rule,
+        head=Head("softmax", scale, target),
+        observables=observables,
+    )
+    assert_agrees(a, case.oracle(form, oracle.softmax(scale, target), observables), bs, 1e-9)
+    if rule == "exact":
+        assert np.abs(a.completeness_gap).max() < 1e-9
+    assert len(a.assumptions.observables) == count
+
+
+@given(case=cases(most_qubits=3), scale=scales, rng=generators)
+def test_the_components_of_a_softmax_share_out_nothing(case: Case, scale: float, rng: np.random.Generator) -> None:
+    """They sum to 1 wherever they are read, so their maps sum to 0."""
+    x, b = amplitudes(rng, 2, case.features)
+    observables = [random_observable(case.qubits, rng) for _ in range(3)]
+    maps = [
+        integrated_gradients(case.model, x, baseline=b, head=Head("softmax", scale, j), observables=observables).values
+        for j in range(3)
+    ]
+    assert_close(np.sum(maps, axis=0), np.zeros(case.features), 1e-8, np.abs(maps).max())
+
+
+def test_an_observable_given_apart_replaces_the_models_own() -> None:
+    case, rng = random_case(2, seed=4), np.random.default_rng(0)
+    other = random_observable(case.qubits, rng)
+    x = amplitudes(rng, 4)
+    a = integrated_gradients(case.model, x, baseline=0, observables=[other])
+    assert_agrees(a, case.oracle(observables=[other]), [np.zeros(4)])
+    assert a.assumptions.observables == (str(other),)
+
+
+heads = st.one_of(
+    st.just(Head()),
+    st.builds(Head, st.sampled_from(ONE_OBSERVABLE), scales),
+    st.builds(Head, st.just("softmax"), scales, st.integers(0, 2)),
+)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(head=heads, rng=generators)
+def test_the_gradient_of_a_score_is_its_slope(form: Form, head: Head, rng: np.random.Generator) -> None:
+    count = 3 if head.kind == "softmax" else 1
+    score, q = Objective(form, head), np.concatenate([[rng.uniform(0.5, 2)], rng.normal(size=count)])
+    assert_close(score.gradient(q), oracle.finite_difference(score.value, q), 1e-7, 1 + np.abs(score.gradient(q)).max())
+
+
+@pytest.mark.parametrize(
+    ("head", "z", "expected"),
+    [
+        (Head(), [0.3], 0.3),
+        (Head("sigmoid", 2), [0.3], 1 / (1 + np.exp(-0.6))),
+        (Head("tanh", 2), [0.3], np.tanh(0.6)),
+        (Head("softmax", 2, 1), [0.3, -0.1], 1 / (1 + np.exp(0.8))),
+        (Head("sigmoid", 1), [-1000.0], 0.0),
+        (Head("sigmoid", 1), [1000.0], 1.0),
+        (Head("softmax", 1, 0), [1000.0, -1000.0], 1.0),
+    ],
+)
+def test_heads_are_their_definitions_and_do_not_overflow(head: Head, z: list[float], expected: float) -> None:
+    assert_close(head.value(np.array(z)), expected, scale=1.0)
+
+
+def test_a_head_says_what_it_is() -> None:
+    names = [str(h) for h in (Head(), Head("tanh", 3), Head("softmax", 5, 1))]
+    assert names == ["identity", "tanh(scale=3)", "softmax(scale=5, target=1)"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"kind": "relu"}, "'relu' must be 'identity', 'sigmoid', 'tanh' or 'softmax'"),
+        ({"kind": "sigmoid", "scale": 0.0}, "scale=0.0 must be"),
+        ({"kind": "sigmoid", "scale": np.nan}, "scale=nan must be"),
+        ({"scale": 2.0}, "scale=2.0 does nothing to the identity"),
+        ({"kind": "softmax", "target": -1}, "target=-1 must name"),
+        ({"kind": "tanh", "target": 1}, "target=1 must name a component of a softmax"),
+    ],
+)
+def test_bad_heads_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Head(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("head", "count", "message"),
+    [
+        (Head("softmax", 1, 2), 2, "target=2 must be below the number of observables, 2"),
+        (Head("tanh"), 2, "a tanh head takes one observable, got 2"),
+        (None, 2, "an? identity head takes one observable, got 2"),
+        (Head("softmax"), 0, "observable"),
+        (None, 0, "observable"),
+    ],
+)
+def test_a_head_and_its_observables_must_fit(head: Head | None, count: int, message: str) -> None:
+    q = cirq.LineQubit(0)
+    observables = [cirq.X(q) + cirq.Z(q)] * count
+    case = random_case(1, seed=1)
+    with pytest.raises(ValueError, match=message):
+        integrated_gradients(case.model, [1.0, 0.0], baseline=0, head=head, observables=observables)

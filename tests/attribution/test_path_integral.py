@@ -1,0 +1,346 @@
+"""Integrated gradients against the oracle, and the properties that make them an attribution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cirq
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from strategies import (
+    KINDS,
+    Array,
+    Case,
+    amplitudes,
+    assert_agrees,
+    assert_close,
+    cases,
+    clearance,
+    generators,
+    random_case,
+    random_observable,
+    references,
+)
+
+from hattriq_cirq.attribution.baselines import BaselineSet
+from hattriq_cirq.attribution.objective import Head
+from hattriq_cirq.models import model as model_module
+from hattriq_cirq.models.ansatz import ring_ansatz
+from hattriq_cirq.models.model import Form, IdentityPartWarning, Model
+from hattriq_cirq.pipeline.integrated_gradients import CompletenessWarning, integrated_gradients
+
+FORMS: tuple[Form, ...] = ("quadratic", "normalized")
+RULES = ("exact", "riemann:3", "midpoint:4", "trapezoid:3", "gauss-legendre:3")
+ignore_identity = pytest.mark.filterwarnings("ignore::hattriq_cirq.models.model.IdentityPartWarning")
+
+
+# against the oracle
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=30)
+@given(
+    case=cases(),
+    kind=st.sampled_from(KINDS),
+    lead=st.sampled_from([(), (1,), (3,), (2, 2)]),
+    imaginary=st.tuples(st.booleans(), st.booleans()),
+    rng=generators,
+)
+def test_integrated_gradients_are_the_oracles(
+    form: Form,
+    rule: str,
+    case: Case,
+    kind: str,
+    lead: tuple[int, ...],
+    imaginary: tuple[bool, bool],
+    rng: np.random.Generator,
+) -> None:
+    if form == "normalized" and kind == "zero":
+        kind = "constant"
+    xs = amplitudes(rng, *lead, case.features, imaginary=imaginary[0])
+    baseline, bs = references(kind, rng, xs, imaginary[1])
+    assume(form == "quadratic" or clearance(xs, bs) > 0.1)
+    a = integrated_gradients(case.model, xs, baseline=baseline, form=form, rule=rule, tolerance=1e-12)
+    assert_agrees(a, case.oracle(form), bs)
+
+
+@ignore_identity
+@pytest.mark.parametrize("form", FORMS)
+@given(n_qubits=st.integers(1, 4), rng=generators)
+def test_an_identity_part_is_attributed_too(form: Form, n_qubits: int, rng: np.random.Generator) -> None:
+    case = random_case(n_qubits, int(rng.integers(10**6)), identity=True)
+    x, b = amplitudes(rng, 2, case.features, imaginary=True)
+    assume(form == "quadratic" or clearance(x, [b]) > 0.1)
+    a = integrated_gradients(case.model, x, baseline=b, form=form, tolerance=1e-12)
+    assert_agrees(a, case.oracle(form), [b])
+
+
+def test_many_rows_go_through_the_matrix_and_agree() -> None:
+    case, rng = random_case(4, seed=8), np.random.default_rng(0)
+    xs, model = amplitudes(rng, 2 * case.features, case.features, imaginary=True), case.model
+    assert_agrees(integrated_gradients(model, xs, baseline=xs[::-1].copy()), case.oracle(), [xs[::-1]])
+    assert "matrix" in vars(model)
+
+
+@pytest.mark.parametrize("qsim_from", [1, 99])
+@pytest.mark.parametrize("form", FORMS)
+@given(case=cases(), imaginary=st.booleans(), rng=generators)
+def test_single_precision_is_good_to_five_digits(
+    form: Form, qsim_from: int, case: Case, imaginary: bool, rng: np.random.Generator
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_module, "_QSIM_FROM", qsim_from)
+        xs = amplitudes(rng, 2, case.features, imaginary=imaginary)
+        b = np.full(case.features, 1.5 * np.abs(xs).max())
+        a = integrated_gradients(case.model, xs, baseline=b, form=form, precision="float32")
+        size = max(1.0, float(np.abs(a.values).max())) if form == "normalized" else float(np.sum(b**2))
+        assert_agrees(a, case.oracle(form), [b], 1e-5, size)
+        assert a.assumptions.precision == "float32"
+
+
+def test_eighteen_qubits_take_no_matrix_and_agree_in_both_precisions() -> None:
+    rng, plain = np.random.default_rng(0), ring_ansatz(18, 1)
+    model = plain.with_params({name: rng.uniform(0, 6) for name in plain.params})
+    x = amplitudes(rng, 2**18) + 0.1
+    double, single = (
+        integrated_gradients(model, x, baseline=0.05, precision=precision) for precision in ("float64", "float32")
+    )
+    assert_close(double.completeness_gap, 0.0, 1e-12, float(np.sum(x**2)))
+    assert_close(single.values, double.values, 1e-5)
+
+
+# what makes it an attribution
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(case=cases(), imaginary=st.booleans(), rng=generators)
+def test_completeness(form: Form, case: Case, imaginary: bool, rng: np.random.Generator) -> None:
+    x, b = amplitudes(rng, 2, case.features, imaginary=imaginary)
+    a = integrated_gradients(case.model, x, baseline=b, form=form)
+    judge = case.oracle(form)
+    assert_close(a.values.sum(), judge.score(x) - judge.score(b), 1e-9, np.abs(a.values).max())
+    assert abs(a.completeness_gap) <= 1e-9 * np.abs(a.values).max()
+
+
+@settings(max_examples=12)
+@given(case=cases(most_qubits=3), kind=st.sampled_from(KINDS), imaginary=st.booleans(), rng=generators)
+def test_the_quadratic_map_is_the_shapley_value_for_every_baseline(
+    case: Case, kind: str, imaginary: bool, rng: np.random.Generator
+) -> None:
+    x = amplitudes(rng, case.features, imaginary=imaginary)
+    baseline, bs = references(kind, rng, x, imaginary)
+    expected = np.mean([case.oracle().shapley(x, b) for b in bs], axis=0)
+    values = integrated_gradients(case.model, x, baseline=baseline).values
+    assert_close(values, expected, 1e-11, float(np.sum(np.abs(x) ** 2 + np.abs(bs[0]) ** 2)))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(case=cases(), imaginary=st.booleans(), rng=generators)
+def test_sensitivity_a_lone_difference_takes_all(form: Form, case: Case, imaginary: bool, rng: np.random.Generator) -> None:
+    x = amplitudes(rng, case.features, imaginary=imaginary)
+    b, k = x.copy(), int(rng.integers(case.features))
+    b[k] *= 3
+    judge = case.oracle(form)
+    expected = np.where(np.arange(case.features) == k, judge.score(x) - judge.score(b), 0)
+    values = integrated_gradients(case.model, x, baseline=b, form=form).values
+    assert_close(values, expected, 1e-9, float(np.max(np.abs(judge.gradient(x) * x)) + np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(case=cases(), rng=generators)
+def test_linearity_in_the_observable(form: Form, case: Case, rng: np.random.Generator) -> None:
+    x, b = amplitudes(rng, 2, case.features, imaginary=True)
+    other = random_observable(case.qubits, rng)
+
+    def values(observable: cirq.PauliSum) -> Array:
+        return integrated_gradients(case.model.with_observable(observable), x, baseline=b, form=form).values
+
+    first, second = values(case.observable), values(other)
+    together = values(0.5 * case.observable - 3 * other)
+    assert_close(together, 0.5 * first - 3 * second, 1e-8, max(np.abs(first).max(), np.abs(second).max()))
+
+
+@given(n_qubits=st.integers(2, 5), imaginary=st.booleans(), rng=generators)
+def test_a_feature_the_model_does_not_read_gets_nothing(n_qubits: int, imaginary: bool, rng: np.random.Generator) -> None:
+    """(Z_0 + Z_1) / 2 is 0 wherever the first two bits differ, whatever happens on the other qubits."""
+    inner = random_case(max(n_qubits - 2, 1), int(rng.integers(10**6)))
+    a, b = cirq.NamedQubit.range(2, prefix="first")
+    circuit = inner.circuit + cirq.CZ(a, inner.qubits[0]) ** 0.3 + cirq.T(b)
+    model = Model(circuit, [a, b, *inner.qubits], 0.5 * cirq.Z(a) + 0.5 * cirq.Z(b))
+    x, base = amplitudes(rng, 2, model.n_features, imaginary=imaginary)
+    blocks = integrated_gradients(model, x, baseline=base).values.reshape(4, -1)
+    assert_close(blocks[1:3], np.zeros_like(blocks[1:3]), 1e-13, np.abs(blocks).max())
+    assert np.abs(blocks[[0, 3]]).min() > 0
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(case=cases(), rng=generators)
+def test_a_feature_that_does_not_move_gets_nothing(form: Form, case: Case, rng: np.random.Generator) -> None:
+    x, b = amplitudes(rng, 2, case.features, imaginary=True)
+    b[::2] = x[::2]
+    values = integrated_gradients(case.model, x, baseline=b, form=form).values
+    np.testing.assert_array_equal(values[::2], 0)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(case=cases(), imaginary=st.booleans(), rng=generators)
+def test_swapping_the_ends_flips_the_sign(form: Form, case: Case, imaginary: bool, rng: np.random.Generator) -> None:
+    x, b = amplitudes(rng, 2, case.features, imaginary=imaginary)
+    there = integrated_gradients(case.model, x, baseline=b, form=form).values
+    back = integrated_gradients(case.model, b, baseline=x, form=form).values
+    assert_close(back, -there, 1e-9)
+
+
+@settings(max_examples=10)
+@given(case=cases(most_qubits=4), imaginary=st.booleans(), rng=generators)
+def test_a_recompiled_circuit_gives_the_same_map(case: Case, imaginary: bool, rng: np.random.Generator) -> None:
+    x, b = amplitudes(rng, 2, case.features, imaginary=imaginary)
+    compiled = cirq.optimize_for_target_gateset(case.circuit, gateset=cirq.CZTargetGateset())
+    assert compiled != case.circuit
+    values = [
+        integrated_gradients(Model(c, case.qubits, case.observable), x, baseline=b).values for c in (case.circuit, compiled)
+    ]
+    assert_close(values[1], values[0], 1e-6)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(case=cases(), rng=generators)
+def test_permuted_features_permute_the_map(form: Form, case: Case, rng: np.random.Generator) -> None:
+    x, b = amplitudes(rng, 2, case.features, imaginary=True)
+    n = len(case.qubits)
+    values = integrated_gradients(case.model, x, baseline=b, form=form).values
+    flipped = [axis for axis in range(n) if rng.integers(2)]
+    order = rng.permutation(n)
+    turned = cirq.Circuit(cirq.X(case.qubits[axis]) for axis in flipped) + case.circuit
+    shuffled = [case.qubits[axis] for axis in order]
+
+    def flip(a: Array) -> Array:
+        return np.flip(a.reshape((2,) * n), tuple(flipped)).ravel()
+
+    def shuffle(a: Array) -> Array:
+        return a.reshape((2,) * n).transpose(order).ravel()
+
+    for model, move in (
+        (Model(turned, case.qubits, case.observable), flip),
+        (Model(case.circuit, shuffled, case.observable), shuffle),
+    ):
+        moved = integrated_gradients(model, move(x), baseline=move(b), form=form).values
+        assert_close(moved, move(values), 1e-9)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(case=cases(), phase=st.floats(0, 6.3), factor=st.floats(0.1, 10), rng=generators)
+def test_a_global_phase_changes_nothing_and_a_factor_scales_the_quadratic_map(
+    form: Form, case: Case, phase: float, factor: float, rng: np.random.Generator
+) -> None:
+    x, b = amplitudes(rng, 2, case.features, imaginary=True)
+    c = factor * np.exp(1j * phase)
+    values = integrated_gradients(case.model, x, baseline=b, form=form).values
+    scaled = integrated_gradients(case.model, c * x, baseline=c * b, form=form).values
+    assert_close(scaled, values * (factor**2 if form == "quadratic" else 1), 1e-9)
+
+
+# the normalized form and the origin
+
+
+@pytest.mark.parametrize("baseline", [0.0, np.zeros(8), -0.5, -np.ones(8)])
+def test_segments_through_the_origin_are_refused_with_the_reason(baseline: Any) -> None:
+    model, x = random_case(3, seed=3).model, np.ones((2, 8))
+    with pytest.raises(ValueError, match=r"x\[0\] passes through the origin.*diverge like log\(1/eps\)"):
+        integrated_gradients(model, x, baseline=baseline, form="normalized")
+    assert integrated_gradients(model, x, baseline=baseline, form="quadratic").values.shape == (2, 8)
+
+
+def test_one_row_through_the_origin_is_named() -> None:
+    x = np.eye(4)
+    with pytest.raises(ValueError, match=r"to x\[2\] passes through the origin"):
+        integrated_gradients(random_case(2, seed=3).model, x, baseline=[0, 0, -2, 0], form="normalized")
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_the_normalized_map_knows_no_unit(factor: float) -> None:
+    case, rng = random_case(2, seed=5), np.random.default_rng(2)
+    x = np.array([0.6, -0.4, 0.5, 0.1])
+    b = 0.2 * rng.normal(size=4) - 2 * x  # past the origin at a tenth of the length
+    a = integrated_gradients(case.model, factor * x, baseline=factor * b, form="normalized")
+    assert_agrees(a, case.oracle("normalized"), [factor * b], 1e-9)
+
+
+@pytest.mark.parametrize("distance", [1e-2, 1e-5])
+@given(case=cases(least_qubits=2), rng=generators)
+def test_a_segment_close_to_the_origin_is_right(distance: float, case: Case, rng: np.random.Generator) -> None:
+    x = amplitudes(rng, case.features)
+    x /= np.linalg.norm(x)
+    aside = np.roll(x, 1) - np.vdot(np.roll(x, 1), x) * x
+    x = x + distance * aside / np.linalg.norm(aside)
+    b = x - (1 + rng.uniform(0.3, 1)) * (x - distance * aside / np.linalg.norm(aside))
+    a = integrated_gradients(case.model, x, baseline=b, form="normalized")
+    assert abs(a.completeness_gap) < 1e-7
+    assert_agrees(a, case.oracle("normalized"), [b], 1e-6)
+
+
+# the trap of the identity part
+
+
+def test_a_projector_draws_the_input_and_is_warned_of() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.exponential(size=64) ** 2  # a few bright pixels on a dark ground
+    plain, likeness = ring_ansatz(6, 4), []
+    for _ in range(20):
+        untrained = plain.with_params({name: rng.uniform(0, 2 * np.pi) for name in plain.params})
+        projector = untrained.with_observable(0.5 + 0.5 * cirq.Z(plain.qubits[0]))
+        with pytest.warns(IdentityPartWarning, match=r"identity part 0\.5, .*model\.traceless\(\)"):
+            projected = integrated_gradients(projector, x, baseline=0)
+        signed = integrated_gradients(projector.traceless(), x, baseline=0)
+        likeness.append([np.corrcoef(a.values, x**2)[0, 1] for a in (projected, signed)])
+    of_projector, of_traceless = np.median(likeness, axis=0)
+    assert of_projector > 0.9
+    assert abs(of_traceless) < 0.3
+
+
+def test_the_normalized_map_does_not_see_the_identity_part_and_does_not_warn() -> None:
+    case, rng = random_case(3, seed=4, identity=True), np.random.default_rng(1)
+    x, b = amplitudes(rng, 2, 8, imaginary=True)
+    with_part, without = (
+        integrated_gradients(m, x, baseline=b, form="normalized").values for m in (case.model, case.model.traceless())
+    )
+    assert_close(with_part, without, 1e-9)
+
+
+# refusals
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"x": np.ones((2, 5))}, r"x.shape=\(2, 5\) must end in .* 8"),
+        ({"x": np.full(8, np.nan)}, r"x\[0\] = nan is not finite"),
+        ({"baseline": np.ones(3)}, r"baseline.shape=\(3,\) must broadcast to x.shape=\(2, 8\)"),
+        ({"baseline": np.ones((4, 2, 8))}, "must broadcast"),
+        ({"baseline": np.inf}, "baseline.* is not finite"),
+        ({"baseline": BaselineSet(np.ones((2, 4)))}, r"baseline.rows.shape=\(2, 4\) must end in .* 8"),
+        ({"rule": "simpson:4"}, "rule='simpson:4' must be"),
+        ({"form": "cubic"}, "form='cubic' must be"),
+        ({"form": "normalized", "baseline": 1.0, "tolerance": 0.0}, "tolerance=0.0 must be positive"),
+        ({"precision": "half"}, "precision='half' must be"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
+    valid: dict[str, Any] = {"x": np.eye(8)[:2], "baseline": 0}
+    with pytest.raises(ValueError, match=message):
+        integrated_gradients(random_case(3, seed=1).model, **(valid | arguments))
+
+
+def test_a_head_too_steep_for_the_integral_is_said() -> None:
+    """A step so sharp that every node misses it loses the whole score."""
+    model, x = ring_ansatz(1, 0).with_params({"z0_0": 0.0, "y0_0": 0.3}), np.array([1.0, 0.0])
+    with pytest.warns(CompletenessWarning, match="misses -?[0-9.e+-]+ of the score"):
+        integrated_gradients(model, 100 * x, baseline=0.0, head=Head("sigmoid", 1e9))
+
+
+def test_an_empty_batch_has_an_empty_attribution() -> None:
+    for form in ("quadratic", "normalized"):
+        assert integrated_gradients(ring_ansatz(2, 1), np.zeros((0, 4)), baseline=0.1, form=form).values.shape == (0, 4)

@@ -1,0 +1,91 @@
+"""Drift of readout: found when it is there, not when it is not, and judged within a run."""
+
+from __future__ import annotations
+
+import cirq
+import numpy as np
+import pytest
+from readout_faults import FaultyReadout
+
+from calibration.readout.calibration import CalibrationError, ReadoutCalibration
+from calibration.readout.drift import compare
+from calibration.readout.per_qubit import Readout
+from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.execution.backends.simulators import sampler
+
+Q = tuple(cirq.LineQubit.range(5))
+
+
+def drawn(e0: float, e1: float, shots: int, rng: np.random.Generator) -> ReadoutCalibration:
+    """Counts of every qubit, so many shots a state."""
+    zero, one = rng.binomial(shots, e0, len(Q)), rng.binomial(shots, e1, len(Q))
+    return ReadoutCalibration(Q, np.stack([shots - zero, zero, one, shots - one], axis=1).reshape(-1, 2, 2))
+
+
+def test_a_drift_of_one_qubit_in_five_is_detected_99_times_in_100() -> None:
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(1000):
+        before, after = drawn(0.01, 0.05, 20_000, rng), drawn(0.01, 0.05, 20_000, rng)
+        counts = np.array(after.counts)
+        wrong = rng.binomial(20_000, 0.07)
+        counts[3, 1] = wrong, 20_000 - wrong
+        verdict = compare(before, ReadoutCalibration(Q, counts))
+        found.append(verdict.drifted and (verdict.qubit, verdict.state) == (Q[3], 1))
+    assert np.mean(found) >= 0.99
+    assert str(verdict).startswith("readout drifted: e1 of q(3) went from 0.0")
+
+
+@pytest.mark.parametrize("shots", [50, 1_000, 20_000])
+def test_no_drift_is_flagged_at_most_once_in_100(shots: int) -> None:
+    rng = np.random.default_rng(shots)
+    flagged = [compare(drawn(0.01, 0.05, shots, rng), drawn(0.01, 0.05, 2 * shots, rng)).drifted for _ in range(1000)]
+    assert np.mean(flagged) <= 0.01
+
+
+def test_what_is_not_flagged_is_said() -> None:
+    rng = np.random.default_rng(1)
+    verdict = compare(drawn(0.01, 0.05, 5_000, rng), drawn(0.01, 0.05, 5_000, rng))
+    assert not verdict.drifted
+    assert verdict.p_value > 0.01
+    assert str(verdict).startswith("no drift of readout at level 0.005: at most e")
+
+
+def test_qubits_are_matched_by_name() -> None:
+    rng = np.random.default_rng(2)
+    first = drawn(0.01, 0.05, 20_000, rng)
+    assert first.counts is not None
+    counts = first.counts.copy()
+    counts[0, 0] = 15_000, 5_000  # qubit 0 is read quite differently
+    other = ReadoutCalibration(Q, counts)
+    turned = ReadoutCalibration(Q[::-1], counts[::-1])
+    assert not compare(other, turned).drifted
+    assert compare(other, turned).p_value == 1
+    assert compare(first, turned).qubit == Q[0]
+
+
+@pytest.mark.parametrize(("drift", "least", "most"), [(0.02, 99, 100), (0.0, 0, 1)])
+def test_a_calibration_within_a_run_tells_drift(drift: float, least: int, most: int) -> None:
+    """e1 goes from .05 to .07 within a run whose calibration has 20,000 shots a state, half of them at each end."""
+    budget, data = 20_000, 200_000
+    circuit = cirq.FrozenCircuit(cirq.Moment(cirq.X(q) for q in Q[:3]), cirq.Moment(cirq.measure(*Q[:3], key="z")))
+    drifted = 0
+    for seed in range(100):
+        engine = sampler(FaultyReadout(e0=0.01, e1=0.05, drift=drift, over=2 * budget + data, seed=seed))
+        mitigation = Readout(shots=budget)
+        variants = mitigation.expand(engine, [ParameterizedCircuit(circuit, (0,))], [data])
+        outcomes = engine.execute(variants.programs, variants.shots)
+        drifted += any("readout drifted" in note for note in mitigation.report(variants, outcomes).notes)
+    assert least <= drifted <= most
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    rng = np.random.default_rng(3)
+    counts = drawn(0.01, 0.05, 100, rng)
+    known = ReadoutCalibration.from_mapping(dict.fromkeys(Q, (0.01, 0.05)))
+    with pytest.raises(CalibrationError, match="no counts to compare"):
+        compare(counts, known)
+    with pytest.raises(CalibrationError, match=r"same qubits to be compared; q\(4\) are in one"):
+        compare(counts, counts.of(Q[:4]))
+    with pytest.raises(ValueError, match="level=1"):
+        compare(counts, counts, level=1)

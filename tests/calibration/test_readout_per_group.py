@@ -1,0 +1,300 @@
+"""Correlated readout: measured, told from independent readout, undone; and histograms made positive."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import cirq
+import numpy as np
+import pytest
+from readout_faults import Array, FaultyReadout, as_read, counted, dense_confusion
+from scipy.stats import fisher_exact
+
+import hattriq_cirq as hq
+from calibration.distributions import confusions, least_squares, unfold
+from calibration.readout.calibration import CalibrationError, ReadoutCalibration
+from calibration.readout.correlated_calibration import fisher
+from calibration.readout.per_group import (
+    CorrelatedCalibration,
+    CorrelatedReadout,
+    corrected,
+    correlation_test,
+    measure_correlated,
+)
+from calibration.readout.per_qubit import Readout
+from calibration.readout.trex import TwirledReadout
+from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
+from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.estimators.bilinear import BilinearTerm
+from hattriq_cirq.estimators.plan import Plan, plan
+from hattriq_cirq.execution.backends.simulators import sampler
+from hattriq_cirq.pipeline.mitigation import Mitigation
+
+PAIRS = ((0, 1, 0.04), (1, 2, 0.02))
+Q = cirq.LineQubit.range(5)
+
+
+def calibrated(confusion: Array, shots: int | None, rng: np.random.Generator) -> CorrelatedCalibration:
+    """A calibration with counts drawn from a confusion, so many shots a prepared state."""
+    rows = [
+        Distribution(row, None) if shots is None else Distribution.from_counts(rng.multinomial(shots, row)) for row in confusion
+    ]
+    return CorrelatedCalibration(tuple(Q[: len(confusion).bit_length() - 1]), tuple(rows))
+
+
+def attributed(seed: int) -> tuple[Plan, Array]:
+    """The resolved test of one input of two data qubits, three bits in all, and the exact attributions Re x_k (Mx)_k."""
+    model = hq.ring_ansatz(2, 2)
+    angles = np.random.default_rng(seed).uniform(0, 2 * np.pi, len(model.params))
+    model = model.with_params(dict(zip(model.params, angles.tolist(), strict=True)))
+    x = np.random.default_rng(seed).normal(size=4)
+    x /= np.linalg.norm(x)
+    return plan(hq.ResolvedHadamardTest(), model, [BilinearTerm(x, x)]), (x * model.observable_action(x)).real
+
+
+@pytest.mark.parametrize("faults", [{}, {"pairs": PAIRS}], ids=["independent", "pairs"])
+def test_the_measured_confusion_has_prepared_states_in_its_rows(faults: dict[str, Any]) -> None:
+    engine = sampler(FaultyReadout(Q[:3], e0=0.01, e1=0.10, seed=0, **faults))
+    found = measure_correlated(engine, Q[:3], 200_000)
+    expected = dense_confusion(3, 0.01, 0.10, faults.get("pairs", ()))
+    assert {row.shots for row in found.rows} == {50_000}
+    spread = np.sqrt(expected * (1 - expected) / 50_000) + 1 / 50_000
+    assert (np.abs(found.confusion - expected) / spread).max() < 5
+    assert (np.abs(found.confusion.T - expected) / spread).max() > 50
+    with pytest.raises(CalibrationError, match="a group has 1 to 5"):
+        measure_correlated(engine, cirq.LineQubit.range(6), 100)
+
+
+def test_fisher_is_twice_the_smaller_tail() -> None:
+    tables = np.random.default_rng(0).integers(1, 9, (50, 2, 2))
+    expected = [min(1, 2 * min(fisher_exact(t, side).pvalue for side in ("less", "greater"))) for t in tables]
+    np.testing.assert_allclose(fisher(tables), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("pair", [(0, 1, 0.04), (1, 2, 0.02)])
+def test_pair_flips_are_flagged(pair: tuple[int, int, float]) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(100):
+        verdict = correlation_test(calibrated(dense_confusion(3, 0.01, 0.10, [pair]), 2_000, rng))
+        assert verdict.correlated
+        assert verdict.pair == (Q[pair[0]], Q[pair[1]])
+    assert verdict.together - verdict.expected == pytest.approx(pair[2], abs=0.015)
+    assert "are correlated, p " in str(verdict)
+
+
+def test_independent_readout_is_flagged_at_most_once_in_a_hundred() -> None:
+    rng = np.random.default_rng(2)
+    confusion = dense_confusion(3, 0.01, 0.10)
+    flagged = [correlation_test(calibrated(confusion, shots, rng)).correlated for shots in (200, 5_000) for _ in range(500)]
+    assert np.mean(flagged) <= 0.01
+    assert "independent" in str(correlation_test(calibrated(confusion, 5_000, rng)))
+
+
+def test_a_neighbour_that_changes_error_rates_is_flagged() -> None:
+    confusion = dense_confusion(2, 0.01, 0.05)
+    confusion[3] = np.kron([0.05, 0.95], [0.10, 0.90])  # the second is read worse while the first is 1
+    verdict = correlation_test(calibrated(confusion, 5_000, np.random.default_rng(3)))
+    assert verdict.correlated
+    assert verdict.kind == "the second depends on the first's state"
+
+
+def test_a_test_of_correlation_needs_counts_of_two_qubits() -> None:
+    rng = np.random.default_rng(0)
+    for calibration in (
+        calibrated(dense_confusion(1, 0.1, 0.1), 100, rng),
+        calibrated(dense_confusion(2, 0.1, 0.1), None, rng),
+    ):
+        with pytest.raises(CalibrationError, match="needs counts of 2 qubits or more"):
+            correlation_test(calibration)
+
+
+def ran(mitigation: Mitigation, seed: int, shots: int) -> tuple[Array, Array, tuple[str, ...]]:
+    """Error of each attribution, its standard error, and the notes, with correlated and asymmetric readout."""
+    made, exact = attributed(seed)
+    circuit = made.circuits[0].circuit.freeze()
+    measured = next(iter(circuit[-1].operations)).qubits
+    engine = sampler(FaultyReadout(measured, e0=0.01, e1=0.10, pairs=PAIRS, seed=seed))
+    programs = [ParameterizedCircuit(circuit, (0,))]
+    variants = mitigation.expand(engine, programs, [shots])
+    outcomes = engine.execute(variants.programs, variants.shots)
+    estimate = made.decode(mitigation.combine(variants, outcomes))
+    return estimate.values - exact, estimate.stderr, mitigation.report(variants, outcomes).notes
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_under_pair_flips_the_product_is_biased_and_flagged_while_the_others_are_not(seed: int) -> None:
+    budget = 4_000_000
+    off, error, _ = ran(Readout(shots=budget), seed, budget)
+    assert np.abs(off / error).max() > 10
+    for mitigation in (TwirledReadout(calibration_shots=budget), CorrelatedReadout(shots=budget)):
+        off, error, notes = ran(mitigation, seed, budget)
+        assert np.abs(off / error).max() < 4
+        assert error.max() < 0.002
+    assert any("are correlated" in note for note in notes)  # the diagnosis of the correlated confusion
+
+
+def test_groups_undo_any_confusion_of_their_own() -> None:
+    rng = np.random.default_rng(4)
+    small, large = (0.8 * np.eye(n) + 0.2 * rng.dirichlet(np.ones(n), size=n) for n in (4, 8))
+    true = rng.dirichlet(np.ones(32))
+    observed = Distribution(true @ np.kron(small, large), None)
+    first = CorrelatedCalibration(tuple(Q[:2]), tuple(Distribution(row, None) for row in small))
+    second = CorrelatedCalibration(tuple(Q[2:]), tuple(Distribution(row, None) for row in large))
+    np.testing.assert_allclose(corrected(observed, [first, second]).probabilities, true, atol=1e-12)
+
+
+def test_what_a_confusion_changes_is_its_derivative() -> None:
+    rng = np.random.default_rng(5)
+    observed = Distribution.from_counts(rng.multinomial(1000, rng.dirichlet(np.ones(8))))
+    first = calibrated(dense_confusion(1, 0.02, 0.1), 500, rng)
+    second = CorrelatedCalibration(tuple(Q[1:3]), calibrated(dense_confusion(2, 0.02, 0.1, [(0, 1, 0.05)]), 500, rng).rows)
+    before = corrected(observed, [first, second])
+    assert second.shared is not None
+    moved = before.shared[second.shared]
+    change = np.zeros((4, 4))
+    change[2, 2], change[2, 1], change[3, 0], change[3, 3] = -1e-6, 1e-6, 1e-6, -1e-6
+    rows = tuple(Distribution(row, None) for row in second.confusion + change)
+    after = corrected(observed, [first, CorrelatedCalibration(second.qubits, rows)])
+    np.testing.assert_allclose(after.probabilities - before.probabilities, moved @ change.ravel(), rtol=1e-3, atol=1e-12)
+
+
+@pytest.mark.parametrize("shots", [1_000, 20_000])
+def test_pulls_of_attributions_and_of_their_sum_have_unit_width(shots: int) -> None:
+    made, exact = attributed(seed=3)
+    mitigation = CorrelatedReadout(shots=shots)
+    programs = [ParameterizedCircuit(made.circuits[0].circuit.freeze(), (0,))]
+    variants = mitigation.expand(sampler(FaultyReadout(seed=0)), programs, [20_000])
+    exactly = as_read(variants, dense_confusion(3, 0.01, 0.10, PAIRS))
+    rng = np.random.default_rng(shots)
+    pulls, sums = [], []
+    for _ in range(800):
+        estimate = made.decode(mitigation.combine(variants, counted(exactly, variants.shots or (), rng)))
+        pulls.append((estimate.values - exact) / estimate.stderr)
+        sums.append((estimate.values - exact).sum() / estimate.sum_stderr)
+    widths = [*np.std(pulls, axis=0), np.std(sums)]
+    assert min(widths) > 0.9
+    assert max(widths) < 1.1
+
+
+def test_given_calibrations_are_matched_to_groups_in_any_order() -> None:
+    rng = np.random.default_rng(6)
+    confusion = dense_confusion(3, 0.01, 0.1, PAIRS)
+    whole = calibrated(confusion, None, rng)
+    true = rng.dirichlet(np.ones(8))
+    for order in permutations(range(3)):
+        axes = np.arange(8).reshape(2, 2, 2).transpose(order).ravel()
+        observed = Distribution((true @ confusion)[axes], None)
+        qubits = [Q[i] for i in order]
+        mitigation = CorrelatedReadout((whole,))
+        circuit = cirq.FrozenCircuit(cirq.Moment(cirq.measure(*qubits, key="z")))
+        variants = mitigation.expand(sampler(FaultyReadout(seed=0)), [ParameterizedCircuit(circuit, (0,))], [10])
+        assert len(variants.programs) == 1
+        (found,) = mitigation.combine(variants, [observed])
+        np.testing.assert_allclose(found.probabilities, true[axes], atol=1e-12)
+    foreign = cirq.FrozenCircuit(cirq.Moment(cirq.measure(Q[0], Q[4], key="z")))
+    with pytest.raises(CalibrationError, match=r"no calibration is of a group that begins with q\(0\)"):
+        mitigation.expand(sampler(FaultyReadout(seed=0)), [ParameterizedCircuit(foreign, (0,))], [10])
+
+
+@pytest.mark.parametrize("group", [5, 2])
+def test_on_a_virtual_processor_with_its_readout_noise_the_map_is_exact(group: int) -> None:
+    model = hq.ring_ansatz(2, 1)
+    x = np.array([0.1, 0.5, -0.3, 0.8])
+    found = hq.integrated_gradients(
+        model,
+        x,
+        baseline=0,
+        estimator=hq.ResolvedHadamardTest(),
+        engine=hq.virtual("willow_pink", noise="readout"),
+        shots=None,
+        mitigation=CorrelatedReadout(group=group),
+    )
+    np.testing.assert_allclose(found.values, (x * model.observable_action(x)).real, atol=1e-6)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(CalibrationError, match=r"must be 1 to 5 bits"):
+        CorrelatedReadout(group=6)
+    with pytest.raises(CalibrationError, match="8 rows of"):
+        CorrelatedCalibration(tuple(Q[:3]), calibrated(dense_confusion(2, 0.1, 0.1), None, np.random.default_rng(0)).rows)
+    blind = calibrated(dense_confusion(2, 0.48, 0.49), None, np.random.default_rng(0))
+    with pytest.raises(CalibrationError, match=r"singular value of 0\.00"):
+        corrected(Distribution(np.full(4, 0.25), None), [blind])
+    mitigation = CorrelatedReadout()
+    variants = mitigation.expand(
+        sampler(FaultyReadout(seed=0)),
+        [ParameterizedCircuit(cirq.FrozenCircuit(cirq.Moment(cirq.measure(*Q[:2], key="z"))), (0,))],
+        None,
+    )
+    changed = [QuasiDistribution(()) for _ in range(5)]
+    with pytest.raises(CalibrationError, match="put the readout last"):
+        mitigation.combine(variants, changed)
+
+
+def test_injected_faults_are_of_the_size_asked_for_and_drift() -> None:
+    circuit = cirq.Circuit(cirq.Moment(cirq.X(q) for q in Q[:2]), cirq.Moment(cirq.measure(*Q[:2], key="z")))
+    faulty = FaultyReadout(Q[:3], e1=[0.0, 0.1, 0.0], pairs=[(0, 1, 0.04), (1, 2, 0.02)], seed=1)
+    bits = faulty.run(circuit, repetitions=200_000).measurements["z"]
+    second = 1 - (0.9 * (0.96 * 0.98 + 0.04 * 0.02))  # neither pair flips or both do, and then it is read right
+    np.testing.assert_allclose(1 - bits.mean(axis=0), [0.04, second], atol=0.005)
+    drifting = FaultyReadout(e1=0.05, drift=0.02, over=100_000, seed=1)
+    rates = [1 - drifting.run(circuit, repetitions=50_000).measurements["z"].mean() for _ in range(3)]
+    np.testing.assert_allclose(rates, [0.055, 0.065, 0.07], atol=0.004)
+    again = (FaultyReadout(e1=0.05, seed=seed).run(circuit, repetitions=50).measurements["z"].sum() for seed in (1, 1, 2, 3, 4))
+    first, same, *others = again
+    assert first == same
+    assert set(others) != {first}
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        FaultyReadout(e1=0.9, drift=0.2)
+    with pytest.raises(ValueError, match="name the qubits"):
+        FaultyReadout(pairs=PAIRS)
+
+
+def test_least_squares_is_exact_inside_the_simplex_and_biased_at_its_edge() -> None:
+    rng = np.random.default_rng(7)
+    factors = [np.array([[0.98, 0.02], [0.1, 0.9]])] * 4
+    confusion = dense_confusion(4, 0.02, 0.1)
+    inside = rng.dirichlet(np.full(16, 5.0))
+    np.testing.assert_allclose(least_squares(Distribution(inside @ confusion, None), factors).probabilities, inside, atol=1e-9)
+    edge = np.zeros(16)
+    edge[[3, 12]] = 0.5
+    draws = [Distribution.from_counts(rng.multinomial(300, edge @ confusion)) for _ in range(300)]
+    found = np.array([least_squares(draw, factors).probabilities for draw in draws])
+    linear = np.array([draw.probabilities @ np.linalg.inv(confusion) for draw in draws])
+    assert found.min() >= 0
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    spread = linear.std(axis=0) / np.sqrt(len(draws))
+    assert (np.abs(linear.mean(axis=0) - edge) / spread).max() < 4
+    assert (np.abs(found.mean(axis=0) - edge) / found.std(axis=0) * np.sqrt(len(draws))).max() > 8
+    assert least_squares(draws[0], factors).biased
+
+
+def test_unfolding_is_regularised_by_stopping_early() -> None:
+    true = np.zeros(8)
+    true[[0, 7]] = 0.75, 0.25
+    calibration = ReadoutCalibration.from_mapping(dict.fromkeys(Q[:3], (0.05, 0.15)))
+    factors = confusions(calibration, Q[:3])
+    observed = Distribution(true @ dense_confusion(3, 0.05, 0.15), None)
+    off = [np.linalg.norm(unfold(observed, factors, n).probabilities - true) for n in (1, 3, 10, 100, 1000)]
+    assert off == sorted(off, reverse=True)
+    assert off[0] > 0.1
+    assert off[-1] < 1e-3
+    histogram = unfold(observed, factors, 3)
+    assert histogram.probabilities.min() > 0
+    assert histogram.probabilities.sum() == pytest.approx(1)
+    assert "biased" in str(histogram)
+
+
+def test_unfolding_needs_no_matrix() -> None:
+    true = np.random.default_rng(8).dirichlet(np.full(2**14, 0.5))
+    factors = [np.array([[0.99, 0.01], [0.05, 0.95]])] * 14
+    assert unfold(Distribution(true, None), factors, 5).probabilities.shape == (2**14,)
+    with pytest.raises(ValueError, match="use unfold"):
+        least_squares(Distribution(true, None), factors)
+    with pytest.raises(ValueError, match="must together be of"):
+        unfold(Distribution(true, None), factors[:3])
+    with pytest.raises(ValueError, match=r"\[prepared, observed\]"):
+        unfold(Distribution(np.full(2, 0.5), None), [factors[0].T])
+    with pytest.raises(ValueError, match="iterations=0"):
+        unfold(Distribution(np.full(2, 0.5), None), factors[:1], 0)

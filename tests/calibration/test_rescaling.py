@@ -1,0 +1,297 @@
+"""Maps corrected by circuits of their own: right under noise that is known, with errors that cover."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import cirq
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from strategies import Array, amplitudes, random_case
+
+import hattriq_cirq as hq
+from calibration.auxiliary_measurement import AuxiliaryCircuit
+from calibration.rescaling import CompletenessRescaling, NoiseEstimation
+from hattriq_cirq.circuits.outcomes import Distribution, LinearTerm, QuasiDistribution, SharedUncertainty
+from hattriq_cirq.estimators import Estimator, HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
+from hattriq_cirq.estimators.bilinear import BilinearTerm, WeightedCircuit
+from hattriq_cirq.estimators.plan import Estimate, Plan, plan
+from hattriq_cirq.pipeline.mitigation import Mitigation
+from hattriq_cirq.pipeline.prepare import bilinear_terms
+from hattriq_cirq.simulation.statevector import outcome_probabilities
+
+X = np.abs(np.random.default_rng(3).normal(size=8))
+MODEL = hq.train(hq.ring_ansatz(3, 2), np.array([X, -X[::-1]]), [1, -1], seed=0, epochs=3).model
+PLAN = plan(ResolvedHadamardTest(), MODEL, bilinear_terms(X, np.zeros((1, 8)), None))
+EXACT = np.real(X * MODEL.observable_action(X))
+every_mitigation = pytest.mark.parametrize(
+    "mitigation",
+    [CompletenessRescaling(), CompletenessRescaling(additive=True), NoiseEstimation(), NoiseEstimation(circuits=1)],
+    ids=lambda m: m.describe(),
+)
+
+
+def depolarized(circuit: cirq.AbstractCircuit, chance: float) -> Array:
+    """The distribution of a circuit that is replaced by noise with some chance."""
+    clean = outcome_probabilities(circuit)
+    return np.asarray((1 - chance) * clean + chance / len(clean))
+
+
+@lru_cache
+def extras(mitigation: Mitigation) -> list[tuple[WeightedCircuit, float]]:
+    return mitigation.auxiliary_circuits(MODEL, ResolvedHadamardTest(), bilinear_terms(X, np.zeros((1, 8)), None))
+
+
+def corrected(
+    mitigation: Mitigation, found: Distribution | QuasiDistribution, extra: Sequence[Distribution | QuasiDistribution]
+) -> Estimate:
+    readings = [reading for reading, _ in extras(mitigation)]
+    return mitigation.postprocess(PLAN.decode([found]), list(zip(readings, extra, strict=True)))
+
+
+# noise that is known
+
+
+@every_mitigation
+def test_without_noise_nothing_changes(mitigation: Mitigation) -> None:
+    engine = hq.virtual("willow_pink", noise="none")
+    a = hq.integrated_gradients(MODEL, X, baseline=0, estimator=ResolvedHadamardTest(), engine=engine, mitigation=mitigation)
+    np.testing.assert_allclose(a.values, EXACT, rtol=0, atol=1e-6 * float(X @ X))
+    assert a.assumptions.notes == ()
+
+
+def test_even_damping_is_undone_by_its_estimate() -> None:
+    mitigation = NoiseEstimation()
+    extra = [Distribution(depolarized(r.circuit, 0.3), None) for r, _ in extras(mitigation)]
+    (reading,) = PLAN.circuits
+    made = corrected(mitigation, Distribution(depolarized(reading.circuit, 0.3), None), extra)
+    np.testing.assert_allclose(made.values, EXACT, rtol=0, atol=1e-9)
+    assert not made.stderr.any()
+    assert made.shots == 0
+
+
+@pytest.mark.parametrize("additive", [False, True])
+def test_a_map_is_made_to_sum_to_the_direct_measurement(additive: bool) -> None:
+    """An even damping of the map with a perfect direct measurement: rescaling undoes it, moving only mends the sum."""
+    mitigation = CompletenessRescaling(additive=additive)
+    extra = [Distribution(outcome_probabilities(r.circuit), None) for r, _ in extras(mitigation)]
+    (reading,) = PLAN.circuits
+    made = corrected(mitigation, Distribution(depolarized(reading.circuit, 0.3), None), extra)
+    np.testing.assert_allclose(made.values.sum(), EXACT.sum(), atol=1e-9)
+    if not additive:
+        np.testing.assert_allclose(made.values, EXACT, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("blank", [False, True])
+def test_the_direct_measurement_is_the_difference_of_scores(seed: int, blank: bool) -> None:
+    """Any circuit and sum of Pauli strings, with an identity part, two baselines; x'Mx - b'Mb by dense matrices."""
+    case, rng = random_case(2, seed, identity=True), np.random.default_rng(seed)
+    x, b = amplitudes(rng, 4, imaginary=seed % 2 == 1), (0 if blank else 1) * amplitudes(rng, 2, 4)
+    wanted = bilinear_terms(x, b, None)
+    readings = [r for r, _ in CompletenessRescaling().auxiliary_circuits(case.model, ResolvedHadamardTest(), wanted)]
+    measured = sum(float((r.weights @ outcome_probabilities(r.circuit))[0]) for r in readings)
+    measured += plan(ResolvedHadamardTest(), case.model, wanted).offset.sum()
+    (m,) = case.matrices()
+    expected = (x.conj() @ m @ x).real - np.mean([(row.conj() @ m @ row).real for row in b])
+    np.testing.assert_allclose(measured, expected, rtol=0, atol=1e-9 * max(1, float(np.vdot(x, x).real)))
+
+
+@pytest.mark.parametrize(
+    "estimator", [HadamardTest(), ParallelHadamardTest(2), PolarizationShift()], ids=lambda e: e.describe()
+)
+def test_completeness_suits_every_estimator(estimator: Estimator) -> None:
+    engine = hq.cirq_simulator()
+    a = hq.integrated_gradients(
+        MODEL, X, baseline=0, estimator=estimator, engine=engine, mitigation=CompletenessRescaling(), rule="exact"
+    )
+    np.testing.assert_allclose(a.values, EXACT, rtol=0, atol=1e-9)
+    assert a.cost.mitigation_circuits == 1
+
+
+def test_rounded_circuits_keep_their_couplings() -> None:
+    (reading,) = PLAN.circuits
+
+    def shape(circuit: cirq.AbstractCircuit) -> list[tuple[object, tuple[cirq.Qid, ...]]]:
+        return [(type(op.gate), op.qubits) for op in circuit.all_operations()]
+
+    readings = [r for r, _ in extras(NoiseEstimation())]
+    assert len(readings) == 3
+    for rounded in readings:
+        assert shape(rounded.circuit) == shape(reading.circuit)
+        after = list(rounded.circuit.all_operations())[len(list(rounded.preparation.all_operations())) :]
+        assert all(cirq.has_stabilizer_effect(op) for op in after)
+
+
+# errors
+
+
+@every_mitigation
+@pytest.mark.parametrize("shots", [2_000, 50_000])
+def test_pulls_are_one(mitigation: Mitigation, shots: int) -> None:
+    """250 runs drawn from known probabilities, of every value and of the sum, against what these give without shot noise."""
+    (reading,) = PLAN.circuits
+    asked = extras(mitigation)
+    chances = [depolarized(reading.circuit, 0.2)] + [depolarized(r.circuit, 0.1) for r, _ in asked]
+    counts = [shots] + [round(share * shots) for _, share in asked]
+    truth = corrected(mitigation, Distribution(chances[0], None), [Distribution(p, None) for p in chances[1:]]).values
+    if isinstance(mitigation, CompletenessRescaling) and mitigation.additive:  # without shot noise it moves values otherwise
+        total = sum(float((r.weights @ p)[0]) for (r, _), p in zip(asked, chances[1:], strict=True))
+        before = PLAN.decode([Distribution(chances[0], None)]).values
+        variances = np.asarray(Distribution(chances[0], shots).variances(reading.weights))
+        truth = before + variances / variances.sum() * (total - before.sum())
+    rng, pulls, sums = np.random.default_rng(0), [], []
+    for _ in range(250):
+        first, *rest = [Distribution.from_counts(rng.multinomial(n, p)) for n, p in zip(counts, chances, strict=True)]
+        made = corrected(mitigation, first, rest)
+        assert not made.notes
+        assert made.shots == sum(counts)
+        np.testing.assert_allclose(made.stderr**2, np.diag(made.covariance))
+        pulls.append((made.values - truth) / made.stderr)
+        sums.append((made.values - truth).sum() / made.sum_stderr)
+    assert 0.9 < np.std(pulls) < 1.1
+    assert 0.9 < np.std(sums) < 1.1
+
+
+@every_mitigation
+def test_what_is_shared_moves_the_map_and_its_number_together(mitigation: Mitigation) -> None:
+    """A parameter moves all outcomes; the values' slope is that of a finite difference."""
+    rng = np.random.default_rng(0)
+    asked, shared = extras(mitigation), SharedUncertainty(np.array([[1e-8]]))
+    circuits = [PLAN.circuits[0].circuit, *(r.circuit for r, _ in asked)]
+    chances = [depolarized(circuit, 0.2) for circuit in circuits]
+    slopes = [p * (d - p @ d) for p in chances for d in [rng.normal(size=len(p))]]
+
+    def at(moved: float) -> Estimate:
+        first, *rest = [
+            QuasiDistribution((LinearTerm(Distribution(p + moved * s, 10**6)),), {shared: s[:, np.newaxis]})
+            for p, s in zip(chances, slopes, strict=True)
+        ]
+        return corrected(mitigation, first, rest)
+
+    made = at(0.0)
+    assert not made.notes
+    expected = (at(1e-4).values - at(-1e-4).values) / 2e-4
+    apart = np.abs(made.sensitivities[shared][:, 0] - expected).max() / np.abs(expected).max()
+    if isinstance(mitigation, CompletenessRescaling) and mitigation.additive:  # its shares, the variances, move a little, too
+        assert apart < 5e-3
+        return
+    assert apart < 1e-6
+    first, *rest = [Distribution(p, 10**6) for p in chances]
+    bare = corrected(mitigation, first, rest)
+    moved = made.sensitivities[shared]
+    np.testing.assert_allclose(made.covariance, bare.covariance + 1e-8 * moved @ moved.T, atol=1e-12)
+    np.testing.assert_allclose(made.sum_stderr**2, bare.sum_stderr**2 + 1e-8 * float(moved.sum()) ** 2, rtol=1e-9)
+
+
+# where it must not act
+
+
+def rescaled(values: Array, measured: float, shots: int | None, mitigation: Mitigation) -> Estimate:
+    """A map of two features that is +-1 shot by shot, and a number of the same kind."""
+
+    def chances(mean: float) -> Distribution:
+        return Distribution(np.array([(1 + mean) / 2, (1 - mean) / 2]), shots)
+
+    signs = csr_array(np.array([[1.0, -1.0]]))
+    readings = [
+        WeightedCircuit(cirq.Circuit(), csr_array(np.eye(2)[:, [i]] @ signs.toarray()), cirq.Circuit()) for i in range(2)
+    ]
+    made = Plan(tuple(readings), np.zeros(2), "equal").decode([chances(v) for v in values])
+    return mitigation.postprocess(
+        made, [(AuxiliaryCircuit(cirq.Circuit(), signs, cirq.Circuit(), wanted_by=mitigation), chances(measured))]
+    )
+
+
+@pytest.mark.parametrize("shots", [None, 1000])
+@pytest.mark.parametrize(
+    ("values", "measured"), [([0.5, -0.5], 0.2), ([0.2, 0.1], 0.95), ([0.4, 0.4], -0.3), ([0.6, 0.5], 0.01)]
+)
+def test_a_sum_near_zero_or_a_ratio_out_of_bounds_leaves_the_map(
+    values: list[float], measured: float, shots: int | None
+) -> None:
+    made = rescaled(np.array(values), measured, shots, CompletenessRescaling(largest=3.0))
+    np.testing.assert_allclose(made.values, values)
+    (note,) = made.notes
+    assert "left a map as it was" in note
+
+
+def test_a_sum_just_clear_of_zero_is_used() -> None:
+    made = rescaled(np.array([0.3, -0.1]), 0.25, 10_000, CompletenessRescaling())
+    np.testing.assert_allclose(made.values, [0.375, -0.125], rtol=1e-9)
+    assert not made.notes
+
+
+@pytest.mark.parametrize(("damping", "shots"), [(0.02, None), (-0.5, None), (0.4, 60)])
+def test_a_damping_that_is_not_clear_of_zero_leaves_the_map(damping: float, shots: int | None) -> None:
+    made = rescaled(np.array([0.5, 0.2]), damping, shots, NoiseEstimation())
+    np.testing.assert_allclose(made.values, [0.5, 0.2])
+    assert len(made.notes) == 1
+
+
+def test_a_note_reaches_the_attribution() -> None:
+    """Where x'Mx = 0 there is nothing to divide by."""
+    model = hq.Model(cirq.Circuit(), cirq.LineQubit.range(1), cirq.PauliString(cirq.Z(cirq.LineQubit(0))))
+    a = hq.integrated_gradients(
+        model,
+        np.ones(2),
+        baseline=0,
+        estimator=ResolvedHadamardTest(),
+        engine=hq.cirq_simulator(seed=1),
+        shots=1000,
+        mitigation=CompletenessRescaling(),
+    )
+    assert any("within 4 standard errors of 0" in note for note in a.assumptions.notes)
+
+
+# refusals
+
+
+@pytest.mark.parametrize(
+    ("mitigation", "estimator", "message"),
+    [
+        (NoiseEstimation(), HadamardTest(), "needs ResolvedHadamardTest"),
+        (NoiseEstimation(), PolarizationShift(), "many"),
+        (CompletenessRescaling(), ResolvedHadamardTest(part="imaginary"), "must be 'real'"),
+    ],
+)
+def test_estimators_that_do_not_suit_are_refused(mitigation: Mitigation, estimator: Estimator, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        mitigation.auxiliary_circuits(MODEL, estimator, [BilinearTerm(X, X)])
+
+
+def test_gates_that_cannot_be_rounded_are_refused() -> None:
+    q = cirq.LineQubit.range(2)
+    model = hq.Model(cirq.Circuit(cirq.CZ(*q) ** 0.3, cirq.H(q[0])), q, cirq.PauliString(cirq.Z(q[0])))
+    with pytest.raises(ValueError, match="Clifford"):
+        NoiseEstimation().auxiliary_circuits(model, ResolvedHadamardTest(), [BilinearTerm(np.ones(4), np.ones(4))])
+
+
+@pytest.mark.parametrize("wrong", [{"share": 0.0}, {"share": float("nan")}, {"largest": 1.0}, {"circuits": 0}])
+def test_numbers_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        NoiseEstimation(**wrong)  # type: ignore[arg-type]
+
+
+def test_seeds_of_roundings_repeat_and_matter() -> None:
+    def circuits(seed: int) -> list[cirq.Circuit]:
+        return [reading.circuit for reading, _ in extras(NoiseEstimation(seed=seed))]
+
+    assert circuits(1) == circuits(1)
+    assert circuits(1) != circuits(2)
+
+
+def test_a_map_whose_rounded_circuits_say_nothing_is_left_as_it_is() -> None:
+    qubit = cirq.LineQubit(0)
+    model = hq.Model(cirq.Circuit(cirq.ry(0.3)(qubit)), [qubit], cirq.X(qubit))
+    x = np.array([1.0, 0.0])  # of M = X, the circuit rounded to nothing, its map is 0; of others it is not
+    wanted = bilinear_terms(x, np.zeros((1, 2)), None)
+    mitigations = [NoiseEstimation(circuits=1, seed=seed) for seed in range(40)]
+    blank = [m for m in mitigations if not m.auxiliary_circuits(model, ResolvedHadamardTest(), wanted)]
+    assert 0 < len(blank) < len(mitigations)
+    engine, estimator = hq.qsim(seed=1), ResolvedHadamardTest()
+    a = hq.integrated_gradients(model, x, baseline=0, estimator=estimator, engine=engine, mitigation=blank[0])
+    np.testing.assert_allclose(a.values, [np.sin(0.3), 0], rtol=0, atol=1e-6)
+    assert any("left a map as it was" in note for note in a.assumptions.notes)

@@ -1,0 +1,92 @@
+"""Distributions of outcomes, and the covariance of what is read from them."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+from scipy.stats import multinomial
+from strategies import Array, generators
+
+from hattriq_cirq.circuits.outcomes import Distribution
+
+
+def covariance_by_enumeration(probabilities: Array, weights: Array, shots: int) -> Array:
+    """Over every possible set of counts, each with its multinomial probability."""
+    counts = np.array([c for c in product(range(shots + 1), repeat=len(probabilities)) if sum(c) == shots])
+    chances = multinomial(shots, probabilities).pmf(counts)
+    values = counts / shots @ weights.T
+    apart = values - chances @ values
+    return np.asarray(apart.T @ (chances[:, np.newaxis] * apart))
+
+
+@given(bits=st.integers(1, 2), shots=st.integers(1, 4), rng=generators)
+def test_covariance_is_that_of_multinomial_counts(bits: int, shots: int, rng: np.random.Generator) -> None:
+    probabilities = rng.dirichlet(np.ones(2**bits))
+    weights = rng.normal(size=(3, 2**bits)) * (rng.random((3, 2**bits)) < 0.7)
+    distribution = Distribution(probabilities, shots)
+    likely = (shots * probabilities + 4 / 2**bits) / (shots + 4)
+    expected = covariance_by_enumeration(likely, weights, shots)
+    np.testing.assert_allclose(distribution.covariance(csr_array(weights)), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(distribution.variances(csr_array(weights)), np.diag(expected), rtol=0, atol=1e-12)
+
+
+@given(rng=generators)
+def test_a_certain_value_has_no_error_and_no_negative_variance(rng: np.random.Generator) -> None:
+    distribution = Distribution(rng.dirichlet(np.ones(8)), 7)
+    weights = csr_array(rng.normal(size=(5, 1)) * np.ones(8))
+    assert (distribution.variances(weights) >= 0).all()
+    np.testing.assert_allclose(distribution.covariance(weights), np.zeros((5, 5)), rtol=0, atol=1e-14)
+
+
+def test_exact_probabilities_have_no_covariance() -> None:
+    distribution = Distribution(np.array([0.5, 0.5]), None)
+    weights = csr_array(np.array([[1.0, -1.0], [2.0, 3.0], [0.0, 1.0]]))
+    np.testing.assert_array_equal(distribution.covariance(weights), np.zeros((3, 3)))
+    np.testing.assert_array_equal(distribution.variances(weights), np.zeros(3))
+
+
+def test_counts_become_relative_frequencies() -> None:
+    distribution = Distribution.from_counts(np.array([3, 0, 1, 4]))
+    np.testing.assert_array_equal(distribution.probabilities, [3 / 8, 0, 1 / 8, 4 / 8])
+    assert distribution.shots == 8
+
+
+def test_probabilities_are_a_copy_that_refuses_to_be_written() -> None:
+    mine = np.array([0.25, 0.75])
+    distribution = Distribution(mine, 4)
+    mine[:] = 0
+    np.testing.assert_array_equal(distribution.probabilities, [0.25, 0.75])
+    with pytest.raises(ValueError, match="read-only"):
+        distribution.probabilities[0] = 1
+
+
+def test_quasi_probabilities_may_be_negative() -> None:
+    assert Distribution(np.array([1.2, -0.2]), 10).probabilities[1] == -0.2
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "shots", "message"),
+    [
+        (np.ones(3) / 3, None, "2\\*\\*bits"),
+        (np.zeros(0), None, "2\\*\\*bits"),
+        (np.ones((2, 2)) / 4, None, "one axis"),
+        (np.array([0.5, 0.4]), None, "must be 1"),
+        (np.array([0.5, 0.5001]), 10, "must be 1"),
+        (np.array([np.nan, 1.0]), None, "must be 1"),
+        (np.array([0.5, 0.5]), 0, "at least 1"),
+        (np.array([0.5, 0.5]), -3, "at least 1"),
+    ],
+)
+def test_what_is_no_distribution_is_refused(probabilities: Array, shots: int | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Distribution(probabilities, shots)
+
+
+def test_no_counts_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Distribution.from_counts(np.zeros(4, dtype=int))

@@ -1,0 +1,101 @@
+"""Runs of the command line on a real processor's service, by the real client against a stand-in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import TABLE, run
+from stand_in import StandIn
+
+from hattriq_cirq.attribution.result import Attribution
+from hattriq_cirq.execution.journal import JOURNAL, Journal
+from hattriq_cirq.execution.journal_summary import read_summary
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a table and a model of it."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "table.csv").write_text(TABLE)
+    assert run(f"train {home}/table.csv --out {home}/model --epochs 5 --layers 1") == 0
+    return home
+
+
+def line(home: Path, out: Path) -> str:
+    options = "--inputs test --estimator polarization --engine google:p/willow_pink --shots 480"
+    return f"attribute {home}/model --data {home}/table.csv {options} --out {out}"
+
+
+def connect_to(service: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "hattriq_cirq.execution.backends.google.connect", lambda project, **options: service.engine(project, **options)
+    )
+
+
+def interrupting(method: Callable[..., None], wanted: Callable[..., bool], number: int) -> Callable[..., None]:
+    """A method of the journal at whose so-manieth wanted call Ctrl-C is pressed."""
+    left = [number]
+
+    def called(self: Journal, *words: Any) -> None:
+        left[0] -= wanted(*words)
+        if not left[0]:
+            raise KeyboardInterrupt
+        method(self, *words)
+
+    return called
+
+
+def test_a_resumed_run_picks_its_jobs_up_and_runs_none_twice(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with StandIn() as service:
+        connect_to(service, monkeypatch)
+        with monkeypatch.context() as patch:
+            patch.setattr(Journal, "store", interrupting(Journal.store, lambda *_: True, 2))
+            assert run(line(home, tmp_path / "a")) == 130
+        assert "hattriq resume" in capsys.readouterr().err
+        before = read_summary(tmp_path / "a")
+        assert (before.done, before.status) == (1, "unfinished")
+        assert before.jobs > sum(service.executions.values()) > 1
+        assert run(f"resume {tmp_path}/a") == 0
+        assert set(service.executions.values()) == {1}
+    summary = read_summary(tmp_path / "a")
+    assert (summary.status, summary.done) == ("finished", sum(service.executions.values()))
+    attribution = Attribution.load(tmp_path / "a" / "attribution.npz")
+    assert summary.shots_done == summary.shots == attribution.cost.shots
+    assert json.loads((tmp_path / "a" / "run.json").read_text())["engine"]["snapshot"] == summary.engine["snapshot"]
+
+
+def test_a_cancelled_run_leaves_nothing_with_the_service(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with StandIn(job_seconds=1.0) as service:
+        connect_to(service, monkeypatch)
+        with monkeypatch.context() as patch:
+            patch.setattr(Journal, "note", interrupting(Journal.note, lambda _, status, *__: status == "queued", 2))
+            assert run(line(home, tmp_path / "a")) == 130
+        assert run(f"cancel {tmp_path}/a") == 0
+        assert "kept the counts of 0" in capsys.readouterr().out
+        assert service.count("CancelQuantumJob") == 2
+        assert read_summary(tmp_path / "a").status == "cancelled"
+        assert run(f"resume {tmp_path}/a") == 0
+    records = [json.loads(record[9:]) for record in (tmp_path / "a" / JOURNAL).read_text().splitlines()]
+    summary = read_summary(tmp_path / "a")
+    assert sum(record["kind"] == "counts" for record in records) == summary.jobs
+    assert summary.status == "finished"
+
+
+def test_no_access_is_one_line(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with StandIn() as service:
+        connect_to(service, monkeypatch)
+        assert run(line(home, tmp_path / "a").replace("p/willow_pink", "p/nowhere")) == 2
+    (complaint,) = capsys.readouterr().err.splitlines()
+    assert complaint.startswith("hattriq: error: ")
+    assert "nowhere" in complaint
+    assert not (tmp_path / "a").exists()

@@ -1,0 +1,348 @@
+"""Runs of the command line on engines: recorded, stopped, resumed, listed and cancelled."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shlex
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import run, start
+
+from hattriq_cirq import ResolvedHadamardTest, datasets, integrated_gradients, qsim
+from hattriq_cirq.attribution.result import Attribution
+from hattriq_cirq.circuits.errors import JobFailedError
+from hattriq_cirq.circuits.outcomes import Distribution
+from hattriq_cirq.execution.backend import Job
+from hattriq_cirq.execution.backends.simulators import ExactBackend
+from hattriq_cirq.execution.journal import JOURNAL, Journal
+from hattriq_cirq.execution.journal_summary import read_summary
+from hattriq_cirq.models.model import Model
+
+RESULTS = {"attribution.npz", "attribution.csv", "gallery.png", "run.json"}
+OPTIONS = "--data bars_and_stripes --inputs test:0:3 --estimator hadamard --engine cirq --shots 1600 --seed 4"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained model, and a run on it that nothing disturbed."""
+    home = tmp_path_factory.mktemp("home")
+    assert run(f"train bars_and_stripes --out {home}/bars --epochs 20 --seed 5") == 0
+    assert run(f"attribute {home}/bars {OPTIONS} --out {home}/whole") == 0
+    return home
+
+
+def line(home: Path, out: Path, options: str = OPTIONS) -> str:
+    return f"attribute {home}/bars {options} --out {out}"
+
+
+def names(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir()}
+
+
+def assert_same_arrays(left: Path, right: Path) -> None:
+    with np.load(left / "attribution.npz") as a, np.load(right / "attribution.npz") as b:
+        assert set(a.files) == set(b.files)
+        for name in set(a.files) - {"meta"}:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+def failing_after(count: int, error: BaseException) -> Callable[[ExactBackend, Job], list[Distribution]]:
+    """Runs so many jobs, then fails."""
+    execute, ran = ExactBackend.execute, iter(range(count))
+
+    def fails(self: ExactBackend, job: Job) -> list[Distribution]:
+        if next(ran, None) is None:
+            raise error
+        return execute(self, job)
+
+    return fails
+
+
+@pytest.fixture
+def stopped(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A run that Ctrl-C stopped after 10 jobs."""
+    with monkeypatch.context() as patch:
+        patch.setattr(ExactBackend, "execute", failing_after(10, KeyboardInterrupt()))
+        assert run(line(home, tmp_path / "stopped")) == 130
+    capsys.readouterr()
+    return tmp_path / "stopped"
+
+
+# what is recorded
+
+
+def test_a_run_on_an_engine_is_recorded_and_finished(home: Path) -> None:
+    assert names(home / "whole") == RESULTS | {JOURNAL}
+    summary = read_summary(home / "whole")
+    assert (summary.status, summary.done, summary.shots_done) == ("finished", summary.jobs, 3 * 1600)
+    assert summary.task is not None
+    assert summary.task["settings"]["engine"] == "cirq"
+    assert len(summary.task["model"]["sha256"]) == 64
+    assert json.loads((home / "whole" / "run.json").read_text())["engine"] == summary.engine
+
+
+def test_the_recorded_run_is_that_of_the_library(home: Path, tmp_path: Path) -> None:
+    options = "--data bars_and_stripes --inputs test:0:2 --estimator resolved --engine qsim --shots 500 --seed 9"
+    assert run(line(home, tmp_path / "a", options)) == 0
+    direct = integrated_gradients(
+        Model.load(home / "bars" / "model.json"),
+        datasets.bars_and_stripes().x_test[:2],
+        baseline=0.0,
+        estimator=ResolvedHadamardTest(),
+        engine=qsim(seed=9),
+        shots=500,
+    )
+    np.testing.assert_array_equal(Attribution.load(tmp_path / "a" / "attribution.npz").values, direct.values)
+
+
+@pytest.mark.parametrize("options", ["", "--estimator resolved --shots 0"])
+def test_exact_values_need_no_journal(home: Path, tmp_path: Path, options: str) -> None:
+    assert run(line(home, tmp_path / "a", f"--data bars_and_stripes --inputs test:0:1 {options}")) == 0
+    assert names(tmp_path / "a") == RESULTS
+
+
+def test_a_virtual_processor_is_an_engine_like_any_other(home: Path, tmp_path: Path) -> None:
+    options = (
+        "--data bars_and_stripes --inputs test:0:1 --estimator resolved --shots 200 --engine virtual:willow_pink,noise=readout"
+    )
+    assert run(line(home, tmp_path / "a", options)) == 0
+    summary = read_summary(tmp_path / "a")
+    assert summary.engine["kind"] == "virtual"
+    assert summary.engine["noise"] == "readout"
+
+
+# stopped and resumed
+
+
+@pytest.mark.parametrize("how", ["again", "resume"])
+def test_a_killed_run_ends_as_if_it_had_not_been(home: Path, tmp_path: Path, how: str) -> None:
+    process = start(line(home, tmp_path / "a"))
+    while not (tmp_path / "a" / JOURNAL).exists() or read_summary(tmp_path / "a").done < 5:
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    done = read_summary(tmp_path / "a").done
+    assert read_summary(tmp_path / "a").status == "unfinished"
+    assert names(tmp_path / "a") <= {JOURNAL, "journal.torn-1"}
+    assert run(line(home, tmp_path / "a") if how == "again" else f"resume {tmp_path}/a") == 0
+    assert_same_arrays(tmp_path / "a", home / "whole")
+    counted = [record for record in (tmp_path / "a" / JOURNAL).read_text().splitlines() if '"kind":"counts"' in record]
+    assert len(counted) == read_summary(tmp_path / "a").jobs > done >= 5
+
+
+def test_ctrl_c_says_how_to_go_on(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my run"
+    with monkeypatch.context() as patch:
+        patch.setattr(ExactBackend, "execute", failing_after(3, KeyboardInterrupt()))
+        assert run(f"attribute {home}/bars {OPTIONS} --out '{folder}'") == 130
+    (complaint,) = capsys.readouterr().err.splitlines()
+    assert complaint == (
+        f"hattriq: interrupted; go on with `hattriq resume '{folder}'`, or give up with `hattriq cancel '{folder}'`"
+    )
+    assert run(f"resume '{folder}'") == 0
+    assert_same_arrays(folder, home / "whole")
+
+
+def test_an_engine_error_is_one_line_that_says_how_to_go_on(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(ExactBackend, "execute", failing_after(3, JobFailedError("j", "INVALID", "Program\ntoo long.")))
+        assert run(line(home, tmp_path / "a")) == 2
+    (complaint,) = capsys.readouterr().err.splitlines()
+    assert complaint.startswith("hattriq: error: job j failed: INVALID: Program too long.; go on with `hattriq resume ")
+    assert names(tmp_path / "a") == {JOURNAL}
+    assert run(f"resume {tmp_path}/a") == 0
+    assert_same_arrays(tmp_path / "a", home / "whole")
+
+
+def test_a_run_that_began_nothing_leaves_nothing(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(f"{line(home, tmp_path / 'a')} --rule simpson:3") == 2
+    assert "resume" not in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+
+
+def test_resume_works_from_anywhere(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    with monkeypatch.context() as patch:
+        patch.setattr(ExactBackend, "execute", failing_after(3, KeyboardInterrupt()))
+        assert run(f"attribute bars {OPTIONS} --out elsewhere") == 130
+    monkeypatch.chdir(tmp_path)
+    assert run(f"resume {shlex.quote(os.path.relpath(home / 'elsewhere'))}") == 0
+    assert Path.cwd() == tmp_path
+    assert_same_arrays(home / "elsewhere", home / "whole")
+    shutil.rmtree(home / "elsewhere")
+
+
+def test_a_kill_between_the_results_leaves_only_the_missing_to_write(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    shutil.copytree(home / "whole", folder)
+    lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
+    assert b'"finished"' in lines[-1]
+    (folder / JOURNAL).write_bytes(b"".join(lines[:-1]))
+    for name in ("gallery.png", "attribution.csv"):
+        (folder / name).unlink()
+    (folder / ".gallery.png.a1b2c3").write_bytes(b"half")
+    kept = {name: (folder / name).stat().st_mtime_ns for name in ("attribution.npz", "run.json")}
+    assert run(f"resume {folder}") == 0
+    assert {name: (folder / name).stat().st_mtime_ns for name in kept} == kept
+    assert names(folder) == RESULTS | {JOURNAL}
+    assert (folder / "attribution.csv").read_bytes() == (home / "whole" / "attribution.csv").read_bytes()
+    assert read_summary(folder).status == "finished"
+
+
+def test_a_torn_record_is_reported_and_done_again(home: Path, stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = (stopped / JOURNAL).read_bytes()
+    (stopped / JOURNAL).write_bytes(content[: content.rindex(b'"kind":"counts"') + 30])
+    assert run(f"resume {stopped}") == 0
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith(f"hattriq: warning: the last record of {stopped / JOURNAL} was torn")
+    assert_same_arrays(stopped, home / "whole")
+
+
+def test_a_full_disk_stops_the_run_and_space_lets_it_go_on(
+    home: Path, stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((stopped / JOURNAL).stat().st_size + 1500, hard))
+    try:
+        code = run(f"resume {stopped}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert code == 2
+    (complaint,) = capsys.readouterr().err.splitlines()
+    assert complaint.startswith("hattriq: error: the disk is full")
+    assert f"go on with `hattriq resume {stopped}`" in complaint
+    assert run(f"resume {stopped}") == 0
+    assert_same_arrays(stopped, home / "whole")
+
+
+# refusals
+
+
+def refusal(words: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that a command is refused with."""
+    assert run(words) == 2
+    (complaint,) = capsys.readouterr().err.splitlines()
+    assert complaint.startswith("hattriq: error: ")
+    return complaint
+
+
+def test_another_run_in_the_folder_is_refused_with_what_differs(
+    home: Path, stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (stopped / JOURNAL).read_bytes()
+    complaint = refusal(f"{line(home, stopped)} --shots 3200 --seed 7", capsys)
+    assert f"{stopped} holds another run: task.settings.seed was 4 and is now 7" in complaint
+    assert "task.settings.shots was 1600 and is now 3200" in complaint
+    assert "not an empty folder" in refusal(f"attribute {home}/bars --data bars_and_stripes --out {stopped}", capsys)
+    assert (stopped / JOURNAL).read_bytes() == before
+
+
+def test_a_changed_model_is_refused(home: Path, tmp_path: Path, stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"train bars_and_stripes --out {tmp_path}/other --epochs 2") == 0
+    capsys.readouterr()
+    assert "task.model.sha256 was" in refusal(f"attribute {tmp_path}/other {OPTIONS} --out {stopped}", capsys)
+
+
+def test_a_finished_run_is_left_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {file: file.read_bytes() for file in (home / "whole").iterdir()}
+    assert "holds a finished run" in refusal(line(home, home / "whole"), capsys)
+    assert "nothing is left to do" in refusal(f"resume {home}/whole", capsys)
+    assert "nothing is left to cancel" in refusal(f"cancel {home}/whole", capsys)
+    assert {file: file.read_bytes() for file in (home / "whole").iterdir()} == before
+
+
+def test_a_run_that_another_process_works_on_is_left_alone(
+    home: Path, stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Journal(stopped, read_summary(stopped).engine):
+        for words in (line(home, stopped), f"resume {stopped}", f"cancel {stopped}"):
+            assert f"is working on the run in {stopped}" in refusal(words, capsys)
+
+
+@pytest.mark.parametrize("command", ["resume", "cancel"])
+def test_what_is_no_run_of_the_command_line_says_so(
+    command: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "holds no run" in refusal(f"{command} {home}/bars", capsys)
+    Journal(tmp_path, {"kind": "qsim"}).close()
+    assert "made by a script" in refusal(f"{command} {tmp_path}", capsys)
+
+
+# listed and cancelled
+
+
+def table(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    capsys.readouterr()
+    assert run(f"runs {folder}") == 0
+    return [row.split() for row in capsys.readouterr().out.splitlines()]
+
+
+def test_runs_are_listed_with_how_far_they_are(
+    home: Path, stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(home / "whole", tmp_path / "deep" / "whole")
+    header, *rows, hint = table(tmp_path, capsys)
+    assert header == ["folder", "command", "engine", "status", "jobs", "shots", "updated", "(UTC)"]
+    found = {Path(row[0]): row[1:6] for row in rows}
+    all_jobs = read_summary(home / "whole").jobs
+    assert found[tmp_path / "deep" / "whole"] == ["attribute", "cirq", "finished", f"{all_jobs}/{all_jobs}", "4800/4800"]
+    summary = read_summary(stopped)
+    assert summary.done == 10
+    assert found[stopped] == [
+        "attribute", "cirq", "unfinished", f"10/{summary.jobs}", f"{summary.shots_done}/{summary.shots}"
+    ]  # fmt: skip
+    assert hint[:2] == ["`hattriq", "resume"]
+
+
+def test_a_folder_without_runs_says_how_to_start_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("runs") == 0
+    assert "no run on an engine below ." in capsys.readouterr().out
+    assert "no folder" in refusal(f"runs {tmp_path}/none", capsys)
+
+
+def test_an_unreadable_run_does_not_hide_the_others(stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / JOURNAL).write_text("a\nb\n")
+    rows = table(tmp_path, capsys)
+    assert [str(stopped)] == [row[0] for row in rows if row[0] == str(stopped)]
+    assert any(row[0] == "unreadable:" and str(tmp_path / "odd") in row[1] for row in rows)
+
+
+def test_a_cancelled_run_is_given_up_until_it_is_resumed(
+    home: Path, stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(f"cancel {stopped}") == 0
+    assert "kept the counts of 1" in capsys.readouterr().out
+    assert read_summary(stopped).status == "cancelled"
+    assert "is cancelled already" in refusal(f"cancel {stopped}", capsys)
+    assert run(f"resume {stopped}") == 0
+    assert_same_arrays(stopped, home / "whole")
+
+
+@pytest.mark.parametrize("command", ["runs", "resume", "cancel", "doctor", "attribute"])
+def test_help_teaches(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        run(f"{command} --help")
+    shown: Any = capsys.readouterr().out
+    assert f"examples:\n  hattriq {command}" in shown
+    assert len(shown.split("\n\n")) >= 4

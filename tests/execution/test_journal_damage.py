@@ -1,0 +1,170 @@
+"""A journal survives torn records, full disks, interrupts and other processes, and says what it met."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from journals import ENGINE, counted, jobs_of, lines, recorded
+
+from hattriq_cirq.circuits.errors import JournalError, JournalInUseError
+from hattriq_cirq.execution.journal import JOURNAL, Journal, JournalWarning
+from hattriq_cirq.execution.journal_format import to_line
+from hattriq_cirq.execution.journal_summary import read_summary
+
+# torn and damaged files
+
+
+@given(st.data())
+def test_cut_anywhere_it_keeps_every_whole_record(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    folder = tmp_path_factory.mktemp("cut")
+    recorded(folder)
+    whole = (folder / JOURNAL).read_bytes()
+    size = data.draw(st.integers(0, len(whole)))
+    (folder / JOURNAL).write_bytes(whole[:size])
+    kept = whole[:size].count(b"\n")
+    rest = whole[:size].rpartition(b"\n")[2]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Journal(folder, ENGINE).close()
+    assert [type(warning.message) for warning in caught] == [JournalWarning] * bool(rest)
+    assert (folder / JOURNAL).read_bytes().startswith(whole[:size].removesuffix(rest))
+    if kept:
+        assert [record["kind"] for record in lines(folder)[kept:]] == ["opened"]
+    torn = list(folder.glob("journal.torn-*"))
+    assert [file.read_bytes() for file in torn] == ([rest] if rest else [])
+
+
+@given(st.data())
+def test_a_flipped_bit_is_never_believed(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    folder = tmp_path_factory.mktemp("flip")
+    recorded(folder)
+    whole = (folder / JOURNAL).read_bytes()
+    place, bit = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(0, 7))
+    damaged = bytearray(whole)
+    damaged[place] ^= 1 << bit
+    (folder / JOURNAL).write_bytes(damaged)
+    last = damaged.rfind(b"\n", 0, len(whole) - 1) + 1
+    if place >= last:
+        with pytest.warns(JournalWarning, match=r"was torn.* kept in journal.torn-1"):
+            Journal(folder, ENGINE).close()
+        assert (folder / JOURNAL).read_bytes().startswith(whole[:last])
+    else:
+        number = whole[:place].count(b"\n") + 1
+        with pytest.raises(JournalError, match=rf"line {number}:? (cannot be read|is no header)") as caught:
+            Journal(folder, ENGINE)
+        assert JOURNAL in str(caught.value)
+        assert (folder / JOURNAL).read_bytes() == damaged
+
+
+def test_torn_records_are_numbered(tmp_path: Path) -> None:
+    recorded(tmp_path)
+    for number in (1, 2):
+        with (tmp_path / JOURNAL).open("ab") as file:
+            file.write(b"1234")
+        with pytest.warns(JournalWarning, match=rf"kept in journal.torn-{number}"):
+            Journal(tmp_path, ENGINE).close()
+    assert {file.name for file in tmp_path.iterdir()} == {JOURNAL, "journal.torn-1", "journal.torn-2"}
+
+
+@pytest.mark.parametrize("content", [b"a table of mine", b"\0" * 100, b"a\nb\n"])
+def test_a_file_of_another_kind_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / JOURNAL).write_bytes(content)
+    with pytest.raises(JournalError, match=r"not a journal of a run|line 1 cannot be read"):
+        Journal(tmp_path, ENGINE)
+    assert (tmp_path / JOURNAL).read_bytes() == content
+
+
+def test_a_journal_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / JOURNAL).write_bytes(to_line({"kind": "header", "utc": "", "format": "hattriq_cirq.Journal/2"}))
+    with pytest.raises(JournalError, match=r"line 1 cannot be read: its format is 'hattriq_cirq\.Journal/2'"):
+        Journal(tmp_path, ENGINE)
+
+
+# a full disk
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """The kernel refuses to let files of this process grow beyond a size, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("room", [0, 1, 50])
+def test_a_full_disk_leaves_a_whole_journal(tmp_path: Path, room: int) -> None:
+    with Journal(tmp_path, ENGINE) as journal:
+        (job,) = jobs_of(journal, 1)
+        journal.begin(1, "key", [job])
+        before = (tmp_path / JOURNAL).read_bytes()
+        with (
+            no_file_beyond(len(before) + room),
+            pytest.raises(JournalError, match=r"the disk is full.* is safe; free some space"),
+        ):
+            journal.store(job.id, counted(1, 7, 0, 0))
+        assert (tmp_path / JOURNAL).read_bytes() == before
+        assert journal.stored(job.id) is None
+        journal.store(job.id, counted(1, 7, 0, 0))
+    with Journal(tmp_path, ENGINE) as journal:
+        assert journal.stored(job.id) is not None
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_disk_that_cannot_sync_leaves_a_whole_journal(tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with Journal(tmp_path, ENGINE) as journal:
+        before = (tmp_path / JOURNAL).read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fails)
+            with pytest.raises(JournalError, match=r"cannot grow.* and resume the run") as caught:
+                journal.finish()
+        assert ("the disk is full" in str(caught.value)) == (code != errno.EIO)
+        assert (tmp_path / JOURNAL).read_bytes() == before
+        assert read_summary(tmp_path).status == "running"
+
+
+def test_an_interrupt_while_writing_leaves_a_whole_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with Journal(tmp_path, ENGINE) as journal:
+        before = (tmp_path / JOURNAL).read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                journal.finish()
+        assert (tmp_path / JOURNAL).read_bytes() == before
+
+
+# two at once
+
+
+def test_the_second_is_told_who_is_first(tmp_path: Path) -> None:
+    with Journal(tmp_path, ENGINE):
+        before = (tmp_path / JOURNAL).read_bytes()
+        with pytest.raises(JournalInUseError, match=f"another engine of this process is working on the run in {tmp_path}"):
+            Journal(tmp_path, ENGINE)
+        code = f"from hattriq_cirq.execution.journal import Journal\nJournal({str(tmp_path)!r}, {ENGINE!r})"
+        second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert f"JournalInUseError: process {os.getpid()} is working on the run in {tmp_path}" in second.stderr.replace(
+            "hattriq_cirq.circuits.errors.", ""
+        )
+        assert read_summary(tmp_path).status == "running"
+        assert (tmp_path / JOURNAL).read_bytes() == before
+    Journal(tmp_path, ENGINE).close()

@@ -1,0 +1,150 @@
+"""kill -9 at any moment loses no counts and runs no finished job twice; the resumed run is the unbroken one, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import killed_run
+import numpy as np
+import pytest
+from killed_run import JOBS, KINDS
+
+from hattriq_cirq.execution.journal import JOURNAL
+from hattriq_cirq.execution.journal_format import read
+from hattriq_cirq.execution.journal_summary import read_summary
+
+SCRIPT = killed_run.__file__
+KILLS = 20
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run and where it lies."""
+
+    kind: str
+    home: Path
+
+    @property
+    def words(self) -> list[str]:
+        return [self.kind, *map(str, (self.home / "run", self.result, self.home / "log"))]
+
+    @property
+    def result(self) -> Path:
+        return self.home / "result.npy"
+
+    @property
+    def size(self) -> int:
+        """Bytes of the journal, which grows all the time."""
+        path = self.home / "run" / JOURNAL
+        return path.stat().st_size if path.exists() else 0
+
+    @property
+    def counts(self) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+        found: np.ndarray[tuple[int, ...], np.dtype[np.int64]] = np.load(self.result)
+        return found
+
+    def recorded(self) -> set[str]:
+        """Jobs whose counts are in the journal, by what follows the run's id."""
+        path = self.home / "run" / JOURNAL
+        contents, _ = read(path.read_bytes() if path.exists() else b"", str(path))
+        return {name.partition("-")[2] for name, entry in contents.jobs.items() if entry.counts is not None}
+
+    def executed(self) -> Counter[str]:
+        """How often each job ran."""
+        log = self.home / "log"
+        return Counter(line.partition("-")[2] for line in log.read_text().split()) if log.exists() else Counter()
+
+
+class Server:
+    """Forks runs from a process that has imported everything."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen([sys.executable, SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, line: str) -> int:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def run(self, run: Run, kill_at: float | None = None) -> int:
+        """The exit code of a run, -9 if it was killed once its journal had so many bytes."""
+        pid = self.ask(" ".join(run.words))
+        if kill_at is not None:
+            while run.size < kill_at and not run.result.exists():
+                time.sleep(0.0002)
+            os.kill(pid, signal.SIGKILL)  # not reaped before it is asked for, so it is still this process
+        return self.ask("reap")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.process.communicate()
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def unbroken(request: pytest.FixtureRequest, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that nothing disturbed."""
+    run = Run(request.param, tmp_path_factory.mktemp(request.param))
+    assert server.run(run) == 0
+    assert run.executed().total() == JOBS
+    return run
+
+
+@pytest.mark.filterwarnings("ignore::hattriq_cirq.execution.journal.JournalWarning")
+def test_killed_at_random_moments_a_run_ends_as_if_it_had_not_been(unbroken: Run, server: Server, tmp_path: Path) -> None:
+    killed, done = 0, []
+    for i, moment in enumerate(np.random.default_rng(5).uniform(0, unbroken.size, KILLS)):
+        run = Run(unbroken.kind, tmp_path / str(i))
+        run.home.mkdir()
+        killed += server.run(run, kill_at=moment) == -signal.SIGKILL
+        before, recorded = run.executed(), run.recorded()
+        done.append(len(recorded))
+        assert server.run(run) == 0
+        np.testing.assert_array_equal(run.counts, unbroken.counts)
+        again = run.executed() - before
+        assert set(again) & recorded == set()
+        assert set(run.executed()) == set(unbroken.executed())
+        assert run.executed().total() <= JOBS + 1  # the one that was running
+        assert read_summary(run.home / "run").status == "finished"
+    assert killed >= KILLS - 1  # the last moments may come too late
+    assert min(done) < 10
+    assert max(done) > 40
+
+
+def test_killed_again_and_again_a_run_still_ends(unbroken: Run, server: Server, tmp_path: Path) -> None:
+    run = Run(unbroken.kind, tmp_path)
+    deaths = 0
+    while not run.result.exists():
+        deaths += server.run(run, kill_at=run.size + unbroken.size / 7) == -signal.SIGKILL
+        assert deaths < 50
+    assert deaths >= 3
+    np.testing.assert_array_equal(run.counts, unbroken.counts)
+    assert run.executed().total() <= JOBS + deaths
+
+
+def test_a_process_holds_its_run_until_it_is_killed(unbroken: Run, tmp_path: Path) -> None:
+    run = Run(unbroken.kind, tmp_path)
+    first = subprocess.Popen([sys.executable, SCRIPT, *run.words])
+    while run.executed().total() < {"slow": 2, "far": 30}[run.kind]:
+        time.sleep(0.002)
+    first.send_signal(signal.SIGSTOP)
+    second = subprocess.run([sys.executable, SCRIPT, *run.words], capture_output=True, text=True, check=False)
+    assert f"JournalInUseError: process {first.pid} is working on the run in {tmp_path}" in second.stderr
+    first.kill()
+    assert first.wait() == -signal.SIGKILL
+    recorded, before = run.recorded(), run.executed()
+    killed_run.run(unbroken.kind, *map(Path, run.words[1:]))
+    np.testing.assert_array_equal(run.counts, unbroken.counts)
+    assert set(run.executed() - before) & recorded == set()

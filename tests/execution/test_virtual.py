@@ -1,0 +1,266 @@
+"""Virtual processors: their noise against Google's own, their counts against their exact probabilities, what they refuse."""
+
+from __future__ import annotations
+
+import json
+from functools import cache, reduce
+from typing import Any
+
+import cirq
+import cirq_google as cg
+import numpy as np
+import pytest
+import sympy
+from cirq_google.engine import engine_validator
+from strategies import Array
+
+from hattriq_cirq.circuits.errors import CircuitRefusedError
+from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.compilation.processor import load_processor
+from hattriq_cirq.execution import Engine, virtual
+from hattriq_cirq.execution.backend import Job
+from hattriq_cirq.execution.backends.virtual import VirtualBackend, quicker
+
+GATES: dict[str, cirq.Gate] = {"cz": cirq.CZ, "sycamore": cg.SYC, "sqrt_iswap": cirq.ISWAP**0.5}
+SQUARE = cirq.GridQubit.square(2, 5, 5)
+A, B, C, D = SQUARE
+
+
+def native(qubits: list[cirq.GridQubit], layers: int = 4, gate: cirq.Gate = cirq.CZ, seed: int = 0) -> cirq.FrozenCircuit:
+    """Random turns and two-qubit gates along a line of qubits."""
+    rng = np.random.default_rng(seed)
+
+    def turn(q: cirq.Qid) -> cirq.Operation:
+        x, z, axis = (float(t) for t in rng.uniform(-1, 1, 3))
+        return cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=axis).on(q)
+
+    moments = []
+    for layer in range(layers):
+        moments.append(cirq.Moment(turn(q) for q in qubits))
+        moments.append(cirq.Moment(gate(*qubits[i : i + 2]) for i in range(layer % 2, len(qubits) - 1, 2)))
+    return cirq.FrozenCircuit(*moments, cirq.Moment(cirq.measure(*qubits, key="z")))
+
+
+LINE = [A, B, D, C]
+CIRCUIT = native(LINE)
+
+
+@cache
+def backend(
+    noise: Any = "calibrated", method: Any = None, name: str = "willow_pink", gateset: str | None = None
+) -> VirtualBackend:
+    return VirtualBackend(name, seed=1, noise=noise, method=method, gateset=gateset)
+
+
+def run(on: VirtualBackend, shots: int | None, *circuits: cirq.FrozenCircuit, seed: int | None = 7) -> list[Array]:
+    """The probabilities that a job of its own gives for each circuit."""
+    job = Job("j", circuits or (CIRCUIT,), ({},), shots, seed)
+    on.submit(job)
+    assert on.poll(job).status == "done"
+    return [d.probabilities for d in on.results(job)]
+
+
+def by_google(name: str, circuit: cirq.FrozenCircuit) -> Array:
+    """The probabilities of the measured bits, by Cirq's density matrix and Google's whole noise model."""
+    model = cg.NoiseModelFromGoogleNoiseProperties(cg.engine.load_device_noise_properties(name))
+    noisy = circuit.unfreeze().with_noise(model)
+    qubits = circuit[-1].operations[0].qubits
+    before = cirq.Circuit(moment for moment in noisy if not any(map(cirq.is_measurement, moment)))
+    rho = cirq.DensityMatrixSimulator(dtype=np.complex128).simulate(before, qubit_order=qubits).final_density_matrix
+    return np.asarray(np.diag(rho).real)
+
+
+def pull(frequencies: Array, exact: Array, shots: int) -> float:
+    """The largest distance in standard errors."""
+    return float((np.abs(frequencies - exact) / np.sqrt(exact * (1 - exact) / shots + 1 / shots**2)).max())
+
+
+def test_without_noise_it_is_cirq() -> None:
+    state = cirq.Simulator(dtype=np.complex128).simulate(CIRCUIT[:-1], qubit_order=LINE).final_state_vector
+    for method in (None, "density"):
+        np.testing.assert_allclose(run(backend("none", method), None)[0], np.abs(state) ** 2, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "gateset"),
+    [("willow_pink", "cz"), ("weber", "sycamore"), ("weber", "sqrt_iswap"), ("rainbow", "sqrt_iswap")],
+)
+def test_all_noise_together_is_googles_own(name: str, gateset: str) -> None:
+    processor = load_processor(name, gateset)
+    line = next([a, b, c] for a, b in processor.graph.edges for c in processor.graph[b] if c != a)
+    circuit = native(line, gate=GATES[gateset])
+    found = run(backend("calibrated", None, name, gateset), None, circuit)[0]
+    np.testing.assert_allclose(found, by_google(name, circuit), rtol=0, atol=1e-12)
+
+
+def test_readout_noise_is_the_calibrations_flips_and_nothing_else() -> None:
+    errors = load_processor("willow_pink").readout_errors
+    flips = {q: np.array([[1 - errors[q][0], errors[q][1]], [errors[q][0], 1 - errors[q][1]]]) for q in LINE}
+    ones = cirq.FrozenCircuit(cirq.X.on_each(A, D), cirq.measure(*LINE, key="z"))
+    prepared = reduce(np.kron, [flips[q][:, int(q in (A, D))] for q in LINE])
+    for method in (None, "density"):
+        np.testing.assert_allclose(run(backend("readout", method), None, ones)[0], prepared, rtol=0, atol=1e-6)
+    clean = run(backend("none"), None)[0]
+    wanted = reduce(np.kron, [flips[q] for q in LINE]) @ clean
+    np.testing.assert_allclose(run(backend("readout"), None)[0], wanted, rtol=0, atol=1e-6)
+    shots = 400_000
+    counted = run(backend("readout"), shots, ones)[0].reshape((2,) * 4)
+    for axis, q in enumerate(LINE):
+        marginal = counted.sum(axis=tuple(a for a in range(4) if a != axis))
+        wrong, rate = (marginal[0], errors[q][1]) if q in (A, D) else (marginal[1], errors[q][0])
+        assert abs(wrong - rate) < 5 * np.sqrt(rate * (1 - rate) / shots)
+        assert wrong > 0
+
+
+def test_noise_of_gates_and_of_the_readout_make_up_all_of_it() -> None:
+    errors = load_processor("willow_pink").readout_errors
+    flips = [np.array([[1 - errors[q][0], errors[q][1]], [errors[q][0], 1 - errors[q][1]]]) for q in LINE]
+    gates, everything, clean = (run(backend(noise), None)[0] for noise in ("gates", "calibrated", "none"))
+    np.testing.assert_allclose(everything, reduce(np.kron, flips) @ gates, rtol=0, atol=1e-12)
+    assert np.abs(gates - clean).max() > 1e-3
+
+
+@pytest.mark.parametrize("noise", ["calibrated", "gates", "readout", "none"])
+@pytest.mark.parametrize("method", ["density", "trajectories"])
+def test_counts_agree_with_the_exact_probabilities(noise: str, method: str) -> None:
+    shots = 3000 if method == "trajectories" else 100_000
+    exact = run(backend(noise), None)[0]
+    assert pull(run(backend(noise, method), shots)[0], exact, shots) < 5
+
+
+def test_the_order_of_bits_and_inverted_ones_survive_the_processor() -> None:
+    circuit = cirq.FrozenCircuit(cirq.X(A), cirq.measure(C, A, B, key="z", invert_mask=(True, False)))
+    for method in (None, "density", "trajectories"):
+        assert run(backend("none", method), 10, circuit)[0][0b110] == 1
+
+
+@pytest.mark.parametrize(("noise", "method"), [("calibrated", "density"), ("gates", "trajectories"), ("none", None)])
+def test_counts_follow_from_the_jobs_seed_alone(noise: Any, method: Any) -> None:
+    used = VirtualBackend("willow_pink", seed=5, noise=noise, method=method)
+    other = native(LINE, seed=1)
+    first, _ = run(used, 300, CIRCUIT, other), run(used, 50, other, seed=8)
+    again = run(used, 300, CIRCUIT, other)
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first, run(backend(noise, method), 300, CIRCUIT, other))
+    assert np.abs(np.subtract(first, run(used, 300, CIRCUIT, other, seed=9))).max() > 0
+    unseeded, another = (run(used, 300, seed=None)[0] for _ in range(2))
+    assert np.abs(unseeded - another).max() > 0
+    one, two = run(used, 300, CIRCUIT, CIRCUIT)
+    assert np.abs(one - two).max() > 0
+
+
+def test_results_are_the_same_when_asked_again() -> None:
+    """cirq-google's synchronous job samples anew each time."""
+    job = Job("again", (CIRCUIT,), ({},), 100, None)
+    backend().submit(job)
+    first, second = (backend().results(job)[0].probabilities for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_sweep_is_its_points_in_order() -> None:
+    t = sympy.Symbol("t")
+    circuit = cirq.FrozenCircuit(cirq.X(A) ** t, cirq.CZ(A, B), cirq.measure(A, B, key="z"))
+    points = tuple({"t": value} for value in (0.0, 1.0, 0.5))
+    for shots in (None, 200_000):
+        on = backend("gates")
+        job = Job("sweep", (circuit,), points, shots, 3)
+        on.submit(job)
+        ones = [d.probabilities[2:].sum() for d in on.results(job)]
+        np.testing.assert_allclose(ones, [0, 1, 0.5], rtol=0, atol=5e-3)
+
+
+REFUSED = {
+    "gate": cirq.FrozenCircuit(cirq.CNOT(A, B), cirq.measure(A, B, key="z")),
+    "not adjacent": cirq.FrozenCircuit(cirq.CZ(A, D), cirq.measure(A, D, key="z")),
+    "off the device": cirq.FrozenCircuit(cirq.X(cirq.GridQubit(0, 0)), cirq.measure(cirq.GridQubit(0, 0), key="z")),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("shots", [None, 10])
+def test_the_services_checks_are_on(name: str, shots: int | None) -> None:
+    with pytest.raises(CircuitRefusedError, match="virtual:willow_pink refuses job j: "):
+        run(backend("none"), shots, REFUSED[name])
+    with pytest.raises(CircuitRefusedError):
+        run(backend("none"), shots, CIRCUIT, REFUSED[name])
+
+
+def test_too_many_repetitions_are_refused() -> None:
+    with pytest.raises(CircuitRefusedError, match="total repetitions"):
+        run(backend("none"), 5_000_001)
+    engine = virtual("willow_pink", noise="none", seed=1)
+    (found,) = engine.execute([ParameterizedCircuit(CIRCUIT, (0,))], [5_000_001])  # in two jobs
+    assert found.shots == 5_000_001
+
+
+def test_the_size_of_every_circuit_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service's own check looks at the first circuit of a job only."""
+    original = engine_validator.create_program_validator
+    monkeypatch.setattr(engine_validator, "create_program_validator", lambda: original(max_size=1500))
+    short, long = native(LINE, 1), native(LINE, 60)
+    run(backend("none"), 10, short, short)
+    with pytest.raises(CircuitRefusedError, match="Program too long"):
+        run(backend("none"), 10, short, long)
+
+
+@pytest.mark.parametrize("name", ["weber", "rainbow"])
+@pytest.mark.parametrize("noise", ["calibrated", "gates"])
+def test_a_gate_without_noise_is_refused_where_noise_is_asked_for(name: str, noise: Any) -> None:
+    with pytest.raises(ValueError, match=r"no errors for gateset='cz'.* use gateset='sycamore', or noise='readout'"):
+        virtual(name, noise=noise, gateset="cz")
+    harmless: Any
+    for harmless in ("readout", "none"):
+        assert virtual(name, noise=harmless, gateset="cz").processor is load_processor(name, "cz")
+    assert virtual(name, noise=noise).processor is load_processor(name)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"noise": "full"}, "noise='full' must be one of calibrated, none, readout, gates"),
+        ({"method": "qsim"}, "method='qsim' must be one of density, trajectories, or None"),
+        ({"threads": 0}, "threads=0 must be at least 1"),
+        ({"gateset": "sycamore"}, "gateset='sycamore' is not one of willow_pink"),
+        ({"processor_id": "willow"}, "'willow' must be one of willow_pink"),
+    ],
+)
+def test_unknown_words_are_refused(options: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        virtual(**{"processor_id": "willow_pink", **options})
+
+
+def test_exact_probabilities_of_too_many_qubits_are_refused() -> None:
+    row = [q for q in sorted(load_processor("willow_pink").graph) if q.row in (5, 6)][:13]
+    wide = cirq.FrozenCircuit(cirq.X.on_each(*row), cirq.measure(A, key="z"))
+    for on, shots in ((backend(), None), (backend("none", "density"), 10)):
+        with pytest.raises(ValueError, match="a circuit on 13 qubits has too large a density matrix, the widest is 12"):
+            run(on, shots, wide)
+    assert run(backend("none"), None, wide)[0][1] == 1
+    assert run(backend(), 100, wide)[0][1] > 0.9  # trajectories
+
+
+def test_the_cheaper_method_is_taken() -> None:
+    assert [quicker(5, shots) for shots in (1, 1000)] == ["trajectories", "density"]
+    assert [quicker(12, shots) for shots in (100, 10_000)] == ["trajectories", "density"]
+    assert quicker(13, 10**9) == "trajectories"
+
+
+def test_a_circuit_must_end_in_one_measurement() -> None:
+    with pytest.raises(ValueError, match="must end in one measurement"):
+        run(backend(), 10, cirq.FrozenCircuit(cirq.X(A)))
+
+
+def test_an_engine_says_what_it_is() -> None:
+    engine: Engine = virtual("weber", seed=3, noise="gates")
+    described = json.loads(json.dumps(engine.describe()))
+    assert (engine.name, engine.seed, described["kind"], described["noise"]) == ("virtual:weber", 3, "virtual", "gates")
+    assert described["processor"]["gateset"] == "sycamore"
+    assert described["processor"]["snapshot"].startswith("median 2021-11-03")
+    assert "cirq-google" in described["versions"]
+
+
+def test_logical_circuits_are_compiled_and_run() -> None:
+    a, b = cirq.NamedQubit.range(2, prefix="q")
+    ghz = cirq.Circuit(cirq.H(a), cirq.CNOT(a, b), cirq.measure(a, b, key="z"))
+    (found,) = virtual("weber", seed=1, noise="none").run([ghz], None)
+    np.testing.assert_allclose(found.probabilities, [0.5, 0, 0, 0.5], rtol=0, atol=1e-5)

@@ -1,0 +1,151 @@
+"""The page of results says what was found, in order, with its pictures, from full runs alone, and names what was not run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pages import make_png
+
+from experiments.runner import registry as suite
+from experiments.runner import results_page as page
+from experiments.runner.study import Done, Study
+from hattriq_cirq.reporting.document import Picture, Section, Table
+
+
+@dataclass(frozen=True)
+class Task:
+    """A number to be squared."""
+
+    number: int
+
+
+def run(task: Task) -> dict[str, Any]:
+    return {"square": task.number**2}
+
+
+def summarise(done: Sequence[Done[Task]]) -> Section:
+    total = sum(d.result["square"] for d in done)
+    return Section(
+        title="",
+        question="",
+        findings=(f"The sum is {total} [{total}, {total}] | <all> of it.", "A second finding."),
+        not_claimed=("anything else",),
+        tables=(
+            Table("few", ("number",), tuple((str(d.task.number),) for d in done)),
+            Table("many", ("row",), tuple((f"row {k}",) for k in range(page.FOLD))),
+        ),
+        pictures=(Picture(make_png(4, 4, total), "the caption", "the alt", "squares"),),
+        settings={"numbers": "small"},
+    )
+
+
+def study(name: str) -> Study[Task]:
+    """A small study under the name of a real one."""
+    return Study(
+        name, f"Title of {name}", "How large?", Task, lambda quick: [Task(k) for k in range(2 if quick else 4)], run, summarise
+    )
+
+
+STUDIES = [study("gate_noise"), study("signs"), study("budget")]
+
+
+def report(which: Study[Task], root: Path, scale: str) -> None:
+    which.report(which.collect(which.tasks(scale == "quick"), root), root, scale)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A page of two studies, one of which also ran quickly, and of one that only did."""
+    for which in STUDIES[:2]:
+        report(which, tmp_path / "runs", "full")
+    report(STUDIES[0], tmp_path / "runs", "quick")
+    report(STUDIES[2], tmp_path / "runs", "quick")
+    assert page.write(STUDIES, tmp_path / "runs", tmp_path / "docs" / "results.md") == ["budget"]
+    return tmp_path / "docs" / "results.md"
+
+
+def test_every_full_study_is_told_in_order_with_its_pictures(written: Path) -> None:
+    text = written.read_text()
+    assert re.findall(r"^## (Title.*)$", text, re.M) == ["Title of gate_noise", "Title of signs"]
+    assert text.count("How large?") == text.count("Not claimed: anything else") == text.count("numbers: small") == 2
+    assert text.count("<details><summary>many") == 2
+    assert "<details><summary>few" not in text
+    assert "The sum is 14 [14, 14]" in text  # of the full run
+    assert "The sum is 1 " not in text
+    shown = re.findall(r"!\[the alt\]\((.*?)\)", text)
+    assert shown == ["images/results/gate_noise-squares.png", "images/results/signs-squares.png"]
+    assert [(written.parent / each).read_bytes() for each in shown] == [make_png(4, 4, 14)] * 2
+
+
+def test_questions_lead_to_sections_with_their_first_finding(written: Path) -> None:
+    text = written.read_text()
+    (row,) = re.findall(r"^\| What does the sign mean.*$", text, re.M)
+    assert "question e, reviewers | [Title of signs](#signs) | The sum is 14 [14, 14] \\| \\<all> of it. |" in row
+    assert '<a id="signs"></a>' in text
+    links = set(re.findall(r"\]\(#(\w+)\)", text))
+    assert links == set(re.findall(r'<a id="(\w+)">', text))
+    (row,) = re.findall(r"^\| What is the measurement budget.*$", text, re.M)
+    assert "budget (not run)" in row
+    assert "Not run: budget." in text
+    letters = {letter for letter, *_ in page.QUESTIONS} | {"j"}
+    assert letters >= set("abcdefghij")
+
+
+def test_what_is_not_known_and_not_used_is_said(written: Path) -> None:
+    text = written.read_text()
+    assert "Everything on this page was simulated" in text
+    assert "No quantum processor was reached" in text
+    assert "Not known here are" in text
+    cost = "ran 8 tasks: 0 core-minutes of processor time, in at least 0 minutes of wall time"
+    assert cost in text  # four of each study; no quick ones twice
+
+
+def test_the_page_is_written_again_and_old_pictures_go(written: Path) -> None:
+    before = written.read_bytes()
+    images = written.parent / "images" / "results"
+    (images / "signs-old.png").write_bytes(b"old")
+    (images / "mine.png").write_bytes(b"mine")
+    assert page.write(STUDIES, written.parent.parent / "runs", written) == ["budget"]
+    assert written.read_bytes() == before
+    assert {file.name for file in images.iterdir()} == {"gate_noise-squares.png", "signs-squares.png", "mine.png"}
+
+
+def test_without_a_full_run_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(suite, "STUDIES", ("signs", "budget"))
+    assert page.main(["--out", str(tmp_path / "runs"), "--page", str(tmp_path / "docs" / "results.md")]) == 1
+    assert "python -m experiments all" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_questions_are_answered_by_studies_there_are() -> None:
+    answering = {name for *_, names in page.QUESTIONS for name in names}
+    assert answering == set(suite.STUDIES)
+
+
+def record(end: float, seconds: float) -> dict[str, Any]:
+    """A task that ended some seconds after noon."""
+    at = datetime(2026, 1, 1, 12, tzinfo=UTC) + timedelta(seconds=end)
+    return {"seconds": seconds, "provenance": {"created_utc": at.isoformat()}}
+
+
+@pytest.mark.parametrize(
+    ("spans", "wall"),
+    [
+        ([], 0),
+        ([(10, 10)], 10),
+        ([(10, 10), (20, 10)], 20),  # one after the other
+        ([(10, 10), (10, 10), (8, 3)], 10),  # at the same time
+        ([(10, 10), (15, 10)], 15),  # overlapping
+        ([(1000, 5), (10, 10)], 15),  # with a pause
+    ],
+)
+def test_wall_time_is_the_union_of_the_tasks(spans: list[tuple[float, float]], wall: float) -> None:
+    assert page.wall_seconds([record(*span) for span in spans]) == pytest.approx(wall)

@@ -1,0 +1,83 @@
+"""Classical scores have the gradients they say, complete maps, and the study compares like with like."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from oracle import finite_difference
+
+import hattriq_cirq as hq
+from experiments.studies.classical import overlaps
+from hattriq_cirq.datasets import Dataset
+from hattriq_cirq.faithfulness import randomised
+from hattriq_cirq.workflows.accuracies import logistic_regression_accuracy
+from hattriq_cirq.workflows.classical import (
+    QuadraticScore,
+    Scorer,
+    logistic_regression,
+    neural_network,
+    path_attribution,
+    quadratic_form,
+    score_accuracy,
+)
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return hq.datasets.load("bars_and_stripes:noise=0.2,copies=5,seed=1")
+
+
+@pytest.fixture(scope="module")
+def scorers(data: Dataset) -> dict[str, Scorer]:
+    return {"linear": logistic_regression(data), "quadratic": quadratic_form(data), "network": neural_network(data, seed=0)}
+
+
+@pytest.mark.parametrize("name", ["linear", "quadratic", "network"])
+def test_gradients_and_completeness(name: str, data: Dataset, scorers: dict[str, Scorer]) -> None:
+    scorer, x = scorers[name], data.x_test[:3]
+    slopes = np.array([finite_difference(scorer.score, row) for row in x])
+    np.testing.assert_allclose(scorer.gradient(x), slopes, rtol=1e-5, atol=1e-5)
+    baseline = np.full(x.shape[1], 0.1)
+    values = path_attribution(scorer, x, baseline=baseline, nodes=64 if name == "network" else 1)
+    np.testing.assert_allclose(values.sum(axis=1), scorer.score(x) - scorer.score(baseline), rtol=1e-6, atol=1e-8)
+
+
+def test_the_folded_logistic_regression_is_scikit_learns(data: Dataset, scorers: dict[str, Scorer]) -> None:
+    accuracy = [score_accuracy(scorers["linear"], x, y) for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test))]
+    assert tuple(accuracy) == pytest.approx(logistic_regression_accuracy(data))
+
+
+def test_the_quadratic_form_is_at_its_minimum_and_learns_what_a_line_cannot(data: Dataset) -> None:
+    scorer, x, y = quadratic_form(data), data.x_train, data.y_train
+    matrix = scorer.matrix
+    np.testing.assert_array_equal(matrix, matrix.T)
+    pull = 100 * y / (1 + np.exp(y * scorer.score(x)))  # the gradient by A vanishes: A = sum_i pull_i x_i x_i'
+    np.testing.assert_allclose((x * pull[:, np.newaxis]).T @ x, matrix, atol=0.02 * np.abs(matrix).max())
+    assert score_accuracy(scorer, data.x_test, data.y_test) > score_accuracy(
+        logistic_regression(data), data.x_test, data.y_test
+    )
+
+
+def test_a_quadratic_score_with_the_models_matrix_has_the_models_map(data: Dataset) -> None:
+    model = randomised(hq.ring_ansatz(4, 1), seed=2)
+    x = data.x_test[:3]
+    values = path_attribution(QuadraticScore(model.matrix.real), x, baseline=0.2, nodes=1)
+    np.testing.assert_allclose(values, hq.integrated_gradients(model, x, baseline=0.2).values, atol=1e-12)
+
+
+def test_seeds_of_the_network_repeat_and_matter(data: Dataset) -> None:
+    first, same, other = (neural_network(data, seed=seed).inner for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, same)
+    assert not np.allclose(first, other)
+
+
+def test_complex_amplitudes_are_refused() -> None:
+    with pytest.raises(ValueError, match="complex"):
+        path_attribution(QuadraticScore(np.eye(2)), np.array([1j, 0]), baseline=0, nodes=1)
+
+
+def test_top_features_in_common() -> None:
+    maps = np.array([[5.0, -4.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0]])
+    others = np.array([[1.0, 7.0, -9.0, 0.0], [0.0, 1.0, -2.0, 3.0]])
+    np.testing.assert_allclose(overlaps(maps, others, share=0.5), [0.5, 1.0])
+    np.testing.assert_allclose(overlaps(maps, -maps, share=0.25), [1.0, 1.0])

@@ -1,0 +1,100 @@
+"""Readout with known errors, in dense NumPy that shares no code with the package: [prepared, observed] throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cirq
+import numpy as np
+from scipy.sparse import csr_array
+
+from hattriq_cirq.circuits.outcomes import Distribution
+from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.estimators.bilinear import WeightedCircuit
+from hattriq_cirq.estimators.plan import Plan
+from hattriq_cirq.pipeline.mitigation import Variants
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Rates = Mapping[Any, tuple[float, float]]
+"""(e0, e1) of each qubit."""
+
+
+def confusion(e0: float, e1: float) -> Array:
+    """[prepared, observed]."""
+    return np.array([[1 - e0, e0], [e1, 1 - e1]])
+
+
+def kron(factors: Sequence[Array]) -> Array:
+    """The Kronecker product of matrices, the first of them the most significant."""
+    product: Array = np.eye(1)
+    for factor in factors:
+        product = np.kron(product, factor)
+    return product
+
+
+def whole(rates: Sequence[tuple[float, float]]) -> Array:
+    """[prepared, observed] of all bits together."""
+    return kron([confusion(*pair) for pair in rates])
+
+
+def observed(prepared: Array, rates: Sequence[tuple[float, float]]) -> Array:
+    """What is read of bits that are each read wrong by themselves: p_observed[o] = sum_p p[p] confusion[p, o]."""
+    return np.asarray(prepared @ whole(rates))
+
+
+def is_calibration(circuit: cirq.AbstractCircuit) -> bool:
+    """Whether a circuit is made of X and a measurement."""
+    return all(cirq.is_measurement(op) or op.gate == cirq.X for op in circuit.all_operations())
+
+
+def basis_state(circuit: cirq.AbstractCircuit) -> Array:
+    """The probabilities of a calibration circuit's bits."""
+    (measurement,) = [op for op in circuit.all_operations() if cirq.is_measurement(op)]
+    flipped = {op.qubits[0] for op in circuit.all_operations() if op.gate == cirq.X}
+    index = int("".join("1" if q in flipped else "0" for q in measurement.qubits), 2)
+    return np.asarray(np.eye(2 ** len(measurement.qubits))[index])
+
+
+def drawn(variants: Variants, data: Mapping[int, Array], rates: Rates, rng: np.random.Generator) -> list[Distribution]:
+    """Counts of each request of variants, in order: calibration circuits, and the rest by the probabilities of `data`.
+
+    `data` is by the position of a data circuit among those that calibrate nothing.
+    """
+    assert variants.shots is not None
+    found: dict[int, Distribution] = {}
+    position = 0
+    for program in variants.programs:
+        (measurement,) = [op for op in program.circuit.all_operations() if cirq.is_measurement(op)]
+        for request in program.requests:
+            if is_calibration(program.circuit):
+                prepared = basis_state(program.circuit)
+            else:
+                prepared, position = data[position], position + 1
+            read = observed(prepared, [rates[q] for q in measurement.qubits])
+            found[request] = Distribution.from_counts(rng.multinomial(variants.shots[request], read / read.sum()))
+    return [found[request] for request in range(len(found))]
+
+
+class ResolvedCase:
+    """A resolved test of n data qubits with the zero baseline, by theory, for a random observable M with M M = 1.
+
+    The outcome (a, k) has probability (x_k + (-1)**a (M x)_k)**2 / 4, and the map is x_k (M x)_k.
+    """
+
+    def __init__(self, n: int, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        size = 2**n
+        basis, _ = np.linalg.qr(rng.normal(size=(size, size)))
+        m = basis @ np.diag(np.repeat([1.0, -1.0], size // 2)) @ basis.T
+        x = rng.normal(size=size)
+        x /= np.linalg.norm(x)
+        self.truth: Array = x * (m @ x)
+        self.probabilities: Array = np.concatenate([(x + m @ x) ** 2, (x - m @ x) ** 2]) / 4
+        self.qubits = cirq.LineQubit.range(n + 1)
+        index = np.arange(size)
+        entries = np.repeat([1.0, -1.0], size), (np.tile(index, 2), np.arange(2 * size))
+        self.weights = csr_array(entries, shape=(size, 2 * size))
+        circuit = cirq.Circuit(cirq.Moment(cirq.H.on_each(self.qubits)), cirq.Moment(cirq.measure(*self.qubits, key="z")))
+        self.program = ParameterizedCircuit(circuit.freeze(), (0,))
+        self.plan = Plan((WeightedCircuit(circuit, self.weights, cirq.Circuit()),), np.zeros(size), "equal")

@@ -1,0 +1,48 @@
+"""Small journals to read, and the records in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cirq
+import numpy as np
+import sympy
+
+from hattriq_cirq.circuits.outcomes import Distribution
+from hattriq_cirq.execution.backend import Job
+from hattriq_cirq.execution.journal import JOURNAL, Journal
+
+ENGINE = {"kind": "qsim", "seed": 1, "threads": 2}
+TASK = {"command": "attribute", "settings": {"shots": 100, "seed": 1}, "directory": "/here"}
+QUBITS = cirq.LineQubit.range(2)
+
+
+def circuit(angle: float | sympy.Symbol = 0.25) -> cirq.FrozenCircuit:
+    return cirq.FrozenCircuit(cirq.ry(angle)(QUBITS[0]), cirq.CZ(*QUBITS), cirq.measure(*QUBITS, key="m"))
+
+
+def jobs_of(journal: Journal, count: int, shots: int = 8) -> list[Job]:
+    return [Job(f"{journal.run_id}-001-{i:05d}", (circuit(i / 7),), ({},), shots, 2**63 + i) for i in range(count)]
+
+
+def counted(*counts: int) -> list[Distribution]:
+    return [Distribution.from_counts(np.array(counts))]
+
+
+def recorded(folder: Path, count: int = 3) -> list[str]:
+    """A journal of `count` jobs, all but the last with counts; gives their ids."""
+    with Journal(folder, ENGINE, TASK) as journal:
+        jobs = jobs_of(journal, count)
+        journal.begin(1, "key", jobs)
+        for i, job in enumerate(jobs[:-1]):
+            journal.note(job.id, "submitting")
+            journal.note(job.id, "queued")
+            journal.store(job.id, counted(i, 8 - i, 0, 0))
+        journal.note(jobs[-1].id, "submitting")
+    return [job.id for job in jobs]
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line[9:]) for line in (folder / JOURNAL).read_text().splitlines()]

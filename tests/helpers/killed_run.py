@@ -1,0 +1,130 @@
+"""A run of 50 jobs to be killed, in a process of its own; and a process that forks such runs, to import Cirq only once.
+
+`python killed_run.py KIND FOLDER RESULT LOG` runs once; without arguments, lines of the same words on stdin each fork a run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cirq
+import numpy as np
+
+from hattriq_cirq.circuits.outcomes import Distribution
+from hattriq_cirq.execution.backend import Job, Limits, State
+from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.execution.journal_format import pack_circuit
+
+JOBS, SHOTS, SEED = 50, 1000, 7
+SECONDS = 0.002  # that a job takes
+QUBITS = cirq.LineQubit.range(3)
+
+
+class SlowBackend:
+    """Runs a job when its results are asked for, slowly; forgets all about it when its process ends."""
+
+    name, seed, processor = "slow", SEED, None
+    limits = Limits(circuits=1, jobs=1)
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": self.name, "seed": self.seed}
+
+    def size(self, job: Job) -> int:
+        return 0
+
+    def submit(self, job: Job) -> None:
+        pass
+
+    def poll(self, job: Job) -> State:
+        return State("done")
+
+    def results(self, job: Job) -> list[Distribution]:
+        return self.execute(job)
+
+    def cancel(self, job_id: str) -> None:
+        pass
+
+    def execute(self, job: Job) -> list[Distribution]:
+        """Draws counts with the job's seed, and says in the log that it did."""
+        with self.log.open("a") as log:
+            log.write(f"{job.id}\n")
+        time.sleep(SECONDS)
+        rng = np.random.default_rng(job.seed)
+        chances = [np.abs(cirq.final_state_vector(circuit[:-1], qubit_order=QUBITS)) ** 2 for circuit in job.circuits]
+        return [
+            Distribution.from_counts(rng.multinomial(job.shots or 0, p.astype(float) / p.sum(dtype=float))) for p in chances
+        ]
+
+
+class FarBackend(SlowBackend):
+    """Jobs live in a folder that outlives its clients, as a service's do: one known already is not run again."""
+
+    name = "far"
+    limits = Limits(circuits=1, jobs=4)
+
+    def _file(self, job: Job) -> Path:
+        return self.log.parent / f"{self.log.name}-{job.id}.npy"
+
+    def submit(self, job: Job) -> None:
+        if not self._file(job).exists():
+            (found,) = self.execute(job)
+            draft = self._file(job).with_suffix(".draft.npy")
+            np.save(draft, found.counts)
+            draft.rename(self._file(job))
+
+    def poll(self, job: Job) -> State:
+        if not self._file(job).exists():
+            return State("unknown")
+        age = time.time() - self._file(job).stat().st_mtime
+        return State("queued" if age < 2 * SECONDS else "done")  # never "running", so that journals are of one size
+
+    def results(self, job: Job) -> list[Distribution]:
+        return [Distribution.from_counts(np.load(self._file(job)))]
+
+
+KINDS: dict[str, Callable[[Path], SlowBackend]] = {"slow": SlowBackend, "far": FarBackend}
+
+
+def circuits() -> list[cirq.Circuit]:
+    """Fifty different ones."""
+    tail = [cirq.CZ(*QUBITS[:2]), cirq.measure(*QUBITS, key="m")]
+    return [cirq.Circuit([cirq.ry(0.1 + i / 9 + k)(q) for k, q in enumerate(QUBITS)], tail) for i in range(JOBS)]
+
+
+def run(kind: str, folder: Path, result: Path, log: Path) -> None:
+    """Runs everything, or goes on with it, and saves the counts."""
+    engine = Engine(KINDS[kind](log), journal=folder, poll_seconds=0.001)
+    found = engine.run(circuits(), [SHOTS] * JOBS)
+    draft = result.with_suffix(".draft.npy")
+    np.save(draft, np.array([distribution.counts for distribution in found]))
+    draft.rename(result)
+
+
+def serve() -> None:
+    """Forks a run for each line, says its process id, and reaps it when told to."""
+    cirq.final_state_vector(circuits()[0][:-1])  # what is slow the first time only
+    pack_circuit(circuits()[0].freeze())
+    for line in sys.stdin:
+        kind, *paths = line.split()
+        pid = os.fork()
+        if pid == 0:
+            run(kind, *map(Path, paths))
+            os._exit(0)
+        print(pid, flush=True)
+        sys.stdin.readline()
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        run(sys.argv[1], *map(Path, sys.argv[2:]))
+    else:
+        serve()

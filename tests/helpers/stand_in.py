@@ -1,0 +1,248 @@
+"""The quantum engine's own gRPC protocol on loopback: runs programs on a virtual processor, and fails on demand.
+
+`with StandIn() as service: service.engine()` is an unpatched client of it; `python -m tests.helpers.stand_in --port 0` serves
+from a process of its own and prints its port, and `client(address)` connects to that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import queue
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import cirq_google as cg
+import grpc  # type: ignore[import-untyped]
+from cirq_google.cloud import quantum
+from cirq_google.cloud.quantum_v1alpha1.services.quantum_engine_service.transports import (
+    QuantumEngineServiceGrpcAsyncIOTransport,
+)
+from cirq_google.engine.asyncio_executor import AsyncioExecutor
+from cirq_google.engine.engine import EngineContext
+from cirq_google.engine.engine_client import EngineClient
+from cirq_google.engine.stream_manager import StreamError
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `python -m tests.helpers.stand_in`
+from stand_in_service import STATUSES, Code, Fault, Quantum, Refusal, State
+
+__all__ = ["Fault", "StandIn", "client", "disconnect"]
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # a service that stops is no news
+SERVICE = "google.cloud.quantum.v1alpha1.QuantumEngineService"
+
+
+class StandIn:
+    """The service; everything it knows outlives `stop` and `start`.
+
+    Args:
+        port: to listen on; 0 takes a free one.
+        settings: of `Quantum`.
+    """
+
+    def __init__(self, *, port: int = 0, **settings: Any) -> None:
+        self.port, self.quantum = port, Quantum(**settings)
+        self.calls: list[tuple[str, Any]] = []
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._clients: list[EngineClient] = []
+
+    def __enter__(self) -> StandIn:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._clients:
+            disconnect(each)
+        self.stop()
+
+    @property
+    def executions(self) -> Counter[str]:
+        """How often a job of each id ran."""
+        return self.quantum.executions
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self._closing = threading.Event()
+        self._server = grpc.server(ThreadPoolExecutor(max_workers=32), options=[("grpc.so_reuseport", 0)])
+        self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, self._handlers())])
+        self.port = self._server.add_insecure_port(self.address)
+        self._server.start()
+
+    def stop(self) -> None:
+        self._closing.set()
+        self._server.stop(None).wait()
+
+    def engine(self, project: str = "p", *, streaming: bool = False) -> cg.Engine:
+        """The real client, connected."""
+        engine = client(self.address, project, streaming=streaming)
+        self._clients.append(engine.context.client)
+        return engine
+
+    def inject(self, *faults: Fault) -> None:
+        """What goes wrong from now on."""
+        with self._lock:
+            self.quantum.faults[:] = faults
+
+    def count(self, method: str) -> int:
+        """How many calls of a method arrived."""
+        return sum(name == method for name, _ in self.calls)
+
+    def _handlers(self) -> dict[str, Any]:
+        known = self.quantum
+        unary: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+            "CreateQuantumProgram": (quantum.CreateQuantumProgramRequest, lambda r: known.create_program(r.quantum_program)),
+            "GetQuantumProgram": (quantum.GetQuantumProgramRequest, lambda r: known.get(known.programs, r.name)),
+            "CreateQuantumJob": (quantum.CreateQuantumJobRequest, lambda r: known.create_job(r.quantum_job).now()),
+            "GetQuantumJob": (quantum.GetQuantumJobRequest, lambda r: known.get(known.jobs, r.name).now()),
+            "CancelQuantumJob": (quantum.CancelQuantumJobRequest, lambda r: known.cancel(r.name)),
+            "GetQuantumResult": (quantum.GetQuantumResultRequest, lambda r: known.result(r.parent)),
+            "GetQuantumProcessor": (quantum.GetQuantumProcessorRequest, lambda r: known.processor_named(r.name)),
+            "GetQuantumProcessorConfig": (quantum.GetQuantumProcessorConfigRequest, lambda r: known.config_named(r.name)),
+        }
+        handlers: dict[str, Any] = {
+            method: grpc.unary_unary_rpc_method_handler(
+                self._answering(method, answer), request.deserialize, lambda message: message.SerializeToString()
+            )
+            for method, (request, answer) in unary.items()
+        }
+        handlers["QuantumRunStream"] = grpc.stream_stream_rpc_method_handler(
+            self._stream, quantum.QuantumRunStreamRequest.deserialize, quantum.QuantumRunStreamResponse.serialize
+        )
+        return handlers
+
+    def _answering(self, method: str, answer: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+        def handle(request: Any, context: grpc.ServicerContext) -> Any:
+            fault = self._arrived(method, request)
+            try:
+                message: Any = None if fault == "hang" else self._done(fault, lambda: answer(request))
+            except Refusal as error:
+                context.abort(error.status, str(error))
+            if fault in ("hang", "unheard"):
+                self._wait(context)
+            return getattr(message, "_pb", message)
+
+        return handle
+
+    def _stream(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+        """Answers each request when its job is finished, whatever the order."""
+        inbox: queue.Queue[Any] = queue.Queue()
+
+        def read() -> None:
+            try:
+                for request in requests:
+                    inbox.put(request)
+            except grpc.RpcError:  # the client is gone
+                pass
+
+        threading.Thread(target=read, daemon=True).start()
+        waiting: dict[str, str] = {}
+        while context.is_active() and not self._closing.is_set():
+            for message_id, name in list(waiting.items()):
+                job = self.quantum.jobs[name].now()
+                if job.execution_status.state == State.SUCCESS:
+                    yield quantum.QuantumRunStreamResponse(message_id=message_id, result=self.quantum.result(name))
+                elif job.execution_status.state in (State.FAILURE, State.CANCELLED):
+                    yield quantum.QuantumRunStreamResponse(message_id=message_id, job=job)
+                else:
+                    continue
+                del waiting[message_id]
+            try:
+                request = inbox.get(timeout=0.005)
+            except queue.Empty:
+                continue
+            fault = self._arrived("QuantumRunStream", request)
+            try:
+                name = "" if fault == "hang" else self._done(fault, partial(self._on_stream, request))
+            except Refusal as error:
+                if error.code is None:
+                    context.abort(error.status, str(error))
+                problem = quantum.StreamError(code=error.code, message=str(error))
+                yield quantum.QuantumRunStreamResponse(message_id=request.message_id, error=problem)
+            else:
+                if fault not in ("hang", "unheard"):
+                    waiting[request.message_id] = name
+
+    def _on_stream(self, request: quantum.QuantumRunStreamRequest) -> str:
+        """Does what a request on the stream says; the name of the job whose end answers it."""
+        known = self.quantum
+        if "get_quantum_result" in request:
+            return str(known.get(known.jobs, request.get_quantum_result.parent, Code.JOB_DOES_NOT_EXIST).job.name)
+        if "create_quantum_program_and_job" in request:
+            both = request.create_quantum_program_and_job
+            known.create_program(both.quantum_program)
+            return str(known.create_job(both.quantum_job).job.name)
+        return str(known.create_job(request.create_quantum_job.quantum_job).job.name)
+
+    def _arrived(self, method: str, request: Any) -> str:
+        with self._lock:
+            self.calls.append((method, request))
+            return self.quantum.fault(method).kind
+
+    def _done(self, fault: str, action: Callable[[], Any]) -> Any:
+        if fault in STATUSES:
+            raise Refusal(STATUSES[fault], None, f"injected: {fault}")
+        with self._lock:
+            done = action()
+        if fault == "lost":
+            raise Refusal(grpc.StatusCode.UNAVAILABLE, None, "injected: the connection broke")
+        return done
+
+    def _wait(self, context: grpc.ServicerContext) -> NoReturn:
+        """Never answers: until the client hangs up or the service stops."""
+        while context.is_active() and not self._closing.wait(0.02):
+            pass
+        context.abort(grpc.StatusCode.CANCELLED, "nobody waits")
+        raise AssertionError
+
+
+def client(address: str, project: str = "p", *, streaming: bool = False) -> cg.Engine:
+    """The real client of cirq_google, connected to an address on loopback; its transport belongs to its own event loop."""
+
+    async def transport() -> QuantumEngineServiceGrpcAsyncIOTransport:
+        quick = [(f"grpc.{which}_reconnect_backoff_ms", 50) for which in ("initial", "min", "max")]
+        channel = grpc.aio.insecure_channel(address, options=[*quick, ("grpc.use_local_subchannel_pool", 1)])
+        return QuantumEngineServiceGrpcAsyncIOTransport(channel=channel)
+
+    made = AsyncioExecutor.instance().submit(transport).result()
+    engine_client = EngineClient(service_args={"transport": made}, verbose=False, max_retry_delay_seconds=0)
+    context = EngineContext(client=engine_client, enable_streaming=streaming, compress_run_context=True)
+    return cg.Engine(project, context=context)
+
+
+def disconnect(engine_client: EngineClient) -> None:
+    """Closes a client's stream and channel; a stream left alone would try for ever to open again."""
+    transport: Any = engine_client.grpc_client.transport  # made in the loop, so not to be asked for in there
+
+    async def close() -> None:
+        manager = vars(engine_client).get("_stream_manager")
+        if manager is not None and manager._manage_stream_loop_future is not None:
+            manager._manage_stream_loop_future.cancel()
+            manager._response_demux.publish_exception(StreamError("the client was closed"))
+        await transport.close()
+
+    AsyncioExecutor.instance().submit(close).result(timeout=10)
+
+
+def main() -> None:
+    """Serves until it is terminated."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--job-seconds", type=float, default=0.0, help="that every job stays RUNNING")
+    parser.add_argument("--log", type=Path, help="a file that gets a line for each job that ran")
+    options = parser.parse_args()
+    with StandIn(port=options.port, job_seconds=options.job_seconds, log=options.log) as service:
+        print(service.port, flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""Pictures hold the numbers they are of, on scales and with words that say what they mean."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+
+from hattriq_cirq.attribution.result import Assumptions, Attribution
+from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.models.ansatz import ring_ansatz
+from hattriq_cirq.models.training import History, Training
+from hattriq_cirq.reporting.plotting import basis_grid, plot_attribution, plot_gallery, plot_training, png, sign_label
+
+
+def make(inputs: int | None = None, features: int = 16, stderr: float = 0.0, **assumed: Any) -> Attribution:
+    """An attribution of random numbers; no inputs axis if `inputs` is None."""
+    rng = np.random.default_rng(7)
+    lead = () if inputs is None else (inputs,)
+    values = rng.normal(size=(*lead, features))
+    words = {"form": "quadratic", "rule": "exact", "head": "identity", "observables": ("1.000*Z(q(0))",)}
+    return Attribution(
+        values=values,
+        stderr=np.full(values.shape, stderr),
+        imag_values=None,
+        x=rng.random((*lead, features)),
+        baseline=np.zeros(values.shape),
+        f_input=values.sum(axis=-1),
+        f_baseline=np.zeros(lead),
+        completeness_gap_stderr=np.zeros(lead),
+        assumptions=Assumptions(**(words | {"baseline": "zero"} | assumed)),
+    )
+
+
+def image(ax: Axes) -> AxesImage:
+    (only,) = ax.get_images()
+    return only
+
+
+def shown(ax: Axes) -> FloatArray:
+    return np.asarray(image(ax).get_array())
+
+
+def figure_of(ax: Axes) -> Figure:
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+# one input
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (2, 8), (16, 1)])
+def test_the_map_shows_the_values_row_by_row_beside_the_input(shape: tuple[int, int]) -> None:
+    a = make()
+    ax = plot_attribution(a, shape=shape)
+    np.testing.assert_array_equal(shown(ax), a.values.reshape(shape))
+    np.testing.assert_array_equal(shown(figure_of(ax).axes[0]), a.x.reshape(shape))
+
+
+def test_colours_are_symmetric_about_0_and_0_is_white() -> None:
+    a = make()
+    drawn = image(plot_attribution(a, shape=(4, 4)))
+    low, high = drawn.get_clim()
+    assert high == -low == np.abs(a.values).max()
+    blue, white, red = list(drawn.cmap(drawn.norm(np.array([low, 0.0, high]))))
+    assert white.tolist() == [1, 1, 1, 1]
+    assert red[0] > red[2]
+    assert blue[2] > blue[0]
+
+
+def test_a_map_of_zeros_has_a_scale_too() -> None:
+    a = make()
+    flat = replace(a, values=np.zeros(16), f_input=np.asarray(0.0))
+    assert image(plot_attribution(flat, shape=(4, 4))).get_clim() == (-1, 1)
+
+
+def test_the_colour_bar_says_what_the_sign_means() -> None:
+    ax = plot_attribution(make(), shape=(4, 4), classes=("digit 0", "digit 1"))
+    label = figure_of(ax).axes[-1].get_ylabel()
+    assert label == "attribution to ⟨Z(q(0))⟩\n+ pushes towards +1: digit 1\n- pushes towards -1: digit 0"
+
+
+@pytest.mark.parametrize(
+    ("assumed", "words"),
+    [
+        ({}, "attribution to ⟨Z(q(0))⟩\n+ pushes towards +1, - pushes towards -1"),
+        ({"form": "normalized"}, "⟨Z(q(0))⟩ (normalized)\n+ pushes towards +1"),
+        ({"observables": ("-1.000*Z(q(0, 0))*X(q(0, 1))",)}, "⟨-Z(q(0, 0))*X(q(0, 1))⟩\n+ pushes towards +1"),
+        ({"observables": ("11.000*Z(q(0))",)}, "⟨11.000*Z(q(0))⟩\n+ pushes the score up"),
+        ({"observables": ("1.000*Z(q(0))+0.500*X(q(1))",)}, "+ pushes the score up, - pushes the score down"),
+        ({"head": "sigmoid(scale=5)"}, "attribution to sigmoid(scale=5) of ⟨Z(q(0))⟩\n+ pushes the score up"),
+    ],
+)
+def test_the_sign_is_said_in_terms_of_the_score(assumed: dict[str, Any], words: str) -> None:
+    assert words in sign_label(make(**assumed))
+
+
+def test_a_map_is_drawn_into_the_axes_it_is_given() -> None:
+    figure = Figure()
+    ax = figure.subplots()
+    a = make()
+    assert plot_attribution(a, shape=(4, 4), ax=ax, title="$mine_{") is ax
+    assert ax.get_title() == "$mine_{"
+    assert len(figure.axes) == 2  # the map and its colour bar, no input
+    np.testing.assert_array_equal(shown(ax), a.values.reshape(4, 4))
+    assert png(ax).startswith(b"\x89PNG")
+
+
+def test_complex_input_is_shown_by_its_size() -> None:
+    a = make()
+    x = a.x * np.exp(1j * np.arange(16))
+    ax = plot_attribution(replace(a, x=x, imag_values=a.values / 2), shape=(4, 4))
+    np.testing.assert_allclose(shown(figure_of(ax).axes[0]), np.abs(x).reshape(4, 4), rtol=0, atol=1e-15)
+
+
+def test_dots_mark_what_is_beyond_two_standard_errors() -> None:
+    a = make(stderr=0.3)
+    ax = plot_attribution(a, shape=(4, 4))
+    (dots,) = ax.collections
+    marked = {(int(row), int(col)) for col, row in np.asarray(dots.get_offsets())}
+    assert marked == {divmod(int(k), 4) for k in np.flatnonzero(np.abs(a.values) > 0.6)}
+    assert "2 standard errors" in ax.get_xlabel()
+    assert not plot_attribution(make(), shape=(4, 4)).collections
+
+
+def test_without_a_shape_each_basis_state_has_a_bar_with_its_error() -> None:
+    a = make(features=8, stderr=0.25)
+    ax = plot_attribution(a)
+    heights = np.array([bar.get_bbox().height for bar in ax.patches if isinstance(bar, Rectangle)])
+    np.testing.assert_allclose(np.abs(heights), np.abs(a.values))
+    np.testing.assert_array_equal(heights < 0, a.values < 0)
+    (errors,) = ax.collections
+    spans = np.array([np.ptp(np.asarray(path.vertices)[:, 1]) for path in errors.get_paths()])
+    np.testing.assert_allclose(spans, 0.5)
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == [f"{k:03b}" for k in range(8)]
+    assert "pushes towards +1" in ax.get_ylabel()
+
+
+def test_many_features_are_lines_of_the_values() -> None:
+    a = make(features=256)
+    (lines,) = plot_attribution(a).collections
+    tips = np.array([np.asarray(path.vertices)[1, 1] for path in lines.get_paths()])
+    np.testing.assert_allclose(tips, a.values)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "shape", "message"), [(None, (3, 5), "features = 16"), (None, (-4, -4), "rows"), (2, (4, 4), "a batch")]
+)
+def test_what_cannot_be_drawn_is_refused(inputs: int | None, shape: tuple[int, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plot_attribution(make(inputs), shape=shape)
+
+
+# galleries
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, None), (5, None), (5, 2), (17, None), (3, 9)])
+def test_a_gallery_has_two_panels_an_input_and_one_colour_bar(count: int, columns: int | None) -> None:
+    a = make(count)
+    figure = plot_gallery(a, shape=(4, 4), columns=columns)
+    assert len(figure.axes) == 2 * count + 1
+    for i, (above, below) in enumerate(zip(figure.axes[:-1:2], figure.axes[1:-1:2], strict=True)):
+        np.testing.assert_array_equal(shown(above), a.x[i].reshape(4, 4))
+        np.testing.assert_array_equal(shown(below), a.values[i].reshape(4, 4))
+        assert image(below).get_clim() == (-np.abs(a.values).max(), np.abs(a.values).max())
+    assert "pushes towards +1" in figure.axes[-1].get_xlabel()
+
+
+def test_a_gallery_says_class_score_and_what_is_wrong() -> None:
+    a = replace(make(2), f_input=np.array([0.5, 0.25]))
+    figure = plot_gallery(a, shape=(4, 4), labels=[1, -1], classes=("bars", "stripes"))
+    assert figure.axes[0].get_title() == "stripes\nscore +0.50"
+    assert figure.axes[2].get_title() == "bars\nscore +0.25 (wrong)"
+    assert plot_gallery(a, shape=(4, 4), titles=["a", "b"]).axes[2].get_title() == "b"
+
+
+def test_a_gallery_of_one_attribution_without_a_batch() -> None:
+    assert len(plot_gallery(make(), shape=(4, 4)).axes) == 3
+
+
+@pytest.mark.parametrize(
+    "bad", [{"labels": [1]}, {"titles": ["a", "b", "c"]}, {"columns": 0}, {"shape": (2, 2)}], ids=lambda bad: str(*bad)
+)
+def test_a_gallery_refuses_what_does_not_fit(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        plot_gallery(make(2), **({"shape": (4, 4)} | bad))
+
+
+def test_a_gallery_needs_an_input() -> None:
+    with pytest.raises(ValueError, match="0 inputs"):
+        plot_gallery(make(0), shape=(4, 4))
+
+
+@pytest.mark.parametrize(("features", "shape"), [(2, (1, 2)), (8, (2, 4)), (16, (4, 4)), (512, (16, 32))])
+def test_features_without_an_image_make_a_grid(features: int, shape: tuple[int, int]) -> None:
+    assert basis_grid(features) == shape
+
+
+# training
+
+
+def trained(validation: bool) -> Training:
+    rng = np.random.default_rng(3)
+    curves = rng.random((4, 6))
+    if not validation:
+        curves[2:] = np.nan
+    return Training(ring_ansatz(1, 0), History(*curves), best_epoch=4, stopped="patience", seed=0, seconds=1.5)
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_training_curves_are_the_history(validation: bool) -> None:
+    run = trained(validation)
+    ax = plot_training(run)
+    (twin,) = (other for other in figure_of(ax).axes if other is not ax)
+    curves = {line.get_label(): np.asarray(line.get_ydata()) for line in (*ax.lines, *twin.lines)}
+    np.testing.assert_array_equal(curves["loss, training"], run.history.loss)
+    np.testing.assert_array_equal(curves["accuracy, training"], run.history.accuracy)
+    assert ("loss, validation" in curves) == ("accuracy, validation" in curves) == validation
+    if validation:
+        np.testing.assert_array_equal(curves["loss, validation"], run.history.validation_loss)
+        np.testing.assert_array_equal(curves["accuracy, validation"], run.history.validation_accuracy)
+
+
+def test_the_best_epoch_is_marked_counting_from_1() -> None:
+    ax = plot_training(trained(False), ax=Figure().subplots())
+    (mark,) = (line for line in ax.lines if str(line.get_label()).startswith("best epoch"))
+    assert list(mark.get_xdata()) == [5, 5]  # type: ignore[arg-type]
