@@ -13,7 +13,7 @@ import hattriq_cirq as hq
 from experiments.runner import bootstrap as intervals
 from experiments.runner.resampling import ResampledMaps, exponents, random_inputs, random_model
 from experiments.runner.study import Done
-from experiments.studies import ancillas, budget, compiled_cost, shot_noise
+from experiments.studies import ancillas, budget, compiled_cost, compiled_report, shot_noise
 from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.circuits.errors import CircuitRefusedError
 from hattriq_cirq.circuits.outcomes import Distribution
@@ -83,11 +83,11 @@ def test_the_depth_is_the_longest_chain_whatever_the_moments() -> None:
 
 
 def test_compiled_circuits_are_counted_on_a_free_graph_and_on_a_processor() -> None:
-    free = compiled_cost.run(compiled_cost.Task("free", "polarization", 2, 1, 0, 2))
+    free = compiled_cost.run(compiled_report.Task("free", "polarization", 2, 1, 0, 2))
     assert free["circuits"] == 8
     assert free["cz"]["preparation"] == [1, 1]  # a dense real vector of 2 qubits: 2**n - n - 1
     assert all(free[name]["off"] < 1e-6 for name in ("cz", "sqrt_iswap", "sycamore"))
-    there = compiled_cost.run(compiled_cost.Task("willow_pink", "resolved", 2, 1, 0, 1))
+    there = compiled_cost.run(compiled_report.Task("willow_pink", "resolved", 2, 1, 0, 1))
     assert (there["circuits"], there["programs"], len(there["gates"])) == (1, 1, 1)
     assert 1 <= there["depth"][0] <= there["gates"][0]
     assert 0 < there["fidelity"][0] < 1
@@ -99,7 +99,7 @@ def test_a_processor_that_refuses_is_a_result(monkeypatch: pytest.MonkeyPatch) -
         raise CircuitRefusedError("it takes 58.6 us")
 
     monkeypatch.setattr(compiled_cost, "choose_placement", refuse)
-    task = compiled_cost.Task("willow_pink", "Hadamard, literal", 2, 3, 0, 1)
+    task = compiled_report.Task("willow_pink", "Hadamard, literal", 2, 3, 0, 1)
     assert compiled_cost.run(task) == {"refused": "it takes 58.6 us"}
 
 
