@@ -19,7 +19,7 @@ from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.models.model import Model
-from hattriq_cirq.pipeline.mitigation import Mitigation, Outcomes, Variants
+from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, Outcomes, Variants
 from hattriq_cirq.simulation.statevector import outcome_probabilities
 
 _FAR = 4.0
@@ -28,7 +28,7 @@ _BLANK = 1e-6  # of the largest norm that a known map can have, below which it i
 
 
 @dataclass(frozen=True)
-class _Beside(Mitigation):
+class _AuxiliaryMitigation(Mitigation[None]):
     """What leaves circuits as they are and has some of its own.
 
     Args:
@@ -45,13 +45,13 @@ class _Beside(Mitigation):
         if not self.largest > 1:
             raise ValueError(f"{self.largest=} must be above 1")
 
-    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants:
-        """The programs as they are."""
-        return Variants(programs, shots)
+    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants[None]:
+        """Return the programs as they are."""
+        return Variants(programs, shots, None)
 
-    def combine(self, variants: Variants, outcomes: Outcomes) -> list[Distribution | QuasiDistribution]:
-        """The outcomes as they are."""
-        return list(outcomes)
+    def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:
+        """Return the outcomes as they are."""
+        return Mitigated(outcomes)
 
     def _shared_out(self, readings: Sequence[WeightedCircuit]) -> list[tuple[WeightedCircuit, float]]:
         """The readings with shares of the shots in proportion to what a shot can add."""
@@ -60,7 +60,7 @@ class _Beside(Mitigation):
 
 
 @dataclass(frozen=True)
-class CompletenessRescaling(_Beside):
+class CompletenessRescaling(_AuxiliaryMitigation):
     """Makes the map sum to F(x) - F(b), measured directly: x is encoded, U applied, and the observable read.
 
     That circuit is shallower than the map's, so its noise is smaller, not none: it fixes the scale of the map, not its shape.
@@ -80,7 +80,7 @@ class CompletenessRescaling(_Beside):
         return f"completeness {'shift' if self.additive else 'rescaling'} ({self.share:g} of the shots)"
 
     def auxiliary_circuits(
-        self, model: Model, estimator: Estimator, products: Sequence[BilinearTerm]
+        self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]
     ) -> list[tuple[WeightedCircuit, float]]:
         """Circuits that measure every Pauli string of F at the ends of each product.
 
@@ -91,7 +91,7 @@ class CompletenessRescaling(_Beside):
             raise ValueError(f"{estimator.part=} must be 'real' for {self.describe()}: F(x) - F(b) is the sum of real parts")
         readings = [
             reading
-            for product in products
+            for product in terms
             for pauli in model.pauli_sum
             if len(pauli) > 0
             for reading in self._differences(PauliTerm(model, pauli), estimator, product)
@@ -111,10 +111,10 @@ class CompletenessRescaling(_Beside):
             yield AuxiliaryCircuit(circuit, csr_array(worth * outcome_signs(len(qubits))[np.newaxis]), prepared, wanted_by=self)
 
     def postprocess(
-        self, estimate: Estimate, extra: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
+        self, estimate: Estimate, auxiliary: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
     ) -> Estimate:
         """The map made to sum to the measured difference."""
-        number = MeasuredNumber.read(self, extra)
+        number = MeasuredNumber.read(self, auxiliary)
         offset = estimate.plan.offset  # known without circuits
         values = estimate.values - offset
         total = float(values.sum())
@@ -140,7 +140,7 @@ class CompletenessRescaling(_Beside):
 
 
 @dataclass(frozen=True)
-class NoiseEstimation(_Beside):
+class NoiseEstimation(_AuxiliaryMitigation):
     """Divides the map by the damping that the same circuit has when its turns make the answer known.
 
     Turns of U are rounded to multiples of 90 degrees: the circuit keeps its shape and its two-qubit gates, and its map becomes
@@ -169,7 +169,7 @@ class NoiseEstimation(_Beside):
         return f"noise estimation ({self.circuits} circuits, {self.share:g} of the shots, seed {self.seed})"
 
     def auxiliary_circuits(
-        self, model: Model, estimator: Estimator, products: Sequence[BilinearTerm]
+        self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]
     ) -> list[tuple[WeightedCircuit, float]]:
         """The circuits of the map with rounded turns, read as the damping of their known maps; none where all of these are 0.
 
@@ -183,7 +183,7 @@ class NoiseEstimation(_Beside):
             )
         rng = np.random.default_rng(self.seed)
         found: list[tuple[WeightedCircuit, FloatArray]] = []
-        for product in products:
+        for product in terms:
             for pauli in model.pauli_sum:
                 if len(pauli) > 0 and product.left.any() and product.right.any() and product.weight:
                     term = PauliTerm(model, pauli)
@@ -212,10 +212,10 @@ class NoiseEstimation(_Beside):
         return drawn[: self.circuits]
 
     def postprocess(
-        self, estimate: Estimate, extra: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
+        self, estimate: Estimate, auxiliary: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
     ) -> Estimate:
         """The map divided by the damping; what is known without circuits is not damped."""
-        damping = MeasuredNumber.read(self, extra)
+        damping = MeasuredNumber.read(self, auxiliary)
         if not damping.value > max(_FAR * damping.stderr, 1 / self.largest):
             return _left(estimate, f"its damping {damping.value:.3g} +- {damping.stderr:.2g} is not clear of 0", self)
         read = (estimate.values - estimate.plan.offset) / damping.value

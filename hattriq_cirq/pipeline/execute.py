@@ -212,8 +212,9 @@ def _executed(
         return found, sum(d.shots or 0 for d in found), len(found)
     variants = mitigation.expand(engine, programs, shots)
     found = engine.execute(variants.programs, variants.shots)
-    reports.append(mitigation.report(variants, found))
-    return mitigation.combine(variants, found), sum(d.shots or 0 for d in found), len(found)
+    mitigated = mitigation.combine(variants, found)
+    reports.append(mitigated.summary)
+    return mitigated.outcomes, sum(d.shots or 0 for d in found), len(found)
 
 
 def _variance_factor(found: Estimate) -> float:
@@ -222,8 +223,7 @@ def _variance_factor(found: Estimate) -> float:
     for outcome in found.outcomes:
         if outcome.shots is None:
             return 1.0
-        positive = np.maximum(outcome.probabilities, 0)
-        plain.append(Distribution(positive / positive.sum(), outcome.shots))
+        plain.append(outcome.plain_counts)
     before = float(np.sum(found.plan.decode(plain).stderr ** 2))
     return float(np.sum(found.stderr**2)) / before if before else 1.0
 

@@ -185,4 +185,4 @@ def _counted(job: Job, circuit: cirq.AbstractCircuit, shots: int, run: v2.result
     outcomes = np.zeros(shots, dtype=np.int64)
     for q in wanted:
         outcomes = 2 * outcomes + v2.unpack_bits(bits[q], shots)
-    return Distribution.from_counts(np.bincount(outcomes, minlength=2 ** len(wanted)))
+    return Distribution.from_outcomes(outcomes, len(wanted))
