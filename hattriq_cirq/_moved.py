@@ -82,8 +82,6 @@ MODULES = {
 NAMES = {
     "calibration.Pipeline": "calibration.MitigationSequence",
     "calibration.checks.Check": "calibration.auxiliary_measurement.AuxiliaryCircuit",
-    "calibration.checks.Corrected": "calibration.auxiliary_measurement.CorrectedEstimate",
-    "calibration.checks.Number": "calibration.auxiliary_measurement.MeasuredNumber",
     "calibration.pipeline.Pipeline": "calibration.sequence.MitigationSequence",
     "hattriq_cirq.charts.plot_costs": "hattriq_cirq.cli.cost.plot_costs",
     "hattriq_cirq.report.Accuracy": "hattriq_cirq.workflows.accuracies.Accuracy",
