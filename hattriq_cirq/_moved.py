@@ -125,6 +125,7 @@ NAMES = {
     "hattriq_cirq.outcomes.Part": "hattriq_cirq.circuits.outcomes.LinearTerm",
     "hattriq_cirq.outcomes.Quasi": "hattriq_cirq.circuits.outcomes.QuasiDistribution",
     "hattriq_cirq.outcomes.Shared": "hattriq_cirq.circuits.outcomes.SharedUncertainty",
+    "hattriq_cirq.path_integral.CompletenessWarning": "hattriq_cirq.attribution.path_integral.CompletenessWarning",
     "hattriq_cirq.relays.Load": "hattriq_cirq.encoding.cnot_trees.FanIn",
     "hattriq_cirq.sampled.Ran": "hattriq_cirq.pipeline.execute.Execution",
     "hattriq_cirq.sampled.checked_engine": "hattriq_cirq.pipeline.prepare.checked_engine",
