@@ -10,7 +10,7 @@ import cirq
 import numpy as np
 from scipy.sparse import csr_array
 
-from calibration.auxiliary_measurement import AuxiliaryCircuit, CorrectedEstimate, MeasuredNumber
+from calibration.auxiliary_measurement import AuxiliaryCircuit, auxiliary_estimate
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.estimators import ResolvedHadamardTest
@@ -105,7 +105,7 @@ class CompletenessRescaling(_Beside):
         for sign, twice in ends:
             if not twice.any():
                 continue
-            prepared = estimator.encoder(twice / np.linalg.norm(twice), list(term.model.qubits))
+            prepared = estimator.state_encoder(twice / np.linalg.norm(twice), list(term.model.qubits))
             circuit = prepared + term.circuit + cirq.Circuit(term.basis_change, cirq.measure(*qubits, key=KEY))
             worth = sign * product.weight * term.coefficient * float(np.linalg.norm(twice)) ** 2 / 4
             yield AuxiliaryCircuit(circuit, csr_array(worth * outcome_signs(len(qubits))[np.newaxis]), prepared, wanted_by=self)
@@ -114,8 +114,9 @@ class CompletenessRescaling(_Beside):
         self, estimate: Estimate, extra: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
     ) -> Estimate:
         """The map made to sum to the measured difference."""
-        number = MeasuredNumber.read(self, extra)
-        offset = estimate.plan.offset  # known without circuits
+        number = auxiliary_estimate(self, extra)
+        measured = float(number.values[0])
+        offset = estimate.offset  # known without circuits
         values = estimate.values - offset
         total = float(values.sum())
         ones = np.ones((1, len(values)))
@@ -124,19 +125,19 @@ class CompletenessRescaling(_Beside):
             if not weights.any():
                 return estimate
             moved = weights / weights.sum()
-            corrected = values + moved * (number.value - total)
+            corrected = values + moved * (measured - total)
             by_values, by_number = np.eye(len(values)) - moved[:, np.newaxis] @ ones, moved
         else:
             near = _FAR * estimate.sum_stderr
             if abs(total) <= max(near, 1e-9 * float(np.abs(values).sum())):
                 return _left(estimate, f"its sum {total:.3g} is within {_FAR:g} standard errors of 0", self)
-            ratio = number.value / total
+            ratio = measured / total
             if not 1 / self.largest <= ratio <= self.largest:
-                return _left(estimate, f"it sums to {total:.3g}, the direct measurement to {number.value:.3g}", self)
+                return _left(estimate, f"it sums to {total:.3g}, the direct measurement to {measured:.3g}", self)
             corrected = ratio * values
             by_values = ratio * np.eye(len(values)) - ratio / total * values[:, np.newaxis] @ ones
             by_number = values / total
-        return CorrectedEstimate.of(estimate, number, offset + corrected, by_values, by_number)
+        return estimate.transform(by_values, offset + corrected, auxiliary=number, auxiliary_jacobian=by_number[:, np.newaxis])
 
 
 @dataclass(frozen=True)
@@ -215,12 +216,14 @@ class NoiseEstimation(_Beside):
         self, estimate: Estimate, extra: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
     ) -> Estimate:
         """The map divided by the damping; what is known without circuits is not damped."""
-        damping = MeasuredNumber.read(self, extra)
-        if not damping.value > max(_FAR * damping.stderr, 1 / self.largest):
-            return _left(estimate, f"its damping {damping.value:.3g} +- {damping.stderr:.2g} is not clear of 0", self)
-        read = (estimate.values - estimate.plan.offset) / damping.value
-        by_values = np.eye(len(read)) / damping.value
-        return CorrectedEstimate.of(estimate, damping, estimate.plan.offset + read, by_values, -read / damping.value)
+        number = auxiliary_estimate(self, extra)
+        damping, error = float(number.values[0]), float(number.stderr[0])
+        if not damping > max(_FAR * error, 1 / self.largest):
+            return _left(estimate, f"its damping {damping:.3g} +- {error:.2g} is not clear of 0", self)
+        read = (estimate.values - estimate.offset) / damping
+        by_values = np.eye(len(read)) / damping
+        by_number = -read[:, np.newaxis] / damping
+        return estimate.transform(by_values, estimate.offset + read, auxiliary=number, auxiliary_jacobian=by_number)
 
 
 class _RoundedTerm(PauliTerm):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.attribution import baselines, decomposition, other_methods
     from hattriq_cirq.attribution.baselines import BaselineSet
     from hattriq_cirq.attribution.objective import Head
+    from hattriq_cirq.attribution.path_integral import CompletenessWarning
     from hattriq_cirq.attribution.result import Assumptions, Attribution, Cost
     from hattriq_cirq.encoding.connectivity import NeighbourEncoder
     from hattriq_cirq.estimators import HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.models.model import IdentityPartWarning, Model
     from hattriq_cirq.models.training import Training, accuracy, train
     from hattriq_cirq.pipeline.execute import estimate
-    from hattriq_cirq.pipeline.integrated_gradients import CompletenessWarning, integrated_gradients
+    from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
     from hattriq_cirq.pipeline.resources import Resources, resources
     from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_training
 
@@ -63,7 +64,7 @@ _HOME = {
     "accuracy": "hattriq_cirq.models.training",
     "train": "hattriq_cirq.models.training",
     "estimate": "hattriq_cirq.pipeline.execute",
-    "CompletenessWarning": "hattriq_cirq.pipeline.integrated_gradients",
+    "CompletenessWarning": "hattriq_cirq.attribution.path_integral",
     "integrated_gradients": "hattriq_cirq.pipeline.integrated_gradients",
     "Resources": "hattriq_cirq.pipeline.resources",
     "resources": "hattriq_cirq.pipeline.resources",

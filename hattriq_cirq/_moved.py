@@ -82,8 +82,6 @@ MODULES = {
 NAMES = {
     "calibration.Pipeline": "calibration.MitigationSequence",
     "calibration.checks.Check": "calibration.auxiliary_measurement.AuxiliaryCircuit",
-    "calibration.checks.Corrected": "calibration.auxiliary_measurement.CorrectedEstimate",
-    "calibration.checks.Number": "calibration.auxiliary_measurement.MeasuredNumber",
     "calibration.pipeline.Pipeline": "calibration.sequence.MitigationSequence",
     "hattriq_cirq.charts.plot_costs": "hattriq_cirq.cli.cost.plot_costs",
     "hattriq_cirq.report.Accuracy": "hattriq_cirq.workflows.accuracies.Accuracy",
@@ -127,6 +125,7 @@ NAMES = {
     "hattriq_cirq.outcomes.Part": "hattriq_cirq.circuits.outcomes.LinearTerm",
     "hattriq_cirq.outcomes.Quasi": "hattriq_cirq.circuits.outcomes.QuasiDistribution",
     "hattriq_cirq.outcomes.Shared": "hattriq_cirq.circuits.outcomes.SharedUncertainty",
+    "hattriq_cirq.path_integral.CompletenessWarning": "hattriq_cirq.attribution.path_integral.CompletenessWarning",
     "hattriq_cirq.relays.Load": "hattriq_cirq.encoding.cnot_trees.FanIn",
     "hattriq_cirq.sampled.Ran": "hattriq_cirq.pipeline.execute.Execution",
     "hattriq_cirq.sampled.checked_engine": "hattriq_cirq.pipeline.prepare.checked_engine",

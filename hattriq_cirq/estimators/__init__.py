@@ -1,4 +1,4 @@
-"""Circuit estimators of integrated gradients, a file each: what builds the circuits also says what their outcomes are worth."""
+"""Circuit estimators of integrated gradients, one file each, which builds the circuits and the weights of their outcomes."""
 
 from hattriq_cirq.circuits.light_cone import light_cone
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, PauliTerm, WeightedCircuit

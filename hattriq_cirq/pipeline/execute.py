@@ -98,7 +98,7 @@ def choose_placement(
     asking = [p for of_one in wanted for p in of_one if p.left.any() and p.right.any()]
 
     def some_circuits(encoder: Encoder) -> list[cirq.Circuit]:
-        return sample_circuits(estimator.prepared_by(encoder), model, _spread(asking, _LOOKED_AT))
+        return sample_circuits(estimator.with_encoder(encoder), model, _spread(asking, _LOOKED_AT))
 
     return engine.place(some_circuits, model.qubits)
 
@@ -136,7 +136,7 @@ def execute(
         Estimates and costs.
     """
     placement = choose_placement(model, estimator, wanted, engine)
-    suited = estimator if placement is None else estimator.prepared_by(placement.encoder)
+    suited = estimator if placement is None else estimator.with_encoder(placement.encoder)
     estimates: list[Estimate] = []
     cost, reports = Cost(), [MitigationSummary()]
     asked = (_Asked.of(suited, model, of_one, shots, mitigation) for of_one in wanted)
@@ -158,7 +158,7 @@ def execute(
                 programs=len(programs),
                 mitigation_circuits=ran_circuits - sum(own),
                 mitigation_shots=ran_shots - taken,
-                variance_factor=1.0 if mitigation is None else max(map(_variance_factor, made), default=1.0),
+                variance_factor=1.0 if mitigation is None else max(map(_variance_factor, batch, made), default=1.0),
             )
             bar.update(len(batch))
     said = [note for report in reports for note in report.notes] + [note for one in estimates for note in one.notes]
@@ -216,15 +216,15 @@ def _executed(
     return mitigation.combine(variants, found), sum(d.shots or 0 for d in found), len(found)
 
 
-def _variance_factor(found: Estimate) -> float:
+def _variance_factor(one: _Asked, found: Estimate) -> float:
     """The summed variance of an estimate over that of plain counts with the same shots, at its probabilities made positive."""
     plain = []
-    for outcome in found.outcomes:
+    for outcome in found.outcomes[: len(one.plan.circuits)]:
         if outcome.shots is None:
             return 1.0
         positive = np.maximum(outcome.probabilities, 0)
         plain.append(Distribution(positive / positive.sum(), outcome.shots))
-    before = float(np.sum(found.plan.decode(plain).stderr ** 2))
+    before = float(np.sum(one.plan.decode(plain).stderr ** 2))
     return float(np.sum(found.stderr**2)) / before if before else 1.0
 
 
