@@ -155,7 +155,8 @@ def moved(module: str, name: str) -> Any:
 
     Example:
         >>> import warnings
-        >>> with warnings.catch_warnings(record=True):
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")
         ...     moved("hattriq_cirq.model", "Model").__name__
         'Model'
     """
