@@ -69,7 +69,7 @@ def test_colour_scale_is_symmetric_and_0_is_white() -> None:
     heatmap = image(plot_attribution(a, shape=(4, 4)))
     low, high = heatmap.get_clim()
     assert high == -low == np.abs(a.values).max()
-    blue, white, red = list(heatmap.cmap(drawn.norm(np.array([low, 0.0, high]))))
+    blue, white, red = list(heatmap.cmap(heatmap.norm(np.array([low, 0.0, high]))))
     assert white.tolist() == [1, 1, 1, 1]
     assert red[0] > red[2]
     assert blue[2] > blue[0]
