@@ -17,8 +17,7 @@ from hattriq_cirq.cli.journaled import journaled
 from hattriq_cirq.datasets import load
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.models.model import Model
-from hattriq_cirq.pipeline.execute import choose_placement
-from hattriq_cirq.pipeline.prepare import bilinear_terms_of_rows
+from hattriq_cirq.pipeline.prepare import bilinear_terms_of_rows, choose_placement
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.models.ansatz import ring_ansatz
 from hattriq_cirq.models.model import Model
-from hattriq_cirq.pipeline.resources import Resources, resources
+from hattriq_cirq.pipeline.prepare import resources
+from hattriq_cirq.pipeline.resources import Resources
 from hattriq_cirq.reporting.plotting import png
 
 
@@ -70,7 +71,7 @@ def cost(settings: CostSettings) -> None:
             baseline,
             estimator,
             gateset=settings.gateset,
-            device=settings.device,
+            processor=settings.device,
             target_cosine=settings.cosine,
             target_stderr=settings.stderr,
         )
@@ -159,7 +160,7 @@ def plot_costs(priced: Sequence[tuple[int, Resources]]) -> Figure:
             if not np.isnan(routed).all():
                 axes[1].plot(n, routed, ls="--", color=colours[name], marker=markers.get(name, "o"), mfc="none")
         axes[0].set(title="circuits of one attribution", ylabel="circuits")
-        device = f"\n(dashed: routed on {first.device})" if first.device else ""
+        device = f"\n(dashed: routed on {first.processor})" if first.processor else ""
         axes[1].set(title=f"two-qubit gates, compiled to {first.gateset}{device}", ylabel="mean gates of a circuit")
         axes[2].set(title=f"shots to cosine {first.target_cosine:g}, predicted", ylabel="shots in all")
         for ax in axes:

@@ -20,7 +20,6 @@ from hattriq_cirq.circuits.errors import CircuitRefusedError
 from hattriq_cirq.circuits.program import ParameterizedCircuit, Point, points_of, to_sweep
 from hattriq_cirq.compilation.gatesets import compile_to_gateset
 from hattriq_cirq.compilation.processor import Processor
-from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.simulation.statevector import outcome_probabilities
 
 QubitMap = Mapping[cirq.Qid, cirq.Qid]
@@ -32,9 +31,7 @@ _CHECKED_QUBITS = 12  # circuits of at most this many qubits are compared with t
 _ROTATIONS = (cirq.Rx, cirq.Ry, cirq.Rz)
 
 
-def compile_for(
-    processor: Processor, circuits: Sequence[cirq.AbstractCircuit], qubits: QubitMap
-) -> list[ParameterizedCircuit]:
+def compile_for(processor: Processor, circuits: Sequence[cirq.AbstractCircuit], qubits: QubitMap) -> list[ParameterizedCircuit]:
     """Compile circuits for a processor.
 
     Args:
@@ -145,9 +142,7 @@ def _families(circuits: Sequence[cirq.AbstractCircuit]) -> list[list[int]]:
     """Group the positions of circuits that differ only in the angles of their rotations."""
     families: dict[Any, list[int]] = {}
     for i, circuit in enumerate(circuits):
-        shape = tuple(
-            (type(op.gate), op.qubits) if isinstance(op.gate, _ROTATIONS) else op for op in circuit.all_operations()
-        )
+        shape = tuple((type(op.gate), op.qubits) if isinstance(op.gate, _ROTATIONS) else op for op in circuit.all_operations())
         families.setdefault(shape, []).append(i)
     return list(families.values())
 

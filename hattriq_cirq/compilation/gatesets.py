@@ -25,9 +25,7 @@ def gateset(name: str) -> cirq.CompilationTargetGateset:
     raise ValueError(f"gateset={name!r} must be one of {', '.join(GATESETS)}")
 
 
-def compile_to_gateset(
-    circuit: cirq.AbstractCircuit, target: cirq.CompilationTargetGateset
-) -> cirq.AbstractCircuit:
+def compile_to_gateset(circuit: cirq.AbstractCircuit, target: cirq.CompilationTargetGateset) -> cirq.AbstractCircuit:
     """Compile a circuit to a gate set on a free graph.
 
     Args:

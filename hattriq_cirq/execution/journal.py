@@ -127,7 +127,8 @@ class Journal:
 
     def placement(self, key: str) -> Mapping[str, Any] | None:
         """Return the placement recorded under a key, as JSON; None if there is none."""
-        return self._contents.placements.get(key)
+        placement: Mapping[str, Any] | None = self._contents.prepared.get(("placement", key))
+        return placement
 
     def record_placement(self, key: str, placement: Mapping[str, Any]) -> None:
         """Record the placement of a run, as JSON, under a key that says what is run."""
@@ -135,7 +136,7 @@ class Journal:
 
     def programs(self, key: str) -> list[ParameterizedCircuit] | None:
         """Return the compiled programs recorded under a key; None if there are none."""
-        records = self._contents.programs.get(key)
+        records = self._contents.prepared.get(("programs", key))
         return None if records is None else unpack_programs(records, self._contents.circuits)
 
     def record_programs(self, key: str, programs: Sequence[ParameterizedCircuit]) -> None:

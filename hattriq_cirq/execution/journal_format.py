@@ -204,8 +204,7 @@ class Contents:
     calls: dict[int, str] = field(default_factory=dict)
     jobs: dict[str, Entry] = field(default_factory=dict)
     circuits: dict[str, str] = field(default_factory=dict)
-    placements: dict[str, Record] = field(default_factory=dict)
-    programs: dict[str, list[Record]] = field(default_factory=dict)
+    prepared: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def apply(self, record: Record) -> None:
         """Takes a record in."""
@@ -225,11 +224,9 @@ class Contents:
                 self.calls[record["call"]] = record["key"]
                 self.circuits |= record["circuits"]
                 self.jobs |= {plan["id"]: Entry(plan) for plan in record["jobs"]}
-            case "placement":
-                self.placements[record["key"]] = record["placement"]
-            case "programs":
-                self.circuits |= record["circuits"]
-                self.programs[record["key"]] = record["programs"]
+            case "placement" | "programs" as kind:
+                self.circuits |= record.get("circuits", {})
+                self.prepared[kind, record["key"]] = record[kind]
             case "note":
                 entry = self.jobs[record["job"]]
                 entry.status, entry.message = record["status"], record["message"]

@@ -114,7 +114,8 @@ class PreparedCircuits:
         if self.mitigation is None or not self.programs:
             mitigated = Mitigated(list(outcomes), MitigationSummary())
         else:
-            mitigated = self.mitigation.combine(replace(variants, programs=call.programs), outcomes)
+            ran = replace(variants, programs=call.programs)
+            mitigated = Mitigated(self.mitigation.combine(ran, outcomes), self.mitigation.report(ran, outcomes))
         if notes := _origin_notes(call):
             summary = replace(mitigated.summary, notes=mitigated.summary.notes + notes)
             return replace(mitigated, summary=summary)

@@ -1,8 +1,9 @@
-"""The pipeline as an object: inputs become bilinear terms, their circuits are placed, compiled and priced once, and then run."""
+"""The pipeline as an object: inputs become bilinear terms, whose circuits are placed, compiled and priced once, then run."""
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,7 +20,10 @@ from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.attribution.path_integral import exact_attribution
 from hattriq_cirq.attribution.quadrature import Quadrature, parse_rule
 from hattriq_cirq.attribution.result import Attribution, Cost
-from hattriq_cirq.circuits.outcomes import Distribution, Outcome
+from hattriq_cirq.circuits.outcomes import Distribution
+from hattriq_cirq.compilation.compile import physical_circuit
+from hattriq_cirq.compilation.gatesets import compile_to_gateset
+from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
 from hattriq_cirq.compilation.placement import (
     Placement,
     best_placement,
@@ -30,13 +34,15 @@ from hattriq_cirq.compilation.placement import (
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
 from hattriq_cirq.estimators.plan import Estimate, Plan, plan, sample_circuits
-from hattriq_cirq.execution.backends.simulators import sampler
+from hattriq_cirq.execution.backends.simulators import qsim, sampler
+from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes, evenly_spaced
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.pipeline.execute import PreparedCircuits
-from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary
-from hattriq_cirq.pipeline.resources import Resources, price
+from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes
+from hattriq_cirq.pipeline.resources import GateCount, Resources, shots_for_cosine, shots_for_stderr
+from hattriq_cirq.simulation.statevector import Precision
 
 _CHUNK = 256  # number of circuits that are compiled and run together, or those of one input if they are more
 _PLACED_BY = 2  # number of terms by whose circuits a placement is chosen
@@ -53,6 +59,7 @@ def prepare(
     rule: str = "exact",
     mitigation: Mitigation[Any] | None = None,
     placement: Placement | None = None,
+    precision: Precision = "float64",
     progress: bool = False,
 ) -> PreparedAttribution:
     """Prepare the attribution of inputs by circuits: placement, compilation and cost, without running anything.
@@ -67,6 +74,7 @@ def prepare(
         rule: `exact`, or a quadrature rule with circuits for each of its nodes.
         mitigation: Correction of the outcomes, such as `calibration.Readout()`; None for no correction.
         placement: Physical qubits from another preparation; None chooses them.
+        precision: `float64` or `float32`, in which F(x) and F(b) are computed.
         progress: Show a progress bar over the inputs.
 
     Returns:
@@ -95,8 +103,8 @@ def prepare(
     references, _ = resolve(baseline, inputs)
     rows = inputs.reshape(-1, model.n_features)
     terms = bilinear_terms_of_rows(rows, references, parse_rule(rule))
-    exact = Scores(inputs, baseline, rule)
-    return PreparedAttribution(model, terms, estimator, run_on, shots, mitigation, placement, progress, exact)
+    scores = Scores(inputs, baseline, rule, precision)
+    return PreparedAttribution(model, terms, estimator, run_on, shots, mitigation, placement, progress, scores)
 
 
 def estimate(
@@ -145,6 +153,60 @@ def estimate(
     return PreparedAttribution(model, [terms], estimator, run_on, shots, mitigation).run().estimates[0]
 
 
+def resources(
+    model: Model,
+    x: ArrayLike,
+    baseline: float | ArrayLike | BaselineSet,
+    estimator: Estimator,
+    *,
+    rule: str = "exact",
+    gateset: str = "cz",
+    processor: str | None = None,
+    target_cosine: float = 0.95,
+    target_stderr: float = 0.01,
+    sample: int = 4,
+    engine: Engine | None = None,
+    device: str | None = None,
+) -> Resources:
+    """Price one attribution before it is run: compile a few of its circuits and predict its shots.
+
+    Args:
+        model: Model of the quadratic form F(x) = x' M x.
+        x: Input, (features,).
+        baseline: Number, (features,), or a `BaselineSet`.
+        estimator: Estimator that would build the circuits.
+        rule: `exact`, or a quadrature rule with circuits for each of its nodes.
+        gateset: `cz`, `sqrt_iswap` or `sycamore`.
+        processor: Google processor whose calibration places and routes the circuits: `willow_pink`, `weber` or `rainbow`; None
+            for a free graph only.
+        target_cosine: Wanted cosine of the map to the exact one, between 0 and 1.
+        target_stderr: Wanted standard error of the least certain feature, above 0.
+        sample: Largest number of circuits to compile, evenly spaced among all.
+        engine: Engine that gives the exact probabilities for the prediction of shots; None is qsim.
+        device: Former name of `processor`.
+
+    Returns:
+        The cost.
+
+    Raises:
+        ValueError: The input is invalid, or there is nothing to estimate (x equals the baseline).
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> hq.resources(hq.ring_ansatz(2, layers=1), [0.6, 0, 0, 0.8], 0, hq.HadamardTest()).circuits
+        2
+    """
+    if device is not None:
+        warnings.warn("resources(device=) is deprecated; use processor=", DeprecationWarning, stacklevel=2)
+        processor = device
+    run_on = qsim() if processor is None else virtual(processor, gateset=gateset, noise="none")
+    row = as_amplitudes(x, "x", model.n_features)
+    terms = bilinear_terms(row, baselines_of_row(baseline, row), parse_rule(rule))
+    return PreparedAttribution(model, [terms], estimator, run_on, None).price(
+        gateset=gateset, target_cosine=target_cosine, target_stderr=target_stderr, sample=sample, simulator=engine
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Scores:
     """Arguments that the exact scores F(x) and F(b) of an attribution follow from.
@@ -153,11 +215,13 @@ class Scores:
         inputs: Inputs, (..., features).
         baseline: Baseline, as `prepare` takes it.
         rule: Quadrature rule in words.
+        precision: Precision of the computation.
     """
 
     inputs: Array
     baseline: float | ArrayLike | BaselineSet
     rule: str
+    precision: Precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,9 +243,9 @@ class Execution:
 class PreparedAttribution:
     """Attribution by circuits, ready to be priced and run; created by `prepare`.
 
-    The work is done in chunks of a few hundred circuits: a chunk's circuits are built, compiled and recorded in the journal when
-    its turn comes, so that a large batch never stands in memory and the first job starts early. A run that resumes from a journal
-    reads placement and programs from it and compiles nothing.
+    The work is done in chunks of a few hundred circuits: a chunk's circuits are built, compiled and recorded in the journal
+    when its turn comes, so that a large batch never stands in memory and the first job starts early. A run that resumes from
+    a journal reads placement and programs from it and compiles nothing.
 
     Args:
         model: Model of the quadratic form.
@@ -224,27 +288,72 @@ class PreparedAttribution:
 
     @property
     def resources(self) -> Resources:
-        """Cost of exactly what `execute` runs; for other gate sets and targets call `price`."""
-        return self.price()
+        """Cost of exactly what `execute` runs, all of it compiled; `price` states the cost from a few circuits."""
+        prepared = [circuits for _, circuits in self.chunks()]
+        programs = [program for circuits in prepared for program in circuits.programs]
+        priced = self.price()
+        return replace(
+            priced,
+            routed=None if self.engine.processor is None else GateCount.of([program.circuit for program in programs]),
+            shots=sum(circuits.total_shots for circuits in prepared),
+            programs=len(programs),
+            mitigation_circuits=sum(circuits.requests for circuits in prepared) - priced.circuits,
+        )
 
     def price(
-        self, *, gateset: str = "cz", target_cosine: float = 0.95, target_stderr: float = 0.01, sample: int | None = None
+        self,
+        *,
+        gateset: str = "cz",
+        target_cosine: float = 0.95,
+        target_stderr: float = 0.01,
+        sample: int = 4,
+        simulator: Engine | None = None,
     ) -> Resources:
-        """Price the run: circuits and compiled gates, and the shots to a wanted precision of the first input's map.
+        """Price the run by a few of its circuits, without compiling the others.
 
         Args:
-            gateset: Gate set on a free graph for comparison: `cz`, `sqrt_iswap` or `sycamore`.
-            target_cosine: Cosine of the map to the exact one, between 0 and 1.
-            target_stderr: Largest standard error of a feature, above 0.
-            sample: Largest number of circuits to compile, evenly spaced among all; None compiles everything that would run.
+            gateset: Gate set that circuits are compiled to on a free graph: `cz`, `sqrt_iswap` or `sycamore`.
+            target_cosine: Wanted cosine of the map to the exact one, between 0 and 1.
+            target_stderr: Wanted standard error of the least certain feature, above 0.
+            sample: Largest number of circuits to compile, evenly spaced among all.
+            simulator: Engine that gives the exact probabilities for the prediction of shots; None is qsim.
 
         Returns:
-            The cost.
+            The cost; shots to the targets are those of the first input with circuits.
 
         Raises:
             ValueError: A target is out of range, or there is nothing to estimate.
         """
-        return price(self, gateset, target_cosine, target_stderr, sample)
+        target, processor = gateset_by_name(gateset), self.engine.processor
+        plans = [plan(self.estimator, self.model, terms) for terms in self.terms]
+        circuits = [c for one in plans for c in one.circuits]
+        if not circuits:
+            raise ValueError(
+                "there is nothing to estimate: x equals the baseline, or the observable is a multiple of the identity"
+            )
+        first = next(one for one in plans if one.circuits)
+        distributions = (simulator or qsim()).run([c.circuit for c in first.circuits], None)
+        chosen = evenly_spaced(circuits, sample)
+        routed = None
+        if processor is not None and self.placement is not None:
+            placed = evenly_spaced([c for one in self.input_plans() for c in one.plan.circuits], sample)
+            routed = GateCount.of([physical_circuit(processor, c.circuit, self.placement.qubits) for c in placed])
+        return Resources(
+            estimator=self.estimator.describe(),
+            circuits=len(circuits),
+            qubits=max(len(c.circuit.all_qubits()) for c in chosen),
+            built=GateCount.of([c.circuit for c in chosen]),
+            compiled=GateCount.of([compile_to_gateset(c.circuit, target) for c in chosen]),
+            preparation=GateCount.of([compile_to_gateset(c.preparation, target) for c in chosen]),
+            routed=routed,
+            compiled_circuits=len(chosen),
+            gateset=gateset,
+            processor=None if processor is None else processor.id,
+            shots_for_cosine=shots_for_cosine(first, distributions, target_cosine),
+            shots_for_stderr=shots_for_stderr(first, distributions, target_stderr),
+            target_cosine=target_cosine,
+            target_stderr=target_stderr,
+        )
 
     def run(self) -> Execution:
         """Run all circuits and decode their outcomes.
@@ -257,9 +366,7 @@ class PreparedAttribution:
         """
         estimates: list[Estimate] = []
         cost, summaries = Cost(), [MitigationSummary()]
-        with tqdm(
-            total=len(self.terms), desc=self.estimator.describe(), unit="input", disable=not self.progress
-        ) as bar:
+        with tqdm(total=len(self.terms), desc=self.estimator.describe(), unit="input", disable=not self.progress) as bar:
             for inputs, circuits in self.chunks():
                 mitigated = circuits.execute()
                 summaries.append(mitigated.summary)
@@ -283,7 +390,9 @@ class PreparedAttribution:
         if self.scores is None:
             raise ValueError("this run has estimates only; prepare it with hattriq_cirq.prepare for an attribution")
         scores = self.scores
-        exact = exact_attribution([self.model], scores.inputs, baseline=scores.baseline, rule=scores.rule)
+        exact = exact_attribution(
+            [self.model], scores.inputs, baseline=scores.baseline, rule=scores.rule, precision=scores.precision
+        )
         execution = self.run()
         estimates, summary, shape = execution.estimates, execution.summary, exact.values.shape
         return replace(
@@ -316,8 +425,9 @@ class PreparedAttribution:
             circuits = [circuit for one in inputs for circuit in one.circuits]
             shots = None if self.shots is None else [count for one in inputs for count in one.shots or ()]
             key = f"{self._key}-{index}"
-            yield inputs, PreparedCircuits.compile(
-                self.engine, circuits, shots, self.mitigation, placement=self.placement, key=key
+            yield (
+                inputs,
+                PreparedCircuits.compile(self.engine, circuits, shots, self.mitigation, placement=self.placement, key=key),
             )
 
     @cached_property
@@ -368,7 +478,7 @@ class InputPlan:
         """All circuits, in order."""
         return [c.circuit for c in (*self.plan.circuits, *self.auxiliary)]
 
-    def decode(self, outcomes: Sequence[Outcome], mitigation: Mitigation[Any] | None) -> tuple[Estimate, float]:
+    def decode(self, outcomes: Outcomes, mitigation: Mitigation[Any] | None) -> tuple[Estimate, float]:
         """Return the estimate that the outcomes give, and its summed variance over that of plain counts of the same shots."""
         count = len(self.plan.circuits)
         measured = self.plan.decode(outcomes[:count])
@@ -459,9 +569,7 @@ def choose_placement(
         return circuits[encoder]
 
     layouts = candidate_layouts(engine.processor, circuits_for(encode), model.qubits, among=engine.qubits)
-    return best_placement(
-        evaluate_layout(engine.processor, layout, circuits_for(layout.encoder)) for layout in layouts
-    )
+    return best_placement(evaluate_layout(engine.processor, layout, circuits_for(layout.encoder)) for layout in layouts)
 
 
 def _grouped(plans: Iterator[InputPlan]) -> Iterator[list[InputPlan]]:
