@@ -84,7 +84,7 @@ NAMES = {
     "calibration.Pipeline": "calibration.MitigationSequence",
     "calibration.checks.Check": "calibration.auxiliary_measurement.AuxiliaryCircuit",
     "calibration.pipeline.Pipeline": "calibration.sequence.MitigationSequence",
-    "hattriq_cirq.charts.plot_costs": "hattriq_cirq.cli.cost.plot_costs",
+    "hattriq_cirq.charts.plot_costs": "hattriq_cirq.cli.commands.cost.plot_costs",
     "hattriq_cirq.report.Accuracy": "hattriq_cirq.workflows.accuracies.Accuracy",
     "hattriq_cirq.report.accuracies": "hattriq_cirq.workflows.accuracies.accuracies",
     "hattriq_cirq.report.table_of_accuracies": "hattriq_cirq.workflows.accuracies.table_of_accuracies",
