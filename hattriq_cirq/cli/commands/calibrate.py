@@ -111,10 +111,7 @@ class Calibrate:
         return self._placed_qubits(self.model, self.data, engine)
 
     def _placed_qubits(self, model_path: str, spec: str, engine: Engine) -> list[cirq.Qid]:
-        from hattriq_cirq.attribution.baselines import resolve
         from hattriq_cirq.cli import values
-        from hattriq_cirq.pipeline.execute import choose_placement
-        from hattriq_cirq.pipeline.prepare import bilinear_terms_of_rows
 
         model, data = hq.Model.load(values.find_model(model_path)), hq.datasets.load(spec)
         estimator = values.parse_estimator(self.estimator)
@@ -122,8 +119,7 @@ class Calibrate:
             raise ValueError("estimator 'exact' runs no circuit and has no qubits; name another")
         indices = values.select_inputs(self.inputs, data)
         _, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
-        rows = data.amplitudes[indices]
-        references, _ = resolve(baseline, rows)
-        placement = choose_placement(model, estimator, bilinear_terms_of_rows(rows, references, None), engine)
+        x = data.amplitudes[indices]
+        placement = hq.prepare(model, x, baseline=baseline, estimator=estimator, engine=engine, shots=None).placement
         assert placement is not None  # the engine has a processor
         return sorted(placement.qubits.values())

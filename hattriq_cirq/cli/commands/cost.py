@@ -81,7 +81,7 @@ class Cost:
                 baseline,
                 estimator,
                 gateset=self.gateset,
-                device=self.processor,
+                processor=self.processor,
                 target_cosine=self.cosine,
                 target_stderr=self.stderr,
             )
@@ -130,7 +130,7 @@ def _csv(costs: Sequence[tuple[int, hq.Resources]]) -> str:
     for n, result in costs:
         rows.append({"n_qubits": n})
         for name, value in asdict(result).items():
-            if value is not None:
+            if value not in (None, 0):  # the processor without routing, and counts of a run that is not prepared
                 counts = value if isinstance(value, dict) else {"": value}
                 rows[-1] |= {f"{name}_{inner}".removesuffix("_"): number for inner, number in counts.items()}
     text = io.StringIO()
@@ -177,7 +177,7 @@ def plot_costs(costs: Sequence[tuple[int, hq.Resources]]) -> Figure:
             if not np.isnan(routed).all():
                 axes[1].plot(n, routed, ls="--", color=colours[name], marker=markers.get(name, "o"), mfc="none")
         axes[0].set(title="circuits per attribution", ylabel="circuits")
-        processor = f"\n(dashed: routed on {first.device})" if first.device else ""
+        processor = f"\n(dashed: routed on {first.processor})" if first.processor else ""
         axes[1].set(title=f"two-qubit gates, compiled to {first.gateset}{processor}", ylabel="mean gates per circuit")
         axes[2].set(title=f"predicted shots to a cosine of {first.target_cosine:g}", ylabel="total shots")
         for ax in axes:
