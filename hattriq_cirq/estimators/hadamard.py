@@ -96,7 +96,7 @@ def _literal_circuits(term: PauliTerm, product: BilinearTerm) -> _Built:
         + cirq.inverse(model.resolved_circuit)
     )
     middle = cirq.Circuit(op.controlled_by(ancilla) for op in inside.all_operations())
-    prepared = cirq.Circuit(cirq.H(ancilla)) + encode_controlled(product.right, [ancilla], 1, qubits, literal=True)
+    prepared = cirq.Circuit(cirq.H(ancilla)) + encode_controlled(product.right, [ancilla], 1, qubits)
     for k in map(int, np.flatnonzero(product.left)):
         unselect = [cirq.CNOT(ancilla, q) for q in flips(k, qubits)]
         turn = [op**-1 for op in _phase_of(product, k, ancilla)]
