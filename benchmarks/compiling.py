@@ -36,7 +36,7 @@ def compare(n_qubits: int, points: int, repeats: int = 3) -> str:
     processor = load_processor("willow_pink")
 
     def circuits(encoder: Encoder) -> list[cirq.Circuit]:
-        return [r.circuit for r in plan(hq.ResolvedHadamardTest().prepared_by(encoder), model, wanted).circuits]
+        return [r.circuit for r in plan(hq.ResolvedHadamardTest().with_encoder(encoder), model, wanted).circuits]
 
     placement = place(processor, lambda encoder: circuits(encoder)[:2], model.qubits)
     made = circuits(placement.encoder)

@@ -105,7 +105,7 @@ class CompletenessRescaling(_Beside):
         for sign, twice in ends:
             if not twice.any():
                 continue
-            prepared = estimator.encoder(twice / np.linalg.norm(twice), list(term.model.qubits))
+            prepared = estimator.state_encoder(twice / np.linalg.norm(twice), list(term.model.qubits))
             circuit = prepared + term.circuit + cirq.Circuit(term.basis_change, cirq.measure(*qubits, key=KEY))
             worth = sign * product.weight * term.coefficient * float(np.linalg.norm(twice)) ** 2 / 4
             yield AuxiliaryCircuit(circuit, csr_array(worth * outcome_signs(len(qubits))[np.newaxis]), prepared, wanted_by=self)

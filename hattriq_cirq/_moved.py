@@ -1,10 +1,11 @@
-"""Old module paths and names of version 0.1, which still work for one release and warn with the new name."""
+"""Deprecated module paths and names of version 0.1. They work for one more release, with a warning that gives the new name."""
 
 from __future__ import annotations
 
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -78,12 +79,12 @@ MODULES = {
     "hattriq_cirq.statevector": "hattriq_cirq.simulation.statevector",
     "hattriq_cirq.training": "hattriq_cirq.models.training",
 }
-"""Old module -> the module that took its place."""
+"""Old module path -> new module path."""
 NAMES = {
     "calibration.Pipeline": "calibration.MitigationSequence",
     "calibration.checks.Check": "calibration.auxiliary_measurement.AuxiliaryCircuit",
     "calibration.pipeline.Pipeline": "calibration.sequence.MitigationSequence",
-    "hattriq_cirq.charts.plot_costs": "hattriq_cirq.cli.cost.plot_costs",
+    "hattriq_cirq.charts.plot_costs": "hattriq_cirq.cli.commands.cost.plot_costs",
     "hattriq_cirq.report.Accuracy": "hattriq_cirq.workflows.accuracies.Accuracy",
     "hattriq_cirq.report.accuracies": "hattriq_cirq.workflows.accuracies.accuracies",
     "hattriq_cirq.report.table_of_accuracies": "hattriq_cirq.workflows.accuracies.table_of_accuracies",
@@ -117,7 +118,6 @@ NAMES = {
     "hattriq_cirq.estimators.base.light_cone": "hattriq_cirq.circuits.light_cone.light_cone",
     "hattriq_cirq.estimators.base.plan": "hattriq_cirq.estimators.plan.plan",
     "hattriq_cirq.estimators.base.worths": "hattriq_cirq.estimators.bilinear.outcome_weights",
-    "hattriq_cirq.estimators.light_cone": "hattriq_cirq.circuits.light_cone.light_cone",
     "hattriq_cirq.faithfulness.Score": "hattriq_cirq.faithfulness.ScoreFunction",
     "hattriq_cirq.faithfulness.removal.Score": "hattriq_cirq.faithfulness.removal.ScoreFunction",
     "hattriq_cirq.mitigation.Report": "hattriq_cirq.pipeline.mitigation.MitigationSummary",
@@ -137,38 +137,49 @@ NAMES = {
     "hattriq_cirq.scores.Score": "hattriq_cirq.attribution.objective.Objective",
     "hattriq_cirq.statevector.Program": "hattriq_cirq.simulation.statevector.FusedCircuit",
 }
-"""Old module and name -> new module and name, where a name went elsewhere than its module or is called something else."""
+"""Old full name -> new full name, for names that were renamed or did not move together with their module."""
 
 
 def moved(module: str, name: str) -> Any:
-    """Return what an old name of an old module stands for now, with a `DeprecationWarning`.
+    """Return the object that an old name of an old module refers to now, and warn with its new name.
 
     Args:
         module: Old module path, such as `hattriq_cirq.engines.base`.
-        name: Name within it.
+        name: Name in that module.
 
     Returns:
         The object under its new name.
 
     Raises:
-        AttributeError: Neither the old nor the new module knows the name.
+        AttributeError: Neither the old nor the new module has the name.
 
     Example:
         >>> import warnings
-        >>> with warnings.catch_warnings(record=True):
+        >>> with warnings.catch_warnings(record=True, action="always"):
         ...     moved("hattriq_cirq.model", "Model").__name__
         'Model'
     """
-    home, _, new = NAMES.get(f"{module}.{name}", f"{MODULES.get(module, module)}.{name}").rpartition(".")
-    if name.startswith("__") or home == module:
+    old = f"{module}.{name}"
+    new = NAMES.get(old, f"{MODULES.get(module, module)}.{name}")
+    if name.startswith("__") or new == old:
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
-    value = getattr(import_module(home), new)
-    warnings.warn(f"{module}.{name} is deprecated; use {home}.{new}", DeprecationWarning, stacklevel=3)
+    home, _, new_name = new.rpartition(".")
+    value = getattr(import_module(home), new_name)
+    warnings.warn(f"{old} is deprecated; use {new}", DeprecationWarning, stacklevel=2)
     return value
 
 
-class _MovedModules(MetaPathFinder, Loader):
-    """Finds an old module path that no file answers to, as its successor or as a module of looked-up names."""
+def keep_old_names(module: str) -> None:
+    """Let a module resolve the names that `MODULES` and `NAMES` list for its path; call it at the module's end.
+
+    Args:
+        module: Path of the module, its `__name__`.
+    """
+    sys.modules[module].__dict__["__getattr__"] = partial(moved, module)  # found by PEP 562, invisible to type checkers
+
+
+class _OldModuleFinder(MetaPathFinder, Loader):
+    """Importer of old module paths that no longer have a file."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -183,13 +194,13 @@ class _MovedModules(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         old = module.__name__
         if any(name.startswith(f"{old}.") for name in (*NAMES, *MODULES)):
-            module.__dict__["__getattr__"] = lambda name: moved(old, name)
-        else:  # nothing of it went elsewhere: the successor itself takes its place
+            keep_old_names(old)
+        else:  # every name is in the new module, which takes the place of the old one
             warnings.warn(f"{old} is deprecated; use {MODULES[old]}", DeprecationWarning, stacklevel=2)
             sys.modules[old] = import_module(MODULES[old])
 
 
 def install() -> None:
-    """Let imports of old module paths find their successors; a second call changes nothing."""
-    if not any(isinstance(finder, _MovedModules) for finder in sys.meta_path):
-        sys.meta_path.append(_MovedModules())
+    """Make old module paths importable; further calls change nothing."""
+    if not any(isinstance(finder, _OldModuleFinder) for finder in sys.meta_path):
+        sys.meta_path.append(_OldModuleFinder())

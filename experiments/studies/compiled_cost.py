@@ -97,7 +97,7 @@ def _on_processor(task: Task, model: hq.Model, x: Any) -> dict[str, Any]:
         placement = choose_placement(model, estimator, [[BilinearTerm(x, x)]], engine)
         chosen_at = time.process_time()
         assert placement is not None
-        chosen, total = _some(model, x, estimator.prepared_by(placement.encoder), task.circuits)
+        chosen, total = _some(model, x, estimator.with_encoder(placement.encoder), task.circuits)
         compiling = time.process_time()
         programs = engine.compile([reading.circuit for reading in chosen], placement)
         done = time.process_time()

@@ -73,7 +73,7 @@ def run(task: Task) -> dict[str, Any]:
         return [planned(encoder, x[0]).circuits[0].circuit]  # those of other inputs differ little, if at all
 
     def planned(encoder: Encoder, row: Array) -> Plan:
-        return plan(estimator.prepared_by(encoder), model, [BilinearTerm(row, row)])
+        return plan(estimator.with_encoder(encoder), model, [BilinearTerm(row, row)])
 
     if task.kind == KINDS[0]:
         placement = place(processor, circuits, model.qubits)

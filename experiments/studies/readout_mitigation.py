@@ -103,7 +103,7 @@ def _compiled(model: hq.Model, x: FloatArray, engine: Engine) -> list[tuple[Plan
     """The resolved test of every input, on qubits that are chosen once for all."""
     estimator, wanted = hq.ResolvedHadamardTest(), [[BilinearTerm(row, row)] for row in x]
     placement = choose_placement(model, estimator, wanted, engine)
-    suited = estimator if placement is None else estimator.prepared_by(placement.encoder)
+    suited = estimator if placement is None else estimator.with_encoder(placement.encoder)
     plans = [plan(suited, model, products) for products in wanted]
     return [(made, engine.compile([made.circuits[0].circuit], placement)) for made in plans]
 

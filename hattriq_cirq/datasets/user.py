@@ -11,6 +11,7 @@ from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
+from hattriq_cirq._moved import keep_old_names
 from hattriq_cirq.datasets.value import Dataset, from_features
 from hattriq_cirq.foundation.arrays import Array
 
@@ -128,3 +129,6 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+keep_old_names(__name__)

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hattriq_cirq.circuits.outcomes import Outcome, SharedUncertainty
-from hattriq_cirq.estimators.bilinear import Allocation, BilinearTerm, Estimator, PauliTerm, WeightedCircuit
+from hattriq_cirq.estimators.bilinear import Allocation, BilinearTerm, Estimator, WeightedCircuit, pauli_terms
 from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders
 from hattriq_cirq.models.model import Model
 
@@ -162,33 +162,43 @@ class Estimate:
         return sum(o.shots or 0 for o in self.outcomes)
 
 
-def plan(estimator: Estimator, model: Model, products: Sequence[BilinearTerm]) -> Plan:
-    """Asks an estimator for all circuits of a sum of products, every Pauli string of the observable apart.
+def plan(estimator: Estimator, model: Model, terms: Sequence[BilinearTerm]) -> Plan:
+    """Build all circuits of a sum of bilinear terms, one set for each Pauli string of the observable.
 
     Args:
-        estimator: which circuits to use.
-        model: F(x) = x' M x.
-        products: to be summed.
+        estimator: Estimator that builds the circuits.
+        model: Model of the quadratic form F(x) = x' M x.
+        terms: Terms to be summed.
 
     Returns:
-        The plan; a product that is zero whatever M is asks for no circuit.
+        The plan; a term that is zero for every M needs no circuit.
+
+    Raises:
+        ValueError: The estimator measures a qubit that the model does not have.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> import numpy as np
+        >>> x = np.array([0.6, 0.0, 0.0, 0.8])
+        >>> terms = [hq.estimators.BilinearTerm(x, x)]
+        >>> len(plan(hq.HadamardTest(), hq.ring_ansatz(2, layers=1), terms).circuits)
+        2
     """
     if not set(estimator.measured or ()) <= set(range(model.n_qubits)):
         raise ValueError(f"{estimator.measured=} must be positions of data qubits, 0 .. {model.n_qubits - 1}")
     offset = np.zeros(model.n_features)
-    terms = [PauliTerm(model, pauli) for pauli in model.pauli_sum if len(pauli) > 0]
-    readings: list[WeightedCircuit] = []
-    for product in products:
-        offset += product.weight * model.identity_part * estimator.identity_term(product)
-        if product.left.any() and product.right.any() and product.weight:
-            for term in terms:
-                factor = product.weight * term.coefficient
-                for reading in estimator.weighted_circuits(term, product):
-                    readings.append(replace(reading, weights=csr_array(factor * reading.weights)))
-    return Plan(tuple(readings), estimator.marginalize(offset), estimator.allocation)
+    paulis = pauli_terms(model)
+    circuits: list[WeightedCircuit] = []
+    for term in terms:
+        offset += term.weight * model.identity_part * estimator.identity_term(term)
+        for pauli in () if term.is_zero else paulis:
+            factor = term.weight * pauli.coefficient
+            for circuit in estimator.weighted_circuits(pauli, term):
+                circuits.append(replace(circuit, weights=csr_array(factor * circuit.weights)))
+    return Plan(tuple(circuits), estimator.marginalize(offset), estimator.allocation)
 
 
-def sample_circuits(estimator: Estimator, model: Model, products: Sequence[BilinearTerm]) -> list[cirq.Circuit]:
-    """The first circuit for every product and Pauli string, without making the others; no product has a blank side."""
-    terms = [PauliTerm(model, pauli) for pauli in model.pauli_sum if len(pauli) > 0]
-    return [r.circuit for product in products for term in terms for r in islice(estimator.weighted_circuits(term, product), 1)]
+def sample_circuits(estimator: Estimator, model: Model, terms: Sequence[BilinearTerm]) -> list[cirq.Circuit]:
+    """Return the first circuit of every term and Pauli string, without building the others; no term may be zero."""
+    paulis = pauli_terms(model)
+    return [c.circuit for term in terms for pauli in paulis for c in islice(estimator.weighted_circuits(pauli, term), 1)]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hattriq_cirq._moved import keep_old_names
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
 from hattriq_cirq.models.model import Form, check_form
@@ -114,3 +115,6 @@ def scores_without(score: ScoreFunction, x: Array, reference: Reference, removed
             total[:, start : start + step] += evaluate(score, part)
     result: FloatArray = total / len(rows)
     return result
+
+
+keep_old_names(__name__)

@@ -98,7 +98,7 @@ def choose_placement(
     asking = [p for of_one in wanted for p in of_one if p.left.any() and p.right.any()]
 
     def some_circuits(encoder: Encoder) -> list[cirq.Circuit]:
-        return sample_circuits(estimator.prepared_by(encoder), model, _spread(asking, _LOOKED_AT))
+        return sample_circuits(estimator.with_encoder(encoder), model, _spread(asking, _LOOKED_AT))
 
     return engine.place(some_circuits, model.qubits)
 
@@ -136,7 +136,7 @@ def execute(
         Estimates and costs.
     """
     placement = choose_placement(model, estimator, wanted, engine)
-    suited = estimator if placement is None else estimator.prepared_by(placement.encoder)
+    suited = estimator if placement is None else estimator.with_encoder(placement.encoder)
     estimates: list[Estimate] = []
     cost, reports = Cost(), [MitigationSummary()]
     asked = (_Asked.of(suited, model, of_one, shots, mitigation) for of_one in wanted)

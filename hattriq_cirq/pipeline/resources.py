@@ -141,7 +141,7 @@ def resources(
     if device is not None:
 
         def build(encoder: Encoder) -> list[cirq.Circuit]:
-            prepared = plan(estimator.prepared_by(encoder), model, wanted).circuits
+            prepared = plan(estimator.with_encoder(encoder), model, wanted).circuits
             return [prepared[i].circuit for i in positions]
 
         routed = _count(place(load_processor(device, gateset), build).circuits)

@@ -14,7 +14,7 @@ import pytest
 import hattriq_cirq as hq
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.cli import main
-from hattriq_cirq.cli.cost import plot_costs
+from hattriq_cirq.cli.commands.cost import plot_costs
 from hattriq_cirq.compilation.gatesets import gateset
 from hattriq_cirq.estimators import BilinearTerm, Estimator, plan
 from hattriq_cirq.pipeline.resources import shots_for_cosine, shots_for_stderr
@@ -148,14 +148,14 @@ def test_cost_on_the_command_line_writes_a_table_and_a_picture(tmp_path: Path, c
     assert "polarization shift: 8 circuits on 2 qubits" in capsys.readouterr().out
 
 
-def test_the_chart_of_costs_draws_what_was_priced() -> None:
+def test_chart_of_costs_has_one_line_per_estimator() -> None:
     priced = [
         (n, hq.resources(random_model(n, 0, 1), unit(n, 0), 0.0, estimator)) for n in (1, 2) for estimator in ALL.values()
     ]
     circuits = plot_costs(priced[:1] + priced[4:5]).axes[0].lines[0]
     np.testing.assert_array_equal(circuits.get_xydata(), [[1, 1], [2, 1]])
     assert len(plot_costs(priced).axes[2].lines) == len(ALL)
-    with pytest.raises(ValueError, match="priced is empty"):
+    with pytest.raises(ValueError, match="costs is empty"):
         plot_costs([])
 
 

@@ -249,7 +249,7 @@ class GoogleBackend:
                 )
 
 
-def google(
+def google(  # noqa: PLR0913  each argument is one setting of the service
     project: str,
     processor: str,
     *,

@@ -1,4 +1,4 @@
-"""What the words of a command line choose: folders, models, inputs, baselines, heads."""
+"""Values that the texts of a command line name: models, inputs, baselines, heads, estimators, mitigations and engines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from inspect import signature
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +15,7 @@ import numpy as np
 
 from hattriq_cirq.attribution import baselines
 from hattriq_cirq.attribution.baselines import BaselineSet
-from hattriq_cirq.attribution.objective import Head
+from hattriq_cirq.attribution.objective import Head, HeadKind
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.estimators import Estimator, HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
 from hattriq_cirq.execution.backends.simulators import cirq_simulator, qsim
@@ -25,52 +27,33 @@ from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.pipeline.mitigation import Mitigation
 
-MITIGATIONS: dict[str, tuple[str, str | None, bool]] = {
-    "completeness": ("CompletenessRescaling", None, False),
-    "noise-estimation": ("NoiseEstimation", None, True),
-    "zne": ("ZeroNoiseExtrapolation", None, False),
-    "twirl": ("PauliTwirling", "twirls", True),
-    "dd": ("DynamicalDecoupling", None, False),
-    "readout": ("Readout", "shots", False),
-    "correlated-readout": ("CorrelatedReadout", "shots", False),
-    "twirled-readout": ("TwirledReadout", "masks", True),
+_COUNTS = {
+    "completeness": None,
+    "noise-estimation": None,
+    "zne": None,
+    "twirl": "twirls",
+    "dd": None,
+    "readout": "shots",
+    "correlated-readout": "shots",
+    "twirled-readout": "masks",
 }
-"""What `--mitigate` names, outermost first: a class of `calibration`, what a number after a colon is, whether it is seeded."""
-
-
-def fresh_folder(path: str | os.PathLike[str]) -> Path:
-    """Checks that a folder can take results; it is made when the first file is written.
-
-    Raises:
-        FileExistsError: it holds something, or is a file.
-        OSError: no file could be written there.
-    """
-    folder = Path(path)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists and is not an empty folder; results are never overwritten: choose another")
-    parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise OSError(f"{folder} cannot be made: {parent} is not a folder that can be written to")
-    return folder
-
-
-def run_folder(path: str | os.PathLike[str]) -> Path:
-    """Checks that a folder can take a run on an engine: a fresh one, or one whose run stopped.
-
-    Raises:
-        FileExistsError: it holds a finished run, or anything else.
-        OSError: no file could be written there.
-        JournalError: its journal cannot be read.
-    """
-    if not (Path(path) / JOURNAL).is_file():
-        return fresh_folder(path)
-    if read_summary(path).status == "finished":
-        raise FileExistsError(f"{path} holds a finished run; results are never overwritten: choose another")
-    return Path(path)
+"""Names of mitigations, outermost first, with the argument that a number after a colon sets."""
 
 
 def build_model(ansatz: str, n_qubits: int, layers: int) -> Model:
-    """An untrained model by "ring" or "grid:RxC". Raises ValueError for another text or number of qubits."""
+    """Return an untrained model.
+
+    Args:
+        ansatz: Name of the circuit, `ring` or `grid:RxC`.
+        n_qubits: Number of data qubits.
+        layers: Number of coupling layers.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: The text names no circuit, or a grid with another number of qubits.
+    """
     if ansatz == "ring":
         return ring_ansatz(n_qubits, layers)
     match = re.fullmatch(r"grid:(\d+)x(\d+)", ansatz)
@@ -83,7 +66,7 @@ def build_model(ansatz: str, n_qubits: int, layers: int) -> Model:
 
 
 def find_model(path: str | os.PathLike[str]) -> Path:
-    """The model file that a path is or holds. Raises FileNotFoundError."""
+    """Return the model file that a path is or holds. Raise FileNotFoundError if there is none."""
     file = Path(path) / "model.json" if Path(path).is_dir() else Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"no file {file}; give a model.json that `hattriq train` wrote, or its folder")
@@ -91,22 +74,24 @@ def find_model(path: str | os.PathLike[str]) -> Path:
 
 
 def select_inputs(text: str, data: Dataset) -> Array:
-    """Samples of a data set by "test", "train:0:8" (a slice of a side) or "4,0,7" (samples of the whole set).
+    """Return the indices of the samples that a text selects.
+
+    Args:
+        text: Side of the split (`test`), slice of a side (`train:0:8`) or indices of the whole set (`4,0,7`).
+        data: Data set.
 
     Returns:
-        (inputs,) indices, at least one.
+        (inputs,) Indices, at least one.
 
     Raises:
-        ValueError: another text, an index out of range, or nothing chosen.
+        ValueError: The text is malformed, an index is out of range, or nothing is selected.
     """
     if match := re.fullmatch(r"(test|train)(?::(\d*):(\d*))?", text):
         start, stop = (int(bound) if bound else None for bound in match.group(2, 3))
-        chosen: Array = getattr(data, match[1])[start:stop]
-        if not len(chosen):
-            raise ValueError(
-                f"inputs {text!r} choose nothing: {data.name} has {len(getattr(data, match[1]))} {match[1]} samples"
-            )
-        return chosen
+        side: Array = getattr(data, match[1])
+        if not len(side[start:stop]):
+            raise ValueError(f"inputs {text!r} choose nothing: {data.name} has {len(side)} {match[1]} samples")
+        return side[start:stop]
     if not re.fullmatch(r"\d+(,\d+)*", text):
         raise ValueError(f"inputs {text!r} must be test, train, a slice such as test:0:8, or indices such as 0,1,2")
     indices = np.array([int(part) for part in text.split(",")])
@@ -116,13 +101,19 @@ def select_inputs(text: str, data: Dataset) -> Array:
 
 
 def make_baseline(text: str, data: Dataset, indices: Array, seed: int) -> tuple[str, Array | BaselineSet]:
-    """The baseline a text names, for chosen inputs of a data set; its data are the training samples.
+    """Return the baseline of selected inputs; means and samples are taken from the training samples.
+
+    Args:
+        text: Name of the baseline.
+        data: Data set.
+        indices: (inputs,) Samples that are attributed.
+        seed: Random seed for `sample:COUNT`.
 
     Returns:
-        How to call it, and (inputs, features) amplitudes or a set.
+        The label of the baseline for results, and (inputs, features) amplitudes or a set of baselines.
 
     Raises:
-        ValueError: an unknown name, or one these inputs have no use for.
+        ValueError: The name is unknown, or the baseline does not apply to these inputs.
     """
     name, colon, argument = text.partition(":")
     x, y, known, labels = data.amplitudes[indices], data.labels[indices], data.x_train, data.y_train
@@ -138,7 +129,7 @@ def make_baseline(text: str, data: Dataset, indices: Array, seed: int) -> tuple[
         return name, plain[name]()
     if name == "blur":
         if data.image_shape is None:
-            raise ValueError(f"baseline {text!r} smooths pictures, which {data.name} is not made of; choose another")
+            raise ValueError(f"baseline {text!r} smooths images, and {data.name} has none; choose another")
         sigma = _number(argument or "2", "the width of blur")
         return f"blur:{sigma:g}", baselines.blur(x, data.image_shape, sigma)
     if name == "sample" and argument.isdecimal():
@@ -147,19 +138,17 @@ def make_baseline(text: str, data: Dataset, indices: Array, seed: int) -> tuple[
 
 
 def parse_head(text: str) -> Head:
-    """A head by "identity", "sigmoid:5" or "tanh:2". Raises ValueError for anything else."""
+    """Return the head that `identity`, `sigmoid:SCALE` or `tanh:SCALE` names. Raise ValueError for another text."""
     kind, _, scale = text.partition(":")
     if text == "identity":
         return Head()
-    if kind == "sigmoid":
-        return Head("sigmoid", _number(scale or "1", "the scale of sigmoid"))
-    if kind == "tanh":
-        return Head("tanh", _number(scale or "1", "the scale of tanh"))
+    if kind in ("sigmoid", "tanh"):
+        return Head(cast(HeadKind, kind), _number(scale or "1", f"the scale of {kind}"))
     raise ValueError(f"head {text!r} must be identity, sigmoid:SCALE or tanh:SCALE")
 
 
 def parse_estimator(text: str) -> Estimator | None:
-    """An estimator by "exact" (None), "resolved", "hadamard", "hadamard-literal", "parallel:M" or "polarization"."""
+    """Return the estimator that a text names, None for `exact`. Raise ValueError for an unknown name."""
     plain: dict[str, Callable[[], Estimator | None]] = {
         "exact": lambda: None,
         "resolved": ResolvedHadamardTest,
@@ -175,67 +164,77 @@ def parse_estimator(text: str) -> Estimator | None:
     raise ValueError(f"estimator {text!r} must be one of {', '.join(plain)}, parallel:M")
 
 
+def mitigations() -> dict[str, EntryPoint]:
+    """Return the entry points of the group `hattriq_cirq.mitigations` by name, outermost mitigation first.
+
+    Mitigations that other packages register stand outermost.
+    """
+    order = list(_COUNTS)
+    registered = {each.name: each for each in entry_points(group="hattriq_cirq.mitigations")}
+    return {name: registered[name] for name in sorted(registered, key=lambda n: order.index(n) if n in order else -1)}
+
+
 def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_age: float | None = None) -> Mitigation | None:
-    """Mitigations by names of `MITIGATIONS` with commas, in any order; several make a pipeline in that of the list.
+    """Return the mitigation that names separated by commas describe; several make a sequence in the order of `mitigations()`.
 
     Args:
-        text: such as "zne,twirl:8,readout:1000"; "" for none.
-        seed: of whatever they draw.
-        calibration: file of a saved one for `readout`; None measures it with the data.
-        max_age: hours that it may be old.
+        text: Names in any order, such as `zne,twirl:8,readout:1000`; an empty text for none.
+        seed: Random seed of the mitigations.
+        calibration: File of a saved calibration for `readout`; None measures a calibration with the data.
+        max_age: Largest age of that calibration in hours.
 
     Returns:
-        The mitigation; None for "".
+        The mitigation; None for an empty text.
 
     Raises:
-        ValueError: an unknown name, one given twice, a number where there is no use for one, or a calibration that is not used.
-        CalibrationError: a file that is no calibration.
+        ValueError: A name is unknown or repeated, a number has no meaning, or the calibration is not used.
+        CalibrationError: The file is not a calibration.
     """
-    import calibration as layer
+    from calibration import MitigationSequence, ReadoutCalibration
 
     words = [word.partition(":") for word in text.split(",")] if text else []
     numbers = {name: number for name, _, number in words}
-    if not set(numbers) <= set(MITIGATIONS) or len(numbers) < len(words):
-        raise ValueError(f"mitigations {text!r} must be of {', '.join(MITIGATIONS)}, each at most once, with commas")
+    available = mitigations()
+    if not set(numbers) <= set(available) or len(numbers) < len(words):
+        raise ValueError(f"mitigations {text!r} must be of {', '.join(available)}, each at most once, with commas")
     if "readout" not in numbers and (calibration is not None or max_age is not None):
         raise ValueError("--calibration and --max-age are for --mitigate readout")
     if calibration is None and max_age is not None:
-        raise ValueError("--max-age is of a --calibration; without one the readout is measured with the data")
+        raise ValueError("--max-age is the age of a --calibration; without one the readout is measured with the data")
     parts: list[Mitigation] = []
-    for name, (kind, counted, seeded) in MITIGATIONS.items():
-        if name not in numbers:
-            continue
-        options: dict[str, Any] = {"seed": seed} if seeded else {}
+    for name in (name for name in available if name in numbers):
+        kind: Callable[..., Mitigation] = available[name].load()
+        options: dict[str, Any] = {"seed": seed} if "seed" in signature(kind).parameters else {}
+        if name == "readout" and calibration is not None:
+            options |= {"calibration": ReadoutCalibration.load(calibration), "max_age": max_age}
         if number := numbers[name]:
-            if counted is None or not number.isdecimal() or (name == "readout" and calibration is not None):
+            counted = None if "calibration" in options else _COUNTS.get(name)
+            if counted is None or not number.isdecimal():
                 raise ValueError(f"mitigation '{name}:{number}' has no use for {number!r}; leave it out")
             options[counted] = int(number)
-        if name == "readout" and calibration is not None:
-            options |= {"calibration": layer.ReadoutCalibration.load(calibration), "max_age": max_age}
-        parts.append(getattr(layer, kind)(**options))
-    if len(parts) > 1:
-        parts = [layer.MitigationSequence(parts)]
-    return parts[0] if parts else None
+        parts.append(kind(**options))
+    return MitigationSequence(parts) if len(parts) > 1 else next(iter(parts), None)
 
 
 def parse_engine(text: str, seed: int, journal: Path | None = None) -> Engine:
-    """An engine by "qsim", "cirq", "virtual:PROCESSOR[,noise=NOISE]" or "google:PROJECT/PROCESSOR".
+    """Return the engine that a text names.
 
     Args:
-        text: names it.
-        seed: of its counts; a real processor has none.
-        journal: the folder of the run, which google needs.
+        text: Name such as `qsim`, `cirq`, `virtual:PROCESSOR[,noise=NOISE]` or `google:PROJECT/PROCESSOR`.
+        seed: Random seed for the counts; a real processor has none.
+        journal: Folder of the run; `google` needs one.
+
+    Returns:
+        The engine.
 
     Raises:
-        ValueError: another text.
-        EngineError: the processor cannot be reached, or the journal is another run's or in use.
+        ValueError: The text names no engine.
+        EngineError: The processor cannot be reached, or the journal belongs to another run or is in use.
     """
     kind, _, rest = text.partition(":")
     progress = sys.stderr.isatty()
-    if text == "qsim":
-        return qsim(seed=seed, journal=journal, progress=progress)
-    if text == "cirq":
-        return cirq_simulator(seed=seed, journal=journal, progress=progress)
+    if text == "qsim" or text == "cirq":
+        return (qsim if text == "qsim" else cirq_simulator)(seed=seed, journal=journal, progress=progress)
     if match := kind == "virtual" and re.fullmatch(r"([^,=]+)(?:,noise=([^,=]+))?", rest):
         from hattriq_cirq.execution.backends.virtual import Noise, virtual
 
@@ -246,13 +245,13 @@ def parse_engine(text: str, seed: int, journal: Path | None = None) -> Engine:
 
         if journal is None:
             raise ValueError(f"engine {text!r} counts shots and cannot give exact probabilities; give --shots 1 or more")
-        config, snapshot = _pinned(journal)
+        config, snapshot = _recorded_snapshot(journal)
         return google(match[1], match[2], journal=journal, device_config_name=config, snapshot=snapshot, progress=progress)
     raise ValueError(f"engine {text!r} must be qsim, cirq, virtual:PROCESSOR[,noise=NOISE] or google:PROJECT/PROCESSOR")
 
 
-def _pinned(journal: Path) -> tuple[str | None, str | None]:
-    """The device configuration and snapshot that a run on a real processor began with, so that it goes on with the same."""
+def _recorded_snapshot(journal: Path) -> tuple[str | None, str | None]:
+    """Return the device configuration and snapshot that a run on a real processor began with and must keep."""
     engine = read_summary(journal).engine if (journal / JOURNAL).is_file() else {}
     return engine.get("device_config_name"), engine.get("snapshot")
 
