@@ -229,6 +229,11 @@ def resolve(baseline: float | ArrayLike | BaselineSet, inputs: Array) -> tuple[A
 
     Raises:
         ValueError: The baseline does not fit the inputs.
+
+    Example:
+        >>> rows, description = resolve(0.5, np.ones((3, 2)))
+        >>> rows.shape, description
+        ((1, 1, 2), 'constant 0.5')
     """
     features = inputs.shape[-1]
     if isinstance(baseline, BaselineSet):

@@ -15,7 +15,13 @@ from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_name
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A map as the sum of the contribution of each feature alone and of its interference with others, both (..., features)."""
+    """A map as the sum of the contribution of each feature alone and of its interference with others, both (..., features).
+
+    Example:
+        >>> parts = Split(np.array([0.36, 0.64]), np.array([-0.1, -0.1]))
+        >>> parts.population + parts.interference
+        array([0.26, 0.54])
+    """
 
     population: FloatArray
     interference: FloatArray

@@ -29,7 +29,12 @@ _ORIGIN = 1e-8  # distance to the origin, relative to the longer end, below whic
 
 
 class CompletenessWarning(UserWarning):
-    """An exact attribution does not sum to the difference between the scores at the input and at the baseline."""
+    """An exact attribution does not sum to the difference between the scores at the input and at the baseline.
+
+    Example:
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("error", CompletenessWarning)  # stop instead of warning
+    """
 
 
 def exact_attribution(

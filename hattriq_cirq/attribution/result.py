@@ -107,8 +107,8 @@ class Attribution:
     Example:
         >>> import hattriq_cirq as hq
         >>> a = hq.integrated_gradients(hq.ring_ansatz(1, 0), [0.6, 0.8], baseline=0)
-        >>> a.values.round(2), float(a.f_input)
-        (array([ 0.36, -0.64]), -0.28)
+        >>> a.values.round(2)
+        array([ 0.36, -0.64])
     """
 
     values: FloatArray

@@ -27,7 +27,19 @@ _QSIM_FROM = 18  # qubits from which qsim is faster than NumPy in single precisi
 
 
 class IdentityPartWarning(UserWarning):
-    """The observable has an identity part, which adds a copy of the input to every attribution map."""
+    """The observable has an identity part, which adds a copy of the input to every attribution map.
+
+    Example:
+        >>> import warnings
+        >>> from hattriq_cirq import integrated_gradients
+        >>> qubit = cirq.LineQubit(0)
+        >>> model = Model(cirq.Circuit(), [qubit], 0.5 * cirq.Z(qubit) + 0.5)
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     _ = integrated_gradients(model, [0.6, 0.8], baseline=0)
+        >>> caught[0].category is IdentityPartWarning, model.traceless().identity_part
+        (True, 0.0)
+    """
 
 
 @dataclass(frozen=True, eq=False, repr=False)

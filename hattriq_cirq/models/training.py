@@ -55,6 +55,12 @@ class Training:
         stopped: Reason why training ended: `epochs`, `patience` or `converged`.
         seed: Random seed of the initial angles and of the minibatches.
         seconds: Wall time.
+
+    Example:
+        >>> from hattriq_cirq import ring_ansatz
+        >>> training = train(ring_ansatz(1, 1), [[1, 0], [0, 1]], [1, -1], seed=0, epochs=5)
+        >>> len(training.history), training.stopped
+        (5, 'epochs')
     """
 
     model: Model
