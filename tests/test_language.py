@@ -114,7 +114,6 @@ UNFINISHED: set[str] = {
     "hattriq_cirq/workflows/accuracies.py",
     "hattriq_cirq/workflows/classical.py",
     "hattriq_cirq/workflows/map_effect.py",
-    "tests/cli/test_cli_runs.py",
     "tests/compilation/test_processor.py",
     "tests/execution/test_google_faults.py",
     "tests/execution/test_journal_damage.py",

@@ -61,9 +61,8 @@ def make_parser(commands: Sequence[type[Command]], prog: str, version: str, help
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in commands:
         text = "\n\n".join([cleandoc(command.__doc__ or ""), *getattr(command, "help_lists", ())])
-        subparser = subparsers.add_parser(
-            command.__name__.lower(), help=text.partition("\n")[0].replace("%", "%%"), **_help(text)
-        )
+        summary = text.partition("\n")[0].replace("%", "%%")
+        subparser = subparsers.add_parser(command.__name__.lower(), help=summary, **_help(text))
         subparser.set_defaults(command=command)
         hints = get_type_hints(command, include_extras=True)
         for field in fields(command):
