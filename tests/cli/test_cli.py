@@ -157,20 +157,19 @@ def test_train_takes_every_setting(tmp_path: Path, capsys: pytest.CaptureFixture
     assert shown.err == ""
 
 
-def test_the_defaults_are_those_of_the_library() -> None:
+def test_defaults_equal_those_of_the_library() -> None:
     from inspect import signature
 
-    from hattriq_cirq.cli.parser import make_parser
-    from hattriq_cirq.cli.runs import AttributeSettings, TrainSettings
+    from hattriq_cirq.cli import parse
+    from hattriq_cirq.cli.commands.attribute import Attribute
+    from hattriq_cirq.cli.commands.train import Train
 
-    chosen = vars(make_parser().parse_args(["train", "digits", "--out", "x"]))
-    assert TrainSettings(**{name: chosen[name] for name in TrainSettings.__dataclass_fields__}) == TrainSettings()
+    settings = parse(["train", "digits", "--out", "x"])
+    assert settings == Train("digits", out="x")
     library = signature(train).parameters
     for name in ("optimizer", "epochs", "batch_size", "learning_rate", "scale"):
-        assert chosen[name] == library[name].default
-    chosen = vars(make_parser().parse_args(["attribute", "m", "--data", "digits", "--out", "x"]))
-    settings = AttributeSettings(**{name: chosen[name] for name in AttributeSettings.__dataclass_fields__})
-    assert settings == AttributeSettings()
+        assert getattr(settings, name) == library[name].default
+    assert parse(["attribute", "m", "--data", "digits", "--out", "x"]) == Attribute("m", data="digits", out="x")
 
 
 def test_without_scikit_learn_the_accuracy_table_says_so(

@@ -14,7 +14,7 @@ from stand_in import StandIn
 import calibration as layer
 from calibration import CalibrationError, ReadoutCalibration
 from hattriq_cirq.attribution.result import Attribution
-from hattriq_cirq.cli.choices import MITIGATIONS, parse_mitigation
+from hattriq_cirq.cli.values import mitigations, parse_mitigation
 from hattriq_cirq.compilation.processor import load_processor
 from hattriq_cirq.execution.journal import Journal
 
@@ -178,8 +178,8 @@ def test_mitigations_are_named_in_any_order(text: str, names: list[str]) -> None
 
 def test_no_name_is_no_mitigation_and_every_name_makes_one() -> None:
     assert parse_mitigation("", 0) is None
-    for name, (kind, _, _) in MITIGATIONS.items():
-        assert type(parse_mitigation(name, 0)).__name__ == kind
+    for name, entry in mitigations().items():
+        assert type(parse_mitigation(name, 0)).__name__ == entry.attr
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from journals import ENGINE, counted, jobs_of
 
 from hattriq_cirq.circuits.errors import AccessError
 from hattriq_cirq.circuits.outcomes import Distribution
-from hattriq_cirq.cli.choices import parse_engine
-from hattriq_cirq.cli.manage import cancel_jobs
+from hattriq_cirq.cli.commands.cancel import cancel_jobs
+from hattriq_cirq.cli.values import parse_engine
 from hattriq_cirq.execution.backend import Job, Limits, State, Status
 from hattriq_cirq.execution.journal import Journal
 

@@ -125,13 +125,13 @@ def test_what_stops_the_work_is_said_in_one_line(
     def stop(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("hattriq_cirq.cli.runs.train", stop)
+    monkeypatch.setattr("hattriq_cirq.models.training.train", stop)
     assert run(f"train bars_and_stripes --out {tmp_path}/a") == code
     assert capsys.readouterr().err == f"{words}\n"
     assert not (tmp_path / "a").exists()
 
 
 def test_a_defect_of_the_program_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hattriq_cirq.cli.runs.train", None)
+    monkeypatch.setattr("hattriq_cirq.models.training.train", None)
     with pytest.raises(TypeError, match="not callable"):
         run(f"train bars_and_stripes --out {tmp_path}/a")

@@ -15,8 +15,8 @@ from command_line import run
 from pages import SECTION, Page
 
 from hattriq_cirq.attribution.result import Attribution
-from hattriq_cirq.cli import demo as demo_module
 from hattriq_cirq.cli import main
+from hattriq_cirq.cli.commands import demo as demo_module
 
 # the demo
 
