@@ -56,7 +56,7 @@ def test_a_flipped_bit_is_never_believed(tmp_path_factory: pytest.TempPathFactor
     (folder / JOURNAL).write_bytes(damaged)
     last = damaged.rfind(b"\n", 0, len(whole) - 1) + 1
     if place >= last:
-        with pytest.warns(JournalWarning, match=r"was torn.* kept in journal.torn-1"):
+        with pytest.warns(JournalWarning, match=r"the last record is incomplete.* moved to journal.torn-1"):
             Journal(folder, ENGINE).close()
         assert (folder / JOURNAL).read_bytes().startswith(whole[:last])
     else:
@@ -72,7 +72,7 @@ def test_torn_records_are_numbered(tmp_path: Path) -> None:
     for number in (1, 2):
         with (tmp_path / JOURNAL).open("ab") as file:
             file.write(b"1234")
-        with pytest.warns(JournalWarning, match=rf"kept in journal.torn-{number}"):
+        with pytest.warns(JournalWarning, match=rf"moved to journal.torn-{number}"):
             Journal(tmp_path, ENGINE).close()
     assert {file.name for file in tmp_path.iterdir()} == {JOURNAL, "journal.torn-1", "journal.torn-2"}
 

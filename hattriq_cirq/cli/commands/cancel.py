@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ class Cancel:
 
     def run(self) -> int:
         """Cancel the jobs of the run and record that it was given up."""
-        from pathlib import Path
-
-        from hattriq_cirq.cli.run_folder import journal_of, read_task
+        from hattriq_cirq.cli.folders import journal_of, read_task
         from hattriq_cirq.cli.values import parse_engine
 
         summary, task = read_task(self.folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,7 @@ class Report:
 
     def run(self) -> int:
         """Write the page."""
-        from pathlib import Path
-
-        from hattriq_cirq.cli.run_sections import section_of
+        from hattriq_cirq.cli.sections import section_of
         from hattriq_cirq.reporting.html import write_report
 
         if Path(self.out).exists():

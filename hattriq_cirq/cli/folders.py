@@ -11,16 +11,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hattriq_cirq.attribution.result import Attribution
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import hattriq_cirq as hq
 from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.cli.values import parse_engine
-from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal import JOURNAL, Journal
 from hattriq_cirq.execution.journal_format import refuse_another
 from hattriq_cirq.execution.journal_summary import RunSummary, read_summary
 from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
+from hattriq_cirq.reporting.plotting import png
 from hattriq_cirq.workflows.accuracies import Accuracy
 
 FORMAT = "hattriq_cirq.Run/1"
@@ -137,12 +141,17 @@ def write_missing(path: Path, write: Callable[[Path], object]) -> None:
         write(path)
 
 
+def write_picture(path: str | os.PathLike[str], drawing: Axes | Figure) -> Path:
+    """Write a drawing as a new PNG file and return its path."""
+    return write_new(path, png(drawing))
+
+
 def settings_of(command: Any, *excluded: str) -> dict[str, Any]:
     """Return the settings of a command as records hold them, without the excluded fields."""
     return {name: value for name, value in asdict(command).items() if name not in excluded}
 
 
-def data_record(spec: str, data: Dataset) -> dict[str, Any]:
+def data_record(spec: str, data: hq.datasets.Dataset) -> dict[str, Any]:
     """Return the record of a data set and of the text that names it."""
     return {
         "spec": spec,
@@ -156,7 +165,7 @@ def data_record(spec: str, data: Dataset) -> dict[str, Any]:
     }
 
 
-def run_record(command: str, spec: str, data: Dataset, **content: Any) -> str:
+def run_record(command: str, spec: str, data: hq.datasets.Dataset, **content: Any) -> str:
     """Return the text of run.json."""
     record = {"format": FORMAT, "command": command, "data": data_record(spec, data), **content}
     return json.dumps(record | {"provenance": asdict(Provenance.now())}, indent=2) + "\n"
@@ -197,7 +206,7 @@ def accuracy_table(rows: Iterable[Accuracy]) -> str:
     return "\n".join(lines)
 
 
-def score_table(a: Attribution, indices: Array, labels: Array) -> str:
+def score_table(a: hq.Attribution, indices: Array, labels: Array) -> str:
     """Return the scores and the completeness gap of each input as lines of text."""
     lines = [f"{'sample':>8}{'label':>7}{'F(input)':>12}{'F(baseline)':>13}{'gap':>11}{'std. error':>12}"]
     columns = (indices, labels, a.f_input, a.f_baseline, a.completeness_gap, a.completeness_gap_stderr)

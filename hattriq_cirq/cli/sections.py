@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hattriq_cirq.attribution.result import Attribution
-from hattriq_cirq.cli.run_folder import Record, how_to_continue, read_record
+import hattriq_cirq as hq
+from hattriq_cirq.cli.folders import Record, how_to_continue, read_record
 from hattriq_cirq.datasets.user import checksum
 from hattriq_cirq.execution.journal import JOURNAL
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
@@ -73,7 +73,7 @@ def run_section(folder: Path, tolerance: float = TOLERANCE) -> Section:
     try:
         if record["command"] == "train":
             return _training(folder, record)
-        return _attribution(folder, record, Attribution.load(folder / "attribution.npz"), tolerance)
+        return _attribution(folder, record, hq.Attribution.load(folder / "attribution.npz"), tolerance)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is not as hattriq wrote it: {error!r}; repeat the run in another folder") from error
 
@@ -101,7 +101,7 @@ def _training(folder: Path, record: Record) -> Section:
     )
 
 
-def _attribution(folder: Path, record: Record, a: Attribution, tolerance: float) -> Section:
+def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: float) -> Section:
     data, settings = record["data"], record["settings"]
     minus, plus = data["label_names"]
     is_complete = np.abs(a.completeness_gap) <= tolerance + _STANDARD_ERRORS * a.completeness_gap_stderr
@@ -160,7 +160,7 @@ def _accuracies(record: Record) -> Table:
     return table_of_accuracies(rows, record["data"]["train"], record["data"]["test"])
 
 
-def _inputs(record: Record, a: Attribution, is_complete: np.ndarray[Any, np.dtype[np.bool_]]) -> Table:
+def _inputs(record: Record, a: hq.Attribution, is_complete: np.ndarray[Any, np.dtype[np.bool_]]) -> Table:
     """Return the table of inputs, each with its scores, its gap and its largest feature."""
     rows = []
     samples = zip(record["inputs"]["indices"], record["inputs"]["labels"], a, is_complete, strict=True)
