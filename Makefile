@@ -1,11 +1,12 @@
-# Two commands do everything; each makes the .venv it needs.
-#   make demo   train, attribute and report on real images -> demo/report.html
-#   make test   lint, types and tests: all that CI runs
+# Every command makes the .venv it needs.
+#   make demo          train, attribute and report on real images -> demo/report.html
+#   make test          lint, types and tests
+#   make wheel-check   build the wheel, install it outside the checkout and run the README's examples there
 PYTHON ?= python3
 BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test format accuracy studies benchmarks clean
+.PHONY: demo test wheel-check format accuracy studies benchmarks clean
 
 demo: demo/report.html
 	@echo "The report is demo/report.html: open it in a browser."
@@ -18,6 +19,9 @@ test: .venv/with-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto
+
+wheel-check: .venv/with-test
+	$(BIN)/python tests/wheel/check_wheel.py
 
 format: .venv/with-test
 	$(BIN)/ruff check --fix .

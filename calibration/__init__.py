@@ -7,8 +7,6 @@ It may import `hattriq_cirq`; of `hattriq_cirq` only the command line may import
 One convention everywhere: a confusion matrix is indexed `confusion[prepared, observed]`.
 """
 
-from typing import Any
-
 from calibration.gates.mitigations import DynamicalDecoupling, PauliTwirling, ZeroNoiseExtrapolation
 from calibration.readout.calibration import CalibrationError, ReadoutCalibration, StaleCalibrationWarning
 from calibration.readout.correlated_calibration import CorrelatedCalibration, correlation_test, measure_correlated
@@ -19,7 +17,7 @@ from calibration.readout.per_qubit import Readout
 from calibration.readout.trex import TwirledReadout
 from calibration.rescaling import CompletenessRescaling, NoiseEstimation
 from calibration.sequence import MitigationSequence
-from hattriq_cirq._moved import moved
+from hattriq_cirq._moved import keep_old_names
 
 __all__ = [
     "CalibrationError",
@@ -43,9 +41,4 @@ __all__ = [
     "readout_programs",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Return what a name of version 0.1 is called now (PEP 562)."""
-    if name == "Pipeline":
-        return moved("calibration", name)
-    raise AttributeError(f"module 'calibration' has no attribute {name!r}; public names: {', '.join(__all__)}")
+keep_old_names(__name__)

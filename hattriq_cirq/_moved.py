@@ -1,10 +1,11 @@
-"""Old module paths and names of version 0.1, which still work for one release and warn with the new name."""
+"""Deprecated module paths and names of version 0.1. They work for one more release, with a warning that gives the new name."""
 
 from __future__ import annotations
 
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -72,18 +73,16 @@ MODULES = {
     "hattriq_cirq.relays": "hattriq_cirq.encoding.cnot_trees",
     "hattriq_cirq.report": "hattriq_cirq.reporting.html",
     "hattriq_cirq.saliency": "hattriq_cirq.attribution.other_methods",
-    "hattriq_cirq.sampled": "hattriq_cirq.pipeline.execute",
+    "hattriq_cirq.sampled": "hattriq_cirq.pipeline.prepare",
     "hattriq_cirq.scores": "hattriq_cirq.attribution.objective",
     "hattriq_cirq.section": "hattriq_cirq.reporting.document",
     "hattriq_cirq.statevector": "hattriq_cirq.simulation.statevector",
     "hattriq_cirq.training": "hattriq_cirq.models.training",
 }
-"""Old module -> the module that took its place."""
+"""Old module path -> new module path."""
 NAMES = {
     "calibration.Pipeline": "calibration.MitigationSequence",
     "calibration.checks.Check": "calibration.auxiliary_measurement.AuxiliaryCircuit",
-    "calibration.checks.Corrected": "calibration.auxiliary_measurement.CorrectedEstimate",
-    "calibration.checks.Number": "calibration.auxiliary_measurement.MeasuredNumber",
     "calibration.correct.corrected": "calibration.readout.per_qubit.correct",
     "calibration.correct.inverse": "calibration.readout.per_qubit.inverse_map",
     "calibration.correct.measured_qubits": "calibration.readout.measure.measured_qubits",
@@ -98,11 +97,12 @@ NAMES = {
     "calibration.pipeline.Pipeline": "calibration.sequence.MitigationSequence",
     "calibration.product.ProductOperator": "hattriq_cirq.circuits.linear_maps.LinearMap",
     "calibration.twirling.twirled": "calibration.gates.pauli_twirling.twirl",
-    "hattriq_cirq.charts.plot_costs": "hattriq_cirq.cli.cost.plot_costs",
+    "hattriq_cirq.charts.plot_costs": "hattriq_cirq.cli.commands.cost.plot_costs",
     "hattriq_cirq.report.Accuracy": "hattriq_cirq.workflows.accuracies.Accuracy",
     "hattriq_cirq.report.accuracies": "hattriq_cirq.workflows.accuracies.accuracies",
     "hattriq_cirq.report.table_of_accuracies": "hattriq_cirq.workflows.accuracies.table_of_accuracies",
     "hattriq_cirq.classical.logistic_regression_accuracy": "hattriq_cirq.workflows.accuracies.logistic_regression_accuracy",
+    "hattriq_cirq.classical.quadratic_form": "hattriq_cirq.workflows.classical.quadratic_regression",
     "hattriq_cirq.approximate.MapEffect": "hattriq_cirq.workflows.map_effect.MapEffect",
     "hattriq_cirq.approximate.map_effect": "hattriq_cirq.workflows.map_effect.map_effect",
     "hattriq_cirq.datasets.user.Table": "hattriq_cirq.datasets.user.LabelledTable",
@@ -111,7 +111,7 @@ NAMES = {
     "hattriq_cirq.engines.base.Program": "hattriq_cirq.circuits.program.ParameterizedCircuit",
     "hattriq_cirq.engines.compile.Couplings": "hattriq_cirq.compilation.compile.Edges",
     "hattriq_cirq.engines.compile.Placed": "hattriq_cirq.compilation.compile.QubitMap",
-    "hattriq_cirq.engines.compile.couplings_between": "hattriq_cirq.compilation.compile.edges_between",
+    "hattriq_cirq.engines.compile.couplings_between": "hattriq_cirq.compilation.compile.edges_of_layouts",
     "hattriq_cirq.engines.compile.final_state": "hattriq_cirq.simulation.statevector.final_state",
     "hattriq_cirq.engines.compile.outcome_probabilities": "hattriq_cirq.simulation.statevector.outcome_probabilities",
     "hattriq_cirq.engines.local.drawn": "hattriq_cirq.execution.backends.simulators.sample_counts",
@@ -120,6 +120,22 @@ NAMES = {
     "hattriq_cirq.engines.samplers.only_measurement": "hattriq_cirq.circuits.program.only_measurement",
     "hattriq_cirq.engines.samplers.points_of": "hattriq_cirq.circuits.program.points_of",
     "hattriq_cirq.engines.samplers.sweep": "hattriq_cirq.circuits.program.to_sweep",
+    "hattriq_cirq.engines.google_calls.Caller": "hattriq_cirq.execution.backends.google_calls.RetryingCaller",
+    "hattriq_cirq.engines.google_calls.UNHEARD": "hattriq_cirq.execution.backends.google_calls.NO_ANSWER",
+    "hattriq_cirq.engines.google_calls.configuration_of": "hattriq_cirq.execution.backends.google_calls.get_configuration",
+    "hattriq_cirq.engines.google_calls.explained": "hattriq_cirq.execution.backends.google_calls.describe_error",
+    "hattriq_cirq.engines.google_calls.ids_of": "hattriq_cirq.execution.backends.google_calls.job_ids",
+    "hattriq_cirq.engines.google_calls.processor_of": "hattriq_cirq.execution.backends.google_calls.get_processor",
+    "hattriq_cirq.engines.google_calls.understood": "hattriq_cirq.execution.backends.google_calls.code_and_message",
+    "hattriq_cirq.engines.google_jobs.Packed": "hattriq_cirq.execution.backends.google_jobs.SerializedJob",
+    "hattriq_cirq.engines.google_jobs.distributions": "hattriq_cirq.execution.backends.google_jobs.distributions_from_result",
+    "hattriq_cirq.engines.google_jobs.measurement": "hattriq_cirq.execution.backends.google_jobs.measured_qubits",
+    "hattriq_cirq.engines.local.measured": "hattriq_cirq.execution.backends.simulators.marginal_probabilities",
+    "hattriq_cirq.engines.local.pure_populations": "hattriq_cirq.execution.backends.simulators.state_vector_populations",
+    "hattriq_cirq.engines.local.with_noise": "hattriq_cirq.execution.backends.simulators.noisy_probabilities",
+    "hattriq_cirq.engines.samplers.histogram": "hattriq_cirq.execution.backends.sampler.to_distribution",
+    "hattriq_cirq.engines.samplers.resolved": "hattriq_cirq.execution.backends.sampler.resolve_circuits",
+    "hattriq_cirq.engines.virtual.quicker": "hattriq_cirq.execution.backends.virtual.faster_method",
     "hattriq_cirq.estimators.Product": "hattriq_cirq.estimators.BilinearTerm",
     "hattriq_cirq.estimators.Reading": "hattriq_cirq.estimators.WeightedCircuit",
     "hattriq_cirq.estimators.Term": "hattriq_cirq.estimators.PauliTerm",
@@ -132,7 +148,6 @@ NAMES = {
     "hattriq_cirq.estimators.base.light_cone": "hattriq_cirq.circuits.light_cone.light_cone",
     "hattriq_cirq.estimators.base.plan": "hattriq_cirq.estimators.plan.plan",
     "hattriq_cirq.estimators.base.worths": "hattriq_cirq.estimators.bilinear.outcome_weights",
-    "hattriq_cirq.estimators.light_cone": "hattriq_cirq.circuits.light_cone.light_cone",
     "hattriq_cirq.faithfulness.Score": "hattriq_cirq.faithfulness.ScoreFunction",
     "hattriq_cirq.faithfulness.removal.Score": "hattriq_cirq.faithfulness.removal.ScoreFunction",
     "hattriq_cirq.mitigation.Report": "hattriq_cirq.pipeline.mitigation.MitigationSummary",
@@ -140,49 +155,61 @@ NAMES = {
     "hattriq_cirq.outcomes.Part": "hattriq_cirq.circuits.outcomes.LinearTerm",
     "hattriq_cirq.outcomes.Quasi": "hattriq_cirq.circuits.outcomes.QuasiDistribution",
     "hattriq_cirq.outcomes.Shared": "hattriq_cirq.circuits.outcomes.SharedUncertainty",
+    "hattriq_cirq.path_integral.CompletenessWarning": "hattriq_cirq.attribution.path_integral.CompletenessWarning",
     "hattriq_cirq.relays.Load": "hattriq_cirq.encoding.cnot_trees.FanIn",
-    "hattriq_cirq.sampled.Ran": "hattriq_cirq.pipeline.execute.Execution",
-    "hattriq_cirq.sampled.checked_engine": "hattriq_cirq.pipeline.prepare.checked_engine",
-    "hattriq_cirq.sampled.placed": "hattriq_cirq.pipeline.execute.choose_placement",
+    "hattriq_cirq.pricing.resources": "hattriq_cirq.pipeline.prepare.resources",
+    "hattriq_cirq.sampled.Ran": "hattriq_cirq.pipeline.prepare.Execution",
+    "hattriq_cirq.sampled.checked_engine": "hattriq_cirq.pipeline.prepare.check_engine",
+    "hattriq_cirq.sampled.placed": "hattriq_cirq.pipeline.prepare.choose_placement",
     "hattriq_cirq.sampled.products": "hattriq_cirq.pipeline.prepare.bilinear_terms",
     "hattriq_cirq.sampled.products_of_rows": "hattriq_cirq.pipeline.prepare.bilinear_terms_of_rows",
-    "hattriq_cirq.sampled.references_of": "hattriq_cirq.pipeline.prepare.references_of",
-    "hattriq_cirq.sampled.run_all": "hattriq_cirq.pipeline.execute.execute",
+    "hattriq_cirq.sampled.references_of": "hattriq_cirq.pipeline.prepare.baselines_of_row",
     "hattriq_cirq.scores.Score": "hattriq_cirq.attribution.objective.Objective",
     "hattriq_cirq.statevector.Program": "hattriq_cirq.simulation.statevector.FusedCircuit",
 }
-"""Old module and name -> new module and name, where a name went elsewhere than its module or is called something else."""
+"""Old full name -> new full name, for names that were renamed or did not move together with their module."""
 
 
 def moved(module: str, name: str) -> Any:
-    """Return what an old name of an old module stands for now, with a `DeprecationWarning`.
+    """Return the object that an old name of an old module refers to now, and warn with its new name.
 
     Args:
         module: Old module path, such as `hattriq_cirq.engines.base`.
-        name: Name within it.
+        name: Name in that module.
 
     Returns:
         The object under its new name.
 
     Raises:
-        AttributeError: Neither the old nor the new module knows the name.
+        AttributeError: Neither the old nor the new module has the name.
 
     Example:
         >>> import warnings
-        >>> with warnings.catch_warnings(record=True):
+        >>> with warnings.catch_warnings(record=True, action="always"):
         ...     moved("hattriq_cirq.model", "Model").__name__
         'Model'
     """
-    home, _, new = NAMES.get(f"{module}.{name}", f"{MODULES.get(module, module)}.{name}").rpartition(".")
-    if name.startswith("__") or home == module:
+    old = f"{module}.{name}"
+    new = NAMES.get(old, f"{MODULES.get(module, module)}.{name}")
+    if name.startswith("__") or new == old:
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
-    value = getattr(import_module(home), new)
-    warnings.warn(f"{module}.{name} is deprecated; use {home}.{new}", DeprecationWarning, stacklevel=3)
+    home, _, new_name = new.rpartition(".")
+    value = getattr(import_module(home), new_name)
+    warnings.warn(f"{old} is deprecated; use {new}", DeprecationWarning, stacklevel=2)
     return value
 
 
-class _MovedModules(MetaPathFinder, Loader):
-    """Finds an old module path that no file answers to, as its successor or as a module of looked-up names."""
+def keep_old_names(module: str) -> None:
+    """Let a module resolve the names that `MODULES` and `NAMES` list for its path; call it at the module's end.
+
+    Args:
+        module: Path of the module, its `__name__`.
+    """
+    sys.modules[module].__dict__["__getattr__"] = partial(moved, module)  # found by PEP 562, invisible to type checkers
+
+
+class _OldModuleFinder(MetaPathFinder, Loader):
+    """Importer of old module paths that no longer have a file."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -197,13 +224,13 @@ class _MovedModules(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         old = module.__name__
         if any(name.startswith(f"{old}.") for name in (*NAMES, *MODULES)):
-            module.__dict__["__getattr__"] = lambda name: moved(old, name)
-        else:  # nothing of it went elsewhere: the successor itself takes its place
+            keep_old_names(old)
+        else:  # every name is in the new module, which takes the place of the old one
             warnings.warn(f"{old} is deprecated; use {MODULES[old]}", DeprecationWarning, stacklevel=2)
             sys.modules[old] = import_module(MODULES[old])
 
 
 def install() -> None:
-    """Let imports of old module paths find their successors; a second call changes nothing."""
-    if not any(isinstance(finder, _MovedModules) for finder in sys.meta_path):
-        sys.meta_path.append(_MovedModules())
+    """Make old module paths importable; further calls change nothing."""
+    if not any(isinstance(finder, _OldModuleFinder) for finder in sys.meta_path):
+        sys.meta_path.append(_OldModuleFinder())

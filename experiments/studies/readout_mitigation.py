@@ -38,8 +38,8 @@ from hattriq_cirq.estimators import BilinearTerm, Plan, plan
 from hattriq_cirq.execution.backends.simulators import sampler
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
-from hattriq_cirq.pipeline.execute import choose_placement
 from hattriq_cirq.pipeline.mitigation import Mitigation, Outcomes, Variants
+from hattriq_cirq.pipeline.prepare import choose_placement
 from hattriq_cirq.reporting.document import Picture, Section, Table
 from hattriq_cirq.reporting.plotting import png
 from hattriq_cirq.simulation.statevector import outcome_probabilities
@@ -103,7 +103,7 @@ def _compiled(model: hq.Model, x: FloatArray, engine: Engine) -> list[tuple[Plan
     """The resolved test of every input, on qubits that are chosen once for all."""
     estimator, wanted = hq.ResolvedHadamardTest(), [[BilinearTerm(row, row)] for row in x]
     placement = choose_placement(model, estimator, wanted, engine)
-    suited = estimator if placement is None else estimator.prepared_by(placement.encoder)
+    suited = estimator if placement is None else estimator.with_encoder(placement.encoder)
     plans = [plan(suited, model, products) for products in wanted]
     return [(made, engine.compile([made.circuits[0].circuit], placement)) for made in plans]
 

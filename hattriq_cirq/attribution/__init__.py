@@ -1,12 +1,5 @@
 """Exact attribution of a quadratic form: baselines, objectives, quadrature, results, and other attribution methods."""
 
-from __future__ import annotations
+from hattriq_cirq._moved import keep_old_names
 
-from typing import Any
-
-from hattriq_cirq._moved import moved
-
-
-def __getattr__(name: str) -> Any:
-    """Return a name that this path had as a module of version 0.1 (PEP 562)."""
-    return moved("hattriq_cirq.attribution", name)
+keep_old_names(__name__)

@@ -1,6 +1,6 @@
-"""The command line `hattriq`: train, attribute, calibrate, cost, show, report, demo; runs, resume, cancel, doctor.
+"""The command line `hattriq`: one file per command in `commands`.
 
-Only the standard library is imported here: each command imports what it needs when it runs, so that help is instant.
+Each command imports the library only when it runs, so that help appears at once.
 """
 
 from __future__ import annotations
@@ -9,48 +9,73 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import TextIO
 
-from hattriq_cirq.cli.parser import make_parser
+from hattriq_cirq._version import __version__
+from hattriq_cirq.cli.arguments import Command, make_parser
+from hattriq_cirq.cli.commands import attribute, calibrate, cancel, cost, demo, doctor, report, resume, runs, show, train
+
+_COMMANDS: tuple[type[Command], ...] = (
+    *(train.Train, attribute.Attribute, calibrate.Calibrate, cost.Cost, show.Show, report.Report, demo.Demo),
+    *(runs.Runs, resume.Resume, cancel.Cancel, doctor.Doctor),
+)
+
+_HELP = """Input attribution of amplitude-encoded quantum models by integrated gradients.
+
+Examples:
+    hattriq demo --out demo
+    hattriq train digits:pair=0/1 --out runs/digits
+    hattriq doctor
+    hattriq COMMAND --help
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command.
+    """Run a command.
 
     Args:
-        arguments: the words after `hattriq`; None takes those of the process.
+        arguments: Words after `hattriq`; None takes those of the process.
 
     Returns:
-        The exit code: 0 if all went well, 1 if a check failed, 2 for bad input or a run that stopped (one line on stderr),
+        The exit code: 0 for success, 1 if a check failed, 2 for bad input or a run that stopped (one line on stderr),
         130 for Ctrl-C.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = _show_warning
+        warnings.showwarning = lambda message, *_, **__: _print_error(f"warning: {message}")
         try:
-            chosen = make_parser().parse_args(arguments)
-            code: int = chosen.command(chosen)
+            code = parse(arguments).run()
             sys.stdout.flush()
             return code
-        except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        except BrokenPipeError:  # the reader of a pipe, such as `head`, has closed it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         except KeyboardInterrupt as error:
-            _complain("; ".join(["interrupted", *_notes(error)]))
+            _print_error("; ".join(["interrupted", *_notes(error)]))
             return 130
-        except _expected() as error:
-            _complain("; ".join([f"error: {_describe(error)}", *_notes(error)]))
+        except _expected_errors() as error:
+            _print_error("; ".join([f"error: {_describe(error)}", *_notes(error)]))
             return 2
 
 
-def _expected() -> tuple[type[Exception], ...]:
-    """What may go wrong without a defect of the program; engine errors only where engines were loaded."""
-    known: tuple[type[Exception], ...] = (ValueError, OSError, ImportError, ArithmeticError)
-    engines = sys.modules.get("hattriq_cirq.circuits.errors")
-    return known if engines is None else (*known, engines.EngineError)
+def parse(arguments: Sequence[str] | None = None) -> Command:
+    """Return the settings of the command that the words after `hattriq` name.
+
+    Raises:
+        ValueError: The words are not a command of the program.
+    """
+    values = vars(make_parser(_COMMANDS, "hattriq", f"hattriq {__version__}", _HELP).parse_args(arguments))
+    command: type[Command] = values.pop("command")
+    return command(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
-def _complain(text: str) -> None:
+def _expected_errors() -> tuple[type[Exception], ...]:
+    """Return the errors that are no defect of the program; engine errors only if engines were imported."""
+    expected: tuple[type[Exception], ...] = (ValueError, OSError, ImportError, ArithmeticError)
+    errors = sys.modules.get("hattriq_cirq.circuits.errors")
+    return expected if errors is None else (*expected, errors.EngineError)
+
+
+def _print_error(text: str) -> None:
     print(f"hattriq: {' '.join(text.split())}", file=sys.stderr)
 
 
@@ -61,16 +86,5 @@ def _describe(error: Exception) -> str:
 
 
 def _notes(error: BaseException) -> list[str]:
-    """What to do, as those who saw the error pass by have added."""
+    """Return the advice that was added to an error on its way up."""
     return getattr(error, "__notes__", [])
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    _complain(f"warning: {message}")

@@ -1,5 +1,6 @@
-"""Circuit estimators of integrated gradients, a file each: what builds the circuits also says what their outcomes are worth."""
+"""Circuit estimators of integrated gradients, one file each, which builds the circuits and the weights of their outcomes."""
 
+from hattriq_cirq._moved import keep_old_names
 from hattriq_cirq.circuits.light_cone import light_cone
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, PauliTerm, WeightedCircuit
 from hattriq_cirq.estimators.hadamard import HadamardTest
@@ -22,3 +23,5 @@ __all__ = [
     "light_cone",
     "plan",
 ]
+
+keep_old_names(__name__)

@@ -1,9 +1,9 @@
-"""What all estimators share: the product they estimate, the circuits they ask for, and how counts become attributions.
+"""Bilinear terms, the circuits that estimate them, and the contract that every estimator fulfils.
 
-Every attribution of a quadratic model is a sum of products Re(conj(left) o (M right)), o elementwise: left = x - b and
-right = x + b for the exact path integral, right = 2 p for one step of a Riemann sum. An estimator turns one product into
-`Reading`s: circuits, each with the linear map from its outcome probabilities to attributions. Estimates, standard errors
-and full covariances then follow for all estimators alike.
+Every attribution of a quadratic form is a sum of terms Re(conj(left) o (M right)), o elementwise: left = x - b and
+right = x + b for the exact path integral, right = 2 p for one node p of a quadrature rule. An estimator turns one term into
+`WeightedCircuit`s: circuits, each with the linear map from its outcome probabilities to attributions. Estimates, standard
+errors and full covariances then follow for all estimators alike (`estimators.plan`).
 """
 
 from __future__ import annotations
@@ -25,27 +25,51 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray, parity_signs
 from hattriq_cirq.models.model import Model
 
 KEY = "z"
-"""The measurement key of every estimator circuit."""
+"""Measurement key of every estimator circuit."""
 Allocation = Literal["error", "equal"]
 
 
 @dataclass(frozen=True, eq=False)
 class BilinearTerm:
-    """One product weight * Re(conj(left) o (M right)); both vectors are (features,), real or complex, of any norm."""
+    """Term weight * Re(conj(left) o (M right)) of an attribution, o elementwise.
+
+    Args:
+        left: Left vector, (features,), real or complex, of any norm.
+        right: Right vector, (features,), real or complex, of any norm.
+        weight: Real factor of the term.
+
+    Example:
+        >>> import numpy as np
+        >>> BilinearTerm(np.array([1.0, 0.0]), np.array([0.6, 0.8]), weight=0.5).weight
+        0.5
+    """
 
     left: Array
     right: Array
     weight: float = 1.0
 
+    @property
+    def is_zero(self) -> bool:
+        """True if the term vanishes for every M, because one side or the weight is zero."""
+        return not (self.left.any() and self.right.any() and self.weight)
+
 
 @dataclass(frozen=True, eq=False)
 class WeightedCircuit:
-    """A circuit and what its outcomes are worth.
+    """Circuit together with the weights that turn its outcome probabilities into its part of the attributions.
 
     Args:
-        circuit: logical, ending in one measurement under `KEY`.
-        weights: (features, 2**bits); weights @ probabilities is this circuit's part of the attributions.
-        preparation: the part of the circuit that prepares amplitudes, so that its cost can be told apart.
+        circuit: Logical circuit that ends in one measurement under `KEY`.
+        weights: Weights, (features, 2**bits); weights @ probabilities is this circuit's part of the attributions.
+        preparation: Part of the circuit that prepares amplitudes, so that its cost can be stated apart.
+
+    Example:
+        >>> import cirq
+        >>> from scipy.sparse import csr_array
+        >>> q = cirq.LineQubit(0)
+        >>> circuit = cirq.Circuit(cirq.H(q), cirq.measure(q, key=KEY))
+        >>> WeightedCircuit(circuit, csr_array([[2.0, -2.0]]), circuit[:1]).max_shot_norm
+        2.0
     """
 
     circuit: cirq.Circuit
@@ -54,12 +78,23 @@ class WeightedCircuit:
 
     @cached_property
     def max_shot_norm(self) -> float:
-        """The largest L2 norm that one shot can add to the map: a bound on its standard deviation."""
+        """Largest L2 norm that one shot can add to the map, which bounds its standard deviation."""
         return float(np.sqrt(np.asarray(self.weights.multiply(self.weights).sum(axis=0)).max(initial=0.0)))
 
 
 class PauliTerm:
-    """One Pauli string of the observable and the part of the circuit that it sees."""
+    """One Pauli string P of the observable, with the part of the model's circuit U that U' P U depends on.
+
+    Args:
+        model: Model whose observable contains the string.
+        pauli: Pauli string with its real coefficient.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> model = hq.ring_ansatz(2, layers=1)
+        >>> PauliTerm(model, next(iter(model.pauli_sum))).coefficient
+        1.0
+    """
 
     def __init__(self, model: Model, pauli: cirq.PauliString[cirq.Qid]) -> None:
         self.model = model
@@ -73,58 +108,67 @@ class PauliTerm:
 
     @cached_property
     def inverse(self) -> cirq.FrozenCircuit:
-        """The adjoint of `circuit`."""
+        """Adjoint of `circuit`."""
         inverse = cirq.inverse(self.circuit)
         assert isinstance(inverse, cirq.FrozenCircuit)
         return inverse
 
     @cached_property
     def basis_change(self) -> list[cirq.Operation]:
-        """Turns the string into a product of Z."""
-        turns = {cirq.X: cirq.H, cirq.Y: cirq.rx(np.pi / 2)}
-        return [turns[pauli](q) for q, pauli in self.pauli.items() if pauli != cirq.Z]
+        """Operations that rotate the string into a product of Z."""
+        rotations = {cirq.X: cirq.H, cirq.Y: cirq.rx(np.pi / 2)}
+        return [rotations[pauli](q) for q, pauli in self.pauli.items() if pauli != cirq.Z]
+
+
+def pauli_terms(model: Model) -> list[PauliTerm]:
+    """Return the Pauli strings of a model's observable without its identity part."""
+    return [PauliTerm(model, pauli) for pauli in model.pauli_sum if len(pauli) > 0]
 
 
 class Estimator(ABC):
-    """Two pure functions in one: inputs to circuits, and (by the weights of each) distributions to attributions."""
+    """Abstract base of the estimators: builds the circuits of one bilinear term, with the weights that decode their outcomes.
+
+    A concrete estimator is a frozen dataclass with the fields below and implements `weighted_circuits` and `describe`.
+    """
 
     allocation: Allocation
-    """How shots are shared among circuits."""
-    encoder: Encoder
-    """What prepares amplitudes: `encode`, exactly, or an approximation."""
+    """Allocation of shots among circuits."""
+    encoder: Encoder | None
+    """State preparation; None lets the placement choose one that suits the qubits."""
     measured: tuple[int, ...] | None = None
-    """Positions of the data qubits whose basis states the values belong to; None for all."""
+    """Positions of the data qubits whose basis states the values belong to; None is all data qubits."""
     part: Literal["real", "imaginary"] = "real"
-    """Of conj(left) o (M right), which is read; an attribution is the real one."""
+    """Part of conj(left) o (M right) that is estimated; an attribution is the real part."""
 
     def __post_init__(self) -> None:
         if self.allocation not in ("error", "equal"):
             raise ValueError(f"{self.allocation=} must be 'error' or 'equal'")
 
     @abstractmethod
-    def weighted_circuits(self, term: PauliTerm, product: BilinearTerm) -> Iterator[WeightedCircuit]:
-        """The circuits for one traceless Pauli string and one product with no blank side."""
+    def weighted_circuits(self, pauli: PauliTerm, term: BilinearTerm) -> Iterator[WeightedCircuit]:
+        """Build the circuits of one Pauli string and one bilinear term that is not zero."""
 
     @abstractmethod
     def describe(self) -> str:
-        """The estimator in a few words, for results."""
+        """Describe the estimator in a few words, for results."""
 
-    def identity_term(self, product: BilinearTerm) -> FloatArray:
-        """What M = 1 would give, (features,): the part of an observable's identity, which needs no circuit."""
-        value = product.left.conj() * product.right
+    @property
+    def state_encoder(self) -> Encoder:
+        """State preparation of the circuits: the one that was named, or else the exact encoder for a free graph."""
+        return self.encoder or encode
+
+    def with_encoder(self, encoder: Encoder) -> Self:
+        """Return the same estimator with an encoder that suits its qubits, unless one was named already."""
+        return replace(self, encoder=encoder) if self.encoder is None and is_dataclass(self) else self
+
+    def identity_term(self, term: BilinearTerm) -> FloatArray:
+        """Return the values for M = 1, (features,): the identity part of an observable needs no circuit."""
+        value = term.left.conj() * term.right
         part: FloatArray = value.real if self.part == "real" else value.imag
         return part
 
-    def with_encoder(self, words: str) -> str:
-        """A description, with the encoder where it is not the exact one."""
-        return words if self.encoder is encode else f"{words}, {self.encoder}"
-
-    def prepared_by(self, encoder: Encoder) -> Self:
-        """The same estimator with an encoder that suits the qubits it will run on, unless one was chosen for it."""
-        return replace(self, encoder=encoder) if self.encoder is encode and is_dataclass(self) else self
-
     def marginalize(self, values: FloatArray) -> FloatArray:
-        """Values of all features summed over the data qubits that are not measured."""
+        """Sum the values of all features over the data qubits that are not measured."""
         if self.measured is None:
             return values
         n = (len(values) - 1).bit_length()
@@ -132,26 +176,30 @@ class Estimator(ABC):
         result: FloatArray = tensor.reshape(2 ** len(self.measured), -1).sum(axis=1)
         return result
 
+    def _with_encoder_name(self, words: str) -> str:
+        """Append the encoder to a description where it is not the exact one."""
+        return words if self.state_encoder is encode else f"{words}, {self.encoder}"
 
-def ancillas(term: PauliTerm, count: int) -> list[cirq.Qid]:
-    """Ancilla qubits, named so that they meet no data qubit."""
-    names: list[cirq.Qid] = [cirq.NamedQubit(f"ancilla{i}") for i in range(count + term.model.n_qubits)]
-    return [name for name in names if name not in term.model.qubits][:count]
+
+def ancillas(pauli: PauliTerm, count: int) -> list[cirq.Qid]:
+    """Return ancilla qubits whose names differ from those of all data qubits."""
+    names: list[cirq.Qid] = [cirq.NamedQubit(f"ancilla{i}") for i in range(count + pauli.model.n_qubits)]
+    return [name for name in names if name not in pauli.model.qubits][:count]
 
 
 def outcome_signs(bits: int) -> FloatArray:
-    """(-1)**popcount of each of 2**bits outcomes: the value of Z on every measured bit."""
+    """Return (-1)**popcount of each of 2**bits outcomes: the value of Z on every measured bit."""
     return parity_signs(np.arange(2**bits))
 
 
 def outcome_weights(rows: FloatArray, features: Sequence[int] | NDArray[np.intp], total: int) -> csr_array:
-    """What each outcome is worth to each of these features, (len(features), outcomes), as a matrix over all features."""
+    """Return the weights of outcomes for some features, (len(features), outcomes), as a matrix over all `total` features."""
     count, outcomes = rows.shape
     index = np.repeat(features, outcomes), np.tile(np.arange(outcomes), count)
     return csr_array((rows.reshape(-1), index), shape=(total, outcomes))
 
 
-def flips(index: int, qubits: Sequence[cirq.Qid]) -> list[cirq.Qid]:
-    """The qubits that are 1 in a basis state, big-endian."""
+def qubits_set(index: int, qubits: Sequence[cirq.Qid]) -> list[cirq.Qid]:
+    """Return the qubits that are 1 in a basis state, big-endian."""
     n = len(qubits)
     return [q for i, q in enumerate(qubits) if index >> (n - 1 - i) & 1]

@@ -9,7 +9,7 @@ from typing import Self
 import cirq
 import numpy as np
 
-from hattriq_cirq.encoding.exact import Encoder, encode, encode_controlled, encode_joint
+from hattriq_cirq.encoding.exact import Encoder, encode_controlled, encode_joint
 from hattriq_cirq.estimators.bilinear import (
     KEY,
     Allocation,
@@ -18,93 +18,102 @@ from hattriq_cirq.estimators.bilinear import (
     PauliTerm,
     WeightedCircuit,
     ancillas,
-    flips,
     outcome_signs,
     outcome_weights,
+    qubits_set,
 )
 from hattriq_cirq.foundation.arrays import FloatArray
 
 
 @dataclass(frozen=True)
 class HadamardTest(Estimator):
-    """One circuit and one ancilla for each component k, to an L2 error of about sqrt(N / shots).
+    """Estimate each component k from one circuit with one ancilla, to an L2 error of about sqrt(N / shots).
 
-    By default it prepares (|0>|right> + |1>|k>) / sqrt 2, applies U, and measures X on the ancilla times the Pauli string P on
-    the data: Re<k|M|right>. Only the preparation is controlled. The preparation is shared by all components; flips by the
-    ancilla make |k> of |0...0>.
+    By default the circuit prepares (|0>|right> + |1>|k>) / sqrt 2, applies U, and measures X on the ancilla times the Pauli
+    string P on the data: Re<k|M|right>. Only the preparation is controlled. All components share one preparation; CNOTs from
+    the ancilla turn |0...0> into |k>.
 
-    With `literal=True` it is the paper's circuit: every gate of V(x), U, P and U' controlled by the ancilla, which alone is
+    With `literal=True` it is the paper's circuit: every gate of V(x), U, P and U' is controlled by the ancilla, which alone is
     measured.
 
     Args:
-        literal: build the paper's circuit.
-        allocation: of shots among components, `error` (in proportion to |left_k|) or `equal`.
-        encoder: prepares amplitudes; `approximate.ApproximateEncoder(layers=4)` does it with fewer gates, not exactly.
+        literal: Build the paper's circuit.
+        allocation: Allocation of shots among components: `error` (in proportion to |left_k|) or `equal`.
+        encoder: State preparation; None lets the placement choose an exact one. `encoding.ApproximateEncoder(layers=4)` uses
+            fewer gates and is not exact.
+
+    Raises:
+        ValueError: The allocation is unknown, or the literal circuit is given an encoder.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> hq.HadamardTest(literal=True).describe()
+        'Hadamard test, literal'
     """
 
     literal: bool = False
     allocation: Allocation = "error"
-    encoder: Encoder = encode
+    encoder: Encoder | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.literal and self.encoder is not encode:
+        if self.literal and self.encoder is not None:
             raise ValueError("the literal circuit controls every gate of an exact encoder; leave out encoder or literal")
 
-    def prepared_by(self, encoder: Encoder) -> Self:
-        """The same with an encoder that suits its qubits; the literal circuit keeps its own."""
-        return self if self.literal else super().prepared_by(encoder)
+    def with_encoder(self, encoder: Encoder) -> Self:
+        """Return the same test with an encoder that suits its qubits; the literal circuit keeps its own."""
+        return self if self.literal else super().with_encoder(encoder)
 
     def describe(self) -> str:
-        """The estimator in a few words."""
-        return self.with_encoder("Hadamard test, literal" if self.literal else "Hadamard test")
+        """Describe the estimator in a few words, for results."""
+        return self._with_encoder_name("Hadamard test, literal" if self.literal else "Hadamard test")
 
-    def weighted_circuits(self, term: PauliTerm, product: BilinearTerm) -> Iterator[WeightedCircuit]:
-        """A circuit for each component with left_k != 0; outcomes are worth +-|left_k| |right| to it alone."""
-        build = _literal_circuits(term, product) if self.literal else _lean_circuits(term, product, self.encoder)
-        norm = float(np.linalg.norm(product.right))
-        features = len(product.left)
-        for k, circuit, prepared, signs in build:
-            worth = abs(product.left[k]) * norm * signs
-            yield WeightedCircuit(circuit, outcome_weights(worth[np.newaxis], [k], features), prepared)
+    def weighted_circuits(self, pauli: PauliTerm, term: BilinearTerm) -> Iterator[WeightedCircuit]:
+        """Build one circuit for each component with left_k != 0; each outcome adds +-|left_k| |right| to it alone."""
+        build = _literal_circuits(pauli, term) if self.literal else _lean_circuits(pauli, term, self.state_encoder)
+        norm = float(np.linalg.norm(term.right))
+        features = len(term.left)
+        for k, circuit, preparation, signs in build:
+            row = abs(term.left[k]) * norm * signs
+            yield WeightedCircuit(circuit, outcome_weights(row[np.newaxis], [k], features), preparation)
 
 
-_Built = Iterator[tuple[int, cirq.Circuit, cirq.Circuit, FloatArray]]
+_Components = Iterator[tuple[int, cirq.Circuit, cirq.Circuit, FloatArray]]
 """Component, circuit, its preparation, and the sign of each outcome."""
 
 
-def _lean_circuits(term: PauliTerm, product: BilinearTerm, encoder: Encoder) -> _Built:
-    qubits = list(term.model.qubits)
-    (ancilla,) = ancillas(term, 1)
-    blank = np.eye(1, len(product.right))[0]
-    shared = encode_joint(product.right / np.linalg.norm(product.right), blank, ancilla, qubits, encoder=encoder)
-    measured = [ancilla, *term.pauli.qubits]
-    end = term.circuit + cirq.Circuit(cirq.H(ancilla), term.basis_change, cirq.measure(*measured, key=KEY))
-    for k in map(int, np.flatnonzero(product.left)):
-        select = [cirq.CNOT(ancilla, q) for q in flips(k, qubits)]
-        prepared = shared + cirq.Circuit(select, _phase_of(product, k, ancilla))
-        yield k, prepared + end, prepared, outcome_signs(len(measured))
+def _lean_circuits(pauli: PauliTerm, term: BilinearTerm, encoder: Encoder) -> _Components:
+    qubits = list(pauli.model.qubits)
+    (ancilla,) = ancillas(pauli, 1)
+    ground_state = np.eye(1, len(term.right))[0]
+    shared = encode_joint(term.right / np.linalg.norm(term.right), ground_state, ancilla, qubits, encoder=encoder)
+    measured = [ancilla, *pauli.pauli.qubits]
+    readout = pauli.circuit + cirq.Circuit(cirq.H(ancilla), pauli.basis_change, cirq.measure(*measured, key=KEY))
+    for k in map(int, np.flatnonzero(term.left)):
+        select = [cirq.CNOT(ancilla, q) for q in qubits_set(k, qubits)]
+        preparation = shared + cirq.Circuit(select, _phase_of(term, k, ancilla))
+        yield k, preparation + readout, preparation, outcome_signs(len(measured))
 
 
-def _literal_circuits(term: PauliTerm, product: BilinearTerm) -> _Built:
-    model = term.model
+def _literal_circuits(pauli: PauliTerm, term: BilinearTerm) -> _Components:
+    model = pauli.model
     qubits = list(model.qubits)
-    (ancilla,) = ancillas(term, 1)
+    (ancilla,) = ancillas(pauli, 1)
     inside = (
         model.resolved_circuit.unfreeze()
-        + cirq.Circuit(pauli(q) for q, pauli in term.pauli.items())
+        + cirq.Circuit(factor(q) for q, factor in pauli.pauli.items())
         + cirq.inverse(model.resolved_circuit)
     )
-    middle = cirq.Circuit(op.controlled_by(ancilla) for op in inside.all_operations())
-    prepared = cirq.Circuit(cirq.H(ancilla)) + encode_controlled(product.right, [ancilla], 1, qubits, literal=True)
-    for k in map(int, np.flatnonzero(product.left)):
-        unselect = [cirq.CNOT(ancilla, q) for q in flips(k, qubits)]
-        turn = [op**-1 for op in _phase_of(product, k, ancilla)]
-        end = cirq.Circuit(unselect, turn, cirq.H(ancilla), cirq.measure(ancilla, key=KEY))
-        yield k, prepared + middle + end, prepared, outcome_signs(1)
+    controlled = cirq.Circuit(op.controlled_by(ancilla) for op in inside.all_operations())
+    preparation = cirq.Circuit(cirq.H(ancilla)) + encode_controlled(term.right, [ancilla], 1, qubits)
+    for k in map(int, np.flatnonzero(term.left)):
+        unselect = [cirq.CNOT(ancilla, q) for q in qubits_set(k, qubits)]
+        phase = [op**-1 for op in _phase_of(term, k, ancilla)]
+        readout = cirq.Circuit(unselect, phase, cirq.H(ancilla), cirq.measure(ancilla, key=KEY))
+        yield k, preparation + controlled + readout, preparation, outcome_signs(1)
 
 
-def _phase_of(product: BilinearTerm, k: int, ancilla: cirq.Qid) -> list[cirq.Operation]:
-    """Gives the branch of ancilla 1 the phase of left_k."""
-    phase = float(np.angle(product.left[k]))
+def _phase_of(term: BilinearTerm, k: int, ancilla: cirq.Qid) -> list[cirq.Operation]:
+    """Return the operation that gives the branch of ancilla 1 the phase of left_k."""
+    phase = float(np.angle(term.left[k]))
     return [cirq.Z(ancilla) ** (phase / np.pi)] if phase else []

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hattriq_cirq.circuits.outcomes import Outcome, SharedUncertainty
-from hattriq_cirq.estimators.bilinear import Allocation, BilinearTerm, Estimator, PauliTerm, WeightedCircuit
+from hattriq_cirq.estimators.bilinear import Allocation, BilinearTerm, Estimator, WeightedCircuit, pauli_terms
 from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders
 from hattriq_cirq.models.model import Model
 
@@ -22,9 +22,9 @@ class Plan:
     """All circuits of one attribution.
 
     Args:
-        circuits: with their weights.
-        offset: (features,), what is known without a circuit: the identity part of the observable.
-        allocation: `error` or `equal`.
+        circuits: Circuits with the weights of their outcomes.
+        offset: Values known without a circuit, from the identity part of the observable, (features,).
+        allocation: Allocation of shots among circuits, `error` or `equal`.
     """
 
     circuits: tuple[WeightedCircuit, ...]
@@ -33,26 +33,26 @@ class Plan:
 
     @cached_property
     def shares(self) -> FloatArray:
-        """(circuits,), the share of each in all shots.
+        """Share of each circuit in all shots, (circuits,).
 
-        `error` shares in proportion to each circuit's `spread`, which minimises the bound on the total squared error
-        sum_c spread_c**2 / S_c (Neyman allocation); `equal` gives all the same.
+        The allocation `error` shares shots in proportion to each circuit's `max_shot_norm`, which minimises the bound on the
+        total squared error sum_c max_shot_norm_c**2 / S_c (Neyman allocation); `equal` gives every circuit the same share.
         """
-        spreads = np.array([r.max_shot_norm if self.allocation == "error" else 1.0 for r in self.circuits])
-        shares: FloatArray = spreads / spreads.sum()
+        norms = np.array([c.max_shot_norm if self.allocation == "error" else 1.0 for c in self.circuits])
+        shares: FloatArray = norms / norms.sum()
         return shares
 
     def shots(self, total: int) -> list[int]:
-        """Shares a total among the circuits by `shares`, at least one each.
+        """Distribute a total number of shots among the circuits by `shares`, at least one each.
 
         Args:
-            total: shots in all, at least the number of circuits.
+            total: Shots of all circuits together, at least the number of circuits.
 
         Returns:
             Shots of each circuit; they sum to the total.
 
         Raises:
-            ValueError: fewer shots than circuits.
+            ValueError: There are fewer shots than circuits.
         """
         count = len(self.circuits)
         if count == 0:
@@ -62,92 +62,143 @@ class Plan:
         return [1 + more for more in largest_remainders((total - count) * self.shares, total - count)]
 
     def decode(self, outcomes: Sequence[Outcome]) -> Estimate:
-        """Attributions from one outcome a circuit, in order."""
-        return Estimate(self, tuple(outcomes))
+        """Return the estimate that one outcome per circuit gives, in order."""
+        return Estimate(tuple(c.weights for c in self.circuits), tuple(outcomes), self.offset)
 
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """Attributions read from circuits, with their errors; computed from the outcomes when asked for."""
+    """Values that are linear in the outcomes of circuits, with their errors: offset + constant + sum_c weights_c @ outcome_c.
 
-    plan: Plan
+    Values, standard errors and covariance are computed when they are first read.
+
+    Args:
+        weights: Weights of each circuit's outcomes, (features, 2**bits) each.
+        outcomes: Outcome of each circuit.
+        offset: Values known without a circuit, (features,).
+        constant: Further constant, (features,), by which `transform` keeps the transformed values; None is zero.
+        notes: Findings of a mitigation about this input, one sentence each.
+    """
+
+    weights: tuple[csr_array, ...]
     outcomes: tuple[Outcome, ...]
+    offset: FloatArray
+    constant: FloatArray | None = None
     notes: tuple[str, ...] = ()
-    """What a mitigation found out about this input, a sentence each."""
 
-    def _parts(self) -> Iterator[tuple[csr_array, Outcome]]:
-        return ((r.weights, o) for r, o in zip(self.plan.circuits, self.outcomes, strict=True))
+    def transform(
+        self,
+        jacobian: FloatArray,
+        values: FloatArray,
+        *,
+        auxiliary: Estimate | None = None,
+        auxiliary_jacobian: FloatArray | None = None,
+    ) -> Estimate:
+        """Return new values that are a function of these and of an auxiliary estimate, with errors to first order.
+
+        Errors propagate by the delta method: with J = d values / d self.values and A = d values / d auxiliary.values, every
+        circuit's weights W become J W, and those of the auxiliary circuits A W. Uncertainties shared between circuits, such
+        as a calibration's, therefore stay shared.
+
+        Args:
+            jacobian: Derivative of the new values by the present ones, (new values, features).
+            values: New values, (new values,).
+            auxiliary: Estimate that the new values depend on as well, from circuits of its own.
+            auxiliary_jacobian: Derivative of the new values by the auxiliary ones, (new values, auxiliary values).
+
+        Returns:
+            The estimate of the new values.
+        """
+        weights = [csr_array(jacobian @ w) for w in self.weights]
+        outcomes = self.outcomes
+        if auxiliary is not None:
+            assert auxiliary_jacobian is not None
+            weights += [csr_array(auxiliary_jacobian @ w) for w in auxiliary.weights]
+            outcomes += auxiliary.outcomes
+        offset = self.offset if len(values) == len(self.offset) else np.zeros(len(values))
+        bare = Estimate(tuple(weights), outcomes, offset, None, self.notes)
+        return replace(bare, constant=values - bare.values)
+
+    def _pairs(self) -> Iterator[tuple[csr_array, Outcome]]:
+        return zip(self.weights, self.outcomes, strict=True)
 
     @cached_property
     def values(self) -> FloatArray:
-        """(features,)."""
-        return self.plan.offset + sum(
-            (np.asarray(weights @ o.probabilities) for weights, o in self._parts()), np.zeros(len(self.plan.offset))
-        )
+        """Estimated values, (features,)."""
+        start = np.zeros(len(self.offset)) if self.constant is None else self.constant
+        return self.offset + sum((np.asarray(w @ o.probabilities) for w, o in self._pairs()), start)
 
     @cached_property
     def sensitivities(self) -> dict[SharedUncertainty, FloatArray]:
-        """How the values change with what all circuits share, (features, parameters) of each: added up over circuits."""
+        """Derivative of the values by each shared parameter, (features, parameters), summed over circuits."""
         total: dict[SharedUncertainty, FloatArray] = {}
-        for weights, outcome in self._parts():
+        for weights, outcome in self._pairs():
             for shared, moved in outcome.sensitivities(weights).items():
                 total[shared] = total.get(shared, 0.0) + moved
         return total
 
     @cached_property
     def stderr(self) -> FloatArray:
-        """(features,), the standard error of each value."""
-        counted = sum((o.variances(weights) for weights, o in self._parts()), np.zeros(len(self.plan.offset)))
+        """Standard error of each value, (features,)."""
+        counted = sum((o.variances(w) for w, o in self._pairs()), np.zeros(len(self.offset)))
         return np.sqrt(counted + sum(shared.variances(moved) for shared, moved in self.sensitivities.items()))
 
     @cached_property
     def covariance(self) -> FloatArray:
-        """(features, features), of the values."""
-        n = len(self.plan.offset)
-        counted = sum((o.covariance(weights) for weights, o in self._parts()), np.zeros((n, n)))
+        """Covariance of the values, (features, features)."""
+        n = len(self.offset)
+        counted = sum((o.covariance(w) for w, o in self._pairs()), np.zeros((n, n)))
         return counted + sum(shared.covariance(moved) for shared, moved in self.sensitivities.items())
 
     @cached_property
     def sum_stderr(self) -> float:
-        """The standard error of the sum of the values."""
-        ones = [(csr_array(weights.sum(axis=0)[np.newaxis, :]), o) for weights, o in self._parts()]
-        counted = sum(o.variances(weights)[0] for weights, o in ones)
-        common = sum(shared.variances(moved.sum(axis=0, keepdims=True))[0] for shared, moved in self.sensitivities.items())
-        return float(np.sqrt(counted + common))
+        """Standard error of the sum of the values."""
+        total = self.transform(np.ones((1, len(self.offset))), np.array([self.values.sum()]))
+        return float(total.stderr[0])
 
     @property
     def shots(self) -> int:
-        """All shots; 0 where the outcomes are exact."""
+        """Number of all shots; 0 where the outcomes are exact."""
         return sum(o.shots or 0 for o in self.outcomes)
 
 
-def plan(estimator: Estimator, model: Model, products: Sequence[BilinearTerm]) -> Plan:
-    """Asks an estimator for all circuits of a sum of products, every Pauli string of the observable apart.
+def plan(estimator: Estimator, model: Model, terms: Sequence[BilinearTerm]) -> Plan:
+    """Build all circuits of a sum of bilinear terms, one set for each Pauli string of the observable.
 
     Args:
-        estimator: which circuits to use.
-        model: F(x) = x' M x.
-        products: to be summed.
+        estimator: Estimator that builds the circuits.
+        model: Model of the quadratic form F(x) = x' M x.
+        terms: Terms to be summed.
 
     Returns:
-        The plan; a product that is zero whatever M is asks for no circuit.
+        The plan; a term that is zero for every M needs no circuit.
+
+    Raises:
+        ValueError: The estimator measures a qubit that the model does not have.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> import numpy as np
+        >>> x = np.array([0.6, 0.0, 0.0, 0.8])
+        >>> terms = [hq.estimators.BilinearTerm(x, x)]
+        >>> len(plan(hq.HadamardTest(), hq.ring_ansatz(2, layers=1), terms).circuits)
+        2
     """
     if not set(estimator.measured or ()) <= set(range(model.n_qubits)):
         raise ValueError(f"{estimator.measured=} must be positions of data qubits, 0 .. {model.n_qubits - 1}")
     offset = np.zeros(model.n_features)
-    terms = [PauliTerm(model, pauli) for pauli in model.pauli_sum if len(pauli) > 0]
-    readings: list[WeightedCircuit] = []
-    for product in products:
-        offset += product.weight * model.identity_part * estimator.identity_term(product)
-        if product.left.any() and product.right.any() and product.weight:
-            for term in terms:
-                factor = product.weight * term.coefficient
-                for reading in estimator.weighted_circuits(term, product):
-                    readings.append(replace(reading, weights=csr_array(factor * reading.weights)))
-    return Plan(tuple(readings), estimator.marginalize(offset), estimator.allocation)
+    paulis = pauli_terms(model)
+    circuits: list[WeightedCircuit] = []
+    for term in terms:
+        offset += term.weight * model.identity_part * estimator.identity_term(term)
+        for pauli in () if term.is_zero else paulis:
+            factor = term.weight * pauli.coefficient
+            for circuit in estimator.weighted_circuits(pauli, term):
+                circuits.append(replace(circuit, weights=csr_array(factor * circuit.weights)))
+    return Plan(tuple(circuits), estimator.marginalize(offset), estimator.allocation)
 
 
-def sample_circuits(estimator: Estimator, model: Model, products: Sequence[BilinearTerm]) -> list[cirq.Circuit]:
-    """The first circuit for every product and Pauli string, without making the others; no product has a blank side."""
-    terms = [PauliTerm(model, pauli) for pauli in model.pauli_sum if len(pauli) > 0]
-    return [r.circuit for product in products for term in terms for r in islice(estimator.weighted_circuits(term, product), 1)]
+def sample_circuits(estimator: Estimator, model: Model, terms: Sequence[BilinearTerm]) -> list[cirq.Circuit]:
+    """Return the first circuit of every term and Pauli string, without building the others; no term may be zero."""
+    paulis = pauli_terms(model)
+    return [c.circuit for term in terms for pauli in paulis for c in islice(estimator.weighted_circuits(pauli, term), 1)]

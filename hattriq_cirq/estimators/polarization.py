@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cirq
 import numpy as np
 
-from hattriq_cirq.encoding.exact import Encoder, encode
+from hattriq_cirq.encoding.exact import Encoder
 from hattriq_cirq.estimators.bilinear import (
     KEY,
     Allocation,
@@ -23,38 +23,47 @@ from hattriq_cirq.estimators.bilinear import (
 
 @dataclass(frozen=True)
 class PolarizationShift(Estimator):
-    """Two circuits a component: F at the input shifted by +-t along it, exact for every t because F is quadratic.
+    """Estimate each component from two circuits: F at the input shifted by +-t along it, exact for every t as F is quadratic.
 
     Re(conj(left_k) (M right)_k) = |left_k| (F(right + t e_k) - F(right - t e_k)) / 4t, with e_k the basis state times the phase
     of left_k. Each shifted vector is prepared normalised and its expectation multiplied by the square of its norm. The shift is
-    t = |right|, where that costs the fewest shots.
+    t = |right|, which costs the fewest shots.
 
     Args:
-        allocation: of shots among circuits, `error` or `equal`.
-        encoder: prepares amplitudes; `approximate.ApproximateEncoder(layers=4)` does it with fewer gates, not exactly.
+        allocation: Allocation of shots among circuits, `error` or `equal`.
+        encoder: State preparation; None lets the placement choose an exact one. `encoding.ApproximateEncoder(layers=4)` uses
+            fewer gates and is not exact.
+
+    Raises:
+        ValueError: The allocation is unknown.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> hq.PolarizationShift().describe()
+        'polarization shift'
     """
 
     allocation: Allocation = "error"
-    encoder: Encoder = encode
+    encoder: Encoder | None = None
 
     def describe(self) -> str:
-        """The estimator in a few words."""
-        return self.with_encoder("polarization shift")
+        """Describe the estimator in a few words, for results."""
+        return self._with_encoder_name("polarization shift")
 
-    def weighted_circuits(self, term: PauliTerm, product: BilinearTerm) -> Iterator[WeightedCircuit]:
-        """Two circuits for each component with left_k != 0."""
-        qubits = list(term.model.qubits)
-        shift = float(np.linalg.norm(product.right))
-        features = len(product.left)
-        signs = outcome_signs(len(term.pauli))
-        end = term.circuit + cirq.Circuit(term.basis_change, cirq.measure(*term.pauli.qubits, key=KEY))
-        for k in map(int, np.flatnonzero(product.left)):
-            size = abs(product.left[k])
+    def weighted_circuits(self, pauli: PauliTerm, term: BilinearTerm) -> Iterator[WeightedCircuit]:
+        """Build two circuits for each component with left_k != 0."""
+        qubits = list(pauli.model.qubits)
+        shift = float(np.linalg.norm(term.right))
+        features = len(term.left)
+        signs = outcome_signs(len(pauli.pauli))
+        readout = pauli.circuit + cirq.Circuit(pauli.basis_change, cirq.measure(*pauli.pauli.qubits, key=KEY))
+        for k in map(int, np.flatnonzero(term.left)):
+            size = abs(term.left[k])
             for sign in (1, -1):
-                shifted = product.right + np.eye(1, features, k)[0] * (sign * shift * product.left[k] / size)
+                shifted = term.right + np.eye(1, features, k)[0] * (sign * shift * term.left[k] / size)
                 norm = np.linalg.norm(shifted)
-                if norm <= 1e-14 * shift:  # a blank vector: F is 0 there and needs no circuit
+                if norm <= 1e-14 * shift:  # F(0) = 0 needs no circuit
                     continue
-                worth = sign * size * norm**2 / (4 * shift) * signs
-                prepared = self.encoder(shifted, qubits)
-                yield WeightedCircuit(prepared + end, outcome_weights(worth[np.newaxis], [k], features), prepared)
+                row = sign * size * norm**2 / (4 * shift) * signs
+                preparation = self.state_encoder(shifted, qubits)
+                yield WeightedCircuit(preparation + readout, outcome_weights(row[np.newaxis], [k], features), preparation)

@@ -10,31 +10,49 @@ import cirq
 import numpy as np
 from scipy.sparse import csr_array
 
-from hattriq_cirq.encoding.exact import Encoder, encode, encode_joint
-from hattriq_cirq.estimators.bilinear import KEY, Allocation, BilinearTerm, Estimator, PauliTerm, WeightedCircuit, ancillas
+from hattriq_cirq.encoding.exact import Encoder, encode_joint
+from hattriq_cirq.estimators.bilinear import (
+    KEY,
+    Allocation,
+    BilinearTerm,
+    Estimator,
+    PauliTerm,
+    WeightedCircuit,
+    ancillas,
+)
 
 
 @dataclass(frozen=True)
 class ResolvedHadamardTest(Estimator):
-    """All attributions from one circuit, to an L2 error of at most |x - b| |x + b| / sqrt(shots), whatever N.
+    """Estimate all attributions from one circuit, to an L2 error of at most |x - b| |x + b| / sqrt(shots), whatever N.
 
-    It prepares (|0>|left> + |1>|right>) / sqrt 2 with both sides normalised, applies U, P controlled by the ancilla, U', and
-    H on the ancilla, and measures everything: |left| |right| (P(0, k) - P(1, k)) = Re(conj(left_k) (M right)_k). With the zero
-    baseline the preparation is an H on the ancilla beside V(x): nothing but P is controlled. A sum of Pauli strings takes
-    one circuit a string; expected gradients one a baseline, at no extra shots.
+    The circuit prepares (|0>|left> + |1>|right>) / sqrt 2 with both sides normalised, applies U, then P controlled by the
+    ancilla, then U', then H on the ancilla, and measures everything: |left| |right| (P(0, k) - P(1, k)) is
+    Re(conj(left_k) (M right)_k). With the zero baseline the preparation is an H on the ancilla beside V(x), so that only P is
+    controlled. A sum of Pauli strings takes one circuit per string; expected gradients take one circuit per baseline, at no
+    extra shots.
 
     Args:
         part: `real`, or `imaginary` for Im(conj(left_k) (M right)_k), by a phase gate on the ancilla.
-        measured: positions of the data qubits to measure, most significant first; None measures all. With fewer the map
-            is summed over the others: (2**measured,) values, for `hattriq_cirq.estimate`.
-        allocation: of shots among circuits, `error` (in proportion to what a shot can add) or `equal`.
-        encoder: prepares amplitudes; `approximate.ApproximateEncoder(layers=4)` does it with fewer gates, not exactly.
+        measured: Positions of the data qubits to measure, most significant first; None measures all. With fewer qubits the
+            map is summed over the others: (2**measured,) values, for `hattriq_cirq.estimate`.
+        allocation: Allocation of shots among circuits: `error` (in proportion to what a shot can add) or `equal`.
+        encoder: State preparation; None lets the placement choose an exact one. `encoding.ApproximateEncoder(layers=4)` uses
+            fewer gates and is not exact.
+
+    Raises:
+        ValueError: The part or the allocation is unknown, or a measured qubit is repeated.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> hq.ResolvedHadamardTest(measured=(0, 1)).describe()
+        'resolved Hadamard test'
     """
 
     part: Literal["real", "imaginary"] = "real"
     measured: tuple[int, ...] | None = None
     allocation: Allocation = "error"
-    encoder: Encoder = encode
+    encoder: Encoder | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,21 +62,21 @@ class ResolvedHadamardTest(Estimator):
             raise ValueError(f"{self.measured=} must not repeat a qubit")
 
     def describe(self) -> str:
-        """The estimator in a few words."""
-        return self.with_encoder("resolved Hadamard test" + (", imaginary part" if self.part == "imaginary" else ""))
+        """Describe the estimator in a few words, for results."""
+        return self._with_encoder_name("resolved Hadamard test" + (", imaginary part" if self.part == "imaginary" else ""))
 
-    def weighted_circuits(self, term: PauliTerm, product: BilinearTerm) -> Iterator[WeightedCircuit]:
-        """One circuit: outcome (ancilla, k) is worth +-|left| |right| to feature k."""
-        qubits = list(term.model.qubits)
-        (ancilla,) = ancillas(term, 1)
-        left, right = (np.linalg.norm(side) for side in (product.left, product.right))
+    def weighted_circuits(self, pauli: PauliTerm, term: BilinearTerm) -> Iterator[WeightedCircuit]:
+        """Build the one circuit: outcome (ancilla, k) adds +-|left| |right| to feature k."""
+        qubits = list(pauli.model.qubits)
+        (ancilla,) = ancillas(pauli, 1)
+        left, right = (np.linalg.norm(side) for side in (term.left, term.right))
         read = qubits if self.measured is None else [qubits[i] for i in self.measured]
-        prepared = encode_joint(product.left / left, product.right / right, ancilla, qubits, encoder=self.encoder)
+        preparation = encode_joint(term.left / left, term.right / right, ancilla, qubits, encoder=self.state_encoder)
         circuit = (
-            prepared
-            + term.circuit
-            + cirq.Circuit(pauli.controlled()(ancilla, q) for q, pauli in term.pauli.items())
-            + term.inverse
+            preparation
+            + pauli.circuit
+            + cirq.Circuit(factor.controlled()(ancilla, q) for q, factor in pauli.pauli.items())
+            + pauli.inverse
             + cirq.Circuit(
                 [cirq.S(ancilla) ** -1] if self.part == "imaginary" else [],
                 cirq.H(ancilla),
@@ -66,7 +84,7 @@ class ResolvedHadamardTest(Estimator):
             )
         )
         features = 2 ** len(read)
-        worth = left * right
+        scale = left * right
         index = np.arange(features)
-        entries = np.repeat([worth, -worth], features), (np.tile(index, 2), np.arange(2 * features))
-        yield WeightedCircuit(circuit, csr_array(entries, shape=(features, 2 * features)), prepared)
+        entries = np.repeat([scale, -scale], features), (np.tile(index, 2), np.arange(2 * features))
+        yield WeightedCircuit(circuit, csr_array(entries, shape=(features, 2 * features)), preparation)

@@ -1,4 +1,4 @@
-"""What stands in a journal: lines with a checksum, circuits and counts packed small, and what the lines say together."""
+"""File format of journals: lines with a checksum, compressed circuits and counts, and the state that the lines add up to."""
 
 from __future__ import annotations
 
@@ -23,20 +23,22 @@ from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution.backend import Job
 
-FORMAT = "hattriq_cirq.Journal/1"
-_MAY_DIFFER = {"threads", "versions", "directory", "path", "streaming"}  # where or how fast, not what
+FORMAT = "hattriq_cirq.Journal/2"
+READABLE = ("hattriq_cirq.Journal/1", FORMAT)
+"""Formats that this version reads; the first one has no records of placements and programs."""
+_MAY_DIFFER = {"threads", "versions", "directory", "path", "streaming"}  # settings that do not change the results
 _HEADER = b' {"kind":"header"'
 Record = dict[str, Any]
 
 
 def to_line(record: Mapping[str, Any]) -> bytes:
-    """A record as a line: CRC-32 in 8 hexadecimal digits, a space, JSON."""
+    """Return a record as a line: CRC-32 in 8 hexadecimal digits, a space, JSON."""
     text = json.dumps(record, separators=(",", ":")).encode()
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
 def from_line(line: bytes) -> Record | None:
-    """The record of a line; None if the line is not whole."""
+    """Return the record of a line; None if the line is incomplete or its checksum is wrong."""
     text = line[9:-1]
     if line[-1:] != b"\n" or line[:9] != b"%08x " % zlib.crc32(text):
         return None
@@ -45,8 +47,8 @@ def from_line(line: bytes) -> Record | None:
 
 
 def pack_circuit(circuit: cirq.FrozenCircuit) -> tuple[str, str]:
-    """The name of a circuit, the same in every process, and its Cirq JSON, gzipped, in base64."""
-    key = id(circuit)  # and not the circuit: equal ones, such as X**0.5 and X**2.5, may have different JSON
+    """Return the name of a circuit, which is the same in every process, and its Cirq JSON, gzipped, in base64."""
+    key = id(circuit)  # equal circuits, such as X**0.5 and X**2.5, may have different JSON
     if key not in _packed:
         text = cirq.to_json(circuit, indent=None, separators=(",", ":")).encode()
         _packed[key] = sha256(text).hexdigest(), base64.b64encode(gzip.compress(text, 6, mtime=0)).decode()
@@ -54,11 +56,11 @@ def pack_circuit(circuit: cirq.FrozenCircuit) -> tuple[str, str]:
     return _packed[key]
 
 
-_packed: dict[int, tuple[str, str]] = {}  # of living circuits
+_packed: dict[int, tuple[str, str]] = {}  # cache for circuits that are still referenced
 
 
 def unpack_circuit(text: str) -> cirq.FrozenCircuit:
-    """The circuit that `pack_circuit` packed."""
+    """Return the circuit that `pack_circuit` packed."""
     circuit: cirq.FrozenCircuit = cirq.read_json(json_text=gzip.decompress(base64.b64decode(text)).decode())
     return circuit
 
@@ -114,7 +116,7 @@ def unpack_counts(record: Mapping[str, Any]) -> list[Distribution]:
 
 
 def _pack_integers(values: NDArray[np.uint64]) -> list[str]:
-    """The smallest type that holds them, and their bytes, compressed, in base64."""
+    """Return the smallest type that holds the integers, and their compressed bytes in base64."""
     dtype = np.min_scalar_type(values.max(initial=0)).newbyteorder("<")
     return [dtype.str, base64.b64encode(zlib.compress(values.astype(dtype).tobytes())).decode()]
 
@@ -124,14 +126,14 @@ def _unpack_integers(packed: Sequence[str]) -> NDArray[np.int64]:
 
 
 def digest(programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> str:
-    """What tells one call of an engine from another, the same in every process.
+    """Return a key that identifies a call of an engine by its content, the same in every process.
 
     Args:
-        programs: their circuits, points and requests count.
-        shots: of each request.
+        programs: Programs of the call; the key depends on their circuits, points and requests.
+        shots: Number of shots of each request; None for exact probabilities.
 
     Returns:
-        A SHA-256 in hexadecimal.
+        A SHA-256 digest in hexadecimal.
     """
     parts = [[pack_circuit(p.circuit)[0], [_plain(point) for point in p.points], list(map(int, p.requests))] for p in programs]
     counts = None if shots is None else [int(count) for count in shots]
@@ -147,7 +149,7 @@ def _integer(value: int | None) -> int | None:
 
 
 def plan_of(jobs: Iterable[Job]) -> tuple[list[Record], dict[str, str]]:
-    """Jobs as JSON, and every distinct circuit of theirs, packed, by its name."""
+    """Return the plans of jobs as JSON, and every distinct packed circuit by its name."""
     plans: list[Record] = []
     circuits: dict[str, str] = {}
     for job in jobs:
@@ -161,17 +163,36 @@ def plan_of(jobs: Iterable[Job]) -> tuple[list[Record], dict[str, str]]:
     return plans, circuits
 
 
+def pack_programs(programs: Iterable[ParameterizedCircuit]) -> tuple[list[Record], dict[str, str]]:
+    """Return programs as JSON, and every distinct circuit of theirs, packed, by its name."""
+    records: list[Record] = []
+    circuits: dict[str, str] = {}
+    for program in programs:
+        name, text = pack_circuit(program.circuit)
+        circuits[name] = text
+        points = [_plain(point) for point in program.points]
+        records.append({"circuit": name, "requests": list(map(int, program.requests)), "points": points})
+    return records, circuits
+
+
+def unpack_programs(records: Iterable[Record], circuits: Mapping[str, str]) -> list[ParameterizedCircuit]:
+    """Return the programs that `pack_programs` packed."""
+    return [
+        ParameterizedCircuit(unpack_circuit(circuits[r["circuit"]]), tuple(r["requests"]), tuple(r["points"])) for r in records
+    ]
+
+
 @dataclass
 class Entry:
-    """What is known of a job.
+    """State of a job as recorded.
 
     Args:
-        plan: as it was begun: circuits, points, shots, seed.
-        status: the last word about it.
-        message: why, if it failed.
-        attempt: how many attempts ended without counts.
-        submitted: the present attempt was about to be handed over, or was.
-        counts: packed, once they are there.
+        plan: Circuits, points, shots and seed, recorded before submission.
+        status: Last recorded status.
+        message: Explanation of a failure.
+        attempt: Number of attempts that ended without counts.
+        submitted: True if the submission of the present attempt had begun.
+        counts: Packed counts, once they are recorded.
     """
 
     plan: Record
@@ -183,13 +204,13 @@ class Entry:
 
     @property
     def shots(self) -> int:
-        """All its shots."""
+        """Number of shots of all its circuits and points."""
         return int(self.plan["shots"]) * len(self.plan["circuits"]) * len(self.plan["points"])
 
 
 @dataclass
 class Contents:
-    """What the records of a journal say together; each is applied in turn."""
+    """State of a run, obtained by applying the records of its journal in order."""
 
     header: Record = field(default_factory=dict)
     task: Record | None = None
@@ -199,14 +220,15 @@ class Contents:
     calls: dict[int, str] = field(default_factory=dict)
     jobs: dict[str, Entry] = field(default_factory=dict)
     circuits: dict[str, str] = field(default_factory=dict)
+    prepared: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def apply(self, record: Record) -> None:
-        """Takes a record in."""
+        """Apply the next record."""
         self.updated_utc = record["utc"]
         match record["kind"]:
             case "header":
-                if record["format"] != FORMAT:
-                    raise ValueError(f"its format is {record['format']!r}, this version reads {FORMAT!r}")
+                if record["format"] not in READABLE:
+                    raise ValueError(f"its format is {record['format']!r}, this version reads {', '.join(READABLE)}")
                 self.header = record
             case "opened":
                 self.pid = record["pid"]
@@ -218,6 +240,9 @@ class Contents:
                 self.calls[record["call"]] = record["key"]
                 self.circuits |= record["circuits"]
                 self.jobs |= {plan["id"]: Entry(plan) for plan in record["jobs"]}
+            case "placement" | "programs" as kind:
+                self.circuits |= record.get("circuits", {})
+                self.prepared[kind, record["key"]] = record[kind]
             case "note":
                 entry = self.jobs[record["job"]]
                 entry.status, entry.message = record["status"], record["message"]
@@ -235,10 +260,14 @@ class Contents:
 
 
 def read(content: bytes, name: str) -> tuple[Contents, int]:
-    """What a journal says, and how many of its bytes are whole records; only the last may be torn.
+    """Return the state that a journal records and the number of bytes of its complete records; only the last may be incomplete.
+
+    Args:
+        content: Content of the file.
+        name: Name of the file, for messages.
 
     Raises:
-        JournalError: a bad record before the end, or a file of another kind.
+        JournalError: A record before the last is damaged, or the file is no journal.
     """
     contents, whole = Contents(), 0
     lines = [line for line in re.split(rb"(?<=\n)", content) if line]
@@ -259,16 +288,16 @@ def read(content: bytes, name: str) -> tuple[Contents, int]:
 
 
 def refuse_another(folder: Path, what: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Refuses to go on with a run whose recorded engine or task is not the given one.
+    """Raise an error if the recorded engine or task of a run is not the given one.
 
     Args:
-        folder: of the run.
-        what: the word for both.
-        known: as recorded.
-        given: as asked for.
+        folder: Folder of the run.
+        what: Word for the compared records, such as `engine`.
+        known: Recorded settings.
+        given: Settings of the present run.
 
     Raises:
-        JournalError: they differ in more than where or how fast; the message says in what.
+        JournalError: Settings that can change the results differ; the message lists them.
     """
     differences = list(_differences(known, as_json(given), what))
     if differences:
@@ -278,13 +307,13 @@ def refuse_another(folder: Path, what: str, known: Mapping[str, Any], given: Map
 
 
 def as_json(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The value as JSON gives it back, so that it compares equal to a recorded one."""
+    """Return the value after a round trip through JSON, so that it compares equal to a recorded one."""
     plain: dict[str, Any] = json.loads(json.dumps(value))
     return plain
 
 
 def _differences(known: Any, given: Any, where: str) -> Iterator[str]:
-    """What differs between recorded and given JSON, in words."""
+    """Yield the differences between recorded and given JSON, in words."""
     if isinstance(known, dict) and isinstance(given, dict):
         for name in sorted((known.keys() | given.keys()) - _MAY_DIFFER):
             yield from _differences(known.get(name), given.get(name), f"{where}.{name}")

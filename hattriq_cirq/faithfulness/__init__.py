@@ -1,9 +1,10 @@
-"""Whether a map says what a score does: metrics of faithfulness, robustness and truth, for any score and many inputs at once.
+"""Metrics of faithfulness, robustness and agreement with known truth, for maps of any score and many inputs at once.
 
-Every metric takes `score`, (..., features) -> (...,), so quantum and classical models are judged alike, and signed `maps` in
-which + pushes the score up.
+Every metric takes `score`, a function (..., features) -> (...,), so that quantum and classical models are judged alike, and
+signed `maps` in which a positive value raises the score.
 """
 
+from hattriq_cirq._moved import keep_old_names
 from hattriq_cirq.faithfulness.curves import Curve, area, deletion_curve, insertion_curve, srg
 from hattriq_cirq.faithfulness.removal import Reference, ScoreFunction, score_of
 from hattriq_cirq.faithfulness.subsets import faithfulness_correlation, infidelity, max_sensitivity, sensitivity_n
@@ -28,3 +29,5 @@ __all__ = [
     "signed_correlation",
     "srg",
 ]
+
+keep_old_names(__name__)

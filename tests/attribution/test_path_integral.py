@@ -26,10 +26,11 @@ from strategies import (
 
 from hattriq_cirq.attribution.baselines import BaselineSet
 from hattriq_cirq.attribution.objective import Head
+from hattriq_cirq.attribution.path_integral import CompletenessWarning
 from hattriq_cirq.models import model as model_module
 from hattriq_cirq.models.ansatz import ring_ansatz
 from hattriq_cirq.models.model import Form, IdentityPartWarning, Model
-from hattriq_cirq.pipeline.integrated_gradients import CompletenessWarning, integrated_gradients
+from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
 
 FORMS: tuple[Form, ...] = ("quadratic", "normalized")
 RULES = ("exact", "riemann:3", "midpoint:4", "trapezoid:3", "gauss-legendre:3")

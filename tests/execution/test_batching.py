@@ -89,7 +89,7 @@ def test_a_circuit_that_alone_is_too_large_is_left_for_the_backend_to_refuse() -
 
 
 def test_a_program_has_a_request_a_point() -> None:
-    with pytest.raises(ValueError, match="must be that of points, 2"):
+    with pytest.raises(ValueError, match="must equal the number of points, 2"):
         ParameterizedCircuit(TURNED, (0,), ({"a": 1.0}, {"a": 2.0}))
 
 

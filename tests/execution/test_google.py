@@ -26,8 +26,8 @@ from hattriq_cirq.circuits.errors import AccessError, CircuitRefusedError, Servi
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution.backend import Job, State
 from hattriq_cirq.execution.backends.google import GoogleBackend, check_access, google
-from hattriq_cirq.execution.backends.google_calls import Caller
-from hattriq_cirq.execution.backends.google_jobs import MAX_BYTES, Packed
+from hattriq_cirq.execution.backends.google_calls import RetryingCaller
+from hattriq_cirq.execution.backends.google_jobs import MAX_BYTES, SerializedJob
 from hattriq_cirq.execution.engine import Engine
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ def within(seconds: float, action: Callable[[], T]) -> T:
 
 def connected(service: StandIn, *, streaming: bool = False, patience: float = 20.0, call_timeout: float = 5.0) -> GoogleBackend:
     """A backend that knows its configuration already."""
-    caller = Caller(call_timeout, patience)
+    caller = RetryingCaller(call_timeout, patience)
     backend = GoogleBackend(service.engine(streaming=streaming), CHIP, caller=caller, streaming=streaming)
     backend.describe()
     return backend
@@ -243,10 +243,10 @@ FOREIGN = cirq.FrozenCircuit(cirq.CNOT(*LINE[:2]), cirq.measure(LINE[0], key="z"
 @pytest.mark.parametrize(
     ("job", "message"),
     [
-        (Job("run-1", (SHORT,), ({},), 5_000_001, None), r"job.shots=5000001 .* exceed 5,000,000 a job"),
-        (Job("run-1", (SHORT, SHORT), ({},), 2_500_001, None), r"job.runs=2 circuits and points exceed 5,000,000 a job"),
-        (Job("run-1", (SHORT,), ({},), None, None), r"job.shots=None: a processor counts"),
-        (Job("run-1", (LONG,), ({},), 1, None), r"a circuit has 10,001 moments, the service takes 10,000"),
+        (Job("run-1", (SHORT,), ({},), 5_000_001, None), r"job.shots=5000001 .* exceed 5,000,000 per job"),
+        (Job("run-1", (SHORT, SHORT), ({},), 2_500_001, None), r"job.runs=2 circuits and points exceed 5,000,000 per job"),
+        (Job("run-1", (SHORT,), ({},), None, None), r"job.shots=None: a processor has no exact probabilities"),
+        (Job("run-1", (LONG,), ({},), 1, None), r"a circuit has 10,001 moments, the service accepts 10,000"),
         (Job("run-1", (UNMEASURED,), ({},), 1, None), r"must end in one measurement; it has 0"),
         (Job("run-1", (FOREIGN,), ({},), 1, None), r"cannot be sent: Cannot serialize op .*CNOT.*compile its circuits"),
     ],
@@ -265,7 +265,7 @@ def test_bytes_are_counted_as_they_would_be_sent(service: StandIn) -> None:
     size = backend.size(job)
     assert backend.limits.bytes == MAX_BYTES == 10_000_000
     backend.limits = replace(backend.limits, bytes=size - 1)
-    with pytest.raises(CircuitRefusedError, match=f"takes {size:,} bytes, the service takes {size - 1:,}"):
+    with pytest.raises(CircuitRefusedError, match=f"takes {size:,} bytes, the service accepts {size - 1:,}"):
         backend.submit(job)
     backend.limits = replace(backend.limits, bytes=size)
     run(backend, [job])
@@ -280,9 +280,9 @@ def test_a_fingerprint_knows_equal_jobs_and_no_others() -> None:
         Job("run-1", (cirq.FrozenCircuit(cirq.Moment(ops), cirq.measure(*LINE, key="z")),), ({},), 10, None)
         for ops in (turned, turned[::-1])
     )
-    assert Packed.of(one).labels == Packed.of(same).labels
+    assert SerializedJob.from_job(one).labels == SerializedJob.from_job(same).labels
     others = [plain(1), plain(2), plain(1, 1, 2), swept(1, 0.5), swept(1, 0.6), Job("a", one.circuits, ({},), 11, None), one]
-    assert len({json.dumps(Packed.of(job).labels) for job in others}) == len(others)
+    assert len({json.dumps(SerializedJob.from_job(job).labels) for job in others}) == len(others)
 
 
 def test_doctor_sees_the_processor_by_two_small_calls(service: StandIn) -> None:
@@ -321,7 +321,7 @@ def test_the_factory_hands_its_settings_on(service: StandIn, monkeypatch: pytest
 @pytest.mark.parametrize(("call_timeout", "patience"), [(0.0, 1.0), (-1.0, 1.0), (1.0, -1.0), (float("nan"), 1.0)])
 def test_times_must_make_sense(call_timeout: float, patience: float) -> None:
     with pytest.raises(ValueError, match=r"self\.(call_timeout|patience)="):
-        Caller(call_timeout, patience)
+        RetryingCaller(call_timeout, patience)
 
 
 def test_the_service_runs_in_a_process_of_its_own(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from hattriq_cirq.circuits.errors import (
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution.backend import Job, State
 from hattriq_cirq.execution.backends.google import GoogleBackend, check_access, google
-from hattriq_cirq.execution.backends.google_calls import Caller, RefusedError, connect
+from hattriq_cirq.execution.backends.google_calls import RefusedError, RetryingCaller, connect
 from hattriq_cirq.execution.engine import Engine
 
 CALL_TIMEOUT, PATIENCE, SLACK = 0.2, 0.4, 3.0
@@ -45,7 +45,7 @@ def service() -> Iterator[StandIn]:
 def hasty(service: StandIn, *, streaming: bool = False) -> GoogleBackend:
     """A backend that loses patience soon, once it is connected: a busy machine may take its time for the first answer."""
     backend = connected(service, streaming=streaming)
-    backend._call = Caller(call_timeout=CALL_TIMEOUT, patience=PATIENCE)
+    backend._call = RetryingCaller(call_timeout=CALL_TIMEOUT, patience=PATIENCE)
     return backend
 
 
@@ -300,9 +300,9 @@ def test_every_repetition_is_logged(service: StandIn, caplog: pytest.LogCaptureF
     with caplog.at_level(logging.INFO, logger="hattriq_cirq.execution"):
         run(backend, JOBS[:1])
     first, second, third = caplog.messages
-    assert first.startswith("submitting job run-1: the service answered 429: injected: quota; asking again in 0.1 s, for ")
-    assert second.startswith("submitting job run-1: the service answered 429: injected: quota; asking again in 0.2 s, for ")
-    assert third.startswith("fetching the results of job run-1: nobody answered; asking again in 0.1 s, for ")
+    assert first.startswith("submitting job run-1: the service answered 429: injected: quota; repeating in 0.1 s, for ")
+    assert second.startswith("submitting job run-1: the service answered 429: injected: quota; repeating in 0.2 s, for ")
+    assert third.startswith("fetching the results of job run-1: nobody answered; repeating in 0.1 s, for ")
 
 
 def test_an_engine_gives_up_a_job_that_never_ends(service: StandIn) -> None:

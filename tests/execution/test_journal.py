@@ -151,7 +151,7 @@ def test_another_call_is_refused(tmp_path: Path) -> None:
 
 def test_other_counts_for_a_recorded_job_are_refused(tmp_path: Path) -> None:
     ids = recorded(tmp_path)
-    with Journal(tmp_path, ENGINE) as journal, pytest.raises(JournalError, match="came back with other counts"):
+    with Journal(tmp_path, ENGINE) as journal, pytest.raises(JournalError, match="returned other counts"):
         journal.store(ids[0], counted(8, 0, 0, 0))
 
 
@@ -197,7 +197,7 @@ def test_nothing_begun_leaves_nothing(tmp_path: Path) -> None:
     Journal(tmp_path / "new", ENGINE).discard()
     assert not (tmp_path / "new").exists()
     recorded(tmp_path / "old")
-    with Journal(tmp_path / "old", ENGINE) as journal, pytest.raises(JournalError, match="is not discarded"):
+    with Journal(tmp_path / "old", ENGINE) as journal, pytest.raises(JournalError, match="is not removed"):
         journal.discard()
 
 

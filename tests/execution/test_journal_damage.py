@@ -56,7 +56,7 @@ def test_a_flipped_bit_is_never_believed(tmp_path_factory: pytest.TempPathFactor
     (folder / JOURNAL).write_bytes(damaged)
     last = damaged.rfind(b"\n", 0, len(whole) - 1) + 1
     if place >= last:
-        with pytest.warns(JournalWarning, match=r"was torn.* kept in journal.torn-1"):
+        with pytest.warns(JournalWarning, match=r"the last record is incomplete.* moved to journal.torn-1"):
             Journal(folder, ENGINE).close()
         assert (folder / JOURNAL).read_bytes().startswith(whole[:last])
     else:
@@ -72,7 +72,7 @@ def test_torn_records_are_numbered(tmp_path: Path) -> None:
     for number in (1, 2):
         with (tmp_path / JOURNAL).open("ab") as file:
             file.write(b"1234")
-        with pytest.warns(JournalWarning, match=rf"kept in journal.torn-{number}"):
+        with pytest.warns(JournalWarning, match=rf"moved to journal.torn-{number}"):
             Journal(tmp_path, ENGINE).close()
     assert {file.name for file in tmp_path.iterdir()} == {JOURNAL, "journal.torn-1", "journal.torn-2"}
 
@@ -86,8 +86,8 @@ def test_a_file_of_another_kind_is_left_alone(tmp_path: Path, content: bytes) ->
 
 
 def test_a_journal_of_a_later_version_is_refused(tmp_path: Path) -> None:
-    (tmp_path / JOURNAL).write_bytes(to_line({"kind": "header", "utc": "", "format": "hattriq_cirq.Journal/2"}))
-    with pytest.raises(JournalError, match=r"line 1 cannot be read: its format is 'hattriq_cirq\.Journal/2'"):
+    (tmp_path / JOURNAL).write_bytes(to_line({"kind": "header", "utc": "", "format": "hattriq_cirq.Journal/3"}))
+    with pytest.raises(JournalError, match=r"line 1 cannot be read: its format is 'hattriq_cirq\.Journal/3'"):
         Journal(tmp_path, ENGINE)
 
 

@@ -133,7 +133,7 @@ class StandIn:
         return handle
 
     def _stream(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
-        """Answers each request when its job is finished, whatever the order."""
+        """Answer each request once its job has finished, in any order."""
         inbox: queue.Queue[Any] = queue.Queue()
 
         def read() -> None:
@@ -147,14 +147,9 @@ class StandIn:
         waiting: dict[str, str] = {}
         while context.is_active() and not self._closing.is_set():
             for message_id, name in list(waiting.items()):
-                job = self.quantum.jobs[name].now()
-                if job.execution_status.state == State.SUCCESS:
-                    yield quantum.QuantumRunStreamResponse(message_id=message_id, result=self.quantum.result(name))
-                elif job.execution_status.state in (State.FAILURE, State.CANCELLED):
-                    yield quantum.QuantumRunStreamResponse(message_id=message_id, job=job)
-                else:
-                    continue
-                del waiting[message_id]
+                if (ended := self._ended(name)) is not None:
+                    yield quantum.QuantumRunStreamResponse(message_id=message_id, **ended)
+                    del waiting[message_id]
             try:
                 request = inbox.get(timeout=0.005)
             except queue.Empty:
@@ -170,6 +165,13 @@ class StandIn:
             else:
                 if fault not in ("hang", "unheard"):
                     waiting[request.message_id] = name
+
+    def _ended(self, name: str) -> dict[str, Any] | None:
+        """Return the result of a job that succeeded or the job itself if it failed; None while it is under way."""
+        job = self.quantum.jobs[name].now()
+        if job.execution_status.state == State.SUCCESS:
+            return {"result": self.quantum.result(name)}
+        return {"job": job} if job.execution_status.state in (State.FAILURE, State.CANCELLED) else None
 
     def _on_stream(self, request: quantum.QuantumRunStreamRequest) -> str:
         """Does what a request on the stream says; the name of the job whose end answers it."""

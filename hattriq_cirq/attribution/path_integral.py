@@ -1,0 +1,248 @@
+"""Exact integrated gradients of a quadratic form along the straight line from a baseline to an input.
+
+M is linear, so M p on the whole line p(a) = b + a (x - b) follows from M x and M b: steps of the path cost no circuit and no
+further state vector. What remains to be integrated are a few numbers per input (`Objective.path_weights`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hattriq_cirq.attribution.baselines import BaselineSet, resolve
+from hattriq_cirq.attribution.objective import Head, Objective
+from hattriq_cirq.attribution.quadrature import parse_rule
+from hattriq_cirq.attribution.result import Assumptions, Attribution
+from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
+from hattriq_cirq.models.model import Form, IdentityPartWarning
+from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, observable_name
+from hattriq_cirq.simulation.statevector import Precision
+
+_GAP = 1e-6  # completeness gap of an exact result, relative to the scores, above which a warning is issued
+_ROUNDING = 1e-12  # identity part that rounding can cause
+_ORIGIN = 1e-8  # distance to the origin, relative to the longer end, below which a segment counts as passing through it
+
+
+class CompletenessWarning(UserWarning):
+    """An exact attribution does not sum to the difference between the scores at the input and at the baseline.
+
+    Example:
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("error", CompletenessWarning)  # stop instead of warning
+    """
+
+
+def exact_attribution(
+    models: Sequence[QuadraticForm],
+    x: ArrayLike,
+    *,
+    baseline: float | ArrayLike | BaselineSet,
+    form: Form = "quadratic",
+    rule: str = "exact",
+    head: Head | None = None,
+    tolerance: float = 1e-10,
+    precision: Precision = "float64",
+) -> Attribution:
+    """Compute integrated gradients of a head on one or several quadratic forms, without circuits.
+
+    Users call `hattriq_cirq.integrated_gradients`, which describes the arguments, errors and warnings.
+
+    Args:
+        models: Quadratic forms whose values the head combines, in its order.
+        x: Inputs, (..., features).
+        baseline: Number, array that broadcasts to x, or `BaselineSet`.
+        form: `quadratic` for x' M x, `normalized` for x' M x / x' x.
+        rule: Quadrature rule of the path, as `parse_rule` reads it.
+        head: Classical function of the values; None for the value itself.
+        tolerance: Tolerance of integrals without a closed form.
+        precision: `float64`, or `float32` for models with a circuit.
+
+    Returns:
+        The attribution, in the shape of x.
+
+    Example:
+        >>> from hattriq_cirq import ring_ansatz
+        >>> model = ring_ansatz(1, 1)  # all angles are zero and the observable is Z
+        >>> exact_attribution([model], [0.6, 0.8], baseline=0).values.round(2)
+        array([ 0.36, -0.64])
+    """
+    quadrature = parse_rule(rule)
+    objective = Objective(form, head or Head())
+    objective.head.check_count(len(models))
+    if form == "quadratic":
+        _warn_of_identity_part(models)
+    inputs = as_amplitudes(x, "x", models[0].n_features)
+    references, label = resolve(baseline, inputs)
+    rows = inputs.reshape(-1, inputs.shape[-1])
+    real = not any(map(np.iscomplexobj, (inputs, references)))
+    end = PathEnd.of(models, rows, real, precision)
+    starts = [PathEnd.of(models, reference, real, precision) for reference in references]
+    values, imag_values = np.zeros(rows.shape), None
+    for start in starts:
+        path = StraightPath(start, end)
+        if objective.is_quadratic:
+            weights = objective.affine_weights(quadrature)
+        else:
+            if form == "normalized":
+                path.check_origin()
+            weights = objective.path_weights(path.coefficients, path.centre, quadrature, tolerance)
+        gradient = path.mean_gradient(weights * (1 / len(starts)))
+        values += path.step.real * gradient.real
+        if np.iscomplexobj(path.step):
+            imaginary = path.step.imag * gradient.imag
+            values += imaginary
+            imag_values = imaginary if imag_values is None else imag_values + imaginary
+    f_input = objective.value(end.products)
+    f_baseline = np.mean([objective.value(start.products) for start in starts], axis=0) + np.zeros(len(rows))
+    if quadrature is None and not objective.is_quadratic and precision == "float64":
+        _warn_of_gap(values.sum(axis=1) - (f_input - f_baseline), np.abs(f_input) + np.abs(f_baseline))
+    lead = inputs.shape[:-1]
+    if isinstance(baseline, BaselineSet):
+        shown = references.reshape(len(references), *(1 for _ in lead), -1)
+    else:
+        shown = np.broadcast_to(references[0], rows.shape).reshape(inputs.shape)
+    return Attribution(
+        values=values.reshape(inputs.shape),
+        stderr=np.zeros(inputs.shape),
+        imag_values=None if imag_values is None else imag_values.reshape(inputs.shape),
+        x=inputs,
+        baseline=shown,
+        f_input=f_input.reshape(lead),
+        f_baseline=f_baseline.reshape(lead),
+        completeness_gap_stderr=np.zeros(lead),
+        assumptions=Assumptions(
+            form=form,
+            rule=rule,
+            head=str(objective.head),
+            observables=tuple(map(observable_name, models)),
+            baseline=label,
+            precision=precision,
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class PathEnd:
+    """One end of a path, for a batch of inputs.
+
+    Args:
+        rows: Amplitudes p, (samples, features); a single sample stands for all.
+        actions: The products A_j p with A_0 = 1 and A_j = M_j, (samples, features) each; only their real parts if the
+            whole path is real.
+        products: The inner products <p|A_j|p>, (samples, 1 + observables).
+    """
+
+    rows: Array
+    actions: tuple[Array, ...]
+    products: FloatArray
+
+    @classmethod
+    def of(cls, models: Sequence[QuadraticForm], rows: Array, real: bool, precision: Precision) -> PathEnd:
+        """Compute the products at the given amplitudes; the zero vector needs no computation."""
+        if rows.any():
+            acted = tuple(observable_action(model, rows, real_part=real, precision=precision) for model in models)
+        else:
+            acted = tuple(rows for _ in models)
+        actions = (rows, *acted)
+        return cls(rows, actions, inner_products(rows, actions))
+
+
+@dataclass(frozen=True)
+class StraightPath:
+    """The line p(a) = b + a d between two ends, with its quadratic forms expanded around its point nearest to the origin.
+
+    q_j(a) = c_j0 + c_j1 (a - centre) + c_j2 (a - centre)^2. At that point nothing cancels, however close to the origin it is.
+    """
+
+    start: PathEnd
+    end: PathEnd
+
+    @cached_property
+    def step(self) -> Array:
+        """Difference d = x - b, (samples, features)."""
+        return self.end.rows - self.start.rows
+
+    @cached_property
+    def step_actions(self) -> tuple[Array, ...]:
+        """Products A_j d."""
+        ends = zip(self.start.actions[1:], self.end.actions[1:], strict=True)
+        return (self.step, *(end - start for start, end in ends))
+
+    @cached_property
+    def centre(self) -> FloatArray:
+        """Position in [0, 1] nearest to the origin, (samples,)."""
+        length, overlap = (inner_products(rows, (self.step,))[:, 0] for rows in (self.step, self.start.rows))
+        return np.clip(np.divide(-overlap, length, out=np.zeros(len(length)), where=length > 0), 0, 1)
+
+    @cached_property
+    def nearest(self) -> tuple[Array, ...]:
+        """Products A_j p at the centre."""
+        at = self.centre[:, np.newaxis]
+        return tuple(s + at * d for s, d in zip(self.start.actions, self.step_actions, strict=True))
+
+    @cached_property
+    def coefficients(self) -> FloatArray:
+        """Coefficients c, (samples, 1 + observables, 3)."""
+        constant, linear = (inner_products(rows, self.nearest) for rows in (self.nearest[0], self.step))
+        return np.stack([constant, 2 * linear, inner_products(self.step, self.step_actions)], axis=-1)
+
+    def mean_gradient(self, weights: FloatArray) -> Array:
+        """Return the gradient averaged over the path: sum_j (w_j0 A_j b + w_j1 A_j d), (samples, features)."""
+        total: Array = np.zeros(1)
+        for j, (start, step) in enumerate(zip(self.start.actions, self.step_actions, strict=True)):
+            if weights[:, j].any():
+                total = total + weights[:, [j], 1] * step
+                if start.any():
+                    total += weights[:, [j], 0] * start
+        return total
+
+    def check_origin(self) -> None:
+        """Raise ValueError if the path of any sample passes through the origin."""
+        distance = np.linalg.norm(self.nearest[0], axis=-1)
+        scale = np.sqrt(np.maximum(self.start.products[:, 0], self.end.products[:, 0]))
+        through = np.flatnonzero(distance <= _ORIGIN * scale)
+        if through.size:
+            raise ValueError(
+                f"the segment from the baseline to x[{through[0]}] passes through the origin, where the normalized form "
+                "x'Mx / x'x has no value: its integrated gradients diverge like log(1/eps) while their sum stays finite; "
+                "use form='quadratic', or a baseline off the line through x and 0, such as baselines.mean"
+            )
+
+
+def inner_products(left: Array, actions: Sequence[Array]) -> FloatArray:
+    """Return Re <left|action> per row and action, (samples, actions), in double precision."""
+    columns = []
+    for action in actions:
+        dtype = np.complex128 if np.iscomplexobj(left) or np.iscomplexobj(action) else np.float64
+        columns.append(np.einsum("sk,sk->s", left.conj(), action, dtype=dtype).real)
+    return np.stack(columns, axis=-1)
+
+
+def _warn_of_gap(gaps: FloatArray, scale: FloatArray) -> None:
+    """Warn if an integral that claims to be exact misses part of the score: a peak was stepped over, or lost to rounding."""
+    missed = np.flatnonzero(np.abs(gaps) > _GAP * np.maximum(scale, 1))
+    if missed.size:
+        warnings.warn(
+            f"the path integral of input {missed[0]} misses {gaps[missed[0]]:.1e} of the score, which changes too sharply "
+            "on the path; lower the head's scale, or move the baseline away from -x",
+            CompletenessWarning,
+            stacklevel=4,
+        )
+
+
+def _warn_of_identity_part(models: Sequence[QuadraticForm]) -> None:
+    """Warn of every model whose observable has an identity part."""
+    for model in models:
+        c = model.identity_part
+        if abs(c) > _ROUNDING:
+            warnings.warn(
+                f"the observable {observable_name(model)} has identity part {c:g}, which adds {c:g} (|x_k|^2 - |b_k|^2) to the "
+                "map: a copy of the input, even for an untrained model; model.traceless() removes it",
+                IdentityPartWarning,
+                stacklevel=4,
+            )

@@ -1,0 +1,127 @@
+"""Argument parsers generated from the settings dataclasses of commands and their docstrings.
+
+Only the standard library is imported, so that `hattriq --help` appears at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import MISSING, Field, fields
+from inspect import cleandoc
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, Protocol, get_args, get_origin, get_type_hints
+
+
+def parse_seed(text: str) -> int:
+    """Return the seed that a text names. Raise ArgumentTypeError for anything but digits."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} must be a non-negative whole number, such as 0")
+    return int(text)
+
+
+Seed = Annotated[int, parse_seed]
+"""Type of a field that holds a seed; the function in `Annotated` reads the text of any such option."""
+
+
+class Command(Protocol):
+    """Settings dataclass of one command.
+
+    Fields before `KW_ONLY` are positional arguments and fields after it are options. The docstring is the help text: one
+    summary line, a description, one entry `name (METAVAR): Text.` per field under `Args:`, and lines to type under `Examples:`.
+    A field with the metadata `{"alias": NAME}` has a second option `--NAME`, which has an entry of its own.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def run(self) -> int:
+        """Run the command and return its exit code."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; see {self.prog} --help")
+
+
+def make_parser(commands: Sequence[type[Command]], prog: str, version: str, help_text: str) -> argparse.ArgumentParser:
+    """Return a parser with one subparser per command.
+
+    Args:
+        commands: Settings dataclasses; a command is called like its class, in lower case.
+        prog: Name of the program.
+        version: Text that `--version` prints.
+        help_text: Description of the program, with the lines to type under `Examples:`.
+
+    Returns:
+        The parser; its result holds the class as `command` and one value per field.
+    """
+    parser = _Parser(prog=prog, **_help(help_text))
+    parser.add_argument("--version", action="version", version=version)
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in commands:
+        text = "\n\n".join([cleandoc(command.__doc__ or ""), *getattr(command, "help_lists", ())])
+        summary = text.partition("\n")[0].replace("%", "%%")
+        subparser = subparsers.add_parser(command.__name__.lower(), help=summary, **_help(text))
+        subparser.set_defaults(command=command)
+        hints = get_type_hints(command, include_extras=True)
+        for field in fields(command):
+            _add_field(subparser, field, hints[field.name], dict(_entries(text)))
+    return parser
+
+
+def _help(text: str) -> dict[str, Any]:
+    """Return a text without its sections as description, and its `Examples:` section as epilog."""
+    parts = re.split(r"^(Args|Examples):\n((?:(?: +.*)?(?:\n|$))+)", text, flags=re.MULTILINE)
+    lines = [" ".join(line.split()) for line in parts[parts.index("Examples") + 1].splitlines() if line.strip()]
+    return {
+        "description": "\n\n".join(part.strip() for part in parts[::3] if part.strip()),
+        "epilog": "\n  ".join(["examples:", *lines]),
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+        "allow_abbrev": False,
+    }
+
+
+def _entries(text: str) -> Iterator[tuple[str, tuple[str | None, str]]]:
+    """Yield the name, the metavar and the help text of each entry under `Args:`."""
+    for name, metavar, entry in re.findall(r"^    (\w+)(?: \((\S+)\))?: (.+(?:\n     +.+)*)", text, flags=re.MULTILINE):
+        yield name, (metavar or None, " ".join(entry.split()).replace("%", "%%"))
+
+
+def _add_field(
+    parser: argparse.ArgumentParser, field: Field[Any], hint: Any, entries: dict[str, tuple[str | None, str]]
+) -> None:
+    options = _options(hint)
+    metavar, text = entries[field.name]
+    if field.default is not MISSING:
+        options |= {"default": field.default} if field.kw_only else {"default": field.default, "nargs": "?"}
+        if field.default not in (None, "") and hint is not bool:
+            text = f"{text.removesuffix('.')} (default: %(default)s)."
+    if not field.kw_only:
+        parser.add_argument(field.name, metavar=metavar, help=text, **options)
+        return
+    flag = f"--{field.name.replace('_', '-')}"
+    if alias := field.metadata.get("alias"):
+        group = parser.add_mutually_exclusive_group()
+        group.add_argument(flag, metavar=metavar, help=text, **options)
+        metavar, text = entries[alias]
+        group.add_argument(
+            f"--{alias}", dest=field.name, metavar=metavar, help=text, **options | {"default": argparse.SUPPRESS}
+        )
+    elif "action" in options:
+        parser.add_argument(flag, help=text, **options)
+    else:
+        parser.add_argument(flag, metavar=metavar, help=text, required=field.default is MISSING, **options)
+
+
+def _options(hint: Any) -> dict[str, Any]:
+    """Return the options of `add_argument` that follow from the type of a field."""
+    if get_origin(hint) is Annotated:
+        return {"type": get_args(hint)[1]}
+    if get_origin(hint) is Literal:
+        return {"choices": get_args(hint)}
+    if get_origin(hint) is tuple:
+        return {"nargs": "+", **_options(get_args(hint)[0])}
+    if get_origin(hint) is UnionType:
+        (hint,) = (each for each in get_args(hint) if each is not NoneType)
+    return {"action": "store_true"} if hint is bool else {"type": hint}

@@ -1,0 +1,166 @@
+"""`hattriq attribute`: attribute the scores of a saved model to its inputs and write the maps into a folder."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+
+import hattriq_cirq as hq
+from hattriq_cirq.cli.arguments import Seed
+from hattriq_cirq.cli.help_lists import DATA_SETS, ENGINES, MITIGATIONS
+
+if TYPE_CHECKING:
+    from hattriq_cirq.execution.engine import Engine
+    from hattriq_cirq.models.model import Form
+
+_GALLERY_MAX = 32  # inputs that fit a readable gallery
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """Attribute the scores of a model to the features of its inputs.
+
+    The integrated gradients of a trained model are computed. Arrays, a table, a gallery and all settings are written into
+    a new folder. The values are exact, or estimated from circuits (--estimator) with standard errors; their sum is
+    compared with the difference of the scores.
+
+    Circuits run on the --engine, and the counts of each job are recorded in the folder as they arrive. If the run stops,
+    the same command again, or `hattriq resume DIR`, continues it and runs no finished job twice.
+
+    Args:
+        model (MODEL): A model.json, or a folder that holds one.
+        data (DATA): Data set with the inputs, as listed above.
+        out (DIR): New or empty folder, or the folder of this run if it stopped.
+        inputs (SIDE[:FROM:TO]): Inputs of one side of the data set, all of test or train or a slice.
+        index (I,J,...): Inputs by their indices in the whole data set, from 0.
+        baseline (NAME): Baseline: zero, mean, class_mean, opposite_class_mean, blur[:SIGMA], uniform, max_distance or
+            sample:COUNT.
+        form (FORM): Form of the score, quadratic or normalized.
+        rule (RULE): Quadrature rule: exact, riemann:K, midpoint:K, trapezoid:K or gauss-legendre:K.
+        head (KIND:SCALE): Function of the score that is attributed, such as sigmoid:5 or tanh:2.
+        precision: Precision of the simulation.
+        estimator (NAME): Estimator: exact, resolved, hadamard, hadamard-literal, parallel:M or polarization.
+        engine (ENGINE): Engine, as listed above.
+        shots (N): Number of shots per input with an estimator; 0 takes exact probabilities.
+        mitigate (NAME,...): Mitigations, as listed above (default: none).
+        calibration (FILE): Calibration for --mitigate readout that `hattriq calibrate` wrote.
+        max_age (HOURS): Largest age of the --calibration; an older one is refused.
+        seed (N): Random seed for baselines, counts and mitigations.
+
+    Examples:
+        hattriq attribute runs/digits --data digits:pair=0/1 --out runs/digits-maps
+        hattriq attribute runs/digits --data digits:pair=0/1 --out runs/mean --baseline mean --form normalized
+        hattriq attribute runs/digits --data digits:pair=0/1 --out runs/shots --estimator resolved --shots 20000
+        hattriq attribute runs/bars --data bars_and_stripes --inputs test:0:2 --out runs/noisy --estimator resolved \
+--engine virtual:willow_pink --mitigate readout
+        hattriq attribute runs/bars/model.json --data bars_and_stripes --out runs/bars-maps --index 0,1,2
+    """
+
+    help_lists: ClassVar = (ENGINES, MITIGATIONS, DATA_SETS)
+
+    model: str
+    _: KW_ONLY
+    data: str
+    out: str
+    inputs: str = field(default="test:0:8", metadata={"alias": "index"})
+    baseline: str = "zero"
+    form: str = "quadratic"
+    rule: str = "exact"
+    head: str = "identity"
+    precision: Literal["float64", "float32"] = "float64"
+    estimator: str = "exact"
+    engine: str = "qsim"
+    shots: int = 20_000
+    mitigate: str = ""
+    calibration: str | None = None
+    max_age: float | None = None
+    seed: Seed = 0
+
+    def run(self) -> int:
+        """Compute the maps, write attribution.npz, run.json, attribution.csv and gallery.png, and print the result.
+
+        A run that counts shots is journaled; in the folder of one that stopped it continues and writes the missing results.
+        """
+        from hattriq_cirq.cli import folders, values
+        from hattriq_cirq.datasets.user import checksum
+
+        is_counted = self.estimator != "exact" and self.shots != 0
+        folder = folders.run_folder(self.out) if is_counted else folders.fresh_folder(self.out)
+        path, data = values.find_model(self.model), hq.datasets.load(self.data)
+        model = hq.Model.load(path)
+        if model.n_features != data.n_features:
+            raise ValueError(
+                f"{path} takes {model.n_features} features, {data.name} has {data.n_features}; "
+                "give the data the model was trained on"
+            )
+        source = {"path": str(path), "sha256": checksum(path)}
+        if not is_counted:
+            engine = None if self.estimator == "exact" else values.parse_engine(self.engine, self.seed)
+            self._attribute(folder, model, source, data, engine)
+            return 0
+        settings = folders.settings_of(self, "model", "data", "out")
+        task: dict[str, Any] = {"command": "attribute", "settings": settings, "model": source}
+        task["data"] = folders.data_record(self.data, data)
+        if self.calibration is not None:
+            task["calibration"] = {"path": self.calibration, "sha256": checksum(Path(self.calibration))}
+        with folders.journaled(folder, self.engine, self.seed, task) as engine:
+            self._attribute(folder, model, source, data, engine)
+        return 0
+
+    def _attribute(
+        self, folder: Path, model: hq.Model, source: dict[str, str], data: hq.datasets.Dataset, engine: Engine | None
+    ) -> None:
+        """Compute everything, then write and print it."""
+        from hattriq_cirq.cli import folders, values
+        from hattriq_cirq.foundation.files import write_new
+        from hattriq_cirq.reporting.plotting import basis_grid
+
+        indices = values.select_inputs(self.inputs, data)
+        label, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
+        a = hq.integrated_gradients(
+            model,
+            data.amplitudes[indices],
+            baseline=baseline,
+            form=cast("Form", self.form),
+            rule=self.rule,
+            head=values.parse_head(self.head),
+            precision=self.precision,
+            estimator=values.parse_estimator(self.estimator),
+            engine=engine,
+            shots=None if engine is None else self.shots or None,
+            mitigation=values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age),
+            progress=engine is None and sys.stderr.isatty(),
+        )
+        a = replace(a, assumptions=replace(a.assumptions, baseline=label))
+        columns = ("f_input", "f_baseline", "completeness_gap", "completeness_gap_stderr")
+        record = folders.run_record(
+            "attribute",
+            self.data,
+            data,
+            settings=folders.settings_of(self, "model", "data", "out"),
+            model={**source, "repr": repr(model)},
+            engine=None if engine is None else engine.describe(),
+            inputs={
+                "indices": indices.tolist(),
+                "labels": data.labels[indices].tolist(),
+                **{name: getattr(a, name).tolist() for name in columns},
+            },
+            assumptions=asdict(a.assumptions),
+            cost=asdict(a.cost),
+        )
+        gallery = hq.plot_gallery(
+            a[:_GALLERY_MAX],
+            shape=data.image_shape or basis_grid(data.n_features),
+            labels=data.labels[indices[:_GALLERY_MAX]],
+            classes=folders.class_names(data.label_names),
+        )
+        folders.write_missing(folder / "attribution.npz", a.save)
+        folders.write_missing(folder / "run.json", lambda path: write_new(path, record))
+        folders.write_missing(folder / "attribution.csv", a.to_csv)
+        folders.write_missing(folder / "gallery.png", lambda path: folders.write_picture(path, gallery))
+        print(a, folders.score_table(a, indices, data.labels[indices]), sep="\n")
+        folders.print_files(folder)
+        if len(indices) > _GALLERY_MAX:
+            print(f"gallery.png shows the first {_GALLERY_MAX} of {len(indices)} inputs; `hattriq show` draws any")

@@ -1,0 +1,123 @@
+"""`hattriq calibrate`: measure the readout errors of a processor's qubits and save them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, cast
+
+import hattriq_cirq as hq
+from hattriq_cirq.cli.arguments import Seed
+from hattriq_cirq.cli.help_lists import ENGINES
+
+if TYPE_CHECKING:
+    import cirq
+
+    from calibration.readout.measure import Pattern
+    from hattriq_cirq.execution.engine import Engine
+
+
+@dataclass(frozen=True)
+class Calibrate:
+    """Measure the readout errors of the qubits of a processor.
+
+    The readout error rates of each qubit are measured, with all qubits in the same shots, and written into a new file for
+    `hattriq attribute --mitigate readout --calibration FILE`.
+
+    The qubits are those of --qubits; or, with MODEL and --data, those on which `hattriq attribute` would place its circuits
+    with the same inputs, baseline and estimator; or else all qubits of the processor, in groups of 10.
+
+    Args:
+        model (MODEL): A model.json, or a folder that holds one.
+        data (DATA): With MODEL, the data set with the inputs.
+        out (FILE): New JSON file for the calibration.
+        engine (ENGINE): Engine with a processor, virtual or google, as listed above.
+        qubits (R_C,...): Rows and columns of the qubits, such as 4_10,5_10.
+        inputs (SIDE[:FROM:TO]): With MODEL, inputs of one side of the data set, all of test or train or a slice.
+        index (I,J,...): With MODEL, inputs by their indices in the whole data set, from 0.
+        baseline (NAME): With MODEL, baseline as in `hattriq attribute`.
+        estimator (NAME): With MODEL, estimator as in `hattriq attribute`.
+        shots (N): Number of shots per prepared state of every qubit.
+        pattern (NAME): Set of prepared states, balanced, complement or full.
+        seed (N): Random seed for sampling counts.
+
+    Examples:
+        hattriq calibrate --engine virtual:willow_pink --qubits 4_10,5_10 --out readout.json
+        hattriq calibrate runs/bars --data bars_and_stripes --inputs test:0:2 --engine virtual:willow_pink --out bars.json
+        hattriq show readout.json
+    """
+
+    help_lists: ClassVar = (ENGINES,)
+
+    model: str | None = None
+    _: KW_ONLY
+    data: str | None = None
+    out: str
+    engine: str
+    qubits: str | None = None
+    inputs: str = field(default="test:0:8", metadata={"alias": "index"})
+    baseline: str = "zero"
+    estimator: str = "resolved"
+    shots: int = 20_000
+    pattern: str = "balanced"
+    seed: Seed = 0
+
+    def run(self) -> int:
+        """Measure the readout errors, write them and print them.
+
+        On a real processor, jobs and counts are recorded in a folder beside the file, called like it with the suffix .run;
+        the same command continues a run that stopped.
+        """
+        from hattriq_cirq.cli import folders, values
+
+        file = Path(self.out)
+        if file.exists():
+            raise FileExistsError(f"{file} exists and is not overwritten; choose another path or remove it")
+        if not self.engine.startswith("google:"):
+            self._measure(file, values.parse_engine(self.engine, self.seed))
+            return 0
+        task = {"command": "calibrate", "settings": folders.settings_of(self, "out"), "out": str(file)}
+        with folders.journaled(file.with_suffix(".run"), self.engine, self.seed, task) as engine:
+            self._measure(file, engine)
+        return 0
+
+    def _measure(self, file: Path, engine: Engine) -> None:
+        from calibration import measure_readout
+
+        calibration = measure_readout(engine, self._qubits(engine), self.shots, cast("Pattern", self.pattern))
+        calibration.save(file)
+        print(calibration, f"wrote {file}", sep="\n")
+
+    def _qubits(self, engine: Engine) -> list[cirq.Qid]:
+        """Return the qubits of --qubits, those on which the circuits of a model would be placed, or all of the processor."""
+        import cirq
+
+        if engine.processor is None:
+            raise ValueError(f"engine {self.engine!r} has no processor whose readout could be measured; use virtual or google")
+        if self.qubits is not None:
+            if not re.fullmatch(r"\d+_\d+(,\d+_\d+)*", self.qubits):
+                raise ValueError(f"--qubits {self.qubits!r} must be rows and columns, such as 4_10,5_10")
+            named: list[cirq.Qid] = [cirq.GridQubit(*map(int, part.split("_"))) for part in self.qubits.split(",")]
+            if missing := [q for q in named if q not in engine.processor.graph]:
+                raise ValueError(f"{engine.processor.id} has no qubits {', '.join(map(str, missing))}")
+            return named
+        if self.model is None and self.data is None:
+            return sorted(engine.processor.graph)
+        if self.model is None or self.data is None:
+            raise ValueError("MODEL and --data belong together; give both, or neither for all qubits of the processor")
+        return self._placed_qubits(self.model, self.data, engine)
+
+    def _placed_qubits(self, model_path: str, spec: str, engine: Engine) -> list[cirq.Qid]:
+        from hattriq_cirq.cli import values
+
+        model, data = hq.Model.load(values.find_model(model_path)), hq.datasets.load(spec)
+        estimator = values.parse_estimator(self.estimator)
+        if estimator is None:
+            raise ValueError("estimator 'exact' runs no circuit and has no qubits; name another")
+        indices = values.select_inputs(self.inputs, data)
+        _, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
+        x = data.amplitudes[indices]
+        placement = hq.prepare(model, x, baseline=baseline, estimator=estimator, engine=engine, shots=None).placement
+        assert placement is not None  # the engine has a processor
+        return sorted(placement.qubits.values())

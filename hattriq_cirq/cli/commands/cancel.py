@@ -1,0 +1,69 @@
+"""`hattriq cancel`: give up a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hattriq_cirq.execution.backend import Backend
+    from hattriq_cirq.execution.journal import Journal
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Give up a run.
+
+    The jobs of a stopped run that are still with the service are cancelled, and the run is recorded as cancelled.
+
+    Counts of jobs that were done before are kept, and `hattriq resume` can still continue the run.
+
+    Args:
+        folder (RUN): Folder of the run.
+
+    Examples:
+        hattriq cancel runs/noisy
+    """
+
+    folder: str
+
+    def run(self) -> int:
+        """Cancel the jobs of the run and record that it was given up."""
+        from hattriq_cirq.cli.folders import journal_of, read_task
+        from hattriq_cirq.cli.values import parse_engine
+
+        summary, task = read_task(self.folder)
+        if summary.status in ("finished", "cancelled"):
+            raise ValueError(f"{self.folder} is {summary.status} already, nothing is left to cancel")
+        engine = parse_engine(task["settings"]["engine"], task["settings"]["seed"], Path(self.folder))
+        with journal_of(engine) as journal:
+            cancelled, kept = cancel_jobs(engine.backend, journal)
+            journal.cancel()
+        print(
+            f"{self.folder}: cancelled {cancelled} jobs, kept the counts of {kept}; "
+            f"`hattriq resume {self.folder}` can still continue the run"
+        )
+        return 0
+
+
+def cancel_jobs(backend: Backend, journal: Journal) -> tuple[int, int]:
+    """Cancel the unfinished jobs of a journal, and record the counts of those that were done in the meantime.
+
+    Args:
+        backend: Backend that runs the jobs.
+        journal: Journal that records them.
+
+    Returns:
+        The number of jobs without counts, which are cancelled, and the number of jobs with counts.
+    """
+    for job_id in journal.unfinished():
+        if journal.was_submitted(job_id):
+            job = journal.job(job_id)
+            if backend.poll(job).status in ("queued", "running"):
+                backend.cancel(job.id)
+            if backend.poll(job).status == "done":  # also if it finished before the cancellation
+                journal.store(job_id, backend.results(job))
+                continue
+        journal.note(job_id, "cancelled", "by hattriq cancel")
+    return len(journal.unfinished()), journal.done

@@ -1,0 +1,75 @@
+"""`hattriq runs`: the runs on engines below a folder and their progress."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hattriq_cirq.execution.journal_summary import RunSummary
+
+_HEADINGS: tuple[str, ...] = ("folder", "command", "engine", "status", "jobs", "shots", "updated (UTC)")
+
+
+@dataclass(frozen=True)
+class Runs:
+    """List runs and their progress.
+
+    Every run on an engine below a folder is listed as finished, unfinished, running (a process is working on it), failed
+    or cancelled, with the jobs and shots whose counts are recorded.
+
+    `hattriq resume` continues unfinished, failed and cancelled runs.
+
+    Args:
+        folder (FOLDER): Folder to search.
+
+    Examples:
+        hattriq runs
+        hattriq runs runs
+    """
+
+    folder: str = "."
+
+    def run(self) -> int:
+        """Print one line per run, the one that was updated last at the end."""
+        from hattriq_cirq.circuits.errors import JournalError
+        from hattriq_cirq.execution.journal import JOURNAL
+        from hattriq_cirq.execution.journal_summary import read_summary
+
+        root = Path(self.folder)
+        if not root.is_dir():
+            raise FileNotFoundError(f"no folder {root}; give one that holds runs")
+        runs, unreadable = [], []
+        for parent, folders, files in os.walk(root):
+            folders[:] = [name for name in folders if not name.startswith(".")]  # such as installed packages
+            if JOURNAL in files:
+                try:
+                    runs.append(read_summary(parent))
+                except JournalError as error:
+                    unreadable.append(f"unreadable: {error}")
+        if not runs and not unreadable:
+            print(f"no run on an engine below {root}; `hattriq attribute --help` shows how to start one")
+            return 0
+        rows = [_HEADINGS, *(_row(run) for run in sorted(runs, key=lambda run: run.updated_utc))]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(*unreadable, sep="\n", end="\n" if unreadable else "")
+        if any(run.status not in ("finished", "running") for run in runs):
+            print("`hattriq resume FOLDER` continues a run that is not finished")
+        return 0
+
+
+def _row(run: RunSummary) -> tuple[str, ...]:
+    task = run.task or {}
+    return (
+        str(run.folder),
+        task.get("command", "-"),
+        task.get("settings", {}).get("engine") or str(run.engine.get("kind", "-")),
+        run.status,
+        f"{run.done}/{run.jobs}",
+        f"{run.shots_done}/{run.shots}",
+        run.updated_utc[:19].replace("T", " "),
+    )

@@ -1,0 +1,150 @@
+"""`hattriq show`: the content of a file or folder of this program, as text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Any
+
+import hattriq_cirq as hq
+
+
+@dataclass(frozen=True)
+class Show:
+    """Print a saved model, attribution, calibration or run.
+
+    A model is printed with its accuracies, an attribution with its largest features, and a run with its settings. For a
+    folder, every run below it is printed.
+
+    Args:
+        path (PATH): An attribution.npz, model.json, run.json or readout calibration, or a folder.
+        png (FILE): New file for a picture of the input and its map.
+        input (K): Index of the input in the attribution, from 0.
+        top (N): Number of features to list.
+        shape (RxC): Rows and columns of the image (default: those that run.json holds).
+
+    Examples:
+        hattriq show runs/digits
+        hattriq show runs/digits-maps --input 2 --top 5 --png map.png
+        hattriq show attribution.npz --shape 8x8 --png map.png
+    """
+
+    path: str
+    _: KW_ONLY
+    png: str | None = None
+    input: int = 0
+    top: int = 10
+    shape: str | None = None
+
+    def run(self) -> int:
+        """Print the files that the path names, and draw a map where --png asks for it."""
+        from calibration import ReadoutCalibration
+        from hattriq_cirq.cli.folders import read_record
+
+        files = _files(Path(self.path))
+        maps = [file for file in files if file.suffix == ".npz"]
+        if self.png is not None and len(maps) != 1:
+            raise ValueError(
+                f"--png draws one attribution, {self.path} holds {len(maps)}; name one attribution.npz or its folder"
+            )
+        for file in files:
+            if len(files) > 1:
+                print(f"== {file}")
+            record = read_record(file.parent / "run.json") if (file.parent / "run.json").is_file() else {}
+            if file.suffix == ".npz":
+                self._show_attribution(hq.Attribution.load(file), record)
+            elif file.name == "run.json":
+                _show_record(read_record(file))
+            elif b"hattriq_cirq.ReadoutCalibration/" in file.read_bytes()[:100]:
+                print(ReadoutCalibration.load(file))
+            else:
+                print(_model(file))
+                _show_record(record)
+        return 0
+
+    def _show_attribution(self, attribution: hq.Attribution, record: Mapping[str, Any]) -> None:
+        from hattriq_cirq.cli import folders
+
+        axes = attribution.values.shape[:-1]
+        count = axes[0] if axes else 1
+        if len(axes) > 1:
+            raise ValueError(f"{attribution.values.shape=} has several axes of inputs; save one batch, (inputs, features)")
+        if not 0 <= self.input < count:
+            raise ValueError(f"--input {self.input} is out of range: there are inputs 0..{count - 1}")
+        if self.top < 1:
+            raise ValueError(f"--top {self.top} must be at least 1")
+        one = attribution[self.input] if axes else attribution
+        print(attribution)
+        _show_record(record)
+        inputs = record.get("inputs")
+        if axes and inputs:
+            print(folders.score_table(attribution, inputs["indices"], inputs["labels"]))
+        shape = self._image_shape(record)
+        print(f"input {self.input}: the {min(self.top, one.n_features)} largest of {one.n_features} features")
+        print(_feature_table(one, self.top, shape))
+        if self.png is not None:
+            classes = folders.class_names(record["data"]["label_names"]) if record else None
+            drawing = hq.plot_attribution(one, shape=shape, classes=classes)
+            print(f"wrote {folders.write_picture(self.png, drawing)}")
+
+    def _image_shape(self, record: Mapping[str, Any]) -> tuple[int, int] | None:
+        if self.shape is None:
+            recorded = record["data"]["image_shape"] if record else None
+            return (recorded[0], recorded[1]) if recorded else None
+        match = re.fullmatch(r"(\d+)x(\d+)", self.shape)
+        if not match:
+            raise ValueError(f"--shape {self.shape!r} must be rows x columns, such as 8x8")
+        return int(match[1]), int(match[2])
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the files to print: the path itself, or the result of each run below a folder."""
+    if not path.is_dir():
+        if not path.exists():
+            raise FileNotFoundError(f"no file or folder {path}; give an attribution.npz, a model.json or a run's folder")
+        return [path]
+    files = [file for name in ("model.json", "attribution.npz") for file in path.rglob(name)]
+    if not files:
+        raise ValueError(f"{path} holds no model.json and no attribution.npz: no run of this program")
+    return sorted(files, key=lambda file: file.stat().st_mtime_ns)
+
+
+def _model(file: Path) -> hq.Model:
+    try:
+        return hq.Model.load(file)
+    except ValueError as error:
+        raise ValueError(
+            f"{file} is not a model file, nor anything else that hattriq wrote; "
+            "give an attribution.npz, a model.json, a run.json, a readout calibration or a run's folder"
+        ) from error
+
+
+def _show_record(record: Mapping[str, Any]) -> None:
+    from hattriq_cirq.cli.folders import accuracy_table
+    from hattriq_cirq.workflows.accuracies import Accuracy
+
+    if "data" in record:
+        print(record["data"]["summary"])
+    if "accuracies" in record:
+        print(accuracy_table(Accuracy(**row) for row in record["accuracies"]))
+    if "settings" in record:
+        print("settings: " + ", ".join(f"{name}={value}" for name, value in record["settings"].items()))
+    if "provenance" in record:
+        versions = ", ".join(f"{name} {value}" for name, value in record["provenance"]["versions"].items())
+        print(f"created {record['provenance']['created_utc']} with {versions}")
+
+
+def _feature_table(attribution: hq.Attribution, top: int, shape: tuple[int, int] | None) -> str:
+    """Return the features of one input with the largest attribution as lines of text."""
+    bits = (attribution.n_features - 1).bit_length()
+    width = max(bits, 4)
+    position = f"{'row':>6}{'col':>5}" if shape else ""
+    lines = [f"{'feature':>9}  {'bits':<{width}}{position}{'amplitude':>22}{'attribution':>13}{'std. error':>12}"]
+    for feature, value in attribution.top(top):
+        position = "{:>6}{:>5}".format(*divmod(feature, shape[1])) if shape else ""
+        amplitude = f"{attribution.x[feature]:+.5f}"
+        numbers = f"{amplitude:>22}{value:>+13.6f}{attribution.stderr[feature]:>12.1e}"
+        lines.append(f"{feature:>9}  {feature:0{bits}b}".ljust(11 + width) + position + numbers)
+    return "\n".join(lines)

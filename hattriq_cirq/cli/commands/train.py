@@ -1,0 +1,97 @@
+"""`hattriq train`: train a model and write it into a new folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import KW_ONLY, asdict, dataclass
+from math import isnan
+from typing import Annotated, ClassVar, Literal
+
+import hattriq_cirq as hq
+from hattriq_cirq.cli.arguments import Seed
+from hattriq_cirq.cli.help_lists import DATA_SETS
+
+
+def _batch_size(text: str) -> int | None:
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number of samples, or all")
+    return None if text == "all" else int(text)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a model on a data set.
+
+    A quantum classifier is trained. The model, its training history, a picture and all settings are written into a new
+    folder. Its accuracy is printed beside that of logistic regression on the same split and that of chance.
+
+    Args:
+        data (DATA): Data set, as listed above.
+        out (DIR): New or empty folder for the results.
+        ansatz (ring|grid:RxC): Circuit of the model.
+        layers (N): Number of coupling layers.
+        optimizer: Optimizer.
+        epochs (N): Largest number of epochs.
+        batch_size (N|all): Number of samples per minibatch of adam.
+        learning_rate (X): Learning rate of adam.
+        scale (X): Steepness of the logistic loss.
+        seed (N): Random seed for initial parameters and minibatches.
+
+    Examples:
+        hattriq train digits:pair=0/1 --out runs/digits
+        hattriq train bars_and_stripes --out runs/bars --ansatz grid:2x2 --layers 4 --optimizer lbfgs
+        hattriq train my.csv --out runs/mine --epochs 100 --seed 3
+    """
+
+    help_lists: ClassVar = (DATA_SETS,)
+
+    data: str
+    _: KW_ONLY
+    out: str
+    ansatz: str = "ring"
+    layers: int = 4
+    optimizer: Literal["adam", "lbfgs"] = "adam"
+    epochs: int = 200
+    batch_size: Annotated[int | None, _batch_size] = 64
+    learning_rate: float = 0.05
+    scale: float = 10.0
+    seed: Seed = 0
+
+    def run(self) -> int:
+        """Train the model, write model.json, run.json, training.csv and training.png, and print the result."""
+        from hattriq_cirq.cli import folders, values
+        from hattriq_cirq.foundation.files import write_new
+        from hattriq_cirq.workflows.accuracies import accuracies
+
+        folder, data = folders.fresh_folder(self.out), hq.datasets.load(self.data)
+        settings = folders.settings_of(self, "data", "out")
+        options = {name: value for name, value in settings.items() if name not in ("ansatz", "layers")}
+        model = values.build_model(self.ansatz, data.n_qubits, self.layers)
+        training = hq.train(model, data.x_train, data.y_train, progress=sys.stderr.isatty(), **options)
+        rows = accuracies(training.model, data)
+        training.model.save(folder / "model.json")
+        summary = {name: getattr(training, name) for name in ("best_epoch", "stopped", "seconds")}
+        record = folders.run_record(
+            "train",
+            self.data,
+            data,
+            settings=settings,
+            accuracies=[asdict(row) for row in rows],
+            training=summary | {"epochs": len(training.history)},
+            model=repr(training.model),
+        )
+        write_new(folder / "run.json", record)
+        write_new(folder / "training.csv", _history_csv(training))
+        folders.write_picture(folder / "training.png", hq.plot_training(training))
+        print(data.summary(), training, folders.accuracy_table(rows), sep="\n")
+        folders.print_files(folder)
+        return 0
+
+
+def _history_csv(training: hq.Training) -> str:
+    names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
+    lines = [",".join(["epoch", *names])]
+    for epoch, row in enumerate(zip(*(getattr(training.history, name) for name in names), strict=True), start=1):
+        lines.append(",".join([str(epoch), *("" if isnan(value) else repr(float(value)) for value in row)]))
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,21 @@
+"""Lists of data sets, engines and mitigations for the help of several commands."""
+
+DATA_SETS = """data sets, with options after a colon:
+  bars_and_stripes  digits:pair=0/1  mnist:pair=3/5,size=16  tfim:n_qubits=8  planted_pixel  xor_pixels
+  mnist_idx:path=FOLDER  fashion_mnist:path=FOLDER,pair=0/1   (your IDX files or .npz files)
+  my.csv  my.npz                                              (your table with the labels -1 and +1)"""
+ENGINES = """engines:
+  qsim  cirq                        simulators without noise on this machine
+  virtual:PROCESSOR[,noise=NOISE]   a Google processor simulated from its calibration; PROCESSOR is willow_pink, weber or
+                                    rainbow, and NOISE is calibrated (default), none, readout or gates
+  google:PROJECT/PROCESSOR          a real processor, for a Google Cloud project with access to it"""
+MITIGATIONS = """mitigations, in any order, separated by commas:
+  readout[:SHOTS]             correct readout errors per qubit, by a calibration that is measured with the data (SHOTS shots
+                              per state) or read from --calibration
+  correlated-readout[:SHOTS]  correct readout errors per group of qubits
+  twirled-readout[:MASKS]     correct readout errors by random bit flips before the measurement, also correlated errors
+  zne                         extrapolate to zero gate noise
+  twirl[:TWIRLS]              average over random Pauli frames of the two-qubit gates
+  dd                          protect idle qubits by dynamical decoupling
+  completeness                rescale each map to the measured difference between the scores of input and baseline
+  noise-estimation            rescale each map by circuits whose ideal result is known"""

@@ -1,0 +1,208 @@
+"""Runs of the command line as sections of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import hattriq_cirq as hq
+from hattriq_cirq.cli.folders import Record, how_to_continue, read_record
+from hattriq_cirq.datasets.user import checksum
+from hattriq_cirq.execution.journal import JOURNAL
+from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
+from hattriq_cirq.workflows.accuracies import Accuracy, table_of_accuracies
+
+TOLERANCE = 1e-9
+"""Largest completeness gap that is allowed where nothing was sampled."""
+_EXPECTED = "give the folder of a study, of one of its reports, of `hattriq train` or of `hattriq attribute`"
+_STANDARD_ERRORS = 5.0  # largest distance of a sampled gap from 0
+_Z95 = 1.96
+_NO_HARDWARE = "Anything about a quantum processor: everything was simulated."
+
+
+def section_of(folder: Path) -> Section:
+    """Return the section of a run or of a study.
+
+    Args:
+        folder: Folder of the run, of the study or of one report of the study.
+
+    Returns:
+        The section; the newest one of a study.
+
+    Raises:
+        FileNotFoundError: The folder does not exist, or one of its files is missing.
+        ValueError: The folder holds nothing to report, or a damaged file.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {folder}; {_EXPECTED}")
+    if (folder / FILE).is_file():
+        return Section.load(folder)
+    if (folder / "run.json").is_file():
+        return run_section(folder)
+    if reports := list(folder.glob(f"report-*/{FILE}")):
+        return Section.load(max((file.parent for file in reports), key=lambda report: report.stat().st_mtime_ns))
+    if (folder / JOURNAL).is_file():
+        raise ValueError(f"{folder} holds a run that is not finished; {how_to_continue(folder)}")
+    if (folder / "tasks").is_dir():
+        raise ValueError(
+            f"{folder} holds results of a study but no report yet; finish it: "
+            f"python -m experiments {folder.resolve().name} --out {folder.parent}"
+        )
+    raise ValueError(f"{folder} holds nothing to report; {_EXPECTED}")
+
+
+def run_section(folder: Path, tolerance: float = TOLERANCE) -> Section:
+    """Return the section of a run of `hattriq train` or `hattriq attribute`.
+
+    Args:
+        folder: Folder of the run.
+        tolerance: Largest completeness gap that is allowed where nothing was sampled.
+
+    Returns:
+        The section. The accuracies of the run that trained the model stand beside its maps, if that run is where it was.
+
+    Raises:
+        FileNotFoundError: A picture or an array is missing.
+        ValueError: A file is damaged.
+    """
+    file = folder / "run.json"
+    record = read_record(file)
+    try:
+        if record["command"] == "train":
+            return _training(folder, record)
+        return _attribution(folder, record, hq.Attribution.load(folder / "attribution.npz"), tolerance)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is not as hattriq wrote it: {error!r}; repeat the run in another folder") from error
+
+
+def _training(folder: Path, record: Record) -> Section:
+    training, data = record["training"], record["data"]
+    numbers = (training["epochs"], training["best_epoch"], f"{training['seconds']:.1f}")
+    return Section(
+        title=f"Training on {data['name']}",
+        question=f"How well does a trained quantum model distinguish the classes? {data['summary']}",
+        findings=(
+            f"Training ran for {training['epochs']} epochs (stopped by {training['stopped']}); the parameters of epoch "
+            f"{training['best_epoch']} were kept.",
+        ),
+        not_claimed=("An accuracy beyond this split and this seed.", _NO_HARDWARE),
+        accuracy=_accuracies(record),
+        pictures=(_training_picture(folder),),
+        cost=Table("Training, on this machine.", ("epochs", "best epoch", "seconds"), (numbers,)),
+        settings={"data": data["spec"], **record["settings"]},
+        assumptions={"model": record["model"], "loss": "logistic loss of the exact score"},
+        provenance=_provenance(record),
+    )
+
+
+def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: float) -> Section:
+    data, settings = record["data"], record["settings"]
+    minus, plus = data["label_names"]
+    is_complete = np.abs(a.completeness_gap) <= tolerance + _STANDARD_ERRORS * a.completeness_gap_stderr
+    verdict = "holds" if is_complete.all() else f"fails for {np.sum(~is_complete)} of {len(a)} inputs"
+    allowed = f"{tolerance:.0e}" + (f" plus {_STANDARD_ERRORS:g} standard errors" if a.completeness_gap_stderr.any() else "")
+    caption = f"Inputs above their signed maps. Red pushes towards +1 ({plus}), blue towards -1 ({minus})."
+    alt = f"Pictures of inputs of {data['name']}, and below each its attribution map in red and blue"
+    pictures = [Picture((folder / "gallery.png").read_bytes(), caption, alt, "gallery")]
+    used: dict[str, Any] = {"data": data["spec"], "model": record["model"]["path"]}
+    limits = ["That a map explains the data: it explains the answers of this model."]
+    trained = _training_of(record)
+    if trained is None:
+        used |= settings
+        limits.append(f"How accurate the model is: the run that trained it is not at {record['model']['path']}.")
+    else:
+        pictures.append(_training_picture(trained[0]))
+        used |= {f"attribution: {name}": value for name, value in settings.items()}
+        used |= {f"training: {name}": value for name, value in trained[1]["settings"].items()}
+    if settings["estimator"] == "exact" or not settings["engine"].startswith("google:"):
+        limits.append(_NO_HARDWARE)
+    return Section(
+        title=f"Attribution maps of {data['name']}",
+        question="How much does each feature, encoded in an amplitude, push the model's answer up or down? " + data["summary"],
+        findings=(
+            f"Completeness {verdict}: the values of a map sum to the score of the input minus the score of the baseline. The "
+            f"largest gap of {len(a)} inputs is {np.max(np.abs(a.completeness_gap)):.1e}; at most {allowed} is allowed.",
+        ),
+        not_claimed=tuple(limits),
+        accuracy=None if trained is None else _accuracies(trained[1]),
+        pictures=tuple(pictures),
+        tables=(_inputs(record, a, is_complete),),
+        cost=_cost(record["cost"]),
+        settings=used,
+        assumptions={**_assumptions(record["assumptions"]), "model": record["model"]["repr"]},
+        provenance=_provenance(record),
+    )
+
+
+def _training_of(record: Record) -> tuple[Path, Record] | None:
+    """Return the run that trained the model of an attribution, if the model file has not changed since."""
+    model = Path(record["model"]["path"])
+    file = model.parent / "run.json"
+    if not (model.is_file() and file.is_file() and checksum(model) == record["model"]["sha256"]):
+        return None
+    trained = read_record(file)
+    return (model.parent, trained) if trained.get("command") == "train" else None
+
+
+def _accuracies(record: Record) -> Table:
+    rows = [Accuracy(**row) for row in record["accuracies"]]
+    return table_of_accuracies(rows, record["data"]["train"], record["data"]["test"])
+
+
+def _inputs(record: Record, a: hq.Attribution, is_complete: np.ndarray[Any, np.dtype[np.bool_]]) -> Table:
+    """Return the table of inputs, each with its scores, its gap and its largest feature."""
+    rows = []
+    samples = zip(record["inputs"]["indices"], record["inputs"]["labels"], a, is_complete, strict=True)
+    for index, label, one, holds in samples:
+        ((feature, value),) = one.top(1)
+        rows.append(
+            (
+                str(index),
+                f"{label:+d}",
+                f"{float(one.f_input):+.4f}",
+                f"{float(one.f_baseline):+.4f}",
+                _with_interval(float(one.completeness_gap), float(one.completeness_gap_stderr), ".1e"),
+                "holds" if holds else "fails",
+                str(feature),
+                _with_interval(value, float(one.stderr[feature]), "+.4f"),
+            )
+        )
+    errors = "Brackets are 95% intervals, 1.96 standard errors to either side." if a.stderr.any() else "Nothing was sampled."
+    return Table(
+        "Scores of input and baseline, the gap between their difference and the sum of the map, and the largest value of the "
+        f"map. {errors}",
+        ("sample", "label", "F(input)", "F(baseline)", "gap", "completeness", "largest at", "its value"),
+        tuple(rows),
+    )
+
+
+def _with_interval(value: float, stderr: float, digits: str) -> str:
+    text = f"{value:{digits}}"
+    return f"{text} [{value - _Z95 * stderr:{digits}}, {value + _Z95 * stderr:{digits}}]" if stderr else text
+
+
+def _cost(cost: Mapping[str, Any]) -> Table:
+    caption = "Total of all inputs; two-qubit gates of the largest circuit; programs are compiled circuits with parameters."
+    return Table(
+        caption if cost["circuits"] else "An exact result costs nothing on a quantum computer.",
+        tuple(name.replace("two_qubit", "two-qubit").replace("_", " ") for name in cost),
+        (tuple(map(str, cost.values())),),
+    )
+
+
+def _assumptions(assumptions: Mapping[str, Any]) -> dict[str, str]:
+    texts = {name: ", ".join(value) if isinstance(value, list) else value for name, value in assumptions.items()}
+    return {name.replace("_", " "): str(value) for name, value in texts.items() if value not in (None, "")}
+
+
+def _provenance(record: Record) -> dict[str, str]:
+    provenance = record["provenance"]
+    return {"created (UTC)": provenance["created_utc"], **provenance["versions"]}
+
+
+def _training_picture(folder: Path) -> Picture:
+    caption = "Loss and accuracy on the training set after each epoch."
+    return Picture((folder / "training.png").read_bytes(), caption, "Curves of " + caption[0].lower() + caption[1:], "training")

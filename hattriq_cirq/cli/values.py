@@ -1,0 +1,244 @@
+"""Values that the texts of a command line name: models, inputs, baselines, heads, estimators, mitigations and engines."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from inspect import signature
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+import hattriq_cirq as hq
+from hattriq_cirq.attribution.objective import HeadKind
+from hattriq_cirq.estimators import Estimator
+from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.execution.journal import JOURNAL
+from hattriq_cirq.execution.journal_summary import read_summary
+from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.pipeline.mitigation import Mitigation
+
+_ORDER = ("completeness", "noise-estimation", "zne", "twirl", "dd", "readout", "correlated-readout", "twirled-readout")
+"""Names of mitigations of the package `calibration`, outermost first."""
+_COUNTS = {"twirl": "twirls", "readout": "shots", "correlated-readout": "shots", "twirled-readout": "masks"}
+"""Name of a mitigation -> the argument that a number after a colon sets."""
+
+
+def build_model(ansatz: str, n_qubits: int, layers: int) -> hq.Model:
+    """Return an untrained model.
+
+    Args:
+        ansatz: Name of the circuit, `ring` or `grid:RxC`.
+        n_qubits: Number of data qubits.
+        layers: Number of coupling layers.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: The text names no circuit, or a grid with another number of qubits.
+    """
+    if ansatz == "ring":
+        return hq.ring_ansatz(n_qubits, layers)
+    match = re.fullmatch(r"grid:(\d+)x(\d+)", ansatz)
+    if not match:
+        raise ValueError(f"ansatz {ansatz!r} must be ring or grid:RxC, such as grid:2x3")
+    rows, cols = int(match[1]), int(match[2])
+    if rows * cols != n_qubits:
+        raise ValueError(f"ansatz {ansatz!r} has {rows * cols} qubits, the data need {n_qubits}")
+    return hq.grid_ansatz(rows, cols, layers)
+
+
+def find_model(path: str | os.PathLike[str]) -> Path:
+    """Return the model file that a path is or holds. Raise FileNotFoundError if there is none."""
+    file = Path(path) / "model.json" if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"no file {file}; give a model.json that `hattriq train` wrote, or its folder")
+    return file
+
+
+def select_inputs(text: str, data: hq.datasets.Dataset) -> Array:
+    """Return the indices of the samples that a text selects.
+
+    Args:
+        text: Side of the split (`test`), slice of a side (`train:0:8`) or indices of the whole set (`4,0,7`).
+        data: Data set.
+
+    Returns:
+        (inputs,) Indices, at least one.
+
+    Raises:
+        ValueError: The text is malformed, an index is out of range, or nothing is selected.
+    """
+    if match := re.fullmatch(r"(test|train)(?::(\d*):(\d*))?", text):
+        start, stop = (int(bound) if bound else None for bound in match.group(2, 3))
+        side: Array = getattr(data, match[1])
+        if not len(side[start:stop]):
+            raise ValueError(f"inputs {text!r} choose nothing: {data.name} has {len(side)} {match[1]} samples")
+        return side[start:stop]
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise ValueError(f"inputs {text!r} must be test, train, a slice such as test:0:8, or indices such as 0,1,2")
+    indices = np.array([int(part) for part in text.split(",")])
+    if indices.max() >= len(data.labels):
+        raise ValueError(f"input {indices.max()} is out of range: {data.name} has samples 0..{len(data.labels) - 1}")
+    return indices
+
+
+def make_baseline(text: str, data: hq.datasets.Dataset, indices: Array, seed: int) -> tuple[str, Array | hq.BaselineSet]:
+    """Return the baseline of selected inputs; means and samples are taken from the training samples.
+
+    Args:
+        text: Name of the baseline.
+        data: Data set.
+        indices: (inputs,) Samples that are attributed.
+        seed: Random seed for `sample:COUNT`.
+
+    Returns:
+        The label of the baseline for results, and (inputs, features) amplitudes or a set of baselines.
+
+    Raises:
+        ValueError: The name is unknown, or the baseline does not apply to these inputs.
+    """
+    name, colon, argument = text.partition(":")
+    x, y, known, labels = data.amplitudes[indices], data.labels[indices], data.x_train, data.y_train
+    plain: dict[str, Callable[[], Array]] = {
+        "zero": lambda: hq.baselines.zero(x),
+        "mean": lambda: hq.baselines.mean(x, known),
+        "class_mean": lambda: hq.baselines.class_mean(x, y, known, labels),
+        "opposite_class_mean": lambda: hq.baselines.opposite_class_mean(x, y, known, labels),
+        "uniform": lambda: hq.baselines.uniform(x),
+        "max_distance": lambda: hq.baselines.max_distance(x),
+    }
+    if name in plain and not colon:
+        return name, plain[name]()
+    if name == "blur":
+        if data.image_shape is None:
+            raise ValueError(f"baseline {text!r} smooths images, and {data.name} has none; choose another")
+        sigma = _number(argument or "2", "the width of blur")
+        return f"blur:{sigma:g}", hq.baselines.blur(x, data.image_shape, sigma)
+    if name == "sample" and argument.isdecimal():
+        return f"{text}, seed {seed}", hq.baselines.sample(known, int(argument), seed=seed)
+    raise ValueError(f"baseline {text!r} must be one of {', '.join(plain)}, blur or blur:SIGMA, sample:COUNT")
+
+
+def parse_head(text: str) -> hq.Head:
+    """Return the head that `identity`, `sigmoid:SCALE` or `tanh:SCALE` names. Raise ValueError for another text."""
+    kind, _, scale = text.partition(":")
+    if text == "identity":
+        return hq.Head()
+    if kind in ("sigmoid", "tanh"):
+        return hq.Head(cast(HeadKind, kind), _number(scale or "1", f"the scale of {kind}"))
+    raise ValueError(f"head {text!r} must be identity, sigmoid:SCALE or tanh:SCALE")
+
+
+def parse_estimator(text: str) -> Estimator | None:
+    """Return the estimator that a text names, None for `exact`. Raise ValueError for an unknown name."""
+    plain: dict[str, Callable[[], Estimator | None]] = {
+        "exact": lambda: None,
+        "resolved": hq.ResolvedHadamardTest,
+        "hadamard": hq.HadamardTest,
+        "hadamard-literal": lambda: hq.HadamardTest(literal=True),
+        "polarization": hq.PolarizationShift,
+    }
+    if text in plain:
+        return plain[text]()
+    name, _, count = text.partition(":")
+    if name == "parallel" and count.isdecimal():
+        return hq.ParallelHadamardTest(int(count))
+    raise ValueError(f"estimator {text!r} must be one of {', '.join(plain)}, parallel:M")
+
+
+def mitigations() -> dict[str, EntryPoint]:
+    """Return the entry points of the group `hattriq_cirq.mitigations` by name, outermost mitigation first.
+
+    Mitigations that other packages register stand outermost.
+    """
+    registered = entry_points(group="hattriq_cirq.mitigations")
+    order = [*sorted(registered.names - set(_ORDER)), *_ORDER]
+    return {each.name: each for each in sorted(registered, key=lambda each: order.index(each.name))}
+
+
+def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_age: float | None = None) -> Mitigation | None:
+    """Return the mitigation that names separated by commas describe; several make a sequence in the order of `mitigations()`.
+
+    Args:
+        text: Names in any order, such as `zne,twirl:8,readout:1000`; an empty text for none.
+        seed: Random seed of the mitigations.
+        calibration: File of a saved calibration for `readout`; None measures a calibration with the data.
+        max_age: Largest age of that calibration in hours.
+
+    Returns:
+        The mitigation; None for an empty text.
+
+    Raises:
+        ValueError: A name is unknown or repeated, a number has no meaning, or the calibration is not used.
+        CalibrationError: The file is not a calibration.
+    """
+    from calibration import MitigationSequence, ReadoutCalibration
+
+    words = [word.partition(":") for word in text.split(",")] if text else []
+    numbers = {name: number for name, _, number in words}
+    available = mitigations()
+    if not set(numbers) <= set(available) or len(numbers) < len(words):
+        raise ValueError(f"mitigations {text!r} must be of {', '.join(available)}, each at most once, with commas")
+    if "readout" not in numbers and (calibration is not None or max_age is not None):
+        raise ValueError("--calibration and --max-age are for --mitigate readout")
+    if calibration is None and max_age is not None:
+        raise ValueError("--max-age is the age of a --calibration; without one the readout is measured with the data")
+    parts: list[Mitigation] = []
+    for name in (name for name in available if name in numbers):
+        kind: Callable[..., Mitigation] = available[name].load()
+        options: dict[str, Any] = {"seed": seed} if "seed" in signature(kind).parameters else {}
+        if name == "readout" and calibration is not None:
+            options |= {"calibration": ReadoutCalibration.load(calibration), "max_age": max_age}
+        if number := numbers[name]:
+            counted = None if "calibration" in options else _COUNTS.get(name)
+            if counted is None or not number.isdecimal():
+                raise ValueError(f"mitigation '{name}:{number}' has no use for {number!r}; leave it out")
+            options[counted] = int(number)
+        parts.append(kind(**options))
+    return MitigationSequence(parts) if len(parts) > 1 else next(iter(parts), None)
+
+
+def parse_engine(text: str, seed: int, journal: Path | None = None) -> Engine:
+    """Return the engine that a text names.
+
+    Args:
+        text: Name such as `qsim`, `cirq`, `virtual:PROCESSOR[,noise=NOISE]` or `google:PROJECT/PROCESSOR`.
+        seed: Random seed for the counts; a real processor has none.
+        journal: Folder of the run; `google` needs one.
+
+    Returns:
+        The engine.
+
+    Raises:
+        ValueError: The text names no engine.
+        EngineError: The processor cannot be reached, or the journal belongs to another run or is in use.
+    """
+    kind, _, rest = text.partition(":")
+    progress = sys.stderr.isatty()
+    if text == "qsim" or text == "cirq":
+        return (hq.qsim if text == "qsim" else hq.cirq_simulator)(seed=seed, journal=journal, progress=progress)
+    if match := kind == "virtual" and re.fullmatch(r"([^,=]+)(?:,noise=([^,=]+))?", rest):
+        noise: Any = match[2] or "calibrated"
+        return hq.virtual(match[1], seed=seed, noise=noise, journal=journal, progress=progress)
+    if match := kind == "google" and re.fullmatch(r"([^/]+)/([^/]+)", rest):
+        from hattriq_cirq.execution.backends.google import google
+
+        if journal is None:
+            raise ValueError(f"engine {text!r} counts shots and cannot give exact probabilities; give --shots 1 or more")
+        recorded = read_summary(journal).engine if (journal / JOURNAL).is_file() else {}  # a run keeps its snapshot
+        pinned: dict[str, Any] = {name: recorded.get(name) for name in ("device_config_name", "snapshot")}
+        return google(match[1], match[2], journal=journal, progress=progress, **pinned)
+    raise ValueError(f"engine {text!r} must be qsim, cirq, virtual:PROCESSOR[,noise=NOISE] or google:PROJECT/PROCESSOR")
+
+
+def _number(text: str, name: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name} is {text!r}, must be a number") from None

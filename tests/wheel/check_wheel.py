@@ -1,0 +1,118 @@
+"""Build the sdist and the wheel, install the wheel outside the checkout, and run the README's examples with it.
+
+`make wheel-check` runs this script, and so does CI. The wheel is built from the sdist, so both must be complete. It is
+installed in a new virtual environment that sees the dependencies of the environment that runs the script, but not the checkout.
+
+The README's Python blocks run in order in one process; of its `console` blocks, the lines that begin with `$ hattriq` or
+`$ python -m experiments` run in order in one folder. The HTML comment `<!-- not run: REASON -->` above a block leaves it out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import venv
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PACKAGES = ("calibration", "experiments", "hattriq_cirq")
+COMMANDS = ("hattriq ", "python -m experiments")
+BLOCK = re.compile(r"(?P<skipped><!-- not run: .*? -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+IMPORT_EVERYTHING = """
+import importlib, pkgutil, sys
+for package in sys.argv[2:]:
+    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
+        if not module.name.endswith("__main__"):
+            path = importlib.import_module(module.name).__file__
+            assert path.startswith(sys.argv[1]), f"{module.name} was imported from {path}"
+"""
+
+
+def main() -> None:
+    """Run all steps; the first that fails ends the process with its output."""
+    with tempfile.TemporaryDirectory(prefix="hattriq-wheel-") as name:
+        folder = Path(name).resolve()
+        run("build", [sys.executable, "-m", "build", "--outdir", str(folder / "dist"), str(CHECKOUT)], folder)
+        (wheel,) = (folder / "dist").glob("*.whl")
+        check_files(wheel)
+        environment = folder / "environment"
+        install(wheel, environment, folder)
+        work = folder / "work"
+        work.mkdir()
+        python = str(environment / "bin" / "python")
+        run("import every module", [python, "-c", IMPORT_EVERYTHING, str(environment), *PACKAGES], work)
+        readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+        (work / "readme.py").write_text("\n".join(blocks(readme, "python")), encoding="utf-8")
+        run("Python blocks of the README", [python, "readme.py"], work)
+        for command in commands(readme):
+            run(command, [str(environment / "bin" / shlex.split(command)[0]), *shlex.split(command)[1:]], work)
+
+
+def run(title: str, command: list[str], folder: Path) -> None:
+    """Run one step in a folder; print its title and time, and its output only if it fails."""
+    before = time.monotonic()
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME", "MAKEFLAGS")}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment | {"MPLBACKEND": "agg", "OPENBLAS_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    print(f"{time.monotonic() - before:5.1f} s  {title}", flush=True)
+    if done.returncode:
+        sys.exit(f"{done.stdout}\n{title}: failed with exit code {done.returncode}")
+
+
+def check_files(wheel: Path) -> None:
+    """Compare the files of the packages in the checkout with those in the wheel."""
+    in_checkout = {
+        str(path.relative_to(CHECKOUT))
+        for package in PACKAGES
+        for path in (CHECKOUT / package).rglob("*")
+        if path.is_file() and path.suffix not in (".pyc", ".md") and "__pycache__" not in path.parts
+    }
+    in_wheel = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name and not name.endswith(".md")}
+    if in_checkout != in_wheel:
+        sys.exit(f"missing in the wheel: {sorted(in_checkout - in_wheel)}; only there: {sorted(in_wheel - in_checkout)}")
+
+
+def install(wheel: Path, environment: Path, folder: Path) -> None:
+    """Install the wheel in a new virtual environment, then let it see the packages that are installed beside this Python.
+
+    A line in a `.pth` file adds a folder to the path without reading the `.pth` files in it, so an editable installation of
+    the checkout stays invisible.
+    """
+    venv.create(environment, with_pip=False)
+    python = environment / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
+    run("install", [*pip, str(wheel)], folder)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+
+
+def blocks(text: str, language: str) -> Iterator[str]:
+    """Yield the fenced code blocks in a language that are to be run."""
+    return (each["code"] for each in BLOCK.finditer(text) if each["language"] == language and not each["skipped"])
+
+
+def commands(text: str) -> Iterator[str]:
+    """Yield the commands of the package in `console` blocks, without prompts and comments."""
+    for block in blocks(text, "console"):
+        for line in re.findall(r"^\$ (.*)$", block, re.MULTILINE):
+            command = shlex.join(shlex.split(line, comments=True))
+            if f"{command} ".startswith(COMMANDS):
+                yield command
+
+
+if __name__ == "__main__":
+    main()
