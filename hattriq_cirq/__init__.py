@@ -1,6 +1,6 @@
 """Input attribution of amplitude-encoded quantum models by integrated gradients, with Cirq.
 
-Public names are imported on first use, so that `import hattriq_cirq` and `hattriq --help` stay instant.
+Public names are imported on first use, so that `import hattriq_cirq` and `hattriq --help` stay fast.
 """
 
 from __future__ import annotations
@@ -39,43 +39,28 @@ _MODULES = {
     "faithfulness": "hattriq_cirq.faithfulness",
     "other_methods": "hattriq_cirq.attribution.other_methods",
 }
-"""Public modules -> where they are."""
-_HOME = {
-    "BaselineSet": "hattriq_cirq.attribution.baselines",
-    "Head": "hattriq_cirq.attribution.objective",
-    "Assumptions": "hattriq_cirq.attribution.result",
-    "Attribution": "hattriq_cirq.attribution.result",
-    "Cost": "hattriq_cirq.attribution.result",
-    "NeighbourEncoder": "hattriq_cirq.encoding.connectivity",
-    "HadamardTest": "hattriq_cirq.estimators",
-    "ParallelHadamardTest": "hattriq_cirq.estimators",
-    "PolarizationShift": "hattriq_cirq.estimators",
-    "ResolvedHadamardTest": "hattriq_cirq.estimators",
-    "cirq_simulator": "hattriq_cirq.execution",
-    "qsim": "hattriq_cirq.execution",
-    "sampler": "hattriq_cirq.execution",
-    "virtual": "hattriq_cirq.execution",
-    "google": "hattriq_cirq.execution.backends.google",
-    "grid_ansatz": "hattriq_cirq.models.ansatz",
-    "ring_ansatz": "hattriq_cirq.models.ansatz",
-    "IdentityPartWarning": "hattriq_cirq.models.model",
-    "Model": "hattriq_cirq.models.model",
-    "Training": "hattriq_cirq.models.training",
-    "accuracy": "hattriq_cirq.models.training",
-    "train": "hattriq_cirq.models.training",
-    "estimate": "hattriq_cirq.pipeline.prepare",
-    "CompletenessWarning": "hattriq_cirq.attribution.path_integral",
-    "integrated_gradients": "hattriq_cirq.pipeline.integrated_gradients",
-    "Resources": "hattriq_cirq.pipeline.resources",
-    "resources": "hattriq_cirq.pipeline.prepare",
-    "prepare": "hattriq_cirq.pipeline.prepare",
-    "plot_attribution": "hattriq_cirq.reporting.plotting",
-    "plot_gallery": "hattriq_cirq.reporting.plotting",
-    "plot_training": "hattriq_cirq.reporting.plotting",
+"""Public modules -> their paths."""
+_NAMES = {
+    "hattriq_cirq.attribution.baselines": ("BaselineSet",),
+    "hattriq_cirq.attribution.objective": ("Head",),
+    "hattriq_cirq.attribution.path_integral": ("CompletenessWarning",),
+    "hattriq_cirq.attribution.result": ("Assumptions", "Attribution", "Cost"),
+    "hattriq_cirq.encoding.connectivity": ("NeighbourEncoder",),
+    "hattriq_cirq.estimators": ("HadamardTest", "ParallelHadamardTest", "PolarizationShift", "ResolvedHadamardTest"),
+    "hattriq_cirq.execution": ("cirq_simulator", "qsim", "sampler", "virtual"),
+    "hattriq_cirq.execution.backends.google": ("google",),
+    "hattriq_cirq.models.ansatz": ("grid_ansatz", "ring_ansatz"),
+    "hattriq_cirq.models.model": ("IdentityPartWarning", "Model"),
+    "hattriq_cirq.models.training": ("Training", "accuracy", "train"),
+    "hattriq_cirq.pipeline.integrated_gradients": ("integrated_gradients",),
+    "hattriq_cirq.pipeline.prepare": ("estimate", "prepare", "resources"),
+    "hattriq_cirq.pipeline.resources": ("Resources",),
+    "hattriq_cirq.reporting.plotting": ("plot_attribution", "plot_gallery", "plot_training"),
 }
-"""Public names -> the module that defines them."""
+"""Modules -> the public names that they define."""
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
 _RENAMED = ("approximate", "engines", "saliency")
-"""Public modules of version 0.1 that moved; importing them warns when a name of theirs is used."""
+"""Public modules of version 0.1 that moved; the use of a name in them gives a DeprecationWarning."""
 
 __all__ = [
     "Assumptions",
@@ -123,7 +108,7 @@ install()
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name, or a module of the package, when it is first used (PEP 562)."""
+    """Import a public name or module at its first use (PEP 562)."""
     if name in _MODULES:
         return import_module(_MODULES[name])
     if name in _HOME:

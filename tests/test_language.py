@@ -96,8 +96,6 @@ UNFINISHED: set[str] = {
     "tests/execution/test_journal_damage.py",
     "tests/experiments/test_results_page.py",
     "tests/experiments/test_study_mitigation.py",
-    "tests/faithfulness/test_faithfulness.py",
-    "tests/models/test_model.py",
 }
 
 
