@@ -121,6 +121,7 @@ NAMES = {
     "hattriq_cirq.engines.local.with_noise": "hattriq_cirq.execution.backends.simulators.noisy_probabilities",
     "hattriq_cirq.engines.samplers.histogram": "hattriq_cirq.execution.backends.sampler.to_distribution",
     "hattriq_cirq.engines.samplers.resolved": "hattriq_cirq.execution.backends.sampler.resolve_circuits",
+    "hattriq_cirq.engines.targets.DEVICES": "hattriq_cirq.compilation.gatesets.PROCESSORS",
     "hattriq_cirq.engines.virtual.quicker": "hattriq_cirq.execution.backends.virtual.faster_method",
     "hattriq_cirq.estimators.Product": "hattriq_cirq.estimators.BilinearTerm",
     "hattriq_cirq.estimators.Reading": "hattriq_cirq.estimators.WeightedCircuit",
