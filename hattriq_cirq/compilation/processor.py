@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import cirq
 import networkx as nx
 
-from hattriq_cirq.compilation.gatesets import PROCESSORS, GATESETS
+from hattriq_cirq.compilation.gatesets import GATESETS, PROCESSORS
 
 if TYPE_CHECKING:
     import cirq_google as cg
