@@ -89,6 +89,7 @@ NAMES = {
     "hattriq_cirq.report.accuracies": "hattriq_cirq.workflows.accuracies.accuracies",
     "hattriq_cirq.report.table_of_accuracies": "hattriq_cirq.workflows.accuracies.table_of_accuracies",
     "hattriq_cirq.classical.logistic_regression_accuracy": "hattriq_cirq.workflows.accuracies.logistic_regression_accuracy",
+    "hattriq_cirq.classical.quadratic_form": "hattriq_cirq.workflows.classical.quadratic_regression",
     "hattriq_cirq.approximate.MapEffect": "hattriq_cirq.workflows.map_effect.MapEffect",
     "hattriq_cirq.approximate.map_effect": "hattriq_cirq.workflows.map_effect.map_effect",
     "hattriq_cirq.datasets.user.Table": "hattriq_cirq.datasets.user.LabelledTable",

@@ -35,8 +35,6 @@ QUESTION = re.compile(r"(What|Whatever|Whether|How|Where|Which)\b")
 PREPOSITION = re.compile(r"(of|in|by|from|for|to|with|at|on)\b", re.I)
 AVOIDED = re.compile(r"\b(dear|mend|mended|told|blank|heard|worths?|torn|glimpse)\b", re.I)
 UNFINISHED: set[str] = {
-    "benchmarks/readout.py",
-    "benchmarks/timing.py",
     "calibration/distributions.py",
     "calibration/gates/folding.py",
     "calibration/gates/mitigations.py",
@@ -83,13 +81,6 @@ UNFINISHED: set[str] = {
     "hattriq_cirq/compilation/compile.py",
     "hattriq_cirq/compilation/layout_search.py",
     "hattriq_cirq/compilation/placement.py",
-    "hattriq_cirq/datasets/generated.py",
-    "hattriq_cirq/datasets/images.py",
-    "hattriq_cirq/datasets/registry.py",
-    "hattriq_cirq/datasets/split.py",
-    "hattriq_cirq/datasets/tfim.py",
-    "hattriq_cirq/datasets/user.py",
-    "hattriq_cirq/datasets/value.py",
     "hattriq_cirq/estimators/bilinear.py",
     "hattriq_cirq/estimators/plan.py",
     "hattriq_cirq/execution/batching.py",
@@ -99,9 +90,6 @@ UNFINISHED: set[str] = {
     "hattriq_cirq/pipeline/mitigation.py",
     "hattriq_cirq/pipeline/prepare.py",
     "hattriq_cirq/pipeline/resources.py",
-    "hattriq_cirq/workflows/accuracies.py",
-    "hattriq_cirq/workflows/classical.py",
-    "hattriq_cirq/workflows/map_effect.py",
     "tests/cli/test_cli_runs.py",
     "tests/compilation/test_processor.py",
     "tests/execution/test_google_faults.py",

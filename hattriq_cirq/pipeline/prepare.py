@@ -29,7 +29,6 @@ from hattriq_cirq.compilation.placement import (
     best_placement,
     candidate_layouts,
     connectivity_encoder,
-    evaluate_layout,
 )
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
@@ -558,18 +557,16 @@ def choose_placement(
         ValueError: The processor has too few qubits, or the engine names qubits that cannot be used.
         CircuitRefusedError: The circuits cannot be compiled for any placement.
     """
-    if engine.processor is None:
+    processor = engine.processor
+    if processor is None:
         return None
     chosen = evenly_spaced([term for of_one in terms for term in of_one if not term.is_zero], _PLACED_BY)
-    circuits: dict[Encoder, list[cirq.Circuit]] = {}
-
-    def circuits_for(encoder: Encoder) -> list[cirq.Circuit]:
+    circuits: dict[Encoder, list[cirq.Circuit]] = {encode: sample_circuits(estimator.with_encoder(encode), model, chosen)}
+    layouts = candidate_layouts(processor, circuits[encode], model.qubits, among=engine.qubits)
+    for encoder in dict.fromkeys(layout.encoder for layout in layouts):
         if encoder not in circuits:
             circuits[encoder] = sample_circuits(estimator.with_encoder(encoder), model, chosen)
-        return circuits[encoder]
-
-    layouts = candidate_layouts(engine.processor, circuits_for(encode), model.qubits, among=engine.qubits)
-    return best_placement(evaluate_layout(engine.processor, layout, circuits_for(layout.encoder)) for layout in layouts)
+    return best_placement(processor, layouts, circuits)
 
 
 def _grouped(plans: Iterator[InputPlan]) -> Iterator[list[InputPlan]]:

@@ -147,9 +147,9 @@ def test_a_run_on_a_real_processor_goes_on_with_its_snapshot(tmp_path: Path, mon
 # clear words for common mistakes
 
 MISTAKES = {
-    "a spreadsheet called .csv": ("train {home}/sheet.csv --out {home}/new", "is no table of text"),
-    "a quote that is never closed": ("train {home}/quote.csv --out {home}/new", "is no table of text"),
-    "a table called .npz": ("train {home}/table.npz --out {home}/new", "is no archive at all"),
+    "a spreadsheet called .csv": ("train {home}/sheet.csv --out {home}/new", "is not a text table"),
+    "a quote that is never closed": ("train {home}/quote.csv --out {home}/new", "is not a text table"),
+    "a table called .npz": ("train {home}/table.npz --out {home}/new", "is not a zip archive"),
     "a JSON of somebody else": ("show {home}/other.json", "nor anything else that hattriq wrote"),
     "a seed below zero": (
         "train bars_and_stripes --out {home}/new --seed -1",

@@ -38,7 +38,7 @@ ERRORS = {
     "unknown data": ("train nothing --out {home}/new", "choose one of bars_and_stripes"),
     "unknown data option": ("train digits:colour=1 --out {home}/new", "options: pair"),
     "NaN": ("train {home}/nan.csv --out {home}/new", "line 22, column 'b': 'nan' is not a finite number"),
-    "blank row": ("train {home}/blank.csv --out {home}/new", "rows [20] of x are blank"),
+    "blank row": ("train {home}/blank.csv --out {home}/new", "rows [20] of x are all zeros"),
     "labels": ("train {home}/labels.csv --out {home}/new", "only the labels -1 and +1"),
     "output exists": ("train bars_and_stripes --out {home}/bars", "{home}/bars exists"),
     "output is a file": ("train bars_and_stripes --out {home}/notes.txt", "exists and is not an empty folder"),

@@ -18,7 +18,6 @@ from hattriq_cirq.compilation.placement import (
     best_placement,
     candidate_layouts,
     connectivity_encoder,
-    evaluate_layout,
     predicted_error,
 )
 from hattriq_cirq.compilation.processor import Processor, load_processor
@@ -35,7 +34,7 @@ def place(
 ) -> Placement:
     """The best of the candidate layouts, each with the circuits that its encoder makes."""
     layouts = candidate_layouts(processor, build(encode), qubits, among=among)
-    return best_placement(evaluate_layout(processor, layout, build(layout.encoder)) for layout in layouts)
+    return best_placement(processor, layouts, {layout.encoder: build(layout.encoder) for layout in layouts})
 
 
 def resolved(n_qubits: int, layers: int = 2) -> Build:
@@ -143,7 +142,7 @@ def test_the_kept_placement_is_the_best_of_those_compiled() -> None:
     build = resolved(2)
     found = place(WILLOW, build)
     encoder = connectivity_encoder(WILLOW, found.qubits)
-    other: Placement = evaluate_layout(WILLOW, Layout(found.qubits, encoder), build(encoder))
+    other = best_placement(WILLOW, [Layout(found.qubits, encoder)], {encoder: build(encoder)})
     assert found.error <= other.error + 1e-12
 
 

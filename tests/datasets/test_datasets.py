@@ -120,7 +120,7 @@ def test_data_set_does_not_follow_later_writes() -> None:
         ({"padding": (1, 1, 0, 0)}, "at least one pixel"),
         ({"padding": (-1, 0, 0, 0)}, "none negative"),
         ({"padding": (1, 0, 0, 0), "image_shape": None}, "needs an image_shape"),
-        ({"truth": np.ones(4)}, "want bool"),
+        ({"truth": np.ones(4)}, "must be bool"),
         ({"truth": np.ones(3, dtype=bool)}, r"truth.shape=\(3,\)"),
         ({"details": {"f": float("nan")}}, "JSON"),
         ({"details": {"f": {1, 2}}}, "JSON"),
@@ -139,7 +139,7 @@ def test_chance_answers_the_commonest_training_label() -> None:
 
 
 def test_to_image_needs_a_picture() -> None:
-    with pytest.raises(ValueError, match="not made of pictures"):
+    with pytest.raises(ValueError, match="not made of images"):
         Dataset(**fields(image_shape=None)).to_image(np.zeros(4))
     with pytest.raises(ValueError, match="must end in features = 4"):
         Dataset(**fields()).to_image(np.zeros((4, 3)))
@@ -195,7 +195,7 @@ def test_truth_is_padded_like_x() -> None:
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (np.diag([1, 0, 1, 0]), [1, -1, 1, -1], r"rows \[1, 3\] of x are blank \(all zero\)"),
+        (np.diag([1, 0, 1, 0]), [1, -1, 1, -1], r"rows \[1, 3\] of x are all zeros"),
         (np.zeros((14, 2)), [1, -1] * 7, r"rows \[0, 1, 2, 3, 4, 5, 6, 7, 8, 9\] and 4 more of x"),
         ([[1, 2], [np.inf, 1]], [1, -1], r"x\[1, 0\] = inf is not finite"),
         (np.ones((2, 2)), [1, -1, 1], r"len\(rows\)=2 must equal len\(labels\)=3"),

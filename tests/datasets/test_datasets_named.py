@@ -38,7 +38,7 @@ def test_npz_is_read(tmp_path: Path) -> None:
         ({"x": np.ones((4, 2))}, "arrays y are missing, found x"),
         ({"x": np.ones((4, 2)), "y": np.array([1, -1, 1, None])}, "must be an .npz"),
         ({"x": np.ones((4, 2)), "y": np.array([0, 1, 0, 1])}, "own.npz: .*write -1 for 0 and \\+1 for 1"),
-        ({"x": np.ones((4, 2)), "y": np.array([1, -1, 1])}, "one label a row"),
+        ({"x": np.ones((4, 2)), "y": np.array([1, -1, 1])}, "one label per row"),
     ],
 )
 def test_npz_errors(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
@@ -81,7 +81,7 @@ def test_csv_is_read_with_the_label_last_or_named(tmp_path: Path) -> None:
         ("a,a,y\n2,3,-1\n", "line 1: must name two or more columns, each once"),
         ("a,y\n1,0\n2,1\n", "write -1 for 0.0 and \\+1 for 1.0"),
         ("a,y\n1,cat\n2,dog\n", "write -1 for 'cat' and \\+1 for 'dog'"),
-        ("a,y\n1,1\n1,-1\n0,1\n1,-1\n", r"rows \[2\] of x are blank"),
+        ("a,y\n1,1\n1,-1\n0,1\n1,-1\n", r"rows \[2\] of x are all zeros"),
     ],
 )
 def test_csv_errors(tmp_path: Path, text: str, message: str) -> None:
@@ -138,12 +138,12 @@ def test_load_a_table_by_path(tmp_path: Path) -> None:
     [
         ("mnits", "mnist.*tfim"),
         ("tfim:qubits=4", "options: n_qubits, samples"),
-        ("tfim:4", "'4' is no option=value of tfim"),
+        ("tfim:4", "'4' is not an option=value of tfim"),
         ("tfim:n_qubits=four", "'four' must be a whole number"),
         ("tfim:train_gap=wide", "'wide' must be a number"),
-        ("tfim:n_qubits=4,n_qubits=5", "given twice"),
-        ("tfim:g_range=0.5", "2 values with a slash"),
-        ("digits:0,1,2", "2 values with a slash"),
+        ("tfim:n_qubits=4,n_qubits=5", "is repeated"),
+        ("tfim:g_range=0.5", "2 values separated by a slash"),
+        ("digits:0,1,2", "2 values separated by a slash"),
         ("fashion_mnist", "needs path"),
         ("own.csv:path=x", "options: label_column"),
     ],

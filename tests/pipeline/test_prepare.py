@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cirq
 import numpy as np
@@ -14,8 +15,11 @@ import hattriq_cirq as hq
 from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.encoding.exact import encode
 from hattriq_cirq.estimators import Estimator
+from hattriq_cirq.execution import Engine
 from hattriq_cirq.execution.backend import Job
 from hattriq_cirq.execution.backends.virtual import VirtualBackend
+from hattriq_cirq.execution.journal import JOURNAL
+from hattriq_cirq.execution.journal_format import from_line, to_line
 from hattriq_cirq.pipeline import prepare as prepare_module
 from hattriq_cirq.pipeline.mitigation import Mitigation
 
@@ -157,3 +161,45 @@ def test_another_run_in_the_same_journal_is_refused(tmp_path: Path) -> None:
     engine.journal.close()
     with pytest.raises(JournalError, match="holds another run"):
         prepared(x=X[1], engine=hq.virtual("willow_pink", seed=3, journal=tmp_path)).execute()
+
+
+def as_version_0_1(folder: Path) -> None:
+    """Rewrite a journal as version 0.1 wrote it: another format number, and no records of placements and programs."""
+    path = folder / JOURNAL
+    kept: list[dict[str, Any]] = []
+    circuits: dict[str, str] = {}
+    for line in path.read_bytes().splitlines(keepends=True):
+        record = from_line(line)
+        assert record is not None
+        if record["kind"] in ("placement", "programs"):
+            circuits |= record.get("circuits", {})
+        else:
+            kept.append(record | ({"circuits": circuits | record["circuits"]} if record["kind"] == "begin" else {}))
+    kept[0]["format"] = "hattriq_cirq.Journal/1"
+    path.write_bytes(b"".join(map(to_line, kept)))
+
+
+PATCHES = cirq.GridQubit.rect(1, 3, 5, 9), cirq.GridQubit.rect(1, 3, 6, 8)
+
+
+@pytest.mark.parametrize("mitigation", MITIGATIONS[::2], ids=lambda m: "none" if m is None else m.describe())
+def test_a_journal_of_version_0_1_is_resumed_with_its_own_circuits(
+    mitigation: Mitigation | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def engine(patch: int, journal: Path | None = None) -> Engine:
+        return hq.virtual("willow_pink", seed=3, qubits=PATCHES[patch], journal=journal)
+
+    estimator = hq.HadamardTest()
+    undisturbed = prepared(estimator, mitigation=mitigation, engine=engine(0)).execute()
+    with monkeypatch.context() as patch:
+        stop_after(1, patch)
+        first = engine(0, tmp_path)
+        with pytest.raises(Stopped):
+            prepared(estimator, mitigation=mitigation, engine=first).execute()
+        assert first.journal is not None
+        first.journal.close()
+    as_version_0_1(tmp_path)
+    resumed = prepared(estimator, mitigation=mitigation, engine=engine(1, tmp_path)).execute()
+    np.testing.assert_array_equal(resumed.values, undisturbed.values)
+    np.testing.assert_array_equal(resumed.stderr, undisturbed.stderr)
+    assert any("an earlier version" in note for note in resumed.assumptions.notes)
