@@ -89,7 +89,6 @@ UNFINISHED: set[str] = {
     "hattriq_cirq/pipeline/mitigation.py",
     "hattriq_cirq/pipeline/prepare.py",
     "hattriq_cirq/pipeline/resources.py",
-    "tests/cli/test_cli_runs.py",
     "tests/experiments/test_results_page.py",
     "tests/experiments/test_study_mitigation.py",
     "tests/faithfulness/test_faithfulness.py",
