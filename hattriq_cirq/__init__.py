@@ -30,35 +30,29 @@ if TYPE_CHECKING:
     from hattriq_cirq.pipeline.resources import Resources
     from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_training
 
-_MODULES = {
-    "baselines": "hattriq_cirq.attribution.baselines",
-    "datasets": "hattriq_cirq.datasets",
-    "decomposition": "hattriq_cirq.attribution.decomposition",
-    "encoding": "hattriq_cirq.encoding",
-    "estimators": "hattriq_cirq.estimators",
-    "faithfulness": "hattriq_cirq.faithfulness",
-    "other_methods": "hattriq_cirq.attribution.other_methods",
+_MODULES = {name: f"hattriq_cirq.{name}" for name in ("datasets", "encoding", "estimators", "faithfulness")} | {
+    name: f"hattriq_cirq.attribution.{name}" for name in ("baselines", "decomposition", "other_methods")
 }
 """Public modules -> their paths."""
 _NAMES = {
-    "hattriq_cirq.attribution.baselines": ("BaselineSet",),
-    "hattriq_cirq.attribution.objective": ("Head",),
-    "hattriq_cirq.attribution.path_integral": ("CompletenessWarning",),
-    "hattriq_cirq.attribution.result": ("Assumptions", "Attribution", "Cost"),
-    "hattriq_cirq.encoding.connectivity": ("NeighbourEncoder",),
-    "hattriq_cirq.estimators": ("HadamardTest", "ParallelHadamardTest", "PolarizationShift", "ResolvedHadamardTest"),
-    "hattriq_cirq.execution": ("cirq_simulator", "qsim", "sampler", "virtual"),
-    "hattriq_cirq.execution.backends.google": ("google",),
-    "hattriq_cirq.models.ansatz": ("grid_ansatz", "ring_ansatz"),
-    "hattriq_cirq.models.model": ("IdentityPartWarning", "Model"),
-    "hattriq_cirq.models.training": ("Training", "accuracy", "train"),
-    "hattriq_cirq.pipeline.integrated_gradients": ("integrated_gradients",),
-    "hattriq_cirq.pipeline.prepare": ("estimate", "prepare", "resources"),
-    "hattriq_cirq.pipeline.resources": ("Resources",),
-    "hattriq_cirq.reporting.plotting": ("plot_attribution", "plot_gallery", "plot_training"),
+    "attribution.baselines": "BaselineSet",
+    "attribution.objective": "Head",
+    "attribution.path_integral": "CompletenessWarning",
+    "attribution.result": "Assumptions Attribution Cost",
+    "encoding.connectivity": "NeighbourEncoder",
+    "estimators": "HadamardTest ParallelHadamardTest PolarizationShift ResolvedHadamardTest",
+    "execution": "cirq_simulator qsim sampler virtual",
+    "execution.backends.google": "google",
+    "models.ansatz": "grid_ansatz ring_ansatz",
+    "models.model": "IdentityPartWarning Model",
+    "models.training": "Training accuracy train",
+    "pipeline.integrated_gradients": "integrated_gradients",
+    "pipeline.prepare": "estimate prepare resources",
+    "pipeline.resources": "Resources",
+    "reporting.plotting": "plot_attribution plot_gallery plot_training",
 }
 """Modules -> the public names that they define."""
-_HOME = {name: module for module, names in _NAMES.items() for name in names}
+_HOME = {name: f"hattriq_cirq.{module}" for module, names in _NAMES.items() for name in names.split()}
 _RENAMED = ("approximate", "engines", "saliency")
 """Public modules of version 0.1 that moved; the use of a name in them gives a DeprecationWarning."""
 

@@ -21,7 +21,6 @@ from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal import JOURNAL, Journal
 from hattriq_cirq.execution.journal_format import refuse_another
 from hattriq_cirq.execution.journal_summary import RunSummary, read_summary
-from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.reporting.plotting import png
@@ -84,7 +83,7 @@ def journaled(folder: Path, engine_text: str, seed: int, task: Record) -> Iterat
         folder: Folder from `run_folder`.
         engine_text: Name of the engine.
         seed: Random seed for the counts.
-        task: Everything that `hattriq resume` needs, as JSON.
+        task: Everything that `hattriq resume` needs beside the working directory, as JSON.
 
     Yields:
         The engine.
@@ -93,6 +92,7 @@ def journaled(folder: Path, engine_text: str, seed: int, task: Record) -> Iterat
         JournalInUseError: Another process is working on this run.
         JournalError: The folder holds another run.
     """
+    task = {**task, "directory": os.getcwd()}
     if (folder / JOURNAL).is_file() and (recorded := read_summary(folder).task) is not None:
         refuse_another(folder, "task", recorded, task)
     engine = parse_engine(engine_text, seed, folder)
@@ -206,7 +206,7 @@ def accuracy_table(rows: Iterable[Accuracy]) -> str:
     return "\n".join(lines)
 
 
-def score_table(a: hq.Attribution, indices: Array, labels: Array) -> str:
+def score_table(a: hq.Attribution, indices: Iterable[int], labels: Iterable[int]) -> str:
     """Return the scores and the completeness gap of each input as lines of text."""
     lines = [f"{'sample':>8}{'label':>7}{'F(input)':>12}{'F(baseline)':>13}{'gap':>11}{'std. error':>12}"]
     columns = (indices, labels, a.f_input, a.f_baseline, a.completeness_gap, a.completeness_gap_stderr)

@@ -80,6 +80,7 @@ def run_section(folder: Path, tolerance: float = TOLERANCE) -> Section:
 
 def _training(folder: Path, record: Record) -> Section:
     training, data = record["training"], record["data"]
+    numbers = (training["epochs"], training["best_epoch"], f"{training['seconds']:.1f}")
     return Section(
         title=f"Training on {data['name']}",
         question=f"How well does a trained quantum model distinguish the classes? {data['summary']}",
@@ -90,11 +91,7 @@ def _training(folder: Path, record: Record) -> Section:
         not_claimed=("An accuracy beyond this split and this seed.", _NO_HARDWARE),
         accuracy=_accuracies(record),
         pictures=(_training_picture(folder),),
-        cost=Table(
-            "Training, on this machine.",
-            ("epochs", "best epoch", "seconds"),
-            ((str(training["epochs"]), str(training["best_epoch"]), f"{training['seconds']:.1f}"),),
-        ),
+        cost=Table("Training, on this machine.", ("epochs", "best epoch", "seconds"), (numbers,)),
         settings={"data": data["spec"], **record["settings"]},
         assumptions={"model": record["model"], "loss": "logistic loss of the exact score"},
         provenance=_provenance(record),
@@ -107,14 +104,9 @@ def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: flo
     is_complete = np.abs(a.completeness_gap) <= tolerance + _STANDARD_ERRORS * a.completeness_gap_stderr
     verdict = "holds" if is_complete.all() else f"fails for {np.sum(~is_complete)} of {len(a)} inputs"
     allowed = f"{tolerance:.0e}" + (f" plus {_STANDARD_ERRORS:g} standard errors" if a.completeness_gap_stderr.any() else "")
-    pictures = [
-        Picture(
-            (folder / "gallery.png").read_bytes(),
-            f"Inputs above their signed maps. Red pushes towards +1 ({plus}), blue towards -1 ({minus}).",
-            f"Pictures of inputs of {data['name']}, and below each its attribution map in red and blue",
-            "gallery",
-        )
-    ]
+    caption = f"Inputs above their signed maps. Red pushes towards +1 ({plus}), blue towards -1 ({minus})."
+    alt = f"Pictures of inputs of {data['name']}, and below each its attribution map in red and blue"
+    pictures = [Picture((folder / "gallery.png").read_bytes(), caption, alt, "gallery")]
     used: dict[str, Any] = {"data": data["spec"], "model": record["model"]["path"]}
     limits = ["That a map explains the data: it explains the answers of this model."]
     trained = _training_of(record)

@@ -231,15 +231,10 @@ def parse_engine(text: str, seed: int, journal: Path | None = None) -> Engine:
 
         if journal is None:
             raise ValueError(f"engine {text!r} counts shots and cannot give exact probabilities; give --shots 1 or more")
-        config, snapshot = _recorded_snapshot(journal)
-        return google(match[1], match[2], journal=journal, device_config_name=config, snapshot=snapshot, progress=progress)
+        recorded = read_summary(journal).engine if (journal / JOURNAL).is_file() else {}  # a run keeps its snapshot
+        pinned: dict[str, Any] = {name: recorded.get(name) for name in ("device_config_name", "snapshot")}
+        return google(match[1], match[2], journal=journal, progress=progress, **pinned)
     raise ValueError(f"engine {text!r} must be qsim, cirq, virtual:PROCESSOR[,noise=NOISE] or google:PROJECT/PROCESSOR")
-
-
-def _recorded_snapshot(journal: Path) -> tuple[str | None, str | None]:
-    """Return the device configuration and snapshot that a run on a real processor began with and must keep."""
-    engine = read_summary(journal).engine if (journal / JOURNAL).is_file() else {}
-    return engine.get("device_config_name"), engine.get("snapshot")
 
 
 def _number(text: str, name: str) -> float:

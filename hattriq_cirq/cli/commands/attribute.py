@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from pathlib import Path
@@ -101,13 +100,9 @@ class Attribute:
             engine = None if self.estimator == "exact" else values.parse_engine(self.engine, self.seed)
             self._attribute(folder, model, source, data, engine)
             return 0
-        task: dict[str, Any] = {
-            "command": "attribute",
-            "data": folders.data_record(self.data, data),
-            "settings": folders.settings_of(self, "model", "data", "out"),
-            "model": source,
-            "directory": os.getcwd(),
-        }
+        settings = folders.settings_of(self, "model", "data", "out")
+        task: dict[str, Any] = {"command": "attribute", "settings": settings, "model": source}
+        task["data"] = folders.data_record(self.data, data)
         if self.calibration is not None:
             task["calibration"] = {"path": self.calibration, "sha256": checksum(Path(self.calibration))}
         with folders.journaled(folder, self.engine, self.seed, task) as engine:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -78,8 +77,7 @@ class Calibrate:
         if not self.engine.startswith("google:"):
             self._measure(file, values.parse_engine(self.engine, self.seed))
             return 0
-        settings = folders.settings_of(self, "out")
-        task = {"command": "calibrate", "settings": settings, "out": str(file), "directory": os.getcwd()}
+        task = {"command": "calibrate", "settings": folders.settings_of(self, "out"), "out": str(file)}
         with folders.journaled(file.with_suffix(".run"), self.engine, self.seed, task) as engine:
             self._measure(file, engine)
         return 0

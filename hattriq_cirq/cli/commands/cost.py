@@ -75,16 +75,8 @@ class Cost:
         costs: list[tuple[int, hq.Resources]] = []
         work = [(case, estimator) for case in cases for estimator in estimators if estimator is not None]
         for (model, x, baseline), estimator in tqdm(work, desc="estimators", leave=False, disable=not sys.stderr.isatty()):
-            result = hq.resources(
-                model,
-                x,
-                baseline,
-                estimator,
-                gateset=self.gateset,
-                processor=self.processor,
-                target_cosine=self.cosine,
-                target_stderr=self.stderr,
-            )
+            targets: dict[str, Any] = {"target_cosine": self.cosine, "target_stderr": self.stderr}
+            result = hq.resources(model, x, baseline, estimator, gateset=self.gateset, processor=self.processor, **targets)
             costs.append((model.n_qubits, result))
             print(f"n = {model.n_qubits}. {result}", flush=True)
         if folder is not None:
@@ -176,12 +168,14 @@ def plot_costs(costs: Sequence[tuple[int, hq.Resources]]) -> Figure:
             routed = [np.nan if result.routed is None else max(result.routed.mean, 0.5) for _, result in rows]
             if not np.isnan(routed).all():
                 axes[1].plot(n, routed, ls="--", color=colours[name], marker=markers.get(name, "o"), mfc="none")
-        axes[0].set(title="circuits per attribution", ylabel="circuits")
         processor = f"\n(dashed: routed on {first.processor})" if first.processor else ""
-        axes[1].set(title=f"two-qubit gates, compiled to {first.gateset}{processor}", ylabel="mean gates per circuit")
-        axes[2].set(title=f"predicted shots to a cosine of {first.target_cosine:g}", ylabel="total shots")
-        for ax in axes:
-            ax.set(xlabel="data qubits n", yscale="log")
+        panels = {
+            "circuits per attribution": "circuits",
+            f"two-qubit gates, compiled to {first.gateset}{processor}": "mean gates per circuit",
+            f"predicted shots to a cosine of {first.target_cosine:g}": "total shots",
+        }
+        for ax, (title, ylabel) in zip(axes, panels.items(), strict=True):
+            ax.set(title=title, xlabel="data qubits n", ylabel=ylabel, yscale="log")
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
             ax.grid(axis="y", alpha=0.3)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(names)), frameon=False)

@@ -65,8 +65,6 @@ class Show:
         return 0
 
     def _show_attribution(self, attribution: hq.Attribution, record: Mapping[str, Any]) -> None:
-        import numpy as np
-
         from hattriq_cirq.cli import folders
 
         axes = attribution.values.shape[:-1]
@@ -82,7 +80,7 @@ class Show:
         _show_record(record)
         inputs = record.get("inputs")
         if axes and inputs:
-            print(folders.score_table(attribution, np.array(inputs["indices"]), np.array(inputs["labels"])))
+            print(folders.score_table(attribution, inputs["indices"], inputs["labels"]))
         shape = self._image_shape(record)
         print(f"input {self.input}: the {min(self.top, one.n_features)} largest of {one.n_features} features")
         print(_feature_table(one, self.top, shape))
