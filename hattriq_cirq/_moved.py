@@ -98,7 +98,7 @@ NAMES = {
     "hattriq_cirq.engines.base.Program": "hattriq_cirq.circuits.program.ParameterizedCircuit",
     "hattriq_cirq.engines.compile.Couplings": "hattriq_cirq.compilation.compile.Edges",
     "hattriq_cirq.engines.compile.Placed": "hattriq_cirq.compilation.compile.QubitMap",
-    "hattriq_cirq.engines.compile.couplings_between": "hattriq_cirq.compilation.compile.edges_between",
+    "hattriq_cirq.engines.compile.couplings_between": "hattriq_cirq.compilation.compile.edges_of_layouts",
     "hattriq_cirq.engines.compile.final_state": "hattriq_cirq.simulation.statevector.final_state",
     "hattriq_cirq.engines.compile.outcome_probabilities": "hattriq_cirq.simulation.statevector.outcome_probabilities",
     "hattriq_cirq.engines.local.drawn": "hattriq_cirq.execution.backends.simulators.sample_counts",

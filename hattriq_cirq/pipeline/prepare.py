@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from itertools import islice
 from typing import Any
@@ -102,8 +102,8 @@ def prepare(
     references, _ = resolve(baseline, inputs)
     rows = inputs.reshape(-1, model.n_features)
     terms = bilinear_terms_of_rows(rows, references, parse_rule(rule))
-    scores = Scores(inputs, baseline, rule, precision)
-    return PreparedAttribution(model, terms, estimator, run_on, shots, mitigation, placement, progress, scores)
+    exact = partial(exact_attribution, [model], inputs, baseline=baseline, rule=rule, precision=precision)
+    return PreparedAttribution(model, terms, estimator, run_on, shots, mitigation, placement, progress, exact)
 
 
 def estimate(
@@ -207,23 +207,6 @@ def resources(
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
-    """Arguments that the exact scores F(x) and F(b) of an attribution follow from.
-
-    Args:
-        inputs: Inputs, (..., features).
-        baseline: Baseline, as `prepare` takes it.
-        rule: Quadrature rule in words.
-        precision: Precision of the computation.
-    """
-
-    inputs: Array
-    baseline: float | ArrayLike | BaselineSet
-    rule: str
-    precision: Precision
-
-
-@dataclass(frozen=True, eq=False)
 class Execution:
     """Results of a run of circuits.
 
@@ -255,7 +238,7 @@ class PreparedAttribution:
         mitigation: Correction of the outcomes; None for no correction.
         given_placement: Placement of another preparation; None chooses one.
         progress: Show a progress bar over the inputs.
-        scores: Inputs and baselines, for `execute`; None if only estimates are wanted.
+        exact: Function that computes the exact attribution, whose scores `execute` keeps; None if only estimates are wanted.
     """
 
     model: Model
@@ -266,7 +249,7 @@ class PreparedAttribution:
     mitigation: Mitigation[Any] | None = None
     given_placement: Placement | None = None
     progress: bool = False
-    scores: Scores | None = None
+    exact: Callable[[], Attribution] | None = None
 
     @cached_property
     def placement(self) -> Placement | None:
@@ -386,13 +369,9 @@ class PreparedAttribution:
         Raises:
             EngineError: The engine could not run the circuits.
         """
-        if self.scores is None:
+        if self.exact is None:
             raise ValueError("this run has estimates only; prepare it with hattriq_cirq.prepare for an attribution")
-        scores = self.scores
-        exact = exact_attribution(
-            [self.model], scores.inputs, baseline=scores.baseline, rule=scores.rule, precision=scores.precision
-        )
-        execution = self.run()
+        exact, execution = self.exact(), self.run()
         estimates, summary, shape = execution.estimates, execution.summary, exact.values.shape
         return replace(
             exact,
