@@ -10,7 +10,7 @@ import networkx as nx
 import numpy as np
 
 from hattriq_cirq.compilation.compile import Edges, edges_of_layouts, physical_circuits
-from hattriq_cirq.compilation.layout_search import Chip, Demand, Search
+from hattriq_cirq.compilation.layout_search import GateCounts, LayoutSearch, ProcessorErrors
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.encoding.connectivity import NeighbourEncoder
 from hattriq_cirq.encoding.exact import Encoder, encode
@@ -76,14 +76,16 @@ def candidate_layouts(
     """
     if not circuits:
         return []
-    demand = Demand.of(circuits, qubits)
-    chip = Chip.of(processor, among)
-    if len(demand.qubits) > len(chip.qubits):
-        raise ValueError(f"the circuits need {len(demand.qubits)} qubits, {processor.id} has {len(chip.qubits)} to choose from")
-    assignments = Search(demand, chip).best(_CANDIDATES)
-    patches = [dict(zip(demand.qubits, (chip.qubits[i] for i in at), strict=True)) for at in assignments]
+    counts = GateCounts.from_circuits(circuits, qubits)
+    errors = ProcessorErrors.from_processor(processor, among)
+    if len(counts.qubits) > len(errors.qubits):
+        raise ValueError(
+            f"the circuits need {len(counts.qubits)} qubits, {processor.id} has {len(errors.qubits)} to choose from"
+        )
+    assignments = LayoutSearch(counts, errors).best(_CANDIDATES)
+    patches = [dict(zip(counts.qubits, (errors.qubits[i] for i in at), strict=True)) for at in assignments]
     if not patches:
-        raise ValueError(f"there is no connected patch of {len(demand.qubits)} qubits on {processor.id}")
+        raise ValueError(f"there is no connected patch of {len(counts.qubits)} qubits on {processor.id}")
     encoders: dict[Edges, Encoder] = {}
     layouts: list[Layout] = []
     for patch, edges in zip(patches, edges_of_layouts(processor, patches), strict=True):

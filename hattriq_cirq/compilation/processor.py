@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import cirq
 import networkx as nx
 
-from hattriq_cirq.compilation.gatesets import DEVICES, GATESETS
+from hattriq_cirq.compilation.gatesets import GATESETS, PROCESSORS
 
 if TYPE_CHECKING:
     import cirq_google as cg
@@ -244,8 +244,8 @@ def load_processor(name: str, gateset: str | None = None) -> Processor:
         >>> load_processor("rainbow").graph.number_of_nodes()
         23
     """
-    if name not in DEVICES:
-        raise ValueError(f"processor {name!r} must be one of {', '.join(DEVICES)}")
+    if name not in PROCESSORS:
+        raise ValueError(f"processor {name!r} must be one of {', '.join(PROCESSORS)}")
     return _load_processor(name, gateset)
 
 

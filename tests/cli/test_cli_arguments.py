@@ -16,7 +16,7 @@ from hattriq_cirq.cli.commands.attribute import Attribute
 from hattriq_cirq.cli.commands.cost import Cost
 from hattriq_cirq.cli.help_lists import DATA_SETS, ENGINES, MITIGATIONS
 from hattriq_cirq.cli.values import mitigations, parse_mitigation
-from hattriq_cirq.compilation.gatesets import DEVICES
+from hattriq_cirq.compilation.gatesets import PROCESSORS
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def test_attribute_takes_indices_as_inputs() -> None:
 
 def test_lists_of_the_help_are_complete() -> None:
     assert [name for name in datasets.NAMES if name not in DATA_SETS] == []
-    assert [name for name in DEVICES if name not in ENGINES] == []
+    assert [name for name in PROCESSORS if name not in ENGINES] == []
     assert [name for name in mitigations() if f"  {name}" not in MITIGATIONS] == []
 
 

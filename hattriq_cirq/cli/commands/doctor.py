@@ -55,11 +55,11 @@ class Doctor:
 
     def _checks(self) -> Iterator[tuple[str, Callable[[], str], str]]:
         """Yield the name, the check and, where its errors do not say it themselves, the cure."""
-        from hattriq_cirq.compilation.gatesets import DEVICES
+        from hattriq_cirq.compilation.gatesets import PROCESSORS
 
         yield "packages", _packages, "pip install --upgrade hattriq_cirq"
         yield "real images", _extras, ""
-        for name in ("qsim", "cirq", *(f"virtual:{device},noise=none" for device in DEVICES)):
+        for name in ("qsim", "cirq", *(f"virtual:{name},noise=none" for name in PROCESSORS)):
             yield name.split(",")[0], partial(_run_one_qubit, name), "pip install --force-reinstall qsimcirq cirq-google"
         yield f"google:{self.project or 'PROJECT'}/{self.processor or 'PROCESSOR'}", self._access, ""
 
