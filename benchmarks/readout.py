@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 
 from benchmarks.timing import alternate, ratio_text
 from calibration import ReadoutCalibration
-from calibration.readout.per_qubit import corrected
+from calibration.readout.per_qubit import correct
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.foundation.arrays import FloatArray
 
@@ -64,7 +64,7 @@ def _weights(n: int) -> csr_array:
 def _ours(
     counts: Distribution, calibration: ReadoutCalibration, qubits: list[cirq.LineQubit], weights: csr_array
 ) -> tuple[FloatArray, FloatArray]:
-    result = corrected(counts, calibration, qubits)
+    result = correct(counts, calibration, qubits)
     variances = result.variances(weights)
     for shared, change in result.sensitivities(weights).items():
         variances = variances + shared.variances(change)

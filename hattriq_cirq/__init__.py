@@ -1,6 +1,6 @@
 """Input attribution of amplitude-encoded quantum models by integrated gradients, with Cirq.
 
-Public names are imported on first use, so that `import hattriq_cirq` and `hattriq --help` stay instant.
+Public names are imported on first use, so that `import hattriq_cirq` and `hattriq --help` stay fast.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _MODULES = {name: f"hattriq_cirq.{name}" for name in ("datasets", "encoding", "estimators", "faithfulness")} | {
     name: f"hattriq_cirq.attribution.{name}" for name in ("baselines", "decomposition", "other_methods")
 }
-"""Public modules -> where they are."""
+"""Public modules -> their paths."""
 _NAMES = {
     "attribution.baselines": "BaselineSet",
     "attribution.objective": "Head",
@@ -54,7 +54,7 @@ _NAMES = {
 """Modules -> the public names that they define."""
 _HOME = {name: f"hattriq_cirq.{module}" for module, names in _NAMES.items() for name in names.split()}
 _RENAMED = ("approximate", "engines", "saliency")
-"""Public modules of version 0.1 that moved; importing them warns when a name of theirs is used."""
+"""Public modules of version 0.1 that moved; the use of a name in them gives a DeprecationWarning."""
 
 __all__ = [
     "Assumptions",
@@ -102,7 +102,7 @@ install()
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name, or a module of the package, when it is first used (PEP 562)."""
+    """Import a public name or module at its first use (PEP 562)."""
     if name in _MODULES:
         return import_module(_MODULES[name])
     if name in _HOME:

@@ -91,8 +91,6 @@ UNFINISHED: set[str] = {
     "hattriq_cirq/pipeline/resources.py",
     "tests/experiments/test_results_page.py",
     "tests/experiments/test_study_mitigation.py",
-    "tests/faithfulness/test_faithfulness.py",
-    "tests/models/test_model.py",
 }
 
 

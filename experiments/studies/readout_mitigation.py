@@ -121,9 +121,9 @@ def _maps(
             key = [READOUTS.index(task.readout), task.seed, list(MITIGATIONS).index(method), shots, i, again]
             over = shots + (2 * CALIBRATION_SHOTS if mitigation else 0)
             engine = processor or _injected(task.readout, measured, over, key)
-            variants = Variants(programs, [shots]) if mitigation is None else mitigation.expand(engine, programs, [shots])
+            variants = Variants(programs, [shots], None) if mitigation is None else mitigation.expand(engine, programs, [shots])
             counted = engine.execute(variants.programs, variants.shots)
-            outcomes: Outcomes = counted if mitigation is None else mitigation.combine(variants, counted)
+            outcomes: Outcomes = counted if mitigation is None else mitigation.combine(variants, counted).outcomes
             estimates.append(made.decode(outcomes))
         values.append([estimate.values for estimate in estimates])
         stderr.append([estimate.stderr for estimate in estimates])

@@ -74,13 +74,13 @@ def run_folder(path: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def journaled(folder: Path, engine_text: str, seed: int, task: Record) -> Iterator[Engine]:
+def journaled(folder: Path | None, engine_text: str, seed: int, task: Record) -> Iterator[Engine]:
     """Yield an engine that records its jobs and counts in a folder; leaving without an error marks the run as finished.
 
     An error passes on with a note on how to continue. A run that stops before its first job leaves nothing behind.
 
     Args:
-        folder: Folder from `run_folder`.
+        folder: Folder from `run_folder`; None records nothing.
         engine_text: Name of the engine.
         seed: Random seed for the counts.
         task: Everything that `hattriq resume` needs beside the working directory, as JSON.
@@ -92,11 +92,14 @@ def journaled(folder: Path, engine_text: str, seed: int, task: Record) -> Iterat
         JournalInUseError: Another process is working on this run.
         JournalError: The folder holds another run.
     """
+    if folder is None:
+        yield parse_engine(engine_text, seed)
+        return
     task = {**task, "directory": os.getcwd()}
     if (folder / JOURNAL).is_file() and (recorded := read_summary(folder).task) is not None:
         refuse_another(folder, "task", recorded, task)
     engine = parse_engine(engine_text, seed, folder)
-    with journal_of(engine) as journal:
+    with engine_journal(engine) as journal:
         try:
             journal.record_task(task)
             yield engine
@@ -109,7 +112,7 @@ def journaled(folder: Path, engine_text: str, seed: int, task: Record) -> Iterat
             raise
 
 
-def journal_of(engine: Engine) -> Journal:
+def engine_journal(engine: Engine) -> Journal:
     """Return the journal of an engine that has one."""
     assert engine.journal is not None
     return engine.journal
@@ -146,7 +149,7 @@ def write_picture(path: str | os.PathLike[str], drawing: Axes | Figure) -> Path:
     return write_new(path, png(drawing))
 
 
-def settings_of(command: Any, *excluded: str) -> dict[str, Any]:
+def recorded_settings(command: Any, *excluded: str) -> dict[str, Any]:
     """Return the settings of a command as records hold them, without the excluded fields."""
     return {name: value for name, value in asdict(command).items() if name not in excluded}
 

@@ -23,7 +23,7 @@ _Z95 = 1.96
 _NO_HARDWARE = "Anything about a quantum processor: everything was simulated."
 
 
-def section_of(folder: Path) -> Section:
+def load_section(folder: Path) -> Section:
     """Return the section of a run or of a study.
 
     Args:
@@ -109,7 +109,7 @@ def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: flo
     pictures = [Picture((folder / "gallery.png").read_bytes(), caption, alt, "gallery")]
     used: dict[str, Any] = {"data": data["spec"], "model": record["model"]["path"]}
     limits = ["That a map explains the data: it explains the answers of this model."]
-    trained = _training_of(record)
+    trained = _training_run(record)
     if trained is None:
         used |= settings
         limits.append(f"How accurate the model is: the run that trained it is not at {record['model']['path']}.")
@@ -137,7 +137,7 @@ def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: flo
     )
 
 
-def _training_of(record: Record) -> tuple[Path, Record] | None:
+def _training_run(record: Record) -> tuple[Path, Record] | None:
     """Return the run that trained the model of an attribution, if the model file has not changed since."""
     model = Path(record["model"]["path"])
     file = model.parent / "run.json"
@@ -164,10 +164,10 @@ def _inputs(record: Record, a: hq.Attribution, is_complete: np.ndarray[Any, np.d
                 f"{label:+d}",
                 f"{float(one.f_input):+.4f}",
                 f"{float(one.f_baseline):+.4f}",
-                _with_interval(float(one.completeness_gap), float(one.completeness_gap_stderr), ".1e"),
+                _interval_text(float(one.completeness_gap), float(one.completeness_gap_stderr), ".1e"),
                 "holds" if holds else "fails",
                 str(feature),
-                _with_interval(value, float(one.stderr[feature]), "+.4f"),
+                _interval_text(value, float(one.stderr[feature]), "+.4f"),
             )
         )
     errors = "Brackets are 95% intervals, 1.96 standard errors to either side." if a.stderr.any() else "Nothing was sampled."
@@ -179,7 +179,7 @@ def _inputs(record: Record, a: hq.Attribution, is_complete: np.ndarray[Any, np.d
     )
 
 
-def _with_interval(value: float, stderr: float, digits: str) -> str:
+def _interval_text(value: float, stderr: float, digits: str) -> str:
     text = f"{value:{digits}}"
     return f"{text} [{value - _Z95 * stderr:{digits}}, {value + _Z95 * stderr:{digits}}]" if stderr else text
 

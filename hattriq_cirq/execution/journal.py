@@ -24,6 +24,7 @@ from hattriq_cirq.execution.journal_format import (
     Entry,
     as_json,
     digest,
+    kind_of_counts,
     pack_counts,
     pack_programs,
     plan_of,
@@ -200,7 +201,7 @@ class Journal:
         """
         counts, entry = pack_counts(distributions), self._entry(job_id)
         if entry.counts is None:
-            self._append("counts", job=job_id, counts=counts)
+            self._append(kind_of_counts(counts), job=job_id, counts=counts)
         elif entry.counts != counts:
             raise JournalError(
                 f"job {job_id} returned other counts than those recorded in {self.folder}; the recorded ones are kept"

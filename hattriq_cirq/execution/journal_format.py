@@ -66,35 +66,51 @@ def unpack_circuit(text: str) -> cirq.FrozenCircuit:
 
 
 def pack_counts(distributions: Sequence[Distribution]) -> Record:
-    """Return the counts of distributions as JSON: number of outcomes, number of observed ones, their indices and counts.
+    """Return the counts of distributions: number of outcomes, or of bits, of each; outcomes seen; how often each was seen.
+
+    Up to 20 measured bits the record gives the number of outcomes (`lengths`); if a distribution has more, it gives the number
+    of bits instead, as a record of the kind `sparse_counts`, which older versions refuse.
 
     Raises:
-        ValueError: The probabilities are not frequencies of counts.
+        ValueError: The probabilities are not counts.
     """
-    dense = [distribution.counts for distribution in distributions]
-    for counts, distribution in zip(dense, distributions, strict=True):
-        if not np.array_equal(Distribution.from_counts(counts).probabilities, distribution.probabilities):
+    all_counts = [distribution.counts for distribution in distributions]
+    for counts, distribution in zip(all_counts, distributions, strict=True):
+        if not np.array_equal(counts / max(counts.sum(), 1), distribution.probabilities):
             raise ValueError(f"probabilities are not counts of {distribution.shots} shots, so they cannot be recorded")
-    seen = [np.flatnonzero(counts) for counts in dense]
+    nonzero = [np.flatnonzero(counts) for counts in all_counts]
+    outcomes = [
+        index if distribution.support is None else distribution.support[index]
+        for index, distribution in zip(nonzero, distributions, strict=True)
+    ]
+    sparse = any(distribution.support is not None for distribution in distributions)
     columns = {
-        "lengths": [len(counts) for counts in dense],
-        "seen": [len(outcomes) for outcomes in seen],
-        "outcomes": np.concatenate([np.array([], int), *seen]),
+        "bits" if sparse else "lengths": [d.n_bits if sparse else len(d.probabilities) for d in distributions],
+        "seen": [len(index) for index in nonzero],
+        "outcomes": np.concatenate([np.array([], int), *outcomes]),
         "counts": np.concatenate(
-            [np.array([], int), *(counts[outcomes] for counts, outcomes in zip(dense, seen, strict=True))]
+            [np.array([], int), *(counts[index] for counts, index in zip(all_counts, nonzero, strict=True))]
         ),
     }
     return {name: _pack_integers(np.asarray(column, dtype=np.uint64)) for name, column in columns.items()}
 
 
+def kind_of_counts(packed: Record) -> str:
+    """Return the kind of the record that holds packed counts."""
+    return "sparse_counts" if "bits" in packed else "counts"
+
+
 def unpack_counts(record: Mapping[str, Any]) -> list[Distribution]:
     """Return the distributions that `pack_counts` packed, exactly."""
-    lengths, seen, outcomes, counts = (_unpack_integers(record[name]) for name in ("lengths", "seen", "outcomes", "counts"))
+    seen, outcomes, counts = (_unpack_integers(record[name]) for name in ("seen", "outcomes", "counts"))
+    if "bits" in record:
+        n_bits = _unpack_integers(record["bits"]).tolist()
+    else:
+        n_bits = [length.bit_length() - 1 for length in _unpack_integers(record["lengths"]).tolist()]
     distributions, start = [], 0
-    for length, number in zip(lengths, seen, strict=True):
-        dense = np.zeros(length, dtype=np.int64)
-        dense[outcomes[start : start + number]] = counts[start : start + number]
-        distributions.append(Distribution.from_counts(dense))
+    for bits, number in zip(n_bits, seen.tolist(), strict=True):
+        part = slice(start, start + number)
+        distributions.append(Distribution.from_outcomes(outcomes[part], bits, counts[part]))
         start += number
     return distributions
 
@@ -234,7 +250,7 @@ class Contents:
                     entry.submitted = True
                 elif entry.status in ("failed", "cancelled"):
                     entry.attempt, entry.submitted = entry.attempt + 1, False
-            case "counts":
+            case "counts" | "sparse_counts":
                 entry = self.jobs[record["job"]]
                 entry.status, entry.message, entry.counts = "done", "", record["counts"]
             case "finished" | "cancelled":

@@ -198,7 +198,7 @@ def test_every_registered_mitigation_is_built_by_its_name() -> None:
         ("--mitigate zne --max-age 3", "are for --mitigate readout"),
         ("--mitigate readout --max-age 3", "of a --calibration"),
         ("--mitigate readout --calibration HOME/none.json", "none.json"),
-        ("--mitigate readout --calibration HOME/table.csv", "no readout calibration"),
+        ("--mitigate readout --calibration HOME/table.csv", "not a readout calibration"),
         ("--mitigate readout --calibration HOME/known.json", "does not know qubits"),
         ("--mitigate readout --calibration HOME/foreign.json", "processor 'weber'"),
         ("--mitigate readout --calibration HOME/old.json --max-age 24", "hours old"),

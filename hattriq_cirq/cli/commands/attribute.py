@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -13,6 +14,7 @@ from hattriq_cirq.cli.help_lists import DATA_SETS, ENGINES, MITIGATIONS
 
 if TYPE_CHECKING:
     from hattriq_cirq.execution.engine import Engine
+    from hattriq_cirq.foundation.arrays import Array
     from hattriq_cirq.models.model import Form
 
 _GALLERY_MAX = 32  # inputs that fit a readable gallery
@@ -85,6 +87,8 @@ class Attribute:
         """
         from hattriq_cirq.cli import folders, values
         from hattriq_cirq.datasets.user import checksum
+        from hattriq_cirq.foundation.files import write_new
+        from hattriq_cirq.reporting.plotting import basis_grid
 
         is_counted = self.estimator != "exact" and self.shots != 0
         folder = folders.run_folder(self.out) if is_counted else folders.fresh_folder(self.out)
@@ -96,26 +100,48 @@ class Attribute:
                 "give the data the model was trained on"
             )
         source = {"path": str(path), "sha256": checksum(path)}
-        if not is_counted:
-            engine = None if self.estimator == "exact" else values.parse_engine(self.engine, self.seed)
-            self._attribute(folder, model, source, data, engine)
-            return 0
-        settings = folders.settings_of(self, "model", "data", "out")
+        settings = folders.recorded_settings(self, "model", "data", "out")
         task: dict[str, Any] = {"command": "attribute", "settings": settings, "model": source}
         task["data"] = folders.data_record(self.data, data)
-        if self.calibration is not None:
+        if is_counted and self.calibration is not None:
             task["calibration"] = {"path": self.calibration, "sha256": checksum(Path(self.calibration))}
-        with folders.journaled(folder, self.engine, self.seed, task) as engine:
-            self._attribute(folder, model, source, data, engine)
+        engines = folders.journaled(folder if is_counted else None, self.engine, self.seed, task)
+        with nullcontext() if self.estimator == "exact" else engines as engine:
+            indices, a = self._integrated_gradients(model, data, engine)
+            columns = ("f_input", "f_baseline", "completeness_gap", "completeness_gap_stderr")
+            inputs = {"indices": indices.tolist(), "labels": data.labels[indices].tolist()}
+            text = folders.run_record(
+                "attribute",
+                self.data,
+                data,
+                settings=settings,
+                model={**source, "repr": repr(model)},
+                engine=None if engine is None else engine.describe(),
+                inputs=inputs | {name: getattr(a, name).tolist() for name in columns},
+                assumptions=asdict(a.assumptions),
+                cost=asdict(a.cost),
+            )
+            gallery = hq.plot_gallery(
+                a[:_GALLERY_MAX],
+                shape=data.image_shape or basis_grid(data.n_features),
+                labels=data.labels[indices[:_GALLERY_MAX]],
+                classes=folders.class_names(data.label_names),
+            )
+            folders.write_missing(folder / "attribution.npz", a.save)
+            folders.write_missing(folder / "run.json", lambda path: write_new(path, text))
+            folders.write_missing(folder / "attribution.csv", a.to_csv)
+            folders.write_missing(folder / "gallery.png", lambda path: folders.write_picture(path, gallery))
+        print(a, folders.score_table(a, indices, data.labels[indices]), sep="\n")
+        folders.print_files(folder)
+        if len(indices) > _GALLERY_MAX:
+            print(f"gallery.png shows the first {_GALLERY_MAX} of {len(indices)} inputs; `hattriq show` draws any")
         return 0
 
-    def _attribute(
-        self, folder: Path, model: hq.Model, source: dict[str, str], data: hq.datasets.Dataset, engine: Engine | None
-    ) -> None:
-        """Compute everything, then write and print it."""
-        from hattriq_cirq.cli import folders, values
-        from hattriq_cirq.foundation.files import write_new
-        from hattriq_cirq.reporting.plotting import basis_grid
+    def _integrated_gradients(
+        self, model: hq.Model, data: hq.datasets.Dataset, engine: Engine | None
+    ) -> tuple[Array, hq.Attribution]:
+        """Return the selected samples and their attribution."""
+        from hattriq_cirq.cli import values
 
         indices = values.select_inputs(self.inputs, data)
         label, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
@@ -133,34 +159,4 @@ class Attribute:
             mitigation=values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age),
             progress=engine is None and sys.stderr.isatty(),
         )
-        a = replace(a, assumptions=replace(a.assumptions, baseline=label))
-        columns = ("f_input", "f_baseline", "completeness_gap", "completeness_gap_stderr")
-        record = folders.run_record(
-            "attribute",
-            self.data,
-            data,
-            settings=folders.settings_of(self, "model", "data", "out"),
-            model={**source, "repr": repr(model)},
-            engine=None if engine is None else engine.describe(),
-            inputs={
-                "indices": indices.tolist(),
-                "labels": data.labels[indices].tolist(),
-                **{name: getattr(a, name).tolist() for name in columns},
-            },
-            assumptions=asdict(a.assumptions),
-            cost=asdict(a.cost),
-        )
-        gallery = hq.plot_gallery(
-            a[:_GALLERY_MAX],
-            shape=data.image_shape or basis_grid(data.n_features),
-            labels=data.labels[indices[:_GALLERY_MAX]],
-            classes=folders.class_names(data.label_names),
-        )
-        folders.write_missing(folder / "attribution.npz", a.save)
-        folders.write_missing(folder / "run.json", lambda path: write_new(path, record))
-        folders.write_missing(folder / "attribution.csv", a.to_csv)
-        folders.write_missing(folder / "gallery.png", lambda path: folders.write_picture(path, gallery))
-        print(a, folders.score_table(a, indices, data.labels[indices]), sep="\n")
-        folders.print_files(folder)
-        if len(indices) > _GALLERY_MAX:
-            print(f"gallery.png shows the first {_GALLERY_MAX} of {len(indices)} inputs; `hattriq show` draws any")
+        return indices, replace(a, assumptions=replace(a.assumptions, baseline=label))

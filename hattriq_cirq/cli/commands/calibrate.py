@@ -69,25 +69,19 @@ class Calibrate:
         On a real processor, jobs and counts are recorded in a folder beside the file, called like it with the suffix .run;
         the same command continues a run that stopped.
         """
-        from hattriq_cirq.cli import folders, values
+        from calibration import measure_readout
+        from hattriq_cirq.cli import folders
 
         file = Path(self.out)
         if file.exists():
             raise FileExistsError(f"{file} exists and is not overwritten; choose another path or remove it")
-        if not self.engine.startswith("google:"):
-            self._measure(file, values.parse_engine(self.engine, self.seed))
-            return 0
-        task = {"command": "calibrate", "settings": folders.settings_of(self, "out"), "out": str(file)}
-        with folders.journaled(file.with_suffix(".run"), self.engine, self.seed, task) as engine:
-            self._measure(file, engine)
-        return 0
-
-    def _measure(self, file: Path, engine: Engine) -> None:
-        from calibration import measure_readout
-
-        calibration = measure_readout(engine, self._qubits(engine), self.shots, cast("Pattern", self.pattern))
-        calibration.save(file)
+        folder = file.with_suffix(".run") if self.engine.startswith("google:") else None
+        task = {"command": "calibrate", "settings": folders.recorded_settings(self, "out"), "out": str(file)}
+        with folders.journaled(folder, self.engine, self.seed, task) as engine:
+            calibration = measure_readout(engine, self._qubits(engine), self.shots, cast("Pattern", self.pattern))
+            calibration.save(file)
         print(calibration, f"wrote {file}", sep="\n")
+        return 0
 
     def _qubits(self, engine: Engine) -> list[cirq.Qid]:
         """Return the qubits of --qubits, those on which the circuits of a model would be placed, or all of the processor."""

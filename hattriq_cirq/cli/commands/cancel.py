@@ -30,14 +30,14 @@ class Cancel:
 
     def run(self) -> int:
         """Cancel the jobs of the run and record that it was given up."""
-        from hattriq_cirq.cli.folders import journal_of, read_task
+        from hattriq_cirq.cli.folders import engine_journal, read_task
         from hattriq_cirq.cli.values import parse_engine
 
         summary, task = read_task(self.folder)
         if summary.status in ("finished", "cancelled"):
             raise ValueError(f"{self.folder} is {summary.status} already, nothing is left to cancel")
         engine = parse_engine(task["settings"]["engine"], task["settings"]["seed"], Path(self.folder))
-        with journal_of(engine) as journal:
+        with engine_journal(engine) as journal:
             cancelled, kept = cancel_jobs(engine.backend, journal)
             journal.cancel()
         print(

@@ -65,7 +65,7 @@ class Train:
         from hattriq_cirq.workflows.accuracies import accuracies
 
         folder, data = folders.fresh_folder(self.out), hq.datasets.load(self.data)
-        settings = folders.settings_of(self, "data", "out")
+        settings = folders.recorded_settings(self, "data", "out")
         options = {name: value for name, value in settings.items() if name not in ("ansatz", "layers")}
         model = values.build_model(self.ansatz, data.n_qubits, self.layers)
         training = hq.train(model, data.x_train, data.y_train, progress=sys.stderr.isatty(), **options)

@@ -189,4 +189,4 @@ def _distribution_of_run(
     outcomes = np.zeros(shots, dtype=np.int64)
     for q in expected:
         outcomes = 2 * outcomes + v2.unpack_bits(bits[q], shots)
-    return Distribution.from_counts(np.bincount(outcomes, minlength=2 ** len(expected)))
+    return Distribution.from_outcomes(outcomes, len(expected))

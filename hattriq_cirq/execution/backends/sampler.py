@@ -135,4 +135,4 @@ def to_distribution(result: cirq.Result, measurement: cirq.Operation) -> Distrib
     bits = np.asarray(result.measurements[cirq.measurement_key_name(measurement)])
     width = bits.shape[1]
     outcomes = bits @ (1 << np.arange(width - 1, -1, -1, dtype=np.int64))
-    return Distribution.from_counts(np.bincount(outcomes, minlength=2**width))
+    return Distribution.from_outcomes(outcomes, width)
