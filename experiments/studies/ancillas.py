@@ -17,13 +17,13 @@ from matplotlib.figure import Figure
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_interval, nested_text
 from experiments.runner.resampling import ResampledMaps, random_inputs, random_model
-from experiments.runner.study import Done, Study
+from experiments.runner.study import Done, Findings, Study
 from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.compilation.gatesets import gateset
 from hattriq_cirq.estimators import Estimator
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.pipeline.resources import variances_per_shot
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 
 LAYERS = 3
@@ -129,7 +129,7 @@ class _Results:
         return {count for r in self._of[n, m, weighted] for count in r["circuits"]}
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
+def summarise(done: Sequence[Done[Task]]) -> Findings:
     """A row for each n and m."""
     results = _Results(done)
     rows, right, near, ratios, shared, worst = [], [], [], [], [], 0.0
@@ -152,9 +152,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             rows.append((*cells, nested_text(results.gates(n, m), digits=1), nested_text(results.volume(n, m))))
     largest = results.sizes[-1]
     most = largest + 1
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=(
             f"Circuits: 2 ceil(N / (2^m - 1)), or N for separate ones, in {sum(right)} of {len(right)} rows; on {largest} "
             f"qubits from {circuits_in_theory(largest, 0)} of separate tests to {circuits_in_theory(largest, most)} with "
@@ -242,9 +240,7 @@ STUDY = Study(
     title="What ancillas buy and cost",
     question="How many circuits do m ancillas of the parallel Hadamard test save, and what do they cost in shots and two-qubit "
     "gates, for m = 1 .. n + 1?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

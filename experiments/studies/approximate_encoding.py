@@ -18,13 +18,13 @@ from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import bootstrap_interval, median_text, with_interval
-from experiments.runner.study import Done, Study
+from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.encoding.approximate import ApproximateEncoding, approximate_encoding
 from hattriq_cirq.encoding.exact import encode
 from hattriq_cirq.foundation.arrays import FloatArray
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 from hattriq_cirq.workflows.map_effect import map_effect
 
@@ -248,7 +248,7 @@ def finding(data: str, rows: Rows) -> str:
     )
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
+def summarise(done: Sequence[Done[Task]]) -> Findings:
     """A table and a finding a data set, and fidelity and cosine against CZ."""
     of = {name: [d for d in done if d.task.data == name] for name in dict.fromkeys(d.task.data for d in done)}
     rows = {name: [row for d in found for row in d.result["rows"]] for name, found in of.items()}
@@ -260,9 +260,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             for name, (d, *_) in of.items()
         ),
     )
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=tuple(finding(name, found) for name, found in rows.items()),
         not_claimed=(
             "What wins on a noisy device: no encoder was run with gate noise here.",
@@ -319,9 +317,7 @@ STUDY = Study(
     name="approximate_encoding",
     title="Approximate encoding",
     question="Which prepares an input, and its map, better with equally many CZ: staircases of rotations or truncation?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

@@ -14,13 +14,13 @@ import numpy as np
 import hattriq_cirq as hq
 from experiments.runner import phase_diagrams as phases
 from experiments.runner.bootstrap import nested_text
-from experiments.runner.study import Done, Study
-from experiments.runner.trained_models import SUBJECTS, accuracies, accuracy_table, present, trained
+from experiments.runner.study import Done, Findings, Study
+from experiments.runner.trained_models import SUBJECTS, accuracies, present, trained
 from hattriq_cirq.attribution.decomposition import by_region
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.faithfulness import pointing_game, relevance_mass
 from hattriq_cirq.foundation.arrays import FloatArray
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import basis_grid, plot_gallery, png
 
 SHOWN = (
@@ -114,7 +114,7 @@ def _pictured(a: hq.Attribution, data: Dataset, result: Mapping[str, Any]) -> di
     }
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
+def summarise(done: Sequence[Done[Task]]) -> Findings:
     """Galleries, completeness, mass on the truth, and the phase diagram."""
     names = dict.fromkeys(d.task.subject for d in done)
     of = {name: [d.result for d in done if d.task.subject == name] for name in names}
@@ -150,9 +150,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
                 "phase_diagram",
             )
         )
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=tuple(findings),
         not_claimed=(
             "That little mass on the truth is an error of a map: an observable of eigenvalues +1 and -1 lets every part of the "
@@ -160,7 +158,6 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             "That a map shows what a class looks like: it shows what moved this model's answer from 0.",
             "That a model of a phase has found its order parameter: the sums say which basis states its answer rests on.",
         ),
-        accuracy=accuracy_table({name: [r["accuracy"] for r in results] for name, results in of.items()}),
         tables=tuple(tables),
         pictures=tuple(pictures),
         settings={
@@ -276,9 +273,7 @@ STUDY = Study(
     title="A gallery of attributions",
     question="What do maps look like on every kind of data, do they sum to the score, do they point at the truth where it is "
     "known, and which basis states does a model of phases look at on either side of the transition?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

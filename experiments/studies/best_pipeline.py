@@ -19,11 +19,11 @@ from calibration import MitigationSequence, PauliTwirling, Readout, ZeroNoiseExt
 from experiments.runner.bootstrap import nested_interval, nested_text
 from experiments.runner.figures import log_axis, map_figure
 from experiments.runner.map_metrics import cosines, errors
-from experiments.runner.study import Done, Study
-from experiments.runner.trained_models import accuracies, accuracy_table, trained
+from experiments.runner.study import Done, Findings, Study
+from experiments.runner.trained_models import accuracies, trained
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.pipeline.mitigation import Mitigation
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 
 SUBJECT = "bars3"
@@ -96,7 +96,7 @@ def run(task: Task) -> dict[str, Any]:
     }
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
+def summarise(done: Sequence[Done[Task]]) -> Findings:
     """The table of corrections, the verdict on the target, maps and their errors."""
     of = {option: [d for d in done if d.task.option == option] for option in OPTIONS}
     of = {option: mine for option, mine in of.items() if mine}
@@ -110,16 +110,13 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
         cells = (nested_text(measured[option][name], np.median) for name in ("error", "cosine", "gap"))
         gates, variance = (max(d.result[key] for d in mine) for key in ("two_qubit_gates", "variance_factor"))
         rows.append((option, str(inputs), *cells, *per_picture, str(gates), f"{variance:.1f}"))
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=tuple(_findings(measured)),
         not_claimed=(
             "Anything about hardware: the processor is simulated, with the noise of its calibration, which has no memory.",
             f"That other shapes of data behave alike: the pictures are {each} clean Bars and Stripes of {len(seeds)} models.",
             "That standard errors cover what is left: the bias of an extrapolation and the number of twirls are not in them.",
         ),
-        accuracy=accuracy_table({SUBJECT: list(seeds.values())}),
         tables=(
             Table(
                 "Maps against the exact ones: medians over models and pictures with 95% intervals, bootstrap over both. "
@@ -233,9 +230,7 @@ STUDY = Study(
     title="The best pipeline",
     question=f"How near to the exact map is a noisy processor brought with {SHOTS:,} shots a picture, and is the target of a "
     f"median relative L2 error of at most {LARGEST_ERROR:.2f} and a median cosine of at least {LEAST_COSINE} met?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

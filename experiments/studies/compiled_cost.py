@@ -148,9 +148,7 @@ STUDY = Study(
     title="What the compiled circuits cost",
     question="How many two-qubit gates, and how deep, are the circuits of each estimator when compiled to CZ, sqrt-iSWAP or "
     "Sycamore gates, on a free graph and routed on a processor, and how do they grow with qubits, layers and ancillas?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

@@ -15,7 +15,7 @@ from experiments.runner.resampling import exponents
 from experiments.runner.study import Done
 from hattriq_cirq.compilation.gatesets import GATESETS
 from hattriq_cirq.foundation.arrays import FloatArray
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 
 
@@ -46,7 +46,7 @@ def _grouped(done: Sequence[Done[Task]], free: bool) -> dict[tuple[str, int, int
     return dict(found)
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
+def summarise(done: Sequence[Done[Task]]) -> Findings:
     """Tables by gate set, growth, and what a processor makes of the circuits."""
     free, routed = _grouped(done, True), _grouped(done, False)
     layers = max(task.layers for task in (d.task for d in done if d.task.graph != FREE))
@@ -57,9 +57,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
     names = [name for name in by_qubits if name != "Hadamard, literal"]
     processor = next(d.task.graph for d in done if d.task.graph != FREE)
     counted = f"{_seeds(free.values())} random models and inputs"
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=(
             *_compared(by_qubits),
             f"Every compiled circuit gives its source's outcome probabilities: the largest deviation is {max(deviations):.0e} "

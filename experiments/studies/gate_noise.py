@@ -19,14 +19,14 @@ import hattriq_cirq as hq
 from experiments.runner import depolarizing as depolarising
 from experiments.runner.bootstrap import nested_interval, with_interval
 from experiments.runner.map_metrics import cosines, errors, sign_agreement, slopes
-from experiments.runner.study import Done, Study
-from experiments.runner.trained_models import accuracies, accuracy_table, trained
+from experiments.runner.study import Done, Findings, Study
+from experiments.runner.trained_models import accuracies, trained
 from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.estimators import BilinearTerm, Estimator, plan
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.pipeline.mitigation import Mitigation
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 
 SUBJECT = "bars3"
@@ -146,7 +146,7 @@ def _compared(maps: FloatArray, exact: FloatArray, x: Array) -> dict[str, FloatA
 Results = Sequence[Mapping[str, Any]]
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
+def summarise(done: Sequence[Done[Task]]) -> Findings:
     """Tables by strength, by processor and by mitigation, with their pictures."""
     of: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for d in done:
@@ -156,16 +156,13 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
     fixed = {fix: results for (name, noise, fix), results in of.items() if (name, noise) == ("resolved", PROCESSOR)}
     columns = ("CZ or native gates", "maps", "slope", "cosine", "signs right", "completeness gap", "relative L2 error")
     what = "means over maps, 95% intervals by bootstrap over seeds and inputs; exact, without shots"
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=tuple(_findings(levels, raw, fixed)),
         not_claimed=(
             "That real processors have this noise: it is simulated, without drift, leakage or crosstalk.",
             "That the slopes of the early prototype are met: its channel and circuits were not recorded.",
             "What the corrections cost in shots: the studies noise_mitigation and best_pipeline say.",
         ),
-        accuracy=accuracy_table({SUBJECT: list({d.task.seed: d.result["accuracy"] for d in done}.values())}),
         tables=(
             Table(
                 f"Depolarising channel of probability p2 after every CZ ({what}).",
@@ -313,9 +310,7 @@ STUDY = Study(
     title="Gate noise",
     question="How far do noisy two-qubit gates, and the calibrated noise of processors, take each estimator's maps from the "
     "exact ones, and how much of it do corrections undo?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

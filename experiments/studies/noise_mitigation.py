@@ -27,13 +27,13 @@ from calibration import (
 from experiments.runner.bootstrap import nested_interval, nested_text, with_interval
 from experiments.runner.figures import Interval, error_figure, map_figure, price_figure
 from experiments.runner.map_metrics import cosines, errors, slopes
-from experiments.runner.study import Done, Study
-from experiments.runner.trained_models import accuracies, accuracy_table, trained
+from experiments.runner.study import Done, Findings, Study
+from experiments.runner.trained_models import accuracies, trained
 from hattriq_cirq.compilation.placement import Build, Placement
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.pipeline.mitigation import Mitigation
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 
 SUBJECT = "bars3"
@@ -158,16 +158,14 @@ def run(task: Task) -> dict[str, Any]:
     }
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
+def summarise(done: Sequence[Done[Task]]) -> Findings:
     """Tables of nearness and of cost for each option, and charts against shots and against cost."""
     kinds = list(dict.fromkeys(d.task.kind for d in done))
     of = {kind: {o: [d for d in done if (d.task.kind, d.task.option) == (kind, o)] for o in OPTIONS} for kind in kinds}
     of = {kind: {option: mine for option, mine in options.items() if mine} for kind, options in of.items()}
     seeds = {d.task.seed: d.result["accuracy"] for d in done}
     pictures = ", ".join(f"{_count(of[kind]['none'])} {kind}" for kind in kinds)
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=tuple(line for kind in kinds for line in _findings(kind, of[kind])),
         not_claimed=(
             f"More than {pictures} pictures of {len(seeds)} models can show: "
@@ -175,7 +173,6 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             "stay within their intervals.",
             "Anything about hardware: the virtual processor's noise has no memory, so that decoupling can only cost there.",
         ),
-        accuracy=accuracy_table({SUBJECT: list(seeds.values())}),
         tables=tuple(table for kind in kinds for table in (_bias_table(kind, of[kind]), _shots_table(kind, of[kind]))),
         pictures=_pictures(of[kinds[0]], kinds[0]),
         cost=_cost_table(of[kinds[0]]),
@@ -335,9 +332,7 @@ STUDY = Study(
     title="Gate noise corrected",
     question="What does each correction of gate noise, alone and together with others, do to maps of a noisy processor, "
     "and what does it cost?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

@@ -20,15 +20,15 @@ from matplotlib.figure import Figure
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import bootstrap_interval, nested_interval, nested_text, with_interval
 from experiments.runner.map_metrics import errors
-from experiments.runner.study import Done, Study
-from experiments.runner.trained_models import accuracies, accuracy_table, trained
+from experiments.runner.study import Done, Findings, Study
+from experiments.runner.trained_models import accuracies, trained
 from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.compilation.placement import judged, neighbour_encoder, place
 from hattriq_cirq.compilation.processor import load_processor
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.estimators import BilinearTerm, Plan, plan
 from hattriq_cirq.foundation.arrays import Array
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 
 SUBJECT = "bars3"
@@ -98,7 +98,7 @@ def run(task: Task) -> dict[str, Any]:
     }
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
+def summarise(done: Sequence[Done[Task]]) -> Findings:
     """The chosen qubits against random ones, a row a model, and the two questions asked of them."""
     seeds = sorted({d.task.seed for d in done})
     of = {(seed, kind): [d for d in done if (d.task.seed, d.task.kind) == (seed, kind)] for seed in seeds for kind in KINDS}
@@ -131,15 +131,12 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             (kind, f"{shares}", f"at least {IN_BEST_TENTH}", rank_verdict, between, f"at most {RATIO}", ratio_verdict)
         )
     intervals = "means with 95% bootstrap intervals"
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=tuple(findings),
         not_claimed=(
             "Anything about a real processor: its calibration drifts, and its noise is more than the model's.",
             "That the chosen patch is the best there is: random ones are a sample.",
         ),
-        accuracy=accuracy_table({SUBJECT: [of[seed, KINDS[0]][0].result["accuracy"] for seed in seeds]}),
         tables=(
             Table(
                 f"Relative L2 errors of maps, a row a model ({intervals} over inputs for the chosen qubits, over patches for "
@@ -223,9 +220,7 @@ STUDY = Study(
     name="placement",
     title="Placement",
     question="Do qubits chosen by the calibration give better attributions than qubits chosen at random?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

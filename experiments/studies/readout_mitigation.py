@@ -30,8 +30,8 @@ from calibration.testing import FaultyReadout
 from experiments.runner.bias_and_coverage import MapErrorSummary, summarize_map_errors
 from experiments.runner.bootstrap import with_interval
 from experiments.runner.figures import confusion_figure, drift_figure, error_figure, map_figure
-from experiments.runner.study import Done, Study
-from experiments.runner.trained_models import accuracies, accuracy_table, trained
+from experiments.runner.study import Done, Findings, Study
+from experiments.runner.trained_models import accuracies, trained
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit, only_measurement
 from hattriq_cirq.estimators import BilinearTerm, Plan, plan
@@ -40,7 +40,7 @@ from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.pipeline.execute import choose_placement
 from hattriq_cirq.pipeline.mitigation import Mitigation, Outcomes, Variants
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 from hattriq_cirq.simulation.statevector import outcome_probabilities
 
@@ -164,7 +164,7 @@ def rounds_of(result: Mapping[str, Any]) -> list[ReadoutCalibration]:
     return [ReadoutCalibration(tuple(_CALIBRATED), np.array(counts)) for counts in result["calibrations"]["rounds"]]
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
+def summarise(done: Sequence[Done[Task]]) -> Findings:
     """The table of every correction at every number of shots, the diagnoses, and charts of both."""
     of: dict[str, list[Mapping[str, Any]]] = {}
     for d in done:
@@ -183,15 +183,12 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
         rows.append((_named(readout), method, f"{shots:,}", *numbers, *extra, f"{judged.variance_factor:.2f}"))
     seeds = {d.task.seed: d.result["accuracy"] for d in done}
     inputs = {_named(d.task.readout): d.task.inputs for d in done}
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=(*_findings(scores, list(of)), *_diagnoses(of)),
         not_claimed=(
             "Anything about real processors: every number is a simulator's, and there gates are without error.",
             "That independent models of other sizes behave alike: all are rings of 3 layers on 4 qubits.",
         ),
-        accuracy=accuracy_table({SUBJECT: list(seeds.values())}),
         tables=(
             Table(
                 "Bias (what runs of one input have in common), error (relative L2, root mean square) and coverage of the maps' "
@@ -311,9 +308,7 @@ STUDY = Study(
     title="Readout corrected",
     question="Raw, product inversion, correlated groups or twirling: what is left of readout errors in a map, do its error "
     "bars hold, and what does it cost?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

@@ -21,12 +21,12 @@ from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import bootstrap_interval, nested_interval, nested_text, with_interval
-from experiments.runner.study import Done, Study
+from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies
 from hattriq_cirq.datasets.user import checksum
 from hattriq_cirq.faithfulness import score_of, srg
 from hattriq_cirq.foundation.files import write_new
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 
 SHOWN = 10  # features named in the table and the picture
@@ -88,16 +88,14 @@ def run(task: Task) -> dict[str, Any]:
     }
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
+def summarise(done: Sequence[Done[Task]]) -> Findings:
     """The accuracies, what pushes the answer by name, and whether the maps are faithful."""
     results, task = [d.result for d in done], done[0].task
     names, share = results[0]["names"], np.mean([r["share"] for r in results], axis=0)
     sizes = np.mean(np.abs(np.concatenate([r["values"] for r in results])), axis=0)
     top = np.argsort(-sizes, kind="stable")[: min(SHOWN, len(names))]
     gains = [np.subtract(r["srg"]["own map"], r["srg"]["random map"]) for r in results]
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=(
             _verdict(results),
             f"SRG of the maps above that of random ones: {nested_text(gains)}, "
@@ -252,7 +250,6 @@ STUDY = Study(
     name="user_data",
     title="Your own table",
     question="What does a model trained on a table of features and labels use, how good is it, and are its maps faithful?",
-    task=Task,
     tasks=lambda quick: table_tasks(breast_cancer(Path("runs/user_data")), None, LAYERS, quick),
     run=run,
     summarise=summarise,
