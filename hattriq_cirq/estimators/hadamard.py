@@ -105,7 +105,7 @@ def _literal_circuits(pauli: PauliTerm, term: BilinearTerm) -> _Components:
         + cirq.inverse(model.resolved_circuit)
     )
     controlled = cirq.Circuit(op.controlled_by(ancilla) for op in inside.all_operations())
-    preparation = cirq.Circuit(cirq.H(ancilla)) + encode_controlled(term.right, [ancilla], 1, qubits, literal=True)
+    preparation = cirq.Circuit(cirq.H(ancilla)) + encode_controlled(term.right, [ancilla], 1, qubits)
     for k in map(int, np.flatnonzero(term.left)):
         unselect = [cirq.CNOT(ancilla, q) for q in qubits_set(k, qubits)]
         phase = [op**-1 for op in _phase_of(term, k, ancilla)]

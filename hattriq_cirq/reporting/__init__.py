@@ -1,1 +1,1 @@
-"""Reports: tables and pictures as values, HTML pages, and plots."""
+"""Reports: sections with tables and pictures, HTML pages, and plots of attributions."""

@@ -1,4 +1,4 @@
-"""What a study or a run has to tell, as a value: kept in a folder, shown as text, as Markdown or on a page of the report."""
+"""Sections: the results of a study or a run as text, tables and pictures, saved in folders and shown as Markdown or HTML."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import json
 import os
 import re
 import struct
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from hattriq_cirq.foundation.files import write_new
@@ -23,16 +23,16 @@ FILE = "section.json"
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG image with the words that go with it.
+    """PNG image with its caption.
 
     Args:
-        png: the bytes of the file.
-        caption: below it.
-        alt: what a reader who cannot see it is told.
-        name: of its file, without ending; letters, digits, `-` and `_`.
+        png: Content of the PNG file.
+        caption: Text below the picture.
+        alt: Description for readers who cannot see the picture.
+        name: Name of the file without its ending: letters, digits, `-` and `_`.
 
     Raises:
-        ValueError: the bytes are not a PNG's, or the name cannot be a file's.
+        ValueError: The content is not a PNG file, or the name has other characters.
     """
 
     png: bytes
@@ -42,33 +42,41 @@ class Picture:
 
     def __post_init__(self) -> None:
         if not self.png.startswith(_PNG) or len(self.png) < _HEADER:
-            raise ValueError(f"png starts with {self.png[:8]!r}, must be the bytes of a PNG file")
+            raise ValueError(f"png starts with {self.png[:8]!r}, must be the content of a PNG file")
         if not re.fullmatch(r"[\w-]+", self.name):
-            raise ValueError(f"name={self.name!r} must be letters, digits, - and _")
+            raise ValueError(f"name={self.name!r} must consist of letters, digits, - and _")
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, as the file's header says."""
+        """Width and height in pixels, read from the header of the file."""
         width, height = struct.unpack(">II", self.png[16:_HEADER])
         return width, height
 
     @property
     def data_uri(self) -> str:
-        """The picture as text, to stand inside a page."""
+        """The picture as a `data:` address that an HTML page can embed."""
         return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under names of columns; a number stands with its interval, as `0.95 [0.93, 0.97]`.
+    """Table of text; a number is followed by its interval, as in `0.95 [0.93, 0.97]`.
 
     Args:
-        caption: what the numbers are, of how many seeds and inputs, and what the intervals are.
-        columns: at least one.
-        rows: each as long as the columns.
+        caption: Description of the numbers: the quantity, the numbers of seeds and inputs, the kind of interval.
+        columns: Names of the columns, at least one.
+        rows: Cells of each row, one per column.
 
     Raises:
-        ValueError: no column, or a row of another length.
+        ValueError: There is no column, or a row has another number of cells.
+
+    Example:
+        >>> print(Table("Mean of 5 seeds.", ("n", "error"), (("4", "0.5 [0.4, 0.6]"),)).markdown())
+        Mean of 5 seeds.
+        <BLANKLINE>
+        | n | error |
+        | --- | --- |
+        | 4 | 0.5 [0.4, 0.6] |
     """
 
     caption: str
@@ -85,20 +93,20 @@ class Table:
                 raise ValueError(f"{row=} must have {len(self.columns)} cells: {', '.join(self.columns)}")
 
     def markdown(self, fold: int | None = None) -> str:
-        """The table as Markdown, its caption above it.
+        """Return the table as Markdown, below its caption.
 
         Args:
-            fold: rows from which on the table stays closed until a reader opens it; None folds none.
+            fold: Number of rows from which on the table is collapsed until the reader opens it; None never collapses it.
 
         Returns:
-            Lines without a break at the end.
+            Lines without a line break at the end.
         """
-        lines = [_row(map(in_markdown, cells)) for cells in (self.columns, *self.rows)]
-        drawn = "\n".join([lines[0], _row(["---"] * len(self.columns)), *lines[1:]])
+        header, *rows = (map(in_markdown, cells) for cells in (self.columns, *self.rows))
+        grid = "\n".join(map(_row, (header, ["---"] * len(self.columns), *rows)))
         if fold is not None and len(self.rows) >= fold:
             summary = html.escape(f"{' '.join(self.caption.split())} ({len(self.rows)} rows)", quote=False)
-            return f"<details><summary>{summary}</summary>\n\n{drawn}\n\n</details>"
-        return f"{in_markdown(self.caption)}\n\n{drawn}" if self.caption else drawn
+            return f"<details><summary>{summary}</summary>\n\n{grid}\n\n</details>"
+        return f"{in_markdown(self.caption)}\n\n{grid}" if self.caption else grid
 
 
 @dataclass(frozen=True)
@@ -106,20 +114,30 @@ class Section:
     """One question and its answer.
 
     Args:
-        title: of the section.
-        question: what was asked, in a sentence or two.
-        findings: what was found, a sentence each, numbers with their intervals.
-        not_claimed: what the findings do not say.
-        accuracy: how good the explained models are, beside classical ones; shown before anything else.
-        tables: the numbers.
-        pictures: of maps and curves, each with another name.
-        cost: circuits, shots, gates, seconds.
-        settings: name -> value, what was chosen.
-        assumptions: name -> value, what the numbers rest on.
-        provenance: name -> value, versions, commit and time.
+        title: Title of the section.
+        question: Question that the section answers, in one or two sentences.
+        findings: Answers, one sentence each, with intervals for all numbers.
+        not_claimed: Conclusions that the findings do not support.
+        accuracy: Accuracies of the explained models beside classical models; shown first.
+        tables: Tables of results.
+        pictures: Pictures of maps and curves, each with a different name.
+        cost: Circuits, shots, gates and seconds.
+        settings: Settings of the run, name -> value.
+        assumptions: Assumptions behind the numbers, name -> value.
+        provenance: Versions, commit and time, name -> value.
 
     Raises:
-        ValueError: two pictures of one name, or one text where there should be several.
+        ValueError: Two pictures have the same name, or one text stands for a sequence of texts.
+
+    Example:
+        >>> section = Section("Shot noise", "How does the error fall with shots?", ("The slope is -0.50 [-0.51, -0.49].",))
+        >>> print(section.markdown())
+        ## Shot noise
+        <BLANKLINE>
+        How does the error fall with shots?
+        <BLANKLINE>
+        - The slope is -0.50 [-0.51, -0.49].
+        <BLANKLINE>
     """
 
     title: str
@@ -137,7 +155,7 @@ class Section:
     def __post_init__(self) -> None:
         for name in ("findings", "not_claimed", "tables", "pictures"):
             if isinstance(value := getattr(self, name), str):
-                raise ValueError(f"{name}={value!r} is one text, must be a sequence of them")
+                raise ValueError(f"{name}={value!r} is one text, must be a sequence of texts")
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("settings", "assumptions", "provenance"):
             object.__setattr__(self, name, {str(key): str(value) for key, value in getattr(self, name).items()})
@@ -147,34 +165,41 @@ class Section:
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits that change with anything in the section."""
-        made = hashlib.sha256(self._json().encode())
-        for picture in self.pictures:
-            made.update(picture.png)
-        return made.hexdigest()[:8]
+        """The first eight hexadecimal digits of a hash of the whole section."""
+        content = b"".join([self._json().encode(), *(picture.png for picture in self.pictures)])
+        return hashlib.sha256(content).hexdigest()[:8]
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Writes the section into a new folder: `section.json`, and a PNG file for each picture.
+        """Write the section to a new folder: `section.json` and one PNG file per picture.
+
+        Args:
+            folder: New folder.
 
         Returns:
             The folder.
 
         Raises:
-            FileExistsError: a file is there; nothing is overwritten.
+            FileExistsError: The folder holds one of these files; nothing is overwritten.
         """
         target = Path(folder)
         for picture in self.pictures:
             write_new(target / f"{picture.name}.png", picture.png)
-        write_new(target / FILE, self._json())  # last: a folder with this file is whole
+        write_new(target / FILE, self._json())  # written last: a folder with this file is complete
         return target
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Section:
-        """Reads what `save` wrote.
+        """Read a section that `save` wrote.
+
+        Args:
+            folder: Folder of the section.
+
+        Returns:
+            The section.
 
         Raises:
-            FileNotFoundError: there is no section in the folder, or a picture is missing.
-            ValueError: the file is no section's.
+            FileNotFoundError: The folder holds no section, or a picture is missing.
+            ValueError: `section.json` is damaged or of another format.
         """
         source = Path(folder)
         text = (source / FILE).read_text(encoding="utf-8")
@@ -182,24 +207,26 @@ class Section:
             content = json.loads(text)
             if content.pop("format") != _FORMAT:
                 raise ValueError(f"it must hold format {_FORMAT!r}")
-            accuracy, cost = (_table(content.pop(name)) for name in ("accuracy", "cost"))
-            rows = tuple(Table(**each) for each in content.pop("tables"))
-            listed = content.pop("pictures")
-            pictures = tuple(Picture((source / f"{each['name']}.png").read_bytes(), **each) for each in listed)
-            return cls(**content, accuracy=accuracy, cost=cost, tables=rows, pictures=pictures)
+            for name in ("accuracy", "cost"):
+                content[name] = content[name] and Table(**content[name])
+            content["tables"] = [Table(**table) for table in content["tables"]]
+            content["pictures"] = [
+                Picture((source / f"{picture['name']}.png").read_bytes(), **picture) for picture in content["pictures"]
+            ]
+            return cls(**content)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{source / FILE} is not a section that was saved: {error!r}") from error
+            raise ValueError(f"{source / FILE} is damaged or no section: {error!r}") from error
 
     def markdown(self, images: str = "", level: int = 2, fold: int | None = None) -> str:
-        """The section as Markdown.
+        """Return the section as Markdown.
 
         Args:
-            images: path before the name of a picture's file; empty leaves pictures out.
-            level: of its heading.
-            fold: rows from which on a table stays closed until a reader opens it; None folds none.
+            images: Path that precedes the names of the picture files; an empty path omits the pictures.
+            level: Level of the heading.
+            fold: Number of rows from which on a table is collapsed until the reader opens it; None never collapses one.
 
         Returns:
-            Paragraphs, ending in a line break.
+            Paragraphs that end with a line break.
         """
         parts = ["#" * level + f" {in_markdown(self.title)}", in_markdown(self.question)]
         if self.accuracy is not None:
@@ -219,27 +246,26 @@ class Section:
         return "\n\n".join(filter(None, parts)) + "\n"
 
     def _json(self) -> str:
-        content: dict[str, object] = {"format": _FORMAT}
-        for each in fields(self):
-            content[each.name] = getattr(self, each.name)
-        content["accuracy"], content["cost"] = map(_plain, (self.accuracy, self.cost))
-        content["tables"] = [_plain(table) for table in self.tables]
+        content = {"format": _FORMAT, **asdict(self)}
         content["pictures"] = [{"name": p.name, "caption": p.caption, "alt": p.alt} for p in self.pictures]
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 def in_markdown(text: str) -> str:
-    """Text as Markdown that shows it as it is: nothing is taken for a tag, emphasis or struck out, nor breaks the line."""
+    r"""Escape text for Markdown, on one line, so that it is shown without tags or emphasis.
+
+    Args:
+        text: Text to show.
+
+    Returns:
+        One line of Markdown.
+
+    Example:
+        >>> print(in_markdown("2*3 < 7"))
+        2\*3 \< 7
+    """
     return re.sub(r"([<*~])", r"\\\1", " ".join(text.split()))
 
 
 def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _plain(table: Table | None) -> dict[str, object] | None:
-    return None if table is None else {"caption": table.caption, "columns": table.columns, "rows": table.rows}
-
-
-def _table(content: Mapping[str, Sequence[object]] | None) -> Table | None:
-    return None if content is None else Table(**content)  # type: ignore[arg-type]

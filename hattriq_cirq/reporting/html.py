@@ -1,4 +1,4 @@
-"""Accuracies of a model beside classical ones, and a one-page HTML report of sections that opens from disk."""
+"""HTML reports: sections on one page that needs no other file."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ _NUMBER = re.compile(rf"({_SIGNED}(?: ?(?:%|times|ms|s))?|-)(?: (\[{_SIGNED}, {_
 
 
 def render(title: str, sections: Sequence[Section], summary: str = "") -> str:
-    """Sections as one HTML page that needs no other file; every text in it is escaped.
+    """Return sections as one HTML page that needs no other file; all text in it is escaped.
 
     Args:
-        title: of the page.
-        sections: one or more.
-        summary: what the page shows, in a sentence or two.
+        title: Title of the page.
+        sections: Sections in their order, at least one.
+        summary: Summary of the page in one or two sentences.
 
     Returns:
-        The text of the page.
+        The HTML text.
 
     Raises:
-        ValueError: no section.
+        ValueError: There is no section.
+
+    Example:
+        >>> from hattriq_cirq.reporting.document import Section
+        >>> render("Report", [Section("Signs", "What does the sign mean?")]).count("Signs")
+        1
     """
     if not sections:
         raise ValueError("a report needs at least one section")
@@ -44,32 +49,54 @@ def render(title: str, sections: Sequence[Section], summary: str = "") -> str:
 
 
 def write_report(path: str | os.PathLike[str], title: str, sections: Sequence[Section], summary: str = "") -> Path:
-    """Writes sections to a new HTML file.
+    """Write sections to a new HTML file.
 
     Args:
-        path: where; an existing file is refused.
-        title: of the page.
-        sections: one or more.
-        summary: what the page shows, in a sentence or two.
+        path: Path of the new file.
+        title: Title of the page.
+        sections: Sections in their order, at least one.
+        summary: Summary of the page in one or two sentences.
 
     Returns:
         The path.
 
     Raises:
-        FileExistsError: the path exists.
-        ValueError: no section.
+        FileExistsError: The file exists; it is not overwritten.
+        ValueError: There is no section.
     """
     return write_new(path, render(title, sections, summary))
 
 
 def number_and_interval(cell: str) -> tuple[str, str] | None:
-    """A cell of a table taken apart, the interval empty where there is none; None if the cell is no number."""
+    """Split the text of a table cell into a number and its interval.
+
+    Args:
+        cell: Text of the cell; `-` stands for a missing number.
+
+    Returns:
+        The number and the interval, which is empty if there is none; None if the cell is not a number.
+
+    Example:
+        >>> number_and_interval("0.95 [0.93, 0.97]"), number_and_interval("12%"), number_and_interval("none")
+        (('0.95', '[0.93, 0.97]'), ('12%', ''), None)
+    """
     match = _NUMBER.fullmatch(cell)
     return (match[1], match[2] or "") if match else None
 
 
 def verdict(text: str) -> str:
-    """Whether a text says of itself that a target was reached: "good", "bad", or nothing."""
+    """Return the CSS class of a text that states if a target was reached.
+
+    Args:
+        text: Text of a table cell or a finding.
+
+    Returns:
+        `good`, `bad`, or an empty text where no target is mentioned.
+
+    Example:
+        >>> verdict("0.98 met"), verdict("0.93 MISSED"), verdict("0.95")
+        ('good', 'bad', '')
+    """
     if re.search(r"\b(MISSED|fails)\b", text):
         return "bad"
     return "good" if re.search(r"\b(met|holds)$", text) else ""

@@ -1,7 +1,7 @@
-"""Pictures: an attribution beside its input, galleries of them, training curves.
+"""Plots of attributions, galleries of attributions and training curves.
 
-Figures are made without pyplot, so nothing here needs a display or leaves a figure open. `ax.figure.savefig(path)`
-writes one; a notebook or window shows what is drawn into an `ax` of `matplotlib.pyplot.subplots()`.
+Figures are created without pyplot, so plotting needs no display and leaves no figure open. `ax.figure.savefig(path)`
+saves a figure. To show a plot in a notebook or a window, pass an `ax` of `matplotlib.pyplot.subplots()`.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.models.training import Training
 
 Classes = tuple[str, str]
-"""What -1 and +1 mean, in this order."""
+"""Names of the classes -1 and +1, in this order."""
 
-_NEGATIVE, _POSITIVE = "#3372b5", "#c23b3b"  # blue and red differ for every kind of colour vision
+_NEGATIVE, _POSITIVE = "#3372b5", "#c23b3b"  # blue and red can be distinguished with every kind of colour vision
 _SIGNED = LinearSegmentedColormap.from_list(
     "signed", ["#0b3468", _NEGATIVE, "#a5c8e4", "#ffffff", "#f2b3a6", _POSITIVE, "#760d1c"], N=257
-)  # an odd number of colours, so that 0 is exactly white
+)  # an odd number of colours makes 0 exactly white
 _SIGNIFICANT = 2.0  # standard errors
-_BITS_UP_TO = 16  # features up to which a tick names its basis state in bits
-_BARS_UP_TO = 128  # features up to which each has a bar of its own
+_BITS_UP_TO = 16  # largest number of features whose ticks are labelled with bits
+_BARS_UP_TO = 128  # largest number of features that are drawn as bars
 
 
 def plot_attribution(
@@ -45,26 +45,34 @@ def plot_attribution(
     title: str | None = None,
     classes: Classes | None = None,
 ) -> Axes:
-    """Draws the signed attribution of one input, in diverging colours centred on 0.
+    """Plot the signed attribution of one input in diverging colours centred on 0.
 
-    Features more than 2 standard errors from 0 carry a dot where the values come from shots; bars carry their errors.
+    If the values come from shots, dots mark the features that differ from 0 by more than 2 standard errors, and bars
+    have error bars.
 
     Args:
-        attribution: of one input; choose from a batch by `a[0]`.
-        shape: (rows, cols) of the image the features make row by row; None draws a bar for each basis state.
-        ax: where to draw the map; None makes a figure with the input beside it.
-        title: of the map; None gives the score at the input and at the baseline.
-        classes: what -1 and +1 mean, to be named by the colour bar.
+        attribution: Attribution of one input; use `a[0]` to select one from a batch.
+        shape: (rows, cols) of the image, filled row by row; None draws one bar per basis state.
+        ax: Axes for the map; None creates a figure with the input beside the map.
+        title: Title of the map; None shows the score at the input and at the baseline.
+        classes: Names of the classes -1 and +1 for the label of the colour bar.
 
     Returns:
         The Axes of the map.
 
     Raises:
-        ValueError: the attribution is a batch, or the shape does not hold its features.
+        ValueError: The attribution is a batch, or the shape does not match the number of features.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> a = hq.integrated_gradients(hq.ring_ansatz(2, layers=1), [0.6, 0.0, 0.8, 0.0], baseline=0)
+        >>> ax = hq.plot_attribution(a, shape=(2, 2))
+        >>> ax.get_title()
+        'score -0.280, at the baseline +0.000'
     """
     a = attribution
     if a.values.ndim != 1:
-        raise ValueError(f"{a.values.shape=} is a batch; choose one input, as in a[0], or draw all with plot_gallery")
+        raise ValueError(f"{a.values.shape=} is a batch; select one input, as in a[0], or plot all of them with plot_gallery")
     _check_shape(shape, a.n_features)
     with _style():
         if ax is None:
@@ -92,53 +100,59 @@ def plot_gallery(
     titles: Sequence[str] | None = None,
     classes: Classes | None = None,
 ) -> Figure:
-    """Draws many inputs, each above its signed map, all maps on one diverging scale with one colour bar.
+    """Plot many inputs, each above its signed map; all maps share one diverging scale and one colour bar.
 
     Args:
-        attribution: of (inputs, features), or of one input.
-        shape: (rows, cols) of the image the features make row by row.
-        labels: (inputs,) in {-1, +1}, the true classes; a score of the wrong sign is marked where there is no head.
-        columns: pairs in a row; None chooses.
-        titles: one above each input, in place of the class and score.
-        classes: what -1 and +1 mean.
+        attribution: Attribution of a batch, (inputs, features), or of one input.
+        shape: (rows, cols) of the image, filled row by row.
+        labels: True classes, (inputs,), -1 or +1; a score of the wrong sign is marked if the attribution has no head.
+        columns: Number of inputs per row; None chooses it.
+        titles: Titles, one per input, in place of the class and the score.
+        classes: Names of the classes -1 and +1.
 
     Returns:
-        A figure of 2 * inputs panels and the colour bar.
+        A figure with 2 panels per input and one colour bar.
 
     Raises:
-        ValueError: lengths or shape do not fit, or there is no input.
+        ValueError: The length of an argument or the shape does not match the attribution, or there is no input.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> x = [[0.6, 0.0, 0.8, 0.0], [0.0, 1.0, 0.0, 0.0]]
+        >>> a = hq.integrated_gradients(hq.ring_ansatz(2, layers=1), x, baseline=0)
+        >>> figure = hq.plot_gallery(a, shape=(2, 2), labels=[-1, 1])
+        >>> print(figure.axes[0].get_title())
+        label -1
+        score -0.28
     """
     a = attribution
-    values, stderr, x = (rows.reshape(-1, a.n_features) for rows in (a.values, a.stderr, a.x))
+    values, stderr, x = (array.reshape(-1, a.n_features) for array in (a.values, a.stderr, a.x))
     count = len(values)
     _check_shape(shape, a.n_features)
     if count == 0 or (columns is not None and columns < 1):
-        raise ValueError(f"a gallery needs an input and a column, got {count} inputs and {columns=}")
+        raise ValueError(f"a gallery needs at least one input and one column, got {count} inputs and {columns=}")
     for name, given in (("labels", labels), ("titles", titles)):
         if given is not None and np.shape(given) != (count,):
-            raise ValueError(f"{name} has shape {np.shape(given)}, must be ({count},): one for each input")
+            raise ValueError(f"{name} has shape {np.shape(given)}, must be ({count},): one per input")
     columns = min(count, columns or max(4, min(8, ceil(sqrt(2 * count)))))
     headings = list(titles) if titles is not None else _headings(a, labels, classes)
     with _style():
         lines = 1 + max(heading.count("\n") for heading in headings)
         height = float(np.clip(1.65 * shape[0] / shape[1], 0.4, 3.3))
-        strips = ceil(count / columns)
-        size = (max(5.0, 1.6 * columns + 0.3), strips * (2 * height + 0.2 * lines + 0.3) + 1.1)
-        figure = Figure(figsize=size)
+        rows = ceil(count / columns)
+        figure = Figure(figsize=(max(5.0, 1.6 * columns + 0.3), rows * (2 * height + 0.2 * lines + 0.3) + 1.1))
         figure.set_layout_engine("compressed", w_pad=0.04, h_pad=0.03, hspace=0.0, wspace=0.0)
-        grid = figure.add_gridspec(3 * strips - 1, columns, height_ratios=[1, 1, 0.1] * (strips - 1) + [1, 1])
-        places = [(3 * (i // columns), i % columns) for i in range(count)]
-        panels = [(figure.add_subplot(grid[row, col]), figure.add_subplot(grid[row + 1, col])) for row, col in places]
+        grid = figure.add_gridspec(3 * rows - 1, columns, height_ratios=[1, 1, 0.1] * (rows - 1) + [1, 1])
         limit = _limit(values)
-        for i, (above, below) in enumerate(panels):
-            _draw_gray(above, _shown(x[i]), shape)
+        for i in range(count):
+            row, col = 3 * (i // columns), i % columns
+            above, below = figure.add_subplot(grid[row, col]), figure.add_subplot(grid[row + 1, col])
+            _draw_gray(above, _real_amplitudes(x[i]), shape)
             above.set_title(headings[i], fontsize=9, parse_math=False)
             image = _draw_map(below, values[i], stderr[i], shape, limit)
             for ax in (above, below):
                 ax.set(xticks=[], yticks=[])
-        bar = figure.colorbar(
-            image, ax=[ax for pair in panels for ax in pair], location="bottom", aspect=40, shrink=0.8, pad=0.02
-        )
+        bar = figure.colorbar(image, ax=figure.axes, location="bottom", aspect=40, shrink=0.8, pad=0.02)
         note = f"\n{_error_note(stderr)}" if stderr.any() else ""
         bar.set_label(sign_label(a, classes) + note, parse_math=False, fontsize=9)
         bar.ax.tick_params(labelsize=9)
@@ -147,30 +161,38 @@ def plot_gallery(
 
 
 def plot_training(training: Training, ax: Axes | None = None) -> Axes:
-    """Draws the loss (left axis) and accuracy (right axis) after each epoch, and marks the best one.
+    """Plot the loss (left axis) and the accuracy (right axis) after each epoch, and mark the best epoch.
 
     Args:
-        training: what `train` returned; its validation curves are dashed where there are any.
-        ax: where to draw; None makes a figure.
+        training: Result of `train`; its validation curves, if any, are dashed.
+        ax: Axes to plot into; None creates a figure.
 
     Returns:
-        The Axes of the loss; that of the accuracy is its twin.
+        The Axes of the loss; the Axes of the accuracy is its twin.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> data = hq.datasets.bars_and_stripes()
+        >>> training = hq.train(hq.ring_ansatz(4, layers=1), data.x_train, data.y_train, epochs=2, seed=0)
+        >>> hq.plot_training(training).get_xlabel()
+        'epoch'
     """
     history = training.history
     with _style():
         if ax is None:
             ax = Figure(figsize=(6.4, 3.8), layout="constrained").subplots()
         right = ax.twinx()
-        epochs, lone = np.arange(1, len(history) + 1), "o" if len(history) == 1 else ""
+        epochs, marker = np.arange(1, len(history) + 1), "o" if len(history) == 1 else ""
         curves = (
             (ax, history.loss, history.validation_loss, _NEGATIVE, "loss"),
             (right, history.accuracy, history.validation_accuracy, _POSITIVE, "accuracy"),
         )
         lines = []
-        for axes, seen, held_out, colour, name in curves:
-            lines += axes.plot(epochs, seen, color=colour, marker=lone, label=f"{name}, training")
-            if not np.isnan(held_out).all():
-                lines += axes.plot(epochs, held_out, color=colour, marker=lone, ls="--", label=f"{name}, validation")
+        for axes, training_curve, validation_curve, colour, name in curves:
+            lines += axes.plot(epochs, training_curve, color=colour, marker=marker, label=f"{name}, training")
+            if not np.isnan(validation_curve).all():
+                label = f"{name}, validation"
+                lines += axes.plot(epochs, validation_curve, color=colour, marker=marker, ls="--", label=label)
             axes.set_ylabel(name, color=colour)
             axes.tick_params(axis="y", colors=colour)
         best = training.best_epoch + 1
@@ -184,15 +206,26 @@ def plot_training(training: Training, ax: Axes | None = None) -> Axes:
 
 
 def sign_label(attribution: Attribution, classes: Classes | None = None) -> str:
-    """What is attributed and what its sign means, in two or three lines for a colour bar.
+    """Return the label of a colour bar: the attributed quantity and the meaning of the sign, in two or three lines.
 
     Args:
-        attribution: its observables, head and form say what the score is.
-        classes: what -1 and +1 mean, to be named with the sign.
+        attribution: Attribution whose observables, head and form define the score.
+        classes: Names of the classes -1 and +1.
+
+    Returns:
+        The text of the label.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> a = hq.integrated_gradients(hq.ring_ansatz(1, layers=1), [0.6, 0.8], baseline=0)
+        >>> print(sign_label(a, ("stripes", "bars")))
+        attribution to ⟨Z(q(0))⟩
+        + pushes towards +1: bars
+        - pushes towards -1: stripes
     """
     a = attribution.assumptions
     names = ", ".join(f"⟨{re.sub(r'(?<![0-9])1.000[*]', '', text)}⟩" for text in a.observables)
-    what = names if a.head == "identity" else f"{a.head} of {names}"
+    score = names if a.head == "identity" else f"{a.head} of {names}"
     form = " (normalized)" if a.form == "normalized" else ""
     if a.head == "identity" and _is_pauli_string(a.observables[0]):
         ends = ("towards +1", "towards -1")
@@ -201,19 +234,42 @@ def sign_label(attribution: Attribution, classes: Classes | None = None) -> str:
     signs = [f"{sign} pushes {end}" for sign, end in zip("+-", ends, strict=True)]
     if classes:
         signs = [f"{sign}: {name}" for sign, name in zip(signs, classes[::-1], strict=True)]
-    return f"attribution to {what}{form}\n" + ("\n" if classes else ", ").join(signs)
+    return f"attribution to {score}{form}\n" + ("\n" if classes else ", ").join(signs)
 
 
 def basis_grid(n_features: int) -> tuple[int, int]:
-    """The most nearly square (rows, cols) for features that make no image: first bits of the index by last bits."""
+    """Return the most nearly square shape for features without an image: the first bits of the index by the last bits.
+
+    Args:
+        n_features: Number of features, a power of 2.
+
+    Returns:
+        (rows, cols), rows * cols = n_features.
+
+    Example:
+        >>> basis_grid(32)
+        (4, 8)
+    """
     n_qubits = (n_features - 1).bit_length()
     rows: int = 2 ** (n_qubits // 2)
     return rows, n_features // rows
 
 
-def png(drawing: Axes | Figure, dpi: float = 150) -> bytes:
-    """A figure, or the whole figure of an Axes, as the bytes of a PNG file."""
-    figure = drawing.get_figure(root=True)
+def png(plot: Axes | Figure, dpi: float = 150) -> bytes:
+    """Return a figure, or the whole figure of an Axes, as the content of a PNG file.
+
+    Args:
+        plot: Figure or Axes.
+        dpi: Resolution in pixels per inch.
+
+    Returns:
+        The content of the file.
+
+    Example:
+        >>> png(Figure(figsize=(1, 1)))[1:4]
+        b'PNG'
+    """
+    figure = plot.get_figure(root=True)
     assert figure is not None
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.1)
@@ -221,7 +277,7 @@ def png(drawing: Axes | Figure, dpi: float = 150) -> bytes:
 
 
 def _style() -> ExitStack:
-    """Seaborn's ticks and font sizes for what is drawn inside, and nothing outside."""
+    """Return a context with seaborn's ticks and font sizes."""
     stack = ExitStack()
     stack.enter_context(sns.axes_style("ticks"))
     stack.enter_context(sns.plotting_context("notebook", font_scale=0.85))
@@ -244,31 +300,31 @@ def _pair_of_axes(features: int, shape: tuple[int, int] | None) -> tuple[Axes, A
     return left, right
 
 
-def _shown(x: Array) -> FloatArray:
+def _real_amplitudes(x: Array) -> FloatArray:
     return np.abs(x) if np.iscomplexobj(x) else x
 
 
 def _limit(values: FloatArray) -> float:
-    """The end of the symmetric scale; 1 where every value is 0."""
+    """Return the upper end of the symmetric scale; 1 if every value is 0."""
     return float(np.max(np.abs(values), initial=0.0)) or 1.0
 
 
 def _draw_input(ax: Axes, x: Array, shape: tuple[int, int] | None) -> None:
     label = "|amplitude|" if np.iscomplexobj(x) else "amplitude"
     ax.set_title("input")
-    shown = _shown(x)
+    amplitudes = _real_amplitudes(x)
     if shape is None:
-        _bars_or_lines(ax, shown, "0.45")
+        _bars_or_lines(ax, amplitudes, "0.45")
         ax.set_ylabel(label)
         return
-    image = _draw_gray(ax, shown, shape)
+    image = _draw_gray(ax, amplitudes, shape)
     ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03).set_label(label)
     _integer_ticks(ax)
 
 
-def _draw_gray(ax: Axes, shown: FloatArray, shape: tuple[int, int]) -> AxesImage:
-    """Black is 0, or the least amplitude where one is negative."""
-    return ax.imshow(shown.reshape(shape), cmap="gray", vmin=min(0.0, float(shown.min())))
+def _draw_gray(ax: Axes, amplitudes: FloatArray, shape: tuple[int, int]) -> AxesImage:
+    """Draw amplitudes in shades of gray; black is 0, or the smallest amplitude if one is negative."""
+    return ax.imshow(amplitudes.reshape(shape), cmap="gray", vmin=min(0.0, float(amplitudes.min())))
 
 
 def _draw_map(ax: Axes, values: FloatArray, stderr: FloatArray, shape: tuple[int, int], limit: float) -> AxesImage:
@@ -287,7 +343,7 @@ def _draw_bars(ax: Axes, a: Attribution, label: str) -> None:
     if a.stderr.any():
         ax.errorbar(range(a.n_features), a.values, a.stderr, fmt="none", ecolor="0.25", elinewidth=1, capsize=2)
     ax.axhline(0, color="0.3", lw=0.8)
-    ax.set_ylabel(label, parse_math=False, fontsize=8)  # two or three lines no longer than the axis
+    ax.set_ylabel(label, parse_math=False, fontsize=8)  # the lines of the label fit the axis
     ax.margins(x=0.02)
     if a.n_features <= _BITS_UP_TO:
         bits = (a.n_features - 1).bit_length()
@@ -325,5 +381,5 @@ def _headings(a: Attribution, labels: ArrayLike | None, classes: Classes | None)
 
 
 def _is_pauli_string(observable: str) -> bool:
-    """Whether the text of an observable is one Pauli string of coefficient +-1, whose outcomes are +1 and -1."""
+    """Return True for the text of one Pauli string with coefficient +-1, whose outcomes are +1 and -1."""
     return bool(re.fullmatch(r"-?1\.000\*[XYZ]\(.+\)", observable)) and not re.search(r"\)[+-]\d", observable)

@@ -151,7 +151,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "shape of blur": (lambda: baselines.blur(X, (3, 4)), r"image_shape=\(3, 4\) must hold 16 pixels"),
     "width of blur": (lambda: baselines.blur(X, (4, 4), sigma=0), "sigma=0 must be positive"),
     "complex distance": (lambda: baselines.max_distance(1j * X), "must be real"),
-    "blank mean": (lambda: baselines.mean(X, np.array([[1.0] * 16, [-1.0] * 16])), "blank in some row"),
+    "zero mean": (lambda: baselines.mean(X, np.array([[1.0] * 16, [-1.0] * 16])), "all zeros"),
     "other features": (lambda: baselines.mean(X, np.ones((3, 8))), "8|features|shape"),
     "one row as data": (lambda: baselines.mean(X, np.ones(16)), "data.*samples, features"),
     "empty data": (lambda: baselines.mean(X, np.ones((0, 16))), "data"),

@@ -151,7 +151,7 @@ def test_a_head_says_what_it_is() -> None:
         ({"kind": "relu"}, "'relu' must be 'identity', 'sigmoid', 'tanh' or 'softmax'"),
         ({"kind": "sigmoid", "scale": 0.0}, "scale=0.0 must be"),
         ({"kind": "sigmoid", "scale": np.nan}, "scale=nan must be"),
-        ({"scale": 2.0}, "scale=2.0 does nothing to the identity"),
+        ({"scale": 2.0}, "scale=2.0 has no effect on the identity"),
         ({"kind": "softmax", "target": -1}, "target=-1 must name"),
         ({"kind": "tanh", "target": 1}, "target=1 must name a component of a softmax"),
     ],

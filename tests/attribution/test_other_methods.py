@@ -112,12 +112,12 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "form='cubic'",
     ),
     "features": (lambda: other_methods.gradient(MODEL, np.ones(3)), r"must end in 2\*\*n_qubits = 2"),
-    "blank gradient": (lambda: other_methods.gradient(MODEL, [0.0, 0.0], form="normalized"), "blank"),
+    "gradient at zero": (lambda: other_methods.gradient(MODEL, [0.0, 0.0], form="normalized"), "zero vector"),
     "occluded to nothing": (
         lambda: other_methods.occlusion(MODEL, [1.0, 0.0], baseline=0, form="normalized"),
-        "leaves a blank input",
+        "leaves the zero vector",
     ),
-    "blank coalition": (lambda: other_methods.shapley(MODEL, [1.0, 1.0], baseline=0, form="normalized"), "blank"),
+    "zero coalition": (lambda: other_methods.shapley(MODEL, [1.0, 1.0], baseline=0, form="normalized"), "zero vector"),
     "baseline shape": (lambda: other_methods.occlusion(MODEL, [1.0, 0.0], baseline=np.ones(3)), "shape"),
     "nan baseline": (lambda: other_methods.shapley(MODEL, [1.0, 0.0], baseline=np.nan), "baseline.* is not finite"),
     "too many features": (

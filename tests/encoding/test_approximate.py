@@ -170,7 +170,7 @@ def test_map_effect_refuses_a_map_of_zeros() -> None:
     ("x", "n", "options", "message"),
     [
         (np.ones(8) * 1j, 3, {"layers": 1}, "complex"),
-        (np.zeros(8), 3, {"layers": 1}, "blank"),
+        (np.zeros(8), 3, {"layers": 1}, "zero vector"),
         (np.full(8, np.nan), 3, {"layers": 1}, "not finite"),
         (np.ones(8), 4, {"layers": 1}, "must end in"),
         (np.ones((2, 8)), 3, {"layers": 1}, "one vector"),

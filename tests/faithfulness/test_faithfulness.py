@@ -235,7 +235,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "reference": (lambda: ff.srg(SCORE, X, X, reference=np.ones(3)), "must broadcast"),
     "order": (lambda: ff.deletion_curve(SCORE, X, X, reference=0, order="best"), "order='best'"),  # type: ignore[arg-type]
     "steps": (lambda: ff.deletion_curve(SCORE, X, X, reference=0, steps=0), "steps=0"),
-    "score's shape": (lambda: ff.srg(lambda x: x, X, X, reference=0), "one number an input"),
+    "score's shape": (lambda: ff.srg(lambda x: x, X, X, reference=0), "one number per input"),
     "score not finite": (lambda: ff.srg(lambda x: x[..., 0] / 0.0 + np.inf, X, X, reference=0), "not finite"),
     "size": (lambda: ff.sensitivity_n(SCORE, X, X, reference=0, sizes=[4]), "size=4 must lie in 1..3"),
     "samples": (lambda: ff.infidelity(SCORE, X, X, reference=0, samples=1), "samples=1 must be at least 2"),

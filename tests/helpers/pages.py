@@ -1,4 +1,4 @@
-"""A small page of the report with everything on it, and a reader of its tags."""
+"""A section with every part, and a parser of the tags of a page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hattriq_cirq.workflows.accuracies import Accuracy, table_of_accuracies
 
 
 def make_png(width: int, height: int, shade: int = 128) -> bytes:
-    """A grey picture."""
+    """Return a grey PNG picture."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -52,7 +52,7 @@ SECTION = Section(
 
 
 class Page(HTMLParser):
-    """Collects the tags with their attributes."""
+    """Parser that collects the tags with their attributes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -63,5 +63,5 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
-        """The attributes of every tag of a name."""
+        """Return the attributes of every tag with the name."""
         return [attributes for name, attributes in self.tags if name == tag]

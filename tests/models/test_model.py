@@ -266,7 +266,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "scalar": (lambda: ring_ansatz(2, 0).evolve(1.0), "features axis"),
     "text": (lambda: ring_ansatz(1, 0).evolve(["a", "b"]), "must hold numbers"),
     "nan": (lambda: ring_ansatz(1, 0).observable_action(np.diag([1, np.nan])), r"x\[1, 1\] = nan is not finite"),
-    "blank": (lambda: ring_ansatz(1, 0).expectation([[1, 0], [0, 0]], form="normalized"), "row 1 of x is blank"),
+    "blank": (lambda: ring_ansatz(1, 0).expectation([[1, 0], [0, 0]], form="normalized"), "row 1 of x is all zeros"),
 }
 
 

@@ -222,7 +222,7 @@ def test_accuracy_counts_signs_and_a_tie_is_an_error(y: list[int]) -> None:
         ({"x": X[0], "y": 1}, r"x \(4,\) must be \(samples, features\)"),
         ({"x": X[:0], "y": Y[:0]}, r"x \(0, 4\)"),
         ({"x": X[:, :3]}, r"x.shape=\(20, 3\) must end in 2\*\*n_qubits = 4"),
-        ({"x": np.where(np.arange(20)[:, np.newaxis] == 7, 0, X)}, r"x\[7\] is blank"),
+        ({"x": np.where(np.arange(20)[:, np.newaxis] == 7, 0, X)}, r"x\[7\] is all zeros"),
         ({"x": np.where(np.arange(20)[:, np.newaxis] == 7, np.nan, X)}, r"x\[7, 0\] = nan is not finite"),
         ({"validation": (X, -2 * Y)}, r"validation y\[0\] = 2 must be -1 or \+1"),
         ({"validation": (X[:, :2], Y)}, r"validation x.shape=\(20, 2\)"),

@@ -1,4 +1,4 @@
-"""A section is kept and read back without loss, checks what it is given, and shows its text as it is in Markdown."""
+"""Sections: saved and loaded without loss, validated, and shown unchanged as Markdown."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ sections = st.builds(
 
 
 @given(section=sections)
-def test_what_is_kept_is_read_back(section: Section, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_saved_section_is_loaded_without_loss(section: Section, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = section.save(tmp_path_factory.mktemp("section"))
     assert Section.load(folder) == section
     assert Section.load(folder).digest == section.digest
@@ -66,12 +66,12 @@ CHANGED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", CHANGED)
-def test_the_digest_changes_with_everything(name: str) -> None:
+def test_digest_changes_with_each_field(name: str) -> None:
     assert replace(SECTION, **{name: CHANGED[name]}).digest != SECTION.digest
     assert re.fullmatch("[0-9a-f]{8}", SECTION.digest)
 
 
-def test_nothing_is_overwritten(tmp_path: Path) -> None:
+def test_save_overwrites_no_file(tmp_path: Path) -> None:
     SECTION.save(tmp_path)
     kept = {file: file.read_bytes() for file in tmp_path.iterdir()}
     with pytest.raises(FileExistsError):
@@ -79,7 +79,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == kept
 
 
-def test_a_folder_without_the_last_file_is_no_section(tmp_path: Path) -> None:
+def test_incomplete_folder_is_not_loaded_as_a_section(tmp_path: Path) -> None:
     SECTION.save(tmp_path / "a")
     (tmp_path / "a" / "wide.png").unlink()
     for folder in ("a", "b"):
@@ -88,7 +88,7 @@ def test_a_folder_without_the_last_file_is_no_section(tmp_path: Path) -> None:
 
 
 def damaged(**changes: object) -> str:
-    """section.json of a section without pictures, with other content."""
+    """Return the text of section.json of a section without pictures, with changed content."""
     content = {"format": "hattriq_cirq.Section/1", "title": "t", "question": "q", "accuracy": None, "cost": None}
     return json.dumps({**content, "tables": [], "pictures": [], **changes})
 
@@ -108,7 +108,7 @@ def damaged(**changes: object) -> str:
         damaged(pictures=[{"caption": "no name"}]),
     ],
 )
-def test_a_damaged_file_is_named(text: str, tmp_path: Path) -> None:
+def test_error_of_a_damaged_file_names_it(text: str, tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(damaged())
     assert Section.load(tmp_path).title == "t"
     (tmp_path / FILE).write_text(text)
@@ -137,7 +137,7 @@ def test_values_are_checked() -> None:
 # Markdown
 
 
-def test_markdown_says_everything_in_order() -> None:
+def test_order_of_the_markdown_of_a_section() -> None:
     text = SECTION.markdown("images/study-", level=3)
     parts = (
         "### a task",
@@ -157,7 +157,7 @@ def test_markdown_says_everything_in_order() -> None:
     assert text.endswith(".\n")
 
 
-def test_a_table_keeps_its_shape_whatever_its_cells_hold() -> None:
+def test_special_characters_keep_the_shape_of_a_markdown_table() -> None:
     table = Table("caption", ("a|b", "c"), (("1|2", "two\nlines"), ("<O>", "3*4*5")))
     caption, empty, *lines = table.markdown().splitlines()
     assert (caption, empty) == ("caption", "")
@@ -165,7 +165,7 @@ def test_a_table_keeps_its_shape_whatever_its_cells_hold() -> None:
     assert lines[-1] == r"| \<O> | 3\*4\*5 |"
 
 
-def test_long_tables_are_folded() -> None:
+def test_long_tables_are_collapsed() -> None:
     text = SECTION.markdown(fold=60)
     assert text.count("<details>") == text.count("</details>") == 1
     assert "<details><summary>many rows (60 rows)</summary>\n\n| name | value |" in text
@@ -175,7 +175,7 @@ def test_long_tables_are_folded() -> None:
 
 
 @given(text=texts)
-def test_text_is_shown_as_it_is(text: str) -> None:
+def test_markdown_shows_text_unchanged(text: str) -> None:
     shown = in_markdown(text)
     assert not re.search(r"(?<!\\)[<*~]", shown)
     assert "\n" not in shown

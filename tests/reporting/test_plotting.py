@@ -1,4 +1,4 @@
-"""Pictures hold the numbers they are of, on scales and with words that say what they mean."""
+"""Plots show the numbers of an attribution, with scales and labels that state their meaning."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hattriq_cirq.reporting.plotting import basis_grid, plot_attribution, plot_g
 
 
 def make(inputs: int | None = None, features: int = 16, stderr: float = 0.0, **assumed: Any) -> Attribution:
-    """An attribution of random numbers; no inputs axis if `inputs` is None."""
+    """Return an attribution of random numbers, without an axis of inputs if `inputs` is None."""
     rng = np.random.default_rng(7)
     lead = () if inputs is None else (inputs,)
     values = rng.normal(size=(*lead, features))
@@ -57,31 +57,31 @@ def figure_of(ax: Axes) -> Figure:
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (2, 8), (16, 1)])
-def test_the_map_shows_the_values_row_by_row_beside_the_input(shape: tuple[int, int]) -> None:
+def test_map_shows_the_values_row_by_row_beside_the_input(shape: tuple[int, int]) -> None:
     a = make()
     ax = plot_attribution(a, shape=shape)
     np.testing.assert_array_equal(shown(ax), a.values.reshape(shape))
     np.testing.assert_array_equal(shown(figure_of(ax).axes[0]), a.x.reshape(shape))
 
 
-def test_colours_are_symmetric_about_0_and_0_is_white() -> None:
+def test_colour_scale_is_symmetric_and_0_is_white() -> None:
     a = make()
-    drawn = image(plot_attribution(a, shape=(4, 4)))
-    low, high = drawn.get_clim()
+    heatmap = image(plot_attribution(a, shape=(4, 4)))
+    low, high = heatmap.get_clim()
     assert high == -low == np.abs(a.values).max()
-    blue, white, red = list(drawn.cmap(drawn.norm(np.array([low, 0.0, high]))))
+    blue, white, red = list(heatmap.cmap(heatmap.norm(np.array([low, 0.0, high]))))
     assert white.tolist() == [1, 1, 1, 1]
     assert red[0] > red[2]
     assert blue[2] > blue[0]
 
 
-def test_a_map_of_zeros_has_a_scale_too() -> None:
+def test_colour_scale_of_a_map_of_zeros() -> None:
     a = make()
     flat = replace(a, values=np.zeros(16), f_input=np.asarray(0.0))
     assert image(plot_attribution(flat, shape=(4, 4))).get_clim() == (-1, 1)
 
 
-def test_the_colour_bar_says_what_the_sign_means() -> None:
+def test_label_of_the_colour_bar_names_the_classes() -> None:
     ax = plot_attribution(make(), shape=(4, 4), classes=("digit 0", "digit 1"))
     label = figure_of(ax).axes[-1].get_ylabel()
     assert label == "attribution to ⟨Z(q(0))⟩\n+ pushes towards +1: digit 1\n- pushes towards -1: digit 0"
@@ -98,11 +98,11 @@ def test_the_colour_bar_says_what_the_sign_means() -> None:
         ({"head": "sigmoid(scale=5)"}, "attribution to sigmoid(scale=5) of ⟨Z(q(0))⟩\n+ pushes the score up"),
     ],
 )
-def test_the_sign_is_said_in_terms_of_the_score(assumed: dict[str, Any], words: str) -> None:
+def test_sign_label_describes_the_score(assumed: dict[str, Any], words: str) -> None:
     assert words in sign_label(make(**assumed))
 
 
-def test_a_map_is_drawn_into_the_axes_it_is_given() -> None:
+def test_plot_attribution_draws_into_given_axes() -> None:
     figure = Figure()
     ax = figure.subplots()
     a = make()
@@ -113,14 +113,14 @@ def test_a_map_is_drawn_into_the_axes_it_is_given() -> None:
     assert png(ax).startswith(b"\x89PNG")
 
 
-def test_complex_input_is_shown_by_its_size() -> None:
+def test_complex_input_is_shown_by_absolute_values() -> None:
     a = make()
     x = a.x * np.exp(1j * np.arange(16))
     ax = plot_attribution(replace(a, x=x, imag_values=a.values / 2), shape=(4, 4))
     np.testing.assert_allclose(shown(figure_of(ax).axes[0]), np.abs(x).reshape(4, 4), rtol=0, atol=1e-15)
 
 
-def test_dots_mark_what_is_beyond_two_standard_errors() -> None:
+def test_dots_mark_values_beyond_two_standard_errors() -> None:
     a = make(stderr=0.3)
     ax = plot_attribution(a, shape=(4, 4))
     (dots,) = ax.collections
@@ -130,7 +130,7 @@ def test_dots_mark_what_is_beyond_two_standard_errors() -> None:
     assert not plot_attribution(make(), shape=(4, 4)).collections
 
 
-def test_without_a_shape_each_basis_state_has_a_bar_with_its_error() -> None:
+def test_bar_plot_with_error_bars_without_a_shape() -> None:
     a = make(features=8, stderr=0.25)
     ax = plot_attribution(a)
     heights = np.array([bar.get_bbox().height for bar in ax.patches if isinstance(bar, Rectangle)])
@@ -143,7 +143,7 @@ def test_without_a_shape_each_basis_state_has_a_bar_with_its_error() -> None:
     assert "pushes towards +1" in ax.get_ylabel()
 
 
-def test_many_features_are_lines_of_the_values() -> None:
+def test_line_plot_of_many_features() -> None:
     a = make(features=256)
     (lines,) = plot_attribution(a).collections
     tips = np.array([np.asarray(path.vertices)[1, 1] for path in lines.get_paths()])
@@ -153,7 +153,7 @@ def test_many_features_are_lines_of_the_values() -> None:
 @pytest.mark.parametrize(
     ("inputs", "shape", "message"), [(None, (3, 5), "features = 16"), (None, (-4, -4), "rows"), (2, (4, 4), "a batch")]
 )
-def test_what_cannot_be_drawn_is_refused(inputs: int | None, shape: tuple[int, int], message: str) -> None:
+def test_plot_of_a_batch_or_wrong_shape_is_rejected(inputs: int | None, shape: tuple[int, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         plot_attribution(make(inputs), shape=shape)
 
@@ -162,7 +162,7 @@ def test_what_cannot_be_drawn_is_refused(inputs: int | None, shape: tuple[int, i
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, None), (5, None), (5, 2), (17, None), (3, 9)])
-def test_a_gallery_has_two_panels_an_input_and_one_colour_bar(count: int, columns: int | None) -> None:
+def test_gallery_has_two_panels_per_input_and_one_colour_bar(count: int, columns: int | None) -> None:
     a = make(count)
     figure = plot_gallery(a, shape=(4, 4), columns=columns)
     assert len(figure.axes) == 2 * count + 1
@@ -173,7 +173,7 @@ def test_a_gallery_has_two_panels_an_input_and_one_colour_bar(count: int, column
     assert "pushes towards +1" in figure.axes[-1].get_xlabel()
 
 
-def test_a_gallery_says_class_score_and_what_is_wrong() -> None:
+def test_gallery_titles_show_class_score_and_wrong_sign() -> None:
     a = replace(make(2), f_input=np.array([0.5, 0.25]))
     figure = plot_gallery(a, shape=(4, 4), labels=[1, -1], classes=("bars", "stripes"))
     assert figure.axes[0].get_title() == "stripes\nscore +0.50"
@@ -181,25 +181,25 @@ def test_a_gallery_says_class_score_and_what_is_wrong() -> None:
     assert plot_gallery(a, shape=(4, 4), titles=["a", "b"]).axes[2].get_title() == "b"
 
 
-def test_a_gallery_of_one_attribution_without_a_batch() -> None:
+def test_gallery_of_one_input() -> None:
     assert len(plot_gallery(make(), shape=(4, 4)).axes) == 3
 
 
 @pytest.mark.parametrize(
     "bad", [{"labels": [1]}, {"titles": ["a", "b", "c"]}, {"columns": 0}, {"shape": (2, 2)}], ids=lambda bad: str(*bad)
 )
-def test_a_gallery_refuses_what_does_not_fit(bad: dict[str, Any]) -> None:
+def test_gallery_arguments_of_wrong_length_are_rejected(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         plot_gallery(make(2), **({"shape": (4, 4)} | bad))
 
 
-def test_a_gallery_needs_an_input() -> None:
+def test_empty_gallery_is_rejected() -> None:
     with pytest.raises(ValueError, match="0 inputs"):
         plot_gallery(make(0), shape=(4, 4))
 
 
 @pytest.mark.parametrize(("features", "shape"), [(2, (1, 2)), (8, (2, 4)), (16, (4, 4)), (512, (16, 32))])
-def test_features_without_an_image_make_a_grid(features: int, shape: tuple[int, int]) -> None:
+def test_basis_grid_is_nearly_square(features: int, shape: tuple[int, int]) -> None:
     assert basis_grid(features) == shape
 
 
@@ -215,7 +215,7 @@ def trained(validation: bool) -> Training:
 
 
 @pytest.mark.parametrize("validation", [False, True])
-def test_training_curves_are_the_history(validation: bool) -> None:
+def test_training_curves_show_the_history(validation: bool) -> None:
     run = trained(validation)
     ax = plot_training(run)
     (twin,) = (other for other in figure_of(ax).axes if other is not ax)
@@ -228,7 +228,7 @@ def test_training_curves_are_the_history(validation: bool) -> None:
         np.testing.assert_array_equal(curves["accuracy, validation"], run.history.validation_accuracy)
 
 
-def test_the_best_epoch_is_marked_counting_from_1() -> None:
+def test_best_epoch_is_marked_counting_from_1() -> None:
     ax = plot_training(trained(False), ax=Figure().subplots())
     (mark,) = (line for line in ax.lines if str(line.get_label()).startswith("best epoch"))
     assert list(mark.get_xdata()) == [5, 5]  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The page holds everything it shows, in the order that is promised, and trusts no text."""
+"""HTML pages: complete, in the documented order, and with all text escaped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hattriq_cirq.workflows.accuracies import Accuracy, accuracies, table_of_acc
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=y>"
 
 
-def test_every_picture_is_in_the_page() -> None:
+def test_pictures_are_embedded_in_the_page() -> None:
     images = Page(render("t", [SECTION])).all("img")
     decoded = [base64.b64decode(str(each["src"]).removeprefix("data:image/png;base64,")) for each in images]
     assert decoded == [picture.png for picture in SECTION.pictures]
@@ -32,13 +32,13 @@ def test_every_picture_is_in_the_page() -> None:
     ]
 
 
-def test_the_page_asks_for_nothing_else() -> None:
+def test_page_needs_no_other_file() -> None:
     text = render("t", [SECTION])
     assert not re.search(r"https?:|//[a-z]|@import|url\(", text)
     assert not {tag for tag, _ in Page(text).tags} & {"script", "link", "iframe", "object"}
 
 
-def test_what_was_asked_comes_first_then_accuracy_then_maps_then_the_rest() -> None:
+def test_order_of_the_parts_of_a_section() -> None:
     text = render("t", [SECTION])
     sections = [str(attributes["id"]).removeprefix("section-1-") for attributes in Page(text).all("section")]
     assert sections == [
@@ -56,7 +56,7 @@ def test_what_was_asked_comes_first_then_accuracy_then_maps_then_the_rest() -> N
     assert max(places) < text.index("<img")
 
 
-def test_everything_a_section_says_is_on_the_page() -> None:
+def test_all_text_of_a_section_is_on_the_page() -> None:
     text = render("the page", [SECTION], "what it shows")
     words = ["the page", "what it shows", SECTION.title, SECTION.question, *SECTION.findings, *SECTION.not_claimed]
     for values in (SECTION.settings, SECTION.assumptions, SECTION.provenance):
@@ -68,12 +68,12 @@ def test_everything_a_section_says_is_on_the_page() -> None:
     assert "[3.1, 3.9]" in text
 
 
-def test_what_a_section_does_not_have_is_left_out() -> None:
+def test_empty_parts_of_a_section_are_omitted() -> None:
     page = Page(render("t", [Section("only a title", "only a question")]))
     assert page.all("section") == page.all("img") == page.all("table") == page.all("nav") == []
 
 
-def test_several_sections_have_contents_that_lead_to_them() -> None:
+def test_contents_link_to_the_sections() -> None:
     page = Page(render("t", [SECTION, replace(SECTION, title="b"), replace(SECTION, title="c")]))
     links = [each["href"] for each in page.all("a")]
     assert {f"#{each['id']}" for each in page.all("article")} < set(links)
@@ -118,7 +118,7 @@ def test_hostile_text_is_escaped() -> None:
         ("0.98", ""),
     ],
 )
-def test_verdicts_are_seen(text: str, word: str) -> None:
+def test_verdict_of_a_text_and_its_table_cell(text: str, word: str) -> None:
     assert verdict(text) == word
     section = Section("t", "q", tables=(Table("", ("a", "b"), (("x", text),)),))
     assert (f'<td class="{word}">{text}</td>' in render("t", [section])) == bool(word)
@@ -139,23 +139,23 @@ def test_verdicts_are_seen(text: str, word: str) -> None:
         ("1_10", None),
     ],
 )
-def test_numbers_and_their_intervals_are_seen(cell: str, parts: tuple[str, str] | None) -> None:
+def test_split_of_a_cell_into_number_and_interval(cell: str, parts: tuple[str, str] | None) -> None:
     assert number_and_interval(cell) == parts
 
 
-def test_columns_of_numbers_line_up_though_some_cells_are_empty() -> None:
+def test_alignment_of_number_columns_with_empty_cells() -> None:
     rows = (("a", "1.0", "2.0", ""), ("b", "", "none", ""))
     cells = Page(render("t", [Section("t", "q", tables=(Table("", ("w", "x", "y", "z"), rows),))])).all("th")
     assert [each.get("class") == "number" for each in cells if each["scope"] == "col"] == [False, True, False, False]
 
 
-def test_dark_and_narrow_screens_are_thought_of() -> None:
+def test_page_has_styles_for_dark_and_narrow_screens() -> None:
     text = render("t", [SECTION])
     assert "prefers-color-scheme: dark" in text
     assert 'name="viewport"' in text
 
 
-def test_a_report_is_written_once(tmp_path: Path) -> None:
+def test_write_report_does_not_overwrite(tmp_path: Path) -> None:
     path = write_report(tmp_path / "deep" / "report.html", "t", [SECTION])
     assert path.read_text(encoding="utf-8") == render("t", [SECTION])
     with pytest.raises(FileExistsError, match="not overwritten"):
@@ -169,7 +169,7 @@ def test_values_are_checked() -> None:
         render("t", [])
 
 
-def test_test_accuracies_stand_with_wilson_intervals() -> None:
+def test_test_accuracies_have_wilson_intervals() -> None:
     rows = (Accuracy("a", 1.0, 0.9), Accuracy("b", 0.5, None), Accuracy("chance", None, 0.5))
     cells = [row[1:] for row in table_of_accuracies(rows, 90, 10).rows]
     z, p, n = 1.959964, 0.9, 10  # Wilson 1927
@@ -182,13 +182,13 @@ def test_test_accuracies_stand_with_wilson_intervals() -> None:
 
 
 def planted(model_sign: int) -> Model:
-    """A model that answers +-Z, which is right on `task`."""
+    """Return a model of +-Z; +Z classifies `task` correctly."""
     model = ring_ansatz(1, 0)
     return model.with_observable(model.pauli_sum * model_sign)
 
 
 def task(imaginary: bool = False) -> datasets.Dataset:
-    """Label +1 where amplitude 0 is the larger; linearly separable."""
+    """Return a linearly separable task: the label is +1 if amplitude 0 is the larger one."""
     share = np.concatenate([np.linspace(0.0, 0.4, 20), np.linspace(0.6, 1.0, 20)])
     x = np.stack([np.sqrt(share), np.sqrt(1 - share)], axis=1)
     return datasets.from_features(x * 1j if imaginary else x, np.repeat([-1, 1], 20), name="share")
@@ -203,7 +203,7 @@ def test_accuracies_of_a_task_with_known_answers(imaginary: bool) -> None:
     assert (accuracies(planted(-1), task())[0].train, accuracies(planted(-1), task())[0].test) == (0, 0)
 
 
-def test_without_scikit_learn_the_row_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accuracies_without_scikit_learn_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     row = accuracies(planted(+1), task())[1]
     assert (row.train, row.test) == (None, None)

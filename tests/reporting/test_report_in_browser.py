@@ -1,4 +1,4 @@
-"""The page in a real browser, from disk: nothing complained of or fetched, pictures loaded, nothing wider than the screen."""
+"""The page in a real browser, opened from disk: no error, no request, all pictures loaded, nothing wider than the screen."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def page_of_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page as the command line makes it, of a study, a training and maps of it."""
+    """Return a page that the command line wrote about a study, a training and its maps."""
     home = tmp_path_factory.mktemp("runs")
     SECTION.save(home / "study" / "report-full-0")
     assert run(f"train bars_and_stripes --epochs 5 --out {home}/bars") == 0
@@ -51,18 +51,18 @@ def page_of_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def problems(browser: Any, file: Path, width: int, scheme: str) -> dict[str, Any]:
-    """What is wrong with a page on a screen of a width, in light or dark, and how bright its background is."""
+    """Return the errors of a page on a screen of a given width and colour scheme, and its background colour."""
     with browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme) as context:
         page = context.new_page()
-        said: list[str] = []
-        asked: list[str] = []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
+        messages: list[str] = []
+        requests: list[str] = []
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
         page.goto(file.resolve().as_uri(), wait_until="load")
         return {
-            "said": said,
-            "asked": [url for url in asked if not url.startswith(("data:", file.resolve().as_uri()))],
+            "messages": messages,
+            "requests": [url for url in requests if not url.startswith(("data:", file.resolve().as_uri()))],
             "pictures": page.evaluate("[...document.images].map(i => i.complete ? i.naturalWidth : 0)"),
             "too wide": page.evaluate("document.documentElement.scrollWidth - window.innerWidth"),
             "wide boxes": page.evaluate(
@@ -78,40 +78,40 @@ def problems(browser: Any, file: Path, width: int, scheme: str) -> dict[str, Any
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_is_whole_and_readable(browser: Any, page_of_runs: Path, width: int, scheme: str) -> None:
-    found = problems(browser, page_of_runs, width, scheme)
-    assert found["said"] == found["asked"] == []
-    assert len(found["pictures"]) == 2 + 1 + 2  # of the study, the training, the maps with their training
-    assert min(found["pictures"]) > 0
-    assert found["too wide"] <= 0
-    assert found["wide boxes"] >= 1  # the table of 14 columns scrolls inside its box
-    assert found["small text"] == 0
-    assert found["behind pictures"] == "rgb(255, 255, 255)"
-    assert (max(found["background"][:3]) < 80) == (scheme == "dark")
+def test_page_is_complete_and_readable(browser: Any, page_of_runs: Path, width: int, scheme: str) -> None:
+    measured = problems(browser, page_of_runs, width, scheme)
+    assert measured["messages"] == measured["requests"] == []
+    assert len(measured["pictures"]) == 2 + 1 + 2  # of the study, the training, the maps with their training
+    assert min(measured["pictures"]) > 0
+    assert measured["too wide"] <= 0
+    assert measured["wide boxes"] >= 1  # the table of 14 columns scrolls inside its box
+    assert measured["small text"] == 0
+    assert measured["behind pictures"] == "rgb(255, 255, 255)"
+    assert (max(measured["background"][:3]) < 80) == (scheme == "dark")
 
 
-def test_the_browser_sees_what_is_wrong(browser: Any, tmp_path: Path) -> None:
+def test_browser_detects_a_faulty_page(browser: Any, tmp_path: Path) -> None:
     file = tmp_path / "bad.html"
     file.write_text(
         "<body><main><p style='width: 2000px; font-size: 8px'>wide</p><div class=white><img src=missing.png></div></main>"
         "<script>console.error('bad')</script>"
     )
-    found = problems(browser, file, 390, "light")
-    assert "bad" in found["said"]
-    assert found["asked"]
-    assert found["pictures"] == [0]
-    assert found["too wide"] > 1000
-    assert found["small text"] == 1
+    measured = problems(browser, file, 390, "light")
+    assert "bad" in measured["messages"]
+    assert measured["requests"]
+    assert measured["pictures"] == [0]
+    assert measured["too wide"] > 1000
+    assert measured["small text"] == 1
 
 
-def test_hostile_text_runs_nothing(browser: Any, tmp_path: Path) -> None:
+def test_hostile_text_runs_no_script(browser: Any, tmp_path: Path) -> None:
     file = write_report(tmp_path / "report.html", "<img src=x onerror=console.error(2)>", [HOSTILE, Section("b", "c")])
-    found = problems(browser, file, 390, "light")
-    assert found["said"] == found["asked"] == []
-    assert found["too wide"] <= 0
+    measured = problems(browser, file, 390, "light")
+    assert measured["messages"] == measured["requests"] == []
+    assert measured["too wide"] <= 0
 
 
-def test_the_contents_lead_to_their_sections(browser: Any, page_of_runs: Path) -> None:
+def test_contents_scroll_to_their_sections(browser: Any, page_of_runs: Path) -> None:
     with browser.new_context(viewport={"width": 390, "height": 800}, reduced_motion="reduce") as context:
         page = context.new_page()
         page.goto(page_of_runs.resolve().as_uri())
