@@ -16,25 +16,19 @@ from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_bootstrap, nested_interval, nested_text
+from experiments.runner.estimators import ESTIMATORS
 from experiments.runner.figures import band
 from experiments.runner.map_metrics import cosines
 from experiments.runner.resampling import ResampledMaps
 from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies, trained
 from hattriq_cirq.attribution.quadrature import parse_rule
-from hattriq_cirq.estimators import Estimator
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.pipeline.resources import shots_for_cosine, shots_for_stderr, variances_per_shot
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 
-ESTIMATORS: Mapping[str, Estimator] = {
-    "resolved": hq.ResolvedHadamardTest(),
-    "Hadamard": hq.HadamardTest(),
-    "parallel, m=3": hq.ParallelHadamardTest(3),
-    "polarization": hq.PolarizationShift(),
-    "paper": hq.HadamardTest(allocation="equal"),  # the outcomes of the literal circuit have the same probabilities
-}
+SETTINGS = ("resolved", "Hadamard", "parallel, m=3", "polarization", "paper")
 STEPS = 50  # steps of the paper's setting
 SHOTS = (1_000, 10_000, 100_000)
 COSINE, STDERR = 0.95, 0.01
@@ -55,8 +49,8 @@ class Task:
 def tasks(quick: bool) -> list[Task]:
     """Return five seeds of Bars and Stripes and of MNIST 3/5, with 20 inputs each."""
     if quick:
-        return [Task("bars", name, 0, 2) for name in ESTIMATORS]
-    return [Task(subject, name, seed, 20) for subject in ("mnist35", "bars") for seed in range(5) for name in ESTIMATORS]
+        return [Task("bars", name, 0, 2) for name in SETTINGS]
+    return [Task(subject, name, seed, 20) for subject in ("mnist35", "bars") for seed in range(5) for name in SETTINGS]
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +172,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
     subjects = list(dict.fromkeys(d.task.subject for d in done))
     ordered = sorted(done, key=lambda d: d.task.seed)
     found: _Found = {
-        s: {name: [d.result for d in ordered if (d.task.subject, d.task.setting) == (s, name)] for name in ESTIMATORS}
+        s: {name: [d.result for d in ordered if (d.task.subject, d.task.setting) == (s, name)] for name in SETTINGS}
         for s in subjects
     }
     rows: dict[str, list[tuple[str, ...]]] = {"cosine": [], "stderr": []}
@@ -273,7 +267,7 @@ def _verdict(subject: str, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
 def _figure(found: _Found) -> Figure:
     with sns.axes_style("ticks"):
         figure = Figure(figsize=(4.4 * len(found), 6.0), layout="constrained")
-        colours = dict(zip(ESTIMATORS, sns.color_palette("colorblind"), strict=False))
+        colours = dict(zip(SETTINGS, sns.color_palette("colorblind"), strict=False))
         for (s, of), (top, bottom) in zip(found.items(), figure.subplots(2, len(found), squeeze=False).T, strict=True):
             for i, (name, results) in enumerate(of.items()):
                 middle, *ends = nested_bootstrap([r["cosine shots"] for r in results], np.median)

@@ -16,22 +16,17 @@ from scipy.stats import norm
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_bootstrap, nested_interval, nested_text
+from experiments.runner.estimators import ESTIMATORS
 from experiments.runner.figures import band
 from experiments.runner.resampling import ResampledMaps, exponents, random_inputs, random_model
 from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies, trained
-from hattriq_cirq.estimators import Estimator
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.pipeline.resources import variances_per_shot
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 
-ESTIMATORS: Mapping[str, Estimator] = {
-    "resolved": hq.ResolvedHadamardTest(),
-    "Hadamard": hq.HadamardTest(),
-    "parallel, m=3": hq.ParallelHadamardTest(3),
-    "polarization": hq.PolarizationShift(),
-}
+NAMES = ("resolved", "Hadamard", "parallel, m=3", "polarization")
 SHOTS = (1_000, 10_000, 100_000, 1_000_000)
 _Z = float(norm.ppf(0.975))
 _LEAST, _MOST = 0.93, 0.97  # target of the coverage of 95% intervals
@@ -57,8 +52,8 @@ def tasks(quick: bool) -> list[Task]:
         Task(subject, qubits[subject], name, seed, inputs, replicates)
         for subject in qubits
         for seed in seeds
-        for name in ESTIMATORS
-    ] + [Task("random", n, name, seed, 2, 0) for n in reversed(sizes) for seed in seeds for name in ESTIMATORS]
+        for name in NAMES
+    ] + [Task("random", n, name, seed, 2, 0) for n in reversed(sizes) for seed in seeds for name in NAMES]
 
 
 def run(task: Task) -> dict[str, Any]:
@@ -121,7 +116,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
 
     def grouped(subject: str, n_qubits: int) -> _Grouped:
         mine = sorted((d for d in done if (d.task.subject, d.task.n_qubits) == (subject, n_qubits)), key=lambda d: d.task.seed)
-        return {name: [d.result for d in mine if d.task.estimator == name] for name in ESTIMATORS}
+        return {name: [d.result for d in mine if d.task.estimator == name] for name in NAMES}
 
     keys = dict.fromkeys((d.task.subject, d.task.n_qubits) for d in done)
     subjects = {subject: grouped(subject, n) for subject, n in keys if subject != "random"}
@@ -129,7 +124,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
     sampled = next(d.task for d in done if d.task.replicates)
     slope_rows, coverage_rows, near, met = [], [], [], []
     for subject, results in subjects.items():
-        for name in ESTIMATORS:
+        for name in NAMES:
             slopes = [_slopes(r) for r in results[name]]
             low, high = nested_interval(slopes)
             near.append(low <= -0.5 <= high)
@@ -141,14 +136,14 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 met.append(_LEAST <= float(np.mean(np.concatenate(groups))) <= _MOST)
                 cells.append(f"{nested_text(groups)} {'met' if met[-1] else 'MISSED'}")
             coverage_rows.append((subject, name, *cells))
-    growth = {name: _growth(random, name) for name in ESTIMATORS}
+    growth = {name: _growth(random, name) for name in NAMES}
     noise_rows = []
     for n, results in random.items():
-        times = (nested_text(_ratios(results, name), digits=1) for name in list(ESTIMATORS)[1:])
+        times = (nested_text(_ratios(results, name), digits=1) for name in NAMES[1:])
         noise_rows.append((str(n), str(2**n), nested_text([r["noise"] for r in results["resolved"]]), *times))
-    noise_rows.append(("exponent of N in shots", "", *(nested_text(growth[name]) for name in ESTIMATORS)))
+    noise_rows.append(("exponent of N in shots", "", *(nested_text(growth[name]) for name in NAMES)))
     per_cell = f"{len(next(iter(subjects.values()))['resolved'])} seeds of {sampled.inputs} inputs with {sampled.replicates} draws"
-    growing = "; ".join(f"{name} N^{nested_text(growth[name], digits=2)}" for name in ESTIMATORS)
+    growing = "; ".join(f"{name} N^{nested_text(growth[name], digits=2)}" for name in NAMES)
     return Findings(
         findings=(
             f"The slope of log error against log shots has a 95% interval that holds -1/2 in {sum(near)} of {len(near)} cases; "
@@ -180,7 +175,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 "Random models of 4 layers, dense unit inputs: sqrt(total squared error x shots) of the resolved test, and how "
                 "many times its shots the others need; exponents by least squares for each input, 95% intervals over seeds "
                 "and inputs.",
-                ("n", "N", "resolved", *(f"{name}, times" for name in list(ESTIMATORS)[1:])),
+                ("n", "N", "resolved", *(f"{name}, times" for name in NAMES[1:])),
                 tuple(noise_rows),
             ),
         ),
@@ -232,7 +227,7 @@ def _figure(subjects: Mapping[str, _Grouped], random: Mapping[int, _Grouped]) ->
             ax.plot(at, 0.5 * (at / at[0]) ** -0.5, ":", color="0.3", label="slope -1/2")
             ax.set(xscale="log", yscale="log", title=subject, xlabel="shots in all", ylabel="relative L2 error")
         sizes = [2**n for n in random]
-        for colour, name in zip(sns.color_palette("colorblind"), ESTIMATORS, strict=False):
+        for colour, name in zip(sns.color_palette("colorblind"), NAMES, strict=False):
             band(right, sizes, [_ratios(results, name) for results in random.values()], color=colour, label=name)
         right.plot(sizes, sizes, ":", color="0.3", label="N")
         right.set(
