@@ -28,7 +28,7 @@ def probabilities(circuits: Sequence[cirq.Circuit], strengths: Sequence[float]) 
     (x) Tr rho with q = 16 p / 15. Gates on one qubit, idling and readout have no noise.
 
     Args:
-        circuits: Circuits of CZ and one-qubit gates, each ending in one measurement; circuits of one shape are evolved together.
+        circuits: Circuits of CZ and one-qubit gates, each ending in one measurement; those of one shape are evolved together.
         strengths: Probabilities p, (strengths,), in [0, 15/16].
 
     Reunitaries:

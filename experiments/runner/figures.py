@@ -17,13 +17,13 @@ from calibration.readout.calibration import ReadoutCalibration
 from calibration.readout.drift import compare
 from calibration.readout.per_group import CorrelatedCalibration, correlation_test
 from experiments.runner.bootstrap import Interval, Values, nested_bootstrap
-from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.arrays import Array, FloatArray
 
 _BANDS = 4  # largest number of lines of a panel whose intervals are drawn as bands
 COLOURS = ("0.5", "C0", "C2", "C3", "C1", "C4", "C5")
 
 
-def band(ax: Axes, at: Sequence[float], groups: Sequence[Sequence[Values]], style: str = "o-", **line: Any) -> None:
+def band(ax: Axes, at: Sequence[float] | Array, groups: Sequence[Sequence[Values]], style: str = "o-", **line: Any) -> None:
     """Plot a line of means with the band of their 95% intervals.
 
     Args:
@@ -36,12 +36,12 @@ def band(ax: Axes, at: Sequence[float], groups: Sequence[Sequence[Values]], styl
     _plot_band(ax, at, np.array([nested_bootstrap(group) for group in groups]).T, style, **line)
 
 
-def curve_band(ax: Axes, at: Sequence[float] | FloatArray, groups: Sequence[FloatArray], style: str, **line: Any) -> None:
+def curve_band(ax: Axes, at: Sequence[float] | Array, groups: Sequence[FloatArray], style: str, **line: Any) -> None:
     """Plot the mean of whole curves, (inputs, points) of each seed, with the band of its 95% intervals."""
     _plot_band(ax, at, nested_bootstrap(groups, by_counts=True), style, **line)
 
 
-def _plot_band(ax: Axes, at: Sequence[float] | FloatArray, means: FloatArray, style: str, **line: Any) -> None:
+def _plot_band(ax: Axes, at: Sequence[float] | Array, means: FloatArray, style: str, **line: Any) -> None:
     (drawn,) = ax.plot(at, means[0], style, **{"ms": 4} | line)
     ax.fill_between(at, means[1], means[2], color=drawn.get_color(), alpha=0.2, linewidth=0)
 
@@ -142,7 +142,7 @@ def cost_figure(estimates: Mapping[str, Mapping[str, Interval]], costs: Mapping[
     """Plot the errors of corrections beside their cost.
 
     Args:
-        estimates: Relative L2 error of a map and its interval, by correction and setting; the last setting sorts the corrections.
+        estimates: Relative L2 error of a map and its interval, by correction and setting; the last setting sorts the rows.
         costs: Amounts by correction and kind of cost.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Maps resampled from exact distributions: circuits are simulated once, and counts of any number of shots are sampled cheaply."""
+"""Maps resampled from exact distributions: circuits are simulated once, then counts of any number of shots are sampled."""
 
 from __future__ import annotations
 

@@ -128,8 +128,8 @@ def _origin(sections: Mapping[str, Section], records: Sequence[Mapping[str, Any]
     lines = [
         f"The {len(sections)} studies ran {len(records)} tasks: {sum(record['seconds'] for record in records) / 60:.0f} "
         f"core-minutes of processor time, in at least {wall_seconds(records) / 60:.0f} minutes of wall time (by when tasks "
-        f"ended and how long they computed). Version {', '.join(versions) or 'unknown'} of hattriq_cirq, last result on {last}; "
-        "settings stand under each study."
+        f"ended and how long they computed). Version {', '.join(versions) or 'unknown'} of hattriq_cirq, last result on "
+        f"{last}; settings stand under each study."
     ]
     if missing:
         lines.append(f"Not run: {', '.join(missing)}.")

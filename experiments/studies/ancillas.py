@@ -5,7 +5,7 @@ Random models and dense inputs; the variances are those of exact distributions, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 

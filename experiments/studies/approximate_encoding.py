@@ -181,9 +181,7 @@ def run(task: Task) -> dict[str, Any]:
                 "budget": budget,
                 "cz": encoding.two_qubit_gates,
                 "fidelity": encoding.fidelity,
-                "routed_cz": routed_gates(encoding.circuit, qubits)
-                if picture < task.routed and method != "plain"
-                else None,
+                "routed_cz": routed_gates(encoding.circuit, qubits) if picture < task.routed and method != "plain" else None,
                 **asdict(map_effect(model, x, encoding)),
             }
             for method, budget, encoding in variants
@@ -216,7 +214,10 @@ def table(data: str, rows: Rows) -> Table:
         for method, label in METHODS.items():
             routed = column(rows, method, budget, "routed_cz")
             cz = f"{np.median(column(rows, method, budget, 'cz')):.0f}", f"{np.median(routed):.0f}" if len(routed) else ""
-            cells = (bootstrap_text(column(rows, method, budget, name), np.median) for name in ("fidelity", "cosine", "relative_error"))
+            cells = (
+                bootstrap_text(column(rows, method, budget, name), np.median)
+                for name in ("fidelity", "cosine", "relative_error")
+            )
             made.append((str(budget), label, *cz, *cells))
     return Table(
         f"{data}: medians over {len(column(rows, 'exact', 0, 'cz'))} test pictures with 95% bootstrap intervals; the exact "

@@ -1,6 +1,6 @@
 """Gallery of maps of every kind of data set, and the basis states that a model of phases relies on.
 
-Maps are exact, from the zero baseline; the completeness gap is also estimated by sampled circuits (resolved Hadamard test, qsim).
+Maps are exact, from the zero baseline; the completeness gap is also estimated by circuits (resolved Hadamard test, qsim).
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
     worst = max(np.max(np.abs(r["gaps"])) for results in of.values() for r in results)
     inside = [_within(r) for results in of.values() for r in results]
     findings = [
-        f"Completeness: exact maps sum to F(x) - F(0) to {worst:.0e} at worst; of maps estimated from {SHOTS} shots, the sum lies "
-        f"within 1.96 of its own standard errors in {nested_text(inside)} of the inputs, where 0.95 is expected."
+        f"Completeness: exact maps sum to F(x) - F(0) to {worst:.0e} at worst; of maps estimated from {SHOTS} shots, the sum "
+        f"lies within 1.96 of its own standard errors in {nested_text(inside)} of the inputs, where 0.95 is expected."
     ]
     findings += [_truth_finding(name, results) for name, results in known.items()]
     findings += [phases.finding(name, results) for name, results in chains.items()]

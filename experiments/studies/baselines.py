@@ -116,8 +116,8 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
             ),
             *(
                 Table(
-                    f"{name}, {metric} ({better} is better): one row per baseline of the map, one column per imputer (mean, 95% "
-                    "intervals over seeds and inputs).",
+                    f"{name}, {metric} ({better} is better): one row per baseline of the map, one column per imputer (mean, "
+                    "95% intervals over seeds and inputs).",
                     ("map \\ imputer", *BASELINES),
                     tuple((row, *_cells(grid[metric][:, i])) for i, row in enumerate(rows)),
                 )

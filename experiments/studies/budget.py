@@ -1,7 +1,7 @@
 """Measurement budget: circuits x steps x shots to a cosine of 0.95 and to a standard error of 0.01, planned and simulated.
 
-The paper's setting (one circuit per component and step of a Riemann sum, shots shared equally) stands beside estimators that take
-one exact step. Circuits are simulated exactly by qsim once; counts are sampled from their probabilities.
+The paper's setting (one circuit per component and step of a Riemann sum, shots shared equally) stands beside estimators that
+take one exact step. Circuits are simulated exactly by qsim once; counts are sampled from their probabilities.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def overlaps(found: FloatArray, exact: FloatArray, share: float = TOP) -> FloatA
 def _faithfulness(
     score: ScoreFunction, all_x: FloatArray, x: FloatArray, maps: FloatArray, noise: FloatArray
 ) -> dict[str, Any]:
-    """Compute the SRG of a model's own map and of a random one, and both deletion curves, in standard deviations of the score."""
+    """Compute SRG and deletion curves of a model's own map, and SRG of a random one, in standard deviations of the score."""
     unit = float(np.std(score(all_x)))
     curves = {order: deletion_curve(score, x, maps, reference=0, order=order, steps=STEPS) for order in ("morf", "lerf")}
     return {

@@ -69,7 +69,7 @@ def tasks(quick: bool) -> list[Task]:
 
 
 def run(task: Task) -> dict[str, Any]:
-    """Count the gates of compiled circuits; on a processor, also predict fidelity and duration; measure the time on one core."""
+    """Count the gates of compiled circuits, with fidelity and duration on a processor, and measure the time on one core."""
     model = random_model(task.n_qubits, task.layers, task.seed)
     engine = hq.qsim() if task.graph == FREE else hq.virtual(task.graph)
     (x,), processor = random_inputs(task.n_qubits, task.seed, 1), engine.processor
@@ -322,9 +322,7 @@ def _figure(results: _Curves) -> Figure:
         _plot(wide, ancillas, "gates", "o-", color="C7", label="parallel")
         _plot(wide, ancillas, "preparation", "o:", color="C7", label="preparation")
         varied = max((n for _, n, layers in results.free if layers != results.layers), default=0)
-        qubits.set(
-            yscale="log", xlabel="qubits n", ylabel="two-qubit gates per circuit", title=f"{results.layers} layers"
-        )
+        qubits.set(yscale="log", xlabel="qubits n", ylabel="two-qubit gates per circuit", title=f"{results.layers} layers")
         deep.set(yscale="log", xlabel="layers", title=f"n = {varied}")
         wide.set(xlabel="ancillas m", title=f"parallel test, n = {fixed}", ylim=(0, None))
         for ax, curves in ((qubits, by_qubits), (deep, by_layers), (wide, {"parallel": ancillas})):

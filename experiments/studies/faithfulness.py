@@ -143,8 +143,8 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
             ),
             Picture(
                 png(_metrics_figure(bands)),
-                "Four metrics of every map, mean and 95% interval over seeds and inputs; the arrow points in the better direction.",
-                "Dots with intervals for four metrics of six maps, one row a metric",
+                "Four metrics of every map, mean and 95% interval over seeds and inputs; arrows point in the better direction.",
+                "Dots with intervals for four metrics of six maps, one row per metric",
                 "metrics",
             ),
         ),
@@ -188,7 +188,7 @@ def _metric_table(form: str, of: Mapping[str, Any], bands: Mapping[tuple[str, st
 
 
 def _versus(of: Mapping[str, Any], form: str, control: str) -> tuple[int, int, int]:
-    """Count the models and metrics in which integrated gradients are better than a control, undecided, or worse, by paired intervals."""
+    """Count the models and metrics in which integrated gradients are better than a control, undecided, or worse."""
     counts = [0, 0, 0]
     for results in of.values():
         pairs = [
@@ -304,8 +304,9 @@ def _metrics_figure(bands: Mapping[tuple[str, str], FloatArray]) -> Figure:
 STUDY = Study(
     name="faithfulness",
     title="Faithfulness",
-    question="Do maps predict the change of the score when features are removed, better than a random map, a copy of the input, "
-    "gradients and occlusion, on x'Mx and on the renormalised state; and do they find the features that are known to decide?",
+    question="Do maps predict the change of the score when features are removed, better than a random map, a copy of the "
+    "input, gradients and occlusion, on x'Mx and on the renormalised state; and do they find the features that are known to "
+    "decide?",
     tasks=tasks,
     run=run,
     summarise=summarise,

@@ -134,8 +134,8 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
         ),
         tables=(
             Table(
-                f"Relative L2 errors of maps, one row per model ({intervals} over inputs for the chosen qubits, over patches for "
-                "random ones); gates are CZ of the largest circuit, the mean over patches.",
+                f"Relative L2 errors of maps, one row per model ({intervals} over inputs for the chosen qubits, over patches "
+                "for random ones); gates are CZ of the largest circuit, the mean over patches.",
                 (
                     "model",
                     "chosen",

@@ -49,10 +49,7 @@ def tasks(quick: bool) -> list[Task]:
     qubits = {"bars": 4} if quick else {"bars": 4, "digits": 6}
     seeds, inputs, replicates, sizes = (range(1), 2, 20, range(2, 4)) if quick else (range(5), 20, 50, range(2, 9))
     return [
-        Task(subject, qubits[subject], name, seed, inputs, replicates)
-        for subject in qubits
-        for seed in seeds
-        for name in NAMES
+        Task(subject, qubits[subject], name, seed, inputs, replicates) for subject in qubits for seed in seeds for name in NAMES
     ] + [Task("random", n, name, seed, 2, 0) for n in reversed(sizes) for seed in seeds for name in NAMES]
 
 
@@ -68,7 +65,9 @@ def run(task: Task) -> dict[str, Any]:
     result: dict[str, Any] = {"accuracy": accuracy, "noise": [], "features": [], "error": [], "covered": [], "first_counts": {}}
     for i, x in enumerate(rows):
         circuits = ResampledMaps.simulate(model, x, ESTIMATORS[task.estimator])
-        result["noise"].append(np.sqrt(variances_per_shot(circuits.plan, circuits.distributions).sum()) / np.linalg.norm(x) ** 2)
+        result["noise"].append(
+            np.sqrt(variances_per_shot(circuits.plan, circuits.distributions).sum()) / np.linalg.norm(x) ** 2
+        )
         if task.replicates:
             used = x != 0  # a feature that is 0 is known without shots
             result["features"].append(int(used.sum()))
@@ -142,7 +141,9 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
         times = (nested_text(_ratios(results, name), digits=1) for name in NAMES[1:])
         noise_rows.append((str(n), str(2**n), nested_text([r["noise"] for r in results["resolved"]]), *times))
     noise_rows.append(("exponent of N in shots", "", *(nested_text(growth[name]) for name in NAMES)))
-    per_cell = f"{len(next(iter(subjects.values()))['resolved'])} seeds of {sampled.inputs} inputs with {sampled.replicates} draws"
+    per_cell = (
+        f"{len(next(iter(subjects.values()))['resolved'])} seeds of {sampled.inputs} inputs with {sampled.replicates} draws"
+    )
     growing = "; ".join(f"{name} N^{nested_text(growth[name], digits=2)}" for name in NAMES)
     return Findings(
         findings=(

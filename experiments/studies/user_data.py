@@ -147,7 +147,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
         pictures=(
             Picture(
                 png(_figure(results, names, top)),
-                "Mean attribution of the features of the largest attribution, by true class; positive means towards +1. Bars are 95% "
+                "Mean attribution of the main features, by true class; positive means towards +1. Bars are 95% "
                 "intervals over seeds and inputs.",
                 "Horizontal bars of the mean attribution of each named feature, one colour a class",
                 "user-data",
@@ -161,7 +161,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
             "form": "quadratic",
         },
         assumptions={
-            "encoding": "rows are divided by their norm and padded with zeros: only ratios within a row matter, and -x is equivalent to x",
+            "encoding": "rows are divided by their norm and padded with zeros: only ratios within a row matter, x is as -x",
             "splits": "each seed draws its own, stratified",
             "estimator": "exact simulation",
         },
