@@ -9,7 +9,7 @@ import cirq
 import numpy as np
 
 from hattriq_cirq.circuits.program import only_measurement
-from hattriq_cirq.execution.backends.simulators import measured
+from hattriq_cirq.execution.backends.simulators import marginal_probabilities
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 
 
@@ -43,7 +43,7 @@ def probabilities(circuits: Sequence[cirq.Circuit], strengths: Sequence[float]) 
         populations = _evolved([circuits[i] for i in members], register, np.asarray(strengths, dtype=float))
         for i, of_one in zip(members, np.moveaxis(populations, 1, 0), strict=True):
             measurement = only_measurement(circuits[i])
-            result[i] = np.array([measured(probabilities, register, measurement) for probabilities in of_one])
+            result[i] = np.array([marginal_probabilities(probabilities, register, measurement) for probabilities in of_one])
     return result
 
 

@@ -29,7 +29,7 @@ from hattriq_cirq.workflows.classical import (
     logistic_regression,
     neural_network,
     path_attribution,
-    quadratic_form,
+    quadratic_regression,
     score_accuracy,
 )
 
@@ -94,7 +94,7 @@ def run(task: Task) -> dict[str, Any]:
 def _classical(data: Dataset, seed: int) -> dict[str, Any]:
     return {
         "logistic regression": logistic_regression(data),
-        "quadratic form": quadratic_form(data),
+        "quadratic form": quadratic_regression(data),
         "network": neural_network(data, seed=seed),
     }
 

@@ -22,7 +22,7 @@ from experiments.runner.bootstrap import bootstrap_text, nested_bootstrap, neste
 from experiments.runner.map_metrics import errors
 from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies, trained
-from hattriq_cirq.compilation.placement import Layout, best_placement, connectivity_encoder, evaluate_layout
+from hattriq_cirq.compilation.placement import Layout, best_placement, connectivity_encoder
 from hattriq_cirq.compilation.processor import load_processor
 from hattriq_cirq.encoding.exact import encode
 from hattriq_cirq.estimators import BilinearTerm
@@ -78,10 +78,8 @@ def run(task: Task) -> dict[str, Any]:
             logical = sorted(sample_circuits(estimator, model, terms)[0].all_qubits())
             qubits = dict(zip(logical, [patch[i] for i in rng.permutation(len(patch))], strict=True))
             layouts = [Layout(qubits, encoder) for encoder in (encode, connectivity_encoder(processor, qubits))]
-            placement = best_placement(
-                evaluate_layout(processor, layout, sample_circuits(estimator.with_encoder(layout.encoder), model, terms))
-                for layout in layouts
-            )
+            circuits = {one.encoder: sample_circuits(estimator.with_encoder(one.encoder), model, terms) for one in layouts}
+            placement = best_placement(processor, layouts, circuits)
     if placement is None:  # chosen by the first input; the circuits of other inputs differ little, if at all
         first = hq.prepare(model, x[0], baseline=0, estimator=estimator, engine=engine, shots=None)
         placement = first.placement

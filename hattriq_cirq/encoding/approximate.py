@@ -154,7 +154,8 @@ def _layer_by_layer(target: FloatArray, start: FloatArray, layers: int, sweeps: 
     idle = [(q, np.eye(4)) for q in range(n - 1)]
     gates: list[_Gate] = []
     for _ in range(layers):
-        rest = reduce(_apply, _adjoint(gates), target)
+        adjoint = [(q, matrix.T) for q, matrix in reversed(gates)]
+        rest = reduce(_apply, adjoint, target)
         layer = max(_staircase(rest), idle, key=lambda gates: float(reduce(_apply, gates, start) @ rest))
         gates = _optimize([*layer, *gates], start, target, sweeps)
         yield gates
@@ -214,10 +215,6 @@ def _apply(state: FloatArray, gate: _Gate) -> FloatArray:
     q, matrix = gate
     applied: FloatArray = (matrix @ state.reshape(2**q, 4, -1)).reshape(-1)
     return applied
-
-
-def _adjoint(gates: list[_Gate]) -> list[_Gate]:
-    return [(q, matrix.T) for q, matrix in reversed(gates)]
 
 
 def _circuit(gates: list[_Gate], qubits: Sequence[cirq.Qid]) -> cirq.FrozenCircuit:

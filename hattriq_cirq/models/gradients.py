@@ -160,7 +160,8 @@ class TrainableProgram:
         for i in range(len(self._groups) - 1, self._first - 1, -1):
             group, block = self._groups[i], program.blocks[i]
             if isinstance(group, _Window):
-                cross = _cross_matrix(states, costates, group.axes, self.n_qubits)
+                psi, bra = (_by_window(batch, group.axes, self.n_qubits) for batch in (states, costates))
+                cross = np.matmul(psi, bra.transpose(0, 2, 1)).sum(axis=0)  # tr_rest |psi><lambda|, summed over the batch
                 by_exponent[list(group.rotations)] = group.derivatives(steps[i], cross)
             if i > self._first:
                 states = block.adjoint.apply(states, self.n_qubits, out=next(state_buffers))
@@ -197,13 +198,6 @@ class TrainableProgram:
         matrix = program.adjoint.apply(observed)
         acted = matrix @ x if np.iscomplexobj(x) else matrix.real @ x
         return states, observed, np.einsum("ks,ks->s", x.conj(), acted).real
-
-
-def _cross_matrix(states: Array, bras: Array, axes: Sequence[int], n_qubits: int) -> Array:
-    """Return tr_rest |psi><lambda| summed over the batch, (2**len(axes), 2**len(axes)); `bras` contains conj(lambda)."""
-    psi, bra = _by_window(states, axes, n_qubits), _by_window(bras, axes, n_qubits)
-    cross: Array = np.matmul(psi, bra.transpose(0, 2, 1)).sum(axis=0)
-    return cross
 
 
 def _by_window(batch: Array, axes: Sequence[int], n_qubits: int) -> Array:

@@ -97,7 +97,7 @@ def accuracy(model: Model, x: ArrayLike, y: ArrayLike) -> float:
     return float(np.mean(model.expectation(x) * np.asarray(y) > 0))
 
 
-def train(
+def train(  # noqa: PLR0913
     model: Model,
     x: ArrayLike,
     y: ArrayLike,

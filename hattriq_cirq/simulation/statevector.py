@@ -407,3 +407,8 @@ def final_state(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> 
     state = np.zeros((2 ** len(register), 1))
     state[0] = 1
     return np.asarray(compile_circuit(circuit.freeze(), register).apply(state)[:, 0])
+
+
+def state_fidelity(first: cirq.AbstractCircuit, second: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> float:
+    """Return |<first|second>|**2 of the states that two circuits of unitary gates prepare from |0...0>."""
+    return float(np.abs(np.vdot(final_state(first, register), final_state(second, register))) ** 2)

@@ -75,7 +75,7 @@ def test_a_calibration_within_a_run_tells_drift(drift: float, least: int, most: 
         mitigation = Readout(shots=budget)
         variants = mitigation.expand(engine, [ParameterizedCircuit(circuit, (0,))], [data])
         outcomes = engine.execute(variants.programs, variants.shots)
-        drifted += any("readout drifted" in note for note in mitigation.report(variants, outcomes).notes)
+        drifted += any("readout drifted" in note for note in mitigation.combine(variants, outcomes).summary.notes)
     assert least <= drifted <= most
 
 

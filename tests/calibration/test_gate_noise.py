@@ -14,9 +14,9 @@ from scipy.sparse import csr_array
 from strategies import Array
 
 import hattriq_cirq as hq
-from calibration.gates.folding import apportioned, folded
+from calibration.gates.folding import allocate_shots, fold
 from calibration.gates.mitigations import DynamicalDecoupling, PauliTwirling, ZeroNoiseExtrapolation
-from calibration.gates.pauli_twirling import twirled
+from calibration.gates.pauli_twirling import twirl
 from calibration.sequence import MitigationSequence
 from hattriq_cirq.circuits.errors import CircuitRefusedError
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
@@ -79,7 +79,7 @@ def test_variants_run_on_the_device_and_are_what_they_were(mitigation: Mitigatio
         engine.processor.device.validate_circuit(program.circuit)
         assert [cirq.is_measurement(op) for op in program.circuit[-1]] == [True]
         assert program.circuit[-1].qubits == programs[0].circuit[-1].qubits
-    combined = mitigation.combine(variants, [Distribution(found[i], None) for i in range(len(found))])
+    combined = mitigation.combine(variants, [Distribution(found[i], None) for i in range(len(found))]).outcomes
     for request, given in source.items():
         for i in range(request, len(found), len(source)):
             np.testing.assert_allclose(found[i], given, rtol=0, atol=1e-6)
@@ -132,7 +132,7 @@ def test_a_polynomial_decay_is_extrapolated_exactly_and_its_variance_is_known(de
     chances = [0.9 - 0.05 * f + (0.004 * f**2 if degree == 2 else 0) for f in (1, 1, 3, 3, 5, 5)]
     assert variants.shots is not None
     given = [Distribution(np.array([p, 1 - p]), n) for p, n in zip(chances, variants.shots, strict=True)]
-    first, second = zne.combine(variants, given)
+    first, second = zne.combine(variants, given).outcomes
     np.testing.assert_allclose([first.probabilities, second.probabilities], [[0.9, 0.1]] * 2, atol=1e-12)
     weights = csr_array(np.array([[1.0, 0.0]]))
     terms = zip(zne.coefficients, chances[::2], variants.shots[::2], strict=True)
@@ -144,12 +144,12 @@ def test_a_polynomial_decay_is_extrapolated_exactly_and_its_variance_is_known(de
 
 def test_folding_repeats_the_circuit_and_keeps_its_symbols() -> None:
     _, (program,) = compiled()
-    threefold = folded(program.circuit, 3)
+    threefold = fold(program.circuit, 3)
     assert two_qubit_gates(threefold) == 3 * two_qubit_gates(program.circuit) > 0
     assert cirq.parameter_names(threefold) == cirq.parameter_names(program.circuit) != set()
     symbolic = [op for op in threefold.all_operations() if cirq.is_parameterized(op)]
     assert all(isinstance(op.gate, cirq.PhasedXZGate) for op in symbolic)
-    assert folded(program.circuit, 1) == program.circuit
+    assert fold(program.circuit, 1) == program.circuit
 
 
 def test_a_folded_circuit_that_takes_too_long_is_refused_with_the_figure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_a_folded_circuit_that_takes_too_long_is_refused_with_the_figure(monkeyp
 def test_what_has_no_inverse_is_refused() -> None:
     q = cirq.LineQubit(0)
     with pytest.raises(CircuitRefusedError, match="inverse"):
-        folded(cirq.Circuit(cirq.reset(q), cirq.measure(q)), 3)
+        fold(cirq.Circuit(cirq.reset(q), cirq.measure(q)), 3)
 
 
 # twirling
@@ -205,7 +205,7 @@ def test_sixteen_twirls_of_one_gate_are_the_whole_average(twirl: bool) -> None:
     programs = [ParameterizedCircuit(circuit, (0,))]
     if twirl:
         variants = mitigation.expand(engine, programs, None)
-        (found,) = mitigation.combine(variants, engine.execute(variants.programs, None))
+        (found,) = mitigation.combine(variants, engine.execute(variants.programs, None)).outcomes
     else:
         (found,) = engine.execute(programs, None)
     np.testing.assert_allclose(found.probabilities, error_by_hand(ANGLE, twirl), rtol=0, atol=1e-9)
@@ -213,7 +213,7 @@ def test_sixteen_twirls_of_one_gate_are_the_whole_average(twirl: bool) -> None:
 
 def test_gauges_multiply_the_points_of_a_sweep() -> None:
     _, (program,) = compiled()
-    circuit, points = twirled(program.circuit, program.points, 4, (0,))
+    circuit, points = twirl(program.circuit, program.points, 4, (0,))
     assert len(points) == 4 * len(program.points)
     assert {frozenset(point) for point in points} == {frozenset(cirq.parameter_names(circuit))}
     assert two_qubit_gates(circuit) == two_qubit_gates(program.circuit)
@@ -224,7 +224,7 @@ def test_names_of_symbols_do_not_collide_with_those_of_gauges() -> None:
     turn = cirq.PhasedXZGate(**{f"{n}_exponent": sympy.Symbol(n[0] + "0") for n in ("x", "z", "axis_phase")})
     circuit = cirq.FrozenCircuit(turn(a), cirq.CZ(a, b), turn(b), cirq.CZ(a, b), turn(a), cirq.measure(a, b, key="z"))
     points = [{"x0": 0.3, "z0": 0.2, "a0": 0.9}, {"x0": 0.1, "z0": -0.2, "a0": 0.4}]
-    made, found = twirled(circuit, points, 3, (1,))
+    made, found = twirl(circuit, points, 3, (1,))
     for i, point in enumerate(found):
         expected = distribution(cirq.resolve_parameters(circuit, points[i % 2]))
         np.testing.assert_allclose(distribution(cirq.resolve_parameters(made, dict(point))), expected, rtol=0, atol=1e-9)
@@ -234,7 +234,7 @@ def test_seeds_of_gauges_repeat_and_matter() -> None:
     _, (program,) = compiled()
 
     def drawn(seed: int) -> list[tuple[float, ...]]:
-        return [tuple(point.values()) for point in twirled(program.circuit, program.points, 3, (seed,))[1]]
+        return [tuple(point.values()) for point in twirl(program.circuit, program.points, 3, (seed,))[1]]
 
     assert drawn(1) == drawn(1)
     assert drawn(1) != drawn(2)
@@ -247,9 +247,9 @@ def test_other_gates_are_twirled_where_cirq_can(gate: cirq.Gate, refused: bool) 
     circuit = cirq.FrozenCircuit(turns, gate(a, b), turns, gate(a, b), turns, cirq.measure(a, b, key="z"))
     if refused:
         with pytest.raises(CircuitRefusedError, match="gateset='cz'"):
-            twirled(circuit, ({},), 2, (0,))
+            twirl(circuit, ({},), 2, (0,))
         return
-    made, points = twirled(circuit, ({},), 5, (0,))
+    made, points = twirl(circuit, ({},), 5, (0,))
     for point in points:
         found = distribution(cirq.resolve_parameters(made, dict(point)))
         np.testing.assert_allclose(found, distribution(circuit), rtol=0, atol=1e-6)
@@ -260,11 +260,11 @@ def test_counts_of_twirls_are_added_and_corrected_ones_averaged() -> None:
     engine, programs = compiled()
     variants = twirling.expand(engine, programs, [10, 10])
     counts = [Distribution.from_counts(np.array(c)) for c in ([4, 1], [1, 4], [2, 3], [5, 0])]
-    first, second = twirling.combine(variants, counts)
+    first, second = twirling.combine(variants, counts).outcomes
     assert isinstance(first, Distribution)
     assert isinstance(second, Distribution)
     assert (first.counts.tolist(), second.counts.tolist()) == ([6, 4], [6, 4])
-    mixed, _ = twirling.combine(variants, [QuasiDistribution.combined([1.0], [counts[0]]), *counts[1:]])
+    mixed, _ = twirling.combine(variants, [QuasiDistribution.combined([1.0], [counts[0]]), *counts[1:]]).outcomes
     np.testing.assert_allclose(mixed.probabilities, [0.6, 0.4])
     assert mixed.shots == 10
 
@@ -302,9 +302,9 @@ def test_what_means_nothing_is_refused(make: object, message: str) -> None:
         make()
 
 
-def test_shots_apportioned_sum_to_the_total() -> None:
-    assert apportioned(10, [1, 0, 3]) == [3, 1, 6]
-    assert sum(apportioned(1001, [0.3, 0.3, 0.4])) == 1001
+def test_allocated_shots_sum_to_the_total() -> None:
+    assert allocate_shots(10, [1, 0, 3]) == [3, 1, 6]
+    assert sum(allocate_shots(1001, [0.3, 0.3, 0.4])) == 1001
 
 
 def test_pulls_of_extrapolated_and_twirled_maps_are_one() -> None:
@@ -315,13 +315,13 @@ def test_pulls_of_extrapolated_and_twirled_maps_are_one() -> None:
     variants = mitigation.expand(noisy, programs, [5000, 5000])
     assert variants.shots is not None
     exact = noisy.execute(variants.programs, None)
-    truth = [PLANS[i].decode([found]).values for i, found in enumerate(mitigation.combine(variants, exact))]
+    truth = [PLANS[i].decode([found]).values for i, found in enumerate(mitigation.combine(variants, exact).outcomes)]
     rng, pulls, sums = np.random.default_rng(0), [], []
     for _ in range(300):
         drawn = [
             Distribution.from_counts(rng.multinomial(n, d.probabilities)) for n, d in zip(variants.shots, exact, strict=True)
         ]
-        for i, found in enumerate(mitigation.combine(variants, drawn)):
+        for i, found in enumerate(mitigation.combine(variants, drawn).outcomes):
             estimate = PLANS[i].decode([found])
             pulls.append((estimate.values - truth[i]) / estimate.stderr)
             sums.append((estimate.values - truth[i]).sum() / estimate.sum_stderr)

@@ -15,17 +15,17 @@ from calibration.readout.per_qubit import Readout
 from calibration.readout.trex import TwirledReadout
 from calibration.rescaling import CompletenessRescaling, NoiseEstimation
 from calibration.sequence import MitigationSequence
-from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
+from hattriq_cirq.circuits.outcomes import QuasiDistribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution import Engine
-from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes, Variants
+from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
 Q = cirq.LineQubit(0)
 PROGRAM = ParameterizedCircuit(cirq.FrozenCircuit(cirq.X(Q), cirq.measure(Q, key="z")), (0,))
 
 
 @dataclass(frozen=True)
-class _Named(Mitigation):
+class _Named(Mitigation[str]):
     """Writes its name into the circuit on the way in, and a digit into the outcome on the way out."""
 
     name: str
@@ -35,19 +35,17 @@ class _Named(Mitigation):
     def describe(self) -> str:
         return self.name
 
-    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants:
+    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants[str]:
         tagged = [replace(p, circuit=p.circuit.with_tags(self.name)) for p in programs]
         return Variants(tagged, shots, self.name)
 
-    def combine(self, variants: Variants, outcomes: Outcomes) -> list[Distribution | QuasiDistribution]:
+    def combine(self, variants: Variants[str], outcomes: Outcomes) -> Mitigated:
         assert variants.context == self.name
-        return [
+        combined = [
             QuasiDistribution.combined([10.0], [o if self.digit == 1 else QuasiDistribution.combined([self.digit], [o])])
             for o in outcomes
         ]
-
-    def report(self, variants: Variants, outcomes: Outcomes) -> MitigationSummary:
-        return MitigationSummary(self.id, (f"{self.name} saw {outcomes[0].probabilities[1]:g}",))
+        return Mitigated(combined, MitigationSummary(self.id, (f"{self.name} saw {outcomes[0].probabilities[1]:g}",)))
 
 
 def test_parts_are_inside_each_other() -> None:
@@ -57,10 +55,10 @@ def test_parts_are_inside_each_other() -> None:
     (program,) = variants.programs
     assert program.circuit.tags == ("first", "second", "third")
     outcomes = engine.execute(variants.programs, None)
-    (found,) = pipeline.combine(variants, outcomes)
+    mitigated = pipeline.combine(variants, outcomes)
+    (found,) = mitigated.outcomes
     np.testing.assert_allclose(found.probabilities, [0, 6000])
-    report = pipeline.report(variants, outcomes)
-    assert report == MitigationSummary("b", ("third saw 1", "second saw 30", "first saw 600"))
+    assert mitigated.summary == MitigationSummary("b", ("third saw 1", "second saw 30", "first saw 600"))
     assert pipeline.describe() == "first + second + third"
 
 

@@ -17,7 +17,7 @@ from cirq_google.api import v2
 from injected import Array, basis_state, observed
 
 from calibration import CalibrationError, ReadoutCalibration, StaleCalibrationWarning, measure_readout, readout_programs
-from calibration.readout.measure import Pattern, bit_patterns, shots_each
+from calibration.readout.measure import Pattern, bit_patterns, shots_per_pattern
 from hattriq_cirq.circuits.outcomes import Distribution, LinearTerm, QuasiDistribution
 from hattriq_cirq.compilation.processor import Processor, load_processor
 from hattriq_cirq.execution import qsim, virtual
@@ -76,7 +76,7 @@ def test_programs_prepare_their_patterns_and_run_on_a_processor() -> None:
     [
         (lambda: bit_patterns(3, "random"), "balanced"),  # type: ignore[arg-type]
         (lambda: bit_patterns(11, "full"), "at most 10"),
-        (lambda: shots_each(0, 4), "at least 1"),
+        (lambda: shots_per_pattern(0, 4), "at least 1"),
         (lambda: measure_readout(qsim(), []), "no qubits"),
     ],
 )
@@ -181,7 +181,7 @@ def test_a_processors_own_calibration_is_dated_by_its_snapshot() -> None:
     with pytest.raises(CalibrationError, match="hours old"):
         made.check(virtual("willow_pink"), [q], max_age=24)
     made.check(virtual("willow_pink"), [q])
-    with pytest.raises(CalibrationError, match="nothing of its readout"):
+    with pytest.raises(CalibrationError, match="has no readout errors"):
         ReadoutCalibration.from_processor(replace(processor, readout_errors={}))
 
 
@@ -294,7 +294,7 @@ def test_a_stale_one_is_refused_or_warned_of() -> None:
     made.check(qsim(), [A], max_age=6)
     with pytest.raises(CalibrationError, match=r"5\.0 hours old, more than 4"):
         made.check(qsim(), [A], max_age=4)
-    with pytest.warns(StaleCalibrationWarning, match="used all the same"):
+    with pytest.warns(StaleCalibrationWarning, match="used nevertheless"):
         made.check(qsim(), [A], max_age=4, on_stale="warn")
     with pytest.raises(CalibrationError, match="on_stale"):
         made.check(qsim(), [A], on_stale="ignore")  # type: ignore[arg-type]

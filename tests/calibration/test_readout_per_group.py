@@ -1,4 +1,4 @@
-"""Correlated readout: measured, told from independent readout, undone; and histograms made positive."""
+"""Correlated readout: measured, distinguished from independent readout, and corrected."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from readout_faults import Array, FaultyReadout, as_read, counted, dense_confusi
 from scipy.stats import fisher_exact
 
 import hattriq_cirq as hq
-from calibration.distributions import confusions, least_squares, unfold
-from calibration.readout.calibration import CalibrationError, ReadoutCalibration
-from calibration.readout.correlated_calibration import fisher
+from calibration.readout.calibration import CalibrationError
+from calibration.readout.correlated_calibration import fisher_p_values
 from calibration.readout.per_group import (
     CorrelatedCalibration,
     CorrelatedReadout,
-    corrected,
+    correct,
     correlation_test,
     measure_correlated,
 )
@@ -69,7 +68,7 @@ def test_the_measured_confusion_has_prepared_states_in_its_rows(faults: dict[str
 def test_fisher_is_twice_the_smaller_tail() -> None:
     tables = np.random.default_rng(0).integers(1, 9, (50, 2, 2))
     expected = [min(1, 2 * min(fisher_exact(t, side).pvalue for side in ("less", "greater"))) for t in tables]
-    np.testing.assert_allclose(fisher(tables), expected, atol=1e-9)
+    np.testing.assert_allclose(fisher_p_values(tables), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("pair", [(0, 1, 0.04), (1, 2, 0.02)])
@@ -118,8 +117,9 @@ def ran(mitigation: Mitigation, seed: int, shots: int) -> tuple[Array, Array, tu
     programs = [ParameterizedCircuit(circuit, (0,))]
     variants = mitigation.expand(engine, programs, [shots])
     outcomes = engine.execute(variants.programs, variants.shots)
-    estimate = made.decode(mitigation.combine(variants, outcomes))
-    return estimate.values - exact, estimate.stderr, mitigation.report(variants, outcomes).notes
+    mitigated = mitigation.combine(variants, outcomes)
+    estimate = made.decode(mitigated.outcomes)
+    return estimate.values - exact, estimate.stderr, mitigated.summary.notes
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -141,7 +141,7 @@ def test_groups_undo_any_confusion_of_their_own() -> None:
     observed = Distribution(true @ np.kron(small, large), None)
     first = CorrelatedCalibration(tuple(Q[:2]), tuple(Distribution(row, None) for row in small))
     second = CorrelatedCalibration(tuple(Q[2:]), tuple(Distribution(row, None) for row in large))
-    np.testing.assert_allclose(corrected(observed, [first, second]).probabilities, true, atol=1e-12)
+    np.testing.assert_allclose(correct(observed, [first, second]).probabilities, true, atol=1e-12)
 
 
 def test_what_a_confusion_changes_is_its_derivative() -> None:
@@ -149,13 +149,13 @@ def test_what_a_confusion_changes_is_its_derivative() -> None:
     observed = Distribution.from_counts(rng.multinomial(1000, rng.dirichlet(np.ones(8))))
     first = calibrated(dense_confusion(1, 0.02, 0.1), 500, rng)
     second = CorrelatedCalibration(tuple(Q[1:3]), calibrated(dense_confusion(2, 0.02, 0.1, [(0, 1, 0.05)]), 500, rng).rows)
-    before = corrected(observed, [first, second])
+    before = correct(observed, [first, second])
     assert second.shared is not None
     moved = before.shared[second.shared]
     change = np.zeros((4, 4))
     change[2, 2], change[2, 1], change[3, 0], change[3, 3] = -1e-6, 1e-6, 1e-6, -1e-6
     rows = tuple(Distribution(row, None) for row in second.confusion + change)
-    after = corrected(observed, [first, CorrelatedCalibration(second.qubits, rows)])
+    after = correct(observed, [first, CorrelatedCalibration(second.qubits, rows)])
     np.testing.assert_allclose(after.probabilities - before.probabilities, moved @ change.ravel(), rtol=1e-3, atol=1e-12)
 
 
@@ -169,7 +169,7 @@ def test_pulls_of_attributions_and_of_their_sum_have_unit_width(shots: int) -> N
     rng = np.random.default_rng(shots)
     pulls, sums = [], []
     for _ in range(800):
-        estimate = made.decode(mitigation.combine(variants, counted(exactly, variants.shots or (), rng)))
+        estimate = made.decode(mitigation.combine(variants, counted(exactly, variants.shots or (), rng)).outcomes)
         pulls.append((estimate.values - exact) / estimate.stderr)
         sums.append((estimate.values - exact).sum() / estimate.sum_stderr)
     widths = [*np.std(pulls, axis=0), np.std(sums)]
@@ -190,7 +190,7 @@ def test_given_calibrations_are_matched_to_groups_in_any_order() -> None:
         circuit = cirq.FrozenCircuit(cirq.Moment(cirq.measure(*qubits, key="z")))
         variants = mitigation.expand(sampler(FaultyReadout(seed=0)), [ParameterizedCircuit(circuit, (0,))], [10])
         assert len(variants.programs) == 1
-        (found,) = mitigation.combine(variants, [observed])
+        (found,) = mitigation.combine(variants, [observed]).outcomes
         np.testing.assert_allclose(found.probabilities, true[axes], atol=1e-12)
     foreign = cirq.FrozenCircuit(cirq.Moment(cirq.measure(Q[0], Q[4], key="z")))
     with pytest.raises(CalibrationError, match=r"no calibration is of a group that begins with q\(0\)"):
@@ -220,7 +220,7 @@ def test_what_cannot_be_is_refused() -> None:
         CorrelatedCalibration(tuple(Q[:3]), calibrated(dense_confusion(2, 0.1, 0.1), None, np.random.default_rng(0)).rows)
     blind = calibrated(dense_confusion(2, 0.48, 0.49), None, np.random.default_rng(0))
     with pytest.raises(CalibrationError, match=r"singular value of 0\.00"):
-        corrected(Distribution(np.full(4, 0.25), None), [blind])
+        correct(Distribution(np.full(4, 0.25), None), [blind])
     mitigation = CorrelatedReadout()
     variants = mitigation.expand(
         sampler(FaultyReadout(seed=0)),
@@ -249,52 +249,3 @@ def test_injected_faults_are_of_the_size_asked_for_and_drift() -> None:
         FaultyReadout(e1=0.9, drift=0.2)
     with pytest.raises(ValueError, match="name the qubits"):
         FaultyReadout(pairs=PAIRS)
-
-
-def test_least_squares_is_exact_inside_the_simplex_and_biased_at_its_edge() -> None:
-    rng = np.random.default_rng(7)
-    factors = [np.array([[0.98, 0.02], [0.1, 0.9]])] * 4
-    confusion = dense_confusion(4, 0.02, 0.1)
-    inside = rng.dirichlet(np.full(16, 5.0))
-    np.testing.assert_allclose(least_squares(Distribution(inside @ confusion, None), factors).probabilities, inside, atol=1e-9)
-    edge = np.zeros(16)
-    edge[[3, 12]] = 0.5
-    draws = [Distribution.from_counts(rng.multinomial(300, edge @ confusion)) for _ in range(300)]
-    found = np.array([least_squares(draw, factors).probabilities for draw in draws])
-    linear = np.array([draw.probabilities @ np.linalg.inv(confusion) for draw in draws])
-    assert found.min() >= 0
-    np.testing.assert_allclose(found.sum(axis=1), 1)
-    spread = linear.std(axis=0) / np.sqrt(len(draws))
-    assert (np.abs(linear.mean(axis=0) - edge) / spread).max() < 4
-    assert (np.abs(found.mean(axis=0) - edge) / found.std(axis=0) * np.sqrt(len(draws))).max() > 8
-    assert least_squares(draws[0], factors).biased
-
-
-def test_unfolding_is_regularised_by_stopping_early() -> None:
-    true = np.zeros(8)
-    true[[0, 7]] = 0.75, 0.25
-    calibration = ReadoutCalibration.from_mapping(dict.fromkeys(Q[:3], (0.05, 0.15)))
-    factors = confusions(calibration, Q[:3])
-    observed = Distribution(true @ dense_confusion(3, 0.05, 0.15), None)
-    off = [np.linalg.norm(unfold(observed, factors, n).probabilities - true) for n in (1, 3, 10, 100, 1000)]
-    assert off == sorted(off, reverse=True)
-    assert off[0] > 0.1
-    assert off[-1] < 1e-3
-    histogram = unfold(observed, factors, 3)
-    assert histogram.probabilities.min() > 0
-    assert histogram.probabilities.sum() == pytest.approx(1)
-    assert "biased" in str(histogram)
-
-
-def test_unfolding_needs_no_matrix() -> None:
-    true = np.random.default_rng(8).dirichlet(np.full(2**14, 0.5))
-    factors = [np.array([[0.99, 0.01], [0.05, 0.95]])] * 14
-    assert unfold(Distribution(true, None), factors, 5).probabilities.shape == (2**14,)
-    with pytest.raises(ValueError, match="use unfold"):
-        least_squares(Distribution(true, None), factors)
-    with pytest.raises(ValueError, match="must together be of"):
-        unfold(Distribution(true, None), factors[:3])
-    with pytest.raises(ValueError, match=r"\[prepared, observed\]"):
-        unfold(Distribution(np.full(2, 0.5), None), [factors[0].T])
-    with pytest.raises(ValueError, match="iterations=0"):
-        unfold(Distribution(np.full(2, 0.5), None), factors[:1], 0)

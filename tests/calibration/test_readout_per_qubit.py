@@ -13,8 +13,8 @@ from scipy.sparse import csr_array
 
 from calibration import CalibrationError, Readout, ReadoutCalibration, StaleCalibrationWarning
 from calibration.readout.measure import Pattern
-from calibration.readout.per_qubit import corrected, inverse, sensitivities
-from hattriq_cirq.circuits.linear_maps import Composed, ProductOperator
+from calibration.readout.per_qubit import correct, inverse_map, sensitivities
+from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, LinearTerm, QuasiDistribution, SharedUncertainty
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.estimators import ResolvedHadamardTest
@@ -54,35 +54,35 @@ def some_weights(kind: str) -> csr_array:
 def test_known_rates_are_undone_exactly() -> None:
     prepared = np.random.default_rng(0).dirichlet(np.ones(16))
     read = Distribution(observed(prepared, PAIRS), None)
-    np.testing.assert_allclose(corrected(read, KNOWN, QUBITS).probabilities, prepared, atol=1e-14)
+    np.testing.assert_allclose(correct(read, KNOWN, QUBITS).probabilities, prepared, atol=1e-14)
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse", "resolved", "one row", "empty"])
 def test_values_and_covariances_are_those_of_the_dense_inverse(kind: str) -> None:
     counts, weights = some_counts(), some_weights(kind)
-    operator = inverse(KNOWN, QUBITS)
+    operator = inverse_map(KNOWN, QUBITS)
     np.testing.assert_allclose(operator.apply(counts.probabilities), DENSE @ counts.probabilities, atol=1e-13)
     likely = (counts.counts + 4 / 16) / (300 + 4)
     seen = weights.toarray() @ DENSE
     expected = (seen @ np.diag(likely) @ seen.T - np.outer(seen @ likely, seen @ likely)) / 300
-    np.testing.assert_allclose(operator.transposed(weights.toarray()), seen, atol=1e-12)
-    np.testing.assert_allclose(operator.covariance(weights, counts), expected, atol=1e-12)
-    np.testing.assert_allclose(operator.variances(weights, counts), np.diag(expected), atol=1e-12)
-    assert not operator.variances(weights, Distribution(np.eye(16)[3], None)).any()
+    np.testing.assert_allclose(operator.adjoint(weights.toarray()), seen, atol=1e-12)
+    np.testing.assert_allclose(LinearTerm(counts, operator).covariance(weights), expected, atol=1e-12)
+    np.testing.assert_allclose(LinearTerm(counts, operator).variances(weights), np.diag(expected), atol=1e-12)
+    assert not LinearTerm(Distribution(np.eye(16)[3], None), operator).variances(weights).any()
 
 
 def test_factors_of_several_bits_are_groups_of_bits() -> None:
     rng = np.random.default_rng(2)
     factors = tuple(rng.normal(size=(size, size)) for size in (4, 2, 8))
     dense, counts = kron(factors), Distribution.from_counts(rng.integers(1, 9, size=64))
-    operator = ProductOperator(factors)
+    operator = LinearMap(factors)
     measures = rng.normal(size=(64, 3))
     np.testing.assert_allclose(operator.apply(measures), dense @ measures, atol=1e-12)
     weights = csr_array(np.kron([[1.0, -2.0]], np.eye(32)))
     seen, shots = weights.toarray() @ dense, counts.shots or 0
     likely = (counts.counts + 4 / 64) / (shots + 4)
     expected = (seen**2 @ likely - (seen @ likely) ** 2) / shots
-    np.testing.assert_allclose(operator.variances(weights, counts), expected, rtol=1e-9)
+    np.testing.assert_allclose(LinearTerm(counts, operator).variances(weights), expected, rtol=1e-9)
 
 
 def test_sensitivities_are_the_slopes_of_the_dense_inverse() -> None:
@@ -101,7 +101,7 @@ def test_sensitivities_are_the_slopes_of_the_dense_inverse() -> None:
 def test_circuits_on_other_qubits_share_one_set_of_rates() -> None:
     """Bits in another order, and fewer of them, stand in the columns of one calibration, so that circuits add up."""
     few = Distribution.from_counts(np.array([5, 6, 7, 8]))
-    one, other = corrected(few, COUNTED, [QUBITS[2], QUBITS[0]]), corrected(few, COUNTED, [QUBITS[3], QUBITS[2]])
+    one, other = correct(few, COUNTED, [QUBITS[2], QUBITS[0]]), correct(few, COUNTED, [QUBITS[3], QUBITS[2]])
     assert list(one.shared) == list(other.shared) == [COUNTED.shared]
     moved, moved_other = one.shared[COUNTED.shared], other.shared[COUNTED.shared]
     assert moved.shape == (4, 8)
@@ -109,15 +109,15 @@ def test_circuits_on_other_qubits_share_one_set_of_rates() -> None:
     assert np.flatnonzero(np.abs(moved_other).sum(axis=0)).tolist() == [4, 5, 6, 7]
     both = QuasiDistribution.combined([1.0, -1.0], [one, one])
     assert not both.shared[COUNTED.shared].any()
-    assert corrected(few, KNOWN, QUBITS[:2]).shared == {}
+    assert correct(few, KNOWN, QUBITS[:2]).shared == {}
 
 
 def test_what_another_mitigation_made_is_corrected_part_by_part() -> None:
     first, second = some_counts(3), some_counts(4, 500)
     shared = SharedUncertainty(np.array([[0.04]]))
     slopes = np.random.default_rng(5).normal(size=(16, 1))
-    flip = ProductOperator((np.array([[0.0, 1.0], [1.0, 0.0]]),) + (np.eye(2),) * 3)
-    made = corrected(
+    flip = LinearMap((np.array([[0.0, 1.0], [1.0, 0.0]]),) + (np.eye(2),) * 3)
+    made = correct(
         QuasiDistribution((LinearTerm(first, scale=1.5), LinearTerm(second, flip, -0.5)), {shared: slopes}), KNOWN, QUBITS
     )
     dense_flip = np.kron(np.array([[0, 1], [1, 0]]), np.eye(8))
@@ -132,18 +132,20 @@ def test_what_another_mitigation_made_is_corrected_part_by_part() -> None:
         covariance += scale**2 * (seen @ np.diag(p) @ seen.T - np.outer(seen @ p, seen @ p)) / shots
     np.testing.assert_allclose(made.covariance(weights), covariance, atol=1e-12)
     np.testing.assert_allclose(made.variances(weights), np.diag(covariance), atol=1e-12)
-    assert isinstance(made.parts[1].operator, Composed)
+    both = made.terms[1].linear_map
+    assert both is not None
+    assert [factor.shape for factor in both.factors] == [(2, 2)] * 4  # the composition is still a product
 
 
 @pytest.mark.parametrize("pair", [(0.5, 0.5), (0.4, 0.57), (0.9, 0.9)])
 def test_a_readout_that_hardly_tells_states_apart_is_refused(pair: tuple[float, float]) -> None:
     bad = ReadoutCalibration.from_mapping({QUBITS[0]: pair})
     with pytest.raises(CalibrationError, match=rf"e0 \+ e1 = {sum(pair):.4f}.*at most 0.95"):
-        inverse(bad, QUBITS[:1])
+        inverse_map(bad, QUBITS[:1])
     with pytest.raises(ValueError, match="must begin with 16"):
-        inverse(KNOWN, QUBITS).apply(np.ones(8))
+        inverse_map(KNOWN, QUBITS).apply(np.ones(8))
     with pytest.raises(ValueError, match=r"\(2\*\*bits, 2\*\*bits\)"):
-        ProductOperator((np.ones((2, 3)),))
+        LinearMap((np.ones((2, 3)),))
 
 
 # bias, coverage
@@ -154,9 +156,9 @@ def pulls(case: ResolvedCase, rates: Rates, readout: Readout, shots: int, runs: 
     variants, rng = readout.expand(qsim(), [case.program], [shots]), np.random.default_rng(seed)
     found: dict[str, list[Any]] = {"each": [], "sum": [], "counts each": [], "counts sum": []}
     for _ in range(runs):
-        (outcome,) = readout.combine(variants, drawn(variants, {0: case.probabilities}, rates, rng))
+        (outcome,) = readout.combine(variants, drawn(variants, {0: case.probabilities}, rates, rng)).outcomes
         assert isinstance(outcome, QuasiDistribution)
-        for name, read in (("", outcome), ("counts ", QuasiDistribution(outcome.parts))):
+        for name, read in (("", outcome), ("counts ", QuasiDistribution(outcome.terms))):
             made = case.plan.decode([read])
             found[f"{name}each"].append((made.values - case.truth) / made.stderr)
             found[f"{name}sum"].append((made.values - case.truth).sum() / made.sum_stderr)
@@ -184,7 +186,7 @@ def test_asymmetric_readout_is_corrected_without_bias(pair: tuple[float, float],
     rates = dict.fromkeys(case.qubits, pair)
     readout = Readout(shots=shots, pattern=pattern)
     variants = readout.expand(qsim(), [case.program], [shots])
-    (outcome,) = readout.combine(variants, drawn(variants, {0: case.probabilities}, rates, np.random.default_rng(2)))
+    (outcome,) = readout.combine(variants, drawn(variants, {0: case.probabilities}, rates, np.random.default_rng(2))).outcomes
     made = case.plan.decode([outcome])
     assert made.stderr.max() < 1e-3
     assert np.abs((made.values - case.truth) / made.stderr).max() < 4
@@ -198,8 +200,8 @@ def test_the_transposed_matrix_would_be_seen(pair: tuple[float, float]) -> None:
     read = observed(case.probabilities, [pair] * 4)
     counts = Distribution.from_counts(np.random.default_rng(2).multinomial(shots, read))
     rates = ReadoutCalibration.from_mapping(dict.fromkeys(case.qubits, pair))
-    trap = ProductOperator(tuple(np.linalg.inv(confusion(*pair)) for _ in case.qubits))
-    right = case.plan.decode([corrected(counts, rates, case.qubits)])
+    trap = LinearMap(tuple(np.linalg.inv(confusion(*pair)) for _ in case.qubits))
+    right = case.plan.decode([correct(counts, rates, case.qubits)])
     wrong = case.plan.decode([QuasiDistribution((LinearTerm(counts, trap),))])
     assert np.abs((right.values - case.truth) / right.stderr).max() < 4
     assert np.abs((wrong.values - case.truth) / wrong.stderr).max() > 20
@@ -298,7 +300,7 @@ def test_the_calibration_runs_half_before_and_half_after_the_data(pattern: Patte
     count = 4 if pattern == "balanced" else 2
     assert kinds == [True] * count + [False] * (len(kinds) - 2 * count) + [True] * count
     assert sum(shots for calibrates, shots in recorder.ran if calibrates) == 2 * 50
-    first, second, third, fourth = readout.combine(variants, found)
+    first, second, third, fourth = readout.combine(variants, found).outcomes
     assert [o.shots for o in (first, second, third, fourth)] == [7, 50, 60, 8]
     assert len(first.probabilities) == 4
     np.testing.assert_allclose(second.probabilities, [0, 1])  # request 1 is the point t = 1
@@ -313,8 +315,8 @@ def test_drift_within_a_batch_is_said() -> None:
         drawn(variants, {0: case.probabilities}, dict.fromkeys(case.qubits, (0.01, e1)), rng) for e1 in (0.05, 0.07)
     )
     count = len(variants.programs) // 2
-    steady = readout.report(variants, before)
-    drifted = readout.report(variants, [*before[:count], *after[count:]])
+    steady = readout.combine(variants, before).summary
+    drifted = readout.combine(variants, [*before[:count], *after[count:]]).summary
     assert any("no drift" in note for note in steady.notes)
     assert any("drifted" in note for note in drifted.notes)
     assert steady.calibration_id != drifted.calibration_id
@@ -327,9 +329,9 @@ def test_a_given_calibration_is_checked_and_named() -> None:
     variants = readout.expand(qsim(), [case.program], [1000])
     assert list(variants.programs) == [case.program]
     found = drawn(variants, {0: case.probabilities}, dict.fromkeys(case.qubits, (0.01, 0.1)), np.random.default_rng(0))
-    assert readout.report(variants, found).calibration_id == given.id
+    assert readout.combine(variants, found).summary.calibration_id == given.id
     assert given.id in readout.describe()
-    (outcome,) = readout.combine(variants, found)
+    (outcome,) = readout.combine(variants, found).outcomes
     assert list(outcome.sensitivities(case.weights)) == [given.of(case.qubits).shared]
     with pytest.raises(CalibrationError, match="does not know qubits"):
         Readout(given.of(case.qubits[:1])).expand(qsim(), [case.program], [1000])

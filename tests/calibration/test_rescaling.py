@@ -201,7 +201,7 @@ def rescaled(values: Array, measured: float, shots: int | None, mitigation: Miti
     ]
     made = Plan(tuple(readings), np.zeros(2), "equal").decode([chances(v) for v in values])
     return mitigation.postprocess(
-        made, [(AuxiliaryCircuit(cirq.Circuit(), signs, cirq.Circuit(), wanted_by=mitigation), chances(measured))]
+        made, [(AuxiliaryCircuit(cirq.Circuit(), signs, cirq.Circuit(), mitigation=mitigation), chances(measured))]
     )
 
 

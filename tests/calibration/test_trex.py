@@ -10,8 +10,9 @@ from readout_faults import Array, FaultyReadout, as_read, counted, dense_confusi
 from scipy.sparse import csr_array
 
 import hattriq_cirq as hq
-from calibration.readout.trex import TwirledReadout, WalshFactors
-from hattriq_cirq.circuits.outcomes import Distribution, Identity, LinearTerm, QuasiDistribution
+from calibration.readout.trex import TwirledReadout
+from hattriq_cirq.circuits.linear_maps import LinearMap
+from hattriq_cirq.circuits.outcomes import Distribution, LinearTerm, QuasiDistribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.estimators.bilinear import BilinearTerm
 from hattriq_cirq.estimators.plan import Plan, plan
@@ -42,7 +43,7 @@ def expanded(mitigation: TwirledReadout, programs: list[ParameterizedCircuit], s
 
 @pytest.mark.parametrize("bits", range(1, 12))
 def test_masks_are_different_complement_pairs_that_cancel_signs_of_up_to_three_bits(bits: int) -> None:
-    masks = TwirledReadout(seed=bits).masks_of(bits)
+    masks = TwirledReadout(seed=bits).flip_masks(bits)
     assert len(set(masks)) == len(masks) == min(2**bits, 32 if bits > 8 else 16)
     assert all(first ^ second == 2**bits - 1 for first, second in zip(masks[::2], masks[1::2], strict=True))
     for watched in range(1, 2**bits):
@@ -51,12 +52,12 @@ def test_masks_are_different_complement_pairs_that_cancel_signs_of_up_to_three_b
 
 
 def test_masks_repeat_with_a_seed_which_matters() -> None:
-    assert TwirledReadout(seed=1).masks_of(5) == TwirledReadout(seed=1).masks_of(5)
-    assert len({TwirledReadout(seed=seed).masks_of(5) for seed in range(20)}) > 10
+    assert TwirledReadout(seed=1).flip_masks(5) == TwirledReadout(seed=1).flip_masks(5)
+    assert len({TwirledReadout(seed=seed).flip_masks(5) for seed in range(20)}) > 10
 
 
-def test_masks_of_a_seed_are_uniform() -> None:
-    first = np.bincount([TwirledReadout(seed=seed).masks_of(3)[0] for seed in range(800)], minlength=8)
+def test_flip_masks_a_seed_are_uniform() -> None:
+    first = np.bincount([TwirledReadout(seed=seed).flip_masks(3)[0] for seed in range(800)], minlength=8)
     assert np.abs(first - 100).max() < 5 * np.sqrt(100)
 
 
@@ -65,15 +66,15 @@ def test_walsh_factors_are_a_dense_matrix() -> None:
     factors, weights, measure = rng.normal(size=8), rng.normal(size=(3, 8)), rng.dirichlet(np.ones(8))
     hadamard = np.array([[(-1) ** (a & b).bit_count() for b in range(8)] for a in range(8)])
     dense = hadamard @ np.diag(factors) @ hadamard / 8
-    inner = WalshFactors(rng.normal(size=8))
-    both = dense @ hadamard @ np.diag(inner.factors) @ hadamard / 8
-    np.testing.assert_allclose(WalshFactors(factors).apply(measure), dense @ measure, atol=1e-12)
+    inner = LinearMap((rng.normal(size=8),))
+    both = dense @ hadamard @ np.diag(inner.factors[0]) @ hadamard / 8
+    np.testing.assert_allclose(LinearMap((factors,)).apply(measure), dense @ measure, atol=1e-12)
     counts = Distribution(measure, 1000)
     likely = (1000 * measure + 0.5) / 1004
     expected = (weights @ both) @ (np.diag(likely) - np.outer(likely, likely)) @ (weights @ both).T / 1000
-    operator = WalshFactors(factors, inner)
-    np.testing.assert_allclose(operator.covariance(csr_array(weights), counts), expected, atol=1e-12)
-    np.testing.assert_allclose(operator.variances(csr_array(weights), counts), np.diag(expected), atol=1e-12)
+    term = LinearTerm(counts, LinearMap((factors,)) @ inner)
+    np.testing.assert_allclose(term.covariance(csr_array(weights)), expected, atol=1e-12)
+    np.testing.assert_allclose(term.variances(csr_array(weights)), np.diag(expected), atol=1e-12)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
@@ -83,7 +84,7 @@ def test_with_all_masks_any_readout_channel_is_undone_exactly(bits: int) -> None
     program = random_program(bits, seed=bits)
     mitigation = TwirledReadout()
     variants = expanded(mitigation, [program], None)
-    (found,) = mitigation.combine(variants, as_read(variants, confusion))
+    (found,) = mitigation.combine(variants, as_read(variants, confusion)).outcomes
     np.testing.assert_allclose(found.probabilities, truth_of(program), atol=1e-7)
     assert np.abs(truth_of(program) @ confusion - truth_of(program)).max() > 0.01
 
@@ -95,13 +96,13 @@ def test_sixteen_masks_on_five_bits_leave_only_the_fourth_order_of_an_asymmetry(
         confusion = dense_confusion(5, 0.01, e1, PAIRS)
         mitigation = TwirledReadout(seed=1)
         variants = expanded(mitigation, [program], None)
-        (found,) = mitigation.combine(variants, as_read(variants, confusion))
+        (found,) = mitigation.combine(variants, as_read(variants, confusion)).outcomes
         off.append(np.abs(found.probabilities - truth_of(program)).max())
     assert off[0] < 1e-4
     assert off[1] < 5e-3
     whole = TwirledReadout(masks=32)
     variants = expanded(whole, [program], None)
-    (found,) = whole.combine(variants, as_read(variants, dense_confusion(5, 0.01, 0.2, PAIRS)))
+    (found,) = whole.combine(variants, as_read(variants, dense_confusion(5, 0.01, 0.2, PAIRS))).outcomes
     np.testing.assert_allclose(found.probabilities, truth_of(program), atol=1e-7)
 
 
@@ -112,7 +113,7 @@ def test_a_ratio_of_means_is_unbiased_where_the_mean_of_ratios_is_not() -> None:
     mitigation = TwirledReadout()
     variants = expanded(mitigation, [one], None)
     outcomes = as_read(variants, dense_confusion(1, e0, e1))
-    (found,) = mitigation.combine(variants, outcomes)
+    (found,) = mitigation.combine(variants, outcomes).outcomes
     assert found.probabilities @ [1, -1] == pytest.approx(-1, abs=1e-12)
     z = np.array([outcome.probabilities @ [1, -1] for outcome in outcomes])  # two masks of |0>, two of the circuit
     ratios = z[2:] / z[:2]  # the signs of the flips cancel
@@ -127,7 +128,7 @@ def test_what_the_calibration_changes_is_its_derivative() -> None:
     variants = expanded(mitigation, [program], [80_000])
     rng = np.random.default_rng(0)
     outcomes = counted(as_read(variants, dense_confusion(3, 0.02, 0.1, PAIRS)), variants.shots or (), rng)
-    (found,) = mitigation.combine(variants, outcomes)
+    (found,) = mitigation.combine(variants, outcomes).outcomes
     assert isinstance(found, QuasiDistribution)
     (moved,) = found.shared.values()
     calibration = variants.programs[0]
@@ -136,7 +137,7 @@ def test_what_the_calibration_changes_is_its_derivative() -> None:
     shift[[0, 5]] = -40, 40  # one of eight masks, before the data: 40 shots of 80,000 in all
     changed = list(outcomes)
     changed[at] = Distribution.from_counts(outcomes[at].counts + shift)
-    (after,) = mitigation.combine(variants, changed)
+    (after,) = mitigation.combine(variants, changed).outcomes
     undone = shift[np.arange(8) ^ mask] / 80_000
     np.testing.assert_allclose(after.probabilities - found.probabilities, moved @ undone, rtol=0.01, atol=1e-7)
 
@@ -164,7 +165,7 @@ def test_pulls_of_attributions_and_of_their_sum_have_unit_width(calibration_shot
     rng = np.random.default_rng(calibration_shots)
     pulls, sums, naive = [], [], []
     for _ in range(800):
-        estimate = made.decode(mitigation.combine(variants, counted(exactly, variants.shots or (), rng)))
+        estimate = made.decode(mitigation.combine(variants, counted(exactly, variants.shots or (), rng)).outcomes)
         off = estimate.values - exact
         pulls.append(off / estimate.stderr)
         sums.append(off.sum() / estimate.sum_stderr)
@@ -191,7 +192,7 @@ def test_maps_are_unbiased_at_ten_million_shots(faults: dict[str, object]) -> No
     mitigation = TwirledReadout(calibration_shots=10_000_000)
     variants = mitigation.expand(engine, [ParameterizedCircuit(circuit, (0,))], [10_000_000])
     outcomes = engine.execute(variants.programs, variants.shots)
-    estimate = made.decode(mitigation.combine(variants, outcomes))
+    estimate = made.decode(mitigation.combine(variants, outcomes).outcomes)
     raw = made.decode(engine.execute([ParameterizedCircuit(circuit, (0,))], [10_000_000]))
     assert np.abs((estimate.values - exact) / estimate.stderr).max() < 4
     assert np.linalg.norm(raw.values - exact) > 10 * np.linalg.norm(estimate.values - exact)
@@ -218,9 +219,9 @@ def test_outcomes_that_were_mitigated_before_are_treated_alike() -> None:
     mitigation = TwirledReadout(calibration_shots=8_000)
     variants = expanded(mitigation, [program], [8_000])
     plain = counted(as_read(variants, dense_confusion(3, 0.01, 0.1)), variants.shots or (), np.random.default_rng(1))
-    nested = [QuasiDistribution((LinearTerm(outcome, Identity(), 1.0),)) for outcome in plain]
+    nested = [QuasiDistribution((LinearTerm(outcome),)) for outcome in plain]
     weights = csr_array(np.random.default_rng(2).normal(size=(4, 8)))
-    (one,), (other,) = mitigation.combine(variants, plain), mitigation.combine(variants, nested)
+    (one,), (other,) = mitigation.combine(variants, plain).outcomes, mitigation.combine(variants, nested).outcomes
     np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-12)
     np.testing.assert_allclose(one.variances(weights), other.variances(weights), rtol=0.05)  # each mask smoothed apart
     assert one.shots == other.shots == 8_000
@@ -259,7 +260,7 @@ def test_flips_join_the_symbols_of_a_sweep_in_a_circuit_that_the_device_takes() 
         *_, flips, last = program.circuit
         assert len(last.operations) == 1
         assert flips.qubits == last.qubits
-    found = mitigation.combine(variants, engine.execute(variants.programs, None))
+    found = mitigation.combine(variants, engine.execute(variants.programs, None)).outcomes
     expected = [np.abs(circuit.unitary(qubit_order=[a, b])[:, 0]) ** 2 for circuit in circuits]
     np.testing.assert_allclose([outcome.probabilities for outcome in found], expected, atol=1e-6)
 
@@ -275,19 +276,19 @@ def test_factors_too_close_to_zero_are_refused_with_their_figure() -> None:
 def test_the_report_says_how_strong_the_correction_is() -> None:
     mitigation = TwirledReadout()
     variants = expanded(mitigation, [random_program(3, 0)], None)
-    (note,) = mitigation.report(variants, as_read(variants, dense_confusion(3, 0.05, 0.05))).notes
+    (note,) = mitigation.combine(variants, as_read(variants, dense_confusion(3, 0.05, 0.05))).summary.notes
     assert "0.729" in note  # (1 - .1)**3
 
 
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="power of 2"):
         TwirledReadout(masks=12)
-    with pytest.raises(ValueError, match="at least two for each"):
+    with pytest.raises(ValueError, match="at least two per mask"):
         TwirledReadout(calibration_shots=3)
     qubits = cirq.LineQubit.range(12)
     wide = ParameterizedCircuit(cirq.FrozenCircuit(cirq.Moment(cirq.measure(*qubits, key="z"))), (0,))
-    with pytest.raises(ValueError, match=r"measures 12 qubits.* 4\*\*11"):
+    with pytest.raises(ValueError, match=r"measures 12 bits.* 4\*\*11"):
         expanded(TwirledReadout(), [wide], None)
     twice = expanded(TwirledReadout(), [random_program(2, 0)], None).programs
-    with pytest.raises(ValueError, match="twirl readout once only"):
+    with pytest.raises(ValueError, match="twirl readout only once"):
         expanded(TwirledReadout(), list(twice), None)

@@ -1,4 +1,4 @@
-"""A journal gives back exactly what was recorded, and takes up no run but its own."""
+"""Journals: exact round trips of records, and rejection of other runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from hattriq_cirq.execution.journal_summary import read_summary
         max_size=5,
     )
 )
-def test_counts_come_back_exactly(counts: list[list[int]]) -> None:
+def test_counts_round_trip_exactly(counts: list[list[int]]) -> None:
     given_ = [Distribution.from_counts(np.array(row)) for row in counts]
     found = unpack_counts(json.loads(json.dumps(pack_counts(given_))))
     for before, after, row in zip(given_, found, counts, strict=True):
@@ -50,7 +50,7 @@ def test_counts_come_back_exactly(counts: list[list[int]]) -> None:
         assert after.shots == before.shots
 
 
-def test_probabilities_that_are_no_counts_are_refused(tmp_path: Path) -> None:
+def test_probabilities_without_counts_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="are not counts of 3 shots"):
         pack_counts([Distribution(np.array([0.25, 0.75]), 3)])
     with pytest.raises(ValueError, match="exact probabilities have no counts"):
@@ -58,13 +58,13 @@ def test_probabilities_that_are_no_counts_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("angle", [0.1, sympy.Symbol("t"), 2 * sympy.Symbol("t") + sympy.Symbol("a") * sympy.pi])
-def test_circuits_come_back_exactly(angle: Any) -> None:
+def test_circuits_round_trip_exactly(angle: Any) -> None:
     name, text = pack_circuit(circuit(angle))
     assert unpack_circuit(text) == circuit(angle)
     assert len(name) == 64
 
 
-def test_equal_circuits_of_another_spelling_keep_their_own() -> None:
+def test_equal_circuits_with_different_json_are_kept_apart() -> None:
     half, more = (cirq.FrozenCircuit(cirq.X(QUBITS[0]) ** power) for power in (0.5, 2.5))
     assert half == more
     names = [pack_circuit(c)[0] for c in (half, more)]
@@ -74,7 +74,7 @@ def test_equal_circuits_of_another_spelling_keep_their_own() -> None:
     assert repr(unpack_circuit(pack_circuit(more)[1])) == repr(more)
 
 
-def test_a_journal_taken_up_says_what_was_recorded(tmp_path: Path) -> None:
+def test_reopened_journal_returns_what_was_recorded(tmp_path: Path) -> None:
     ids = recorded(tmp_path / "deep" / "run")
     with Journal(tmp_path / "deep" / "run", ENGINE, TASK) as journal:
         assert [journal.stored(job_id) is None for job_id in ids] == [False, False, True]
@@ -96,7 +96,7 @@ def test_a_journal_taken_up_says_what_was_recorded(tmp_path: Path) -> None:
         )
 
 
-def test_the_header_and_every_sitting_say_where_they_come_from(tmp_path: Path) -> None:
+def test_header_and_sessions_record_their_origin(tmp_path: Path) -> None:
     recorded(tmp_path)
     Journal(tmp_path, ENGINE).close()
     records = lines(tmp_path)
@@ -117,7 +117,7 @@ def test_equal_circuits_are_recorded_once(tmp_path: Path) -> None:
     assert second["circuits"] == {}
 
 
-def test_points_and_numpy_numbers_are_recorded_as_plain_ones(tmp_path: Path) -> None:
+def test_points_and_numpy_numbers_are_recorded_as_json_numbers(tmp_path: Path) -> None:
     points = ({"t": np.float64(0.1), "a": 2.0}, {"t": 1 / 3, "a": np.float32(1)})
     with Journal(tmp_path, ENGINE) as journal:
         journal.begin(1, "a", [Job("j", (circuit(sympy.Symbol("t")),), points, np.int64(7), None)])  # type: ignore[arg-type]
@@ -130,7 +130,7 @@ def test_points_and_numpy_numbers_are_recorded_as_plain_ones(tmp_path: Path) -> 
 # one run, and the same one
 
 
-def test_the_same_call_again_writes_nothing(tmp_path: Path) -> None:
+def test_repeated_call_writes_nothing(tmp_path: Path) -> None:
     recorded(tmp_path)
     with Journal(tmp_path, ENGINE, TASK) as journal:
         size = (tmp_path / JOURNAL).stat().st_size
@@ -139,7 +139,7 @@ def test_the_same_call_again_writes_nothing(tmp_path: Path) -> None:
         assert (tmp_path / JOURNAL).stat().st_size == size
 
 
-def test_another_call_is_refused(tmp_path: Path) -> None:
+def test_different_call_is_rejected(tmp_path: Path) -> None:
     recorded(tmp_path)
     with Journal(tmp_path, ENGINE) as journal:
         for key, jobs in (("other", jobs_of(journal, 3)), ("key", jobs_of(journal, 4)), ("key", jobs_of(journal, 3, shots=9))):
@@ -149,9 +149,9 @@ def test_another_call_is_refused(tmp_path: Path) -> None:
             journal.note("x", "queued")
 
 
-def test_other_counts_for_a_recorded_job_are_refused(tmp_path: Path) -> None:
+def test_different_counts_of_a_recorded_job_are_rejected(tmp_path: Path) -> None:
     ids = recorded(tmp_path)
-    with Journal(tmp_path, ENGINE) as journal, pytest.raises(JournalError, match="came back with other counts"):
+    with Journal(tmp_path, ENGINE) as journal, pytest.raises(JournalError, match="returned other counts"):
         journal.store(ids[0], counted(8, 0, 0, 0))
 
 
@@ -163,7 +163,7 @@ def test_other_counts_for_a_recorded_job_are_refused(tmp_path: Path) -> None:
         (ENGINE, {**TASK, "settings": {"shots": 7, "seed": 1}}, "task.settings.shots was 100 and is now 7"),
     ],
 )
-def test_another_engine_or_task_is_refused_with_what_differs(
+def test_different_engine_or_task_is_rejected_with_the_differences(
     tmp_path: Path, engine: dict[str, Any], task: dict[str, Any], words: str
 ) -> None:
     recorded(tmp_path)
@@ -174,12 +174,12 @@ def test_another_engine_or_task_is_refused_with_what_differs(
     assert (tmp_path / JOURNAL).read_bytes() == before
 
 
-def test_where_and_how_fast_may_differ(tmp_path: Path) -> None:
+def test_directory_threads_and_versions_may_differ(tmp_path: Path) -> None:
     recorded(tmp_path)
     Journal(tmp_path, {**ENGINE, "threads": 8, "versions": {}}, {**TASK, "directory": "/there"}).close()
 
 
-def test_attempts_end_in_failure_or_cancellation(tmp_path: Path) -> None:
+def test_failure_or_cancellation_ends_an_attempt(tmp_path: Path) -> None:
     with Journal(tmp_path, ENGINE) as journal:
         (job,) = jobs_of(journal, 1)
         journal.begin(1, "key", [job])
@@ -193,15 +193,15 @@ def test_attempts_end_in_failure_or_cancellation(tmp_path: Path) -> None:
         assert (journal.attempt(job.id), journal.was_submitted(job.id)) == (2, True)
 
 
-def test_nothing_begun_leaves_nothing(tmp_path: Path) -> None:
+def test_journal_without_a_call_leaves_no_file(tmp_path: Path) -> None:
     Journal(tmp_path / "new", ENGINE).discard()
     assert not (tmp_path / "new").exists()
     recorded(tmp_path / "old")
-    with Journal(tmp_path / "old", ENGINE) as journal, pytest.raises(JournalError, match="is not discarded"):
+    with Journal(tmp_path / "old", ENGINE) as journal, pytest.raises(JournalError, match="is not removed"):
         journal.discard()
 
 
-def test_a_closed_journal_says_so(tmp_path: Path) -> None:
+def test_closed_journal_raises_an_error(tmp_path: Path) -> None:
     journal = Journal(tmp_path, ENGINE)
     journal.close()
     journal.close()
@@ -209,7 +209,7 @@ def test_a_closed_journal_says_so(tmp_path: Path) -> None:
         journal.finish()
 
 
-def test_a_forgotten_journal_lets_go(tmp_path: Path) -> None:
+def test_garbage_collected_journal_releases_its_lock(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Journal(tmp_path, ENGINE)
@@ -219,7 +219,7 @@ def test_a_forgotten_journal_lets_go(tmp_path: Path) -> None:
 # summaries
 
 
-def test_a_summary_follows_the_run(tmp_path: Path) -> None:
+def test_summary_follows_the_run(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="holds no run"):
         read_summary(tmp_path)
     ids = recorded(tmp_path)
@@ -244,7 +244,7 @@ def test_a_summary_follows_the_run(tmp_path: Path) -> None:
     assert [record["kind"] for record in lines(tmp_path)].count("finished") == 1
 
 
-def test_a_run_without_a_task_is_finished_when_its_jobs_are(tmp_path: Path) -> None:
+def test_run_without_a_task_is_finished_when_its_jobs_are(tmp_path: Path) -> None:
     with Journal(tmp_path, ENGINE) as journal:
         (job,) = jobs_of(journal, 1)
         journal.begin(1, "key", [job])
@@ -268,7 +268,7 @@ print(digest([ParameterizedCircuit(symbols, (0, 1, 2), points)], [10, 20, 30]))
 """
 
 
-def test_a_digest_is_the_same_in_every_process() -> None:
+def test_digest_is_the_same_in_every_process() -> None:
     found = {
         subprocess.run(
             [sys.executable, "-c", DIGEST],
@@ -283,7 +283,7 @@ def test_a_digest_is_the_same_in_every_process() -> None:
     assert len(only.strip()) == 64
 
 
-def test_a_digest_tells_every_difference() -> None:
+def test_digest_depends_on_every_part_of_a_call() -> None:
     t = sympy.Symbol("t")
     two = ({"t": 0.1}, {"t": 0.2})
     cases = [
@@ -298,7 +298,7 @@ def test_a_digest_tells_every_difference() -> None:
     assert len(set(cases)) == len(cases)
 
 
-def test_a_thousand_jobs_open_at_once_and_decode_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_journal_of_a_thousand_jobs_opens_without_decoding_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorded(tmp_path, 1000)
     monkeypatch.setattr(journal_module, "unpack_circuit", None)
     with Journal(tmp_path, ENGINE) as journal:

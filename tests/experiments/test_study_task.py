@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tiny_study import ORDERS, STUDY, Task
 
 from experiments.runner import trained_models
-from experiments.runner.study import Study, newest_report, slug
+from experiments.runner.study import Findings, Study, newest_report, slug
 from experiments.runner.trained_models import SUBJECTS
 from hattriq_cirq.reporting.document import Section
 
@@ -117,8 +117,12 @@ class Explained:
     seed: int
 
 
+def explaining_study() -> Study[Explained]:
+    return Study("tiny", "", "", lambda quick: [], lambda task: {}, lambda done: Findings(()))
+
+
 def test_path_of_a_result_follows_from_the_settings_of_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    task, study = Explained("digits", 0), Study("tiny", "", "", lambda quick: [], lambda task: {}, STUDY.summarise)
+    task, study = Explained("digits", 0), explaining_study()
     study.save(task, {"value": 1}, 1.0, tmp_path)
     digits = SUBJECTS["digits"]
     paths = {study.path(task, tmp_path)}
@@ -134,7 +138,7 @@ def test_path_of_a_result_follows_from_the_settings_of_its_model(tmp_path: Path,
 def test_results_of_version_0_1_are_used_while_their_model_is_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task, study = Explained("digits", 0), Study("tiny", "", "", lambda quick: [], lambda task: {}, STUDY.summarise)
+    task, study = Explained("digits", 0), explaining_study()
     record = {"format": "hattriq_cirq.Result/1", "study": "tiny", "task": asdict(task), "result": {"value": 1}}
     old = tmp_path / "tiny" / "tasks" / "subject=digits,seed=0.json"
     old.parent.mkdir(parents=True)

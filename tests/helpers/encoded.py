@@ -42,7 +42,7 @@ def assert_prepares(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid], x
 
 @st.composite
 def vectors(draw: st.DrawFn, most_qubits: int = 5, least_qubits: int = 1) -> Array:
-    """Real vectors of any sign, positive, of few distinct values, or complex; dense, with zeros, or with blocks of zeros."""
+    """Generate real vectors of any sign, positive, of few distinct values, or complex; dense, sparse, or with zero blocks."""
     n, rng = draw(st.integers(least_qubits, most_qubits)), draw(generators)
     imaginary = draw(st.booleans())
     x = amplitudes(rng, 2**n, imaginary=imaginary)
