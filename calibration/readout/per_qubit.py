@@ -149,7 +149,7 @@ class Readout(Mitigation[ReadoutContext]):
         >>> hq.integrated_gradients(model, x, baseline=0).values
         array([ 0.01,  0.25, -0.09, -0.64])
         >>> hq.integrated_gradients(model, x, **options).values.round(2)
-        array([ 0.04,  0.22, -0.05, -0.5 ])
+        array([ 0.02,  0.16, -0.11, -0.42])
         >>> hq.integrated_gradients(model, x, mitigation=Readout(), **options).values.round(2)
         array([ 0.01,  0.25, -0.09, -0.64])
     """
