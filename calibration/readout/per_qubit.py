@@ -201,21 +201,20 @@ class Readout(Mitigation[ReadoutContext]):
         """Return each outcome corrected, the calibration's id, its typical errors, and the verdict on drift."""
         context = variants.context
         end = len(outcomes) - context.after
-        measured = measured_qubits(variants.programs)[context.before : end]
-        qubits = _union(measured)
+        measured = measured_qubits(variants.programs)
         if self.calibration is not None:
-            calibration = self.calibration.of(qubits)
+            calibration = self.calibration.of(_union(measured))
             notes = [f"calibration {self.calibration.id} was {self.calibration.age_hours():.1f} hours old"]
             identifier = self.calibration.id
         else:
-            parts = (outcomes[: context.before], outcomes[end:])
+            qubits, parts = measured[0], (outcomes[: context.before], outcomes[end:])
             calibrations = [self._measured(qubits, part, context.source) for part in parts if part]
             calibration = ReadoutCalibration.pooled(calibrations)
             e0, e1 = np.median(calibration.errors, axis=0)
             notes = [f"readout of {len(qubits)} qubits in the batch: median e0 {e0:.4f}, e1 {e1:.4f}"]
             notes += [str(compare(first, second)) for first, second in pairwise(calibrations)]
             identifier = calibration.id
-        data = zip(outcomes[context.before : end], measured, strict=True)
+        data = zip(outcomes[context.before : end], measured[context.before : end], strict=True)
         return Mitigated(
             [correct(outcome, calibration, bits) for outcome, bits in data], MitigationSummary(identifier, tuple(notes))
         )
