@@ -14,7 +14,7 @@ import cirq_google as cg
 import numpy as np
 import pytest
 from cirq_google.api import v2
-from injected import Array, basis_state, observed
+from injected import Array, basis_state, observed_probabilities
 
 from calibration import CalibrationError, ReadoutCalibration, StaleCalibrationWarning, measure_readout, readout_programs
 from calibration.readout.measure import Pattern, bit_patterns, shots_per_pattern
@@ -35,7 +35,7 @@ def measured_by_theory(pattern: Pattern, shots: int | None, rng: np.random.Gener
     """Return a calibration of three qubits with known rates, its counts sampled from dense probabilities."""
     outcomes = []
     for program in readout_programs([A, B, C], pattern):
-        read = observed(basis_state(program.circuit), list(RATES.values()))
+        read = observed_probabilities(basis_state(program.circuit), list(RATES.values()))
         outcomes.append(Distribution(read, None) if shots is None else Distribution.from_counts(rng.multinomial(shots, read)))
     return ReadoutCalibration.from_outcomes([A, B, C], bit_patterns(3, pattern), outcomes)
 

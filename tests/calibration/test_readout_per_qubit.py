@@ -9,7 +9,17 @@ import cirq
 import numpy as np
 import pytest
 import sympy
-from injected import Array, Rates, ResolvedCase, confusion, drawn, is_calibration, kron, observed, whole
+from injected import (
+    Array,
+    Rates,
+    ResolvedCase,
+    confusion,
+    is_calibration,
+    joint_confusion,
+    kron,
+    observed_probabilities,
+    sample_counts,
+)
 from scipy.sparse import csr_array
 
 from calibration import (
@@ -36,7 +46,7 @@ QUBITS = cirq.LineQubit.range(4)
 PAIRS = [(0.01, 0.10), (0.02, 0.20), (0.05, 0.03), (0.3, 0.1)]
 KNOWN = ReadoutCalibration.from_mapping(dict(zip(QUBITS, PAIRS, strict=True)))
 COUNTED = ReadoutCalibration.from_mapping(dict(zip(QUBITS, PAIRS, strict=True)), shots=1000)
-DENSE: Array = np.asarray(np.linalg.inv(whole(PAIRS).T))
+DENSE: Array = np.asarray(np.linalg.inv(joint_confusion(PAIRS).T))
 
 
 def some_counts(seed: int = 0, shots: int = 300) -> Distribution:
@@ -63,7 +73,7 @@ def some_weights(kind: str) -> csr_array:
 
 def test_known_rates_are_corrected_exactly() -> None:
     prepared = np.random.default_rng(0).dirichlet(np.ones(16))
-    read = Distribution(observed(prepared, PAIRS), None)
+    read = Distribution(observed_probabilities(prepared, PAIRS), None)
     np.testing.assert_allclose(correct(read, KNOWN, QUBITS).probabilities, prepared, atol=1e-14)
 
 
@@ -103,7 +113,7 @@ def test_readout_sensitivities_are_derivatives_of_the_dense_inverse() -> None:
         for sign in (1, -1):
             pairs = np.array(PAIRS)
             pairs.reshape(-1)[parameter] += sign * step
-            inverted = np.linalg.inv(whole(pairs.tolist()).T)
+            inverted = np.linalg.inv(joint_confusion(pairs.tolist()).T)
             moved.append(inverted @ counts.probabilities)
         np.testing.assert_allclose(found[:, parameter], (moved[0] - moved[1]) / (2 * step), atol=1e-7)
 
@@ -166,7 +176,7 @@ def pulls(case: ResolvedCase, rates: Rates, readout: Readout, shots: int, runs: 
     variants, rng = readout.expand(qsim(), [case.program], [shots]), np.random.default_rng(seed)
     found: dict[str, list[Any]] = {"each": [], "sum": [], "counts each": [], "counts sum": []}
     for _ in range(runs):
-        (outcome,) = readout.combine(variants, drawn(variants, {0: case.probabilities}, rates, rng)).outcomes
+        (outcome,) = readout.combine(variants, sample_counts(variants, {0: case.probabilities}, rates, rng)).outcomes
         assert isinstance(outcome, QuasiDistribution)
         for name, read in (("", outcome), ("counts ", QuasiDistribution(outcome.terms))):
             made = case.plan.decode([read])
@@ -196,7 +206,9 @@ def test_asymmetric_readout_is_corrected_without_bias(pair: tuple[float, float],
     rates = dict.fromkeys(case.qubits, pair)
     readout = Readout(shots=shots, pattern=pattern)
     variants = readout.expand(qsim(), [case.program], [shots])
-    (outcome,) = readout.combine(variants, drawn(variants, {0: case.probabilities}, rates, np.random.default_rng(2))).outcomes
+    (outcome,) = readout.combine(
+        variants, sample_counts(variants, {0: case.probabilities}, rates, np.random.default_rng(2))
+    ).outcomes
     made = case.plan.decode([outcome])
     assert made.stderr.max() < 1e-3
     assert np.abs((made.values - case.truth) / made.stderr).max() < 4
@@ -207,7 +219,7 @@ def test_asymmetric_readout_is_corrected_without_bias(pair: tuple[float, float],
 def test_transposed_confusion_matrix_is_clearly_biased(pair: tuple[float, float]) -> None:
     """Inverting the confusion in place of its transpose fails the same test of bias that the correction passes."""
     case, shots = ResolvedCase(3, 1), 10**7
-    read = observed(case.probabilities, [pair] * 4)
+    read = observed_probabilities(case.probabilities, [pair] * 4)
     counts = Distribution.from_counts(np.random.default_rng(2).multinomial(shots, read))
     rates = ReadoutCalibration.from_mapping(dict.fromkeys(case.qubits, pair))
     trap = LinearMap(tuple(np.linalg.inv(confusion(*pair)) for _ in case.qubits))
@@ -322,7 +334,7 @@ def test_readout_summary_reports_drift_within_a_batch() -> None:
     variants = readout.expand(qsim(), [case.program], [1000])
     rng = np.random.default_rng(0)
     before, after = (
-        drawn(variants, {0: case.probabilities}, dict.fromkeys(case.qubits, (0.01, e1)), rng) for e1 in (0.05, 0.07)
+        sample_counts(variants, {0: case.probabilities}, dict.fromkeys(case.qubits, (0.01, e1)), rng) for e1 in (0.05, 0.07)
     )
     count = len(variants.programs) // 2
     steady = readout.combine(variants, before).summary
@@ -338,7 +350,7 @@ def test_given_calibration_is_checked_and_named() -> None:
     readout = Readout(given)
     variants = readout.expand(qsim(), [case.program], [1000])
     assert list(variants.programs) == [case.program]
-    found = drawn(variants, {0: case.probabilities}, dict.fromkeys(case.qubits, (0.01, 0.1)), np.random.default_rng(0))
+    found = sample_counts(variants, {0: case.probabilities}, dict.fromkeys(case.qubits, (0.01, 0.1)), np.random.default_rng(0))
     assert readout.combine(variants, found).summary.calibration_id == given.id
     assert given.id in readout.describe()
     (outcome,) = readout.combine(variants, found).outcomes
