@@ -390,6 +390,6 @@ def test_combination_takes_qubits_from_the_programs_that_were_run(mitigation: Mi
     programs = [replace(p, circuit=p.circuit.unfreeze().transform_qubits(others).freeze()) for p in variants.programs]
     recorded = replace(variants, programs=programs)
     rates = dict(zip(QUBITS, PAIRS, strict=True))
-    outcomes = drawn(recorded, {0: case.probabilities}, rates, np.random.default_rng(0))
+    outcomes = sample_counts(recorded, {0: case.probabilities}, rates, np.random.default_rng(0))
     estimate = case.plan.decode(used.combine(recorded, outcomes).outcomes)
     assert np.abs((estimate.values - case.truth) / estimate.stderr).max() < 4
