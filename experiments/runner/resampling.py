@@ -37,7 +37,7 @@ class ResampledMaps:
     @cached_property
     def _weights(self) -> csr_array:
         """(features, circuits * outcomes)."""
-        return csr_array(hstack([reading.weights for reading in self.plan.circuits], format="csr"))
+        return csr_array(hstack([reading.weights.explicit for reading in self.plan.circuits], format="csr"))
 
     def counts(self, shots: int, replicates: int, rng: np.random.Generator) -> Array:
         """Independent counts of all circuits, (replicates, circuits, outcomes), with so many shots in all each time."""
@@ -57,7 +57,7 @@ class ResampledMaps:
             seen = counts[:, c]
             shots = seen.sum(axis=1, keepdims=True)
             likely = ((seen + 4 / seen.shape[1]) / (shots + 4)).T
-            squares = reading.weights.multiply(reading.weights) @ likely
+            squares = reading.weights.explicit.multiply(reading.weights.explicit) @ likely
             total += np.maximum(squares - (reading.weights @ likely) ** 2, 0) / shots.T
         return np.asarray(np.sqrt(total).T)
 
