@@ -66,7 +66,7 @@ def fails(backend: GoogleBackend, error: type[EngineError], message: str, *, cal
 
 
 @pytest.mark.parametrize("method", UNARY)
-@pytest.mark.parametrize("kind", ["quota", "unavailable", "internal", "hang", "lost", "unheard"])
+@pytest.mark.parametrize("kind", ["quota", "unavailable", "internal", "hang", "lost", "no_answer"])
 def test_temporary_fault_of_a_call_does_not_change_the_result(service: StandIn, method: str, kind: str) -> None:
     backend = stubborn(service)
     service.inject(Fault(method, kind, times=2))
@@ -74,7 +74,7 @@ def test_temporary_fault_of_a_call_does_not_change_the_result(service: StandIn, 
     assert service.executions == ONCE
 
 
-@pytest.mark.parametrize("kind", ["quota", "unavailable", "internal", "hang", "lost", "unheard", "denied", "unauthenticated"])
+@pytest.mark.parametrize("kind", ["quota", "unavailable", "internal", "hang", "lost", "no_answer", "denied", "unauthenticated"])
 @pytest.mark.parametrize("times", [1, inf], ids=["once", "for ever"])
 def test_fault_of_the_stream_does_not_change_the_result(service: StandIn, kind: str, times: float) -> None:
     backend = stubborn(service, streaming=True)
@@ -87,7 +87,7 @@ def test_fault_of_the_stream_does_not_change_the_result(service: StandIn, kind: 
         assert service.count("CreateQuantumJob") == before + 1
 
 
-@pytest.mark.parametrize("kind", ["lost", "unheard"])
+@pytest.mark.parametrize("kind", ["lost", "no_answer"])
 @pytest.mark.parametrize("method", ["CreateQuantumProgram", "CreateQuantumJob"])
 def test_lost_answer_is_recovered_by_id_before_resubmission(method: str, kind: str) -> None:
     with StandIn(unique_ids=False) as service:  # which would run a job twice

@@ -137,7 +137,7 @@ def test_run_killed_repeatedly_still_finishes(unbroken: Run, server: Server, tmp
 def test_process_holds_the_lock_of_its_run_until_it_is_killed(unbroken: Run, tmp_path: Path) -> None:
     run = Run(unbroken.kind, tmp_path)
     first = subprocess.Popen([sys.executable, SCRIPT, *run.words])
-    while run.executed().total() < {"slow": 2, "far": 30}[run.kind]:
+    while run.executed().total() < {"slow": 2, "remote": 30}[run.kind]:
         time.sleep(0.002)
     first.send_signal(signal.SIGSTOP)
     second = subprocess.run([sys.executable, SCRIPT, *run.words], capture_output=True, text=True, check=False)
