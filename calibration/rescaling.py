@@ -8,7 +8,6 @@ from functools import cached_property
 
 import cirq
 import numpy as np
-from scipy.sparse import csr_array
 
 from calibration.auxiliary_measurement import AuxiliaryCircuit, auxiliary_estimate
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
@@ -20,7 +19,7 @@ from hattriq_cirq.estimators.bilinear import (
     Estimator,
     PauliTerm,
     WeightedCircuit,
-    outcome_signs,
+    parity_weights,
     pauli_terms,
 )
 from hattriq_cirq.estimators.plan import Estimate
@@ -129,7 +128,7 @@ class CompletenessRescaling(_AuxiliaryMitigation):
             preparation = estimator.state_encoder(doubled / norm, list(pauli.model.qubits))
             circuit = preparation + pauli.circuit + cirq.Circuit(pauli.basis_change, cirq.measure(*qubits, key=KEY))
             weight = sign * term.weight * pauli.coefficient * norm**2 / 4
-            weights = csr_array(weight * outcome_signs(len(qubits))[np.newaxis])
+            weights = parity_weights(np.array([[weight]]), [0], 1, len(qubits))
             yield AuxiliaryCircuit(circuit, weights, preparation, mitigation=self)
 
     def postprocess(
@@ -227,7 +226,7 @@ class NoiseEstimation(_AuxiliaryMitigation):
         power = sum(float(known @ known) for _, known in known_maps)
         return self._with_shares(
             [
-                AuxiliaryCircuit(c.circuit, csr_array((known / power)[np.newaxis] @ c.weights), c.preparation, mitigation=self)
+                AuxiliaryCircuit(c.circuit, c.weights.combined((known / power)[np.newaxis]), c.preparation, mitigation=self)
                 for c, known in known_maps
             ]
         )
@@ -240,7 +239,7 @@ class NoiseEstimation(_AuxiliaryMitigation):
         for spread in (0.0, *[0.5] * (4 * self.circuits)):
             rounded = _RoundedTerm(pauli.model, pauli.pauli, spread, rng)
             for circuit in estimator.weighted_circuits(rounded, term):
-                weights = csr_array(scale * circuit.weights)
+                weights = circuit.weights.scaled(scale)
                 candidates.append((replace(circuit, weights=weights), weights @ outcome_probabilities(circuit.circuit)))
         candidates.sort(key=lambda candidate: -float(candidate[1] @ candidate[1]))
         return candidates[: self.circuits]

@@ -14,7 +14,7 @@ from strategies import Array, amplitudes, random_case
 import hattriq_cirq as hq
 from calibration.auxiliary_measurement import AuxiliaryCircuit
 from calibration.rescaling import CompletenessRescaling, NoiseEstimation
-from hattriq_cirq.circuits.outcomes import Distribution, LinearTerm, QuasiDistribution, SharedUncertainty
+from hattriq_cirq.circuits.outcomes import Distribution, LinearTerm, OutcomeWeights, QuasiDistribution, SharedUncertainty
 from hattriq_cirq.estimators import Estimator, HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
 from hattriq_cirq.estimators.bilinear import BilinearTerm, WeightedCircuit
 from hattriq_cirq.estimators.plan import Estimate, Plan, plan
@@ -195,10 +195,8 @@ def rescaled(values: Array, measured: float, shots: int | None, mitigation: Miti
     def chances(mean: float) -> Distribution:
         return Distribution(np.array([(1 + mean) / 2, (1 - mean) / 2]), shots)
 
-    signs = csr_array(np.array([[1.0, -1.0]]))
-    readings = [
-        WeightedCircuit(cirq.Circuit(), csr_array(np.eye(2)[:, [i]] @ signs.toarray()), cirq.Circuit()) for i in range(2)
-    ]
+    signs = OutcomeWeights(csr_array(np.array([[1.0, -1.0]])))
+    readings = [WeightedCircuit(cirq.Circuit(), signs.combined(np.eye(2)[:, [i]]), cirq.Circuit()) for i in range(2)]
     made = Plan(tuple(readings), np.zeros(2), "equal").decode([chances(v) for v in values])
     return mitigation.postprocess(
         made, [(AuxiliaryCircuit(cirq.Circuit(), signs, cirq.Circuit(), mitigation=mitigation), chances(measured))]
