@@ -17,7 +17,7 @@ def multi_qubit_gates(circuit: cirq.AbstractCircuit) -> int:
 
 
 def two_qubit_depth(circuit: cirq.AbstractCircuit) -> int:
-    """Return the length of the longest chain of gates on two or more qubits, in which each gate shares a qubit with the one before.
+    """Return the length of the longest chain of multi-qubit gates in which each gate shares a qubit with the one before.
 
     Example:
         >>> a, b, c = cirq.LineQubit.range(3)

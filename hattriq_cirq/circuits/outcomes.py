@@ -80,6 +80,10 @@ class OutcomeWeights:
         """Second moment of the values over all outcomes with equal probabilities, (values, values)."""
         return csr_array(self.matrix @ self.matrix.T / self.matrix.shape[1])
 
+    def __matmul__(self, probabilities: FloatArray) -> FloatArray:
+        """Return the values for probabilities of all outcomes, (2**bits,)."""
+        return np.asarray(self.explicit @ probabilities)
+
     def scaled(self, factor: float) -> OutcomeWeights:
         """Return all weights multiplied by a number."""
         return replace(self, matrix=csr_array(factor * self.matrix))

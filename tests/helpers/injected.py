@@ -9,7 +9,7 @@ import cirq
 import numpy as np
 from scipy.sparse import csr_array
 
-from hattriq_cirq.circuits.outcomes import Distribution
+from hattriq_cirq.circuits.outcomes import Distribution, OutcomeWeights
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.estimators.bilinear import WeightedCircuit
 from hattriq_cirq.estimators.plan import Plan
@@ -101,4 +101,4 @@ class ResolvedCase:
         self.weights = csr_array(entries, shape=(size, 2 * size))
         circuit = cirq.Circuit(cirq.Moment(cirq.H.on_each(self.qubits)), cirq.Moment(cirq.measure(*self.qubits, key="z")))
         self.program = ParameterizedCircuit(circuit.freeze(), (0,))
-        self.plan = Plan((WeightedCircuit(circuit, self.weights, cirq.Circuit()),), np.zeros(size), "equal")
+        self.plan = Plan((WeightedCircuit(circuit, OutcomeWeights(self.weights), cirq.Circuit()),), np.zeros(size), "equal")
