@@ -167,10 +167,14 @@ class DynamicalDecoupling(Mitigation[None]):
     Example:
         >>> import hattriq_cirq as hq
         >>> a, b = cirq.LineQubit.range(2)
-        >>> circuit = cirq.FrozenCircuit(cirq.H(a), cirq.CZ(a, b), [cirq.Moment(cirq.T(b))] * 4, cirq.Moment(cirq.M(a, b)))
+        >>> idle = [cirq.Moment(cirq.T(b))] * 4
+        >>> circuit = cirq.FrozenCircuit(cirq.CZ(a, b), idle, cirq.CZ(a, b), cirq.Moment(cirq.M(a, b)))
         >>> program = ParameterizedCircuit(circuit, (0,))
         >>> variants = DynamicalDecoupling("XX_PAIR").expand(hq.cirq_simulator(), [program], None)
         >>> print(variants.programs[0].circuit)
+        0: ───@───X───X───X───X───@───M───
+              │                   │   │
+        1: ───@───T───T───T───T───@───M───
     """
 
     schema: str = "DEFAULT"

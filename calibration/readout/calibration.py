@@ -36,11 +36,29 @@ _CLOCK_DIFFERENCE = 0.1  # hours by which a calibration may seem to be from the 
 
 
 class CalibrationError(ValueError):
-    """A calibration cannot be used; the message gives the reason."""
+    """A calibration cannot be used; the message gives the reason.
+
+    Example:
+        >>> ReadoutCalibration((), known=np.zeros((0, 2)))
+        Traceback (most recent call last):
+        ...
+        calibration.readout.calibration.CalibrationError: self.qubits=() must be different qubits, at least one
+    """
 
 
 class StaleCalibrationWarning(UserWarning):
-    """A calibration is older than `max_age` and was used nevertheless."""
+    """A calibration is older than `max_age` and was used nevertheless.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> qubit = cirq.GridQubit(4, 10)
+        >>> old = ReadoutCalibration((qubit,), known=np.zeros((1, 2)), provenance=Provenance({}, "2024-08-16T12:00:00Z"))
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     old.check(hq.cirq_simulator(), [qubit], max_age=24, on_stale="warn")
+        >>> caught[0].category.__name__
+        'StaleCalibrationWarning'
+    """
 
 
 @dataclass(frozen=True, eq=False)

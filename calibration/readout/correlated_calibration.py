@@ -123,7 +123,7 @@ def measure_correlated(engine: Engine, qubits: Sequence[cirq.Qid], shots: int | 
         array([[0.94, 0.01, 0.01, 0.04],
                [0.05, 0.9 , 0.04, 0.01],
                [0.05, 0.04, 0.9 , 0.01],
-               [0.04, 0.05, 0.05, 0.87]])
+               [0.04, 0.05, 0.04, 0.87]])
     """
     if not 1 <= len(qubits) <= MAX_GROUP:
         raise CalibrationError(

@@ -113,8 +113,8 @@ def measure_readout(
         >>> from calibration.testing import FaultyReadout
         >>> engine = hq.sampler(FaultyReadout(e0=0.02, e1=0.1, seed=1))
         >>> measure_readout(engine, cirq.LineQubit.range(2), shots=20_000).errors.round(3)
-        array([[0.021, 0.102],
-               [0.019, 0.101]])
+        array([[0.021, 0.099],
+               [0.018, 0.099]])
     """
     if not qubits:
         raise CalibrationError("there are no qubits to calibrate; name at least one")

@@ -99,12 +99,11 @@ class CorrelatedReadout(Mitigation[CorrelatedReadoutContext]):
     Example:
         >>> import hattriq_cirq as hq
         >>> from calibration.testing import FaultyReadout
-        >>> qubits = cirq.LineQubit.range(2)
         >>> model, x = hq.ring_ansatz(2, 1), [0.1, 0.5, -0.3, 0.8]
         >>> engine = hq.sampler(FaultyReadout([*model.qubits, cirq.NamedQubit("ancilla0")], pairs=[(0, 1, 0.04)], seed=1))
         >>> options = dict(baseline=0, estimator=hq.ResolvedHadamardTest(), engine=engine, shots=100_000)
         >>> hq.integrated_gradients(model, x, **options).values.round(2)
-        array([-0.02,  0.23, -0.08, -0.61])
+        array([-0.02,  0.23, -0.08, -0.62])
         >>> hq.integrated_gradients(model, x, mitigation=CorrelatedReadout(), **options).values.round(2)
         array([ 0.01,  0.25, -0.09, -0.64])
     """

@@ -149,7 +149,7 @@ class Readout(Mitigation[ReadoutContext]):
         >>> hq.integrated_gradients(model, x, baseline=0).values
         array([ 0.01,  0.25, -0.09, -0.64])
         >>> hq.integrated_gradients(model, x, **options).values.round(2)
-        array([ 0.04,  0.22, -0.05, -0.5 ])
+        array([ 0.02,  0.16, -0.11, -0.42])
         >>> hq.integrated_gradients(model, x, mitigation=Readout(), **options).values.round(2)
         array([ 0.01,  0.25, -0.09, -0.64])
     """
@@ -201,21 +201,20 @@ class Readout(Mitigation[ReadoutContext]):
         """Return each outcome corrected, the calibration's id, its typical errors, and the verdict on drift."""
         context = variants.context
         end = len(outcomes) - context.after
-        measured = measured_qubits(variants.programs)[context.before : end]
-        qubits = _union(measured)
+        measured = measured_qubits(variants.programs)
         if self.calibration is not None:
-            calibration = self.calibration.of(qubits)
+            calibration = self.calibration.of(_union(measured))
             notes = [f"calibration {self.calibration.id} was {self.calibration.age_hours():.1f} hours old"]
             identifier = self.calibration.id
         else:
-            parts = (outcomes[: context.before], outcomes[end:])
+            qubits, parts = measured[0], (outcomes[: context.before], outcomes[end:])
             calibrations = [self._measured(qubits, part, context.source) for part in parts if part]
             calibration = ReadoutCalibration.pooled(calibrations)
             e0, e1 = np.median(calibration.errors, axis=0)
             notes = [f"readout of {len(qubits)} qubits in the batch: median e0 {e0:.4f}, e1 {e1:.4f}"]
             notes += [str(compare(first, second)) for first, second in pairwise(calibrations)]
             identifier = calibration.id
-        data = zip(outcomes[context.before : end], measured, strict=True)
+        data = zip(outcomes[context.before : end], measured[context.before : end], strict=True)
         return Mitigated(
             [correct(outcome, calibration, bits) for outcome, bits in data], MitigationSummary(identifier, tuple(notes))
         )

@@ -37,7 +37,7 @@ class ResampledMaps:
     @cached_property
     def _weights(self) -> csr_array:
         """(features, circuits * outcomes)."""
-        return csr_array(hstack([each.weights for each in self.plan.circuits], format="csr"))
+        return csr_array(hstack([each.weights.explicit for each in self.plan.circuits], format="csr"))
 
     def counts(self, shots: int, replicates: int, rng: np.random.Generator) -> Array:
         """Sample independent counts of all circuits, (replicates, circuits, outcomes); the shots are those of one replicate."""
@@ -57,8 +57,9 @@ class ResampledMaps:
             observed = counts[:, c]
             shots = observed.sum(axis=1, keepdims=True)
             smoothed = ((observed + 4 / observed.shape[1]) / (shots + 4)).T
-            squares = circuit.weights.multiply(circuit.weights) @ smoothed
-            total += np.maximum(squares - (circuit.weights @ smoothed) ** 2, 0) / shots.T
+            weights = circuit.weights.explicit
+            squares = weights.multiply(weights) @ smoothed
+            total += np.maximum(squares - (weights @ smoothed) ** 2, 0) / shots.T
         return np.asarray(np.sqrt(total).T)
 
 

@@ -242,7 +242,7 @@ def _warn_of_identity_part(models: Sequence[QuadraticForm]) -> None:
         if abs(c) > _ROUNDING:
             warnings.warn(
                 f"the observable {observable_name(model)} has identity part {c:g}, which adds {c:g} (|x_k|^2 - |b_k|^2) to the "
-                "map: a copy of the input, even for an untrained model; model.traceless() removes it",
+                "map: a copy of the input, even for an untrained model; for a Model, model.traceless() removes it",
                 IdentityPartWarning,
                 stacklevel=4,
             )

@@ -17,7 +17,13 @@ def multi_qubit_gates(circuit: cirq.AbstractCircuit) -> int:
 
 
 def two_qubit_depth(circuit: cirq.AbstractCircuit) -> int:
-    """Return the length of the longest chain of gates on two or more qubits, each after the one before on a shared qubit."""
+    """Return the length of the longest chain of multi-qubit gates in which each gate shares a qubit with the one before.
+
+    Example:
+        >>> a, b, c = cirq.LineQubit.range(3)
+        >>> two_qubit_depth(cirq.Circuit(cirq.CZ(a, b), cirq.H(b), cirq.CZ(b, c), cirq.CZ(a, b)))
+        3
+    """
     depths: dict[cirq.Qid, int] = {}
     for op in circuit.all_operations():
         if len(op.qubits) > 1 and not cirq.is_measurement(op):

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from hattriq_cirq.foundation.arrays import FloatArray, read_only, walsh_hadamard
 
 _MERGED_SIZE = 16  # small factors are multiplied together up to this size, which takes fewer passes over the measure
-_LARGEST_PRODUCT = 2**12  # outcomes of a block that two different maps are multiplied out on
+_LARGEST_PRODUCT = 2**11  # outcomes of a block that two different maps are multiplied out on
 _CHUNK = 2**22  # numbers of the dense rows that are held at once
 
 

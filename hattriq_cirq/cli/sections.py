@@ -158,18 +158,11 @@ def _inputs(record: Record, a: hq.Attribution, is_complete: np.ndarray[Any, np.d
     samples = zip(record["inputs"]["indices"], record["inputs"]["labels"], a, is_complete, strict=True)
     for index, label, one, holds in samples:
         ((feature, value),) = one.top(1)
-        rows.append(
-            (
-                str(index),
-                f"{label:+d}",
-                f"{float(one.f_input):+.4f}",
-                f"{float(one.f_baseline):+.4f}",
-                _interval_text(float(one.completeness_gap), float(one.completeness_gap_stderr), ".1e"),
-                "holds" if holds else "fails",
-                str(feature),
-                _interval_text(value, float(one.stderr[feature]), "+.4f"),
-            )
-        )
+        scores = (f"{float(one.f_input):+.4f}", f"{float(one.f_baseline):+.4f}")
+        gap = _interval_text(float(one.completeness_gap), float(one.completeness_gap_stderr), ".1e")
+        largest = _interval_text(value, float(one.stderr[feature]), "+.4f")
+        verdict = "holds" if holds else "fails"
+        rows.append((str(index), f"{label:+d}", *scores, gap, verdict, str(feature), largest))
     errors = "Brackets are 95% intervals, 1.96 standard errors to either side." if a.stderr.any() else "Nothing was sampled."
     return Table(
         "Scores of input and baseline, the gap between their difference and the sum of the map, and the largest value of the "

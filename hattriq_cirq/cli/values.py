@@ -183,6 +183,8 @@ def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_a
     words = [word.partition(":") for word in text.split(",")] if text else []
     numbers = {name: number for name, _, number in words}
     available = mitigations()
+    if words and not available:
+        raise ValueError("no mitigation is registered; install hattriq_cirq again to register its entry points")
     if not set(numbers) <= set(available) or len(numbers) < len(words):
         raise ValueError(f"mitigations {text!r} must be of {', '.join(available)}, each at most once, with commas")
     if "readout" not in numbers and (calibration is not None or max_age is not None):

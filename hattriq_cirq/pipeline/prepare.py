@@ -20,7 +20,6 @@ from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.attribution.path_integral import exact_attribution
 from hattriq_cirq.attribution.quadrature import Quadrature, parse_rule
 from hattriq_cirq.attribution.result import Attribution, Cost
-from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.compilation.compile import physical_circuit
 from hattriq_cirq.compilation.gatesets import compile_to_gateset
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
@@ -36,7 +35,7 @@ from hattriq_cirq.estimators.plan import Estimate, Plan, plan, sample_circuits
 from hattriq_cirq.execution.backends.simulators import qsim, sampler
 from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes, evenly_spaced
+from hattriq_cirq.foundation.arrays import Array, as_amplitudes, evenly_spaced
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes
@@ -577,11 +576,7 @@ def _cost_of(inputs: Sequence[InputPlan], circuits: PreparedCircuits, variance_f
 
 def _variance_factor(made: Plan, measured: Estimate, corrected: Estimate) -> float:
     """Return the summed variance of an estimate over that of plain counts, at probabilities clipped to be positive."""
-    plain = []
-    for outcome in measured.outcomes:
-        if outcome.shots is None:
-            return 1.0
-        positive: FloatArray = np.maximum(outcome.probabilities, 0)
-        plain.append(Distribution(positive / positive.sum(), outcome.shots))
-    before = float(np.sum(made.decode(plain).stderr ** 2))
+    if any(outcome.shots is None for outcome in measured.outcomes):
+        return 1.0
+    before = float(np.sum(made.decode([outcome.plain_counts for outcome in measured.outcomes]).stderr ** 2))
     return float(np.sum(corrected.stderr**2)) / before if before else 1.0

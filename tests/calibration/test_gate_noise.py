@@ -1,4 +1,4 @@
-"""Circuits folded, twirled and decoupled: still what they were, on the device, and their outcomes put together rightly."""
+"""Folding, Pauli twirling and dynamical decoupling: equivalent circuits that the device takes, and their combined outcomes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ every_mitigation = pytest.mark.parametrize(
 
 @lru_cache
 def compiled() -> tuple[Engine, tuple[ParameterizedCircuit, ...]]:
-    """Two requests as one sweep on a virtual processor without noise."""
+    """Return two requests as one sweep on a virtual processor without noise."""
     engine = hq.virtual("willow_pink", noise="none")
     programs = engine.compile([p.circuits[0].circuit for p in PLANS])
     assert [len(program.points) for program in programs] == [2]
@@ -44,7 +44,7 @@ def compiled() -> tuple[Engine, tuple[ParameterizedCircuit, ...]]:
 
 
 def distribution(circuit: cirq.AbstractCircuit) -> Array:
-    """By Cirq's own simulator, in the measured order."""
+    """Return the distribution by Cirq's own simulator, in the measured order."""
     *_, measurement = circuit.all_operations()
     register = [*measurement.qubits, *sorted(circuit.all_qubits() - set(measurement.qubits))]
     state = cirq.Simulator(dtype=np.complex128).simulate(circuit[:-1], qubit_order=register).final_state_vector
@@ -52,7 +52,7 @@ def distribution(circuit: cirq.AbstractCircuit) -> Array:
 
 
 def requested(programs: Sequence[ParameterizedCircuit]) -> dict[int, Array]:
-    """What each request of some programs gives without noise."""
+    """Return the distribution of each request without noise."""
     return {
         request: distribution(cirq.resolve_parameters(program.circuit, dict(point)))
         for program in programs
@@ -68,7 +68,7 @@ def two_qubit_gates(circuit: cirq.AbstractCircuit) -> int:
 
 
 @every_mitigation
-def test_variants_run_on_the_device_and_are_what_they_were(mitigation: Mitigation) -> None:
+def test_gate_mitigation_variants_are_equivalent_and_run_on_the_device(mitigation: Mitigation) -> None:
     engine, programs = compiled()
     assert engine.processor is not None
     source = requested(programs)
@@ -88,7 +88,7 @@ def test_variants_run_on_the_device_and_are_what_they_were(mitigation: Mitigatio
 
 
 @every_mitigation
-def test_without_noise_the_map_is_the_exact_one(mitigation: Mitigation) -> None:
+def test_gate_mitigation_without_noise_gives_the_exact_map(mitigation: Mitigation) -> None:
     exact = hq.integrated_gradients(MODEL, X, baseline=0).values
     a = hq.integrated_gradients(
         MODEL, X, baseline=0, estimator=hq.ResolvedHadamardTest(), engine=compiled()[0], mitigation=mitigation
@@ -97,7 +97,7 @@ def test_without_noise_the_map_is_the_exact_one(mitigation: Mitigation) -> None:
 
 
 @every_mitigation
-def test_shots_of_a_request_are_shared_out(mitigation: Mitigation) -> None:
+def test_gate_mitigation_variants_share_the_shots_of_a_request(mitigation: Mitigation) -> None:
     engine, programs = compiled()
     variants = mitigation.expand(engine, programs, [1000, 777])
     assert variants.shots is not None
@@ -119,13 +119,13 @@ def test_shots_of_a_request_are_shared_out(mitigation: Mitigation) -> None:
         ((1, 3, 5), 2, [15 / 8, -5 / 4, 3 / 8]),
     ],
 )
-def test_coefficients_are_those_of_least_squares(factors: tuple[int, ...], degree: int, coefficients: list[float]) -> None:
+def test_extrapolation_coefficients_by_least_squares(factors: tuple[int, ...], degree: int, coefficients: list[float]) -> None:
     np.testing.assert_allclose(ZeroNoiseExtrapolation(factors, degree).coefficients, coefficients, rtol=1e-12)
 
 
 @pytest.mark.parametrize("degree", [1, 2])
-def test_a_polynomial_decay_is_extrapolated_exactly_and_its_variance_is_known(degree: int) -> None:
-    """p(factor) on two outcomes; the variance of a sum of independent counts."""
+def test_extrapolation_of_a_polynomial_decay_is_exact_with_its_variance(degree: int) -> None:
+    """Two outcomes with probability p(factor); the variance is that of a sum of independent counts."""
     zne = ZeroNoiseExtrapolation(degree=degree)
     engine, programs = compiled()
     variants = zne.expand(engine, programs, [12_000, 12_000])
@@ -152,7 +152,7 @@ def test_folding_repeats_the_circuit_and_keeps_its_symbols() -> None:
     assert fold(program.circuit, 1) == program.circuit
 
 
-def test_a_folded_circuit_that_takes_too_long_is_refused_with_the_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folded_circuit_that_is_too_long_is_rejected_with_its_duration(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, programs = compiled()
     processor = engine.processor
     assert processor is not None
@@ -163,7 +163,7 @@ def test_a_folded_circuit_that_takes_too_long_is_refused_with_the_figure(monkeyp
         ZeroNoiseExtrapolation().expand(engine, programs, None)
 
 
-def test_what_has_no_inverse_is_refused() -> None:
+def test_folding_of_a_circuit_without_inverse_is_rejected() -> None:
     q = cirq.LineQubit(0)
     with pytest.raises(CircuitRefusedError, match="inverse"):
         fold(cirq.Circuit(cirq.reset(q), cirq.measure(q)), 3)
@@ -173,7 +173,7 @@ def test_what_has_no_inverse_is_refused() -> None:
 
 
 def error_by_hand(angle: float, twirl: bool) -> Array:
-    """P(00), ... of H H, CZ with exp(-i angle ZX / 2) after it, H H on two qubits: the mean over all Paulis if twirled."""
+    """Return P(00), ... of H H, CZ, exp(-i angle ZX / 2), H H on two qubits: the mean over all Paulis if twirled."""
     paulis = [np.eye(2), np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1])]
     h, cz = np.array([[1, 1], [1, -1]]) / np.sqrt(2), np.diag([1, 1, 1, -1])
     zx = np.kron(paulis[3], paulis[1])
@@ -184,7 +184,7 @@ def error_by_hand(angle: float, twirl: bool) -> Array:
 
 
 class _Slanted(cirq.NoiseModel):
-    """exp(-i angle ZX / 2) after each CZ."""
+    """Noise model with exp(-i angle ZX / 2) after each CZ."""
 
     def noisy_moment(self, moment: cirq.Moment, system_qubits: Sequence[cirq.Qid]) -> list[cirq.Moment]:
         errors = [cirq.MatrixGate(_ZX).on(*op.qubits) for op in moment if op.gate == cirq.CZ]
@@ -196,7 +196,7 @@ _ZX = np.cos(ANGLE / 2) * np.eye(4) - 1j * np.sin(ANGLE / 2) * np.kron(np.diag([
 
 
 @pytest.mark.parametrize("twirl", [False, True])
-def test_sixteen_twirls_of_one_gate_are_the_whole_average(twirl: bool) -> None:
+def test_sixteen_twirls_of_one_gate_are_the_full_pauli_average(twirl: bool) -> None:
     a, b = cirq.LineQubit.range(2)
     hh = [cirq.H(a), cirq.H(b)]
     circuit = cirq.FrozenCircuit(hh, cirq.CZ(a, b), hh, cirq.measure(a, b, key="z"))
@@ -211,7 +211,7 @@ def test_sixteen_twirls_of_one_gate_are_the_whole_average(twirl: bool) -> None:
     np.testing.assert_allclose(found.probabilities, error_by_hand(ANGLE, twirl), rtol=0, atol=1e-9)
 
 
-def test_gauges_multiply_the_points_of_a_sweep() -> None:
+def test_twirled_sweep_has_each_point_in_every_gauge() -> None:
     _, (program,) = compiled()
     circuit, points = twirl(program.circuit, program.points, 4, (0,))
     assert len(points) == 4 * len(program.points)
@@ -219,7 +219,7 @@ def test_gauges_multiply_the_points_of_a_sweep() -> None:
     assert two_qubit_gates(circuit) == two_qubit_gates(program.circuit)
 
 
-def test_names_of_symbols_do_not_collide_with_those_of_gauges() -> None:
+def test_twirling_symbols_do_not_collide_with_those_of_the_circuit() -> None:
     a, b = cirq.LineQubit.range(2)
     turn = cirq.PhasedXZGate(**{f"{n}_exponent": sympy.Symbol(n[0] + "0") for n in ("x", "z", "axis_phase")})
     circuit = cirq.FrozenCircuit(turn(a), cirq.CZ(a, b), turn(b), cirq.CZ(a, b), turn(a), cirq.measure(a, b, key="z"))
@@ -230,7 +230,7 @@ def test_names_of_symbols_do_not_collide_with_those_of_gauges() -> None:
         np.testing.assert_allclose(distribution(cirq.resolve_parameters(made, dict(point))), expected, rtol=0, atol=1e-9)
 
 
-def test_seeds_of_gauges_repeat_and_matter() -> None:
+def test_twirling_seed_repeats_and_matters() -> None:
     _, (program,) = compiled()
 
     def drawn(seed: int) -> list[tuple[float, ...]]:
@@ -241,7 +241,7 @@ def test_seeds_of_gauges_repeat_and_matter() -> None:
 
 
 @pytest.mark.parametrize(("gate", "refused"), [(cirq.SQRT_ISWAP, False), (cirq.ISWAP, False), (cirq.CZ**0.3, True)])
-def test_other_gates_are_twirled_where_cirq_can(gate: cirq.Gate, refused: bool) -> None:
+def test_twirling_of_other_two_qubit_gates(gate: cirq.Gate, refused: bool) -> None:
     a, b = cirq.LineQubit.range(2)
     turns: list[cirq.Operation] = [cirq.ry(0.4)(a), cirq.rx(1.1)(b)]
     circuit = cirq.FrozenCircuit(turns, gate(a, b), turns, gate(a, b), turns, cirq.measure(a, b, key="z"))
@@ -255,7 +255,7 @@ def test_other_gates_are_twirled_where_cirq_can(gate: cirq.Gate, refused: bool) 
         np.testing.assert_allclose(found, distribution(circuit), rtol=0, atol=1e-6)
 
 
-def test_counts_of_twirls_are_added_and_corrected_ones_averaged() -> None:
+def test_twirled_counts_are_pooled_and_corrected_outcomes_averaged() -> None:
     twirling = PauliTwirling(2)
     engine, programs = compiled()
     variants = twirling.expand(engine, programs, [10, 10])
@@ -272,7 +272,7 @@ def test_counts_of_twirls_are_added_and_corrected_ones_averaged() -> None:
 # decoupling
 
 
-def test_idle_time_is_filled() -> None:
+def test_dynamical_decoupling_fills_idle_time() -> None:
     engine, programs = compiled()
     made = DynamicalDecoupling("XX_PAIR").expand(engine, programs, None).programs
     (point, _), (program,) = programs[0].points, programs
@@ -296,7 +296,7 @@ def test_idle_time_is_filled() -> None:
         (lambda: DynamicalDecoupling("XYZ"), "one of DEFAULT"),
     ],
 )
-def test_what_means_nothing_is_refused(make: object, message: str) -> None:
+def test_invalid_gate_mitigation_settings_are_rejected(make: object, message: str) -> None:
     assert callable(make)
     with pytest.raises(ValueError, match=message):
         make()
@@ -307,8 +307,8 @@ def test_allocated_shots_sum_to_the_total() -> None:
     assert sum(allocate_shots(1001, [0.3, 0.3, 0.4])) == 1001
 
 
-def test_pulls_of_extrapolated_and_twirled_maps_are_one() -> None:
-    """600 runs drawn from the noisy probabilities of every variant, against what these give without shot noise."""
+def test_pulls_of_extrapolated_and_twirled_maps_have_unit_width() -> None:
+    """600 maps sampled from the noisy probabilities of every variant, against the maps of these without shot noise."""
     mitigation = MitigationSequence([ZeroNoiseExtrapolation(), PauliTwirling(4)])
     noisy = hq.virtual("willow_pink", noise="gates")
     _, programs = compiled()

@@ -8,7 +8,7 @@ from typing import Any
 import cirq
 import numpy as np
 import pytest
-from readout_faults import Array, FaultyReadout, as_read, counted, dense_confusion
+from readout_faults import Array, FaultyReadout, counted, dense_confusion, observed_outcomes
 from scipy.stats import fisher_exact
 
 import hattriq_cirq as hq
@@ -35,7 +35,7 @@ Q = cirq.LineQubit.range(5)
 
 
 def calibrated(confusion: Array, shots: int | None, rng: np.random.Generator) -> CorrelatedCalibration:
-    """A calibration with counts drawn from a confusion, so many shots a prepared state."""
+    """Return a calibration with counts sampled from a confusion, with `shots` shots per prepared state."""
     rows = [
         Distribution(row, None) if shots is None else Distribution.from_counts(rng.multinomial(shots, row)) for row in confusion
     ]
@@ -43,7 +43,7 @@ def calibrated(confusion: Array, shots: int | None, rng: np.random.Generator) ->
 
 
 def attributed(seed: int) -> tuple[Plan, Array]:
-    """The resolved test of one input of two data qubits, three bits in all, and the exact attributions Re x_k (Mx)_k."""
+    """Return the resolved test of one input of two data qubits, three bits in all, and the exact attributions Re x_k (Mx)_k."""
     model = hq.ring_ansatz(2, 2)
     angles = np.random.default_rng(seed).uniform(0, 2 * np.pi, len(model.params))
     model = model.with_params(dict(zip(model.params, angles.tolist(), strict=True)))
@@ -53,7 +53,7 @@ def attributed(seed: int) -> tuple[Plan, Array]:
 
 
 @pytest.mark.parametrize("faults", [{}, {"pairs": PAIRS}], ids=["independent", "pairs"])
-def test_the_measured_confusion_has_prepared_states_in_its_rows(faults: dict[str, Any]) -> None:
+def test_measured_confusion_has_prepared_states_in_its_rows(faults: dict[str, Any]) -> None:
     engine = sampler(FaultyReadout(Q[:3], e0=0.01, e1=0.10, seed=0, **faults))
     found = measure_correlated(engine, Q[:3], 200_000)
     expected = dense_confusion(3, 0.01, 0.10, faults.get("pairs", ()))
@@ -65,14 +65,14 @@ def test_the_measured_confusion_has_prepared_states_in_its_rows(faults: dict[str
         measure_correlated(engine, cirq.LineQubit.range(6), 100)
 
 
-def test_fisher_is_twice_the_smaller_tail() -> None:
+def test_fisher_p_values_are_twice_the_smaller_tail() -> None:
     tables = np.random.default_rng(0).integers(1, 9, (50, 2, 2))
     expected = [min(1, 2 * min(fisher_exact(t, side).pvalue for side in ("less", "greater"))) for t in tables]
     np.testing.assert_allclose(fisher_p_values(tables), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("pair", [(0, 1, 0.04), (1, 2, 0.02)])
-def test_pair_flips_are_flagged(pair: tuple[int, int, float]) -> None:
+def test_correlation_test_detects_pair_flips(pair: tuple[int, int, float]) -> None:
     rng = np.random.default_rng(1)
     for _ in range(100):
         verdict = correlation_test(calibrated(dense_confusion(3, 0.01, 0.10, [pair]), 2_000, rng))
@@ -82,7 +82,7 @@ def test_pair_flips_are_flagged(pair: tuple[int, int, float]) -> None:
     assert "are correlated, p " in str(verdict)
 
 
-def test_independent_readout_is_flagged_at_most_once_in_a_hundred() -> None:
+def test_correlation_test_false_alarms_are_at_most_one_in_100() -> None:
     rng = np.random.default_rng(2)
     confusion = dense_confusion(3, 0.01, 0.10)
     flagged = [correlation_test(calibrated(confusion, shots, rng)).correlated for shots in (200, 5_000) for _ in range(500)]
@@ -90,7 +90,7 @@ def test_independent_readout_is_flagged_at_most_once_in_a_hundred() -> None:
     assert "independent" in str(correlation_test(calibrated(confusion, 5_000, rng)))
 
 
-def test_a_neighbour_that_changes_error_rates_is_flagged() -> None:
+def test_correlation_test_detects_rates_that_depend_on_a_neighbour() -> None:
     confusion = dense_confusion(2, 0.01, 0.05)
     confusion[3] = np.kron([0.05, 0.95], [0.10, 0.90])  # the second is read worse while the first is 1
     verdict = correlation_test(calibrated(confusion, 5_000, np.random.default_rng(3)))
@@ -98,7 +98,7 @@ def test_a_neighbour_that_changes_error_rates_is_flagged() -> None:
     assert verdict.kind == "the second depends on the first's state"
 
 
-def test_a_test_of_correlation_needs_counts_of_two_qubits() -> None:
+def test_correlation_test_needs_counts_of_two_qubits() -> None:
     rng = np.random.default_rng(0)
     for calibration in (
         calibrated(dense_confusion(1, 0.1, 0.1), 100, rng),
@@ -108,8 +108,8 @@ def test_a_test_of_correlation_needs_counts_of_two_qubits() -> None:
             correlation_test(calibration)
 
 
-def ran(mitigation: Mitigation, seed: int, shots: int) -> tuple[Array, Array, tuple[str, ...]]:
-    """Error of each attribution, its standard error, and the notes, with correlated and asymmetric readout."""
+def run(mitigation: Mitigation, seed: int, shots: int) -> tuple[Array, Array, tuple[str, ...]]:
+    """Return the error of each attribution, its standard error, and the notes, with correlated and asymmetric readout."""
     made, exact = attributed(seed)
     circuit = made.circuits[0].circuit.freeze()
     measured = next(iter(circuit[-1].operations)).qubits
@@ -123,18 +123,18 @@ def ran(mitigation: Mitigation, seed: int, shots: int) -> tuple[Array, Array, tu
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_under_pair_flips_the_product_is_biased_and_flagged_while_the_others_are_not(seed: int) -> None:
+def test_pair_flips_bias_the_product_correction_only(seed: int) -> None:
     budget = 4_000_000
-    off, error, _ = ran(Readout(shots=budget), seed, budget)
+    off, error, _ = run(Readout(shots=budget), seed, budget)
     assert np.abs(off / error).max() > 10
     for mitigation in (TwirledReadout(calibration_shots=budget), CorrelatedReadout(shots=budget)):
-        off, error, notes = ran(mitigation, seed, budget)
+        off, error, notes = run(mitigation, seed, budget)
         assert np.abs(off / error).max() < 4
         assert error.max() < 0.002
     assert any("are correlated" in note for note in notes)  # the diagnosis of the correlated confusion
 
 
-def test_groups_undo_any_confusion_of_their_own() -> None:
+def test_correction_by_groups_inverts_any_confusion_within_groups() -> None:
     rng = np.random.default_rng(4)
     small, large = (0.8 * np.eye(n) + 0.2 * rng.dirichlet(np.ones(n), size=n) for n in (4, 8))
     true = rng.dirichlet(np.ones(32))
@@ -144,7 +144,7 @@ def test_groups_undo_any_confusion_of_their_own() -> None:
     np.testing.assert_allclose(correct(observed, [first, second]).probabilities, true, atol=1e-12)
 
 
-def test_what_a_confusion_changes_is_its_derivative() -> None:
+def test_correlated_sensitivities_are_finite_differences() -> None:
     rng = np.random.default_rng(5)
     observed = Distribution.from_counts(rng.multinomial(1000, rng.dirichlet(np.ones(8))))
     first = calibrated(dense_confusion(1, 0.02, 0.1), 500, rng)
@@ -160,12 +160,12 @@ def test_what_a_confusion_changes_is_its_derivative() -> None:
 
 
 @pytest.mark.parametrize("shots", [1_000, 20_000])
-def test_pulls_of_attributions_and_of_their_sum_have_unit_width(shots: int) -> None:
+def test_correlated_readout_pulls_have_unit_width(shots: int) -> None:
     made, exact = attributed(seed=3)
     mitigation = CorrelatedReadout(shots=shots)
     programs = [ParameterizedCircuit(made.circuits[0].circuit.freeze(), (0,))]
     variants = mitigation.expand(sampler(FaultyReadout(seed=0)), programs, [20_000])
-    exactly = as_read(variants, dense_confusion(3, 0.01, 0.10, PAIRS))
+    exactly = observed_outcomes(variants, dense_confusion(3, 0.01, 0.10, PAIRS))
     rng = np.random.default_rng(shots)
     pulls, sums = [], []
     for _ in range(800):
@@ -177,7 +177,7 @@ def test_pulls_of_attributions_and_of_their_sum_have_unit_width(shots: int) -> N
     assert max(widths) < 1.1
 
 
-def test_given_calibrations_are_matched_to_groups_in_any_order() -> None:
+def test_given_group_calibrations_are_matched_in_any_order() -> None:
     rng = np.random.default_rng(6)
     confusion = dense_confusion(3, 0.01, 0.1, PAIRS)
     whole = calibrated(confusion, None, rng)
@@ -198,7 +198,7 @@ def test_given_calibrations_are_matched_to_groups_in_any_order() -> None:
 
 
 @pytest.mark.parametrize("group", [5, 2])
-def test_on_a_virtual_processor_with_its_readout_noise_the_map_is_exact(group: int) -> None:
+def test_correlated_readout_on_a_virtual_processor_gives_the_exact_map(group: int) -> None:
     model = hq.ring_ansatz(2, 1)
     x = np.array([0.1, 0.5, -0.3, 0.8])
     found = hq.integrated_gradients(
@@ -213,7 +213,7 @@ def test_on_a_virtual_processor_with_its_readout_noise_the_map_is_exact(group: i
     np.testing.assert_allclose(found.values, (x * model.observable_action(x)).real, atol=1e-6)
 
 
-def test_what_cannot_be_is_refused() -> None:
+def test_invalid_correlated_readout_is_rejected() -> None:
     with pytest.raises(CalibrationError, match=r"must be 1 to 5 bits"):
         CorrelatedReadout(group=6)
     with pytest.raises(CalibrationError, match="8 rows of"):
@@ -232,7 +232,7 @@ def test_what_cannot_be_is_refused() -> None:
         mitigation.combine(variants, changed)
 
 
-def test_injected_faults_are_of_the_size_asked_for_and_drift() -> None:
+def test_faulty_readout_has_the_given_rates_and_drift() -> None:
     circuit = cirq.Circuit(cirq.Moment(cirq.X(q) for q in Q[:2]), cirq.Moment(cirq.measure(*Q[:2], key="z")))
     faulty = FaultyReadout(Q[:3], e1=[0.0, 0.1, 0.0], pairs=[(0, 1, 0.04), (1, 2, 0.02)], seed=1)
     bits = faulty.run(circuit, repetitions=200_000).measurements["z"]

@@ -1,4 +1,4 @@
-"""Twirled readout: its masks, what it makes of any readout channel, its errors, and its circuits on a processor."""
+"""Twirled readout: masks, correction of any readout channel, errors, and circuits on a processor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import cirq
 import cirq_google as cg
 import numpy as np
 import pytest
-from readout_faults import Array, FaultyReadout, as_read, counted, dense_confusion
+from readout_faults import Array, FaultyReadout, counted, dense_confusion, observed_outcomes
 from scipy.sparse import csr_array
 
 import hattriq_cirq as hq
@@ -23,7 +23,7 @@ PAIRS = ((0, 1, 0.04), (1, 2, 0.02))
 
 
 def random_program(bits: int, seed: int) -> ParameterizedCircuit:
-    """A circuit with some distribution over its bits."""
+    """Return a circuit with a random distribution over its bits."""
     qubits = cirq.LineQubit.range(bits)
     unitary = cirq.MatrixGate(cirq.testing.random_unitary(2**bits, random_state=seed))
     return ParameterizedCircuit(
@@ -32,7 +32,7 @@ def random_program(bits: int, seed: int) -> ParameterizedCircuit:
 
 
 def truth_of(program: ParameterizedCircuit) -> Array:
-    """The probabilities of `random_program`, by Cirq's simulator."""
+    """Return the probabilities of `random_program`, by Cirq's simulator."""
     state = cirq.Simulator(dtype=np.complex128).simulate(program.circuit[:-1]).final_state_vector
     return np.asarray(np.abs(state) ** 2)
 
@@ -42,7 +42,7 @@ def expanded(mitigation: TwirledReadout, programs: list[ParameterizedCircuit], s
 
 
 @pytest.mark.parametrize("bits", range(1, 12))
-def test_masks_are_different_complement_pairs_that_cancel_signs_of_up_to_three_bits(bits: int) -> None:
+def test_flip_masks_are_complement_pairs_that_cancel_signs_of_up_to_three_bits(bits: int) -> None:
     masks = TwirledReadout(seed=bits).flip_masks(bits)
     assert len(set(masks)) == len(masks) == min(2**bits, 32 if bits > 8 else 16)
     assert all(first ^ second == 2**bits - 1 for first, second in zip(masks[::2], masks[1::2], strict=True))
@@ -51,17 +51,17 @@ def test_masks_are_different_complement_pairs_that_cancel_signs_of_up_to_three_b
             assert sum((-1) ** (mask & watched).bit_count() for mask in masks) == 0
 
 
-def test_masks_repeat_with_a_seed_which_matters() -> None:
+def test_flip_mask_seed_repeats_and_matters() -> None:
     assert TwirledReadout(seed=1).flip_masks(5) == TwirledReadout(seed=1).flip_masks(5)
     assert len({TwirledReadout(seed=seed).flip_masks(5) for seed in range(20)}) > 10
 
 
-def test_flip_masks_a_seed_are_uniform() -> None:
+def test_flip_masks_are_uniform_over_seeds() -> None:
     first = np.bincount([TwirledReadout(seed=seed).flip_masks(3)[0] for seed in range(800)], minlength=8)
     assert np.abs(first - 100).max() < 5 * np.sqrt(100)
 
 
-def test_walsh_factors_are_a_dense_matrix() -> None:
+def test_linear_map_of_walsh_coefficients_is_its_dense_matrix() -> None:
     rng = np.random.default_rng(0)
     factors, weights, measure = rng.normal(size=8), rng.normal(size=(3, 8)), rng.dirichlet(np.ones(8))
     hadamard = np.array([[(-1) ** (a & b).bit_count() for b in range(8)] for a in range(8)])
@@ -78,41 +78,41 @@ def test_walsh_factors_are_a_dense_matrix() -> None:
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
-def test_with_all_masks_any_readout_channel_is_undone_exactly(bits: int) -> None:
+def test_all_masks_correct_any_readout_channel_exactly(bits: int) -> None:
     rng = np.random.default_rng(bits)
     confusion = 0.7 * np.eye(2**bits) + 0.3 * rng.dirichlet(np.ones(2**bits), size=2**bits)
     program = random_program(bits, seed=bits)
     mitigation = TwirledReadout()
     variants = expanded(mitigation, [program], None)
-    (found,) = mitigation.combine(variants, as_read(variants, confusion)).outcomes
+    (found,) = mitigation.combine(variants, observed_outcomes(variants, confusion)).outcomes
     np.testing.assert_allclose(found.probabilities, truth_of(program), atol=1e-7)
     assert np.abs(truth_of(program) @ confusion - truth_of(program)).max() > 0.01
 
 
-def test_sixteen_masks_on_five_bits_leave_only_the_fourth_order_of_an_asymmetry() -> None:
+def test_sixteen_masks_on_five_bits_leave_the_fourth_order_of_an_asymmetry() -> None:
     program = random_program(5, seed=0)
     off = []
     for e1 in (0.1, 0.2):
         confusion = dense_confusion(5, 0.01, e1, PAIRS)
         mitigation = TwirledReadout(seed=1)
         variants = expanded(mitigation, [program], None)
-        (found,) = mitigation.combine(variants, as_read(variants, confusion)).outcomes
+        (found,) = mitigation.combine(variants, observed_outcomes(variants, confusion)).outcomes
         off.append(np.abs(found.probabilities - truth_of(program)).max())
     assert off[0] < 1e-4
     assert off[1] < 5e-3
     whole = TwirledReadout(masks=32)
     variants = expanded(whole, [program], None)
-    (found,) = whole.combine(variants, as_read(variants, dense_confusion(5, 0.01, 0.2, PAIRS))).outcomes
+    (found,) = whole.combine(variants, observed_outcomes(variants, dense_confusion(5, 0.01, 0.2, PAIRS))).outcomes
     np.testing.assert_allclose(found.probabilities, truth_of(program), atol=1e-7)
 
 
-def test_a_ratio_of_means_is_unbiased_where_the_mean_of_ratios_is_not() -> None:
+def test_ratio_of_means_is_unbiased_unlike_the_mean_of_ratios() -> None:
     e0, e1 = 0.01, 0.10
     q = cirq.LineQubit(0)
     one = ParameterizedCircuit(cirq.FrozenCircuit(cirq.Moment(cirq.X(q)), cirq.Moment(cirq.measure(q, key="z"))), (0,))
     mitigation = TwirledReadout()
     variants = expanded(mitigation, [one], None)
-    outcomes = as_read(variants, dense_confusion(1, e0, e1))
+    outcomes = observed_outcomes(variants, dense_confusion(1, e0, e1))
     (found,) = mitigation.combine(variants, outcomes).outcomes
     assert found.probabilities @ [1, -1] == pytest.approx(-1, abs=1e-12)
     z = np.array([outcome.probabilities @ [1, -1] for outcome in outcomes])  # two masks of |0>, two of the circuit
@@ -122,12 +122,12 @@ def test_a_ratio_of_means_is_unbiased_where_the_mean_of_ratios_is_not() -> None:
     assert predicted == pytest.approx(-1.0207, abs=1e-4)
 
 
-def test_what_the_calibration_changes_is_its_derivative() -> None:
+def test_twirled_readout_sensitivities_are_finite_differences() -> None:
     program = random_program(3, seed=2)
     mitigation = TwirledReadout(calibration_shots=80_000)
     variants = expanded(mitigation, [program], [80_000])
     rng = np.random.default_rng(0)
-    outcomes = counted(as_read(variants, dense_confusion(3, 0.02, 0.1, PAIRS)), variants.shots or (), rng)
+    outcomes = counted(observed_outcomes(variants, dense_confusion(3, 0.02, 0.1, PAIRS)), variants.shots or (), rng)
     (found,) = mitigation.combine(variants, outcomes).outcomes
     assert isinstance(found, QuasiDistribution)
     (moved,) = found.shared.values()
@@ -142,26 +142,26 @@ def test_what_the_calibration_changes_is_its_derivative() -> None:
     np.testing.assert_allclose(after.probabilities - found.probabilities, moved @ undone, rtol=0.01, atol=1e-7)
 
 
-def turned(model: hq.Model, seed: int) -> hq.Model:
-    """The model with random angles."""
+def with_random_angles(model: hq.Model, seed: int) -> hq.Model:
+    """Return the model with random angles."""
     angles = np.random.default_rng(seed).uniform(0, 2 * np.pi, len(model.params))
     return model.with_params(dict(zip(model.params, angles.tolist(), strict=True)))
 
 
 def attributed(seed: int = 0) -> tuple[Plan, Array]:
-    """The resolved test of one input, and the exact attributions Re x_k (Mx)_k."""
-    model = turned(hq.ring_ansatz(3, 2), seed)
+    """Return the resolved test of one input, and the exact attributions Re x_k (Mx)_k."""
+    model = with_random_angles(hq.ring_ansatz(3, 2), seed)
     x = np.random.default_rng(seed).normal(size=8)
     x /= np.linalg.norm(x)
     return plan(hq.ResolvedHadamardTest(), model, [BilinearTerm(x, x)]), (x * model.observable_action(x)).real
 
 
 @pytest.mark.parametrize("calibration_shots", [1_000, 20_000])
-def test_pulls_of_attributions_and_of_their_sum_have_unit_width(calibration_shots: int) -> None:
+def test_twirled_readout_pulls_have_unit_width(calibration_shots: int) -> None:
     made, exact = attributed()
     mitigation = TwirledReadout(calibration_shots=calibration_shots)
     variants = expanded(mitigation, [ParameterizedCircuit(made.circuits[0].circuit.freeze(), (0,))], [20_000])
-    exactly = as_read(variants, dense_confusion(4, 0.01, 0.10, PAIRS))
+    exactly = observed_outcomes(variants, dense_confusion(4, 0.01, 0.10, PAIRS))
     rng = np.random.default_rng(calibration_shots)
     pulls, sums, naive = [], [], []
     for _ in range(800):
@@ -185,7 +185,7 @@ def test_pulls_of_attributions_and_of_their_sum_have_unit_width(calibration_shot
     [{"e0": 0.01, "e1": 0.10}, {"e0": 0.02, "e1": 0.20}, {"pairs": PAIRS}, {"e0": 0.01, "e1": 0.10, "pairs": PAIRS}],
     ids=["asymmetric", "strong", "correlated", "both"],
 )
-def test_maps_are_unbiased_at_ten_million_shots(faults: dict[str, object]) -> None:
+def test_twirled_readout_maps_are_unbiased_at_ten_million_shots(faults: dict[str, object]) -> None:
     made, exact = attributed(seed=1)
     circuit = made.circuits[0].circuit.freeze()
     engine = sampler(FaultyReadout(circuit[-1].operations[0].qubits, seed=1, **faults))  # type: ignore[arg-type]
@@ -198,7 +198,7 @@ def test_maps_are_unbiased_at_ten_million_shots(faults: dict[str, object]) -> No
     assert np.linalg.norm(raw.values - exact) > 10 * np.linalg.norm(estimate.values - exact)
 
 
-def test_a_program_becomes_one_sweep_that_shares_its_shots() -> None:
+def test_twirled_program_is_one_sweep_that_shares_its_shots() -> None:
     mitigation = TwirledReadout(masks=8, calibration_shots=1_003)
     programs = [
         random_program(4, 0),
@@ -214,11 +214,11 @@ def test_a_program_becomes_one_sweep_that_shares_its_shots() -> None:
     assert np.ptp(shots[list(variants.programs[2].requests)]) == 1
 
 
-def test_outcomes_that_were_mitigated_before_are_treated_alike() -> None:
+def test_twirled_readout_of_mitigated_outcomes() -> None:
     program = random_program(3, seed=3)
     mitigation = TwirledReadout(calibration_shots=8_000)
     variants = expanded(mitigation, [program], [8_000])
-    plain = counted(as_read(variants, dense_confusion(3, 0.01, 0.1)), variants.shots or (), np.random.default_rng(1))
+    plain = counted(observed_outcomes(variants, dense_confusion(3, 0.01, 0.1)), variants.shots or (), np.random.default_rng(1))
     nested = [QuasiDistribution((LinearTerm(outcome),)) for outcome in plain]
     weights = csr_array(np.random.default_rng(2).normal(size=(4, 8)))
     (one,), (other,) = mitigation.combine(variants, plain).outcomes, mitigation.combine(variants, nested).outcomes
@@ -228,8 +228,8 @@ def test_outcomes_that_were_mitigated_before_are_treated_alike() -> None:
 
 
 @pytest.mark.parametrize("estimator", [hq.ResolvedHadamardTest(), hq.HadamardTest()], ids=["resolved", "Hadamard"])
-def test_on_a_virtual_processor_with_its_readout_noise_the_map_is_exact(estimator: hq.Estimator) -> None:
-    model = turned(hq.ring_ansatz(2, 1), 0)
+def test_twirled_readout_on_a_virtual_processor_gives_the_exact_map(estimator: hq.Estimator) -> None:
+    model = with_random_angles(hq.ring_ansatz(2, 1), 0)
     x = np.array([0.1, 0.5, -0.3, 0.8])
     engine = hq.virtual("willow_pink", noise="readout")  # serialises and validates every job as the service does
     found = hq.integrated_gradients(
@@ -240,7 +240,7 @@ def test_on_a_virtual_processor_with_its_readout_noise_the_map_is_exact(estimato
     assert np.abs(raw.values - found.values).max() > 1e-3
 
 
-def test_flips_join_the_symbols_of_a_sweep_in_a_circuit_that_the_device_takes() -> None:
+def test_flips_are_symbols_beside_those_of_the_sweep_on_the_device() -> None:
     a, b = cirq.LineQubit.range(2)
     angles = (0.3, 1.0, 2.2)
     circuits = [cirq.Circuit(cirq.ry(t)(a), cirq.ry(2 * t)(b), cirq.CZ(a, b), cirq.ry(1)(a)) for t in angles]
@@ -265,22 +265,24 @@ def test_flips_join_the_symbols_of_a_sweep_in_a_circuit_that_the_device_takes() 
     np.testing.assert_allclose([outcome.probabilities for outcome in found], expected, atol=1e-6)
 
 
-def test_factors_too_close_to_zero_are_refused_with_their_figure() -> None:
+def test_damping_factors_near_zero_are_rejected_with_their_value() -> None:
     mitigation = TwirledReadout(calibration_shots=100)
     variants = expanded(mitigation, [random_program(4, 0)], [100])
-    outcomes = counted(as_read(variants, dense_confusion(4, 0.2, 0.2)), variants.shots or (), np.random.default_rng(0))
+    outcomes = counted(
+        observed_outcomes(variants, dense_confusion(4, 0.2, 0.2)), variants.shots or (), np.random.default_rng(0)
+    )
     with pytest.raises(ValueError, match=r"parity of bits [01]{4} to -?0\.\d+ \+- 0\.\d+, too close to 0 .* calibration_shots"):
         mitigation.combine(variants, outcomes)
 
 
-def test_the_report_says_how_strong_the_correction_is() -> None:
+def test_twirled_readout_summary_reports_the_strongest_damping() -> None:
     mitigation = TwirledReadout()
     variants = expanded(mitigation, [random_program(3, 0)], None)
-    (note,) = mitigation.combine(variants, as_read(variants, dense_confusion(3, 0.05, 0.05))).summary.notes
+    (note,) = mitigation.combine(variants, observed_outcomes(variants, dense_confusion(3, 0.05, 0.05))).summary.notes
     assert "0.729" in note  # (1 - .1)**3
 
 
-def test_what_cannot_be_is_refused() -> None:
+def test_invalid_twirled_readout_is_rejected() -> None:
     with pytest.raises(ValueError, match="power of 2"):
         TwirledReadout(masks=12)
     with pytest.raises(ValueError, match="at least two per mask"):

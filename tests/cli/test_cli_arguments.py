@@ -144,3 +144,10 @@ def test_mitigation_of_another_package_is_outermost(monkeypatch: pytest.MonkeyPa
     assert [type(part).__name__ for part in getattr(mitigation, "parts", ())] == ["PauliTwirling", "Readout"]
     with pytest.raises(ValueError, match="must be of mine, zne, readout"):
         parse_mitigation("twirl", 5)
+
+
+def test_missing_entry_points_name_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hattriq_cirq.cli.values.entry_points", lambda group: EntryPoints([]))
+    assert parse_mitigation("", 5) is None
+    with pytest.raises(ValueError, match="install hattriq_cirq again"):
+        parse_mitigation("readout", 5)

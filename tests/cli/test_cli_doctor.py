@@ -10,7 +10,7 @@ import cirq
 import numpy as np
 import pytest
 from command_line import TABLE, run
-from journals import ENGINE, counted, jobs_of
+from journals import ENGINE, distributions_of, make_jobs
 
 from hattriq_cirq.circuits.errors import AccessError
 from hattriq_cirq.circuits.outcomes import Distribution
@@ -88,7 +88,7 @@ class RecordingBackend:
         return State(self.states.get(job.id, "unknown"))
 
     def results(self, job: Job) -> list[Distribution]:
-        return counted(3, 5, 0, 0)
+        return distributions_of(3, 5, 0, 0)
 
     def cancel(self, job_id: str) -> None:
         self.cancelled.append(job_id)
@@ -97,7 +97,7 @@ class RecordingBackend:
 
 def test_cancel_keeps_counts_of_done_jobs_and_cancels_the_others_by_id(tmp_path: Path) -> None:
     with Journal(tmp_path, ENGINE) as journal:
-        jobs = jobs_of(journal, 6)
+        jobs = make_jobs(journal, 6)
         done, queued, quick, renamed, unknown, planned = (job.id for job in jobs)
         journal.begin(1, "key", jobs)
         journal.note(renamed, "submitting")

@@ -16,7 +16,7 @@ import pytest
 import sympy
 from hypothesis import given
 from hypothesis import strategies as st
-from journals import ENGINE, QUBITS, TASK, circuit, counted, jobs_of, lines, recorded
+from journals import ENGINE, QUBITS, TASK, circuit, distributions_of, make_jobs, read_records, write_journal
 
 from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.circuits.outcomes import Distribution
@@ -27,7 +27,7 @@ from hattriq_cirq.execution.journal import JOURNAL, Journal, digest
 from hattriq_cirq.execution.journal_format import pack_circuit, pack_counts, unpack_circuit, unpack_counts
 from hattriq_cirq.execution.journal_summary import read_summary
 
-# what is recorded comes back
+# round trips of records
 
 
 @given(
@@ -75,7 +75,7 @@ def test_equal_circuits_with_different_json_are_kept_apart() -> None:
 
 
 def test_reopened_journal_returns_what_was_recorded(tmp_path: Path) -> None:
-    ids = recorded(tmp_path / "deep" / "run")
+    ids = write_journal(tmp_path / "deep" / "run")
     with Journal(tmp_path / "deep" / "run", ENGINE, TASK) as journal:
         assert [journal.stored(job_id) is None for job_id in ids] == [False, False, True]
         for i, job_id in enumerate(ids[:-1]):
@@ -86,7 +86,7 @@ def test_reopened_journal_returns_what_was_recorded(tmp_path: Path) -> None:
         assert (journal.engine, journal.task) == (ENGINE, TASK)
         assert ids[0].startswith(journal.run_id)
         assert len(journal.run_id) == 8
-        expected, job = jobs_of(journal, 3)[2], journal.job(ids[2])
+        expected, job = make_jobs(journal, 3)[2], journal.job(ids[2])
         assert (job.id, job.circuits, job.points, job.shots, job.seed) == (
             expected.id,
             expected.circuits,
@@ -97,9 +97,9 @@ def test_reopened_journal_returns_what_was_recorded(tmp_path: Path) -> None:
 
 
 def test_header_and_sessions_record_their_origin(tmp_path: Path) -> None:
-    recorded(tmp_path)
+    write_journal(tmp_path)
     Journal(tmp_path, ENGINE).close()
-    records = lines(tmp_path)
+    records = read_records(tmp_path)
     assert [record["kind"] for record in records[:4]] == ["header", "task", "opened", "begin"]
     assert all(record["utc"].endswith("+00:00") for record in records)
     sittings = [record for record in records if record["kind"] == "opened"]
@@ -112,7 +112,7 @@ def test_equal_circuits_are_recorded_once(tmp_path: Path) -> None:
         twice = [Job(f"{journal.run_id}-{i}", (circuit(), circuit(i / 3)), ({},), 5, None) for i in range(2)]
         journal.begin(1, "a", twice)
         journal.begin(2, "b", [Job(f"{journal.run_id}-x", (circuit(),), ({},), 5, None)])
-    first, second = (record for record in lines(tmp_path) if record["kind"] == "begin")
+    first, second = (record for record in read_records(tmp_path) if record["kind"] == "begin")
     assert len(first["circuits"]) == 3
     assert second["circuits"] == {}
 
@@ -127,22 +127,26 @@ def test_points_and_numpy_numbers_are_recorded_as_json_numbers(tmp_path: Path) -
         assert journal.job("j").shots == 7
 
 
-# one run, and the same one
+# rejection of other runs
 
 
 def test_repeated_call_writes_nothing(tmp_path: Path) -> None:
-    recorded(tmp_path)
+    write_journal(tmp_path)
     with Journal(tmp_path, ENGINE, TASK) as journal:
         size = (tmp_path / JOURNAL).stat().st_size
-        journal.begin(1, "key", jobs_of(journal, 3))
-        journal.store(jobs_of(journal, 3)[0].id, counted(0, 8, 0, 0))
+        journal.begin(1, "key", make_jobs(journal, 3))
+        journal.store(make_jobs(journal, 3)[0].id, distributions_of(0, 8, 0, 0))
         assert (tmp_path / JOURNAL).stat().st_size == size
 
 
 def test_different_call_is_rejected(tmp_path: Path) -> None:
-    recorded(tmp_path)
+    write_journal(tmp_path)
     with Journal(tmp_path, ENGINE) as journal:
-        for key, jobs in (("other", jobs_of(journal, 3)), ("key", jobs_of(journal, 4)), ("key", jobs_of(journal, 3, shots=9))):
+        for key, jobs in (
+            ("other", make_jobs(journal, 3)),
+            ("key", make_jobs(journal, 4)),
+            ("key", make_jobs(journal, 3, shots=9)),
+        ):
             with pytest.raises(JournalError, match="this journal holds another run: call 1 recorded in"):
                 journal.begin(1, key, jobs)
         with pytest.raises(JournalError, match="job 'x' was not begun"):
@@ -150,9 +154,9 @@ def test_different_call_is_rejected(tmp_path: Path) -> None:
 
 
 def test_different_counts_of_a_recorded_job_are_rejected(tmp_path: Path) -> None:
-    ids = recorded(tmp_path)
+    ids = write_journal(tmp_path)
     with Journal(tmp_path, ENGINE) as journal, pytest.raises(JournalError, match="returned other counts"):
-        journal.store(ids[0], counted(8, 0, 0, 0))
+        journal.store(ids[0], distributions_of(8, 0, 0, 0))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +170,7 @@ def test_different_counts_of_a_recorded_job_are_rejected(tmp_path: Path) -> None
 def test_different_engine_or_task_is_rejected_with_the_differences(
     tmp_path: Path, engine: dict[str, Any], task: dict[str, Any], words: str
 ) -> None:
-    recorded(tmp_path)
+    write_journal(tmp_path)
     before = (tmp_path / JOURNAL).read_bytes()
     with pytest.raises(JournalError, match="holds another run") as caught:
         Journal(tmp_path, engine, task)
@@ -175,13 +179,13 @@ def test_different_engine_or_task_is_rejected_with_the_differences(
 
 
 def test_directory_threads_and_versions_may_differ(tmp_path: Path) -> None:
-    recorded(tmp_path)
+    write_journal(tmp_path)
     Journal(tmp_path, {**ENGINE, "threads": 8, "versions": {}}, {**TASK, "directory": "/there"}).close()
 
 
 def test_failure_or_cancellation_ends_an_attempt(tmp_path: Path) -> None:
     with Journal(tmp_path, ENGINE) as journal:
-        (job,) = jobs_of(journal, 1)
+        (job,) = make_jobs(journal, 1)
         journal.begin(1, "key", [job])
         seen = []
         for status in ("submitting", "queued", "failed", "submitting", "running", "cancelled", "submitting", "unknown"):
@@ -196,7 +200,7 @@ def test_failure_or_cancellation_ends_an_attempt(tmp_path: Path) -> None:
 def test_journal_without_a_call_leaves_no_file(tmp_path: Path) -> None:
     Journal(tmp_path / "new", ENGINE).discard()
     assert not (tmp_path / "new").exists()
-    recorded(tmp_path / "old")
+    write_journal(tmp_path / "old")
     with Journal(tmp_path / "old", ENGINE) as journal, pytest.raises(JournalError, match="is not removed"):
         journal.discard()
 
@@ -222,35 +226,35 @@ def test_garbage_collected_journal_releases_its_lock(tmp_path: Path) -> None:
 def test_summary_follows_the_run(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="holds no run"):
         read_summary(tmp_path)
-    ids = recorded(tmp_path)
+    ids = write_journal(tmp_path)
     summary = read_summary(tmp_path)
     assert (summary.jobs, summary.done, summary.shots, summary.shots_done) == (3, 2, 24, 16)
     assert (summary.folder, summary.task, summary.engine) == (tmp_path, TASK, ENGINE)
     assert summary.status == "unfinished"
-    assert summary.updated_utc == lines(tmp_path)[-1]["utc"]
+    assert summary.updated_utc == read_records(tmp_path)[-1]["utc"]
     for note, status in (("failed", "failed"), ("submitting", "unfinished"), ("cancelled", "cancelled")):
         with Journal(tmp_path, ENGINE) as journal:
             journal.note(ids[-1], note)
             assert read_summary(tmp_path).status == "running"
         assert read_summary(tmp_path).status == status
     with Journal(tmp_path, ENGINE) as journal:
-        journal.store(ids[-1], counted(8, 0, 0, 0))
+        journal.store(ids[-1], distributions_of(8, 0, 0, 0))
         journal.cancel()
     assert read_summary(tmp_path).status == "cancelled"
     with Journal(tmp_path, ENGINE) as journal:
         journal.finish()
         journal.finish()
     assert read_summary(tmp_path).status == "finished"
-    assert [record["kind"] for record in lines(tmp_path)].count("finished") == 1
+    assert [record["kind"] for record in read_records(tmp_path)].count("finished") == 1
 
 
 def test_run_without_a_task_is_finished_when_its_jobs_are(tmp_path: Path) -> None:
     with Journal(tmp_path, ENGINE) as journal:
-        (job,) = jobs_of(journal, 1)
+        (job,) = make_jobs(journal, 1)
         journal.begin(1, "key", [job])
     assert read_summary(tmp_path).status == "unfinished"
     with Journal(tmp_path, ENGINE) as journal:
-        journal.store(job.id, counted(8, 0, 0, 0))
+        journal.store(job.id, distributions_of(8, 0, 0, 0))
     assert read_summary(tmp_path).status == "finished"
 
 
@@ -299,7 +303,7 @@ def test_digest_depends_on_every_part_of_a_call() -> None:
 
 
 def test_journal_of_a_thousand_jobs_opens_without_decoding_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded(tmp_path, 1000)
+    write_journal(tmp_path, 1000)
     monkeypatch.setattr(journal_module, "unpack_circuit", None)
     with Journal(tmp_path, ENGINE) as journal:
         assert journal.done == 999

@@ -15,20 +15,20 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from journals import ENGINE, counted, jobs_of, lines, recorded
+from journals import ENGINE, distributions_of, make_jobs, read_records, write_journal
 
 from hattriq_cirq.circuits.errors import JournalError, JournalInUseError
 from hattriq_cirq.execution.journal import JOURNAL, Journal, JournalWarning
 from hattriq_cirq.execution.journal_format import to_line
 from hattriq_cirq.execution.journal_summary import read_summary
 
-# torn and damaged files
+# incomplete and damaged files
 
 
 @given(st.data())
 def test_truncated_journal_keeps_every_complete_record(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("cut")
-    recorded(folder)
+    write_journal(folder)
     whole = (folder / JOURNAL).read_bytes()
     size = data.draw(st.integers(0, len(whole)))
     (folder / JOURNAL).write_bytes(whole[:size])
@@ -40,7 +40,7 @@ def test_truncated_journal_keeps_every_complete_record(tmp_path_factory: pytest.
     assert [type(warning.message) for warning in caught] == [JournalWarning] * bool(rest)
     assert (folder / JOURNAL).read_bytes().startswith(whole[:size].removesuffix(rest))
     if kept:
-        assert [record["kind"] for record in lines(folder)[kept:]] == ["opened"]
+        assert [record["kind"] for record in read_records(folder)[kept:]] == ["opened"]
     torn = list(folder.glob("journal.torn-*"))
     assert [file.read_bytes() for file in torn] == ([rest] if rest else [])
 
@@ -48,7 +48,7 @@ def test_truncated_journal_keeps_every_complete_record(tmp_path_factory: pytest.
 @given(st.data())
 def test_flipped_bit_is_detected(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("flip")
-    recorded(folder)
+    write_journal(folder)
     whole = (folder / JOURNAL).read_bytes()
     place, bit = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(0, 7))
     damaged = bytearray(whole)
@@ -68,7 +68,7 @@ def test_flipped_bit_is_detected(tmp_path_factory: pytest.TempPathFactory, data:
 
 
 def test_incomplete_records_are_moved_to_numbered_files(tmp_path: Path) -> None:
-    recorded(tmp_path)
+    write_journal(tmp_path)
     for number in (1, 2):
         with (tmp_path / JOURNAL).open("ab") as file:
             file.write(b"1234")
@@ -96,7 +96,7 @@ def test_journal_of_a_later_version_is_rejected(tmp_path: Path) -> None:
 
 @contextmanager
 def no_file_beyond(size: int) -> Iterator[None]:
-    """The kernel refuses to let files of this process grow beyond a size, as a full disk would."""
+    """Limit the size of files of this process by the kernel, which acts like a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -108,17 +108,17 @@ def no_file_beyond(size: int) -> Iterator[None]:
 @pytest.mark.parametrize("room", [0, 1, 50])
 def test_full_disk_leaves_a_complete_journal(tmp_path: Path, room: int) -> None:
     with Journal(tmp_path, ENGINE) as journal:
-        (job,) = jobs_of(journal, 1)
+        (job,) = make_jobs(journal, 1)
         journal.begin(1, "key", [job])
         before = (tmp_path / JOURNAL).read_bytes()
         with (
             no_file_beyond(len(before) + room),
             pytest.raises(JournalError, match=r"the disk is full.* is safe; free some space"),
         ):
-            journal.store(job.id, counted(1, 7, 0, 0))
+            journal.store(job.id, distributions_of(1, 7, 0, 0))
         assert (tmp_path / JOURNAL).read_bytes() == before
         assert journal.stored(job.id) is None
-        journal.store(job.id, counted(1, 7, 0, 0))
+        journal.store(job.id, distributions_of(1, 7, 0, 0))
     with Journal(tmp_path, ENGINE) as journal:
         assert journal.stored(job.id) is not None
 
@@ -152,7 +152,7 @@ def test_interrupt_while_writing_leaves_a_complete_journal(tmp_path: Path, monke
         assert (tmp_path / JOURNAL).read_bytes() == before
 
 
-# two at once
+# two processes
 
 
 def test_second_process_gets_an_error_that_names_the_first(tmp_path: Path) -> None:

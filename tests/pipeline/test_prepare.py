@@ -182,7 +182,7 @@ def as_version_0_1(folder: Path) -> None:
 PATCHES = cirq.GridQubit.rect(1, 3, 5, 9), cirq.GridQubit.rect(1, 3, 6, 8)
 
 
-@pytest.mark.parametrize("mitigation", MITIGATIONS[::2], ids=lambda m: "none" if m is None else m.describe())
+@pytest.mark.parametrize("mitigation", MITIGATIONS, ids=lambda m: "none" if m is None else m.describe())
 def test_a_journal_of_version_0_1_is_resumed_with_its_own_circuits(
     mitigation: Mitigation | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,12 +99,10 @@ class Attribute:
                 f"{path} takes {model.n_features} features, {data.name} has {data.n_features}; "
                 "give the data the model was trained on"
             )
-        settings, source = (
-            folders.recorded_settings(self, "model", "data", "out"),
-            {"path": str(path), "sha256": checksum(path)},
-        )
-        record = {"command": "attribute", "data": folders.data_record(self.data, data)}
-        task: dict[str, Any] = record | {"settings": settings, "model": source}
+        source = {"path": str(path), "sha256": checksum(path)}
+        settings = folders.recorded_settings(self, "model", "data", "out")
+        task: dict[str, Any] = {"command": "attribute", "settings": settings, "model": source}
+        task["data"] = folders.data_record(self.data, data)
         if is_counted and self.calibration is not None:
             task["calibration"] = {"path": self.calibration, "sha256": checksum(Path(self.calibration))}
         engines = folders.journaled(folder if is_counted else None, self.engine, self.seed, task)
