@@ -19,11 +19,10 @@ from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.compile import compile_for
-from hattriq_cirq.compilation.placement import place
 from hattriq_cirq.compilation.processor import load_processor
 from hattriq_cirq.encoding.exact import Encoder
 from hattriq_cirq.estimators import plan
-from hattriq_cirq.pipeline.prepare import bilinear_terms
+from hattriq_cirq.pipeline.prepare import bilinear_terms, choose_placement
 
 
 def compare(n_qubits: int, points: int, repeats: int = 3) -> str:
@@ -38,7 +37,8 @@ def compare(n_qubits: int, points: int, repeats: int = 3) -> str:
     def circuits(encoder: Encoder) -> list[cirq.Circuit]:
         return [r.circuit for r in plan(hq.ResolvedHadamardTest().with_encoder(encoder), model, wanted).circuits]
 
-    placement = place(processor, lambda encoder: circuits(encoder)[:2], model.qubits)
+    placement = choose_placement(model, hq.ResolvedHadamardTest(), [wanted], hq.virtual("willow_pink", noise="none"))
+    assert placement is not None
     made = circuits(placement.encoder)
 
     def alone() -> list[ParameterizedCircuit]:

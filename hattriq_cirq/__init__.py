@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
     from hattriq_cirq.models.model import IdentityPartWarning, Model
     from hattriq_cirq.models.training import Training, accuracy, train
-    from hattriq_cirq.pipeline.execute import estimate
     from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
-    from hattriq_cirq.pipeline.resources import Resources, resources
+    from hattriq_cirq.pipeline.prepare import estimate, prepare, resources
+    from hattriq_cirq.pipeline.resources import Resources
     from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_training
 
 _MODULES = {
@@ -63,11 +63,12 @@ _HOME = {
     "Training": "hattriq_cirq.models.training",
     "accuracy": "hattriq_cirq.models.training",
     "train": "hattriq_cirq.models.training",
-    "estimate": "hattriq_cirq.pipeline.execute",
+    "estimate": "hattriq_cirq.pipeline.prepare",
     "CompletenessWarning": "hattriq_cirq.attribution.path_integral",
     "integrated_gradients": "hattriq_cirq.pipeline.integrated_gradients",
     "Resources": "hattriq_cirq.pipeline.resources",
-    "resources": "hattriq_cirq.pipeline.resources",
+    "resources": "hattriq_cirq.pipeline.prepare",
+    "prepare": "hattriq_cirq.pipeline.prepare",
     "plot_attribution": "hattriq_cirq.reporting.plotting",
     "plot_gallery": "hattriq_cirq.reporting.plotting",
     "plot_training": "hattriq_cirq.reporting.plotting",
@@ -109,6 +110,7 @@ __all__ = [
     "plot_attribution",
     "plot_gallery",
     "plot_training",
+    "prepare",
     "qsim",
     "resources",
     "ring_ansatz",

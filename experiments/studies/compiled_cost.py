@@ -19,10 +19,10 @@ from experiments.runner.study import Study
 from experiments.studies.compiled_report import FREE, Task, summarise
 from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.circuits.errors import CircuitRefusedError
-from hattriq_cirq.compilation.compile import physical
+from hattriq_cirq.compilation.compile import physical_circuit
 from hattriq_cirq.compilation.gatesets import GATESETS, gateset
 from hattriq_cirq.estimators import BilinearTerm, Estimator, WeightedCircuit, plan
-from hattriq_cirq.pipeline.execute import choose_placement
+from hattriq_cirq.pipeline.prepare import choose_placement
 from hattriq_cirq.simulation.statevector import outcome_probabilities
 
 ESTIMATORS: Mapping[str, Estimator] = {
@@ -115,7 +115,9 @@ def _on_processor(task: Task, model: hq.Model, x: Any) -> dict[str, Any]:
         "programs": len(programs),
         "gates": [multi_qubit_gates(circuit) for circuit in circuits],
         "depth": [two_qubit_depth(circuit) for circuit in circuits],
-        "preparation": [multi_qubit_gates(physical(processor, reading.preparation, placement.qubits)) for reading in chosen],
+        "preparation": [
+            multi_qubit_gates(physical_circuit(processor, reading.preparation, placement.qubits)) for reading in chosen
+        ],
         "off": max(_off(reading.circuit, circuit) for reading, circuit in zip(chosen, circuits, strict=True)),
         "fidelity": [processor.fidelity(circuit) for circuit in circuits],
         "us": [processor.duration_ns(circuit) / 1000 for circuit in circuits],

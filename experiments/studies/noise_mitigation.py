@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import cirq
 import numpy as np
 
 import hattriq_cirq as hq
@@ -29,8 +28,6 @@ from experiments.runner.figures import Interval, error_figure, map_figure, price
 from experiments.runner.map_metrics import cosines, errors, slopes
 from experiments.runner.study import Done, Study
 from experiments.runner.trained_models import accuracies, accuracy_table, trained
-from hattriq_cirq.compilation.placement import Build, Placement
-from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.pipeline.mitigation import Mitigation
 from hattriq_cirq.reporting.document import Picture, Section, Table
@@ -103,17 +100,6 @@ def tasks(quick: bool) -> list[Task]:
     ]
 
 
-class _PlacedOnce(Engine):
-    """An engine that keeps where it placed the first circuits: the same ones are run at several numbers of shots."""
-
-    _kept: Placement | None = None
-
-    def place(self, build: Build, qubits: Sequence[cirq.Qid] = ()) -> Placement | None:
-        """The placement of the first call."""
-        self._kept = self._kept or super().place(build, qubits)
-        return self._kept
-
-
 def run(task: Task) -> dict[str, Any]:
     """The maps of each picture under the option, without shot noise and at every number of shots, and what they cost."""
     model, data = trained(SUBJECT, task.seed)
@@ -123,19 +109,20 @@ def run(task: Task) -> dict[str, Any]:
     counts: dict[str, int | None] = {EXACT: None} | {str(shots): shots for shots in SHOTS}
     found: dict[str, list[hq.Attribution]] = {name: [] for name in counts}
     for row, seed in zip(x, rng.integers(2**31, size=task.inputs), strict=True):
-        engine = _PlacedOnce(hq.virtual(PROCESSOR, seed=int(seed)).backend)
+        engine, placement = hq.virtual(PROCESSOR, seed=int(seed)), None
         for name, shots in counts.items():
-            found[name].append(
-                hq.integrated_gradients(
-                    model,
-                    row,
-                    baseline=0,
-                    estimator=hq.ResolvedHadamardTest(),
-                    engine=engine,
-                    shots=shots,
-                    mitigation=OPTIONS[task.option],
-                )
+            prepared = hq.prepare(
+                model,
+                row,
+                baseline=0,
+                estimator=hq.ResolvedHadamardTest(),
+                engine=engine,
+                shots=shots,
+                mitigation=OPTIONS[task.option],
+                placement=placement,
             )
+            placement = prepared.placement
+            found[name].append(prepared.execute())
     exact = hq.integrated_gradients(model, x, baseline=0)
     cost = [a.cost for a in found[str(max(SHOTS))]]
     return {

@@ -22,12 +22,11 @@ from experiments.runner.bootstrap import bootstrap_interval, nested_interval, ne
 from experiments.runner.map_metrics import errors
 from experiments.runner.study import Done, Study
 from experiments.runner.trained_models import accuracies, accuracy_table, trained
-from hattriq_cirq.circuits.counting import multi_qubit_gates
-from hattriq_cirq.compilation.placement import judged, neighbour_encoder, place
+from hattriq_cirq.compilation.placement import Layout, best_placement, connectivity_encoder, evaluate_layout
 from hattriq_cirq.compilation.processor import load_processor
-from hattriq_cirq.encoding.exact import Encoder, encode
-from hattriq_cirq.estimators import BilinearTerm, Plan, plan
-from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.encoding.exact import encode
+from hattriq_cirq.estimators import BilinearTerm
+from hattriq_cirq.estimators.plan import sample_circuits
 from hattriq_cirq.reporting.document import Picture, Section, Table
 from hattriq_cirq.reporting.plotting import png
 
@@ -67,33 +66,31 @@ def run(task: Task) -> dict[str, Any]:
     """Trains the model, places it, and compares its maps with the exact ones."""
     model, data = trained(SUBJECT, task.seed)
     x = data.x_test[: task.inputs]
-    estimator, processor, engine = hq.ResolvedHadamardTest(), load_processor(PROCESSOR), hq.virtual(PROCESSOR)
-
-    def circuits(encoder: Encoder) -> list[cirq.Circuit]:
-        return [planned(encoder, x[0]).circuits[0].circuit]  # those of other inputs differ little, if at all
-
-    def planned(encoder: Encoder, row: Array) -> Plan:
-        return plan(estimator.with_encoder(encoder), model, [BilinearTerm(row, row)])
-
-    if task.kind == KINDS[0]:
-        placement = place(processor, circuits, model.qubits)
-    else:
+    estimator, engine = hq.ResolvedHadamardTest(), hq.virtual(PROCESSOR)
+    placement = None
+    if task.kind != KINDS[0]:
+        processor = load_processor(PROCESSOR)
         rng = np.random.default_rng([task.seed, task.number])
         patch = random_patch(processor.graph, data.n_qubits + 1, rng)
-        if task.kind == KINDS[1]:
-            placement = place(processor, circuits, model.qubits, among=patch)
-        else:
-            logical = sorted(circuits(encode)[0].all_qubits())
+        engine = hq.virtual(PROCESSOR, qubits=patch)
+        if task.kind == KINDS[2]:
+            terms = [BilinearTerm(x[0], x[0])]
+            logical = sorted(sample_circuits(estimator, model, terms)[0].all_qubits())
             qubits = dict(zip(logical, [patch[i] for i in rng.permutation(len(patch))], strict=True))
-            ways = (encode, neighbour_encoder(processor, qubits))
-            placement = min((judged(processor, circuits, qubits, way) for way in ways), key=lambda made: made.error)
-    made = [planned(placement.encoder, row) for row in x]
-    programs = engine.compile([m.circuits[0].circuit for m in made], placement)
-    values = np.array([m.decode([d]).values for m, d in zip(made, engine.execute(programs, None), strict=True)])
+            layouts = [Layout(qubits, encoder) for encoder in (encode, connectivity_encoder(processor, qubits))]
+            placement = best_placement(
+                evaluate_layout(processor, layout, sample_circuits(estimator.with_encoder(layout.encoder), model, terms))
+                for layout in layouts
+            )
+    if placement is None:  # that of the first input serves all; those of other inputs differ little, if at all
+        first = hq.prepare(model, x[0], baseline=0, estimator=estimator, engine=engine, shots=None)
+        placement = first.placement
+    run = hq.prepare(model, x, baseline=0, estimator=estimator, engine=engine, shots=None, placement=placement).run()
+    values = np.array([e.values for e in run.estimates])
     exact = hq.integrated_gradients(model, x, baseline=0).values
     return {
         "error": errors(values, exact),
-        "two_qubit_gates": max(multi_qubit_gates(program.circuit) for program in programs),
+        "two_qubit_gates": run.cost.two_qubit_gates,
         "accuracy": accuracies(model, data),
     }
 

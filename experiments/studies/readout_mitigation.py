@@ -38,8 +38,8 @@ from hattriq_cirq.estimators import BilinearTerm, Plan, plan
 from hattriq_cirq.execution.backends.simulators import sampler
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
-from hattriq_cirq.pipeline.execute import choose_placement
 from hattriq_cirq.pipeline.mitigation import Mitigation, Outcomes, Variants
+from hattriq_cirq.pipeline.prepare import choose_placement
 from hattriq_cirq.reporting.document import Picture, Section, Table
 from hattriq_cirq.reporting.plotting import png
 from hattriq_cirq.simulation.statevector import outcome_probabilities

@@ -23,3 +23,19 @@ def gateset(name: str) -> cirq.CompilationTargetGateset:
 
         return SycamoreTargetGateset()
     raise ValueError(f"gateset={name!r} must be one of {', '.join(GATESETS)}")
+
+
+def compile_to_gateset(circuit: cirq.AbstractCircuit, target: cirq.CompilationTargetGateset) -> cirq.AbstractCircuit:
+    """Compile a circuit to a gate set on a free graph.
+
+    Args:
+        circuit: Circuit to compile.
+        target: Gate set, such as `gateset("cz")`.
+
+    Returns:
+        The compiled circuit.
+
+    Raises:
+        ValueError: An operation cannot be compiled.
+    """
+    return cirq.optimize_for_target_gateset(circuit, gateset=target, ignore_failures=False)

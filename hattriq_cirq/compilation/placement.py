@@ -1,121 +1,156 @@
-"""Which physical qubit each logical one becomes: patches grown by the calibration, the best few compiled, the best kept."""
+"""Choice of the physical qubit for each logical one: patches grown by the calibration, the best few compiled, the best kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import cirq
 import networkx as nx
 import numpy as np
 
-from hattriq_cirq.compilation.compile import Edges, edges_between, physical
+from hattriq_cirq.compilation.compile import Edges, edges_between, physical_circuit
 from hattriq_cirq.compilation.layout_search import Chip, Demand, Search
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.encoding.connectivity import NeighbourEncoder
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.simulation.statevector import final_state
 
-Build = Callable[[Encoder], Sequence[cirq.AbstractCircuit]]
-"""Circuits whose amplitudes are prepared by an encoder."""
-_CANDIDATES = 24  # assignments that are judged
+_CANDIDATES = 24  # assignments whose predicted error is compared
 _SHAPES = 4  # different coupling graphs among them, for each of which circuits are compiled
-_SIMULATED_QUBITS = 12  # up to which angles that are off are followed through the circuit
+_SIMULATED_QUBITS = 12  # circuits of at most this many qubits are simulated to predict the effect of angle errors
 
 
 @dataclass(frozen=True, eq=False)
-class Placement:
-    """Where circuits run.
+class Layout:
+    """Physical qubits for logical ones, and the state preparation that suits their couplers.
 
     Args:
-        qubits: the physical qubit of each logical one.
-        encoder: prepares amplitudes with the couplings that are there.
-        error: predicted of a circuit by `predicted_error`; the mean over those compiled.
-        circuits: those by which it was chosen, compiled.
+        qubits: Physical qubit of each logical one.
+        encoder: State preparation that uses the edges between these qubits, or the exact one for a free graph.
     """
 
     qubits: Mapping[cirq.Qid, cirq.Qid]
     encoder: Encoder
+
+
+@dataclass(frozen=True, eq=False)
+class Placement(Layout):
+    """Layout with its predicted error.
+
+    Args:
+        qubits: Physical qubit of each logical one.
+        encoder: State preparation that suits these qubits.
+        error: Predicted error of a circuit by `predicted_error`, averaged over the compiled circuits.
+        circuits: Compiled circuits that the prediction is for.
+    """
+
     error: float
     circuits: tuple[cirq.FrozenCircuit, ...] = ()
 
 
-def place(
-    processor: Processor, build: Build, qubits: Sequence[cirq.Qid] = (), *, among: Sequence[cirq.Qid] | None = None
-) -> Placement:
-    """Finds good qubits: greedy patches and assignments by predicted error, the best few compiled, the best kept.
+def candidate_layouts(
+    processor: Processor,
+    circuits: Sequence[cirq.AbstractCircuit],
+    qubits: Sequence[cirq.Qid] = (),
+    *,
+    among: Sequence[cirq.Qid] | None = None,
+) -> list[Layout]:
+    """Find layouts on good, connected qubits for a few circuits, by predicted error without compiling anything.
 
-    The prediction of a patch adds, for every pair of logical qubits, how often they couple times the errors on the way
-    between them, and for every qubit its single-qubit, readout and relaxation errors. Nothing is random.
+    The prediction for a patch adds, for every pair of logical qubits, the number of gates between them times the errors on the
+    path between them, and for every qubit its single-qubit, readout and relaxation errors. Nothing is random.
 
     Args:
-        processor: with its calibration.
-        build: makes a few circuits, the same ones with any encoder.
-        qubits: logical ones to place beside those of the circuits.
-        among: physical qubits to choose from; None is all.
+        processor: Processor with its calibration.
+        circuits: Circuits to be placed, prepared by the exact encoder for a free graph.
+        qubits: Further logical qubits to place beside those of the circuits.
+        among: Physical qubits to choose from; None is all of the processor's.
 
     Returns:
-        The placement of the lowest predicted error.
+        Layouts from the best prediction on, each with an encoder for its edges; the last one is the first again, prepared as on
+        a free graph. Empty if there are no circuits.
 
     Raises:
-        ValueError: too few qubits, or named ones that the processor lacks or that are not connected.
-        CircuitRefusedError: no placement lets the circuits be compiled.
+        ValueError: There are too few qubits, or the processor lacks the given ones or they are not connected.
     """
-    build = cache(build)  # patches of the same shape take the same circuits
-    circuits = build(encode)
-    demand = Demand.of(circuits, qubits)
     if not circuits:
-        return Placement({}, encode, 0.0)
+        return []
+    demand = Demand.of(circuits, qubits)
     chip = Chip.of(processor, among)
     if len(demand.qubits) > len(chip.qubits):
         raise ValueError(f"the circuits need {len(demand.qubits)} qubits, {processor.id} has {len(chip.qubits)} to choose from")
-    found = Search(demand, chip).best(_CANDIDATES)
-    patches = [dict(zip(demand.qubits, (chip.qubits[i] for i in at), strict=True)) for at in found]
+    assignments = Search(demand, chip).best(_CANDIDATES)
+    patches = [dict(zip(demand.qubits, (chip.qubits[i] for i in at), strict=True)) for at in assignments]
     if not patches:
         raise ValueError(f"there is no connected patch of {len(demand.qubits)} qubits on {processor.id}")
-    options: list[Placement] = []
+    layouts: list[Layout] = []
     shapes: set[Edges] = set()
     for patch in patches:
         shape = edges_between(processor, patch)
-        if shape in shapes or len(shapes) < _SHAPES:  # a new shape is to be compiled, a known one only to be judged
+        if shape in shapes or len(shapes) < _SHAPES:  # circuits are compiled once per shape, so a known shape costs little
             shapes.add(shape)
-            options.append(judged(processor, build, patch, neighbour_encoder(processor, patch)))
-    options.append(judged(processor, build, patches[0], encode))  # prepared as on a free graph, and routed
-    return min(options, key=lambda option: option.error)
+            layouts.append(Layout(patch, connectivity_encoder(processor, patch)))
+    return [*layouts, Layout(patches[0], encode)]
 
 
-def judged(processor: Processor, build: Build, qubits: Mapping[cirq.Qid, cirq.Qid], encoder: Encoder) -> Placement:
-    """A placement with its predicted error, from circuits compiled there.
+def evaluate_layout(processor: Processor, layout: Layout, circuits: Sequence[cirq.AbstractCircuit]) -> Placement:
+    """Compile circuits for a layout and predict their error.
+
+    Args:
+        processor: Processor with its calibration.
+        layout: Layout of the circuits' qubits.
+        circuits: Logical circuits, prepared by the layout's encoder.
+
+    Returns:
+        The layout with its predicted error and the compiled circuits.
 
     Raises:
-        CircuitRefusedError: they cannot be compiled.
+        CircuitRefusedError: A circuit cannot be compiled.
     """
-    compiled = tuple(physical(processor, circuit, qubits) for circuit in build(encoder))
-    return Placement(qubits, encoder, float(np.mean([predicted_error(processor, circuit) for circuit in compiled])), compiled)
+    compiled = tuple(physical_circuit(processor, circuit, layout.qubits) for circuit in circuits)
+    error = float(np.mean([predicted_error(processor, circuit) for circuit in compiled]))
+    return Placement(layout.qubits, layout.encoder, error, compiled)
+
+
+def best_placement(placements: Iterable[Placement]) -> Placement:
+    """Return the placement of the lowest predicted error; the empty one if there are none."""
+    return min(placements, key=lambda placement: placement.error, default=Placement({}, encode, 0.0))
+
+
+def place_circuits(
+    processor: Processor,
+    circuits: Sequence[cirq.AbstractCircuit],
+    qubits: Sequence[cirq.Qid] = (),
+    *,
+    among: Sequence[cirq.Qid] | None = None,
+) -> Placement:
+    """Place circuits that are the same for every layout; arguments and errors are those of `candidate_layouts`."""
+    layouts = candidate_layouts(processor, circuits, qubits, among=among)
+    return best_placement(evaluate_layout(processor, layout, circuits) for layout in layouts)
 
 
 def predicted_error(processor: Processor, circuit: cirq.AbstractCircuit) -> float:
-    """An estimate of how far what a compiled circuit gives is from what it should give, as a trace distance.
+    """Estimate the trace distance between the output of a compiled circuit on the processor and its ideal output.
 
-    1 - fidelity for what goes wrong at random, and sqrt(1 - |<wanted|made>|**2) for angles that are off in the same way
-    every time, as the calibration states them: those of a pure state, which add up as amplitudes do. By the triangle
-    inequality the sum bounds the distance of a circuit with both (Nielsen and Chuang, section 9.2).
+    The estimate is 1 - fidelity for random errors plus sqrt(1 - |<ideal|actual>|**2) for the angle errors that the calibration
+    states, which are the same in every run: those of a pure state add as amplitudes do. By the triangle inequality the sum
+    bounds the distance of a circuit with both (Nielsen and Chuang, section 9.2).
 
     Args:
-        processor: with its calibration.
-        circuit: compiled for it, ending in its measurement.
+        processor: Processor with its calibration.
+        circuit: Circuit compiled for it, ending in its measurement.
 
     Returns:
-        At least 0; above 1 nothing is left.
+        At least 0; above 1 nothing of the signal is left.
     """
     random = 1 - processor.fidelity(circuit)
     if not processor.angle_errors or len(circuit.all_qubits()) > _SIMULATED_QUBITS:
         return random
     register = sorted(circuit.all_qubits())
     unitary = circuit[:-1]
-    off = cirq.Circuit(_with_angle_error(op, processor) for op in unitary.all_operations())
-    overlap = np.vdot(final_state(unitary, register), final_state(off, register))
+    actual = cirq.Circuit(_with_angle_error(op, processor) for op in unitary.all_operations())
+    overlap = np.vdot(final_state(unitary, register), final_state(actual, register))
     return float(random + np.sqrt(max(0.0, 1 - np.abs(overlap) ** 2)))
 
 
@@ -124,8 +159,8 @@ def _with_angle_error(op: cirq.Operation, processor: Processor) -> list[cirq.Ope
     return [op] if len(op.qubits) != 2 or angles is None else [op, cirq.FSimGate(*angles)(*op.qubits)]
 
 
-def neighbour_encoder(processor: Processor, placed: Mapping[cirq.Qid, cirq.Qid]) -> Encoder:
-    """The encoder that uses the couplings between placed qubits, in terms of the logical ones."""
-    graph = nx.Graph(map(tuple, edges_between(processor, placed)))
-    graph.add_nodes_from(placed)
+def connectivity_encoder(processor: Processor, qubits: Mapping[cirq.Qid, cirq.Qid]) -> Encoder:
+    """Return the encoder that uses the edges between placed qubits, in terms of the logical ones."""
+    graph = nx.Graph(map(tuple, edges_between(processor, qubits)))
+    graph.add_nodes_from(qubits)
     return NeighbourEncoder(graph)

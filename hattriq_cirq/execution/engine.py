@@ -1,4 +1,4 @@
-"""The engine: circuits in, distributions out, by way of compilation, jobs and a journal."""
+"""The engine: compiled programs in, distributions out, by way of jobs and a journal."""
 
 from __future__ import annotations
 
@@ -6,40 +6,66 @@ import os
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import cirq
 import numpy as np
 from tqdm import tqdm
 
-from hattriq_cirq.circuits.errors import JobCancelledError, JobFailedError, SilenceError
+from hattriq_cirq.circuits.errors import JobCancelledError, JobFailedError, JournalError, SilenceError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
-from hattriq_cirq.compilation.compile import compile_for
-from hattriq_cirq.compilation.placement import Build, Placement, place
+from hattriq_cirq.compilation.compile import compile_for, largest_difference
+from hattriq_cirq.compilation.placement import Placement, place_circuits
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.execution.backend import Backend, Job, State
-from hattriq_cirq.execution.batching import batches
+from hattriq_cirq.execution.batching import Batch, batches
 from hattriq_cirq.execution.journal import Journal, digest
 
-_LOOKED_AT = 4  # circuits that a placement is chosen by
+_PLACED_BY = 4  # number of circuits that a placement is chosen by
+_TOLERANCE = 1e-6  # largest difference of an outcome probability between a recorded circuit and the same circuit compiled today
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """Programs that an engine is about to run, cut into jobs.
+
+    Args:
+        programs: Programs that run: the given ones, or those that the journal of an interrupted run recorded in their place.
+        batches: Batches of requests, one per job.
+        jobs: Jobs as they are submitted.
+        origin: Origin of the circuits: `given`; `recorded` if they come from the journal and differ from the given ones; or
+            `new in an earlier journal` if an earlier version began the journal but not this call.
+    """
+
+    programs: Sequence[ParameterizedCircuit]
+    batches: Sequence[Batch]
+    jobs: Sequence[Job]
+    origin: Literal["given", "recorded", "new in an earlier journal"] = "given"
 
 
 class Engine:
-    """Runs circuits on a backend, and with a journal never loses what came back.
+    """Runs circuits on a backend; with a journal, no result that arrived is ever lost.
 
-    Make one with `qsim`, `cirq_simulator`, `virtual`, `google` or `sampler`. With a seed, a fresh engine gives the same counts
-    for the same calls in the same order.
+    Create an engine with `qsim`, `cirq_simulator`, `virtual`, `google` or `sampler`. With a seed, a fresh engine gives the same
+    counts for the same calls in the same order.
 
     Args:
-        backend: what runs jobs.
-        journal: a folder; ids are recorded there before jobs are submitted and counts as they arrive. An engine made
-            anew with the same folder takes up what an interrupted one left.
-        qubits: of the processor, to place circuits on; None chooses them by the calibration.
-        poll_seconds: between looks at jobs under way.
-        timeout: seconds without any job changing its state before `SilenceError`; None waits.
-        progress: show a progress bar of jobs.
+        backend: Backend that runs jobs.
+        journal: Folder of the journal, where ids are recorded before jobs are submitted and counts as they arrive. A new engine
+            with the same folder continues an interrupted run.
+        qubits: Physical qubits to place circuits on; None chooses them by the calibration.
+        poll_seconds: Seconds between polls of the jobs in progress.
+        timeout: Seconds without any change of a job's state before `SilenceError`; None waits forever.
+        progress: Show a progress bar of jobs.
+
+    Example:
+        >>> import cirq
+        >>> import hattriq_cirq as hq
+        >>> q = cirq.LineQubit(0)
+        >>> hq.qsim(seed=1).run([cirq.Circuit(cirq.X(q), cirq.measure(q))], [10])[0].counts
+        array([ 0, 10])
     """
 
     def __init__(
@@ -59,91 +85,98 @@ class Engine:
 
     @property
     def name(self) -> str:
-        """What results say they were run on."""
+        """Name of the engine in results."""
         return self.backend.name
 
     @property
     def seed(self) -> int | None:
-        """The seed of the counts."""
+        """Random seed of the counts."""
         return self.backend.seed
 
     @property
     def processor(self) -> Processor | None:
-        """What circuits are compiled for; None where any circuit runs."""
+        """Processor that circuits are compiled for; None where any circuit runs."""
         return self.backend.processor
 
     @property
     def journal(self) -> Journal | None:
-        """What its ids and counts are recorded in; closing it lets others take the run up."""
+        """Journal of ids and counts; closing it lets another engine continue the run."""
         return self._journal
 
     def describe(self) -> dict[str, Any]:
-        """What a record needs to know of the engine, as JSON."""
+        """Return everything that a record of a run states about the engine, as JSON."""
         return self.backend.describe()
-
-    def place(self, build: Build, qubits: Sequence[cirq.Qid] = ()) -> Placement | None:
-        """Chooses physical qubits, and how amplitudes are prepared on them; None where any circuit runs as it is.
-
-        Args:
-            build: makes a few of the circuits that are to run, with the encoder it is given.
-            qubits: logical ones that other circuits may use.
-
-        Returns:
-            The placement, to be handed to `compile`.
-        """
-        return None if self.processor is None else place(self.processor, build, qubits, among=self.qubits)
 
     def compile(
         self, circuits: Sequence[cirq.AbstractCircuit], placement: Placement | None = None
     ) -> list[ParameterizedCircuit]:
-        """Circuits as they will run; a simulator runs them as they are.
+        """Compile circuits for the processor; a simulator runs them as they are.
 
         Args:
-            circuits: logical, each ending in one measurement.
-            placement: from `place`; None chooses one for these circuits.
+            circuits: Logical circuits, each ending in one measurement.
+            placement: Physical qubits for the logical ones; None chooses them by the first circuits.
 
         Returns:
             Programs whose points are together all the circuits.
 
         Raises:
-            CircuitRefusedError: the processor cannot run one of them.
+            CircuitRefusedError: The processor cannot run one of the circuits.
         """
         if self.processor is None:
             return [ParameterizedCircuit(circuit.freeze(), (i,)) for i, circuit in enumerate(circuits)]
-        everywhere = {q for circuit in circuits for q in circuit.all_qubits()}
-        placement = placement or self.place(lambda _: circuits[:_LOOKED_AT], sorted(everywhere))
-        assert placement is not None
+        if placement is None:
+            everywhere = sorted({q for circuit in circuits for q in circuit.all_qubits()})
+            placement = place_circuits(self.processor, circuits[:_PLACED_BY], everywhere, among=self.qubits)
         return compile_for(self.processor, circuits, placement.qubits)
 
     def run(self, circuits: Sequence[cirq.AbstractCircuit], shots: Sequence[int] | None) -> list[Distribution]:
-        """Compiles and executes circuits.
+        """Compile and execute circuits.
 
         Args:
-            circuits: each ends in one measurement.
-            shots: repetitions of each; None for exact probabilities, where the engine can give them.
+            circuits: Circuits, each ending in one measurement.
+            shots: Repetitions of each circuit; None for exact probabilities, where the engine can give them.
 
         Returns:
             A distribution over the measured bits of each circuit, in order.
 
         Raises:
-            ValueError: a circuit or a number of shots that this engine cannot run.
-            EngineError: see `hattriq_cirq.circuits.errors`.
+            ValueError: The engine cannot run a circuit or a number of shots.
+            EngineError: See `hattriq_cirq.circuits.errors`.
         """
         return self.execute(self.compile(circuits), shots)
 
     def execute(self, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> list[Distribution]:
-        """Runs compiled programs.
+        """Run compiled programs.
 
         Args:
-            programs: from `compile`, or variants of them; together they hold the requests 0, 1, ... once each.
-            shots: of each request; None for exact probabilities.
+            programs: Programs from `compile`, or variants of them; together they hold the requests 0, 1, ... once each.
+            shots: Repetitions of each request; None for exact probabilities.
 
         Returns:
             A distribution for each request, in order.
 
         Raises:
-            ValueError: not one number of shots a request, or one below 1.
-            EngineError: see `hattriq_cirq.circuits.errors`.
+            ValueError: The number of shots is missing for a request, or below 1.
+            EngineError: See `hattriq_cirq.circuits.errors`.
+        """
+        return self.complete(self.begin(programs, shots))
+
+    def begin(self, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Call:
+        """Cut programs into jobs and record these in the journal, without submitting anything.
+
+        If the journal of an interrupted run recorded the same call with circuits that an earlier version compiled differently,
+        the recorded circuits are used: they are compared with the given ones by their outcome probabilities.
+
+        Args:
+            programs: Programs from `compile`, or variants of them; together they hold the requests 0, 1, ... once each.
+            shots: Repetitions of each request; None for exact probabilities.
+
+        Returns:
+            The call, to be handed to `complete`.
+
+        Raises:
+            ValueError: The number of shots is missing for a request, or below 1.
+            JournalError: The journal recorded another call at this place.
         """
         requests = sum(len(program.requests) for program in programs)
         if shots is not None and (len(shots) != requests or min(shots, default=1) < 1):
@@ -155,68 +188,107 @@ class Engine:
         entropy = None if self.seed is None else np.random.SeedSequence(self.seed, spawn_key=(self._calls,))
         seeds = [None] * len(planned) if entropy is None else entropy.generate_state(len(planned), np.uint64).tolist()
         numbered = enumerate(zip(planned, seeds, strict=True))
-        jobs = [lot.job(f"{prefix}{self._calls:03d}-{i:05d}", seed) for i, (lot, seed) in numbered]
-        if journal is not None:
-            journal.begin(self._calls, digest(programs, shots), jobs)
-        found = self._complete(jobs, journal)
+        jobs = [batch.job(f"{prefix}{self._calls:03d}-{i:05d}", seed) for i, (batch, seed) in numbered]
+        call = Call(programs, planned, jobs)
+        if journal is None:
+            return call
+        key = digest(programs, shots)
+        if journal.recorded_differently(self._calls, key, jobs):
+            return self._recorded_call(journal, call)
+        is_new = journal.begin(self._calls, key, jobs)
+        return replace(call, origin="new in an earlier journal") if is_new and journal.is_from_earlier_version else call
+
+    def _recorded_call(self, journal: Journal, call: Call) -> Call:
+        """Return a call with the circuits that the journal recorded for it, if these compute the same."""
+        recorded = journal.jobs_of_call(self._calls)
+        if len(call.jobs) != len(recorded) or not all(map(_same_job, call.jobs, recorded)):
+            raise JournalError(
+                f"this journal holds another run: call {self._calls} recorded in {journal.folder} had other circuits, shots or "
+                "seeds; repeat the run as it was, or give another folder"
+            )
+        programs = []
+        for batch, job in zip(call.batches, recorded, strict=True):
+            if len(job.points) > 1:
+                programs.append(ParameterizedCircuit(job.circuits[0], batch.requests, job.points))
+            else:
+                programs += [
+                    ParameterizedCircuit(circuit, (request,), job.points)
+                    for circuit, request in zip(job.circuits, batch.requests, strict=True)
+                ]
+        return Call(programs, call.batches, recorded, "recorded")
+
+    def complete(self, call: Call) -> list[Distribution]:
+        """Run the jobs of a call that have no counts yet.
+
+        Args:
+            call: Call from `begin`.
+
+        Returns:
+            A distribution for each request, in order.
+
+        Raises:
+            EngineError: See `hattriq_cirq.circuits.errors`.
+        """
+        journal = None if not call.jobs or call.jobs[0].shots is None else self._journal
+        results = self._complete_jobs(call.jobs, journal)
         parts: dict[int, list[Distribution]] = {}
-        for job, lot in zip(jobs, planned, strict=True):
-            for request, distribution in zip(lot.requests, found[job.id], strict=True):
+        for job, batch in zip(call.jobs, call.batches, strict=True):
+            for request, distribution in zip(batch.requests, results[job.id], strict=True):
                 parts.setdefault(request, []).append(distribution)
         return [Distribution.merged(parts[request]) for request in sorted(parts)]
 
-    def _complete(self, jobs: Sequence[Job], journal: Journal | None) -> dict[str, list[Distribution]]:
-        """The distributions of every job by its planned id: from the journal, or run."""
-        found: dict[str, list[Distribution]] = {}
+    def _complete_jobs(self, jobs: Sequence[Job], journal: Journal | None) -> dict[str, list[Distribution]]:
+        """Return the distributions of every job by its planned id, read from the journal or run."""
+        results: dict[str, list[Distribution]] = {}
         waiting: deque[Job] = deque()
         for job in jobs:
             stored = None if journal is None else journal.stored(job.id)
             if stored is None:
                 waiting.append(job)
             else:
-                found[job.id] = stored
-        under_way: dict[str, tuple[Job, State]] = {}
-        counted = sum(d.shots or 0 for each in found.values() for d in each)
-        heard = time.monotonic()
-        with tqdm(total=len(jobs), initial=len(found), desc=self.name, unit="job", disable=not self._progress) as bar:
-            while waiting or under_way:
-                while waiting and len(under_way) < self.backend.limits.jobs:
+                results[job.id] = stored
+        in_progress: dict[str, tuple[Job, State]] = {}
+        counted = sum(d.shots or 0 for distributions in results.values() for d in distributions)
+        last_change = time.monotonic()
+        with tqdm(total=len(jobs), initial=len(results), desc=self.name, unit="job", disable=not self._progress) as bar:
+            while waiting or in_progress:
+                while waiting and len(in_progress) < self.backend.limits.jobs:
                     job = waiting.popleft()
-                    under_way[job.id] = self._hand_over(job, journal)
-                    heard = time.monotonic()
-                news = False
-                for planned_id, (job, before) in list(under_way.items()):
+                    in_progress[job.id] = self._submit(job, journal)
+                    last_change = time.monotonic()
+                changed = False
+                for planned_id, (job, before) in list(in_progress.items()):
                     state = self.backend.poll(job)
                     if state == before:
                         continue
-                    news = True
-                    under_way[planned_id] = job, state
+                    changed = True
+                    in_progress[planned_id] = job, state
                     if state.status == "done":
-                        found[planned_id] = self.backend.results(job)
-                        counted += sum(d.shots or 0 for d in found[planned_id])
+                        results[planned_id] = self.backend.results(job)
+                        counted += sum(d.shots or 0 for d in results[planned_id])
                         if journal is not None:
-                            journal.store(planned_id, found[planned_id])
-                        del under_way[planned_id]
+                            journal.store(planned_id, results[planned_id])
+                        del in_progress[planned_id]
                         bar.update()
                     else:
                         _note(journal, planned_id, state)
                         _raise_if_lost(job, state)
-                queued = sum(state.status == "queued" for _, state in under_way.values())
-                running = len(under_way) - queued
-                bar.set_postfix_str(f"{len(waiting) + queued} queued, {running} running, {counted:,} shots", refresh=news)
-                if news:
-                    heard = time.monotonic()
-                elif self._timeout is not None and time.monotonic() - heard > self._timeout:
+                queued = sum(state.status == "queued" for _, state in in_progress.values())
+                running = len(in_progress) - queued
+                bar.set_postfix_str(f"{len(waiting) + queued} queued, {running} running, {counted:,} shots", refresh=changed)
+                if changed:
+                    last_change = time.monotonic()
+                elif self._timeout is not None and time.monotonic() - last_change > self._timeout:
                     raise SilenceError(
                         f"no job of {self.name} changed its state for {self._timeout:g} s; they stay with the service: "
                         "resume the run to pick them up, or cancel it"
                     )
-                elif under_way:
+                elif in_progress:
                     time.sleep(self._poll_seconds)
-        return found
+        return results
 
-    def _hand_over(self, job: Job, journal: Journal | None) -> tuple[Job, State]:
-        """Submits a job under its recorded id, unless its backend has it already."""
+    def _submit(self, job: Job, journal: Journal | None) -> tuple[Job, State]:
+        """Submit a job under its recorded id, unless its backend has it already."""
         planned_id = job.id
         if journal is not None:
             job = replace(job, id=journal.attempt_id(planned_id))
@@ -226,6 +298,22 @@ class Engine:
         self.backend.submit(job)
         _note(journal, planned_id, State("queued"))
         return job, State("queued")
+
+
+def _same_job(ours: Job, theirs: Job) -> bool:
+    """Return True if two jobs have the same id, shots and seed, and circuits that compute the same at every point."""
+    shapes = [(job.id, job.shots, job.seed, len(job.circuits), len(job.points)) for job in (ours, theirs)]
+    if shapes[0] != shapes[1]:
+        return False
+    for first, second in zip(ours.circuits, theirs.circuits, strict=True):
+        for point, other in zip(ours.points, theirs.points, strict=True):
+            resolved = [cirq.resolve_parameters(c, dict(p)) for c, p in ((first, point), (second, other))]
+            if len(list(resolved[0].all_operations())[-1].qubits) != len(list(resolved[1].all_operations())[-1].qubits):
+                return False
+            difference = largest_difference(*resolved)
+            if difference is None or difference > _TOLERANCE:
+                return False
+    return True
 
 
 def _note(journal: Journal | None, job_id: str, state: State) -> None:

@@ -9,13 +9,14 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from hattriq_cirq.circuits.errors import JournalError, JournalInUseError
 from hattriq_cirq.circuits.outcomes import Distribution
+from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution.backend import Job
 from hattriq_cirq.execution.journal_format import (
     FORMAT,
@@ -24,12 +25,14 @@ from hattriq_cirq.execution.journal_format import (
     as_json,
     digest,
     pack_counts,
+    pack_programs,
     plan_of,
     read,
     refuse_another,
     to_line,
     unpack_circuit,
     unpack_counts,
+    unpack_programs,
 )
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
@@ -117,28 +120,71 @@ class Journal:
         """Whether any job is recorded."""
         return bool(self._contents.jobs)
 
-    def begin(self, call: int, key: str, jobs: Sequence[Job]) -> None:
-        """Records what a call is about to run; nothing is written where it is known.
+    @property
+    def is_from_earlier_version(self) -> bool:
+        """True if the journal was begun by a version that recorded neither placements nor programs."""
+        return bool(self._contents.header["format"] != FORMAT)
+
+    def placement(self, key: str) -> Mapping[str, Any] | None:
+        """Return the placement recorded under a key, as JSON; None if there is none."""
+        placement: Mapping[str, Any] | None = self._contents.prepared.get(("placement", key))
+        return placement
+
+    def record_placement(self, key: str, placement: Mapping[str, Any]) -> None:
+        """Record the placement of a run, as JSON, under a key that says what is run."""
+        self._append("placement", key=key, placement=as_json(placement))
+
+    def programs(self, key: str) -> list[ParameterizedCircuit] | None:
+        """Return the compiled programs recorded under a key; None if there are none."""
+        records = self._contents.prepared.get(("programs", key))
+        return None if records is None else unpack_programs(records, self._contents.circuits)
+
+    def record_programs(self, key: str, programs: Sequence[ParameterizedCircuit]) -> None:
+        """Record compiled programs under a key that says what is run, so that a resume compiles nothing."""
+        records, circuits = pack_programs(programs)
+        self._append("programs", key=key, programs=records, circuits=self._new_circuits(circuits))
+
+    def _new_circuits(self, circuits: Mapping[str, str]) -> dict[str, str]:
+        return {name: text for name, text in circuits.items() if name not in self._contents.circuits}
+
+    def begin(self, call: int, key: str, jobs: Sequence[Job]) -> bool:
+        """Record the jobs that a call is about to run; nothing is written if they are recorded already.
 
         Args:
-            call: its number, from 1.
-            key: from `digest`.
-            jobs: all of it, with counted shots.
+            call: Number of the call, from 1.
+            key: Digest of the call's programs and shots.
+            jobs: All jobs of the call, with counted shots.
+
+        Returns:
+            True if the call is new to the journal.
 
         Raises:
-            JournalError: the call ran something else when it was recorded.
+            JournalError: The call had other jobs when it was recorded.
         """
-        plans, circuits = plan_of(jobs)
-        if call not in self._contents.calls:
-            new = {name: text for name, text in circuits.items() if name not in self._contents.circuits}
-            self._append("begin", call=call, key=key, jobs=plans, circuits=new)
-        elif self._contents.calls[call] != key or any(
-            (known := self._contents.jobs.get(plan["id"])) is None or known.plan != plan for plan in plans
-        ):
+        if self.recorded_differently(call, key, jobs):
             raise JournalError(
                 f"this journal holds another run: call {call} recorded in {self.folder} had other circuits, shots or seeds; "
                 "repeat the run as it was, or give another folder"
             )
+        if call in self._contents.calls:
+            return False
+        plans, circuits = plan_of(jobs)
+        self._append("begin", call=call, key=key, jobs=plans, circuits=self._new_circuits(circuits))
+        return True
+
+    def recorded_differently(self, call: int, key: str, jobs: Sequence[Job]) -> bool:
+        """Return True if a call is recorded with another key or with other jobs."""
+        if call not in self._contents.calls:
+            return False
+        known = self._contents.jobs
+        return self._contents.calls[call] != key or any(
+            plan["id"] not in known or known[plan["id"]].plan != plan for plan in plan_of(jobs)[0]
+        )
+
+    def jobs_of_call(self, call: int) -> list[Job]:
+        """Return the recorded jobs of a call under their planned ids, in order."""
+        prefix = f"{self.run_id}-{call:03d}-"
+        return [self._planned_job(job_id) for job_id in self._contents.jobs if job_id.startswith(prefix)]
 
     def stored(self, job_id: str) -> list[Distribution] | None:
         """The distributions of a job, exactly as they came; None if they never did."""
@@ -186,10 +232,13 @@ class Journal:
         return [job_id for job_id, entry in self._contents.jobs.items() if entry.counts is None]
 
     def job(self, job_id: str) -> Job:
-        """A job as it was begun, under the id of its present attempt; its circuits are decoded now."""
-        entry = self._entry(job_id)
-        circuits = tuple(unpack_circuit(self._contents.circuits[name]) for name in entry.plan["circuits"])
-        return Job(self.attempt_id(job_id), circuits, tuple(entry.plan["points"]), entry.plan["shots"], entry.plan["seed"])
+        """Return a job as it was begun, under the id of its present attempt; its circuits are decoded now."""
+        return replace(self._planned_job(job_id), id=self.attempt_id(job_id))
+
+    def _planned_job(self, job_id: str) -> Job:
+        plan = self._entry(job_id).plan
+        circuits = tuple(unpack_circuit(self._contents.circuits[name]) for name in plan["circuits"])
+        return Job(job_id, circuits, tuple(plan["points"]), plan["shots"], plan["seed"])
 
     def finish(self) -> None:
         """Records that nothing is left to do, results included."""

@@ -23,7 +23,9 @@ from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution.backend import Job
 
-FORMAT = "hattriq_cirq.Journal/1"
+FORMAT = "hattriq_cirq.Journal/2"
+READABLE = ("hattriq_cirq.Journal/1", FORMAT)
+"""Formats that this version reads; the first one has no records of placements and programs."""
 _MAY_DIFFER = {"threads", "versions", "directory", "path", "streaming"}  # where or how fast, not what
 _HEADER = b' {"kind":"header"'
 Record = dict[str, Any]
@@ -145,6 +147,25 @@ def plan_of(jobs: Iterable[Job]) -> tuple[list[Record], dict[str, str]]:
     return plans, circuits
 
 
+def pack_programs(programs: Iterable[ParameterizedCircuit]) -> tuple[list[Record], dict[str, str]]:
+    """Return programs as JSON, and every distinct circuit of theirs, packed, by its name."""
+    records: list[Record] = []
+    circuits: dict[str, str] = {}
+    for program in programs:
+        name, text = pack_circuit(program.circuit)
+        circuits[name] = text
+        points = [_plain(point) for point in program.points]
+        records.append({"circuit": name, "requests": list(map(int, program.requests)), "points": points})
+    return records, circuits
+
+
+def unpack_programs(records: Iterable[Record], circuits: Mapping[str, str]) -> list[ParameterizedCircuit]:
+    """Return the programs that `pack_programs` packed."""
+    return [
+        ParameterizedCircuit(unpack_circuit(circuits[r["circuit"]]), tuple(r["requests"]), tuple(r["points"])) for r in records
+    ]
+
+
 @dataclass
 class Entry:
     """What is known of a job.
@@ -183,14 +204,15 @@ class Contents:
     calls: dict[int, str] = field(default_factory=dict)
     jobs: dict[str, Entry] = field(default_factory=dict)
     circuits: dict[str, str] = field(default_factory=dict)
+    prepared: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def apply(self, record: Record) -> None:
         """Takes a record in."""
         self.updated_utc = record["utc"]
         match record["kind"]:
             case "header":
-                if record["format"] != FORMAT:
-                    raise ValueError(f"its format is {record['format']!r}, this version reads {FORMAT!r}")
+                if record["format"] not in READABLE:
+                    raise ValueError(f"its format is {record['format']!r}, this version reads {', '.join(READABLE)}")
                 self.header = record
             case "opened":
                 self.pid = record["pid"]
@@ -202,6 +224,9 @@ class Contents:
                 self.calls[record["call"]] = record["key"]
                 self.circuits |= record["circuits"]
                 self.jobs |= {plan["id"]: Entry(plan) for plan in record["jobs"]}
+            case "placement" | "programs" as kind:
+                self.circuits |= record.get("circuits", {})
+                self.prepared[kind, record["key"]] = record[kind]
             case "note":
                 entry = self.jobs[record["job"]]
                 entry.status, entry.message = record["status"], record["message"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ FloatArray = NDArray[np.float64]
 Array = NDArray[Any]
 """Real or complex numbers: amplitudes may be either."""
 
+_Item = TypeVar("_Item")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
@@ -79,6 +81,11 @@ def largest_remainders(ideal: FloatArray, total: int) -> list[int]:
     whole = np.floor(ideal).astype(int)
     whole[np.argsort(whole - ideal, kind="stable")[: total - int(whole.sum())]] += 1
     return [int(count) for count in whole]
+
+
+def evenly_spaced(items: Sequence[_Item], count: int) -> list[_Item]:
+    """Return at most `count` items, evenly spaced from the first to the last."""
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).astype(int))]
 
 
 def plain(value: object) -> object:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import cirq
-import numpy as np
 from numpy.typing import ArrayLike
 
-from hattriq_cirq.attribution.baselines import BaselineSet, resolve
+from hattriq_cirq.attribution.baselines import BaselineSet
 from hattriq_cirq.attribution.objective import Head, Objective
 from hattriq_cirq.attribution.path_integral import exact_attribution
-from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.estimators.bilinear import Estimator
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.models.model import Form, Model
 from hattriq_cirq.models.quadratic_form import QuadraticForm
-from hattriq_cirq.pipeline.execute import estimate_rows
 from hattriq_cirq.pipeline.mitigation import Mitigation
-from hattriq_cirq.pipeline.prepare import checked_engine
+from hattriq_cirq.pipeline.prepare import check_engine, prepare
 from hattriq_cirq.simulation.statevector import Precision
 
 
@@ -85,34 +81,24 @@ def integrated_gradients(
     models: list[QuadraticForm] = [model]
     if observables is not None and isinstance(model, Model):
         models = [model.with_observable(observable) for observable in observables]
-    exact = exact_attribution(
-        models, x, baseline=baseline, form=form, rule=rule, head=head, tolerance=tolerance, precision=precision
-    )
     if estimator is None or engine is None:
-        return exact
-    measured = models[0]
+        return exact_attribution(
+            models, x, baseline=baseline, form=form, rule=rule, head=head, tolerance=tolerance, precision=precision
+        )
+    (measured,) = models
     assert isinstance(measured, Model)
-    references, _ = resolve(baseline, exact.x)
-    rows = exact.x.reshape(-1, measured.n_features)
-    execution = estimate_rows(measured, rows, references, parse_rule(rule), estimator, engine, shots, mitigation, progress)
-    estimates, summary, shape = execution.estimates, execution.report, exact.values.shape
-    return replace(
-        exact,
-        values=np.array([e.values for e in estimates]).reshape(shape),
-        stderr=np.array([e.stderr for e in estimates]).reshape(shape),
-        imag_values=None,
-        completeness_gap_stderr=np.array([e.sum_stderr for e in estimates]).reshape(shape[:-1]),
-        cost=execution.cost,
-        assumptions=replace(
-            exact.assumptions,
-            estimator=estimator.describe(),
-            engine=engine.name,
-            seed=engine.seed,
-            calibration_id=summary.calibration_id,
-            mitigation="none" if mitigation is None else mitigation.describe(),
-            notes=summary.notes,
-        ),
-    )
+    return prepare(
+        measured,
+        x,
+        baseline=baseline,
+        estimator=estimator,
+        engine=engine,
+        shots=shots,
+        rule=rule,
+        mitigation=mitigation,
+        precision=precision,
+        progress=progress,
+    ).execute()
 
 
 def _check_circuit_arguments(
@@ -138,4 +124,4 @@ def _check_circuit_arguments(
             f"circuits measure the quadratic form without a head, not form={objective.form!r}, head={objective.head}; "
             "leave out estimator for an exact result"
         )
-    return checked_engine(estimator, engine, shots)
+    return check_engine(estimator, engine, shots)

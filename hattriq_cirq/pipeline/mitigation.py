@@ -8,7 +8,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
 
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
@@ -20,8 +22,11 @@ from hattriq_cirq.models.model import Model
 Outcomes = Sequence[Distribution | QuasiDistribution]
 
 
+V = TypeVar("V", default=Any)
+
+
 @dataclass(frozen=True, eq=False)
-class Variants:
+class Variants(Generic[V]):
     """What is run in place of some programs.
 
     Args:
@@ -48,7 +53,18 @@ class MitigationSummary:
     notes: tuple[str, ...] = ()
 
 
-class Mitigation(ABC):
+@dataclass(frozen=True)
+class Mitigated:
+    """Outcomes and summary."""
+
+    outcomes: list[Distribution | QuasiDistribution]
+    summary: MitigationSummary
+
+
+C = TypeVar("C", default=Any)
+
+
+class Mitigation(ABC, Generic[C]):
     """Two functions that must agree: programs to the variants to run, and their outcomes to one outcome a request.
 
     Both are pure but for what `expand` asks an engine; whatever is random is drawn from a seed of the mitigation's own.

@@ -1,50 +1,525 @@
-"""From inputs to the bilinear terms whose sum is their attribution."""
+"""The pipeline as an object: inputs become bilinear terms, whose circuits are placed, compiled and priced once, then run."""
 
 from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+from itertools import islice
+from typing import Any
 
 import cirq
 import numpy as np
 from numpy.typing import ArrayLike
+from tqdm import tqdm
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
-from hattriq_cirq.attribution.quadrature import Quadrature
-from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator
-from hattriq_cirq.execution.backends.simulators import sampler
+from hattriq_cirq.attribution.path_integral import exact_attribution
+from hattriq_cirq.attribution.quadrature import Quadrature, parse_rule
+from hattriq_cirq.attribution.result import Attribution, Cost
+from hattriq_cirq.circuits.outcomes import Distribution
+from hattriq_cirq.compilation.compile import physical_circuit
+from hattriq_cirq.compilation.gatesets import compile_to_gateset
+from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
+from hattriq_cirq.compilation.placement import (
+    Placement,
+    best_placement,
+    candidate_layouts,
+    connectivity_encoder,
+    evaluate_layout,
+)
+from hattriq_cirq.encoding.exact import Encoder, encode
+from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
+from hattriq_cirq.estimators.plan import Estimate, Plan, plan, sample_circuits
+from hattriq_cirq.execution.backends.simulators import qsim, sampler
+from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes, evenly_spaced
+from hattriq_cirq.models.model import Model
+from hattriq_cirq.pipeline.execute import PreparedCircuits
+from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes
+from hattriq_cirq.pipeline.resources import GateCount, Resources, shots_for_cosine, shots_for_stderr
+from hattriq_cirq.simulation.statevector import Precision
+
+_CHUNK = 256  # number of circuits that are compiled and run together, or those of one input if they are more
+_PLACED_BY = 2  # number of terms by whose circuits a placement is chosen
+
+
+def prepare(
+    model: Model,
+    x: ArrayLike,
+    *,
+    baseline: float | ArrayLike | BaselineSet,
+    estimator: Estimator,
+    engine: Engine | cirq.Sampler,
+    shots: int | None,
+    rule: str = "exact",
+    mitigation: Mitigation[Any] | None = None,
+    placement: Placement | None = None,
+    precision: Precision = "float64",
+    progress: bool = False,
+) -> PreparedAttribution:
+    """Prepare the attribution of inputs by circuits: placement, compilation and cost, without running anything.
+
+    Args:
+        model: Model of the quadratic form F(x) = x' M x.
+        x: Input or batch of inputs, (..., features), real or complex, of any norm.
+        baseline: Number for every amplitude, array that broadcasts to x, or a `BaselineSet`, over which the map is averaged.
+        estimator: Estimator that builds the circuits, such as `ResolvedHadamardTest()`.
+        engine: Engine that will run them, such as `virtual("willow_pink")`, or any `cirq.Sampler`.
+        shots: Number of shots per input, for all its circuits together; None for exact probabilities.
+        rule: `exact`, or a quadrature rule with circuits for each of its nodes.
+        mitigation: Correction of the outcomes, such as `calibration.Readout()`; None for no correction.
+        placement: Physical qubits from another preparation; None chooses them.
+        precision: `float64` or `float32`, in which F(x) and F(b) are computed.
+        progress: Show a progress bar over the inputs.
+
+    Returns:
+        The prepared attribution: `.resources` prices exactly what `.execute()` runs.
+
+    Raises:
+        ValueError: The input is invalid, or the estimator gives no value for each feature.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> model = hq.ring_ansatz(2, layers=1)
+        >>> prepared = hq.prepare(
+        ...     model, [0.6, 0, 0, 0.8], baseline=0, estimator=hq.ResolvedHadamardTest(), engine=hq.qsim(seed=1), shots=1000
+        ... )
+        >>> prepared.resources.circuits
+        1
+        >>> prepared.execute().values.shape
+        (4,)
+    """
+    run_on = check_engine(estimator, engine, shots)
+    if estimator.measured is not None:
+        raise ValueError("an estimator that measures some qubits has no value for each feature; use hq.estimate")
+    if estimator.part != "real":
+        raise ValueError("an attribution is the real part; use hq.estimate for the imaginary part")
+    inputs = as_amplitudes(x, "x", model.n_features)
+    references, _ = resolve(baseline, inputs)
+    rows = inputs.reshape(-1, model.n_features)
+    terms = bilinear_terms_of_rows(rows, references, parse_rule(rule))
+    scores = Scores(inputs, baseline, rule, precision)
+    return PreparedAttribution(model, terms, estimator, run_on, shots, mitigation, placement, progress, scores)
+
+
+def estimate(
+    model: Model,
+    x: ArrayLike,
+    *,
+    baseline: float | ArrayLike | BaselineSet,
+    estimator: Estimator,
+    engine: Engine | cirq.Sampler,
+    shots: int | None,
+    rule: str = "exact",
+    mitigation: Mitigation[Any] | None = None,
+) -> Estimate:
+    """Estimate the quadratic attributions of one input by circuits, with their full covariance.
+
+    Args:
+        model: Model of the quadratic form F(x) = x' M x.
+        x: Input, (features,).
+        baseline: Number, (features,), or a `BaselineSet`, over which the map is averaged.
+        estimator: Estimator that builds the circuits; with `measured` qubits the values are summed over the others.
+        engine: Engine that runs them; a `cirq.Sampler` runs them as they are.
+        shots: Number of all shots; None for exact probabilities.
+        rule: `exact`, or a quadrature rule with circuits for each of its nodes.
+        mitigation: Correction of the outcomes, such as `calibration.Readout()`; None for no correction.
+
+    Returns:
+        The estimate: values, standard errors, covariance, shots.
+
+    Raises:
+        ValueError: The input is invalid, or there are fewer shots than circuits.
+        EngineError: The engine could not run the circuits.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> model = hq.ring_ansatz(2, layers=1)
+        >>> marginal = hq.estimate(
+        ...     model, [0.6, 0, 0, 0.8], baseline=0, estimator=hq.ResolvedHadamardTest(measured=(0,)),
+        ...     engine=hq.cirq_simulator(), shots=None,
+        ... )
+        >>> marginal.values.shape
+        (2,)
+    """
+    run_on = check_engine(estimator, engine, shots)
+    row = as_amplitudes(x, "x", model.n_features)
+    terms = bilinear_terms(row, baselines_of_row(baseline, row), parse_rule(rule))
+    return PreparedAttribution(model, [terms], estimator, run_on, shots, mitigation).run().estimates[0]
+
+
+def resources(
+    model: Model,
+    x: ArrayLike,
+    baseline: float | ArrayLike | BaselineSet,
+    estimator: Estimator,
+    *,
+    rule: str = "exact",
+    gateset: str = "cz",
+    processor: str | None = None,
+    target_cosine: float = 0.95,
+    target_stderr: float = 0.01,
+    sample: int = 4,
+    engine: Engine | None = None,
+    device: str | None = None,
+) -> Resources:
+    """Price one attribution before it is run: compile a few of its circuits and predict its shots.
+
+    Args:
+        model: Model of the quadratic form F(x) = x' M x.
+        x: Input, (features,).
+        baseline: Number, (features,), or a `BaselineSet`.
+        estimator: Estimator that would build the circuits.
+        rule: `exact`, or a quadrature rule with circuits for each of its nodes.
+        gateset: `cz`, `sqrt_iswap` or `sycamore`.
+        processor: Google processor whose calibration places and routes the circuits: `willow_pink`, `weber` or `rainbow`; None
+            for a free graph only.
+        target_cosine: Wanted cosine of the map to the exact one, between 0 and 1.
+        target_stderr: Wanted standard error of the least certain feature, above 0.
+        sample: Largest number of circuits to compile, evenly spaced among all.
+        engine: Engine that gives the exact probabilities for the prediction of shots; None is qsim.
+        device: Former name of `processor`.
+
+    Returns:
+        The cost.
+
+    Raises:
+        ValueError: The input is invalid, or there is nothing to estimate (x equals the baseline).
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> hq.resources(hq.ring_ansatz(2, layers=1), [0.6, 0, 0, 0.8], 0, hq.HadamardTest()).circuits
+        2
+    """
+    if device is not None:
+        warnings.warn("resources(device=) is deprecated; use processor=", DeprecationWarning, stacklevel=2)
+        processor = device
+    run_on = qsim() if processor is None else virtual(processor, gateset=gateset, noise="none")
+    row = as_amplitudes(x, "x", model.n_features)
+    terms = bilinear_terms(row, baselines_of_row(baseline, row), parse_rule(rule))
+    return PreparedAttribution(model, [terms], estimator, run_on, None).price(
+        gateset=gateset, target_cosine=target_cosine, target_stderr=target_stderr, sample=sample, simulator=engine
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Arguments that the exact scores F(x) and F(b) of an attribution follow from.
+
+    Args:
+        inputs: Inputs, (..., features).
+        baseline: Baseline, as `prepare` takes it.
+        rule: Quadrature rule in words.
+        precision: Precision of the computation.
+    """
+
+    inputs: Array
+    baseline: float | ArrayLike | BaselineSet
+    rule: str
+    precision: Precision
+
+
+@dataclass(frozen=True, eq=False)
+class Execution:
+    """Results of a run of circuits.
+
+    Args:
+        estimates: Estimate of each input.
+        cost: Cost of all inputs together.
+        summary: Findings of the mitigation, notes on single inputs included.
+    """
+
+    estimates: list[Estimate]
+    cost: Cost
+    summary: MitigationSummary
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedAttribution:
+    """Attribution by circuits, ready to be priced and run; created by `prepare`.
+
+    The work is done in chunks of a few hundred circuits: a chunk's circuits are built, compiled and recorded in the journal
+    when its turn comes, so that a large batch never stands in memory and the first job starts early. A run that resumes from
+    a journal reads placement and programs from it and compiles nothing.
+
+    Args:
+        model: Model of the quadratic form.
+        terms: Bilinear terms of each input.
+        estimator: Estimator that builds the circuits.
+        engine: Engine that runs them.
+        shots: Shots per input; None for exact probabilities.
+        mitigation: Correction of the outcomes; None for no correction.
+        given_placement: Placement of another preparation; None chooses one.
+        progress: Show a progress bar over the inputs.
+        scores: Inputs and baselines, for `execute`; None if only estimates are wanted.
+    """
+
+    model: Model
+    terms: Sequence[Sequence[BilinearTerm]]
+    estimator: Estimator
+    engine: Engine
+    shots: int | None
+    mitigation: Mitigation[Any] | None = None
+    given_placement: Placement | None = None
+    progress: bool = False
+    scores: Scores | None = None
+
+    @cached_property
+    def placement(self) -> Placement | None:
+        """Physical qubits and state preparation of all circuits; None where any circuit runs as it is."""
+        processor, journal = self.engine.processor, None if self.shots is None else self.engine.journal
+        if processor is None or self.given_placement is not None:
+            return self.given_placement
+        if journal is not None and (recorded := journal.placement(self._key)) is not None:
+            qubits = dict(cirq.read_json(json_text=recorded["qubits"]))
+            encoder = connectivity_encoder(processor, qubits) if recorded["uses_edges"] else encode
+            return Placement(qubits, encoder, recorded["error"])
+        chosen = choose_placement(self.model, self.estimator, self.terms, self.engine)
+        if journal is not None and chosen is not None:
+            pairs = cirq.to_json([list(pair) for pair in chosen.qubits.items()], indent=None)
+            recorded = {"qubits": pairs, "uses_edges": chosen.encoder is not encode, "error": chosen.error}
+            journal.record_placement(self._key, recorded)
+        return chosen
+
+    @property
+    def resources(self) -> Resources:
+        """Cost of exactly what `execute` runs, all of it compiled; `price` states the cost from a few circuits."""
+        prepared = [circuits for _, circuits in self.chunks()]
+        programs = [program for circuits in prepared for program in circuits.programs]
+        priced = self.price()
+        return replace(
+            priced,
+            routed=None if self.engine.processor is None else GateCount.of([program.circuit for program in programs]),
+            shots=sum(circuits.total_shots for circuits in prepared),
+            programs=len(programs),
+            mitigation_circuits=sum(circuits.requests for circuits in prepared) - priced.circuits,
+        )
+
+    def price(
+        self,
+        *,
+        gateset: str = "cz",
+        target_cosine: float = 0.95,
+        target_stderr: float = 0.01,
+        sample: int = 4,
+        simulator: Engine | None = None,
+    ) -> Resources:
+        """Price the run by a few of its circuits, without compiling the others.
+
+        Args:
+            gateset: Gate set that circuits are compiled to on a free graph: `cz`, `sqrt_iswap` or `sycamore`.
+            target_cosine: Wanted cosine of the map to the exact one, between 0 and 1.
+            target_stderr: Wanted standard error of the least certain feature, above 0.
+            sample: Largest number of circuits to compile, evenly spaced among all.
+            simulator: Engine that gives the exact probabilities for the prediction of shots; None is qsim.
+
+        Returns:
+            The cost; shots to the targets are those of the first input with circuits.
+
+        Raises:
+            ValueError: A target is out of range, or there is nothing to estimate.
+        """
+        target, processor = gateset_by_name(gateset), self.engine.processor
+        plans = [plan(self.estimator, self.model, terms) for terms in self.terms]
+        circuits = [c for one in plans for c in one.circuits]
+        if not circuits:
+            raise ValueError(
+                "there is nothing to estimate: x equals the baseline, or the observable is a multiple of the identity"
+            )
+        first = next(one for one in plans if one.circuits)
+        distributions = (simulator or qsim()).run([c.circuit for c in first.circuits], None)
+        chosen = evenly_spaced(circuits, sample)
+        routed = None
+        if processor is not None and self.placement is not None:
+            placed = evenly_spaced([c for one in self.input_plans() for c in one.plan.circuits], sample)
+            routed = GateCount.of([physical_circuit(processor, c.circuit, self.placement.qubits) for c in placed])
+        return Resources(
+            estimator=self.estimator.describe(),
+            circuits=len(circuits),
+            qubits=max(len(c.circuit.all_qubits()) for c in chosen),
+            built=GateCount.of([c.circuit for c in chosen]),
+            compiled=GateCount.of([compile_to_gateset(c.circuit, target) for c in chosen]),
+            preparation=GateCount.of([compile_to_gateset(c.preparation, target) for c in chosen]),
+            routed=routed,
+            compiled_circuits=len(chosen),
+            gateset=gateset,
+            processor=None if processor is None else processor.id,
+            shots_for_cosine=shots_for_cosine(first, distributions, target_cosine),
+            shots_for_stderr=shots_for_stderr(first, distributions, target_stderr),
+            target_cosine=target_cosine,
+            target_stderr=target_stderr,
+        )
+
+    def run(self) -> Execution:
+        """Run all circuits and decode their outcomes.
+
+        Returns:
+            One estimate per input, the cost, and the findings of the mitigation.
+
+        Raises:
+            EngineError: The engine could not run the circuits.
+        """
+        estimates: list[Estimate] = []
+        cost, summaries = Cost(), [MitigationSummary()]
+        with tqdm(total=len(self.terms), desc=self.estimator.describe(), unit="input", disable=not self.progress) as bar:
+            for inputs, circuits in self.chunks():
+                mitigated = circuits.execute()
+                summaries.append(mitigated.summary)
+                outcomes = iter(mitigated.outcomes)
+                decoded = [one.decode(list(islice(outcomes, len(one.circuits))), self.mitigation) for one in inputs]
+                estimates += [found for found, _ in decoded]
+                cost += _cost_of(inputs, circuits, max((factor for _, factor in decoded), default=1.0))
+                bar.update(len(inputs))
+        notes = [note for summary in summaries for note in summary.notes] + [note for e in estimates for note in e.notes]
+        return Execution(estimates, cost, MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes))))
+
+    def execute(self) -> Attribution:
+        """Run all circuits and return the attribution, with F(x) and F(b) computed exactly.
+
+        Returns:
+            The attribution, in the shape of the inputs.
+
+        Raises:
+            EngineError: The engine could not run the circuits.
+        """
+        if self.scores is None:
+            raise ValueError("this run has estimates only; prepare it with hattriq_cirq.prepare for an attribution")
+        scores = self.scores
+        exact = exact_attribution(
+            [self.model], scores.inputs, baseline=scores.baseline, rule=scores.rule, precision=scores.precision
+        )
+        execution = self.run()
+        estimates, summary, shape = execution.estimates, execution.summary, exact.values.shape
+        return replace(
+            exact,
+            values=np.array([e.values for e in estimates]).reshape(shape),
+            stderr=np.array([e.stderr for e in estimates]).reshape(shape),
+            imag_values=None,
+            completeness_gap_stderr=np.array([e.sum_stderr for e in estimates]).reshape(shape[:-1]),
+            cost=execution.cost,
+            assumptions=replace(
+                exact.assumptions,
+                estimator=self.estimator.describe(),
+                engine=self.engine.name,
+                seed=self.engine.seed,
+                calibration_id=summary.calibration_id,
+                mitigation="none" if self.mitigation is None else self.mitigation.describe(),
+                notes=summary.notes,
+            ),
+        )
+
+    def input_plans(self) -> Iterator[InputPlan]:
+        """Build the circuits of one input after the other, prepared as the placement asks."""
+        placed = self.estimator if self.placement is None else self.estimator.with_encoder(self.placement.encoder)
+        for terms in self.terms:
+            yield InputPlan.build(placed, self.model, terms, self.shots, self.mitigation)
+
+    def chunks(self) -> Iterator[tuple[list[InputPlan], PreparedCircuits]]:
+        """Compile the circuits of a few inputs at a time; each chunk is prepared when it is asked for."""
+        for index, inputs in enumerate(_grouped(self.input_plans())):
+            circuits = [circuit for one in inputs for circuit in one.circuits]
+            shots = None if self.shots is None else [count for one in inputs for count in one.shots or ()]
+            key = f"{self._key}-{index}"
+            yield (
+                inputs,
+                PreparedCircuits.compile(self.engine, circuits, shots, self.mitigation, placement=self.placement, key=key),
+            )
+
+    @cached_property
+    def _key(self) -> str:
+        """Digest of everything that decides which circuits are built, the same in every process."""
+        digest = sha256(self.model.to_json().encode())
+        mitigation = None if self.mitigation is None else self.mitigation.describe()
+        digest.update(json.dumps([self.estimator.describe(), mitigation, self.shots]).encode())
+        for terms in self.terms:
+            for term in terms:
+                for side in (term.left, term.right):
+                    digest.update(side.dtype.str.encode() + side.tobytes())
+                digest.update(np.float64(term.weight).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class InputPlan:
+    """Circuits of one input: those of its plan, then the auxiliary ones of a mitigation.
+
+    Args:
+        plan: Plan of the estimator.
+        auxiliary: Auxiliary circuits of the mitigation.
+        shots: Shots of all these circuits, in order; None for exact probabilities.
+    """
+
+    plan: Plan
+    auxiliary: list[WeightedCircuit]
+    shots: list[int] | None
+
+    @classmethod
+    def build(
+        cls,
+        estimator: Estimator,
+        model: Model,
+        terms: Sequence[BilinearTerm],
+        shots: int | None,
+        mitigation: Mitigation[Any] | None,
+    ) -> InputPlan:
+        """Build the circuits of one input and share its shots among them."""
+        own = plan(estimator, model, terms)
+        asked = [] if mitigation is None or not own.circuits else mitigation.auxiliary_circuits(model, estimator, terms)
+        counts = None if shots is None else own.shots(shots) + [max(1, round(share * shots)) for _, share in asked]
+        return cls(own, [circuit for circuit, _ in asked], counts)
+
+    @property
+    def circuits(self) -> list[cirq.Circuit]:
+        """All circuits, in order."""
+        return [c.circuit for c in (*self.plan.circuits, *self.auxiliary)]
+
+    def decode(self, outcomes: Outcomes, mitigation: Mitigation[Any] | None) -> tuple[Estimate, float]:
+        """Return the estimate that the outcomes give, and its summed variance over that of plain counts of the same shots."""
+        count = len(self.plan.circuits)
+        measured = self.plan.decode(outcomes[:count])
+        if mitigation is None or not count:
+            return measured, 1.0
+        corrected = mitigation.postprocess(measured, list(zip(self.auxiliary, outcomes[count:], strict=True)))
+        return corrected, _variance_factor(self.plan, measured, corrected)
 
 
 def bilinear_terms(row: Array, references: Array, rule: Quadrature | None) -> list[BilinearTerm]:
-    """What has to be estimated for one input: for each baseline d = x - b with s = x + b, or with each step of a rule.
+    """Return the bilinear terms whose sum is the attribution of one input.
 
     Args:
-        row: (features,), x.
-        references: (baselines, features).
-        rule: None for the exact path integral, one product a baseline; else one a node p, Re(conj(d) o (M 2p)).
+        row: Input x, (features,).
+        references: Baselines b, (baselines, features).
+        rule: None for the exact path integral, which takes one term per baseline with left = x - b and right = x + b; or a
+            quadrature rule, which takes one term per node p with right = 2 p.
 
     Returns:
-        The products, whose sum is the mean over the baselines.
+        The terms, weighted so that their sum is the mean over the baselines.
     """
-    found = []
+    terms = []
     for reference in references:
         step = row - reference
         if rule is None:
-            found.append(BilinearTerm(step, row + reference, 1 / len(references)))
+            terms.append(BilinearTerm(step, row + reference, 1 / len(references)))
         else:
-            found += [
+            terms += [
                 BilinearTerm(step, 2 * (reference + position * step), weight / len(references))
                 for position, weight in zip(rule.nodes, rule.weights, strict=True)
             ]
-    return found
+    return terms
 
 
 def bilinear_terms_of_rows(rows: Array, references: Array, rule: Quadrature | None) -> list[list[BilinearTerm]]:
-    """The `products` of every row of a batch; `references` is (baselines, samples or 1, features)."""
+    """Return the bilinear terms of every row of a batch; `references` is (baselines, samples or 1, features)."""
     return [bilinear_terms(row, references[:, i if references.shape[1] > 1 else 0], rule) for i, row in enumerate(rows)]
 
 
-def references_of(baseline: float | ArrayLike | BaselineSet, row: Array) -> Array:
-    """The baselines of one input, (baselines, features)."""
+def baselines_of_row(baseline: float | ArrayLike | BaselineSet, row: Array) -> Array:
+    """Return the baselines of one input, (baselines, features)."""
     if row.ndim != 1:
         raise ValueError(f"x.shape={row.shape} must be one input, (features,); choose a row of a batch")
     if isinstance(baseline, BaselineSet) or np.ndim(baseline) < 2:
@@ -52,8 +527,8 @@ def references_of(baseline: float | ArrayLike | BaselineSet, row: Array) -> Arra
     return resolve(BaselineSet(np.asarray(baseline)), row)[0][:, 0]
 
 
-def checked_engine(estimator: object, engine: object, shots: object) -> Engine:
-    """The engine, made of a `cirq.Sampler` if it is one; refuses what is no estimator, no engine or no number of shots."""
+def check_engine(estimator: object, engine: object, shots: object) -> Engine:
+    """Return the engine, wrapping a `cirq.Sampler` if it is one; raise ValueError for anything else."""
     if not isinstance(estimator, Estimator):
         raise ValueError(f"estimator={estimator!r} must be an estimator, such as ResolvedHadamardTest()")
     if shots is not None and (isinstance(shots, bool) or not isinstance(shots, int | np.integer) or shots < 1):
@@ -63,3 +538,74 @@ def checked_engine(estimator: object, engine: object, shots: object) -> Engine:
     if not isinstance(engine, Engine):
         raise ValueError(f"engine={engine!r} must be an engine, such as hattriq_cirq.qsim(seed=1), or a cirq.Sampler")
     return engine
+
+
+def choose_placement(
+    model: Model, estimator: Estimator, terms: Sequence[Sequence[BilinearTerm]], engine: Engine
+) -> Placement | None:
+    """Choose physical qubits by a few circuits of a run; each candidate is judged with the state preparation that suits it.
+
+    Args:
+        model: Model of the quadratic form.
+        estimator: Estimator that builds the circuits.
+        terms: Bilinear terms of each input.
+        engine: Engine whose processor runs the circuits.
+
+    Returns:
+        The placement of the lowest predicted error; None if the engine has no processor.
+
+    Raises:
+        ValueError: The processor has too few qubits, or the engine names qubits that cannot be used.
+        CircuitRefusedError: The circuits cannot be compiled for any placement.
+    """
+    if engine.processor is None:
+        return None
+    chosen = evenly_spaced([term for of_one in terms for term in of_one if not term.is_zero], _PLACED_BY)
+    circuits: dict[Encoder, list[cirq.Circuit]] = {}
+
+    def circuits_for(encoder: Encoder) -> list[cirq.Circuit]:
+        if encoder not in circuits:
+            circuits[encoder] = sample_circuits(estimator.with_encoder(encoder), model, chosen)
+        return circuits[encoder]
+
+    layouts = candidate_layouts(engine.processor, circuits_for(encode), model.qubits, among=engine.qubits)
+    return best_placement(evaluate_layout(engine.processor, layout, circuits_for(layout.encoder)) for layout in layouts)
+
+
+def _grouped(plans: Iterator[InputPlan]) -> Iterator[list[InputPlan]]:
+    """Group inputs until their circuits fill a chunk."""
+    chunk: list[InputPlan] = []
+    for one in plans:
+        chunk.append(one)
+        if sum(len(each.circuits) for each in chunk) >= _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _cost_of(inputs: Sequence[InputPlan], circuits: PreparedCircuits, variance_factor: float) -> Cost:
+    """Return the cost of one chunk."""
+    own = [len(one.plan.circuits) for one in inputs]
+    shots = sum(sum((one.shots or ())[:count]) for one, count in zip(inputs, own, strict=True))
+    return Cost(
+        circuits=sum(own),
+        shots=shots,
+        two_qubit_gates=circuits.two_qubit_gates,
+        programs=len(circuits.programs),
+        mitigation_circuits=circuits.requests - sum(own),
+        mitigation_shots=circuits.total_shots - shots,
+        variance_factor=variance_factor,
+    )
+
+
+def _variance_factor(made: Plan, measured: Estimate, corrected: Estimate) -> float:
+    """Return the summed variance of an estimate over that of plain counts, at probabilities clipped to be positive."""
+    plain = []
+    for outcome in measured.outcomes:
+        if outcome.shots is None:
+            return 1.0
+        positive: FloatArray = np.maximum(outcome.probabilities, 0)
+        plain.append(Distribution(positive / positive.sum(), outcome.shots))
+    before = float(np.sum(made.decode(plain).stderr ** 2))
+    return float(np.sum(corrected.stderr**2)) / before if before else 1.0

@@ -14,7 +14,7 @@ import hattriq_cirq as hq
 from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.circuits.errors import CircuitRefusedError
 from hattriq_cirq.circuits.program import ParameterizedCircuit
-from hattriq_cirq.compilation.compile import compile_for, physical
+from hattriq_cirq.compilation.compile import compile_for, physical_circuit
 from hattriq_cirq.compilation.processor import Processor, load_processor
 from hattriq_cirq.estimators import BilinearTerm, Estimator, plan
 from hattriq_cirq.foundation.arrays import Array, FloatArray
@@ -114,7 +114,7 @@ def test_a_sweep_costs_no_two_qubit_gate() -> None:
     for estimator in (hq.ResolvedHadamardTest(), hq.PolarizationShift()):
         circuits = circuits_of(estimator, ring(4), rows)[:4]
         together = compile_for(processor, circuits, on_patch(circuits))
-        alone = [multi_qubit_gates(physical(processor, circuit, on_patch(circuits))) for circuit in circuits]
+        alone = [multi_qubit_gates(physical_circuit(processor, circuit, on_patch(circuits))) for circuit in circuits]
         for program in together:
             assert multi_qubit_gates(program.circuit) <= min(alone[i] for i in program.requests) + 1
 
@@ -163,10 +163,10 @@ def test_a_compiler_that_changes_the_circuit_is_caught(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(cirq, "synchronize_terminal_measurements", forgetful)
     compiler = import_module("hattriq_cirq.compilation.compile")
-    compiler._on_couplings.cache_clear()
+    compiler._compile_on_edges.cache_clear()
     with pytest.raises(CircuitRefusedError, match="differs from its source by"):
         compile_for(load_processor(WILLOW), circuits, on_patch(circuits))
-    compiler._on_couplings.cache_clear()
+    compiler._compile_on_edges.cache_clear()
 
 
 def test_outcome_probabilities_are_those_of_the_measured_qubits_in_their_order() -> None:

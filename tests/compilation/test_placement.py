@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import cirq
@@ -11,12 +12,30 @@ import pytest
 
 import hattriq_cirq as hq
 from hattriq_cirq.compilation.layout_search import Demand
-from hattriq_cirq.compilation.placement import Build, Placement, judged, neighbour_encoder, place, predicted_error
-from hattriq_cirq.compilation.processor import load_processor
+from hattriq_cirq.compilation.placement import (
+    Layout,
+    Placement,
+    best_placement,
+    candidate_layouts,
+    connectivity_encoder,
+    evaluate_layout,
+    predicted_error,
+)
+from hattriq_cirq.compilation.processor import Processor, load_processor
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.estimators import BilinearTerm, plan
 
 WILLOW = load_processor("willow_pink")
+Build = Callable[[Encoder], Sequence[cirq.AbstractCircuit]]
+"""Circuits whose amplitudes an encoder prepares."""
+
+
+def place(
+    processor: Processor, build: Build, qubits: Sequence[cirq.Qid] = (), *, among: Sequence[cirq.Qid] | None = None
+) -> Placement:
+    """The best of the candidate layouts, each with the circuits that its encoder makes."""
+    layouts = candidate_layouts(processor, build(encode), qubits, among=among)
+    return best_placement(evaluate_layout(processor, layout, build(layout.encoder)) for layout in layouts)
 
 
 def resolved(n_qubits: int, layers: int = 2) -> Build:
@@ -123,7 +142,8 @@ def test_demand_counts_couplings_turns_and_measurements() -> None:
 def test_the_kept_placement_is_the_best_of_those_compiled() -> None:
     build = resolved(2)
     found = place(WILLOW, build)
-    other: Placement = judged(WILLOW, build, found.qubits, neighbour_encoder(WILLOW, found.qubits))
+    encoder = connectivity_encoder(WILLOW, found.qubits)
+    other: Placement = evaluate_layout(WILLOW, Layout(found.qubits, encoder), build(encoder))
     assert found.error <= other.error + 1e-12
 
 

@@ -28,8 +28,7 @@ from hattriq_cirq.estimators import (
 )
 from hattriq_cirq.execution import Engine, cirq_simulator, qsim
 from hattriq_cirq.models.ansatz import ring_ansatz
-from hattriq_cirq.pipeline.execute import estimate
-from hattriq_cirq.pipeline.prepare import bilinear_terms
+from hattriq_cirq.pipeline.prepare import bilinear_terms, estimate
 
 EXACT = [(cirq_simulator(), 1e-10), (qsim(threads=1), 1e-6)]
 RULES = ("riemann:3", "gauss-legendre:2")

@@ -86,8 +86,8 @@ def test_a_file_of_another_kind_is_left_alone(tmp_path: Path, content: bytes) ->
 
 
 def test_a_journal_of_a_later_version_is_refused(tmp_path: Path) -> None:
-    (tmp_path / JOURNAL).write_bytes(to_line({"kind": "header", "utc": "", "format": "hattriq_cirq.Journal/2"}))
-    with pytest.raises(JournalError, match=r"line 1 cannot be read: its format is 'hattriq_cirq\.Journal/2'"):
+    (tmp_path / JOURNAL).write_bytes(to_line({"kind": "header", "utc": "", "format": "hattriq_cirq.Journal/3"}))
+    with pytest.raises(JournalError, match=r"line 1 cannot be read: its format is 'hattriq_cirq\.Journal/3'"):
         Journal(tmp_path, ENGINE)
 
 

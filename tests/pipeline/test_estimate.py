@@ -17,8 +17,8 @@ from hattriq_cirq.estimators import Estimator, HadamardTest, ParallelHadamardTes
 from hattriq_cirq.execution import cirq_simulator, qsim
 from hattriq_cirq.models.ansatz import ring_ansatz
 from hattriq_cirq.models.model import IdentityPartWarning, Model
-from hattriq_cirq.pipeline.execute import estimate
 from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
+from hattriq_cirq.pipeline.prepare import estimate
 
 ESTIMATORS: list[Estimator] = [
     ResolvedHadamardTest(),

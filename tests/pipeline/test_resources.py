@@ -98,7 +98,7 @@ def test_resources_count_what_can_be_counted_by_hand() -> None:
     found = hq.resources(model, [1.0, 1.0], 0.0, hq.ResolvedHadamardTest())
     assert (found.circuits, found.qubits, found.built.largest, found.compiled.largest) == (1, 2, 1, 1)
     assert (found.preparation.largest, found.compiled.depth, found.routed) == (0, 1, None)
-    assert (found.device, found.compiled_circuits) == (None, 1)
+    assert (found.processor, found.compiled_circuits) == (None, 1)
     each = hq.resources(model, [1.0, 1.0], 0.0, hq.HadamardTest())
     assert (each.circuits, each.qubits) == (2, 2)
 
@@ -111,7 +111,7 @@ def test_other_gate_sets_cost_at_least_as_much_as_cz(name: str, least: float) ->
 
 
 def test_routing_on_a_device_adds_gates_and_keeps_to_its_couplers() -> None:
-    found = hq.resources(random_model(3, 0), unit(3, 0), 0.0, hq.ResolvedHadamardTest(), device="willow_pink")
+    found = hq.resources(random_model(3, 0), unit(3, 0), 0.0, hq.ResolvedHadamardTest(), processor="willow_pink")
     assert found.routed is not None
     assert found.routed.mean > found.compiled.mean
     assert "routed on willow_pink" in str(found)
@@ -121,7 +121,7 @@ def test_routing_on_a_device_adds_gates_and_keeps_to_its_couplers() -> None:
     ("options", "message"),
     [
         ({"gateset": "cnot"}, "gateset='cnot' must be one of cz"),
-        ({"device": "condor"}, "processor 'condor' must be one of willow_pink"),
+        ({"processor": "condor"}, "processor 'condor' must be one of willow_pink"),
         ({"target_cosine": 1.0}, "target_cosine=1.0 must lie between 0 and 1"),
         ({"target_stderr": 0.0}, "target_stderr=0.0 must be positive"),
         ({"baseline": [0.6, 0.8]}, "x equals the baseline"),
@@ -174,7 +174,7 @@ def test_sampled_attributions_on_the_command_line(tmp_path: Path, capsys: pytest
     for wrong, message in (
         ("--estimator best", "estimator 'best' must be one of"),
         ("--estimator resolved --engine ionq", "engine 'ionq' must be"),
-        ("--estimator resolved --form normalized --baseline mean", "circuits read the quadratic form"),
+        ("--estimator resolved --form normalized --baseline mean", "circuits measure the quadratic form"),
     ):
         assert main(shlex.split(f"attribute {tmp_path}/bars --data bars_and_stripes --out {tmp_path}/c {wrong}")) == 2
         assert message in capsys.readouterr().err

@@ -129,20 +129,17 @@ class Calibrate:
         return self._placed_qubits(self.model, self.data, engine)
 
     def _placed_qubits(self, model_path: str, spec: str, engine: Engine) -> list[cirq.Qid]:
-        from hattriq_cirq.attribution.baselines import resolve
         from hattriq_cirq.cli.values import find_model, make_baseline, parse_estimator, select_inputs
         from hattriq_cirq.datasets import load
         from hattriq_cirq.models.model import Model
-        from hattriq_cirq.pipeline.execute import choose_placement
-        from hattriq_cirq.pipeline.prepare import bilinear_terms_of_rows
+        from hattriq_cirq.pipeline.prepare import prepare
 
         model, data, estimator = Model.load(find_model(model_path)), load(spec), parse_estimator(self.estimator)
         if estimator is None:
             raise ValueError("estimator 'exact' runs no circuit and has no qubits; name another")
         indices = select_inputs(self.inputs, data)
         _, baseline = make_baseline(self.baseline, data, indices, self.seed)
-        rows = data.amplitudes[indices]
-        references, _ = resolve(baseline, rows)
-        placement = choose_placement(model, estimator, bilinear_terms_of_rows(rows, references, None), engine)
-        assert placement is not None  # the engine has a processor
-        return sorted(placement.qubits.values())
+        x = data.amplitudes[indices]
+        prepared = prepare(model, x, baseline=baseline, estimator=estimator, engine=engine, shots=None)
+        assert prepared.placement is not None  # the engine has a processor
+        return sorted(prepared.placement.qubits.values())

@@ -70,7 +70,7 @@ class Cost:
         from hattriq_cirq.cli.run_folder import fresh_folder
         from hattriq_cirq.cli.values import parse_estimator
         from hattriq_cirq.foundation.files import write_new
-        from hattriq_cirq.pipeline.resources import resources
+        from hattriq_cirq.pipeline.prepare import resources
         from hattriq_cirq.reporting.plotting import png
 
         folder = None if self.out is None else fresh_folder(self.out)
@@ -87,7 +87,7 @@ class Cost:
                 baseline,
                 estimator,
                 gateset=self.gateset,
-                device=self.processor,
+                processor=self.processor,
                 target_cosine=self.cosine,
                 target_stderr=self.stderr,
             )
@@ -193,7 +193,7 @@ def plot_costs(costs: Sequence[tuple[int, Resources]]) -> Figure:
             if not np.isnan(routed).all():
                 axes[1].plot(n, routed, ls="--", color=colours[name], marker=markers.get(name, "o"), mfc="none")
         axes[0].set(title="circuits per attribution", ylabel="circuits")
-        processor = f"\n(dashed: routed on {first.device})" if first.device else ""
+        processor = f"\n(dashed: routed on {first.processor})" if first.processor else ""
         axes[1].set(title=f"two-qubit gates, compiled to {first.gateset}{processor}", ylabel="mean gates per circuit")
         axes[2].set(title=f"predicted shots to a cosine of {first.target_cosine:g}", ylabel="total shots")
         for ax in axes:
