@@ -1,1 +1,1 @@
-"""Measured ratios against peers, side by side in one process; run by hand, never by the test suite."""
+"""Benchmarks: time ratios to other software, measured side by side in one process; run by hand, never by the tests."""

@@ -1,8 +1,8 @@
-"""Integrated gradients on a ring ansatz of 4 layers: ours against dense NumPy and PennyLane with jitted JAX.
+"""Benchmark of integrated gradients on a ring ansatz of 4 layers, against dense NumPy and PennyLane with jitted JAX.
 
 Run `python -m benchmarks.attribution`. Every candidate computes the same right-hand Riemann sum from the zero baseline in
-double precision, and their maps are compared before they are timed. Times are warm: compiling (theirs) and building M or
-the program (all) come before. A candidate is left out where its memory or its time would pass the limits below.
+double precision, and the maps are compared before the candidates are timed. Times exclude compilation (peers) and the
+construction of M or the circuit (all). A candidate is left out if its memory or its time would exceed the limits below.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import hattriq_cirq as hq
 from benchmarks.peers import Attribute, numpy_dense, ours, pennylane_jax
 from benchmarks.timing import alternate, ratio_text
 
-_DENSE_MAX = 12  # qubits: M takes 2**24 complex numbers there, and Cirq's unitary as much again
+_DENSE_MAX = 12  # qubits: M and Cirq's unitary have 2**24 complex numbers each
 _AMPLITUDES_MAX = 2**21  # samples x features in one batch of a peer
 _WORK_MAX = 2**26  # samples x features x steps of a peer
 
@@ -52,12 +52,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _row(peers: dict[str, Attribute], x: np.ndarray, steps: int, repeats: int) -> str:
     small = x.size <= _AMPLITUDES_MAX and x.size * steps <= _WORK_MAX
-    taking_part = {name: peer for name, peer in peers.items() if name == "ours" or small}
-    maps = {name: peer(x, steps) for name, peer in taking_part.items()}
+    included = {name: peer for name, peer in peers.items() if name == "ours" or small}
+    maps = {name: peer(x, steps) for name, peer in included.items()}
     for name, values in maps.items():
         if not np.allclose(values, maps["ours"], atol=1e-10):
             raise ArithmeticError(f"{name} disagrees with ours by {np.abs(values - maps['ours']).max():.1e}")
-    seconds = alternate({name: partial(peer, x, steps) for name, peer in taking_part.items()}, repeats)
+    seconds = alternate({name: partial(peer, x, steps) for name, peer in included.items()}, repeats)
     n = (x.shape[1] - 1).bit_length()
     cells = [f"{n:>3}  {len(x):>6}  {steps:>5}  {np.median(seconds['ours']) * 1e3:>10.2f}"]
     for name in ("dense", "pennylane"):

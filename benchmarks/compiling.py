@@ -1,7 +1,7 @@
-"""Compiling the points of a path once as a sweep against compiling each alone, timed side by side.
+"""Benchmark of compiling the points of a path once as a sweep, against compiling each circuit alone.
 
-Run `python -m benchmarks.compiling`. The resolved test of a ring model of 3 layers on the virtual Willow, one circuit a
-point of a midpoint rule, checked against their sources in both cases.
+Run `python -m benchmarks.compiling`. The circuits are those of the resolved test of a ring model of 3 layers on the virtual
+Willow processor, one circuit per point of a midpoint rule, and are checked against their sources in both cases.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from hattriq_cirq.pipeline.prepare import bilinear_terms, choose_placement
 
 
 def compare(n_qubits: int, points: int, repeats: int = 3) -> str:
-    """A row: seconds alone and as a sweep, the ratio, and two-qubit gates of both."""
+    """Return a table row: seconds alone and as a sweep, the ratio, and two-qubit gates of both."""
     rng = np.random.default_rng(n_qubits)
     model = hq.ring_ansatz(n_qubits, 3)
     model = model.with_params({name: float(rng.normal()) for name in model.params})
     x, baseline = rng.normal(size=(2, 2**n_qubits))
-    wanted = bilinear_terms(x, baseline[np.newaxis], parse_rule(f"midpoint:{points}"))
+    terms = bilinear_terms(x, baseline[np.newaxis], parse_rule(f"midpoint:{points}"))
     processor = load_processor("willow_pink")
 
     def circuits(encoder: Encoder) -> list[cirq.Circuit]:
-        return [r.circuit for r in plan(hq.ResolvedHadamardTest().with_encoder(encoder), model, wanted).circuits]
+        return [r.circuit for r in plan(hq.ResolvedHadamardTest().with_encoder(encoder), model, terms).circuits]
 
-    placement = choose_placement(model, hq.ResolvedHadamardTest(), [wanted], hq.virtual("willow_pink", noise="none"))
+    placement = choose_placement(model, hq.ResolvedHadamardTest(), [terms], hq.virtual("willow_pink", noise="none"))
     assert placement is not None
-    made = circuits(placement.encoder)
+    path_circuits = circuits(placement.encoder)
 
     def alone() -> list[ParameterizedCircuit]:
-        return [program for circuit in made for program in compile_for(processor, [circuit], placement.qubits)]
+        return [program for circuit in path_circuits for program in compile_for(processor, [circuit], placement.qubits)]
 
     def swept() -> list[ParameterizedCircuit]:
-        return compile_for(processor, made, placement.qubits)
+        return compile_for(processor, path_circuits, placement.qubits)
 
     seconds = alternate({"alone": alone, "swept": swept}, repeats)
-    gates = [max(multi_qubit_gates(program.circuit) for program in way()) for way in (alone, swept)]
+    gates = [max(multi_qubit_gates(program.circuit) for program in method()) for method in (alone, swept)]
     return (
         f"| {n_qubits} | {points} | {np.median(seconds['alone']):.2f} s | {np.median(seconds['swept']):.2f} s | "
         f"{ratio_text(seconds['alone'], seconds['swept'])} | {gates[0]} / {gates[1]} | {len(swept())} |"
@@ -56,7 +56,7 @@ def compare(n_qubits: int, points: int, repeats: int = 3) -> str:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     print("| n | points | each alone | as a sweep | alone / sweep | 2q gates alone / sweep | programs |")
     print("|---|---|---|---|---|---|---|")
     for n_qubits in (3, 4, 5):

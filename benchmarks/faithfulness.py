@@ -1,4 +1,4 @@
-"""Deletion curves of many inputs at once against a plain loop over inputs and steps, 100 inputs of 256 features by default."""
+"""Benchmark of deletion curves of many inputs at once, against a plain loop over inputs and steps."""
 
 from __future__ import annotations
 

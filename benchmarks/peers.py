@@ -1,4 +1,4 @@
-"""The same quantities computed by others: dense NumPy, and PennyLane with jitted JAX where it is installed."""
+"""The same quantities computed by other software: dense NumPy, and PennyLane with jitted JAX if it is installed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import hattriq_cirq as hq
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 
 Attribute = Callable[[Array, int], Array]
-"""From inputs (samples, features) and path steps to attributions from the zero baseline, right-hand Riemann sum."""
+"""Function from inputs (samples, features) and a number of path steps to attributions: a right-hand Riemann sum from zero."""
 
 
 def ours(model: hq.Model) -> Attribute:
@@ -22,7 +22,7 @@ def ours(model: hq.Model) -> Attribute:
 
 
 def numpy_dense(model: hq.Model) -> Attribute:
-    """M once, as a dense matrix from Cirq's own unitary; then a product with it for every step."""
+    """Compute M once, as a dense matrix from Cirq's own unitary, and multiply by it in every step."""
     unitary = model.resolved_circuit.unitary(qubit_order=model.qubits, qubits_that_should_be_present=model.qubits)
     observable = model.pauli_sum.matrix(model.qubits)
     matrix = (unitary.conj().T @ observable @ unitary).real
@@ -37,7 +37,7 @@ def numpy_dense(model: hq.Model) -> Attribute:
 
 
 def pennylane_jax(model: hq.Model) -> Attribute:
-    """The model's circuit in PennyLane, differentiated by its input with JAX, jitted and batched."""
+    """Differentiate the model's circuit in PennyLane by its input with JAX, jitted and batched."""
     import jax
     import jax.numpy as jnp
 
@@ -61,7 +61,7 @@ def pennylane_jax(model: hq.Model) -> Attribute:
 
 
 def pennylane_loss_gradient(model: hq.Model, x: Array, y: FloatArray, scale: float) -> Callable[[FloatArray, Array], Any]:
-    """The logistic loss of a minibatch and its gradient by the parameters, jitted: (theta, indices) -> (loss, grad)."""
+    """Return a jitted function (theta, indices) -> (loss, gradient): the logistic loss of a minibatch."""
     import jax
     import jax.numpy as jnp
 
@@ -82,7 +82,7 @@ def pennylane_loss_gradient(model: hq.Model, x: Array, y: FloatArray, scale: flo
 
 
 def _pennylane_expectation(model: hq.Model) -> Any:
-    """<x|U' O U|x> of a unit vector as a PennyLane node, gate by gate as the ring ansatz has them."""
+    """Return <x|U' O U|x> of a unit vector as a PennyLane node, with the gates of the ring ansatz."""
     import cirq
     import pennylane as qml
 

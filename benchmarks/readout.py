@@ -1,8 +1,8 @@
-"""Product inversion of readout errors, matrix-free against a dense matrix, for a resolved test's whole map.
+"""Benchmark of product inversion of readout errors for the whole map of a resolved test: matrix-free against a dense matrix.
 
-Run `python -m benchmarks.readout`. Both correct the same counts of n data bits and an ancilla, and give the map of 2**n values,
-their variances by counts and by calibration; they are compared before they are timed. The dense peer inverts the Kronecker
-product of all confusion matrices; it is left out where that matrix takes more than 0.2 GB.
+Run `python -m benchmarks.readout`. Both correct the same counts of n data bits and an ancilla, and return the map of 2**n
+values with their variances by counts and by calibration; the results are compared before they are timed. The dense peer
+inverts the Kronecker product of all confusion matrices; it is left out if this matrix takes more than 0.2 GB.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from scipy.sparse import csr_array
 
 from benchmarks.timing import alternate, ratio_text
 from calibration import ReadoutCalibration
-from calibration.readout.per_qubit import corrected
+from calibration.readout.per_qubit import correct
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.foundation.arrays import FloatArray
 
-_DENSE_MAX = 12  # bits: 4**12 numbers take 0.13 GB, and there are a few of such matrices
+_DENSE_MAX = 12  # bits: a matrix of 4**12 numbers takes 0.13 GB, and the peer needs several
 _SHOTS, _CALIBRATION_SHOTS = 20_000, 1000
 
 
@@ -55,7 +55,7 @@ def _row(n: int, repeats: int) -> str:
 
 
 def _weights(n: int) -> csr_array:
-    """Outcome (ancilla, k) is worth +-1 to feature k."""
+    """Return the weights of the map: outcome (ancilla, k) contributes +1 or -1 to feature k."""
     index = np.arange(2**n)
     entries = np.repeat([1.0, -1.0], 2**n), (np.tile(index, 2), np.arange(2 ** (n + 1)))
     return csr_array(entries, shape=(2**n, 2 ** (n + 1)))
@@ -64,11 +64,11 @@ def _weights(n: int) -> csr_array:
 def _ours(
     counts: Distribution, calibration: ReadoutCalibration, qubits: list[cirq.LineQubit], weights: csr_array
 ) -> tuple[FloatArray, FloatArray]:
-    made = corrected(counts, calibration, qubits)
-    variances = made.variances(weights)
-    for shared, moved in made.sensitivities(weights).items():
-        variances = variances + shared.variances(moved)
-    return weights @ made.probabilities, np.sqrt(variances)
+    result = correct(counts, calibration, qubits)
+    variances = result.variances(weights)
+    for shared, change in result.sensitivities(weights).items():
+        variances = variances + shared.variances(change)
+    return weights @ result.probabilities, np.sqrt(variances)
 
 
 def _dense(
@@ -78,10 +78,10 @@ def _dense(
     for e0, e1 in errors:
         confusion = np.kron(confusion, [[1 - e0, e0], [e1, 1 - e1]])
     inverse = np.linalg.inv(confusion.T)
-    seen, q = weights @ inverse, inverse @ counts.probabilities
+    weighted, q = weights @ inverse, inverse @ counts.probabilities
     shots, outcomes = counts.shots or 0, len(q)
     p = (counts.probabilities * shots + 4 / outcomes) / (shots + 4)
-    total = (seen**2 @ p - (seen @ p) ** 2) / shots
+    total = (weighted**2 @ p - (weighted @ p) ** 2) / shots
     for i, ((e0, e1), of_qubit) in enumerate(zip(errors, variances, strict=True)):
         for state, variance in enumerate(of_qubit):
             change = np.zeros((2, 2))

@@ -1,4 +1,4 @@
-"""Alternating timings: each candidate runs once in turn, so that a change of the machine's speed meets all alike."""
+"""Alternating timings: each candidate runs once in turn, so that a change of the machine's speed affects all equally."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hattriq_cirq.foundation.arrays import FloatArray
 
 
 def alternate(candidates: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, FloatArray]:
-    """Times candidates in turn, after one warm-up each.
+    """Time candidates in turn, after one warm-up run of each.
 
     Args:
-        candidates: name -> what to time.
-        repeats: timed runs of each.
+        candidates: Name -> function to time.
+        repeats: Number of timed runs of each.
 
     Returns:
-        name -> (repeats,) seconds; the i-th of each were measured next to each other.
+        Name -> seconds, (repeats,); runs with the same index were timed next to each other.
     """
     for run in candidates.values():
         run()
@@ -32,6 +32,6 @@ def alternate(candidates: Mapping[str, Callable[[], object]], repeats: int) -> d
 
 
 def ratio_text(peer: FloatArray, own: FloatArray) -> str:
-    """How many times longer the peer takes, pair by pair: median [least, most]."""
+    """Return the ratio of the peer's time to ours, pair by pair, as text: median [least, most]."""
     ratios = peer / own
     return f"{np.median(ratios):.1f}x [{ratios.min():.1f}, {ratios.max():.1f}]"

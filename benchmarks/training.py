@@ -1,8 +1,8 @@
-"""One training epoch of 500 images, n = 8, 4 layers: ours against PennyLane with jitted JAX.
+"""Benchmark of one training epoch of 500 images, n = 8, 4 layers, against PennyLane with jitted JAX.
 
-Run `python -m benchmarks.training`. Both take the same minibatches from the same parameters and return the loss and its
-gradient; the gradients are compared first. PennyLane runs in JAX's default single precision, ours in double. Its time to
-compile is printed apart, ours to compile the circuit too.
+Run `python -m benchmarks.training`. Both use the same minibatches and parameters and return the loss and its gradient; the
+gradients are compared first. PennyLane runs in JAX's default single precision, ours in double. Compilation is timed
+separately.
 """
 
 from __future__ import annotations

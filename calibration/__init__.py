@@ -1,10 +1,10 @@
-"""Calibration of a quantum processor and the corrections that rest on it.
+"""Calibration of a quantum processor, and the corrections that use it.
 
-This package stands between an engine's counts and the aggregation of attributions: it measures readout, keeps the
-measurement as a value, judges its age and drift, and corrects distributions before integrated gradients sums them.
-It may import `hattriq_cirq`; of `hattriq_cirq` only the command line may import it.
+The package acts between the counts of an engine and the aggregation of attributions: it measures readout errors, keeps the
+measurement as a value with its age and origin, tests it for drift, and corrects distributions before integrated gradients sums
+them. It may import `hattriq_cirq`; of `hattriq_cirq` only the command line and the workflows may import it.
 
-One convention everywhere: a confusion matrix is indexed `confusion[prepared, observed]`.
+Confusion matrices are always indexed `confusion[prepared, observed]`.
 """
 
 from calibration.gates.mitigations import DynamicalDecoupling, PauliTwirling, ZeroNoiseExtrapolation

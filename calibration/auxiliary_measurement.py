@@ -15,18 +15,18 @@ from hattriq_cirq.pipeline.mitigation import Mitigation
 
 @dataclass(frozen=True, eq=False)
 class AuxiliaryCircuit(WeightedCircuit):
-    """Circuit run beside those of a map, whose outcomes estimate one number: weights (1, 2**bits).
+    """A circuit run beside those of a map, whose outcomes estimate one number: weights (1, 2**bits).
 
     Args:
-        wanted_by: Mitigation that reads it.
+        mitigation: Mitigation that uses the number.
     """
 
-    wanted_by: Mitigation = field(kw_only=True)
+    mitigation: Mitigation = field(kw_only=True)
 
 
 def auxiliary_estimate(
     mitigation: Mitigation, auxiliary: Iterable[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
 ) -> Estimate:
-    """Return the sum of what a mitigation's own auxiliary circuits measured, an estimate of one value."""
-    own = [(c.weights, outcome) for c, outcome in auxiliary if isinstance(c, AuxiliaryCircuit) and c.wanted_by == mitigation]
+    """Return the sum of the numbers that a mitigation's own auxiliary circuits measured, an estimate of one value."""
+    own = [(c.weights, outcome) for c, outcome in auxiliary if isinstance(c, AuxiliaryCircuit) and c.mitigation == mitigation]
     return Estimate(tuple(weights for weights, _ in own), tuple(outcome for _, outcome in own), np.zeros(1))

@@ -1,4 +1,4 @@
-"""Corrections of a whole map by circuits of their own beside it: what it must sum to, or how much noise shrinks it."""
+"""Corrections of a whole map by auxiliary circuits, which measure the sum of the map or the damping by noise."""
 
 from __future__ import annotations
 
@@ -8,32 +8,40 @@ from functools import cached_property
 
 import cirq
 import numpy as np
-from scipy.sparse import csr_array
 
 from calibration.auxiliary_measurement import AuxiliaryCircuit, auxiliary_estimate
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.estimators import ResolvedHadamardTest
-from hattriq_cirq.estimators.bilinear import KEY, BilinearTerm, Estimator, PauliTerm, WeightedCircuit, outcome_signs
+from hattriq_cirq.estimators.bilinear import (
+    KEY,
+    BilinearTerm,
+    Estimator,
+    PauliTerm,
+    WeightedCircuit,
+    parity_weights,
+    pauli_terms,
+)
 from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.models.model import Model
-from hattriq_cirq.pipeline.mitigation import Mitigation, Outcomes, Variants
+from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, Outcomes, Variants
 from hattriq_cirq.simulation.statevector import outcome_probabilities
 
-_FAR = 4.0
-_BLANK = 1e-6  # of the largest norm that a known map can have, below which it is 0 but for rounding and says nothing
-"""Standard errors that a number must be away from 0 to be divided by."""
+_MIN_SIGNIFICANCE = 4.0
+"""Standard errors that a number must be from 0 to be divided by."""
+_SMALLEST_MAP = 1e-6
+"""Smallest norm of a known map that is used, relative to its largest possible norm; a smaller one is 0 but for rounding."""
 
 
 @dataclass(frozen=True)
-class _Beside(Mitigation):
-    """What leaves circuits as they are and has some of its own.
+class _AuxiliaryMitigation(Mitigation[None]):
+    """A mitigation that leaves the circuits of a map as they are and adds circuits of its own.
 
     Args:
-        share: of the shots of an input, that its own circuits take on top, above 0.
-        largest: factor by which it changes a map; what would change it more is left alone, and said so.
+        share: Shots of its own circuits, as a share of the shots of an input, above 0; they come on top.
+        largest: Largest factor by which it changes a map; a map that needs a larger one is left unchanged, with a note.
     """
 
     share: float = 0.2
@@ -45,76 +53,89 @@ class _Beside(Mitigation):
         if not self.largest > 1:
             raise ValueError(f"{self.largest=} must be above 1")
 
-    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants:
-        """The programs as they are."""
-        return Variants(programs, shots)
+    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants[None]:
+        """Return the programs as they are."""
+        return Variants(programs, shots, None)
 
-    def combine(self, variants: Variants, outcomes: Outcomes) -> list[Distribution | QuasiDistribution]:
-        """The outcomes as they are."""
-        return list(outcomes)
+    def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:
+        """Return the outcomes as they are."""
+        return Mitigated(outcomes)
 
-    def _shared_out(self, readings: Sequence[WeightedCircuit]) -> list[tuple[WeightedCircuit, float]]:
-        """The readings with shares of the shots in proportion to what a shot can add."""
-        whole = sum(reading.max_shot_norm for reading in readings)
-        return [(reading, self.share * reading.max_shot_norm / whole) for reading in readings if reading.max_shot_norm]
+    def _with_shares(self, circuits: Sequence[WeightedCircuit]) -> list[tuple[WeightedCircuit, float]]:
+        """Return the circuits with shares of the shots in proportion to the largest contribution of one shot."""
+        total = sum(circuit.max_shot_norm for circuit in circuits)
+        return [(circuit, self.share * circuit.max_shot_norm / total) for circuit in circuits if circuit.max_shot_norm]
+
+    def _unchanged(self, estimate: Estimate, reason: str) -> Estimate:
+        """Return the estimate unchanged, with a note that gives the reason."""
+        return replace(estimate, notes=(*estimate.notes, f"{self.describe()} left a map as it was: {reason}"))
 
 
 @dataclass(frozen=True)
-class CompletenessRescaling(_Beside):
-    """Makes the map sum to F(x) - F(b), measured directly: x is encoded, U applied, and the observable read.
+class CompletenessRescaling(_AuxiliaryMitigation):
+    """Makes the map sum to F(x) - F(b), which is measured directly: x is encoded, U applied, and the observable measured.
 
-    That circuit is shallower than the map's, so its noise is smaller, not none: it fixes the scale of the map, not its shape.
-    Values are multiplied by the ratio of the two sums, or with `additive` moved by shares of their difference in proportion to
-    their variances. A map whose sum is within 4 standard errors of 0, or whose ratio is out of bounds, is left as it is.
+    This circuit is shallower than those of the map, so that its noise is smaller, but not zero: it corrects the scale of the
+    map, not its shape. Values are multiplied by the ratio of the two sums, or with `additive` shifted by shares of their
+    difference in proportion to their variances. A map whose sum is within 4 standard errors of 0, or whose ratio is out of
+    bounds, is left unchanged.
 
     Args:
-        share: of the shots of an input, that the direct measurement takes on top, above 0.
-        largest: ratio, and its inverse the smallest, that a map is multiplied by.
-        additive: move the values instead of multiplying them.
+        share: Shots of the direct measurement, as a share of the shots of an input, above 0; they come on top.
+        largest: Largest ratio that a map is multiplied by; its inverse is the smallest.
+        additive: Shift the values instead of multiplying them.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> model, x = hq.ring_ansatz(2, 1), [0.1, 0.5, -0.3, 0.8]
+        >>> options = dict(baseline=0, estimator=hq.ResolvedHadamardTest(), shots=10_000)
+        >>> engine = hq.cirq_simulator(noise=cirq.ConstantQubitNoiseModel(cirq.depolarize(0.01)), seed=1)
+        >>> hq.integrated_gradients(model, x, baseline=0).values
+        array([ 0.01,  0.25, -0.09, -0.64])
+        >>> hq.integrated_gradients(model, x, engine=engine, **options).values.round(2)
+        array([ 0.02,  0.23, -0.1 , -0.56])
+        >>> hq.integrated_gradients(model, x, engine=engine, mitigation=CompletenessRescaling(), **options).values.round(2)
+        array([ 0.02,  0.23, -0.1 , -0.58])
     """
 
     additive: bool = False
 
     def describe(self) -> str:
-        """The mitigation in a few words."""
+        """Return the mitigation in a few words."""
         return f"completeness {'shift' if self.additive else 'rescaling'} ({self.share:g} of the shots)"
 
     def auxiliary_circuits(
-        self, model: Model, estimator: Estimator, products: Sequence[BilinearTerm]
+        self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]
     ) -> list[tuple[WeightedCircuit, float]]:
-        """Circuits that measure every Pauli string of F at the ends of each product.
+        """Return circuits that measure every Pauli string of F at the two ends of each term.
 
         Raises:
-            ValueError: the estimator reads the imaginary part, whose sum is no difference of scores.
+            ValueError: The estimator measures the imaginary part, whose sum is not a difference of scores.
         """
         if estimator.part != "real":
             raise ValueError(f"{estimator.part=} must be 'real' for {self.describe()}: F(x) - F(b) is the sum of real parts")
-        readings = [
-            reading
-            for product in products
-            for pauli in model.pauli_sum
-            if len(pauli) > 0
-            for reading in self._differences(PauliTerm(model, pauli), estimator, product)
-        ]
-        return self._shared_out(readings)
+        return self._with_shares(
+            [c for term in terms for pauli in pauli_terms(model) for c in self._differences(pauli, estimator, term)]
+        )
 
-    def _differences(self, term: PauliTerm, estimator: Estimator, product: BilinearTerm) -> Iterator[WeightedCircuit]:
-        """Re<l|P|r> = F(u) - F(v) for u = (l + r) / 2, v = (r - l) / 2."""
-        qubits = list(term.pauli)
-        ends: tuple[tuple[float, Array], ...] = ((1.0, product.left + product.right), (-1.0, product.right - product.left))
-        for sign, twice in ends:
-            if not twice.any():
+    def _differences(self, pauli: PauliTerm, estimator: Estimator, term: BilinearTerm) -> Iterator[WeightedCircuit]:
+        """Yield the circuits of Re<l|P|r> = F(u) - F(v) for u = (l + r) / 2, v = (r - l) / 2."""
+        qubits = list(pauli.pauli)
+        for sign, doubled in ((1.0, term.left + term.right), (-1.0, term.right - term.left)):
+            if not doubled.any():
                 continue
-            prepared = estimator.state_encoder(twice / np.linalg.norm(twice), list(term.model.qubits))
-            circuit = prepared + term.circuit + cirq.Circuit(term.basis_change, cirq.measure(*qubits, key=KEY))
-            worth = sign * product.weight * term.coefficient * float(np.linalg.norm(twice)) ** 2 / 4
-            yield AuxiliaryCircuit(circuit, csr_array(worth * outcome_signs(len(qubits))[np.newaxis]), prepared, wanted_by=self)
+            norm = float(np.linalg.norm(doubled))
+            preparation = estimator.state_encoder(doubled / norm, list(pauli.model.qubits))
+            circuit = preparation + pauli.circuit + cirq.Circuit(pauli.basis_change, cirq.measure(*qubits, key=KEY))
+            weight = sign * term.weight * pauli.coefficient * norm**2 / 4
+            weights = parity_weights(np.array([[weight]]), [0], 1, len(qubits))
+            yield AuxiliaryCircuit(circuit, weights, preparation, mitigation=self)
 
     def postprocess(
-        self, estimate: Estimate, extra: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
+        self, estimate: Estimate, auxiliary: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
     ) -> Estimate:
-        """The map made to sum to the measured difference."""
-        number = auxiliary_estimate(self, extra)
+        """Return the map with the measured sum."""
+        number = auxiliary_estimate(self, auxiliary)
         measured = float(number.values[0])
         offset = estimate.offset  # known without circuits
         values = estimate.values - offset
@@ -124,16 +145,16 @@ class CompletenessRescaling(_Beside):
             weights = estimate.stderr**2 if estimate.stderr.any() else np.abs(values)
             if not weights.any():
                 return estimate
-            moved = weights / weights.sum()
-            corrected = values + moved * (measured - total)
-            by_values, by_number = np.eye(len(values)) - moved[:, np.newaxis] @ ones, moved
+            shares = weights / weights.sum()
+            corrected = values + shares * (measured - total)
+            by_values, by_number = np.eye(len(values)) - shares[:, np.newaxis] @ ones, shares
         else:
-            near = _FAR * estimate.sum_stderr
+            near = _MIN_SIGNIFICANCE * estimate.sum_stderr
             if abs(total) <= max(near, 1e-9 * float(np.abs(values).sum())):
-                return _left(estimate, f"its sum {total:.3g} is within {_FAR:g} standard errors of 0", self)
+                return self._unchanged(estimate, f"its sum {total:.3g} is within {_MIN_SIGNIFICANCE:g} standard errors of 0")
             ratio = measured / total
             if not 1 / self.largest <= ratio <= self.largest:
-                return _left(estimate, f"it sums to {total:.3g}, the direct measurement to {measured:.3g}", self)
+                return self._unchanged(estimate, f"it sums to {total:.3g}, the direct measurement to {measured:.3g}")
             corrected = ratio * values
             by_values = ratio * np.eye(len(values)) - ratio / total * values[:, np.newaxis] @ ones
             by_number = values / total
@@ -141,20 +162,32 @@ class CompletenessRescaling(_Beside):
 
 
 @dataclass(frozen=True)
-class NoiseEstimation(_Beside):
-    """Divides the map by the damping that the same circuit has when its turns make the answer known.
+class NoiseEstimation(_AuxiliaryMitigation):
+    """Divides the map by its damping, which is measured on the same circuit with rotations that make its map known.
 
-    Turns of U are rounded to multiples of 90 degrees: the circuit keeps its shape and its two-qubit gates, and its map becomes
-    that of a Pauli string, which is known. The slope of what is measured of it against what is known is the damping (circuits
-    without their turns: Urbanek et al., PRL 127, 270502; Clifford circuits: Czarnik et al., Quantum 5, 592). Leaving the
-    controlled Pauli out instead, with ancilla 0 as the known answer, tells nothing: the ancilla is then apart from the data
-    and sees none of their noise. Right as far as noise shrinks a map evenly: twirl the circuits.
+    The angles of U are rounded to multiples of 90 degrees: the circuit keeps its shape and its two-qubit gates, and its map
+    becomes that of a Pauli string, which is known. The slope of the measured map against the known one is the damping
+    (circuits without their rotations: Urbanek et al., PRL 127, 270502; Clifford circuits: Czarnik et al., Quantum 5, 592).
+    Leaving out the controlled Pauli string instead, with ancilla 0 as the known answer, would not work: the ancilla would then
+    not interact with the data and would not be affected by their noise. The method is right as far as noise shrinks a map
+    evenly: combine it with `PauliTwirling`.
 
     Args:
-        share: of the shots of an input, that these circuits take on top, above 0.
-        largest: factor that a map is multiplied by.
-        circuits: for each of the map, at least 1; those with the largest known maps of a few that are drawn.
-        seed: of the roundings.
+        share: Shots of the rounded circuits, as a share of the shots of an input, above 0; they come on top.
+        largest: Largest factor that a map is multiplied by.
+        circuits: Number of rounded circuits per circuit of the map, at least 1: those with the largest known maps of several
+            random ones.
+        seed: Random seed for the rounding.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> model, x = hq.ring_ansatz(2, 1), [0.1, 0.5, -0.3, 0.8]
+        >>> options = dict(baseline=0, estimator=hq.ResolvedHadamardTest(), shots=10_000)
+        >>> engine = hq.cirq_simulator(noise=cirq.ConstantQubitNoiseModel(cirq.depolarize(0.01)), seed=1)
+        >>> hq.integrated_gradients(model, x, engine=engine, **options).values.round(2)
+        array([ 0.02,  0.23, -0.1 , -0.56])
+        >>> hq.integrated_gradients(model, x, engine=engine, mitigation=NoiseEstimation(), **options).values.round(2)
+        array([ 0.02,  0.25, -0.11, -0.63])
     """
 
     circuits: int = 3
@@ -166,16 +199,16 @@ class NoiseEstimation(_Beside):
             raise ValueError(f"{self.circuits=} must be at least 1")
 
     def describe(self) -> str:
-        """The mitigation in a few words."""
+        """Return the mitigation in a few words."""
         return f"noise estimation ({self.circuits} circuits, {self.share:g} of the shots, seed {self.seed})"
 
     def auxiliary_circuits(
-        self, model: Model, estimator: Estimator, products: Sequence[BilinearTerm]
+        self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]
     ) -> list[tuple[WeightedCircuit, float]]:
-        """The circuits of the map with rounded turns, read as the damping of their known maps; none where all of these are 0.
+        """Return the circuits of the map with rounded angles, which measure its damping; none if all known maps are 0.
 
         Raises:
-            ValueError: another estimator, or turns that are no Rx, Ry or Rz.
+            ValueError: The estimator is another one, or a rotation is not Rx, Ry or Rz.
         """
         if not isinstance(estimator, ResolvedHadamardTest):
             raise ValueError(
@@ -183,51 +216,50 @@ class NoiseEstimation(_Beside):
                 "many, each of which would need circuits of its own"
             )
         rng = np.random.default_rng(self.seed)
-        found: list[tuple[WeightedCircuit, FloatArray]] = []
-        for product in products:
-            for pauli in model.pauli_sum:
-                if len(pauli) > 0 and product.left.any() and product.right.any() and product.weight:
-                    term = PauliTerm(model, pauli)
-                    scale = product.weight * term.coefficient
-                    least = _BLANK * abs(scale) * np.linalg.norm(product.left) * np.linalg.norm(product.right)
-                    rounded = self._rounded(term, estimator, product, scale, rng)
-                    found += [(r, known) for r, known in rounded if np.linalg.norm(known) > least]
-        power = sum(float(known @ known) for _, known in found)
-        readings = [
-            AuxiliaryCircuit(r.circuit, csr_array((known / power)[np.newaxis] @ r.weights), r.preparation, wanted_by=self)
-            for r, known in found
-        ]
-        return self._shared_out(readings)
+        known_maps: list[tuple[WeightedCircuit, FloatArray]] = []
+        for term in terms:
+            for pauli in () if term.is_zero else pauli_terms(model):
+                scale = term.weight * pauli.coefficient
+                smallest = _SMALLEST_MAP * abs(scale) * np.linalg.norm(term.left) * np.linalg.norm(term.right)
+                rounded = self._rounded(pauli, estimator, term, scale, rng)
+                known_maps += [(circuit, known) for circuit, known in rounded if np.linalg.norm(known) > smallest]
+        power = sum(float(known @ known) for _, known in known_maps)
+        return self._with_shares(
+            [
+                AuxiliaryCircuit(c.circuit, c.weights.combined((known / power)[np.newaxis]), c.preparation, mitigation=self)
+                for c, known in known_maps
+            ]
+        )
 
     def _rounded(
-        self, term: PauliTerm, estimator: ResolvedHadamardTest, product: BilinearTerm, scale: float, rng: np.random.Generator
+        self, pauli: PauliTerm, estimator: ResolvedHadamardTest, term: BilinearTerm, scale: float, rng: np.random.Generator
     ) -> list[tuple[WeightedCircuit, FloatArray]]:
-        """The circuits with the largest known maps, and these."""
-        drawn: list[tuple[WeightedCircuit, FloatArray]] = []
+        """Return the rounded circuits with the largest known maps, and these maps."""
+        candidates: list[tuple[WeightedCircuit, FloatArray]] = []
         for spread in (0.0, *[0.5] * (4 * self.circuits)):
-            rounded = _RoundedTerm(term.model, term.pauli, spread, rng)
-            for reading in estimator.weighted_circuits(rounded, product):
-                weights = csr_array(scale * reading.weights)
-                drawn.append((replace(reading, weights=weights), weights @ outcome_probabilities(reading.circuit)))
-        drawn.sort(key=lambda one: -float(one[1] @ one[1]))
-        return drawn[: self.circuits]
+            rounded = _RoundedTerm(pauli.model, pauli.pauli, spread, rng)
+            for circuit in estimator.weighted_circuits(rounded, term):
+                weights = circuit.weights.scaled(scale)
+                candidates.append((replace(circuit, weights=weights), weights @ outcome_probabilities(circuit.circuit)))
+        candidates.sort(key=lambda candidate: -float(candidate[1] @ candidate[1]))
+        return candidates[: self.circuits]
 
     def postprocess(
-        self, estimate: Estimate, extra: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
+        self, estimate: Estimate, auxiliary: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
     ) -> Estimate:
-        """The map divided by the damping; what is known without circuits is not damped."""
-        number = auxiliary_estimate(self, extra)
+        """Return the map divided by the damping, except for the part that is known without circuits."""
+        number = auxiliary_estimate(self, auxiliary)
         damping, error = float(number.values[0]), float(number.stderr[0])
-        if not damping > max(_FAR * error, 1 / self.largest):
-            return _left(estimate, f"its damping {damping:.3g} +- {error:.2g} is not clear of 0", self)
-        read = (estimate.values - estimate.offset) / damping
-        by_values = np.eye(len(read)) / damping
-        by_number = -read[:, np.newaxis] / damping
-        return estimate.transform(by_values, estimate.offset + read, auxiliary=number, auxiliary_jacobian=by_number)
+        if not damping > max(_MIN_SIGNIFICANCE * error, 1 / self.largest):
+            return self._unchanged(estimate, f"its damping {damping:.3g} +- {error:.2g} is too close to 0")
+        values = (estimate.values - estimate.offset) / damping
+        by_values = np.eye(len(values)) / damping
+        by_number = -values[:, np.newaxis] / damping
+        return estimate.transform(by_values, estimate.offset + values, auxiliary=number, auxiliary_jacobian=by_number)
 
 
 class _RoundedTerm(PauliTerm):
-    """A term whose turns are rounded to multiples of 90 degrees, after a random push of so many of them."""
+    """A Pauli term with angles rounded to multiples of 90 degrees, after a random shift with this standard deviation."""
 
     def __init__(self, model: Model, pauli: cirq.PauliString[cirq.Qid], spread: float, rng: np.random.Generator) -> None:
         super().__init__(model, pauli)
@@ -235,7 +267,7 @@ class _RoundedTerm(PauliTerm):
 
     @cached_property
     def circuit(self) -> cirq.FrozenCircuit:
-        """U, its cone that of the turns as they were."""
+        """U with rounded angles, without the gates that cancel with the original angles."""
         return cirq.map_operations(super().circuit.unfreeze(), self._round).freeze()
 
     def _round(self, op: cirq.Operation, _: int) -> cirq.Operation:
@@ -244,10 +276,5 @@ class _RoundedTerm(PauliTerm):
             rounded: cirq.Operation = type(op.gate)(rads=quarters * np.pi / 2)(*op.qubits)
             return rounded
         if not cirq.has_stabilizer_effect(op):
-            raise ValueError(f"{op} must be Rx, Ry, Rz or a Clifford gate, for the circuit to be one whose answer is known")
+            raise ValueError(f"{op} must be Rx, Ry, Rz or a Clifford gate, for the circuit to be one whose map is known")
         return op
-
-
-def _left(estimate: Estimate, why: str, mitigation: Mitigation) -> Estimate:
-    """The estimate as it is, and a note that says why."""
-    return replace(estimate, notes=(*estimate.notes, f"{mitigation.describe()} left a map as it was: {why}"))

@@ -1,9 +1,10 @@
-"""Several mitigations as one."""
+"""A sequence of mitigations as one mitigation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Generic
 
 from calibration.readout.per_group import CorrelatedReadout
 from calibration.readout.per_qubit import Readout
@@ -14,24 +15,63 @@ from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCi
 from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.models.model import Model
-from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes, Variants
+from hattriq_cirq.pipeline.mitigation import Context, Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
-_OF_READOUT = (Readout, CorrelatedReadout, TwirledReadout)
+_READOUT_CORRECTIONS = (Readout, CorrelatedReadout, TwirledReadout)
+
+
+@dataclass(frozen=True, eq=False)
+class MitigationStage(Generic[Context]):
+    """A mitigation of a sequence and the variants that it made."""
+
+    mitigation: Mitigation[Context]
+    variants: Variants[Context]
+
+    @classmethod
+    def expand(
+        cls,
+        mitigation: Mitigation[Context],
+        engine: Engine,
+        programs: Sequence[ParameterizedCircuit],
+        shots: Sequence[int] | None,
+    ) -> MitigationStage[Context]:
+        """Return the stage of a mitigation that is given these programs."""
+        return cls(mitigation, mitigation.expand(engine, programs, shots))
+
+    def combine(self, outcomes: Outcomes) -> Mitigated:
+        """Return the outcomes that the stage hands to the one before it."""
+        return self.mitigation.combine(self.variants, outcomes)
+
+
+Stages = tuple[MitigationStage, ...]
 
 
 @dataclass(frozen=True)
-class MitigationSequence(Mitigation):
-    """Mitigations inside each other: the first makes variants of the circuits, the next variants of these, and so on.
+class MitigationSequence(Mitigation[Stages]):
+    """Mitigations nested in each other: the first makes variants of the circuits, the next variants of these, and so on.
 
-    Outcomes go the other way: the last corrects what was counted, the first combines what all others made of it. So a readout
-    correction comes last, and twirling after extrapolation: `Pipeline([ZeroNoiseExtrapolation(), PauliTwirling(), Readout()])`
-    twirls every folded circuit. What rescales a map does so after all, in order; its circuits are mitigated like the others.
+    Outcomes go the other way: the last mitigation corrects the counts, and the first combines what all others return. A
+    readout correction therefore comes last, and twirling after extrapolation: `MitigationSequence([ZeroNoiseExtrapolation(),
+    PauliTwirling(), Readout()])` twirls every folded circuit. Mitigations that rescale a map act at the end, in order; their
+    own circuits are mitigated like the others.
 
     Args:
-        parts: mitigations, first = outermost; pipelines among them count as their parts.
+        parts: Mitigations, the outermost first; the parts of a sequence among them are taken in its place.
 
     Raises:
-        ValueError: none, something else than a mitigation, one twice, or a readout correction that is not the last.
+        ValueError: There are no parts, one is not a mitigation or occurs twice, or a readout correction is not the last.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> from calibration import PauliTwirling, Readout
+        >>> from calibration.testing import FaultyReadout
+        >>> sequence = MitigationSequence([PauliTwirling(4), Readout()])
+        >>> print(sequence.describe())
+        Pauli twirling (4 gauges, seed 0) + readout calibrated in the batch, 20000 shots a state, balanced patterns
+        >>> options = dict(baseline=0, estimator=hq.ResolvedHadamardTest(), shots=100_000, mitigation=sequence)
+        >>> engine = hq.sampler(FaultyReadout(e0=0.02, e1=0.1, seed=1))
+        >>> hq.integrated_gradients(hq.ring_ansatz(2, 1), [0.1, 0.5, -0.3, 0.8], engine=engine, **options).values.round(2)
+        array([ 0.01,  0.25, -0.09, -0.64])
     """
 
     parts: Sequence[Mitigation]
@@ -42,58 +82,56 @@ class MitigationSequence(Mitigation):
         flat = tuple(p for part in self.parts for p in (part.parts if isinstance(part, MitigationSequence) else (part,)))
         twice = next((part for i, part in enumerate(flat) if part in flat[:i]), None)
         if twice is not None:
-            raise ValueError(f"{twice.describe()} stands twice in a pipeline; leave one out")
+            raise ValueError(f"{twice.describe()} is twice in a sequence; leave one out")
         for part in flat[:-1]:
-            if isinstance(part, _OF_READOUT):
+            if isinstance(part, _READOUT_CORRECTIONS):
                 *_, last = flat
-                both = isinstance(last, _OF_READOUT)
+                both = isinstance(last, _READOUT_CORRECTIONS)
                 cure = f"leave it or {type(last).__name__} out: one corrects readout" if both else "put it last"
                 raise ValueError(
-                    f"{type(part).__name__} stands before {type(last).__name__}, but readout is corrected in what was counted, "
-                    f"before anything is made of it; {cure}"
+                    f"{type(part).__name__} stands before {type(last).__name__}, but a readout correction takes the counts "
+                    f"themselves; {cure}"
                 )
         object.__setattr__(self, "parts", flat)
 
     def describe(self) -> str:
-        """The parts' descriptions."""
+        """Return the descriptions of the parts."""
         return " + ".join(part.describe() for part in self.parts)
 
-    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants:
-        """The variants that the last part makes of those of all others."""
-        made: list[Variants] = []
+    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants[Stages]:
+        """Return the variants that the last part makes of those of all others."""
+        stages: list[MitigationStage] = []
         for part in self.parts:
-            made.append(part.expand(engine, programs, shots))
-            programs, shots = made[-1].programs, made[-1].shots
-        return Variants(programs, shots, tuple(made))
+            stages.append(MitigationStage.expand(part, engine, programs, shots))
+            programs, shots = stages[-1].variants.programs, stages[-1].variants.shots
+        return Variants(programs, shots, tuple(stages))
 
-    def combine(self, variants: Variants, outcomes: Outcomes) -> list[Distribution | QuasiDistribution]:
-        """The outcomes combined by the last part, then by the one before it, and so on."""
-        for part, made in zip(reversed(self.parts), reversed(variants.context), strict=True):
-            outcomes = part.combine(made, outcomes)
-        return list(outcomes)
+    def combine(self, variants: Variants[Stages], outcomes: Outcomes) -> Mitigated:
+        """Return the outcomes combined by the last part, then by the one before it, and so on.
 
-    def report(self, variants: Variants, outcomes: Outcomes) -> MitigationSummary:
-        """All reports in one, the last part's first; the calibration is that of the first that has one."""
-        found = [part.report(made, given) for part, made, given in self._backwards(variants, outcomes)]
-        ids = [report.calibration_id for report in found if report.calibration_id is not None]
-        return MitigationSummary(next(iter(ids), None), tuple(note for report in found for note in report.notes))
+        All findings are returned, those of the last part first; the calibration is that of the first part that has one.
+        """
+        *outer, last = variants.context
+        stages = [*outer, replace(last, variants=replace(last.variants, programs=variants.programs))]
+        notes: list[str] = []
+        calibration_id: str | None = None
+        for stage in reversed(stages):
+            mitigated = stage.combine(outcomes)
+            outcomes = mitigated.outcomes
+            notes += mitigated.summary.notes
+            calibration_id = calibration_id or mitigated.summary.calibration_id
+        return Mitigated(outcomes, MitigationSummary(calibration_id, tuple(notes)))
 
     def auxiliary_circuits(
-        self, model: Model, estimator: Estimator, products: Sequence[BilinearTerm]
+        self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]
     ) -> list[tuple[WeightedCircuit, float]]:
-        """The circuits that all parts want."""
-        return [wanted for part in self.parts for wanted in part.auxiliary_circuits(model, estimator, products)]
+        """Return the auxiliary circuits of all parts."""
+        return [circuit for part in self.parts for circuit in part.auxiliary_circuits(model, estimator, terms)]
 
     def postprocess(
-        self, estimate: Estimate, extra: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
+        self, estimate: Estimate, auxiliary: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
     ) -> Estimate:
-        """The estimate corrected by each part in turn; each knows its own circuits."""
+        """Return the estimate corrected by each part in turn; each part recognizes its own circuits."""
         for part in self.parts:
-            estimate = part.postprocess(estimate, extra)
+            estimate = part.postprocess(estimate, auxiliary)
         return estimate
-
-    def _backwards(self, variants: Variants, outcomes: Outcomes) -> Iterator[tuple[Mitigation, Variants, Outcomes]]:
-        """Each part with its variants and their outcomes, from the last to the first."""
-        for part, made in zip(reversed(self.parts), reversed(variants.context), strict=True):
-            yield part, made, outcomes
-            outcomes = part.combine(made, outcomes)

@@ -1,6 +1,6 @@
-"""Studies, run by `python -m experiments NAME`: frozen tasks, a function that runs one, and one that says what was found."""
+"""Studies, run by `python -m experiments NAME`; README.md says how to write one."""
 
 import os
 
-# before NumPy is imported: one process a core is faster than threads on small products
+# set before NumPy is imported: on small products, one process per core is faster than threads
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -1,6 +1,6 @@
 """Input attribution of amplitude-encoded quantum models by integrated gradients, with Cirq.
 
-Public names are imported on first use, so that `import hattriq_cirq` and `hattriq --help` stay instant.
+Public names are imported on first use, so that `import hattriq_cirq` and `hattriq --help` stay fast.
 """
 
 from __future__ import annotations
@@ -30,52 +30,31 @@ if TYPE_CHECKING:
     from hattriq_cirq.pipeline.resources import Resources
     from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_training
 
-_MODULES = {
-    "baselines": "hattriq_cirq.attribution.baselines",
-    "datasets": "hattriq_cirq.datasets",
-    "decomposition": "hattriq_cirq.attribution.decomposition",
-    "encoding": "hattriq_cirq.encoding",
-    "estimators": "hattriq_cirq.estimators",
-    "faithfulness": "hattriq_cirq.faithfulness",
-    "other_methods": "hattriq_cirq.attribution.other_methods",
+_MODULES = {name: f"hattriq_cirq.{name}" for name in ("datasets", "encoding", "estimators", "faithfulness")} | {
+    name: f"hattriq_cirq.attribution.{name}" for name in ("baselines", "decomposition", "other_methods")
 }
-"""Public modules -> where they are."""
-_HOME = {
-    "BaselineSet": "hattriq_cirq.attribution.baselines",
-    "Head": "hattriq_cirq.attribution.objective",
-    "Assumptions": "hattriq_cirq.attribution.result",
-    "Attribution": "hattriq_cirq.attribution.result",
-    "Cost": "hattriq_cirq.attribution.result",
-    "NeighbourEncoder": "hattriq_cirq.encoding.connectivity",
-    "HadamardTest": "hattriq_cirq.estimators",
-    "ParallelHadamardTest": "hattriq_cirq.estimators",
-    "PolarizationShift": "hattriq_cirq.estimators",
-    "ResolvedHadamardTest": "hattriq_cirq.estimators",
-    "cirq_simulator": "hattriq_cirq.execution",
-    "qsim": "hattriq_cirq.execution",
-    "sampler": "hattriq_cirq.execution",
-    "virtual": "hattriq_cirq.execution",
-    "google": "hattriq_cirq.execution.backends.google",
-    "grid_ansatz": "hattriq_cirq.models.ansatz",
-    "ring_ansatz": "hattriq_cirq.models.ansatz",
-    "IdentityPartWarning": "hattriq_cirq.models.model",
-    "Model": "hattriq_cirq.models.model",
-    "Training": "hattriq_cirq.models.training",
-    "accuracy": "hattriq_cirq.models.training",
-    "train": "hattriq_cirq.models.training",
-    "estimate": "hattriq_cirq.pipeline.prepare",
-    "CompletenessWarning": "hattriq_cirq.attribution.path_integral",
-    "integrated_gradients": "hattriq_cirq.pipeline.integrated_gradients",
-    "Resources": "hattriq_cirq.pipeline.resources",
-    "resources": "hattriq_cirq.pipeline.prepare",
-    "prepare": "hattriq_cirq.pipeline.prepare",
-    "plot_attribution": "hattriq_cirq.reporting.plotting",
-    "plot_gallery": "hattriq_cirq.reporting.plotting",
-    "plot_training": "hattriq_cirq.reporting.plotting",
+"""Public modules -> their paths."""
+_NAMES = {
+    "attribution.baselines": "BaselineSet",
+    "attribution.objective": "Head",
+    "attribution.path_integral": "CompletenessWarning",
+    "attribution.result": "Assumptions Attribution Cost",
+    "encoding.connectivity": "NeighbourEncoder",
+    "estimators": "HadamardTest ParallelHadamardTest PolarizationShift ResolvedHadamardTest",
+    "execution": "cirq_simulator qsim sampler virtual",
+    "execution.backends.google": "google",
+    "models.ansatz": "grid_ansatz ring_ansatz",
+    "models.model": "IdentityPartWarning Model",
+    "models.training": "Training accuracy train",
+    "pipeline.integrated_gradients": "integrated_gradients",
+    "pipeline.prepare": "estimate prepare resources",
+    "pipeline.resources": "Resources",
+    "reporting.plotting": "plot_attribution plot_gallery plot_training",
 }
-"""Public names -> the module that defines them."""
+"""Modules -> the public names that they define."""
+_HOME = {name: f"hattriq_cirq.{module}" for module, names in _NAMES.items() for name in names.split()}
 _RENAMED = ("approximate", "engines", "saliency")
-"""Public modules of version 0.1 that moved; importing them warns when a name of theirs is used."""
+"""Public modules of version 0.1 that moved; the use of a name in them gives a DeprecationWarning."""
 
 __all__ = [
     "Assumptions",
@@ -123,7 +102,7 @@ install()
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name, or a module of the package, when it is first used (PEP 562)."""
+    """Import a public name or module at its first use (PEP 562)."""
     if name in _MODULES:
         return import_module(_MODULES[name])
     if name in _HOME:

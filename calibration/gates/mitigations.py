@@ -1,4 +1,4 @@
-"""Corrections of gate noise that run other circuits in place of each: folded, twirled, or with their idle time filled."""
+"""Corrections of gate noise by variants of each circuit: folded, twirled, or with pulses in its idle time."""
 
 from __future__ import annotations
 
@@ -9,36 +9,43 @@ from typing import Literal
 import cirq
 import numpy as np
 
-from calibration.gates.folding import apportioned, folded, measured_last, parted
-from calibration.gates.pauli_twirling import twirled
+from calibration.gates.folding import allocate_shots, append_measurement, fold, split_measurement
+from calibration.gates.pauli_twirling import twirl
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.compile import check_runnable
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
-from hattriq_cirq.pipeline.mitigation import Mitigation, Outcomes, Variants
+from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, Outcomes, Variants
 
 SCHEMAS = ("DEFAULT", "XX_PAIR", "X_XINV", "YY_PAIR", "Y_YINV")
-"""Sequences of pulses that `cirq.add_dynamical_decoupling` knows."""
+"""Pulse sequences of `cirq.add_dynamical_decoupling`."""
 
 
 @dataclass(frozen=True)
-class ZeroNoiseExtrapolation(Mitigation):
-    """Runs each circuit with its noise made larger by known factors, and extrapolates to none.
+class ZeroNoiseExtrapolation(Mitigation[None]):
+    """Runs each circuit with its noise amplified by known factors, and extrapolates to zero noise.
 
-    The compiled circuit U becomes U (U' U)^k (`folding.folded`), and a polynomial in the factor is fitted to every outcome's
-    probability by least squares: its value at 0 is a combination of the outcomes with known coefficients, so it stays linear
-    and its covariance follows. Nothing is weighted by counts, which would bias it. Degree 1 over 1, 3, 5 multiplies the
-    variance by 3.4 and leaves the curvature of the decay; degree 2 multiplies it by 12. What coherent errors do need not grow
-    smoothly with the factor: put `PauliTwirling` after it in a `Pipeline`, so that every folded circuit is twirled.
+    The compiled circuit U becomes U (U' U)^k (`folding.fold`). A polynomial in the factor is fitted to every outcome's
+    probability by least squares; its value at 0 is a linear combination of the outcomes with known coefficients, so that the
+    covariance follows. The fit is not weighted by counts, which would bias it. Degree 1 over 1, 3, 5 multiplies the variance
+    by 3.4 and leaves the curvature of the decay; degree 2 multiplies it by 12. The effect of coherent errors need not grow
+    smoothly with the factor: put `PauliTwirling` after this mitigation in a `MitigationSequence`, so that every folded circuit
+    is twirled.
 
     Args:
-        factors: odd numbers of at least 1, different, more than the degree.
-        degree: of the polynomial, at least 1.
-        shares: of a circuit's shots: `optimal`, in proportion to |coefficient|, or `equal`.
+        factors: Different odd numbers of at least 1, more of them than the degree.
+        degree: Degree of the polynomial, at least 1.
+        shares: Allocation of a circuit's shots: `optimal`, in proportion to |coefficient|, or `equal`.
 
     Raises:
-        ValueError: other factors, degree or word.
+        ValueError: The factors, the degree or the word are out of range.
+
+    Example:
+        >>> ZeroNoiseExtrapolation().coefficients.round(3)
+        array([ 1.083,  0.333, -0.417])
+        >>> print(ZeroNoiseExtrapolation((1, 3)).describe())
+        zero-noise extrapolation (linear, 1, 3)
     """
 
     factors: tuple[int, ...] = (1, 3, 5)
@@ -56,53 +63,61 @@ class ZeroNoiseExtrapolation(Mitigation):
 
     @property
     def coefficients(self) -> FloatArray:
-        """(factors,), what each outcome counts for; they sum to 1."""
+        """Coefficient of the outcome with each factor, (factors,); they sum to 1."""
         powers = np.vander(np.array(self.factors, dtype=float), self.degree + 1, increasing=True)
         return np.asarray(np.linalg.pinv(powers)[0])
 
     def describe(self) -> str:
-        """The mitigation in a few words."""
+        """Return the mitigation in a few words."""
         kind = {1: "linear", 2: "quadratic"}.get(self.degree, f"degree {self.degree}")
         return f"zero-noise extrapolation ({kind}, {', '.join(map(str, self.factors))})"
 
-    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants:
-        """Every program once a factor.
+    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants[None]:
+        """Return every program once per factor.
 
         Raises:
-            CircuitRefusedError: a folded circuit has no inverse or takes longer than the processor allows.
-            ValueError: fewer shots of a circuit than factors.
+            CircuitRefusedError: A circuit has no inverse, or is too long for the processor when folded.
+            ValueError: A circuit has fewer shots than there are factors.
         """
         shares = np.abs(self.coefficients) if self.shares == "optimal" else np.ones(len(self.factors))
-        made, at = [], _Renumbered(programs, len(self.factors))
+        variants, copies = [], _Copies(programs, len(self.factors))
         for i, factor in enumerate(self.factors):
             for program in programs:
-                circuit = folded(program.circuit, factor)
+                circuit = fold(program.circuit, factor)
                 cure = "use smaller factors, or a shallower circuit"
                 _check(engine, circuit, f"folded {factor} times", cure)
-                made.append(replace(program, circuit=circuit, requests=at.requests(program.requests, i)))
-        return Variants(made, at.shots(shots, list(shares)))
+                variants.append(replace(program, circuit=circuit, requests=copies.requests(program.requests, i)))
+        return Variants(variants, copies.shots(shots, list(shares)), None)
 
-    def combine(self, variants: Variants, outcomes: Outcomes) -> list[Distribution | QuasiDistribution]:
-        """The outcomes of each request extrapolated."""
-        return [
-            QuasiDistribution.combined(list(self.coefficients), of_one) for of_one in _regrouped(outcomes, len(self.factors))
-        ]
+    def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:
+        """Return the extrapolated outcome of each request."""
+        grouped = _outcomes_by_request(outcomes, len(self.factors))
+        return Mitigated([QuasiDistribution.combined(list(self.coefficients), copies) for copies in grouped])
 
 
 @dataclass(frozen=True)
-class PauliTwirling(Mitigation):
+class PauliTwirling(Mitigation[None]):
     """Runs each circuit in several random gauges of its two-qubit gates and takes the mean.
 
     Coherent errors of the gates become stochastic ones, which are smaller by a power of their angle and shrink a map evenly
-    (Wallman and Emerson, PRA 94, 052325). The gauges are Cirq's, one circuit and a sweep, merged into the gates on one
-    qubit; no shots are lost. The standard error is that of the counts: that there are only so many gauges is not in it.
+    (Wallman and Emerson, PRA 94, 052325). The gauges are Cirq's, run as one circuit and a sweep and merged into the
+    single-qubit gates; no shots are lost. The standard error is that of the counts and does not include the finite number of
+    gauges.
 
     Args:
-        twirls: gauges of each circuit, at least 1; over 16 in a row each CZ meets each of its gauges once.
-        seed: of the gauges.
+        twirls: Number of gauges of each circuit, at least 1; over 16 in a row each CZ takes each of its gauges once.
+        seed: Random seed for the gauges.
 
     Raises:
-        ValueError: no twirls.
+        ValueError: There are no twirls.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> model, x = hq.ring_ansatz(2, 1), [0.1, 0.5, -0.3, 0.8]
+        >>> options = dict(baseline=0, estimator=hq.ResolvedHadamardTest(), engine=hq.cirq_simulator(seed=1), shots=1000)
+        >>> attribution = hq.integrated_gradients(model, x, mitigation=PauliTwirling(4), **options)
+        >>> attribution.cost.circuits, attribution.cost.mitigation_circuits
+        (1, 3)
     """
 
     twirls: int = 16
@@ -113,41 +128,53 @@ class PauliTwirling(Mitigation):
             raise ValueError(f"{self.twirls=} must be at least 1")
 
     def describe(self) -> str:
-        """The mitigation in a few words."""
+        """Return the mitigation in a few words."""
         return f"Pauli twirling ({self.twirls} gauges, seed {self.seed})"
 
-    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants:
-        """One program for each, its points in every gauge.
+    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants[None]:
+        """Return one program for each, with its points in every gauge.
 
         Raises:
-            CircuitRefusedError: Cirq has no gauge for a gate, or a circuit takes longer than the processor allows.
-            ValueError: fewer shots of a circuit than twirls.
+            CircuitRefusedError: Cirq has no gauge for a gate, or a circuit is too long for the processor.
+            ValueError: A circuit has fewer shots than there are twirls.
         """
-        made, at = [], _Renumbered(programs, self.twirls)
+        variants, copies = [], _Copies(programs, self.twirls)
         for i, program in enumerate(programs):
-            circuit, points = twirled(program.circuit, program.points, self.twirls, (self.seed, i))
+            circuit, points = twirl(program.circuit, program.points, self.twirls, (self.seed, i))
             _check(engine, circuit, "that is twirled", "leave twirling out, or use a shallower circuit")
-            requests = tuple(r for twirl in range(self.twirls) for r in at.requests(program.requests, twirl))
-            made.append(ParameterizedCircuit(circuit, requests, tuple(points)))
-        return Variants(made, at.shots(shots, [1.0] * self.twirls))
+            requests = tuple(r for copy in range(self.twirls) for r in copies.requests(program.requests, copy))
+            variants.append(ParameterizedCircuit(circuit, requests, tuple(points)))
+        return Variants(variants, copies.shots(shots, [1.0] * self.twirls), None)
 
-    def combine(self, variants: Variants, outcomes: Outcomes) -> list[Distribution | QuasiDistribution]:
-        """The mean over the twirls of each request: all shots together where they are plain counts."""
-        return [_mean(of_one) for of_one in _regrouped(outcomes, self.twirls)]
+    def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:
+        """Return the mean over the twirls of each request: all shots together where the outcomes are counts."""
+        return Mitigated([_mean_outcome(copies) for copies in _outcomes_by_request(outcomes, self.twirls)])
 
 
 @dataclass(frozen=True)
-class DynamicalDecoupling(Mitigation):
-    """Fills idle time with pulses that cancel each other and what drifts slowly meanwhile, by Cirq's transformer.
+class DynamicalDecoupling(Mitigation[None]):
+    """Fills idle time with pulses that cancel each other and slow drifts of the phase, by Cirq's transformer.
 
-    It takes no more circuits or shots. The noise of the virtual processors has no memory, so they cannot tell whether it
-    helps on hardware: there it adds only the pulses' own errors.
+    It takes no additional circuits or shots. The noise of the virtual processors has no memory, so that they cannot show
+    whether it helps on hardware: there it adds only the errors of the pulses.
 
     Args:
-        schema: of the pulses, one of `SCHEMAS`.
+        schema: Pulse sequence, one of `SCHEMAS`.
 
     Raises:
-        ValueError: another schema.
+        ValueError: The schema is unknown.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> a, b = cirq.LineQubit.range(2)
+        >>> idle = [cirq.Moment(cirq.T(b))] * 4
+        >>> circuit = cirq.FrozenCircuit(cirq.CZ(a, b), idle, cirq.CZ(a, b), cirq.Moment(cirq.M(a, b)))
+        >>> program = ParameterizedCircuit(circuit, (0,))
+        >>> variants = DynamicalDecoupling("XX_PAIR").expand(hq.cirq_simulator(), [program], None)
+        >>> print(variants.programs[0].circuit)
+        0: ───@───X───X───X───X───@───M───
+              │                   │   │
+        1: ───@───T───T───T───T───@───M───
     """
 
     schema: str = "DEFAULT"
@@ -157,33 +184,33 @@ class DynamicalDecoupling(Mitigation):
             raise ValueError(f"{self.schema=} must be one of {', '.join(SCHEMAS)}")
 
     def describe(self) -> str:
-        """The mitigation in a few words."""
+        """Return the mitigation in a few words."""
         return f"dynamical decoupling ({self.schema})"
 
-    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants:
-        """Every point of every program as a program without symbols: pulses depend on the gates around them."""
-        made = []
+    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants[None]:
+        """Return every point of every program as a program without symbols: pulses depend on the gates around them."""
+        variants = []
         for program in programs:
             for request, point in zip(program.requests, program.points, strict=True):
-                body, measurement = parted(cirq.resolve_parameters(program.circuit, dict(point)))
-                circuit = measured_last(cirq.add_dynamical_decoupling(body, schema=self.schema), measurement)
+                body, measurement = split_measurement(cirq.resolve_parameters(program.circuit, dict(point)))
+                circuit = append_measurement(cirq.add_dynamical_decoupling(body, schema=self.schema), measurement)
                 _check(engine, circuit, "that is decoupled", "choose another schema")
-                made.append(ParameterizedCircuit(circuit, (request,)))
-        return Variants(made, shots)
+                variants.append(ParameterizedCircuit(circuit, (request,)))
+        return Variants(variants, shots, None)
 
-    def combine(self, variants: Variants, outcomes: Outcomes) -> list[Distribution | QuasiDistribution]:
-        """The outcomes as they are."""
-        return list(outcomes)
+    def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:
+        """Return the outcomes as they are."""
+        return Mitigated(outcomes)
 
 
-def _check(engine: Engine, circuit: cirq.AbstractCircuit, made: str, cure: str) -> None:
-    """Refuses what the engine's processor would refuse; without a processor any circuit runs."""
+def _check(engine: Engine, circuit: cirq.AbstractCircuit, change: str, cure: str) -> None:
+    """Refuse a circuit that the engine's processor would refuse; without a processor any circuit runs."""
     if engine.processor is not None:
-        check_runnable(engine.processor, circuit, made, cure)
+        check_runnable(engine.processor, circuit, change, cure)
 
 
-class _Renumbered:
-    """Requests in a number of copies: copy i of request r is i * requests + r."""
+class _Copies:
+    """Several copies of each request: copy i of request r has the number i * requests + r."""
 
     def __init__(self, programs: Sequence[ParameterizedCircuit], copies: int) -> None:
         self._count, self._copies = sum(len(program.requests) for program in programs), copies
@@ -194,17 +221,17 @@ class _Renumbered:
     def shots(self, shots: Sequence[int] | None, shares: Sequence[float]) -> list[int] | None:
         if shots is None:
             return None
-        apart = [apportioned(count, shares) for count in shots]
-        return [of_one[copy] for copy in range(self._copies) for of_one in apart]
+        by_request = [allocate_shots(count, shares) for count in shots]
+        return [each[copy] for copy in range(self._copies) for each in by_request]
 
 
-def _regrouped(outcomes: Outcomes, copies: int) -> list[list[Distribution | QuasiDistribution]]:
-    """The outcomes of every copy of each request."""
+def _outcomes_by_request(outcomes: Outcomes, copies: int) -> list[list[Distribution | QuasiDistribution]]:
+    """Return the outcomes of all copies of each request."""
     count = len(outcomes) // copies
     return [[outcomes[copy * count + request] for copy in range(copies)] for request in range(count)]
 
 
-def _mean(outcomes: Sequence[Distribution | QuasiDistribution]) -> Distribution | QuasiDistribution:
+def _mean_outcome(outcomes: Sequence[Distribution | QuasiDistribution]) -> Distribution | QuasiDistribution:
     plain = [outcome for outcome in outcomes if isinstance(outcome, Distribution)]
     if len(plain) < len(outcomes):
         return QuasiDistribution.combined([1 / len(outcomes)] * len(outcomes), outcomes)

@@ -1,4 +1,4 @@
-"""Random gauges of two-qubit gates: circuits that compute the same while their coherent errors point in random directions."""
+"""Pauli twirling: random gauges of two-qubit gates, which change the direction of coherent errors and not the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cirq.transformers.gauge_compiling import (
 )
 from cirq.transformers.gauge_compiling.gauge_compiling import ConstantGauge, Gauge, GaugeSelector
 
-from calibration.gates.folding import measured_last, parted
+from calibration.gates.folding import append_measurement, split_measurement
 from hattriq_cirq.circuits.errors import CircuitRefusedError
 from hattriq_cirq.circuits.program import Point, points_of
 
@@ -25,36 +25,43 @@ _Items = tuple[tuple[tuple[str, float], ...], ...]
 _TRANSFORMERS = (CZGaugeTransformer, SqrtISWAPGaugeTransformer, ISWAPGaugeTransformer, SqrtCZGaugeTransformer)
 
 
-def twirled(
+def twirl(
     circuit: cirq.FrozenCircuit, points: Sequence[Point], twirls: int, seed: tuple[int, ...]
 ) -> tuple[cirq.FrozenCircuit, list[Point]]:
-    """One circuit whose points are the given ones in every gauge.
+    """Return one circuit whose points are the given points in every gauge.
 
     Args:
-        circuit: compiled, with a symbol for every name in a point.
-        points: of the sweep.
-        twirls: gauges; over as many as a gate has, 16 for CZ, each gate meets each of them once, so that what its coherent
-            error does in first order cancels and not only averages out.
-        seed: of the gauges.
+        circuit: Compiled circuit with a symbol for every name in a point.
+        points: Points of its sweep.
+        twirls: Number of gauges. A gate takes each of its gauges, 16 for CZ, once before any comes again, so that the first
+            order of its coherent error cancels exactly after that many twirls.
+        seed: Random seed for the gauges.
 
     Returns:
-        The circuit, in PhasedXZ with symbols and two-qubit gates as they were, and its points, those of a twirl together.
+        The circuit, in PhasedXZ with symbols and with the same two-qubit gates, and its points, those of one twirl together.
 
     Raises:
-        CircuitRefusedError: Cirq has no gauge for a two-qubit gate of it.
+        CircuitRefusedError: Cirq has no gauge for a two-qubit gate of the circuit.
+
+    Example:
+        >>> a, b = cirq.LineQubit.range(2)
+        >>> circuit = cirq.FrozenCircuit(cirq.H(a), cirq.CZ(a, b), cirq.measure(a, b, key="z"))
+        >>> twirled, points = twirl(circuit, [{}], 4, seed=(0,))
+        >>> len(points), sum(op.gate == cirq.CZ for op in twirled.all_operations())
+        (4, 1)
     """
-    made, found = _merged(circuit, tuple(tuple(sorted(point.items())) for point in points), twirls, seed)
-    return made, [dict(point) for point in found]
+    twirled, items = _twirl_items(circuit, tuple(tuple(sorted(point.items())) for point in points), twirls, seed)
+    return twirled, [dict(point) for point in items]
 
 
-@lru_cache(maxsize=16)  # the same circuits are run again with other shots, and it takes a tenth of a second a point
-def _merged(
+@lru_cache(maxsize=16)  # the same circuits are run again with other shots, and a point takes a tenth of a second
+def _twirl_items(
     circuit: cirq.FrozenCircuit, points: _Items, twirls: int, seed: tuple[int, ...]
 ) -> tuple[cirq.FrozenCircuit, _Items]:
-    """What `twirled` does: Cirq's gauges as a sweep, merged into the gates on one qubit."""
+    """Return the result of `twirl`, hashable: Cirq's gauges as a sweep, merged into the single-qubit gates."""
     rng = np.random.default_rng(seed)
     given = {name: f"given_{name}" for point in points[:1] for name, _ in point}
-    body, measurement = parted(cirq.resolve_parameters(circuit, {a: sympy.Symbol(b) for a, b in given.items()}))
+    body, measurement = split_measurement(cirq.resolve_parameters(circuit, {a: sympy.Symbol(b) for a, b in given.items()}))
     transformer = _transformer(body, twirls, rng)
     if transformer is None:
         return circuit, points * twirls
@@ -65,18 +72,20 @@ def _merged(
         for point in points
     ]
     merged, sweep = cirq.merge_single_qubit_gates_to_phxz_symbolized(gauged, sweep=cirq.ListSweep(whole))
-    found = tuple(tuple(point.items()) for point in points_of(sweep))
-    return measured_last(cirq.drop_empty_moments(merged), measurement), found
+    items = tuple(tuple(point.items()) for point in points_of(sweep))
+    return append_measurement(cirq.drop_empty_moments(merged), measurement), items
 
 
 def _transformer(body: cirq.AbstractCircuit, twirls: int, rng: np.random.Generator) -> GaugeTransformer | None:
-    """Cirq's transformer for the two-qubit gates of a circuit; None if it has none."""
+    """Return Cirq's transformer for the two-qubit gates of a circuit; None if the circuit has none."""
     gates = [op for op in body.all_operations() if len(op.qubits) > 1]
     if not gates:
         return None
     for known in _TRANSFORMERS:
         if all(op in known.target for op in gates):
-            return GaugeTransformer(known.target, _dealt(known, len(gates), twirls, rng), known.two_qubit_gate_symbolizer)
+            return GaugeTransformer(
+                known.target, _balanced_gauges(known, len(gates), twirls, rng), known.two_qubit_gate_symbolizer
+            )
     kinds = sorted({str(op.gate) for op in gates})
     raise CircuitRefusedError(
         f"Cirq has no gauge that suits all two-qubit gates of a circuit, {', '.join(kinds)}; compile for one kind of gate, "
@@ -84,15 +93,15 @@ def _transformer(body: cirq.AbstractCircuit, twirls: int, rng: np.random.Generat
     )
 
 
-def _dealt(
+def _balanced_gauges(
     known: GaugeTransformer, gates: int, twirls: int, rng: np.random.Generator
 ) -> Callable[[np.random.Generator], Gauge]:
-    """Deals gauges to gates like cards: none comes back to a gate before it had all; where they are infinite, as Cirq does."""
+    """Return a selector by which each gate takes all its gauges before any comes again; Cirq's own for infinitely many."""
     selector = known.gauge_selector
     if not isinstance(selector, GaugeSelector) or not all(isinstance(gauge, ConstantGauge) for gauge in selector.gauges):
         return selector
     count = len(selector.gauges)
-    cards = np.tile(np.arange(count), (gates, -(-twirls // count), 1))
-    hands = rng.permuted(cards, axis=2).reshape(gates, -1)[:, :twirls]
-    order = iter([*hands[:, 0], *hands.T.reshape(-1)])  # each gate is looked at once before the twirls are filled in
+    choices = np.tile(np.arange(count), (gates, -(-twirls // count), 1))
+    shuffled = rng.permuted(choices, axis=2).reshape(gates, -1)[:, :twirls]
+    order = iter([*shuffled[:, 0], *shuffled.T.reshape(-1)])  # Cirq calls the selector once per gate before the twirls
     return lambda _: selector.gauges[next(order)]

@@ -1,4 +1,4 @@
-"""A readout calibration as a value: how often each qubit is read wrong, how sure that is, and whose qubits they are.
+"""A readout calibration as a value: the error rates of each qubit, their standard errors, and the processor they belong to.
 
 One convention everywhere: confusion[prepared, observed].
 """
@@ -32,31 +32,61 @@ FORMAT = "hattriq_cirq.ReadoutCalibration/1"
 OnStale = Literal["refuse", "warn"]
 IntArray = NDArray[np.int64]
 _Qubit = TypeVar("_Qubit", bound=cirq.Qid)
-_CLOCKS_DIFFER = 0.1  # hours by which a calibration may seem to be from the future
+_CLOCK_DIFFERENCE = 0.1  # hours by which a calibration may seem to be from the future
 
 
 class CalibrationError(ValueError):
-    """A calibration that cannot be used, with the reason."""
+    """A calibration cannot be used; the message gives the reason.
+
+    Example:
+        >>> ReadoutCalibration((), known=np.zeros((0, 2)))
+        Traceback (most recent call last):
+        ...
+        calibration.readout.calibration.CalibrationError: self.qubits=() must be different qubits, at least one
+    """
 
 
 class StaleCalibrationWarning(UserWarning):
-    """A calibration is older than wanted and was used all the same."""
+    """A calibration is older than `max_age` and was used nevertheless.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> qubit = cirq.GridQubit(4, 10)
+        >>> old = ReadoutCalibration((qubit,), known=np.zeros((1, 2)), provenance=Provenance({}, "2024-08-16T12:00:00Z"))
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     old.check(hq.cirq_simulator(), [qubit], max_age=24, on_stale="warn")
+        >>> caught[0].category.__name__
+        'StaleCalibrationWarning'
+    """
 
 
 @dataclass(frozen=True, eq=False)
 class ReadoutCalibration:
-    """How often each qubit is read wrong: counted, or taken as known.
+    """Readout error rates of each qubit: counted, or taken as known.
 
     Args:
-        qubits: physical ones, in order.
-        counts: (qubits, 2, 2), how often each was prepared as the second index and read as the third; None for known rates.
-        known: (qubits, 2), the chances e0 that 0 is read as 1 and e1 that 1 is read as 0, without error; None for counts.
-        source: whose readout it is: `engine`, `processor`, `snapshot` and `noise`, as far as they apply.
-        pattern: of the prepared states.
-        provenance: versions, and when it was measured.
+        qubits: Physical qubits, in order.
+        counts: Counts (qubits, 2, 2), indexed [qubit, prepared, observed]; None for known rates.
+        known: Error rates without uncertainty, (qubits, 2): e0, the probability of reading 1 when 0 was prepared, and e1, of
+            reading 0 when 1 was prepared; None for counts.
+        source: Origin of the calibration: `engine`, `processor`, `snapshot` and `noise`, as far as they apply.
+        pattern: Name of the pattern of prepared states.
+        provenance: Versions, and the time of the measurement.
 
     Raises:
-        CalibrationError: arrays of other shapes, a state that was never prepared, or rates outside 0 .. 1.
+        CalibrationError: The arrays have other shapes, a state was never prepared, or rates are outside 0 .. 1.
+
+    Example:
+        >>> qubit = cirq.GridQubit(4, 10)
+        >>> calibration = ReadoutCalibration((qubit,), counts=np.array([[[980, 20], [100, 900]]]))
+        >>> calibration.errors
+        array([[0.02, 0.1 ]])
+        >>> calibration.confusion(qubit)
+        array([[0.98, 0.02],
+               [0.1 , 0.9 ]])
+        >>> np.sqrt(calibration.variances).round(4)
+        array([[0.0045, 0.0095]])
     """
 
     qubits: tuple[cirq.Qid, ...]
@@ -71,7 +101,7 @@ class ReadoutCalibration:
         if n == 0 or len(set(self.qubits)) != n:
             raise CalibrationError(f"{self.qubits=} must be different qubits, at least one")
         if (self.counts is None) == (self.known is None):
-            raise CalibrationError("a readout calibration has either counts or known rates; give one of them")
+            raise CalibrationError("a readout calibration needs either counts or known rates; give one of them")
         if self.counts is not None:
             counts = read_only(np.asarray(self.counts, dtype=np.int64))
             if counts.shape != (n, 2, 2) or counts.min() < 0 or counts.sum(axis=2).min() < 1:
@@ -82,10 +112,10 @@ class ReadoutCalibration:
         else:
             known = read_only(np.asarray(self.known, dtype=float))
             if known.shape != (n, 2) or not ((known >= 0) & (known <= 1)).all():
-                raise CalibrationError(f"{self.known=} must be ({n}, 2) chances e0 and e1, each in 0 .. 1")
+                raise CalibrationError(f"{self.known=} must be ({n}, 2) error rates e0 and e1, each in 0 .. 1")
             object.__setattr__(self, "known", known)
         age = self.age_hours()
-        if age < -_CLOCKS_DIFFER:
+        if age < -_CLOCK_DIFFERENCE:
             raise CalibrationError(f"a readout calibration is dated {-age:.1f} hours in the future; set the clocks right")
 
     @classmethod
@@ -98,33 +128,33 @@ class ReadoutCalibration:
         source: Mapping[str, str] | None = None,
         pattern: str = "given",
     ) -> Self:
-        """From what the circuits of `calibration.measure.readout_programs` gave.
+        """Return the calibration from outcomes of the circuits of `calibration.measure.readout_programs`.
 
         Args:
-            qubits: measured in this order.
-            patterns: (circuits, qubits), which were prepared as 1; in every column both states, equally often.
-            outcomes: one a circuit: counts, or all of them exact probabilities, which make the rates known.
-            source: see the class.
-            pattern: what the patterns are called.
-
-        Returns:
-            The calibration.
+            qubits: Qubits in the order in which they were measured.
+            patterns: Prepared states, (circuits, qubits), True for 1; both states of each qubit equally often.
+            outcomes: One outcome per circuit: all counted, or all exact, which makes the rates known.
+            source: See the class.
+            pattern: Name of the patterns.
 
         Raises:
-            CalibrationError: outcomes that another mitigation has changed, or both counted and exact ones.
+            CalibrationError: Another mitigation has changed the outcomes, or they are both counted and exact.
         """
         totals = np.zeros((len(qubits), 2, 2))
         kinds = set()
         for prepared, outcome in zip(patterns, outcomes, strict=True):
             if not isinstance(outcome, Distribution):
                 raise CalibrationError(
-                    "calibration circuits were changed by another mitigation; in a pipeline put the readout last, so that its "
-                    "circuits run as they are"
+                    "calibration circuits were changed by another mitigation; put the readout last in the sequence, so that "
+                    "its circuits run as they are"
                 )
             kinds.add(outcome.shots is None)
             measure = outcome.probabilities if outcome.shots is None else outcome.counts
             for i, state in enumerate(prepared):
-                totals[i, int(state)] += measure.reshape(2**i, 2, -1).sum(axis=(0, 2))
+                if outcome.support is None:
+                    totals[i, int(state)] += measure.reshape(2**i, 2, -1).sum(axis=(0, 2))
+                else:
+                    totals[i, int(state)] += np.bincount(outcome.support >> (len(qubits) - 1 - i) & 1, measure, 2)
         if len(kinds) != 1:
             raise CalibrationError("outcomes of calibration circuits must be all counted or all exact")
         if kinds == {True}:
@@ -134,7 +164,12 @@ class ReadoutCalibration:
 
     @classmethod
     def from_mapping(cls, rates: Mapping[_Qubit, tuple[float, float]], shots: int | None = None) -> Self:
-        """From the chances (e0, e1) of each qubit; known, or as uncertain as if counted in so many shots a state."""
+        """Return the calibration with given error rates (e0, e1) of each qubit.
+
+        Args:
+            rates: Error rates by qubit.
+            shots: Shots per prepared state from which the rates count as estimated; None takes them as known.
+        """
         values = np.array([list(pair) for pair in rates.values()], dtype=float).reshape(len(rates), -1)
         known = cls(tuple(rates), known=values)
         if shots is None:
@@ -145,21 +180,31 @@ class ReadoutCalibration:
         return cls(known.qubits, counts=counts)
 
     @classmethod
+    def pooled(cls, parts: Sequence[Self]) -> Self:
+        """Return all counts of several calibrations of the same qubits together."""
+        if len(parts) == 1:
+            return parts[0]
+        return replace(parts[0], counts=np.sum([part.counts for part in parts if part.counts is not None], axis=0))
+
+    @classmethod
     def from_processor(cls, processor: Processor, *, measured_utc: str | None = None) -> Self:
-        """From what a processor's own calibration says of its readout, taken as known.
+        """Return the readout errors of a processor's own calibration, taken as known.
 
         Args:
-            processor: such as one of `Processor.from_calibration`, which knows both generations of metric names.
-            measured_utc: ISO 8601; None takes the time in the name of the processor's snapshot, or now if there is none.
+            processor: Processor, such as one of `Processor.from_calibration`, which knows both generations of metric names.
+            measured_utc: Time of the measurement in ISO 8601; None takes the time in the name of the processor's snapshot, or
+                the present time if there is none.
 
         Returns:
-            The calibration of all its qubits.
+            The calibration of all qubits of the processor.
 
         Raises:
-            CalibrationError: the processor's calibration has no readout errors.
+            CalibrationError: The processor's calibration has no readout errors.
         """
         if not processor.readout_errors:
-            raise CalibrationError(f"the calibration of {processor.id} says nothing of its readout; measure it")
+            raise CalibrationError(
+                f"the calibration of {processor.id} has no readout errors; measure them with measure_readout"
+            )
         rates = dict(sorted(processor.readout_errors.items()))
         now = Provenance.now()
         dated = re.search(r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)", processor.snapshot)
@@ -174,30 +219,31 @@ class ReadoutCalibration:
 
     @cached_property
     def errors(self) -> FloatArray:
-        """(qubits, 2), e0 and e1 of each: k / n for k wrong readings of n, which is unbiased however few they are.
+        """Error rates e0 and e1, (qubits, 2): k / n for k wrong readings of n, which is unbiased for any number of shots.
 
-        Drawing them to 1/2, as (k + 1/2) / (n + 1) does, would move all qubits alike: by half a standard error of each at
-        one expected flip, and the more of an attribution the more qubits there are.
+        A shrunken estimate such as (k + 1/2) / (n + 1) would shift all qubits in the same direction, by half a standard error
+        at one expected flip; the shift of an attribution would grow with the number of qubits.
         """
         return read_only(self._wrong / self.shots) if self.known is None else self.known
 
     @cached_property
     def _wrong(self) -> FloatArray:
-        """(qubits, 2), wrong readings."""
+        """Number of wrong readings, (qubits, 2)."""
         assert self.counts is not None
         return np.stack([self.counts[:, 0, 1], self.counts[:, 1, 0]], axis=1).astype(float)
 
     @cached_property
     def shots(self) -> FloatArray:
-        """(qubits, 2), in how many shots each was prepared as 0 and as 1; infinite where rates are known."""
+        """Shots in which each qubit was prepared as 0 and as 1, (qubits, 2); infinite where rates are known."""
         return np.full((len(self.qubits), 2), np.inf) if self.counts is None else self.counts.sum(axis=2).astype(float)
 
     @cached_property
     def variances(self) -> FloatArray:
-        """(qubits, 2), of `errors`: p (1 - p) / n at p = (k + 1/2) / (n + 1), never 0; 0 where rates are known.
+        """Variances of `errors`, (qubits, 2): p (1 - p) / n at p = (k + 1/2) / (n + 1), never 0; 0 where rates are known.
 
-        That p is the mean of Jeffreys' posterior, as in Brown, Cai and DasGupta (2001). Where one flip is expected this is
-        1.5 times too large on the average; where 2 to 5 are, pulls spread by up to 1.25: so few are not normally distributed.
+        This p is the mean of Jeffreys' posterior (Brown, Cai and DasGupta 2001). Where one flip is expected, the variance is
+        1.5 times too large on average; where 2 to 5 flips are expected, pulls have a standard deviation of up to 1.25, because
+        such small counts are not normally distributed.
         """
         if self.counts is None:
             return np.zeros((len(self.qubits), 2))
@@ -208,69 +254,69 @@ class ReadoutCalibration:
     def shared(self) -> SharedUncertainty:
         """The covariance of e0, e1 of the first qubit, e0, e1 of the next, and so on: (2 qubits, 2 qubits), diagonal.
 
-        Qubits are read in the same shots, and their numbers of flips are independent if their flips are.
+        All qubits are read in the same shots; their numbers of flips are independent if their flips are.
         """
         return SharedUncertainty(np.diag(self.variances.reshape(-1)))
 
     @cached_property
     def positions(self) -> dict[cirq.Qid, int]:
-        """Where each qubit stands in `qubits`."""
+        """Position of each qubit in `qubits`."""
         return {q: i for i, q in enumerate(self.qubits)}
 
     @cached_property
     def id(self) -> str:
-        """A short digest of everything in it."""
+        """Short digest of the whole content."""
         return hashlib.sha256(json.dumps(self._content(), sort_keys=True).encode()).hexdigest()[:12]
 
     def confusion(self, qubit: cirq.Qid) -> FloatArray:
-        """(2, 2), [prepared, observed], of one qubit; rows sum to 1."""
+        """Return the confusion matrix of one qubit, (2, 2), [prepared, observed]; its rows sum to 1."""
         if qubit not in self.positions:
-            raise CalibrationError(f"calibration {self.id} does not know qubit {qubit}")
+            raise CalibrationError(f"calibration {self.id} does not know qubit {qubit}; measure one of all qubits")
         e0, e1 = self.errors[self.positions[qubit]]
         return np.array([[1 - e0, e0], [e1, 1 - e1]])
 
     def of(self, qubits: Sequence[cirq.Qid]) -> ReadoutCalibration:
-        """The calibration of some of its qubits, in their order; the same object when asked again."""
-        wanted = tuple(qubits)
-        missing = [q for q in wanted if q not in self.positions]
+        """Return the calibration of some of its qubits, in their order; the same object for the same qubits."""
+        selected = tuple(qubits)
+        missing = [q for q in selected if q not in self.positions]
         if missing:
             raise CalibrationError(
-                f"calibration {self.id} does not know qubits {', '.join(map(str, missing))}; measure one of all of them"
+                f"calibration {self.id} does not know qubits {', '.join(map(str, missing))}; measure one of all qubits"
             )
-        if wanted == self.qubits:
+        if selected == self.qubits:
             return self
-        if wanted not in self._restricted:
-            rows = [self.positions[q] for q in wanted]
+        if selected not in self._restricted:
+            rows = [self.positions[q] for q in selected]
             counts = None if self.counts is None else self.counts[rows]
             known = None if self.known is None else self.known[rows]
-            self._restricted[wanted] = replace(self, qubits=wanted, counts=counts, known=known)
-        return self._restricted[wanted]
+            self._restricted[selected] = replace(self, qubits=selected, counts=counts, known=known)
+        return self._restricted[selected]
 
     @cached_property
     def _restricted(self) -> dict[tuple[cirq.Qid, ...], ReadoutCalibration]:
         return {}
 
     def age_hours(self, now: datetime | None = None) -> float:
-        """How long ago it was measured."""
+        """Return the age of the calibration in hours."""
         try:
             measured = datetime.fromisoformat(self.provenance.created_utc)
         except ValueError as error:
-            raise CalibrationError(f"{self.provenance.created_utc=} is no time: {error}") from None
+            raise CalibrationError(f"{self.provenance.created_utc=} is not a time: {error}") from None
         return ((now or datetime.now(UTC)) - measured.replace(tzinfo=measured.tzinfo or UTC)).total_seconds() / 3600
 
     def check(
         self, engine: Engine, qubits: Sequence[cirq.Qid], max_age: float | None = None, on_stale: OnStale = "refuse"
     ) -> None:
-        """Refuses to be used where it does not belong.
+        """Raise an error where the calibration does not apply.
 
         Args:
-            engine: whose outcomes are to be corrected.
-            qubits: that they are read from.
-            max_age: hours; None lets it be of any age.
-            on_stale: what to do with an older one, refuse or warn.
+            engine: Engine whose outcomes are to be corrected.
+            qubits: Qubits that are read.
+            max_age: Largest age in hours; None allows any age.
+            on_stale: Reaction to an older calibration: refuse or warn.
 
         Raises:
-            CalibrationError: measured elsewhere, without one of the qubits, or too old.
+            CalibrationError: The calibration is from elsewhere, lacks one of the qubits, or is too old.
         """
         if on_stale not in get_args(OnStale):
             raise CalibrationError(f"{on_stale=} must be one of {', '.join(get_args(OnStale))}")
@@ -285,7 +331,7 @@ class ReadoutCalibration:
             words = f"calibration {self.id} is {age:.1f} hours old, more than {max_age:g}"
             if on_stale == "refuse":
                 raise CalibrationError(f"{words}; measure a new one, or give on_stale='warn'")
-            warnings.warn(f"{words}; it is used all the same", StaleCalibrationWarning, stacklevel=2)
+            warnings.warn(f"{words}; it is used nevertheless", StaleCalibrationWarning, stacklevel=2)
 
     def _content(self) -> dict[str, Any]:
         return {
@@ -299,22 +345,22 @@ class ReadoutCalibration:
         }
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes it as JSON into a new file. Raises FileExistsError if there is one."""
+        """Write the calibration as JSON into a new file; raise FileExistsError if the file exists."""
         return write_new(path, json.dumps({**self._content(), "id": self.id}, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Reads what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
-            FileNotFoundError: no such file.
-            CalibrationError: it is no readout calibration, or was changed since.
+            FileNotFoundError: There is no such file.
+            CalibrationError: The file is not a readout calibration, or was changed since.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             if content["format"] != FORMAT:
                 raise CalibrationError(f"{path} has format {content['format']!r}, must be {FORMAT!r}")
-            made = cls(
+            calibration = cls(
                 tuple(cirq.read_json(json_text=json.dumps(content["qubits"]))),
                 None if content["counts"] is None else np.array(content["counts"], dtype=np.int64),
                 None if content["known"] is None else np.array(content["known"], dtype=float),
@@ -325,11 +371,13 @@ class ReadoutCalibration:
             stored = content["id"]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CalibrationError(
-                f"{path} is no readout calibration, or a damaged one: {error!r}; measure a new one"
+                f"{path} is not a readout calibration, or a damaged one: {error!r}; measure a new one"
             ) from error
-        if stored != made.id:
-            raise CalibrationError(f"{path} is damaged: it says id {stored}, its content has {made.id}; measure a new one")
-        return made
+        if stored != calibration.id:
+            raise CalibrationError(
+                f"{path} is damaged: it says id {stored}, its content has {calibration.id}; measure a new one"
+            )
+        return calibration
 
     def __str__(self) -> str:
         where = ", ".join(f"{name} {value}" for name, value in self.source.items()) or "given by hand"
@@ -342,7 +390,7 @@ class ReadoutCalibration:
 
 
 def source_of(engine: Engine) -> dict[str, str]:
-    """Whose readout an engine's outcomes have, as far as it says."""
+    """Return the origin of an engine's readout errors, as far as the engine describes it."""
     processor, described = engine.processor, engine.describe()
     source = {"engine": engine.name}
     if processor is not None:

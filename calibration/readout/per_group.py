@@ -1,6 +1,6 @@
-"""Readout errors undone by the full confusion of groups of qubits: right where the errors within a group are correlated.
+"""Correction of readout errors by the full confusion of groups of qubits, within which errors may be correlated.
 
-One convention everywhere: confusion[prepared, observed].
+Confusion matrices are always indexed confusion[prepared, observed].
 """
 
 from __future__ import annotations
@@ -14,27 +14,32 @@ from numpy.typing import NDArray
 
 from calibration.readout.calibration import CalibrationError
 from calibration.readout.correlated_calibration import (
-    MOST,
+    MAX_GROUP,
     CorrelatedCalibration,
     CorrelationVerdict,
     correlation_test,
     from_patterns,
     measure_correlated,
 )
-from calibration.readout.measure import at_both_ends, bit_patterns, prepared, shots_each
-from calibration.readout.per_qubit import measured_qubits
-from hattriq_cirq.circuits.linear_maps import ProductOperator, applied
+from calibration.readout.measure import (
+    basis_state_circuit,
+    bit_patterns,
+    measured_qubits,
+    shots_per_pattern,
+    split_before_after,
+)
+from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, SharedUncertainty
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
-from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes, Variants
+from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
 __all__ = [
     "CorrelatedCalibration",
     "CorrelatedReadout",
     "CorrelationVerdict",
-    "corrected",
+    "correct",
     "correlation_test",
     "measure_correlated",
 ]
@@ -42,7 +47,7 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """Bits of a register that are calibrated as one, by circuits of the batch or by a calibration that was given."""
+    """Neighbouring bits that are calibrated together, by circuits of the batch or by a given calibration."""
 
     qubits: tuple[cirq.Qid, ...]
     first: int
@@ -51,148 +56,160 @@ class _Group:
 
 @dataclass(frozen=True, eq=False)
 class _Register:
-    """Qubits measured together: their groups, the patterns of their calibration circuits, and where among all these are."""
+    """Qubits measured together: their groups, and the prepared states of their calibration circuits, (circuits, qubits)."""
 
+    qubits: tuple[cirq.Qid, ...]
     groups: tuple[_Group, ...]
     patterns: NDArray[np.bool_]
-    where: slice
 
-
-@dataclass(frozen=True, eq=False)
-class _Memory:
-    """The qubits of each request; their registers; calibration circuits at each end, and at how many ends they are."""
-
-    measured: tuple[tuple[cirq.Qid, ...], ...]
-    registers: dict[tuple[cirq.Qid, ...], _Register]
-    count: int
-    ends: int
+    def calibrations(self, outcomes: Outcomes) -> list[CorrelatedCalibration]:
+        """Return the calibration of each group, from outcomes of the circuits with these patterns, once or repeated."""
+        patterns = np.concatenate([self.patterns] * (len(outcomes) // max(len(self.patterns), 1)) or [self.patterns])
+        return [
+            g.given or from_patterns(g.qubits, range(g.first, g.first + len(g.qubits)), patterns, outcomes) for g in self.groups
+        ]
 
 
 @dataclass(frozen=True)
-class CorrelatedReadout(Mitigation):
-    """Undoes readout errors group by group of bits, by the full confusion of each: right for whatever happens within a group.
+class CorrelatedReadoutContext:
+    """Position of the calibration circuits among the variants of `CorrelatedReadout`.
 
     Args:
-        calibrations: of groups that stand next to each other in what is measured; none measures them in each batch.
-        group: bits of a group in a batch, at most 5; measured bits are cut into groups of nearly equal sizes.
-        shots: in the batch, in which each qubit is 0, and again as many in which it is 1.
+        before: Number of calibration circuits before the data.
+        after: Number of calibration circuits after the data.
+    """
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class CorrelatedReadout(Mitigation[CorrelatedReadoutContext]):
+    """Corrects readout errors by the full confusion of groups of bits; it is right for any errors within a group.
+
+    Args:
+        calibrations: Calibrations of groups that stand next to each other in what is measured; none measures them in each
+            batch.
+        group: Largest number of bits of a group in a batch, at most 5; measured bits are cut into groups of nearly equal sizes.
+        shots: Shots in the batch in which each qubit is prepared as 0, and as many in which it is 1.
 
     Raises:
-        CalibrationError: a group of no or too many bits, or no shots.
+        CalibrationError: A group has no bits or too many, or there are no shots.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> from calibration.testing import FaultyReadout
+        >>> model, x = hq.ring_ansatz(2, 1), [0.1, 0.5, -0.3, 0.8]
+        >>> engine = hq.sampler(FaultyReadout([*model.qubits, cirq.NamedQubit("ancilla0")], pairs=[(0, 1, 0.04)], seed=1))
+        >>> options = dict(baseline=0, estimator=hq.ResolvedHadamardTest(), engine=engine, shots=100_000)
+        >>> hq.integrated_gradients(model, x, **options).values.round(2)
+        array([-0.02,  0.23, -0.08, -0.62])
+        >>> hq.integrated_gradients(model, x, mitigation=CorrelatedReadout(), **options).values.round(2)
+        array([ 0.01,  0.25, -0.09, -0.64])
     """
 
     calibrations: tuple[CorrelatedCalibration, ...] = field(default=())
-    group: int = field(default=MOST, kw_only=True)
+    group: int = field(default=MAX_GROUP, kw_only=True)
     shots: int = field(default=20_000, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.group <= MOST:
-            raise CalibrationError(f"{self.group=} must be 1 to {MOST} bits: 2**bits states are prepared")
-        shots_each(self.shots, 2)
+        if not 1 <= self.group <= MAX_GROUP:
+            raise CalibrationError(f"{self.group=} must be 1 to {MAX_GROUP} bits: 2**bits states are prepared")
+        shots_per_pattern(self.shots, 2)
         object.__setattr__(self, "calibrations", tuple(self.calibrations))
 
     def describe(self) -> str:
-        """The mitigation in a few words, for results."""
+        """Return the mitigation in a few words, for results."""
         if self.calibrations:
             return f"correlated readout by {len(self.calibrations)} calibrations of groups"
         return f"correlated readout in groups of {self.group}, {self.shots} shots a state"
 
-    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants:
-        """The programs, and before and after them every state of each group of measured qubits, all groups at once.
+    def expand(
+        self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None
+    ) -> Variants[CorrelatedReadoutContext]:
+        """Return the programs, and before and after them every state of each group of measured qubits, all groups at once.
 
         Raises:
-            CalibrationError: the calibrations given are not of the measured qubits.
+            CalibrationError: The given calibrations are not of the measured qubits.
+            ValueError: A circuit measures more than 20 bits.
         """
-        measured = measured_qubits(programs)
-        registers: dict[tuple[cirq.Qid, ...], _Register] = {}
+        measured = measured_qubits(programs, purpose="the readout correction")
         circuits: list[cirq.FrozenCircuit] = []
         first: list[int] = []
         rest: list[int] = []
+        for register in self._registers(measured):
+            states = len(register.patterns)
+            circuits += [basis_state_circuit(register.qubits, row) for row in register.patterns]
+            before, after = split_before_after(shots_per_pattern(self.shots, states, least=3) if states else [])
+            first += before
+            rest += after
+        count = len(circuits)
+        variants = [ParameterizedCircuit(circuit, (i,)) for i, circuit in enumerate(circuits)]
+        variants += [replace(program, requests=tuple(r + count for r in program.requests)) for program in programs]
+        if shots is None:
+            return Variants(variants, None, CorrelatedReadoutContext(count, 0))
+        variants += [ParameterizedCircuit(circuit, (count + len(measured) + i,)) for i, circuit in enumerate(circuits)]
+        return Variants(variants, [*first, *shots, *rest], CorrelatedReadoutContext(count, count))
+
+    def _registers(self, measured: Sequence[tuple[cirq.Qid, ...]]) -> Iterator[_Register]:
+        """Yield each different register of measured qubits."""
         for qubits in dict.fromkeys(measured):
             groups = tuple(self._groups(qubits))
             states = 0 if self.calibrations else 2 ** max(len(group.qubits) for group in groups)
-            of_groups = [bit_patterns(len(group.qubits), "full") for group in groups]
-            patterns = np.concatenate([rows[np.arange(states) % len(rows)] for rows in of_groups], axis=1)
-            registers[qubits] = _Register(groups, patterns, slice(len(circuits), len(circuits) + states))
-            circuits += [prepared(qubits, row) for row in patterns]
-            each = shots_each(self.shots, states, least=3) if states else []
-            front, end = at_both_ends(each)
-            first += front
-            rest += end
-        count = len(circuits)
-        made = [ParameterizedCircuit(circuit, (i,)) for i, circuit in enumerate(circuits)]
-        made += [replace(program, requests=tuple(r + count for r in program.requests)) for program in programs]
-        if shots is None:
-            return Variants(made, None, _Memory(measured, registers, count, 1))
-        made += [ParameterizedCircuit(circuit, (count + len(measured) + i,)) for i, circuit in enumerate(circuits)]
-        return Variants(made, [*first, *shots, *rest], _Memory(measured, registers, count, 2))
+            rows = [bit_patterns(len(group.qubits), "full") for group in groups]
+            patterns = np.concatenate([of_group[np.arange(states) % len(of_group)] for of_group in rows], axis=1)
+            yield _Register(qubits, groups, patterns)
 
     def _groups(self, qubits: tuple[cirq.Qid, ...]) -> Iterator[_Group]:
-        """The groups of a register, in order."""
+        """Yield the groups of a register, in order."""
         if not self.calibrations:
             for part in np.array_split(np.arange(len(qubits)), -(-len(qubits) // self.group)):
                 yield _Group(tuple(qubits[i] for i in part), int(part[0]), None)
             return
         first = 0
         while first < len(qubits):
-            here = [c for c in self.calibrations if set(qubits[first : first + len(c.qubits)]) == set(c.qubits)]
-            if not here:
+            matching = [c for c in self.calibrations if set(qubits[first : first + len(c.qubits)]) == set(c.qubits)]
+            if not matching:
                 raise CalibrationError(
                     f"no calibration is of a group that begins with {qubits[first]} in {', '.join(map(str, qubits))}; measure "
                     "groups of neighbours in this order, or give none to have them measured"
                 )
-            group = qubits[first : first + len(here[0].qubits)]
-            yield _Group(group, first, here[0].ordered(group))
+            group = qubits[first : first + len(matching[0].qubits)]
+            yield _Group(group, first, matching[0].reordered(group))
             first += len(group)
 
-    def _calibrations(self, memory: _Memory, outcomes: Outcomes) -> dict[tuple[cirq.Qid, ...], list[CorrelatedCalibration]]:
-        ends = [outcomes[: memory.count], outcomes[len(outcomes) - memory.count :]][: memory.ends]
-        found = {}
-        for qubits, register in memory.registers.items():
-            ran = [outcome for end in ends for outcome in end[register.where]]
-            patterns = np.concatenate([register.patterns] * memory.ends)
-            found[qubits] = [
-                g.given or from_patterns(g.qubits, range(g.first, g.first + len(g.qubits)), patterns, ran)
-                for g in register.groups
-            ]
-        return found
-
-    def combine(self, variants: Variants, outcomes: Outcomes) -> list[Distribution | QuasiDistribution]:
-        """Each outcome with its readout errors undone."""
-        memory = variants.context
-        assert isinstance(memory, _Memory)
-        found = self._calibrations(memory, outcomes)
-        data = outcomes[memory.count : memory.count + len(memory.measured)]
-        return [corrected(outcome, found[qubits]) for outcome, qubits in zip(data, memory.measured, strict=True)]
-
-    def report(self, variants: Variants, outcomes: Outcomes) -> MitigationSummary:
-        """Whether the readout of each group is correlated."""
-        memory = variants.context
-        assert isinstance(memory, _Memory)
-        found = [c for of_one in self._calibrations(memory, outcomes).values() for c in of_one]
-        testable = [c for c in found if len(c.qubits) > 1 and c.shared is not None]
-        return MitigationSummary(notes=tuple(str(correlation_test(c)) for c in testable))
+    def combine(self, variants: Variants[CorrelatedReadoutContext], outcomes: Outcomes) -> Mitigated:
+        """Return each outcome corrected, and the verdict on correlations in each group."""
+        before, after = variants.context.before, variants.context.after
+        end = len(outcomes) - after
+        measured = measured_qubits(variants.programs)[before:end]
+        calibrations, start = {}, 0
+        for register in self._registers(measured):
+            ends = [outcomes[:before], outcomes[end:]]
+            its_own = [outcome for part in ends for outcome in part[start : start + len(register.patterns)]]
+            calibrations[register.qubits] = register.calibrations(its_own)
+            start += len(register.patterns)
+        data = zip(outcomes[before:end], measured, strict=True)
+        corrected = [correct(outcome, calibrations[qubits]) for outcome, qubits in data]
+        testable = [c for each in calibrations.values() for c in each if len(c.qubits) > 1 and c.shared is not None]
+        return Mitigated(corrected, MitigationSummary(notes=tuple(str(correlation_test(c)) for c in testable)))
 
 
-def corrected(outcome: Distribution | QuasiDistribution, calibrations: Sequence[CorrelatedCalibration]) -> QuasiDistribution:
-    """An outcome with its readout errors undone by the confusions of groups of bits, linear in the counts.
+def correct(outcome: Distribution | QuasiDistribution, calibrations: Sequence[CorrelatedCalibration]) -> QuasiDistribution:
+    """Return an outcome corrected by the confusions of groups of bits, linear in the counts.
 
     Args:
-        outcome: counted, exact, or what another mitigation made of counts.
-        calibrations: of consecutive bits, together all of them; their entries are shared by all outcomes they correct. With
-            q = A p and A the inverse of C.T, dq = -A dC.T q.
-
-    Returns:
-        The quasi-distribution.
+        outcome: Outcome that was counted, is exact, or comes from another mitigation.
+        calibrations: Calibrations of consecutive groups, together of all bits; all outcomes that they correct share their
+            entries. With q = A p and A the inverse of C.T, dq = -A dC.T q.
     """
-    made = applied(ProductOperator(tuple(c.inverse for c in calibrations)), outcome)
-    shared: dict[SharedUncertainty, FloatArray] = dict(made.shared)
-    undone, before = made.probabilities, 1
+    result = QuasiDistribution.from_outcome(outcome).mapped(LinearMap(tuple(c.inverse for c in calibrations)))
+    shared: dict[SharedUncertainty, FloatArray] = dict(result.shared)
+    before = 1
     for calibration in calibrations:
         states = len(calibration.rows)
         if calibration.shared is not None:
-            moved = -np.einsum("xy,arb->axbry", calibration.inverse, undone.reshape(before, states, -1))
-            own = moved.reshape(len(undone), states**2)
-            shared[calibration.shared] = shared.get(calibration.shared, 0.0) + own
+            slopes = -np.einsum("xy,arb->axbry", calibration.inverse, result.probabilities.reshape(before, states, -1))
+            shared[calibration.shared] = shared.get(calibration.shared, 0.0) + slopes.reshape(-1, states**2)
         before *= states
-    return replace(made, shared=shared)
+    return replace(result, shared=shared)

@@ -1,134 +1,157 @@
-"""Readout errors undone bit by bit: the inverse of a product of confusion matrices, with what its errors add."""
+"""Correction of readout errors qubit by qubit: the inverse of a product of confusion matrices, with its calibration's error."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cirq
 import numpy as np
 
 from calibration.readout.calibration import CalibrationError, OnStale, ReadoutCalibration, source_of
 from calibration.readout.drift import compare
-from calibration.readout.measure import Pattern, at_both_ends, bit_patterns, readout_programs, shots_each
-from hattriq_cirq.circuits.linear_maps import ProductOperator, applied
+from calibration.readout.measure import (
+    Pattern,
+    bit_patterns,
+    measured_qubits,
+    readout_programs,
+    shots_per_pattern,
+    split_before_after,
+)
+from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
-from hattriq_cirq.circuits.program import ParameterizedCircuit, only_measurement
+from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
-from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes, Variants
+from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
-_LEAST = 0.05  # of 1 - e0 - e1: below it, what a readout tells is not worth what its inverse costs
+_SMALLEST_DETERMINANT = 0.05  # of a confusion matrix, 1 - e0 - e1: below it, inverting multiplies the variance by over 400
 
 
-def inverse(calibration: ReadoutCalibration, qubits: Sequence[cirq.Qid]) -> ProductOperator:
-    """What turns observed probabilities into prepared ones: the inverse of each qubit's transposed confusion matrix.
+def inverse_map(calibration: ReadoutCalibration, qubits: Sequence[cirq.Qid]) -> LinearMap:
+    """Return the map from observed to prepared probabilities: the inverse of each qubit's transposed confusion matrix.
 
     observed = confusion.T @ prepared for [prepared, observed], and with d = 1 - e0 - e1 the inverse of confusion.T is
     [[1 - e1, -e1], [-e0, 1 - e0]] / d.
 
     Args:
-        calibration: knows the qubits.
-        qubits: in the order they are measured.
+        calibration: Calibration of the qubits, perhaps among others.
+        qubits: Qubits in the order in which they are measured.
 
     Returns:
-        The operator on (2**qubits,) measures.
+        Map of measures (2**qubits,).
 
     Raises:
-        CalibrationError: a qubit it does not know, or one whose two states are read nearly alike.
+        CalibrationError: The calibration lacks a qubit, or the two states of a qubit are read nearly alike.
+
+    Example:
+        >>> qubit = cirq.GridQubit(4, 10)
+        >>> calibration = ReadoutCalibration.from_mapping({qubit: (0.02, 0.1)})
+        >>> inverse_map(calibration, [qubit]).apply(np.array([0.1, 0.9])).round(12) + 0
+        array([0., 1.])
     """
     factors = []
     for q, (e0, e1) in zip(qubits, calibration.of(qubits).errors.tolist(), strict=True):
-        told = 1 - e0 - e1
-        if told < _LEAST:
+        determinant = 1 - e0 - e1
+        if determinant < _SMALLEST_DETERMINANT:
             raise CalibrationError(
-                f"readout of {q} cannot be undone: e0 + e1 = {e0 + e1:.4f} of calibration {calibration.id} must be at most "
-                f"{1 - _LEAST:g}; place the circuits on other qubits"
+                f"readout of {q} cannot be inverted: e0 + e1 = {e0 + e1:.4f} of calibration {calibration.id} must be at most "
+                f"{1 - _SMALLEST_DETERMINANT:g}; place the circuits on other qubits"
             )
-        factors.append(np.array([[1 - e1, -e1], [-e0, 1 - e0]]) / told)
-    return ProductOperator(tuple(factors))
+        factors.append(np.array([[1 - e1, -e1], [-e0, 1 - e0]]) / determinant)
+    return LinearMap(tuple(factors))
 
 
 def sensitivities(calibration: ReadoutCalibration, qubits: Sequence[cirq.Qid], corrected: FloatArray) -> FloatArray:
-    """How corrected probabilities q change with each error rate of a calibration.
+    """Return the derivatives of corrected probabilities q by each error rate of a calibration.
 
     As dA = -A d(confusion.T) A for the inverse A, dq/de0 = (1, -1) / d on a qubit's bit, times q where that bit is 0; and
     dq/de1 = (-1, 1) / d, times q where it is 1.
 
     Args:
-        calibration: whose rates.
-        qubits: in the order they are measured.
-        corrected: (2**qubits,), q.
+        calibration: Calibration with the rates.
+        qubits: Qubits in the order in which they are measured.
+        corrected: Corrected probabilities q, (2**qubits,).
 
     Returns:
-        (2**qubits, 2 rates of every qubit of the calibration), in the order of `calibration.shared`.
+        Array (2**qubits, 2 rates of every qubit of the calibration), its columns in the order of `calibration.shared`.
     """
-    moved = np.zeros((len(corrected), 2 * len(calibration.qubits)))
+    slopes = np.zeros((len(corrected), 2 * len(calibration.qubits)))
     for i, q in enumerate(qubits):
-        at = calibration.positions[q]
+        position = calibration.positions[q]
         bits = corrected.reshape(2**i, 2, -1)
-        columns = moved.reshape(2**i, 2, -1, moved.shape[1])
-        change = bits / (1 - calibration.errors[at].sum())
-        columns[:, 0, :, 2 * at], columns[:, 1, :, 2 * at] = change[:, 0], -change[:, 0]
-        columns[:, 0, :, 2 * at + 1], columns[:, 1, :, 2 * at + 1] = -change[:, 1], change[:, 1]
-    return moved
+        columns = slopes.reshape(2**i, 2, -1, slopes.shape[1])
+        change = bits / (1 - calibration.errors[position].sum())
+        columns[:, 0, :, 2 * position], columns[:, 1, :, 2 * position] = change[:, 0], -change[:, 0]
+        columns[:, 0, :, 2 * position + 1], columns[:, 1, :, 2 * position + 1] = -change[:, 1], change[:, 1]
+    return slopes
 
 
-def corrected(
+def correct(
     outcome: Distribution | QuasiDistribution, calibration: ReadoutCalibration, qubits: Sequence[cirq.Qid]
 ) -> QuasiDistribution:
-    """An outcome with its readout errors undone: linear in the counts, never projected or sampled anew.
+    """Return an outcome with its readout errors corrected: linear in the counts, without projection or resampling.
 
     Args:
-        outcome: counted, exact, or what another mitigation made of counts.
-        calibration: of the qubits, at least; its rates are shared by all outcomes that it corrects.
-        qubits: in the order they were measured.
-
-    Returns:
-        The quasi-distribution.
+        outcome: Outcome that was counted, is exact, or comes from another mitigation.
+        calibration: Calibration of the qubits, perhaps among others; all outcomes that it corrects share its rates.
+        qubits: Qubits in the order in which they were measured.
 
     Raises:
-        CalibrationError: see `inverse`.
+        CalibrationError: See `inverse_map`.
     """
-    undone = applied(inverse(calibration, qubits), outcome)
+    result = QuasiDistribution.from_outcome(outcome).mapped(inverse_map(calibration, qubits))
     if calibration.counts is None:
-        return undone
-    own = sensitivities(calibration, qubits, undone.probabilities)
-    return replace(undone, shared={**undone.shared, calibration.shared: undone.shared.get(calibration.shared, 0.0) + own})
+        return result
+    slopes = sensitivities(calibration, qubits, result.probabilities)
+    return replace(result, shared={**result.shared, calibration.shared: result.shared.get(calibration.shared, 0.0) + slopes})
 
 
 @dataclass(frozen=True)
-class _Memory:
-    """What `combine` needs of `expand`.
+class ReadoutContext:
+    """Position of the calibration circuits among the variants of `Readout`.
 
     Args:
-        measured: the qubits of each request, in order.
-        calibration: that was given; None for one that is in the batch.
-        qubits: of the calibration circuits in the batch.
-        ends: how many of these stand at the front, and how many at the end.
-        source: whose readout it is.
+        before: Number of calibration circuits before the data.
+        after: Number of calibration circuits after the data.
+        source: Origin of the calibration, see `ReadoutCalibration`.
     """
 
-    measured: tuple[tuple[cirq.Qid, ...], ...]
-    calibration: ReadoutCalibration | None
-    qubits: tuple[cirq.Qid, ...]
-    ends: tuple[int, int]
+    before: int
+    after: int
     source: Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Readout(Mitigation):
-    """Undoes readout errors bit by bit, by a calibration that is given or measured in the same batch.
+class Readout(Mitigation[ReadoutContext]):
+    """Corrects readout errors qubit by qubit, by a given calibration or by one measured in the same batch.
 
-    Without a calibration its circuits run with the data, all patterns before them and all of them after, so that drift shows:
-    what was counted at both ends corrects, and the difference between them is judged.
+    It is right where the errors of different qubits are independent. A calibration within the batch is taken half before and
+    half after the data: the counts of both ends correct the data, and the difference between the ends is tested for drift.
 
     Args:
-        calibration: None measures the qubits of each batch.
-        shots: of a calibration in the batch: in which each qubit is 0, and again as many in which it is 1.
-        pattern: of the prepared bits, see `measure.bit_patterns`.
-        max_age: hours that a given calibration may be old; None for any age.
-        on_stale: what to do with an older one: `refuse`, or `warn`.
+        calibration: Calibration to use; None measures the qubits of each batch.
+        shots: Shots of a calibration in the batch in which each qubit is prepared as 0, and as many in which it is 1.
+        pattern: Pattern of the prepared bits, see `measure.bit_patterns`.
+        max_age: Largest age of a given calibration in hours; None for any age.
+        on_stale: Reaction to an older calibration: `refuse`, or `warn`.
+
+    Raises:
+        CalibrationError: A setting is out of range.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> from calibration.testing import FaultyReadout
+        >>> engine = hq.sampler(FaultyReadout(e0=0.02, e1=0.1, seed=1))
+        >>> options = dict(baseline=0, estimator=hq.ResolvedHadamardTest(), engine=engine, shots=100_000)
+        >>> model, x = hq.ring_ansatz(2, 1), [0.1, 0.5, -0.3, 0.8]
+        >>> hq.integrated_gradients(model, x, baseline=0).values
+        array([ 0.01,  0.25, -0.09, -0.64])
+        >>> hq.integrated_gradients(model, x, **options).values.round(2)
+        array([ 0.02,  0.16, -0.11, -0.42])
+        >>> hq.integrated_gradients(model, x, mitigation=Readout(), **options).values.round(2)
+        array([ 0.01,  0.25, -0.09, -0.64])
     """
 
     calibration: ReadoutCalibration | None = None
@@ -139,89 +162,68 @@ class Readout(Mitigation):
 
     def __post_init__(self) -> None:
         bit_patterns(1, self.pattern)
-        shots_each(self.shots, 2)
+        shots_per_pattern(self.shots, 2)
         if self.on_stale not in ("refuse", "warn"):
             raise CalibrationError(f"{self.on_stale=} must be 'refuse' or 'warn'")
         if self.max_age is not None and not self.max_age > 0:
             raise CalibrationError(f"{self.max_age=} must be a positive number of hours, or None")
 
     def describe(self) -> str:
-        """The mitigation in a few words."""
+        """Return the mitigation in a few words."""
         if self.calibration is not None:
             return f"readout by calibration {self.calibration.id}"
         return f"readout calibrated in the batch, {self.shots} shots a state, {self.pattern} patterns"
 
-    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants:
-        """The programs, between the two halves of a calibration if none was given.
+    def expand(
+        self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None
+    ) -> Variants[ReadoutContext]:
+        """Return the programs, between the two halves of a calibration if none was given.
 
         Raises:
-            CalibrationError: the calibration does not belong here, or is too old.
+            CalibrationError: The calibration does not belong to this engine, or is too old.
+            ValueError: A circuit measures more than 20 bits.
         """
-        measured = measured_qubits(programs)
-        qubits = tuple(sorted({q for of_one in measured for q in of_one}))
+        measured = measured_qubits(programs, purpose="the readout correction")
+        qubits = _union(measured)
         if self.calibration is not None:
             self.calibration.check(engine, qubits, self.max_age, self.on_stale)
-            return Variants(programs, shots, _Memory(measured, self.calibration.of(qubits), (), (0, 0), {}))
-        circuits = readout_programs(qubits, self.pattern)
-        count = len(circuits)
-        ends = (count, 0 if shots is None else count)
-        front = circuits
+            return Variants(programs, shots, ReadoutContext(0, 0, {}))
+        front = readout_programs(qubits, self.pattern)
+        count = len(front)
         data = [replace(p, requests=tuple(r + count for r in p.requests)) for p in programs]
-        last = [replace(p, requests=(count + len(measured) + i,)) for i, p in enumerate(circuits[: ends[1]])]
-        memory = _Memory(measured, None, qubits, ends, source_of(engine))
         if shots is None:
-            return Variants([*front, *data], None, memory)
-        each = shots_each(self.shots, count, least=3)
-        first, rest = at_both_ends(each)
-        return Variants([*front, *data, *last], [*first, *shots, *rest], memory)
+            return Variants([*front, *data], None, ReadoutContext(count, 0, source_of(engine)))
+        back = [replace(p, requests=(count + len(measured) + i,)) for i, p in enumerate(front)]
+        first, rest = split_before_after(shots_per_pattern(self.shots, count, least=3))
+        return Variants([*front, *data, *back], [*first, *shots, *rest], ReadoutContext(count, count, source_of(engine)))
 
-    def combine(self, variants: Variants, outcomes: Outcomes) -> list[Distribution | QuasiDistribution]:
-        """Each outcome with its readout errors undone."""
-        memory = variants.context
-        assert isinstance(memory, _Memory)
-        front, _ = memory.ends
-        calibration = self._calibration(memory, outcomes)
-        data = outcomes[front : front + len(memory.measured)]
-        return [corrected(outcome, calibration, q) for outcome, q in zip(data, memory.measured, strict=True)]
-
-    def report(self, variants: Variants, outcomes: Outcomes) -> MitigationSummary:
-        """The calibration's id, its typical errors, and whether it drifted between the ends of the batch."""
-        memory = variants.context
-        assert isinstance(memory, _Memory)
+    def combine(self, variants: Variants[ReadoutContext], outcomes: Outcomes) -> Mitigated:
+        """Return each outcome corrected, the calibration's id, its typical errors, and the verdict on drift."""
+        context = variants.context
+        end = len(outcomes) - context.after
+        measured = measured_qubits(variants.programs)
         if self.calibration is not None:
-            age = f"calibration {self.calibration.id} was {self.calibration.age_hours():.1f} hours old"
-            return MitigationSummary(self.calibration.id, (age,))
-        calibration = self._calibration(memory, outcomes)
-        e0, e1 = np.median(calibration.errors, axis=0)
-        notes = [f"readout of {len(memory.qubits)} qubits in the batch: median e0 {e0:.4f}, e1 {e1:.4f}"]
-        if memory.ends[1]:
-            ends = (outcomes[: memory.ends[0]], outcomes[len(outcomes) - memory.ends[1] :])
-            first, second = (self._measured(memory, of_end) for of_end in ends)
-            notes.append(str(compare(first, second)))
-        return MitigationSummary(calibration.id, tuple(notes))
+            calibration = self.calibration.of(_union(measured))
+            notes = [f"calibration {self.calibration.id} was {self.calibration.age_hours():.1f} hours old"]
+            identifier = self.calibration.id
+        else:
+            qubits, parts = measured[0], (outcomes[: context.before], outcomes[end:])
+            calibrations = [self._measured(qubits, part, context.source) for part in parts if part]
+            calibration = ReadoutCalibration.pooled(calibrations)
+            e0, e1 = np.median(calibration.errors, axis=0)
+            notes = [f"readout of {len(qubits)} qubits in the batch: median e0 {e0:.4f}, e1 {e1:.4f}"]
+            notes += [str(compare(first, second)) for first, second in pairwise(calibrations)]
+            identifier = calibration.id
+        data = zip(outcomes[context.before : end], measured[context.before : end], strict=True)
+        return Mitigated(
+            [correct(outcome, calibration, bits) for outcome, bits in data], MitigationSummary(identifier, tuple(notes))
+        )
 
-    def _calibration(self, memory: _Memory, outcomes: Outcomes) -> ReadoutCalibration:
-        """The one that was given, or the one that the batch holds."""
-        front, end = memory.ends
-        return memory.calibration or self._measured(memory, [*outcomes[:front], *outcomes[len(outcomes) - end :]])
-
-    def _measured(self, memory: _Memory, outcomes: Outcomes) -> ReadoutCalibration:
-        patterns = bit_patterns(len(memory.qubits), self.pattern)
-        repeated = np.concatenate([patterns] * (len(outcomes) // len(patterns)))
-        return ReadoutCalibration.from_outcomes(memory.qubits, repeated, outcomes, source=memory.source, pattern=self.pattern)
+    def _measured(self, qubits: Sequence[cirq.Qid], outcomes: Outcomes, source: Mapping[str, str]) -> ReadoutCalibration:
+        patterns = bit_patterns(len(qubits), self.pattern)
+        return ReadoutCalibration.from_outcomes(qubits, patterns, outcomes, source=source, pattern=self.pattern)
 
 
-def measured_qubits(programs: Sequence[ParameterizedCircuit]) -> tuple[tuple[cirq.Qid, ...], ...]:
-    """The qubits that each request measures, in the order of its bits; requests 0, 1, ...
-
-    Raises:
-        ValueError: a measurement that inverts bits.
-    """
-    found: dict[int, tuple[cirq.Qid, ...]] = {}
-    for program in programs:
-        measurement = only_measurement(program.circuit)
-        assert isinstance(measurement.gate, cirq.MeasurementGate)
-        if any(measurement.gate.full_invert_mask()):
-            raise ValueError(f"{measurement} inverts bits after reading them; put X before it to flip them")
-        found |= dict.fromkeys(program.requests, measurement.qubits)
-    return tuple(found[request] for request in sorted(found))
+def _union(measured: Sequence[Sequence[cirq.Qid]]) -> tuple[cirq.Qid, ...]:
+    """Return all measured qubits, sorted."""
+    return tuple(sorted({q for qubits in measured for q in qubits}))

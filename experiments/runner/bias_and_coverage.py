@@ -1,4 +1,4 @@
-"""How good repeated maps are: what their errors have in common, how large they are, and whether their intervals hold."""
+"""Bias, error and coverage of repeated maps."""
 
 from __future__ import annotations
 
@@ -8,48 +8,49 @@ from typing import Any
 
 import numpy as np
 
-from experiments.runner.bootstrap import nested_interval
+from experiments.runner.bootstrap import Interval, nested_bootstrap, nested_estimate
 from hattriq_cirq.foundation.arrays import FloatArray
 
 
 @dataclass(frozen=True)
 class MapErrorSummary:
-    """How good maps are, each number with its 95% interval, bootstrap over models and inputs.
+    """Errors of maps, each number with its 95% interval by bootstrap over models and inputs.
 
     Args:
-        bias: relative L2 norm of the error that runs of an input have in common, root mean square over inputs; 0 where what
-            they have in common is less than nothing. Two runs' errors are independent but for it, so that their inner product
-            estimates its square.
-        error: relative L2 error of a map, root mean square.
-        coverage: how many 95% intervals of features hold the exact value.
-        variance_factor: summed variance of a map over that of as many shots read without error, mean.
+        bias: Relative L2 norm of the error that the runs of one input have in common, as a root mean square over inputs; 0 if
+            its square is estimated below 0. The errors of two runs are independent but for this common part, so that their
+            inner product estimates its square.
+        error: Relative L2 error of a map, as a root mean square.
+        coverage: Share of the 95% intervals of features that hold the exact value.
+        variance_factor: Mean of the summed variance of a map over that of as many shots read without error.
     """
 
-    bias: tuple[float, tuple[float, float]]
-    error: tuple[float, tuple[float, float]]
-    coverage: tuple[float, tuple[float, float]]
+    bias: Interval
+    error: Interval
+    coverage: Interval
     variance_factor: float
 
 
-def summarize_map_errors(results: Sequence[Mapping[str, Any]], method: str, shots: int) -> MapErrorSummary:
-    """Judges the maps of one correction at so many shots on all models; two runs an input at least."""
-    common, squares, held, factors = [], [], [], []
+def summarize_map_errors(results: Sequence[Mapping[str, Any]], level: str) -> MapErrorSummary:
+    """Summarise the errors of the maps of all models at one number of shots.
+
+    Args:
+        results: Result of each model, with `exact` maps, (inputs, features), and under `maps` the `values` and `stderr`,
+            (inputs, runs, features), of at least two runs, and `variance_factor`, (inputs,).
+        level: Key of `maps`.
+    """
+    common, squares, covered, factors = [], [], [], []
     for result in results:
-        maps, exact = result["maps"][method][str(shots)], np.array(result["exact"])
+        maps, exact = result["maps"][level], np.array(result["exact"])
         off, size = np.array(maps["values"]) - exact[:, np.newaxis], np.sum(exact**2, axis=1)
         runs, each = off.shape[1], np.sum(off**2, axis=2)
         common.append((np.sum(off.sum(axis=1) ** 2, axis=1) - each.sum(axis=1)) / (runs * (runs - 1)) / size)
         squares.append(each.mean(axis=1) / size)
-        held.append(np.mean(np.abs(off) <= 1.96 * np.array(maps["stderr"]), axis=(1, 2)))
-        factors += maps["variance_factor"]
-    coverage = float(np.mean(np.concatenate(held))), nested_interval(held)
-    return MapErrorSummary(_root_mean(common), _root_mean(squares), coverage, float(np.mean(factors)))
+        covered.append(np.mean(np.abs(off) <= 1.96 * np.array(maps["stderr"]), axis=(1, 2)))
+        factors += list(maps["variance_factor"])
+    return MapErrorSummary(_root_mean(common), _root_mean(squares), nested_estimate(covered), float(np.mean(factors)))
 
 
-def _root_mean(groups: Sequence[FloatArray]) -> tuple[float, tuple[float, float]]:
-    mean, (low, high) = float(np.mean(np.concatenate(groups))), nested_interval(groups)
-    return _root(mean), (_root(low), _root(high))
-
-
-def _root(square: float) -> float:
-    return float(np.sqrt(max(0.0, square)))
+def _root_mean(groups: Sequence[FloatArray]) -> Interval:
+    mean, low, high = np.sqrt(np.maximum(nested_bootstrap(groups), 0)).tolist()
+    return mean, (low, high)

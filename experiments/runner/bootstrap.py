@@ -1,4 +1,4 @@
-"""The interval that stands beside every figure of a study."""
+"""Bootstrap intervals, which stand beside every figure of a study."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from scipy.stats import bootstrap
 
 from hattriq_cirq.foundation.arrays import FloatArray
 
+Interval = tuple[float, tuple[float, float]]
+"""A value, then the low and high end of its 95% interval."""
+Values = Sequence[float] | FloatArray
 _RESAMPLES = 2_000
 
 
-def bootstrap_interval(values: Sequence[float] | FloatArray, statistic: Callable[..., Any] = np.mean) -> tuple[float, float]:
-    """The 95% percentile bootstrap interval of a statistic; equal values have an interval of no width.
+def bootstrap_interval(values: Values, statistic: Callable[..., Any] = np.mean) -> tuple[float, float]:
+    """Compute the 95% percentile bootstrap interval of a statistic; equal values have an interval of width 0.
 
     Args:
-        values: (samples,), at least one.
+        values: Values, (samples,), at least one.
         statistic: `np.mean` or `np.median`.
 
     Returns:
-        Its low and high end.
+        Low and high end of the interval.
     """
     if len({float(value) for value in values}) == 1:
         return float(values[0]), float(values[0])
@@ -29,51 +32,72 @@ def bootstrap_interval(values: Sequence[float] | FloatArray, statistic: Callable
     return float(interval.low), float(interval.high)
 
 
-def median_text(values: FloatArray) -> str:
-    """The median of values and its 95% bootstrap interval, as a cell of a table."""
-    return with_interval(float(np.median(values)), bootstrap_interval(values, np.median))
+def nested_bootstrap(
+    groups: Sequence[Values], statistic: Callable[..., Any] = np.mean, *, by_counts: bool = False
+) -> FloatArray:
+    """Compute a statistic of grouped values with its 95% percentile interval, resampling both levels.
+
+    Groups (models, seeds) are resampled with replacement, then values (inputs) within each, so that the interval includes the
+    spread between models. Columns are resampled together.
+
+    Args:
+        groups: Values of each group, (values,) or (values, columns); NaN is left out.
+        statistic: `np.mean` or `np.median`.
+        by_counts: Draw how often each value occurs, by multinomial distributions, instead of indices. This is faster for means
+            of hundreds of columns, of which some entries may be NaN.
+
+    Returns:
+        Statistic, low and high end, (3,) or (3, columns); NaN where there are no values.
+    """
+    kept = [np.asarray(group, dtype=float) for group in groups]
+    kept = [group[~np.isnan(group).all(axis=tuple(range(1, group.ndim)))] for group in kept]
+    columns = kept[0].shape[1:]
+    kept = [group for group in kept if len(group)]
+    result = np.full((3, *columns), np.nan)
+    if not kept:
+        return result
+    rng, count, values = np.random.default_rng(0), len(kept), np.concatenate(kept)
+    if not by_counts:
+        resampled = []
+        for _ in range(_RESAMPLES):
+            chosen = (kept[i] for i in rng.integers(count, size=count))
+            rows = np.concatenate([group[rng.integers(len(group), size=len(group))] for group in chosen])
+            resampled.append(statistic(rows, axis=0))
+        return np.stack([statistic(values, axis=0), *np.quantile(resampled, (0.025, 0.975), axis=0)])
+    seeds, sizes = rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES), list(map(len, kept))
+    parts = [rng.multinomial(seeds[:, g] * size, np.full(size, 1 / size)) for g, size in enumerate(sizes)]
+    weights = np.vstack([np.ones(len(values)), np.concatenate(parts, axis=1)])
+    present = ~np.isnan(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = (weights @ np.where(present, values, 0.0)) / (weights @ present.astype(float))
+    some = present.any(axis=0)
+    result[0], result[1:, some] = means[0], np.nanquantile(means[1:, some], (0.025, 0.975), axis=0)
+    return result
+
+
+def nested_estimate(groups: Sequence[Values], statistic: Callable[..., Any] = np.mean) -> Interval:
+    """Return a statistic of grouped values with its interval, as `nested_bootstrap` computes them."""
+    value, low, high = nested_bootstrap(groups, statistic).tolist()
+    return value, (low, high)
+
+
+def nested_interval(groups: Sequence[Values], statistic: Callable[..., Any] = np.mean) -> tuple[float, float]:
+    """Return the 95% interval of a statistic of grouped values alone."""
+    return nested_estimate(groups, statistic)[1]
+
+
+def nested_text(groups: Sequence[Values], statistic: Callable[..., Any] = np.mean, digits: int = 3) -> str:
+    """Return a statistic of grouped values and its interval as a cell of a table."""
+    return with_interval(*nested_estimate(groups, statistic), digits)
+
+
+def bootstrap_text(values: Values, statistic: Callable[..., Any] = np.mean, digits: int = 3) -> str:
+    """Return a statistic of values and its bootstrap interval as a cell of a table."""
+    return with_interval(float(statistic(values)), bootstrap_interval(values, statistic), digits)
 
 
 def with_interval(value: float, interval: tuple[float, float], digits: int = 3) -> str:
-    """A number and its interval, as a cell of a table; NaN as a dash."""
+    """Return a number and its interval as a cell of a table; NaN as a dash."""
     if np.isnan(value):
         return "-"
     return f"{value:.{digits}f} [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
-
-
-def nested_interval(
-    groups: Sequence[Sequence[float] | FloatArray], statistic: Callable[..., Any] = np.mean
-) -> tuple[float, float]:
-    """The 95% percentile interval of a statistic of all values, when they come in groups: a bootstrap of both levels.
-
-    Groups (seeds, models) are drawn with replacement, then values (inputs) within each, so that the spread between models is
-    part of the interval.
-
-    Args:
-        groups: values of each group, at least one; NaN is left out.
-        statistic: `np.mean` or `np.median`.
-
-    Returns:
-        Its low and high end.
-    """
-    kept = [np.asarray(group, dtype=float)[~np.isnan(group)] for group in groups]
-    kept = [group for group in kept if group.size]
-    if not kept:
-        return float("nan"), float("nan")
-    rng = np.random.default_rng(0)
-    found = []
-    for _ in range(_RESAMPLES):
-        drawn = (kept[i] for i in rng.integers(len(kept), size=len(kept)))
-        found.append(statistic(np.concatenate([group[rng.integers(group.size, size=group.size)] for group in drawn])))
-    low, high = np.quantile(found, (0.025, 0.975))
-    return float(low), float(high)
-
-
-def nested_text(
-    groups: Sequence[Sequence[float] | FloatArray], statistic: Callable[..., Any] = np.mean, digits: int = 3
-) -> str:
-    """A statistic of values that come in groups and its `nested_interval`, as a cell of a table."""
-    values = np.concatenate([np.asarray(group, dtype=float) for group in groups])
-    values = values[~np.isnan(values)]
-    value = float(statistic(values)) if values.size else float("nan")
-    return with_interval(value, nested_interval(groups, statistic), digits)

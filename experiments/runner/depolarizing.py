@@ -1,4 +1,4 @@
-"""Circuits of CZ and one-qubit gates with a depolarising channel after every CZ, exactly, many strengths at once."""
+"""Exact simulation of CZ circuits with a depolarising channel after every CZ, for many strengths at once."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import cirq
 import numpy as np
 
 from hattriq_cirq.circuits.program import only_measurement
-from hattriq_cirq.execution.backends.simulators import measured
+from hattriq_cirq.execution.backends.simulators import marginal_probabilities
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 
 
 def in_cz(circuit: cirq.Circuit) -> cirq.Circuit:
-    """A circuit in CZ and one-qubit gates, its measurement last; one that is made of these stays as it is."""
+    """Compile a circuit to CZ and one-qubit gates, its measurement last; a circuit of these gates is returned as it is."""
     if all(len(op.qubits) == 1 or cirq.is_measurement(op) or _is_cz(op) for op in circuit.all_operations()):
         return circuit
     compiled = cirq.optimize_for_target_gateset(circuit, gateset=cirq.CZTargetGateset(), ignore_failures=False)
@@ -22,33 +22,33 @@ def in_cz(circuit: cirq.Circuit) -> cirq.Circuit:
 
 
 def probabilities(circuits: Sequence[cirq.Circuit], strengths: Sequence[float]) -> list[FloatArray]:
-    """The exact outcome probabilities of circuits when every CZ is followed by a depolarising channel on its two qubits.
+    """Compute the exact outcome probabilities of circuits in which a depolarising channel follows every CZ, on its two qubits.
 
     The channel is `cirq.depolarize(p, n_qubits=2)`: one of the 15 Pauli pairs with probability p, rho to (1 - q) rho + q I/4
     (x) Tr rho with q = 16 p / 15. Gates on one qubit, idling and readout have no noise.
 
     Args:
-        circuits: of CZ and one-qubit gates, each ending in one measurement; those of one shape are evolved together.
-        strengths: (strengths,) p, in [0, 15/16].
+        circuits: Circuits of CZ and one-qubit gates, each ending in one measurement; those of one shape are evolved together.
+        strengths: Probabilities p, (strengths,), in [0, 15/16].
 
-    Returns:
-        Of each circuit (strengths, 2**measured).
+    Reunitaries:
+        Probabilities of each circuit, (strengths, 2**measured).
     """
     shapes: dict[tuple[object, ...], list[int]] = {}
     for i, circuit in enumerate(circuits):
         shapes.setdefault(tuple(op.qubits for op in circuit.all_operations()), []).append(i)
-    found: list[FloatArray] = [np.empty(0)] * len(circuits)
+    result: list[FloatArray] = [np.empty(0)] * len(circuits)
     for members in shapes.values():
         register = sorted(circuits[members[0]].all_qubits())
         populations = _evolved([circuits[i] for i in members], register, np.asarray(strengths, dtype=float))
         for i, of_one in zip(members, np.moveaxis(populations, 1, 0), strict=True):
             measurement = only_measurement(circuits[i])
-            found[i] = np.array([measured(chances, register, measurement) for chances in of_one])
-    return found
+            result[i] = np.array([marginal_probabilities(probabilities, register, measurement) for probabilities in of_one])
+    return result
 
 
 def _evolved(circuits: Sequence[cirq.Circuit], register: Sequence[cirq.Qid], strengths: FloatArray) -> FloatArray:
-    """Populations (strengths, circuits, 2**qubits) of circuits whose gates act on the same qubits in the same order."""
+    """Return the populations, (strengths, circuits, 2**qubits), of circuits whose gates act on the same qubits in turn."""
     n = len(register)
     rho = np.zeros((len(strengths), len(circuits), 4**n), dtype=complex)
     rho[:, :, 0] = 1
@@ -59,8 +59,8 @@ def _evolved(circuits: Sequence[cirq.Circuit], register: Sequence[cirq.Qid], str
             continue
         axes = [2 + register.index(q) for q in ops[0].qubits]
         if len(axes) == 1:
-            turns = np.array([cirq.unitary(op) for op in ops])
-            rho = _turned(_turned(rho, turns, axes[0]), turns.conj(), axes[0] + n)
+            unitaries = np.array([cirq.unitary(op) for op in ops])
+            rho = _rotated(_rotated(rho, unitaries, axes[0]), unitaries.conj(), axes[0] + n)
         else:
             if not all(map(_is_cz, ops)):
                 raise ValueError(f"{ops[0]} must be CZ or a gate on one qubit; compile the circuit with in_cz")
@@ -69,14 +69,14 @@ def _evolved(circuits: Sequence[cirq.Circuit], register: Sequence[cirq.Qid], str
     return np.asarray(np.diagonal(flat, axis1=2, axis2=3).real)
 
 
-def _turned(rho: Array, turns: Array, axis: int) -> Array:
-    """Matrices (circuits, 2, 2) applied to an axis of (strengths, circuits, 2, 2, ...)."""
+def _rotated(rho: Array, unitaries: Array, axis: int) -> Array:
+    """Apply matrices (circuits, 2, 2) to one axis of (strengths, circuits, 2, 2, ...)."""
     apart = rho.reshape(*rho.shape[:2], 2 ** (axis - 2), 2, -1)
-    return np.asarray(np.einsum("cij,lcajb->lcaib", turns, apart)).reshape(rho.shape)
+    return np.asarray(np.einsum("cij,lcajb->lcaib", unitaries, apart)).reshape(rho.shape)
 
 
 def _cz_and_noise(rho: Array, kept: FloatArray) -> None:
-    """CZ and the channel on the last four axes of a view, two of rows and two of columns, in place."""
+    """Apply CZ and the channel in place to the last four axes of a view, two of rows and two of columns."""
     rho[..., 1, 1, :, :] *= -1
     rho[..., :, :, 1, 1] *= -1
     factor = kept.reshape(-1, *(1,) * (rho.ndim - 5))

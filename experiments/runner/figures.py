@@ -1,11 +1,13 @@
-"""Charts of the mitigation studies: confusion, drift, error against shots, and maps side by side."""
+"""Figures that several studies share: bands of means, confusion, drift, errors against shots, maps side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
@@ -14,71 +16,94 @@ from scipy.stats import beta
 from calibration.readout.calibration import ReadoutCalibration
 from calibration.readout.drift import compare
 from calibration.readout.per_group import CorrelatedCalibration, correlation_test
-from hattriq_cirq.foundation.arrays import FloatArray
+from experiments.runner.bootstrap import Interval, Values, nested_bootstrap
+from hattriq_cirq.foundation.arrays import Array, FloatArray
 
-Interval = tuple[float, tuple[float, float]]
-_BANDS = 4  # lines of a panel, at most, whose intervals are bands
+_BANDS = 4  # largest number of lines of a panel whose intervals are drawn as bands
 COLOURS = ("0.5", "C0", "C2", "C3", "C1", "C4", "C5")
 
 
+def band(ax: Axes, at: Sequence[float] | Array, groups: Sequence[Sequence[Values]], style: str = "o-", **line: Any) -> None:
+    """Plot a line of means with the band of their 95% intervals.
+
+    Args:
+        ax: Axes to plot on.
+        at: Position of each point.
+        groups: Values of each seed at each point.
+        style: Marker and line style.
+        line: Arguments of `Axes.plot`, such as `color` and `label`.
+    """
+    _plot_band(ax, at, np.array([nested_bootstrap(group) for group in groups]).T, style, **line)
+
+
+def curve_band(ax: Axes, at: Sequence[float] | Array, groups: Sequence[FloatArray], style: str, **line: Any) -> None:
+    """Plot the mean of whole curves, (inputs, points) of each seed, with the band of its 95% intervals."""
+    _plot_band(ax, at, nested_bootstrap(groups, by_counts=True), style, **line)
+
+
+def _plot_band(ax: Axes, at: Sequence[float] | Array, means: FloatArray, style: str, **line: Any) -> None:
+    (drawn,) = ax.plot(at, means[0], style, **{"ms": 4} | line)
+    ax.fill_between(at, means[1], means[2], color=drawn.get_color(), alpha=0.2, linewidth=0)
+
+
 def confusion_figure(calibration: CorrelatedCalibration, product: ReadoutCalibration) -> Figure:
-    """The measured confusion of a group, and what the product of its qubits' own confusions leaves unexplained."""
+    """Plot the measured confusion of a group of qubits, and its difference from the product of single-qubit confusions."""
     expected: FloatArray = np.eye(1)
     for q in calibration.qubits:
         expected = np.asarray(np.kron(expected, product.confusion(q)), dtype=float)
     bits = len(calibration.qubits)
     labels = [f"{i:0{bits}b}" for i in range(2**bits)]
-    drawn = Figure(figsize=(9, 3.8), layout="constrained")
-    left, right = drawn.subplots(1, 2)
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
     rest = calibration.confusion - expected
     most, shots = float(np.abs(rest).max()), min(row.shots or 1 for row in calibration.rows)
     seen = left.imshow(calibration.confusion, cmap="Blues", vmin=0, vmax=1)
     unexplained = right.imshow(rest, cmap="RdBu_r", vmin=-most, vmax=most)
-    drawn.colorbar(seen, ax=left, label="chance")
-    drawn.colorbar(unexplained, ax=right, label=f"measured - product (s.e. < {0.5 / shots**0.5:.3f})")
+    figure.colorbar(seen, ax=left, label="probability")
+    figure.colorbar(unexplained, ax=right, label=f"measured - product (s.e. < {0.5 / shots**0.5:.3f})")
     verdict = correlation_test(calibration)
     titles = ("measured confusion", "correlated" if verdict.correlated else "no sign of correlation")
     for ax, title in zip((left, right), titles, strict=True):
         ax.set(title=title, xlabel="observed", ylabel="prepared")
         ax.set_xticks(range(2**bits), labels, rotation=90)
         ax.set_yticks(range(2**bits), labels)
-    drawn.suptitle(str(verdict), fontsize="small")
-    return drawn
+    figure.suptitle(str(verdict), fontsize="small")
+    return figure
 
 
 def drift_figure(calibrations: Sequence[ReadoutCalibration]) -> Figure:
-    """e1 of every qubit from calibration to calibration, with 95% intervals, and the verdict on the first and the last."""
-    drawn = Figure(figsize=(6.4, 3.4), layout="constrained")
-    ax = drawn.subplots()
+    """Plot e1 of every qubit against the number of the calibration, with 95% intervals; the title compares first and last."""
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    ax = figure.subplots()
     at = np.arange(1, len(calibrations) + 1)
     for i, q in enumerate(calibrations[0].qubits):
         counts = np.array([c.counts[i, 1] for c in calibrations if c.counts is not None])  # [time, observed]
         middle = np.array([c.errors[i, 1] for c in calibrations])
         ends = np.array([beta.ppf([0.025, 0.975], wrong + 0.5, right + 0.5) for wrong, right in counts])
         ax.errorbar(at + 0.06 * i, middle, np.abs(ends.T - middle), fmt="o-", color=f"C{i}", capsize=2, label=f"{q}")
-    ax.set(xlabel="calibration within the run", ylabel="e1, chance that 1 is read as 0", xticks=at)
+    ax.set(xlabel="calibration within the run", ylabel="e1, probability that 1 is read as 0", xticks=at)
     ax.legend(title="qubit", frameon=False)
     ax.set_title(str(compare(calibrations[0], calibrations[-1])), fontsize="small", wrap=True)
     sns.despine(ax=ax)
-    return drawn
+    return figure
 
 
 def error_figure(panels: Mapping[str, Mapping[str, Mapping[int, Interval]]], columns: int = 3, width: float = 3.3) -> Figure:
-    """Error of maps against shots, with 95% intervals: bands, or bars side by side where many bands would hide each other.
+    """Plot the error of maps against shots with 95% intervals, as bands, or as bars side by side if there are many lines.
 
     Args:
-        panels: title -> correction -> shots -> relative L2 error and its interval.
-        columns: panels beside each other, at most.
-        width: of a panel, inches.
+        panels: Relative L2 error and its interval, by title, correction and shots.
+        columns: Largest number of panels side by side.
+        width: Width of a panel in inches.
 
     Returns:
-        The figure, both axes logarithmic, one scale of errors for all panels.
+        Figure with logarithmic axes and one scale of errors for all panels.
     """
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     with sns.axes_style("ticks"):
-        drawn = Figure(figsize=(max(width * columns, 4.8), (0.7 * width + 0.5) * rows + 0.4), layout="constrained")
-        axes = drawn.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+        figure = Figure(figsize=(max(width * columns, 4.8), (0.7 * width + 0.5) * rows + 0.4), layout="constrained")
+        axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for ax, (title, lines) in zip(axes, panels.items(), strict=False):
             for i, (colour, (name, points)) in enumerate(zip(COLOURS, lines.items(), strict=False)):
                 counts, middle = np.array(list(points)), np.array([value for value, _ in points.values()])
@@ -96,42 +121,42 @@ def error_figure(panels: Mapping[str, Mapping[str, Mapping[int, Interval]]], col
             ax.xaxis.set_minor_locator(FixedLocator([]))
         for ax in axes[::columns]:
             ax.set_ylabel("relative L2 error of a map")
-        drawn.legend(
+        figure.legend(
             *axes[0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=4 if columns > 1 else 3
         )
         for ax in axes[len(panels) :]:
             ax.remove()
-        sns.despine(fig=drawn)
-    return drawn
+        sns.despine(fig=figure)
+    return figure
 
 
 def log_axis(axis: Axis) -> None:
-    """Ticks of a logarithmic axis at 1, 2 and 5, over more than two decades at 1, as plain numbers; after all is drawn."""
+    """Set the ticks of a logarithmic axis to 1, 2, 5 (only 1 over two decades), as plain numbers; call it after plotting."""
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 
 
-def price_figure(priced: Mapping[str, Mapping[str, Interval]], costs: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Errors of corrections beside what these cost.
+def cost_figure(estimates: Mapping[str, Mapping[str, Interval]], costs: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Plot the errors of corrections beside their cost.
 
     Args:
-        priced: correction -> setting -> relative L2 error of a map and its interval; the last setting orders the corrections.
-        costs: correction -> what -> how much.
+        estimates: Relative L2 error of a map and its interval, by correction and setting; the last setting sorts the rows.
+        costs: Amounts by correction and kind of cost.
 
     Returns:
-        The figure, a row a correction, the smallest error on top.
+        Figure with one row per correction, the smallest error on top.
     """
-    options = sorted(priced, key=lambda option: -list(priced[option].values())[-1][0])
+    options = sorted(estimates, key=lambda option: -list(estimates[option].values())[-1][0])
     at = np.arange(len(options))
-    settings, kinds = list(priced[options[0]]), list(costs[options[0]])
+    settings, kinds = list(estimates[options[0]]), list(costs[options[0]])
     with sns.axes_style("ticks"):
-        drawn = Figure(figsize=(8.5, 0.27 * len(options) + 1.5), layout="constrained")
-        left, right = drawn.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+        figure = Figure(figsize=(8.5, 0.27 * len(options) + 1.5), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
         for i, setting in enumerate(settings):
-            middle = np.array([priced[option][setting][0] for option in options])
-            ends = np.array([priced[option][setting][1] for option in options]).T
+            middle = np.array([estimates[option][setting][0] for option in options])
+            ends = np.array([estimates[option][setting][1] for option in options]).T
             shifted = at + 0.3 * ((len(settings) - 1) / 2 - i)
             left.errorbar(middle, shifted, xerr=np.abs(ends - middle), fmt="o", ms=4, color=f"C{i}", capsize=2, label=setting)
         for kind, marker, colour in zip(kinds, "sDv^", ("0.4", "C3", "C2", "C4"), strict=False):
@@ -145,26 +170,26 @@ def price_figure(priced: Mapping[str, Mapping[str, Interval]], costs: Mapping[st
             log_axis(ax.xaxis)
             ax.grid(axis="both", alpha=0.3)
             ax.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-        sns.despine(fig=drawn)
-    return drawn
+        sns.despine(fig=figure)
+    return figure
 
 
 def map_figure(maps: Mapping[str, tuple[FloatArray, FloatArray]], exact: FloatArray, title: str) -> Figure:
-    """Maps of square pictures beside the exact one; a cross is 2 standard errors off or more.
+    """Plot maps of square pictures beside the exact one; crosses mark features off by 2 standard errors or more.
 
     Args:
-        maps: correction -> values and standard errors, (features,) each.
-        exact: (features,).
-        title: above all.
+        maps: Values and standard errors, (features,) each, by correction.
+        exact: Exact map, (features,).
+        title: Title of the figure.
 
     Returns:
-        The figure, one colour scale for all maps, centred on 0.
+        Figure with one colour scale for all maps, centred on 0.
     """
     shown = {**maps, "exact": (exact, np.full_like(exact, np.inf))}
     side = int(np.sqrt(len(exact)))
     limit = max(float(np.abs(values).max()) for values, _ in shown.values())
-    drawn = Figure(figsize=(2.1 * len(shown) + 0.6, 3.1), layout="constrained")
-    axes = drawn.subplots(1, len(shown))
+    figure = Figure(figsize=(2.1 * len(shown) + 0.6, 3.1), layout="constrained")
+    axes = figure.subplots(1, len(shown))
     for ax, (name, (values, stderr)) in zip(axes, shown.items(), strict=True):
         image = ax.imshow(values.reshape(side, side), cmap="RdBu_r", vmin=-limit, vmax=limit)
         row, column = np.divmod(np.flatnonzero(np.abs(values - exact) >= 2 * stderr), side)
@@ -174,6 +199,32 @@ def map_figure(maps: Mapping[str, tuple[FloatArray, FloatArray]], exact: FloatAr
         words = name if name == "exact" else f"{wrapped}\n{off:.3f} (s.e. {expected:.3f})"
         ax.set(xticks=[], yticks=[])
         ax.set_title(words, fontsize="small")
-    drawn.colorbar(image, ax=axes, label="attribution\n(+ towards class +1)")
-    drawn.suptitle(title, fontsize="medium")
-    return drawn
+    figure.colorbar(image, ax=axes, label="attribution\n(+ towards class +1)")
+    figure.suptitle(title, fontsize="medium")
+    return figure
+
+
+def example_figure(of: Mapping[str, Sequence[Mapping[str, Any]]], columns: Sequence[str]) -> Figure:
+    """Plot one input of each model and several of its maps, each map on its own colour scale.
+
+    Args:
+        of: Results of each model, with `example`, (features,) per column, and `shape`; the first result is plotted.
+        columns: Keys of `example`; `input` is plotted in grey.
+
+    Returns:
+        Figure with one row per model.
+    """
+    with sns.axes_style("white"):
+        figure = Figure(figsize=(1.85 * len(columns), 2.1 * len(of)), layout="constrained")
+        axes = figure.subplots(len(of), len(columns), squeeze=False)
+        for row, (name, (result, *_)) in zip(axes, of.items(), strict=True):
+            row[0].set_ylabel(name)
+            for ax, column in zip(row, columns, strict=True):
+                values = np.reshape(result["example"][column], result["shape"])
+                limit = float(np.max(np.abs(values))) or 1.0
+                limits: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+                ax.imshow(values, **({"cmap": "gray", "vmin": min(0.0, values.min())} if column == "input" else limits))
+                ax.set(xticks=[], yticks=[])
+        for ax, column in zip(axes[0], columns, strict=True):
+            ax.set_title(column.replace(", ", ",\n").replace("logistic ", "logistic\n"), fontsize=10)
+    return figure

@@ -1,4 +1,4 @@
-"""How near a map is to the exact one, a number a map."""
+"""Distances of maps from the exact ones, one number per map."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import numpy as np
 from hattriq_cirq.foundation.arrays import FloatArray
 
 
-def errors(found: FloatArray, exact: FloatArray) -> FloatArray:
-    """Relative L2 error of maps (..., features), (...,)."""
-    return np.asarray(np.linalg.norm(found - exact, axis=-1) / np.linalg.norm(exact, axis=-1))
+def errors(maps: FloatArray, exact: FloatArray) -> FloatArray:
+    """Return the relative L2 errors, (...,), of maps (..., features)."""
+    return np.asarray(np.linalg.norm(maps - exact, axis=-1) / np.linalg.norm(exact, axis=-1))
 
 
-def cosines(found: FloatArray, exact: FloatArray) -> FloatArray:
-    """Cosine to the exact map, (...,); 0 for a blank map."""
-    sizes = np.linalg.norm(found, axis=-1) * np.linalg.norm(exact, axis=-1)
-    return np.asarray(np.divide(np.sum(found * exact, axis=-1), sizes, out=np.zeros_like(sizes), where=sizes > 0))
+def cosines(maps: FloatArray, exact: FloatArray) -> FloatArray:
+    """Return the cosines to the exact maps, (...,); 0 for a map that is zero everywhere."""
+    sizes = np.linalg.norm(maps, axis=-1) * np.linalg.norm(exact, axis=-1)
+    return np.asarray(np.divide(np.sum(maps * exact, axis=-1), sizes, out=np.zeros_like(sizes), where=sizes > 0))
 
 
-def slopes(found: FloatArray, exact: FloatArray) -> FloatArray:
-    """Slope against the exact map, (...,)."""
-    return np.asarray(np.sum(found * exact, axis=-1) / np.sum(exact**2, axis=-1))
+def slopes(maps: FloatArray, exact: FloatArray) -> FloatArray:
+    """Return the slopes of maps against the exact ones, (...,)."""
+    return np.asarray(np.sum(maps * exact, axis=-1) / np.sum(exact**2, axis=-1))
 
 
-def sign_agreement(found: FloatArray, exact: FloatArray, share: float = 0.1) -> FloatArray:
-    """How many of the features that matter have the right sign, (...,) in [0, 1].
+def sign_agreement(maps: FloatArray, exact: FloatArray, share: float = 0.1) -> FloatArray:
+    """Return the share of the main features whose sign is right, (...,) in [0, 1].
 
-    Those that matter have at least a share of the largest absolute value of the exact map.
+    The main features are those of at least a share of the largest absolute value of the exact map.
     """
-    matter = np.abs(exact) >= share * np.abs(exact).max(axis=-1, keepdims=True)
-    return np.asarray(np.sum((found * exact > 0) & matter, axis=-1) / matter.sum(axis=-1))
+    main = np.abs(exact) >= share * np.abs(exact).max(axis=-1, keepdims=True)
+    return np.asarray(np.sum((maps * exact > 0) & main, axis=-1) / main.sum(axis=-1))

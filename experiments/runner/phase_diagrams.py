@@ -1,4 +1,4 @@
-"""Attributions of basis states of an Ising chain, summed by magnetisation and domain walls, against the field."""
+"""Attributions of the basis states of an Ising chain, summed by magnetisation and domain walls, against the field."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from experiments.runner.bootstrap import with_interval
+from experiments.runner.bootstrap import nested_bootstrap, with_interval
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.reporting.document import Table
 
 GROUPS = {"magnetisation": "|M|", "walls": "domain walls"}
-MANY = 6  # domain walls from here on are one group
+MANY = 6  # this many domain walls or more are one group
 SIDES = {"g < 1": (0.0, 1.0, 1), "g > 1": (1.0, np.inf, -1)}
-"""Ends of the field and the label there."""
+"""Range of the field on each side of the transition, and the label there."""
 _EDGES = np.linspace(0.2, 1.8, 9)  # of the bins of g
-_RESAMPLES = 2_000
 
 Results = Sequence[Mapping[str, Any]]
 
 
 def basis_groups(n_qubits: int) -> dict[str, NDArray[np.int64]]:
-    """Which group each basis state of a chain of even length belongs to, (features,) each.
+    """Return the group of each basis state of a chain of even length, (features,), by kind of group.
 
     `magnetisation` is half of |zeros - ones|; `walls` is half the number of domain walls on the ring, at most MANY / 2.
     """
@@ -38,20 +37,20 @@ def basis_groups(n_qubits: int) -> dict[str, NDArray[np.int64]]:
 
 
 def finding(name: str, results: Results) -> str:
-    """Which groups say most for the phase on each side of the transition."""
-    said = []
+    """Return a sentence on the groups that contribute most to the phase on each side of the transition."""
+    sentences = []
     for side, (low, high, sign) in SIDES.items():
         parts = []
         for kind in GROUPS:
             means = interval_of_means(_between(results, "attribution", kind, low, high))
             leading = int(np.argmax(sign * means[0, :-1]))
             parts.append(f"{_named(kind, leading)} gives {_cell(means[:, leading])}")
-        said.append(f"for {side} the score is {_cell(means[:, -1])}, of which {' and '.join(parts)}")
-    return f"{name}, the basis states that say most for the phase: {'; '.join(said)}."
+        sentences.append(f"for {side} the score is {_cell(means[:, -1])}, of which {' and '.join(parts)}")
+    return f"{name}, the basis states that contribute most to the phase: {'; '.join(sentences)}."
 
 
 def table(chains: Mapping[str, Results]) -> Table:
-    """Attribution and squared norm of every group on both sides of g = 1."""
+    """Return the table of attribution and squared norm of every group on both sides of g = 1."""
     rows = []
     for name, results in chains.items():
         for kind in GROUPS:
@@ -71,7 +70,7 @@ def table(chains: Mapping[str, Results]) -> Table:
 
 
 def diagram(chains: Mapping[str, Results]) -> Figure:
-    """The mean attribution of each group against the field, a row a model, with bands of 95%."""
+    """Plot the mean attribution of each group against the field with 95% bands, one row per model."""
     with sns.axes_style("ticks"):
         figure = Figure(figsize=(9.0, 3.4 * len(chains)), layout="constrained")
         grid = figure.subplots(len(chains), 2, sharex=True, sharey=True, squeeze=False)
@@ -87,25 +86,19 @@ def diagram(chains: Mapping[str, Results]) -> Figure:
 
 
 def interval_of_means(groups: Sequence[FloatArray]) -> FloatArray:
-    """Means of columns and of their sum with 95% intervals, by the bootstrap of both levels of `nested_interval`.
+    """Return the means of columns and of their sum with 95% intervals, by the bootstrap over seeds and values.
 
     Args:
-        groups: (values, columns) of each seed, at least one value in all.
+        groups: Values of each seed, (values, columns), at least one value in all.
 
     Returns:
-        (3, columns + 1): mean, low and high end.
+        Mean, low and high end, (3, columns + 1).
     """
-    kept = [np.column_stack([group, group.sum(axis=1)]) for group in groups if len(group)]
-    rng = np.random.default_rng(0)
-    found = []
-    for _ in range(_RESAMPLES):
-        drawn = (kept[i] for i in rng.integers(len(kept), size=len(kept)))
-        found.append(np.concatenate([group[rng.integers(len(group), size=len(group))] for group in drawn]).mean(axis=0))
-    return np.stack([np.concatenate(kept).mean(axis=0), *np.quantile(found, (0.025, 0.975), axis=0)])
+    return nested_bootstrap([np.column_stack([group, group.sum(axis=1)]) for group in groups])
 
 
 def _between(results: Results, key: str, kind: str, low: float, high: float) -> list[FloatArray]:
-    """Sums by group of the states with low <= g < high, (states, groups) a seed."""
+    """Return the sums by group of the states with low <= g < high, (states, groups) per seed."""
     kept = [(np.asarray(r["fields"]) >= low) & (np.asarray(r["fields"]) < high) for r in results]
     return [np.asarray(r[key][kind])[k] for r, k in zip(results, kept, strict=True)]
 

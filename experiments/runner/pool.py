@@ -1,4 +1,4 @@
-"""Independent tasks on a pool: processes of this machine, or an existing Dask cluster; a worker that dies loses nothing."""
+"""Independent tasks on a pool: processes of this machine or an existing Dask cluster; a worker that crashes loses no result."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Run = Callable[[T], Result]
 
 
 @dataclass(frozen=True)
-class _Ended(Generic[T]):
-    """A task that ran, with its result or what went wrong."""
+class _Outcome(Generic[T]):
+    """A task that ran, with its result or its error message."""
 
     task: T
     result: Result
@@ -45,33 +45,33 @@ def run_all(
     workers: int = 1,
     scheduler: str | None = None,
 ) -> None:
-    """Runs tasks in any order and hands each result over as soon as it is there.
+    """Run tasks in any order and hand over each result as soon as it is known.
 
     Args:
-        run: a module's function, so that another process can import it; its results are what JSON can hold, where NumPy
-            numbers and arrays turn plain.
-        tasks: what to run.
-        keep: is given a task, its result and its seconds, in this process.
-        name: beside the progress bar.
-        done: tasks that need not be run, for the bar.
-        workers: processes; 1 runs in this one.
-        scheduler: the address of a Dask scheduler, in place of processes.
+        run: Function of a module, so that another process can import it; JSON can hold its results, with NumPy numbers and
+            arrays converted.
+        tasks: Tasks to run.
+        keep: Function called in this process with a task, its result and its processor time in seconds.
+        name: Label of the progress bar.
+        done: Number of tasks that have a result already, for the progress bar.
+        workers: Number of processes; 1 runs the tasks in this one.
+        scheduler: Address of a Dask scheduler that replaces the processes.
 
     Raises:
-        RuntimeError: some tasks failed; all others have been kept.
-        ImportError: a scheduler was named and Dask is not installed.
-        OSError: the scheduler does not answer.
+        RuntimeError: Some tasks failed; the results of all others have been kept.
+        ImportError: A scheduler was given and Dask is not installed.
+        OSError: The scheduler does not answer.
     """
     if scheduler is not None:
-        ended = _on_dask(run, tasks, scheduler)
+        outcomes = _on_dask(run, tasks, scheduler)
     elif workers == 1 or len(tasks) < 2:
-        ended = (_run_one(run, task) for task in tasks)
+        outcomes = (_run_one(run, task) for task in tasks)
     else:
-        ended = _on_processes(run, tasks, workers)
-    failed: list[_Ended[T]] = []
+        outcomes = _on_processes(run, tasks, workers)
+    failed: list[_Outcome[T]] = []
     bar = tqdm(total=done + len(tasks), initial=done, desc=name, unit="task", disable=not sys.stderr.isatty())
-    with bar, closing(ended):
-        for each in ended:
+    with bar, closing(outcomes):
+        for each in outcomes:
             if each.error:
                 failed.append(each)
             else:
@@ -83,34 +83,34 @@ def run_all(
         raise RuntimeError(f"{len(failed)} of {len(tasks)} tasks of {name} failed, the others are kept:{listed}{more}")
 
 
-def _run_one(run: Run[T], task: T) -> _Ended[T]:
+def _run_one(run: Run[T], task: T) -> _Outcome[T]:
     start = time.process_time()
     try:
         result = json.loads(json.dumps(run(task), default=plain, allow_nan=False))
-    except Exception as error:  # whatever it is, it must not cost the other tasks
+    except Exception as error:  # no error of one task may stop the others
         place = traceback.extract_tb(error.__traceback__)[-1]
         message = f"{type(error).__name__}: {error} ({os.path.basename(place.filename)}, line {place.lineno})"
-        return _Ended(task, {}, time.process_time() - start, message)
-    return _Ended(task, result, time.process_time() - start)
+        return _Outcome(task, {}, time.process_time() - start, message)
+    return _Outcome(task, result, time.process_time() - start)
 
 
-def _on_processes(run: Run[T], tasks: Sequence[T], workers: int) -> Generator[_Ended[T], None, None]:
-    """On new processes of this machine; where one dies, every task it may have been at is run again, alone.
+def _on_processes(run: Run[T], tasks: Sequence[T], workers: int) -> Generator[_Outcome[T], None, None]:
+    """Run tasks on new processes of this machine; if one crashes, each task that it may have been running is run again, alone.
 
-    One whose process dies then as well has failed, and the others go on.
+    A task whose process crashes a second time has failed; the others continue.
     """
     waiting = list(tasks)
     while waiting:
-        left = yield from _until_one_dies(run, waiting, workers)
-        for task in left[:workers]:  # they are begun in order, so no others were
-            if (yield from _until_one_dies(run, [task], 1)):
-                yield _Ended(task, {}, 0.0, "its process died twice, the second time alone; is there enough memory?")
+        left = yield from _until_a_crash(run, waiting, workers)
+        for task in left[:workers]:  # tasks are started in order, so no others were started
+            if (yield from _until_a_crash(run, [task], 1)):
+                yield _Outcome(task, {}, 0.0, "its process died twice, the second time running only this task (out of memory?)")
         waiting = left[workers:]
 
 
-def _until_one_dies(run: Run[T], tasks: Sequence[T], workers: int) -> Generator[_Ended[T], None, list[T]]:
-    """Returns the tasks, in order, that have not ended because a process died; none if all are well."""
-    places: dict[Future[_Ended[T]], int] = {}
+def _until_a_crash(run: Run[T], tasks: Sequence[T], workers: int) -> Generator[_Outcome[T], None, list[T]]:
+    """Return the tasks, in order, that have not ended because a process crashed; none if no process did."""
+    places: dict[Future[_Outcome[T]], int] = {}
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=spawn, initializer=_end_with_the_driver) as pool:
         try:
@@ -129,7 +129,7 @@ def _until_one_dies(run: Run[T], tasks: Sequence[T], workers: int) -> Generator[
 
 
 def _end_with_the_driver() -> None:
-    """Ends this worker when the process that started it is gone: waiting for tasks it would not notice, and stay for ever."""
+    """End this worker when the process that started it is gone; a worker that waits for tasks would otherwise never end."""
     driver = multiprocessing.parent_process()
     assert driver is not None
 
@@ -140,8 +140,8 @@ def _end_with_the_driver() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _on_dask(run: Run[T], tasks: Sequence[T], scheduler: str) -> Generator[_Ended[T], None, None]:
-    """On the workers of a Dask cluster, which runs the tasks of a worker that died on others."""
+def _on_dask(run: Run[T], tasks: Sequence[T], scheduler: str) -> Generator[_Outcome[T], None, None]:
+    """Run tasks on the workers of a Dask cluster, which moves the tasks of a crashed worker to others."""
     try:
         from distributed import Client
         from distributed import as_completed as as_completed_on_dask
@@ -151,10 +151,10 @@ def _on_dask(run: Run[T], tasks: Sequence[T], scheduler: str) -> Generator[_Ende
         futures = client.map(_run_one, [run] * len(tasks), tasks, pure=False)
         places = {future.key: task for future, task in zip(futures, tasks, strict=True)}
         coming = as_completed_on_dask(futures, loop=client.loop)  # type: ignore[no-untyped-call]
-        del futures  # what has been fetched is forgotten, so a worker that dies later does not have it run again
+        del futures  # so that results already fetched are not computed again when their worker crashes later
         for future in coming:
             try:
-                ended = future.result()
-            except Exception as error:  # its workers died too often, or the scheduler is gone
-                ended = _Ended(places[future.key], {}, 0.0, f"{future.status} by the cluster: {error!r}")
-            yield ended
+                outcome = future.result()
+            except Exception as error:  # its workers crashed too often, or the scheduler is gone
+                outcome = _Outcome(places[future.key], {}, 0.0, f"{future.status} by the cluster: {error!r}")
+            yield outcome

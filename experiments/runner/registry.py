@@ -1,4 +1,4 @@
-"""Which studies there are, and all of them in one go."""
+"""The list of studies, and a run of all of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ import time
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+from experiments.runner.study import Study
+
+PRESETS = {
+    "gate_noise": "Effect of gate noise on the maps of each estimator: depolarising noise by strength, and virtual processors.",
+    "readout_mitigation": "Corrections of readout errors: none, product, correlated groups, and twirling (TREX).",
+    "noise_mitigation": "Corrections of gate noise, alone and combined, on maps of a virtual processor, and their cost.",
+    "best_pipeline": "Readout correction, twirling and extrapolation together, at a fixed number of shots per picture.",
+}
+"""Summary of each preset of the study `mitigation`."""
 STUDIES = (
     "accuracy",
     "attribution_gallery",
@@ -28,26 +38,34 @@ STUDIES = (
     "approximate_encoding",
     "user_data",
 )
-"""Modules of this package with a `main(arguments)`; the order is that of docs/results.md."""
+"""Names of all studies, in the order of docs/results.md."""
+
+
+def study(name: str) -> Study[Any]:
+    """Import a study."""
+    if name in PRESETS:
+        return import_module("experiments.studies.mitigation").STUDIES[name]  # type: ignore[no-any-return]
+    return import_module(f"experiments.studies.{name}").STUDY  # type: ignore[no-any-return]
 
 
 def summary(name: str) -> str:
-    """The first sentence of a study's module, read without importing it."""
+    """Return the first line of the docstring of a study's module, read without importing it."""
+    if name in PRESETS:
+        return PRESETS[name]
     source = (Path(__file__).parents[1] / "studies" / f"{name}.py").read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
-    """Runs one study with the options of its command line; the exit code."""
-    code: int = import_module(f"experiments.studies.{name}").main(list(arguments))
-    return code
+    """Run one study with the options of its command line; return the exit code."""
+    return study(name).main(list(arguments))
 
 
 def run_everything(arguments: Sequence[str]) -> int:
-    """Runs all studies one after the other with the same options; one that fails does not stop the others.
+    """Run all studies one after the other with the same options; a study that fails does not stop the others.
 
     Returns:
-        0, or 1 if one failed.
+        0, or 1 if a study failed.
     """
     failed = []
     for name in STUDIES:
@@ -61,5 +79,5 @@ def run_everything(arguments: Sequence[str]) -> int:
         failed += [name] if code else []
         print(f"== {name}: {time.perf_counter() - start:.0f} s\n", flush=True)
     if failed:
-        print(f"not as wanted: {', '.join(failed)}")
+        print(f"failed, or missed a target: {', '.join(failed)}")
     return 1 if failed else 0

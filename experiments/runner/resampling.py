@@ -1,4 +1,4 @@
-"""Maps drawn from exact distributions: circuits are simulated once, and counts of any number of shots cost next to nothing."""
+"""Maps resampled from exact distributions: circuits are simulated once, then counts of any number of shots are sampled."""
 
 from __future__ import annotations
 
@@ -21,69 +21,70 @@ class ResampledMaps:
     """The circuits of one map with their exact distributions.
 
     Args:
-        plan: circuits with their weights, all of as many outcomes.
-        distributions: exact, one a circuit.
+        plan: Circuits with their weights, all with the same number of outcomes.
+        distributions: Exact distribution of each circuit.
     """
 
     plan: Plan
     distributions: Sequence[Distribution]
 
     @classmethod
-    def of(cls, model: hq.Model, x: Array, estimator: Estimator) -> ResampledMaps:
-        """The attributions of x, (features,), against the zero baseline, simulated by qsim."""
-        made = plan(estimator, model, [BilinearTerm(x, x)])
-        return cls(made, hq.qsim(threads=1).run([reading.circuit for reading in made.circuits], None))
+    def simulate(cls, model: hq.Model, x: Array, estimator: Estimator) -> ResampledMaps:
+        """Simulate the circuits that attribute x, (features,), against the zero baseline."""
+        circuits = plan(estimator, model, [BilinearTerm(x, x)])
+        return cls(circuits, hq.qsim(threads=1).run([each.circuit for each in circuits.circuits], None))
 
     @cached_property
     def _weights(self) -> csr_array:
         """(features, circuits * outcomes)."""
-        return csr_array(hstack([reading.weights for reading in self.plan.circuits], format="csr"))
+        return csr_array(hstack([each.weights.explicit for each in self.plan.circuits], format="csr"))
 
     def counts(self, shots: int, replicates: int, rng: np.random.Generator) -> Array:
-        """Independent counts of all circuits, (replicates, circuits, outcomes), with so many shots in all each time."""
-        chances = np.array([d.probabilities for d in self.distributions])
-        chances /= chances.sum(axis=1, keepdims=True)
-        return rng.multinomial(self.plan.shots(shots), chances, size=(replicates, len(chances)))
+        """Sample independent counts of all circuits, (replicates, circuits, outcomes); the shots are those of one replicate."""
+        probabilities = np.array([d.probabilities for d in self.distributions])
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        return rng.multinomial(self.plan.shots(shots), probabilities, size=(replicates, len(probabilities)))
 
     def values(self, counts: Array) -> FloatArray:
-        """What `Plan.decode` makes of counts, (replicates, features)."""
+        """Decode counts as `Plan.decode` does, (replicates, features)."""
         frequencies = counts / counts.sum(axis=2, keepdims=True)
         return np.asarray(self.plan.offset + (self._weights @ frequencies.reshape(len(counts), -1).T).T)
 
     def stderr(self, counts: Array) -> FloatArray:
-        """The standard errors that `Plan.decode` reports, (replicates, features), by `Distribution.variances`."""
+        """Compute the standard errors that `Plan.decode` reports, (replicates, features), by `Distribution.variances`."""
         total = np.zeros((len(self.plan.offset), len(counts)))
-        for c, reading in enumerate(self.plan.circuits):
-            seen = counts[:, c]
-            shots = seen.sum(axis=1, keepdims=True)
-            likely = ((seen + 4 / seen.shape[1]) / (shots + 4)).T
-            squares = reading.weights.multiply(reading.weights) @ likely
-            total += np.maximum(squares - (reading.weights @ likely) ** 2, 0) / shots.T
+        for c, circuit in enumerate(self.plan.circuits):
+            observed = counts[:, c]
+            shots = observed.sum(axis=1, keepdims=True)
+            smoothed = ((observed + 4 / observed.shape[1]) / (shots + 4)).T
+            weights = circuit.weights.explicit
+            squares = weights.multiply(weights) @ smoothed
+            total += np.maximum(squares - (weights @ smoothed) ** 2, 0) / shots.T
         return np.asarray(np.sqrt(total).T)
 
 
 def random_model(n_qubits: int, layers: int, seed: int) -> hq.Model:
-    """A ring model with normal random parameters: as good as untrained."""
+    """Return a ring model with normally distributed parameters, which behaves like an untrained one."""
     rng = np.random.default_rng([seed, n_qubits, layers])
     model = hq.ring_ansatz(n_qubits, layers)
     return model.with_params({name: float(rng.normal()) for name in model.params})
 
 
 def random_inputs(n_qubits: int, seed: int, count: int) -> FloatArray:
-    """Dense real unit inputs, (count, features)."""
+    """Return dense real inputs of norm 1, (count, features)."""
     x = np.random.default_rng([seed, n_qubits, 7]).normal(size=(count, 2**n_qubits))
     return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True))
 
 
 def exponents(at: Sequence[float] | Array, values: Any) -> FloatArray:
-    """Exponents a of values ~ at**a by least squares of logarithms.
+    """Fit the exponents a of values ~ at**a by least squares of logarithms.
 
     Args:
-        at: (points,), positive.
-        values: (points, ...), positive.
+        at: Positive numbers, (points,).
+        values: Positive values, (points, ...).
 
     Returns:
-        (...,).
+        The exponents, (...,).
     """
     logs = np.log(np.asarray(values, dtype=float))
     fitted = np.polyfit(np.log(np.asarray(at, dtype=float)), logs.reshape(len(logs), -1), 1)[0]

@@ -1,7 +1,8 @@
-"""The experiment as a value: a study is its tasks, a function that runs one, and one that says what all of them show.
+"""A study as a value: its tasks, the function that runs one of them, and the function that summarises their results.
 
-A task is a frozen dataclass of primitives that decides its result; the result's path is a function of the task, what exists is
-not run again and never overwritten. Summaries are functions of results and lie beside them.
+A task is a frozen dataclass of primitives that decides its result. The path of the result follows from the task and from the
+settings of the model that the task explains; a result that exists is neither computed again nor overwritten. Reports are
+functions of results and are kept beside them.
 """
 
 from __future__ import annotations
@@ -13,26 +14,35 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from experiments.runner.pool import run_all
+from experiments.runner.trained_models import accuracy_table, settings_digest, settings_of, unchanged_since_version_0_1
 from hattriq_cirq.foundation.arrays import plain
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
-from hattriq_cirq.reporting.document import FILE, Section
+from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
 
 T = TypeVar("T")
 Result = Mapping[str, Any]
-_FORMAT = "hattriq_cirq.Result/1"
+_FORMATS = ("hattriq_cirq.Result/2", "hattriq_cirq.Result/1")  # the first is written
 _LONGEST = 120
+_LISTED = 6
 
 
 @dataclass(frozen=True)
 class Done(Generic[T]):
-    """A task with its result, as JSON gives it back: numbers, text, lists and dictionaries; seconds on one core."""
+    """A task with its result.
+
+    Args:
+        task: The task.
+        result: Its result as JSON holds it: numbers, text, lists and dictionaries.
+        seconds: Processor time on one core.
+        provenance: Versions, commit and time of the computation.
+    """
 
     task: T
     result: Result
@@ -41,55 +51,93 @@ class Done(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Study(Generic[T]):
-    """A question, and how it is answered.
+class Findings:
+    """The part of a report that a study writes itself; the runner adds title, question, settings, accuracies and origin.
 
     Args:
-        name: of its module and its folder.
-        title: of its section.
-        question: what is asked, in a sentence or two.
-        task: the dataclass of its tasks.
-        tasks: all of them; `True` gives the few of a quick run.
-        run: the result of one task, what JSON can hold (NumPy numbers and arrays turn plain); the same for the same task.
-        summarise: what the results of all tasks show; title, question and provenance are filled in.
-        passes: whether results are as wanted, where something was; else `main` returns 1.
+        findings: Sentences, each number with its interval.
+        tables: Tables of all numbers.
+        pictures: Figures, each with a name of its own.
+        not_claimed: Sentences on what the findings do not show.
+        cost: Table of circuits, shots and gates.
+        settings: Settings that are not fields of the task, by name.
+        assumptions: Assumptions that the numbers rest on, by name.
+        accuracy: Table of accuracies; None leaves it to the runner, which lists the models named by the tasks.
+    """
+
+    findings: Sequence[str]
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    not_claimed: Sequence[str] = ()
+    cost: Table | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    assumptions: Mapping[str, str] = field(default_factory=dict)
+    accuracy: Table | None = None
+
+
+@dataclass(frozen=True)
+class Study(Generic[T]):
+    """A question and the way to answer it.
+
+    Args:
+        name: Name on the command line, and of the folder of results.
+        title: Heading of its section.
+        question: One or two sentences.
+        tasks: Function that returns all tasks, or the few of a quick run if its argument is true. With `options` it takes the
+            parsed command line as a second argument.
+        run: Function that returns the result of one task, which JSON can hold (NumPy numbers and arrays are converted); the
+            same task always gives the same result.
+        summarise: Function that returns the findings of all results.
+        passes: Function that says whether the results meet their targets; if not, `main` returns 1.
+        options: Function that adds the study's own options to the command line.
     """
 
     name: str
     title: str
     question: str
-    task: type[T]
-    tasks: Callable[[bool], Sequence[T]]
+    tasks: Callable[..., Sequence[T]]
     run: Callable[[T], Result]
-    summarise: Callable[[Sequence[Done[T]]], Section]
+    summarise: Callable[[Sequence[Done[T]]], Findings]
     passes: Callable[[Sequence[Done[T]]], bool] = lambda done: True
+    options: Callable[[argparse.ArgumentParser], None] | None = None
 
     def path(self, task: T, root: Path) -> Path:
-        """Where the result of a task lies below a folder."""
-        return root / self.name / "tasks" / f"{slug(task)}.json"
+        """Return the path of a task's result below the folder of all studies.
+
+        The name holds a digest of the settings of the task's model. Results of version 0.1, whose names did not, are used
+        where they exist and the settings are still those of version 0.1.
+        """
+        folder, digest = root / self.name / "tasks", settings_digest(task)
+        old = folder / f"{slug(_fields(task))}.json"
+        if digest is None or (unchanged_since_version_0_1(task) and old.exists()):
+            return old
+        return folder / f"{slug(_fields(task) | {'model': digest})}.json"
 
     def load(self, task: T, root: Path) -> Done[T]:
-        """The result of a task that was run.
+        """Load the result of a task.
 
         Raises:
-            FileNotFoundError: it was not.
-            ValueError: the file is another task's or damaged.
+            FileNotFoundError: The task was not run.
+            ValueError: The file belongs to another task or is damaged.
         """
         path = self.path(task, root)
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            if record["format"] != _FORMAT or record["study"] != self.name or record["task"] != _as_json(asdict(task)):  # type: ignore[call-overload]
+            if record["format"] not in _FORMATS or record["study"] != self.name or record["task"] != _as_json(_fields(task)):
                 raise ValueError("it is of another task")
+            if "model" in record and record["model"] != settings_of(task):
+                raise ValueError("it is of a model with other settings")
             return Done(task, record["result"], record["seconds"], record["provenance"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is not the result of {task}: {error!r}; remove it and run again") from error
 
     def save(self, task: T, result: Result, seconds: float, root: Path) -> None:
-        """Writes a result with its task and where it comes from; one that exists, of another process, stays."""
+        """Write a result with its task and origin; a result that another process has written stays."""
         record = {
-            "format": _FORMAT,
+            "format": _FORMATS[0],
             "study": self.name,
-            "task": asdict(task),  # type: ignore[call-overload]
+            "task": _fields(task),
+            "model": settings_of(task),
             "result": result,
             "seconds": seconds,
             "provenance": asdict(Provenance.now()) | {"commit": commit()},
@@ -100,19 +148,19 @@ class Study(Generic[T]):
             self.load(task, root)
 
     def collect(self, tasks: Sequence[T], root: Path, *, workers: int = 1, scheduler: str | None = None) -> list[Done[T]]:
-        """Runs what is missing, each result on disk as soon as it is there, and gives all of them in order.
+        """Run the tasks without a result, writing each result as soon as it is known, and load all results.
 
         Args:
-            tasks: different ones.
-            root: the folder of results of all studies.
-            workers: processes; 1 runs everything in this one.
-            scheduler: the address of a Dask scheduler in their place.
+            tasks: Distinct tasks.
+            root: Folder of results of all studies.
+            workers: Number of processes; 1 runs everything in this one.
+            scheduler: Address of a Dask scheduler that replaces the processes.
 
         Returns:
-            The results.
+            The results, in the order of the tasks.
 
         Raises:
-            RuntimeError: some tasks failed, when all others are done; it says which.
+            RuntimeError: Some tasks failed; the error names them, and all others have been run.
         """
         missing = [task for task in tasks if not self.path(task, root).exists()]
         run_all(
@@ -127,50 +175,60 @@ class Study(Generic[T]):
         return [self.load(task, root) for task in tasks]
 
     def section(self, done: Sequence[Done[T]]) -> Section:
-        """What results show, with the question and where they come from."""
-        made = self.summarise(done)
-        origin = done[-1].provenance
-        versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
-        return replace(
-            made,
+        """Return the report of results: the study's findings with title, question, settings, accuracies and origin."""
+        found = self.summarise(done)
+        versions = done[-1].provenance["versions"]
+        return Section(
             title=self.title,
             question=self.question,
+            findings=tuple(found.findings),
+            not_claimed=tuple(found.not_claimed),
+            accuracy=found.accuracy or accuracy_table(done),
+            tables=tuple(found.tables),
+            pictures=tuple(found.pictures),
+            cost=found.cost,
+            settings=_settings([d.task for d in done]) | dict(found.settings),
+            assumptions=found.assumptions,
             provenance={
                 "tasks": str(len(done)),
                 "core-minutes": f"{sum(d.seconds for d in done) / 60:.1f}",
                 "last result (UTC)": max(d.provenance["created_utc"] for d in done),
-                "commits": ", ".join(sorted({d.provenance["commit"] for d in done})),
-                "versions": versions,
-                **made.provenance,
+                "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
             },
         )
 
     def report(self, done: Sequence[Done[T]], root: Path, scale: str) -> tuple[Section, Path]:
-        """The section of results, and the folder it is kept in, named by its content; what exists is left as it is."""
+        """Write the report of results into a folder named by its content, unless it exists; return both."""
         section = self.section(done)
         folder = root / self.name / f"report-{scale}-{section.digest}"
         if not (folder / FILE).exists():
             section.save(folder)
-        os.utime(folder)  # the one that was asked for last is the newest
+        os.utime(folder)  # so that the report requested last is the newest
         return section, folder
 
     def main(self, arguments: Sequence[str] | None = None) -> int:
-        """Runs the study from the command line, prints what it shows and says where that is kept."""
+        """Run the study from the command line, print its report and say where that is kept.
+
+        Returns:
+            0, or 1 if a target of the study is missed.
+        """
         parser = argparse.ArgumentParser(
             prog=f"python -m experiments {self.name}", description=f"{self.title}. {self.question}"
         )
-        parser.add_argument("--quick", action="store_true", help="a small sample, within a minute")
+        if self.options is not None:
+            self.options(parser)
+        parser.add_argument("--quick", action="store_true", help="run a small sample, within a minute")
         parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of all studies (default: %(default)s)")
-        parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: one a core)")
+        parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: one per core)")
         parser.add_argument(
             "--scheduler",
             metavar="ADDRESS",
-            help="of a Dask cluster of workers with one thread each, such as tcp://127.0.0.1:8786",
+            help="address of a Dask cluster of workers with one thread each, such as tcp://127.0.0.1:8786",
         )
         chosen = parser.parse_args(arguments)
         if chosen.workers < 1:
             parser.error(f"--workers {chosen.workers} must be at least 1")
-        tasks = self.tasks(chosen.quick)
+        tasks = self.tasks(chosen.quick) if self.options is None else self.tasks(chosen.quick, chosen)
         done = self.collect(tasks, chosen.out, workers=chosen.workers, scheduler=chosen.scheduler)
         section, folder = self.report(done, chosen.out, "quick" if chosen.quick else "full")
         print(section.markdown())
@@ -178,15 +236,23 @@ class Study(Generic[T]):
         return 0 if self.passes(done) else 1
 
 
+def results_by(done: Sequence[Done[Any]], *names: str) -> dict[Any, list[Result]]:
+    """Group results by the values of one field of their tasks, or by tuples of several, in the order of first appearance."""
+    groups: dict[Any, list[Result]] = {}
+    for d in done:
+        values = tuple(getattr(d.task, name) for name in names)
+        groups.setdefault(values if len(names) > 1 else values[0], []).append(d.result)
+    return groups
+
+
 def newest_report(root: Path, name: str, scale: str) -> Path | None:
-    """The report of a study that was asked for last, if there is one."""
-    found = [path.parent for path in (root / name).glob(f"report-{scale}-*/{FILE}")]
-    return max(found, key=lambda folder: folder.stat().st_mtime_ns) if found else None
+    """Return the folder of the study's report that was requested last, or None if there is none."""
+    reports = [path.parent for path in (root / name).glob(f"report-{scale}-*/{FILE}")]
+    return max(reports, key=lambda folder: folder.stat().st_mtime_ns) if reports else None
 
 
-def slug(task: object) -> str:
-    """A task as the name of a file: its fields, and a digest where not every character could be kept."""
-    values = asdict(task)  # type: ignore[call-overload]
+def slug(values: Mapping[str, Any]) -> str:
+    """Return a file name for named values, ending in a digest if not every character could be kept."""
     text = ",".join(f"{name}={value}" for name, value in values.items())
     name = re.sub(r"[^\w=,.+-]+", "_", text)
     if name == text and len(name) <= _LONGEST:
@@ -196,7 +262,7 @@ def slug(task: object) -> str:
 
 @cache
 def commit() -> str:
-    """The git commit of this checkout, with `+` where files differ from it; `unknown` outside one."""
+    """Return the git commit of this checkout, followed by `+` if files differ from it; `unknown` outside a checkout."""
     folder = Path(__file__).parent
 
     def git(*words: str) -> str:
@@ -206,6 +272,19 @@ def commit() -> str:
         return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def _fields(task: object) -> dict[str, Any]:
+    return asdict(task)  # type: ignore[call-overload, no-any-return]
+
+
+def _settings(tasks: Sequence[object]) -> dict[str, str]:
+    """Return the values of every field of the tasks as text."""
+    settings = {}
+    for name in _fields(tasks[0]):
+        values = list(dict.fromkeys(str(getattr(task, name)) for task in tasks))
+        settings[name.replace("_", " ")] = ", ".join(values) if len(values) <= _LISTED else f"{len(values)} values"
+    return settings
 
 
 def _as_json(value: object) -> object:

@@ -1,16 +1,19 @@
-"""The models that studies explain: a data set, a circuit and the accuracy it must reach before its maps are worth reading."""
+"""The models that studies explain: a data set, a circuit, and the accuracy that the model must reach before it is explained."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import hattriq_cirq as hq
-from experiments.runner.bootstrap import bootstrap_interval, with_interval
+from experiments.runner.bootstrap import bootstrap_text
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.reporting.document import Table
 from hattriq_cirq.workflows.accuracies import logistic_regression_accuracy
@@ -18,13 +21,13 @@ from hattriq_cirq.workflows.accuracies import logistic_regression_accuracy
 
 @dataclass(frozen=True)
 class Subject:
-    """A data set and the ring model trained on it.
+    """A data set and the settings of the ring model trained on it.
 
     Args:
-        data: the text that `datasets.load` takes; the seed is added.
-        layers: of the ring.
-        target: mean test accuracy wanted; None where none was set.
-        epochs: of training.
+        data: Data set, as `datasets.load` takes it; the seed is added.
+        layers: Number of layers of the ring.
+        target: Target of the mean test accuracy; None for no target.
+        epochs: Number of training epochs.
     """
 
     data: str
@@ -33,11 +36,11 @@ class Subject:
     epochs: int = 200
 
     def meets(self, accuracy: float) -> bool:
-        """Whether a mean test accuracy reaches the target, rounding aside; any does where none was set."""
+        """Return true if a mean test accuracy reaches the target, rounding aside, or if there is no target."""
         return self.target is None or accuracy >= self.target - 1e-9
 
     def verdict(self, accuracy: float) -> str:
-        """The target and whether a mean test accuracy meets it, as a cell of a table."""
+        """Return the target, and `met` or `MISSED`, as a cell of a table."""
         return "none set" if self.target is None else f"{self.target:.2f} {'met' if self.meets(accuracy) else 'MISSED'}"
 
 
@@ -45,7 +48,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "bars_clean": Subject("bars_and_stripes:copies=10", 4, 1.00),
     "bars": Subject("bars_and_stripes:noise=0.2,copies=20", 4, 1.00),
     "bars3": Subject("bars_and_stripes:noise=0.2,copies=20", 3, 1.00, epochs=60),  # shallow enough for noisy processors
-    "bars_held_out": Subject("bars_and_stripes", 4, None),  # each pattern once, so those of the test are new
+    "bars_held_out": Subject("bars_and_stripes", 4, None),  # each pattern occurs once, so the test patterns are new
     "digits": Subject("digits:pair=0/1", 4, 0.99),
     "mnist01": Subject("mnist:pair=0/1,size=16", 4, 0.99, epochs=60),
     "mnist19": Subject("mnist:pair=1/9,size=16", 6, 0.98, epochs=100),
@@ -61,29 +64,54 @@ SUBJECTS: Mapping[str, Subject] = {
     "tfim_split": Subject("tfim:n_qubits=8,train_gap=0.4", 4, 0.97),  # trained far from g = 1, tested everywhere
     "planted": Subject("planted_pixel:n_qubits=6", 2, None, epochs=60),
     "xor": Subject("xor_pixels:n_qubits=6,samples=2000", 4, None, epochs=100),
-    "bad": Subject("mnist:pair=3/5,size=16", 1, None, epochs=1),  # trained on purpose too little
+    "bad": Subject("mnist:pair=3/5,size=16", 1, None, epochs=1),  # trained too little on purpose
 }
-"""By the name that tasks use; `bad` is shown, never explained."""
+"""Subjects by the name that tasks use; `bad` is shown but never explained."""
 FASHION = Path("data/fashion_mnist")
-"""Where the files of FashionMNIST are looked for, below the working directory; no package brings them."""
+"""Folder of the files of FashionMNIST, below the working directory; no package contains them."""
+_VERSION_0_1 = (
+    "1fa0c551 e7d926ab 64f32467 0d68b7d0 35d29af7 2d7d9b5c 6ad9a392 3377b846 5ffdd1b8 1111a2c4 2ef89798 d1e0c1eb "
+    "413fab5b fe3d6daa 236e97b9 5a3933cf 0240d08a f0aac8b1 a72d8c68 c7a0a497"
+)
+"""Digests of the settings that the subjects had in version 0.1."""
 
 
 def present(names: Iterable[str]) -> tuple[str, ...]:
-    """Those of the subjects whose data are there: all but FashionMNIST without its folder."""
+    """Return the names of subjects whose data are present: FashionMNIST only if its folder is."""
     return tuple(name for name in names if FASHION.is_dir() or not SUBJECTS[name].data.startswith("fashion"))
 
 
 @lru_cache(maxsize=4)
 def trained(name: str, seed: int) -> tuple[hq.Model, Dataset]:
-    """A subject trained with a seed, which also splits its data."""
+    """Train a subject; the seed also splits its data."""
     subject = SUBJECTS[name]
     data = hq.datasets.load(f"{subject.data}{',' if ':' in subject.data else ':'}seed={seed}")
     model = hq.ring_ansatz(data.n_qubits, subject.layers)
     return hq.train(model, data.x_train, data.y_train, seed=seed, epochs=subject.epochs).model, data
 
 
+def settings_of(task: object) -> dict[str, Any] | None:
+    """Return everything but the seed that decides the model of a task, or None if the task names no subject."""
+    subject = SUBJECTS.get(getattr(task, "subject", ""))
+    return None if subject is None else {"data": subject.data, "layers": subject.layers, "epochs": subject.epochs}
+
+
+def settings_digest(task: object) -> str | None:
+    """Return eight hexadecimal digits that change with the settings of a task's model; None without a model."""
+    settings = settings_of(task)
+    if settings is None:
+        return None
+    text = json.dumps([getattr(task, "subject", ""), settings], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def unchanged_since_version_0_1(task: object) -> bool:
+    """Return true if a task's model has the settings that it had in version 0.1."""
+    return settings_digest(task) in _VERSION_0_1.split()
+
+
 def accuracies(model: hq.Model, data: Dataset) -> dict[str, float]:
-    """How good a model is, beside logistic regression on the same split and chance: what a task's result says of its model."""
+    """Return the accuracies of a model, of logistic regression on the same split, and of chance, for the result of a task."""
     logistic = logistic_regression_accuracy(data)
     return {
         "train": hq.accuracy(model, data.x_train, data.y_train),
@@ -94,27 +122,36 @@ def accuracies(model: hq.Model, data: Dataset) -> dict[str, float]:
     }
 
 
-def accuracy_table(found: Mapping[str, Sequence[Mapping[str, float]]]) -> Table:
-    """Accuracies of subjects, by name one entry a seed, as the table that stands before every map."""
-    rows = []
-    for name, seeds in found.items():
-        subject = SUBJECTS[name]
-        mean = {key: float(np.mean([each[key] for each in seeds])) for key in seeds[0]}
-        tests = [each["test"] for each in seeds]
-        rows.append(
-            (
-                name,
-                subject.data,
-                str(subject.layers),
-                str(len(seeds)),
-                f"{mean['train']:.3f}",
-                with_interval(mean["test"], bootstrap_interval(tests), 4),
-                f"{mean['logistic test']:.3f}",
-                f"{mean['chance']:.3f}",
-                subject.verdict(mean["test"]),
-            )
-        )
+def accuracy_table(done: Iterable[Any]) -> Table | None:
+    """Return the table of accuracies that stands before every map.
+
+    Args:
+        done: Finished tasks; those that name a subject and a seed are listed, each model once.
+
+    Returns:
+        The table, or None if no task names a subject.
+    """
+    found: dict[str, dict[int, Mapping[str, float]]] = {}
+    for d in done:
+        if settings_of(d.task) is not None:
+            found.setdefault(d.task.subject, {})[d.task.seed] = d.result["accuracy"]
+    rows = [_accuracy_row(name, list(seeds.values())) for name, seeds in found.items()]
     columns = ("model", "data", "layers", "seeds", "train", "test", "logistic regression", "chance", "target")
-    return Table(
-        "Mean accuracies over seeds; of the test accuracy with its 95% bootstrap interval over seeds.", columns, tuple(rows)
+    caption = "Mean accuracies over seeds; the test accuracy with its 95% bootstrap interval over seeds."
+    return Table(caption, columns, tuple(rows)) if rows else None
+
+
+def _accuracy_row(name: str, seeds: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
+    subject = SUBJECTS[name]
+    mean = {key: float(np.mean([each[key] for each in seeds])) for key in seeds[0]}
+    return (
+        name,
+        subject.data,
+        str(subject.layers),
+        str(len(seeds)),
+        f"{mean['train']:.3f}",
+        bootstrap_text([each["test"] for each in seeds], digits=4),
+        f"{mean['logistic test']:.3f}",
+        f"{mean['chance']:.3f}",
+        subject.verdict(mean["test"]),
     )

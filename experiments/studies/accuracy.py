@@ -1,6 +1,6 @@
-"""Does every model meet its accuracy target? Each data set on five seeds, beside logistic regression and chance.
+"""Test accuracy of every model against its target, on five seeds, beside logistic regression and chance.
 
-Exact simulation. The exit code is 1 where a target is missed.
+Exact simulation. The exit code is 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.runner.bootstrap import bootstrap_interval, nested_interval, nested_text, with_interval
-from experiments.runner.study import Done, Study
-from experiments.runner.trained_models import FASHION, SUBJECTS, accuracies, accuracy_table, present, trained
+from experiments.runner.bootstrap import bootstrap_interval, bootstrap_text, nested_interval, nested_text
+from experiments.runner.study import Done, Findings, Study, results_by
+from experiments.runner.trained_models import FASHION, SUBJECTS, accuracies, present, trained
 from hattriq_cirq.foundation.arrays import FloatArray
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 
 SHOWN = tuple(name for name in SUBJECTS if name != "bad")
 SPLIT = "tfim_split"
-GAP = 0.4  # its training samples keep |g - 1| above this
+GAP = 0.4  # training samples keep |g - 1| above this
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Task:
 
 
 def tasks(quick: bool) -> list[Task]:
-    """Five seeds of every subject whose data are there; quickly, two of the clean Bars and Stripes."""
+    """Return five seeds of every subject whose data are present; for a quick run, two of the clean Bars and Stripes."""
     if quick:
         return [Task("bars_clean", seed) for seed in range(2)]
     return [Task(name, seed) for name in present(SHOWN) for seed in range(5)]
 
 
 def run(task: Task) -> dict[str, Any]:
-    """Trains, and keeps the expectation of every test input."""
+    """Train the model and compute its expectation for every test input."""
     model, data = trained(task.subject, task.seed)
     fields = data.details.get("g")
     return {
@@ -57,23 +57,23 @@ def run(task: Task) -> dict[str, Any]:
 
 
 def right(result: Mapping[str, Any]) -> FloatArray:
-    """1 where the sign of the expectation is the label, else 0, (inputs,)."""
+    """Return 1 where the sign of the expectation is the label, else 0, (inputs,)."""
     return np.asarray(np.multiply(result["expectations"], result["labels"]) > 0, dtype=float)
 
 
 def passes(done: Sequence[Done[Task]]) -> bool:
-    """Whether every target is met."""
-    return all(SUBJECTS[name].meets(mean_of(results, "test")) for name, results in _grouped(done).items())
+    """Return true if every target is met."""
+    return all(SUBJECTS[name].meets(mean_of(results, "test")) for name, results in results_by(done, "subject").items())
 
 
 def mean_of(results: Sequence[Mapping[str, Any]], key: str) -> float:
-    """The mean of an accuracy over seeds."""
+    """Return the mean of an accuracy over seeds."""
     return float(np.mean([r["accuracy"][key] for r in results]))
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
-    """The tables and the picture of accuracies against targets."""
-    of = _grouped(done)
+def summarise(done: Sequence[Done[Task]]) -> Findings:
+    """Return the table and the figure of accuracies against targets."""
+    of = results_by(done, "subject")
     aimed = {name: results for name, results in of.items() if SUBJECTS[name].target is not None}
     missed = [name for name, results in aimed.items() if not SUBJECTS[name].meets(mean_of(results, "test"))]
     findings = [f"{len(aimed) - len(missed)} of {len(aimed)} targets of mean test accuracy are met."]
@@ -84,15 +84,12 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
     findings += [_against_logistic(of), *_near_the_transition(of)]
     if not any(name.startswith("fashion") for name in of):
         findings.append(f"FashionMNIST: not present in these results; no package ships it, its files are read from {FASHION}/.")
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=tuple(findings),
         not_claimed=(
-            "The accuracies of the paper: its resolutions, sample counts, circuit and accuracies are not known to us.",
+            "The accuracies of the paper: its resolutions, sample counts, circuit and accuracies are unknown.",
             "That no classical model does better: logistic regression on the amplitudes is a yardstick, not the best there is.",
         ),
-        accuracy=accuracy_table({name: [r["accuracy"] for r in results] for name, results in of.items()}),
         tables=(
             Table(
                 "Test accuracy with 95% intervals (bootstrap over seeds and test inputs; of logistic regression and of the "
@@ -112,17 +109,11 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             ),
         ),
         settings={
-            "seeds": str(max(len(results) for results in of.values())),
             "circuit": "ring_ansatz, observable Z on qubit 0",
-            "test inputs a seed": ", ".join(f"{name} {len(results[0]['labels'])}" for name, results in of.items()),
+            "test inputs per seed": ", ".join(f"{name} {len(results[0]['labels'])}" for name, results in of.items()),
         },
         assumptions={"expectations": "exact, without shots or noise", "training": "Adam on the logistic loss, exact gradients"},
     )
-
-
-def _grouped(done: Sequence[Done[Task]]) -> dict[str, list[Mapping[str, Any]]]:
-    names = dict.fromkeys(d.task.subject for d in done)
-    return {name: [d.result for d in done if d.task.subject == name] for name in names}
 
 
 def _gains(results: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -137,8 +128,8 @@ def _row(name: str, results: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
         name,
         str(results[0]["qubits"]),
         nested_text([right(r) for r in results]),
-        with_interval(float(np.mean(logistic)), bootstrap_interval(logistic)),
-        with_interval(float(np.mean(gains)), bootstrap_interval(gains)),
+        bootstrap_text(logistic),
+        bootstrap_text(gains),
         "-" if subject.target is None else f"{met} of {len(results)}",
     )
 
@@ -210,10 +201,8 @@ STUDY = Study(
     title="Accuracy first",
     question="Does every model meet its accuracy target on held-out inputs, and how does it stand beside logistic "
     "regression and chance?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
     passes=passes,
 )
-main = STUDY.main

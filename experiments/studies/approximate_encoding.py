@@ -1,7 +1,7 @@
-"""How should an input be encoded approximately? Staircases of rotations against truncation, at equal numbers of CZ.
+"""Approximate encoding of inputs: staircases of rotations against truncation, at equal numbers of CZ.
 
-Both spend the same budgets on real pictures. Staircases are `approximate_encoding`, with and without its sweeps. Truncation
-keeps those turns of the exact multiplexers that gain most for the CZ they cost, and fits their angles again.
+Staircases are those of `approximate_encoding`, with and without its sweeps. Truncation keeps the rotations of the exact
+multiplexers that gain most per CZ, and fits their angles again. Both are applied to real pictures.
 """
 
 from __future__ import annotations
@@ -17,26 +17,28 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
-from experiments.runner.bootstrap import bootstrap_interval, median_text, with_interval
-from experiments.runner.study import Done, Study
+from experiments.runner.bootstrap import bootstrap_interval, bootstrap_text
+from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies
+from hattriq_cirq.circuits.counting import multi_qubit_gates
+from hattriq_cirq.compilation.gatesets import compile_to_gateset, gateset
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.encoding.approximate import ApproximateEncoding, approximate_encoding
 from hattriq_cirq.encoding.exact import encode
 from hattriq_cirq.foundation.arrays import FloatArray
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 from hattriq_cirq.workflows.map_effect import map_effect
 
 METHODS = {"swept": "staircases, swept", "plain": "staircases, not swept", "truncated": "truncation"}
 ACCURACIES = ("train", "test", "logistic test", "chance")
 Rows = Sequence[Mapping[str, Any]]
-"""One for each picture, method and budget of a data set; the exact encoding has budget 0."""
+"""One row per picture, method and budget of a data set; the exact encoding has budget 0."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Some test pictures of one data set, the model whose maps they get, and the staircases to try."""
+    """Some test pictures of one data set, the model that is explained, and the numbers of staircases."""
 
     data: str
     model_layers: int
@@ -48,58 +50,58 @@ class Task:
 
 
 def tasks(quick: bool) -> list[Task]:
-    """A few pictures a task, of which the first of a data set are routed on a grid, too; quickly, two of digits."""
+    """Return tasks of a few pictures, the first of which are also routed on a grid; for a quick run, two digits."""
     if quick:
         return [Task("digits:pair=3/5", 4, 5, 0, 2, (1, 3), 1)]
-    found = []
+    made = []
     for data, model_layers, epochs, pictures, layers, routed in (
         ("digits:pair=3/5", 4, 60, 24, (1, 2, 3, 4, 5), 8),
         ("mnist:pair=3/5,size=16", 8, 30, 24, (1, 2, 3, 4, 5, 6, 8), 8),
         ("mnist:pair=3/5,size=28", 6, 10, 20, (1, 2, 4, 6, 8), 4),
     ):
-        found += [Task(data, model_layers, epochs, first, 4, layers, routed) for first in range(0, pictures, 4)]
-    return found
+        made += [Task(data, model_layers, epochs, first, 4, layers, routed) for first in range(0, pictures, 4)]
+    return made
 
 
 def truncated(x: FloatArray, qubits: list[cirq.Qid], budget: int) -> cirq.Circuit:
-    """The multiplexers of the exact circuit, without the turns that gain least for the CZ they cost.
+    """Build the multiplexers of the exact circuit without the rotations that gain least per CZ.
 
-    A turn enters where it lengthens its multiplexer's closed tour of frames least; its gain is the weighted squared error of
-    the angles that it removes, the weight being the norm that reaches each branch. All angles are then fitted again.
+    A rotation is inserted where it lengthens its multiplexer's closed tour of frames least; its gain is the weighted squared
+    error of the angles that it removes, the weight being the norm that reaches each branch. All angles are then fitted again.
 
     Args:
-        x: (2**n,) real, of norm 1.
-        qubits: n of them.
-        budget: CZ gates at most, before compilation.
+        x: Real input of norm 1, (2**n,).
+        qubits: The n data qubits.
+        budget: Largest number of CZ gates, before compilation.
 
-    Returns:
-        The exact circuit where the budget allows it.
+    Rerotations:
+        The circuit, which is the exact one if the budget allows it.
     """
     exact = encode(x, qubits)
-    if couplings(exact) <= budget:
+    if multi_qubit_gates(exact) <= budget:
         return exact
     multiplexers = [_Truncated(norms) for norms in _norms(x)]
     spent = 0
     while True:
-        scores = [np.where(m.price + spent <= budget, m.gain / np.maximum(m.price, 0.5), 0.0) for m in multiplexers]
+        scores = [np.where(m.cnot_cost + spent <= budget, m.gain / np.maximum(m.cnot_cost, 0.5), 0.0) for m in multiplexers]
         best = multiplexers[int(np.argmax([score.max() for score in scores]))]
         mask = int(scores[multiplexers.index(best)].argmax())
-        if best.gain[mask] < 1e-12 or best.price[mask] + spent > budget:
+        if best.gain[mask] < 1e-12 or best.cnot_cost[mask] + spent > budget:
             break
-        spent += int(best.price[mask])
+        spent += int(best.cnot_cost[mask])
         best.add(mask)
     circuit = cirq.Circuit()
     for target, multiplexer in enumerate(multiplexers):
         frame = 0
-        for mask, turn in zip(multiplexer.tour[1:], multiplexer.turns, strict=True):
+        for mask, rotation in zip(multiplexer.tour[1:], multiplexer.rotations, strict=True):
             circuit.append(cirq.CZ(qubits[c], qubits[target]) for c in range(target) if (frame ^ mask) >> (target - 1 - c) & 1)
-            circuit.append(cirq.ry(turn)(qubits[target]))
+            circuit.append(cirq.ry(rotation)(qubits[target]))
             frame = mask
     return circuit
 
 
 class _Truncated:
-    """A multiplexer with some of its turns, in the order of a closed tour of frames from 0 to 0."""
+    """A multiplexer with some of its rotations, in the order of a closed tour of frames from 0 to 0."""
 
     def __init__(self, norms: FloatArray) -> None:
         index = np.arange(len(norms) // 2)
@@ -116,44 +118,34 @@ class _Truncated:
     def _fit(self) -> None:
         columns = self.walsh[:, self.tour[1:]]
         weighted = columns.T * self.weights
-        self.turns = np.linalg.solve(weighted @ columns + 1e-12 * np.eye(len(weighted)), weighted @ self.angles)
-        self.gain = (self.walsh @ (self.weights * (self.angles - columns @ self.turns))) ** 2
+        self.rotations = np.linalg.solve(weighted @ columns + 1e-12 * np.eye(len(weighted)), weighted @ self.angles)
+        self.gain = (self.walsh @ (self.weights * (self.angles - columns @ self.rotations))) ** 2
         self.gain[self.tour] = 0
         tour, masks = np.array(self.tour)[:, np.newaxis], np.arange(len(self.walsh))
         steps = np.bitwise_count(tour ^ masks).astype(int)
         longer = steps[:-1] + steps[1:] - np.bitwise_count(tour[:-1] ^ tour[1:]).astype(int)
-        self.place, self.price = longer.argmin(axis=0), longer.min(axis=0)
+        self.place, self.cnot_cost = longer.argmin(axis=0), longer.min(axis=0)
 
 
 def _norms(x: FloatArray) -> list[FloatArray]:
-    """Amplitudes of the branches after 1, 2 .. n qubits."""
+    """Return the amplitudes of the branches after 1, 2 .. n qubits."""
     norms = [x]
     while len(norms[0]) > 2:
         norms.insert(0, np.hypot(norms[0][0::2], norms[0][1::2]))
     return norms
 
 
-def couplings(circuit: cirq.AbstractCircuit) -> int:
-    """Two-qubit gates."""
-    return sum(len(operation.qubits) == 2 for operation in circuit.all_operations())
-
-
-def compiled(circuit: cirq.AbstractCircuit) -> cirq.AbstractCircuit:
-    """The circuit in CZ and one-qubit gates."""
-    return cirq.optimize_for_target_gateset(circuit, gateset=cirq.CZTargetGateset())
-
-
-def routed_couplings(circuit: cirq.AbstractCircuit, qubits: list[cirq.Qid]) -> int:
-    """CZ gates on a 4 x 4 grid, the better of Cirq's placement and of qubits along a snake."""
+def routed_gates(circuit: cirq.AbstractCircuit, qubits: list[cirq.Qid]) -> int:
+    """Count the CZ gates on a 4 x 4 grid, for the better of Cirq's placement and of qubits along a snake."""
     snake = [cirq.GridQubit(row, col if row % 2 == 0 else 3 - col) for row in range(4) for col in range(4)]
     pairs = [(a, b) for a in snake for b in snake if a < b and a.is_adjacent(b)]
     router = cirq.RouteCQC(cirq.GridDeviceMetadata(pairs, cirq.CZTargetGateset()).nx_graph)
-    placed = cirq.HardCodedInitialMapper(dict(zip(qubits, snake, strict=False)))
-    return min(couplings(compiled(router(circuit, initial_mapper=mapper))) for mapper in (None, placed))
+    along_snake = cirq.HardCodedInitialMapper(dict(zip(qubits, snake, strict=False)))
+    return min(multi_qubit_gates(_compiled(router(circuit, initial_mapper=mapper))) for mapper in (None, along_snake))
 
 
 def encodings(x: FloatArray, layers: tuple[int, ...]) -> Iterator[tuple[str, int, ApproximateEncoding]]:
-    """Yields each method at each budget, a budget being what so many staircases cost at most."""
+    """Yield the encoding of each method at each budget, the largest number of CZ gates of some number of staircases."""
     qubits: list[cirq.Qid] = list(cirq.LineQubit.range(len(x).bit_length() - 1))
     for count in layers:
         budget = 2 * (len(qubits) - 1) * count - 1
@@ -162,26 +154,26 @@ def encodings(x: FloatArray, layers: tuple[int, ...]) -> Iterator[tuple[str, int
         circuit = truncated(x, qubits, budget)
         state = cirq.Simulator(dtype=np.complex128).simulate(circuit, qubit_order=qubits).final_state_vector.real
         state = state if state @ x >= 0 else -state
-        yield "truncated", budget, ApproximateEncoding(compiled(circuit).freeze(), state, float(state @ x) ** 2, 0)
+        yield "truncated", budget, ApproximateEncoding(_compiled(circuit).freeze(), state, float(state @ x) ** 2, 0)
 
 
 @lru_cache(maxsize=2)
 def trained(data_name: str, model_layers: int, epochs: int) -> tuple[hq.Model, Dataset]:
-    """The model and its data."""
+    """Train the model of a data set."""
     data = hq.datasets.load(data_name)
     ansatz = hq.ring_ansatz(data.n_qubits, model_layers)
     return hq.train(ansatz, data.x_train, data.y_train, epochs=epochs, seed=0).model, data
 
 
 def run(task: Task) -> dict[str, Any]:
-    """Everything about the pictures, a row for each with each method and budget, and one for the exact circuit."""
+    """Encode the pictures by each method at each budget, and exactly; return one row per encoding."""
     model, data = trained(task.data, task.model_layers, task.epochs)
     qubits: list[cirq.Qid] = list(cirq.LineQubit.range(model.n_qubits))
     rows = []
     for picture in range(task.first, task.first + task.pictures):
         x = np.asarray(data.x_test[picture])
-        exact = compiled(encode(x, qubits))
-        found = [("exact", 0, ApproximateEncoding(exact.freeze(), x, 1.0, 0)), *encodings(x, task.layers)]
+        exact = _compiled(encode(x, qubits))
+        variants = [("exact", 0, ApproximateEncoding(exact.freeze(), x, 1.0, 0)), *encodings(x, task.layers)]
         rows += [
             {
                 "picture": picture,
@@ -189,34 +181,32 @@ def run(task: Task) -> dict[str, Any]:
                 "budget": budget,
                 "cz": encoding.two_qubit_gates,
                 "fidelity": encoding.fidelity,
-                "routed_cz": routed_couplings(encoding.circuit, qubits)
-                if picture < task.routed and method != "plain"
-                else None,
+                "routed_cz": routed_gates(encoding.circuit, qubits) if picture < task.routed and method != "plain" else None,
                 **asdict(map_effect(model, x, encoding)),
             }
-            for method, budget, encoding in found
+            for method, budget, encoding in variants
         ]
     return {"accuracy": accuracies(model, data), "rows": rows}
 
 
 def column(rows: Rows, method: str, budget: int, name: str) -> FloatArray:
-    """One number of every picture, in the order of pictures."""
-    found = [r[name] for r in rows if r["method"] == method and r["budget"] == budget and r[name] is not None]
-    return np.array(found, dtype=float)
+    """Return one number per picture, in the order of pictures."""
+    values = [r[name] for r in rows if r["method"] == method and r["budget"] == budget and r[name] is not None]
+    return np.array(values, dtype=float)
 
 
 def median(values: FloatArray) -> tuple[float, float, float]:
-    """The median and its 95% bootstrap interval over pictures."""
+    """Return the median and its 95% bootstrap interval over pictures."""
     return float(np.median(values)), *bootstrap_interval(values, np.median)
 
 
 def budgets_of(rows: Rows) -> list[int]:
-    """The numbers of CZ that were allowed."""
+    """Return the budgets."""
     return sorted({int(r["budget"]) for r in rows} - {0})
 
 
 def table(data: str, rows: Rows) -> Table:
-    """The numbers of one data set; intervals are 95%, over pictures."""
+    """Return the table of one data set."""
     exact, low, high = median(column(rows, "exact", 0, "cz"))
     on_grid = column(rows, "exact", 0, "routed_cz")
     made = []
@@ -224,7 +214,10 @@ def table(data: str, rows: Rows) -> Table:
         for method, label in METHODS.items():
             routed = column(rows, method, budget, "routed_cz")
             cz = f"{np.median(column(rows, method, budget, 'cz')):.0f}", f"{np.median(routed):.0f}" if len(routed) else ""
-            cells = (median_text(column(rows, method, budget, name)) for name in ("fidelity", "cosine", "relative_error"))
+            cells = (
+                bootstrap_text(column(rows, method, budget, name), np.median)
+                for name in ("fidelity", "cosine", "relative_error")
+            )
             made.append((str(budget), label, *cz, *cells))
     return Table(
         f"{data}: medians over {len(column(rows, 'exact', 0, 'cz'))} test pictures with 95% bootstrap intervals; the exact "
@@ -235,38 +228,36 @@ def table(data: str, rows: Rows) -> Table:
 
 
 def finding(data: str, rows: Rows) -> str:
-    """On how many pictures swept staircases hold more fidelity than truncation, at every budget, and by how much."""
-    told = []
+    """Return a sentence on the pictures for which swept staircases have a higher fidelity than truncation, by budget."""
+    counts = []
     for budget in budgets_of(rows):
         swept, rival = (column(rows, method, budget, "fidelity") for method in ("swept", "truncated"))
         gain = swept - rival
-        told.append(f"{np.sum(gain > 0)} at {budget} CZ ({with_interval(float(gain.mean()), bootstrap_interval(gain))})")
+        counts.append(f"{np.sum(gain > 0)} at {budget} CZ ({bootstrap_text(gain)})")
     pictures = len(column(rows, "exact", 0, "cz"))
     return (
-        f"{data}: pictures of {pictures} on which swept staircases hold more fidelity than truncation, and by how much in the "
-        f"mean over all: {', '.join(told)}."
+        f"{data}: pictures of {pictures} on which swept staircases have a higher fidelity than truncation, and mean gain "
+        f"over all: {', '.join(counts)}."
     )
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
-    """A table and a finding a data set, and fidelity and cosine against CZ."""
+def summarise(done: Sequence[Done[Task]]) -> Findings:
+    """Return a table and a finding per data set, and the figure of fidelity and cosine against CZ."""
     of = {name: [d for d in done if d.task.data == name] for name in dict.fromkeys(d.task.data for d in done)}
     rows = {name: [row for d in found for row in d.result["rows"]] for name, found in of.items()}
     accuracy = Table(
-        "Accuracies of the models whose maps are compared; one seed each.",
+        "Accuracies of the models whose maps are compared; one seed per model.",
         ("data", "layers", "train", "test", "logistic regression", "chance"),
         tuple(
             (name, str(d.task.model_layers), *(f"{d.result['accuracy'][key]:.3f}" for key in ACCURACIES))
             for name, (d, *_) in of.items()
         ),
     )
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=tuple(finding(name, found) for name, found in rows.items()),
         not_claimed=(
-            "What wins on a noisy device: no encoder was run with gate noise here.",
-            "That truncation cannot be bettered: sweeping the angles of a truncated circuit was not tried.",
+            "Which encoder is best on a noisy device: no gate noise was simulated here.",
+            "That truncation cannot be improved: sweeping the angles of a truncated circuit was not tried.",
         ),
         accuracy=accuracy,
         tables=tuple(table(name, found) for name, found in rows.items()),
@@ -280,7 +271,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             ),
         ),
         settings={
-            "pictures": ", ".join(f"{sum(d.task.pictures for d in found)} of {name}" for name, found in of.items()),
+            "pictures per data set": ", ".join(f"{name} {sum(d.task.pictures for d in found)}" for name, found in of.items()),
             "models": "rings trained with seed 0",
             "sweeps": "100",
             "baseline": "zero",
@@ -294,7 +285,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
 
 
 def _figure(of: Mapping[str, Rows]) -> Figure:
-    """Fidelity and map cosine against CZ, a column of axes for each data set."""
+    """Plot fidelity and map cosine against CZ, one column of axes per data set."""
     with sns.axes_style("ticks"):
         figure = Figure(figsize=(4.2 * len(of), 6.4), layout="constrained")
         axes = figure.subplots(2, len(of), squeeze=False, sharex="col")
@@ -315,13 +306,15 @@ def _figure(of: Mapping[str, Rows]) -> Figure:
     return figure
 
 
+def _compiled(circuit: cirq.AbstractCircuit) -> cirq.AbstractCircuit:
+    return compile_to_gateset(circuit, gateset("cz"))
+
+
 STUDY = Study(
     name="approximate_encoding",
     title="Approximate encoding",
     question="Which prepares an input, and its map, better with equally many CZ: staircases of rotations or truncation?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

@@ -1,6 +1,6 @@
-"""Maps of every kind of data set, accuracy first, and what a model of phases looks at on either side of the transition.
+"""Gallery of maps of every kind of data set, and the basis states that a model of phases relies on.
 
-Exact maps from the zero baseline; the completeness gap also from sampled circuits (resolved Hadamard test, qsim).
+Maps are exact, from the zero baseline; the completeness gap is also estimated by circuits (resolved Hadamard test, qsim).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 import hattriq_cirq as hq
 from experiments.runner import phase_diagrams as phases
 from experiments.runner.bootstrap import nested_text
-from experiments.runner.study import Done, Study
-from experiments.runner.trained_models import SUBJECTS, accuracies, accuracy_table, present, trained
+from experiments.runner.study import Done, Findings, Study, results_by
+from experiments.runner.trained_models import SUBJECTS, accuracies, present, trained
 from hattriq_cirq.attribution.decomposition import by_region
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.faithfulness import pointing_game, relevance_mass
 from hattriq_cirq.foundation.arrays import FloatArray
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import basis_grid, plot_gallery, png
 
 SHOWN = (
@@ -37,14 +37,14 @@ SHOWN = (
     "tfim10",
     "bad",
 )
-PICTURED = 8  # inputs of the first seed
-SHOTS = 10_000  # an input
-WANTED = 0.95  # of the attribution on the features that decide, where they are known
+PICTURED = 8  # number of inputs of the first seed
+SHOTS = 10_000  # per input
+TARGET = 0.95  # share of the attribution on the deciding features, where they are known
 
 
 @dataclass(frozen=True)
 class Task:
-    """One trained model, its first test inputs, and how many of them are also read from circuits."""
+    """One trained model, its first test inputs, and the number of them that are also estimated by circuits."""
 
     subject: str
     seed: int
@@ -53,27 +53,27 @@ class Task:
 
 
 def tasks(quick: bool) -> list[Task]:
-    """Five seeds of every subject whose data are there; quickly, one of two."""
+    """Return five seeds of every subject whose data are present; for a quick run, one seed of two subjects."""
     if quick:
         return [Task(name, 0, 20, 2) for name in ("planted", "tfim")]
     return [Task(name, seed, 100, 10) for name in present(SHOWN) for seed in range(5)]
 
 
 def run(task: Task) -> dict[str, Any]:
-    """Attributes test inputs exactly and from circuits; sums maps where there is something to sum by."""
+    """Attribute test inputs exactly and by circuits, and sum the maps over groups of features where there are any."""
     model, data = trained(task.subject, task.seed)
     x = data.x_test[: task.inputs]
     a = hq.integrated_gradients(model, x, baseline=0)
     engine = hq.qsim(seed=task.seed)
-    read = hq.integrated_gradients(
+    sampled = hq.integrated_gradients(
         model, x[: task.sampled], baseline=0, estimator=hq.ResolvedHadamardTest(), engine=engine, shots=SHOTS
     )
     result = {
         "accuracy": accuracies(model, data),
         "labels": data.y_test[: task.inputs],
         "gaps": a.completeness_gap,
-        "sampled gaps": read.completeness_gap,
-        "standard errors": read.completeness_gap_stderr,
+        "sampled gaps": sampled.completeness_gap,
+        "standard errors": sampled.completeness_gap_stderr,
     }
     if data.truth is not None:
         result["mass"] = relevance_mass(a.values, data.truth)
@@ -86,12 +86,12 @@ def run(task: Task) -> dict[str, Any]:
         result["attribution"] = {name: by_region(a.values, kind) for name, kind in kinds.items()}
         result["weight"] = {name: by_region(np.abs(x) ** 2, kind) for name, kind in kinds.items()}
     if task.seed == 0:
-        result["picture"] = _pictured(a, data, result)
+        result["picture"] = _gallery_inputs(a, data, result)
     return result
 
 
-def _pictured(a: hq.Attribution, data: Dataset, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Inputs of both classes in turn, or over all of g, as a gallery needs them, without padding."""
+def _gallery_inputs(a: hq.Attribution, data: Dataset, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose inputs of both classes in turn, or over the whole range of g, and remove their padding."""
     labels = np.asarray(result["labels"])
     if "fields" in result:
         chosen = np.argsort(result["fields"])[np.linspace(0, len(labels) - 1, PICTURED).round().astype(int)]
@@ -114,25 +114,24 @@ def _pictured(a: hq.Attribution, data: Dataset, result: Mapping[str, Any]) -> di
     }
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
-    """Galleries, completeness, mass on the truth, and the phase diagram."""
-    names = dict.fromkeys(d.task.subject for d in done)
-    of = {name: [d.result for d in done if d.task.subject == name] for name in names}
+def summarise(done: Sequence[Done[Task]]) -> Findings:
+    """Return galleries, completeness, mass on the deciding features, and the phase diagram."""
+    of = results_by(done, "subject")
     known = {name: results for name, results in of.items() if "mass" in results[0]}
     chains = {name: results for name, results in of.items() if "fields" in results[0]}
     worst = max(np.max(np.abs(r["gaps"])) for results in of.values() for r in results)
     inside = [_within(r) for results in of.values() for r in results]
     findings = [
-        f"Completeness: exact maps sum to F(x) - F(0) to {worst:.0e} at worst; of maps read from {SHOTS} shots, the sum lies "
-        f"within 1.96 of its own standard errors in {nested_text(inside)} of the inputs, where 0.95 is expected."
+        f"Completeness: exact maps sum to F(x) - F(0) to {worst:.0e} at worst; of maps estimated from {SHOTS} shots, the sum "
+        f"lies within 1.96 of its own standard errors in {nested_text(inside)} of the inputs, where 0.95 is expected."
     ]
     findings += [_truth_finding(name, results) for name, results in known.items()]
     findings += [phases.finding(name, results) for name, results in chains.items()]
     if "bad" in of:
         tests = [r["accuracy"]["test"] for r in of["bad"]]
         findings.append(
-            f"The model trained on purpose too little reaches a test accuracy of {nested_text([tests])}; its maps are shown "
-            "to be recognised as such and explain nothing."
+            f"The model trained too little on purpose reaches a test accuracy of {nested_text([tests])}; its maps are shown "
+            "for comparison and explain nothing."
         )
     tables = [_completeness_table(of)]
     if known:
@@ -145,30 +144,26 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             Picture(
                 png(phases.diagram(chains)),
                 "Mean attribution of groups of basis states against the field g (TFIM; + is ordered, g < 1). Bands are 95% "
-                "intervals over seeds and test states; all groups of a panel together make the score F(x), drawn dashed.",
+                "intervals over seeds and test states; the groups of a panel sum to the score F(x), the dashed line.",
                 "Lines of the attribution of groups by magnetisation and domain walls against g",
                 "phase_diagram",
             )
         )
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=tuple(findings),
         not_claimed=(
-            "That little mass on the truth is an error of a map: an observable of eigenvalues +1 and -1 lets every part of the "
-            "norm count for or against, and where a deciding pixel is dark the norm is elsewhere.",
+            "That little mass on the truth is an error of a map: with an observable of eigenvalues +1 and -1 every part of the "
+            "norm counts for or against, and where a deciding pixel is dark the norm is elsewhere.",
             "That a map shows what a class looks like: it shows what moved this model's answer from 0.",
             "That a model of a phase has found its order parameter: the sums say which basis states its answer rests on.",
         ),
-        accuracy=accuracy_table({name: [r["accuracy"] for r in results] for name, results in of.items()}),
         tables=tuple(tables),
         pictures=tuple(pictures),
         settings={
             "baseline": "zero",
             "form": "quadratic",
-            "seeds": str(max(len(results) for results in of.values())),
-            "inputs a seed": ", ".join(f"{name} {len(results[0]['labels'])}" for name, results in of.items()),
-            "pictures": "of seed 0",
+            "inputs per seed": ", ".join(f"{name} {len(results[0]['labels'])}" for name, results in of.items()),
+            "pictures": "seed 0",
             "FashionMNIST": "read from data/fashion_mnist" if "fashion" in of else "not present in these results",
         },
         assumptions={"maps": "exact simulation", "sampled gaps": f"resolved Hadamard test on qsim, {SHOTS} shots, no noise"},
@@ -205,8 +200,8 @@ def _truth_finding(name: str, results: Sequence[Mapping[str, Any]]) -> str:
     mass = np.concatenate([r["mass"] for r in results]).mean()
     norm, pointing = (nested_text([r[key] for r in results]) for key in ("norm", "pointing"))
     return (
-        f"{name}: {nested_text([r['mass'] for r in results])} of the absolute attribution lies on the features that decide, "
-        f"{WANTED} was wanted: {'met' if mass >= WANTED else 'MISSED'}. They hold {norm} of the squared norm of an input, and "
+        f"{name}: {nested_text([r['mass'] for r in results])} of the absolute attribution lies on the deciding features "
+        f"(target {TARGET}: {'met' if mass >= TARGET else 'MISSED'}). They hold {norm} of the squared norm of an input, and "
         f"the largest attribution is on one of them in {pointing} of the inputs."
     )
 
@@ -222,7 +217,7 @@ def _truth_table(known: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
             )
             rows.append((name, label, *cells))
     return Table(
-        "Where the truth is known: share of absolute attribution on the features that decide, their share of the squared norm, "
+        "Where the deciding features are known: share of absolute attribution on them, their share of the squared norm, "
         "and how often the largest attribution is on one of them (95% intervals, bootstrap over seeds and inputs).",
         ("model", "label", "attribution", "squared norm", "largest"),
         tuple(rows),
@@ -230,32 +225,34 @@ def _truth_table(known: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
 
 
 def _gallery(name: str, results: Sequence[Mapping[str, Any]]) -> Picture:
-    drawn = results[0]["picture"]
-    count = len(drawn["inputs"])
-    values, x = np.array(drawn["values"]), np.array(drawn["x"])
-    told = drawn["assumptions"]
+    chosen = results[0]["picture"]
+    count = len(chosen["inputs"])
+    values, x = np.array(chosen["values"]), np.array(chosen["x"])
+    assumptions = chosen["assumptions"]
     attribution = hq.Attribution(
         values=values,
         stderr=np.zeros(values.shape),
         imag_values=None,
         x=x,
         baseline=np.zeros(values.shape),
-        f_input=np.array(drawn["scores"]),
+        f_input=np.array(chosen["scores"]),
         f_baseline=np.zeros(count),
         completeness_gap_stderr=np.zeros(count),
-        assumptions=replace(hq.Assumptions(**told), observables=tuple(told["observables"]), notes=tuple(told["notes"])),
+        assumptions=replace(
+            hq.Assumptions(**assumptions), observables=tuple(assumptions["observables"]), notes=tuple(assumptions["notes"])
+        ),
     )
     fields = results[0].get("fields")
     titles = None
     if fields is not None:
-        titles = [f"g = {fields[i]:.2f}\nscore {f:+.2f}" for i, f in zip(drawn["inputs"], drawn["scores"], strict=True)]
+        titles = [f"g = {fields[i]:.2f}\nscore {f:+.2f}" for i, f in zip(chosen["inputs"], chosen["scores"], strict=True)]
     figure = plot_gallery(
         attribution,
-        shape=tuple(drawn["shape"]),
-        labels=[results[0]["labels"][i] for i in drawn["inputs"]],
+        shape=tuple(chosen["shape"]),
+        labels=[results[0]["labels"][i] for i in chosen["inputs"]],
         columns=count,
         titles=titles,
-        classes=tuple(drawn["classes"]),
+        classes=tuple(chosen["classes"]),
     )
     of = results[0]["accuracy"]
     bad = name == "bad" or not SUBJECTS[name].meets(of["test"])
@@ -274,11 +271,9 @@ def _gallery(name: str, results: Sequence[Mapping[str, Any]]) -> Picture:
 STUDY = Study(
     name="attribution_gallery",
     title="A gallery of attributions",
-    question="What do maps look like on every kind of data, do they sum to the score, do they point at the truth where it is "
-    "known, and which basis states does a model of phases look at on either side of the transition?",
-    task=Task,
+    question="What do maps look like on every kind of data, do they sum to the score, do they point at the deciding features "
+    "where these are known, and on which basis states does a model of phases rely on either side of the transition?",
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

@@ -1,6 +1,7 @@
-"""Baselines: how alike the maps from eight references are, and how each is judged under every way of removing a feature.
+"""Baselines: similarity of the maps from eight baselines, and the faithfulness of each under every imputer.
 
-A baseline is good for its own notion of a missing feature, so the whole grid of both is shown. Exact simulation.
+A baseline is good for its own notion of a missing feature, so the whole grid of baselines and imputers is shown. Exact
+simulation.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 import hattriq_cirq as hq
-from experiments.runner.bootstrap import with_interval
-from experiments.runner.faithfulness_metrics import METRICS, STEPS, SUBSETS, as_json, judged, nested_bands
-from experiments.runner.study import Done, Study
-from experiments.runner.trained_models import accuracies, accuracy_table, trained
+from experiments.runner.bootstrap import nested_bootstrap, with_interval
+from experiments.runner.faithfulness_metrics import METRICS, STEPS, SUBSETS, as_json, evaluate_maps
+from experiments.runner.study import Done, Findings, Study, results_by
+from experiments.runner.trained_models import accuracies, trained
 from hattriq_cirq import faithfulness
 from hattriq_cirq.attribution import baselines
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.foundation.arrays import Array, FloatArray
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 
 BASELINES = ("zero", "mean", "class mean", "opposite class mean", "blur", "uniform", "max distance", "expected gradients")
 CONTROL = "random map"
-SET = 16  # training inputs of expected gradients
+SET = 16  # number of training inputs of expected gradients
 CHOSEN = ("SRG", "deletion", "insertion", "correlation", "sensitivity 50%", "infidelity")
-"""Metrics whose grids are drawn; the tables hold all."""
+"""Metrics whose grids are plotted; the tables hold all metrics."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,14 @@ class Task:
 
 
 def tasks(quick: bool) -> list[Task]:
-    """Five seeds of two models; quickly, one."""
+    """Return five seeds of two models; for a quick run, one."""
     if quick:
         return [Task("bars", 0, 10)]
     return [Task(subject, seed, 100) for subject in ("digits", "mnist35") for seed in range(5)]
 
 
 def references(model: hq.Model, data: Dataset, x: Array, seed: int) -> dict[str, faithfulness.Reference]:
-    """The baselines of inputs, which are also the imputers; classes are those that the model predicts."""
+    """Return the baselines of inputs, which are also the imputers; the classes are those that the model predicts."""
     assert data.image_shape is not None
     predicted = np.where(model.expectation(x) < 0, -1, 1)
     training = (data.x_train, data.y_train)
@@ -68,7 +69,7 @@ def references(model: hq.Model, data: Dataset, x: Array, seed: int) -> dict[str,
 
 
 def run(task: Task) -> dict[str, Any]:
-    """Correlations between the maps, and every metric of every map under every imputer."""
+    """Compute the correlations between the maps, and every metric of every map under every imputer."""
     model, data = trained(task.subject, task.seed)
     x = data.x_test[: task.inputs]
     named = references(model, data, x, task.seed)
@@ -77,7 +78,7 @@ def run(task: Task) -> dict[str, Any]:
     score = faithfulness.score_of(model)
     grid = {
         name: {
-            imputer: {k: as_json(v) for k, v in judged(score, x, values, reference, task.seed)[0].items()}
+            imputer: {k: as_json(v) for k, v in evaluate_maps(score, x, values, reference, task.seed)[0].items()}
             for imputer, reference in named.items()
         }
         for name, values in (maps | {CONTROL: control}).items()
@@ -89,17 +90,13 @@ def run(task: Task) -> dict[str, Any]:
     return {"accuracy": accuracies(model, data), "grid": grid, "spearman": spearman}
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
-    """The matrices and the grids, as tables and heat maps."""
-    of: dict[str, list[Any]] = {}
-    for d in done:
-        of.setdefault(d.task.subject, []).append(d.result)
+def summarise(done: Sequence[Done[Task]]) -> Findings:
+    """Return the correlations and the grids as tables and heat maps."""
+    of = results_by(done, "subject")
     likeness = {name: _matrix(results, "spearman", BASELINES, BASELINES) for name, results in of.items()}
     rows = (*BASELINES, CONTROL)
     grids = {name: _grids(results, rows) for name, results in of.items()}
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=(
             *(_alike(name, values) for name, values in likeness.items()),
             *(_best(name, grid) for name, grid in grids.items()),
@@ -107,7 +104,6 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
         not_claimed=(
             "That one baseline is the right one: a metric with an imputer asks about that notion of a missing feature.",
         ),
-        accuracy=accuracy_table({name: [r["accuracy"] for r in results] for name, results in of.items()}),
         tables=(
             *(
                 Table(
@@ -120,8 +116,8 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             ),
             *(
                 Table(
-                    f"{name}, {metric} ({better} is better): a row a baseline of the map, a column an imputer (mean, 95% "
-                    "intervals over seeds and inputs).",
+                    f"{name}, {metric} ({better} is better): one row per baseline of the map, one column per imputer (mean, "
+                    "95% intervals over seeds and inputs).",
                     ("map \\ imputer", *BASELINES),
                     tuple((row, *_cells(grid[metric][:, i])) for i, row in enumerate(rows)),
                 )
@@ -132,14 +128,14 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
         pictures=(
             Picture(
                 png(_likeness_figure(likeness)),
-                "How alike signed maps from different baselines are: mean Spearman correlation over all features.",
+                "Similarity of signed maps from different baselines: mean Spearman correlation over all features.",
                 "Heat map of the correlation between maps of each pair of baselines, one panel a model",
                 "spearman",
             ),
             *(
                 Picture(
                     png(_grid_figure(grid, rows)),
-                    f"{name}: every map (rows) judged with every imputer (columns); darker is better. The best map of each "
+                    f"{name}: every map (rows) evaluated with every imputer (columns); darker is better. The best map of each "
                     "column is framed.",
                     "Heat maps of six metrics, each a grid of baselines and imputers",
                     f"grid-{name}",
@@ -153,29 +149,27 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             "blur": "an eighth of a side",
             "expected gradients": f"{SET} training inputs; as an imputer, scores averaged over them",
             "steps of a curve": str(STEPS),
-            "sets of features": f"{SUBSETS} for each size",
-            "inputs": f"{done[0].task.inputs} a seed",
-            "seeds": str(len({d.task.seed for d in done})),
+            "sets of features": f"{SUBSETS} per size",
         },
         assumptions={
             "sign": "curves and ranks are multiplied by the predicted class, the sign of the score",
-            "infidelity": "of the map times its best factor, relative to a blank map",
+            "infidelity": "that of the map times its best factor, relative to a zero map",
             "estimator": "exact simulation",
         },
     )
 
 
 def _matrix(results: Sequence[Any], key: str, rows: Sequence[str], columns: Sequence[str]) -> FloatArray:
-    """(3, rows, columns): mean, low, high of a nested dictionary of numbers an input."""
+    """Return mean, low and high end, (3, rows, columns), of a nested dictionary of one number per input."""
     groups = [np.array([r[key][a][b] for a in rows for b in columns], dtype=float).T for r in results]
-    return nested_bands(groups).reshape(3, len(rows), len(columns))
+    return nested_bootstrap(groups, by_counts=True).reshape(3, len(rows), len(columns))
 
 
 def _grids(results: Sequence[Any], rows: Sequence[str]) -> dict[str, FloatArray]:
-    """By metric, (3, maps, imputers)."""
+    """Return mean, low and high end, (3, maps, imputers), by metric."""
     groups = [np.array([r["grid"][a][b][k] for k in METRICS for a in rows for b in BASELINES], dtype=float).T for r in results]
-    found = nested_bands(groups).reshape(3, len(METRICS), len(rows), len(BASELINES))
-    return {metric: found[:, k] for k, metric in enumerate(METRICS)}
+    means = nested_bootstrap(groups, by_counts=True).reshape(3, len(METRICS), len(rows), len(BASELINES))
+    return {metric: means[:, k] for k, metric in enumerate(METRICS)}
 
 
 def _cells(band: FloatArray) -> list[str]:
@@ -213,7 +207,7 @@ def _best(name: str, grid: Mapping[str, FloatArray]) -> str:
 
 
 def _winners(metric: str, mean: FloatArray) -> list[int]:
-    """The best row of each column."""
+    """Return the best row of each column."""
     return [int(row) for row in (np.nanargmax if METRICS[metric] == "up" else np.nanargmin)(mean, axis=0)]
 
 
@@ -261,7 +255,7 @@ def _grid_figure(grid: Mapping[str, FloatArray], rows: Sequence[str]) -> Figure:
             ax.add_patch(Rectangle((column + 0.04, row + 0.04), 0.92, 0.92, fill=False, edgecolor="C3", lw=1.8))
         ax.set_title(f"{metric} ({METRICS[metric]} is better)", fontsize="medium")
         _slant(ax)
-    figure.supxlabel("imputer: what a removed feature becomes", fontsize="medium")
+    figure.supxlabel("imputer: value of a removed feature", fontsize="medium")
     figure.supylabel("baseline of the map", fontsize="medium")
     return figure
 
@@ -276,9 +270,7 @@ STUDY = Study(
     title="Baselines",
     question="How much does a map depend on its baseline, and which baseline's map is faithful under which way of removing a "
     "feature?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

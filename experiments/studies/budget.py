@@ -1,7 +1,7 @@
-"""Circuits x steps x shots to a cosine of 0.95 and to a standard error of 0.01, as planned and as simulation needs them.
+"""Measurement budget: circuits x steps x shots to a cosine of 0.95 and to a standard error of 0.01, planned and simulated.
 
-The paper's setting (a circuit for each component and step of a Riemann sum, shots shared equally) beside estimators that take
-one exact step. Circuits are simulated exactly by qsim once; counts are drawn from their probabilities.
+The paper's setting (one circuit per component and step of a Riemann sum, shots shared equally) stands beside estimators that
+take one exact step. Circuits are simulated exactly by qsim once; counts are sampled from their probabilities.
 """
 
 from __future__ import annotations
@@ -15,30 +15,25 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
-from experiments.runner.bootstrap import nested_interval, nested_text
+from experiments.runner.bootstrap import nested_bootstrap, nested_interval, nested_text
+from experiments.runner.estimators import ESTIMATORS
+from experiments.runner.figures import band
 from experiments.runner.map_metrics import cosines
 from experiments.runner.resampling import ResampledMaps
-from experiments.runner.study import Done, Study
-from experiments.runner.trained_models import accuracies, accuracy_table, trained
+from experiments.runner.study import Done, Findings, Study
+from experiments.runner.trained_models import accuracies, trained
 from hattriq_cirq.attribution.quadrature import parse_rule
-from hattriq_cirq.estimators import Estimator
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.pipeline.resources import shots_for_cosine, shots_for_stderr, variances_per_shot
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 
-ESTIMATORS: Mapping[str, Estimator] = {
-    "resolved": hq.ResolvedHadamardTest(),
-    "Hadamard": hq.HadamardTest(),
-    "parallel, m=3": hq.ParallelHadamardTest(3),
-    "polarization": hq.PolarizationShift(),
-    "paper": hq.HadamardTest(allocation="equal"),  # the outcomes of the literal circuit have the same probabilities
-}
-STEPS = 50  # of the paper's setting
+SETTINGS = ("resolved", "Hadamard", "parallel, m=3", "polarization", "paper")
+STEPS = 50  # steps of the paper's setting
 SHOTS = (1_000, 10_000, 100_000)
 COSINE, STDERR = 0.95, 0.01
-_DRAWS = 20  # maps for a mean cosine
-_MAPS = 100  # maps for a standard error
+_DRAWS = 20  # number of maps for a mean cosine
+_MAPS = 100  # number of maps for a standard error
 
 
 @dataclass(frozen=True)
@@ -52,63 +47,63 @@ class Task:
 
 
 def tasks(quick: bool) -> list[Task]:
-    """Five seeds of Bars and Stripes and of MNIST 3/5, 20 inputs each: 100 a model."""
+    """Return five seeds of Bars and Stripes and of MNIST 3/5, with 20 inputs each."""
     if quick:
-        return [Task("bars", name, 0, 2) for name in ESTIMATORS]
-    return [Task(subject, name, seed, 20) for subject in ("mnist35", "bars") for seed in range(5) for name in ESTIMATORS]
+        return [Task("bars", name, 0, 2) for name in SETTINGS]
+    return [Task(subject, name, seed, 20) for subject in ("mnist35", "bars") for seed in range(5) for name in SETTINGS]
 
 
 @dataclass(frozen=True, eq=False)
 class Stepped:
     """A map against the zero baseline as the sum of its steps, each the exact map times a number.
 
-    Against zero, the point of a step is a multiple of x, so that the circuits of all steps are those of one.
+    Against zero, the point of a step is a multiple of x, so that all steps have the same circuits.
 
     Args:
-        circuits: of the exact step.
-        steps: (steps,), 2 position weight of each node of the rule; [1] for the exact step. With several steps the
-            circuits share shots equally.
+        circuits: Circuits of the exact step.
+        steps: 2 * position * weight of each node of the rule, (steps,); [1] for the exact step. With several steps the circuits
+            share shots equally.
     """
 
     circuits: ResampledMaps
     steps: FloatArray
 
     @classmethod
-    def of(cls, circuits: ResampledMaps, rule: str) -> Stepped:
-        """The steps of a rule."""
+    def by_rule(cls, circuits: ResampledMaps, rule: str) -> Stepped:
+        """Return the steps of a quadrature rule."""
         nodes = parse_rule(rule)
         return cls(circuits, np.ones(1) if nodes is None else 2 * nodes.nodes * nodes.weights)
 
     @property
     def count(self) -> int:
-        """Circuits, all steps together."""
+        """Number of circuits of all steps together."""
         return len(self.steps) * len(self.circuits.plan.circuits)
 
     @property
     def factor(self) -> float:
-        """Variance times all shots, relative to that of one exact step: K sum a_k^2 for K steps a_k of equal shots."""
+        """Variance times all shots relative to that of one exact step: K sum a_k^2 for K steps a_k of equal shots."""
         return float(len(self.steps) * np.sum(self.steps**2))
 
     def for_cosine(self, cosine: float) -> int:
-        """Shots planned for a cosine: the map is sum a_k times the exact one, its variance `factor` times as large."""
+        """Plan the shots to a cosine: the map is sum a_k times the exact one, its variance `factor` times as large."""
         one = shots_for_cosine(self.circuits.plan, self.circuits.distributions, cosine)
         return max(self.count, int(np.ceil(one * self.factor / self.steps.sum() ** 2)))
 
     def for_stderr(self, stderr: float) -> int:
-        """Shots planned for a largest standard error."""
+        """Plan the shots to a largest standard error."""
         one = shots_for_stderr(self.circuits.plan, self.circuits.distributions, stderr / np.sqrt(self.factor))
         return max(self.count, one)
 
     def maps(self, shots: int, replicates: int, rng: np.random.Generator) -> FloatArray:
-        """Maps with so many shots in all, (replicates, features); shots are rounded down to whole ones a step."""
+        """Sample maps, (replicates, features), with a number of all shots that is rounded down to whole shots per step."""
         each = shots // len(self.steps)
         return np.asarray(sum(a * self.circuits.values(self.circuits.counts(each, replicates, rng)) for a in self.steps))
 
     def needed_for_cosine(self, exact: FloatArray, guess: int, rng: np.random.Generator) -> float | None:
-        """Shots at which the mean cosine of drawn maps is the wanted one, from 5 numbers between 0.6 and 1.6 of a guess.
+        """Find the shots at which the mean cosine of sampled maps is `COSINE`, from 5 numbers between 0.6 and 1.6 of a guess.
 
-        The logarithm of 1/c^2 - 1 is fitted by a line in that of the shots: for many features its slope is -1. None where the
-        guess is about one shot a circuit, so that fewer cannot be drawn.
+        The logarithm of 1/c^2 - 1 is fitted by a line in that of the shots: for many features its slope is -1. None if the
+        guess is about one shot per circuit, so that fewer cannot be sampled.
         """
         tried = np.geomspace(0.6, 1.6, 5) * guess
         if tried[0] < self.count:
@@ -119,7 +114,7 @@ class Stepped:
 
 
 def run(task: Task) -> dict[str, Any]:
-    """Plans shots for each input and looks for what is needed; cosines at a few numbers of shots."""
+    """Plan the shots of each input, find the shots needed, and compute cosines at a few numbers of shots."""
     model, data = trained(task.subject, task.seed)
     x = data.x_test[: task.inputs] / np.linalg.norm(data.x_test[: task.inputs], axis=1, keepdims=True)
     exact = hq.integrated_gradients(model, x, baseline=0.0).values
@@ -127,14 +122,14 @@ def run(task: Task) -> dict[str, Any]:
     found: dict[str, list[Any]] = {name: [] for name in names}
     for i, row in enumerate(x):
         rng = np.random.default_rng([task.seed, i])
-        made = ResampledMaps.of(model, row, ESTIMATORS[task.setting])
-        stepped = Stepped.of(made, f"riemann:{STEPS}" if task.setting == "paper" else "exact")
+        made = ResampledMaps.simulate(model, row, ESTIMATORS[task.setting])
+        stepped = Stepped.by_rule(made, f"riemann:{STEPS}" if task.setting == "paper" else "exact")
         found["circuits"].append(len(made.plan.circuits))
         found["cosine shots"].append(planned := stepped.for_cosine(COSINE))
         found["cosine needed"].append(stepped.needed_for_cosine(exact[i], planned, rng))
         found["stderr shots"].append(planned := stepped.for_stderr(STDERR))
         worst = int(np.argmax(variances_per_shot(made.plan, made.distributions)))
-        limited = planned > stepped.count  # by the error, not by one shot a circuit
+        limited = planned > stepped.count  # by the error, not by one shot per circuit
         found["stderr needed"].append(
             planned * np.var(stepped.maps(planned, _MAPS, rng)[:, worst], ddof=1) / STDERR**2 if limited else None
         )
@@ -148,36 +143,36 @@ def run(task: Task) -> dict[str, Any]:
 
 
 _Found = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
-"""Results by subject and setting, a seed each."""
+"""Results by subject and setting, one per seed."""
 
 
 def _numbers(values: Sequence[float | None]) -> FloatArray:
-    """NaN where there is none."""
+    """Return numbers with NaN for None."""
     return np.array([np.nan if value is None else value for value in values], dtype=float)
 
 
 def _ratios(results: Sequence[Mapping[str, Any]], what: str) -> list[FloatArray]:
-    """Planned over needed shots, (inputs,) of each seed."""
+    """Return planned over needed shots, (inputs,) per seed."""
     return [_numbers(r[f"{what} shots"]) / _numbers(r[f"{what} needed"]) for r in results]
 
 
 def _times(found: Mapping[str, Sequence[Mapping[str, Any]]], name: str, what: str) -> list[FloatArray]:
-    """Shots relative to the resolved test on the same input, (inputs,) of each seed."""
+    """Return the shots relative to the resolved test on the same input, (inputs,) per seed."""
     pairs = zip(found[name], found["resolved"], strict=True)
     return [np.asarray(mine[f"{what} shots"]) / np.asarray(its[f"{what} shots"]) for mine, its in pairs]
 
 
 def _at(results: Sequence[Mapping[str, Any]], i: int) -> list[FloatArray]:
-    """Cosines at one of the numbers of shots, (inputs,) of each seed; NaN where circuits are more than shots."""
+    """Return the cosines at one of the numbers of shots, (inputs,) per seed; NaN where there are more circuits than shots."""
     return [_numbers([row[i] for row in r["cosine"]]) for r in results]
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
-    """Budgets, the planner against simulation, and cosines at equal shots."""
+def summarise(done: Sequence[Done[Task]]) -> Findings:
+    """Return budgets, the planner against simulation, and cosines at equal shots."""
     subjects = list(dict.fromkeys(d.task.subject for d in done))
     ordered = sorted(done, key=lambda d: d.task.seed)
     found: _Found = {
-        s: {name: [d.result for d in ordered if (d.task.subject, d.task.setting) == (s, name)] for name in ESTIMATORS}
+        s: {name: [d.result for d in ordered if (d.task.subject, d.task.setting) == (s, name)] for name in SETTINGS}
         for s in subjects
     }
     rows: dict[str, list[tuple[str, ...]]] = {"cosine": [], "stderr": []}
@@ -194,27 +189,24 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             cosine_rows.append((s, name, *(nested_text(_at(results, i)) for i in range(len(SHOTS)))))
     sample = f"{len(found[subjects[0]]['resolved'])} seeds of {done[0].task.inputs} inputs"
     columns = ("model", "setting", "circuits a step", "steps", "shots a circuit", "shots in all", "over resolved")
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=tuple(_finding(s, found[s]) for s in subjects) + tuple(_verdict(s, found[s]) for s in subjects),
         not_claimed=(
-            "That the paper used these numbers: its steps, shots and their sharing among circuits are not known to us; 50 "
-            "right-hand steps with equal shots for every circuit are our reading of its procedure.",
+            "That the paper used these numbers: its steps, shots and their sharing among circuits are unknown; 50 "
+            "right-hand steps with equal shots for every circuit are this project's reading of its procedure.",
             "Anything about noisy gates, where the deeper circuits of the paper's setting lose more than shots can buy back.",
         ),
-        accuracy=accuracy_table({s: [r["accuracy"] for r in found[s]["resolved"]] for s in subjects}),
         tables=(
             Table(
                 f"Shots to a mean cosine of {COSINE:g} to the exact map, unit inputs, baseline zero; {sample}. Circuits and "
                 "planned over needed: means; shots: medians; 95% intervals, bootstrap over seeds and inputs. Needed is where "
-                f"drawn maps ({_DRAWS} at each of 5 numbers of shots) reach the cosine.",
+                f"sampled maps ({_DRAWS} at each of 5 numbers of shots) reach the cosine.",
                 (*columns, "planned / needed"),
                 tuple(rows["cosine"]),
             ),
             Table(
                 f"Shots so that no feature has a standard error above {STDERR:g}; the same inputs. Needed is by the variance "
-                f"of the worst feature over {_MAPS} drawn maps.",
+                f"of the worst feature over {_MAPS} sampled maps.",
                 (*columns, "planned / needed"),
                 tuple(rows["stderr"]),
             ),
@@ -236,21 +228,20 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
         settings={
             "baseline": "zero",
             "form": "quadratic",
-            "inputs": f"{done[0].task.inputs} a seed, scaled to unit norm",
-            "seeds": str(len(found[subjects[0]]["resolved"])),
-            "paper": f"Hadamard test, riemann:{STEPS}, equal shots a circuit",
-            "others": "one exact step, shots by what each can add",
+            "inputs": f"{done[0].task.inputs} per seed, scaled to unit norm",
+            "paper": f"Hadamard test, riemann:{STEPS}, equal shots per circuit",
+            "others": "one exact step, shots in proportion to the largest contribution of each circuit",
         },
         assumptions={
             "circuits": "simulated exactly, without noise",
             "steps against zero": "have the circuits of one step, whose probabilities are computed once",
-            "blank pixels": "take no circuit",
+            "pixels that are 0": "take no circuit",
         },
     )
 
 
 def _finding(subject: str, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """What the paper's setting and the others cost beside the resolved test."""
+    """Return a sentence on the cost of the paper's setting and of the others relative to the resolved test."""
     medians = {name: nested_text([r["cosine shots"] for r in results], np.median, 0) for name, results in found.items()}
     circuits = np.mean([np.mean(r["circuits"]) for r in found["paper"]])
     times = "; ".join(f"{n} {nested_text(_times(found, n, 'cosine'), np.median, 1)}" for n in found if n != "resolved")
@@ -262,7 +253,7 @@ def _finding(subject: str, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
 
 
 def _verdict(subject: str, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """How far the planner is from simulation at worst."""
+    """Return a sentence on the largest deviation of the planner from simulation."""
     ratios = [_ratios(results, what) for results in found.values() for what in ("cosine", "stderr")]
     means = [float(np.nanmean(np.concatenate(r))) for r in ratios if np.isfinite(np.concatenate(r)).any()]
     ends = [nested_interval(r) for r in ratios if np.isfinite(np.concatenate(r)).any()]
@@ -276,19 +267,15 @@ def _verdict(subject: str, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
 def _figure(found: _Found) -> Figure:
     with sns.axes_style("ticks"):
         figure = Figure(figsize=(4.4 * len(found), 6.0), layout="constrained")
-        colours = dict(zip(ESTIMATORS, sns.color_palette("colorblind"), strict=False))
+        colours = dict(zip(SETTINGS, sns.color_palette("colorblind"), strict=False))
         for (s, of), (top, bottom) in zip(found.items(), figure.subplots(2, len(found), squeeze=False).T, strict=True):
             for i, (name, results) in enumerate(of.items()):
-                shots = [np.asarray(r["cosine shots"], dtype=float) for r in results]
-                middle = np.median(np.concatenate(shots))
-                away = np.abs(np.array(nested_interval(shots, np.median)) - middle)[:, np.newaxis]
-                top.errorbar(i, middle, away, fmt="o", ms=7, color=colours[name], capsize=4)
+                middle, *ends = nested_bootstrap([r["cosine shots"] for r in results], np.median)
+                top.errorbar(i, middle, np.abs(ends - middle)[:, np.newaxis], fmt="o", ms=7, color=colours[name], capsize=4)
                 at = [k for k in range(len(SHOTS)) if np.isfinite(np.concatenate(_at(results, k))).any()]
                 groups = [_at(results, k) for k in at]
                 x = [SHOTS[k] for k in at]
-                bottom.plot(x, [np.nanmean(np.concatenate(g)) for g in groups], "o-", color=colours[name], label=name)
-                ends = np.array([nested_interval(g) for g in groups]).reshape(-1, 2)
-                bottom.fill_between(x, *ends.T, color=colours[name], alpha=0.25, linewidth=0)
+                band(bottom, x, groups, color=colours[name], label=name)
             top.set(yscale="log", title=s, ylabel=f"shots to a cosine of {COSINE:g}")
             top.set_xticks(range(len(of)), of, rotation=25, ha="right")
             bottom.axhline(COSINE, ls=":", color="0.4")
@@ -303,9 +290,7 @@ STUDY = Study(
     title="The measurement budget",
     question="How many circuits x steps x shots does a map take to a cosine of 0.95 to the exact one, and to a standard error "
     "of 0.01 for each feature; and does the planner predict them?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

@@ -1,7 +1,7 @@
 """Quantum maps beside classical ones: logistic regression, a quadratic form and a small network on the same splits.
 
-Integrated gradients of each logit from the zero baseline, by the same definition; the quantum model trained again from another
-seed on the same split says how much agreement can be asked for.
+All maps are integrated gradients from the zero baseline, of the expectation or the logit. The quantum model trained again from
+another seed on the same split shows how much agreement can be expected.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
-from experiments.runner.bootstrap import bootstrap_interval, nested_interval, nested_text, with_interval
+from experiments.runner.bootstrap import bootstrap_text, nested_interval, nested_text
+from experiments.runner.figures import curve_band, example_figure
 from experiments.runner.map_metrics import cosines
-from experiments.runner.study import Done, Study
-from experiments.runner.trained_models import SUBJECTS, accuracies, accuracy_table, trained
+from experiments.runner.study import Done, Findings, Study, results_by
+from experiments.runner.trained_models import SUBJECTS, accuracies, trained
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.faithfulness import ScoreFunction, deletion_curve, score_of, srg
 from hattriq_cirq.foundation.arrays import FloatArray
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 from hattriq_cirq.workflows.classical import (
     logistic_regression,
     neural_network,
     path_attribution,
-    quadratic_form,
+    quadratic_regression,
     score_accuracy,
 )
 
@@ -36,11 +37,10 @@ QUANTUM, AGAIN = "quantum", "quantum, other seed"
 CLASSICAL = ("logistic regression", "quadratic form", "network")
 RANDOM = "random map"
 MODELS = (QUANTUM, AGAIN, *CLASSICAL)
-TOP = 0.1  # of the features are the top ones
-NODES = 64  # of the quadrature of the network's path; 1 is exact for the others
+TOP = 0.1  # share of the features that are the top ones
+NODES = 64  # quadrature nodes of the network's path; 1 is exact for the others
 STEPS = 32
-RESAMPLES = 1_000  # of curves, for their bands
-SHIFT = 1_000  # between the seeds of two trainings on one split
+SHIFT = 1_000  # difference of the seeds of two trainings on one split
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ class Task:
 
 
 def tasks(quick: bool) -> list[Task]:
-    """Five seeds of three data sets; quickly, one."""
+    """Return five seeds of three data sets; for a quick run, one."""
     if quick:
         return [Task("digits", 0, 10)]
     return [Task(subject, seed, 100) for subject in ("mnist35", "bars", "digits") for seed in range(5)]
 
 
 def run(task: Task) -> dict[str, Any]:
-    """Trains, attributes and judges all models on one split."""
+    """Train, attribute and evaluate all models on one split."""
     model, data = trained(task.subject, task.seed)
     epochs = SUBJECTS[task.subject].epochs
     again = hq.train(model, data.x_train, data.y_train, seed=task.seed + SHIFT, epochs=epochs).model
@@ -94,13 +94,13 @@ def run(task: Task) -> dict[str, Any]:
 def _classical(data: Dataset, seed: int) -> dict[str, Any]:
     return {
         "logistic regression": logistic_regression(data),
-        "quadratic form": quadratic_form(data),
+        "quadratic form": quadratic_regression(data),
         "network": neural_network(data, seed=seed),
     }
 
 
 def overlaps(found: FloatArray, exact: FloatArray, share: float = TOP) -> FloatArray:
-    """The share of the features of the largest absolute values that two maps (inputs, features) have in common, (inputs,)."""
+    """Return the share of the features of largest absolute value that two maps (inputs, features) have in common, (inputs,)."""
     count = max(1, round(share * found.shape[1]))
     tops = [np.argsort(-np.abs(each), axis=1, kind="stable")[:, :count] for each in (found, exact)]
     return np.array([len(np.intersect1d(a, b)) / count for a, b in zip(*tops, strict=True)])
@@ -109,7 +109,7 @@ def overlaps(found: FloatArray, exact: FloatArray, share: float = TOP) -> FloatA
 def _faithfulness(
     score: ScoreFunction, all_x: FloatArray, x: FloatArray, maps: FloatArray, noise: FloatArray
 ) -> dict[str, Any]:
-    """SRG of a model's own map and of a random one, and both deletion curves, in standard deviations of the score."""
+    """Compute SRG and deletion curves of a model's own map, and SRG of a random one, in standard deviations of the score."""
     unit = float(np.std(score(all_x)))
     curves = {order: deletion_curve(score, x, maps, reference=0, order=order, steps=STEPS) for order in ("morf", "lerf")}
     return {
@@ -120,16 +120,12 @@ def _faithfulness(
     }
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
-    """The tables, the curves and the example maps."""
-    of: dict[str, list[Any]] = {}
-    for d in done:
-        of.setdefault(d.task.subject, []).append(d.result)
+def summarise(done: Sequence[Done[Task]]) -> Findings:
+    """Return the tables, the curves and the example maps."""
+    of = results_by(done, "subject")
     gap = max(d.result["gap"]["network"] for d in done)
     exact = max(d.result["gap"][name] for d in done for name in CLASSICAL[:2])
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=(
             *(_finding(name, results) for name, results in of.items()),
             *(_faith_finding(name, results) for name, results in of.items()),
@@ -138,9 +134,8 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
         ),
         not_claimed=(
             "That a classical map is the truth a quantum map should match: models may agree for other reasons.",
-            "That SRG ranks models: each is judged on its own score, in its own units.",
+            "That SRG ranks models: each is evaluated on its own score, in its own units.",
         ),
-        accuracy=accuracy_table({name: [r["accuracy"] for r in results] for name, results in of.items()}),
         tables=(_test_table(of), _agreement_table(of), _srg_table(of)),
         pictures=(
             Picture(
@@ -151,15 +146,13 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
                 "classical",
             ),
             Picture(
-                png(_examples(of)),
+                png(example_figure(of, ("input", *MODELS))),
                 "One input and its maps by each model. Red pushes the score up, blue down; each map on its own scale.",
                 "A row of small pictures for each data set: the input and a map of each model",
                 "classical-maps",
             ),
         ),
         settings={
-            "inputs": f"{done[0].task.inputs} a seed",
-            "seeds": str(max(map(len, of.values()))),
             "baseline": "zero amplitude, for every model",
             "top features": f"{TOP:.0%}, by absolute value",
             "deletion": f"features set to 0, {STEPS} steps",
@@ -198,7 +191,7 @@ def _test_table(of: dict[str, list[Any]]) -> Table:
     rows = []
     for name, results in of.items():
         tests = {each: [r["test"][each] for r in results] for each in MODELS}
-        rows.append((name, *(with_interval(float(np.mean(v)), bootstrap_interval(v)) for v in tests.values())))
+        rows.append((name, *map(bootstrap_text, tests.values())))
     return Table("Test accuracy on the same splits (means, 95% intervals over seeds).", ("data", *MODELS), tuple(rows))
 
 
@@ -241,8 +234,7 @@ def _curves(of: dict[str, list[Any]]) -> Figure:
                     groups = [np.array(r["faithfulness"][each][order]) for r in results]
                     at = 100 * np.array(results[0]["faithfulness"][each]["fractions"])
                     label = {"morf": "most relevant first", "lerf": "least relevant first"}[order]
-                    ax.plot(at, np.concatenate(groups).mean(axis=0), line, color=colour, label=label)
-                    ax.fill_between(at, *_band(groups), color=colour, alpha=0.2, linewidth=0)
+                    curve_band(ax, at, groups, line, color=colour, label=label)
                 ax.axhline(0, color="0.3", lw=0.8)
             row[0].set_ylabel(f"{name}\nscore, s.d.")
         for ax, each in zip(axes[0], shown, strict=True):
@@ -254,44 +246,12 @@ def _curves(of: dict[str, list[Any]]) -> Figure:
     return figure
 
 
-def _band(groups: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
-    """`nested_interval` of the mean of whole curves (inputs, points), at every point; its low and high ends."""
-    rng = np.random.default_rng(0)
-    found = []
-    for _ in range(RESAMPLES):
-        drawn = (groups[i] for i in rng.integers(len(groups), size=len(groups)))
-        found.append(np.concatenate([g[rng.integers(len(g), size=len(g))] for g in drawn]).mean(axis=0))
-    low, high = np.quantile(found, (0.025, 0.975), axis=0)
-    return low, high
-
-
-def _examples(of: dict[str, list[Any]]) -> Figure:
-    with sns.axes_style("white"):
-        figure = Figure(figsize=(1.8 * (1 + len(MODELS)), 2.0 * len(of) + 0.2), layout="constrained")
-        axes = figure.subplots(len(of), 1 + len(MODELS), squeeze=False)
-        for row, (name, results) in zip(axes, of.items(), strict=True):
-            for ax, what in zip(row, ("input", *MODELS), strict=True):
-                values = np.reshape(results[0]["example"][what], results[0]["shape"])
-                limit = float(np.max(np.abs(values))) or 1.0
-                if what == "input":
-                    ax.imshow(values, cmap="gray", vmin=min(0.0, values.min()))
-                else:
-                    ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
-                ax.set(xticks=[], yticks=[])
-            row[0].set_ylabel(name)
-        for ax, what in zip(axes[0], ("input", *MODELS), strict=True):
-            ax.set_title(what.replace(", ", ",\n").replace("logistic ", "logistic\n"), fontsize=10)
-    return figure
-
-
 STUDY = Study(
     name="classical",
     title="Against classical integrated gradients",
     question="Do maps of the quantum model agree with those of classical models on the same split, as far as two trainings of "
     "the quantum model agree, and is each faithful to its own model?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

@@ -1,6 +1,6 @@
 """Faithfulness of maps: every metric for integrated gradients and their controls, on x'Mx and on the renormalised state.
 
-Planted tasks, where the deciding features are known, are judged by pointing game and relevance mass. Exact simulation.
+Planted tasks, whose deciding features are known, are evaluated by pointing game and relevance mass. Exact simulation.
 """
 
 from __future__ import annotations
@@ -15,28 +15,29 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
-from experiments.runner.bootstrap import nested_text, with_interval
-from experiments.runner.faithfulness_metrics import METRICS, STEPS, SUBSETS, as_json, judged, nested_bands
-from experiments.runner.study import Done, Study
-from experiments.runner.trained_models import SUBJECTS, accuracies, accuracy_table, trained
+from experiments.runner.bootstrap import nested_bootstrap, nested_text, with_interval
+from experiments.runner.faithfulness_metrics import METRICS, STEPS, SUBSETS, as_json, evaluate_maps
+from experiments.runner.figures import curve_band
+from experiments.runner.study import Done, Findings, Study, results_by
+from experiments.runner.trained_models import accuracies, trained
 from hattriq_cirq import faithfulness
 from hattriq_cirq.attribution import baselines, other_methods
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.models.model import Form
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 
 FORMS: Mapping[str, Form] = {"x'Mx": "quadratic", "the renormalised state": "normalized"}
 MAPS = ("integrated gradients", "random", "|x|^2", "gradient", "gradient x input", "occlusion")
-RADIUS = 0.1  # of the root mean square amplitude, for max-sensitivity
+RADIUS = 0.1  # relative to the root mean square amplitude, for max-sensitivity
 TARGET = 0.95
 ALL = {**METRICS, "max-sensitivity": "down"}
-PLANTED = ("planted", "xor")  # the subjects of which the deciding features are known
+PLANTED = ("planted", "xor")  # subjects whose deciding features are known
 
 
 @dataclass(frozen=True)
 class Task:
-    """One model, trained with a seed, and its first test inputs; `accuracy` only says how good the model is."""
+    """One trained model, its first test inputs, and what is computed: `metrics`, `truth` or only `accuracy`."""
 
     subject: str
     seed: int
@@ -45,7 +46,7 @@ class Task:
 
 
 def tasks(quick: bool) -> list[Task]:
-    """Five seeds of three models, of two planted tasks and of the bad model; quickly, one of the small ones."""
+    """Return five seeds of three models, of two planted tasks and of the bad model; for a quick run, one of the small ones."""
     if quick:
         return [Task("bars", 0, 10), Task("planted", 0, 10, "truth")]
     metrics = [Task(subject, seed, 100) for subject in ("bars", "digits", "mnist35") for seed in range(5)]
@@ -54,7 +55,7 @@ def tasks(quick: bool) -> list[Task]:
 
 
 def run(task: Task) -> dict[str, Any]:
-    """Everything about one model."""
+    """Compute the metrics or the truth scores of one model."""
     if task.what == "truth":
         return _truth(task)
     model, data = trained(task.subject, task.seed)
@@ -66,10 +67,10 @@ def run(task: Task) -> dict[str, Any]:
 
 
 def maps_of(model: hq.Model, form: Form, seed: int) -> dict[str, Callable[[Array], FloatArray]]:
-    """What makes each map of inputs (inputs, features), from the blank baseline.
+    """Return the functions that compute each kind of map of inputs (inputs, features) from the zero baseline.
 
-    From there integrated gradients of the renormalised state do not exist, so those of x'Mx stand for them; the others are of
-    the form itself. |x|^2 has the sign of the answer: a picture of the input that says every feature speaks for it.
+    Integrated gradients of the renormalised state do not exist from there, so those of x'Mx replace them; the other maps are of
+    the form itself. |x|^2 has the sign of the answer: a copy of the input in which every feature supports the answer.
     """
     return {
         "integrated gradients": lambda x: hq.integrated_gradients(model, x, baseline=0).values,
@@ -82,61 +83,50 @@ def maps_of(model: hq.Model, form: Form, seed: int) -> dict[str, Callable[[Array
 
 
 def _metrics(model: hq.Model, x: Array, form: Form, seed: int) -> dict[str, Any]:
-    score, found = faithfulness.score_of(model, form=form), {}
+    score, metrics = faithfulness.score_of(model, form=form), {}
     for name, explain in maps_of(model, form, seed).items():
         values = explain(x)
-        scores, curves = judged(score, x, values, 0.0, seed)
+        scores, curves = evaluate_maps(score, x, values, 0.0, seed)
         radius = RADIUS / np.sqrt(x.shape[1])
         scores["max-sensitivity"] = faithfulness.max_sensitivity(explain, x, radius=radius, seed=seed)
-        found[name] = {"scores": {key: as_json(value) for key, value in scores.items()}, "curves": curves}
-    return found
+        metrics[name] = {"scores": {key: as_json(value) for key, value in scores.items()}, "curves": curves}
+    return metrics
 
 
 def _truth(task: Task) -> dict[str, Any]:
-    """How much of each map lies on the features that are known to decide, and how much of the rule's own map does."""
+    """Compute the share of each map, and of the rule's own map, on the features that are known to decide."""
     model, data = trained(task.subject, task.seed)
     x, y = data.x_test[: task.inputs], data.y_test[: task.inputs]
-    made = {name: explain(x) for name, explain in maps_of(model, "quadratic", task.seed).items()}
+    maps = {name: explain(x) for name, explain in maps_of(model, "quadratic", task.seed).items()}
     other = baselines.opposite_class_mean(x, y, data.x_train, data.y_train)
-    made["integrated gradients, opposite class"] = hq.integrated_gradients(model, x, baseline=other).values
+    maps["integrated gradients, opposite class"] = hq.integrated_gradients(model, x, baseline=other).values
     assert data.truth is not None
-    made["the rule itself"] = _rule(task.subject, x, data.truth)
+    maps["the rule itself"] = _rule(task.subject, x, data.truth)
     return {
         "accuracy": accuracies(model, data),
-        "pointing": {name: faithfulness.pointing_game(values, data.truth) for name, values in made.items()},
-        "mass": {name: faithfulness.relevance_mass(values, data.truth) for name, values in made.items()},
+        "pointing": {name: faithfulness.pointing_game(values, data.truth) for name, values in maps.items()},
+        "mass": {name: faithfulness.relevance_mass(values, data.truth) for name, values in maps.items()},
     }
 
 
 def _rule(name: str, x: Array, truth: Array) -> FloatArray:
-    """Integrated gradients from zero of the form that makes the labels: 2 x_p^2 - x'x, or 2 x_a x_b."""
+    """Return the integrated gradients from zero of the form that defines the labels: 2 x_p^2 - x'x, or 2 x_a x_b."""
     if name == "planted":
         return np.where(truth, x**2, -(x**2))
     return np.where(truth, np.prod(x[:, truth], axis=1, keepdims=True), 0.0)
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
-    """Tables of metrics and of truth, and the pictures."""
-    of: dict[str, list[Any]] = {}
-    truth: dict[str, list[Any]] = {}
-    for d in done:
-        if d.task.what == "metrics":
-            of.setdefault(d.task.subject, []).append(d.result)
-        if d.task.what == "truth":
-            truth.setdefault(d.task.subject, []).append(d.result)
-    shown = {d.task.subject: [e.result["accuracy"] for e in done if e.task.subject == d.task.subject] for d in done}
+def summarise(done: Sequence[Done[Task]]) -> Findings:
+    """Return the tables of metrics and of truth, and the figures."""
+    of, truth = (results_by([d for d in done if d.task.what == what], "subject") for what in ("metrics", "truth"))
     bands = {(name, form): _bands(results, form) for name, results in of.items() for form in FORMS}
-    first = done[0].task
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=(*_findings(of, bands), *_truth_findings(truth)),
         not_claimed=(
             "That one metric settles what a good map is: each is good for its own notion of a missing feature (the study of "
             "baselines shows the grid).",
             "That a steady map is a true one: the random map does not look at its input, so its max-sensitivity is 0.",
         ),
-        accuracy=accuracy_table({name: found for name, found in shown.items() if name in SUBJECTS}),
         tables=(
             *(_metric_table(form, of, bands) for form in FORMS),
             _versus_table(of),
@@ -153,36 +143,34 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             ),
             Picture(
                 png(_metrics_figure(bands)),
-                "Four metrics of every map, mean and 95% interval over seeds and inputs; the arrow says which way is better.",
-                "Dots with intervals for four metrics of six maps, one row a metric",
+                "Four metrics of every map, mean and 95% interval over seeds and inputs; arrows point in the better direction.",
+                "Dots with intervals for four metrics of six maps, one row per metric",
                 "metrics",
             ),
         ),
         settings={
-            "maps from": "the blank baseline",
+            "baseline of maps": "zero",
             "removed means": "amplitude 0",
             "steps of a curve": str(STEPS),
-            "sets of features": f"{SUBSETS} for each size",
+            "sets of features": f"{SUBSETS} per size",
             "max-sensitivity": f"10 samples in a box of {RADIUS} root mean square amplitudes",
-            "inputs": f"{first.inputs} a seed",
-            "seeds": str(len({d.task.seed for d in done})),
         },
         assumptions={
             "predicted class": "the sign of the score; curves and ranks are multiplied by it",
-            "renormalised": "integrated gradients are those of x'Mx (from the blank baseline it has none of its own); a "
-            "blank input scores 0",
+            "renormalised": "integrated gradients are those of x'Mx (from the zero baseline it has none of its own); the "
+            "score of the zero vector is 0",
             "deletion, insertion": "area under the curve of features removed, or put in, most relevant first; insertion is "
             "also deletion least relevant first",
-            "infidelity": "of the map times its best factor, relative to a blank map",
+            "infidelity": "that of the map times its best factor, relative to a zero map",
             "estimator": "exact simulation",
         },
     )
 
 
 def _bands(results: Sequence[Any], form: str) -> FloatArray:
-    """(3, maps, metrics): mean, low, high."""
+    """Return mean, low and high end, (3, maps, metrics)."""
     groups = [np.array([[r["metrics"][form][m]["scores"][k] for k in ALL] for m in MAPS], dtype=float) for r in results]
-    flat = nested_bands([g.reshape(len(MAPS) * len(ALL), -1).T for g in groups])
+    flat = nested_bootstrap([g.reshape(len(MAPS) * len(ALL), -1).T for g in groups], by_counts=True)
     return flat.reshape(3, len(MAPS), len(ALL))
 
 
@@ -193,21 +181,21 @@ def _metric_table(form: str, of: Mapping[str, Any], bands: Mapping[tuple[str, st
             cells = [with_interval(b[0], (b[1], b[2])) for b in bands[name, form][:, :, k].T]
             rows.append((name, f"{metric} ({better})", *cells))
     return Table(
-        f"{form}: mean of every metric, and which way is better (95% intervals, bootstrap over seeds and inputs).",
+        f"{form}: mean of every metric, and the direction that is better (95% intervals, bootstrap over seeds and inputs).",
         ("model", "metric", *MAPS),
         tuple(rows),
     )
 
 
 def _versus(of: Mapping[str, Any], form: str, control: str) -> tuple[int, int, int]:
-    """In how many models and metrics integrated gradients are better than a control, undecided, worse, by paired intervals."""
+    """Count the models and metrics in which integrated gradients are better than a control, undecided, or worse."""
     counts = [0, 0, 0]
     for results in of.values():
         pairs = [
             np.array([[r["metrics"][form][m]["scores"][k] for k in METRICS] for m in (MAPS[0], control)], dtype=float)
             for r in results
         ]
-        _, low, high = nested_bands([(ours - theirs).T for ours, theirs in pairs])
+        _, low, high = nested_bootstrap([(ours - theirs).T for ours, theirs in pairs], by_counts=True)
         for k, better in enumerate(METRICS.values()):
             gain, loss = (low[k] > 0, high[k] < 0) if better == "up" else (high[k] < 0, low[k] > 0)
             counts[0 if gain else 2 if loss else 1] += 1
@@ -270,19 +258,18 @@ def _truth_tables(truth: Mapping[str, Any]) -> list[Table]:
 
 
 def _curves_figure(of: Mapping[str, Any]) -> Figure:
-    drawn = [m for m in MAPS if m != "gradient x input"]
+    plotted = [m for m in MAPS if m != "gradient x input"]
     with sns.axes_style("ticks"):
         figure = Figure(figsize=(3.2 * len(of) + 1.6, 5.4), layout="constrained")
         axes = figure.subplots(2, len(of), sharex=True, sharey="row", squeeze=False)
         for line, form in zip(axes, FORMS, strict=True):
             for ax, (name, results) in zip(line, of.items(), strict=True):
-                for m, colour in zip(drawn, ("C3", "0.55", "C2", "C0", "C1"), strict=True):
+                for m, colour in zip(plotted, ("C3", "0.55", "C2", "C0", "C1"), strict=True):
                     for order, style in (("MoRF", "-"), ("LeRF", "--")):
                         curves = [r["metrics"][form][m]["curves"][order] for r in results]
                         at = 100 * np.array(curves[0]["fractions"])
-                        mean, low, high = nested_bands([np.array(c["scores"]) for c in curves])
-                        ax.plot(at, mean, style, color=colour, lw=1.2, label=m if order == "MoRF" else None)
-                        ax.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
+                        label = m if order == "MoRF" else None
+                        curve_band(ax, at, [np.array(c["scores"]) for c in curves], style, color=colour, lw=1.2, label=label)
                 ax.axhline(0, color="0.3", lw=0.8)
                 ax.set_title(name)
             line[0].set_ylabel(f"score, {form}")
@@ -317,11 +304,10 @@ def _metrics_figure(bands: Mapping[tuple[str, str], FloatArray]) -> Figure:
 STUDY = Study(
     name="faithfulness",
     title="Faithfulness",
-    question="Do maps say what the score does when features go, better than a random map, a picture of the input, gradients "
-    "and occlusion, on x'Mx and on the renormalised state; and do they find the features that are known to decide?",
-    task=Task,
+    question="Do maps predict the change of the score when features are removed, better than a random map, a copy of the "
+    "input, gradients and occlusion, on x'Mx and on the renormalised state; and do they find the features that are known to "
+    "decide?",
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

@@ -1,8 +1,8 @@
-"""Whether qubits chosen by the calibration give better attributions than qubits chosen at random.
+"""Placement: attributions on qubits chosen by the calibration against qubits chosen at random.
 
-Resolved Hadamard tests run on the virtual processor with its calibrated noise, as exact density matrices: on the qubits the
-library chooses, on random connected patches of as many qubits with the library's assignment within them, and on the same
-patches with a random assignment. Everything is simulated.
+Resolved Hadamard tests run on a virtual processor with its calibrated noise, as exact density matrices: on the qubits that the
+library chooses, on random connected patches of the same size with the library's assignment within them, and on the same
+patches with a random assignment.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
-from experiments.runner.bootstrap import bootstrap_interval, nested_interval, nested_text, with_interval
+from experiments.runner.bootstrap import bootstrap_text, nested_bootstrap, nested_text
 from experiments.runner.map_metrics import errors
-from experiments.runner.study import Done, Study
-from experiments.runner.trained_models import accuracies, accuracy_table, trained
-from hattriq_cirq.compilation.placement import Layout, best_placement, connectivity_encoder, evaluate_layout
+from experiments.runner.study import Done, Findings, Study
+from experiments.runner.trained_models import accuracies, trained
+from hattriq_cirq.compilation.placement import Layout, best_placement, connectivity_encoder
 from hattriq_cirq.compilation.processor import load_processor
 from hattriq_cirq.encoding.exact import encode
 from hattriq_cirq.estimators import BilinearTerm
 from hattriq_cirq.estimators.plan import sample_circuits
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 
-SUBJECT = "bars3"
-PROCESSOR = "willow_pink"
 KINDS = ("chosen", "random patch", "random patch and assignment")
 IN_BEST_TENTH, RATIO = 0.8, 0.5  # targets: share of models, and error over that of random placements
 
 
 @dataclass(frozen=True)
 class Task:
-    """One model on one placement; random ones are numbered from 1."""
+    """One model on one placement; random placements are numbered from 1."""
 
     seed: int
     kind: str
     number: int
     inputs: int
+    subject: str = "bars3"
+    processor: str = "willow_pink"
 
 
 def tasks(quick: bool) -> list[Task]:
-    """The chosen placement and 30 random ones of each kind for five models; quickly, one of each kind for one."""
+    """Return the chosen placement and 30 random ones of each kind for five models; for a quick run, one each for one model."""
     models, patches, inputs = (1, 1, 1) if quick else (5, 30, 3)
     numbered = [(KINDS[0], 0), *((kind, number) for kind in KINDS[1:] for number in range(1, patches + 1))]
     return [Task(seed, kind, number, inputs) for seed in range(models) for kind, number in numbered]
 
 
 def random_patch(graph: nx.Graph, size: int, rng: np.random.Generator) -> list[cirq.Qid]:
-    """A random connected set of qubits, grown from a random one."""
+    """Return a random connected set of qubits, grown from a random one."""
     patch = [sorted(graph)[rng.integers(len(graph))]]
     while len(patch) < size:
         beside = sorted({q for p in patch for q in graph[p]} - set(patch))
@@ -63,26 +63,24 @@ def random_patch(graph: nx.Graph, size: int, rng: np.random.Generator) -> list[c
 
 
 def run(task: Task) -> dict[str, Any]:
-    """Trains the model, places it, and compares its maps with the exact ones."""
-    model, data = trained(SUBJECT, task.seed)
+    """Train the model, place it, and compare its maps with the exact ones."""
+    model, data = trained(task.subject, task.seed)
     x = data.x_test[: task.inputs]
-    estimator, engine = hq.ResolvedHadamardTest(), hq.virtual(PROCESSOR)
+    estimator, engine = hq.ResolvedHadamardTest(), hq.virtual(task.processor)
     placement = None
     if task.kind != KINDS[0]:
-        processor = load_processor(PROCESSOR)
+        processor = load_processor(task.processor)
         rng = np.random.default_rng([task.seed, task.number])
         patch = random_patch(processor.graph, data.n_qubits + 1, rng)
-        engine = hq.virtual(PROCESSOR, qubits=patch)
+        engine = hq.virtual(task.processor, qubits=patch)
         if task.kind == KINDS[2]:
             terms = [BilinearTerm(x[0], x[0])]
             logical = sorted(sample_circuits(estimator, model, terms)[0].all_qubits())
             qubits = dict(zip(logical, [patch[i] for i in rng.permutation(len(patch))], strict=True))
             layouts = [Layout(qubits, encoder) for encoder in (encode, connectivity_encoder(processor, qubits))]
-            placement = best_placement(
-                evaluate_layout(processor, layout, sample_circuits(estimator.with_encoder(layout.encoder), model, terms))
-                for layout in layouts
-            )
-    if placement is None:  # that of the first input serves all; those of other inputs differ little, if at all
+            circuits = {one.encoder: sample_circuits(estimator.with_encoder(one.encoder), model, terms) for one in layouts}
+            placement = best_placement(processor, layouts, circuits)
+    if placement is None:  # chosen by the first input; the circuits of other inputs differ little, if at all
         first = hq.prepare(model, x[0], baseline=0, estimator=estimator, engine=engine, shots=None)
         placement = first.placement
     run = hq.prepare(model, x, baseline=0, estimator=estimator, engine=engine, shots=None, placement=placement).run()
@@ -95,8 +93,8 @@ def run(task: Task) -> dict[str, Any]:
     }
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
-    """The chosen qubits against random ones, a row a model, and the two questions asked of them."""
+def summarise(done: Sequence[Done[Task]]) -> Findings:
+    """Return the chosen qubits against random ones, one row per model, and the two targets."""
     seeds = sorted({d.task.seed for d in done})
     of = {(seed, kind): [d for d in done if (d.task.seed, d.task.kind) == (seed, kind)] for seed in seeds for kind in KINDS}
     error = {key: np.array([np.mean(d.result["error"]) for d in found]) for key, found in of.items()}
@@ -104,7 +102,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
     for seed in seeds:
         chosen = float(error[seed, KINDS[0]][0])
         inputs = of[seed, KINDS[0]][0].result["error"]
-        cells = [with_interval(chosen, bootstrap_interval(inputs))]
+        cells = [bootstrap_text(inputs)]
         for kind in KINDS[1:]:
             theirs = error[seed, kind]
             cells += [f"{rank(chosen, theirs)} of {len(theirs) + 1}", nested_text([theirs]), f"{theirs.min():.3f}"]
@@ -116,9 +114,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
         ]
         ratios = [float(error[seed, KINDS[0]][0] / error[seed, kind].mean()) for seed in seeds]
         share, ratio = float(np.mean(best)), float(np.mean(ratios))
-        shares, between = (
-            with_interval(float(np.mean(v)), bootstrap_interval(np.array(v, dtype=float))) for v in (best, ratios)
-        )
+        shares, between = (bootstrap_text(np.array(v, dtype=float)) for v in (best, ratios))
         rank_verdict, ratio_verdict = _verdict(share >= IN_BEST_TENTH), _verdict(ratio <= RATIO)
         findings.append(
             f"Against {kind}: the chosen qubits are in the best tenth for {sum(best)} of {len(seeds)} models (target: 4 of 5, "
@@ -128,19 +124,16 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             (kind, f"{shares}", f"at least {IN_BEST_TENTH}", rank_verdict, between, f"at most {RATIO}", ratio_verdict)
         )
     intervals = "means with 95% bootstrap intervals"
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=tuple(findings),
         not_claimed=(
             "Anything about a real processor: its calibration drifts, and its noise is more than the model's.",
             "That the chosen patch is the best there is: random ones are a sample.",
         ),
-        accuracy=accuracy_table({SUBJECT: [of[seed, KINDS[0]][0].result["accuracy"] for seed in seeds]}),
         tables=(
             Table(
-                f"Relative L2 errors of maps, a row a model ({intervals} over inputs for the chosen qubits, over patches for "
-                "random ones); gates are CZ of the largest circuit, the mean over patches.",
+                f"Relative L2 errors of maps, one row per model ({intervals} over inputs for the chosen qubits, over patches "
+                "for random ones); gates are CZ of the largest circuit, the mean over patches.",
                 (
                     "model",
                     "chosen",
@@ -163,19 +156,15 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
         pictures=(
             Picture(
                 png(_figure(error, seeds)),
-                "Relative L2 error of the maps of each model on every placement, a point each, and on the chosen qubits; bars "
+                "Relative L2 error of the maps of each model on every placement and on the chosen qubits; bars "
                 "are 95% intervals of the means.",
                 "Points of errors for each model, random placements in grey, the chosen one a red diamond",
                 "placement",
             ),
         ),
         settings={
-            "model": f"{SUBJECT}, n = 4",
-            "processor": f"virtual {PROCESSOR}, calibrated noise",
+            "noise": "calibrated noise of the virtual processor",
             "estimator": hq.ResolvedHadamardTest().describe(),
-            "seeds": str(len(seeds)),
-            "inputs": f"{done[0].task.inputs} a model",
-            "random patches": f"{len(error[seeds[0], KINDS[1]])} a model",
         },
         assumptions={
             "simulation": "exact density matrices, without shot noise",
@@ -186,7 +175,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
 
 
 def rank(chosen: float, others: np.ndarray[Any, Any]) -> int:
-    """The place of an error among others, 1 the least."""
+    """Return the rank of an error among others, 1 for the smallest."""
     return 1 + int((others < chosen).sum())
 
 
@@ -204,10 +193,9 @@ def _figure(error: Mapping[tuple[int, str], np.ndarray[Any, Any]], seeds: Sequen
                 if kind == KINDS[0]:
                     ax.plot(i + shift, values[0], "D", color=colour, label="" if i else kind)
                     continue
-                spread = np.random.default_rng(seed).uniform(-0.08, 0.08, len(values))  # so that points do not hide others
+                spread = np.random.default_rng(seed).uniform(-0.08, 0.08, len(values))  # so that points do not cover each other
                 ax.plot(i + shift + spread, values, "o", color=colour, markersize=3.5, label="" if i else kind)
-                low, high = nested_interval([values])
-                mean = values.mean()
+                mean, low, high = nested_bootstrap([values])
                 ax.errorbar(i + shift, mean, [[mean - low], [high - mean]], fmt="_", color="black", capsize=3, markersize=12)
         ax.set(xlabel="model (seed)", ylabel="relative L2 error of the map", ylim=(0, None))
         ax.set_xticks(range(len(seeds)), [str(seed) for seed in seeds])
@@ -220,9 +208,7 @@ STUDY = Study(
     name="placement",
     title="Placement",
     question="Do qubits chosen by the calibration give better attributions than qubits chosen at random?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

@@ -1,7 +1,8 @@
-"""Maps follow what was learnt: parameters randomised layer by layer, labels permuted, and two ways to fool the test.
+"""Randomisation test of maps: parameters randomised layer by layer, labels permuted, and two ways to mislead the test.
 
-Adebayo et al. 2018 (Sanity Checks for Saliency Maps), with signed correlations on the support of the input. The traps: an
-observable with an identity part draws the input into every map, and absolute values make maps of unrelated models alike.
+Adebayo et al. 2018 (Sanity Checks for Saliency Maps), with signed correlations on the support of the input. Two choices mislead
+the test: an observable with an identity part adds a copy of the input to every map, and absolute values make the maps of
+unrelated models similar.
 """
 
 from __future__ import annotations
@@ -17,23 +18,24 @@ from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_interval, nested_text
-from experiments.runner.study import Done, Study
-from experiments.runner.trained_models import SUBJECTS, accuracies, accuracy_table, trained
+from experiments.runner.figures import band, example_figure
+from experiments.runner.study import Done, Findings, Study, results_by
+from experiments.runner.trained_models import SUBJECTS, accuracies, trained
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.faithfulness import parameter_layers, randomised, signed_correlation
 from hattriq_cirq.foundation.arrays import FloatArray
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import basis_grid, png
 
-READINGS = ("signed", "absolute", "projector")
-"""The map itself; its absolute values; the signed map of the observable (I + Z)/2 in place of Z."""
+VARIANTS = ("signed", "absolute", "projector")
+"""The map itself; its absolute values; the signed map of the observable (I + Z)/2 instead of Z."""
 MODES = ("cascade", "independent")
 EXAMPLES = ("input", "trained", "randomised", "projector, trained", "projector, randomised")
 
 
 @dataclass(frozen=True)
 class Task:
-    """One trained model, its first test inputs, and how often each randomisation is drawn."""
+    """One trained model, its first test inputs, and the number of draws of each randomisation."""
 
     subject: str
     seed: int
@@ -42,14 +44,14 @@ class Task:
 
 
 def tasks(quick: bool) -> list[Task]:
-    """Five seeds of three models; quickly, one."""
+    """Return five seeds of three models; for a quick run, one."""
     if quick:
         return [Task("digits", 0, 10, 1)]
     return [Task(subject, seed, 100, 4) for subject in ("mnist35", "bars", "digits") for seed in range(5)]
 
 
 def run(task: Task) -> dict[str, Any]:
-    """Correlates maps of a trained model with those of models that have forgotten."""
+    """Correlate the maps of a trained model with those of randomised models."""
     model, data = trained(task.subject, task.seed)
     x = data.x_test[: task.inputs]
     original = _maps(model, x)
@@ -58,7 +60,7 @@ def run(task: Task) -> dict[str, Any]:
 
     def after(layers: Iterable[int]) -> dict[str, list[float]]:
         found = [_correlations(original, _maps(randomised(model, draw, layers), x), x) for draw in draws]
-        return {name: np.mean([each[name] for each in found], axis=0).tolist() for name in READINGS}
+        return {name: np.mean([each[name] for each in found], axis=0).tolist() for name in VARIANTS}
 
     permuted = _permuted(task, model, data)
     one, other = (_maps(randomised(model, draws[0] + shift), x) for shift in (0, 500))
@@ -83,7 +85,7 @@ def run(task: Task) -> dict[str, Any]:
 
 
 def _maps(model: hq.Model, x: FloatArray) -> dict[str, FloatArray]:
-    """The map in each reading; Shapley values are integrated gradients here, and do not warn of the identity part."""
+    """Return the map in each variant; Shapley values equal integrated gradients here and do not warn of the identity part."""
     signed = hq.other_methods.shapley(model, x, baseline=0)
     half = cirq.PauliSum.from_pauli_strings([0.5 * cirq.PauliString(), *(0.5 * term for term in model.pauli_sum)])
     projector = hq.other_methods.shapley(model.with_observable(half), x, baseline=0)
@@ -91,29 +93,24 @@ def _maps(model: hq.Model, x: FloatArray) -> dict[str, FloatArray]:
 
 
 def _correlations(maps: dict[str, FloatArray], others: dict[str, FloatArray], x: FloatArray) -> dict[str, list[float]]:
-    return {name: signed_correlation(maps[name], others[name], x).tolist() for name in READINGS}
+    return {name: signed_correlation(maps[name], others[name], x).tolist() for name in VARIANTS}
 
 
 def _permuted(task: Task, model: hq.Model, data: Dataset) -> hq.Model:
-    """The same circuit trained on labels that say nothing."""
+    """Train the same circuit on permuted labels."""
     labels = np.random.default_rng([task.seed, 2]).permutation(data.y_train)
     return hq.train(model, data.x_train, labels, seed=task.seed, epochs=SUBJECTS[task.subject].epochs).model
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
-    """The tables, the curves and the example maps."""
-    of: dict[str, list[Any]] = {}
-    for d in done:
-        of.setdefault(d.task.subject, []).append(d.result)
-    return Section(
-        title="",
-        question="",
+def summarise(done: Sequence[Done[Task]]) -> Findings:
+    """Return the tables, the curves and the example maps."""
+    of = results_by(done, "subject")
+    return Findings(
         findings=tuple(line for name, results in of.items() for line in _findings(name, results)),
         not_claimed=(
-            "That a map which passes is faithful: the test only refuses maps that do not depend on what was learnt.",
+            "That a map which passes is faithful: the test only rejects maps that do not depend on what was learnt.",
             "That single inputs show no resemblance: intervals are of means over inputs and models.",
         ),
-        accuracy=accuracy_table({name: [r["accuracy"] for r in results] for name, results in of.items()}),
         tables=(_correlation_table(of), _layer_table(of), _input_table(of)),
         pictures=(
             Picture(
@@ -124,7 +121,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
                 "randomisation",
             ),
             Picture(
-                png(_examples(of)),
+                png(example_figure(of, EXAMPLES)),
                 "One input and its maps by the trained model and by one with random parameters: of Z, and of (I + Z)/2, whose "
                 "map shows the input either way. Red pushes the score up, blue down; each map on its own scale.",
                 "A row of small pictures for each model: input, maps of Z, maps of the projector",
@@ -132,24 +129,22 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             ),
         ),
         settings={
-            "inputs": f"{done[0].task.inputs} a seed",
-            "seeds": str(max(map(len, of.values()))),
-            "draws of random parameters": f"{done[0].task.draws} a seed and set of layers, averaged an input",
-            "random angles": "even in [-pi, pi)",
+            "draws of random parameters": "for each seed and set of layers, averaged per input",
+            "random angles": "uniform in [-pi, pi)",
             "baseline": "zero",
             "form": "quadratic",
         },
         assumptions={
             "maps": "exact simulation",
-            "last layer": "only its turn of the qubit that is read acts",
+            "last layer": "only its rotation of the measured qubit acts",
             "correlation": "Spearman, on the features where the input is not 0",
         },
     )
 
 
 def _findings(name: str, results: Sequence[Any]) -> list[str]:
-    def of_all(reading: str) -> str:
-        return nested_text([r["cascade"][-1][reading] for r in results])
+    def of_all(variant: str) -> str:
+        return nested_text([r["cascade"][-1][variant] for r in results])
 
     low, high = nested_interval([r["cascade"][-1]["signed"] for r in results])
     verdict = "the interval holds 0" if low <= 0 <= high else "the interval does NOT hold 0"
@@ -159,7 +154,7 @@ def _findings(name: str, results: Sequence[Any]) -> list[str]:
     return [
         f"{name}: with all parameters random the signed map's correlation with the trained model's falls from 1 to "
         f"{of_all('signed')} ({verdict}); after training on permuted labels (test accuracy {chance}) it is {labels}.",
-        f"{name}, the traps: the same comparison with absolute values gives {of_all('absolute')}, and with the projector "
+        f"{name}, what misleads: the same comparison with absolute values gives {of_all('absolute')}, and with the projector "
         f"(I + Z)/2 {of_all('projector')}; the projector's map of a random model correlates with x^2 at {inputs}.",
     ]
 
@@ -167,14 +162,14 @@ def _findings(name: str, results: Sequence[Any]) -> list[str]:
 def _correlation_table(of: dict[str, list[Any]]) -> Table:
     rows = []
     for name, results in of.items():
-        for reading in READINGS:
+        for variant in VARIANTS:
             groups = (
-                [r["cascade"][0][reading] for r in results],
-                [r["cascade"][-1][reading] for r in results],
-                [r["labels"][reading] for r in results],
-                [r["two_random"][reading] for r in results],
+                [r["cascade"][0][variant] for r in results],
+                [r["cascade"][-1][variant] for r in results],
+                [r["labels"][variant] for r in results],
+                [r["two_random"][variant] for r in results],
             )
-            rows.append((name, reading, *map(nested_text, groups)))
+            rows.append((name, variant, *map(nested_text, groups)))
     return Table(
         "Spearman correlation of maps on the support of x (means, 95% intervals over seeds and inputs): with the trained "
         "model's after randomisation of the last layer, of all, and after training on permuted labels; and between two models "
@@ -203,11 +198,11 @@ def _input_table(of: dict[str, list[Any]]) -> Table:
     rows = [
         (
             name,
-            reading,
-            *(nested_text([r["picture_of_input"][when][reading] for r in results]) for when in ("trained", "randomised")),
+            variant,
+            *(nested_text([r["picture_of_input"][when][variant] for r in results]) for when in ("trained", "randomised")),
         )
         for name, results in of.items()
-        for reading in READINGS
+        for variant in VARIANTS
     ]
     return Table(
         "Is the map a picture of the input? Spearman correlation of maps with x^2 on its support (means, 95% intervals).",
@@ -217,26 +212,20 @@ def _input_table(of: dict[str, list[Any]]) -> Table:
 
 
 def _curves(of: dict[str, list[Any]]) -> Figure:
-    colours = dict(zip(READINGS, ("C0", "C1", "C3"), strict=True))
+    colours = dict(zip(VARIANTS, ("C0", "C1", "C3"), strict=True))
     with sns.axes_style("ticks"):
         figure = Figure(figsize=(3.4 * max(2, len(of)), 3.4), layout="constrained")
         axes = figure.subplots(1, len(of), sharey=True, squeeze=False)[0]
         for ax, (name, results) in zip(axes, of.items(), strict=True):
             count = len(results[0]["cascade"])
             at = np.arange(count)
-            for reading in READINGS:
+            for variant in VARIANTS:
                 for mode, line in zip(MODES, ("o-", "o:"), strict=True):
-                    if mode == "independent" and reading != "signed":
+                    if mode == "independent" and variant != "signed":
                         continue
-                    groups = [[r[mode][i][reading] for r in results] for i in range(count)]
-                    ends = np.array([nested_interval(g) for g in groups])
-                    mean = [float(np.mean(np.concatenate(g))) for g in groups]
-                    label = reading if mode == "cascade" else f"{reading}, one layer"
-                    ax.plot(at, mean, line, color=colours[reading], label=label, ms=4)
-                    if mode == "cascade":
-                        ax.fill_between(at, *ends.T, color=colours[reading], alpha=0.2, linewidth=0)
-                    else:
-                        ax.vlines(at, *ends.T, color=colours[reading], lw=1)
+                    groups = [[r[mode][i][variant] for r in results] for i in range(count)]
+                    label = variant if mode == "cascade" else f"{variant}, one layer"
+                    band(ax, at, groups, line, color=colours[variant], label=label)
             ax.axhline(0, color="0.3", lw=0.8)
             ax.set(title=name, xlabel="layer, from the readout to the input", ylim=(-0.55, 1.05))
             ax.set_xticks(at, [str(count - i) for i in at])
@@ -248,31 +237,12 @@ def _curves(of: dict[str, list[Any]]) -> Figure:
     return figure
 
 
-def _examples(of: dict[str, list[Any]]) -> Figure:
-    with sns.axes_style("white"):
-        figure = Figure(figsize=(1.9 * len(EXAMPLES), 2.1 * len(of)), layout="constrained")
-        axes = figure.subplots(len(of), len(EXAMPLES), squeeze=False)
-        for row, (name, results) in zip(axes, of.items(), strict=True):
-            row[0].set_ylabel(name)
-            for ax, what in zip(row, EXAMPLES, strict=True):
-                values = np.reshape(results[0]["example"][what], results[0]["shape"])
-                limit = float(np.max(np.abs(values))) or 1.0
-                limits = {"cmap": "gray", "vmin": min(0.0, values.min())}
-                ax.imshow(values, **(limits if what == "input" else {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}))
-                ax.set(xticks=[], yticks=[])
-        for ax, what in zip(axes[0], EXAMPLES, strict=True):
-            ax.set_title(what.replace(", ", "\n"), fontsize=10)
-    return figure
-
-
 STUDY = Study(
     name="randomisation",
     title="Randomised parameters and labels",
     question="Do maps change when what was learnt is destroyed, layer by layer or by permuted labels, and what hides it if "
     "they do not?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

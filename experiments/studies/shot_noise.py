@@ -1,6 +1,6 @@
-"""Error against shots for each estimator, whether its reported intervals cover the truth, and how noise grows with N.
+"""Shot noise of each estimator: error against shots, coverage of the reported intervals, and growth with the amplitudes.
 
-Every circuit is simulated exactly by qsim once; counts are drawn from its probabilities.
+Every circuit is simulated exactly by qsim once; counts are sampled from its probabilities.
 """
 
 from __future__ import annotations
@@ -15,53 +15,46 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 
 import hattriq_cirq as hq
-from experiments.runner.bootstrap import nested_interval, nested_text
+from experiments.runner.bootstrap import nested_bootstrap, nested_interval, nested_text
+from experiments.runner.estimators import ESTIMATORS
+from experiments.runner.figures import band
 from experiments.runner.resampling import ResampledMaps, exponents, random_inputs, random_model
-from experiments.runner.study import Done, Study
-from experiments.runner.trained_models import accuracies, accuracy_table, trained
-from hattriq_cirq.estimators import Estimator
+from experiments.runner.study import Done, Findings, Study
+from experiments.runner.trained_models import accuracies, trained
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.pipeline.resources import variances_per_shot
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 
-ESTIMATORS: Mapping[str, Estimator] = {
-    "resolved": hq.ResolvedHadamardTest(),
-    "Hadamard": hq.HadamardTest(),
-    "parallel, m=3": hq.ParallelHadamardTest(3),
-    "polarization": hq.PolarizationShift(),
-}
+NAMES = ("resolved", "Hadamard", "parallel, m=3", "polarization")
 SHOTS = (1_000, 10_000, 100_000, 1_000_000)
 _Z = float(norm.ppf(0.975))
-_LEAST, _MOST = 0.93, 0.97  # coverage of 95% intervals, the target
+_LEAST, _MOST = 0.93, 0.97  # target of the coverage of 95% intervals
 
 
 @dataclass(frozen=True)
 class Task:
-    """One estimator on one model: a trained subject, or `random` of 4 layers, of which no counts are drawn."""
+    """One estimator on one model: a trained subject, or `random` of 4 layers, for which no counts are sampled."""
 
     subject: str
     n_qubits: int
     estimator: str
     seed: int
     inputs: int
-    replicates: int  # an input
+    replicates: int  # per input
 
 
 def tasks(quick: bool) -> list[Task]:
-    """Trained models with 1,000 replicates a seed and number of shots, and random ones of 2 to 8 qubits."""
+    """Return trained models with 1,000 replicates per seed and number of shots, and random ones of 2 to 8 qubits."""
     qubits = {"bars": 4} if quick else {"bars": 4, "digits": 6}
     seeds, inputs, replicates, sizes = (range(1), 2, 20, range(2, 4)) if quick else (range(5), 20, 50, range(2, 9))
     return [
-        Task(subject, qubits[subject], name, seed, inputs, replicates)
-        for subject in qubits
-        for seed in seeds
-        for name in ESTIMATORS
-    ] + [Task("random", n, name, seed, 2, 0) for n in reversed(sizes) for seed in seeds for name in ESTIMATORS]
+        Task(subject, qubits[subject], name, seed, inputs, replicates) for subject in qubits for seed in seeds for name in NAMES
+    ] + [Task("random", n, name, seed, 2, 0) for n in reversed(sizes) for seed in seeds for name in NAMES]
 
 
 def run(task: Task) -> dict[str, Any]:
-    """Noise of every input; errors and covered features of every replicate, and the counts of the very first."""
+    """Compute the noise of every input, the errors and covered features of every replicate, and the counts of the first."""
     accuracy: dict[str, float] | None = None
     if task.subject == "random":
         model, rows = random_model(task.n_qubits, 4, task.seed), random_inputs(task.n_qubits, task.seed, task.inputs)
@@ -69,13 +62,15 @@ def run(task: Task) -> dict[str, Any]:
         model, data = trained(task.subject, task.seed)
         rows, accuracy = data.x_test[: task.inputs], accuracies(model, data)
     exact = hq.integrated_gradients(model, rows, baseline=0.0).values
-    found: dict[str, Any] = {"accuracy": accuracy, "noise": [], "features": [], "error": [], "covered": [], "first_counts": {}}
+    result: dict[str, Any] = {"accuracy": accuracy, "noise": [], "features": [], "error": [], "covered": [], "first_counts": {}}
     for i, x in enumerate(rows):
-        circuits = ResampledMaps.of(model, x, ESTIMATORS[task.estimator])
-        found["noise"].append(np.sqrt(variances_per_shot(circuits.plan, circuits.distributions).sum()) / np.linalg.norm(x) ** 2)
+        circuits = ResampledMaps.simulate(model, x, ESTIMATORS[task.estimator])
+        result["noise"].append(
+            np.sqrt(variances_per_shot(circuits.plan, circuits.distributions).sum()) / np.linalg.norm(x) ** 2
+        )
         if task.replicates:
-            used = x != 0  # a feature that is 0 is known without a shot
-            found["features"].append(int(used.sum()))
+            used = x != 0  # a feature that is 0 is known without shots
+            result["features"].append(int(used.sum()))
             error, covered = [], []
             for shots in SHOTS:
                 rng = np.random.default_rng([task.seed, i, shots])
@@ -84,51 +79,51 @@ def run(task: Task) -> dict[str, Any]:
                 error.append([float(f"{e:.5g}") for e in np.linalg.norm(off, axis=1) / np.linalg.norm(exact[i])])
                 covered.append(np.sum((np.abs(off) <= _Z * circuits.stderr(counts))[:, used], axis=1))
                 if i == 0:
-                    found["first_counts"][str(shots)] = counts[0]
-            found["error"].append(error)
-            found["covered"].append(covered)
-    return found
+                    result["first_counts"][str(shots)] = counts[0]
+            result["error"].append(error)
+            result["covered"].append(covered)
+    return result
 
 
 Result = Mapping[str, Any]
 _Grouped = Mapping[str, Sequence[Result]]
-"""Results of each estimator, a seed each, in order."""
+"""Results of each estimator, one per seed, in order."""
 
 
 def _slopes(result: Mapping[str, Any]) -> FloatArray:
-    """Slope of log error against log shots of each input, (inputs,); the error is the root mean square over replicates."""
+    """Return the slope of log error against log shots of each input, (inputs,), from root mean squares over replicates."""
     rms = np.sqrt(np.mean(np.square(result["error"]), axis=2))
     return exponents(SHOTS, rms.T)
 
 
 def _coverage(result: Mapping[str, Any], shots: int) -> Array:
-    """Share of features whose interval holds the exact value, (inputs,), the mean over replicates."""
+    """Return the share of features whose interval holds the exact value, (inputs,), as a mean over replicates."""
     covered = np.asarray(result["covered"])[:, SHOTS.index(shots)]
     return np.asarray(covered.mean(axis=1) / np.asarray(result["features"]))
 
 
 def _ratios(results: Mapping[str, Sequence[Result]], name: str) -> list[FloatArray]:
-    """Shots to the same error relative to the resolved test, (inputs,) for each seed."""
+    """Return the shots to the same error relative to the resolved test, (inputs,) per seed."""
     return [
         (np.asarray(mine["noise"]) / np.asarray(its["noise"])) ** 2
         for mine, its in zip(results[name], results["resolved"], strict=True)
     ]
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
-    """Slopes and coverage of trained models, exponents of random ones."""
+def summarise(done: Sequence[Done[Task]]) -> Findings:
+    """Return slopes and coverage of trained models, and exponents of random ones."""
 
     def grouped(subject: str, n_qubits: int) -> _Grouped:
         mine = sorted((d for d in done if (d.task.subject, d.task.n_qubits) == (subject, n_qubits)), key=lambda d: d.task.seed)
-        return {name: [d.result for d in mine if d.task.estimator == name] for name in ESTIMATORS}
+        return {name: [d.result for d in mine if d.task.estimator == name] for name in NAMES}
 
     keys = dict.fromkeys((d.task.subject, d.task.n_qubits) for d in done)
     subjects = {subject: grouped(subject, n) for subject, n in keys if subject != "random"}
     random = {n: grouped("random", n) for n in sorted(n for subject, n in keys if subject == "random")}
-    drawn = next(d.task for d in done if d.task.replicates)
+    sampled = next(d.task for d in done if d.task.replicates)
     slope_rows, coverage_rows, near, met = [], [], [], []
     for subject, results in subjects.items():
-        for name in ESTIMATORS:
+        for name in NAMES:
             slopes = [_slopes(r) for r in results[name]]
             low, high = nested_interval(slopes)
             near.append(low <= -0.5 <= high)
@@ -140,17 +135,17 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
                 met.append(_LEAST <= float(np.mean(np.concatenate(groups))) <= _MOST)
                 cells.append(f"{nested_text(groups)} {'met' if met[-1] else 'MISSED'}")
             coverage_rows.append((subject, name, *cells))
-    growth = {name: _growth(random, name) for name in ESTIMATORS}
+    growth = {name: _growth(random, name) for name in NAMES}
     noise_rows = []
     for n, results in random.items():
-        times = (nested_text(_ratios(results, name), digits=1) for name in list(ESTIMATORS)[1:])
+        times = (nested_text(_ratios(results, name), digits=1) for name in NAMES[1:])
         noise_rows.append((str(n), str(2**n), nested_text([r["noise"] for r in results["resolved"]]), *times))
-    noise_rows.append(("exponent of N in shots", "", *(nested_text(growth[name]) for name in ESTIMATORS)))
-    per_cell = f"{len(next(iter(subjects.values()))['resolved'])} seeds of {drawn.inputs} inputs with {drawn.replicates} draws"
-    growing = "; ".join(f"{name} N^{nested_text(growth[name], digits=2)}" for name in ESTIMATORS)
-    return Section(
-        title="",
-        question="",
+    noise_rows.append(("exponent of N in shots", "", *(nested_text(growth[name]) for name in NAMES)))
+    per_cell = (
+        f"{len(next(iter(subjects.values()))['resolved'])} seeds of {sampled.inputs} inputs with {sampled.replicates} draws"
+    )
+    growing = "; ".join(f"{name} N^{nested_text(growth[name], digits=2)}" for name in NAMES)
+    return Findings(
         findings=(
             f"The slope of log error against log shots has a 95% interval that holds -1/2 in {sum(near)} of {len(near)} cases; "
             f"the means lie between {min(_means(subjects)):.3f} and {max(_means(subjects)):.3f}.",
@@ -163,8 +158,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
             ),
             f"Shots to the same absolute L2 error grow with the number of amplitudes like: {growing}.",
         ),
-        not_claimed=("Anything about gate or readout noise: counts are drawn from noiseless circuits.",),
-        accuracy=accuracy_table({name: [r["accuracy"] for r in results["resolved"]] for name, results in subjects.items()}),
+        not_claimed=("Anything about gate or readout noise: counts are sampled from noiseless circuits.",),
         tables=(
             Table(
                 f"Relative L2 error (root mean square over draws) and slope of its logarithm; {per_cell}; 95% intervals, "
@@ -182,7 +176,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
                 "Random models of 4 layers, dense unit inputs: sqrt(total squared error x shots) of the resolved test, and how "
                 "many times its shots the others need; exponents by least squares for each input, 95% intervals over seeds "
                 "and inputs.",
-                ("n", "N", "resolved", *(f"{name}, times" for name in list(ESTIMATORS)[1:])),
+                ("n", "N", "resolved", *(f"{name}, times" for name in NAMES[1:])),
                 tuple(noise_rows),
             ),
         ),
@@ -205,8 +199,6 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
         settings={
             "baseline": "zero",
             "form": "quadratic",
-            "inputs": f"{drawn.inputs} a seed",
-            "draws": f"{drawn.replicates} an input",
             "random models": f"n = {min(random)} .. {max(random)}, 4 layers",
         },
         assumptions={"circuits": "simulated exactly, without noise", "counts": "multinomial"},
@@ -214,7 +206,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
 
 
 def _growth(random: Mapping[int, _Grouped], name: str) -> list[FloatArray]:
-    """Exponent of N in the shots to a given error, (inputs,) for each seed."""
+    """Return the exponent of N in the shots to a given error, (inputs,) per seed."""
     seeds = range(len(next(iter(random.values()))[name]))
     sizes = [2.0**n for n in random]
     return [exponents(sizes, [np.square(results[name][s]["noise"]) for results in random.values()]) for s in seeds]
@@ -231,13 +223,13 @@ def _figure(subjects: Mapping[str, _Grouped], random: Mapping[int, _Grouped]) ->
         for ax, (subject, of) in zip(left, subjects.items(), strict=True):
             for colour, (name, results) in zip(sns.color_palette("colorblind"), of.items(), strict=False):
                 rms = [np.sqrt(np.mean(np.square(r["error"]), axis=2)) for r in results]
-                _band(ax, SHOTS, [[each[:, i] for each in rms] for i in range(len(SHOTS))], colour, name)
+                band(ax, SHOTS, [[each[:, i] for each in rms] for i in range(len(SHOTS))], color=colour, label=name)
             at = np.array(SHOTS[:: len(SHOTS) - 1])
             ax.plot(at, 0.5 * (at / at[0]) ** -0.5, ":", color="0.3", label="slope -1/2")
             ax.set(xscale="log", yscale="log", title=subject, xlabel="shots in all", ylabel="relative L2 error")
         sizes = [2**n for n in random]
-        for colour, name in zip(sns.color_palette("colorblind"), ESTIMATORS, strict=False):
-            _band(right, sizes, [_ratios(results, name) for results in random.values()], colour, name)
+        for colour, name in zip(sns.color_palette("colorblind"), NAMES, strict=False):
+            band(right, sizes, [_ratios(results, name) for results in random.values()], color=colour, label=name)
         right.plot(sizes, sizes, ":", color="0.3", label="N")
         right.set(
             xscale="log", yscale="log", title="random models", xlabel="amplitudes N", ylabel="shots, relative to resolved"
@@ -258,10 +250,10 @@ def _coverage_figure(subjects: Mapping[str, _Grouped]) -> Figure:
             ax.axhline(0.95, color="0.5", lw=0.8)
             for i, (colour, (name, results)) in enumerate(zip(sns.color_palette("colorblind"), of.items(), strict=False)):
                 groups = [[_coverage(r, shots) for r in results] for shots in SHOTS]
-                mean = np.array([np.mean(np.concatenate(g)) for g in groups])
-                ends = np.array([nested_interval(g) for g in groups]).T
-                away = np.abs(ends - mean)
-                ax.errorbar(np.array(SHOTS) * 1.12 ** (i - 1.5), mean, away, fmt="o", ms=4, color=colour, label=name)
+                mean, *ends = np.array([nested_bootstrap(g) for g in groups]).T
+                ax.errorbar(
+                    np.array(SHOTS) * 1.12 ** (i - 1.5), mean, np.abs(ends - mean), fmt="o", ms=4, color=colour, label=name
+                )
             ax.set(xscale="log", title=subject, xlabel="shots in all")
         axes[0].set_ylabel("coverage of 95% intervals")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize="x-small")
@@ -269,20 +261,12 @@ def _coverage_figure(subjects: Mapping[str, _Grouped]) -> Figure:
     return figure
 
 
-def _band(ax: Any, at: Sequence[float], groups: Sequence[Any], colour: Any, label: str) -> None:
-    """A line of means with the band of their intervals; `groups` has the values of each seed at each point."""
-    ax.plot(at, [np.mean(np.concatenate(g)) for g in groups], "o-", ms=4, color=colour, label=label)
-    ax.fill_between(at, *np.array([nested_interval(g) for g in groups]).T, color=colour, alpha=0.25, linewidth=0)
-
-
 STUDY = Study(
     name="shot_noise",
     title="Shot noise",
     question="How does the error of each estimator fall with shots, do its reported 95% intervals cover the truth, and how do "
     "shots grow with the number of amplitudes?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

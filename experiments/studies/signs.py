@@ -1,7 +1,6 @@
-"""What the sign of an attribution means: deleting positive features lowers the answer, swapping the target flips every sign.
+"""Meaning of the sign: deleting positive features lowers the score, and swapping the target flips every sign.
 
-Also how much of a map each feature owes to itself alone (population) and to others (interference), and sums by qubit and row.
-Exact simulation.
+Maps are also split into population and interference, and summed by qubit, row and quadrant. Exact simulation.
 """
 
 from __future__ import annotations
@@ -16,14 +15,15 @@ from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_interval, nested_text
+from experiments.runner.figures import band
 from experiments.runner.map_metrics import cosines
-from experiments.runner.study import Done, Study
-from experiments.runner.trained_models import accuracies, accuracy_table, trained
+from experiments.runner.study import Done, Findings, Study, results_by
+from experiments.runner.trained_models import accuracies, trained
 from hattriq_cirq.attribution.decomposition import by_qubit, by_region, by_row, split_population
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import basis_grid, png
 
-SHARES = (0.05, 0.1, 0.2)  # of the features that are deleted
+SHARES = (0.05, 0.1, 0.2)  # shares of the features that are deleted
 ORDERS = ("most positive", "most negative", "random")
 
 
@@ -37,14 +37,14 @@ class Task:
 
 
 def tasks(quick: bool) -> list[Task]:
-    """Five seeds of three models; quickly, one."""
+    """Return five seeds of three models; for a quick run, one."""
     if quick:
         return [Task("bars", 0, 10)]
     return [Task(subject, seed, 100) for subject in ("bars", "digits", "mnist35") for seed in range(5)]
 
 
 def run(task: Task) -> dict[str, Any]:
-    """Deletes features by rank and looks at the score; flips the target; takes maps apart."""
+    """Delete features by rank, flip the target, and split the maps."""
     model, data = trained(task.subject, task.seed)
     x = data.x_test[: task.inputs]
     a = hq.integrated_gradients(model, x, baseline=0)
@@ -72,7 +72,7 @@ def run(task: Task) -> dict[str, Any]:
 
 
 def _changes(model: hq.Model, x: np.ndarray[Any, Any], order: np.ndarray[Any, Any], share: float) -> np.ndarray[Any, Any]:
-    """F after the first features in an order are set to 0, less F before."""
+    """Return the change of F when the first features of an order are set to 0."""
     kept = x.copy()
     first = order[:, : max(1, round(share * x.shape[1]))]
     np.put_along_axis(kept, first, 0, axis=1)
@@ -80,13 +80,13 @@ def _changes(model: hq.Model, x: np.ndarray[Any, Any], order: np.ndarray[Any, An
 
 
 def _quadrants(shape: tuple[int, int]) -> np.ndarray[Any, Any]:
-    """The quadrant of each pixel: 0 and 1 above, 2 and 3 below."""
+    """Return the quadrant of each pixel: 0 and 1 in the upper half, 2 and 3 in the lower."""
     rows, cols = np.indices(shape)
     return np.asarray(2 * (rows >= shape[0] // 2) + (cols >= shape[1] // 2))
 
 
 def _marginals(name: str, results: Sequence[Any]) -> list[tuple[str, ...]]:
-    """Rows of the table of sums: each class, the halves that the first qubit of rows and of columns tells apart, quadrants."""
+    """Return the table rows of sums: by class, by the halves of the first qubit of rows and of columns, and by quadrant."""
     rows = []
     for label in (-1, 1):
         mine = [np.array(r["labels"]) == label for r in results]
@@ -98,10 +98,9 @@ def _marginals(name: str, results: Sequence[Any]) -> list[tuple[str, ...]]:
     return rows
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
-    """The tables and the picture of changes."""
-    subjects = list(dict.fromkeys(d.task.subject for d in done))
-    of = {name: [d.result for d in done if d.task.subject == name] for name in subjects}
+def summarise(done: Sequence[Done[Task]]) -> Findings:
+    """Return the tables and the figure of changes."""
+    of = results_by(done, "subject")
     rows, parts, right_way = [], [], []
     for name, results in of.items():
         for share in map(str, SHARES):
@@ -116,17 +115,14 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
         parts.append((name, *cells))
     worst_flip = max(d.result["largest_flip_error"] for d in done)
     worst_qubit = max(d.result["qubit_gap"] for d in done)
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=(
-            f"Deleting the most positive features lowers the answer and deleting the most negative ones raises it: the 95% "
+            "Deleting the most positive features lowers the answer and deleting the most negative ones raises it: the 95% "
             f"intervals of both mean changes exclude 0 in {sum(right_way)} of {len(right_way)} rows.",
             f"Swapping the target flips every sign, {'exactly' if worst_flip == 0 else f'to {worst_flip:.0e} at worst'}.",
             f"Sums over the two values of each qubit make the whole map (largest gap {worst_qubit:.0e}).",
         ),
-        not_claimed=("That a positive feature is present in the picture more than in others: the sign is about the answer.",),
-        accuracy=accuracy_table({name: [r["accuracy"] for r in results] for name, results in of.items()}),
+        not_claimed=("That a positive feature is more present in this picture than in others: the sign is about the answer.",),
         tables=(
             Table(
                 "Mean change of F(x) when a share of features is set to 0 (95% intervals, bootstrap over seeds and inputs).",
@@ -154,12 +150,7 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
                 "signs",
             ),
         ),
-        settings={
-            "baseline": "zero",
-            "form": "quadratic",
-            "inputs": f"{done[0].task.inputs} a seed",
-            "seeds": str(len(of[subjects[0]])),
-        },
+        settings={"baseline": "zero", "form": "quadratic"},
         assumptions={"deleted means": "amplitude set to 0, without renormalising", "estimator": "exact simulation"},
     )
 
@@ -171,10 +162,7 @@ def _figure(of: dict[str, list[Any]]) -> Figure:
         for ax, (name, results) in zip(axes, of.items(), strict=True):
             for order, colour in zip(ORDERS, ("C3", "C0", "0.5"), strict=True):
                 groups = [[r["change"][order][str(share)] for r in results] for share in SHARES]
-                ends = np.array([nested_interval(g) for g in groups])
-                at = [100 * share for share in SHARES]
-                ax.plot(at, [np.mean(np.concatenate(g)) for g in groups], "o-", color=colour, label=order)
-                ax.fill_between(at, *ends.T, color=colour, alpha=0.25, linewidth=0)
+                band(ax, [100 * share for share in SHARES], groups, color=colour, label=order)
             ax.axhline(0, color="0.3", lw=0.8)
             ax.set(title=name, xlabel="deleted features, %")
         axes[0].set_ylabel("change of F(x)")
@@ -188,9 +176,7 @@ STUDY = Study(
     title="What the sign means",
     question="Does deleting the features of the largest positive (negative) attribution move the answer down (up), and does "
     "a swapped target flip every sign?",
-    task=Task,
     tasks=tasks,
     run=run,
     summarise=summarise,
 )
-main = STUDY.main

@@ -1,7 +1,7 @@
-"""Reference inputs: what an attribution is measured against.
+"""Baselines: reference inputs with which an attribution compares the input.
 
-Every helper returns amplitudes that `integrated_gradients(baseline=...)` takes. All but `zero` are rescaled to the norm of
-the input, so that both ends of the path are states a device could be fed; the normalized form takes all but `zero`.
+Every function returns amplitudes for `integrated_gradients(baseline=...)`. All but `zero` are rescaled to the norm of the
+input, so that both ends of the path are states that a processor can prepare; the normalized form accepts all but `zero`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ class BaselineSet:
     """Several baselines for one attribution: expected gradients, the mean over the set.
 
     Args:
-        rows: (baselines, features), real or complex.
+        rows: Baselines, (baselines, features), real or complex.
 
     Raises:
-        ValueError: not two axes, no row, or a number that is not finite.
+        ValueError: The array does not have two axes, has no row, or contains a number that is not finite.
+
+    Example:
+        >>> len(BaselineSet([[0.0, 0.0], [0.6, 0.8]]))
+        2
     """
 
     rows: Array
@@ -41,57 +45,73 @@ class BaselineSet:
 
 
 def zero(x: ArrayLike) -> Array:
-    """The blank baseline, 0 in every amplitude: for +-1 classifiers the undecided point, F(0) = 0.
+    """Return the zero baseline, which for classifiers with labels -1 and +1 is the undecided point, F(0) = 0.
 
     Args:
-        x: (..., features).
+        x: Inputs, (..., features).
 
     Returns:
-        Zeros of the same shape.
+        Zeros in the shape of x.
+
+    Example:
+        >>> zero([0.6, 0.8])
+        array([0., 0.])
     """
     return np.zeros_like(as_amplitudes(x))
 
 
 def uniform(x: ArrayLike) -> Array:
-    """The same positive amplitude everywhere, of the norm of each row of x.
+    """Return the same positive amplitude for every feature, with the norm of each row of x.
 
     Args:
-        x: (..., features).
+        x: Inputs, (..., features).
 
     Returns:
-        (..., features).
+        Baselines, (..., features).
+
+    Example:
+        >>> uniform([0.6, 0.8]).round(3)
+        array([0.707, 0.707])
     """
     return _scaled(np.ones(as_amplitudes(x).shape), x)
 
 
 def mean(x: ArrayLike, data: ArrayLike) -> Array:
-    """The mean row of the data, rescaled to each row of x.
+    """Return the mean row of the data, rescaled to each row of x.
 
     Args:
-        x: (..., features).
-        data: (samples, features), the training inputs.
+        x: Inputs, (..., features).
+        data: Training inputs, (samples, features).
 
     Returns:
-        (..., features).
+        Baselines, (..., features).
+
+    Example:
+        >>> mean([0.6, 0.8], [[0.0, 1.0], [1.0, 0.0]]).round(3)
+        array([0.707, 0.707])
     """
     x = as_amplitudes(x)
     return _scaled(np.broadcast_to(_rows(data).mean(axis=0), x.shape), x)
 
 
 def class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: ArrayLike) -> Array:
-    """The mean training row of each input's own class, rescaled.
+    """Return the mean training row of each input's own class, rescaled.
 
     Args:
-        x: (..., features).
-        labels: (...,) in {-1, +1}, the class of each input.
-        data: (samples, features), the training inputs.
-        data_labels: (samples,) in {-1, +1}.
+        x: Inputs, (..., features).
+        labels: Class of each input, -1 or +1, (...,).
+        data: Training inputs, (samples, features).
+        data_labels: Class of each training input, -1 or +1, (samples,).
 
     Returns:
-        (..., features).
+        Baselines, (..., features).
 
     Raises:
-        ValueError: a class has no training row, or shapes disagree.
+        ValueError: A class has no training row, or the shapes do not match.
+
+    Example:
+        >>> class_mean([0.6, 0.8], 1, [[0.0, 1.0], [1.0, 0.0]], [1, -1])
+        array([0., 1.])
     """
     x, data = as_amplitudes(x), _rows(data)
     labels, data_labels = np.asarray(labels), np.asarray(data_labels)
@@ -106,26 +126,44 @@ def class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: Ar
 
 
 def opposite_class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: ArrayLike) -> Array:
-    """The mean training row of the other class, rescaled: what would have to change for the other answer.
+    """Return the mean training row of the other class, rescaled: the baseline that shows what separates the two classes.
 
-    Args, returns and errors as in `class_mean`.
+    Args:
+        x: Inputs, (..., features).
+        labels: Class of each input, -1 or +1, (...,).
+        data: Training inputs, (samples, features).
+        data_labels: Class of each training input, -1 or +1, (samples,).
+
+    Returns:
+        Baselines, (..., features).
+
+    Raises:
+        ValueError: A class has no training row, or the shapes do not match.
+
+    Example:
+        >>> opposite_class_mean([0.6, 0.8], 1, [[0.0, 1.0], [1.0, 0.0]], [1, -1])
+        array([1., 0.])
     """
     return class_mean(x, -np.asarray(labels), data, data_labels)
 
 
 def blur(x: ArrayLike, image_shape: tuple[int, int], sigma: float = 2.0) -> Array:
-    """Each image smoothed by a Gaussian, rescaled: what is there without its detail.
+    """Return each image smoothed by a Gaussian, rescaled: the image without its details.
 
     Args:
-        x: (..., features), real.
-        image_shape: (rows, cols) with rows * cols = features.
-        sigma: width in pixels, > 0.
+        x: Images, (..., features), real.
+        image_shape: Numbers (rows, cols) with rows * cols = features.
+        sigma: Width of the Gaussian in pixels, > 0.
 
     Returns:
-        (..., features).
+        Baselines, (..., features).
 
     Raises:
-        ValueError: the shape does not match, sigma is not positive, or x is complex.
+        ValueError: The shape does not match, sigma is not positive, or x is complex.
+
+    Example:
+        >>> blur([1.0, 0.0, 0.0, 0.0], (2, 2), sigma=100).round(2)
+        array([0.5, 0.5, 0.5, 0.5])
     """
     x = as_amplitudes(x)
     if np.iscomplexobj(x):
@@ -138,18 +176,22 @@ def blur(x: ArrayLike, image_shape: tuple[int, int], sigma: float = 2.0) -> Arra
 
 
 def max_distance(x: ArrayLike, low: float = 0.0, high: float | None = None) -> Array:
-    """In every feature the end of the range that lies farther from x, rescaled (Sturmfels, Lundberg, Lee 2020).
+    """Return for every feature the end of its range that is farther from x, rescaled (Sturmfels, Lundberg, Lee 2020).
 
     Args:
-        x: (..., features), real.
-        low: the least amplitude a feature can take.
-        high: the greatest; None is the greatest of each row.
+        x: Inputs, (..., features), real.
+        low: Smallest amplitude of a feature.
+        high: Largest amplitude of a feature; None for the largest of each row.
 
     Returns:
-        (..., features).
+        Baselines, (..., features).
 
     Raises:
         ValueError: x is complex.
+
+    Example:
+        >>> max_distance([0.0, 0.6, 0.8]).round(2)
+        array([1., 0., 0.])
     """
     x = as_amplitudes(x)
     if np.iscomplexobj(x):
@@ -159,18 +201,22 @@ def max_distance(x: ArrayLike, low: float = 0.0, high: float | None = None) -> A
 
 
 def sample(data: ArrayLike, count: int, *, seed: int) -> BaselineSet:
-    """Rows drawn from the data without repeats, for expected gradients (Erion et al. 2021).
+    """Sample rows of the data without replacement, for expected gradients (Erion et al. 2021).
 
     Args:
-        data: (samples, features).
-        count: how many, 1 .. samples.
-        seed: of the draw.
+        data: Training inputs, (samples, features).
+        count: Number of rows, 1 .. samples.
+        seed: Random seed of the sample.
 
     Returns:
-        The set.
+        The set of baselines.
 
     Raises:
-        ValueError: count is out of range.
+        ValueError: The count is out of range.
+
+    Example:
+        >>> sample([[0.0, 1.0], [1.0, 0.0]], 2, seed=0).rows.shape
+        (2, 2)
     """
     data = _rows(data)
     if not 1 <= count <= len(data):
@@ -179,7 +225,16 @@ def sample(data: ArrayLike, count: int, *, seed: int) -> BaselineSet:
 
 
 def resolve(baseline: float | ArrayLike | BaselineSet, inputs: Array) -> tuple[Array, str]:
-    """Any baseline as (baselines, samples or 1, features), and how to call it; errors name what does not fit."""
+    """Return any baseline as an array, (baselines, samples or 1, features), and its description.
+
+    Raises:
+        ValueError: The baseline does not fit the inputs.
+
+    Example:
+        >>> rows, description = resolve(0.5, np.ones((3, 2)))
+        >>> rows.shape, description
+        ((1, 1, 2), 'constant 0.5')
+    """
     features = inputs.shape[-1]
     if isinstance(baseline, BaselineSet):
         rows = as_amplitudes(baseline.rows, "baseline.rows", features)
@@ -203,9 +258,9 @@ def _rows(data: ArrayLike) -> Array:
 
 
 def _scaled(rows: Array, x: ArrayLike) -> Array:
-    """Rows rescaled to the norms of x; a blank row has no direction and is refused."""
+    """Return rows rescaled to the norms of x; a row of zeros has no direction and raises ValueError."""
     norms = np.linalg.norm(rows, axis=-1, keepdims=True)
     if not norms.all():
-        raise ValueError("the baseline is blank in some row and cannot be rescaled; use baselines.zero if that is meant")
+        raise ValueError("a row of the baseline is all zeros and cannot be rescaled; use baselines.zero for the zero baseline")
     scaled: Array = rows * (np.linalg.norm(np.asarray(x), axis=-1, keepdims=True) / norms)
     return scaled

@@ -1,4 +1,4 @@
-"""Attribution maps taken apart and summed up: population and interference, qubits, rows, regions."""
+"""Parts and sums of attribution maps: population and interference, qubits, rows, columns and regions."""
 
 from __future__ import annotations
 
@@ -10,37 +10,51 @@ from numpy.typing import ArrayLike
 from hattriq_cirq.attribution.other_methods import diagonal
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.foundation.arrays import FloatArray
-from hattriq_cirq.models.model import Model
+from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_name
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A map as the sum of what each feature does alone and what it does together with others, both (..., features)."""
+    """A map as the sum of the contribution of each feature alone and of its interference with others, both (..., features).
+
+    Example:
+        >>> parts = Split(np.array([0.36, 0.64]), np.array([-0.1, -0.1]))
+        >>> parts.population + parts.interference
+        array([0.26, 0.54])
+    """
 
     population: FloatArray
     interference: FloatArray
 
 
-def split_population(model: Model, attribution: Attribution) -> Split:
-    """Splits a quadratic attribution into population and interference.
+def split_population(model: QuadraticForm, attribution: Attribution) -> Split:
+    """Split a quadratic attribution into population and interference.
 
-    Population is M_kk (|x_k|^2 - |b_k|^2): feature k's own weight times its answer alone. Interference is the rest: the
-    terms of M that pair k with other features. Over a set of baselines |b_k|^2 is the mean.
+    Population is M_kk (|x_k|^2 - |b_k|^2): the contribution of feature k alone. Interference is the rest: the terms of M that
+    pair k with other features. For a set of baselines |b_k|^2 is the mean.
 
     Args:
-        model: the model the attribution is of.
-        attribution: of the quadratic form, without a head.
+        model: Quadratic form that was attributed.
+        attribution: Attribution of the quadratic form, without a head.
 
     Returns:
-        Both parts; they sum to the map.
+        Both parts, whose sum is the map.
 
     Raises:
-        ValueError: another form, a head, or a model of another size or observable.
+        ValueError: The attribution has another form or a head, or the model has another size or observable.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> model = hq.ring_ansatz(1, 0)
+        >>> split_population(model, hq.integrated_gradients(model, [0.6, 0.8], baseline=0)).population.round(2)
+        array([ 0.36, -0.64])
     """
     a = attribution.assumptions
     if a.form != "quadratic" or a.head != "identity":
-        raise ValueError(f"only a quadratic score splits so; this attribution has form={a.form!r}, head={a.head!r}")
-    if a.observables != (str(model.pauli_sum),) or attribution.n_features != model.n_features:
+        raise ValueError(
+            f"only a quadratic score without a head has these parts; this attribution has form={a.form!r}, head={a.head!r}"
+        )
+    if a.observables != (observable_name(model),) or attribution.n_features != model.n_features:
         raise ValueError(f"the attribution is of {a.observables} on {attribution.n_features} features, not of {model!r}")
     reference = np.abs(attribution.baseline) ** 2
     if reference.ndim > attribution.values.ndim:
@@ -50,16 +64,21 @@ def split_population(model: Model, attribution: Attribution) -> Split:
 
 
 def by_qubit(values: ArrayLike) -> FloatArray:
-    """Sums over the basis states in which each qubit is 0, and in which it is 1.
+    """Return the sums over the basis states in which each qubit is 0, and in which it is 1.
 
     Args:
-        values: (..., 2**n).
+        values: Attribution maps, (..., 2**n).
 
     Returns:
-        (..., n, 2), the most significant qubit first; each pair sums to the whole map.
+        Sums, (..., n, 2), the most significant qubit first; the two sums of a qubit add up to the sum of the map.
 
     Raises:
-        ValueError: the number of features is no power of 2.
+        ValueError: The number of features is not a power of 2.
+
+    Example:
+        >>> by_qubit([1, 2, 3, 4])
+        array([[3., 7.],
+               [4., 6.]])
     """
     values = np.asarray(values, dtype=float)
     n = (values.shape[-1] - 1).bit_length()
@@ -72,29 +91,43 @@ def by_qubit(values: ArrayLike) -> FloatArray:
 
 
 def by_row(values: ArrayLike, image_shape: tuple[int, int]) -> FloatArray:
-    """Sums over each row of the image, (..., rows)."""
+    """Return the sum over each row of the image, (..., rows).
+
+    Example:
+        >>> by_row([1, 2, 3, 4], (2, 2))
+        array([3., 7.])
+    """
     sums: FloatArray = _image(values, image_shape).sum(axis=-1)
     return sums
 
 
 def by_column(values: ArrayLike, image_shape: tuple[int, int]) -> FloatArray:
-    """Sums over each column of the image, (..., cols)."""
+    """Return the sum over each column of the image, (..., cols).
+
+    Example:
+        >>> by_column([1, 2, 3, 4], (2, 2))
+        array([4., 6.])
+    """
     sums: FloatArray = _image(values, image_shape).sum(axis=-2)
     return sums
 
 
 def by_region(values: ArrayLike, regions: ArrayLike) -> FloatArray:
-    """Sums over labelled regions.
+    """Return the sum over each labelled region.
 
     Args:
-        values: (..., features).
-        regions: (features,) or an image of that many pixels: an integer label for each feature, 0 .. R - 1.
+        values: Attribution maps, (..., features).
+        regions: Integer label of each feature, 0 .. R - 1, (features,) or an image with this number of pixels.
 
     Returns:
-        (..., R).
+        Sums, (..., R).
 
     Raises:
-        ValueError: another number of labels, or a label below 0.
+        ValueError: The number of labels is wrong, or a label is negative.
+
+    Example:
+        >>> by_region([1, 2, 3, 4], [0, 1, 1, 1])
+        array([1., 9.])
     """
     values, labels = np.asarray(values, dtype=float), np.asarray(regions).reshape(-1)
     if labels.shape != values.shape[-1:] or labels.dtype.kind not in "iu" or labels.min() < 0:

@@ -1,7 +1,7 @@
-"""What is attributed: a form of the model, and a head on one or several of its expectations.
+"""The function that is attributed: a form of the model, and a head on one or several of its expectations.
 
-Along a straight line every <p|M_j|p> and the norm <p|p> are quadratic in the position, and every score here is a function
-of those numbers alone. Its gradient therefore needs nothing more of the circuit than M_j x and M_j b.
+Along a straight line every <p|M_j|p> and the norm <p|p> are quadratic in the position, and every objective is a function of
+these numbers. Its gradient therefore needs M_j x and M_j b only.
 """
 
 from __future__ import annotations
@@ -20,17 +20,21 @@ HeadKind = Literal["identity", "sigmoid", "tanh", "softmax"]
 
 @dataclass(frozen=True)
 class Head:
-    """A classical function on top of the expectations z_j of one or several observables.
+    """A classical function of the expectations z_j of one or several observables.
 
     `sigmoid` is 1 / (1 + exp(-scale z)), `tanh` is tanh(scale z), `softmax` is component `target` of softmax(scale z).
 
     Args:
         kind: `identity`, `sigmoid`, `tanh` (one observable each) or `softmax` (one or more).
-        scale: multiplies every z_j; finite, not 0; the identity takes 1 only.
-        target: the component of the softmax, from 0.
+        scale: Finite factor other than 0 that multiplies every z_j; 1 for the identity.
+        target: Component of the softmax, counted from 0.
 
     Raises:
-        ValueError: another kind, a scale of 0, a negative target.
+        ValueError: The kind is unknown, the scale is 0, or the target is negative.
+
+    Example:
+        >>> print(Head("softmax", scale=5, target=1))
+        softmax(scale=5, target=1)
     """
 
     kind: HeadKind = "identity"
@@ -43,7 +47,7 @@ class Head:
         if not np.isfinite(self.scale) or self.scale == 0:
             raise ValueError(f"{self.scale=} must be a finite number other than 0")
         if self.kind == "identity" and self.scale != 1:
-            raise ValueError(f"{self.scale=} does nothing to the identity head; scale the observable instead")
+            raise ValueError(f"{self.scale=} has no effect on the identity head; scale the observable instead")
         if self.target < 0 or (self.target > 0 and self.kind != "softmax"):
             raise ValueError(f"{self.target=} must name a component of a softmax, from 0")
 
@@ -52,7 +56,7 @@ class Head:
         return self.kind if self.kind == "identity" else f"{self.kind}(scale={self.scale:g}{target})"
 
     def check_count(self, observables: int) -> None:
-        """Refuses a number of observables the head has no use for."""
+        """Raise ValueError for a number of observables that the head cannot combine."""
         if self.kind == "softmax":
             if self.target >= observables:
                 raise ValueError(f"{self.target=} must be below the number of observables, {observables}")
@@ -60,7 +64,12 @@ class Head:
             raise ValueError(f"a {self.kind} head takes one observable, got {observables}; use kind='softmax'")
 
     def value(self, z: FloatArray) -> FloatArray:
-        """The head of (..., observables) expectations, shape (...,)."""
+        """Return the head of expectations (..., observables), (...,).
+
+        Example:
+            >>> Head("tanh").value(np.array([[0.0], [0.5]])).round(3)
+            array([0.   , 0.462])
+        """
         if self.kind == "identity":
             return z[..., 0]
         if self.kind == "softmax":
@@ -70,7 +79,7 @@ class Head:
         return result
 
     def gradient(self, z: FloatArray) -> FloatArray:
-        """The derivative by each of (..., observables) expectations, same shape."""
+        """Return the derivative by each expectation, (..., observables)."""
         if self.kind == "identity":
             return np.ones_like(z)
         if self.kind == "softmax":
@@ -100,15 +109,15 @@ class Objective:
 
     @property
     def is_quadratic(self) -> bool:
-        """Whether the score is F itself, whose gradient is affine on the path."""
+        """True if the objective is F itself, whose gradient is affine on the path."""
         return self.form == "quadratic" and self.head.kind == "identity"
 
     def value(self, q: FloatArray) -> FloatArray:
-        """The score of (..., 1 + observables) numbers q, the squared norm first; shape (...,)."""
+        """Return the score of numbers q, (..., 1 + observables), of which the first is the squared norm; (...,)."""
         return self.head.value(q[..., 1:] if self.form == "quadratic" else q[..., 1:] / q[..., :1])
 
     def gradient(self, q: FloatArray) -> FloatArray:
-        """The derivative of the score by each q, same shape as q."""
+        """Return the derivative of the score by each q, in the shape of q."""
         if self.form == "quadratic":
             by_z = self.head.gradient(q[..., 1:])
             return np.concatenate([np.zeros_like(q[..., :1]), by_z], axis=-1)
@@ -117,27 +126,27 @@ class Objective:
         return np.concatenate([-np.sum(by_z * z, axis=-1, keepdims=True), by_z], axis=-1) / norm
 
     def affine_weights(self, rule: Quadrature | None) -> FloatArray:
-        """`path_weights` of F itself, whose gradient is affine: (1, 2, 2), exact for one node in the middle."""
+        """Return the `path_weights` of F itself, (1, 2, 2); its gradient is affine, so one node in the middle is exact."""
         middle = 0.5 if rule is None else float(rule.weights @ rule.nodes)
         return np.array([[[0.0, 0.0], [2.0, 2.0 * middle]]])
 
     def path_weights(
         self, coefficients: FloatArray, centre: FloatArray, rule: Quadrature | None, tolerance: float
     ) -> FloatArray:
-        """How much A_j b and A_j d count in the integrated gradient, with A_0 = 1 and A_j = M_j.
+        """Return the weights of A_j b and A_j d in the integrated gradient, with A_0 = 1 and A_j = M_j.
 
         On p(a) = b + a d, with q_j(a) = c_j0 + c_j1 (a - centre) + c_j2 (a - centre)^2, the gradient by p is
         2 sum_j (df/dq_j) A_j p, so that the integrated gradient is Re(conj(d) sum_j (w_j0 A_j b + w_j1 A_j d)) with
         w_ji = 2 int_0^1 (df/dq_j) a^i da.
 
         Args:
-            coefficients: (samples, 1 + observables, 3), the c above.
-            centre: (samples,), where on the path they are written.
-            rule: nodes and weights; None integrates to the tolerance.
-            tolerance: of the integral, relative to its natural size (see `_unit`).
+            coefficients: Coefficients c, (samples, 1 + observables, 3).
+            centre: Position on the path around which they are expanded, (samples,).
+            rule: Quadrature rule; None to integrate to the tolerance.
+            tolerance: Tolerance of the integral, relative to its natural size (see `_unit`).
 
         Returns:
-            (samples, 1 + observables, 2), the w above.
+            Weights w, (samples, 1 + observables, 2).
         """
         if not len(coefficients):
             return np.zeros((*coefficients.shape[:2], 2))
@@ -158,9 +167,9 @@ class Objective:
         return np.asarray(weights / unit[..., np.newaxis])
 
     def _unit(self, coefficients: FloatArray) -> FloatArray:
-        """(samples, 1), what the q are measured in, so that the integrals of every sample are of order 1.
+        """Return the unit of the q, (samples, 1), in which the integrals of every sample are of order 1.
 
-        The normalized form depends on ratios alone; its integrals grow like 1 / (distance to the origin x length).
+        The normalized form depends on ratios only; its integrals grow like 1 / (distance to the origin x length).
         """
         if self.form == "quadratic":
             return np.ones((len(coefficients), 1))

@@ -24,11 +24,17 @@ from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action,
 from hattriq_cirq.simulation.statevector import Precision
 
 _GAP = 1e-6  # completeness gap of an exact result, relative to the scores, above which a warning is issued
+_ROUNDING = 1e-12  # identity part that rounding can cause
 _ORIGIN = 1e-8  # distance to the origin, relative to the longer end, below which a segment counts as passing through it
 
 
 class CompletenessWarning(UserWarning):
-    """An exact attribution does not sum to the difference between the scores at the input and at the baseline."""
+    """An exact attribution does not sum to the difference between the scores at the input and at the baseline.
+
+    Example:
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("error", CompletenessWarning)  # stop instead of warning
+    """
 
 
 def exact_attribution(
@@ -232,11 +238,11 @@ def _warn_of_gap(gaps: FloatArray, scale: FloatArray) -> None:
 def _warn_of_identity_part(models: Sequence[QuadraticForm]) -> None:
     """Warn of every model whose observable has an identity part."""
     for model in models:
-        if model.identity_part:
-            c = model.identity_part
+        c = model.identity_part
+        if abs(c) > _ROUNDING:
             warnings.warn(
                 f"the observable {observable_name(model)} has identity part {c:g}, which adds {c:g} (|x_k|^2 - |b_k|^2) to the "
-                "map: a copy of the input, even for an untrained model; model.traceless() removes it",
+                "map: a copy of the input, even for an untrained model; for a Model, model.traceless() removes it",
                 IdentityPartWarning,
                 stacklevel=4,
             )

@@ -1,4 +1,4 @@
-"""Nodes and weights on [0, 1], and integration to a tolerance."""
+"""Quadrature rules on [0, 1], and integration to a tolerance."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NAMES = ("riemann", "midpoint", "trapezoid", "gauss-legendre")
 
 @dataclass(frozen=True, eq=False)
 class Quadrature:
-    """A rule: the integral of f over [0, 1] is about sum_i weights[i] f(nodes[i]).
+    """A rule by which the integral of f over [0, 1] is about sum_i weights[i] f(nodes[i]).
 
     Args:
-        nodes: (nodes,) in [0, 1].
-        weights: (nodes,), positive, of sum 1.
+        nodes: Nodes in [0, 1], (nodes,).
+        weights: Positive weights with sum 1, (nodes,).
 
     Raises:
-        ValueError: shapes differ, a node is outside [0, 1], or the weights do not sum to 1.
+        ValueError: The shapes differ, a node is outside [0, 1], or the weights are not positive with sum 1.
     """
 
     nodes: FloatArray
@@ -43,10 +43,10 @@ class Quadrature:
 
 
 def parse_rule(rule: str) -> Quadrature | None:
-    """Reads a rule's name.
+    """Return the quadrature rule of a name.
 
-    `riemann:K` is the right-hand sum at k/K, k = 1 .. K, usual for integrated gradients; `midpoint:K` and `trapezoid:K`
-    have K intervals; `gauss-legendre:K` has K nodes and is exact for polynomials of degree 2K - 1.
+    `riemann:K` is the right-hand sum at k/K, k = 1 .. K, usual for integrated gradients; `midpoint:K` and `trapezoid:K` have K
+    intervals; `gauss-legendre:K` has K nodes and is exact for polynomials of degree 2K - 1.
 
     Args:
         rule: `exact`, or one of the names with a number of steps K >= 1.
@@ -55,7 +55,11 @@ def parse_rule(rule: str) -> Quadrature | None:
         The rule, or None for `exact`.
 
     Raises:
-        ValueError: another name, or K is missing or below 1.
+        ValueError: The name is unknown, or K is missing or below 1.
+
+    Example:
+        >>> parse_rule("midpoint:4").nodes
+        array([0.125, 0.375, 0.625, 0.875])
     """
     if rule == _EXACT:
         return None
@@ -76,18 +80,22 @@ def parse_rule(rule: str) -> Quadrature | None:
 
 
 def integrate(function: Callable[[float], Array], tolerance: float) -> Array:
-    """Integrates an array-valued function over [0, 1] to a tolerance, by adaptive Gauss-Kronrod quadrature (SciPy).
+    """Integrate an array-valued function over [0, 1] to a tolerance, by adaptive Gauss-Kronrod quadrature (SciPy).
 
     Args:
-        function: of one number in [0, 1]; returns an array of fixed shape.
-        tolerance: absolute and relative, in the maximum norm; > 0.
+        function: Function of a number in [0, 1] that returns an array of fixed shape.
+        tolerance: Absolute and relative tolerance in the maximum norm, > 0.
 
     Returns:
-        The integral, of the function's shape.
+        The integral, in the shape of the function's values.
 
     Raises:
-        ValueError: tolerance is not positive.
-        ArithmeticError: the tolerance is not reached; the message says what was.
+        ValueError: The tolerance is not positive.
+        ArithmeticError: The tolerance is not reached; the message has the error that is.
+
+    Example:
+        >>> integrate(lambda position: np.array([position, position**2]), 1e-9).round(6)
+        array([0.5     , 0.333333])
     """
     if not tolerance > 0:
         raise ValueError(f"{tolerance=} must be positive")

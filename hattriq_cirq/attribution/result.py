@@ -1,4 +1,4 @@
-"""The result of an attribution as a value: the map, its errors, what it cost and what it assumed."""
+"""The result of an attribution as a value: the map, its errors, its cost and its assumptions."""
 
 from __future__ import annotations
 
@@ -21,16 +21,21 @@ _FORMAT = "hattriq_cirq.Attribution/1"
 
 @dataclass(frozen=True)
 class Cost:
-    """What a result cost on a quantum computer; an exact result cost nothing there.
+    """Cost of a result on a quantum computer; all zeros for an exact result.
 
     Args:
-        circuits: circuits run, all inputs and path steps together.
-        shots: repetitions of them in all.
-        two_qubit_gates: two-qubit gates of the largest circuit as it was run.
-        programs: different circuits that were compiled; circuits of one structure are points of a sweep of one program.
-        mitigation_circuits: circuits run on top of those, by a mitigation.
-        mitigation_shots: repetitions of them, on top of `shots`.
-        variance_factor: how much more variance a map has by the mitigation than the same shots have without, at most.
+        circuits: Number of circuits, for all inputs and path steps together.
+        shots: Number of repetitions of these circuits in all.
+        two_qubit_gates: Number of two-qubit gates of the largest circuit as it was run.
+        programs: Number of different circuits that were compiled; circuits of one structure are points of a sweep of one
+            program.
+        mitigation_circuits: Number of additional circuits for a mitigation.
+        mitigation_shots: Number of repetitions of these, in addition to `shots`.
+        variance_factor: Upper bound on the ratio of the map's variance to that of the same shots without mitigation.
+
+    Example:
+        >>> (Cost(circuits=2, shots=100) + Cost(circuits=1, shots=50)).shots
+        150
     """
 
     circuits: int = 0
@@ -42,7 +47,7 @@ class Cost:
     variance_factor: float = 1.0
 
     def __add__(self, other: Cost) -> Cost:
-        """The cost of two results together."""
+        """Return the cost of two results together."""
         return Cost(
             self.circuits + other.circuits,
             self.shots + other.shots,
@@ -56,7 +61,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What a result rests on, in the words of the call that made it."""
+    """Settings of the call that computed a result, as text.
+
+    Example:
+        >>> Assumptions("quadratic", "exact", "identity", ("Z(q(0))",), "constant 0").engine
+        'exact'
+    """
 
     form: str
     rule: str
@@ -77,22 +87,28 @@ class Attribution:
     """Attributions of one input or a batch; all arrays are read-only.
 
     Args:
-        values: (..., features), the signed share of each feature in f_input - f_baseline.
-        stderr: (..., features), the standard error of each value; 0 where nothing was sampled.
-        imag_values: (..., features), the part of `values` that the imaginary parts of the amplitudes carry; None for
-            real inputs.
-        x: (..., features), the input.
-        baseline: (..., features), or for a set of baselines with an axis in front, (baselines, ..., features), where the
-            axes of the inputs may be 1.
-        f_input: (...,), the score at the input.
-        f_baseline: (...,), the score at the baseline, or its mean over the set.
-        completeness_gap_stderr: (...,), the standard error of `completeness_gap`.
-        assumptions: form, rule, head, observable, baseline, estimator, engine, seed.
-        cost: circuits, shots, two-qubit gates.
-        provenance: versions and time.
+        values: Signed share of each feature in f_input - f_baseline, (..., features).
+        stderr: Standard error of each value, (..., features); 0 for an exact result.
+        imag_values: Part of `values` that is due to the imaginary parts of the amplitudes, (..., features); None for real
+            inputs.
+        x: Inputs, (..., features).
+        baseline: Baselines, (..., features), or for a set of baselines with an axis in front, (baselines, ..., features), in
+            which the axes of the inputs may have length 1.
+        f_input: Score at the input, (...,).
+        f_baseline: Score at the baseline, or its mean over the set, (...,).
+        completeness_gap_stderr: Standard error of `completeness_gap`, (...,).
+        assumptions: Form, rule, head, observable, baseline, estimator, engine, seed and mitigation.
+        cost: Number of circuits, shots and two-qubit gates.
+        provenance: Versions and time.
 
     Raises:
-        ValueError: shapes disagree or a value is not finite.
+        ValueError: The shapes do not match, or a value is not finite.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> a = hq.integrated_gradients(hq.ring_ansatz(1, 0), [0.6, 0.8], baseline=0)
+        >>> a.values.round(2)
+        array([ 0.36, -0.64])
     """
 
     values: FloatArray
@@ -120,36 +136,36 @@ class Attribution:
                 raise ValueError(f"{name}.shape={shape} must be that of values, {self.values.shape}")
         if self.baseline.shape != self.values.shape and not (
             self.baseline.ndim == self.values.ndim + 1
-            and all(own in (1, wanted) for own, wanted in zip(self.baseline.shape[1:-1], lead, strict=True))
+            and all(own in (1, size) for own, size in zip(self.baseline.shape[1:-1], lead, strict=True))
             and self.baseline.shape[-1] == self.values.shape[-1]
         ):
             raise ValueError(
-                f"baseline.shape={self.baseline.shape} must be {self.values.shape}, or a set of such with an axis in front"
+                f"baseline.shape={self.baseline.shape} must be {self.values.shape}, or a set of them with an axis in front"
             )
         for name in ("f_input", "f_baseline", "completeness_gap_stderr"):
             if getattr(self, name).shape != lead:
-                raise ValueError(f"{name}.shape={getattr(self, name).shape} must be {lead}, one number an input")
+                raise ValueError(f"{name}.shape={getattr(self, name).shape} must be {lead}, one number per input")
 
     @property
     def completeness_gap(self) -> FloatArray:
-        """(...,), the sum of the values less f_input - f_baseline; its error is `completeness_gap_stderr`."""
+        """Sum of the values minus (f_input - f_baseline), (...,); its error is `completeness_gap_stderr`."""
         gap: FloatArray = self.values.sum(axis=-1) - (self.f_input - self.f_baseline)
         return gap
 
     @property
     def real_values(self) -> FloatArray:
-        """(..., features), the part of `values` that the real parts of the amplitudes carry.
+        """Part of `values` that is due to the real parts of the amplitudes, (..., features).
 
         Raises:
-            ValueError: the input is complex and the values were read from circuits, which give the whole alone.
+            ValueError: The input is complex and the values were measured with circuits, which give the sum of both parts only.
         """
         if self.imag_values is None and np.iscomplexobj(self.x):
-            raise ValueError("circuits give the sum of real and imaginary parts; attribute without an estimator for each")
+            raise ValueError("circuits measure the sum of real and imaginary parts; leave out estimator for each part")
         return self.values if self.imag_values is None else self.values - self.imag_values
 
     @property
     def n_features(self) -> int:
-        """Features of an input."""
+        """Number of features of an input."""
         return int(self.values.shape[-1])
 
     def __len__(self) -> int:
@@ -158,7 +174,7 @@ class Attribution:
         return len(self.values)
 
     def __getitem__(self, index: int | slice) -> Attribution:
-        """One input of a batch, or a slice of them."""
+        """Return one input of a batch, or a slice of the batch."""
         if self.values.ndim == 1:
             raise TypeError("a single attribution cannot be indexed; use .values[k] for a feature")
         per_input = [name for name in _array_names(self) if name != "baseline"]
@@ -170,11 +186,11 @@ class Attribution:
         return replace(self, **parts, baseline=baseline)
 
     def __iter__(self) -> Iterator[Attribution]:
-        """Each input of a batch."""
+        """Iterate over the inputs of a batch."""
         return (self[i] for i in range(len(self)))
 
     def top(self, count: int = 5) -> list[tuple[int, float]]:
-        """The features of a single input with the largest absolute attribution, as (index, value), largest first."""
+        """Return the features of a single input with the largest absolute attribution, as (index, value), largest first."""
         if self.values.ndim != 1:
             raise TypeError(f"{self.values.shape=}: choose one input first, for example a[0].top()")
         order = np.argsort(-np.abs(self.values), kind="stable")[:count]
@@ -194,10 +210,10 @@ class Attribution:
 
     def __repr__(self) -> str:
         lead = self.values.shape[:-1]
-        what = f"{int(np.prod(lead))} inputs" if lead else "one input"
+        inputs = f"{int(np.prod(lead))} inputs" if lead else "one input"
         a = self.assumptions
         lines = [
-            f"Attribution of {what}, {self.n_features} features",
+            f"Attribution of {inputs}, {self.n_features} features",
             f"  observable {', '.join(a.observables)}; form {a.form}; head {a.head}; baseline {a.baseline}",
             f"  estimator {a.estimator}; rule {a.rule}; engine {a.engine}; seed {a.seed}; {a.precision}",
         ]
@@ -225,7 +241,7 @@ class Attribution:
         return "\n".join(lines)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes a new `.npz` file without loss. Raises FileExistsError where one exists; nothing is overwritten."""
+        """Write the attribution to a new `.npz` file without loss; a file that exists raises FileExistsError."""
         meta = {
             "format": _FORMAT,
             "assumptions": asdict(self.assumptions),
@@ -239,11 +255,11 @@ class Attribution:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Attribution:
-        """Reads what `save` wrote.
+        """Read an attribution from a file that `save` wrote.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the file is not an attribution's.
+            FileNotFoundError: The file does not exist.
+            ValueError: The file is not an attribution.
         """
         archive = io.BytesIO(Path(path).read_bytes())
         try:
@@ -252,19 +268,19 @@ class Attribution:
             meta = json.loads(str(content.pop("meta")))
             if meta["format"] != _FORMAT:
                 raise ValueError(f"format {meta['format']!r}")
-            known = meta["assumptions"]
-            assumptions = known | {name: tuple(known[name]) for name in ("observables", "notes") if name in known}
+            stored = meta["assumptions"]
+            assumptions = stored | {name: tuple(stored[name]) for name in ("observables", "notes") if name in stored}
             return cls(
                 **{"imag_values": None, **content},
                 assumptions=Assumptions(**assumptions),
                 cost=Cost(**meta["cost"]),
                 provenance=Provenance(**meta["provenance"]),
             )
-        except Exception as error:  # a damaged archive fails in any of a dozen ways; whichever, it is not ours
+        except Exception as error:  # a damaged archive can raise any error
             raise ValueError(f"{path} is not a saved attribution ({error})") from error
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Writes a new CSV file, a line for each input and feature: input, feature, bits, x, value, stderr."""
+        """Write a new CSV file with one line per input and feature: input, feature, bits, x, value, stderr."""
         n_qubits = (self.n_features - 1).bit_length()
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")

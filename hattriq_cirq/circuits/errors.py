@@ -1,35 +1,35 @@
-"""What can go wrong between a circuit and its counts, a type for each cure."""
+"""Errors of engines and journals, one type for each remedy."""
 
 from __future__ import annotations
 
 
 class EngineError(RuntimeError):
-    """Running circuits failed; the message says what to do. Base of all errors below."""
+    """Failure to run circuits; the message says what to do. Base class of all errors below."""
 
 
 class AccessError(EngineError):
-    """No credentials, or none that may use this project or processor (401, 403)."""
+    """Missing credentials, or credentials without access to the project or the processor (401, 403)."""
 
 
 class QuotaError(EngineError):
-    """The service kept answering that there were too many requests (429), beyond the bound of patience."""
+    """Refusal of the service because of too many requests (429), for longer than the time limit for repeated calls."""
 
 
 class ServiceError(EngineError):
-    """The service kept failing (5xx) beyond the bound, or answered what nobody expected."""
+    """Failure of the service (5xx) for longer than the time limit for repeated calls, or an unexpected answer."""
 
 
 class SilenceError(EngineError):
-    """Nothing was heard for longer than the timeout: a dead network, a dead stream, a hung call or a job that never ends."""
+    """No answer within the timeout: a broken network or stream, a call that hangs, or a job that never ends."""
 
 
 class JobFailedError(EngineError):
-    """The service ran a job and says that it failed.
+    """Failure of a job that the service ran.
 
     Args:
-        job_id: which.
-        code: the service's word, such as INVALID_PROGRAM.
-        message: the service's explanation.
+        job_id: Id of the job.
+        code: Error code of the service, such as INVALID_PROGRAM.
+        message: Explanation by the service.
     """
 
     def __init__(self, job_id: str, code: str, message: str) -> None:
@@ -38,10 +38,10 @@ class JobFailedError(EngineError):
 
 
 class JobCancelledError(EngineError):
-    """A job was cancelled before it gave counts.
+    """Cancellation of a job before it returned counts.
 
     Args:
-        job_id: which.
+        job_id: Id of the job.
     """
 
     def __init__(self, job_id: str) -> None:
@@ -50,12 +50,12 @@ class JobCancelledError(EngineError):
 
 
 class CircuitRefusedError(EngineError, ValueError):
-    """A circuit that the processor would refuse, found before it was sent: too long, off the device, unsupported gates."""
+    """Circuit that the processor would refuse, detected before submission: too long, off the device, or unsupported gates."""
 
 
 class JournalError(EngineError):
-    """A run's journal cannot be written or read, or belongs to another run."""
+    """Journal that cannot be written or read, or that belongs to another run."""
 
 
 class JournalInUseError(JournalError):
-    """Another process is working on this run."""
+    """Journal that another process is writing."""

@@ -1,26 +1,44 @@
-"""Linear maps of measures over bit strings that are products over groups of bits, never held as one matrix."""
+"""Linear maps of measures over bit strings, held as products over groups of bits and never as one matrix."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hattriq_cirq.circuits.outcomes import Distribution, Identity, LinearMap, QuasiDistribution
-from hattriq_cirq.foundation.arrays import FloatArray, read_only
+from hattriq_cirq.foundation.arrays import FloatArray, read_only, walsh_hadamard
 
-_BLOCK = 16  # small factors are multiplied together up to this size, which takes fewer passes over the measure
+_MERGED_SIZE = 16  # small factors are multiplied together up to this size, which takes fewer passes over the measure
+_LARGEST_PRODUCT = 2**11  # outcomes of a block that two different maps are multiplied out on
+_CHUNK = 2**22  # numbers of the dense rows that are held at once
 
 
 @dataclass(frozen=True, eq=False)
-class ProductOperator:
-    """The Kronecker product of square matrices, as an `Operator`: each acts on a group of bits, most significant first.
+class LinearMap:
+    """A linear map of signed measures over bit strings, such as the inverse of a confusion matrix: a Kronecker product.
+
+    Each factor acts on a group of neighbouring bits, the most significant group first. A factor is a square matrix, or the
+    numbers by which the Walsh coefficients of its bits are multiplied (a convolution over XOR).
 
     Args:
-        factors: (2**b, 2**b) for b bits each; measure'[i] = sum_j factor[i, j] measure[j].
+        factors: Arrays (2**b, 2**b), measure'[i] = sum_j factor[i, j] measure[j], or (2**b,) for the Walsh coefficient of
+            each set of bits.
+
+    Raises:
+        ValueError: A factor has another shape.
+
+    Example:
+        >>> import numpy as np
+        >>> flip_first_bit = LinearMap((np.array([[0, 1], [1, 0]]), np.eye(2)))
+        >>> flip_first_bit.apply(np.array([0.7, 0.3, 0.0, 0.0]))
+        array([0. , 0. , 0.7, 0.3])
+        >>> halve_parity = LinearMap((np.array([1, 1, 1, 0.5]),))
+        >>> (halve_parity @ flip_first_bit).apply(np.array([1.0, 0.0, 0.0, 0.0]))
+        array([ 0.125, -0.125,  0.875,  0.125])
     """
 
     factors: tuple[FloatArray, ...]
@@ -28,117 +46,151 @@ class ProductOperator:
     def __post_init__(self) -> None:
         factors = tuple(read_only(np.asarray(factor, dtype=float)) for factor in self.factors)
         for factor in factors:
-            if factor.ndim != 2 or factor.shape[0] != factor.shape[1] or factor.shape[0].bit_count() != 1:
-                raise ValueError(f"{factor.shape=} of a factor must be (2**bits, 2**bits)")
+            if factor.ndim not in (1, 2) or len(set(factor.shape)) != 1 or len(factor).bit_count() != 1:
+                raise ValueError(
+                    f"{factor.shape=} of a factor must be (2**bits, 2**bits), or (2**bits,) for Walsh coefficients"
+                )
         object.__setattr__(self, "factors", factors)
 
     def apply(self, measure: FloatArray) -> FloatArray:
-        """(2**bits, ...) to the same shape: in time 2**bits times bits for each column."""
-        return _product(self.factors, measure)
+        """Return the mapped measure, or each column of (2**bits, columns) mapped, in time 2**bits times bits."""
+        size = prod(len(factor) for factor in self.factors)
+        if len(measure) != size:
+            raise ValueError(f"{measure.shape=} must begin with {size} outcomes")
+        result, before = measure, 1
+        for factor in self._merged_factors():
+            shaped = result.reshape(before, len(factor), -1)
+            if factor.ndim == 1:
+                coefficients = factor * walsh_hadamard(shaped.swapaxes(1, 2))
+                result = (walsh_hadamard(coefficients) / len(factor)).swapaxes(1, 2)
+            else:
+                result = shaped[:, :, 0] @ factor.T if shaped.shape[2] == 1 else factor @ shaped
+            before *= len(factor)
+        return result.reshape(measure.shape)
 
-    def transposed(self, rows: FloatArray) -> FloatArray:
-        """What weights (rows, 2**bits) of the result are worth as weights of the measure itself: rows @ this operator."""
-        return _product([factor.T for factor in self.factors], rows.T).T
+    def adjoint(self, weights: FloatArray) -> FloatArray:
+        """Return `weights`, (rows, 2**bits), of the mapped measure as weights of the measure itself: weights @ map."""
+        return LinearMap(tuple(factor.T for factor in self.factors)).apply(weights.T).T
 
-    def covariance(self, weights: csr_array, counted: Distribution) -> FloatArray:
-        """Of weights @ apply(probabilities), (values, values), from the counts."""
-        return counted.covariance(csr_array(self.transposed(weights.toarray())))
+    def __matmul__(self, inner: LinearMap) -> LinearMap:
+        """Return the map that applies `inner` first, as a product over the blocks of bits that both maps keep apart."""
+        sizes = [prod(len(factor) for factor in each.factors) for each in (self, inner)]
+        if sizes[0] != sizes[1]:
+            raise ValueError(f"a map of {sizes[0]} outcomes cannot follow a map of {sizes[1]}")
+        outer_factors, inner_factors = iter(self.factors), iter(inner.factors)
+        blocks: list[FloatArray] = []
+        for left in outer_factors:
+            right = next(inner_factors)
+            while len(left) != len(right):
+                if len(left) < len(right):
+                    left = _kron(left, next(outer_factors))
+                else:
+                    right = _kron(right, next(inner_factors))
+            blocks.append(left * right if left.ndim == right.ndim == 1 else _matrix(left) @ _matrix(right))
+        return LinearMap(tuple(blocks))
 
-    def variances(self, weights: csr_array, counted: Distribution) -> FloatArray:
-        """The diagonal of `covariance`, (values,), without 2**bits numbers a value where rows of weights are sparse.
+    def covariance(self, weights: csr_array, probabilities: FloatArray) -> FloatArray:
+        """Return the covariance of weights @ apply(one shot), for one shot distributed by `probabilities`.
 
-        With q = A p, Cov(q_i, q_j) = (sum_l A_il A_jl p_l - q_i q_j) / shots. For j = i ^ m the sum is entry i of a product
-        operator again, with factors A[i, l] A[i ^ m, l], applied to p: one pass for each difference m of outcomes in a row.
+        Args:
+            weights: Sparse weights (values, 2**bits) of the mapped measure.
+            probabilities: Distribution (2**bits,) of a shot.
+
+        Returns:
+            Array (values, values).
         """
-        if counted.shots is None:
-            return np.zeros(weights.shape[0])
+        mean = np.asarray(weights @ self.apply(probabilities))
+        second = np.zeros((len(mean), len(mean)))
+        for rows, dense in self._adjoint_rows(weights):
+            second[rows] = (weights @ self.apply((dense * probabilities).T)).T
+        return second - np.outer(mean, mean)
+
+    def variances(self, weights: csr_array, probabilities: FloatArray) -> FloatArray:
+        """Return the diagonal of `covariance`, (values,), without 2**bits numbers per value where the rows are sparse.
+
+        With q = A p, the second moment of outcomes i and j is sum_l A_il A_jl p_l. For j = i ^ m it is entry i of another
+        product applied to p, with factors A[i, l] A[i ^ m, l]: one pass for each difference m of two outcomes in a row.
+        """
         per_row = np.diff(weights.indptr)
-        used = np.flatnonzero(per_row)
         widest = int(per_row.max(initial=0))
-        result = np.zeros(weights.shape[0])
-        if len(used) <= widest:
-            result[used] = counted.variances(csr_array(self.transposed(weights[used].toarray())))
-            return result
-        likely = counted.smoothed_probabilities
+        if np.count_nonzero(per_row) > widest:
+            second = self._second_moments(weights, probabilities, widest)
+            variances: FloatArray = np.maximum(second - np.asarray(weights @ self.apply(probabilities)) ** 2, 0)
+            return variances
+        variances = np.zeros(weights.shape[0])
+        for rows, dense in self._adjoint_rows(weights):
+            variances[rows] = np.maximum(dense**2 @ probabilities - (dense @ probabilities) ** 2, 0)
+        return variances
+
+    def _second_moments(self, weights: csr_array, probabilities: FloatArray, widest: int) -> FloatArray:
+        """Return the second moment of each value, (values,), by pairs of the at most `widest` outcomes in its row."""
+        used = np.flatnonzero(np.diff(weights.indptr))
         column = np.arange(widest)
-        inside = column < per_row[used, np.newaxis]
-        at = np.where(inside, weights.indptr[used, np.newaxis] + column, 0)
-        index = np.where(inside, weights.indices[at], 0).astype(np.int64)
-        value = np.where(inside, weights.data[at], 0.0)
-        second = np.zeros(len(used))
+        inside = column < np.diff(weights.indptr)[used, np.newaxis]
+        position = np.where(inside, weights.indptr[used, np.newaxis] + column, 0)
+        index = np.where(inside, weights.indices[position], 0).astype(np.int64)
+        value = np.where(inside, weights.data[position], 0.0)
+        second = np.zeros(weights.shape[0])
         for a in range(widest):
             for b in range(a, widest):
-                worth = value[:, a] * value[:, b] * (1 if a == b else 2)
-                difference = np.where(worth != 0, index[:, a] ^ index[:, b], -1)
+                product = value[:, a] * value[:, b] * (1 if a == b else 2)
+                difference = np.where(product != 0, index[:, a] ^ index[:, b], -1)
                 for mask in np.unique(difference[difference >= 0]).tolist():
                     rows = difference == mask
-                    second[rows] += worth[rows] * self._second_moments(mask, likely)[index[rows, a]]
-        result[used] = np.maximum(second - np.asarray(weights[used] @ self.apply(likely)) ** 2, 0) / counted.shots
-        return result
+                    moments = self._products_of_rows(mask).apply(probabilities)
+                    second[used[rows]] += product[rows] * moments[index[rows, a]]
+        return second
 
-    def _second_moments(self, mask: int, probabilities: FloatArray) -> FloatArray:
-        """sum_l A_il A_jl p_l with j = i ^ mask, for every i."""
+    def _adjoint_rows(self, weights: csr_array) -> Iterator[tuple[NDArray[np.intp], FloatArray]]:
+        """Yield the rows of `weights` that are not empty, a few at once, with their dense adjoints."""
+        used = np.flatnonzero(np.diff(weights.indptr))
+        at_once = max(1, _CHUNK // weights.shape[1])
+        for start in range(0, len(used), at_once):
+            rows = used[start : start + at_once]
+            yield rows, self.adjoint(weights[rows].toarray())
+
+    def _products_of_rows(self, mask: int) -> LinearMap:
+        """Return the map with the entries A[i, l] A[i ^ mask, l]."""
         factors, rest = [], mask
         for factor in reversed(self.factors):
             size = len(factor)
-            factors.append(factor * factor[np.arange(size) ^ (rest % size)])
+            shifted = np.arange(size) ^ (rest % size)
+            if factor.ndim == 1:
+                kernel = walsh_hadamard(factor) / size
+                factors.append(walsh_hadamard(kernel * kernel[shifted]))
+            else:
+                factors.append(factor * factor[shifted])
             rest //= size
-        return _product(factors[::-1], probabilities)
+        return LinearMap(tuple(factors[::-1]))
+
+    def _merged_factors(self) -> list[FloatArray]:
+        """Return the factors, with small neighbouring matrices multiplied together."""
+        blocks: list[FloatArray] = []
+        for factor in self.factors:
+            small = blocks and blocks[-1].ndim == factor.ndim == 2 and len(blocks[-1]) * len(factor) <= _MERGED_SIZE
+            if small:
+                blocks[-1] = np.asarray(np.kron(blocks[-1], factor), dtype=np.float64)
+            else:
+                blocks.append(factor)
+        return blocks
 
 
-@dataclass(frozen=True)
-class Composed:
-    """A product operator after another operator.
-
-    Args:
-        outer: applied last.
-        inner: applied first, to what was counted.
-    """
-
-    outer: ProductOperator
-    inner: LinearMap
-
-    def apply(self, measure: FloatArray) -> FloatArray:
-        """Both, in turn."""
-        return self.outer.apply(self.inner.apply(measure))
-
-    def covariance(self, weights: csr_array, counted: Distribution) -> FloatArray:
-        """Of weights @ apply(probabilities), (values, values), from the counts."""
-        return self.inner.covariance(self._seen(weights), counted)
-
-    def variances(self, weights: csr_array, counted: Distribution) -> FloatArray:
-        """The diagonal of `covariance`, (values,)."""
-        return self.inner.variances(self._seen(weights), counted)
-
-    def _seen(self, weights: csr_array) -> csr_array:
-        """The weights of what the inner operator gives: dense, which is for few bits."""
-        return csr_array(self.outer.transposed(weights.toarray()))
+def _matrix(factor: FloatArray) -> FloatArray:
+    """Return a factor as a matrix: that of Walsh coefficients is kernel[i ^ j]."""
+    if factor.ndim == 2:
+        return factor
+    index = np.arange(len(factor))
+    kernel: FloatArray = (walsh_hadamard(factor) / len(factor))[index[:, np.newaxis] ^ index]
+    return kernel
 
 
-def _product(factors: Sequence[FloatArray], measure: FloatArray) -> FloatArray:
-    """A Kronecker product of matrices times (2**bits, ...)."""
-    size = prod(len(factor) for factor in factors)
-    if len(measure) != size:
-        raise ValueError(f"{measure.shape=} must begin with {size} outcomes")
-    blocks: list[FloatArray] = []
-    for factor in factors:
-        if blocks and len(blocks[-1]) * len(factor) <= _BLOCK:
-            blocks[-1] = np.asarray(np.kron(blocks[-1], factor), dtype=np.float64)
-        else:
-            blocks.append(factor)
-    result, left = measure, 1
-    for block in blocks:
-        shaped = result.reshape(left, len(block), -1)
-        result = shaped[:, :, 0] @ block.T if shaped.shape[2] == 1 else block @ shaped
-        left *= len(block)
-    return result.reshape(measure.shape)
-
-
-def applied(operator: ProductOperator, outcome: Distribution | QuasiDistribution) -> QuasiDistribution:
-    """An operator after whatever made an outcome: on every part, and on what the outcome shares with others."""
-    made = QuasiDistribution.of(outcome)
-    parts = tuple(
-        replace(part, operator=operator if isinstance(part.operator, Identity) else Composed(operator, part.operator))
-        for part in made.parts
-    )
-    return QuasiDistribution(parts, {key: operator.apply(moved) for key, moved in made.shared.items()})
+def _kron(left: FloatArray, right: FloatArray) -> FloatArray:
+    """Return the Kronecker product of two factors as one factor."""
+    if left.ndim == right.ndim == 1:
+        return np.asarray(np.kron(left, right), dtype=float)
+    if len(left) * len(right) > _LARGEST_PRODUCT:
+        raise ValueError(
+            f"two corrections act on groups of bits that overlap in a block of {len(left) * len(right)} outcomes; at most "
+            f"{_LARGEST_PRODUCT} are multiplied out: use the same groups in both"
+        )
+    return np.asarray(np.kron(_matrix(left), _matrix(right)), dtype=float)

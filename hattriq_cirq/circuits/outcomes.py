@@ -1,8 +1,8 @@
-"""What a circuit gave: the distribution of its outcomes, or what a mitigation makes of several, and how sure it is.
+"""Outcomes of circuits: counted distributions, and the signed measures that mitigations compute from them, with their errors.
 
-Everything that attributions are read from is linear: an `Outcome` knows its signed measure over bit strings, the covariance
-that linear functions of it have from its own counts, and how they depend on uncertain numbers that many outcomes share, such as
-the error rates of a readout calibration. What is shared must not be averaged away: it is added up first and squared afterwards.
+Attributions are linear in outcomes. An outcome therefore offers the expectation of any weights, its covariance from the counts,
+and its derivative by uncertain numbers that many outcomes share, such as the error rates of a readout calibration. Shared
+contributions are added up over circuits before the variance is taken.
 """
 
 from __future__ import annotations
@@ -14,9 +14,97 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, kron
 
-from hattriq_cirq.foundation.arrays import FloatArray, read_only
+from hattriq_cirq.circuits.linear_maps import LinearMap
+from hattriq_cirq.foundation.arrays import FloatArray, parity_signs, read_only
+
+MAX_DENSE_BITS = 20
+"""Largest number of measured bits for which counts are kept as an array of 2**bits numbers."""
+_MAX_BITS = 62  # outcomes are 64-bit integers
+
+
+@dataclass(frozen=True, eq=False)
+class OutcomeWeights:
+    """Weights of a circuit's outcomes, (values, 2**bits): a sparse matrix on the first bits, times the parity of the others.
+
+    The weight of outcome (a, b) is matrix[:, a] * (-1)**popcount(b). The values are `outcome.expectation(weights)`.
+
+    Args:
+        matrix: Sparse array (values, 2**first_bits).
+        parity_bits: Number of bits, after the first ones, of which only the parity counts.
+
+    Example:
+        >>> weights = OutcomeWeights(csr_array([[0.5, -0.5]]), parity_bits=2)
+        >>> weights.shape
+        (1, 8)
+        >>> weights.columns(np.array([0, 1, 3, 4])).toarray()
+        array([[ 0.5, -0.5,  0.5, -0.5]])
+    """
+
+    matrix: csr_array
+    parity_bits: int = 0
+
+    @classmethod
+    def from_matrix(cls, weights: csr_array | OutcomeWeights) -> OutcomeWeights:
+        """Return explicit weights (values, 2**bits), or weights of this class as they are."""
+        return weights if isinstance(weights, OutcomeWeights) else cls(csr_array(weights))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of values and of outcomes."""
+        return self.matrix.shape[0], self.matrix.shape[1] << self.parity_bits
+
+    @cached_property
+    def explicit(self) -> csr_array:
+        """The whole matrix (values, 2**bits); for few bits."""
+        if not self.parity_bits:
+            return self.matrix
+        return csr_array(kron(self.matrix, parity_signs(np.arange(2**self.parity_bits))[np.newaxis], format="csr"))
+
+    def columns(self, outcomes: NDArray[np.int64]) -> csr_array:
+        """Return the weights of some outcomes, (values, outcomes)."""
+        first = csr_array(self.matrix[:, outcomes >> self.parity_bits])
+        if not self.parity_bits:
+            return first
+        return csr_array(first.multiply(parity_signs(outcomes & (2**self.parity_bits - 1))[np.newaxis]))
+
+    @property
+    def uniform_mean(self) -> FloatArray:
+        """Mean of each value over all outcomes with equal probabilities, (values,)."""
+        sums = np.asarray(self.matrix.sum(axis=1), dtype=float)
+        return np.zeros(len(sums)) if self.parity_bits else sums / self.matrix.shape[1]
+
+    @property
+    def uniform_second_moment(self) -> csr_array:
+        """Second moment of the values over all outcomes with equal probabilities, (values, values)."""
+        return csr_array(self.matrix @ self.matrix.T / self.matrix.shape[1])
+
+    def __matmul__(self, probabilities: FloatArray) -> FloatArray:
+        """Return the values for probabilities of all outcomes, (2**bits,)."""
+        return np.asarray(self.explicit @ probabilities)
+
+    def scaled(self, factor: float) -> OutcomeWeights:
+        """Return all weights multiplied by a number."""
+        return replace(self, matrix=csr_array(factor * self.matrix))
+
+    def combined(self, coefficients: FloatArray) -> OutcomeWeights:
+        """Return the weights of linear combinations of the values; `coefficients` is (combinations, values)."""
+        return replace(self, matrix=csr_array(coefficients @ self.matrix))
+
+    @property
+    def total(self) -> OutcomeWeights:
+        """The weights of the sum of all values, (1, 2**bits)."""
+        return replace(self, matrix=csr_array(self.matrix.sum(axis=0)[np.newaxis, :]))
+
+    @cached_property
+    def max_shot_norm(self) -> float:
+        """Largest L2 norm of the values of one shot: a bound on its standard deviation."""
+        return float(np.sqrt(np.asarray(self.matrix.multiply(self.matrix).sum(axis=0)).max(initial=0.0)))
+
+
+Weights = csr_array | OutcomeWeights
+"""Weights of outcomes, (values, 2**bits): an explicit sparse array, or a product with parity signs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,60 +112,95 @@ class SharedUncertainty:
     """Uncertain numbers that many outcomes depend on, such as the error rates of a calibration; compared by identity.
 
     Args:
-        matrix: (parameters, parameters), their covariance.
+        matrix: Covariance of the numbers, (parameters, parameters).
     """
 
     matrix: FloatArray
 
     def covariance(self, sensitivity: FloatArray) -> FloatArray:
-        """Of values that change by `sensitivity`, (values, parameters), with the numbers: (values, values)."""
+        """Return the covariance (values, values) of values whose derivatives by the numbers are (values, parameters)."""
         return np.asarray(sensitivity @ self.matrix @ sensitivity.T)
 
     def variances(self, sensitivity: FloatArray) -> FloatArray:
-        """The diagonal of `covariance`, (values,)."""
+        """Return the diagonal of `covariance`, (values,)."""
         return np.asarray(np.einsum("vp,vp->v", sensitivity @ self.matrix, sensitivity))
 
 
 class Outcome(Protocol):
-    """What a circuit gave, as an estimate reads it."""
+    """The outcome of a circuit, as an estimate reads it."""
 
     @property
     def probabilities(self) -> FloatArray:
-        """(2**bits,), real, summing to about 1; after a mitigation not all need be positive."""
+        """Real numbers with a sum of about 1: one per outcome, (2**bits,), or beyond 20 bits one per outcome that was seen."""
+
+    @property
+    def plain_counts(self) -> Distribution:
+        """A distribution with the same shots and nonnegative probabilities, to compare variances with."""
 
     @property
     def shots(self) -> int | None:
-        """All shots behind it, those of a calibration apart; None where it is exact."""
+        """All shots behind the outcome except those of a calibration; None where it is exact."""
 
-    def covariance(self, weights: csr_array) -> FloatArray:
-        """Of weights @ probabilities, (values, values), from the counts of this outcome alone."""
+    def expectation(self, weights: Weights) -> FloatArray:
+        """Return the values weights @ probabilities, (values,)."""
 
-    def variances(self, weights: csr_array) -> FloatArray:
-        """The diagonal of `covariance`, (values,)."""
+    def covariance(self, weights: Weights) -> FloatArray:
+        """Return the covariance of the values, (values, values), from the counts of this outcome alone."""
 
-    def sensitivities(self, weights: csr_array) -> Mapping[SharedUncertainty, FloatArray]:
-        """How weights @ probabilities changes with each shared parameter, (values, parameters) of each."""
+    def variances(self, weights: Weights) -> FloatArray:
+        """Return the diagonal of `covariance`, (values,)."""
+
+    def sensitivities(self, weights: Weights) -> Mapping[SharedUncertainty, FloatArray]:
+        """Return the derivatives of the values by each shared parameter, (values, parameters) for each uncertainty."""
 
 
 @dataclass(frozen=True, eq=False)
 class Distribution:
     """The outcomes of one circuit, big-endian over its measured qubits.
 
+    Up to 20 measured bits the probabilities of all 2**bits outcomes are kept; with more bits, only the outcomes that were
+    seen, in `support`.
+
     Args:
-        probabilities: (2**bits,), relative frequencies or exact probabilities; they sum to 1.
-        shots: how many were counted; None where the probabilities are exact.
+        probabilities: Relative frequencies or exact probabilities with sum 1, (2**bits,) or one for each outcome in `support`.
+        shots: Number of shots counted; None where the probabilities are exact.
+        support: Outcomes that were seen, sorted; None for all 2**bits outcomes.
+        n_bits: Number of measured bits; needed with `support` only.
 
     Raises:
-        ValueError: not a power of 2 of outcomes, not summing to 1, or no shots.
+        ValueError: The probabilities are not those of 2**bits outcomes, do not sum to 1, or come from no shots.
+
+    Example:
+        >>> counted = Distribution.from_counts(np.array([3, 0, 1, 4]))
+        >>> counted.probabilities, counted.shots
+        (array([0.375, 0.   , 0.125, 0.5  ]), 8)
+        >>> ghz = Distribution.from_outcomes(np.array([0, 2**30 - 1]), 30, counts=np.array([51, 49]))
+        >>> ghz.support.tolist(), ghz.probabilities.tolist()
+        ([0, 1073741823], [0.51, 0.49])
+        >>> parity = OutcomeWeights(csr_array([[1.0]]), parity_bits=30)
+        >>> ghz.expectation(parity), ghz.variances(parity).round(6)
+        (array([1.]), array([0.000754]))
     """
 
     probabilities: FloatArray
     shots: int | None
+    support: NDArray[np.int64] | None = None
+    n_bits: int = -1
 
     def __post_init__(self) -> None:
         probabilities = read_only(np.asarray(self.probabilities, dtype=float))
-        if probabilities.ndim != 1 or probabilities.size.bit_count() != 1:
+        if self.support is not None:
+            support = read_only(np.asarray(self.support, dtype=np.int64))
+            if support.shape != probabilities.shape or (np.diff(support) <= 0).any() or not 0 < self.n_bits <= _MAX_BITS:
+                raise ValueError(
+                    f"{support.shape=} must be that of the probabilities, {probabilities.shape}, its outcomes sorted, with "
+                    f"{self.n_bits=} from 1 to {_MAX_BITS}"
+                )
+            object.__setattr__(self, "support", support)
+        elif probabilities.ndim != 1 or probabilities.size.bit_count() != 1:
             raise ValueError(f"{probabilities.shape=} must be one axis of 2**bits outcomes")
+        else:
+            object.__setattr__(self, "n_bits", probabilities.size.bit_length() - 1)
         if not abs(probabilities.sum() - 1) <= 1e-5:
             raise ValueError(f"{probabilities.sum()=} must be 1")
         if self.shots is not None and self.shots < 1:
@@ -86,18 +209,43 @@ class Distribution:
 
     @classmethod
     def from_counts(cls, counts: NDArray[np.integer]) -> Distribution:
-        """From how often each of 2**bits outcomes was seen."""
+        """Return the distribution in which each of 2**bits outcomes was seen `counts` times."""
         shots = int(counts.sum())
         if shots < 1:
             raise ValueError(f"counts sum to {shots} shots, must be at least 1")
+        if counts.size > 2**MAX_DENSE_BITS and counts.size.bit_count() == 1:
+            seen = np.flatnonzero(counts)
+            return cls(counts[seen] / shots, shots, seen, counts.size.bit_length() - 1)
         return cls(counts / shots, shots)
+
+    @classmethod
+    def from_outcomes(
+        cls, outcomes: NDArray[np.integer], n_bits: int, counts: NDArray[np.integer] | None = None
+    ) -> Distribution:
+        """Return the distribution of sampled outcomes, kept sparse where there are more than 20 bits.
+
+        Args:
+            outcomes: Outcomes as big-endian integers, in any order; an outcome may be repeated.
+            n_bits: Number of measured bits.
+            counts: Number of times that each entry of `outcomes` was seen; None for once each.
+        """
+        if not 0 <= n_bits <= _MAX_BITS:
+            raise ValueError(
+                f"{n_bits=} measured bits must be at most {_MAX_BITS}: an outcome is a 64-bit integer; measure fewer"
+            )
+        if n_bits <= MAX_DENSE_BITS:
+            return cls.from_counts(np.bincount(outcomes, counts, 2**n_bits).astype(np.int64))
+        support, index = np.unique(outcomes, return_inverse=True)
+        seen = np.bincount(index, counts)
+        shots = int(seen.sum())
+        return cls(seen / shots, shots, support.astype(np.int64), n_bits)
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """How often each outcome was seen, (2**bits,).
+        """Number of times that each outcome was seen, in the order of `probabilities`.
 
         Raises:
-            ValueError: the probabilities are exact.
+            ValueError: The probabilities are exact.
         """
         if self.shots is None:
             raise ValueError("exact probabilities have no counts")
@@ -105,156 +253,242 @@ class Distribution:
 
     @classmethod
     def merged(cls, parts: Sequence[Distribution]) -> Distribution:
-        """All shots of several distributions of one circuit together."""
+        """Return all shots of several distributions of one circuit together."""
         if len(parts) == 1:
             return parts[0]
-        return cls.from_counts(np.sum([part.counts for part in parts], axis=0))
+        supports = [part.support for part in parts if part.support is not None]
+        if not supports:
+            return cls.from_counts(np.sum([part.counts for part in parts], axis=0))
+        return cls.from_outcomes(np.concatenate(supports), parts[0].n_bits, np.concatenate([part.counts for part in parts]))
 
-    def covariance(self, weights: csr_array) -> FloatArray:
-        """The covariance of weights @ probabilities: that of multinomial counts, or 0 where they are exact.
+    def expectation(self, weights: Weights) -> FloatArray:
+        """Return weights @ probabilities, (values,)."""
+        return np.asarray(_seen(weights, self.support) @ self.probabilities)
+
+    def covariance(self, weights: Weights) -> FloatArray:
+        """Return the covariance of the values weights @ probabilities: that of multinomial counts, or 0 where they are exact.
 
         It is taken at (counts + 4/K) / (shots + 4) for K outcomes (Agresti and Coull 1998), so that outcomes that were never
-        seen still leave an error and intervals keep their coverage at few shots.
+        seen still contribute an error and intervals keep their coverage at few shots.
 
         Args:
-            weights: (values, 2**bits), sparse.
+            weights: Weights (values, 2**bits).
 
         Returns:
-            (values, values).
+            Array (values, values).
         """
         if self.shots is None:
             return np.zeros((weights.shape[0], weights.shape[0]))
-        return _covariance(weights, self.smoothed_probabilities) / self.shots
+        if self.support is None:
+            return _covariance(_seen(weights, None), self.smoothed_probabilities) / self.shots
+        seen, whole, share = self._sparse(weights)
+        mean = (1 - share) * (seen @ self.probabilities) + share * whole.uniform_mean
+        second = (1 - share) * (
+            seen.multiply(self.probabilities[np.newaxis]).tocsr() @ seen.T
+        ) + share * whole.uniform_second_moment
+        return np.asarray(second.toarray() - np.outer(mean, mean)) / self.shots
 
-    def sensitivities(self, weights: csr_array) -> Mapping[SharedUncertainty, FloatArray]:
-        """Counts by themselves depend on nothing shared."""
+    def sensitivities(self, weights: Weights) -> Mapping[SharedUncertainty, FloatArray]:
+        """Return nothing: counts alone depend on no shared number."""
         return {}
 
-    def covariance_per_shot(self, weights: csr_array) -> FloatArray:
-        """The covariance of one shot, (values, values), if the probabilities are exact."""
-        return _covariance(weights, self.probabilities)
+    def covariance_per_shot(self, weights: Weights) -> FloatArray:
+        """Return the covariance of one shot, (values, values), as if the probabilities were exact."""
+        return _covariance(_seen(weights, self.support), self.probabilities)
 
-    def variances(self, weights: csr_array) -> FloatArray:
-        """The diagonal of `covariance`, (values,), without the rest of it."""
+    def variances(self, weights: Weights) -> FloatArray:
+        """Return the diagonal of `covariance`, (values,), without the rest of it."""
         if self.shots is None:
             return np.zeros(weights.shape[0])
-        return _variances(weights, self.smoothed_probabilities) / self.shots
+        if self.support is None:
+            return _variances(_seen(weights, None), self.smoothed_probabilities) / self.shots
+        seen, whole, share = self._sparse(weights)
+        mean = (1 - share) * (seen @ self.probabilities) + share * whole.uniform_mean
+        second = (1 - share) * (seen.multiply(seen) @ self.probabilities) + share * whole.uniform_second_moment.diagonal()
+        variances: FloatArray = np.maximum(second - mean**2, 0) / self.shots
+        return variances
 
-    def variances_per_shot(self, weights: csr_array) -> FloatArray:
-        """The variance of one shot, (values,), if the probabilities are exact."""
-        return _variances(weights, self.probabilities)
+    def _sparse(self, weights: Weights) -> tuple[csr_array, OutcomeWeights, float]:
+        """Return the weights of the outcomes seen, the whole weights, and the share of equal probabilities in the smoothed."""
+        return _seen(weights, self.support), OutcomeWeights.from_matrix(weights), 4 / ((self.shots or 0) + 4)
+
+    def variances_per_shot(self, weights: Weights) -> FloatArray:
+        """Return the variance of one shot, (values,), as if the probabilities were exact."""
+        return _variances(_seen(weights, self.support), self.probabilities)
 
     @property
     def smoothed_probabilities(self) -> FloatArray:
-        """(2**bits,), what errors are taken at: probabilities drawn towards equal ones by four shots' worth.
+        """Probabilities that errors are taken at, (2**bits,): those counted, with four more shots spread over all outcomes.
 
         Raises:
-            ValueError: the probabilities are exact.
+            ValueError: The probabilities are exact, or are kept for the outcomes seen only.
         """
         if self.shots is None:
             raise ValueError("exact probabilities have no errors")
+        if self.support is not None:
+            raise ValueError(too_many_bits(self.n_bits, "an array of smoothed probabilities"))
         outcomes = len(self.probabilities)
         return (self.probabilities * self.shots + 4 / outcomes) / (self.shots + 4)
 
-
-class LinearMap(Protocol):
-    """A linear map of signed measures, such as the inverse of a confusion matrix, that need not be held as a matrix."""
-
-    def apply(self, measure: FloatArray) -> FloatArray:
-        """(2**bits,) to (2**bits,)."""
-
-    def covariance(self, weights: csr_array, counted: Distribution) -> FloatArray:
-        """Of weights @ apply(probabilities) for counted probabilities, (values, values)."""
-
-    def variances(self, weights: csr_array, counted: Distribution) -> FloatArray:
-        """The diagonal of `covariance`, (values,)."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """The operator that changes nothing."""
-
-    def apply(self, measure: FloatArray) -> FloatArray:
-        """The same measure."""
-        return measure
-
-    def covariance(self, weights: csr_array, counted: Distribution) -> FloatArray:
-        """That of the counts."""
-        return counted.covariance(weights)
-
-    def variances(self, weights: csr_array, counted: Distribution) -> FloatArray:
-        """Those of the counts."""
-        return counted.variances(weights)
+    @property
+    def plain_counts(self) -> Distribution:
+        """The distribution itself; see `QuasiDistribution.plain_counts`."""
+        return self
 
 
 @dataclass(frozen=True, eq=False)
 class LinearTerm:
-    """One term of a quasi-distribution: scale * operator(counted)."""
+    """One term of a signed measure: scale * linear_map(counted).
+
+    Args:
+        counted: Distribution that was counted, or is exact.
+        linear_map: Map that was applied to it, such as the inverse of a confusion matrix; None for none.
+        scale: Coefficient of the term.
+
+    Raises:
+        ValueError: A linear map is to be applied to more than 20 bits.
+    """
 
     counted: Distribution
-    operator: LinearMap = field(default_factory=Identity)
+    linear_map: LinearMap | None = None
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.linear_map is not None and self.counted.support is not None:
+            raise ValueError(too_many_bits(self.counted.n_bits, "a correction"))
+
+    @property
+    def probabilities(self) -> FloatArray:
+        """The signed measure of this term, (2**bits,), or in the order of `counted.support`."""
+        counted = self.counted.probabilities
+        return self.scale * (counted if self.linear_map is None else self.linear_map.apply(counted))
+
+    def covariance(self, weights: Weights) -> FloatArray:
+        """Return the covariance of weights @ probabilities, (values, values)."""
+        counted, linear_map = self.counted, self.linear_map
+        if linear_map is None or counted.shots is None:
+            return self.scale**2 * counted.covariance(weights)
+        per_shot = linear_map.covariance(_seen(weights, None), counted.smoothed_probabilities)
+        return self.scale**2 * (per_shot / counted.shots)
+
+    def variances(self, weights: Weights) -> FloatArray:
+        """Return the diagonal of `covariance`, (values,)."""
+        counted, linear_map = self.counted, self.linear_map
+        if linear_map is None or counted.shots is None:
+            return self.scale**2 * counted.variances(weights)
+        return self.scale**2 * (linear_map.variances(_seen(weights, None), counted.smoothed_probabilities) / counted.shots)
 
 
 @dataclass(frozen=True, eq=False)
 class QuasiDistribution:
-    """A signed measure made of several counted distributions, and of numbers shared with other outcomes.
+    """A signed measure that is linear in several counted distributions and depends on numbers shared with other outcomes.
 
     Args:
-        parts: their sum is the measure; no distribution is in two of them.
-        shared: how the measure changes with each shared parameter, (2**bits, parameters).
+        terms: Terms whose sum is the measure; no distribution is in two of them.
+        shared: Derivatives of the measure by the parameters of each shared uncertainty, (2**bits, parameters).
+
+    Example:
+        >>> ones, zeros = (Distribution.from_counts(np.array(counts)) for counts in ([10, 90], [80, 20]))
+        >>> extrapolated = QuasiDistribution.combined([1.5, -0.5], [ones, zeros])
+        >>> extrapolated.probabilities, extrapolated.shots
+        (array([-0.25,  1.25]), 200)
     """
 
-    parts: tuple[LinearTerm, ...]
+    terms: tuple[LinearTerm, ...]
     shared: Mapping[SharedUncertainty, FloatArray] = field(default_factory=dict)
 
     @cached_property
+    def support(self) -> NDArray[np.int64] | None:
+        """Outcomes that were seen in some term, sorted, where there are more than 20 bits; None for all 2**bits outcomes."""
+        supports = [term.counted.support for term in self.terms if term.counted.support is not None]
+        return np.unique(np.concatenate(supports)) if supports else None
+
+    @cached_property
     def probabilities(self) -> FloatArray:
-        """(2**bits,), signed."""
-        return read_only(np.sum([p.scale * p.operator.apply(p.counted.probabilities) for p in self.parts], axis=0))
+        """The signed measure, (2**bits,), or of each outcome in `support`."""
+        if self.support is None:
+            return read_only(np.sum([term.probabilities for term in self.terms], axis=0))
+        total = np.zeros(len(self.support))
+        for term in self.terms:
+            assert term.counted.support is not None
+            total[np.searchsorted(self.support, term.counted.support)] += term.probabilities
+        return read_only(total)
 
     @property
     def shots(self) -> int | None:
-        """All shots of its parts; None where one is exact."""
-        counts = [part.counted.shots for part in self.parts]
+        """All shots of the terms; None where one of them is exact."""
+        counts = [term.counted.shots for term in self.terms]
         return None if None in counts else sum(count or 0 for count in counts)
 
-    def covariance(self, weights: csr_array) -> FloatArray:
-        """Of weights @ probabilities, (values, values), from the counts."""
-        return np.asarray(np.sum([p.scale**2 * p.operator.covariance(weights, p.counted) for p in self.parts], axis=0))
+    def expectation(self, weights: Weights) -> FloatArray:
+        """Return weights @ probabilities, (values,)."""
+        return np.asarray(_seen(weights, self.support) @ self.probabilities)
 
-    def variances(self, weights: csr_array) -> FloatArray:
-        """The diagonal of `covariance`, (values,)."""
-        return np.asarray(np.sum([p.scale**2 * p.operator.variances(weights, p.counted) for p in self.parts], axis=0))
+    def covariance(self, weights: Weights) -> FloatArray:
+        """Return the covariance of weights @ probabilities, (values, values), from the counts."""
+        return np.asarray(np.sum([term.covariance(weights) for term in self.terms], axis=0))
 
-    def sensitivities(self, weights: csr_array) -> Mapping[SharedUncertainty, FloatArray]:
-        """How weights @ probabilities changes with each shared parameter."""
-        return {shared: np.asarray(weights @ moved) for shared, moved in self.shared.items()}
+    def variances(self, weights: Weights) -> FloatArray:
+        """Return the diagonal of `covariance`, (values,)."""
+        return np.asarray(np.sum([term.variances(weights) for term in self.terms], axis=0))
+
+    def sensitivities(self, weights: Weights) -> Mapping[SharedUncertainty, FloatArray]:
+        """Return the derivatives of weights @ probabilities by each shared parameter, (values, parameters)."""
+        return {shared: np.asarray(_seen(weights, None) @ slopes) for shared, slopes in self.shared.items()}
+
+    @property
+    def plain_counts(self) -> Distribution:
+        """A distribution with the same shots whose probabilities are those of the measure, cut off at 0 and normalized."""
+        positive = np.maximum(self.probabilities, 0)
+        n_bits = self.terms[0].counted.n_bits
+        return Distribution(positive / positive.sum(), self.shots, self.support, n_bits)
 
     @classmethod
-    def of(cls, outcome: Distribution | QuasiDistribution) -> QuasiDistribution:
-        """A distribution as the one part of a quasi-distribution; one that is such already as it is."""
+    def from_outcome(cls, outcome: Distribution | QuasiDistribution) -> QuasiDistribution:
+        """Return a distribution as the only term of a signed measure, or a signed measure as it is."""
         return outcome if isinstance(outcome, QuasiDistribution) else cls((LinearTerm(outcome),))
+
+    def mapped(self, linear_map: LinearMap) -> QuasiDistribution:
+        """Return the measure with a linear map applied to every term and to the derivatives by shared parameters."""
+        terms = tuple(
+            replace(term, linear_map=linear_map if term.linear_map is None else linear_map @ term.linear_map)
+            for term in self.terms
+        )
+        return QuasiDistribution(terms, {key: linear_map.apply(slopes) for key, slopes in self.shared.items()})
 
     @classmethod
     def combined(cls, coefficients: Sequence[float], outcomes: Sequence[Distribution | QuasiDistribution]) -> QuasiDistribution:
-        """A linear combination of outcomes, such as a mean over twirls or an extrapolation.
+        """Return a linear combination of outcomes, such as a mean over twirls or an extrapolation.
 
         Args:
-            coefficients: one an outcome.
-            outcomes: of independent counts.
+            coefficients: One coefficient per outcome.
+            outcomes: Outcomes with independent counts.
 
         Returns:
-            Their combination, its parts and sensitivities those of all.
+            The combination, with the terms and the sensitivities of all outcomes.
         """
-        parts: list[LinearTerm] = []
+        terms: list[LinearTerm] = []
         shared: dict[SharedUncertainty, FloatArray] = {}
-        for coefficient, outcome in zip(coefficients, outcomes, strict=True):
-            made = cls.of(outcome)
-            parts += [replace(part, scale=coefficient * part.scale) for part in made.parts]
-            for key, moved in made.shared.items():
-                shared[key] = shared.get(key, 0.0) + coefficient * moved
-        return cls(tuple(parts), shared)
+        for coefficient, outcome in zip(coefficients, map(cls.from_outcome, outcomes), strict=True):
+            terms += [replace(term, scale=coefficient * term.scale) for term in outcome.terms]
+            for key, slopes in outcome.shared.items():
+                shared[key] = shared.get(key, 0.0) + coefficient * slopes
+        return cls(tuple(terms), shared)
+
+
+def too_many_bits(n_bits: int, purpose: str) -> str:
+    """Return the message that refuses what would take an array of 2**bits numbers."""
+    return (
+        f"a circuit measures {n_bits} bits, but {purpose} takes arrays of 2**bits numbers, for at most {MAX_DENSE_BITS} bits; "
+        "measure fewer qubits (for example ResolvedHadamardTest(measured=...)), or leave the correction out"
+    )
+
+
+def _seen(weights: Weights, support: NDArray[np.int64] | None) -> csr_array:
+    """Return the weights of the outcomes in `support`, or of all."""
+    if support is not None:
+        return OutcomeWeights.from_matrix(weights).columns(support)
+    return weights.explicit if isinstance(weights, OutcomeWeights) else weights
 
 
 def _covariance(weights: csr_array, probabilities: FloatArray) -> FloatArray:
@@ -265,5 +499,5 @@ def _covariance(weights: csr_array, probabilities: FloatArray) -> FloatArray:
 
 def _variances(weights: csr_array, probabilities: FloatArray) -> FloatArray:
     mean = np.asarray(weights @ probabilities)
-    spread: FloatArray = np.maximum(np.asarray(weights.multiply(weights) @ probabilities) - mean**2, 0)
-    return spread
+    variances: FloatArray = np.maximum(np.asarray(weights.multiply(weights) @ probabilities) - mean**2, 0)
+    return variances

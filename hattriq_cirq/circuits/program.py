@@ -1,4 +1,4 @@
-"""A circuit with symbols and the points of its sweep, and the one measurement that every circuit ends in."""
+"""Circuits with symbols and the points of their sweeps, and the one measurement that ends every circuit."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ Point = Mapping[str, float]
 
 @dataclass(frozen=True, eq=False)
 class ParameterizedCircuit:
-    """A circuit as it will run, and which of the requested circuits each of its points is.
+    """Compiled circuit with the points of its sweep, each of which is one of the requested circuits.
 
     Args:
-        circuit: on the qubits of the processor, if there is one; with symbols, if it stands for several requests.
-        requests: positions of the requested circuits, one a point.
-        points: of the sweep.
+        circuit: Circuit on the qubits of the processor, if there is one; with symbols if it stands for several requests.
+        requests: Positions of the requested circuits, one per point.
+        points: Points of the sweep.
+
+    Raises:
+        ValueError: The numbers of requests and points differ.
+
+    Example:
+        >>> circuit = cirq.FrozenCircuit(cirq.measure(cirq.q(0)))
+        >>> ParameterizedCircuit(circuit, requests=(3,)).points
+        ({},)
     """
 
     circuit: cirq.FrozenCircuit
@@ -27,25 +35,45 @@ class ParameterizedCircuit:
 
     def __post_init__(self) -> None:
         if len(self.requests) != len(self.points):
-            raise ValueError(f"{len(self.requests)=} must be that of points, {len(self.points)}: one request a point")
+            raise ValueError(
+                f"{len(self.requests)=} must equal the number of points, {len(self.points)}: one request per point"
+            )
 
 
 def to_sweep(points: Sequence[Point]) -> cirq.Sweep:
-    """Points as Cirq wants them."""
+    """Return points as a Cirq sweep.
+
+    Example:
+        >>> [dict(resolver.param_dict) for resolver in to_sweep([{"a": 0.5}, {"a": 1.0}])]
+        [{'a': 0.5}, {'a': 1.0}]
+    """
     if not any(points):
         return cirq.UnitSweep if len(points) == 1 else cirq.ListSweep([cirq.ParamResolver({})] * len(points))
     return cirq.ListSweep([cirq.ParamResolver(dict(point)) for point in points])
 
 
-def points_of(found: cirq.Sweep) -> list[Point]:
-    """A sweep of Cirq's as points."""
-    return [{str(name): float(value) for name, value in r.param_dict.items()} for r in cirq.to_resolvers(found)]
+def points_of(sweep: cirq.Sweep) -> list[Point]:
+    """Return the points of a Cirq sweep.
+
+    Example:
+        >>> points_of(cirq.Points("a", [0.5, 1.0]))
+        [{'a': 0.5}, {'a': 1.0}]
+    """
+    return [{str(name): float(value) for name, value in r.param_dict.items()} for r in cirq.to_resolvers(sweep)]
 
 
 def only_measurement(circuit: cirq.AbstractCircuit) -> cirq.Operation:
-    """The one measurement, alone in the last moment, or an error."""
+    """Return the one measurement of a circuit, which is alone in its last moment.
+
+    Raises:
+        ValueError: The circuit has no measurement, several, or one elsewhere.
+
+    Example:
+        >>> only_measurement(cirq.Circuit(cirq.X(cirq.q(0)), cirq.measure(cirq.q(0)))).qubits
+        (cirq.LineQubit(0),)
+    """
     last = list(circuit[-1].operations) if len(circuit) else []
-    found = [op for op in circuit.all_operations() if cirq.is_measurement(op)]
-    if len(found) != 1 or last != found:
-        raise ValueError(f"a circuit must end in one measurement alone in the last moment; it has {len(found)}")
-    return found[0]
+    measurements = [op for op in circuit.all_operations() if cirq.is_measurement(op)]
+    if len(measurements) != 1 or last != measurements:
+        raise ValueError(f"a circuit must end in one measurement alone in the last moment; it has {len(measurements)}")
+    return measurements[0]

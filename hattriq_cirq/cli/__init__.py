@@ -9,11 +9,15 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import TextIO
 
 from hattriq_cirq._version import __version__
 from hattriq_cirq.cli.arguments import Command, make_parser
-from hattriq_cirq.cli.commands import COMMANDS
+from hattriq_cirq.cli.commands import attribute, calibrate, cancel, cost, demo, doctor, report, resume, runs, show, train
+
+_COMMANDS: tuple[type[Command], ...] = (
+    *(train.Train, attribute.Attribute, calibrate.Calibrate, cost.Cost, show.Show, report.Report, demo.Demo),
+    *(runs.Runs, resume.Resume, cancel.Cancel, doctor.Doctor),
+)
 
 _HELP = """Input attribution of amplitude-encoded quantum models by integrated gradients.
 
@@ -37,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = _show_warning
+        warnings.showwarning = lambda message, *_, **__: _print_error(f"warning: {message}")
         try:
             code = parse(arguments).run()
             sys.stdout.flush()
@@ -59,7 +63,7 @@ def parse(arguments: Sequence[str] | None = None) -> Command:
     Raises:
         ValueError: The words are not a command of the program.
     """
-    values = vars(make_parser(COMMANDS, "hattriq", f"hattriq {__version__}", _HELP).parse_args(arguments))
+    values = vars(make_parser(_COMMANDS, "hattriq", f"hattriq {__version__}", _HELP).parse_args(arguments))
     command: type[Command] = values.pop("command")
     return command(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
@@ -84,14 +88,3 @@ def _describe(error: Exception) -> str:
 def _notes(error: BaseException) -> list[str]:
     """Return the advice that was added to an error on its way up."""
     return getattr(error, "__notes__", [])
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    _print_error(f"warning: {message}")

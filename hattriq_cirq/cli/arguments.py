@@ -61,7 +61,8 @@ def make_parser(commands: Sequence[type[Command]], prog: str, version: str, help
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in commands:
         text = "\n\n".join([cleandoc(command.__doc__ or ""), *getattr(command, "help_lists", ())])
-        subparser = subparsers.add_parser(command.__name__.lower(), help=text.partition("\n")[0], **_help(text))
+        summary = text.partition("\n")[0].replace("%", "%%")
+        subparser = subparsers.add_parser(command.__name__.lower(), help=summary, **_help(text))
         subparser.set_defaults(command=command)
         hints = get_type_hints(command, include_extras=True)
         for field in fields(command):
@@ -71,7 +72,7 @@ def make_parser(commands: Sequence[type[Command]], prog: str, version: str, help
 
 def _help(text: str) -> dict[str, Any]:
     """Return a text without its sections as description, and its `Examples:` section as epilog."""
-    parts = re.split(r"^(Args|Examples):\n((?:(?: +.*)?(?:\n|$))+)", text.replace("%", "%%"), flags=re.MULTILINE)
+    parts = re.split(r"^(Args|Examples):\n((?:(?: +.*)?(?:\n|$))+)", text, flags=re.MULTILINE)
     lines = [" ".join(line.split()) for line in parts[parts.index("Examples") + 1].splitlines() if line.strip()]
     return {
         "description": "\n\n".join(part.strip() for part in parts[::3] if part.strip()),

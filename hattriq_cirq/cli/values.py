@@ -13,34 +13,22 @@ from typing import Any, cast
 
 import numpy as np
 
-from hattriq_cirq.attribution import baselines
-from hattriq_cirq.attribution.baselines import BaselineSet
-from hattriq_cirq.attribution.objective import Head, HeadKind
-from hattriq_cirq.datasets import Dataset
-from hattriq_cirq.estimators import Estimator, HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
-from hattriq_cirq.execution.backends.simulators import cirq_simulator, qsim
+import hattriq_cirq as hq
+from hattriq_cirq.attribution.objective import HeadKind
+from hattriq_cirq.estimators import Estimator
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation.arrays import Array
-from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
-from hattriq_cirq.models.model import Model
 from hattriq_cirq.pipeline.mitigation import Mitigation
 
-_COUNTS = {
-    "completeness": None,
-    "noise-estimation": None,
-    "zne": None,
-    "twirl": "twirls",
-    "dd": None,
-    "readout": "shots",
-    "correlated-readout": "shots",
-    "twirled-readout": "masks",
-}
-"""Names of mitigations, outermost first, with the argument that a number after a colon sets."""
+_ORDER = ("completeness", "noise-estimation", "zne", "twirl", "dd", "readout", "correlated-readout", "twirled-readout")
+"""Names of mitigations of the package `calibration`, outermost first."""
+_COUNTS = {"twirl": "twirls", "readout": "shots", "correlated-readout": "shots", "twirled-readout": "masks"}
+"""Name of a mitigation -> the argument that a number after a colon sets."""
 
 
-def build_model(ansatz: str, n_qubits: int, layers: int) -> Model:
+def build_model(ansatz: str, n_qubits: int, layers: int) -> hq.Model:
     """Return an untrained model.
 
     Args:
@@ -55,14 +43,14 @@ def build_model(ansatz: str, n_qubits: int, layers: int) -> Model:
         ValueError: The text names no circuit, or a grid with another number of qubits.
     """
     if ansatz == "ring":
-        return ring_ansatz(n_qubits, layers)
+        return hq.ring_ansatz(n_qubits, layers)
     match = re.fullmatch(r"grid:(\d+)x(\d+)", ansatz)
     if not match:
         raise ValueError(f"ansatz {ansatz!r} must be ring or grid:RxC, such as grid:2x3")
     rows, cols = int(match[1]), int(match[2])
     if rows * cols != n_qubits:
         raise ValueError(f"ansatz {ansatz!r} has {rows * cols} qubits, the data need {n_qubits}")
-    return grid_ansatz(rows, cols, layers)
+    return hq.grid_ansatz(rows, cols, layers)
 
 
 def find_model(path: str | os.PathLike[str]) -> Path:
@@ -73,7 +61,7 @@ def find_model(path: str | os.PathLike[str]) -> Path:
     return file
 
 
-def select_inputs(text: str, data: Dataset) -> Array:
+def select_inputs(text: str, data: hq.datasets.Dataset) -> Array:
     """Return the indices of the samples that a text selects.
 
     Args:
@@ -100,7 +88,7 @@ def select_inputs(text: str, data: Dataset) -> Array:
     return indices
 
 
-def make_baseline(text: str, data: Dataset, indices: Array, seed: int) -> tuple[str, Array | BaselineSet]:
+def make_baseline(text: str, data: hq.datasets.Dataset, indices: Array, seed: int) -> tuple[str, Array | hq.BaselineSet]:
     """Return the baseline of selected inputs; means and samples are taken from the training samples.
 
     Args:
@@ -118,12 +106,12 @@ def make_baseline(text: str, data: Dataset, indices: Array, seed: int) -> tuple[
     name, colon, argument = text.partition(":")
     x, y, known, labels = data.amplitudes[indices], data.labels[indices], data.x_train, data.y_train
     plain: dict[str, Callable[[], Array]] = {
-        "zero": lambda: baselines.zero(x),
-        "mean": lambda: baselines.mean(x, known),
-        "class_mean": lambda: baselines.class_mean(x, y, known, labels),
-        "opposite_class_mean": lambda: baselines.opposite_class_mean(x, y, known, labels),
-        "uniform": lambda: baselines.uniform(x),
-        "max_distance": lambda: baselines.max_distance(x),
+        "zero": lambda: hq.baselines.zero(x),
+        "mean": lambda: hq.baselines.mean(x, known),
+        "class_mean": lambda: hq.baselines.class_mean(x, y, known, labels),
+        "opposite_class_mean": lambda: hq.baselines.opposite_class_mean(x, y, known, labels),
+        "uniform": lambda: hq.baselines.uniform(x),
+        "max_distance": lambda: hq.baselines.max_distance(x),
     }
     if name in plain and not colon:
         return name, plain[name]()
@@ -131,19 +119,19 @@ def make_baseline(text: str, data: Dataset, indices: Array, seed: int) -> tuple[
         if data.image_shape is None:
             raise ValueError(f"baseline {text!r} smooths images, and {data.name} has none; choose another")
         sigma = _number(argument or "2", "the width of blur")
-        return f"blur:{sigma:g}", baselines.blur(x, data.image_shape, sigma)
+        return f"blur:{sigma:g}", hq.baselines.blur(x, data.image_shape, sigma)
     if name == "sample" and argument.isdecimal():
-        return f"{text}, seed {seed}", baselines.sample(known, int(argument), seed=seed)
+        return f"{text}, seed {seed}", hq.baselines.sample(known, int(argument), seed=seed)
     raise ValueError(f"baseline {text!r} must be one of {', '.join(plain)}, blur or blur:SIGMA, sample:COUNT")
 
 
-def parse_head(text: str) -> Head:
+def parse_head(text: str) -> hq.Head:
     """Return the head that `identity`, `sigmoid:SCALE` or `tanh:SCALE` names. Raise ValueError for another text."""
     kind, _, scale = text.partition(":")
     if text == "identity":
-        return Head()
+        return hq.Head()
     if kind in ("sigmoid", "tanh"):
-        return Head(cast(HeadKind, kind), _number(scale or "1", f"the scale of {kind}"))
+        return hq.Head(cast(HeadKind, kind), _number(scale or "1", f"the scale of {kind}"))
     raise ValueError(f"head {text!r} must be identity, sigmoid:SCALE or tanh:SCALE")
 
 
@@ -151,16 +139,16 @@ def parse_estimator(text: str) -> Estimator | None:
     """Return the estimator that a text names, None for `exact`. Raise ValueError for an unknown name."""
     plain: dict[str, Callable[[], Estimator | None]] = {
         "exact": lambda: None,
-        "resolved": ResolvedHadamardTest,
-        "hadamard": HadamardTest,
-        "hadamard-literal": lambda: HadamardTest(literal=True),
-        "polarization": PolarizationShift,
+        "resolved": hq.ResolvedHadamardTest,
+        "hadamard": hq.HadamardTest,
+        "hadamard-literal": lambda: hq.HadamardTest(literal=True),
+        "polarization": hq.PolarizationShift,
     }
     if text in plain:
         return plain[text]()
     name, _, count = text.partition(":")
     if name == "parallel" and count.isdecimal():
-        return ParallelHadamardTest(int(count))
+        return hq.ParallelHadamardTest(int(count))
     raise ValueError(f"estimator {text!r} must be one of {', '.join(plain)}, parallel:M")
 
 
@@ -169,9 +157,9 @@ def mitigations() -> dict[str, EntryPoint]:
 
     Mitigations that other packages register stand outermost.
     """
-    order = list(_COUNTS)
-    registered = {each.name: each for each in entry_points(group="hattriq_cirq.mitigations")}
-    return {name: registered[name] for name in sorted(registered, key=lambda n: order.index(n) if n in order else -1)}
+    registered = entry_points(group="hattriq_cirq.mitigations")
+    order = [*sorted(registered.names - set(_ORDER)), *_ORDER]
+    return {each.name: each for each in sorted(registered, key=lambda each: order.index(each.name))}
 
 
 def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_age: float | None = None) -> Mitigation | None:
@@ -195,6 +183,8 @@ def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_a
     words = [word.partition(":") for word in text.split(",")] if text else []
     numbers = {name: number for name, _, number in words}
     available = mitigations()
+    if words and not available:
+        raise ValueError("no mitigation is registered; install hattriq_cirq again to register its entry points")
     if not set(numbers) <= set(available) or len(numbers) < len(words):
         raise ValueError(f"mitigations {text!r} must be of {', '.join(available)}, each at most once, with commas")
     if "readout" not in numbers and (calibration is not None or max_age is not None):
@@ -234,26 +224,19 @@ def parse_engine(text: str, seed: int, journal: Path | None = None) -> Engine:
     kind, _, rest = text.partition(":")
     progress = sys.stderr.isatty()
     if text == "qsim" or text == "cirq":
-        return (qsim if text == "qsim" else cirq_simulator)(seed=seed, journal=journal, progress=progress)
+        return (hq.qsim if text == "qsim" else hq.cirq_simulator)(seed=seed, journal=journal, progress=progress)
     if match := kind == "virtual" and re.fullmatch(r"([^,=]+)(?:,noise=([^,=]+))?", rest):
-        from hattriq_cirq.execution.backends.virtual import Noise, virtual
-
-        noise = cast(Noise, match[2] or "calibrated")
-        return virtual(match[1], seed=seed, noise=noise, journal=journal, progress=progress)
+        noise: Any = match[2] or "calibrated"
+        return hq.virtual(match[1], seed=seed, noise=noise, journal=journal, progress=progress)
     if match := kind == "google" and re.fullmatch(r"([^/]+)/([^/]+)", rest):
         from hattriq_cirq.execution.backends.google import google
 
         if journal is None:
             raise ValueError(f"engine {text!r} counts shots and cannot give exact probabilities; give --shots 1 or more")
-        config, snapshot = _recorded_snapshot(journal)
-        return google(match[1], match[2], journal=journal, device_config_name=config, snapshot=snapshot, progress=progress)
+        recorded = read_summary(journal).engine if (journal / JOURNAL).is_file() else {}  # a run keeps its snapshot
+        pinned: dict[str, Any] = {name: recorded.get(name) for name in ("device_config_name", "snapshot")}
+        return google(match[1], match[2], journal=journal, progress=progress, **pinned)
     raise ValueError(f"engine {text!r} must be qsim, cirq, virtual:PROCESSOR[,noise=NOISE] or google:PROJECT/PROCESSOR")
-
-
-def _recorded_snapshot(journal: Path) -> tuple[str | None, str | None]:
-    """Return the device configuration and snapshot that a run on a real processor began with and must keep."""
-    engine = read_summary(journal).engine if (journal / JOURNAL).is_file() else {}
-    return engine.get("device_config_name"), engine.get("snapshot")
 
 
 def _number(text: str, name: str) -> float:

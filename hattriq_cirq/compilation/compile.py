@@ -74,18 +74,31 @@ def physical_circuit(processor: Processor, circuit: cirq.AbstractCircuit, qubits
     Raises:
         CircuitRefusedError: An operation cannot be compiled.
     """
-    edges = edges_between(processor, qubits)
+    (edges,) = edges_of_layouts(processor, [qubits])
     try:
         return _compile_on_edges(processor, circuit.freeze(), edges).unfreeze().transform_qubits(dict(qubits)).freeze()
     except ValueError as error:
         raise CircuitRefusedError(f"a circuit cannot be compiled for {processor.id}: {error}") from error
 
 
-def edges_between(processor: Processor, qubits: QubitMap) -> Edges:
-    """Return the pairs of logical qubits that have a coupler where they are placed."""
-    logical = {physical: q for q, physical in qubits.items()}
-    edges = processor.graph.subgraph(qubits.values()).edges
-    return frozenset(frozenset((logical[a], logical[b])) for a, b in edges)
+def physical_circuits(
+    processor: Processor, circuits: Sequence[Sequence[cirq.AbstractCircuit]], layouts: Sequence[QubitMap]
+) -> list[list[cirq.FrozenCircuit]]:
+    """Compile some circuits for each of several layouts; arguments and errors are those of `physical_circuit`."""
+    return [
+        [physical_circuit(processor, circuit, qubits) for circuit in of_layout]
+        for of_layout, qubits in zip(circuits, layouts, strict=True)
+    ]
+
+
+def edges_of_layouts(processor: Processor, layouts: Sequence[QubitMap]) -> list[Edges]:
+    """Return, for each layout, the pairs of logical qubits that have a coupler where they are placed."""
+    found = []
+    for qubits in layouts:
+        logical = {physical: q for q, physical in qubits.items()}
+        edges = processor.graph.subgraph(qubits.values()).edges
+        found.append(frozenset(frozenset((logical[a], logical[b])) for a, b in edges))
+    return found
 
 
 @lru_cache(maxsize=256)  # many patches have the same shape

@@ -1,18 +1,28 @@
-"""Gate sets by name: what circuits are compiled to when their cost is asked for. Processors by name are in `processor`."""
+"""Gate sets and processors by name, and compilation to a gate set on a free graph."""
 
 from __future__ import annotations
 
 import cirq
 
 GATESETS = ("cz", "sqrt_iswap", "sycamore")
-DEVICES = ("willow_pink", "weber", "rainbow")
+PROCESSORS = ("willow_pink", "weber", "rainbow")
 
 
 def gateset(name: str) -> cirq.CompilationTargetGateset:
-    """The compilation target of a two-qubit gate, `cz`, `sqrt_iswap` or `sycamore`.
+    """Return the gate set of a two-qubit gate.
+
+    Args:
+        name: Name of the gate: `cz`, `sqrt_iswap` or `sycamore`.
+
+    Returns:
+        The gate set.
 
     Raises:
-        ValueError: another name.
+        ValueError: The name is unknown.
+
+    Example:
+        >>> gateset("cz")
+        cirq.CZTargetGateset(atol=1e-08, allow_partial_czs=False, additional_gates=[])
     """
     if name == "cz":
         return cirq.CZTargetGateset()
@@ -37,5 +47,10 @@ def compile_to_gateset(circuit: cirq.AbstractCircuit, target: cirq.CompilationTa
 
     Raises:
         ValueError: An operation cannot be compiled.
+
+    Example:
+        >>> circuit = cirq.Circuit(cirq.SWAP(*cirq.LineQubit.range(2)))
+        >>> sum(len(op.qubits) == 2 for op in compile_to_gateset(circuit, gateset("cz")).all_operations())
+        3
     """
     return cirq.optimize_for_target_gateset(circuit, gateset=target, ignore_failures=False)

@@ -1,4 +1,4 @@
-"""The search for good patches of a chip: what circuits ask of their qubits, what the calibration says, and where both meet."""
+"""Search for good layouts: gate counts of circuits, calibrated errors of a processor, and the assignment that matches both."""
 
 from __future__ import annotations
 
@@ -16,68 +16,99 @@ from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.foundation.arrays import FloatArray
 
 Assignment = tuple[int, ...]
-"""The position on the chip of each logical qubit, in order."""
-_CYCLE_NS = 70.0  # a two-qubit gate and a turn: what idling qubits wait for one after another
-_ANGLE_WEIGHT = 0.15  # of an angle that is off, per radian, beside a Pauli error: what it adds to a trace distance
+"""Index of the physical qubit of each logical qubit, in order."""
+_CYCLE_NS = 70.0  # duration of a two-qubit gate and a rotation, during which the other qubits idle
+_ANGLE_WEIGHT = 0.15  # contribution of an angle error to a trace distance, per radian, relative to a Pauli error
 
 
 @dataclass(frozen=True, eq=False)
-class Demand:
-    """What circuits ask of their qubits, the mean over circuits.
+class GateCounts:
+    """Gate counts of circuits, averaged over the circuits.
 
     Args:
-        qubits: logical, in order.
-        couplings: (qubits, qubits), how often each pair couples, symmetric.
-        turns: (qubits,), single-qubit gates.
-        measured: (qubits,), 1 where measured.
+        qubits: Logical qubits, in order.
+        pairs: Number of gates on each pair of qubits, (qubits, qubits), symmetric.
+        single: Number of single-qubit gates on each qubit, (qubits,).
+        measured: Number of measurements of each qubit, (qubits,).
     """
 
     qubits: tuple[cirq.Qid, ...]
-    couplings: FloatArray
-    turns: FloatArray
+    pairs: FloatArray
+    single: FloatArray
     measured: FloatArray
 
     @classmethod
-    def of(cls, circuits: Sequence[cirq.AbstractCircuit], also: Sequence[cirq.Qid] = ()) -> Demand:
-        """Counts the gates of circuits; a gate on several qubits couples all its pairs."""
-        qubits = tuple(sorted({q for circuit in circuits for q in circuit.all_qubits()} | set(also)))
-        at = {q: i for i, q in enumerate(qubits)}
-        couplings, turns, measured = np.zeros((len(qubits),) * 2), np.zeros(len(qubits)), np.zeros(len(qubits))
+    def from_circuits(cls, circuits: Sequence[cirq.AbstractCircuit], extra: Sequence[cirq.Qid] = ()) -> GateCounts:
+        """Count the gates of circuits; a gate on several qubits counts for all its pairs.
+
+        Args:
+            circuits: Logical circuits.
+            extra: Further logical qubits.
+
+        Returns:
+            The mean counts.
+
+        Example:
+            >>> a, b = cirq.LineQubit.range(2)
+            >>> GateCounts.from_circuits([cirq.Circuit(cirq.H(a), cirq.CZ(a, b), cirq.measure(b))]).pairs.tolist()
+            [[0.0, 1.0], [1.0, 0.0]]
+        """
+        qubits = tuple(sorted({q for circuit in circuits for q in circuit.all_qubits()} | set(extra)))
+        index = {q: i for i, q in enumerate(qubits)}
+        pairs, single, measured = np.zeros((len(qubits),) * 2), np.zeros(len(qubits)), np.zeros(len(qubits))
         for circuit in circuits:
             for op in circuit.all_operations():
-                where = [at[q] for q in op.qubits]
+                targets = [index[q] for q in op.qubits]
                 if cirq.is_measurement(op):
-                    measured[where] += 1
-                elif len(where) == 1:
-                    turns[where] += 1
+                    measured[targets] += 1
+                elif len(targets) == 1:
+                    single[targets] += 1
                 else:
-                    for i in where:
-                        couplings[i, [j for j in where if j != i]] += 1
+                    for i in targets:
+                        pairs[i, [j for j in targets if j != i]] += 1
         count = max(1, len(circuits))
-        return cls(qubits, couplings / count, turns / count, measured / count)
+        return cls(qubits, pairs / count, single / count, measured / count)
 
 
 @dataclass(frozen=True, eq=False)
-class Chip:
-    """A processor in numbers.
+class ProcessorErrors:
+    """Errors of a processor's qubits as arrays.
 
-    `between` is (qubits, qubits), the error of coupling two qubits over the best way; `adjacent` whether they are coupled;
-    `turn`, `readout` and `decay` are (qubits,), of a gate, a readout and a nanosecond of waiting.
+    Args:
+        qubits: Physical qubits, in order.
+        pairs: Predicted error of a gate on each pair of qubits along the best path between them, (qubits, qubits).
+        adjacent: True for each pair with a coupler, (qubits, qubits).
+        single: Error of a single-qubit gate on each qubit, (qubits,).
+        readout: Error of the readout of each qubit, (qubits,).
+        decay: Error of each qubit per nanosecond of idling, (qubits,).
     """
 
     qubits: tuple[cirq.Qid, ...]
-    between: FloatArray
+    pairs: FloatArray
     adjacent: NDArray[np.bool_]
-    turn: FloatArray
+    single: FloatArray
     readout: FloatArray
     decay: FloatArray
 
     @classmethod
-    def of(cls, processor: Processor, among: Sequence[cirq.Qid] | None) -> Chip:
-        """Of a processor, or of some of its qubits.
+    def from_processor(cls, processor: Processor, among: Sequence[cirq.Qid] | None) -> ProcessorErrors:
+        """Return the errors of a processor.
+
+        Args:
+            processor: Processor with its calibration.
+            among: Physical qubits to which the errors are restricted; None is all.
+
+        Returns:
+            The errors.
 
         Raises:
-            ValueError: qubits that it lacks, or that are not connected.
+            ValueError: The processor lacks one of the qubits, or they are not connected.
+
+        Example:
+            >>> from hattriq_cirq.compilation.processor import load_processor
+            >>> errors = ProcessorErrors.from_processor(load_processor("rainbow"), None)
+            >>> errors.pairs.shape, bool((errors.pairs >= 0).all())
+            ((23, 23), True)
         """
         graph = processor.graph
         foreign = sorted(str(q) for q in set(among or ()) - set(graph))
@@ -87,120 +118,140 @@ class Chip:
         if among is not None and not nx.is_connected(graph):
             raise ValueError(f"qubits {sorted(map(str, among))} are not connected on {processor.id}; add those between them")
         qubits = tuple(sorted(graph))
-        at = {q: i for i, q in enumerate(qubits)}
+        index = {q: i for i, q in enumerate(qubits)}
         edges = np.zeros((len(qubits),) * 2)
         fallback = float(np.median([*processor.two_qubit_errors.values()] or [0.01]))
         for a, b in graph.edges:
             angles = processor.angle_errors.get(frozenset((a, b)), (0.0, 0.0))
             error = processor.two_qubit_errors.get(frozenset((a, b)), fallback) + _ANGLE_WEIGHT * float(np.abs(angles).sum())
-            edges[at[a], at[b]] = edges[at[b], at[a]] = max(error, 1e-6)
-        path, before = shortest_path(edges, directed=False, return_predecessors=True)
-        steps = _steps(before)
-        between = path * (2 - 1 / np.maximum(steps, 1))  # 2d - 1 gates over d couplers
+            edges[index[a], index[b]] = edges[index[b], index[a]] = max(error, 1e-6)
+        path_errors, predecessors = shortest_path(edges, directed=False, return_predecessors=True)
+        lengths = _path_lengths(predecessors)
+        pairs = path_errors * (2 - 1 / np.maximum(lengths, 1))  # 2d - 1 gates over d couplers
         e0, e1 = (np.array([processor.readout_errors.get(q, (0.0, 0.0))[bit] for q in qubits]) for bit in (0, 1))
-        turn = np.array([processor.one_qubit_errors.get(q, 0.0) for q in qubits])
+        single = np.array([processor.one_qubit_errors.get(q, 0.0) for q in qubits])
         decay = np.array([1 / processor.t1_ns[q] if q in processor.t1_ns else 0.0 for q in qubits])
-        return cls(qubits, between, edges > 0, turn, (e0 + e1) / 2, decay)
+        return cls(qubits, pairs, edges > 0, single, (e0 + e1) / 2, decay)
 
 
-def _steps(before: NDArray[np.integer]) -> FloatArray:
-    """Couplers on the way between any two qubits, from the predecessors on it."""
-    count = len(before)
-    steps = np.zeros((count, count))
+def _path_lengths(predecessors: NDArray[np.integer]) -> FloatArray:
+    """Return the number of couplers on the path between any two qubits."""
+    count = len(predecessors)
+    lengths = np.zeros((count, count))
     row = np.arange(count)[:, None]
-    at = np.tile(np.arange(count), (count, 1))
+    position = np.tile(np.arange(count), (count, 1))
     while True:
-        previous = before[row, at]
+        previous = predecessors[row, position]
         moving = previous >= 0
         if not moving.any():
-            return steps
-        steps += moving
-        at = np.where(moving, previous, at)
+            return lengths
+        lengths += moving
+        position = np.where(moving, previous, position)
 
 
 @dataclass(frozen=True, eq=False)
-class Search:
-    """Logical qubits on a chip: grown patches, improved by moves and swaps."""
+class LayoutSearch:
+    """Search for assignments: connected patches grown from every qubit, then improved by moves and swaps.
 
-    demand: Demand
-    chip: Chip
+    Args:
+        counts: Gate counts of the circuits.
+        errors: Errors of the processor.
+    """
+
+    counts: GateCounts
+    errors: ProcessorErrors
 
     @cached_property
     def single(self) -> FloatArray:
-        """(logical, physical), the error that each logical qubit meets on each physical one by itself."""
-        demand, chip = self.demand, self.chip
-        waiting = _CYCLE_NS * demand.couplings.sum() / 2
-        once: FloatArray = demand.turns[:, None] * chip.turn + demand.measured[:, None] * chip.readout + waiting * chip.decay
-        return once
+        """Predicted error of each logical qubit on each physical one without two-qubit gates, (logical, physical)."""
+        counts, errors = self.counts, self.errors
+        idle_ns = _CYCLE_NS * counts.pairs.sum() / 2
+        total: FloatArray = (
+            counts.single[:, None] * errors.single + counts.measured[:, None] * errors.readout + idle_ns * errors.decay
+        )
+        return total
 
-    def cost(self, at: Sequence[int]) -> float:
-        """The predicted error of an assignment: of couplings over the way between their qubits, and of single qubits."""
-        where = np.array(at)
-        coupling = (self.demand.couplings * self.chip.between[where[:, None], where]).sum() / 2
-        return float(coupling + self.single[np.arange(len(where)), where].sum())
+    def cost(self, assignment: Sequence[int]) -> float:
+        """Return the predicted error of an assignment: of gates along the paths between qubits, and of single qubits."""
+        physical = np.array(assignment)
+        pairs = (self.counts.pairs * self.errors.pairs[physical[:, None], physical]).sum() / 2
+        return float(pairs + self.single[np.arange(len(physical)), physical].sum())
 
     def best(self, count: int) -> list[Assignment]:
-        """The best assignments found: one grown from each qubit and improved, and what one swap makes of the best of them."""
-        ends = {end for start in range(len(self.chip.qubits)) if (end := self._improved(self._grown(start))) is not None}
-        first = sorted(ends, key=self.cost)[: max(1, count // 3)]
-        swapped = {tuple(option) for end in first for option in _swaps(end)}
-        return sorted(ends | swapped, key=lambda at: (self.cost(at), at))[:count]
+        """Return the assignments with the lowest predicted errors.
+
+        One assignment is grown from each qubit and improved; the best third of them is also tried with any two qubits swapped.
+
+        Args:
+            count: Maximum number of assignments.
+
+        Returns:
+            Assignments, best first.
+        """
+        starts = range(len(self.errors.qubits))
+        improved = {end for start in starts if (end := self._improve(self._grow(start))) is not None}
+        first = sorted(improved, key=self.cost)[: max(1, count // 3)]
+        swapped = {tuple(option) for assignment in first for option in _swaps(assignment)}
+        return sorted(improved | swapped, key=lambda assignment: (self.cost(assignment), assignment))[:count]
 
     @cached_property
     def _order(self) -> list[int]:
-        """Logical qubits, each the one that couples most to those before it."""
-        couplings = self.demand.couplings
-        order = [int(np.argmax(couplings.sum(axis=1)))]
-        while len(order) < len(couplings):
-            pull = couplings[:, order].sum(axis=1)
-            pull[order] = -1
-            order.append(int(np.argmax(pull)))
+        """Logical qubits, each followed by the one that has most gates with those before it."""
+        pairs = self.counts.pairs
+        order = [int(np.argmax(pairs.sum(axis=1)))]
+        while len(order) < len(pairs):
+            gates = pairs[:, order].sum(axis=1)
+            gates[order] = -1
+            order.append(int(np.argmax(gates)))
         return order
 
-    def _grown(self, start: int) -> Assignment | None:
-        """The first logical qubit at the start, each next one where it costs least beside those placed."""
+    def _grow(self, start: int) -> Assignment | None:
+        """Place the first logical qubit at the start and each further one where it adds the least predicted error."""
         placed = {self._order[0]: start}
         for logical in self._order[1:]:
-            taken = list(placed.values())
-            free = np.flatnonzero(self.chip.adjacent[taken].any(axis=0))
-            free = free[~np.isin(free, taken)]
+            occupied = list(placed.values())
+            free = np.flatnonzero(self.errors.adjacent[occupied].any(axis=0))
+            free = free[~np.isin(free, occupied)]
             if free.size == 0:
                 return None
-            ways = self.chip.between[free[:, None], taken] @ self.demand.couplings[logical, list(placed)]
-            placed[logical] = int(free[np.argmin(self.single[logical, free] + ways)])
+            pairs = self.errors.pairs[free[:, None], occupied] @ self.counts.pairs[logical, list(placed)]
+            placed[logical] = int(free[np.argmin(self.single[logical, free] + pairs)])
         return tuple(placed[i] for i in range(len(placed)))
 
-    def _improved(self, at: Assignment | None) -> Assignment | None:
-        """The best of all swaps of two qubits and moves of one, until none helps; patches stay connected."""
-        while at is not None:
-            options = [*_swaps(at), *self._moves(at)]
-            option = min(options, key=lambda other: (self.cost(other), other), default=at)
-            if self.cost(option) >= self.cost(at) - 1e-12:
-                return at
-            at = option
+    def _improve(self, assignment: Assignment | None) -> Assignment | None:
+        """Apply the best swap of two qubits or move of one until none helps; patches stay connected."""
+        while assignment is not None:
+            options = [*_swaps(assignment), *self._moves(assignment)]
+            option = min(options, key=lambda other: (self.cost(other), other), default=assignment)
+            if self.cost(option) >= self.cost(assignment) - 1e-12:
+                return assignment
+            assignment = option
         return None
 
-    def _moves(self, at: Assignment) -> Iterator[Assignment]:
-        beside = np.flatnonzero(self.chip.adjacent[list(at)].any(axis=0))
-        for new in beside[~np.isin(beside, at)].tolist():
-            for i in range(len(at)):
-                moved = (*at[:i], new, *at[i + 1 :])
-                if self._connected(moved):
+    def _moves(self, assignment: Assignment) -> Iterator[Assignment]:
+        """Yield the assignments with one qubit moved to a free neighbour of the patch."""
+        neighbours = np.flatnonzero(self.errors.adjacent[list(assignment)].any(axis=0))
+        for new in neighbours[~np.isin(neighbours, assignment)].tolist():
+            for i in range(len(assignment)):
+                moved = (*assignment[:i], new, *assignment[i + 1 :])
+                if self._is_connected(moved):
                     yield moved
 
-    def _connected(self, at: Assignment) -> bool:
-        seen, edge = {at[0]}, [at[0]]
-        while edge:
-            here = edge.pop()
-            new = [q for q in at if q not in seen and self.chip.adjacent[here, q]]
-            seen.update(new)
-            edge += new
-        return len(seen) == len(at)
+    def _is_connected(self, assignment: Assignment) -> bool:
+        """Return True if the physical qubits of an assignment are connected."""
+        visited, pending = {assignment[0]}, [assignment[0]]
+        while pending:
+            qubit = pending.pop()
+            new = [q for q in assignment if q not in visited and self.errors.adjacent[qubit, q]]
+            visited.update(new)
+            pending += new
+        return len(visited) == len(assignment)
 
 
-def _swaps(at: Assignment) -> Iterator[Assignment]:
-    for i in range(len(at)):
+def _swaps(assignment: Assignment) -> Iterator[Assignment]:
+    """Yield the assignments with two qubits swapped."""
+    for i in range(len(assignment)):
         for j in range(i):
-            swapped = list(at)
-            swapped[i], swapped[j] = at[j], at[i]
+            swapped = list(assignment)
+            swapped[i], swapped[j] = assignment[j], assignment[i]
             yield tuple(swapped)

@@ -9,12 +9,12 @@ import cirq
 import networkx as nx
 import numpy as np
 
-from hattriq_cirq.compilation.compile import Edges, edges_between, physical_circuit
-from hattriq_cirq.compilation.layout_search import Chip, Demand, Search
+from hattriq_cirq.compilation.compile import Edges, edges_of_layouts, physical_circuits
+from hattriq_cirq.compilation.layout_search import GateCounts, LayoutSearch, ProcessorErrors
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.encoding.connectivity import NeighbourEncoder
 from hattriq_cirq.encoding.exact import Encoder, encode
-from hattriq_cirq.simulation.statevector import final_state
+from hattriq_cirq.simulation.statevector import state_fidelity
 
 _CANDIDATES = 24  # assignments whose predicted error is compared
 _SHAPES = 4  # different coupling graphs among them, for each of which circuits are compiled
@@ -76,45 +76,47 @@ def candidate_layouts(
     """
     if not circuits:
         return []
-    demand = Demand.of(circuits, qubits)
-    chip = Chip.of(processor, among)
-    if len(demand.qubits) > len(chip.qubits):
-        raise ValueError(f"the circuits need {len(demand.qubits)} qubits, {processor.id} has {len(chip.qubits)} to choose from")
-    assignments = Search(demand, chip).best(_CANDIDATES)
-    patches = [dict(zip(demand.qubits, (chip.qubits[i] for i in at), strict=True)) for at in assignments]
+    counts = GateCounts.from_circuits(circuits, qubits)
+    errors = ProcessorErrors.from_processor(processor, among)
+    if len(counts.qubits) > len(errors.qubits):
+        raise ValueError(
+            f"the circuits need {len(counts.qubits)} qubits, {processor.id} has {len(errors.qubits)} to choose from"
+        )
+    assignments = LayoutSearch(counts, errors).best(_CANDIDATES)
+    patches = [dict(zip(counts.qubits, (errors.qubits[i] for i in at), strict=True)) for at in assignments]
     if not patches:
-        raise ValueError(f"there is no connected patch of {len(demand.qubits)} qubits on {processor.id}")
+        raise ValueError(f"there is no connected patch of {len(counts.qubits)} qubits on {processor.id}")
+    encoders: dict[Edges, Encoder] = {}
     layouts: list[Layout] = []
-    shapes: set[Edges] = set()
-    for patch in patches:
-        shape = edges_between(processor, patch)
-        if shape in shapes or len(shapes) < _SHAPES:  # circuits are compiled once per shape, so a known shape costs little
-            shapes.add(shape)
-            layouts.append(Layout(patch, connectivity_encoder(processor, patch)))
+    for patch, edges in zip(patches, edges_of_layouts(processor, patches), strict=True):
+        if edges not in encoders and len(encoders) < _SHAPES:
+            encoders[edges] = encoder_for_edges(edges, patch)
+        if edges in encoders:  # circuits are compiled once per shape, so another layout of a known shape costs little
+            layouts.append(Layout(patch, encoders[edges]))
     return [*layouts, Layout(patches[0], encode)]
 
 
-def evaluate_layout(processor: Processor, layout: Layout, circuits: Sequence[cirq.AbstractCircuit]) -> Placement:
-    """Compile circuits for a layout and predict their error.
+def best_placement(
+    processor: Processor, layouts: Sequence[Layout], circuits: Mapping[Encoder, Sequence[cirq.AbstractCircuit]]
+) -> Placement:
+    """Compile circuits for every layout and keep the layout of the lowest predicted error.
 
     Args:
         processor: Processor with its calibration.
-        layout: Layout of the circuits' qubits.
-        circuits: Logical circuits, prepared by the layout's encoder.
+        layouts: Layouts of the circuits' qubits.
+        circuits: Logical circuits by the encoder that prepares their amplitudes, for the encoder of every layout.
 
     Returns:
-        The layout with its predicted error and the compiled circuits.
+        The best layout with its predicted error and its compiled circuits; the empty placement if there are no layouts.
 
     Raises:
         CircuitRefusedError: A circuit cannot be compiled.
     """
-    compiled = tuple(physical_circuit(processor, circuit, layout.qubits) for circuit in circuits)
-    error = float(np.mean([predicted_error(processor, circuit) for circuit in compiled]))
-    return Placement(layout.qubits, layout.encoder, error, compiled)
-
-
-def best_placement(placements: Iterable[Placement]) -> Placement:
-    """Return the placement of the lowest predicted error; the empty one if there are none."""
+    compiled = physical_circuits(processor, [circuits[one.encoder] for one in layouts], [one.qubits for one in layouts])
+    placements = [
+        Placement(one.qubits, one.encoder, float(np.mean([predicted_error(processor, circuit) for circuit in own])), tuple(own))
+        for one, own in zip(layouts, compiled, strict=True)
+    ]
     return min(placements, key=lambda placement: placement.error, default=Placement({}, encode, 0.0))
 
 
@@ -127,7 +129,7 @@ def place_circuits(
 ) -> Placement:
     """Place circuits that are the same for every layout; arguments and errors are those of `candidate_layouts`."""
     layouts = candidate_layouts(processor, circuits, qubits, among=among)
-    return best_placement(evaluate_layout(processor, layout, circuits) for layout in layouts)
+    return best_placement(processor, layouts, {layout.encoder: circuits for layout in layouts})
 
 
 def predicted_error(processor: Processor, circuit: cirq.AbstractCircuit) -> float:
@@ -150,8 +152,7 @@ def predicted_error(processor: Processor, circuit: cirq.AbstractCircuit) -> floa
     register = sorted(circuit.all_qubits())
     unitary = circuit[:-1]
     actual = cirq.Circuit(_with_angle_error(op, processor) for op in unitary.all_operations())
-    overlap = np.vdot(final_state(unitary, register), final_state(actual, register))
-    return float(random + np.sqrt(max(0.0, 1 - np.abs(overlap) ** 2)))
+    return float(random + np.sqrt(max(0.0, 1 - state_fidelity(unitary, actual, register))))
 
 
 def _with_angle_error(op: cirq.Operation, processor: Processor) -> list[cirq.Operation]:
@@ -161,6 +162,11 @@ def _with_angle_error(op: cirq.Operation, processor: Processor) -> list[cirq.Ope
 
 def connectivity_encoder(processor: Processor, qubits: Mapping[cirq.Qid, cirq.Qid]) -> Encoder:
     """Return the encoder that uses the edges between placed qubits, in terms of the logical ones."""
-    graph = nx.Graph(map(tuple, edges_between(processor, qubits)))
+    return encoder_for_edges(edges_of_layouts(processor, [qubits])[0], qubits)
+
+
+def encoder_for_edges(edges: Edges, qubits: Iterable[cirq.Qid]) -> Encoder:
+    """Return the encoder that uses the given edges between logical qubits."""
+    graph = nx.Graph(map(tuple, edges))
     graph.add_nodes_from(qubits)
     return NeighbourEncoder(graph)

@@ -1,4 +1,4 @@
-"""A processor as circuits meet it: its device, its native two-qubit gate, and what its calibration says of every qubit."""
+"""Quantum processors: device, native two-qubit gate, and the calibrated errors of every qubit and coupler."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import cirq
 import networkx as nx
 
-from hattriq_cirq.compilation.gatesets import DEVICES, GATESETS
+from hattriq_cirq.compilation.gatesets import GATESETS, PROCESSORS
 
 if TYPE_CHECKING:
     import cirq_google as cg
@@ -34,28 +34,33 @@ _METRICS = {
         for angle in ("theta", "phi")
     },
 }
-"""What the service calls each figure: today's name, if there is one, and that of the calibrations bundled with cirq_google."""
+"""Metric names of each figure: that of today's service, if there is one, and that of calibrations bundled with cirq_google."""
 
 
 @dataclass(frozen=True, eq=False)
 class Processor:
-    """What circuits are placed on, compiled for and validated by.
+    """Quantum processor that circuits are placed on, compiled for and validated by.
 
-    A mapping whose metric the calibration lacks altogether is empty, and counts as no error; `missing` says so.
+    If the calibration lacks a metric altogether, its mapping is empty, which counts as no error, and `missing` lists it.
 
     Args:
-        id: such as `willow_pink`.
-        device: validates circuits; its metadata has the coupling graph and gate durations.
-        gateset: what circuits are compiled to.
-        snapshot: names the calibration that the errors are from.
+        id: Name of the processor, such as `willow_pink`.
+        device: Device that validates circuits; its metadata has the coupling graph and gate durations.
+        gateset: Gate set that circuits are compiled to.
+        snapshot: Name of the calibration that the errors are from.
         two_qubit_errors: Pauli error of the gate set's two-qubit gate on each pair of coupled qubits.
         one_qubit_errors: Pauli error of a single-qubit gate on each qubit.
-        readout_errors: (e0, e1) of each qubit: the chance that 0 is read as 1, and 1 as 0.
-        t1_ns: relaxation time of each qubit, nanoseconds.
-        max_duration_ns: of a circuit without its measurement, which the service refuses beyond.
-        missing: what the calibration did not say and what was put in its place, a sentence each.
-        angle_errors: (theta, phi) of the FSim gate by which each coupled pair's two-qubit gate is off, radians; empty where
-            the calibration does not say.
+        readout_errors: Probabilities (e0, e1) for each qubit that 0 is read as 1, and 1 as 0.
+        t1_ns: Relaxation time of each qubit, nanoseconds.
+        max_duration_ns: Maximum duration of a circuit without its measurement, nanoseconds.
+        missing: Figures that the calibration lacks and the values used instead, one sentence each.
+        angle_errors: Angles (theta, phi) of the FSim gate that describes the coherent error of each coupled pair's two-qubit
+            gate, radians; empty if the calibration has none.
+
+    Example:
+        >>> processor = load_processor("willow_pink")
+        >>> processor.graph.number_of_nodes(), gateset_name(processor.gateset)
+        (105, 'cz')
     """
 
     id: str
@@ -74,20 +79,20 @@ class Processor:
     def from_calibration(
         cls, id: str, device: cirq.Device, calibration: cg.Calibration, snapshot: str, *, gateset: str | None = None
     ) -> Processor:
-        """A processor with the errors of a calibration; qubits it leaves out are given the median of the others.
+        """Return a processor with the errors of a calibration; missing qubits are given the median of the others.
 
         Args:
-            id: of the processor.
-            device: with metadata.
-            calibration: of today's service, or bundled with cirq_google: both kinds of metric names are known.
-            snapshot: names the calibration.
-            gateset: cz, sqrt_iswap or sycamore; None takes the device's first whose errors the calibration has.
+            id: Name of the processor.
+            device: Device with metadata.
+            calibration: Calibration of today's service or one bundled with cirq_google, whose metric names are both known.
+            snapshot: Name of the calibration.
+            gateset: Gate set, cz, sqrt_iswap or sycamore; None takes the device's first one whose errors the calibration has.
 
         Returns:
             The processor.
 
         Raises:
-            ValueError: a gate set that the device lacks, or a device without metadata.
+            ValueError: The device lacks the gate set, or has no metadata.
         """
         if not isinstance(device.metadata, cirq.GridDeviceMetadata):
             raise ValueError(f"{device.metadata=} of {id} must be cirq.GridDeviceMetadata, which has couplers and gate sets")
@@ -100,11 +105,11 @@ class Processor:
         pairs = [frozenset(edge) for edge in device.metadata.nx_graph.edges]
         missing: list[str] = []
 
-        def one(name: str) -> dict[cirq.Qid, float]:
+        def per_qubit(name: str) -> dict[cirq.Qid, float]:
             values = {key[0]: value for key, value in _metric(calibration, name).items()}
-            return _filled(name, values, qubits, missing)
+            return _fill_missing(name, values, qubits, missing)
 
-        e0, e1 = one("e0"), one("e1")
+        e0, e1 = per_qubit("e0"), per_qubit("e1")
         theta, phi = (
             {frozenset(key): value for key, value in _metric(calibration, f"{angle} of {gateset}").items()}
             for angle in ("theta", "phi")
@@ -115,40 +120,42 @@ class Processor:
             device,
             offered[gateset],
             snapshot,
-            two_qubit_errors=_filled(f"two_qubit_errors of {gateset}", errors, pairs, missing),
-            one_qubit_errors=one("one_qubit_errors"),
+            two_qubit_errors=_fill_missing(f"two_qubit_errors of {gateset}", errors, pairs, missing),
+            one_qubit_errors=per_qubit("one_qubit_errors"),
             readout_errors={q: (e0.get(q, 0.0), e1.get(q, 0.0)) for q in e0.keys() | e1.keys()},
-            t1_ns={q: 1000 * micros for q, micros in one("t1_ns").items()},
+            t1_ns={q: 1000 * micros for q, micros in per_qubit("t1_ns").items()},
             missing=tuple(missing),
             angle_errors={pair: (theta.get(pair, 0.0), phi.get(pair, 0.0)) for pair in theta.keys() | phi.keys()},
         )
 
     @cached_property
     def graph(self) -> nx.Graph:
-        """The coupling graph: qubits, and an edge for each coupler."""
+        """Coupling graph: qubits as nodes, couplers as edges."""
         assert self.device.metadata is not None
         return nx.Graph(self.device.metadata.nx_graph)
 
     @cached_property
-    def _known_ns(self) -> dict[Any, float]:
-        """Durations by gate type and tags, as they are asked for."""
+    def _gate_ns(self) -> dict[Any, float]:
+        """Cache of durations by gate type and tags."""
         return {}
 
     def gate_ns(self, op: cirq.Operation) -> float:
-        """How long a gate takes, ns: what the device says, or Google's noise properties where it says 0 of a physical gate.
+        """Return the duration of a gate in nanoseconds.
+
+        It is the device's figure, or that of Google's noise properties if the device states 0 for a physical gate.
 
         Raises:
-            ValueError: no gate of this processor.
+            ValueError: The operation is no gate of this processor.
         """
         gate = op.gate
         if isinstance(gate, cirq.WaitGate):
             return float(gate.duration.total_nanos())
         key = type(gate), op.tags
-        if key not in self._known_ns:
-            self._known_ns[key] = self._looked_up_ns(op)
-        return self._known_ns[key]
+        if key not in self._gate_ns:
+            self._gate_ns[key] = self._look_up_ns(op)
+        return self._gate_ns[key]
 
-    def _looked_up_ns(self, op: cirq.Operation) -> float:
+    def _look_up_ns(self, op: cirq.Operation) -> float:
         from cirq_google.engine.calibration_to_noise_properties import DEFAULT_GATE_NS
 
         assert isinstance(self.device.metadata, cirq.GridDeviceMetadata)
@@ -162,41 +169,48 @@ class Processor:
         return usual
 
     def duration_ns(self, circuit: cirq.AbstractCircuit) -> float:
-        """How long a compiled circuit takes without its measurement, ns: the longest gate of each moment, summed."""
+        """Return the duration of a compiled circuit without its measurement, ns: the longest gate of each moment, summed."""
         return sum(
             max((self.gate_ns(op) for op in moment.operations if not _is_measurement(op)), default=0.0) for moment in circuit
         )
 
     def fidelity(self, circuit: cirq.AbstractCircuit) -> float:
-        """The predicted chance that nothing goes wrong in one run of a compiled circuit.
+        """Predict the probability that one run of a compiled circuit has no error.
 
-        It is the product of 1 - error over gates (a virtual Z has none), of 1 - (e0 + e1)/2 over measured qubits, and of
-        exp(-t/(2 T1)) over qubits, t the time that each spends without a gate between its first one and the end of the
-        circuit: the Pauli error of relaxation is t/(2 T1) while t is short of T1. A Wait and an identity are idle time.
+        The prediction is the product of 1 - error over gates (a virtual Z has no error), of 1 - (e0 + e1)/2 over measured
+        qubits, and of exp(-t/(2 T1)) over qubits, where t is the time without a gate between the qubit's first gate and the end
+        of the circuit: the Pauli error of relaxation is t/(2 T1) for t small against T1. Waits and identities count
+        as idle time.
+
+        Example:
+            >>> processor = load_processor("willow_pink")
+            >>> circuit = cirq.Circuit(cirq.X(cirq.GridQubit(6, 6)), cirq.measure(cirq.GridQubit(6, 6)))
+            >>> bool(0.98 < processor.fidelity(circuit) < 1)
+            True
         """
         two, one, readout, t1 = self.two_qubit_errors, self.one_qubit_errors, self.readout_errors, self.t1_ns
-        begun: dict[cirq.Qid, float] = {}  # when a qubit's first gate began, plus the time that its gates took since
-        now, chance = 0.0, 1.0
+        busy: dict[cirq.Qid, float] = {}  # start of a qubit's first gate plus the durations of its gates so far
+        now, fidelity = 0.0, 1.0
         for moment in circuit:
             longest = 0.0
             for op in moment.operations:
                 gate, qubits = op.gate, op.qubits
                 if _is_measurement(op):
                     for q in qubits:
-                        chance *= 1 - sum(readout.get(q, (0.0, 0.0))) / 2
+                        fidelity *= 1 - sum(readout.get(q, (0.0, 0.0))) / 2
                     continue
                 ns = self.gate_ns(op)
                 longest = max(longest, ns)
                 if isinstance(gate, cirq.WaitGate | cirq.IdentityGate) or is_virtual(op):
                     continue
-                chance *= 1 - (two.get(frozenset(qubits), 0.0) if len(qubits) == 2 else one.get(qubits[0], 0.0))
+                fidelity *= 1 - (two.get(frozenset(qubits), 0.0) if len(qubits) == 2 else one.get(qubits[0], 0.0))
                 for q in qubits:
-                    begun[q] = begun.get(q, now) + ns
+                    busy[q] = busy.get(q, now) + ns
             now += longest
-        return chance * exp(-sum((now - then) / (2 * t1[q]) for q, then in begun.items() if q in t1))
+        return fidelity * exp(-sum((now - time) / (2 * t1[q]) for q, time in busy.items() if q in t1))
 
     def describe(self) -> dict[str, Any]:
-        """What a record needs to know of the processor, as JSON."""
+        """Return the record of the processor as JSON."""
         return {
             "id": self.id,
             "snapshot": self.snapshot,
@@ -214,25 +228,29 @@ class Processor:
 
 
 def load_processor(name: str, gateset: str | None = None) -> Processor:
-    """A processor bundled with cirq_google, with its median calibration; loaded once.
+    """Return a processor bundled with cirq_google, with its median calibration; it is loaded once.
 
     Args:
-        name: willow_pink, weber or rainbow.
-        gateset: cz, sqrt_iswap or sycamore; None takes the first whose errors the calibration has.
+        name: Name of the processor: willow_pink, weber or rainbow.
+        gateset: Gate set, cz, sqrt_iswap or sycamore; None takes the first one whose errors the calibration has.
 
     Returns:
         The processor.
 
     Raises:
-        ValueError: another name or gate set.
+        ValueError: The name or the gate set is unknown.
+
+    Example:
+        >>> load_processor("rainbow").graph.number_of_nodes()
+        23
     """
-    if name not in DEVICES:
-        raise ValueError(f"processor {name!r} must be one of {', '.join(DEVICES)}")
-    return _loaded(name, gateset)
+    if name not in PROCESSORS:
+        raise ValueError(f"processor {name!r} must be one of {', '.join(PROCESSORS)}")
+    return _load_processor(name, gateset)
 
 
 @lru_cache(maxsize=16)
-def _loaded(name: str, gateset: str | None) -> Processor:
+def _load_processor(name: str, gateset: str | None) -> Processor:
     from cirq_google.engine import create_device_from_processor_id, load_median_device_calibration
 
     calibration = load_median_device_calibration(name)
@@ -242,37 +260,37 @@ def _loaded(name: str, gateset: str | None) -> Processor:
 
 
 def gateset_name(gateset: cirq.CompilationTargetGateset) -> str:
-    """Which of cz, sqrt_iswap and sycamore a gate set is made of."""
+    """Return the name of a gate set's two-qubit gate: cz, sqrt_iswap or sycamore."""
     kinds = dict(zip(GATESETS, (cirq.CZTargetGateset, cirq.SqrtIswapTargetGateset, object), strict=True))
     return next(name for name, kind in kinds.items() if isinstance(gateset, kind))
 
 
 def is_virtual(op: cirq.Operation) -> bool:
-    """Whether an operation is a change of frame that takes no time and makes no error: a Z turn not tagged as physical."""
+    """Return True for a Z rotation that is not tagged as physical: a change of frame without duration and error."""
     return isinstance(op.gate, cirq.ZPowGate) and not op.tags
 
 
 def _metric(calibration: cg.Calibration, name: str) -> dict[tuple[cirq.Qid, ...], float]:
-    """The finite values of a figure by qubits; empty if the calibration has none under any of its names."""
-    found = next((calibration[metric] for metric in _METRICS[name] if metric in calibration), {})
-    values = {calibration.key_to_qubits(key): calibration.value_to_float(value) for key, value in found.items()}
+    """Return the finite values of a figure by qubits; empty if the calibration has none of its metrics."""
+    metric = next((calibration[metric] for metric in _METRICS[name] if metric in calibration), {})
+    values = {calibration.key_to_qubits(key): calibration.value_to_float(value) for key, value in metric.items()}
     return {qubits: value for qubits, value in values.items() if isfinite(value)}
 
 
-def _filled(name: str, values: Mapping[Key, float], wanted: Collection[Key], missing: list[str]) -> dict[Key, float]:
-    """The wanted values, missing ones replaced by the median and noted; empty if there are none at all."""
-    known = {key: values[key] for key in wanted if key in values}
-    if not known:
+def _fill_missing(name: str, values: Mapping[Key, float], keys: Collection[Key], missing: list[str]) -> dict[Key, float]:
+    """Return the values of all keys, missing ones replaced by the median and listed; empty if there are none at all."""
+    filled = {key: values[key] for key in keys if key in values}
+    if not filled:
         missing.append(f"{name}: the calibration has none; they count as no error")
-    elif len(known) < len(wanted):
-        missing.append(f"{name}: {len(wanted) - len(known)} of {len(wanted)} are the median of the others")
-        known |= dict.fromkeys(set(wanted) - known.keys(), median(known.values()))
-    return known
+    elif len(filled) < len(keys):
+        missing.append(f"{name}: {len(keys) - len(filled)} of {len(keys)} are the median of the others")
+        filled |= dict.fromkeys(set(keys) - filled.keys(), median(filled.values()))
+    return filled
 
 
 def _median(values: Iterable[float]) -> float | None:
-    found = list(values)
-    return median(found) if found else None
+    numbers = list(values)
+    return median(numbers) if numbers else None
 
 
 def _is_measurement(op: cirq.Operation) -> bool:

@@ -1,6 +1,6 @@
-"""Tasks to train and attribute on: generated ones with known truth, real pictures, quantum data, your own.
+"""Two-class data sets: generated tasks with known truth, images, quantum data, and the user's own tables.
 
-Every builder returns one frozen `Dataset`; `load` makes any of them from a short text.
+Every function returns one frozen `Dataset`; `load` creates any of them from a short text.
 """
 
 from hattriq_cirq.datasets.generated import bars_and_stripes, planted_pixel, xor_pixels

@@ -1,4 +1,4 @@
-"""Generated pictures whose classes, and sometimes whose deciding pixels, are known exactly."""
+"""Generated images whose classes, and in some cases whose deciding pixels, are known exactly."""
 
 from __future__ import annotations
 
@@ -18,22 +18,30 @@ def bars_and_stripes(
     *,
     seed: int = 0,
 ) -> Dataset:
-    """Makes every picture of vertical bars (-1) and of horizontal stripes (+1), 2 * (2**side - 2) patterns.
+    """Return all images of vertical bars (-1) and of horizontal stripes (+1), 2 * (2**side - 2) patterns.
 
-    The blank and the full picture are left out: they are both bars and stripes. A side that is not a power of 2 is
-    padded with zeros at the bottom and right.
+    The empty and the full image are left out: they are both bars and stripes. If the side is not a power of 2, zeros are
+    added at the bottom and right.
 
     Args:
-        side: pixels along a side, 2..10; the features are the smallest 2**a x 2**a that holds side x side.
-        noise: standard deviation of the Gaussian noise added to pixels of 0 and 1 (never to the padding).
-        copies: samples made of every pattern, each with its own noise.
-        test_fraction: share of the samples, or patterns, of each class held out, between 0 and 1.
-        hold_out: `samples` draws the test set from all samples, so that other copies of its patterns are trained on;
-            `patterns` holds out whole patterns with all their copies. The same thing where copies is 1.
-        seed: of the noise and the split.
+        side: Number of pixels along a side, 2..10; the features are the smallest 2**a x 2**a that contains side x side.
+        noise: Standard deviation of the Gaussian noise that is added to pixels of 0 and 1 (never to the padding).
+        copies: Number of samples per pattern, each with its own noise.
+        test_fraction: Share of the samples, or patterns, of each class in the test set, between 0 and 1.
+        hold_out: `samples` to choose the test set from all samples, so that other copies of its patterns are in the training
+            set; `patterns` to hold out whole patterns with all of their copies. Both are the same if copies is 1.
+        seed: Random seed of the noise and of the split.
+
+    Returns:
+        The data set.
 
     Raises:
-        ValueError: an argument out of range.
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> data = bars_and_stripes(side=2)
+        >>> data.name, data.amplitudes.shape
+        ('bars_and_stripes 2x2', (4, 4))
     """
     if not 2 <= side <= 10:
         raise ValueError(f"{side=} must lie in 2..10")
@@ -46,7 +54,7 @@ def bars_and_stripes(
     patterns = np.concatenate([stripes.transpose(0, 2, 1), stripes])
     classes = np.repeat([-1, 1], len(lines))
     if hold_out == "patterns":
-        train, test = (_each_copy(part, copies) for part in stratified_split(classes, test_fraction, seed=seed))
+        train, test = (_indices_of_copies(part, copies) for part in stratified_split(classes, test_fraction, seed=seed))
     else:
         train, test = stratified_split(np.repeat(classes, copies), test_fraction, seed=seed)
     images = np.repeat(patterns, copies, axis=0)
@@ -72,27 +80,35 @@ def bars_and_stripes(
 def planted_pixel(
     n_qubits: int = 4, samples: int = 400, pixel: int = 5, test_fraction: float = 0.3, *, seed: int = 0
 ) -> Dataset:
-    """Makes random non-negative pictures labelled by one pixel: bright (+1) or dark (-1).
+    """Return random non-negative images labelled by one pixel: bright (+1) or dark (-1).
 
-    The pixel holds a share p of the squared norm: p ~ U(0.6, 0.9) if bright, p ~ U(0, 0.1) if dark. The rest
-    is spread over uniform random pixels. So the sign of the quadratic form 2 x_pixel**2 - x'x = 2 p - 1 is
-    the label, with a margin of 0.2 or more.
+    The pixel has a share p of the squared norm: p ~ U(0.6, 0.9) if bright, p ~ U(0, 0.1) if dark. The rest is distributed over
+    uniform random pixels. The sign of the quadratic form 2 x_pixel**2 - x'x = 2 p - 1 is therefore the label, with a margin of
+    at least 0.2.
 
     Args:
-        n_qubits: 1..14; the picture has 2**n_qubits pixels, as square as can be.
-        samples: half of each label, at least 4.
-        pixel: which one decides, 0..2**n_qubits-1.
-        test_fraction: share of each class held out, between 0 and 1.
-        seed: of the pictures and the split.
+        n_qubits: Number of qubits, 1..14; the image has 2**n_qubits pixels and is as square as possible.
+        samples: Number of samples, half of each label, at least 4.
+        pixel: Index of the deciding pixel, 0..2**n_qubits-1.
+        test_fraction: Share of each class in the test set, between 0 and 1.
+        seed: Random seed of the images and of the split.
+
+    Returns:
+        The data set.
 
     Raises:
-        ValueError: an argument out of range.
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> data = planted_pixel(n_qubits=2, samples=10, pixel=3)
+        >>> data.truth
+        array([False, False, False,  True])
     """
-    labels, rng = _start(n_qubits, samples, (pixel,), seed)
+    labels, rng = _sample_labels(n_qubits, samples, (pixel,), seed)
     share = np.where(labels > 0, rng.uniform(0.6, 0.9, samples), rng.uniform(0.0, 0.1, samples))
     background = 1.0 - rng.random((samples, 2**n_qubits))
-    x = _plant(background, (pixel,), np.sqrt(share)[:, None])
-    return _planted(x, labels, (pixel,), "planted_pixel", ("dark pixel", "bright pixel"), test_fraction, seed)
+    x = _place_values(background, (pixel,), np.sqrt(share)[:, None])
+    return _planted_dataset(x, labels, (pixel,), "planted_pixel", ("dark pixel", "bright pixel"), test_fraction, seed)
 
 
 def xor_pixels(
@@ -103,37 +119,45 @@ def xor_pixels(
     *,
     seed: int = 0,
 ) -> Dataset:
-    """Makes random signed vectors labelled by the sign of the product of two pixels, the XOR of their signs.
+    """Return random signed vectors labelled by the sign of the product of two pixels, the XOR of their signs.
 
-    The label is the sign of the quadratic form 2 x_a x_b; a linear model stays at chance, as every pixel has
-    mean 0 in both classes. The two pixels hold a share p ~ U(0.6, 0.9) of the squared norm, one of them 0.3
-    to 0.7 of that, so |2 x_a x_b| > 0.54; the rest is Gaussian.
+    The label is the sign of the quadratic form 2 x_a x_b; a linear model cannot exceed an accuracy of about 1/2, because every
+    pixel has mean 0 in both classes. The two pixels have a share p ~ U(0.6, 0.9) of the squared norm, of which one has 0.3
+    to 0.7, so that |2 x_a x_b| > 0.54; the rest is Gaussian.
 
     Args:
-        n_qubits: 2..14; 2**n_qubits pixels, laid out as square as can be.
-        samples: half of each label, at least 4.
-        pixels: the two that decide, different, 0..2**n_qubits-1.
-        test_fraction: share of each class held out, between 0 and 1.
-        seed: of the vectors and the split.
+        n_qubits: Number of qubits, 2..14; the image has 2**n_qubits pixels and is as square as possible.
+        samples: Number of samples, half of each label, at least 4.
+        pixels: Indices of the two deciding pixels, different, 0..2**n_qubits-1.
+        test_fraction: Share of each class in the test set, between 0 and 1.
+        seed: Random seed of the vectors and of the split.
+
+    Returns:
+        The data set.
 
     Raises:
-        ValueError: an argument out of range.
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> data = xor_pixels(n_qubits=2, samples=10, pixels=(0, 3))
+        >>> data.truth
+        array([ True, False, False,  True])
     """
-    labels, rng = _start(n_qubits, samples, pixels, seed)
+    labels, rng = _sample_labels(n_qubits, samples, pixels, seed)
     share, part = rng.uniform(0.6, 0.9, samples), rng.uniform(0.3, 0.7, samples)
     sign = rng.choice([-1, 1], samples)
     pair = np.stack([sign * np.sqrt(share * part), sign * labels * np.sqrt(share * (1 - part))], axis=1)
-    x = _plant(rng.standard_normal((samples, 2**n_qubits)), pixels, pair)
-    return _planted(x, labels, pixels, "xor_pixels", ("opposite signs", "equal signs"), test_fraction, seed)
+    x = _place_values(rng.standard_normal((samples, 2**n_qubits)), pixels, pair)
+    return _planted_dataset(x, labels, pixels, "xor_pixels", ("opposite signs", "equal signs"), test_fraction, seed)
 
 
-def _each_copy(patterns: IntArray, copies: int) -> IntArray:
-    """Turns indices of patterns into those of all their copies."""
+def _indices_of_copies(patterns: IntArray, copies: int) -> IntArray:
+    """Return the indices of all copies of patterns."""
     return (patterns[:, None] * copies + np.arange(copies)).ravel()
 
 
-def _start(n_qubits: int, samples: int, pixels: tuple[int, ...], seed: int) -> tuple[IntArray, np.random.Generator]:
-    """Checks the arguments the planted tasks share and draws balanced labels in random order."""
+def _sample_labels(n_qubits: int, samples: int, pixels: tuple[int, ...], seed: int) -> tuple[IntArray, np.random.Generator]:
+    """Check the arguments that the planted tasks share, and return balanced labels in random order."""
     if not len(pixels) <= n_qubits <= 14:
         raise ValueError(f"{n_qubits=} must lie in {len(pixels)}..14")
     if samples < 4:
@@ -144,8 +168,8 @@ def _start(n_qubits: int, samples: int, pixels: tuple[int, ...], seed: int) -> t
     return rng.permutation(np.where(np.arange(samples) % 2, 1, -1)), rng
 
 
-def _plant(background: Array, pixels: tuple[int, ...], values: Array) -> Array:
-    """Writes values (samples, pixels) into the pixels and scales the rest so that every row has norm 1."""
+def _place_values(background: Array, pixels: tuple[int, ...], values: Array) -> Array:
+    """Return rows of norm 1 with values (samples, pixels) in the pixels and the rest scaled."""
     x = background.copy()
     x[:, pixels] = 0
     x *= np.sqrt(1 - np.sum(values**2, axis=1, keepdims=True)) / np.linalg.norm(x, axis=1, keepdims=True)
@@ -153,7 +177,7 @@ def _plant(background: Array, pixels: tuple[int, ...], values: Array) -> Array:
     return x
 
 
-def _planted(
+def _planted_dataset(
     x: Array,
     labels: IntArray,
     pixels: tuple[int, ...],
@@ -162,7 +186,7 @@ def _planted(
     test_fraction: float,
     seed: int,
 ) -> Dataset:
-    """Makes the Dataset of a planted task, with its truth mask and a picture shape as square as can be."""
+    """Return the data set of a planted task, with its truth mask and an image shape as square as possible."""
     n_qubits = x.shape[1].bit_length() - 1
     truth = np.zeros(x.shape[1], dtype=np.bool_)
     truth[list(pixels)] = True

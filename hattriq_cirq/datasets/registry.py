@@ -1,4 +1,4 @@
-"""Data sets by a short text, as the command line and experiment files name them."""
+"""Data sets from a short text, as used by the command line and by experiments."""
 
 from __future__ import annotations
 
@@ -20,33 +20,40 @@ _BUILDERS: dict[str, Callable[..., Dataset]] = {
     )
 }  # fmt: skip
 NAMES: tuple[str, ...] = tuple(_BUILDERS)
-"""Names that load knows."""
+"""Names of the data sets that `load` can create."""
 
 
 def load(name: str) -> Dataset:
-    """Makes the data set that a text names: "name" or "name:option=value,option=value".
+    """Return the data set that a text describes: "name" or "name:option=value,option=value".
 
-    A slash stands between the numbers of a tuple: "mnist:pair=3/5,size=16", "tfim:g_range=0.5/1.5".
-    "digits:0,1" is short for "digits:pair=0/1". A path that ends in .csv or .npz is the user's own table:
-    "my/data.csv" or "my/data.csv:label_column=y,seed=1".
+    A slash separates the numbers of a tuple: "mnist:pair=3/5,size=16", "tfim:g_range=0.5/1.5". "digits:0,1" is short for
+    "digits:pair=0/1". A path that ends in .csv or .npz is the user's own table: "my/data.csv" or
+    "my/data.csv:label_column=y,seed=1".
 
     Args:
-        name: one of NAMES or a path, and options by the argument names of the function that makes it.
+        name: One of NAMES or a path, and options by the argument names of the function that creates the data set.
+
+    Returns:
+        The data set.
 
     Raises:
-        ValueError: unknown name or option, or a value of another type; the message lists what there is.
+        ValueError: The name or an option is unknown, or a value has the wrong type; the message lists the possibilities.
+
+    Example:
+        >>> load("planted_pixel:n_qubits=2,pixel=3").name
+        'planted_pixel 3'
     """
-    own = name.endswith((".csv", ".npz")) and name.partition(":")[0] not in _BUILDERS
-    key, _, text = (name, "", "") if own else name.partition(":")
+    is_path = name.endswith((".csv", ".npz")) and name.partition(":")[0] not in _BUILDERS
+    key, _, text = (name, "", "") if is_path else name.partition(":")
     if key in _BUILDERS:
         return _BUILDERS[key](**_options(_BUILDERS[key], key, text))
     if key.endswith((".csv", ".npz")):
         return read_table(key, **_options(read_table, key, text, given="path"))
-    raise ValueError(f"{name=} is no data set; choose one of {', '.join(NAMES)}, or a path to a .csv or .npz")
+    raise ValueError(f"{name=} is not a data set; choose one of {', '.join(NAMES)}, or a path to a .csv or .npz")
 
 
 def _options(builder: Callable[..., Dataset], key: str, text: str, given: str = "") -> dict[str, Any]:
-    """Parses "option=value,..." by the argument names and types of a builder."""
+    """Parse "option=value,..." by the argument names and types of a function."""
     arguments = {name: argument for name, argument in signature(builder).parameters.items() if name != given}
     listed, hints = f"options: {', '.join(arguments)}", get_type_hints(builder)
     items = [item.strip() for item in text.split(",") if item.strip()]
@@ -57,7 +64,7 @@ def _options(builder: Callable[..., Dataset], key: str, text: str, given: str = 
     for item in items:
         option, equals, value = item.partition("=")
         if not equals or option not in arguments or option in options:
-            raise ValueError(f"{item!r} is no option=value of {key}, or is given twice; {listed}")
+            raise ValueError(f"{item!r} is not an option=value of {key}, or is repeated; {listed}")
         try:
             options[option] = _parse(hints[option], value)
         except ValueError as error:
@@ -69,12 +76,12 @@ def _options(builder: Callable[..., Dataset], key: str, text: str, given: str = 
 
 
 def _parse(hint: Any, text: str) -> Any:
-    """Turns text into a value of an annotated type: a number, a tuple with slashes, "none", or the text."""
+    """Return text as a value of an annotated type: a number, a tuple with slashes, "none", or the text itself."""
     members = get_args(hint)
     if get_origin(hint) is tuple:
         parts = text.split("/")
         if len(parts) != len(members):
-            raise ValueError(f"{text!r} must be {len(members)} values with a slash between them, such as 3/5")
+            raise ValueError(f"{text!r} must be {len(members)} values separated by a slash, such as 3/5")
         return tuple(_parse(member, part) for member, part in zip(members, parts, strict=True))
     if NoneType in members:
         return None if text.lower() == "none" else _parse(members[0], text)

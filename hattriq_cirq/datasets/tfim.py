@@ -22,25 +22,30 @@ def tfim(
     *,
     seed: int = 0,
 ) -> Dataset:
-    """Makes ground states of H = -sum Z_i Z_(i+1) - g sum X_i: ordered (+1, g < 1) or paramagnetic (-1).
+    """Return ground states of H = -sum Z_i Z_(i+1) - g sum X_i: ordered (+1, g < 1) or paramagnetic (-1).
 
-    Half of the samples lie on each side of g = 1, the transition of the infinite chain; on each side g is
-    uniform, one draw in every equal part of the interval.
+    Half of the samples are on each side of g = 1, the transition of the infinite chain; on each side the interval of g is
+    divided into equal parts with one uniform sample each.
 
     Args:
-        n_qubits: length of the chain, 3..16; qubit 0 is the most significant bit of a feature's index.
-        samples: even, at least 4.
-        g_range: lowest and highest field over coupling, 0 < low < 1 < high.
-        train_gap: training samples keep |g - 1| > train_gap; test samples come from all of g_range.
-        boundary: "periodic" couples the last qubit to the first, "open" does not.
-        test_fraction: share of each class held out, between 0 and 1.
-        seed: of the fields.
+        n_qubits: Length of the chain, 3..16; qubit 0 is the most significant bit of a feature's index.
+        samples: Number of samples, even, at least 4.
+        g_range: Lowest and highest ratio of field to coupling, 0 < low < 1 < high.
+        train_gap: Smallest distance |g - 1| of training samples; test samples come from all of g_range.
+        boundary: `periodic` to couple the last qubit to the first, or `open`.
+        test_fraction: Share of each class in the test set, between 0 and 1.
+        seed: Random seed of the fields.
 
     Returns:
-        A Dataset with real non-negative amplitudes; details["g"] lists the field of each sample.
+        A data set with real non-negative amplitudes; details["g"] is the field of each sample.
 
     Raises:
-        ValueError: an argument out of range.
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> data = tfim(n_qubits=3, samples=10)
+        >>> data.label_names
+        ('paramagnetic, g > 1', 'ordered, g < 1')
     """
     low, high = g_range
     if samples < 4 or samples % 2:
@@ -54,8 +59,8 @@ def tfim(
     rng = np.random.default_rng(seed)
     half = samples // 2
     held_out = int(np.clip(np.rint(test_fraction * half), 1, half - 1))
-    train_g = [_spread(*ends, half - held_out, rng) for ends in ((low, 1 - train_gap), (1 + train_gap, high))]
-    test_g = [_spread(*ends, held_out, rng) for ends in ((low, 1.0), (1.0, high))]
+    train_g = [_stratified_uniform(*limits, half - held_out, rng) for limits in ((low, 1 - train_gap), (1 + train_gap, high))]
+    test_g = [_stratified_uniform(*limits, held_out, rng) for limits in ((low, 1.0), (1.0, high))]
     n_train = 2 * (half - held_out)
     order = np.concatenate([rng.permutation(n_train), n_train + rng.permutation(2 * held_out)])
     g = np.concatenate(train_g + test_g)[order]
@@ -78,22 +83,27 @@ def tfim(
 
 
 def ground_state(n_qubits: int, g: float, boundary: Boundary = "periodic") -> tuple[float, NDArray[np.float64]]:
-    """Finds the ground state of the transverse-field Ising chain among the states even under prod X.
+    """Return the ground state of the transverse-field Ising chain, computed among the states that are even under prod X.
 
-    For g > 0 all off-diagonal elements of H are <= 0 and connect every bit string, so by Perron and Frobenius
-    the ground state is unique, positive, and hence even. Looking among even states only (one bit string of
-    each flipped pair, top bit 0) halves the problem and removes the nearly degenerate odd state of g < 1.
+    For g > 0 all off-diagonal elements of H are <= 0 and connect every bit string, so that by Perron and Frobenius the ground
+    state is unique, positive, and hence even. The even states (one bit string of each flipped pair, top bit 0) halve the
+    problem and exclude the nearly degenerate odd state of g < 1.
 
     Args:
-        n_qubits: length of the chain, 3..16.
-        g: field over coupling, > 0.
-        boundary: "periodic" or "open".
+        n_qubits: Length of the chain, 3..16.
+        g: Ratio of field to coupling, > 0.
+        boundary: `periodic` or `open`.
 
     Returns:
-        The energy in units of the coupling, and (2**n_qubits,) real non-negative amplitudes of norm 1.
+        The energy in units of the coupling, and the real non-negative amplitudes of norm 1, (2**n_qubits,).
 
     Raises:
-        ValueError: an argument out of range.
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> energy, state = ground_state(3, g=1e-6)  # two states, all qubits equal
+        >>> round(energy, 3), state[[0, -1]].round(3)
+        (-3.0, array([0.707, 0.707]))
     """
     from scipy.sparse import csr_array, diags_array
     from scipy.sparse.linalg import eigsh
@@ -108,7 +118,7 @@ def ground_state(n_qubits: int, g: float, boundary: Boundary = "periodic") -> tu
     states = np.arange(size)
     z = 1.0 - 2.0 * (states[:, None] >> np.arange(n_qubits) & 1)
     bonds = (z[:, :-1] * z[:, 1:]).sum(axis=1) + (z[:, -1] * z[:, 0] if boundary == "periodic" else 0.0)
-    # flipping the top bit lands on the partner of the state with all lower bits flipped
+    # flipping the top bit gives the partner of the state with all lower bits flipped
     flips = np.append(2 ** np.arange(n_qubits - 1), size - 1)
     columns = (states[:, None] ^ flips).ravel()
     field = csr_array((np.full(columns.size, -g), (np.repeat(states, n_qubits), columns)), shape=(size, size))
@@ -117,6 +127,6 @@ def ground_state(n_qubits: int, g: float, boundary: Boundary = "periodic") -> tu
     return float(energy[0]), np.concatenate([even, even[::-1]])
 
 
-def _spread(low: float, high: float, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draws one number in each of count equal parts of [low, high]."""
+def _stratified_uniform(low: float, high: float, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return one uniform random number in each of `count` equal parts of [low, high]."""
     return low + (high - low) * (np.arange(count) + rng.random(count)) / count

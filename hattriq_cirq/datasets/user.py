@@ -1,4 +1,4 @@
-"""The user's own table, .npz or .csv, as a Dataset."""
+"""The user's own table, .npz or .csv, as a data set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hattriq_cirq.foundation.arrays import Array
 
 
 class LabelledTable(NamedTuple):
-    """Rows of a file before any check of their meaning: x (samples, features), y (samples,), column names."""
+    """Rows of a file before their meaning is checked: x (samples, features), y (samples,), column names."""
 
     x: Array
     y: Array
@@ -25,18 +25,30 @@ class LabelledTable(NamedTuple):
 
 
 def read_table(path: str | Path, label_column: str | None = None, test_fraction: float = 0.3, *, seed: int = 0) -> Dataset:
-    """Reads .npz with arrays x and y, or .csv with a header line, and treats the rows as from_features does.
+    r"""Read an .npz file with arrays x and y, or a .csv file with a header line, and return its rows as `from_features` does.
 
     Args:
-        path: .npz: x (samples, features), real or complex, and y (samples,). .csv: one sample a line, commas.
-        label_column: the .csv column that holds the labels -1 and +1; None takes the last.
-        test_fraction: share of each class held out, between 0 and 1.
-        seed: of the stratified split.
+        path: Path of an .npz file with x (samples, features), real or complex, and y (samples,), or of a .csv file with one
+            sample per line, separated by commas.
+        label_column: Column of the .csv file with the labels -1 and +1; None for the last.
+        test_fraction: Share of each class in the test set, between 0 and 1.
+        seed: Random seed of the stratified split.
+
+    Returns:
+        The data set.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: another suffix, a cell that is not a number (line and column), labels other than -1 and +1
-            (with how to map them), blank rows.
+        FileNotFoundError: The file does not exist.
+        ValueError: The suffix is unknown, a cell is not a number (the message has line and column), a label is neither -1
+            nor +1 (the message says how to convert labels), or a row is all zeros.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "own.csv"
+        ...     _ = path.write_text("a,b,label\n1,2,1\n2,1,-1\n3,4,1\n4,3,-1\n")
+        ...     print(read_table(path).n_features)
+        2
     """
     path = Path(path)
     if path.suffix not in (".csv", ".npz"):
@@ -48,7 +60,7 @@ def read_table(path: str | Path, label_column: str | None = None, test_fraction:
     try:
         table = _read_npz(path) if path.suffix == ".npz" else _read_csv(path, label_column)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is no table of text ({error}); save it as comma-separated values (CSV) in UTF-8") from error
+        raise ValueError(f"{path} is not a text table ({error}); save it as comma-separated values (CSV) in UTF-8") from error
     try:
         return from_features(
             table.x,
@@ -63,19 +75,19 @@ def read_table(path: str | Path, label_column: str | None = None, test_fraction:
 
 
 def checksum(path: Path) -> str:
-    """Returns the SHA-256 of a file in hexadecimal: which data a result came from."""
+    """Return the SHA-256 checksum of a file in hexadecimal, which identifies the data of a result."""
     return sha256(path.read_bytes()).hexdigest()
 
 
 def load_arrays(path: Path, names: tuple[str, ...]) -> list[Array]:
-    """Reads the named arrays of an .npz, never unpickling anything.
+    """Return the named arrays of an .npz file, without unpickling.
 
     Raises:
-        ValueError: not an .npz, an array missing, or one of Python objects.
+        ValueError: The file is not an .npz archive, an array is missing, or an array contains Python objects.
     """
     if not is_zipfile(path):
         raise ValueError(
-            f"{path} must be an .npz, and is no archive at all; numpy.savez writes one, and a table of text must end in .csv"
+            f"{path} must be an .npz, but is not a zip archive; numpy.savez writes one, and a text table must end in .csv"
         )
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -93,7 +105,7 @@ def _read_npz(path: Path) -> LabelledTable:
 
 
 def _read_csv(path: Path, label_column: str | None) -> LabelledTable:
-    """Reads the header, then every cell as a finite number; labels may be text, for a better error later."""
+    """Read the header, then every cell as a finite number; labels may be text, which `from_features` reports later."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file, strict=True)
         header = [cell.strip() for cell in next(reader, [])]
@@ -124,7 +136,7 @@ def _read_csv(path: Path, label_column: str | None) -> LabelledTable:
 
 
 def _number(text: str) -> float | None:
-    """Returns the number a cell holds, None if it holds none."""
+    """Return the number in a cell, or None."""
     try:
         return float(text)
     except ValueError:

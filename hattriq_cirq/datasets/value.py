@@ -1,4 +1,4 @@
-"""The one value every task is read into: amplitudes of norm 1, labels of -1 and +1, and a fixed split."""
+"""The data set as a value: amplitudes of norm 1, labels -1 and +1, and a fixed split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hattriq_cirq.datasets.split import IntArray, as_labels, stratified_split
 from hattriq_cirq.foundation.arrays import Array, as_amplitudes, plain, read_only
 
 Padding = tuple[int, int, int, int]
-"""Pixels of padding inside an image: (top, bottom, left, right)."""
+"""Numbers of padding pixels inside an image: (top, bottom, left, right)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -23,19 +23,25 @@ class Dataset:
     """Samples of a two-class task as amplitude-encoded states, with one train and test split.
 
     Args:
-        name: what tables and plots call it.
-        amplitudes: (samples, features) float64 or complex128, rows of norm 1 to 1e-9, features = 2**n_qubits.
-        labels: (samples,) of -1 and +1.
-        train: (n_train,) indices of samples, in the order x_train gives them.
-        test: (n_test,) indices, disjoint from train; samples in neither are allowed.
-        label_names: what -1 and +1 mean, in this order.
-        image_shape: (rows, cols) of the picture the features make row by row, padding included; None if none.
-        padding: (top, bottom, left, right) pixels of padding inside image_shape.
-        truth: (features,) or (samples, features) bool: the features that decide the label; None if not known.
-        details: notes for JSON (NumPy numbers and arrays turn plain): source and version, seed, checksums.
+        name: Name in tables and plots.
+        amplitudes: Rows of norm 1 to 1e-9, (samples, features), float64 or complex128, features = 2**n_qubits.
+        labels: Labels -1 and +1, (samples,).
+        train: Indices of the training samples, (n_train,), in the order of x_train.
+        test: Indices of the test samples, (n_test,), disjoint from train; samples may be in neither.
+        label_names: Meaning of -1 and of +1, in this order.
+        image_shape: Numbers (rows, cols) of the image that the features make row by row, padding included; None if there is
+            none.
+        padding: Numbers of padding pixels (top, bottom, left, right) inside image_shape.
+        truth: True for the features that decide the label, (features,) or (samples, features); None if they are not known.
+        details: Notes that can be written as JSON (NumPy numbers and arrays become plain): source and version, seed, checksums.
 
     Raises:
-        ValueError: any of the above is broken; the message holds the value and the cure.
+        ValueError: An argument violates these rules; the message has the value and says what to do.
+
+    Example:
+        >>> data = from_features([[1, 2], [2, 1], [1, 3], [3, 1]], [1, -1, 1, -1], name="own")
+        >>> data.summary()
+        'own: 4 samples (2 train, 2 test), 1 qubits, 2 features, -1 = -1, +1 = +1, chance 0.500'
     """
 
     name: str
@@ -59,24 +65,24 @@ class Dataset:
             raise ValueError(f"amplitudes[{row}] has a norm off 1 by {deviation[row]:.3g}; from_features normalises")
         labels = as_labels(self.labels, "labels")
         if len(labels) != len(amplitudes):
-            raise ValueError(f"{len(labels)=} must equal {len(amplitudes)=}: one label a row")
+            raise ValueError(f"{len(labels)=} must equal {len(amplitudes)=}: one label per row")
         train = _as_indices(self.train, "train", len(labels))
         test = _as_indices(self.test, "test", len(labels))
         both = np.intersect1d(train, test)
         if both.size:
             raise ValueError(f"train and test share samples {both[:10].tolist()}; make them disjoint")
         if len(self.label_names) != 2 or len(set(self.label_names)) != 2:
-            raise ValueError(f"{self.label_names=} must be two different names, of -1 and of +1")
+            raise ValueError(f"{self.label_names=} must be two different names, for -1 and +1")
         _check_image(self.image_shape, self.padding, amplitudes.shape[1])
         if self.truth is not None:
             truth = np.asarray(self.truth)
             if truth.dtype != np.bool_ or truth.shape not in (amplitudes.shape, amplitudes.shape[1:]):
-                raise ValueError(f"{truth.shape=}, {truth.dtype=}: want bool, {amplitudes.shape[1:]} or {amplitudes.shape}")
+                raise ValueError(f"{truth.shape=}, {truth.dtype=}: must be bool, {amplitudes.shape[1:]} or {amplitudes.shape}")
             object.__setattr__(self, "truth", read_only(truth))
         try:
             details = json.loads(json.dumps(dict(self.details), allow_nan=False, default=plain))
         except (TypeError, ValueError) as error:
-            raise ValueError(f"details must be what JSON can hold: {error}; use lists, numbers and text") from error
+            raise ValueError(f"details cannot be written as JSON: {error}; use lists, numbers and text") from error
         object.__setattr__(self, "amplitudes", read_only(amplitudes))
         object.__setattr__(self, "labels", read_only(labels))
         object.__setattr__(self, "train", read_only(train))
@@ -89,54 +95,60 @@ class Dataset:
 
     @property
     def n_features(self) -> int:
-        """Amplitudes of a sample, 2**n_qubits."""
+        """Number of amplitudes of a sample, 2**n_qubits."""
         return int(self.amplitudes.shape[1])
 
     @property
     def n_qubits(self) -> int:
-        """Qubits a sample is encoded on."""
+        """Number of qubits that encode a sample."""
         return self.n_features.bit_length() - 1
 
     @property
     def x_train(self) -> Array:
-        """(n_train, features) amplitudes to train on."""
+        """Training amplitudes, (n_train, features)."""
         return read_only(self.amplitudes[self.train])
 
     @property
     def y_train(self) -> IntArray:
-        """(n_train,) labels of x_train."""
+        """Training labels, (n_train,)."""
         return read_only(self.labels[self.train])
 
     @property
     def x_test(self) -> Array:
-        """(n_test, features) amplitudes to test on."""
+        """Test amplitudes, (n_test, features)."""
         return read_only(self.amplitudes[self.test])
 
     @property
     def y_test(self) -> IntArray:
-        """(n_test,) labels of x_test."""
+        """Test labels, (n_test,)."""
         return read_only(self.labels[self.test])
 
     @property
     def chance(self) -> float:
-        """Test accuracy of always answering the commonest training label (+1 in a tie), 0 to 1."""
+        """Test accuracy of always predicting the most frequent training label (+1 in a tie), 0 to 1."""
         commonest = 1 if self.y_train.sum() >= 0 else -1
         return float(np.mean(self.y_test == commonest))
 
     def to_image(self, values: ArrayLike) -> Array:
-        """Lays out values of the features as pictures, with the padding cropped off.
+        """Return values of the features as images, with the padding removed.
 
         Args:
-            values: (..., features), one number a feature: amplitudes, attributions, a mask.
+            values: One number per feature, (..., features): amplitudes, attributions, a mask.
 
         Returns:
-            (..., rows, cols) of the picture without padding, same dtype.
+            Images without padding, (..., rows, cols), with the same dtype.
 
         Raises:
-            ValueError: the data set has no image_shape, or the last axis is not features.
+            ValueError: The data set has no image_shape, or the last axis is not features.
+
+        Example:
+            >>> from hattriq_cirq.datasets import bars_and_stripes
+            >>> bars_and_stripes(side=2).to_image([1, 2, 3, 4])
+            array([[1, 2],
+                   [3, 4]])
         """
         if self.image_shape is None:
-            raise ValueError(f"{self.image_shape=}: {self.name} is not made of pictures; plot its features as a line")
+            raise ValueError(f"{self.image_shape=}: {self.name} is not made of images; plot its features as a line")
         array = np.asarray(values)
         if array.shape[-1:] != (self.n_features,):
             raise ValueError(f"{array.shape=} must end in features = {self.n_features}")
@@ -145,7 +157,7 @@ class Dataset:
         return array.reshape(*array.shape[:-1], rows, cols)[..., top : rows - bottom, left : cols - right]
 
     def summary(self) -> str:
-        """Returns the data set in one line: sizes, what the labels mean, chance."""
+        """Return the data set in one line: sizes, meaning of the labels, chance."""
         shape = "" if self.image_shape is None else " as {}x{} pixels".format(*self.image_shape)
         return (
             f"{self.name}: {len(self.labels)} samples ({self.train.size} train, {self.test.size} test), "
@@ -157,7 +169,7 @@ class Dataset:
         return f"<Dataset {self.summary()}>"
 
 
-def from_features(
+def from_features(  # noqa: PLR0913
     x: ArrayLike,
     y: ArrayLike,
     *,
@@ -171,36 +183,44 @@ def from_features(
     truth: ArrayLike | None = None,
     details: Mapping[str, object] | None = None,
 ) -> Dataset:
-    """Makes a Dataset of raw rows: pads them with trailing zeros to a power of 2, normalises, and splits.
+    """Return a data set of raw rows, which are padded with trailing zeros to a power of 2, normalised and split.
 
     Args:
-        x: (samples, features) real or complex rows of any norm but 0; any number of features.
-        y: (samples,) labels of -1 and +1, both present.
-        name: what tables and plots call it.
-        label_names: what -1 and +1 mean.
-        test_fraction: share of each class held out, between 0 and 1.
-        seed: of the stratified split.
-        split: (train, test) indices to use instead; test_fraction and seed are then ignored.
-        image_shape: as in Dataset, for the padded features.
-        padding: as in Dataset.
-        truth: bool mask of the deciding features, padded like x.
-        details: notes to keep; what was padded here is added.
+        x: Real or complex rows of any norm but 0, (samples, features), with any number of features.
+        y: Labels -1 and +1, both present, (samples,).
+        name: Name in tables and plots.
+        label_names: Meaning of -1 and of +1.
+        test_fraction: Share of each class in the test set, between 0 and 1.
+        seed: Random seed of the stratified split.
+        split: Indices (train, test) to use instead; test_fraction and seed are then ignored.
+        image_shape: As in `Dataset`, for the padded features.
+        padding: As in `Dataset`.
+        truth: True for the deciding features, padded like x.
+        details: Notes to keep; the number of padded features is added.
+
+    Returns:
+        The data set.
 
     Raises:
-        ValueError: blank rows (by index), NaN, other labels, one class only, lengths that differ.
+        ValueError: Rows are all zeros (the message has their indices) or not finite, labels are wrong or of one class only, or
+            lengths differ.
+
+    Example:
+        >>> from_features([[3, 4, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]], [1, -1, 1, -1], name="own").amplitudes[0]
+        array([0.6, 0.8, 0. , 0. ])
     """
     rows, labels = as_amplitudes(x, "x"), as_labels(y)
     if rows.ndim != 2 or 0 in rows.shape:
-        raise ValueError(f"{rows.shape=} must be (samples, features), neither of them 0")
+        raise ValueError(f"{rows.shape=} must be (samples, features), with at least one of each")
     if len(rows) != len(labels):
-        raise ValueError(f"{len(rows)=} must equal {len(labels)=}: one label a row")
+        raise ValueError(f"{len(rows)=} must equal {len(labels)=}: one label per row")
     if abs(int(labels.sum())) == len(labels):
         raise ValueError(f"y holds only the label {labels[0]:+d}: a two-class task needs -1 and +1")
     scale = np.abs(rows).max(axis=1, keepdims=True)
-    blank = np.flatnonzero(scale == 0).tolist()
-    if blank:
-        shown = f"{blank[:10]}" + (f" and {len(blank) - 10} more" if len(blank) > 10 else "")
-        raise ValueError(f"rows {shown} of x are blank (all zero): amplitude encoding needs a direction; drop them")
+    zero_rows = np.flatnonzero(scale == 0).tolist()
+    if zero_rows:
+        shown = f"{zero_rows[:10]}" + (f" and {len(zero_rows) - 10} more" if len(zero_rows) > 10 else "")
+        raise ValueError(f"rows {shown} of x are all zeros and cannot be amplitude-encoded; remove them")
     given = rows.shape[1]
     extra = max(2, 1 << (given - 1).bit_length()) - given
     rows = np.pad(rows / scale, ((0, 0), (0, extra)))
@@ -228,16 +248,24 @@ def from_features(
 
 
 def from_images(images: ArrayLike, y: ArrayLike, *, padding: Padding = (0, 0, 0, 0), **options: Any) -> Dataset:
-    """Makes a Dataset of pictures, one feature a pixel, row by row.
+    """Return a data set of images, with one feature per pixel, row by row.
 
     Args:
-        images: (samples, rows, cols) pixels.
-        y: (samples,) labels of -1 and +1.
-        padding: (top, bottom, left, right) pixels of zeros to add; rows * cols must then be a power of 2.
-        **options: every other argument of from_features.
+        images: Pixels, (samples, rows, cols).
+        y: Labels -1 and +1, (samples,).
+        padding: Numbers of zero pixels (top, bottom, left, right) to add; rows * cols must then be a power of 2.
+        **options: Other arguments of `from_features`.
+
+    Returns:
+        The data set.
 
     Raises:
-        ValueError: not pictures, padded pixels not a power of 2, or as from_features.
+        ValueError: The array has no images, the number of padded pixels is not a power of 2, or as in `from_features`.
+
+    Example:
+        >>> images = np.arange(1, 17).reshape(4, 2, 2)
+        >>> from_images(images, [1, -1, 1, -1], name="own").image_shape
+        (2, 2)
     """
     pixels = np.asarray(images)
     if pixels.ndim != 3:
@@ -247,24 +275,24 @@ def from_images(images: ArrayLike, y: ArrayLike, *, padding: Padding = (0, 0, 0,
 
 
 def _as_indices(values: ArrayLike, name: str, samples: int) -> IntArray:
-    """Checks one side of the split: distinct integers in 0..samples-1, at least one."""
+    """Return one part of the split as distinct integers in 0..samples-1, at least one, or raise ValueError."""
     array = np.asarray(values)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
         raise ValueError(f"{name} must be (n,) integer indices, not empty; got {array.shape=}, {array.dtype=}")
     if array.min() < 0 or array.max() >= samples:
-        raise ValueError(f"{name} spans {array.min()}..{array.max()}, must lie in 0..{samples - 1}")
+        raise ValueError(f"{name} ranges over {array.min()}..{array.max()} and must lie in 0..{samples - 1}")
     if np.unique(array).size != array.size:
-        raise ValueError(f"{name} names a sample twice; keep each index once")
+        raise ValueError(f"{name} contains a sample twice; keep each index once")
     return array.astype(np.int64)
 
 
 def _check_image(image_shape: tuple[int, int] | None, padding: Padding, features: int) -> None:
-    """Checks that the picture holds every feature and that its padding leaves pixels over."""
+    """Raise ValueError unless the image contains every feature and its padding leaves at least one pixel."""
     if len(padding) != 4 or min(padding) < 0:
         raise ValueError(f"{padding=} must be (top, bottom, left, right) pixels, none negative")
     if image_shape is None:
         if any(padding):
-            raise ValueError(f"{padding=} needs an image_shape to lie in; give one or drop the padding")
+            raise ValueError(f"{padding=} needs an image_shape to lie in; give one or leave out the padding")
         return
     if len(image_shape) != 2 or min(image_shape) < 1 or image_shape[0] * image_shape[1] != features:
         raise ValueError(f"{image_shape=} must be (rows, cols) with rows * cols = features = {features}")

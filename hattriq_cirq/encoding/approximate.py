@@ -1,9 +1,9 @@
-"""Approximate amplitude encoding: fewer two-qubit gates than the exact circuit, for a fidelity below 1 that is reported.
+"""Approximate amplitude encoding: fewer two-qubit gates than the exact circuit, at a fidelity below 1 that is reported.
 
-The circuit is made of staircases of two-qubit rotations along the line of qubits. One staircase prepares any matrix-product
-state of bond dimension 2; more are found layer by layer, each undoing what is left of the state (Ran, Phys. Rev. A 101,
-032310, 2020). Every rotation is then replaced, in sweeps, by the best one with all others held (the polar factor of its
-environment), which can only raise the fidelity. docs/approximate_encoding.md holds the measurements.
+The circuit consists of staircases of two-qubit rotations along the line of qubits. One staircase prepares any matrix-product
+state of bond dimension 2; more are added layer by layer, each of which disentangles what the others leave (Ran, Phys. Rev. A
+101, 032310, 2020). Every rotation is then replaced, in sweeps, by the best one with all others fixed (the polar factor of its
+environment), which can only raise the fidelity. docs/approximate_encoding.md contains the measurements.
 """
 
 from __future__ import annotations
@@ -21,19 +21,24 @@ from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.encoding.exact import encode, unit_vector
 from hattriq_cirq.foundation.arrays import FloatArray, read_only
 
-_SETTLED = 1e-8  # overlap; a sweep that gains less is the last
-_Gate = tuple[int, FloatArray]  # (4, 4) rotation of qubits q and q + 1
+_CONVERGED = 1e-8  # gain in overlap below which sweeps stop
+_Gate = tuple[int, FloatArray]
+"""Position q, and the (4, 4) rotation of qubits q and q + 1."""
 
 
 @dataclass(frozen=True, eq=False)
 class ApproximateEncoding:
-    """A circuit for a state near the one wanted.
+    """A circuit that prepares a state close to a target vector.
 
     Args:
-        circuit: CZ and one-qubit gates; prepares `vector` from |0...0>, up to a global phase.
-        vector: (2**n,) real, of norm 1; its overlap with the vector wanted is not negative.
-        fidelity: the square of that overlap.
-        layers: staircases in the circuit.
+        circuit: Circuit of CZ and one-qubit gates that prepares `vector` from |0...0>, up to a global phase.
+        vector: Real vector of norm 1, (2**n,); its overlap with the target is not negative.
+        fidelity: Square of the overlap.
+        layers: Number of staircases in the circuit.
+
+    Example:
+        >>> approximate_encoding([1, 2, 3, 4, 4, 3, 2, 0], cirq.LineQubit.range(3), layers=1).two_qubit_gates
+        3
     """
 
     circuit: cirq.FrozenCircuit
@@ -46,22 +51,33 @@ class ApproximateEncoding:
 
     @property
     def two_qubit_gates(self) -> int:
-        """CZ gates of the circuit."""
+        """Number of CZ gates in the circuit."""
         return multi_qubit_gates(self.circuit)
 
 
 @dataclass(frozen=True)
 class ApproximateEncoder:
-    """An encoder for estimators that prepares amplitudes approximately; arguments as in `approximate_encoding`."""
+    """An encoder for estimators that prepares amplitudes approximately.
+
+    Args:
+        layers: As in `approximate_encoding`.
+        min_fidelity: As in `approximate_encoding`.
+        sweeps: As in `approximate_encoding`.
+
+    Example:
+        >>> encoder = ApproximateEncoder(layers=1)
+        >>> sum(len(op.qubits) == 2 for op in encoder([1, 2, 3, 4, 4, 3, 2, 0], cirq.LineQubit.range(3)).all_operations())
+        3
+    """
 
     layers: int | None = None
     min_fidelity: float | None = None
     sweeps: int = 100
 
     def __call__(self, x: ArrayLike, qubits: Sequence[cirq.Qid]) -> cirq.Circuit:
-        """The circuit of `approximate_encoding` for a real vector."""
-        found = approximate_encoding(x, qubits, layers=self.layers, min_fidelity=self.min_fidelity, sweeps=self.sweeps)
-        return found.circuit.unfreeze()
+        """Return the circuit of `approximate_encoding` for a real vector."""
+        encoding = approximate_encoding(x, qubits, layers=self.layers, min_fidelity=self.min_fidelity, sweeps=self.sweeps)
+        return encoding.circuit.unfreeze()
 
     def __str__(self) -> str:
         aim = f"{self.layers} layers" if self.layers is not None else f"fidelity {self.min_fidelity:g}"
@@ -76,24 +92,36 @@ def approximate_encoding(
     min_fidelity: float | None = None,
     sweeps: int = 100,
 ) -> ApproximateEncoding:
-    """Prepares x / |x| from |0...0> approximately, in 2 (n - 1) layers - 1 CZ at most.
+    """Return a circuit that prepares x / |x| from |0...0> approximately, with at most 2 (n - 1) layers - 1 CZ.
 
     Give either `layers` or `min_fidelity`. The result depends on the arguments alone.
 
     Args:
-        x: (2**n,) real, any norm but 0.
-        qubits: n >= 2 of them, most significant first; neighbours in this order are coupled.
-        layers: staircases of two-qubit rotations, >= 1.
-        min_fidelity: between 0 and 1; layers are added until it is reached, while they cost no more than `encode`.
-        sweeps: improvements of all rotations, there and back, after each layer, >= 0; ends early once they settle.
+        x: Real vector, (2**n,), of any norm but 0.
+        qubits: The n >= 2 qubits, most significant first; neighbours in this order are coupled.
+        layers: Number of staircases of two-qubit rotations, >= 1.
+        min_fidelity: Fidelity between 0 and 1; layers are added until it is reached, while they cost no more than `encode`.
+        sweeps: Largest number of sweeps over all rotations, back and forth, after each layer, >= 0; fewer if they converge.
 
     Returns:
-        The circuit, the vector it prepares and its fidelity.
+        The circuit, the vector that it prepares and its fidelity.
 
     Raises:
-        ValueError: x is complex, blank, not finite or of another size; an argument out of range; min_fidelity not reached.
+        ValueError: x is complex, the zero vector, not finite or of another size; an argument is out of range; or min_fidelity
+            is not reached.
+
+    Example:
+        >>> x = [1, 2, 3, 4, 5, 6, 7, 9, 1, 1, 5, 3, 2, 4, 4, 0]
+        >>> encoding = approximate_encoding(x, cirq.LineQubit.range(4), layers=1)  # the exact circuit has 11 CZ
+        >>> encoding.two_qubit_gates, round(encoding.fidelity, 2)
+        (5, 0.97)
     """
-    target = _unit_vector(x, qubits)
+    if len(qubits) < 2:
+        raise ValueError(f"{len(qubits)=} must be at least 2; hattriq_cirq.encoding.encode prepares one qubit exactly")
+    target = unit_vector(x, qubits)
+    if target.imag.any():
+        raise ValueError("x is complex: only real vectors are approximated; use hattriq_cirq.encoding.encode")
+    target = target.real
     if (layers is None) == (min_fidelity is None):
         raise ValueError(f"give either layers or min_fidelity, got {layers=} and {min_fidelity=}")
     if layers is not None and layers < 1:
@@ -105,46 +133,39 @@ def approximate_encoding(
     exact = multi_qubit_gates(encode(target, qubits))
     most = layers or max(1, (exact + 1) // (2 * len(qubits) - 2))
     start = np.eye(1, len(target))[0]
-    for gates in _grown(target, start, most, sweeps):
+    for gates in _layer_by_layer(target, start, most, sweeps):
         vector = reduce(_apply, gates, start)
         fidelity = min(1.0, float(vector @ target) ** 2)
         if min_fidelity is not None and fidelity >= min_fidelity:
             break
     if min_fidelity is not None and fidelity < min_fidelity:
         raise ValueError(
-            f"{min_fidelity=} is not reached: {most} layers, as many as cost no more than the {exact} two-qubit gates of the "
+            f"{min_fidelity=} is not reached: {most} layers, which cost no more than the {exact} two-qubit gates of the "
             f"exact circuit, give {fidelity:.6f}; use hattriq_cirq.encoding.encode, which is exact, or ask for less"
         )
-    used = len(gates) // (len(qubits) - 1)
-    return ApproximateEncoding(_circuit(gates, qubits), vector if vector @ target >= 0 else -vector, fidelity, used)
+    return ApproximateEncoding(
+        _circuit(gates, qubits), vector if vector @ target >= 0 else -vector, fidelity, len(gates) // (len(qubits) - 1)
+    )
 
 
-def _unit_vector(x: ArrayLike, qubits: Sequence[cirq.Qid]) -> FloatArray:
-    if len(qubits) < 2:
-        raise ValueError(f"{len(qubits)=} must be at least 2; hattriq_cirq.encoding.encode prepares one qubit exactly")
-    vector = unit_vector(x, qubits)
-    if vector.imag.any():
-        raise ValueError("x is complex: only real vectors are approximated; use hattriq_cirq.encoding.encode")
-    return vector.real
-
-
-def _grown(target: FloatArray, start: FloatArray, layers: int, sweeps: int) -> Iterator[list[_Gate]]:
-    """The gates from start to target, with one layer more each time; a new layer comes first in the circuit."""
+def _layer_by_layer(target: FloatArray, start: FloatArray, layers: int, sweeps: int) -> Iterator[list[_Gate]]:
+    """Yield the gates from start to target, with one more layer each time; a new layer comes first in the circuit."""
     n = len(target).bit_length() - 1
     idle = [(q, np.eye(4)) for q in range(n - 1)]
     gates: list[_Gate] = []
     for _ in range(layers):
-        rest = reduce(_apply, _adjoint(gates), target)
+        adjoint = [(q, matrix.T) for q, matrix in reversed(gates)]
+        rest = reduce(_apply, adjoint, target)
         layer = max(_staircase(rest), idle, key=lambda gates: float(reduce(_apply, gates, start) @ rest))
-        gates = _improved([*layer, *gates], start, target, sweeps)
+        gates = _optimize([*layer, *gates], start, target, sweeps)
         yield gates
 
 
 def _staircase(state: FloatArray) -> list[_Gate]:
-    """Gates that prepare a bond-dimension-2 matrix-product state near a state, by truncation from the last qubit on.
+    """Return gates that prepare a bond-dimension-2 matrix-product state near a state, by truncation from the last qubit on.
 
-    The two leading directions of the last pair of qubits are what a gate on it sends to |00> and |10>: the last qubit
-    drops out, and the one before it carries the bond.
+    The two leading directions of the last pair of qubits are the images of |00> and |10> under the gate on this pair: the last
+    qubit separates, and the one before it carries the bond.
     """
     gates: list[_Gate] = []
     for q in range(len(state).bit_length() - 3, -1, -1):
@@ -159,20 +180,20 @@ def _staircase(state: FloatArray) -> list[_Gate]:
     return gates
 
 
-def _improved(gates: list[_Gate], start: FloatArray, end: FloatArray, sweeps: int) -> list[_Gate]:
-    """Sweeps there and back until nothing is gained."""
+def _optimize(gates: list[_Gate], start: FloatArray, end: FloatArray, sweeps: int) -> list[_Gate]:
+    """Sweep back and forth until the overlap converges."""
     best = -1.0
     for _ in range(sweeps):
-        back, _ = _swept(gates, start, end)
-        gates, overlap = _swept(back, end, start)
-        if overlap - best < _SETTLED:
+        back, _ = _sweep(gates, start, end)
+        gates, overlap = _sweep(back, end, start)
+        if overlap - best < _CONVERGED:
             break
         best = overlap
     return gates
 
 
-def _swept(gates: list[_Gate], start: FloatArray, end: FloatArray) -> tuple[list[_Gate], float]:
-    """Replaces each gate, last first, by the rotation that raises the overlap most.
+def _sweep(gates: list[_Gate], start: FloatArray, end: FloatArray) -> tuple[list[_Gate], float]:
+    """Replace each gate, last first, by the rotation that raises the overlap most.
 
     Returns:
         The adjoint circuit, which leads from end to start, and the overlap.
@@ -196,12 +217,8 @@ def _apply(state: FloatArray, gate: _Gate) -> FloatArray:
     return applied
 
 
-def _adjoint(gates: list[_Gate]) -> list[_Gate]:
-    return [(q, matrix.T) for q, matrix in reversed(gates)]
-
-
 def _circuit(gates: list[_Gate], qubits: Sequence[cirq.Qid]) -> cirq.FrozenCircuit:
-    """The gates as CZ and one-qubit gates; the first sees |00> alone, which takes 1 CZ and not 2."""
+    """Return the gates as CZ and one-qubit gates; the first acts on |00> only, which takes 1 CZ instead of 2."""
     (_, first), *others = gates
     circuit = encode(first[:, 0], qubits[:2])
     for q, matrix in others:

@@ -1,9 +1,10 @@
-"""Coupling a qubit to others on a graph where only neighbours couple: what each set of them costs, and how it is done.
+"""Coupling a qubit to sets of others on a graph in which only neighbours couple: the CNOT counts and the gates.
 
-CNOTs along a tree of neighbours gather a parity in the qubit beside the target, one gate couples it, and the same CNOTs put
-the tree back: a connected set of s qubits costs 2 s - 1 gates. Sets that are not connected take several trees. Of the qubits
-that are not controls of the target, those not yet prepared may hold 0 and add nothing, or have been loaded with a parity of
-prepared ones, which stands in for it. All others must cancel.
+CNOTs along a tree of neighbours collect a parity in the qubit beside the target, one gate couples that qubit to the target,
+and the same CNOTs restore the tree: a connected set of s qubits costs 2 s - 1 gates. A set that is not connected takes
+several trees. Qubits in the tree that are not controls must contribute nothing. Qubits that are not yet prepared may hold 0,
+which adds nothing, or a parity of prepared qubits (a fan-in), which can then be collected in place of those qubits. The
+contributions of all others must cancel.
 """
 
 from __future__ import annotations
@@ -19,76 +20,83 @@ import cirq
 import networkx
 import numpy as np
 
-from hattriq_cirq.encoding.multiplexer import Masks, Target
+from hattriq_cirq.encoding.multiplexer import RotationTarget, Subsets
 
-_LARGEST = 16  # qubits, those between included: moves are tables of 2**16 sets
+_MAX_REGION = 16  # qubits, those between included: the costs are tables of 2**16 sets
 
 Edges = frozenset[frozenset[cirq.Qid]]
+"""Pairs of qubits that can be coupled."""
 FanIn = tuple[int, int]
-"""A CNOT from one qubit to encode to another that nothing is lost in, by position."""
-Contents = tuple[int, ...]
+"""A CNOT (control, target), by position, between qubits to encode, of which the target holds no value of its own."""
+Parities = tuple[int, ...]
+"""Parity that each qubit to encode holds: bit i stands for the value of the i-th qubit."""
 
 
-class Step(NamedTuple):
-    """The turn that prepares one more qubit, perhaps in the place of another.
+class RotationStep(NamedTuple):
+    """The rotation that prepares the value of one more qubit, perhaps in the position of another qubit.
 
     Args:
-        place: the position of the qubit that turns.
-        qubit: the position of the qubit whose value it takes.
-        contents: the parity that each qubit to encode holds before: bit i stands for the value of the i-th.
+        position: Position of the qubit that is rotated.
+        qubit: Position of the qubit whose value is prepared.
+        parities: Parity that each qubit holds before the rotation.
     """
 
-    place: int
+    position: int
     qubit: int
-    contents: Contents
+    parities: Parities
 
     @property
     def before(self) -> list[int]:
-        """Positions of the qubits whose values are prepared."""
-        return _members(reduce(or_, self.contents))
+        """Positions of the qubits whose values are already prepared."""
+        return _elements(reduce(or_, self.parities))
 
     @property
-    def after(self) -> Contents:
-        """What is held after the turn."""
-        return (*self.contents[: self.place], 1 << self.qubit, *self.contents[self.place + 1 :])
+    def after(self) -> Parities:
+        """Parities that the qubits hold after the rotation."""
+        return (*self.parities[: self.position], 1 << self.qubit, *self.parities[self.position + 1 :])
 
 
 @dataclass(frozen=True, eq=False)
-class _Moves:
-    """The cheapest ways to couple sets of qubits to one target, at position `target`, by gates on edges.
+class SteinerCosts:
+    """The cheapest ways to couple sets of qubits to one target by gates on edges.
 
-    Bit i of a set stands for the qubit at position i. A tree lists its edges (child, parent) from the leaves to the target.
+    Bit i of a set stands for the qubit at position i.
+
+    Args:
+        trees: Edges (child, parent) of a tree that spans a set and the target, listed from the leaves to the target.
+        cnot_costs: Number of gates that couple each set, (2**qubits,).
+        last: Set whose tree is the last that couples each set, (2**qubits,).
     """
 
     trees: dict[int, tuple[tuple[int, int], ...]]
-    prices: Masks
-    last: Masks
+    cnot_costs: Subsets
+    last: Subsets
 
     @classmethod
-    def of(cls, target: int, neighbours: Sequence[Sequence[int]]) -> _Moves:
-        """From what each qubit is coupled to."""
+    def of(cls, target: int, neighbours: Sequence[Sequence[int]]) -> SteinerCosts:
+        """Compute the costs from the neighbours of each position."""
         trees: dict[int, tuple[tuple[int, int], ...]] = {1 << root: ((root, target),) for root in neighbours[target]}
         growing, reached = list(trees), reduce(or_, trees, 0)
-        while growing and reached.bit_count() < len(neighbours) - 1:  # paths to all other qubits, and trees as large
+        while growing and reached.bit_count() < len(neighbours) - 1:  # until paths to all qubits, and trees as large, exist
             grown: dict[int, tuple[tuple[int, int], ...]] = {}
-            for small, parent in [(tree, qubit) for tree in growing for qubit in _members(tree)]:
+            for small, parent in [(tree, qubit) for tree in growing for qubit in _elements(tree)]:
                 for child in neighbours[parent]:
                     if child != target and not small >> child & 1:
                         grown.setdefault(small | 1 << child, ((child, parent), *trees[small]))
             trees |= grown
             growing, reached = list(grown), reduce(or_, grown, reached)
         index = np.arange(2 ** len(neighbours))
-        prices = np.full(len(index), 4 ** len(neighbours))
-        prices[0] = 0
+        costs = np.full(len(index), 4 ** len(neighbours))
+        costs[0] = 0
         last = np.zeros(len(index), dtype=np.intp)
         for tree in trees:  # each is used once or not at all
-            offers = prices[index ^ tree] + 2 * len(trees[tree]) - 1
-            better = offers < prices
-            prices[better], last[better] = offers[better], tree
-        return cls(trees, prices, last)
+            candidates = costs[index ^ tree] + 2 * len(trees[tree]) - 1
+            better = candidates < costs
+            costs[better], last[better] = candidates[better], tree
+        return cls(trees, costs, last)
 
-    def used(self, qubits: int) -> Iterator[tuple[tuple[int, int], ...]]:
-        """The trees that couple a set of qubits."""
+    def trees_of(self, qubits: int) -> Iterator[tuple[tuple[int, int], ...]]:
+        """Yield the trees that together couple a set of qubits."""
         while qubits:
             tree = int(self.last[qubits])
             yield self.trees[tree]
@@ -96,96 +104,96 @@ class _Moves:
 
 
 @dataclass(frozen=True, eq=False)
-class Relayed(Target):
-    """A qubit to turn that is coupled to its neighbours only.
+class TreeTarget(RotationTarget):
+    """A qubit to rotate that can be coupled to its neighbours only.
 
     Args:
-        region: the qubits around it.
-        step: which qubit it is, and what the others hold.
+        region: Qubits around it.
+        step: Rotation to be done, with the parities that the qubits hold.
     """
 
     region: Region = field(kw_only=True)
-    step: Step = field(kw_only=True)
-    _known: dict[tuple[cirq.Qid, ...], Masks] = field(init=False, default_factory=dict)
+    step: RotationStep = field(kw_only=True)
+    _cache: dict[tuple[cirq.Qid, ...], Subsets] = field(init=False, default_factory=dict)
 
-    def prices(self, controls: Sequence[cirq.Qid]) -> Masks:
-        """The two-qubit gates that couple each set of controls to the target, (2**controls,)."""
+    def cnot_costs(self, controls: Sequence[cirq.Qid]) -> Subsets:
+        """Return the number of two-qubit gates that couple each set of controls to the target, (2**controls,)."""
         key = tuple(controls)
-        if key not in self._known:
-            sets = _spanned(self._source(q) for q in reversed(key))[:, np.newaxis] ^ self._idle
-            self._known[key] = self.region.moves[self.step.place].prices[sets].min(axis=1)
-        return self._known[key]
+        if key not in self._cache:
+            sets = _span(self._source(q) for q in reversed(key))[:, np.newaxis] ^ self._idle
+            self._cache[key] = self.region.steiner_costs[self.step.position].cnot_costs[sets].min(axis=1)
+        return self._cache[key]
 
-    def coupled(self, controls: Iterable[cirq.Qid], gate: cirq.Gate) -> list[cirq.Operation]:
-        """The product of gate(control, target) over a set of controls, on edges."""
-        moves, qubits = self.region.moves[self.step.place], self.region.all_qubits
+    def couple(self, controls: Iterable[cirq.Qid], gate: cirq.Gate) -> list[cirq.Operation]:
+        """Return the product of gate(control, target) over a set of controls, as gates on edges."""
+        steiner, qubits = self.region.steiner_costs[self.step.position], self.region.all_qubits
         sets = reduce(xor, map(self._source, controls), 0) ^ self._idle
         operations: list[cirq.Operation] = []
-        for *gathering, (root, target) in moves.used(int(sets[np.argmin(moves.prices[sets])])):
-            gathered = [cirq.CNOT(qubits[child], qubits[parent]) for child, parent in gathering]
-            operations += [*gathered, gate(qubits[root], qubits[target]), *reversed(gathered)]
+        for *inner, (root, target) in steiner.trees_of(int(sets[np.argmin(steiner.cnot_costs[sets])])):
+            collect = [cirq.CNOT(qubits[child], qubits[parent]) for child, parent in inner]
+            operations += [*collect, gate(qubits[root], qubits[target]), *reversed(collect)]
         return operations
 
     def _source(self, control: cirq.Qid) -> int:
-        """Qubits whose parity is the value of a control."""
-        return sources(self.step.contents, self.step.place)[0][self.region.position[control]]
+        """Return a set of qubits whose parity is the value of a control."""
+        return parity_sources(self.step.parities, self.step.position)[0][self.region.position[control]]
 
     @cached_property
-    def _idle(self) -> Masks:
+    def _idle(self) -> Subsets:
         """Sets of qubits whose parity is always 0."""
-        return _spanned(sources(self.step.contents, self.step.place)[1])
+        return _span(parity_sources(self.step.parities, self.step.position)[1])
 
 
 class Region:
-    """Qubits to encode, and those between them.
+    """Qubits to encode, and those on the paths between them.
 
     Args:
-        qubits: those to encode.
-        neighbours: of each of these and of those between, in order.
+        qubits: Qubits to encode.
+        neighbours: Neighbours of each qubit to encode, and then of each qubit between them.
     """
 
     def __init__(self, qubits: Sequence[cirq.Qid], neighbours: dict[cirq.Qid, list[cirq.Qid]]) -> None:
         self.qubits, self.all_qubits = tuple(qubits), tuple(neighbours)
         self.position = {q: i for i, q in enumerate(self.all_qubits)}
         self.neighbours = [tuple(self.position[other] for other in near) for near in neighbours.values()]
-        self.moves = [_Moves.of(i, self.neighbours) for i in range(len(qubits))]
-        self._targets: dict[Step, Relayed] = {}
+        self.steiner_costs = [SteinerCosts.of(i, self.neighbours) for i in range(len(qubits))]
+        self._targets: dict[RotationStep, TreeTarget] = {}
 
-    def target(self, step: Step) -> Relayed:
-        """How the qubit of a step is coupled to, before any loads."""
+    def target(self, step: RotationStep) -> TreeTarget:
+        """Return the target of a step, before any fan-in."""
         if step not in self._targets:
-            held = tuple(self.qubits[i] for i in _members(step.contents[step.place]))
-            self._targets[step] = Relayed(self.qubits[step.place], held, region=self, step=step)
+            parity = tuple(self.qubits[i] for i in _elements(step.parities[step.position]))
+            self._targets[step] = TreeTarget(self.qubits[step.position], parity, region=self, step=step)
         return self._targets[step]
 
-    def steps(self, contents: Contents, *, elsewhere: bool) -> Iterator[Step]:
-        """Turns that prepare one more qubit in its place, or elsewhere: beside it."""
-        prepared = reduce(or_, contents)
-        for place in range(len(self.qubits)):
-            if is_free(contents, place):
-                for qubit in (place, *(self.neighbours[place] if elsewhere else ())):
+    def steps(self, parities: Parities, *, elsewhere: bool) -> Iterator[RotationStep]:
+        """Yield the rotations that prepare one more qubit, in its own position or, with `elsewhere`, in a neighbour's."""
+        prepared = reduce(or_, parities)
+        for position in range(len(self.qubits)):
+            if is_free(parities, position):
+                for qubit in (position, *(self.neighbours[position] if elsewhere else ())):
                     if qubit < len(self.qubits) and not prepared >> qubit & 1:
-                        yield Step(place, qubit, contents)
+                        yield RotationStep(position, qubit, parities)
 
-    def loads(self, contents: Contents) -> Iterator[tuple[FanIn, Contents]]:
-        """CNOTs that lose nothing, and what is held after each."""
+    def fan_ins(self, parities: Parities) -> Iterator[tuple[FanIn, Parities]]:
+        """Yield the CNOTs that lose no value, each with the parities after it."""
         for i in range(len(self.qubits)):
-            if is_free(contents, i):
+            if is_free(parities, i):
                 for near in self.neighbours[i]:
-                    if near < len(self.qubits) and contents[near]:
-                        yield (near, i), (*contents[:i], contents[i] ^ contents[near], *contents[i + 1 :])
+                    if near < len(self.qubits) and parities[near]:
+                        yield (near, i), (*parities[:i], parities[i] ^ parities[near], *parities[i + 1 :])
 
 
 @lru_cache(maxsize=2**16)
-def sources(contents: Contents, place: int) -> tuple[dict[int, int], list[int]]:
-    """Where the prepared values are, without the qubit in one place.
+def parity_sources(parities: Parities, position: int) -> tuple[dict[int, int], list[int]]:
+    """Return sets of qubits that hold the prepared values, without the qubit in one position.
 
     Args:
-        contents: the parity that each qubit holds.
-        place: the position left out.
+        parities: Parity that each qubit holds.
+        position: Position that is left out.
 
     Returns:
-        For each value, where it can be had, a set of qubits whose parity it is; and a basis of the sets that hold 0.
+        For each value that is available, a set of qubits whose parity it is; and a basis of the sets whose parity is 0.
     """
     pivots: dict[int, tuple[int, int]] = {}  # by highest bit: a parity, and a set of qubits that holds it
     idle = []
@@ -196,35 +204,35 @@ def sources(contents: Contents, place: int) -> tuple[dict[int, int], list[int]]:
             parity, qubits = parity ^ pivot[0], qubits ^ pivot[1]
         return parity, qubits
 
-    for i, content in enumerate(contents):
-        if i != place:
+    for i, content in enumerate(parities):
+        if i != position:
             parity, qubits = reduced(content, 1 << i)
             if parity:
                 pivots[parity.bit_length()] = parity, qubits
             else:
                 idle.append(qubits)
-    solved = {value: reduced(1 << value, 0) for value in _members(reduce(or_, contents))}
+    solved = {value: reduced(1 << value, 0) for value in _elements(reduce(or_, parities))}
     return {value: qubits for value, (rest, qubits) in solved.items() if not rest}, idle
 
 
-def is_free(contents: Contents, place: int) -> bool:
-    """Whether the others hold all values that are prepared."""
-    return len(sources(contents, place)[0]) == reduce(or_, contents).bit_count()
+def is_free(parities: Parities, position: int) -> bool:
+    """Return True if the other qubits hold all values that are prepared."""
+    return len(parity_sources(parities, position)[0]) == reduce(or_, parities).bit_count()
 
 
 @lru_cache(maxsize=32)
 def region_of(edges: Edges, qubits: tuple[cirq.Qid, ...]) -> Region:
-    """The couplings of these qubits, and of others on paths between them that are shorter than those inside.
+    """Return the region of qubits, with others on paths between them that are not longer than paths inside.
 
     Args:
-        edges: pairs of qubits that couple.
-        qubits: to encode.
+        edges: Pairs of qubits that can be coupled.
+        qubits: Qubits to encode.
 
     Returns:
         The region.
 
     Raises:
-        ValueError: a qubit occurs twice, has no edge, or no path to another; or too many qubits lie between.
+        ValueError: A qubit occurs twice, has no edge, or no path to another; or too many qubits lie between.
     """
     if len(set(qubits)) < len(qubits):
         raise ValueError(f"qubits = {', '.join(map(str, qubits))} must differ from each other")
@@ -241,21 +249,21 @@ def region_of(edges: Edges, qubits: tuple[cirq.Qid, ...]) -> Region:
         path = networkx.shortest_path(graph, a, b)
         if len(path) <= inside[a].get(b, len(graph)):
             region |= dict.fromkeys(path)
-    if len(region) > _LARGEST:
+    if len(region) > _MAX_REGION:
         raise ValueError(
-            f"{len(region)} qubits lie on the paths that join {len(qubits)}, more than {_LARGEST}; choose nearer ones"
+            f"{len(region)} qubits lie on the paths that join {len(qubits)}, more than {_MAX_REGION}; choose nearer ones"
         )
     return Region(qubits, {q: [other for other in graph[q] if other in region] for q in region})
 
 
-def _members(qubits: int) -> list[int]:
-    """The positions in a set."""
-    return [i for i in range(qubits.bit_length()) if qubits >> i & 1]
+def _elements(subset: int) -> list[int]:
+    """Return the positions in a set."""
+    return [i for i in range(subset.bit_length()) if subset >> i & 1]
 
 
-def _spanned(generators: Iterable[int]) -> Masks:
-    """All sums of sets, (2**generators,): bit b of the index stands for generator b."""
-    found = np.zeros(1, dtype=np.intp)
+def _span(generators: Iterable[int]) -> Subsets:
+    """Return all sums modulo 2 of sets, (2**generators,): bit b of the index stands for generator b."""
+    sums = np.zeros(1, dtype=np.intp)
     for generator in generators:
-        found = np.concatenate([found, found ^ generator])
-    return found
+        sums = np.concatenate([sums, sums ^ generator])
+    return sums

@@ -1,10 +1,10 @@
-"""Amplitude encoding: circuits that prepare a vector from |0...0>, plain, jointly with an ancilla, or approximately.
+"""Exact amplitude encoding: circuits that prepare a vector from |0...0>, alone or jointly with an ancilla.
 
-A vector is prepared qubit by qubit, most significant first: qubit q turns by an angle that depends on the bits before it, a
-uniformly controlled Ry (Mottonen, Vartiainen, Bergholm, Salomaa 2005). Three things make it cheaper than its worst case.
-Angles nobody sees, because nothing reaches that branch, are chosen so that controls drop out. Angles that vanish after the
-Walsh transform are left out together with the gates around them. And the CZ that would close each multiplexer is left out:
-all of them commute to the end of the circuit, where they are signs, and the vector's signs are changed beforehand.
+A vector is prepared qubit by qubit, most significant first: each qubit is rotated by an angle that depends on the qubits
+before it, a uniformly controlled Ry (Mottonen, Vartiainen, Bergholm, Salomaa 2005). Three things reduce the number of gates.
+Angles of branches with zero amplitude are free, and are chosen so that controls drop out. Angles that vanish after the Walsh
+transform are left out together with the gates around them. And the CZ gates that would close each multiplexer are left out:
+they commute to the end of the circuit, where they only change signs, and the vector's signs are changed beforehand.
 """
 
 from __future__ import annotations
@@ -15,230 +15,248 @@ import cirq
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hattriq_cirq.encoding.multiplexer import Multiplexer, Wiring, direct
+from hattriq_cirq.encoding.multiplexer import Multiplexer, RotationTarget
 from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
+
+Encoder = Callable[[ArrayLike, Sequence[cirq.Qid]], cirq.Circuit]
+"""Function that returns a circuit which prepares a vector from |0...0> on qubits, most significant first, such as `encode`."""
+TargetFactory = Callable[[cirq.Qid], RotationTarget]
+"""Function from a qubit to the qubit that is rotated to prepare its value, with the CNOT counts that reach it."""
 
 
 def encode(x: ArrayLike, qubits: Sequence[cirq.Qid], *, global_phase: bool = False) -> cirq.Circuit:
-    """Prepares x / |x| from |0...0>, up to a global phase, exactly.
+    """Return a circuit that prepares x / |x| from |0...0> exactly, up to a global phase.
 
-    Real vectors of any sign take at most 2**n - n - 1 CZ, complex ones at most 2**n - 2 CNOT more. A uniform vector takes
-    none, and zero blocks none for the controls they free.
+    Real vectors of any sign take at most 2**n - n - 1 CZ, complex ones at most 2**n - 2 CNOT more. A uniform vector takes no
+    two-qubit gate, and blocks of zeros save the controls that would select them.
 
     Args:
-        x: (2**n,) real or complex, any norm but 0.
-        qubits: n of them, most significant first.
-        global_phase: add the phase that complex vectors otherwise lose, for circuits that will be controlled.
+        x: Real or complex vector, (2**n,), of any norm but 0.
+        qubits: The n qubits, most significant first.
+        global_phase: Include the global phase, which matters in a circuit that will be controlled.
 
     Returns:
         A circuit of Ry, Rz, CZ and CNOT, and with `global_phase` a global phase gate.
 
     Raises:
-        ValueError: x is blank, not finite or of another size.
+        ValueError: x is the zero vector, not finite, or of another size.
+
+    Example:
+        >>> circuit = encode([3, 4], cirq.LineQubit.range(1))
+        >>> circuit.final_state_vector().real.round(2)
+        array([0.6, 0.8])
     """
     vector = unit_vector(x, qubits)
-    circuit = _prepared(vector, qubits)
-    if global_phase and vector.imag.any():
+    is_complex = vector.imag.any()
+    levels = real_levels(np.abs(vector) if is_complex else vector.real, qubits)
+    operations = [op for level in levels for op in level]
+    if is_complex:
+        operations += phase_operations(np.angle(vector), qubits, vector != 0)
+    circuit = circuit_from_ops(operations)
+    if global_phase and is_complex:
         circuit.append(cirq.global_phase_operation(np.exp(1j * _mean_phase(np.angle(vector), vector != 0))))
     return circuit
 
 
 def unit_vector(x: ArrayLike, qubits: Sequence[cirq.Qid]) -> Array:
-    """X / |x| for these qubits, (2**n,), or an error that says why x cannot be encoded."""
+    """Return x / |x|, checked to fit the qubits.
+
+    Args:
+        x: Real or complex vector, (2**n,), of any norm but 0.
+        qubits: The n qubits.
+
+    Returns:
+        The vector of norm 1, (2**n,).
+
+    Raises:
+        ValueError: x is the zero vector, not finite, or of another size.
+
+    Example:
+        >>> unit_vector([3, 4], cirq.LineQubit.range(1))
+        array([0.6, 0.8])
+    """
     vector = as_amplitudes(x, "x", 2 ** len(qubits))
     if vector.ndim != 1:
         raise ValueError(f"{vector.shape=} must be one vector; encode the rows of a batch one by one")
     norm = np.linalg.norm(vector)
     if norm == 0:
-        raise ValueError("x is blank: amplitude encoding needs a direction")
+        raise ValueError("x is the zero vector, which has no direction and cannot be amplitude-encoded; remove it")
     unit: Array = vector / norm
     return unit
 
 
-def _prepared(vector: Array, qubits: Sequence[cirq.Qid], first: int = 0) -> cirq.Circuit:
-    """Turns for the magnitudes, then for the phases; qubits before the `first` only select."""
-    turned = vector.imag.any()
-    operations = [op for level in real_levels(np.abs(vector) if turned else vector.real, qubits, first) for op in level]
-    if turned:
-        operations += phase_operations(np.angle(vector), qubits, vector != 0)
-    return circuit_from_ops(operations)
-
-
 def circuit_from_ops(operations: Sequence[cirq.Operation]) -> cirq.Circuit:
-    """A circuit of these operations; a long one a moment each, since all but a few are serial and placing them is slow."""
+    """Return a circuit of operations.
+
+    A long circuit has one moment per operation, because nearly all operations are serial and packing them is slow.
+    """
     if len(operations) < 64:
         return cirq.Circuit(operations)
     moments = {id(op): cirq.Moment.from_ops(op) for op in {id(op): op for op in operations}.values()}
     return cirq.Circuit.from_moments(*(moments[id(op)] for op in operations))
 
 
-Encoder = Callable[[ArrayLike, Sequence[cirq.Qid]], cirq.Circuit]
-"""Prepares a vector from |0...0> on qubits, most significant first: `encode`, or an approximation of it."""
-
-
 def encode_joint(
     zero: ArrayLike, one: ArrayLike, ancilla: cirq.Qid, qubits: Sequence[cirq.Qid], *, encoder: Encoder = encode
 ) -> cirq.Circuit:
-    """Prepares (|0>|zero> + |1>|one>) / norm on an ancilla and data qubits, as one vector of twice the size.
+    """Return a circuit that prepares (|0>|zero> + |1>|one>) / norm on an ancilla and data qubits, as one larger vector.
 
     With `one` = |0...0> it is the controlled encoding of `zero`, at most 2**(n + 1) - n - 2 CZ for real vectors; with equal
     vectors it is an H on the ancilla beside the plain encoding.
 
     Args:
-        zero: (2**n,), the branch of ancilla 0; its norm is its weight.
-        one: (2**n,), the branch of ancilla 1.
-        ancilla: the qubit that selects.
-        qubits: n data qubits, most significant first.
-        encoder: prepares the vector of twice the size.
+        zero: Vector of the branch in which the ancilla is 0, (2**n,); its norm is its weight.
+        one: Vector of the branch in which the ancilla is 1, (2**n,).
+        ancilla: Qubit that selects the branch.
+        qubits: The n data qubits, most significant first.
+        encoder: Encoder of the vector of twice the size.
 
     Returns:
-        The circuit, from |0...0>.
+        The circuit, which starts from |0...0>.
 
     Raises:
-        ValueError: both are blank, or sizes differ.
+        ValueError: Both vectors are zero, or their sizes differ.
+
+    Example:
+        >>> ancilla, data = cirq.LineQubit.range(2)
+        >>> encode_joint([1, 0], [0, 1], ancilla, [data]).final_state_vector().real.round(3)
+        array([0.707, 0.   , 0.   , 0.707])
     """
     branches = [as_amplitudes(branch, name, 2 ** len(qubits)) for name, branch in (("zero", zero), ("one", one))]
     return encoder(np.concatenate(branches), [ancilla, *qubits])
 
 
-def encode_controlled(
-    x: ArrayLike,
-    ancillas: Sequence[cirq.Qid],
-    value: int,
-    qubits: Sequence[cirq.Qid],
-    *,
-    literal: bool = False,
-) -> cirq.Circuit:
-    """Prepares x / |x| on qubits in |0...0> where the ancillas, in any state, hold a value; elsewhere it does nothing.
-
-    It is one multiplexed rotation a qubit, selected by ancillas and qubits alike: with one ancilla at most 2**(n + 1) - 2
-    CZ for a real x. The relative phase of the branches is exact.
+def encode_controlled(x: ArrayLike, ancillas: Sequence[cirq.Qid], value: int, qubits: Sequence[cirq.Qid]) -> cirq.Circuit:
+    """Return the encoding of x with every gate controlled by ancillas, as in the circuits of the paper.
 
     Args:
-        x: (2**n,) real or complex, any norm but 0.
-        ancillas: one or more, most significant first; they are not turned.
-        value: what they must hold, 0 .. 2**len(ancillas) - 1.
-        qubits: n data qubits, most significant first, in |0...0>.
-        literal: control every gate of the plain encoding instead, as the paper's circuits do; for pricing.
+        x: Real or complex vector, (2**n,), of any norm but 0.
+        ancillas: One or more qubits in any state, most significant first.
+        value: Value of the ancillas for which x is prepared, 0 .. 2**len(ancillas) - 1; for others nothing happens.
+        qubits: The n data qubits, most significant first, in |0...0>.
 
     Returns:
-        The circuit.
+        The circuit, exact in the relative phase of the branches.
 
     Raises:
-        ValueError: x is blank or of another size, or the value is out of range.
+        ValueError: x is the zero vector or of another size, or the value is out of range.
+
+    Example:
+        >>> ancilla, data = cirq.LineQubit.range(2)
+        >>> circuit = cirq.Circuit(cirq.X(ancilla)) + encode_controlled([3, 4], [ancilla], 1, [data])
+        >>> circuit.final_state_vector().real.round(2)
+        array([0. , 0. , 0.6, 0.8])
     """
     if not ancillas or not 0 <= value < 2 ** len(ancillas):
         raise ValueError(f"{value=} must be a state of the {len(ancillas)} ancillas, 0 .. {2 ** len(ancillas) - 1}")
-    if literal:
-        held = [value >> i & 1 for i in reversed(range(len(ancillas)))]
-        plain = encode(x, qubits, global_phase=True)
-        return cirq.Circuit(op.controlled_by(*ancillas, control_values=held) for op in plain.all_operations())
-    vector = unit_vector(x, qubits)
-    branches = np.zeros((2 ** len(ancillas), len(vector)), dtype=vector.dtype)
-    branches[:, 0] = 1
-    branches[value] = vector
-    return _prepared(branches.reshape(-1), [*ancillas, *qubits], first=len(ancillas))
+    bits = [value >> i & 1 for i in reversed(range(len(ancillas)))]
+    plain = encode(x, qubits, global_phase=True)
+    return cirq.Circuit(op.controlled_by(*ancillas, control_values=bits) for op in plain.all_operations())
 
 
 def phase_operations(
-    phases: FloatArray, qubits: Sequence[cirq.Qid], seen: NDArray[np.bool_] | None = None
+    phases: FloatArray, qubits: Sequence[cirq.Qid], nonzero: NDArray[np.bool_] | None = None
 ) -> list[cirq.Operation]:
-    """Multiplies amplitude k by exp(i phases[k]), up to a global phase: a cascade of uniformly controlled Rz.
+    """Return operations that multiply amplitude k by exp(i phases[k]), up to a global phase: uniformly controlled Rz.
 
     Args:
-        phases: (2**n,), radians.
-        qubits: n of them, most significant first.
-        seen: (2**n,), False where the amplitude is 0, so that its phase does not matter; None sees all.
+        phases: Phases in radians, (2**n,).
+        qubits: The n qubits, most significant first.
+        nonzero: False for amplitudes that are 0 and whose phase does not matter, (2**n,); None if all phases matter.
 
     Returns:
         Operations with at most 2**n - 2 CNOT.
+
+    Example:
+        >>> phase_operations(np.array([0.0, np.pi]), cirq.LineQubit.range(1))
+        [cirq.Rz(rads=3.141592653589793).on(cirq.LineQubit(0))]
     """
-    seen = np.ones(len(phases), dtype=bool) if seen is None else seen
-    return [op for level in reversed(phase_levels(phases, qubits, seen)) for op in level]
+    nonzero = np.ones(len(phases), dtype=bool) if nonzero is None else nonzero
+    return [op for level in reversed(phase_levels(phases, qubits, nonzero)) for op in level]
 
 
 def phase_levels(
-    phases: FloatArray, qubits: Sequence[cirq.Qid], seen: NDArray[np.bool_], wiring: Wiring = direct
+    phases: FloatArray, qubits: Sequence[cirq.Qid], nonzero: NDArray[np.bool_], target_of: TargetFactory = RotationTarget
 ) -> list[list[cirq.Operation]]:
-    """The operations of `phase_operations` by the qubit that turns; all levels commute."""
+    """Return the operations of `phase_operations` per rotated qubit; all of these lists commute with each other."""
     levels: list[list[cirq.Operation]] = []
     for q in range(len(qubits) - 1, -1, -1):
-        turns, phases, seen = _paired(phases, seen)
-        mux = Multiplexer.of(turns, seen, qubits[:q], wiring(qubits[q]))
-        levels.append(mux.operations(cirq.rz, cirq.CNOT) + mux.target.coupled(mux.left_open, cirq.CNOT))
+        angles, phases, nonzero = _merge_pairs(phases, nonzero)
+        mux = Multiplexer.of(angles, nonzero, qubits[:q], target_of(qubits[q]))
+        levels.append(mux.operations(cirq.rz, cirq.CNOT) + mux.target.couple(mux.open_controls, cirq.CNOT))
     return levels[::-1]
 
 
-def _paired(phases: FloatArray, seen: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-    """The phases of neighbours as an Rz angle and a mean; an unseen neighbour takes the phase of the seen one."""
-    zero = np.where(seen[0::2], phases[0::2], phases[1::2])
-    one = np.where(seen[1::2], phases[1::2], phases[0::2])
-    return one - zero, (zero + one) / 2, seen[0::2] | seen[1::2]
+def _merge_pairs(phases: FloatArray, nonzero: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+    """Return the difference (an Rz angle) and the mean of each pair of phases; a free phase takes the value of the other."""
+    zero = np.where(nonzero[0::2], phases[0::2], phases[1::2])
+    one = np.where(nonzero[1::2], phases[1::2], phases[0::2])
+    return one - zero, (zero + one) / 2, nonzero[0::2] | nonzero[1::2]
 
 
-def _mean_phase(phases: FloatArray, seen: NDArray[np.bool_]) -> float:
-    """The global phase that `phase_operations` leaves out."""
+def _mean_phase(phases: FloatArray, nonzero: NDArray[np.bool_]) -> float:
+    """Return the global phase that `phase_operations` leaves out."""
     while len(phases) > 1:
-        _, phases, seen = _paired(phases, seen)
+        _, phases, nonzero = _merge_pairs(phases, nonzero)
     return float(phases[0])
 
 
 def real_levels(
-    x: FloatArray, qubits: Sequence[cirq.Qid], first: int = 0, wiring: Wiring = direct
+    x: FloatArray, qubits: Sequence[cirq.Qid], target_of: TargetFactory = RotationTarget
 ) -> list[list[cirq.Operation]]:
-    """Prepares a real vector from |0...0> by uniformly controlled Ry, in the cheaper of two ways.
+    """Return operations that prepare a real vector by uniformly controlled Ry, in the cheaper of two ways.
 
     Args:
-        x: (2**n,) of norm 1.
-        qubits: n of them, most significant first.
-        first: qubits before this position are in any state and only select.
-        wiring: how qubits are coupled.
+        x: Real vector of norm 1, (2**n,).
+        qubits: The n qubits, most significant first.
+        target_of: Rotated qubit of each qubit, with its CNOT costs.
 
     Returns:
-        Operations by the qubit that turns; at most 2**n - n - 1 CZ, if all pairs may be coupled and none only selects.
+        Operations per rotated qubit; at most 2**n - n - 1 CZ in all if every pair of qubits can be coupled.
     """
-    ways = [_with_open_frames(x, qubits, first, wiring)]
-    if (x < 0).any() and first == 0:
-        ways.append(_with_signed_branches(x, qubits, wiring))
-    levels = min(ways, key=_couplings)
-    return [mux.operations(cirq.ry, cirq.CZ) + mux.target.coupled(closing, cirq.CZ) for mux, closing in levels]
+    options = [_with_signs_last(x, qubits, target_of)]
+    if (x < 0).any():
+        options.append(_with_signs_per_branch(x, qubits, target_of))
+    levels = min(options, key=_cnot_count)
+    return [mux.operations(cirq.ry, cirq.CZ) + mux.target.couple(closing, cirq.CZ) for mux, closing in levels]
 
 
 _Level = tuple[Multiplexer, list[cirq.Qid]]
-"""The multiplexer of a qubit, and the controls to uncouple afterwards."""
+"""Multiplexer of a qubit, and the controls from which its target is uncoupled afterwards."""
 
 
-def _couplings(levels: Sequence[_Level]) -> int:
-    """Two-qubit gates in all."""
-    return sum(mux.couplings + mux.target.price(closing) for mux, closing in levels)
+def _cnot_count(levels: Sequence[_Level]) -> int:
+    """Return the number of two-qubit gates in all."""
+    return sum(mux.cnot_count + mux.target.cnot_cost(closing) for mux, closing in levels)
 
 
-def _with_open_frames(x: FloatArray, qubits: Sequence[cirq.Qid], first: int, wiring: Wiring) -> list[_Level]:
-    """All signs in the last multiplexer, which also takes in those of the CZ the others leave open."""
+def _with_signs_last(x: FloatArray, qubits: Sequence[cirq.Qid], target_of: TargetFactory) -> list[_Level]:
+    """Prepare magnitudes first; the last multiplexer adds the signs, among them those of the CZ gates that others leave out."""
     n = len(qubits)
     norms = [x]  # norms[j] belongs to the branches after n - j qubits
     for _ in range(n):
         norms.append(np.hypot(norms[-1][0::2], norms[-1][1::2]))
     levels: list[_Level] = []
-    left_open: list[tuple[cirq.Qid, cirq.Qid]] = []
-    for q in range(first, n - 1):
-        mux = Multiplexer.of(*branch_turns(norms[n - 1 - q]), qubits[:q], wiring(qubits[q]))
+    open_pairs: list[tuple[cirq.Qid, cirq.Qid]] = []
+    for q in range(n - 1):
+        mux = Multiplexer.of(*rotation_angles(norms[n - 1 - q]), qubits[:q], target_of(qubits[q]))
         levels.append((mux, []))
-        left_open += [(control, qubits[q]) for control in mux.left_open]
+        open_pairs += [(control, qubits[q]) for control in mux.open_controls]
     *before, last = qubits
-    target = wiring(last)
-    signs = _signs(left_open, qubits)
-    plain = Multiplexer.of(*branch_turns(x * signs), before, target)
-    candidates = [(plain, plain.left_open)]
-    if guess := plain.usual_end:  # what is left open decides the signs that it needs itself
-        mux = Multiplexer.of(*branch_turns(x * signs * _signs([(control, last) for control in guess], qubits)), before, target)
-        closing = set(mux.left_open) ^ set(guess)
+    target = target_of(last)
+    signs = _cz_signs(open_pairs, qubits)
+    plain = Multiplexer.of(*rotation_angles(x * signs), before, target)
+    candidates = [(plain, plain.open_controls)]
+    if guess := plain.usual_open_controls:  # the CZ gates left out decide which signs the multiplexer itself needs
+        guessed = _cz_signs([(control, last) for control in guess], qubits)
+        mux = Multiplexer.of(*rotation_angles(x * signs * guessed), before, target)
+        closing = set(mux.open_controls) ^ set(guess)
         candidates.append((mux, [control for control in before if control in closing]))
-    return [*levels, min(candidates, key=lambda level: _couplings([level]))]
+    return [*levels, min(candidates, key=lambda level: _cnot_count([level]))]
 
 
-def _with_signed_branches(x: FloatArray, qubits: Sequence[cirq.Qid], wiring: Wiring) -> list[_Level]:
-    """Every branch with the sign that makes its larger half positive, every frame closed: product states cost nothing."""
+def _with_signs_per_branch(x: FloatArray, qubits: Sequence[cirq.Qid], target_of: TargetFactory) -> list[_Level]:
+    """Give every branch the sign that makes its larger half positive and close every frame: product states need no gate."""
     norms = [x]
     for _ in qubits:
         zero, one = norms[-1][0::2], norms[-1][1::2]
@@ -247,22 +265,22 @@ def _with_signed_branches(x: FloatArray, qubits: Sequence[cirq.Qid], wiring: Wir
     levels: list[_Level] = []
     for q, qubit in enumerate(qubits):
         level = len(qubits) - 1 - q
-        facing = np.repeat(np.copysign(1.0, norms[level + 1]), 2)
+        signs = np.repeat(np.copysign(1.0, norms[level + 1]), 2)
         if q == 0:
-            facing = np.ones(2)  # the first turn takes the sign of the whole vector
-        mux = Multiplexer.of(*branch_turns(norms[level] * facing), qubits[:q], wiring(qubit))
-        levels.append((mux, mux.left_open))
+            signs = np.ones(2)  # the first rotation takes the sign of the whole vector
+        mux = Multiplexer.of(*rotation_angles(norms[level] * signs), qubits[:q], target_of(qubit))
+        levels.append((mux, mux.open_controls))
     return levels
 
 
-def branch_turns(norms: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """The Ry angle of each branch, and whether anything reaches it."""
+def rotation_angles(norms: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return the Ry angle of each branch, and False for branches of norm 0."""
     zero, one = norms[0::2], norms[1::2]
     return 2 * np.arctan2(one, zero), (np.abs(zero) > 0) | (np.abs(one) > 0)
 
 
-def _signs(pairs: Sequence[tuple[cirq.Qid, cirq.Qid]], qubits: Sequence[cirq.Qid]) -> FloatArray:
-    """What CZ gates on these pairs do to each amplitude, +1 or -1."""
+def _cz_signs(pairs: Sequence[tuple[cirq.Qid, cirq.Qid]], qubits: Sequence[cirq.Qid]) -> FloatArray:
+    """Return the sign, +1 or -1, by which CZ gates on pairs of qubits multiply each amplitude."""
     n = len(qubits)
     index = np.arange(2**n)
     bit = {q: index >> (n - 1 - i) & 1 for i, q in enumerate(qubits)}

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hattriq_cirq.circuits.light_cone import light_cone
+from hattriq_cirq.circuits.outcomes import OutcomeWeights
 from hattriq_cirq.encoding.exact import Encoder, encode
-from hattriq_cirq.foundation.arrays import Array, FloatArray, parity_signs
+from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.models.model import Model
 
 KEY = "z"
@@ -60,26 +61,27 @@ class WeightedCircuit:
 
     Args:
         circuit: Logical circuit that ends in one measurement under `KEY`.
-        weights: Weights, (features, 2**bits); weights @ probabilities is this circuit's part of the attributions.
+        weights: Weights of the outcomes, (features, 2**bits); weights @ probabilities is the circuit's part of the values.
         preparation: Part of the circuit that prepares amplitudes, so that its cost can be stated apart.
 
     Example:
         >>> import cirq
+        >>> from hattriq_cirq.circuits.outcomes import OutcomeWeights
         >>> from scipy.sparse import csr_array
         >>> q = cirq.LineQubit(0)
         >>> circuit = cirq.Circuit(cirq.H(q), cirq.measure(q, key=KEY))
-        >>> WeightedCircuit(circuit, csr_array([[2.0, -2.0]]), circuit[:1]).max_shot_norm
+        >>> WeightedCircuit(circuit, OutcomeWeights(csr_array([[2.0, -2.0]])), circuit[:1]).max_shot_norm
         2.0
     """
 
     circuit: cirq.Circuit
-    weights: csr_array
+    weights: OutcomeWeights
     preparation: cirq.Circuit
 
-    @cached_property
+    @property
     def max_shot_norm(self) -> float:
         """Largest L2 norm that one shot can add to the map, which bounds its standard deviation."""
-        return float(np.sqrt(np.asarray(self.weights.multiply(self.weights).sum(axis=0)).max(initial=0.0)))
+        return self.weights.max_shot_norm
 
 
 class PauliTerm:
@@ -187,16 +189,23 @@ def ancillas(pauli: PauliTerm, count: int) -> list[cirq.Qid]:
     return [name for name in names if name not in pauli.model.qubits][:count]
 
 
-def outcome_signs(bits: int) -> FloatArray:
-    """Return (-1)**popcount of each of 2**bits outcomes: the value of Z on every measured bit."""
-    return parity_signs(np.arange(2**bits))
+def parity_weights(
+    rows: FloatArray, features: Sequence[int] | NDArray[np.intp], total: int, parity_bits: int
+) -> OutcomeWeights:
+    """Return weights of some features that depend on the first measured bits and on the parity of the others.
 
+    Args:
+        rows: Weights of the outcomes of the first bits, (len(features), 2**first_bits).
+        features: Features that the rows belong to.
+        total: Number of all features.
+        parity_bits: Number of the other bits, each of which contributes its value of Z as a factor.
 
-def outcome_weights(rows: FloatArray, features: Sequence[int] | NDArray[np.intp], total: int) -> csr_array:
-    """Return the weights of outcomes for some features, (len(features), outcomes), as a matrix over all `total` features."""
+    Returns:
+        The weights of all features.
+    """
     count, outcomes = rows.shape
     index = np.repeat(features, outcomes), np.tile(np.arange(outcomes), count)
-    return csr_array((rows.reshape(-1), index), shape=(total, outcomes))
+    return OutcomeWeights(csr_array((rows.reshape(-1), index), shape=(total, outcomes)), parity_bits)
 
 
 def qubits_set(index: int, qubits: Sequence[cirq.Qid]) -> list[cirq.Qid]:

@@ -18,11 +18,9 @@ from hattriq_cirq.estimators.bilinear import (
     PauliTerm,
     WeightedCircuit,
     ancillas,
-    outcome_signs,
-    outcome_weights,
+    parity_weights,
     qubits_set,
 )
-from hattriq_cirq.foundation.arrays import FloatArray
 
 
 @dataclass(frozen=True)
@@ -73,13 +71,13 @@ class HadamardTest(Estimator):
         build = _literal_circuits(pauli, term) if self.literal else _lean_circuits(pauli, term, self.state_encoder)
         norm = float(np.linalg.norm(term.right))
         features = len(term.left)
-        for k, circuit, preparation, signs in build:
-            row = abs(term.left[k]) * norm * signs
-            yield WeightedCircuit(circuit, outcome_weights(row[np.newaxis], [k], features), preparation)
+        for k, circuit, preparation, bits in build:
+            scale = np.array([[abs(term.left[k]) * norm]])
+            yield WeightedCircuit(circuit, parity_weights(scale, [k], features, bits), preparation)
 
 
-_Components = Iterator[tuple[int, cirq.Circuit, cirq.Circuit, FloatArray]]
-"""Component, circuit, its preparation, and the sign of each outcome."""
+_Components = Iterator[tuple[int, cirq.Circuit, cirq.Circuit, int]]
+"""Component, circuit, its preparation, and the number of measured bits, whose parity is the sign of an outcome."""
 
 
 def _lean_circuits(pauli: PauliTerm, term: BilinearTerm, encoder: Encoder) -> _Components:
@@ -92,7 +90,7 @@ def _lean_circuits(pauli: PauliTerm, term: BilinearTerm, encoder: Encoder) -> _C
     for k in map(int, np.flatnonzero(term.left)):
         select = [cirq.CNOT(ancilla, q) for q in qubits_set(k, qubits)]
         preparation = shared + cirq.Circuit(select, _phase_of(term, k, ancilla))
-        yield k, preparation + readout, preparation, outcome_signs(len(measured))
+        yield k, preparation + readout, preparation, len(measured)
 
 
 def _literal_circuits(pauli: PauliTerm, term: BilinearTerm) -> _Components:
@@ -105,12 +103,12 @@ def _literal_circuits(pauli: PauliTerm, term: BilinearTerm) -> _Components:
         + cirq.inverse(model.resolved_circuit)
     )
     controlled = cirq.Circuit(op.controlled_by(ancilla) for op in inside.all_operations())
-    preparation = cirq.Circuit(cirq.H(ancilla)) + encode_controlled(term.right, [ancilla], 1, qubits, literal=True)
+    preparation = cirq.Circuit(cirq.H(ancilla)) + encode_controlled(term.right, [ancilla], 1, qubits)
     for k in map(int, np.flatnonzero(term.left)):
         unselect = [cirq.CNOT(ancilla, q) for q in qubits_set(k, qubits)]
         phase = [op**-1 for op in _phase_of(term, k, ancilla)]
         readout = cirq.Circuit(unselect, phase, cirq.H(ancilla), cirq.measure(ancilla, key=KEY))
-        yield k, preparation + controlled + readout, preparation, outcome_signs(1)
+        yield k, preparation + controlled + readout, preparation, 1
 
 
 def _phase_of(term: BilinearTerm, k: int, ancilla: cirq.Qid) -> list[cirq.Operation]:

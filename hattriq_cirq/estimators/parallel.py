@@ -17,8 +17,7 @@ from hattriq_cirq.estimators.bilinear import (
     PauliTerm,
     WeightedCircuit,
     ancillas,
-    outcome_signs,
-    outcome_weights,
+    parity_weights,
     qubits_set,
 )
 from hattriq_cirq.foundation.arrays import parity_signs
@@ -81,7 +80,6 @@ class ParallelHadamardTest(Estimator):
         superposition = _superpose_labels(register, labels)
         measured = [*register, *pauli.pauli.qubits]
         readout = pauli.circuit + cirq.Circuit(cirq.H.on_each(register), pauli.basis_change, cirq.measure(*measured, key=KEY))
-        signs = outcome_signs(len(pauli.pauli))
         walsh = parity_signs(np.array(labels)[:, np.newaxis] & np.arange(2**self.m))
         encodings = {
             sign: encode_joint(
@@ -106,10 +104,11 @@ class ParallelHadamardTest(Estimator):
                 phases[labels] = np.angle(left)
                 select += cirq.Circuit(phase_operations(phases, register))
                 left = np.abs(left)
-            rows = np.kron((norm / (4 * amplitude) * left)[:, np.newaxis] * walsh, signs)
+            rows = (norm / (4 * amplitude) * left)[:, np.newaxis] * walsh
             for sign, encoding in encodings.items():
                 preparation = encoding + select
-                yield WeightedCircuit(preparation + readout, outcome_weights(sign * rows, features, 2**n), preparation)
+                weights = parity_weights(sign * rows, features, 2**n, len(pauli.pauli))
+                yield WeightedCircuit(preparation + readout, weights, preparation)
 
 
 def _labels(m: int, n: int) -> list[int]:

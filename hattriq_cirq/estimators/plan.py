@@ -9,9 +9,8 @@ from itertools import islice
 
 import cirq
 import numpy as np
-from scipy.sparse import csr_array
 
-from hattriq_cirq.circuits.outcomes import Outcome, SharedUncertainty
+from hattriq_cirq.circuits.outcomes import Outcome, OutcomeWeights, SharedUncertainty
 from hattriq_cirq.estimators.bilinear import Allocation, BilinearTerm, Estimator, WeightedCircuit, pauli_terms
 from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders
 from hattriq_cirq.models.model import Model
@@ -80,7 +79,7 @@ class Estimate:
         notes: Findings of a mitigation about this input, one sentence each.
     """
 
-    weights: tuple[csr_array, ...]
+    weights: tuple[OutcomeWeights, ...]
     outcomes: tuple[Outcome, ...]
     offset: FloatArray
     constant: FloatArray | None = None
@@ -109,24 +108,24 @@ class Estimate:
         Returns:
             The estimate of the new values.
         """
-        weights = [csr_array(jacobian @ w) for w in self.weights]
+        weights = [w.combined(jacobian) for w in self.weights]
         outcomes = self.outcomes
         if auxiliary is not None:
             assert auxiliary_jacobian is not None
-            weights += [csr_array(auxiliary_jacobian @ w) for w in auxiliary.weights]
+            weights += [w.combined(auxiliary_jacobian) for w in auxiliary.weights]
             outcomes += auxiliary.outcomes
         offset = self.offset if len(values) == len(self.offset) else np.zeros(len(values))
         bare = Estimate(tuple(weights), outcomes, offset, None, self.notes)
         return replace(bare, constant=values - bare.values)
 
-    def _pairs(self) -> Iterator[tuple[csr_array, Outcome]]:
+    def _pairs(self) -> Iterator[tuple[OutcomeWeights, Outcome]]:
         return zip(self.weights, self.outcomes, strict=True)
 
     @cached_property
     def values(self) -> FloatArray:
         """Estimated values, (features,)."""
         start = np.zeros(len(self.offset)) if self.constant is None else self.constant
-        return self.offset + sum((np.asarray(w @ o.probabilities) for w, o in self._pairs()), start)
+        return self.offset + sum((o.expectation(w) for w, o in self._pairs()), start)
 
     @cached_property
     def sensitivities(self) -> dict[SharedUncertainty, FloatArray]:
@@ -194,7 +193,7 @@ def plan(estimator: Estimator, model: Model, terms: Sequence[BilinearTerm]) -> P
         for pauli in () if term.is_zero else paulis:
             factor = term.weight * pauli.coefficient
             for circuit in estimator.weighted_circuits(pauli, term):
-                circuits.append(replace(circuit, weights=csr_array(factor * circuit.weights)))
+                circuits.append(replace(circuit, weights=circuit.weights.scaled(factor)))
     return Plan(tuple(circuits), estimator.marginalize(offset), estimator.allocation)
 
 

@@ -16,8 +16,7 @@ from hattriq_cirq.estimators.bilinear import (
     Estimator,
     PauliTerm,
     WeightedCircuit,
-    outcome_signs,
-    outcome_weights,
+    parity_weights,
 )
 
 
@@ -55,7 +54,6 @@ class PolarizationShift(Estimator):
         qubits = list(pauli.model.qubits)
         shift = float(np.linalg.norm(term.right))
         features = len(term.left)
-        signs = outcome_signs(len(pauli.pauli))
         readout = pauli.circuit + cirq.Circuit(pauli.basis_change, cirq.measure(*pauli.pauli.qubits, key=KEY))
         for k in map(int, np.flatnonzero(term.left)):
             size = abs(term.left[k])
@@ -64,6 +62,7 @@ class PolarizationShift(Estimator):
                 norm = np.linalg.norm(shifted)
                 if norm <= 1e-14 * shift:  # F(0) = 0 needs no circuit
                     continue
-                row = sign * size * norm**2 / (4 * shift) * signs
+                scale = np.array([[sign * size * norm**2 / (4 * shift)]])
                 preparation = self.state_encoder(shifted, qubits)
-                yield WeightedCircuit(preparation + readout, outcome_weights(row[np.newaxis], [k], features), preparation)
+                weights = parity_weights(scale, [k], features, len(pauli.pauli))
+                yield WeightedCircuit(preparation + readout, weights, preparation)

@@ -10,6 +10,7 @@ import cirq
 import numpy as np
 from scipy.sparse import csr_array
 
+from hattriq_cirq.circuits.outcomes import OutcomeWeights
 from hattriq_cirq.encoding.exact import Encoder, encode_joint
 from hattriq_cirq.estimators.bilinear import (
     KEY,
@@ -87,4 +88,5 @@ class ResolvedHadamardTest(Estimator):
         scale = left * right
         index = np.arange(features)
         entries = np.repeat([scale, -scale], features), (np.tile(index, 2), np.arange(2 * features))
-        yield WeightedCircuit(circuit, csr_array(entries, shape=(features, 2 * features)), preparation)
+        weights = OutcomeWeights(csr_array(entries, shape=(features, 2 * features)))
+        yield WeightedCircuit(circuit, weights, preparation)

@@ -1,4 +1,4 @@
-"""What runs circuits: one small interface for simulators on this machine and processors far away."""
+"""The `Backend` interface, implemented by simulators and remote processors, and the jobs that it runs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Status = Literal["unknown", "queued", "running", "done", "failed", "cancelled"]
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One submission: every circuit at every point, `shots` times each.
+    """One submission: every circuit at every point, each with the same number of shots.
 
     Args:
-        id: chosen by us and recorded before the job is submitted, so that it can be found again.
-        circuits: as they will run; each ends in one measurement. Several circuits have no symbols.
-        points: of the sweep.
-        shots: of each circuit at each point; None for exact probabilities.
-        seed: of its counts, where the backend draws them; a job gives the same counts whenever it runs.
+        id: Id chosen by the engine and recorded before submission, so that the job can be identified later.
+        circuits: Compiled circuits, each ending in one measurement. If there are several, they have no symbols.
+        points: Points of the sweep.
+        shots: Number of shots of each circuit at each point; None for exact probabilities.
+        seed: Random seed of the counts, for backends that sample them; the same seed gives the same counts.
     """
 
     id: str
@@ -34,15 +34,18 @@ class Job:
 
     @property
     def runs(self) -> int:
-        """Circuits times points: how many distributions its results hold, points within circuits."""
+        """Number of distributions in the results: circuits times points, ordered by circuit, then by point."""
         return len(self.circuits) * len(self.points)
 
 
 @dataclass(frozen=True)
 class State:
-    """Where a job is, as its backend sees it; `unknown` if it never heard of it.
+    """State of a job at its backend; `unknown` if the backend has no job of this id.
 
-    `code` and `message` explain a failure.
+    Args:
+        status: Status of the job.
+        code: Error code of a failure.
+        message: Explanation of a failure.
     """
 
     status: Status
@@ -52,13 +55,13 @@ class State:
 
 @dataclass(frozen=True)
 class Limits:
-    """What fits into one job, and how many jobs may be under way.
+    """Largest size of a job and largest number of unfinished jobs.
 
     Args:
-        shots: circuits times points times shots of a job, at most.
-        circuits: different circuits in one job, at most.
-        bytes: of a job's serialised circuits and sweep, at most; None where nothing is sent.
-        jobs: submitted and not finished, at most.
+        shots: Maximum of circuits times points times shots per job.
+        circuits: Maximum number of different circuits per job.
+        bytes: Maximum size of a job's serialised circuits and sweep; None if nothing is sent.
+        jobs: Maximum number of jobs that are submitted and not finished.
     """
 
     shots: int = 5_000_000
@@ -68,38 +71,38 @@ class Limits:
 
 
 class Backend(Protocol):
-    """What an engine needs of whatever runs circuits."""
+    """Interface between an engine and the simulator or processor that runs its jobs."""
 
     @property
     def name(self) -> str:
-        """What results say they were run on."""
+        """Name that results carry."""
 
     @property
     def seed(self) -> int | None:
-        """The seed of everything random in it; None where nothing can be seeded."""
+        """Random seed from which all counts follow; None if the backend cannot be seeded."""
 
     @property
     def limits(self) -> Limits:
-        """What fits into one job."""
+        """Limits of one job."""
 
     @property
     def processor(self) -> Processor | None:
-        """What circuits must be compiled for; None where any circuit runs."""
+        """Processor that circuits must be compiled for; None if the backend runs any circuit."""
 
     def describe(self) -> dict[str, Any]:
-        """What a record needs to know of it, as JSON: kind, processor, configuration and snapshot ids, settings."""
+        """Return the record of the backend as JSON: kind, processor, configuration and snapshot ids, settings."""
 
     def size(self, job: Job) -> int:
-        """The bytes that submitting a job would send; asked for only where `limits.bytes` is a number."""
+        """Return the number of bytes that submitting a job would send; called only if `limits.bytes` is a number."""
 
     def submit(self, job: Job) -> None:
-        """Hands a job over without waiting for it; one whose id is known already is not run again."""
+        """Submit a job without waiting for it; a job whose id is already known is not run again."""
 
     def poll(self, job: Job) -> State:
-        """Where a job is; jobs of other processes are found by their ids."""
+        """Return the state of a job; a job that another process submitted is identified by its id."""
 
     def results(self, job: Job) -> list[Distribution]:
-        """The distributions of a finished job, one for each point of each circuit; the same ones when asked again."""
+        """Return the distributions of a finished job, ordered by circuit, then by point; every call returns the same ones."""
 
     def cancel(self, job_id: str) -> None:
-        """Cancels a job that has not finished; nothing happens to others."""
+        """Cancel a job if it has not finished; other ids are ignored."""

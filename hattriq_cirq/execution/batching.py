@@ -1,4 +1,4 @@
-"""Programs shared out among jobs: as much in one as its backend's limits allow."""
+"""Distribution of programs among jobs, each as large as its backend's limits allow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hattriq_cirq.execution.backend import Backend, Job
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What goes into one job: several circuits, or several points of one, and the request that each of them is."""
+    """Contents of one job: several circuits, or several points of one circuit, with the request that each belongs to."""
 
     circuits: tuple[cirq.FrozenCircuit, ...]
     points: tuple[Point, ...]
@@ -22,11 +22,11 @@ class Batch:
     requests: tuple[int, ...]
 
     def job(self, job_id: str, seed: int | None) -> Job:
-        """The lot as a job."""
+        """Return the batch as a job."""
         return Job(job_id, self.circuits, self.points, self.shots, seed)
 
     def parts(self) -> tuple[Batch, Batch]:
-        """Two halves: of the circuits, of the points, or, where there is one of each, of the shots."""
+        """Halve the circuits or the points; the shots if there is one of each."""
         if len(self.requests) == 1:
             assert self.shots is not None
             half = self.shots // 2
@@ -46,18 +46,18 @@ class Batch:
 
 
 def batches(programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None, backend: Backend) -> list[Batch]:
-    """Shares programs out among jobs.
+    """Distribute programs among jobs.
 
     Args:
-        programs: together they hold the requests 0, 1, ... once each.
-        shots: of each request; None for exact probabilities.
-        backend: whose limits hold.
+        programs: Programs that together hold the requests 0, 1, ... once each.
+        shots: Repetitions of each request; None for exact probabilities.
+        backend: Backend whose limits apply.
 
     Returns:
-        Lots of requests with equal shots: the points of one program, or circuits without symbols; in the order of the first
-        request of each, so that what was asked for first and last runs first and last.
+        Batches of requests with equal shots: the points of one program, or circuits without symbols. They are ordered by the
+        first request of each, so that the first and last requests run first and last.
     """
-    whole: list[Batch] = []
+    combined: list[Batch] = []
     plain: list[tuple[cirq.FrozenCircuit, int]] = []
     for program in programs:
         if len(program.points) == 1:
@@ -66,15 +66,19 @@ def batches(programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | Non
         else:
             at = dict(zip(program.requests, program.points, strict=True))
             for count, requests in _by_shots(program.requests, shots):
-                whole.append(Batch((program.circuit,), tuple(at[r] for r in requests), count, requests))
+                combined.append(Batch((program.circuit,), tuple(at[r] for r in requests), count, requests))
     circuits = {request: circuit for circuit, request in plain}
     for count, requests in _by_shots(tuple(circuits), shots):
-        whole.append(Batch(tuple(circuits[r] for r in requests), ({},), count, requests))
-    return [fitting for lot in sorted(whole, key=lambda lot: min(lot.requests)) for fitting in _fitted(lot, backend)]
+        combined.append(Batch(tuple(circuits[r] for r in requests), ({},), count, requests))
+    return [
+        fitting
+        for batch in sorted(combined, key=lambda batch: min(batch.requests))
+        for fitting in _within_limits(batch, backend)
+    ]
 
 
 def _by_shots(requests: Sequence[int], shots: Sequence[int] | None) -> Iterator[tuple[int | None, tuple[int, ...]]]:
-    """Requests in groups of equal shots."""
+    """Group requests by their number of shots."""
     if shots is None:
         yield from [(None, tuple(requests))] if requests else []
         return
@@ -82,16 +86,16 @@ def _by_shots(requests: Sequence[int], shots: Sequence[int] | None) -> Iterator[
         yield count, tuple(group)
 
 
-def _fitted(lot: Batch, backend: Backend) -> Iterator[Batch]:
-    """The lot, halved until each part is within the limits; what cannot be halved is left for the backend to refuse."""
+def _within_limits(batch: Batch, backend: Backend) -> Iterator[Batch]:
+    """Halve a batch until each part is within the limits; the backend refuses a part that cannot be halved."""
     limits = backend.limits
-    one = len(lot.requests) == 1 and (lot.shots or 0) < 2
-    fits = len(lot.circuits) <= limits.circuits and (lot.shots or 0) * len(lot.requests) <= limits.shots
+    one = len(batch.requests) == 1 and (batch.shots or 0) < 2
+    fits = len(batch.circuits) <= limits.circuits and (batch.shots or 0) * len(batch.requests) <= limits.shots
     if fits and limits.bytes is not None:
-        single = len(lot.requests) == 1  # fewer shots are no smaller
-        fits = single or backend.size(lot.job("", None)) <= limits.bytes
+        single = len(batch.requests) == 1  # fewer shots are no smaller
+        fits = single or backend.size(batch.job("", None)) <= limits.bytes
     if fits or one:
-        yield lot
+        yield batch
     else:
-        for part in lot.parts():
-            yield from _fitted(part, backend)
+        for part in batch.parts():
+            yield from _within_limits(part, backend)

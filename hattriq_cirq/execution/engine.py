@@ -235,7 +235,7 @@ class Engine:
         for job, batch in zip(call.jobs, call.batches, strict=True):
             for request, distribution in zip(batch.requests, results[job.id], strict=True):
                 parts.setdefault(request, []).append(distribution)
-        return [Distribution.merged(parts[request]) for request in sorted(parts)]
+        return [own[0] if len(own) == 1 else Distribution.merged(own) for _, own in sorted(parts.items())]
 
     def _complete_jobs(self, jobs: Sequence[Job], journal: Journal | None) -> dict[str, list[Distribution]]:
         """Return the distributions of every job by its planned id, read from the journal or run."""

@@ -1,4 +1,4 @@
-"""A run's journal: ids before jobs are submitted, counts as they arrive, each record synced to disk before anything else."""
+"""Journal of a run: ids before jobs are submitted, counts as they arrive, each record on disk before anything else happens."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from hattriq_cirq.execution.journal_format import (
     Entry,
     as_json,
     digest,
+    kind_of_counts,
     pack_counts,
     pack_programs,
     plan_of,
@@ -40,27 +41,27 @@ from hattriq_cirq.foundation.provenance import Provenance
 __all__ = ["JOURNAL", "Journal", "JournalWarning", "digest", "is_locked"]
 
 JOURNAL = "journal.jsonl"
-_PATIENCE = 0.2  # seconds for others who only look whether it is locked
+_PATIENCE = 0.2  # seconds to wait for a process that only checks whether the journal is locked
 
 
 class JournalWarning(UserWarning):
-    """A journal was damaged and has been mended; the message says what was lost."""
+    """A journal was damaged and has been repaired; the message says which record was lost."""
 
 
 class Journal:
-    """An append-only file in a run's folder, made new or taken up; one process at a time.
+    """Append-only file in the folder of a run, created or continued by one process at a time.
 
-    Each line is a checksum and a record as JSON, on disk before the call that wrote it returns. The kernel lets go of the
-    lock when the process ends, however it ends.
+    Each line is a checksum and a record as JSON, on disk before the method that wrote it returns. The kernel releases the lock
+    when the process ends, however it ends.
 
     Args:
-        folder: of the run, made if missing.
-        engine: what runs it, as `Backend.describe` says; a journal of another engine is refused.
-        task: what the run is for, as JSON; None leaves it open.
+        folder: Folder of the run, created if missing.
+        engine: Description of the engine, from `Backend.describe`; a journal of another engine is refused.
+        task: Description of the run, as JSON; None leaves it open.
 
     Raises:
-        JournalInUseError: another process is working on this run.
-        JournalError: the journal is another run's, is damaged before its end, or cannot be written.
+        JournalInUseError: Another process is working on this run.
+        JournalError: The journal belongs to another run, is damaged before its end, or cannot be written.
     """
 
     _fd: int | None = None
@@ -74,7 +75,7 @@ class Journal:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             self._lock(path)
-            self._contents, self._size = self._take_up(path)
+            self._contents, self._size = self._read_existing(path)
             if self._contents.header:
                 refuse_another(self.folder, "engine", self._contents.header["engine"], engine)
             else:
@@ -90,25 +91,25 @@ class Journal:
 
     @property
     def run_id(self) -> str:
-        """Eight hexadecimal digits, drawn once for the run: the beginning of its jobs' ids."""
+        """Random prefix of all job ids of the run, eight hexadecimal digits."""
         return str(self._contents.header["run_id"])
 
     @property
     def engine(self) -> Mapping[str, Any]:
-        """What ran it first."""
+        """Description of the engine that began the run."""
         engine: Mapping[str, Any] = self._contents.header["engine"]
         return engine
 
     @property
     def task(self) -> Mapping[str, Any] | None:
-        """What the run is for."""
+        """Description of the run; None if it was not recorded."""
         return self._contents.task
 
     def record_task(self, task: Mapping[str, Any]) -> None:
-        """Records what the run is for, once.
+        """Record the description of the run, once.
 
         Raises:
-            JournalError: it is for something else.
+            JournalError: Another description is recorded.
         """
         if self._contents.task is None:
             self._append("task", task=as_json(task))
@@ -117,7 +118,7 @@ class Journal:
 
     @property
     def has_begun(self) -> bool:
-        """Whether any job is recorded."""
+        """True if any job is recorded."""
         return bool(self._contents.jobs)
 
     @property
@@ -187,48 +188,50 @@ class Journal:
         return [self._planned_job(job_id) for job_id in self._contents.jobs if job_id.startswith(prefix)]
 
     def stored(self, job_id: str) -> list[Distribution] | None:
-        """The distributions of a job, exactly as they came; None if they never did."""
+        """Return the distributions of a job exactly as they arrived; None if they have not."""
         counts = self._entry(job_id).counts
         return None if counts is None else unpack_counts(counts)
 
     def store(self, job_id: str, distributions: Sequence[Distribution]) -> None:
-        """Records the counts of a job; the same ones again change nothing.
+        """Record the counts of a job; recording the same counts again changes nothing.
 
         Raises:
-            JournalError: it has other counts already, or they cannot be written.
-            ValueError: probabilities that are no counts.
+            JournalError: Other counts are recorded already, or the counts cannot be written.
+            ValueError: The distributions are not counts.
         """
         counts, entry = pack_counts(distributions), self._entry(job_id)
         if entry.counts is None:
-            self._append("counts", job=job_id, counts=counts)
+            self._append(kind_of_counts(counts), job=job_id, counts=counts)
         elif entry.counts != counts:
-            raise JournalError(f"job {job_id} came back with other counts than those recorded in {self.folder}; those stay")
+            raise JournalError(
+                f"job {job_id} returned other counts than those recorded in {self.folder}; the recorded ones are kept"
+            )
 
     def note(self, job_id: str, status: str, message: str = "") -> None:
-        """Records what happened to a job: "submitting" before it is handed over, then what its backend says."""
+        """Record the status of a job: "submitting" before it is submitted, then the status that its backend reports."""
         self._entry(job_id)
         self._append("note", job=job_id, status=status, message=message)
 
     def attempt(self, job_id: str) -> int:
-        """How many attempts at a job ended without counts, failed or cancelled."""
+        """Return the number of attempts at a job that ended without counts, failed or cancelled."""
         return self._entry(job_id).attempt
 
     def attempt_id(self, job_id: str) -> str:
-        """What the present attempt at a job is called at its backend."""
+        """Return the id of the present attempt at a job, as its backend knows it."""
         attempt = self.attempt(job_id)
         return f"{job_id}-{attempt}" if attempt else job_id
 
     def was_submitted(self, job_id: str) -> bool:
-        """Whether the present attempt at a job may have reached its backend."""
+        """Return True if the present attempt at a job may have reached its backend."""
         return self._entry(job_id).submitted
 
     @property
     def done(self) -> int:
-        """How many jobs have their counts recorded."""
+        """Number of jobs whose counts are recorded."""
         return len(self._contents.jobs) - len(self.unfinished())
 
     def unfinished(self) -> list[str]:
-        """The ids of begun jobs without counts, in order."""
+        """Return the ids of all begun jobs without counts, in order."""
         return [job_id for job_id, entry in self._contents.jobs.items() if entry.counts is None]
 
     def job(self, job_id: str) -> Job:
@@ -241,29 +244,29 @@ class Journal:
         return Job(job_id, circuits, tuple(plan["points"]), plan["shots"], plan["seed"])
 
     def finish(self) -> None:
-        """Records that nothing is left to do, results included."""
+        """Record that the run is complete, results included."""
         if self._contents.ended != "finished":
             self._append("finished")
 
     def cancel(self) -> None:
-        """Records that the run was given up; taking it up again makes it unfinished."""
+        """Record that the run was cancelled; continuing it makes it unfinished again."""
         self._append("cancelled")
 
     def discard(self) -> None:
-        """Removes a journal that records no job, and its folder if nothing else is in it.
+        """Remove a journal that records no job, and its folder if nothing else is in it.
 
         Raises:
-            JournalError: it records jobs.
+            JournalError: The journal records jobs.
         """
         if self.has_begun:
-            raise JournalError(f"{self.folder} records jobs and is not discarded; cancel the run instead")
+            raise JournalError(f"{self.folder} records jobs and is not removed; cancel the run instead")
         (self.folder / JOURNAL).unlink()
         self.close()
         with suppress(OSError):
             self.folder.rmdir()
 
     def close(self) -> None:
-        """Lets go of the file and its lock."""
+        """Close the file and release its lock."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -290,14 +293,14 @@ class Journal:
                 pid = read(path.read_bytes(), str(path))[0].pid
                 cure = "wait until it ends, or end it"
                 if pid == os.getpid():
-                    who, cure = "another engine of this process", "its journal.close() lets go"
+                    who, cure = "another engine of this process", "close it with its journal.close()"
                 else:
                     who = f"process {pid}" if pid else "another process"
                 raise JournalInUseError(f"{who} is working on the run in {self.folder}; {cure}")
             time.sleep(_PATIENCE / 10)
 
-    def _take_up(self, path: Path) -> tuple[Contents, int]:
-        """What the file says, with a torn last record cut off and kept beside."""
+    def _read_existing(self, path: Path) -> tuple[Contents, int]:
+        """Read the file; an incomplete last record is moved to a file beside it."""
         content = path.read_bytes()
         contents, whole = read(content, str(path))
         if whole < len(content):
@@ -308,14 +311,15 @@ class Journal:
             os.ftruncate(self._descriptor(), whole)
             os.fsync(self._descriptor())
             warnings.warn(
-                f"the last record of {path} was torn, as by a crash; it is kept in {kept.name}, and what it said is done again",
+                f"{path}: the last record is incomplete, probably because of a crash. It was moved to {kept.name}; the "
+                "affected step will be repeated.",
                 JournalWarning,
                 stacklevel=3,
             )
         return contents, whole
 
     def _append(self, kind: str, **content: Any) -> None:
-        """Writes a record and waits for the disk; a record that does not fit is taken back."""
+        """Write a record and wait for the disk; a record that does not fit is removed again."""
         record = {"kind": kind, "utc": datetime.now(UTC).isoformat(timespec="milliseconds"), **content}
         line = to_line(record)
         descriptor, written = self._descriptor(), 0
@@ -328,9 +332,9 @@ class Journal:
             if not isinstance(error, OSError):
                 raise
             full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            what, cure = ("the disk is full", "free some space") if full else (error.strerror, "mend that")
+            what, cure = ("the disk is full", "free some space") if full else (error.strerror, "remove the cause")
             raise JournalError(
-                f"{what}: {self.folder / JOURNAL} cannot grow; all it recorded before is safe; {cure} and resume the run"
+                f"{what}: {self.folder / JOURNAL} cannot grow; everything recorded before is safe; {cure} and resume the run"
             ) from error
         self._size += len(line)
         self._contents.apply(record)
@@ -342,7 +346,7 @@ class Journal:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a living process works on a journal; the lock is only touched."""
+    """Return True if a running process holds the lock of a journal."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return not _try_lock(descriptor, exclusive=False)
@@ -351,7 +355,7 @@ def is_locked(path: Path) -> bool:
 
 
 def _try_lock(descriptor: int, *, exclusive: bool) -> bool:
-    import fcntl  # not on Windows, where everything without a journal works
+    import fcntl  # missing on Windows, where everything except journals works
 
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""What stands in a journal: lines with a checksum, circuits and counts packed small, and what the lines say together."""
+"""File format of journals: lines with a checksum, compressed circuits and counts, and the state that the lines add up to."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from hattriq_cirq.execution.backend import Job
 FORMAT = "hattriq_cirq.Journal/2"
 READABLE = ("hattriq_cirq.Journal/1", FORMAT)
 """Formats that this version reads; the first one has no records of placements and programs."""
-_MAY_DIFFER = {"threads", "versions", "directory", "path", "streaming"}  # where or how fast, not what
+_MAY_DIFFER = {"threads", "versions", "directory", "path", "streaming"}  # settings that do not change the results
 _HEADER = b' {"kind":"header"'
 Record = dict[str, Any]
 
 
 def to_line(record: Mapping[str, Any]) -> bytes:
-    """A record as a line: CRC-32 in 8 hexadecimal digits, a space, JSON."""
+    """Return a record as a line: CRC-32 in 8 hexadecimal digits, a space, JSON."""
     text = json.dumps(record, separators=(",", ":")).encode()
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
 def from_line(line: bytes) -> Record | None:
-    """The record of a line; None if the line is not whole."""
+    """Return the record of a line; None if the line is incomplete or its checksum is wrong."""
     text = line[9:-1]
     if line[-1:] != b"\n" or line[:9] != b"%08x " % zlib.crc32(text):
         return None
@@ -47,8 +47,8 @@ def from_line(line: bytes) -> Record | None:
 
 
 def pack_circuit(circuit: cirq.FrozenCircuit) -> tuple[str, str]:
-    """The name of a circuit, the same in every process, and its Cirq JSON, gzipped, in base64."""
-    key = id(circuit)  # and not the circuit: equal ones, such as X**0.5 and X**2.5, may have different JSON
+    """Return the name of a circuit, which is the same in every process, and its Cirq JSON, gzipped, in base64."""
+    key = id(circuit)  # equal circuits, such as X**0.5 and X**2.5, may have different JSON
     if key not in _packed:
         text = cirq.to_json(circuit, indent=None, separators=(",", ":")).encode()
         _packed[key] = sha256(text).hexdigest(), base64.b64encode(gzip.compress(text, 6, mtime=0)).decode()
@@ -56,51 +56,67 @@ def pack_circuit(circuit: cirq.FrozenCircuit) -> tuple[str, str]:
     return _packed[key]
 
 
-_packed: dict[int, tuple[str, str]] = {}  # of living circuits
+_packed: dict[int, tuple[str, str]] = {}  # cache for circuits that are still referenced
 
 
 def unpack_circuit(text: str) -> cirq.FrozenCircuit:
-    """The circuit that `pack_circuit` packed."""
+    """Return the circuit that `pack_circuit` packed."""
     circuit: cirq.FrozenCircuit = cirq.read_json(json_text=gzip.decompress(base64.b64decode(text)).decode())
     return circuit
 
 
 def pack_counts(distributions: Sequence[Distribution]) -> Record:
-    """The counts of distributions: how long each is, how many of its outcomes were seen, which, and how often.
+    """Return the counts of distributions: number of outcomes, or of bits, of each; outcomes seen; how often each was seen.
+
+    Up to 20 measured bits the record gives the number of outcomes (`lengths`); if a distribution has more, it gives the number
+    of bits instead, as a record of the kind `sparse_counts`, which older versions refuse.
 
     Raises:
-        ValueError: probabilities that are no counts.
+        ValueError: The probabilities are not counts.
     """
-    found = [distribution.counts for distribution in distributions]
-    for counts, distribution in zip(found, distributions, strict=True):
-        if not np.array_equal(Distribution.from_counts(counts).probabilities, distribution.probabilities):
+    all_counts = [distribution.counts for distribution in distributions]
+    for counts, distribution in zip(all_counts, distributions, strict=True):
+        if not np.array_equal(counts / max(counts.sum(), 1), distribution.probabilities):
             raise ValueError(f"probabilities are not counts of {distribution.shots} shots, so they cannot be recorded")
-    seen = [np.flatnonzero(counts) for counts in found]
+    nonzero = [np.flatnonzero(counts) for counts in all_counts]
+    outcomes = [
+        index if distribution.support is None else distribution.support[index]
+        for index, distribution in zip(nonzero, distributions, strict=True)
+    ]
+    sparse = any(distribution.support is not None for distribution in distributions)
     columns = {
-        "lengths": [len(counts) for counts in found],
-        "seen": [len(outcomes) for outcomes in seen],
-        "outcomes": np.concatenate([np.array([], int), *seen]),
+        "bits" if sparse else "lengths": [d.n_bits if sparse else len(d.probabilities) for d in distributions],
+        "seen": [len(index) for index in nonzero],
+        "outcomes": np.concatenate([np.array([], int), *outcomes]),
         "counts": np.concatenate(
-            [np.array([], int), *(counts[outcomes] for counts, outcomes in zip(found, seen, strict=True))]
+            [np.array([], int), *(counts[index] for counts, index in zip(all_counts, nonzero, strict=True))]
         ),
     }
     return {name: _pack_integers(np.asarray(column, dtype=np.uint64)) for name, column in columns.items()}
 
 
+def kind_of_counts(packed: Record) -> str:
+    """Return the kind of the record that holds packed counts."""
+    return "sparse_counts" if "bits" in packed else "counts"
+
+
 def unpack_counts(record: Mapping[str, Any]) -> list[Distribution]:
-    """The distributions that `pack_counts` packed, exactly."""
-    lengths, seen, outcomes, counts = (_unpack_integers(record[name]) for name in ("lengths", "seen", "outcomes", "counts"))
+    """Return the distributions that `pack_counts` packed, exactly."""
+    seen, outcomes, counts = (_unpack_integers(record[name]) for name in ("seen", "outcomes", "counts"))
+    if "bits" in record:
+        n_bits = _unpack_integers(record["bits"]).tolist()
+    else:
+        n_bits = [length.bit_length() - 1 for length in _unpack_integers(record["lengths"]).tolist()]
     distributions, start = [], 0
-    for length, number in zip(lengths, seen, strict=True):
-        dense = np.zeros(length, dtype=np.int64)
-        dense[outcomes[start : start + number]] = counts[start : start + number]
-        distributions.append(Distribution.from_counts(dense))
+    for bits, number in zip(n_bits, seen.tolist(), strict=True):
+        part = slice(start, start + number)
+        distributions.append(Distribution.from_outcomes(outcomes[part], bits, counts[part]))
         start += number
     return distributions
 
 
 def _pack_integers(values: NDArray[np.uint64]) -> list[str]:
-    """The smallest type that holds them, and their bytes, compressed, in base64."""
+    """Return the smallest type that holds the integers, and their compressed bytes in base64."""
     dtype = np.min_scalar_type(values.max(initial=0)).newbyteorder("<")
     return [dtype.str, base64.b64encode(zlib.compress(values.astype(dtype).tobytes())).decode()]
 
@@ -110,14 +126,14 @@ def _unpack_integers(packed: Sequence[str]) -> NDArray[np.int64]:
 
 
 def digest(programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> str:
-    """What tells one call of an engine from another, the same in every process.
+    """Return a key that identifies a call of an engine by its content, the same in every process.
 
     Args:
-        programs: their circuits, points and requests count.
-        shots: of each request.
+        programs: Programs of the call; the key depends on their circuits, points and requests.
+        shots: Number of shots of each request; None for exact probabilities.
 
     Returns:
-        A SHA-256 in hexadecimal.
+        A SHA-256 digest in hexadecimal.
     """
     parts = [[pack_circuit(p.circuit)[0], [_plain(point) for point in p.points], list(map(int, p.requests))] for p in programs]
     counts = None if shots is None else [int(count) for count in shots]
@@ -133,7 +149,7 @@ def _integer(value: int | None) -> int | None:
 
 
 def plan_of(jobs: Iterable[Job]) -> tuple[list[Record], dict[str, str]]:
-    """Jobs as JSON, and every distinct circuit of theirs, packed, by its name."""
+    """Return the plans of jobs as JSON, and every distinct packed circuit by its name."""
     plans: list[Record] = []
     circuits: dict[str, str] = {}
     for job in jobs:
@@ -168,15 +184,15 @@ def unpack_programs(records: Iterable[Record], circuits: Mapping[str, str]) -> l
 
 @dataclass
 class Entry:
-    """What is known of a job.
+    """State of a job as recorded.
 
     Args:
-        plan: as it was begun: circuits, points, shots, seed.
-        status: the last word about it.
-        message: why, if it failed.
-        attempt: how many attempts ended without counts.
-        submitted: the present attempt was about to be handed over, or was.
-        counts: packed, once they are there.
+        plan: Circuits, points, shots and seed, recorded before submission.
+        status: Last recorded status.
+        message: Explanation of a failure.
+        attempt: Number of attempts that ended without counts.
+        submitted: True if the submission of the present attempt had begun.
+        counts: Packed counts, once they are recorded.
     """
 
     plan: Record
@@ -188,13 +204,13 @@ class Entry:
 
     @property
     def shots(self) -> int:
-        """All its shots."""
+        """Number of shots of all its circuits and points."""
         return int(self.plan["shots"]) * len(self.plan["circuits"]) * len(self.plan["points"])
 
 
 @dataclass
 class Contents:
-    """What the records of a journal say together; each is applied in turn."""
+    """State of a run, obtained by applying the records of its journal in order."""
 
     header: Record = field(default_factory=dict)
     task: Record | None = None
@@ -207,7 +223,7 @@ class Contents:
     prepared: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def apply(self, record: Record) -> None:
-        """Takes a record in."""
+        """Apply the next record."""
         self.updated_utc = record["utc"]
         match record["kind"]:
             case "header":
@@ -234,7 +250,7 @@ class Contents:
                     entry.submitted = True
                 elif entry.status in ("failed", "cancelled"):
                     entry.attempt, entry.submitted = entry.attempt + 1, False
-            case "counts":
+            case "counts" | "sparse_counts":
                 entry = self.jobs[record["job"]]
                 entry.status, entry.message, entry.counts = "done", "", record["counts"]
             case "finished" | "cancelled":
@@ -244,10 +260,14 @@ class Contents:
 
 
 def read(content: bytes, name: str) -> tuple[Contents, int]:
-    """What a journal says, and how many of its bytes are whole records; only the last may be torn.
+    """Return the state that a journal records and the number of bytes of its complete records; only the last may be incomplete.
+
+    Args:
+        content: Content of the file.
+        name: Name of the file, for messages.
 
     Raises:
-        JournalError: a bad record before the end, or a file of another kind.
+        JournalError: A record before the last is damaged, or the file is no journal.
     """
     contents, whole = Contents(), 0
     lines = [line for line in re.split(rb"(?<=\n)", content) if line]
@@ -268,16 +288,16 @@ def read(content: bytes, name: str) -> tuple[Contents, int]:
 
 
 def refuse_another(folder: Path, what: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Refuses to go on with a run whose recorded engine or task is not the given one.
+    """Raise an error if the recorded engine or task of a run is not the given one.
 
     Args:
-        folder: of the run.
-        what: the word for both.
-        known: as recorded.
-        given: as asked for.
+        folder: Folder of the run.
+        what: Word for the compared records, such as `engine`.
+        known: Recorded settings.
+        given: Settings of the present run.
 
     Raises:
-        JournalError: they differ in more than where or how fast; the message says in what.
+        JournalError: Settings that can change the results differ; the message lists them.
     """
     differences = list(_differences(known, as_json(given), what))
     if differences:
@@ -287,13 +307,13 @@ def refuse_another(folder: Path, what: str, known: Mapping[str, Any], given: Map
 
 
 def as_json(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The value as JSON gives it back, so that it compares equal to a recorded one."""
+    """Return the value after a round trip through JSON, so that it compares equal to a recorded one."""
     plain: dict[str, Any] = json.loads(json.dumps(value))
     return plain
 
 
 def _differences(known: Any, given: Any, where: str) -> Iterator[str]:
-    """What differs between recorded and given JSON, in words."""
+    """Yield the differences between recorded and given JSON, in words."""
     if isinstance(known, dict) and isinstance(given, dict):
         for name in sorted((known.keys() | given.keys()) - _MAY_DIFFER):
             yield from _differences(known.get(name), given.get(name), f"{where}.{name}")

@@ -1,4 +1,4 @@
-"""What a run's folder says of it, without taking it up."""
+"""Progress of a run, read from its journal without continuing the run."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ RunStatus = Literal["finished", "unfinished", "running", "failed", "cancelled"]
 
 @dataclass(frozen=True)
 class RunSummary:
-    """How far a run is.
+    """Progress of a run.
 
     Args:
-        folder: of the run.
-        run_id: the beginning of its jobs' ids.
-        task: what it is for, if that was recorded.
-        engine: what ran it, as its backend described itself.
-        jobs: begun so far.
-        done: jobs whose counts are recorded.
-        shots_done: shots of those.
-        shots: of all jobs begun so far.
-        status: `running` if a living process works on it; `failed` or `cancelled` if a job of it was.
-        updated_utc: ISO 8601, of the last record.
+        folder: Folder of the run.
+        run_id: Prefix of its jobs' ids.
+        task: Record of the command that the run belongs to, if there is one.
+        engine: Record of the backend.
+        jobs: Number of jobs that were planned so far.
+        done: Number of jobs whose counts are recorded.
+        shots_done: Number of shots of these finished jobs.
+        shots: Number of shots of all planned jobs.
+        status: Status of the run; `running` if a living process works on it, `failed` or `cancelled` if one of its jobs was.
+        updated_utc: Time of the last record, ISO 8601.
     """
 
     folder: Path
@@ -45,16 +45,16 @@ class RunSummary:
 
 
 def read_summary(folder: str | os.PathLike[str]) -> RunSummary:
-    """Reads how far a run is, also while another process works on it.
+    """Read the progress of a run, also while another process works on it.
 
     Args:
-        folder: of the run.
+        folder: Folder of the run.
 
     Returns:
         The summary.
 
     Raises:
-        JournalError: the folder holds no journal, or one that cannot be read.
+        JournalError: The folder holds no journal, or one that cannot be read.
     """
     path = Path(folder) / JOURNAL
     if not path.is_file():
@@ -77,7 +77,7 @@ def read_summary(folder: str | os.PathLike[str]) -> RunSummary:
 
 
 def _status(contents: Contents) -> RunStatus:
-    """The status of a run that nobody works on; one without a task is finished when its jobs are."""
+    """Return the status of a run that no process works on; a run without a task is finished when its jobs are."""
     states = {entry.status for entry in contents.jobs.values()}
     if contents.ended == "finished" or (contents.task is None and states == {"done"}):
         return "finished"

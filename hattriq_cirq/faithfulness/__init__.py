@@ -1,7 +1,7 @@
-"""Whether a map says what a score does: metrics of faithfulness, robustness and truth, for any score and many inputs at once.
+"""Metrics of faithfulness, robustness and agreement with known truth, for maps of any score and many inputs at once.
 
-Every metric takes `score`, (..., features) -> (...,), so quantum and classical models are judged alike, and signed `maps` in
-which + pushes the score up.
+Every metric takes `score`, a function (..., features) -> (...,), so that quantum and classical models are judged alike, and
+signed `maps` in which a positive value raises the score.
 """
 
 from hattriq_cirq._moved import keep_old_names

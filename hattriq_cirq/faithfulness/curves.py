@@ -1,10 +1,11 @@
-"""Curves of a score while features are removed or put in by the rank of their attribution, and the areas under them.
+"""Curves of a score while features are removed or inserted by the rank of their attribution, and the areas under them.
 
 Samek et al. 2017; Petsiuk, Das, Saenko 2018; SRG: Bluecher, Vielhaben, Strodthoff 2024.
 
-How signs are treated: the predicted class is the sign of the score (0 counts as +1). Both the scores of a curve and the
-attributions that rank features are multiplied by it, so a curve starts at |score(x)| and the most relevant feature is the one
-with the largest attribution in favour of the predicted class, not the largest absolute value; evidence against it comes last.
+Signs: the predicted class is the sign of the score (0 counts as +1). Both the scores of a curve and the attributions that
+rank features are multiplied by it, so that a curve starts at |score(x)| and the most relevant feature is the one with the
+largest attribution in favour of the predicted class, not the one with the largest absolute value; evidence against the class
+comes last.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hattriq_cirq.faithfulness.removal import Reference, ScoreFunction, checked, scores_without, sides
-from hattriq_cirq.foundation.arrays import Array, FloatArray, read_only
+from hattriq_cirq.faithfulness.removal import Reference, ScoreFunction, check_inputs_and_maps, predicted_signs, scores_without
+from hattriq_cirq.foundation.arrays import FloatArray, read_only
 
 Order = Literal["morf", "lerf"]
 STEPS = 32
@@ -24,14 +25,18 @@ STEPS = 32
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Scores in favour of the class that was predicted, while more and more features are changed.
+    """Scores in favour of the predicted class while more and more features are changed.
 
     Args:
-        fractions: (points,) of features changed, rising from 0 to 1.
-        scores: (inputs, points).
+        fractions: Fractions of features that are changed, increasing from 0 to 1, (points,).
+        scores: Scores, (inputs, points).
 
     Raises:
-        ValueError: shapes disagree, or fractions do not rise from 0 to 1.
+        ValueError: The shapes do not match, or the fractions do not increase from 0 to 1.
+
+    Example:
+        >>> area(Curve([0, 0.5, 1], [[1, 0.5, 0]]))
+        array([0.5])
     """
 
     fractions: FloatArray
@@ -57,26 +62,28 @@ def deletion_curve(
     steps: int = STEPS,
     seed: int = 0,
 ) -> Curve:
-    """The score while features are removed, the most relevant first (MoRF) or the least relevant first (LeRF).
+    """Return the score while features are removed, the most relevant first (MoRF) or the least relevant first (LeRF).
 
     Args:
-        score: of inputs; its sign is the predicted class.
-        x: (inputs, features).
-        maps: (inputs, features), signed: + pushes the score up.
-        reference: what a removed feature becomes; over a `BaselineSet` scores are averaged.
-        order: `morf` removes the largest attribution in favour of the predicted class first, `lerf` exactly the reverse.
-        steps: points after the first, at most one a feature.
-        seed: of the order among equal attributions, the same for all inputs.
+        score: Score of inputs, whose sign is the predicted class.
+        x: Inputs, (inputs, features).
+        maps: Signed maps, (inputs, features), in which a positive value raises the score.
+        reference: Replacement of removed features; for a `BaselineSet` scores are averaged.
+        order: `morf` to remove the largest attribution in favour of the predicted class first, `lerf` for exactly the reverse.
+        steps: Number of points after the first, at most one per feature.
+        seed: Random seed of the order among equal attributions, the same for all inputs.
 
     Returns:
         The curve, from x to the reference.
 
     Raises:
-        ValueError: bad input, an unknown order, or steps < 1.
+        ValueError: The input is invalid, the order is unknown, or steps < 1.
+
+    Example:
+        >>> deletion_curve(lambda x: x @ np.array([1, 2]), [[1, 1]], [[1, 2]], reference=0).scores
+        array([[3., 1., 0.]])
     """
-    x, rank, side = _ranked(score, x, maps, order, seed)
-    counts = _counts(x.shape[1], steps)
-    return _curve(score, x, reference, rank[:, np.newaxis] < counts[:, np.newaxis], counts, side)
+    return _curve(score, x, maps, reference, order, steps, seed, insert=False)
 
 
 def insertion_curve(
@@ -89,62 +96,94 @@ def insertion_curve(
     steps: int = STEPS,
     seed: int = 0,
 ) -> Curve:
-    """The score while features of x are put into the reference, the most relevant first (MoRF) or the least (LeRF).
+    """Return the score while features of x are inserted into the reference, the most or the least relevant first.
 
-    Args, errors as in `deletion_curve`; the predicted class is that of x.
+    Args:
+        score: Score of inputs; the predicted class is the sign of the score at x.
+        x: Inputs, (inputs, features).
+        maps: Signed maps, (inputs, features), in which a positive value raises the score.
+        reference: Initial value of features; for a `BaselineSet` scores are averaged.
+        order: `morf` to insert the largest attribution in favour of the predicted class first, `lerf` for exactly the reverse.
+        steps: Number of points after the first, at most one per feature.
+        seed: Random seed of the order among equal attributions, the same for all inputs.
 
     Returns:
         The curve, from the reference to x.
+
+    Raises:
+        ValueError: The input is invalid, the order is unknown, or steps < 1.
+
+    Example:
+        >>> insertion_curve(lambda x: x @ np.array([1, 2]), [[1, 1]], [[1, 2]], reference=0).scores
+        array([[0., 2., 3.]])
     """
-    x, rank, side = _ranked(score, x, maps, order, seed)
-    counts = _counts(x.shape[1], steps)
-    return _curve(score, x, reference, rank[:, np.newaxis] >= counts[:, np.newaxis], counts, side)
+    return _curve(score, x, maps, reference, order, steps, seed, insert=True)
 
 
 def area(curve: Curve) -> FloatArray:
-    """The area under each curve by trapezoids, (inputs,): the mean score on the way."""
+    """Return the area under each curve by the trapezoidal rule, (inputs,): the mean score along the curve.
+
+    Example:
+        >>> area(Curve([0, 1], [[1, 0]]))
+        array([0.5])
+    """
     return np.asarray(np.trapezoid(curve.scores, curve.fractions, axis=1))
 
 
 def srg(
     score: ScoreFunction, x: ArrayLike, maps: ArrayLike, *, reference: Reference, steps: int = STEPS, seed: int = 0
 ) -> FloatArray:
-    """Symmetric relevance gain: the area under the LeRF deletion curve less that under the MoRF one.
+    """Return the symmetric relevance gain: the area under the LeRF deletion curve minus that under the MoRF curve.
 
-    Positive for a map that ranks features as the score does; about 0 for a random one; of a map with all signs flipped it is
-    the negative (without ties). In the units of the score.
+    It is positive for a map that ranks features as the score does, about 0 for a random map, and changes sign with all signs of
+    the map (without ties). Its unit is that of the score.
 
-    Args, errors as in `deletion_curve`.
+    Args:
+        score: Score of inputs, whose sign is the predicted class.
+        x: Inputs, (inputs, features).
+        maps: Signed maps, (inputs, features), in which a positive value raises the score.
+        reference: Replacement of removed features; for a `BaselineSet` scores are averaged.
+        steps: Number of points after the first, at most one per feature.
+        seed: Random seed of the order among equal attributions, the same for all inputs.
 
     Returns:
-        (inputs,).
+        The gain, (inputs,).
+
+    Raises:
+        ValueError: The input is invalid, or steps < 1.
+
+    Example:
+        >>> srg(lambda x: x @ np.array([1, 2]), [[1, 1]], [[1, 2]], reference=0)
+        array([0.5])
     """
-    curves = (
-        deletion_curve(score, x, maps, reference=reference, order=order, steps=steps, seed=seed) for order in ("lerf", "morf")
-    )
-    lerf, morf = map(area, curves)
+    lerf, morf = (area(_curve(score, x, maps, reference, order, steps, seed, insert=False)) for order in ("lerf", "morf"))
     return lerf - morf
 
 
-def _ranked(score: ScoreFunction, x: ArrayLike, maps: ArrayLike, order: str, seed: int) -> tuple[Array, Array, FloatArray]:
-    """Inputs, the place of each feature in the order, (inputs, features), and the predicted class of each input."""
+def _curve(
+    score: ScoreFunction,
+    x: ArrayLike,
+    maps: ArrayLike,
+    reference: Reference,
+    order: str,
+    steps: int,
+    seed: int,
+    *,
+    insert: bool,
+) -> Curve:
+    """Return the scores with features changed in order of relevance; `insert` starts from the reference instead of x."""
     if order not in ("morf", "lerf"):
-        raise ValueError(f"{order=} must be 'morf' (most relevant first) or 'lerf'")
-    x, values = checked(x, maps)
-    side = sides(score, x)
-    shuffled = np.random.default_rng(seed).permutation(x.shape[1])
-    relevance = (side[:, np.newaxis] * values)[:, shuffled]
-    places = shuffled[np.argsort(-relevance, axis=1, kind="stable")]
-    rank = np.argsort(places, axis=1)
-    return x, rank if order == "morf" else x.shape[1] - 1 - rank, side
-
-
-def _counts(features: int, steps: int) -> FloatArray:
+        raise ValueError(f"{order=} must be 'morf' (most relevant first) or 'lerf' (least relevant first)")
     if steps < 1:
         raise ValueError(f"{steps=} must be at least 1")
-    return np.unique(np.round(np.linspace(0, features, min(steps, features) + 1)))
-
-
-def _curve(score: ScoreFunction, x: Array, reference: Reference, removed: Array, counts: FloatArray, side: FloatArray) -> Curve:
-    scores = scores_without(score, x, reference, removed)
-    return Curve(counts / x.shape[1], side[:, np.newaxis] * scores)
+    x, values = check_inputs_and_maps(x, maps)
+    features = x.shape[1]
+    sign = predicted_signs(score, x)[:, np.newaxis]
+    shuffled = np.random.default_rng(seed).permutation(features)  # breaks ties
+    by_relevance = shuffled[np.argsort(-(sign * values)[:, shuffled], axis=1, kind="stable")]
+    rank = np.argsort(by_relevance, axis=1)
+    if order == "lerf":
+        rank = features - 1 - rank
+    counts = np.unique(np.round(np.linspace(0, features, min(steps, features) + 1)))
+    changed = rank[:, np.newaxis] < counts[:, np.newaxis]
+    return Curve(counts / features, sign * scores_without(score, x, reference, ~changed if insert else changed))

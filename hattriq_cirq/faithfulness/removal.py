@@ -1,4 +1,4 @@
-"""What a score becomes when features are removed: replaced by a reference, for many sets of features at once."""
+"""Scores of inputs whose features are removed, that is, replaced by a reference, for many sets of features at once."""
 
 from __future__ import annotations
 
@@ -10,39 +10,44 @@ from numpy.typing import ArrayLike, NDArray
 from hattriq_cirq._moved import keep_old_names
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
-from hattriq_cirq.models.model import Form, Model, check_form
+from hattriq_cirq.models.model import Form, check_form
+from hattriq_cirq.models.quadratic_form import QuadraticForm, quadratic_value
 
 ScoreFunction = Callable[[Array], FloatArray]
-"""(..., features) -> (...,): an answer to each input, whichever model gives it."""
+"""Function from inputs, (..., features), to one score per input, (...,), of any model."""
 
 Reference = float | ArrayLike | BaselineSet
-"""What a removed feature becomes: a number, an array that broadcasts to the inputs, or a set to average scores over."""
+"""Replacement of removed features: a number, an array that broadcasts to the inputs, or a set whose scores are averaged."""
 
-_CHUNK = 2**22  # numbers handed to a score at once
+_CHUNK = 2**22  # numbers that are passed to a score at once
 
 
-def score_of(model: Model, *, form: Form = "quadratic") -> ScoreFunction:
-    """The answer of a quantum model as a score.
+def score_of(model: QuadraticForm, *, form: Form = "quadratic") -> ScoreFunction:
+    """Return the value of a quadratic form as a score.
 
-    `quadratic` keeps a removed amplitude's share of the norm missing; `normalized` is the renormalised state, what a device is
-    fed: removing one feature rescales all others, which is special to amplitude encoding. A blank input has no state; its
-    score is that of the maximally mixed one, tr(O) / 2**n, 0 for a traceless observable.
+    `quadratic` loses the share of the norm that a removed amplitude has; `normalized` is the value of the renormalised state,
+    which a processor prepares: removing one feature rescales all others, a property of amplitude encoding. The zero vector
+    has no state; its score is that of the maximally mixed state, tr(M) / N, which is 0 for a traceless observable.
 
     Args:
-        model: F(x) = x' M x.
+        model: Quadratic form F(x) = x' M x, such as a `Model`.
         form: `quadratic` for F(x), `normalized` for F(x) / x'x.
 
     Returns:
         The score.
 
     Raises:
-        ValueError: another form.
+        ValueError: The form is unknown.
+
+    Example:
+        >>> from hattriq_cirq import ring_ansatz
+        >>> score_of(ring_ansatz(1, 0), form="normalized")(np.array([[1.0, 2.0], [0.0, 0.0]]))
+        array([-0.6,  0. ])
     """
     check_form(form)
 
     def score(x: Array) -> FloatArray:
-        acted = model.observable_action(x, real_part=not np.iscomplexobj(x))  # M is built and kept where that pays
-        values: FloatArray = np.einsum("...k,...k->...", np.conj(x), acted).real
+        values = quadratic_value(model, x)
         if form == "quadratic":
             return values
         norms = np.sum(np.abs(x) ** 2, axis=-1)
@@ -52,16 +57,16 @@ def score_of(model: Model, *, form: Form = "quadratic") -> ScoreFunction:
     return score
 
 
-def checked(x: ArrayLike, maps: ArrayLike) -> tuple[Array, FloatArray]:
-    """Inputs and their maps, both (inputs, features), or an error that says what does not fit."""
+def check_inputs_and_maps(x: ArrayLike, maps: ArrayLike) -> tuple[Array, FloatArray]:
+    """Return inputs and their maps as arrays, both (inputs, features), or raise ValueError."""
     inputs = as_amplitudes(x)
     if inputs.ndim != 2 or not inputs.size:
         raise ValueError(f"{inputs.shape=} must be (inputs, features) with at least one input; pass x[None] for one")
-    return inputs, checked_maps(maps, inputs.shape)
+    return inputs, check_maps(maps, inputs.shape)
 
 
-def checked_maps(maps: ArrayLike, shape: tuple[int, ...] | None = None) -> FloatArray:
-    """Maps (inputs, features) of finite real numbers, of a shape that is wanted."""
+def check_maps(maps: ArrayLike, shape: tuple[int, ...] | None = None) -> FloatArray:
+    """Return maps as finite real numbers, (inputs, features), or raise ValueError; `shape` is the required shape, if any."""
     values = as_amplitudes(maps, "maps")
     if np.iscomplexobj(values):
         raise ValueError("maps must be real: an attribution is a share of a real score")
@@ -70,35 +75,35 @@ def checked_maps(maps: ArrayLike, shape: tuple[int, ...] | None = None) -> Float
     return values
 
 
-def scored(score: ScoreFunction, x: Array) -> FloatArray:
-    """The score of inputs (..., features), checked: one finite number each, (...,)."""
+def evaluate(score: ScoreFunction, x: Array) -> FloatArray:
+    """Return the score of inputs (..., features) as one finite number per input, (...,), or raise ValueError."""
     values = np.asarray(score(x), dtype=float)
     if values.shape != x.shape[:-1]:
-        raise ValueError(f"score gave {values.shape=} for {x.shape=}; it must give one number an input, {x.shape[:-1]}")
+        raise ValueError(f"score returned {values.shape=} for {x.shape=}; it must return one number per input, {x.shape[:-1]}")
     if not np.isfinite(values).all():
-        raise ValueError("score gave a number that is not finite; is it defined on the reference?")
+        raise ValueError("score returned a number that is not finite; choose a reference for which it is defined")
     return values
 
 
-def sides(score: ScoreFunction, x: Array) -> FloatArray:
-    """The predicted class of each input as the sign of its score, (inputs,); 0 counts as +1."""
-    return np.where(scored(score, x) < 0, -1.0, 1.0)
+def predicted_signs(score: ScoreFunction, x: Array) -> FloatArray:
+    """Return the predicted class of each input as the sign of its score, (inputs,); 0 counts as +1."""
+    return np.where(evaluate(score, x) < 0, -1.0, 1.0)
 
 
 def scores_without(score: ScoreFunction, x: Array, reference: Reference, removed: NDArray[np.bool_]) -> FloatArray:
-    """Scores of inputs of which sets of features are replaced, averaged over the references.
+    """Return the scores of inputs in which sets of features are replaced, averaged over the references.
 
     Args:
-        score: what is asked.
-        x: (inputs, features).
-        reference: what a removed feature becomes.
-        removed: (inputs or 1, sets, features), True where a feature is removed.
+        score: Score to evaluate.
+        x: Inputs, (inputs, features).
+        reference: Replacement of removed features.
+        removed: True for features that are removed, (inputs or 1, sets, features).
 
     Returns:
-        (inputs, sets).
+        Scores, (inputs, sets).
 
     Raises:
-        ValueError: the reference does not fit, or the score is not one finite number an input.
+        ValueError: The reference does not fit, or the score is not one finite number per input.
     """
     rows, _ = resolve(reference, x)
     sets = removed.shape[1]
@@ -107,7 +112,7 @@ def scores_without(score: ScoreFunction, x: Array, reference: Reference, removed
     for row in rows:
         for start in range(0, sets, step):
             part = np.where(removed[:, start : start + step], row[:, np.newaxis], x[:, np.newaxis])
-            total[:, start : start + step] += scored(score, part)
+            total[:, start : start + step] += evaluate(score, part)
     result: FloatArray = total / len(rows)
     return result
 

@@ -1,4 +1,4 @@
-"""Maps against what is known: the features that decide, other maps of the same input, models with other parameters."""
+"""Comparison of maps with known truth: the deciding features, other maps of the same input, models with other parameters."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from hattriq_cirq.faithfulness.removal import checked_maps
+from hattriq_cirq.faithfulness.removal import check_maps
 from hattriq_cirq.foundation.arrays import FloatArray, as_amplitudes
 from hattriq_cirq.models.model import Model
 
 
 def pointing_game(maps: ArrayLike, truth: ArrayLike) -> FloatArray:
-    """Whether the largest absolute attribution lies on a feature that decides (Zhang et al. 2018).
+    """Return 1 if the largest absolute attribution lies on a deciding feature, else 0 (Zhang et al. 2018).
 
     Args:
-        maps: (inputs, features); the sign does not matter, because evidence against is evidence.
-        truth: (features,) or (inputs, features) bool, at least one True a row.
+        maps: Maps, (inputs, features); the sign does not matter, because evidence against a class is evidence.
+        truth: True for features that decide, (features,) or (inputs, features), at least one per row.
 
     Returns:
-        (inputs,) of 1 and 0; among equal attributions the share on the truth; NaN for a blank map.
+        Numbers 1 and 0, (inputs,); among equal attributions the share on deciding features; NaN for a map of zeros.
 
     Raises:
-        ValueError: bad input, or a row without truth.
+        ValueError: The input is invalid, or a row has no deciding feature.
+
+    Example:
+        >>> pointing_game([[0.1, -0.9], [0.8, 0.2]], np.array([False, True]))
+        array([1., 0.])
     """
     sizes, truth = _sizes_and_truth(maps, truth)
     largest = sizes == sizes.max(axis=1, keepdims=True)
@@ -33,12 +37,21 @@ def pointing_game(maps: ArrayLike, truth: ArrayLike) -> FloatArray:
 
 
 def relevance_mass(maps: ArrayLike, truth: ArrayLike) -> FloatArray:
-    """The share of absolute attribution that lies on the features that decide (Arras, Osman, Samek 2022).
+    """Return the share of absolute attribution that lies on the deciding features (Arras, Osman, Samek 2022).
 
-    Args, errors as in `pointing_game`.
+    Args:
+        maps: Maps, (inputs, features); the sign does not matter.
+        truth: True for features that decide, (features,) or (inputs, features), at least one per row.
 
     Returns:
-        (inputs,) in [0, 1]; NaN for a blank map.
+        Share in [0, 1], (inputs,); NaN for a map of zeros.
+
+    Raises:
+        ValueError: The input is invalid, or a row has no deciding feature.
+
+    Example:
+        >>> relevance_mass([[0.1, -0.9], [0.8, 0.2]], np.array([False, True]))
+        array([0.9, 0.2])
     """
     sizes, truth = _sizes_and_truth(maps, truth)
     total = sizes.sum(axis=1)
@@ -46,79 +59,95 @@ def relevance_mass(maps: ArrayLike, truth: ArrayLike) -> FloatArray:
 
 
 def signed_correlation(maps: ArrayLike, others: ArrayLike, x: ArrayLike) -> FloatArray:
-    """Spearman's correlation of signed maps on the support of the input, |x| > 0.
+    """Return Spearman's correlation of signed maps on the support of the input, |x| > 0.
 
-    Off the support maps from a blank baseline are 0 whatever the model, and absolute values follow the input: either makes
+    Outside the support maps from the zero baseline are 0 for every model, and absolute values resemble the input: both make
     maps of unrelated models look alike.
 
     Args:
-        maps: (inputs, features).
-        others: maps of the same inputs, of the same shape.
-        x: (inputs, features), the inputs.
+        maps: Maps, (inputs, features).
+        others: Other maps of the same inputs, in the same shape.
+        x: Inputs, (inputs, features).
 
     Returns:
-        (inputs,); NaN where one map does not vary on the support.
+        Correlation, (inputs,); NaN if one map does not vary on the support.
 
     Raises:
-        ValueError: shapes differ, or a number is not finite.
+        ValueError: The shapes differ, or a number is not finite.
+
+    Example:
+        >>> signed_correlation([[1, 2, 3]], [[2, 4, 9]], [[0.1, 0.2, 0.3]]).round(6)
+        array([1.])
     """
     inputs = as_amplitudes(x)
-    on = np.abs(inputs) > 0
-    ranks = [_centred_ranks(checked_maps(values, inputs.shape), on) for values in (maps, others)]
+    support = np.abs(inputs) > 0
+    ranks = [_centred_ranks(check_maps(values, inputs.shape), support) for values in (maps, others)]
     sizes = np.linalg.norm(ranks[0], axis=1) * np.linalg.norm(ranks[1], axis=1)
-    return np.asarray(np.divide(np.sum(ranks[0] * ranks[1], axis=1), sizes, out=np.full(len(on), np.nan), where=sizes > 0))
+    return np.asarray(np.divide(np.sum(ranks[0] * ranks[1], axis=1), sizes, out=np.full(len(support), np.nan), where=sizes > 0))
 
 
 def parameter_layers(model: Model) -> tuple[tuple[str, ...], ...]:
-    """The parameters of a circuit in the order they act, those between two couplings of qubits together.
+    """Return the parameters of a circuit in the order in which they act, grouped between two-qubit gates.
 
     Args:
-        model: any circuit with symbols.
+        model: Model with a circuit that has symbols.
 
     Returns:
-        Names, a tuple a layer, from the input to the readout; each name once, where it acts first.
+        Names of parameters, one tuple per layer, from the input to the measurement; each name once, in the layer where it
+        acts first.
+
+    Example:
+        >>> from hattriq_cirq import ring_ansatz
+        >>> parameter_layers(ring_ansatz(2, 1))
+        (('z0_0', 'z0_1', 'y0_0', 'y0_1'), ('z1_0', 'z1_1', 'y1_0', 'y1_1'))
     """
     layers: list[list[str]] = [[]]
-    seen: set[str] = set()
+    listed: set[str] = set()
     for operation in model.circuit.all_operations():
-        new = sorted(cirq.parameter_names(operation) - seen)
+        new = sorted(cirq.parameter_names(operation) - listed)
         layers[-1] += new
-        seen.update(new)
+        listed.update(new)
         if len(operation.qubits) > 1 and layers[-1]:
             layers.append([])
     return tuple(tuple(layer) for layer in layers if layer)
 
 
 def randomised(model: Model, seed: int, layers: Iterable[int] | None = None) -> Model:
-    """The model with the parameters of some layers replaced by angles drawn evenly from [-pi, pi) (Adebayo et al. 2018).
+    """Return the model with the parameters of some layers replaced by uniform random angles in [-pi, pi) (Adebayo et al. 2018).
 
-    A layer's draw depends on the seed and the layer alone, so that a cascade from the readout, `range(k, n)` for falling k,
-    keeps what it has replaced; `[k]` randomises a layer by itself.
+    The angles of a layer depend on the seed and on the layer only, so that a cascade from the measurement, `range(k, n)` for
+    decreasing k, keeps the angles that it has already replaced; `[k]` randomises a single layer.
 
     Args:
-        model: a trained one.
-        seed: of the draw.
-        layers: indices into `parameter_layers(model)`; None is all.
+        model: Trained model.
+        seed: Random seed of the angles.
+        layers: Indices into `parameter_layers(model)`; None for all layers.
 
     Returns:
-        Another model.
+        The model with other parameters.
 
     Raises:
-        ValueError: the circuit has no parameters, or no layer of an index.
+        ValueError: The circuit has no parameters, or an index is out of range.
+
+    Example:
+        >>> from hattriq_cirq import ring_ansatz
+        >>> model = randomised(ring_ansatz(2, 1), seed=0, layers=[1])
+        >>> model.params["y0_0"], round(model.params["y1_0"], 3)
+        (0.0, 1.891)
     """
-    named = parameter_layers(model)
-    chosen = range(len(named)) if layers is None else sorted(set(layers))
-    if not named or not all(0 <= k < len(named) for k in chosen):
-        raise ValueError(f"layers={list(chosen)} must lie in 0..{len(named) - 1}, the layers of parameters of {model!r}")
+    by_layer = parameter_layers(model)
+    chosen = range(len(by_layer)) if layers is None else sorted(set(layers))
+    if not by_layer or not all(0 <= k < len(by_layer) for k in chosen):
+        raise ValueError(f"layers={list(chosen)} must lie in 0..{len(by_layer) - 1}, the layers of parameters of {model!r}")
     params = dict(model.params)
     for k in chosen:
-        angles = np.random.default_rng([seed, k]).uniform(-np.pi, np.pi, len(named[k]))
-        params |= dict(zip(named[k], angles.tolist(), strict=True))
+        angles = np.random.default_rng([seed, k]).uniform(-np.pi, np.pi, len(by_layer[k]))
+        params |= dict(zip(by_layer[k], angles.tolist(), strict=True))
     return model.with_params(params)
 
 
 def _sizes_and_truth(maps: ArrayLike, truth: ArrayLike) -> tuple[FloatArray, NDArray[np.bool_]]:
-    sizes = np.abs(checked_maps(maps))
+    sizes = np.abs(check_maps(maps))
     mask = np.asarray(truth)
     if mask.dtype != np.bool_ or mask.shape not in (sizes.shape, sizes.shape[1:]):
         raise ValueError(f"{mask.dtype=}, {mask.shape=} of the truth must be bool, {sizes.shape[1:]} or {sizes.shape}")
@@ -128,9 +157,9 @@ def _sizes_and_truth(maps: ArrayLike, truth: ArrayLike) -> tuple[FloatArray, NDA
     return sizes, mask
 
 
-def _centred_ranks(values: FloatArray, on: NDArray[np.bool_]) -> FloatArray:
-    """Ranks among the features that are on, less their mean; 0 elsewhere."""
-    ranks = rankdata(np.where(on, values, np.inf), axis=1)
-    middle = (on.sum(axis=1, keepdims=True) + 1) / 2
-    result: FloatArray = np.where(on, ranks - middle, 0.0)
+def _centred_ranks(values: FloatArray, support: NDArray[np.bool_]) -> FloatArray:
+    """Return ranks among the features of the support, minus their mean; 0 elsewhere."""
+    ranks = rankdata(np.where(support, values, np.inf), axis=1)
+    middle = (support.sum(axis=1, keepdims=True) + 1) / 2
+    result: FloatArray = np.where(support, ranks - middle, 0.0)
     return result

@@ -1,4 +1,4 @@
-"""Array types and the checks every public entry makes at its door."""
+"""Array types, checks of input arrays, and small numerical functions."""
 
 from __future__ import annotations
 
@@ -18,25 +18,30 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 def read_only(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
-    """Returns a copy of an array that refuses to be written, for the fields of frozen values."""
+    """Return a copy of an array that cannot be written to, for the fields of frozen values."""
     copy = np.array(array)
     copy.flags.writeable = False
     return copy
 
 
 def as_amplitudes(x: ArrayLike, name: str = "x", features: int | None = None) -> Array:
-    """Turns an input into finite float64 or complex128 amplitudes with features on the last axis.
+    """Return an input as finite float64 or complex128 amplitudes with features on the last axis.
 
     Args:
-        x: (..., features) numbers, real or complex; any norm.
-        name: what the caller calls it, for the error.
-        features: the number of features wanted, 2**n_qubits; None takes any.
+        x: Numbers, (..., features), real or complex, of any norm.
+        name: Name of the argument in error messages.
+        features: Required number of features, 2**n_qubits; None for any.
 
     Returns:
-        (..., features) float64 or complex128; not a copy where none is needed.
+        Amplitudes, (..., features), float64 or complex128, copied only if necessary.
 
     Raises:
-        ValueError: not numeric, no axis, another number of features, NaN or infinity (with the first index).
+        ValueError: The input is not numeric, has no axis or another number of features, or contains NaN or infinity (the
+            message has the first index).
+
+    Example:
+        >>> as_amplitudes([1, 2j])
+        array([1.+0.j, 0.+2.j])
     """
     array = np.asarray(x)
     if array.dtype.kind not in "biufc":
@@ -49,14 +54,18 @@ def as_amplitudes(x: ArrayLike, name: str = "x", features: int | None = None) ->
     finite = np.isfinite(array)
     if not finite.all():
         index = tuple(int(i) for i in np.argwhere(~finite)[0])
-        raise ValueError(f"{name}[{', '.join(map(str, index))}] = {array[index]} is not finite; remove or fill it")
+        raise ValueError(f"{name}[{', '.join(map(str, index))}] = {array[index]} is not finite; remove or replace it")
     return array
 
 
 def walsh_hadamard(values: FloatArray) -> FloatArray:
-    """The Walsh-Hadamard transform sum_p (-1)**popcount(p & m) values[p] of (..., 2**n) numbers, not normalised.
+    """Return the Walsh-Hadamard transform sum_p (-1)**popcount(p & m) values[p] of (..., 2**n) numbers, not normalised.
 
-    It is a product on the first half of the bits and one on the second: a matrix of 2**(n/2) each.
+    It is computed as two products, one on each half of the bits, with matrices of size 2**(n/2).
+
+    Example:
+        >>> walsh_hadamard(np.array([1.0, 2.0, 3.0, 4.0]))
+        array([10., -2., -4.,  0.])
     """
     n = values.shape[-1].bit_length() - 1
     square = values.reshape(*values.shape[:-1], 2 ** (n // 2), 2 ** (n - n // 2))
@@ -71,13 +80,23 @@ def _hadamard(n: int) -> FloatArray:
 
 
 def parity_signs(masks: Array) -> FloatArray:
-    """(-1)**popcount of every integer mask."""
+    """Return (-1)**popcount of every integer mask.
+
+    Example:
+        >>> parity_signs(np.arange(4))
+        array([ 1., -1., -1.,  1.])
+    """
     signs: FloatArray = 1.0 - 2.0 * (np.bitwise_count(masks) % 2)
     return signs
 
 
 def largest_remainders(ideal: FloatArray, total: int) -> list[int]:
-    """Numbers that sum to a whole total, rounded: those with the largest remainders up, the others down."""
+    """Round numbers to integers with a given sum: those with the largest remainders up, the others down.
+
+    Example:
+        >>> largest_remainders(np.array([1.2, 1.7, 2.1]), 5)
+        [1, 2, 2]
+    """
     whole = np.floor(ideal).astype(int)
     whole[np.argsort(whole - ideal, kind="stable")[: total - int(whole.sum())]] += 1
     return [int(count) for count in whole]
@@ -89,7 +108,7 @@ def evenly_spaced(items: Sequence[_Item], count: int) -> list[_Item]:
 
 
 def plain(value: object) -> object:
-    """What JSON holds in place of a NumPy number or array, for `json.dumps(..., default=plain)`."""
+    """Return the JSON equivalent of a NumPy number or array, for `json.dumps(..., default=plain)`."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"{value!r} is {type(value).__name__}, which JSON cannot hold")

@@ -1,4 +1,4 @@
-"""Writing results once: a file that exists is never overwritten, and a torn write leaves nothing behind."""
+"""Files that are written once: an existing file is never overwritten, and an interrupted write leaves no file."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 
 
 def write_new(path: str | os.PathLike[str], content: bytes | str) -> Path:
-    """Writes a new file, whole or not at all.
+    """Write a new file, completely or not at all.
 
     Args:
-        path: where; missing folders are made.
-        content: bytes, or text written as UTF-8.
+        path: Path of the file; missing folders are created.
+        content: Bytes, or text that is written as UTF-8.
 
     Returns:
         The path.
 
     Raises:
-        FileExistsError: the path exists; nothing is changed.
+        FileExistsError: The path exists; nothing is changed.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    new_file = Path(path)
+    new_file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, draft = tempfile.mkstemp(dir=new_file.parent, prefix=f".{new_file.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
@@ -30,9 +30,9 @@ def write_new(path: str | os.PathLike[str], content: bytes | str) -> Path:
             os.fsync(file.fileno())
         os.chmod(draft, 0o644)
         try:
-            os.link(draft, target)  # unlike a rename, refuses to replace
+            os.link(draft, new_file)  # unlike a rename, a link does not replace a file
         except FileExistsError:
-            raise FileExistsError(f"{target} exists and is not overwritten; choose another path or remove it") from None
+            raise FileExistsError(f"{new_file} exists and is not overwritten; choose another path or remove it") from None
     finally:
         os.unlink(draft)
-    return target
+    return new_file

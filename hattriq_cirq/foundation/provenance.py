@@ -1,4 +1,4 @@
-"""Where a result comes from: versions and time, recorded with everything that is saved."""
+"""Provenance of a result: versions and time, which are saved with every result."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _PACKAGES = ("cirq-core", "numpy", "scipy", "qsimcirq")
 
 @dataclass(frozen=True)
 class Provenance:
-    """Versions of what computed a result, and when.
+    """Versions of the software that computed a result, and the time.
 
     Args:
-        versions: name -> version of Python, this package and those it computes with.
-        created_utc: ISO 8601, to the second, in UTC.
+        versions: Name -> version of Python, of this package and of the packages that it computes with.
+        created_utc: Time in UTC, to the second, in ISO 8601.
     """
 
     versions: dict[str, str]
@@ -27,7 +27,7 @@ class Provenance:
 
     @classmethod
     def now(cls) -> Provenance:
-        """The provenance of a result made in this process at this moment."""
+        """Return the provenance of a result that is created in this process at this moment."""
         return cls(dict(_versions()), datetime.now(UTC).isoformat(timespec="seconds"))
 
 

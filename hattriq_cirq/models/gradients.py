@@ -1,9 +1,9 @@
-"""Derivatives of circuits by the adjoint method, on batches and window by window.
+"""Derivatives of circuits by the parameters with the adjoint method, on batches and window by window.
 
-For a loss L = sum_i g_i <x_i|U' O U|x_i>, the states psi = U x and lambda = g O U x are taken back through the circuit
+For a loss L = sum_i g_i <x_i|U' O U|x_i>, the states psi = U x and lambda = g O U x are propagated back through the circuit
 together (Jones and Gacon 2020). All gates of a window share one cross matrix X = tr_rest |psi><lambda|, a single matrix
-product over the batch; the derivative by a gate exp(i pi t H) in it is -2 pi Im tr(H X), X taken back through the small
-window alone.
+product over the batch; the derivative by the exponent t of a gate exp(i pi t H) in it is -2 pi Im tr(H X), with X propagated
+back through the small window only.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from hattriq_cirq.simulation.statevector import (
 )
 
 LossFunction = Callable[[FloatArray], tuple[float, FloatArray]]
-_MATRIX_FROM = 2.5  # samples per amplitude from which working on M is the faster way (measured for n = 4 .. 10)
+_MATRIX_FROM = 2.5  # samples per amplitude from which it is faster to compute M (measured for n = 4 .. 10)
 
 
 @dataclass(frozen=True)
-class _Turn:
+class _Rotation:
     """A gate exp(i pi t H), with t affine in the parameters and H given by its eigenvalues and projectors."""
 
     axes: tuple[int, ...]
@@ -47,40 +47,40 @@ class _Turn:
 
 @dataclass(frozen=True)
 class _Window:
-    """A group of a trainable program: constants and turns in order, every matrix on the whole window.
+    """A group of gates of a trainable program: constants and rotations in order, every matrix on the whole window.
 
-    `order` holds for each step the index of a turn, or -1 - the index of a constant. The projectors are padded with
-    zeros to one number of eigenvalues: (turns, eigenvalues, dim, dim).
+    `order` contains for each step the index of a rotation, or -1 - the index of a constant. The projectors are padded
+    with zeros to a common number of eigenvalues: (rotations, eigenvalues, dim, dim).
     """
 
     axes: tuple[int, ...]
     order: tuple[int, ...]
     constants: tuple[Array, ...]
-    turns: tuple[int, ...]
+    rotations: tuple[int, ...]
     eigenvalues: FloatArray
     projectors: Array
     generators: Array
 
     def unitaries(self, exponents: FloatArray) -> Array:
-        """The turns' matrices, (turns, dim, dim), for the exponents of all turns of the program."""
+        """Return the matrices of the rotations, (rotations, dim, dim), for the exponents of all rotations of the program."""
         count, eigenvalues, dim, _ = self.projectors.shape
-        phases = np.exp(1j * np.pi * exponents[list(self.turns), np.newaxis] * self.eigenvalues)
+        phases = np.exp(1j * np.pi * exponents[list(self.rotations), np.newaxis] * self.eigenvalues)
         flat = self.projectors.reshape(count, eigenvalues, dim * dim)
         unitaries: Array = np.matmul(phases[:, np.newaxis, :], flat).reshape(count, dim, dim)
         return unitaries
 
     def steps(self, unitaries: Array) -> list[Array]:
-        """The matrices in order of application."""
+        """Return the matrices in order of application."""
         return [unitaries[i] if i >= 0 else self.constants[-1 - i] for i in self.order]
 
     def derivatives(self, steps: Sequence[Array], cross: Array) -> FloatArray:
-        """2 Re <lambda|d psi/dt> for each turn, from the cross matrix X = tr_rest |psi><lambda| after the window."""
-        at_turn = np.empty(self.generators.shape, dtype=np.complex128)
+        """Return 2 Re <lambda|d psi/dt> per rotation, from the cross matrix X = tr_rest |psi><lambda| after the window."""
+        at_rotation = np.empty(self.generators.shape, dtype=np.complex128)
         for i, step in zip(reversed(self.order), reversed(steps), strict=True):
             if i >= 0:
-                at_turn[i] = cross
+                at_rotation[i] = cross
             cross = step.conj().T @ cross @ step
-        traces = np.einsum("tab,tba->t", self.generators, at_turn)
+        traces = np.einsum("tab,tba->t", self.generators, at_rotation)
         result: FloatArray = -2 * np.pi * traces.imag
         return result
 
@@ -89,11 +89,17 @@ class TrainableProgram:
     """A model's circuit with its symbols left free, compiled once for many parameter vectors.
 
     Args:
-        model: its symbols, in `names`, are what is differentiated; every gate that holds one must be a power of a Pauli,
-            a rotation or another `cirq.EigenGate`, with an exponent affine in the symbols, or decompose into such gates.
+        model: Model whose symbols are differentiated; their order is `names`. Every gate with a symbol must be a power of a
+            Pauli, a rotation or another `cirq.EigenGate`, with an exponent affine in the symbols, or decompose into such gates.
 
     Raises:
-        ValueError: no symbol, or a gate that cannot be differentiated; it is named.
+        ValueError: The model has no symbol, or a gate cannot be differentiated.
+
+    Example:
+        >>> from hattriq_cirq import ring_ansatz
+        >>> program = TrainableProgram(ring_ansatz(1, 0))
+        >>> program.names, program.expectations(np.array([0.0, np.pi]), np.eye(2)).round(6)
+        (('z0_0', 'y0_0'), array([-1.,  1.]))
     """
 
     def __init__(self, model: Model) -> None:
@@ -103,19 +109,19 @@ class TrainableProgram:
             raise ValueError("the model has no parameters to train; build its circuit with sympy symbols")
         axis_of = {q: i for i, q in enumerate(model.qubits)}
         column = {name: i for i, name in enumerate(self.names)}
-        pieces = [
-            _turn(op, axis_of, column) if cirq.is_parameterized(op) else constant_gate(op, axis_of)
+        parts = [
+            _rotation(op, axis_of, column) if cirq.is_parameterized(op) else constant_gate(op, axis_of)
             for whole in elementary_operations(model.circuit)
             for op in _differentiable(whole)
         ]
-        outlines = [p if isinstance(p, Gate) else Gate(p.axes, None, diagonal=False) for p in pieces]
-        turns = [i for i, piece in enumerate(pieces) if isinstance(piece, _Turn)]
-        position = {piece: turn for turn, piece in enumerate(turns)}
-        self._slopes = np.stack([p.slope for p in pieces if isinstance(p, _Turn)])
-        self._offsets = np.array([p.offset for p in pieces if isinstance(p, _Turn)])
+        outlines = [p if isinstance(p, Gate) else Gate(p.axes, None, diagonal=False) for p in parts]
+        rotations = [i for i, part in enumerate(parts) if isinstance(part, _Rotation)]
+        position = {part: rotation for rotation, part in enumerate(rotations)}
+        self._slopes = np.stack([p.slope for p in parts if isinstance(p, _Rotation)])
+        self._offsets = np.array([p.offset for p in parts if isinstance(p, _Rotation)])
         self._groups: list[_Window | Block] = []
         for group in gather(outlines, self.n_qubits):
-            members = [pieces[i] for i in group.members]
+            members = [parts[i] for i in group.members]
             gates = [m for m in members if isinstance(m, Gate)]
             if len(gates) == len(members):
                 self._groups += FusedCircuit.from_gates(self.n_qubits, gates).blocks
@@ -125,16 +131,16 @@ class TrainableProgram:
         self._action = PauliAction.of(model.pauli_sum, model.qubits)
 
     def expectations(self, theta: FloatArray, x: Array) -> FloatArray:
-        """F of every column of a (features, samples) batch, for one parameter vector; shape (samples,)."""
+        """Return F of every column of a (features, samples) batch for one parameter vector, (samples,)."""
         return self._forward(self._bind(theta)[0], x)[-1]
 
     def loss_gradient(self, theta: FloatArray, x: Array, loss: LossFunction) -> tuple[float, FloatArray]:
-        """A loss of the expectations of a batch, and its gradient by the parameters.
+        """Return a loss of the expectations of a batch, and its gradient by the parameters.
 
         Args:
-            theta: (params,), in the order of `names`.
-            x: (features, samples) amplitudes, one state a column.
-            loss: from the expectations (samples,) to the loss and its derivative by each of them.
+            theta: Parameters, (params,), in the order of `names`.
+            x: Amplitudes, (features, samples), one state per column.
+            loss: Function from the expectations, (samples,), to the loss and its derivative by each expectation.
 
         Returns:
             The loss and its gradient, (params,).
@@ -146,23 +152,24 @@ class TrainableProgram:
             costates = observed * slopes
         else:
             costates = self._action.apply(program.apply((x * slopes) @ x.conj().T))
-        # lambda is kept conjugated, so that <lambda| is a view; its blocks are transposed where psi's are adjoint
+        # lambda is stored conjugated, so that <lambda| is a view; its blocks are transposed where those of psi are adjoint
         costates = costates.conj()
-        spare_states = two_buffers(states.shape, np.complex128)
-        spare_costates = two_buffers(states.shape, np.complex128)
+        state_buffers = two_buffers(states.shape, np.complex128)
+        costate_buffers = two_buffers(states.shape, np.complex128)
         by_exponent = np.zeros(len(self._offsets))
         for i in range(len(self._groups) - 1, self._first - 1, -1):
             group, block = self._groups[i], program.blocks[i]
             if isinstance(group, _Window):
-                cross = _cross_matrix(states, costates, group.axes, self.n_qubits)
-                by_exponent[list(group.turns)] = group.derivatives(steps[i], cross)
+                psi, bra = (_by_window(batch, group.axes, self.n_qubits) for batch in (states, costates))
+                cross = np.matmul(psi, bra.transpose(0, 2, 1)).sum(axis=0)  # tr_rest |psi><lambda|, summed over the batch
+                by_exponent[list(group.rotations)] = group.derivatives(steps[i], cross)
             if i > self._first:
-                states = block.adjoint.apply(states, self.n_qubits, out=next(spare_states))
-                costates = block.transpose.apply(costates, self.n_qubits, out=next(spare_costates))
+                states = block.adjoint.apply(states, self.n_qubits, out=next(state_buffers))
+                costates = block.transpose.apply(costates, self.n_qubits, out=next(costate_buffers))
         return value, by_exponent @ self._slopes
 
     def _bind(self, theta: FloatArray) -> tuple[FusedCircuit, list[list[Array]]]:
-        """The program for these parameters, and the matrices inside each of its windows."""
+        """Return the circuit for these parameters, and the matrices inside each of its windows."""
         exponents = self._slopes @ theta + self._offsets
         blocks: list[Block] = []
         steps: list[list[Array]] = []
@@ -180,7 +187,7 @@ class TrainableProgram:
         return FusedCircuit(self.n_qubits, tuple(blocks)), steps
 
     def _forward(self, program: FusedCircuit, x: Array) -> tuple[Array, Array, FloatArray]:
-        """States U c, O U c, and the expectations of x; c is x, or the whole basis where that is the smaller batch."""
+        """Return states U c, O U c, and the expectations of x; c is x, or the whole basis if that is the smaller batch."""
         features, samples = x.shape
         if samples <= _MATRIX_FROM * features:
             states = program.apply(x)
@@ -193,15 +200,8 @@ class TrainableProgram:
         return states, observed, np.einsum("ks,ks->s", x.conj(), acted).real
 
 
-def _cross_matrix(states: Array, bras: Array, axes: Sequence[int], n_qubits: int) -> Array:
-    """tr_rest |psi><lambda| summed over the batch, (2**len(axes), 2**len(axes)); `bras` holds conj(lambda)."""
-    psi, bra = _by_window(states, axes, n_qubits), _by_window(bras, axes, n_qubits)
-    cross: Array = np.matmul(psi, bra.transpose(0, 2, 1)).sum(axis=0)
-    return cross
-
-
 def _by_window(batch: Array, axes: Sequence[int], n_qubits: int) -> Array:
-    """A batch as (before, window, after); the axes are moved to the front where they are no window."""
+    """Return a batch as (before, window, after); axes that are not neighbours are moved to the front."""
     width = len(axes)
     if axes[-1] - axes[0] == width - 1:
         return batch.reshape(2 ** axes[0], 2**width, -1)
@@ -210,7 +210,7 @@ def _by_window(batch: Array, axes: Sequence[int], n_qubits: int) -> Array:
 
 
 def _differentiable(operation: cirq.Operation) -> list[cirq.Operation]:
-    """The operation, decomposed until every part with a symbol is a power of a constant gate."""
+    """Return the operation, decomposed until every part with a symbol is a power of a constant gate."""
     if not cirq.is_parameterized(operation) or _power(operation.gate) is not None:
         return [operation]
     parts = cirq.decompose_once(operation, default=None)
@@ -222,7 +222,7 @@ def _differentiable(operation: cirq.Operation) -> list[cirq.Operation]:
 
 
 def _power(gate: cirq.Gate | None) -> tuple[sympy.Expr, FloatArray, Array] | None:
-    """A gate exp(i pi t H) as t, the eigenvalues of H and its projectors; None for any other gate."""
+    """Return t, the eigenvalues of H and its projectors for a gate exp(i pi t H); None for any other gate."""
     if isinstance(gate, cirq.EigenGate) and cirq.parameter_names(gate) == cirq.parameter_names(gate.exponent):
         components = gate._eigen_components()
         eigenvalues = np.array([half_turns + gate.global_shift for half_turns, _ in components], dtype=float)
@@ -241,7 +241,7 @@ def _power(gate: cirq.Gate | None) -> tuple[sympy.Expr, FloatArray, Array] | Non
     return None
 
 
-def _turn(operation: cirq.Operation, axis_of: Mapping[cirq.Qid, int], column: Mapping[str, int]) -> _Turn:
+def _rotation(operation: cirq.Operation, axis_of: Mapping[cirq.Qid, int], column: Mapping[str, int]) -> _Rotation:
     power = _power(operation.gate)
     assert power is not None
     exponent, eigenvalues, projectors = power
@@ -252,25 +252,25 @@ def _turn(operation: cirq.Operation, axis_of: Mapping[cirq.Qid, int], column: Ma
             raise ValueError(f"{operation}: the exponent {exponent} must be affine in {symbol} to be differentiated")
         slope[column[str(symbol)]] = float(derivative)
     offset = float(exponent.subs(dict.fromkeys(exponent.free_symbols, 0)))
-    return _Turn(tuple(axis_of[q] for q in operation.qubits), eigenvalues, projectors, slope, offset)
+    return _Rotation(tuple(axis_of[q] for q in operation.qubits), eigenvalues, projectors, slope, offset)
 
 
-def _window(axes: Sequence[int], members: Sequence[_Turn | Gate], positions: Sequence[int]) -> _Window:
-    """Gathers gates onto one window; `positions` are the turns' places among all turns of the program."""
+def _window(axes: Sequence[int], members: Sequence[_Rotation | Gate], positions: Sequence[int]) -> _Window:
+    """Combine gates in one window; `positions` are the indices of its rotations among all rotations of the program."""
     order: list[int] = []
     constants: list[Array] = []
-    turns = [m for m in members if isinstance(m, _Turn)]
-    most = max(len(t.eigenvalues) for t in turns)
+    rotations = [m for m in members if isinstance(m, _Rotation)]
+    most = max(len(t.eigenvalues) for t in rotations)
     dim = 2 ** len(axes)
-    eigenvalues = np.zeros((len(turns), most))
-    projectors = np.zeros((len(turns), most, dim, dim), dtype=np.complex128)
+    eigenvalues = np.zeros((len(rotations), most))
+    projectors = np.zeros((len(rotations), most, dim, dim), dtype=np.complex128)
     for member in members:
-        if isinstance(member, _Turn):
-            turn = sum(i >= 0 for i in order)
-            order.append(turn)
-            eigenvalues[turn, : len(member.eigenvalues)] = member.eigenvalues
+        if isinstance(member, _Rotation):
+            rotation = sum(i >= 0 for i in order)
+            order.append(rotation)
+            eigenvalues[rotation, : len(member.eigenvalues)] = member.eigenvalues
             for i, projector in enumerate(member.projectors):
-                projectors[turn, i] = embed(projector, member.axes, axes)
+                projectors[rotation, i] = embed(projector, member.axes, axes)
         else:
             assert member.matrix is not None
             order.append(-1 - len(constants))

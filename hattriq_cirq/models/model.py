@@ -21,28 +21,46 @@ from hattriq_cirq.simulation.statevector import Precision
 
 Form = Literal["quadratic", "normalized"]
 _JSON_FORMAT = "hattriq_cirq.Model/1"
-_CHUNK = 2**18  # amplitudes in one pass: a batch this size stays in the cache
-_MATRIX_MAX = 2**10  # features up to which M is ever held whole by itself (16 MB)
+_CHUNK = 2**18  # amplitudes per pass: a batch of this size stays in the cache
+_MATRIX_MAX = 2**10  # features up to which M is built and kept automatically (16 MB)
 _QSIM_FROM = 18  # qubits from which qsim is faster than NumPy in single precision
 
 
 class IdentityPartWarning(UserWarning):
-    """The observable has an identity part, which draws a picture of the input into every attribution map."""
+    """The observable has an identity part, which adds a copy of the input to every attribution map.
+
+    Example:
+        >>> import warnings
+        >>> from hattriq_cirq import integrated_gradients
+        >>> qubit = cirq.LineQubit(0)
+        >>> model = Model(cirq.Circuit(), [qubit], 0.5 * cirq.Z(qubit) + 0.5)
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     _ = integrated_gradients(model, [0.6, 0.8], baseline=0)
+        >>> caught[0].category is IdentityPartWarning, model.traceless().identity_part
+        (True, 0.0)
+    """
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
-    """A quantum model F(x) = x' M x with M = U' O U (prime: adjoint), fed with amplitudes x.
+    """A quantum model F(x) = x' M x with M = U' O U (prime: adjoint) of an input that is encoded in amplitudes x.
 
     Args:
         circuit: U, any unitary circuit on the data qubits; its symbols are bound by `params`.
-        qubits: the data qubits, most significant first; their number n fixes the 2**n features.
-        observable: O, a Hermitian `cirq.PauliString` or `cirq.PauliSum` on those qubits.
-        params: a finite number for every symbol of the circuit.
+        qubits: Data qubits, most significant first; their number n determines the 2**n features.
+        observable: O, a Hermitian `cirq.PauliString` or `cirq.PauliSum` on the data qubits.
+        params: Finite number for every symbol of the circuit.
 
     Raises:
-        ValueError: a measurement, noise, an unresolved symbol, a foreign qubit, a non-Hermitian or empty observable;
-            each is named.
+        ValueError: The circuit contains a measurement, noise, an unresolved symbol or a qubit that is not in `qubits`, or the
+            observable is empty or not Hermitian.
+
+    Example:
+        >>> qubit = cirq.LineQubit(0)
+        >>> model = Model(cirq.Circuit(cirq.X(qubit)), [qubit], cirq.Z(qubit))
+        >>> model.expectation([[1, 0], [0.6, 0.8]]).round(2)
+        array([-1.  ,  0.28])
     """
 
     circuit: cirq.AbstractCircuit
@@ -67,8 +85,8 @@ class Model:
         wrong = [str(q) for q in self.qubits if q.dimension != 2]
         if wrong:
             raise ValueError(f"qubits {wrong} are not two-level systems")
-        for name, used in (("circuit", self.circuit.all_qubits()), ("observable", self.pauli_sum.qubits)):
-            foreign = sorted(str(q) for q in set(used) - set(self.qubits))
+        for name, acted_on in (("circuit", self.circuit.all_qubits()), ("observable", self.pauli_sum.qubits)):
+            foreign = sorted(str(q) for q in set(acted_on) - set(self.qubits))
             if foreign:
                 raise ValueError(f"the {name} acts on {foreign}, which are not among the model's qubits; add them or map them")
 
@@ -79,9 +97,9 @@ class Model:
             raise ValueError(f"symbols {missing} of the circuit are unresolved; give each a value in params")
         if unknown:
             raise ValueError(f"params {unknown} are not symbols of the circuit")
-        wild = [name for name, value in self.params.items() if not np.isfinite(value)]
-        if wild:
-            raise ValueError(f"params {wild} are not finite numbers")
+        infinite = [name for name, value in self.params.items() if not np.isfinite(value)]
+        if infinite:
+            raise ValueError(f"params {infinite} are not finite numbers")
 
     def _check_unitary(self) -> None:
         for operation in self.resolved_circuit.all_operations():
@@ -92,18 +110,18 @@ class Model:
 
     @property
     def pauli_sum(self) -> cirq.PauliSum:
-        """The observable as a `cirq.PauliSum`, whichever form it was given in."""
+        """The observable as a `cirq.PauliSum`."""
         assert isinstance(self.observable, cirq.PauliSum)
         return self.observable
 
     @property
     def n_qubits(self) -> int:
-        """Data qubits."""
+        """Number of data qubits."""
         return len(self.qubits)
 
     @property
     def n_features(self) -> int:
-        """Amplitudes of an input, 2**n_qubits."""
+        """Number of amplitudes of an input, 2**n_qubits."""
         return int(2**self.n_qubits)
 
     @cached_property
@@ -113,23 +131,23 @@ class Model:
 
     @cached_property
     def identity_part(self) -> float:
-        """tr(O) / 2**n, the weight of the identity in the observable; the same for M."""
+        """Weight of the identity in the observable, tr(O) / 2**n, which equals that of M."""
         return float(sum(term.coefficient.real for term in self.pauli_sum if len(term) == 0))
 
     def traceless(self) -> Model:
-        """The same model without the identity part of its observable."""
+        """Return the model without the identity part of its observable."""
         kept = cirq.PauliSum.from_pauli_strings([term for term in self.pauli_sum if len(term) > 0])
         return self.with_observable(kept) if self.identity_part else self
 
     def with_observable(self, observable: cirq.PauliSum | cirq.PauliString[cirq.Qid]) -> Model:
-        """The same circuit read out by another observable; the compiled circuit is shared."""
+        """Return the model with the same circuit and another observable; the compiled circuit is shared."""
         other = replace(self, observable=observable)
         if "_program" in self.__dict__:
             other.__dict__["_program"] = self._program
         return other
 
     def with_params(self, params: Mapping[str, float]) -> Model:
-        """The same circuit with other numbers for its symbols."""
+        """Return the model with other numbers for the symbols of its circuit."""
         return replace(self, params=params)
 
     @cached_property
@@ -146,7 +164,7 @@ class Model:
 
     @cached_property
     def matrix(self) -> Array:
-        """M = U' O U, (features, features), Hermitian; real where it can be. Built at first use and kept."""
+        """M = U' O U, (features, features), Hermitian, real if possible. It is built at the first use and kept."""
         matrix = statevector.drop_zero_imaginary(self._act(np.eye(self.n_features), "float64"))
         matrix.flags.writeable = False
         return matrix
@@ -156,56 +174,72 @@ class Model:
         return np.ascontiguousarray(self.matrix.real)
 
     def evolve(self, x: ArrayLike, *, precision: Precision = "float64", adjoint: bool = False) -> Array:
-        """U x, or its adjoint on x, for a batch of amplitude vectors.
+        """Return U x for a batch of amplitude vectors, or U' x.
 
         Args:
-            x: (..., features), any norm.
-            precision: `float64`, or `float32`, where qsim applies the gates once there are enough qubits.
-            adjoint: apply U' instead.
+            x: Amplitudes, (..., features), of any norm.
+            precision: `float64`, or `float32`, in which qsim applies the gates if there are enough qubits.
+            adjoint: Apply U' instead of U.
 
         Returns:
-            (..., features), complex, or real where circuit and input are.
+            Amplitudes, (..., features), complex, or real if circuit and input are real.
+
+        Example:
+            >>> qubit = cirq.LineQubit(0)
+            >>> Model(cirq.Circuit(cirq.X(qubit)), [qubit], cirq.Z(qubit)).evolve([0.6, 0.8])
+            array([0.8, 0.6])
         """
         rows, shape = self._rows(x, precision)
         columns = [self._evolve(chunk, precision, adjoint) for chunk in self._chunks(rows)]
         return _from_columns(columns, shape)
 
     def observable_action(self, x: ArrayLike, *, real_part: bool = False, precision: Precision = "float64") -> Array:
-        """M x, exactly: the vector every gradient and every attribution of this model is made of.
+        """Return M x exactly: the vector from which every gradient and attribution of the model is computed.
 
         Args:
-            x: (..., features), any norm.
-            real_part: return Re(M x) alone: all that real inputs need, and cheaper for them.
+            x: Amplitudes, (..., features), of any norm.
+            real_part: Return Re(M x) only, which suffices for real inputs and is faster for them.
             precision: `float64` or `float32`.
 
         Returns:
-            (..., features), complex, or real where M and x are. dF/d(Re x_k) = 2 Re(Mx)_k, dF/d(Im x_k) = 2 Im(Mx)_k.
+            M x, (..., features), complex, or real if M and x are real. dF/d(Re x_k) = 2 Re(Mx)_k, dF/d(Im x_k) = 2 Im(Mx)_k.
 
         Raises:
             ValueError: x is not finite or has another number of features.
+
+        Example:
+            >>> qubit = cirq.LineQubit(0)
+            >>> Model(cirq.Circuit(), [qubit], cirq.Z(qubit)).observable_action([0.6, 0.8])
+            array([ 0.6, -0.8])
         """
         rows, shape = self._rows(x, precision)
         if precision == "float64" and self._matrix_pays(len(rows)):
-            half = real_part and not np.iscomplexobj(rows)
-            acted = rows @ (self._real_matrix if half else self.matrix).T
+            use_real = real_part and not np.iscomplexobj(rows)
+            acted = rows @ (self._real_matrix if use_real else self.matrix).T
         else:
             batches = [self._act(chunk, precision) for chunk in self._chunks(rows)]
             acted = _from_columns([b.real for b in batches] if real_part else batches, shape)
         return (acted.real if real_part else acted).reshape(shape)
 
     def expectation(self, x: ArrayLike, *, form: Form = "quadratic", precision: Precision = "float64") -> FloatArray:
-        """F(x) = x' M x, or G(x) = x' M x / x' x, exactly.
+        """Return F(x) = x' M x, or G(x) = x' M x / x' x, exactly.
 
         Args:
-            x: (..., features); any norm, not blank in the normalized form.
-            form: `quadratic` for F, `normalized` for G, which is what a device reports when it is fed x.
+            x: Amplitudes, (..., features), of any norm, but not 0 in the normalized form.
+            form: `quadratic` for F, `normalized` for G, which a processor measures when x is encoded on it.
             precision: `float64` or `float32`.
 
         Returns:
-            (...,) real numbers; for a single x a scalar.
+            One real number per input, (...,); a scalar for a single x.
 
         Raises:
-            ValueError: x is not finite or has another number of features; blank in the normalized form.
+            ValueError: x is not finite, has another number of features, or is the zero vector in the normalized form.
+
+        Example:
+            >>> qubit = cirq.LineQubit(0)
+            >>> model = Model(cirq.Circuit(), [qubit], cirq.Z(qubit))
+            >>> float(model.expectation([1, 2])), float(model.expectation([1, 2], form="normalized"))
+            (-3.0, -0.6)
         """
         check_form(form)
         rows, shape = self._rows(x, precision)
@@ -213,7 +247,7 @@ class Model:
         if form == "normalized":
             norms = np.sum(np.abs(rows) ** 2, axis=1)
             if not norms.all():
-                raise ValueError(f"row {int(np.argmin(norms))} of x is blank: form='normalized' has no value there")
+                raise ValueError(f"row {int(np.argmin(norms))} of x is all zeros: form='normalized' has no value there")
             values = values / norms
         result: FloatArray = values.reshape(shape[:-1])[()]
         return result
@@ -225,7 +259,7 @@ class Model:
         return rows.reshape(-1, self.n_features), array.shape
 
     def _chunks(self, rows: Array) -> list[Array]:
-        """Rows as (features, samples) batches small enough for the cache."""
+        """Return the rows as (features, samples) batches that are small enough for the cache."""
         step = max(1, _CHUNK // self.n_features)
         return [np.ascontiguousarray(rows[i : i + step].T) for i in range(0, len(rows), step)]
 
@@ -248,12 +282,12 @@ class Model:
         return values
 
     def _matrix_pays(self, rows: int) -> bool:
-        """Whether to hold M: building it pays once as many rows were asked for, in all calls, as building it acts on."""
+        """Return True if M is to be kept: it pays once as many rows were multiplied, in all calls, as building it takes."""
         if "matrix" in self.__dict__:
             return True
-        asked = self.__dict__["_rows_asked"] = self.__dict__.get("_rows_asked", 0) + rows
+        total = self.__dict__["_rows_so_far"] = self.__dict__.get("_rows_so_far", 0) + rows
         dense_is_faster = self.n_features <= min(_MATRIX_MAX, 4 * self._program.multiplications)
-        return dense_is_faster and asked >= 2 * self.n_features
+        return dense_is_faster and total >= 2 * self.n_features
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Model):
@@ -269,14 +303,14 @@ class Model:
         return hash((self.circuit, self.qubits, tuple(sorted(self.params.items()))))
 
     def __reduce__(self) -> tuple[Callable[[str], Model], tuple[str]]:
-        return Model.from_json, (self.to_json(),)  # Cirq's sums do not pickle, its JSON is lossless
+        return Model.from_json, (self.to_json(),)  # Cirq's Pauli sums cannot be pickled, and its JSON is lossless
 
     def __repr__(self) -> str:
         gates = sum(1 for _ in self.circuit.all_operations())
         return f"Model({self.n_qubits} qubits, {gates} gates, {len(self.params)} params, observable {self.pauli_sum})"
 
     def to_json(self) -> str:
-        """The model as JSON text, by Cirq's own serialisation; `from_json` gives back an equal model."""
+        """Return the model as JSON text in Cirq's own serialization; `from_json` returns an equal model."""
         content = {
             "format": _JSON_FORMAT,
             "circuit": self.circuit,
@@ -288,26 +322,37 @@ class Model:
 
     @classmethod
     def from_json(cls, text: str) -> Model:
-        """Reads what `to_json` wrote.
+        """Read a model from the text that `to_json` returns.
 
         Raises:
-            ValueError: the text is not JSON, or not a model's.
+            ValueError: The text is not JSON, or is not a model.
+
+        Example:
+            >>> qubit = cirq.LineQubit(0)
+            >>> model = Model(cirq.Circuit(), [qubit], cirq.Z(qubit))
+            >>> Model.from_json(model.to_json()) == model
+            True
         """
         try:
             content = cirq.read_json(json_text=text)
             if content["format"] != _JSON_FORMAT:
                 raise ValueError(f"it must hold format {_JSON_FORMAT!r}")
             return cls(content["circuit"], content["qubits"], content["observable"], content["params"])
-        except Exception as error:  # foreign JSON fails in any of many ways; whichever, it is no model
+        except Exception as error:  # JSON of another kind can raise any error
             raise ValueError(f"not a model file: {error!r}") from error
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the model to a new JSON file; an existing file is refused (FileExistsError)."""
+        """Write the model to a new JSON file; a file that exists raises FileExistsError."""
         return write_new(path, self.to_json())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Model:
-        """Reads a model file. Raises FileNotFoundError, or ValueError for a file that is not a model's."""
+        """Read a model file.
+
+        Raises:
+            FileNotFoundError: The file does not exist.
+            ValueError: The file is not a model.
+        """
         try:
             return cls.from_json(Path(path).read_text(encoding="utf-8"))
         except ValueError as error:
@@ -315,7 +360,7 @@ class Model:
 
 
 def check_form(form: str) -> None:
-    """Refuses anything but the two forms of the model."""
+    """Raise ValueError unless the form is one of the two forms of the model."""
     if form not in ("quadratic", "normalized"):
         raise ValueError(f"{form=} must be 'quadratic' (x'Mx) or 'normalized' (x'Mx / x'x)")
 
@@ -324,9 +369,9 @@ def _as_pauli_sum(observable: object) -> cirq.PauliSum:
     if not isinstance(observable, cirq.PauliString | cirq.PauliSum):
         raise ValueError(f"observable must be a cirq.PauliString or cirq.PauliSum, got {type(observable).__name__}")
     strings = [observable] if isinstance(observable, cirq.PauliString) else list(observable)
-    observable = cirq.PauliSum.from_pauli_strings(strings)  # a copy: sums can be changed in place
+    observable = cirq.PauliSum.from_pauli_strings(strings)  # a copy, because sums are mutable
     if len(observable) == 0:
-        raise ValueError("observable is zero: it has no Pauli string")
+        raise ValueError("observable is zero: it has no Pauli string; give at least one")
     for term in observable:
         if abs(term.coefficient.imag) > 1e-12 * abs(term.coefficient) or not np.isfinite(term.coefficient):
             raise ValueError(f"observable is not Hermitian: {term} has coefficient {term.coefficient}; it must be real")

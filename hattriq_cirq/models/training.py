@@ -22,13 +22,13 @@ Optimizer = Literal["adam", "lbfgs"]
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """What training saw after each epoch; `validation_*` are NaN where there was no validation set.
+    """Losses and accuracies after each epoch; `validation_*` are NaN if there is no validation set.
 
     Args:
-        loss: (epochs,), the mean logistic loss on the training set.
-        accuracy: (epochs,), in [0, 1].
-        validation_loss: (epochs,).
-        validation_accuracy: (epochs,).
+        loss: Mean logistic loss on the training set, (epochs,).
+        accuracy: Accuracy on the training set in [0, 1], (epochs,).
+        validation_loss: Mean logistic loss on the validation set, (epochs,).
+        validation_accuracy: Accuracy on the validation set, (epochs,).
     """
 
     loss: FloatArray
@@ -46,15 +46,21 @@ class History:
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """A trained model and how it came about.
+    """A trained model with the history of its training.
 
     Args:
-        model: with the parameters of the best epoch: least validation loss, or least loss where nothing was held out.
-        history: one entry an epoch.
-        best_epoch: index into the history.
-        stopped: why training ended: `epochs`, `patience` or `converged`.
-        seed: of the start and of the minibatches.
-        seconds: wall time.
+        model: Model with the parameters of the best epoch: the least validation loss, or the least loss without validation.
+        history: Losses and accuracies, one entry per epoch.
+        best_epoch: Index of the best epoch in the history.
+        stopped: Reason why training ended: `epochs`, `patience` or `converged`.
+        seed: Random seed of the initial angles and of the minibatches.
+        seconds: Wall time.
+
+    Example:
+        >>> from hattriq_cirq import ring_ansatz
+        >>> training = train(ring_ansatz(1, 1), [[1, 0], [0, 1]], [1, -1], seed=0, epochs=5)
+        >>> len(training.history), training.stopped
+        (5, 'epochs')
     """
 
     model: Model
@@ -73,20 +79,25 @@ class Training:
 
 
 def accuracy(model: Model, x: ArrayLike, y: ArrayLike) -> float:
-    """The share of inputs whose label is the sign of the expectation; an expectation of exactly 0 is an error.
+    """Return the share of inputs whose label is the sign of the expectation; an expectation of exactly 0 counts as an error.
 
     Args:
-        model: the classifier.
-        x: (samples, features).
-        y: (samples,) in {-1, +1}.
+        model: The classifier.
+        x: Inputs, (samples, features).
+        y: Labels -1 and +1, (samples,).
 
     Returns:
-        In [0, 1].
+        Accuracy in [0, 1].
+
+    Example:
+        >>> from hattriq_cirq import ring_ansatz
+        >>> accuracy(ring_ansatz(1, 0), [[1, 0], [0, 1]], [1, 1])
+        0.5
     """
     return float(np.mean(model.expectation(x) * np.asarray(y) > 0))
 
 
-def train(
+def train(  # noqa: PLR0913
     model: Model,
     x: ArrayLike,
     y: ArrayLike,
@@ -102,31 +113,38 @@ def train(
     patience: int | None = 50,
     progress: bool = False,
 ) -> Training:
-    """Trains the parameters of a model to give labels their sign.
+    """Train the parameters of a model so that the sign of its expectation is the label.
 
-    The loss is the mean of log(1 + exp(-scale y F(x))) with F of the normalised rows, so F in [-1, 1] for a Pauli string.
+    The loss is the mean of log(1 + exp(-scale y F(x))) with F of the normalised rows, so that |F| <= 1 for a Pauli string.
 
     Args:
-        model: its params are what is trained; see `gradients.TrainableProgram` for the gates it may hold.
-        x: (samples, features), real or complex; rows are normalised.
-        y: (samples,) in {-1, +1}.
-        seed: of the start and of the order of minibatches.
-        optimizer: `adam` on minibatches, or `lbfgs` (SciPy) on the whole batch.
-        epochs: the most passes over the data, or L-BFGS iterations; >= 1.
-        batch_size: samples in a minibatch of Adam; None is the whole set.
-        learning_rate: of Adam; it falls to 0 along a half cosine over the epochs.
-        scale: steepness of the logistic loss, > 0.
-        start: standard deviation of the angles at the start in radians, small so that the first gradients do not vanish;
-            `model` starts from the model's own params.
-        validation: inputs and labels held out; the best epoch is then the one with the least loss on them.
-        patience: epochs without a better one before training stops; None never stops early.
-        progress: show a progress bar.
+        model: Model whose params are trained; `gradients.TrainableProgram` lists the gates it may contain.
+        x: Inputs, (samples, features), real or complex; rows are normalised.
+        y: Labels -1 and +1, (samples,).
+        seed: Random seed of the initial angles and of the order of minibatches.
+        optimizer: `adam` on minibatches, or `lbfgs` (SciPy) on the whole set.
+        epochs: Largest number of passes over the data, or of L-BFGS iterations; >= 1.
+        batch_size: Number of samples in a minibatch of Adam; None for the whole set.
+        learning_rate: Learning rate of Adam, which falls to 0 along a half cosine over the epochs.
+        scale: Steepness of the logistic loss, > 0.
+        start: Standard deviation of the initial angles in radians, small so that the first gradients do not vanish; `model`
+            to start from the model's own params.
+        validation: Inputs and labels that are held out; the best epoch is then the one with the least loss on them.
+        patience: Number of epochs without improvement after which training stops; None to never stop early.
+        progress: Show a progress bar.
 
     Returns:
-        The trained model, its history and why it stopped.
+        The trained model, its history and the reason why training stopped.
 
     Raises:
-        ValueError: bad data or settings.
+        ValueError: The data or the settings are invalid.
+
+    Example:
+        >>> from hattriq_cirq import datasets, ring_ansatz
+        >>> data = datasets.bars_and_stripes(side=2)
+        >>> training = train(ring_ansatz(2, 1), data.x_train, data.y_train, seed=0, epochs=20)
+        >>> accuracy(training.model, data.x_test, data.y_test)
+        1.0
     """
     if optimizer not in ("adam", "lbfgs"):
         raise ValueError(f"{optimizer=} must be 'adam' or 'lbfgs'")
@@ -138,24 +156,24 @@ def train(
             raise ValueError(f"{name}={count} must be at least 1, or None")
     if isinstance(start, str) and start != "model":
         raise ValueError(f"{start=} must be a number of radians, or 'model'")
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     rng = np.random.default_rng(seed)
     program = TrainableProgram(model)
-    objective = _Objective(program, *_checked(x, y, model, "x", "y"), scale)
+    objective = _Objective(program, *_check_data(x, y, model, "x", "y"), scale)
     held_out = (
         None
         if validation is None
-        else _Objective(program, *_checked(*validation, model, "validation x", "validation y"), scale)
+        else _Objective(program, *_check_data(*validation, model, "validation x", "validation y"), scale)
     )
     theta = np.array(list(model.params.values())) if start == "model" else rng.normal(0, start, len(program.names))
-    record = _Record(objective, held_out, patience)
+    tracker = _Progress(objective, held_out, patience)
     with tqdm(total=epochs, desc="training", unit="epoch", disable=not progress, leave=False) as bar:
 
         def after_epoch(theta: FloatArray) -> bool:
-            going = record.add(theta)
-            bar.set_postfix_str(f"loss {record.rows[-1][0]:.4f}, accuracy {record.rows[-1][1]:.3f}", refresh=False)
+            keep_training = tracker.add(theta)
+            bar.set_postfix_str(f"loss {tracker.rows[-1][0]:.4f}, accuracy {tracker.rows[-1][1]:.3f}", refresh=False)
             bar.update()
-            return going
+            return keep_training
 
         if optimizer == "adam":
             steps = _adam(objective, theta, rng, epochs, batch_size or objective.samples, learning_rate)
@@ -163,17 +181,17 @@ def train(
         else:
             stopped = _lbfgs(objective, theta, epochs, after_epoch)
     return Training(
-        model=model.with_params(dict(zip(program.names, record.best_theta.tolist(), strict=True))),
-        history=History(*np.array(record.rows).T),
-        best_epoch=record.best_epoch,
+        model=model.with_params(dict(zip(program.names, tracker.best_theta.tolist(), strict=True))),
+        history=History(*np.array(tracker.rows).T),
+        best_epoch=tracker.best_epoch,
         stopped=stopped,
         seed=seed,
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - start_time,
     )
 
 
 class _Objective:
-    """The logistic loss of a data set, whole or a part of it, with its gradient."""
+    """The logistic loss of a data set, or of a part of it, with its gradient."""
 
     def __init__(self, program: TrainableProgram, x: Array, y: FloatArray, scale: float) -> None:
         self._program, self._x, self._y, self._scale = program, x, y, scale
@@ -192,7 +210,7 @@ class _Objective:
         return float(np.mean(np.logaddexp(0, -margins))), -self._scale * y * expit(-margins) / len(y)
 
 
-class _Record:
+class _Progress:
     """The history so far and the best parameters in it."""
 
     def __init__(self, training: _Objective, validation: _Objective | None, patience: int | None) -> None:
@@ -201,13 +219,13 @@ class _Record:
         self.best_epoch, self.best_theta, self._least = 0, np.zeros(0), np.inf
 
     def add(self, theta: FloatArray) -> bool:
-        """Adds an epoch; returns whether to go on."""
-        seen = self._training.loss_accuracy(theta)
+        """Add an epoch, and return True if training should continue."""
+        on_training = self._training.loss_accuracy(theta)
         held_out = self._validation.loss_accuracy(theta) if self._validation else (np.nan, np.nan)
-        judged = held_out[0] if self._validation else seen[0]
-        if judged < self._least:
-            self.best_epoch, self.best_theta, self._least = len(self.rows), theta.copy(), judged
-        self.rows.append((*seen, *held_out))
+        loss = held_out[0] if self._validation else on_training[0]
+        if loss < self._least:
+            self.best_epoch, self.best_theta, self._least = len(self.rows), theta.copy(), loss
+        self.rows.append((*on_training, *held_out))
         return self._patience is None or len(self.rows) - 1 - self.best_epoch < self._patience
 
 
@@ -219,7 +237,7 @@ def _adam(
     batch_size: int,
     learning_rate: float,
 ) -> Iterator[FloatArray]:
-    """Yields the parameters after each epoch (Kingma and Ba 2015, with a cosine schedule)."""
+    """Yield the parameters after each epoch (Kingma and Ba 2015, with a cosine schedule)."""
     first, second, step = np.zeros_like(theta), np.zeros_like(theta), 0
     batches = -(-objective.samples // batch_size)
     for _ in range(epochs):
@@ -234,7 +252,7 @@ def _adam(
 
 
 def _lbfgs(objective: _Objective, theta: FloatArray, iterations: int, after_iteration: Callable[[FloatArray], bool]) -> str:
-    """Runs SciPy's L-BFGS-B on the whole batch; returns why it stopped."""
+    """Run SciPy's L-BFGS-B on the whole set, and return the reason why it stopped."""
     out_of_patience = False
 
     def callback(intermediate_result: OptimizeResult) -> None:
@@ -246,15 +264,15 @@ def _lbfgs(objective: _Objective, theta: FloatArray, iterations: int, after_iter
     result = minimize(
         objective.loss_gradient, theta, jac=True, method="L-BFGS-B", callback=callback, options={"maxiter": iterations}
     )
-    if result.nit == 0:  # the start is a minimum already: it is the first epoch
+    if result.nit == 0:  # the start is already a minimum, and counts as the first epoch
         after_iteration(theta)
     if out_of_patience:
         return "patience"
     return "converged" if result.success else "epochs"
 
 
-def _checked(x: ArrayLike, y: ArrayLike, model: Model, x_name: str, y_name: str) -> tuple[Array, FloatArray]:
-    """Normalised columns (features, samples) and float labels, or a clear error."""
+def _check_data(x: ArrayLike, y: ArrayLike, model: Model, x_name: str, y_name: str) -> tuple[Array, FloatArray]:
+    """Return normalised columns (features, samples) and float labels, or raise ValueError."""
     rows = as_amplitudes(x, x_name, model.n_features)
     labels = np.asarray(y)
     if rows.ndim != 2 or labels.shape != rows.shape[:1] or not len(rows):
@@ -264,5 +282,5 @@ def _checked(x: ArrayLike, y: ArrayLike, model: Model, x_name: str, y_name: str)
         raise ValueError(f"{y_name}[{wrong[0]}] = {labels[wrong[0]]} must be -1 or +1")
     norms = np.linalg.norm(rows, axis=1)
     if not norms.all():
-        raise ValueError(f"{x_name}[{int(np.argmin(norms))}] is blank: amplitude encoding needs a direction; drop it")
+        raise ValueError(f"{x_name}[{int(np.argmin(norms))}] is all zeros and cannot be amplitude-encoded; remove it")
     return np.ascontiguousarray((rows / norms[:, np.newaxis]).T), labels.astype(float)

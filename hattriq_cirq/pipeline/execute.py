@@ -115,7 +115,7 @@ class PreparedCircuits:
             mitigated = Mitigated(list(outcomes), MitigationSummary())
         else:
             ran = replace(variants, programs=call.programs)
-            mitigated = Mitigated(self.mitigation.combine(ran, outcomes), self.mitigation.report(ran, outcomes))
+            mitigated = self.mitigation.combine(ran, outcomes)
         if notes := _origin_notes(call):
             summary = replace(mitigated.summary, notes=mitigated.summary.notes + notes)
             return replace(mitigated, summary=summary)

@@ -1,4 +1,4 @@
-"""What a mitigation is to the rest of the library: more circuits before the run, better outcomes after it.
+"""The contract of a mitigation: it rewrites the compiled circuits before execution and post-processes their outcomes.
 
 The mitigations themselves are in the package `calibration`.
 """
@@ -20,89 +20,94 @@ from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.models.model import Model
 
 Outcomes = Sequence[Distribution | QuasiDistribution]
-
-
-V = TypeVar("V", default=Any)
+Context = TypeVar("Context", default=Any)
 
 
 @dataclass(frozen=True, eq=False)
-class Variants(Generic[V]):
-    """What is run in place of some programs.
+class Variants(Generic[Context]):
+    """The programs that are run in place of compiled ones.
+
+    An engine that resumes a run may replace `programs` by those recorded in the journal: the same requests, points and shots,
+    possibly on other physical qubits. `Mitigation.combine` therefore reads the measured qubits from `programs`.
 
     Args:
-        programs: together they hold the requests 0, 1, ... once each, in a numbering of their own.
-        shots: of each request; None for exact probabilities.
-        context: whatever `Mitigation.combine` needs to know of how they were made.
+        programs: Programs that together hold the requests 0, 1, ... once each, in a numbering of their own.
+        shots: Shots of each request; None for exact probabilities.
+        context: What `Mitigation.combine` needs to know beside the programs.
     """
 
     programs: Sequence[ParameterizedCircuit]
     shots: Sequence[int] | None
-    context: Any = None
+    context: Context
 
 
 @dataclass(frozen=True)
 class MitigationSummary:
-    """What a mitigation has to say after a run.
+    """Findings of a mitigation after a run.
 
     Args:
-        calibration_id: of the calibration that was used; None without one.
-        notes: findings, such as the verdict on drift, a sentence each.
+        calibration_id: Identifier of the calibration that was used; None without one.
+        notes: Findings, such as the verdict on drift, one sentence each.
     """
 
     calibration_id: str | None = None
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mitigated:
-    """Outcomes and summary."""
+    """The corrected outcomes of a run and the findings of its mitigation.
 
-    outcomes: list[Distribution | QuasiDistribution]
-    summary: MitigationSummary
+    Args:
+        outcomes: One outcome per request of the original programs, in order.
+        summary: Findings, such as the calibration that was measured in the run.
+    """
+
+    outcomes: Sequence[Distribution | QuasiDistribution]
+    summary: MitigationSummary = MitigationSummary()
 
 
-C = TypeVar("C", default=Any)
+class Mitigation(ABC, Generic[Context]):
+    """A rewriting of compiled circuits before execution, and the matching post-processing of their outcomes.
 
-
-class Mitigation(ABC, Generic[C]):
-    """Two functions that must agree: programs to the variants to run, and their outcomes to one outcome a request.
-
-    Both are pure but for what `expand` asks an engine; whatever is random is drawn from a seed of the mitigation's own.
+    Both methods are pure, except that `expand` reads the processor and name of the engine. Every random operation takes a seed
+    from the mitigation. `Context` is the type that `expand` hands to `combine`.
     """
 
     @abstractmethod
     def describe(self) -> str:
-        """The mitigation in a few words, for results."""
+        """Return the mitigation in a few words, for results."""
 
     @abstractmethod
-    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants:
-        """The variants to run in place of compiled programs.
+    def expand(
+        self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None
+    ) -> Variants[Context]:
+        """Return the variants to run in place of compiled programs.
 
         Args:
-            engine: that will run them; its processor and name tell whether a calibration belongs to it.
-            programs: compiled.
-            shots: of each request of theirs; the variants of a request share them out. What a calibration takes comes on top.
-
-        Returns:
-            The variants.
+            engine: Engine that will run them; its processor and name tell whether a calibration belongs to it.
+            programs: Compiled programs.
+            shots: Shots of each request, shared among its variants; None for exact probabilities. Shots of a calibration come
+                on top.
         """
 
     @abstractmethod
-    def combine(self, variants: Variants, outcomes: Outcomes) -> list[Distribution | QuasiDistribution]:
-        """One outcome for each request of the programs, in order, from those of the variants."""
+    def combine(self, variants: Variants[Context], outcomes: Outcomes) -> Mitigated:
+        """Return one corrected outcome per request of the original programs, and the findings of the mitigation.
 
-    def report(self, variants: Variants, outcomes: Outcomes) -> MitigationSummary:
-        """What is worth knowing of this run beside the outcomes."""
-        return MitigationSummary()
+        Args:
+            variants: Variants from `expand`, with the programs that were run.
+            outcomes: One outcome per request of the variants, in order.
+        """
 
     def auxiliary_circuits(
-        self, model: Model, estimator: Estimator, products: Sequence[BilinearTerm]
+        self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]
     ) -> list[tuple[WeightedCircuit, float]]:
-        """Circuits to run beside those of one input, each with its shots as a share of the input's."""
+        """Return circuits to run beside those of one input, each with its shots as a share of the input's."""
         return []
 
     def postprocess(
-        self, estimate: Estimate, extra: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
+        self, estimate: Estimate, auxiliary: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
     ) -> Estimate:
-        """The estimate of one input, corrected by its extra circuits, each with its outcome."""
+        """Return the estimate of one input, corrected by its auxiliary circuits, each given with its outcome."""
         return estimate

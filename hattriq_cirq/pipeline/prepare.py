@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from itertools import islice
 from typing import Any
@@ -20,7 +20,6 @@ from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.attribution.path_integral import exact_attribution
 from hattriq_cirq.attribution.quadrature import Quadrature, parse_rule
 from hattriq_cirq.attribution.result import Attribution, Cost
-from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.compilation.compile import physical_circuit
 from hattriq_cirq.compilation.gatesets import compile_to_gateset
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
@@ -29,7 +28,6 @@ from hattriq_cirq.compilation.placement import (
     best_placement,
     candidate_layouts,
     connectivity_encoder,
-    evaluate_layout,
 )
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
@@ -37,7 +35,7 @@ from hattriq_cirq.estimators.plan import Estimate, Plan, plan, sample_circuits
 from hattriq_cirq.execution.backends.simulators import qsim, sampler
 from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes, evenly_spaced
+from hattriq_cirq.foundation.arrays import Array, as_amplitudes, evenly_spaced
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes
@@ -103,8 +101,8 @@ def prepare(
     references, _ = resolve(baseline, inputs)
     rows = inputs.reshape(-1, model.n_features)
     terms = bilinear_terms_of_rows(rows, references, parse_rule(rule))
-    scores = Scores(inputs, baseline, rule, precision)
-    return PreparedAttribution(model, terms, estimator, run_on, shots, mitigation, placement, progress, scores)
+    exact = partial(exact_attribution, [model], inputs, baseline=baseline, rule=rule, precision=precision)
+    return PreparedAttribution(model, terms, estimator, run_on, shots, mitigation, placement, progress, exact)
 
 
 def estimate(
@@ -208,23 +206,6 @@ def resources(
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
-    """Arguments that the exact scores F(x) and F(b) of an attribution follow from.
-
-    Args:
-        inputs: Inputs, (..., features).
-        baseline: Baseline, as `prepare` takes it.
-        rule: Quadrature rule in words.
-        precision: Precision of the computation.
-    """
-
-    inputs: Array
-    baseline: float | ArrayLike | BaselineSet
-    rule: str
-    precision: Precision
-
-
-@dataclass(frozen=True, eq=False)
 class Execution:
     """Results of a run of circuits.
 
@@ -256,7 +237,7 @@ class PreparedAttribution:
         mitigation: Correction of the outcomes; None for no correction.
         given_placement: Placement of another preparation; None chooses one.
         progress: Show a progress bar over the inputs.
-        scores: Inputs and baselines, for `execute`; None if only estimates are wanted.
+        exact: Function that computes the exact attribution, whose scores `execute` keeps; None if only estimates are wanted.
     """
 
     model: Model
@@ -267,7 +248,7 @@ class PreparedAttribution:
     mitigation: Mitigation[Any] | None = None
     given_placement: Placement | None = None
     progress: bool = False
-    scores: Scores | None = None
+    exact: Callable[[], Attribution] | None = None
 
     @cached_property
     def placement(self) -> Placement | None:
@@ -387,13 +368,9 @@ class PreparedAttribution:
         Raises:
             EngineError: The engine could not run the circuits.
         """
-        if self.scores is None:
+        if self.exact is None:
             raise ValueError("this run has estimates only; prepare it with hattriq_cirq.prepare for an attribution")
-        scores = self.scores
-        exact = exact_attribution(
-            [self.model], scores.inputs, baseline=scores.baseline, rule=scores.rule, precision=scores.precision
-        )
-        execution = self.run()
+        exact, execution = self.exact(), self.run()
         estimates, summary, shape = execution.estimates, execution.summary, exact.values.shape
         return replace(
             exact,
@@ -558,18 +535,16 @@ def choose_placement(
         ValueError: The processor has too few qubits, or the engine names qubits that cannot be used.
         CircuitRefusedError: The circuits cannot be compiled for any placement.
     """
-    if engine.processor is None:
+    processor = engine.processor
+    if processor is None:
         return None
     chosen = evenly_spaced([term for of_one in terms for term in of_one if not term.is_zero], _PLACED_BY)
-    circuits: dict[Encoder, list[cirq.Circuit]] = {}
-
-    def circuits_for(encoder: Encoder) -> list[cirq.Circuit]:
+    circuits: dict[Encoder, list[cirq.Circuit]] = {encode: sample_circuits(estimator.with_encoder(encode), model, chosen)}
+    layouts = candidate_layouts(processor, circuits[encode], model.qubits, among=engine.qubits)
+    for encoder in dict.fromkeys(layout.encoder for layout in layouts):
         if encoder not in circuits:
             circuits[encoder] = sample_circuits(estimator.with_encoder(encoder), model, chosen)
-        return circuits[encoder]
-
-    layouts = candidate_layouts(engine.processor, circuits_for(encode), model.qubits, among=engine.qubits)
-    return best_placement(evaluate_layout(engine.processor, layout, circuits_for(layout.encoder)) for layout in layouts)
+    return best_placement(processor, layouts, circuits)
 
 
 def _grouped(plans: Iterator[InputPlan]) -> Iterator[list[InputPlan]]:
@@ -601,11 +576,7 @@ def _cost_of(inputs: Sequence[InputPlan], circuits: PreparedCircuits, variance_f
 
 def _variance_factor(made: Plan, measured: Estimate, corrected: Estimate) -> float:
     """Return the summed variance of an estimate over that of plain counts, at probabilities clipped to be positive."""
-    plain = []
-    for outcome in measured.outcomes:
-        if outcome.shots is None:
-            return 1.0
-        positive: FloatArray = np.maximum(outcome.probabilities, 0)
-        plain.append(Distribution(positive / positive.sum(), outcome.shots))
-    before = float(np.sum(made.decode(plain).stderr ** 2))
+    if any(outcome.shots is None for outcome in measured.outcomes):
+        return 1.0
+    before = float(np.sum(made.decode([outcome.plain_counts for outcome in measured.outcomes]).stderr ** 2))
     return float(np.sum(corrected.stderr**2)) / before if before else 1.0

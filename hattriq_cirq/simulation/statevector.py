@@ -1,9 +1,10 @@
 """Gates on whole batches of state vectors.
 
 A batch is an array of shape (features, samples): amplitudes first, so that a gate on neighbouring qubits is one matrix
-product over a reshaped view, whatever the number of samples. A circuit is compiled once into a `Program`: its gates are
-gathered into dense blocks on windows of at most `WINDOW` neighbouring qubits and into diagonals, in circuit order up to
-gates on other qubits. Indices are big-endian, as in Cirq: qubit 0 is the most significant bit.
+product over a reshaped view, for any number of samples. A circuit is compiled once into a `FusedCircuit`: its gates are
+multiplied into dense blocks on windows of at most `WINDOW` neighbouring qubits and into diagonals, in an order that differs
+from the circuit's only between gates on different qubits. Indices are big-endian, as in Cirq: qubit 0 is the most
+significant bit.
 """
 
 from __future__ import annotations
@@ -22,13 +23,19 @@ from numpy.typing import DTypeLike
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 
 Precision = Literal["float64", "float32"]
-WINDOW = 4  # a 16 x 16 product is where one BLAS call does most per pass over memory (measured for n = 8 .. 20)
-_MAX_DENSE = 10  # widest gate without a decomposition that is still held as a matrix
+WINDOW = 4  # a 16 x 16 product does the most work per pass over memory in one BLAS call (measured for n = 8 .. 20)
+_MAX_DENSE = 10  # qubits of the widest gate without a decomposition that is stored as a matrix
 
 
 @dataclass(frozen=True)
 class Gate:
-    """A constant unitary on given axes of the register; `matrix` may be None where only the support is known yet."""
+    """A constant unitary on axes of the register.
+
+    Args:
+        axes: Axes that the gate acts on.
+        matrix: Unitary matrix; None if only the axes are known so far.
+        diagonal: True for a diagonal matrix.
+    """
 
     axes: tuple[int, ...]
     matrix: Array | None
@@ -37,25 +44,30 @@ class Gate:
 
 @dataclass(frozen=True)
 class Group:
-    """Gates that are applied together: on one window of axes, or (`axes` empty) all diagonal on the whole register."""
+    """Gates that are applied together.
+
+    Args:
+        axes: Window of axes; empty for a group of diagonal gates on the whole register.
+        members: Indices of the gates, in circuit order.
+    """
 
     axes: tuple[int, ...]
     members: tuple[int, ...]
 
 
 def gather(gates: Sequence[Gate], n_qubits: int) -> list[Group]:
-    """Gathers gates into windows of neighbouring axes and into diagonals, each step taking whatever holds most.
+    """Group gates into windows of neighbouring axes and into diagonals, each step taking the group with the most gates.
 
-    A gate can be taken when no earlier gate on its axes is left behind. A window of `WINDOW` neighbouring axes takes all
-    it can hold; a diagonal on the whole register takes diagonal gates on several axes, each weighing as much as 10/3
-    gates in a window because a pass of multiplications is that much shorter.
+    A gate is available if no earlier gate on its axes is left behind. A window of `WINDOW` neighbouring axes takes all
+    available gates inside it; a diagonal on the whole register takes diagonal gates on several axes, each of which counts as
+    10/3 gates in a window, because a pass of multiplications is shorter by this factor.
 
     Args:
-        gates: the gates in circuit order; only `axes` and `diagonal` are looked at.
-        n_qubits: axes of the register.
+        gates: Gates in circuit order, of which only `axes` and `diagonal` are used.
+        n_qubits: Number of axes of the register.
 
     Returns:
-        The groups in order of application; `members` index into `gates`, in circuit order.
+        The groups in order of application; `members` are indices of `gates`, in circuit order.
     """
     masks = [sum(1 << axis for axis in gate.axes) for gate in gates]
     is_coupling = [gate.diagonal and len(gate.axes) > 1 for gate in gates]
@@ -63,7 +75,7 @@ def gather(gates: Sequence[Gate], n_qubits: int) -> list[Group]:
     windows = [sum(1 << axis for axis in range(start, min(start + WINDOW, n_qubits))) for start in tiles_first]
     whole = (1 << n_qubits) - 1
 
-    def taken(window: int, *, diagonal: bool) -> list[int]:
+    def available(window: int, *, diagonal: bool) -> list[int]:
         indices, blocked = [], 0
         for i in waiting:
             mask = masks[i]
@@ -77,8 +89,8 @@ def gather(gates: Sequence[Gate], n_qubits: int) -> list[Group]:
 
     groups, waiting = [], list(range(len(gates)))
     while waiting:
-        best = max((taken(window, diagonal=False) for window in [*windows, masks[waiting[0]]]), key=len)
-        diagonals = taken(whole, diagonal=True)
+        best = max((available(window, diagonal=False) for window in [*windows, masks[waiting[0]]]), key=len)
+        diagonals = available(whole, diagonal=True)
         if 10 * len(diagonals) > 3 * len(best):
             best, axes = diagonals, set[int]()
         else:
@@ -90,22 +102,22 @@ def gather(gates: Sequence[Gate], n_qubits: int) -> list[Group]:
 
 
 def _span(axes: set[int]) -> tuple[int, ...]:
-    """The whole window between the outermost axes, or the axes alone where they lie too far apart."""
+    """Return the whole window between the outermost axes, or the axes alone if they lie too far apart."""
     if axes and max(axes) - min(axes) < WINDOW:
         return tuple(range(min(axes), max(axes) + 1))
     return tuple(sorted(axes))
 
 
 def embed(matrix: Array, axes: Sequence[int], onto: Sequence[int]) -> Array:
-    """A matrix on some axes as a matrix on more axes, the identity elsewhere.
+    """Return a matrix on some axes as a matrix on more axes, with the identity on the others.
 
     Args:
-        matrix: (2**len(axes), 2**len(axes)).
-        axes: what the matrix acts on, in its own order.
-        onto: the axes of the result, in order; holds every axis of `axes`.
+        matrix: Matrix, (2**len(axes), 2**len(axes)).
+        axes: Axes that the matrix acts on, in its own order.
+        onto: Axes of the result, in order, which include all of `axes`.
 
     Returns:
-        (2**len(onto), 2**len(onto)).
+        The matrix, (2**len(onto), 2**len(onto)).
     """
     identity = np.eye(2 ** len(onto), dtype=matrix.dtype)
     where = [list(onto).index(axis) for axis in axes]
@@ -113,11 +125,11 @@ def embed(matrix: Array, axes: Sequence[int], onto: Sequence[int]) -> Array:
 
 
 def _apply(states: Array, matrix: Array, axes: Sequence[int], n_qubits: int, out: Array) -> Array:
-    """Multiplies a matrix onto the given axes of a (2**n_qubits, samples) batch, into `out`."""
+    """Multiply a matrix onto axes of a (2**n_qubits, samples) batch, and write the result to `out`."""
     first, width = axes[0], len(axes)
     if list(axes) == list(range(first, first + width)):
         shape = (2**first, 2**width, states.size // 2 ** (first + width))
-        if shape[2] == 1:  # the window ends a single state: one product instead of 2**first small ones
+        if shape[2] == 1:  # a window at the end of a single state: one product instead of 2**first small ones
             np.matmul(states.reshape(shape[:2]), matrix.T, out=out.reshape(shape[:2]))
         else:
             np.matmul(matrix, states.reshape(shape), out=out.reshape(shape))
@@ -130,38 +142,43 @@ def _apply(states: Array, matrix: Array, axes: Sequence[int], n_qubits: int, out
 
 @dataclass(frozen=True)
 class Block:
-    """One step of a program: a matrix on `axes`, or (`axes` empty) a vector that multiplies the whole register."""
+    """One step of a fused circuit.
+
+    Args:
+        axes: Axes that the matrix acts on; empty for a diagonal on the whole register.
+        factor: Matrix on the axes, or the vector of the diagonal.
+    """
 
     axes: tuple[int, ...]
     factor: Array
 
     def apply(self, states: Array, n_qubits: int, out: Array) -> Array:
-        """The block on a (2**n_qubits, samples) batch; writes and returns `out`, which must be another array."""
+        """Apply the block to a (2**n_qubits, samples) batch; write and return `out`, which must be another array."""
         if self.axes:
             return _apply(states, self.factor, self.axes, n_qubits, out)
         return np.multiply(states, self.factor[:, np.newaxis], out=out)
 
     @cached_property
     def transpose(self) -> Block:
-        """The block's transpose."""
+        """Transpose of the block."""
         return Block(self.axes, np.ascontiguousarray(self.factor.T))
 
     @cached_property
     def adjoint(self) -> Block:
-        """The block's adjoint, which undoes it."""
+        """Adjoint of the block, which inverts it."""
         return Block(self.axes, np.ascontiguousarray(self.factor.conj().T))
 
 
 @dataclass(frozen=True)
 class FusedCircuit:
-    """A circuit compiled to blocks on a register of `n_qubits`; real blocks are kept real."""
+    """A circuit compiled to blocks on a register of `n_qubits`; real blocks are stored as real numbers."""
 
     n_qubits: int
     blocks: tuple[Block, ...]
 
     @classmethod
     def from_gates(cls, n_qubits: int, gates: Sequence[Gate]) -> FusedCircuit:
-        """Compiles constant gates; equal diagonals share one vector."""
+        """Compile constant gates; equal diagonals share one vector."""
         blocks, diagonals = [], dict[tuple[tuple[tuple[int, ...], bytes], ...], Array]()
         for group in gather(gates, n_qubits):
             members = [gates[i] for i in group.members]
@@ -180,27 +197,27 @@ class FusedCircuit:
 
     @cached_property
     def multiplications(self) -> int:
-        """Scalar multiplications per amplitude: what one pass of the program costs against other routes."""
+        """Number of scalar multiplications per amplitude, to compare the cost of one pass with other methods."""
         return sum(2 ** len(block.axes) for block in self.blocks)
 
     @cached_property
     def adjoint(self) -> FusedCircuit:
-        """The program that undoes this one."""
+        """Fused circuit that inverts this one."""
         return FusedCircuit(self.n_qubits, tuple(block.adjoint for block in reversed(self.blocks)))
 
     def apply(self, states: Array) -> Array:
-        """U on every column of a (features, samples) batch; returns a new batch."""
+        """Apply the circuit to every column of a (features, samples) batch, and return a new batch."""
         samples = states.shape[1]
-        if 1 < samples < 8 and self.n_qubits >= 12:  # few long columns: windows near the end want one at a time
+        if 1 < samples < 8 and self.n_qubits >= 12:  # few long columns: windows near the end are faster one at a time
             return np.concatenate([self.apply(states[:, [i]]) for i in range(samples)], axis=1)
         dtype = np.result_type(states, *(block.factor for block in self.blocks))
-        spare = two_buffers(states.shape, dtype)
+        buffers = two_buffers(states.shape, dtype)
         for block in self.blocks:
-            states = block.apply(states, self.n_qubits, out=next(spare))
+            states = block.apply(states, self.n_qubits, out=next(buffers))
         return states
 
     def astype(self, precision: Precision) -> FusedCircuit:
-        """The same program with its factors in another precision."""
+        """Return the same circuit with its factors in another precision."""
         real, complex_ = dtypes(precision)
         return FusedCircuit(
             self.n_qubits,
@@ -209,7 +226,7 @@ class FusedCircuit:
 
 
 def dtypes(precision: str) -> tuple[type[np.floating], type[np.complexfloating]]:
-    """The real and the complex NumPy type of a precision, `float64` or `float32`."""
+    """Return the real and the complex NumPy type of a precision, `float64` or `float32`."""
     if precision == "float64":
         return np.float64, np.complex128
     if precision == "float32":
@@ -218,14 +235,14 @@ def dtypes(precision: str) -> tuple[type[np.floating], type[np.complexfloating]]
 
 
 def drop_zero_imaginary(factor: Array) -> Array:
-    """The real part alone where every imaginary part is exactly zero."""
+    """Return the real part if every imaginary part is exactly zero, else the array itself."""
     if np.iscomplexobj(factor) and not factor.imag.any():
         return np.ascontiguousarray(factor.real)
     return factor
 
 
 def _diagonal(gates: Sequence[Gate], n_qubits: int) -> Array:
-    """The product of diagonal gates as one vector over the register."""
+    """Return the product of diagonal gates as one vector over the register."""
     product = np.ones((2,) * n_qubits, dtype=np.complex128)
     for gate in gates:
         assert gate.matrix is not None
@@ -236,7 +253,7 @@ def _diagonal(gates: Sequence[Gate], n_qubits: int) -> Array:
 
 
 def elementary_operations(circuit: cirq.AbstractCircuit) -> list[cirq.Operation]:
-    """The circuit's operations in order, those wider than a window decomposed as far as Cirq knows how."""
+    """Return the circuit's operations in order, with operations wider than a window decomposed as far as Cirq can."""
     return cirq.decompose(
         circuit,
         keep=lambda op: len(op.qubits) <= WINDOW and not isinstance(op.untagged, cirq.CircuitOperation),
@@ -246,10 +263,10 @@ def elementary_operations(circuit: cirq.AbstractCircuit) -> list[cirq.Operation]
 
 
 def constant_gate(operation: cirq.Operation, axis_of: dict[cirq.Qid, int]) -> Gate:
-    """A resolved operation as a `Gate`.
+    """Return a resolved operation as a `Gate`.
 
     Raises:
-        ValueError: the operation has no unitary, or is too wide to be held as a matrix.
+        ValueError: The operation has no unitary, or is too wide to be stored as a matrix.
     """
     if len(operation.qubits) > _MAX_DENSE:
         raise ValueError(
@@ -257,20 +274,33 @@ def constant_gate(operation: cirq.Operation, axis_of: dict[cirq.Qid, int]) -> Ga
             f"decompose it into gates on at most {_MAX_DENSE} qubits"
         )
     matrix = cirq.unitary(operation)
-    if not operation.qubits:  # a global phase: on any one axis
+    if not operation.qubits:  # a global phase, which may act on any axis
         return Gate((0,), matrix * np.eye(2), diagonal=True)
     return Gate(tuple(axis_of[q] for q in operation.qubits), matrix, cirq.is_diagonal(matrix, atol=0))
 
 
 def compile_circuit(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid]) -> FusedCircuit:
-    """Compiles a resolved unitary circuit on ordered qubits."""
+    """Compile a resolved unitary circuit on ordered qubits.
+
+    Args:
+        circuit: Unitary circuit without symbols.
+        qubits: The register, most significant first.
+
+    Returns:
+        The fused circuit.
+
+    Example:
+        >>> qubits = cirq.LineQubit.range(2)
+        >>> compile_circuit(cirq.Circuit(cirq.X(qubits[0])), qubits).apply(np.eye(4)[:, :1]).T
+        array([[0., 0., 1., 0.]])
+    """
     axis_of = {q: i for i, q in enumerate(qubits)}
     gates = [constant_gate(op, axis_of) for op in elementary_operations(circuit)]
     return FusedCircuit.from_gates(len(qubits), gates)
 
 
 def two_buffers(shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[Array]:
-    """Two arrays in turn, for ever: each step reads one and writes the other, and no step touches new memory."""
+    """Yield two arrays alternately, without end: each step reads one and writes the other, and no new memory is allocated."""
     return cycle((np.empty(shape, dtype), np.empty(shape, dtype)))
 
 
@@ -279,12 +309,13 @@ _PHASES: dict[cirq.Pauli | None, Array] = {
     cirq.X: np.array([1, 1]),
     cirq.Y: np.array([-1j, 1j]),
     cirq.Z: np.array([1, -1]),
-}  # of one factor of a Pauli string, by the bit of the result
+}
+"""Phases of one factor of a Pauli string, by the bit of the result."""
 
 
 @dataclass(frozen=True)
 class PauliAction:
-    """A sum of Pauli strings as it acts on a batch: for each pattern of bit flips one vector of phases.
+    """A sum of Pauli strings as it acts on a batch: one vector of phases per pattern of bit flips.
 
     (O psi)_i = sum over flips f of phases_f[i] psi_(i xor f), with f a bit mask, big-endian.
     """
@@ -294,7 +325,7 @@ class PauliAction:
 
     @classmethod
     def of(cls, observable: cirq.PauliSum, qubits: Sequence[cirq.Qid]) -> PauliAction:
-        """Compiles an observable on ordered qubits; all its strings with the same flips share one vector."""
+        """Compile an observable on ordered qubits; all of its strings with the same flips share one vector."""
         n = len(qubits)
         phases: dict[int, Array] = {}
         for term in observable:
@@ -308,7 +339,7 @@ class PauliAction:
         return cls(n, tuple((flips, drop_zero_imaginary(vector)) for flips, vector in sorted(phases.items())))
 
     def apply(self, states: Array) -> Array:
-        """O on every column of a (features, samples) batch; returns a new batch of the same precision."""
+        """Apply O to every column of a (features, samples) batch, and return a new batch of the same precision."""
         real, complex_ = dtypes("float32" if states.dtype in (np.float32, np.complex64) else "float64")
         result: Array | None = None
         for flips, vector in self.phases:
@@ -326,15 +357,15 @@ class PauliAction:
 
 
 def qsim_apply(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid], states: Array) -> Array:
-    """U on every column of a (features, samples) batch by qsim, in single precision.
+    """Apply a circuit to every column of a (features, samples) batch with qsim, in single precision.
 
     Args:
-        circuit: resolved and unitary.
-        qubits: the register, most significant first.
-        states: (features, samples), any norm.
+        circuit: Unitary circuit without symbols.
+        qubits: The register, most significant first.
+        states: Batch, (features, samples), of any norm.
 
     Returns:
-        (features, samples) complex64.
+        The new batch, (features, samples), complex64.
     """
     from qsimcirq.qsim_simulator import QSimOptions, QSimSimulator
 
@@ -351,7 +382,13 @@ def qsim_apply(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid], states
 
 
 def outcome_probabilities(circuit: cirq.AbstractCircuit) -> FloatArray:
-    """The exact distribution over the bits of the measurement that ends a circuit without symbols, (2**bits,)."""
+    """Return the exact distribution over the bits of the measurement that ends a circuit without symbols, (2**bits,).
+
+    Example:
+        >>> qubit = cirq.LineQubit(0)
+        >>> outcome_probabilities(cirq.Circuit(cirq.H(qubit), cirq.measure(qubit))).round(2)
+        array([0.5, 0.5])
+    """
     *_, measurement = circuit.all_operations()
     register = [*measurement.qubits, *sorted(circuit.all_qubits() - set(measurement.qubits))]
     evolved = final_state(circuit[:-1], register)
@@ -360,7 +397,18 @@ def outcome_probabilities(circuit: cirq.AbstractCircuit) -> FloatArray:
 
 
 def final_state(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> Array:
-    """The state vector that a circuit of unitary gates makes of |0...0>, (2**qubits,), in double precision."""
+    """Return the state vector after a circuit of unitary gates on |0...0>, (2**qubits,), in double precision.
+
+    Example:
+        >>> qubit = cirq.LineQubit(0)
+        >>> final_state(cirq.Circuit(cirq.ry(np.pi / 2)(qubit)), [qubit]).round(3)
+        array([0.707, 0.707])
+    """
     state = np.zeros((2 ** len(register), 1))
     state[0] = 1
     return np.asarray(compile_circuit(circuit.freeze(), register).apply(state)[:, 0])
+
+
+def state_fidelity(first: cirq.AbstractCircuit, second: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> float:
+    """Return |<first|second>|**2 of the states that two circuits of unitary gates prepare from |0...0>."""
+    return float(np.abs(np.vdot(final_state(first, register), final_state(second, register))) ** 2)

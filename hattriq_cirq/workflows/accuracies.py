@@ -9,21 +9,25 @@ import numpy as np
 from scipy.stats import binomtest
 
 from hattriq_cirq.datasets import Dataset
-from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.models.training import accuracy
 from hattriq_cirq.reporting.document import Table
+from hattriq_cirq.workflows.classical import fit_logistic_regression, score_accuracy
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """What one classifier reaches on a split.
+    """Accuracy of one classifier on a split.
 
     Args:
-        classifier: its name.
-        train: in [0, 1]; None where there is none.
-        test: in [0, 1]; None where there is none.
-        note: why a number is missing.
+        classifier: Name of the classifier.
+        train: Accuracy on the training set in [0, 1]; None if there is none.
+        test: Accuracy on the test set in [0, 1]; None if there is none.
+        note: Reason why a number is missing.
+
+    Example:
+        >>> Accuracy("this model", 0.95, 0.9).test
+        0.9
     """
 
     classifier: str
@@ -39,91 +43,90 @@ class Accuracy:
 
 
 def accuracies(model: Model, data: Dataset) -> tuple[Accuracy, ...]:
-    """Compares a model with logistic regression on the same split, and with chance.
+    """Compare a model with logistic regression on the same split, and with chance.
 
-    The regression (scikit-learn, standardised features, its default penalty) sees the amplitudes, real and imaginary
-    parts apart. Chance always answers the commonest training label.
+    The regression (scikit-learn, standardised features, default penalty) is fitted to the amplitudes, real and imaginary parts
+    separately. Chance always predicts the most frequent training label.
 
     Args:
-        model: the classifier sign F(x).
-        data: the task.
+        model: The classifier sign F(x).
+        data: The data set.
 
     Returns:
-        Three rows: the model, logistic regression (without numbers where scikit-learn is not installed), chance.
+        Three rows: the model, logistic regression (without numbers if scikit-learn is not installed), chance.
+
+    Example:
+        >>> from hattriq_cirq import datasets, ring_ansatz
+        >>> model, regression, chance = accuracies(ring_ansatz(2, 0), datasets.bars_and_stripes(side=2))
+        >>> chance.test
+        0.5
     """
+    name = "logistic regression"
+    try:
+        regression = Accuracy(name, *logistic_regression_accuracy(data))
+    except ImportError as error:
+        regression = Accuracy(name, None, None, str(error))
     return (
         Accuracy("this model", accuracy(model, data.x_train, data.y_train), accuracy(model, data.x_test, data.y_test)),
-        _logistic_regression(data),
+        regression,
         Accuracy("chance", None, data.chance),
     )
 
 
-def _logistic_regression(data: Dataset) -> Accuracy:
-    name = "logistic regression"
-    try:
-        return Accuracy(name, *logistic_regression_accuracy(data))
-    except ImportError as error:
-        return Accuracy(name, None, None, str(error))
-
-
 def table_of_accuracies(rows: Sequence[Accuracy], train_samples: int, test_samples: int) -> Table:
-    """Accuracies as the table that stands before every map.
+    """Return accuracies as a table, for display before every map.
 
     Args:
-        rows: the model first, then what to compare it with.
-        train_samples: how many the accuracies on the training set are of.
-        test_samples: how many those on the test set are of; the 95% Wilson interval beside a classifier's follows from it.
+        rows: Accuracies of the model and then of the classifiers to compare it with.
+        train_samples: Number of training samples.
+        test_samples: Number of test samples, from which the 95% Wilson interval of a test accuracy follows.
 
     Returns:
-        A table of four columns; a number that is missing is a dash.
+        A table of three columns; a missing number is a dash.
+
+    Example:
+        >>> table_of_accuracies([Accuracy("this model", 0.95, 0.9)], 20, 10).rows
+        (('this model', '0.950', '0.900 [0.596, 0.982]'),)
     """
     notes = "; ".join(f"{row.classifier}: {row.note}" for row in rows if row.note)
     return Table(
-        f"Accuracy on {train_samples} training and {test_samples} test samples; of tests with the 95% Wilson interval."
+        f"Accuracy on {train_samples} training and {test_samples} test samples; test accuracies with the 95% Wilson interval."
         + (f" {notes}" if notes else ""),
         ("classifier", "train", "test"),
-        tuple((row.classifier, _share(row.train), _tested(row, test_samples)) for row in rows),
+        tuple((row.classifier, _number(row.train), _with_interval(row, test_samples)) for row in rows),
     )
 
 
-def _share(value: float | None) -> str:
+def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _tested(row: Accuracy, samples: int) -> str:
-    if row.train is None or row.test is None:  # chance is no estimate
-        return _share(row.test)
+def _with_interval(row: Accuracy, samples: int) -> str:
+    if row.train is None or row.test is None:  # chance is not estimated
+        return _number(row.test)
     interval = binomtest(round(row.test * samples), samples).proportion_ci(method="wilson")
     return f"{row.test:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def logistic_regression_accuracy(data: Dataset) -> tuple[float, float]:
-    """Train and test accuracy of scikit-learn's logistic regression on the amplitudes of a data set.
+    """Return the train and test accuracy of scikit-learn's logistic regression on the amplitudes of a data set.
 
     Features are standardised on the training rows; complex amplitudes count as twice as many real features.
 
     Args:
-        data: with its split.
+        data: Data set with its split.
 
     Returns:
         Train and test accuracy, each in [0, 1].
 
     Raises:
-        ImportError: scikit-learn is not installed; the message says how.
+        ImportError: scikit-learn is not installed; the message says how to install it.
+
+    Example:
+        >>> from hattriq_cirq import datasets
+        >>> logistic_regression_accuracy(datasets.planted_pixel(n_qubits=2, pixel=3, samples=40))
+        (1.0, 1.0)
     """
-    try:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-    except ImportError as error:
-        raise ImportError("logistic regression needs scikit-learn: pip install hattriq_cirq[data]") from error
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=10_000))
-    classifier.fit(_real(data.x_train), data.y_train)
-    return (
-        float(classifier.score(_real(data.x_train), data.y_train)),
-        float(classifier.score(_real(data.x_test), data.y_test)),
-    )
-
-
-def _real(x: Array) -> Array:
-    return np.concatenate([x.real, x.imag], axis=1) if np.iscomplexobj(x) else x
+    train, test = (np.hstack([x.real, x.imag]) if np.iscomplexobj(x) else x for x in (data.x_train, data.x_test))
+    scorer = fit_logistic_regression(train, data.y_train)
+    return score_accuracy(scorer, train, data.y_train), score_accuracy(scorer, test, data.y_test)

@@ -1,4 +1,4 @@
-"""Classical models on the same split: what stands beside every quantum accuracy, and scores with gradients to attribute."""
+"""Classical models of the same data sets: scores with gradients, to be attributed and compared with quantum models."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
 
-_STRENGTH = 100.0  # of the loss against the penalty on the quadratic form; amplitudes are small, so its entries must be large
+_STRENGTH = 100.0  # weight of the loss relative to the penalty on the matrix, whose entries must be large
 
 
 class Scorer(Protocol):
     """A score of real features and its gradient; the sign of the score is the predicted class."""
 
     def score(self, x: Array) -> FloatArray:
-        """(..., features) -> (...,)."""
+        """Return the score of inputs (..., features), (...,)."""
 
     def gradient(self, x: Array) -> FloatArray:
-        """(..., features) -> (..., features)."""
+        """Return the gradient at inputs (..., features), in the same shape."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,38 +32,46 @@ class LinearScore:
     """The logit w.x + c.
 
     Args:
-        weights: (features,).
-        offset: c.
+        weights: Weights w, (features,).
+        offset: Constant c.
+
+    Example:
+        >>> LinearScore(np.array([1.0, 2.0]), 0.5).score(np.array([1.0, 1.0]))
+        array(3.5)
     """
 
     weights: FloatArray
     offset: float
 
     def score(self, x: Array) -> FloatArray:
-        """(..., features) -> (...,)."""
+        """Return the score of inputs (..., features), (...,)."""
         return np.asarray(x @ self.weights + self.offset)
 
     def gradient(self, x: Array) -> FloatArray:
-        """The weights for every input, (..., features)."""
+        """Return the weights for every input, (..., features)."""
         return np.broadcast_to(self.weights, x.shape)
 
 
 @dataclass(frozen=True, eq=False)
 class QuadraticScore:
-    """The logit x'Ax, of the same shape as that of a quantum model, but A is any symmetric matrix.
+    """The logit x'Ax, of the same form as that of a quantum model, except that A is any symmetric matrix.
 
     Args:
-        matrix: A, (features, features).
+        matrix: Matrix A, (features, features).
+
+    Example:
+        >>> QuadraticScore(np.diag([1.0, -1.0])).gradient(np.array([1.0, 2.0]))
+        array([ 2., -4.])
     """
 
     matrix: FloatArray
 
     def score(self, x: Array) -> FloatArray:
-        """(..., features) -> (...,)."""
+        """Return the score of inputs (..., features), (...,)."""
         return np.asarray(np.einsum("...k,...k->...", x, x @ self.matrix))
 
     def gradient(self, x: Array) -> FloatArray:
-        """2Ax, (..., features)."""
+        """Return 2Ax, (..., features)."""
         return np.asarray(2 * (x @ self.matrix))
 
 
@@ -72,10 +80,10 @@ class NetworkScore:
     """The logit v.tanh(Wx + b) + c of a network with one hidden layer.
 
     Args:
-        inner: W transposed, (features, hidden).
-        bias: b, (hidden,).
-        outer: v, (hidden,).
-        offset: c.
+        inner: Transposed weights W, (features, hidden).
+        bias: Bias b, (hidden,).
+        outer: Weights v, (hidden,).
+        offset: Constant c.
     """
 
     inner: FloatArray
@@ -84,29 +92,33 @@ class NetworkScore:
     offset: float
 
     def score(self, x: Array) -> FloatArray:
-        """(..., features) -> (...,)."""
+        """Return the score of inputs (..., features), (...,)."""
         return np.asarray(np.tanh(x @ self.inner + self.bias) @ self.outer + self.offset)
 
     def gradient(self, x: Array) -> FloatArray:
-        """W'[v (1 - tanh^2)], (..., features)."""
+        """Return W'[v (1 - tanh^2)], (..., features)."""
         slopes = 1 - np.tanh(x @ self.inner + self.bias) ** 2
         return np.asarray((self.outer * slopes) @ self.inner.T)
 
 
 def path_attribution(scorer: Scorer, x: ArrayLike, *, baseline: float | ArrayLike, nodes: int) -> FloatArray:
-    """Integrated gradients of a classical score by Gauss-Legendre quadrature (Sundararajan et al. 2017).
+    """Return integrated gradients of a classical score by Gauss-Legendre quadrature (Sundararajan et al. 2017).
 
     Args:
-        scorer: the score and its gradient.
-        x: (..., features), real.
-        baseline: a number, or an array that broadcasts to x.
-        nodes: of the quadrature; 1 is exact for a linear or quadratic score.
+        scorer: Score and its gradient.
+        x: Real inputs, (..., features).
+        baseline: Number, or array that broadcasts to x.
+        nodes: Number of nodes of the quadrature; 1 is exact for a linear or quadratic score.
 
     Returns:
-        (..., features); they sum to the difference of the scores as nearly as the quadrature is exact.
+        Attribution maps, (..., features), whose sum is the difference of the scores up to the error of the quadrature.
 
     Raises:
-        ValueError: complex or otherwise bad input, or nodes < 1.
+        ValueError: The input is complex or invalid, or nodes < 1.
+
+    Example:
+        >>> path_attribution(QuadraticScore(np.diag([1.0, -1.0])), [1.0, 2.0], baseline=0, nodes=1)
+        array([ 1., -4.])
     """
     inputs = _only_real(as_amplitudes(x))
     b = np.broadcast_to(as_amplitudes(np.broadcast_to(np.asarray(baseline), inputs.shape), "baseline"), inputs.shape)
@@ -118,42 +130,70 @@ def path_attribution(scorer: Scorer, x: ArrayLike, *, baseline: float | ArrayLik
 
 
 def logistic_regression(data: Dataset) -> LinearScore:
-    """Scikit-learn's logistic regression on standardised features, as a score of the amplitudes themselves.
+    """Return scikit-learn's logistic regression on standardised features, as a score of the amplitudes themselves.
 
     Args:
-        data: with its split and real amplitudes.
+        data: Data set with its split and real amplitudes.
 
     Returns:
-        The logit, its standardisation folded into weights and offset.
+        The logit, with the standardisation absorbed in weights and offset.
 
     Raises:
-        ImportError: scikit-learn is not installed; the message says how.
-        ValueError: complex amplitudes.
+        ImportError: scikit-learn is not installed; the message says how to install it.
+        ValueError: The amplitudes are complex.
+
+    Example:
+        >>> from hattriq_cirq import datasets
+        >>> data = datasets.planted_pixel(n_qubits=2, pixel=3, samples=40)
+        >>> int(np.argmax(logistic_regression(data).weights))
+        3
+    """
+    return fit_logistic_regression(_only_real(data.x_train), data.y_train)
+
+
+def fit_logistic_regression(x: FloatArray, y: ArrayLike) -> LinearScore:
+    """Return scikit-learn's logistic regression of labels -1 and +1 on standardised real features, as a score of the features.
+
+    Args:
+        x: Features, (samples, features).
+        y: Labels -1 and +1, (samples,).
+
+    Returns:
+        The logit, with the standardisation absorbed in weights and offset.
+
+    Raises:
+        ImportError: scikit-learn is not installed; the message says how to install it.
     """
     try:
         from sklearn.linear_model import LogisticRegression
     except ImportError as error:
         raise ImportError("logistic regression needs scikit-learn: pip install hattriq_cirq[data]") from error
-    centre, width = _standard(_only_real(data.x_train))
-    found = LogisticRegression(max_iter=10_000).fit((data.x_train - centre) / width, data.y_train)
-    weights = np.asarray(found.coef_[0] / width)
-    return LinearScore(weights, float(found.intercept_[0] - centre @ weights))
+    centre, width = _standardization(x)
+    regression = LogisticRegression(max_iter=10_000).fit((x - centre) / width, y)
+    weights = np.asarray(regression.coef_[0] / width)
+    return LinearScore(weights, float(regression.intercept_[0] - centre @ weights))
 
 
-def quadratic_form(data: Dataset, strength: float = _STRENGTH) -> QuadraticScore:
-    """The symmetric A of least strength * sum log(1 + exp(-y x'Ax)) + |A|^2 / 2 over the training rows.
+def quadratic_regression(data: Dataset, strength: float = _STRENGTH) -> QuadraticScore:
+    """Return the symmetric A that minimises strength * sum log(1 + exp(-y x'Ax)) + |A|^2 / 2 over the training rows.
 
-    That A is a combination of the rows' projectors x x' (representer theorem), so it is found among them by L-BFGS.
+    A is a combination of the rows' projectors x x' (representer theorem), and L-BFGS minimises over their coefficients.
 
     Args:
-        data: with its split and real amplitudes.
-        strength: of the loss against the penalty, > 0.
+        data: Data set with its split and real amplitudes.
+        strength: Weight of the loss relative to the penalty, > 0.
 
     Returns:
         The score x'Ax.
 
     Raises:
-        ValueError: complex amplitudes, or a strength that is not positive.
+        ValueError: The amplitudes are complex, or the strength is not positive.
+
+    Example:
+        >>> from hattriq_cirq import datasets
+        >>> data = datasets.xor_pixels(n_qubits=2, pixels=(0, 3), samples=40)
+        >>> score_accuracy(quadratic_regression(data), data.x_test, data.y_test)
+        1.0
     """
     if not 0 < strength < np.inf:
         raise ValueError(f"{strength=} must be positive and finite")
@@ -168,33 +208,39 @@ def quadratic_form(data: Dataset, strength: float = _STRENGTH) -> QuadraticScore
         loss = strength * np.sum(np.logaddexp(0, -margins)) + u @ u / 2
         return float(loss), np.asarray(u - strength * (y * expit(-margins)) @ features)
 
-    found = minimize(loss_gradient, np.zeros(len(root)), jac=True, method="L-BFGS-B", options={"maxiter": 1_000})
-    shares = vectors[:, kept] @ (found.x / root)
+    solution = minimize(loss_gradient, np.zeros(len(root)), jac=True, method="L-BFGS-B", options={"maxiter": 1_000})
+    shares = vectors[:, kept] @ (solution.x / root)
     matrix = (x * shares[:, np.newaxis]).T @ x
     return QuadraticScore((matrix + matrix.T) / 2)
 
 
 def neural_network(data: Dataset, *, seed: int, hidden: int = 32, penalty: float = 1.0) -> NetworkScore:
-    """Scikit-learn's perceptron with one hidden tanh layer on standardised features, as a score of the amplitudes.
+    """Return scikit-learn's perceptron with one hidden tanh layer on standardised features, as a score of the amplitudes.
 
     Args:
-        data: with its split and real amplitudes.
-        seed: of its start.
-        hidden: units.
-        penalty: scikit-learn's `alpha`, L2.
+        data: Data set with its split and real amplitudes.
+        seed: Random seed of the initial weights.
+        hidden: Number of hidden units.
+        penalty: Weight of scikit-learn's L2 penalty `alpha`.
 
     Returns:
-        The logit, its standardisation folded into the first layer.
+        The logit, with the standardisation absorbed in the first layer.
 
     Raises:
-        ImportError: scikit-learn is not installed; the message says how.
-        ValueError: complex amplitudes.
+        ImportError: scikit-learn is not installed; the message says how to install it.
+        ValueError: The amplitudes are complex.
+
+    Example:
+        >>> from hattriq_cirq import datasets
+        >>> data = datasets.planted_pixel(n_qubits=2, pixel=3, samples=40)
+        >>> score_accuracy(neural_network(data, seed=0), data.x_test, data.y_test)
+        1.0
     """
     try:
         from sklearn.neural_network import MLPClassifier
     except ImportError as error:
         raise ImportError("a neural network needs scikit-learn: pip install hattriq_cirq[data]") from error
-    centre, width = _standard(_only_real(data.x_train))
+    centre, width = _standardization(_only_real(data.x_train))
     network = MLPClassifier((hidden,), activation="tanh", alpha=penalty, solver="lbfgs", max_iter=5_000, random_state=seed)
     network.fit((data.x_train - centre) / width, data.y_train)
     inner = network.coefs_[0] / width[:, np.newaxis]
@@ -203,17 +249,22 @@ def neural_network(data: Dataset, *, seed: int, hidden: int = 32, penalty: float
 
 
 def score_accuracy(scorer: Scorer, x: Array, y: ArrayLike) -> float:
-    """The share of inputs (samples, features) whose label -1 or +1 is the sign of the score."""
+    """Return the share of inputs (samples, features) whose label -1 or +1 is the sign of the score.
+
+    Example:
+        >>> score_accuracy(LinearScore(np.array([1.0]), 0.0), np.array([[1.0], [-1.0]]), [1, 1])
+        0.5
+    """
     return float(np.mean(scorer.score(x) * np.asarray(y) > 0))
 
 
-def _standard(x: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation of each feature; 1 in place of a deviation of 0."""
+def _standardization(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return mean and standard deviation of each feature; a deviation of 0 is replaced by 1."""
     width = x.std(axis=0)
     return x.mean(axis=0), np.where(width > 1e-12, width, 1.0)
 
 
 def _only_real(x: Array) -> FloatArray:
     if np.iscomplexobj(x):
-        raise ValueError("complex amplitudes have no classical score here; attribute the quantum model alone")
+        raise ValueError("classical scores need real amplitudes, and these are complex; attribute the quantum model only")
     return x

@@ -10,38 +10,51 @@ from numpy.typing import ArrayLike
 from hattriq_cirq.attribution.other_methods import shapley
 from hattriq_cirq.encoding.approximate import ApproximateEncoding
 from hattriq_cirq.foundation.arrays import as_amplitudes
-from hattriq_cirq.models.model import Model
+from hattriq_cirq.models.quadratic_form import QuadraticForm
 
 
 @dataclass(frozen=True)
 class MapEffect:
-    """What an approximate input does to an attribution map: cosine to the exact map, and L2 error as a share of its norm."""
+    """Change of an attribution map by an approximate input.
+
+    Args:
+        cosine: Cosine between the approximate and the exact map.
+        relative_error: L2 error as a share of the norm of the exact map.
+    """
 
     cosine: float
     relative_error: float
 
 
-def map_effect(model: Model, x: ArrayLike, encoding: ApproximateEncoding, baseline: ArrayLike = 0.0) -> MapEffect:
-    """Compares the attribution map of x with that of the state an approximate encoding holds instead.
+def map_effect(model: QuadraticForm, x: ArrayLike, encoding: ApproximateEncoding, baseline: ArrayLike = 0.0) -> MapEffect:
+    """Compare the attribution map of x with that of the state that an approximate encoding prepares instead.
 
     Args:
-        model: F(x) = x' M x.
-        x: (2**n,) real, what was encoded; the vector prepared is scaled to its norm.
-        encoding: of x.
-        baseline: a number or (2**n,) real, the same for both maps.
+        model: Quadratic form F(x) = x' M x.
+        x: Real vector that was encoded, (2**n,); the prepared vector is scaled to its norm.
+        encoding: Approximate encoding of x.
+        baseline: Number or real vector, (2**n,), the same for both maps.
 
     Returns:
-        Cosine and relative L2 error between Re((x - b) o M (x + b)) and the same of the state prepared.
+        Cosine and relative L2 error between Re((x - b) o M (x + b)) and the same map of the prepared state.
 
     Raises:
-        ValueError: x is of another size, or its map is zero everywhere.
+        ValueError: x has another size, or its map is zero everywhere.
+
+    Example:
+        >>> import cirq
+        >>> from hattriq_cirq import encoding, ring_ansatz
+        >>> x = [1, 2, 3, 4, 5, 6, 7, 9, 1, 1, 5, 3, 2, 4, 4, 0]
+        >>> approximate = encoding.approximate_encoding(x, cirq.LineQubit.range(4), layers=1)
+        >>> round(map_effect(ring_ansatz(4, 1), x, approximate).cosine, 2)
+        0.98
     """
-    wanted = as_amplitudes(x, "x", model.n_features)
-    prepared = np.linalg.norm(wanted) * encoding.vector
-    exact, held = (shapley(model, p, baseline=baseline) for p in (wanted, prepared))
+    x = as_amplitudes(x, "x", model.n_features)
+    prepared = np.linalg.norm(x) * encoding.vector
+    exact, approximate = (shapley(model, state, baseline=baseline) for state in (x, prepared))
     size = float(np.linalg.norm(exact))
     if size == 0:
-        raise ValueError("the map of x is zero everywhere: nothing to compare with")
-    other = float(np.linalg.norm(held))
-    cosine = float(exact @ held) / (size * other) if other else 0.0
-    return MapEffect(cosine, float(np.linalg.norm(held - exact)) / size)
+        raise ValueError("the map of x is zero everywhere and cannot be compared; choose another baseline")
+    other = float(np.linalg.norm(approximate))
+    cosine = float(exact @ approximate) / (size * other) if other else 0.0
+    return MapEffect(cosine, float(np.linalg.norm(approximate - exact)) / size)

@@ -1,4 +1,4 @@
-"""The attribution as a value: saved without loss, read-only, indexed, printed, and validated."""
+"""The attribution as a value: files without loss, read-only arrays, indexing, text and validation."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
 ARRAYS = ("values", "stderr", "imag_values", "x", "baseline", "f_input", "f_baseline", "completeness_gap_stderr")
 
 
-def made(*lead: int, imaginary: bool = False, in_set: bool = False, head: bool = False) -> Attribution:
-    """An attribution over 8 features, with the errors and the cost of a sampled one."""
+def sampled_attribution(*lead: int, imaginary: bool = False, in_set: bool = False, head: bool = False) -> Attribution:
+    """Return an attribution of 8 features, with the errors and the cost of a sampled one."""
     case, rng = random_case(3, seed=11), np.random.default_rng(3)
     x = amplitudes(rng, *lead, 8, imaginary=imaginary)
     observables = [random_observable(case.qubits, rng) for _ in range(2)] if head else None
@@ -42,14 +42,14 @@ def made(*lead: int, imaginary: bool = False, in_set: bool = False, head: bool =
 
 
 KINDS: dict[str, Attribution] = {
-    "single": made(),
-    "single, complex": made(imaginary=True),
-    "single, set": made(in_set=True),
-    "batch": made(3),
-    "batch, complex, set, head": made(3, imaginary=True, in_set=True, head=True),
-    "two axes": made(2, 3),
-    "two axes, complex, set": made(2, 3, imaginary=True, in_set=True),
-    "empty batch": made(0),
+    "single": sampled_attribution(),
+    "single, complex": sampled_attribution(imaginary=True),
+    "single, set": sampled_attribution(in_set=True),
+    "batch": sampled_attribution(3),
+    "batch, complex, set, head": sampled_attribution(3, imaginary=True, in_set=True, head=True),
+    "two axes": sampled_attribution(2, 3),
+    "two axes, complex, set": sampled_attribution(2, 3, imaginary=True, in_set=True),
+    "empty batch": sampled_attribution(0),
 }
 each_kind = pytest.mark.parametrize("a", KINDS.values(), ids=KINDS)
 
@@ -58,7 +58,7 @@ each_kind = pytest.mark.parametrize("a", KINDS.values(), ids=KINDS)
 
 
 @each_kind
-def test_saving_and_loading_loses_nothing(a: Attribution, tmp_path: Path) -> None:
+def test_attribution_file_round_trip(a: Attribution, tmp_path: Path) -> None:
     path = a.save(tmp_path / "deep" / "map.npz")
     again = Attribution.load(path)
     assert again == a
@@ -72,7 +72,7 @@ def test_saving_and_loading_loses_nothing(a: Attribution, tmp_path: Path) -> Non
     assert repr(again) == repr(a)
 
 
-def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
+def test_attribution_file_is_never_overwritten(tmp_path: Path) -> None:
     path = KINDS["single"].save(tmp_path / "map.npz")
     content = path.read_bytes()
     with pytest.raises(FileExistsError, match=r"map\.npz exists and is not overwritten"):
@@ -82,20 +82,20 @@ def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
     assert path.read_bytes() == content
 
 
-def test_the_path_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_attribution_path_is_used_unchanged(tmp_path: Path) -> None:
     KINDS["single"].save(str(tmp_path / "map"))
     assert [p.name for p in tmp_path.iterdir()] == ["map"]
     assert Attribution.load(tmp_path / "map") == KINDS["single"]
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive", bytes(range(256)), b"PK\x03\x04 cut"])
-def test_foreign_files_are_refused(content: bytes, tmp_path: Path) -> None:
+def test_files_of_other_kinds_are_rejected(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "map.npz").write_bytes(content)
     with pytest.raises(ValueError, match=r"map\.npz is not a saved attribution"):
         Attribution.load(tmp_path / "map.npz")
 
 
-def test_a_damaged_file_is_refused_wherever_the_damage_is(tmp_path: Path) -> None:
+def test_damaged_attribution_file_is_rejected(tmp_path: Path) -> None:
     whole = KINDS["batch"].save(tmp_path / "map.npz").read_bytes()
     damaged = [whole[: len(whole) // 2]]
     damaged += [whole[:i] + bytes([whole[i] ^ 0xFF]) + whole[i + 1 :] for i in range(0, len(whole), 7)]
@@ -120,7 +120,7 @@ def test_a_damaged_file_is_refused_wherever_the_damage_is(tmp_path: Path) -> Non
         {"meta": np.array('{"format": "hattriq_cirq.Attribution/99"}')},
     ],
 )
-def test_archives_of_something_else_are_refused(content: dict[str, Any], tmp_path: Path) -> None:
+def test_other_npz_archives_are_rejected(content: dict[str, Any], tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", **content)
     np.save(tmp_path / "other.npy", np.ones(3))
     for name in ("other.npz", "other.npy"):
@@ -128,13 +128,13 @@ def test_archives_of_something_else_are_refused(content: dict[str, Any], tmp_pat
             Attribution.load(tmp_path / name)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_missing_attribution_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nothing"):
         Attribution.load(tmp_path / "nothing.npz")
 
 
 @each_kind
-def test_csv_has_a_line_for_each_input_and_feature(a: Attribution, tmp_path: Path) -> None:
+def test_csv_has_one_line_per_input_and_feature(a: Attribution, tmp_path: Path) -> None:
     with a.to_csv(tmp_path / "map.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == a.values.size
@@ -152,7 +152,7 @@ def test_csv_has_a_line_for_each_input_and_feature(a: Attribution, tmp_path: Pat
 
 
 @each_kind
-def test_every_array_is_a_read_only_copy(a: Attribution) -> None:
+def test_attribution_arrays_are_read_only_copies(a: Attribution) -> None:
     for name in ARRAYS:
         array = getattr(a, name)
         if array is not None:
@@ -165,7 +165,7 @@ def test_every_array_is_a_read_only_copy(a: Attribution) -> None:
         a.values = mine  # type: ignore[misc]
 
 
-def test_any_part_tells_two_attributions_apart() -> None:
+def test_attribution_equality() -> None:
     a = KINDS["batch, complex, set, head"]
     assert a == replace(a)
     for name in ARRAYS:
@@ -179,7 +179,7 @@ def test_any_part_tells_two_attributions_apart() -> None:
 
 
 @each_kind
-def test_parts_and_gap_are_their_definitions(a: Attribution) -> None:
+def test_completeness_gap_and_real_values(a: Attribution) -> None:
     assert_close(a.real_values, a.values if a.imag_values is None else a.values - a.imag_values)
     assert_close(a.completeness_gap, a.values.sum(axis=-1) - a.f_input + a.f_baseline, scale=1.0)
     shifted = replace(a, f_input=a.f_input + 1)
@@ -187,7 +187,7 @@ def test_parts_and_gap_are_their_definitions(a: Attribution) -> None:
 
 
 @pytest.mark.parametrize("name", ["batch", "batch, complex, set, head", "two axes", "two axes, complex, set"])
-def test_an_input_of_a_batch_is_what_it_is_alone(name: str) -> None:
+def test_indexing_a_batch_equals_a_single_input(name: str) -> None:
     a = KINDS[name]
     assert len(a) == a.values.shape[0]
     for i in (0, len(a) - 1, -1):
@@ -203,7 +203,7 @@ def test_an_input_of_a_batch_is_what_it_is_alone(name: str) -> None:
     assert [a[i].f_input.tolist() for i in range(len(a))] == a.f_input.tolist()
 
 
-def test_baselines_follow_their_inputs() -> None:
+def test_indexing_a_batch_keeps_its_baselines() -> None:
     case, rng = random_case(3, seed=11), np.random.default_rng(3)
     x, b = amplitudes(rng, 2, 3, 8)
     a = integrated_gradients(case.model, x, baseline=b)
@@ -213,7 +213,7 @@ def test_baselines_follow_their_inputs() -> None:
     np.testing.assert_array_equal(integrated_gradients(case.model, x, baseline=BaselineSet(rows))[1].baseline, rows)
 
 
-def test_a_single_attribution_is_no_batch() -> None:
+def test_single_attribution_has_no_length_or_index() -> None:
     a = KINDS["single"]
     with pytest.raises(TypeError, match=r"use \.values\[k\]"):
         a[0]
@@ -223,7 +223,7 @@ def test_a_single_attribution_is_no_batch() -> None:
         KINDS["batch"][3]
 
 
-def test_top_names_the_largest_of_either_sign() -> None:
+def test_top_features_by_absolute_value() -> None:
     values = np.array([0.1, -0.9, 0.5, 0, 0, 0, 0.9, -0.2])
     a = replace(KINDS["single"], values=values)
     assert a.top(3) == [(1, -0.9), (6, 0.9), (2, 0.5)]
@@ -233,7 +233,7 @@ def test_top_names_the_largest_of_either_sign() -> None:
         KINDS["batch"].top()
 
 
-def test_repr_says_what_was_assumed_and_what_it_cost() -> None:
+def test_attribution_repr_has_assumptions_and_cost() -> None:
     text = repr(KINDS["single"])
     for part in ("one input, 8 features", "form quadratic", "head identity", "baseline constant 0.25", "rule exact"):
         assert part in text
@@ -248,7 +248,7 @@ def test_repr_says_what_was_assumed_and_what_it_cost() -> None:
 
 @pytest.mark.parametrize("name", ARRAYS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_values_that_are_not_finite_are_refused(name: str, bad: float) -> None:
+def test_attribution_with_values_that_are_not_finite_is_rejected(name: str, bad: float) -> None:
     a = KINDS["batch, complex, set, head"]
     array = getattr(a, name).copy()
     array.flat[-1] = bad
@@ -272,13 +272,13 @@ def test_values_that_are_not_finite_are_refused(name: str, bad: float) -> None:
         ("baseline", ()),
     ],
 )
-def test_shapes_that_disagree_are_refused(name: str, shape: tuple[int, ...]) -> None:
+def test_attribution_with_mismatched_shapes_is_rejected(name: str, shape: tuple[int, ...]) -> None:
     change: dict[str, Any] = {name: np.zeros(shape)}
     with pytest.raises(ValueError, match=f"{name}.shape="):
         replace(KINDS["batch, complex, set, head"], **change)
 
 
-def test_an_exact_attribution_has_no_error_and_no_cost() -> None:
+def test_exact_attribution_has_no_error_and_no_cost() -> None:
     case = random_case(2, seed=1)
     a = integrated_gradients(case.model, np.eye(4), baseline=0)
     assert not a.stderr.any()

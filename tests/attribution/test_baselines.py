@@ -1,4 +1,4 @@
-"""Reference inputs against their definitions."""
+"""Baselines against their definitions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def rescaled(rows: Array, x: Array) -> Array:
 
 @each_helper
 @pytest.mark.parametrize("factor", [1.0, 3.0])
-def test_every_helper_keeps_shape_and_norm_and_serves_as_a_baseline(helper: Callable[[Array], Array], factor: float) -> None:
+def test_baselines_keep_shape_and_norm(helper: Callable[[Array], Array], factor: float) -> None:
     model = random_case(4, seed=2).model
     for x in (factor * X, factor * X[0]):
         b = helper(x)
@@ -49,40 +49,40 @@ def test_every_helper_keeps_shape_and_norm_and_serves_as_a_baseline(helper: Call
 
 
 @each_helper
-def test_a_row_of_a_batch_has_the_baseline_it_has_alone(helper: Callable[[Array], Array]) -> None:
+def test_baseline_of_a_batch_equals_baselines_of_rows(helper: Callable[[Array], Array]) -> None:
     assert_close(helper(X)[0], helper(X[0]))
 
 
-def test_every_name_is_a_helper() -> None:
+def test_baseline_names_are_functions() -> None:
     assert set(baselines.NAMES) == {*HELPERS, "zero", "sample"}
     assert all(callable(getattr(baselines, name)) for name in baselines.NAMES)
 
 
-def test_zero_is_zero() -> None:
+def test_zero_baseline() -> None:
     np.testing.assert_array_equal(baselines.zero(X), np.zeros_like(X), strict=True)
     assert baselines.zero(1j * X).dtype == np.complex128
 
 
-def test_uniform_is_one_positive_amplitude() -> None:
+def test_uniform_baseline() -> None:
     b = baselines.uniform(X)
     assert_close(b, np.linalg.norm(X, axis=1, keepdims=True) * np.ones((1, 16)) / 4)
     assert (b > 0).all()
 
 
-def test_means_are_means_of_the_right_rows() -> None:
+def test_mean_and_class_mean_baselines() -> None:
     assert_close(baselines.mean(X, DATA), rescaled(np.broadcast_to(DATA.mean(axis=0), X.shape), X))
     of_plus, of_minus = DATA[[0, 2, 3]].mean(axis=0), DATA[[1, 4]].mean(axis=0)
     assert_close(baselines.class_mean(X, OWN, DATA, LABELS), rescaled(np.array([of_plus] * 2 + [of_minus] * 2), X))
     assert_close(baselines.opposite_class_mean(X, OWN, DATA, LABELS), rescaled(np.array([of_minus] * 2 + [of_plus] * 2), X))
 
 
-def test_means_of_complex_data_stay_complex() -> None:
+def test_mean_baseline_of_complex_data_is_complex() -> None:
     data = DATA * np.exp(1j * DATA)
     assert_close(baselines.mean(X[0], data), rescaled(data.mean(axis=0), X[0]))
     assert_close(baselines.class_mean(X, OWN, data, LABELS)[0], rescaled(data[[0, 2, 3]].mean(axis=0), X[0]))
 
 
-def test_blur_spreads_a_point_as_a_gaussian() -> None:
+def test_blur_of_a_point_is_a_gaussian() -> None:
     point = np.zeros((9, 9))
     point[4, 4] = 1
     offsets = np.arange(-4, 5)
@@ -90,7 +90,7 @@ def test_blur_spreads_a_point_as_a_gaussian() -> None:
     assert_close(baselines.blur(point.ravel(), (9, 9), sigma=1.0), rescaled(gaussian.ravel(), point.ravel()), 1e-3)
 
 
-def test_blur_reads_rows_and_columns_and_leaves_the_even_alone() -> None:
+def test_blur_of_rows_columns_and_uniform_images() -> None:
     stripe = np.zeros((2, 8))
     stripe[0] = 1
     blurred = baselines.blur(stripe.ravel(), (2, 8), sigma=0.5).reshape(2, 8)
@@ -99,13 +99,13 @@ def test_blur_reads_rows_and_columns_and_leaves_the_even_alone() -> None:
     assert_close(baselines.blur(np.full(16, 0.3), (2, 8)), np.full(16, 0.3))
 
 
-def test_blur_does_not_mix_the_rows_of_a_batch() -> None:
+def test_blur_does_not_mix_inputs() -> None:
     x = np.stack([np.eye(16)[5], np.full(16, 0.25)])
     assert_close(baselines.blur(x, (4, 4))[1], x[1])
 
 
 @given(generators, st.one_of(st.none(), st.floats(1.5, 3)))
-def test_max_distance_is_the_far_end_in_every_feature(rng: np.random.Generator, high: float | None) -> None:
+def test_max_distance_baseline(rng: np.random.Generator, high: float | None) -> None:
     x = rng.uniform(0, 1.5, (3, 8))
     b = baselines.max_distance(x, 0.1, high)
     for row, reference in zip(x, b, strict=True):
@@ -114,18 +114,18 @@ def test_max_distance_is_the_far_end_in_every_feature(rng: np.random.Generator, 
         assert_close(reference, rescaled(ends, row))
 
 
-def test_a_sample_is_rows_without_repeats_and_the_seed_matters() -> None:
+def test_sample_without_replacement_and_seed() -> None:
     data = np.arange(40.0).reshape(10, 4)
-    drawn = baselines.sample(data, 6, seed=1)
-    assert len(drawn) == 6
-    assert len({row[0] for row in drawn.rows}) == 6
-    assert {row[0] for row in drawn.rows} <= set(data[:, 0])
-    np.testing.assert_array_equal(drawn.rows, baselines.sample(data, 6, seed=1).rows)
-    assert not np.array_equal(drawn.rows, baselines.sample(data, 6, seed=2).rows)
+    chosen = baselines.sample(data, 6, seed=1)
+    assert len(chosen) == 6
+    assert len({row[0] for row in chosen.rows}) == 6
+    assert {row[0] for row in chosen.rows} <= set(data[:, 0])
+    np.testing.assert_array_equal(chosen.rows, baselines.sample(data, 6, seed=1).rows)
+    assert not np.array_equal(chosen.rows, baselines.sample(data, 6, seed=2).rows)
     assert sorted(baselines.sample(data, 10, seed=1).rows[:, 0]) == data[:, 0].tolist()
 
 
-def test_a_set_is_a_read_only_copy() -> None:
+def test_baseline_set_is_a_read_only_copy() -> None:
     rows = np.ones((2, 4))
     fixed = BaselineSet(rows)
     rows[0] = 7
@@ -151,7 +151,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "shape of blur": (lambda: baselines.blur(X, (3, 4)), r"image_shape=\(3, 4\) must hold 16 pixels"),
     "width of blur": (lambda: baselines.blur(X, (4, 4), sigma=0), "sigma=0 must be positive"),
     "complex distance": (lambda: baselines.max_distance(1j * X), "must be real"),
-    "blank mean": (lambda: baselines.mean(X, np.array([[1.0] * 16, [-1.0] * 16])), "blank in some row"),
+    "zero mean": (lambda: baselines.mean(X, np.array([[1.0] * 16, [-1.0] * 16])), "all zeros"),
     "other features": (lambda: baselines.mean(X, np.ones((3, 8))), "8|features|shape"),
     "one row as data": (lambda: baselines.mean(X, np.ones(16)), "data.*samples, features"),
     "empty data": (lambda: baselines.mean(X, np.ones((0, 16))), "data"),
@@ -159,7 +159,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_bad_references_are_refused(name: str) -> None:
+def test_invalid_baselines_are_rejected(name: str) -> None:
     build, message = REFUSED[name]
     with pytest.raises(ValueError, match=message):
         build()

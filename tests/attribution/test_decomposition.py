@@ -1,4 +1,4 @@
-"""Maps taken apart and summed up, against sums written out."""
+"""Parts and sums of attribution maps, against explicit sums."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
 
 
 @given(case=cases(), kind=st.sampled_from(KINDS), lead=st.sampled_from([(), (2,)]), imaginary=st.booleans(), rng=generators)
-def test_population_is_the_diagonals_share_and_the_parts_sum_to_the_map(
+def test_population_is_the_diagonal_part_and_parts_sum_to_the_map(
     case: Case, kind: str, lead: tuple[int, ...], imaginary: bool, rng: np.random.Generator
 ) -> None:
     x = amplitudes(rng, *lead, case.features, imaginary=imaginary)
@@ -36,7 +36,7 @@ def test_population_is_the_diagonals_share_and_the_parts_sum_to_the_map(
     assert_close(split.population + split.interference, a.values, scale=size)
 
 
-def test_a_diagonal_model_has_no_interference() -> None:
+def test_diagonal_model_has_no_interference() -> None:
     a, b = cirq.LineQubit.range(2)
     case = Case(cirq.Circuit(cirq.CZ(a, b), cirq.T(a)), [a, b], cirq.Z(a) + 0.5 * cirq.Z(b))
     x = np.array([0.1, 0.2, 0.3, 0.4])
@@ -45,7 +45,7 @@ def test_a_diagonal_model_has_no_interference() -> None:
     assert_close(split.population, np.array([1.5, 0.5, -0.5, -1.5]) * x**2)
 
 
-def test_only_a_plain_quadratic_map_of_the_same_model_is_split() -> None:
+def test_split_population_rejects_other_forms_and_models() -> None:
     case, x, b = random_case(2, seed=1), np.arange(1.0, 5.0), np.array([1.0, -1.0, 1.0, 0.0])
     maps = {
         "form='normalized'": integrated_gradients(case.model, x, baseline=b, form="normalized"),
@@ -59,7 +59,7 @@ def test_only_a_plain_quadratic_map_of_the_same_model_is_split() -> None:
 
 
 @given(n_qubits=st.integers(1, 6), lead=st.sampled_from([(), (3,), (2, 2)]), rng=generators)
-def test_by_qubit_sums_over_the_bits(n_qubits: int, lead: tuple[int, ...], rng: np.random.Generator) -> None:
+def test_by_qubit_sums_over_bits(n_qubits: int, lead: tuple[int, ...], rng: np.random.Generator) -> None:
     values = rng.normal(size=(*lead, 2**n_qubits))
     sums = decomposition.by_qubit(values)
     assert sums.shape == (*lead, n_qubits, 2)
@@ -101,6 +101,6 @@ def test_by_row_column_and_region_sum_over_pixels(
         (lambda: decomposition.by_region(np.ones(2), [0.0, 1.5]), "label"),
     ],
 )
-def test_bad_shapes_are_refused(call: Callable[[], Any], message: str) -> None:
+def test_decomposition_rejects_invalid_shapes(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()

@@ -43,7 +43,7 @@ def unit(rows: Array) -> Array:
 @pytest.mark.parametrize("kind", ONE_OBSERVABLE)
 @pytest.mark.parametrize("form", FORMS)
 @given(case=cases(), scale=scales, reference=st.sampled_from(KINDS), imaginary=st.booleans(), rng=generators)
-def test_heads_on_one_observable_are_the_oracles(
+def test_heads_on_one_observable_equal_oracle(
     form: Form,
     kind: HeadKind,
     rule: str,
@@ -65,7 +65,7 @@ def test_heads_on_one_observable_are_the_oracles(
 @pytest.mark.parametrize("rule", ["exact", "trapezoid:5"])
 @pytest.mark.parametrize("form", FORMS)
 @given(case=cases(), scale=scales, count=st.integers(1, 3), imaginary=st.booleans(), rng=generators)
-def test_softmax_on_several_observables_is_the_oracles(
+def test_softmax_on_several_observables_equals_oracle(
     form: Form, rule: str, case: Case, scale: float, count: int, imaginary: bool, rng: np.random.Generator
 ) -> None:
     xs = unit(amplitudes(rng, 2, case.features, imaginary=imaginary))
@@ -89,8 +89,8 @@ def test_softmax_on_several_observables_is_the_oracles(
 
 
 @given(case=cases(most_qubits=3), scale=scales, rng=generators)
-def test_the_components_of_a_softmax_share_out_nothing(case: Case, scale: float, rng: np.random.Generator) -> None:
-    """They sum to 1 wherever they are read, so their maps sum to 0."""
+def test_softmax_attributions_sum_to_zero_over_targets(case: Case, scale: float, rng: np.random.Generator) -> None:
+    """The components of a softmax sum to 1 everywhere, so that their maps sum to 0."""
     x, b = amplitudes(rng, 2, case.features)
     observables = [random_observable(case.qubits, rng) for _ in range(3)]
     maps = [
@@ -100,7 +100,7 @@ def test_the_components_of_a_softmax_share_out_nothing(case: Case, scale: float,
     assert_close(np.sum(maps, axis=0), np.zeros(case.features), 1e-8, np.abs(maps).max())
 
 
-def test_an_observable_given_apart_replaces_the_models_own() -> None:
+def test_observables_argument_replaces_the_model_observable() -> None:
     case, rng = random_case(2, seed=4), np.random.default_rng(0)
     other = random_observable(case.qubits, rng)
     x = amplitudes(rng, 4)
@@ -118,7 +118,7 @@ heads = st.one_of(
 
 @pytest.mark.parametrize("form", FORMS)
 @given(head=heads, rng=generators)
-def test_the_gradient_of_a_score_is_its_slope(form: Form, head: Head, rng: np.random.Generator) -> None:
+def test_objective_gradient_equals_finite_differences(form: Form, head: Head, rng: np.random.Generator) -> None:
     count = 3 if head.kind == "softmax" else 1
     score, q = Objective(form, head), np.concatenate([[rng.uniform(0.5, 2)], rng.normal(size=count)])
     assert_close(score.gradient(q), oracle.finite_difference(score.value, q), 1e-7, 1 + np.abs(score.gradient(q)).max())
@@ -136,11 +136,11 @@ def test_the_gradient_of_a_score_is_its_slope(form: Form, head: Head, rng: np.ra
         (Head("softmax", 1, 0), [1000.0, -1000.0], 1.0),
     ],
 )
-def test_heads_are_their_definitions_and_do_not_overflow(head: Head, z: list[float], expected: float) -> None:
+def test_head_values_without_overflow(head: Head, z: list[float], expected: float) -> None:
     assert_close(head.value(np.array(z)), expected, scale=1.0)
 
 
-def test_a_head_says_what_it_is() -> None:
+def test_head_as_text() -> None:
     names = [str(h) for h in (Head(), Head("tanh", 3), Head("softmax", 5, 1))]
     assert names == ["identity", "tanh(scale=3)", "softmax(scale=5, target=1)"]
 
@@ -151,12 +151,12 @@ def test_a_head_says_what_it_is() -> None:
         ({"kind": "relu"}, "'relu' must be 'identity', 'sigmoid', 'tanh' or 'softmax'"),
         ({"kind": "sigmoid", "scale": 0.0}, "scale=0.0 must be"),
         ({"kind": "sigmoid", "scale": np.nan}, "scale=nan must be"),
-        ({"scale": 2.0}, "scale=2.0 does nothing to the identity"),
+        ({"scale": 2.0}, "scale=2.0 has no effect on the identity"),
         ({"kind": "softmax", "target": -1}, "target=-1 must name"),
         ({"kind": "tanh", "target": 1}, "target=1 must name a component of a softmax"),
     ],
 )
-def test_bad_heads_are_refused(arguments: dict[str, Any], message: str) -> None:
+def test_invalid_heads_are_rejected(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Head(**arguments)
 
@@ -171,7 +171,7 @@ def test_bad_heads_are_refused(arguments: dict[str, Any], message: str) -> None:
         (None, 0, "observable"),
     ],
 )
-def test_a_head_and_its_observables_must_fit(head: Head | None, count: int, message: str) -> None:
+def test_head_with_wrong_number_of_observables_is_rejected(head: Head | None, count: int, message: str) -> None:
     q = cirq.LineQubit(0)
     observables = [cirq.X(q) + cirq.Z(q)] * count
     case = random_case(1, seed=1)

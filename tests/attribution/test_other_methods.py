@@ -1,4 +1,4 @@
-"""Other maps of the model against their definitions."""
+"""Other attribution methods against their definitions."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ FORMS: tuple[Form, ...] = ("quadratic", "normalized")
 
 @pytest.mark.parametrize("form", FORMS)
 @given(case=cases(), imaginary=st.booleans(), rng=generators)
-def test_the_gradient_is_the_slope_by_finite_differences(
-    form: Form, case: Case, imaginary: bool, rng: np.random.Generator
-) -> None:
+def test_gradient_equals_finite_differences(form: Form, case: Case, imaginary: bool, rng: np.random.Generator) -> None:
     x, judge = amplitudes(rng, case.features, imaginary=imaginary), case.oracle(form)
     size = float(np.linalg.norm(x))
     x = x / size
@@ -45,7 +43,7 @@ def test_gradient_times_input_and_its_sum(form: Form, case: Case, imaginary: boo
 
 
 @given(case=cases(), rng=generators)
-def test_from_zero_gradient_times_input_is_twice_the_integrated_gradients(case: Case, rng: np.random.Generator) -> None:
+def test_gradient_times_input_is_twice_integrated_gradients_from_zero(case: Case, rng: np.random.Generator) -> None:
     xs = amplitudes(rng, 2, case.features, imaginary=True)
     values = integrated_gradients(case.model, xs, baseline=0).values
     assert_close(other_methods.gradient_times_input(case.model, xs), 2 * values)
@@ -54,7 +52,7 @@ def test_from_zero_gradient_times_input_is_twice_the_integrated_gradients(case: 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", ["number", "row", "rows"])
 @given(case=cases(), imaginary=st.booleans(), rng=generators)
-def test_occlusion_is_its_definition(form: Form, kind: str, case: Case, imaginary: bool, rng: np.random.Generator) -> None:
+def test_occlusion_equals_its_definition(form: Form, kind: str, case: Case, imaginary: bool, rng: np.random.Generator) -> None:
     xs, b = amplitudes(rng, 2, 2, case.features, imaginary=imaginary)
     baseline = {"number": 0.3, "row": b[0], "rows": b}[kind]
     full, judge = np.broadcast_to(np.asarray(baseline), xs.shape), case.oracle(form)
@@ -68,7 +66,7 @@ def test_occlusion_is_its_definition(form: Form, kind: str, case: Case, imaginar
 @pytest.mark.parametrize("form", FORMS)
 @settings(max_examples=12)
 @given(case=cases(most_qubits=3), imaginary=st.booleans(), rng=generators)
-def test_shapley_is_the_sum_over_coalitions(form: Form, case: Case, imaginary: bool, rng: np.random.Generator) -> None:
+def test_shapley_equals_the_sum_over_coalitions(form: Form, case: Case, imaginary: bool, rng: np.random.Generator) -> None:
     x, b = amplitudes(rng, 2, case.features, imaginary=imaginary)
     expected = case.oracle(form).shapley(x, b)
     size = float(np.sum(np.abs(x) ** 2 + np.abs(b) ** 2)) if form == "quadratic" else 1.0
@@ -78,13 +76,13 @@ def test_shapley_is_the_sum_over_coalitions(form: Form, case: Case, imaginary: b
 
 
 @given(case=cases(), rng=generators)
-def test_the_quadratic_shapley_value_is_the_integrated_gradient(case: Case, rng: np.random.Generator) -> None:
+def test_quadratic_shapley_equals_integrated_gradients(case: Case, rng: np.random.Generator) -> None:
     x, b = amplitudes(rng, 2, case.features, imaginary=True)
     values = integrated_gradients(case.model, x, baseline=b).values
     assert_close(other_methods.shapley(case.model, x, baseline=b), values, scale=float(np.abs(values).max()))
 
 
-def test_the_normalized_shapley_value_is_another_thing_than_integrated_gradients() -> None:
+def test_normalized_shapley_differs_from_integrated_gradients() -> None:
     case, rng = random_case(2, seed=8), np.random.default_rng(1)
     x, b = amplitudes(rng, 2, 4)
     values = integrated_gradients(case.model, x, baseline=b, form="normalized").values
@@ -94,11 +92,11 @@ def test_the_normalized_shapley_value_is_another_thing_than_integrated_gradients
 
 
 @given(case=cases())
-def test_the_diagonal_is_that_of_the_matrix(case: Case) -> None:
+def test_diagonal_equals_that_of_the_matrix(case: Case) -> None:
     assert_close(other_methods.diagonal(case.model), np.diag(case.matrices()[0]).real, scale=1.0)
 
 
-def test_a_long_diagonal_is_built_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_diagonal_is_computed_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     case = random_case(4, seed=1)
     monkeypatch.setattr(other_methods, "_CHUNK", 3 * case.features)
     assert_close(other_methods.diagonal(case.model), np.diag(case.matrices()[0]).real, scale=1.0)
@@ -112,12 +110,12 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "form='cubic'",
     ),
     "features": (lambda: other_methods.gradient(MODEL, np.ones(3)), r"must end in 2\*\*n_qubits = 2"),
-    "blank gradient": (lambda: other_methods.gradient(MODEL, [0.0, 0.0], form="normalized"), "blank"),
+    "gradient at zero": (lambda: other_methods.gradient(MODEL, [0.0, 0.0], form="normalized"), "zero vector"),
     "occluded to nothing": (
         lambda: other_methods.occlusion(MODEL, [1.0, 0.0], baseline=0, form="normalized"),
-        "leaves a blank input",
+        "leaves the zero vector",
     ),
-    "blank coalition": (lambda: other_methods.shapley(MODEL, [1.0, 1.0], baseline=0, form="normalized"), "blank"),
+    "zero coalition": (lambda: other_methods.shapley(MODEL, [1.0, 1.0], baseline=0, form="normalized"), "zero vector"),
     "baseline shape": (lambda: other_methods.occlusion(MODEL, [1.0, 0.0], baseline=np.ones(3)), "shape"),
     "nan baseline": (lambda: other_methods.shapley(MODEL, [1.0, 0.0], baseline=np.nan), "baseline.* is not finite"),
     "too many features": (
@@ -128,7 +126,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_bad_arguments_are_refused(name: str) -> None:
+def test_invalid_arguments_are_rejected(name: str) -> None:
     build, message = REFUSED[name]
     with pytest.raises(ValueError, match=message):
         build()

@@ -1,4 +1,4 @@
-"""Integrated gradients against the oracle, and the properties that make them an attribution."""
+"""Integrated gradients against the oracle, and the axioms of attribution."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ignore_identity = pytest.mark.filterwarnings("ignore::hattriq_cirq.models.model.
     imaginary=st.tuples(st.booleans(), st.booleans()),
     rng=generators,
 )
-def test_integrated_gradients_are_the_oracles(
+def test_integrated_gradients_equal_oracle(
     form: Form,
     rule: str,
     case: Case,
@@ -71,7 +71,7 @@ def test_integrated_gradients_are_the_oracles(
 @ignore_identity
 @pytest.mark.parametrize("form", FORMS)
 @given(n_qubits=st.integers(1, 4), rng=generators)
-def test_an_identity_part_is_attributed_too(form: Form, n_qubits: int, rng: np.random.Generator) -> None:
+def test_identity_part_is_attributed(form: Form, n_qubits: int, rng: np.random.Generator) -> None:
     case = random_case(n_qubits, int(rng.integers(10**6)), identity=True)
     x, b = amplitudes(rng, 2, case.features, imaginary=True)
     assume(form == "quadratic" or clearance(x, [b]) > 0.1)
@@ -79,7 +79,7 @@ def test_an_identity_part_is_attributed_too(form: Form, n_qubits: int, rng: np.r
     assert_agrees(a, case.oracle(form), [b])
 
 
-def test_many_rows_go_through_the_matrix_and_agree() -> None:
+def test_integrated_gradients_of_many_rows_use_the_matrix() -> None:
     case, rng = random_case(4, seed=8), np.random.default_rng(0)
     xs, model = amplitudes(rng, 2 * case.features, case.features, imaginary=True), case.model
     assert_agrees(integrated_gradients(model, xs, baseline=xs[::-1].copy()), case.oracle(), [xs[::-1]])
@@ -89,7 +89,7 @@ def test_many_rows_go_through_the_matrix_and_agree() -> None:
 @pytest.mark.parametrize("qsim_from", [1, 99])
 @pytest.mark.parametrize("form", FORMS)
 @given(case=cases(), imaginary=st.booleans(), rng=generators)
-def test_single_precision_is_good_to_five_digits(
+def test_single_precision_is_accurate_to_five_digits(
     form: Form, qsim_from: int, case: Case, imaginary: bool, rng: np.random.Generator
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -102,7 +102,7 @@ def test_single_precision_is_good_to_five_digits(
         assert a.assumptions.precision == "float32"
 
 
-def test_eighteen_qubits_take_no_matrix_and_agree_in_both_precisions() -> None:
+def test_eighteen_qubits_agree_in_both_precisions() -> None:
     rng, plain = np.random.default_rng(0), ring_ansatz(18, 1)
     model = plain.with_params({name: rng.uniform(0, 6) for name in plain.params})
     x = amplitudes(rng, 2**18) + 0.1
@@ -113,7 +113,7 @@ def test_eighteen_qubits_take_no_matrix_and_agree_in_both_precisions() -> None:
     assert_close(single.values, double.values, 1e-5)
 
 
-# what makes it an attribution
+# axioms
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -128,7 +128,7 @@ def test_completeness(form: Form, case: Case, imaginary: bool, rng: np.random.Ge
 
 @settings(max_examples=12)
 @given(case=cases(most_qubits=3), kind=st.sampled_from(KINDS), imaginary=st.booleans(), rng=generators)
-def test_the_quadratic_map_is_the_shapley_value_for_every_baseline(
+def test_quadratic_map_is_the_shapley_value_for_every_baseline(
     case: Case, kind: str, imaginary: bool, rng: np.random.Generator
 ) -> None:
     x = amplitudes(rng, case.features, imaginary=imaginary)
@@ -140,7 +140,7 @@ def test_the_quadratic_map_is_the_shapley_value_for_every_baseline(
 
 @pytest.mark.parametrize("form", FORMS)
 @given(case=cases(), imaginary=st.booleans(), rng=generators)
-def test_sensitivity_a_lone_difference_takes_all(form: Form, case: Case, imaginary: bool, rng: np.random.Generator) -> None:
+def test_single_changed_feature_has_all_attribution(form: Form, case: Case, imaginary: bool, rng: np.random.Generator) -> None:
     x = amplitudes(rng, case.features, imaginary=imaginary)
     b, k = x.copy(), int(rng.integers(case.features))
     b[k] *= 3
@@ -165,8 +165,8 @@ def test_linearity_in_the_observable(form: Form, case: Case, rng: np.random.Gene
 
 
 @given(n_qubits=st.integers(2, 5), imaginary=st.booleans(), rng=generators)
-def test_a_feature_the_model_does_not_read_gets_nothing(n_qubits: int, imaginary: bool, rng: np.random.Generator) -> None:
-    """(Z_0 + Z_1) / 2 is 0 wherever the first two bits differ, whatever happens on the other qubits."""
+def test_feature_without_influence_has_zero_attribution(n_qubits: int, imaginary: bool, rng: np.random.Generator) -> None:
+    """(Z_0 + Z_1) / 2 is 0 if the first two bits differ, for every state of the other qubits."""
     inner = random_case(max(n_qubits - 2, 1), int(rng.integers(10**6)))
     a, b = cirq.NamedQubit.range(2, prefix="first")
     circuit = inner.circuit + cirq.CZ(a, inner.qubits[0]) ** 0.3 + cirq.T(b)
@@ -179,7 +179,7 @@ def test_a_feature_the_model_does_not_read_gets_nothing(n_qubits: int, imaginary
 
 @pytest.mark.parametrize("form", FORMS)
 @given(case=cases(), rng=generators)
-def test_a_feature_that_does_not_move_gets_nothing(form: Form, case: Case, rng: np.random.Generator) -> None:
+def test_feature_equal_to_the_baseline_has_zero_attribution(form: Form, case: Case, rng: np.random.Generator) -> None:
     x, b = amplitudes(rng, 2, case.features, imaginary=True)
     b[::2] = x[::2]
     values = integrated_gradients(case.model, x, baseline=b, form=form).values
@@ -188,7 +188,7 @@ def test_a_feature_that_does_not_move_gets_nothing(form: Form, case: Case, rng: 
 
 @pytest.mark.parametrize("form", FORMS)
 @given(case=cases(), imaginary=st.booleans(), rng=generators)
-def test_swapping_the_ends_flips_the_sign(form: Form, case: Case, imaginary: bool, rng: np.random.Generator) -> None:
+def test_swapped_input_and_baseline_change_the_sign(form: Form, case: Case, imaginary: bool, rng: np.random.Generator) -> None:
     x, b = amplitudes(rng, 2, case.features, imaginary=imaginary)
     there = integrated_gradients(case.model, x, baseline=b, form=form).values
     back = integrated_gradients(case.model, b, baseline=x, form=form).values
@@ -197,7 +197,7 @@ def test_swapping_the_ends_flips_the_sign(form: Form, case: Case, imaginary: boo
 
 @settings(max_examples=10)
 @given(case=cases(most_qubits=4), imaginary=st.booleans(), rng=generators)
-def test_a_recompiled_circuit_gives_the_same_map(case: Case, imaginary: bool, rng: np.random.Generator) -> None:
+def test_recompiled_circuit_has_the_same_map(case: Case, imaginary: bool, rng: np.random.Generator) -> None:
     x, b = amplitudes(rng, 2, case.features, imaginary=imaginary)
     compiled = cirq.optimize_for_target_gateset(case.circuit, gateset=cirq.CZTargetGateset())
     assert compiled != case.circuit
@@ -209,7 +209,7 @@ def test_a_recompiled_circuit_gives_the_same_map(case: Case, imaginary: bool, rn
 
 @pytest.mark.parametrize("form", FORMS)
 @given(case=cases(), rng=generators)
-def test_permuted_features_permute_the_map(form: Form, case: Case, rng: np.random.Generator) -> None:
+def test_permutation_of_features_permutes_the_map(form: Form, case: Case, rng: np.random.Generator) -> None:
     x, b = amplitudes(rng, 2, case.features, imaginary=True)
     n = len(case.qubits)
     values = integrated_gradients(case.model, x, baseline=b, form=form).values
@@ -234,7 +234,7 @@ def test_permuted_features_permute_the_map(form: Form, case: Case, rng: np.rando
 
 @pytest.mark.parametrize("form", FORMS)
 @given(case=cases(), phase=st.floats(0, 6.3), factor=st.floats(0.1, 10), rng=generators)
-def test_a_global_phase_changes_nothing_and_a_factor_scales_the_quadratic_map(
+def test_global_phase_and_scaling_of_the_input(
     form: Form, case: Case, phase: float, factor: float, rng: np.random.Generator
 ) -> None:
     x, b = amplitudes(rng, 2, case.features, imaginary=True)
@@ -248,21 +248,21 @@ def test_a_global_phase_changes_nothing_and_a_factor_scales_the_quadratic_map(
 
 
 @pytest.mark.parametrize("baseline", [0.0, np.zeros(8), -0.5, -np.ones(8)])
-def test_segments_through_the_origin_are_refused_with_the_reason(baseline: Any) -> None:
+def test_normalized_path_through_the_origin_is_rejected(baseline: Any) -> None:
     model, x = random_case(3, seed=3).model, np.ones((2, 8))
     with pytest.raises(ValueError, match=r"x\[0\] passes through the origin.*diverge like log\(1/eps\)"):
         integrated_gradients(model, x, baseline=baseline, form="normalized")
     assert integrated_gradients(model, x, baseline=baseline, form="quadratic").values.shape == (2, 8)
 
 
-def test_one_row_through_the_origin_is_named() -> None:
+def test_row_with_a_path_through_the_origin_is_named() -> None:
     x = np.eye(4)
     with pytest.raises(ValueError, match=r"to x\[2\] passes through the origin"):
         integrated_gradients(random_case(2, seed=3).model, x, baseline=[0, 0, -2, 0], form="normalized")
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1e6])
-def test_the_normalized_map_knows_no_unit(factor: float) -> None:
+def test_normalized_map_does_not_depend_on_scale(factor: float) -> None:
     case, rng = random_case(2, seed=5), np.random.default_rng(2)
     x = np.array([0.6, -0.4, 0.5, 0.1])
     b = 0.2 * rng.normal(size=4) - 2 * x  # past the origin at a tenth of the length
@@ -272,7 +272,7 @@ def test_the_normalized_map_knows_no_unit(factor: float) -> None:
 
 @pytest.mark.parametrize("distance", [1e-2, 1e-5])
 @given(case=cases(least_qubits=2), rng=generators)
-def test_a_segment_close_to_the_origin_is_right(distance: float, case: Case, rng: np.random.Generator) -> None:
+def test_normalized_path_close_to_the_origin_is_exact(distance: float, case: Case, rng: np.random.Generator) -> None:
     x = amplitudes(rng, case.features)
     x /= np.linalg.norm(x)
     aside = np.roll(x, 1) - np.vdot(np.roll(x, 1), x) * x
@@ -283,10 +283,10 @@ def test_a_segment_close_to_the_origin_is_right(distance: float, case: Case, rng
     assert_agrees(a, case.oracle("normalized"), [b], 1e-6)
 
 
-# the trap of the identity part
+# identity part of the observable
 
 
-def test_a_projector_draws_the_input_and_is_warned_of() -> None:
+def test_projector_observable_gives_identity_part_warning() -> None:
     rng = np.random.default_rng(0)
     x = rng.exponential(size=64) ** 2  # a few bright pixels on a dark ground
     plain, likeness = ring_ansatz(6, 4), []
@@ -302,7 +302,7 @@ def test_a_projector_draws_the_input_and_is_warned_of() -> None:
     assert abs(of_traceless) < 0.3
 
 
-def test_the_normalized_map_does_not_see_the_identity_part_and_does_not_warn() -> None:
+def test_normalized_map_has_no_identity_part_and_no_warning() -> None:
     case, rng = random_case(3, seed=4, identity=True), np.random.default_rng(1)
     x, b = amplitudes(rng, 2, 8, imaginary=True)
     with_part, without = (
@@ -311,7 +311,7 @@ def test_the_normalized_map_does_not_see_the_identity_part_and_does_not_warn() -
     assert_close(with_part, without, 1e-9)
 
 
-# refusals
+# invalid arguments
 
 
 @pytest.mark.parametrize(
@@ -329,19 +329,19 @@ def test_the_normalized_map_does_not_see_the_identity_part_and_does_not_warn() -
         ({"precision": "half"}, "precision='half' must be"),
     ],
 )
-def test_bad_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_rejected(arguments: dict[str, Any], message: str) -> None:
     valid: dict[str, Any] = {"x": np.eye(8)[:2], "baseline": 0}
     with pytest.raises(ValueError, match=message):
         integrated_gradients(random_case(3, seed=1).model, **(valid | arguments))
 
 
-def test_a_head_too_steep_for_the_integral_is_said() -> None:
+def test_steep_head_gives_completeness_warning() -> None:
     """A step so sharp that every node misses it loses the whole score."""
     model, x = ring_ansatz(1, 0).with_params({"z0_0": 0.0, "y0_0": 0.3}), np.array([1.0, 0.0])
     with pytest.warns(CompletenessWarning, match="misses -?[0-9.e+-]+ of the score"):
         integrated_gradients(model, 100 * x, baseline=0.0, head=Head("sigmoid", 1e9))
 
 
-def test_an_empty_batch_has_an_empty_attribution() -> None:
+def test_empty_batch_has_an_empty_attribution() -> None:
     for form in ("quadratic", "normalized"):
         assert integrated_gradients(ring_ansatz(2, 1), np.zeros((0, 4)), baseline=0.1, form=form).values.shape == (0, 4)

@@ -1,4 +1,4 @@
-"""Quadrature rules: weights, degrees of exactness, and error slopes measured on the normalized form."""
+"""Quadrature rules: weights, degrees of exactness, and orders of convergence measured on the normalized form."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def rule(text: str) -> Quadrature:
 
 
 @given(st.sampled_from(NAMES), st.integers(1, 200))
-def test_weights_are_positive_and_sum_to_one_over_nodes_in_order(name: str, steps: int) -> None:
+def test_quadrature_weights_are_positive_and_sum_to_one(name: str, steps: int) -> None:
     r = rule(f"{name}:{steps}")
     assert_close(r.weights.sum(), 1.0, 1e-14)
     assert (r.weights > 0).all()
@@ -33,7 +33,7 @@ def test_weights_are_positive_and_sum_to_one_over_nodes_in_order(name: str, step
 
 
 @given(st.sampled_from(NAMES), st.integers(1, 12))
-def test_rules_are_exact_to_their_degree_and_no_further(name: str, steps: int) -> None:
+def test_quadrature_degree_of_exactness(name: str, steps: int) -> None:
     r, degree = rule(f"{name}:{steps}"), {"riemann": 0, "gauss-legendre": 2 * steps - 1}.get(name, 1)
     for power in range(degree + 1):
         assert_close(r.weights @ r.nodes**power, 1 / (power + 1), 1e-13)
@@ -42,13 +42,13 @@ def test_rules_are_exact_to_their_degree_and_no_further(name: str, steps: int) -
 
 
 @given(st.sampled_from(NAMES), st.integers(1, 30))
-def test_rules_are_their_sums_step_by_step(name: str, steps: int) -> None:
+def test_quadrature_equals_explicit_sums(name: str, steps: int) -> None:
     r = rule(f"{name}:{steps}")
     assert_close(r.weights @ np.exp(r.nodes), oracle.STEP_BY_STEP[name](lambda a: np.asarray(np.exp(a)), steps))
 
 
 def errors_on_the_normalized_form(name: str, steps: tuple[int, ...]) -> Array:
-    """The largest error of the map for each number of steps, on a path that bends by the origin."""
+    """Return the largest error of the map per number of steps, on a path that bends near the origin."""
     case = random_case(3, seed=7)
     x = np.linspace(0.2, 1, 8)
     b = x[::-1] - 0.7
@@ -58,12 +58,12 @@ def errors_on_the_normalized_form(name: str, steps: tuple[int, ...]) -> Array:
 
 
 @pytest.mark.parametrize(("name", "order"), [("riemann", -1), ("midpoint", -2), ("trapezoid", -2)])
-def test_the_error_falls_with_the_order_of_the_rule(name: str, order: int) -> None:
+def test_quadrature_error_decreases_with_the_order_of_the_rule(name: str, order: int) -> None:
     slope = np.polyfit(np.log(STEPS), np.log(errors_on_the_normalized_form(name, STEPS)), 1)[0]
     assert abs(slope - order) < 0.1
 
 
-def test_the_error_of_gauss_legendre_falls_geometrically() -> None:
+def test_gauss_legendre_error_decreases_geometrically() -> None:
     nodes = (2, 4, 6, 8, 10, 12)
     logs = np.log(errors_on_the_normalized_form("gauss-legendre", nodes))
     rate, start = np.polyfit(nodes, logs, 1)
@@ -72,7 +72,7 @@ def test_the_error_of_gauss_legendre_falls_geometrically() -> None:
     assert errors_on_the_normalized_form("gauss-legendre", (60,)) < 1e-12
 
 
-def test_the_quadratic_form_needs_one_midpoint_and_fails_one_right_end() -> None:
+def test_one_midpoint_is_exact_for_the_quadratic_form() -> None:
     case, x = random_case(3, seed=7), np.linspace(0.2, 1, 8)
     exact = sum(case.oracle().integrated_gradients(x, x[::-1] - 0.7))
     by_rule = {name: integrated_gradients(case.model, x, baseline=x[::-1] - 0.7, rule=f"{name}:1").values for name in NAMES}
@@ -97,12 +97,12 @@ def test_the_quadratic_form_needs_one_midpoint_and_fails_one_right_end() -> None
         "riemann: 5",
     ],
 )
-def test_names_that_are_no_rule_are_refused(text: str) -> None:
+def test_unknown_quadrature_rule_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=f"rule='{text}' must be 'exact' or one of 'riemann:K'"):
         parse_rule(text)
 
 
-def test_exact_is_no_sum() -> None:
+def test_exact_rule_has_no_quadrature() -> None:
     assert parse_rule("exact") is None
 
 
@@ -119,7 +119,7 @@ def test_exact_is_no_sum() -> None:
         ([np.nan], [1.0], "nodes"),
     ],
 )
-def test_bad_nodes_and_weights_are_refused(nodes: list[float], weights: list[float], message: str) -> None:
+def test_invalid_nodes_and_weights_are_rejected(nodes: list[float], weights: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Quadrature(np.array(nodes), np.array(weights))
 
@@ -130,17 +130,17 @@ def test_nodes_and_weights_are_read_only() -> None:
 
 
 @given(st.floats(1e-3, 1), st.floats(0, 1))
-def test_integration_reaches_its_tolerance_on_peaks(width: float, centre: float) -> None:
+def test_integration_of_peaks_reaches_the_tolerance(width: float, centre: float) -> None:
     value = integrate(lambda a: np.array([width / ((a - centre) ** 2 + width**2), np.cos(a)]), 1e-11)
     assert_close(value, [np.arctan((1 - centre) / width) + np.arctan(centre / width), np.sin(1)], 1e-10)
 
 
 @pytest.mark.parametrize("tolerance", [0.0, -1.0, np.nan])
-def test_a_tolerance_must_be_positive(tolerance: float) -> None:
+def test_tolerance_that_is_not_positive_is_rejected(tolerance: float) -> None:
     with pytest.raises(ValueError, match=f"tolerance={tolerance} must be positive"):
         integrate(lambda a: np.ones(1), tolerance)
 
 
-def test_what_cannot_be_integrated_says_so() -> None:
+def test_integration_that_misses_its_tolerance_raises() -> None:
     with pytest.raises(ArithmeticError, match="the integrand peaks too sharply"):
         integrate(lambda a: np.array([1 / max(abs(a - 1 / np.pi), 1e-30)]), 1e-12)

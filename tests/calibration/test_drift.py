@@ -1,4 +1,4 @@
-"""Drift of readout: found when it is there, not when it is not, and judged within a run."""
+"""Test of readout drift: its power, its rate of false alarms, and its use within a run."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Q = tuple(cirq.LineQubit.range(5))
 
 
 def drawn(e0: float, e1: float, shots: int, rng: np.random.Generator) -> ReadoutCalibration:
-    """Counts of every qubit, so many shots a state."""
+    """Counted calibration of all qubits, with `shots` shots per state."""
     zero, one = rng.binomial(shots, e0, len(Q)), rng.binomial(shots, e1, len(Q))
     return ReadoutCalibration(Q, np.stack([shots - zero, zero, one, shots - one], axis=1).reshape(-1, 2, 2))
 
 
-def test_a_drift_of_one_qubit_in_five_is_detected_99_times_in_100() -> None:
+def test_drift_of_one_qubit_in_five_is_detected_99_times_in_100() -> None:
     rng = np.random.default_rng(0)
     found = []
     for _ in range(1000):
@@ -37,13 +37,13 @@ def test_a_drift_of_one_qubit_in_five_is_detected_99_times_in_100() -> None:
 
 
 @pytest.mark.parametrize("shots", [50, 1_000, 20_000])
-def test_no_drift_is_flagged_at_most_once_in_100(shots: int) -> None:
+def test_drift_false_alarms_are_at_most_one_in_100(shots: int) -> None:
     rng = np.random.default_rng(shots)
     flagged = [compare(drawn(0.01, 0.05, shots, rng), drawn(0.01, 0.05, 2 * shots, rng)).drifted for _ in range(1000)]
     assert np.mean(flagged) <= 0.01
 
 
-def test_what_is_not_flagged_is_said() -> None:
+def test_drift_verdict_text_without_drift() -> None:
     rng = np.random.default_rng(1)
     verdict = compare(drawn(0.01, 0.05, 5_000, rng), drawn(0.01, 0.05, 5_000, rng))
     assert not verdict.drifted
@@ -51,7 +51,7 @@ def test_what_is_not_flagged_is_said() -> None:
     assert str(verdict).startswith("no drift of readout at level 0.005: at most e")
 
 
-def test_qubits_are_matched_by_name() -> None:
+def test_drift_comparison_matches_qubits_in_any_order() -> None:
     rng = np.random.default_rng(2)
     first = drawn(0.01, 0.05, 20_000, rng)
     assert first.counts is not None
@@ -65,8 +65,8 @@ def test_qubits_are_matched_by_name() -> None:
 
 
 @pytest.mark.parametrize(("drift", "least", "most"), [(0.02, 99, 100), (0.0, 0, 1)])
-def test_a_calibration_within_a_run_tells_drift(drift: float, least: int, most: int) -> None:
-    """e1 goes from .05 to .07 within a run whose calibration has 20,000 shots a state, half of them at each end."""
+def test_drift_within_a_run_is_detected_by_its_calibration(drift: float, least: int, most: int) -> None:
+    """e1 goes from 0.05 to 0.07 within a run whose calibration has 20,000 shots per state, half of them at each end."""
     budget, data = 20_000, 200_000
     circuit = cirq.FrozenCircuit(cirq.Moment(cirq.X(q) for q in Q[:3]), cirq.Moment(cirq.measure(*Q[:3], key="z")))
     drifted = 0
@@ -75,11 +75,11 @@ def test_a_calibration_within_a_run_tells_drift(drift: float, least: int, most: 
         mitigation = Readout(shots=budget)
         variants = mitigation.expand(engine, [ParameterizedCircuit(circuit, (0,))], [data])
         outcomes = engine.execute(variants.programs, variants.shots)
-        drifted += any("readout drifted" in note for note in mitigation.report(variants, outcomes).notes)
+        drifted += any("readout drifted" in note for note in mitigation.combine(variants, outcomes).summary.notes)
     assert least <= drifted <= most
 
 
-def test_what_cannot_be_compared_is_refused() -> None:
+def test_comparison_of_incompatible_calibrations_is_rejected() -> None:
     rng = np.random.default_rng(3)
     counts = drawn(0.01, 0.05, 100, rng)
     known = ReadoutCalibration.from_mapping(dict.fromkeys(Q, (0.01, 0.05)))

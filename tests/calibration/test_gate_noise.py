@@ -1,4 +1,4 @@
-"""Circuits folded, twirled and decoupled: still what they were, on the device, and their outcomes put together rightly."""
+"""Folding, Pauli twirling and dynamical decoupling: equivalent circuits that the device takes, and their combined outcomes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from scipy.sparse import csr_array
 from strategies import Array
 
 import hattriq_cirq as hq
-from calibration.gates.folding import apportioned, folded
+from calibration.gates.folding import allocate_shots, fold
 from calibration.gates.mitigations import DynamicalDecoupling, PauliTwirling, ZeroNoiseExtrapolation
-from calibration.gates.pauli_twirling import twirled
+from calibration.gates.pauli_twirling import twirl
 from calibration.sequence import MitigationSequence
 from hattriq_cirq.circuits.errors import CircuitRefusedError
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
@@ -36,7 +36,7 @@ every_mitigation = pytest.mark.parametrize(
 
 @lru_cache
 def compiled() -> tuple[Engine, tuple[ParameterizedCircuit, ...]]:
-    """Two requests as one sweep on a virtual processor without noise."""
+    """Return two requests as one sweep on a virtual processor without noise."""
     engine = hq.virtual("willow_pink", noise="none")
     programs = engine.compile([p.circuits[0].circuit for p in PLANS])
     assert [len(program.points) for program in programs] == [2]
@@ -44,7 +44,7 @@ def compiled() -> tuple[Engine, tuple[ParameterizedCircuit, ...]]:
 
 
 def distribution(circuit: cirq.AbstractCircuit) -> Array:
-    """By Cirq's own simulator, in the measured order."""
+    """Return the distribution by Cirq's own simulator, in the measured order."""
     *_, measurement = circuit.all_operations()
     register = [*measurement.qubits, *sorted(circuit.all_qubits() - set(measurement.qubits))]
     state = cirq.Simulator(dtype=np.complex128).simulate(circuit[:-1], qubit_order=register).final_state_vector
@@ -52,7 +52,7 @@ def distribution(circuit: cirq.AbstractCircuit) -> Array:
 
 
 def requested(programs: Sequence[ParameterizedCircuit]) -> dict[int, Array]:
-    """What each request of some programs gives without noise."""
+    """Return the distribution of each request without noise."""
     return {
         request: distribution(cirq.resolve_parameters(program.circuit, dict(point)))
         for program in programs
@@ -68,7 +68,7 @@ def two_qubit_gates(circuit: cirq.AbstractCircuit) -> int:
 
 
 @every_mitigation
-def test_variants_run_on_the_device_and_are_what_they_were(mitigation: Mitigation) -> None:
+def test_gate_mitigation_variants_are_equivalent_and_run_on_the_device(mitigation: Mitigation) -> None:
     engine, programs = compiled()
     assert engine.processor is not None
     source = requested(programs)
@@ -79,7 +79,7 @@ def test_variants_run_on_the_device_and_are_what_they_were(mitigation: Mitigatio
         engine.processor.device.validate_circuit(program.circuit)
         assert [cirq.is_measurement(op) for op in program.circuit[-1]] == [True]
         assert program.circuit[-1].qubits == programs[0].circuit[-1].qubits
-    combined = mitigation.combine(variants, [Distribution(found[i], None) for i in range(len(found))])
+    combined = mitigation.combine(variants, [Distribution(found[i], None) for i in range(len(found))]).outcomes
     for request, given in source.items():
         for i in range(request, len(found), len(source)):
             np.testing.assert_allclose(found[i], given, rtol=0, atol=1e-6)
@@ -88,7 +88,7 @@ def test_variants_run_on_the_device_and_are_what_they_were(mitigation: Mitigatio
 
 
 @every_mitigation
-def test_without_noise_the_map_is_the_exact_one(mitigation: Mitigation) -> None:
+def test_gate_mitigation_without_noise_gives_the_exact_map(mitigation: Mitigation) -> None:
     exact = hq.integrated_gradients(MODEL, X, baseline=0).values
     a = hq.integrated_gradients(
         MODEL, X, baseline=0, estimator=hq.ResolvedHadamardTest(), engine=compiled()[0], mitigation=mitigation
@@ -97,7 +97,7 @@ def test_without_noise_the_map_is_the_exact_one(mitigation: Mitigation) -> None:
 
 
 @every_mitigation
-def test_shots_of_a_request_are_shared_out(mitigation: Mitigation) -> None:
+def test_gate_mitigation_variants_share_the_shots_of_a_request(mitigation: Mitigation) -> None:
     engine, programs = compiled()
     variants = mitigation.expand(engine, programs, [1000, 777])
     assert variants.shots is not None
@@ -119,20 +119,20 @@ def test_shots_of_a_request_are_shared_out(mitigation: Mitigation) -> None:
         ((1, 3, 5), 2, [15 / 8, -5 / 4, 3 / 8]),
     ],
 )
-def test_coefficients_are_those_of_least_squares(factors: tuple[int, ...], degree: int, coefficients: list[float]) -> None:
+def test_extrapolation_coefficients_by_least_squares(factors: tuple[int, ...], degree: int, coefficients: list[float]) -> None:
     np.testing.assert_allclose(ZeroNoiseExtrapolation(factors, degree).coefficients, coefficients, rtol=1e-12)
 
 
 @pytest.mark.parametrize("degree", [1, 2])
-def test_a_polynomial_decay_is_extrapolated_exactly_and_its_variance_is_known(degree: int) -> None:
-    """p(factor) on two outcomes; the variance of a sum of independent counts."""
+def test_extrapolation_of_a_polynomial_decay_is_exact_with_its_variance(degree: int) -> None:
+    """Two outcomes with probability p(factor); the variance is that of a sum of independent counts."""
     zne = ZeroNoiseExtrapolation(degree=degree)
     engine, programs = compiled()
     variants = zne.expand(engine, programs, [12_000, 12_000])
     chances = [0.9 - 0.05 * f + (0.004 * f**2 if degree == 2 else 0) for f in (1, 1, 3, 3, 5, 5)]
     assert variants.shots is not None
     given = [Distribution(np.array([p, 1 - p]), n) for p, n in zip(chances, variants.shots, strict=True)]
-    first, second = zne.combine(variants, given)
+    first, second = zne.combine(variants, given).outcomes
     np.testing.assert_allclose([first.probabilities, second.probabilities], [[0.9, 0.1]] * 2, atol=1e-12)
     weights = csr_array(np.array([[1.0, 0.0]]))
     terms = zip(zne.coefficients, chances[::2], variants.shots[::2], strict=True)
@@ -144,15 +144,15 @@ def test_a_polynomial_decay_is_extrapolated_exactly_and_its_variance_is_known(de
 
 def test_folding_repeats_the_circuit_and_keeps_its_symbols() -> None:
     _, (program,) = compiled()
-    threefold = folded(program.circuit, 3)
+    threefold = fold(program.circuit, 3)
     assert two_qubit_gates(threefold) == 3 * two_qubit_gates(program.circuit) > 0
     assert cirq.parameter_names(threefold) == cirq.parameter_names(program.circuit) != set()
     symbolic = [op for op in threefold.all_operations() if cirq.is_parameterized(op)]
     assert all(isinstance(op.gate, cirq.PhasedXZGate) for op in symbolic)
-    assert folded(program.circuit, 1) == program.circuit
+    assert fold(program.circuit, 1) == program.circuit
 
 
-def test_a_folded_circuit_that_takes_too_long_is_refused_with_the_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folded_circuit_that_is_too_long_is_rejected_with_its_duration(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, programs = compiled()
     processor = engine.processor
     assert processor is not None
@@ -163,17 +163,17 @@ def test_a_folded_circuit_that_takes_too_long_is_refused_with_the_figure(monkeyp
         ZeroNoiseExtrapolation().expand(engine, programs, None)
 
 
-def test_what_has_no_inverse_is_refused() -> None:
+def test_folding_of_a_circuit_without_inverse_is_rejected() -> None:
     q = cirq.LineQubit(0)
     with pytest.raises(CircuitRefusedError, match="inverse"):
-        folded(cirq.Circuit(cirq.reset(q), cirq.measure(q)), 3)
+        fold(cirq.Circuit(cirq.reset(q), cirq.measure(q)), 3)
 
 
 # twirling
 
 
 def error_by_hand(angle: float, twirl: bool) -> Array:
-    """P(00), ... of H H, CZ with exp(-i angle ZX / 2) after it, H H on two qubits: the mean over all Paulis if twirled."""
+    """Return P(00), ... of H H, CZ, exp(-i angle ZX / 2), H H on two qubits: the mean over all Paulis if twirled."""
     paulis = [np.eye(2), np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1])]
     h, cz = np.array([[1, 1], [1, -1]]) / np.sqrt(2), np.diag([1, 1, 1, -1])
     zx = np.kron(paulis[3], paulis[1])
@@ -184,7 +184,7 @@ def error_by_hand(angle: float, twirl: bool) -> Array:
 
 
 class _Slanted(cirq.NoiseModel):
-    """exp(-i angle ZX / 2) after each CZ."""
+    """Noise model with exp(-i angle ZX / 2) after each CZ."""
 
     def noisy_moment(self, moment: cirq.Moment, system_qubits: Sequence[cirq.Qid]) -> list[cirq.Moment]:
         errors = [cirq.MatrixGate(_ZX).on(*op.qubits) for op in moment if op.gate == cirq.CZ]
@@ -196,7 +196,7 @@ _ZX = np.cos(ANGLE / 2) * np.eye(4) - 1j * np.sin(ANGLE / 2) * np.kron(np.diag([
 
 
 @pytest.mark.parametrize("twirl", [False, True])
-def test_sixteen_twirls_of_one_gate_are_the_whole_average(twirl: bool) -> None:
+def test_sixteen_twirls_of_one_gate_are_the_full_pauli_average(twirl: bool) -> None:
     a, b = cirq.LineQubit.range(2)
     hh = [cirq.H(a), cirq.H(b)]
     circuit = cirq.FrozenCircuit(hh, cirq.CZ(a, b), hh, cirq.measure(a, b, key="z"))
@@ -205,66 +205,66 @@ def test_sixteen_twirls_of_one_gate_are_the_whole_average(twirl: bool) -> None:
     programs = [ParameterizedCircuit(circuit, (0,))]
     if twirl:
         variants = mitigation.expand(engine, programs, None)
-        (found,) = mitigation.combine(variants, engine.execute(variants.programs, None))
+        (found,) = mitigation.combine(variants, engine.execute(variants.programs, None)).outcomes
     else:
         (found,) = engine.execute(programs, None)
     np.testing.assert_allclose(found.probabilities, error_by_hand(ANGLE, twirl), rtol=0, atol=1e-9)
 
 
-def test_gauges_multiply_the_points_of_a_sweep() -> None:
+def test_twirled_sweep_has_each_point_in_every_gauge() -> None:
     _, (program,) = compiled()
-    circuit, points = twirled(program.circuit, program.points, 4, (0,))
+    circuit, points = twirl(program.circuit, program.points, 4, (0,))
     assert len(points) == 4 * len(program.points)
     assert {frozenset(point) for point in points} == {frozenset(cirq.parameter_names(circuit))}
     assert two_qubit_gates(circuit) == two_qubit_gates(program.circuit)
 
 
-def test_names_of_symbols_do_not_collide_with_those_of_gauges() -> None:
+def test_twirling_symbols_do_not_collide_with_those_of_the_circuit() -> None:
     a, b = cirq.LineQubit.range(2)
     turn = cirq.PhasedXZGate(**{f"{n}_exponent": sympy.Symbol(n[0] + "0") for n in ("x", "z", "axis_phase")})
     circuit = cirq.FrozenCircuit(turn(a), cirq.CZ(a, b), turn(b), cirq.CZ(a, b), turn(a), cirq.measure(a, b, key="z"))
     points = [{"x0": 0.3, "z0": 0.2, "a0": 0.9}, {"x0": 0.1, "z0": -0.2, "a0": 0.4}]
-    made, found = twirled(circuit, points, 3, (1,))
+    made, found = twirl(circuit, points, 3, (1,))
     for i, point in enumerate(found):
         expected = distribution(cirq.resolve_parameters(circuit, points[i % 2]))
         np.testing.assert_allclose(distribution(cirq.resolve_parameters(made, dict(point))), expected, rtol=0, atol=1e-9)
 
 
-def test_seeds_of_gauges_repeat_and_matter() -> None:
+def test_twirling_seed_repeats_and_matters() -> None:
     _, (program,) = compiled()
 
     def drawn(seed: int) -> list[tuple[float, ...]]:
-        return [tuple(point.values()) for point in twirled(program.circuit, program.points, 3, (seed,))[1]]
+        return [tuple(point.values()) for point in twirl(program.circuit, program.points, 3, (seed,))[1]]
 
     assert drawn(1) == drawn(1)
     assert drawn(1) != drawn(2)
 
 
 @pytest.mark.parametrize(("gate", "refused"), [(cirq.SQRT_ISWAP, False), (cirq.ISWAP, False), (cirq.CZ**0.3, True)])
-def test_other_gates_are_twirled_where_cirq_can(gate: cirq.Gate, refused: bool) -> None:
+def test_twirling_of_other_two_qubit_gates(gate: cirq.Gate, refused: bool) -> None:
     a, b = cirq.LineQubit.range(2)
     turns: list[cirq.Operation] = [cirq.ry(0.4)(a), cirq.rx(1.1)(b)]
     circuit = cirq.FrozenCircuit(turns, gate(a, b), turns, gate(a, b), turns, cirq.measure(a, b, key="z"))
     if refused:
         with pytest.raises(CircuitRefusedError, match="gateset='cz'"):
-            twirled(circuit, ({},), 2, (0,))
+            twirl(circuit, ({},), 2, (0,))
         return
-    made, points = twirled(circuit, ({},), 5, (0,))
+    made, points = twirl(circuit, ({},), 5, (0,))
     for point in points:
         found = distribution(cirq.resolve_parameters(made, dict(point)))
         np.testing.assert_allclose(found, distribution(circuit), rtol=0, atol=1e-6)
 
 
-def test_counts_of_twirls_are_added_and_corrected_ones_averaged() -> None:
+def test_twirled_counts_are_pooled_and_corrected_outcomes_averaged() -> None:
     twirling = PauliTwirling(2)
     engine, programs = compiled()
     variants = twirling.expand(engine, programs, [10, 10])
     counts = [Distribution.from_counts(np.array(c)) for c in ([4, 1], [1, 4], [2, 3], [5, 0])]
-    first, second = twirling.combine(variants, counts)
+    first, second = twirling.combine(variants, counts).outcomes
     assert isinstance(first, Distribution)
     assert isinstance(second, Distribution)
     assert (first.counts.tolist(), second.counts.tolist()) == ([6, 4], [6, 4])
-    mixed, _ = twirling.combine(variants, [QuasiDistribution.combined([1.0], [counts[0]]), *counts[1:]])
+    mixed, _ = twirling.combine(variants, [QuasiDistribution.combined([1.0], [counts[0]]), *counts[1:]]).outcomes
     np.testing.assert_allclose(mixed.probabilities, [0.6, 0.4])
     assert mixed.shots == 10
 
@@ -272,7 +272,7 @@ def test_counts_of_twirls_are_added_and_corrected_ones_averaged() -> None:
 # decoupling
 
 
-def test_idle_time_is_filled() -> None:
+def test_dynamical_decoupling_fills_idle_time() -> None:
     engine, programs = compiled()
     made = DynamicalDecoupling("XX_PAIR").expand(engine, programs, None).programs
     (point, _), (program,) = programs[0].points, programs
@@ -296,32 +296,32 @@ def test_idle_time_is_filled() -> None:
         (lambda: DynamicalDecoupling("XYZ"), "one of DEFAULT"),
     ],
 )
-def test_what_means_nothing_is_refused(make: object, message: str) -> None:
+def test_invalid_gate_mitigation_settings_are_rejected(make: object, message: str) -> None:
     assert callable(make)
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_shots_apportioned_sum_to_the_total() -> None:
-    assert apportioned(10, [1, 0, 3]) == [3, 1, 6]
-    assert sum(apportioned(1001, [0.3, 0.3, 0.4])) == 1001
+def test_allocated_shots_sum_to_the_total() -> None:
+    assert allocate_shots(10, [1, 0, 3]) == [3, 1, 6]
+    assert sum(allocate_shots(1001, [0.3, 0.3, 0.4])) == 1001
 
 
-def test_pulls_of_extrapolated_and_twirled_maps_are_one() -> None:
-    """600 runs drawn from the noisy probabilities of every variant, against what these give without shot noise."""
+def test_pulls_of_extrapolated_and_twirled_maps_have_unit_width() -> None:
+    """600 maps sampled from the noisy probabilities of every variant, against the maps of these without shot noise."""
     mitigation = MitigationSequence([ZeroNoiseExtrapolation(), PauliTwirling(4)])
     noisy = hq.virtual("willow_pink", noise="gates")
     _, programs = compiled()
     variants = mitigation.expand(noisy, programs, [5000, 5000])
     assert variants.shots is not None
     exact = noisy.execute(variants.programs, None)
-    truth = [PLANS[i].decode([found]).values for i, found in enumerate(mitigation.combine(variants, exact))]
+    truth = [PLANS[i].decode([found]).values for i, found in enumerate(mitigation.combine(variants, exact).outcomes)]
     rng, pulls, sums = np.random.default_rng(0), [], []
     for _ in range(300):
         drawn = [
             Distribution.from_counts(rng.multinomial(n, d.probabilities)) for n, d in zip(variants.shots, exact, strict=True)
         ]
-        for i, found in enumerate(mitigation.combine(variants, drawn)):
+        for i, found in enumerate(mitigation.combine(variants, drawn).outcomes):
             estimate = PLANS[i].decode([found])
             pulls.append((estimate.values - truth[i]) / estimate.stderr)
             sums.append((estimate.values - truth[i]).sum() / estimate.sum_stderr)

@@ -1,4 +1,4 @@
-"""Several mitigations as one: in order, in and out, and better together on a noisy processor."""
+"""Sequences of mitigations: their order, their findings, and their effect on a noisy processor."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from calibration.readout.per_qubit import Readout
 from calibration.readout.trex import TwirledReadout
 from calibration.rescaling import CompletenessRescaling, NoiseEstimation
 from calibration.sequence import MitigationSequence
-from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
+from hattriq_cirq.circuits.outcomes import QuasiDistribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution import Engine
-from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes, Variants
+from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
 Q = cirq.LineQubit(0)
 PROGRAM = ParameterizedCircuit(cirq.FrozenCircuit(cirq.X(Q), cirq.measure(Q, key="z")), (0,))
 
 
 @dataclass(frozen=True)
-class _Named(Mitigation):
-    """Writes its name into the circuit on the way in, and a digit into the outcome on the way out."""
+class _Named(Mitigation[str]):
+    """Mitigation that tags the circuit with its name in `expand` and appends a digit to the outcome in `combine`."""
 
     name: str
     digit: int
@@ -35,36 +35,34 @@ class _Named(Mitigation):
     def describe(self) -> str:
         return self.name
 
-    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants:
+    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants[str]:
         tagged = [replace(p, circuit=p.circuit.with_tags(self.name)) for p in programs]
         return Variants(tagged, shots, self.name)
 
-    def combine(self, variants: Variants, outcomes: Outcomes) -> list[Distribution | QuasiDistribution]:
+    def combine(self, variants: Variants[str], outcomes: Outcomes) -> Mitigated:
         assert variants.context == self.name
-        return [
+        combined = [
             QuasiDistribution.combined([10.0], [o if self.digit == 1 else QuasiDistribution.combined([self.digit], [o])])
             for o in outcomes
         ]
-
-    def report(self, variants: Variants, outcomes: Outcomes) -> MitigationSummary:
-        return MitigationSummary(self.id, (f"{self.name} saw {outcomes[0].probabilities[1]:g}",))
+        return Mitigated(combined, MitigationSummary(self.id, (f"{self.name} saw {outcomes[0].probabilities[1]:g}",)))
 
 
-def test_parts_are_inside_each_other() -> None:
+def test_sequence_parts_are_nested() -> None:
     pipeline = MitigationSequence([_Named("first", 1, "a"), _Named("second", 2), _Named("third", 3, "b")])
     engine = hq.cirq_simulator()
     variants = pipeline.expand(engine, [PROGRAM], None)
     (program,) = variants.programs
     assert program.circuit.tags == ("first", "second", "third")
     outcomes = engine.execute(variants.programs, None)
-    (found,) = pipeline.combine(variants, outcomes)
+    mitigated = pipeline.combine(variants, outcomes)
+    (found,) = mitigated.outcomes
     np.testing.assert_allclose(found.probabilities, [0, 6000])
-    report = pipeline.report(variants, outcomes)
-    assert report == MitigationSummary("b", ("third saw 1", "second saw 30", "first saw 600"))
+    assert mitigated.summary == MitigationSummary("b", ("third saw 1", "second saw 30", "first saw 600"))
     assert pipeline.describe() == "first + second + third"
 
 
-def test_pipelines_in_pipelines_are_their_parts() -> None:
+def test_sequence_within_a_sequence_is_flattened() -> None:
     inner = MitigationSequence([PauliTwirling(2), Readout()])
     assert MitigationSequence([ZeroNoiseExtrapolation(), inner]).parts == (
         ZeroNoiseExtrapolation(),
@@ -84,7 +82,7 @@ def test_pipelines_in_pipelines_are_their_parts() -> None:
         ([PauliTwirling(), PauliTwirling()], "twice"),
     ],
 )
-def test_what_cannot_be_in_that_order_is_refused(parts: list[Mitigation], message: str) -> None:
+def test_invalid_sequence_orders_are_rejected(parts: list[Mitigation], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MitigationSequence(parts)
 
@@ -107,15 +105,15 @@ ALL = MitigationSequence(
 @pytest.mark.parametrize(
     "mitigation", [ALL, MitigationSequence([ZeroNoiseExtrapolation(), PauliTwirling(2), TwirledReadout(masks=4)])]
 )
-def test_without_noise_the_map_is_the_exact_one_and_says_how_it_was_made(mitigation: MitigationSequence) -> None:
+def test_sequence_without_noise_gives_the_exact_map_and_its_description(mitigation: MitigationSequence) -> None:
     engine = hq.virtual("willow_pink", noise="none")
     a = hq.integrated_gradients(MODEL, X, baseline=0, estimator=hq.ResolvedHadamardTest(), engine=engine, mitigation=mitigation)
     np.testing.assert_allclose(a.values, EXACT, rtol=0, atol=1e-6 * float(X @ X))
     assert mitigation.describe() in (a.assumptions.mitigation or "")
 
 
-def test_everything_at_once_with_shots() -> None:
-    """With all its shots and circuits in the cost."""
+def test_sequence_of_all_mitigations_with_shots() -> None:
+    """The cost contains all shots and circuits."""
     engine = hq.virtual("willow_pink", seed=1)
     a = hq.integrated_gradients(
         MODEL, X, baseline=0, estimator=hq.ResolvedHadamardTest(), engine=engine, shots=100_000, mitigation=ALL
@@ -131,7 +129,7 @@ def test_everything_at_once_with_shots() -> None:
 
 
 @pytest.mark.slow
-def test_the_best_pipeline_keeps_its_promise() -> None:
+def test_best_sequence_keeps_its_accuracy() -> None:
     """Willow with all its noise, n = 4, 3 layers, 10^6 shots: median relative error at most 0.10, cosine at least 0.995."""
     data = hq.datasets.load("bars_and_stripes:noise=0.2,copies=20")
     model = hq.train(hq.ring_ansatz(4, 3), data.x_train, data.y_train, seed=40, epochs=60).model
@@ -148,7 +146,7 @@ def test_the_best_pipeline_keeps_its_promise() -> None:
     assert np.median(cosines) >= 0.995
 
 
-def test_with_a_seed_a_pipeline_repeats() -> None:
+def test_sequence_with_a_seed_repeats() -> None:
     def values(seed: int) -> list[float]:
         engine, pipeline = (
             hq.virtual("willow_pink", seed=seed),

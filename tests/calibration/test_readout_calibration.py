@@ -1,4 +1,4 @@
-"""A readout calibration as a value, how it is measured, and what it refuses."""
+"""Readout calibrations: measurement, errors, files, and rejected input."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import cirq_google as cg
 import numpy as np
 import pytest
 from cirq_google.api import v2
-from injected import Array, basis_state, observed
+from injected import Array, basis_state, observed_probabilities
 
 from calibration import CalibrationError, ReadoutCalibration, StaleCalibrationWarning, measure_readout, readout_programs
-from calibration.readout.measure import Pattern, bit_patterns, shots_each
+from calibration.readout.measure import Pattern, bit_patterns, shots_per_pattern
 from hattriq_cirq.circuits.outcomes import Distribution, LinearTerm, QuasiDistribution
 from hattriq_cirq.compilation.processor import Processor, load_processor
 from hattriq_cirq.execution import qsim, virtual
@@ -32,10 +32,10 @@ def counted(*rows: list[list[int]], **options: Any) -> ReadoutCalibration:
 
 
 def measured_by_theory(pattern: Pattern, shots: int | None, rng: np.random.Generator) -> ReadoutCalibration:
-    """A calibration of three qubits with known rates, its counts drawn from dense probabilities."""
+    """Return a calibration of three qubits with known rates, its counts sampled from dense probabilities."""
     outcomes = []
     for program in readout_programs([A, B, C], pattern):
-        read = observed(basis_state(program.circuit), list(RATES.values()))
+        read = observed_probabilities(basis_state(program.circuit), list(RATES.values()))
         outcomes.append(Distribution(read, None) if shots is None else Distribution.from_counts(rng.multinomial(shots, read)))
     return ReadoutCalibration.from_outcomes([A, B, C], bit_patterns(3, pattern), outcomes)
 
@@ -44,7 +44,7 @@ def measured_by_theory(pattern: Pattern, shots: int | None, rng: np.random.Gener
 
 
 @pytest.mark.parametrize("qubits", [1, 2, 3, 5, 8, 17])
-def test_balanced_patterns_meet_every_state_of_qubits_and_pairs_equally(qubits: int) -> None:
+def test_balanced_patterns_have_every_state_of_qubits_and_pairs_equally_often(qubits: int) -> None:
     patterns = bit_patterns(qubits, "balanced")
     assert len(patterns) < 4 * max(qubits, 1)
     np.testing.assert_array_equal(patterns[1::2], ~patterns[::2])
@@ -54,14 +54,14 @@ def test_balanced_patterns_meet_every_state_of_qubits_and_pairs_equally(qubits: 
         assert (np.bincount(states, minlength=4) * 4 == len(patterns)).all()
 
 
-def test_complement_and_full_patterns_are_what_they_say() -> None:
+def test_complement_and_full_patterns() -> None:
     np.testing.assert_array_equal(bit_patterns(3, "complement"), [[False] * 3, [True] * 3])
     full = bit_patterns(3, "full")
     assert sorted((full @ [4, 2, 1]).tolist()) == list(range(8))
     np.testing.assert_array_equal(full[1::2], ~full[::2])
 
 
-def test_programs_prepare_their_patterns_and_run_on_a_processor() -> None:
+def test_readout_programs_prepare_their_patterns_and_run_on_a_processor() -> None:
     processor = load_processor("willow_pink")
     qubits = [cirq.GridQubit(4, 10), cirq.GridQubit(5, 10), cirq.GridQubit(4, 9)]
     programs = readout_programs(qubits, "full")
@@ -76,11 +76,11 @@ def test_programs_prepare_their_patterns_and_run_on_a_processor() -> None:
     [
         (lambda: bit_patterns(3, "random"), "balanced"),  # type: ignore[arg-type]
         (lambda: bit_patterns(11, "full"), "at most 10"),
-        (lambda: shots_each(0, 4), "at least 1"),
+        (lambda: shots_per_pattern(0, 4), "at least 1"),
         (lambda: measure_readout(qsim(), []), "no qubits"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(make: Any, words: str) -> None:
+def test_invalid_readout_measurements_are_rejected(make: Any, words: str) -> None:
     with pytest.raises(CalibrationError, match=words):
         make()
 
@@ -89,7 +89,7 @@ def test_what_cannot_be_measured_is_refused(make: Any, words: str) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["balanced", "complement", "full"])
-def test_exact_outcomes_give_the_rates_themselves(pattern: Pattern) -> None:
+def test_exact_calibration_outcomes_give_the_known_rates(pattern: Pattern) -> None:
     found = measured_by_theory(pattern, None, np.random.default_rng(0))
     np.testing.assert_allclose(found.errors, list(RATES.values()), atol=1e-14)
     assert not found.variances.any()
@@ -97,7 +97,7 @@ def test_exact_outcomes_give_the_rates_themselves(pattern: Pattern) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["balanced", "complement", "full"])
-def test_counts_estimate_every_rate_without_bias_and_with_its_error(pattern: Pattern) -> None:
+def test_calibration_counts_estimate_every_rate_without_bias_and_with_its_error(pattern: Pattern) -> None:
     rng = np.random.default_rng(1)
     found = [measured_by_theory(pattern, 2000, rng) for _ in range(400)]
     pulls = np.array([(f.errors - list(RATES.values())) / np.sqrt(f.variances) for f in found])
@@ -109,24 +109,24 @@ def test_counts_estimate_every_rate_without_bias_and_with_its_error(pattern: Pat
 
 
 @pytest.mark.parametrize("row", [[[100, 0], [0, 100]], [[1, 0], [0, 1]], [[0, 1], [1, 0]]])
-def test_no_flip_or_only_flips_leave_a_finite_error(row: list[list[int]]) -> None:
+def test_rate_errors_are_finite_without_flips_or_with_flips_only(row: list[list[int]]) -> None:
     made = counted(row)
     assert np.isfinite(made.errors).all()
     assert ((made.variances > 0) & np.isfinite(made.variances)).all()
 
 
-def test_the_covariance_is_in_the_order_of_qubits_and_states() -> None:
+def test_rate_covariance_is_in_the_order_of_qubits_and_states() -> None:
     made = counted([[90, 10], [30, 70]], [[80, 20], [40, 60]])
     np.testing.assert_allclose(made.errors, [[0.1, 0.3], [0.2, 0.4]])
     expected = [p * (1 - p) / 100 for p in (10.5 / 101, 30.5 / 101, 20.5 / 101, 40.5 / 101)]
     np.testing.assert_allclose(made.shared.matrix, np.diag(expected))
     swapped = made.of(made.qubits[::-1])
     np.testing.assert_allclose(np.diag(swapped.shared.matrix), [*expected[2:], *expected[:2]])
-    assert made.of(made.qubits[::-1]) is swapped  # so that what is shared is one thing
+    assert made.of(made.qubits[::-1]) is swapped  # so that outcomes share one uncertainty
     assert made.of(made.qubits) is made
 
 
-def test_a_virtual_processor_gives_back_the_rates_it_was_built_with() -> None:
+def test_calibration_of_a_virtual_processor_recovers_its_rates() -> None:
     engine = virtual("willow_pink", noise="readout", seed=1)
     assert engine.processor is not None
     qubits = sorted(engine.processor.graph)[:4]
@@ -149,7 +149,7 @@ def test_a_virtual_processor_gives_back_the_rates_it_was_built_with() -> None:
     assert (other.counts != again.counts).any()
 
 
-def test_many_qubits_are_measured_in_groups() -> None:
+def test_readout_of_many_qubits_is_measured_in_groups() -> None:
     engine = virtual("willow_pink", noise="readout", seed=1)
     assert engine.processor is not None
     qubits = sorted(engine.processor.graph)[:23]
@@ -172,7 +172,7 @@ def test_known_rates_have_no_error_unless_shots_are_given() -> None:
     np.testing.assert_allclose(counted_as.variances[0], [0.01 * 0.99 / 1000, 0.1 * 0.9 / 1000], rtol=0.06)
 
 
-def test_a_processors_own_calibration_is_dated_by_its_snapshot() -> None:
+def test_calibration_from_a_processor_is_dated_by_its_snapshot() -> None:
     processor = load_processor("willow_pink")
     made = ReadoutCalibration.from_processor(processor)
     q = cirq.GridQubit(4, 10)
@@ -181,12 +181,12 @@ def test_a_processors_own_calibration_is_dated_by_its_snapshot() -> None:
     with pytest.raises(CalibrationError, match="hours old"):
         made.check(virtual("willow_pink"), [q], max_age=24)
     made.check(virtual("willow_pink"), [q])
-    with pytest.raises(CalibrationError, match="nothing of its readout"):
+    with pytest.raises(CalibrationError, match="has no readout errors"):
         ReadoutCalibration.from_processor(replace(processor, readout_errors={}))
 
 
 @pytest.mark.parametrize("names", [("zero_error", "one_error"), ("single_qubit_p00_error", "single_qubit_p11_error")])
-def test_both_generations_of_metric_names_are_read(names: tuple[str, str]) -> None:
+def test_calibration_from_both_generations_of_metric_names(names: tuple[str, str]) -> None:
     device = load_processor("willow_pink").device
     qubits = [cirq.GridQubit(4, 10), cirq.GridQubit(5, 10)]
     metrics: dict[str, dict[Any, list[Any]]] = {
@@ -204,7 +204,7 @@ def test_both_generations_of_metric_names_are_read(names: tuple[str, str]) -> No
 # files
 
 
-def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
+def test_calibration_file_round_trip(tmp_path: Path) -> None:
     for i, made in enumerate(
         [measured_by_theory("balanced", 50, np.random.default_rng(0)), ReadoutCalibration.from_mapping(RATES)]
     ):
@@ -235,7 +235,7 @@ def damage(content: dict[str, Any], how: str) -> str:
 
 
 @pytest.mark.parametrize("how", ["count", "negative", "missing", "format", "time", "torn", "list", "null"])
-def test_a_damaged_file_is_refused(how: str, tmp_path: Path) -> None:
+def test_damaged_calibration_file_is_rejected(how: str, tmp_path: Path) -> None:
     file = measured_by_theory("balanced", 50, np.random.default_rng(0)).save(tmp_path / "good.json")
     bad = tmp_path / "bad.json"
     bad.write_text(damage(json.loads(file.read_text()), how))
@@ -261,7 +261,7 @@ def test_a_damaged_file_is_refused(how: str, tmp_path: Path) -> None:
         ({"known": np.zeros((1, 2)), "provenance": Provenance({}, "2999-01-01T00:00:00+00:00")}, "future"),
     ],
 )
-def test_what_is_no_calibration_is_refused(fields: dict[str, Any], words: str) -> None:
+def test_invalid_calibrations_are_rejected(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(CalibrationError, match=words):
         ReadoutCalibration(**{"qubits": (A,), **fields})
 
@@ -275,12 +275,12 @@ def test_what_is_no_calibration_is_refused(fields: dict[str, Any], words: str) -
         ({"noise": "none"}, "noise 'none'"),
     ],
 )
-def test_a_foreign_one_is_refused(source: dict[str, str], words: str) -> None:
+def test_calibration_of_another_source_is_rejected(source: dict[str, str], words: str) -> None:
     with pytest.raises(CalibrationError, match=words):
         counted([[9, 1], [1, 9]], source=source).check(virtual("willow_pink"), [A])
 
 
-def test_missing_qubits_are_named() -> None:
+def test_calibration_without_a_qubit_names_it() -> None:
     made = counted([[9, 1], [1, 9]])
     with pytest.raises(CalibrationError, match=r"does not know qubits q\(0, 2\)"):
         made.check(qsim(), [A, C])
@@ -288,19 +288,19 @@ def test_missing_qubits_are_named() -> None:
         made.confusion(C)
 
 
-def test_a_stale_one_is_refused_or_warned_of() -> None:
+def test_stale_calibration_is_rejected_or_warned_about() -> None:
     when = (datetime.now(UTC) - timedelta(hours=5)).isoformat(timespec="seconds")
     made = counted([[9, 1], [1, 9]], provenance=Provenance({}, when))
     made.check(qsim(), [A], max_age=6)
     with pytest.raises(CalibrationError, match=r"5\.0 hours old, more than 4"):
         made.check(qsim(), [A], max_age=4)
-    with pytest.warns(StaleCalibrationWarning, match="used all the same"):
+    with pytest.warns(StaleCalibrationWarning, match="used nevertheless"):
         made.check(qsim(), [A], max_age=4, on_stale="warn")
     with pytest.raises(CalibrationError, match="on_stale"):
         made.check(qsim(), [A], on_stale="ignore")  # type: ignore[arg-type]
 
 
-def test_outcomes_that_were_changed_or_mixed_are_refused() -> None:
+def test_mitigated_or_mixed_calibration_outcomes_are_rejected() -> None:
     patterns, exact = bit_patterns(1, "complement"), Distribution(np.array([1.0, 0.0]), None)
     some: Array = np.array([3, 1])
     with pytest.raises(CalibrationError, match="readout last"):

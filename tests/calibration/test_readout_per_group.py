@@ -1,4 +1,4 @@
-"""Correlated readout: measured, told from independent readout, undone; and histograms made positive."""
+"""Correlated readout: measured, distinguished from independent readout, and corrected."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import Any
 import cirq
 import numpy as np
 import pytest
-from readout_faults import Array, FaultyReadout, as_read, counted, dense_confusion
+from readout_faults import Array, FaultyReadout, counted, dense_confusion, observed_outcomes
 from scipy.stats import fisher_exact
 
 import hattriq_cirq as hq
-from calibration.distributions import confusions, least_squares, unfold
-from calibration.readout.calibration import CalibrationError, ReadoutCalibration
-from calibration.readout.correlated_calibration import fisher
+from calibration.readout.calibration import CalibrationError
+from calibration.readout.correlated_calibration import fisher_p_values
 from calibration.readout.per_group import (
     CorrelatedCalibration,
     CorrelatedReadout,
-    corrected,
+    correct,
     correlation_test,
     measure_correlated,
 )
@@ -36,7 +35,7 @@ Q = cirq.LineQubit.range(5)
 
 
 def calibrated(confusion: Array, shots: int | None, rng: np.random.Generator) -> CorrelatedCalibration:
-    """A calibration with counts drawn from a confusion, so many shots a prepared state."""
+    """Return a calibration with counts sampled from a confusion, with `shots` shots per prepared state."""
     rows = [
         Distribution(row, None) if shots is None else Distribution.from_counts(rng.multinomial(shots, row)) for row in confusion
     ]
@@ -44,7 +43,7 @@ def calibrated(confusion: Array, shots: int | None, rng: np.random.Generator) ->
 
 
 def attributed(seed: int) -> tuple[Plan, Array]:
-    """The resolved test of one input of two data qubits, three bits in all, and the exact attributions Re x_k (Mx)_k."""
+    """Return the resolved test of one input of two data qubits, three bits in all, and the exact attributions Re x_k (Mx)_k."""
     model = hq.ring_ansatz(2, 2)
     angles = np.random.default_rng(seed).uniform(0, 2 * np.pi, len(model.params))
     model = model.with_params(dict(zip(model.params, angles.tolist(), strict=True)))
@@ -54,7 +53,7 @@ def attributed(seed: int) -> tuple[Plan, Array]:
 
 
 @pytest.mark.parametrize("faults", [{}, {"pairs": PAIRS}], ids=["independent", "pairs"])
-def test_the_measured_confusion_has_prepared_states_in_its_rows(faults: dict[str, Any]) -> None:
+def test_measured_confusion_has_prepared_states_in_its_rows(faults: dict[str, Any]) -> None:
     engine = sampler(FaultyReadout(Q[:3], e0=0.01, e1=0.10, seed=0, **faults))
     found = measure_correlated(engine, Q[:3], 200_000)
     expected = dense_confusion(3, 0.01, 0.10, faults.get("pairs", ()))
@@ -66,14 +65,14 @@ def test_the_measured_confusion_has_prepared_states_in_its_rows(faults: dict[str
         measure_correlated(engine, cirq.LineQubit.range(6), 100)
 
 
-def test_fisher_is_twice_the_smaller_tail() -> None:
+def test_fisher_p_values_are_twice_the_smaller_tail() -> None:
     tables = np.random.default_rng(0).integers(1, 9, (50, 2, 2))
     expected = [min(1, 2 * min(fisher_exact(t, side).pvalue for side in ("less", "greater"))) for t in tables]
-    np.testing.assert_allclose(fisher(tables), expected, atol=1e-9)
+    np.testing.assert_allclose(fisher_p_values(tables), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("pair", [(0, 1, 0.04), (1, 2, 0.02)])
-def test_pair_flips_are_flagged(pair: tuple[int, int, float]) -> None:
+def test_correlation_test_detects_pair_flips(pair: tuple[int, int, float]) -> None:
     rng = np.random.default_rng(1)
     for _ in range(100):
         verdict = correlation_test(calibrated(dense_confusion(3, 0.01, 0.10, [pair]), 2_000, rng))
@@ -83,7 +82,7 @@ def test_pair_flips_are_flagged(pair: tuple[int, int, float]) -> None:
     assert "are correlated, p " in str(verdict)
 
 
-def test_independent_readout_is_flagged_at_most_once_in_a_hundred() -> None:
+def test_correlation_test_false_alarms_are_at_most_one_in_100() -> None:
     rng = np.random.default_rng(2)
     confusion = dense_confusion(3, 0.01, 0.10)
     flagged = [correlation_test(calibrated(confusion, shots, rng)).correlated for shots in (200, 5_000) for _ in range(500)]
@@ -91,7 +90,7 @@ def test_independent_readout_is_flagged_at_most_once_in_a_hundred() -> None:
     assert "independent" in str(correlation_test(calibrated(confusion, 5_000, rng)))
 
 
-def test_a_neighbour_that_changes_error_rates_is_flagged() -> None:
+def test_correlation_test_detects_rates_that_depend_on_a_neighbour() -> None:
     confusion = dense_confusion(2, 0.01, 0.05)
     confusion[3] = np.kron([0.05, 0.95], [0.10, 0.90])  # the second is read worse while the first is 1
     verdict = correlation_test(calibrated(confusion, 5_000, np.random.default_rng(3)))
@@ -99,7 +98,7 @@ def test_a_neighbour_that_changes_error_rates_is_flagged() -> None:
     assert verdict.kind == "the second depends on the first's state"
 
 
-def test_a_test_of_correlation_needs_counts_of_two_qubits() -> None:
+def test_correlation_test_needs_counts_of_two_qubits() -> None:
     rng = np.random.default_rng(0)
     for calibration in (
         calibrated(dense_confusion(1, 0.1, 0.1), 100, rng),
@@ -109,8 +108,8 @@ def test_a_test_of_correlation_needs_counts_of_two_qubits() -> None:
             correlation_test(calibration)
 
 
-def ran(mitigation: Mitigation, seed: int, shots: int) -> tuple[Array, Array, tuple[str, ...]]:
-    """Error of each attribution, its standard error, and the notes, with correlated and asymmetric readout."""
+def run(mitigation: Mitigation, seed: int, shots: int) -> tuple[Array, Array, tuple[str, ...]]:
+    """Return the error of each attribution, its standard error, and the notes, with correlated and asymmetric readout."""
     made, exact = attributed(seed)
     circuit = made.circuits[0].circuit.freeze()
     measured = next(iter(circuit[-1].operations)).qubits
@@ -118,58 +117,59 @@ def ran(mitigation: Mitigation, seed: int, shots: int) -> tuple[Array, Array, tu
     programs = [ParameterizedCircuit(circuit, (0,))]
     variants = mitigation.expand(engine, programs, [shots])
     outcomes = engine.execute(variants.programs, variants.shots)
-    estimate = made.decode(mitigation.combine(variants, outcomes))
-    return estimate.values - exact, estimate.stderr, mitigation.report(variants, outcomes).notes
+    mitigated = mitigation.combine(variants, outcomes)
+    estimate = made.decode(mitigated.outcomes)
+    return estimate.values - exact, estimate.stderr, mitigated.summary.notes
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_under_pair_flips_the_product_is_biased_and_flagged_while_the_others_are_not(seed: int) -> None:
+def test_pair_flips_bias_the_product_correction_only(seed: int) -> None:
     budget = 4_000_000
-    off, error, _ = ran(Readout(shots=budget), seed, budget)
+    off, error, _ = run(Readout(shots=budget), seed, budget)
     assert np.abs(off / error).max() > 10
     for mitigation in (TwirledReadout(calibration_shots=budget), CorrelatedReadout(shots=budget)):
-        off, error, notes = ran(mitigation, seed, budget)
+        off, error, notes = run(mitigation, seed, budget)
         assert np.abs(off / error).max() < 4
         assert error.max() < 0.002
     assert any("are correlated" in note for note in notes)  # the diagnosis of the correlated confusion
 
 
-def test_groups_undo_any_confusion_of_their_own() -> None:
+def test_correction_by_groups_inverts_any_confusion_within_groups() -> None:
     rng = np.random.default_rng(4)
     small, large = (0.8 * np.eye(n) + 0.2 * rng.dirichlet(np.ones(n), size=n) for n in (4, 8))
     true = rng.dirichlet(np.ones(32))
     observed = Distribution(true @ np.kron(small, large), None)
     first = CorrelatedCalibration(tuple(Q[:2]), tuple(Distribution(row, None) for row in small))
     second = CorrelatedCalibration(tuple(Q[2:]), tuple(Distribution(row, None) for row in large))
-    np.testing.assert_allclose(corrected(observed, [first, second]).probabilities, true, atol=1e-12)
+    np.testing.assert_allclose(correct(observed, [first, second]).probabilities, true, atol=1e-12)
 
 
-def test_what_a_confusion_changes_is_its_derivative() -> None:
+def test_correlated_sensitivities_are_finite_differences() -> None:
     rng = np.random.default_rng(5)
     observed = Distribution.from_counts(rng.multinomial(1000, rng.dirichlet(np.ones(8))))
     first = calibrated(dense_confusion(1, 0.02, 0.1), 500, rng)
     second = CorrelatedCalibration(tuple(Q[1:3]), calibrated(dense_confusion(2, 0.02, 0.1, [(0, 1, 0.05)]), 500, rng).rows)
-    before = corrected(observed, [first, second])
+    before = correct(observed, [first, second])
     assert second.shared is not None
     moved = before.shared[second.shared]
     change = np.zeros((4, 4))
     change[2, 2], change[2, 1], change[3, 0], change[3, 3] = -1e-6, 1e-6, 1e-6, -1e-6
     rows = tuple(Distribution(row, None) for row in second.confusion + change)
-    after = corrected(observed, [first, CorrelatedCalibration(second.qubits, rows)])
+    after = correct(observed, [first, CorrelatedCalibration(second.qubits, rows)])
     np.testing.assert_allclose(after.probabilities - before.probabilities, moved @ change.ravel(), rtol=1e-3, atol=1e-12)
 
 
 @pytest.mark.parametrize("shots", [1_000, 20_000])
-def test_pulls_of_attributions_and_of_their_sum_have_unit_width(shots: int) -> None:
+def test_correlated_readout_pulls_have_unit_width(shots: int) -> None:
     made, exact = attributed(seed=3)
     mitigation = CorrelatedReadout(shots=shots)
     programs = [ParameterizedCircuit(made.circuits[0].circuit.freeze(), (0,))]
     variants = mitigation.expand(sampler(FaultyReadout(seed=0)), programs, [20_000])
-    exactly = as_read(variants, dense_confusion(3, 0.01, 0.10, PAIRS))
+    exactly = observed_outcomes(variants, dense_confusion(3, 0.01, 0.10, PAIRS))
     rng = np.random.default_rng(shots)
     pulls, sums = [], []
     for _ in range(800):
-        estimate = made.decode(mitigation.combine(variants, counted(exactly, variants.shots or (), rng)))
+        estimate = made.decode(mitigation.combine(variants, counted(exactly, variants.shots or (), rng)).outcomes)
         pulls.append((estimate.values - exact) / estimate.stderr)
         sums.append((estimate.values - exact).sum() / estimate.sum_stderr)
     widths = [*np.std(pulls, axis=0), np.std(sums)]
@@ -177,7 +177,7 @@ def test_pulls_of_attributions_and_of_their_sum_have_unit_width(shots: int) -> N
     assert max(widths) < 1.1
 
 
-def test_given_calibrations_are_matched_to_groups_in_any_order() -> None:
+def test_given_group_calibrations_are_matched_in_any_order() -> None:
     rng = np.random.default_rng(6)
     confusion = dense_confusion(3, 0.01, 0.1, PAIRS)
     whole = calibrated(confusion, None, rng)
@@ -190,7 +190,7 @@ def test_given_calibrations_are_matched_to_groups_in_any_order() -> None:
         circuit = cirq.FrozenCircuit(cirq.Moment(cirq.measure(*qubits, key="z")))
         variants = mitigation.expand(sampler(FaultyReadout(seed=0)), [ParameterizedCircuit(circuit, (0,))], [10])
         assert len(variants.programs) == 1
-        (found,) = mitigation.combine(variants, [observed])
+        (found,) = mitigation.combine(variants, [observed]).outcomes
         np.testing.assert_allclose(found.probabilities, true[axes], atol=1e-12)
     foreign = cirq.FrozenCircuit(cirq.Moment(cirq.measure(Q[0], Q[4], key="z")))
     with pytest.raises(CalibrationError, match=r"no calibration is of a group that begins with q\(0\)"):
@@ -198,7 +198,7 @@ def test_given_calibrations_are_matched_to_groups_in_any_order() -> None:
 
 
 @pytest.mark.parametrize("group", [5, 2])
-def test_on_a_virtual_processor_with_its_readout_noise_the_map_is_exact(group: int) -> None:
+def test_correlated_readout_on_a_virtual_processor_gives_the_exact_map(group: int) -> None:
     model = hq.ring_ansatz(2, 1)
     x = np.array([0.1, 0.5, -0.3, 0.8])
     found = hq.integrated_gradients(
@@ -213,14 +213,14 @@ def test_on_a_virtual_processor_with_its_readout_noise_the_map_is_exact(group: i
     np.testing.assert_allclose(found.values, (x * model.observable_action(x)).real, atol=1e-6)
 
 
-def test_what_cannot_be_is_refused() -> None:
+def test_invalid_correlated_readout_is_rejected() -> None:
     with pytest.raises(CalibrationError, match=r"must be 1 to 5 bits"):
         CorrelatedReadout(group=6)
     with pytest.raises(CalibrationError, match="8 rows of"):
         CorrelatedCalibration(tuple(Q[:3]), calibrated(dense_confusion(2, 0.1, 0.1), None, np.random.default_rng(0)).rows)
     blind = calibrated(dense_confusion(2, 0.48, 0.49), None, np.random.default_rng(0))
     with pytest.raises(CalibrationError, match=r"singular value of 0\.00"):
-        corrected(Distribution(np.full(4, 0.25), None), [blind])
+        correct(Distribution(np.full(4, 0.25), None), [blind])
     mitigation = CorrelatedReadout()
     variants = mitigation.expand(
         sampler(FaultyReadout(seed=0)),
@@ -232,7 +232,7 @@ def test_what_cannot_be_is_refused() -> None:
         mitigation.combine(variants, changed)
 
 
-def test_injected_faults_are_of_the_size_asked_for_and_drift() -> None:
+def test_faulty_readout_has_the_given_rates_and_drift() -> None:
     circuit = cirq.Circuit(cirq.Moment(cirq.X(q) for q in Q[:2]), cirq.Moment(cirq.measure(*Q[:2], key="z")))
     faulty = FaultyReadout(Q[:3], e1=[0.0, 0.1, 0.0], pairs=[(0, 1, 0.04), (1, 2, 0.02)], seed=1)
     bits = faulty.run(circuit, repetitions=200_000).measurements["z"]
@@ -249,52 +249,3 @@ def test_injected_faults_are_of_the_size_asked_for_and_drift() -> None:
         FaultyReadout(e1=0.9, drift=0.2)
     with pytest.raises(ValueError, match="name the qubits"):
         FaultyReadout(pairs=PAIRS)
-
-
-def test_least_squares_is_exact_inside_the_simplex_and_biased_at_its_edge() -> None:
-    rng = np.random.default_rng(7)
-    factors = [np.array([[0.98, 0.02], [0.1, 0.9]])] * 4
-    confusion = dense_confusion(4, 0.02, 0.1)
-    inside = rng.dirichlet(np.full(16, 5.0))
-    np.testing.assert_allclose(least_squares(Distribution(inside @ confusion, None), factors).probabilities, inside, atol=1e-9)
-    edge = np.zeros(16)
-    edge[[3, 12]] = 0.5
-    draws = [Distribution.from_counts(rng.multinomial(300, edge @ confusion)) for _ in range(300)]
-    found = np.array([least_squares(draw, factors).probabilities for draw in draws])
-    linear = np.array([draw.probabilities @ np.linalg.inv(confusion) for draw in draws])
-    assert found.min() >= 0
-    np.testing.assert_allclose(found.sum(axis=1), 1)
-    spread = linear.std(axis=0) / np.sqrt(len(draws))
-    assert (np.abs(linear.mean(axis=0) - edge) / spread).max() < 4
-    assert (np.abs(found.mean(axis=0) - edge) / found.std(axis=0) * np.sqrt(len(draws))).max() > 8
-    assert least_squares(draws[0], factors).biased
-
-
-def test_unfolding_is_regularised_by_stopping_early() -> None:
-    true = np.zeros(8)
-    true[[0, 7]] = 0.75, 0.25
-    calibration = ReadoutCalibration.from_mapping(dict.fromkeys(Q[:3], (0.05, 0.15)))
-    factors = confusions(calibration, Q[:3])
-    observed = Distribution(true @ dense_confusion(3, 0.05, 0.15), None)
-    off = [np.linalg.norm(unfold(observed, factors, n).probabilities - true) for n in (1, 3, 10, 100, 1000)]
-    assert off == sorted(off, reverse=True)
-    assert off[0] > 0.1
-    assert off[-1] < 1e-3
-    histogram = unfold(observed, factors, 3)
-    assert histogram.probabilities.min() > 0
-    assert histogram.probabilities.sum() == pytest.approx(1)
-    assert "biased" in str(histogram)
-
-
-def test_unfolding_needs_no_matrix() -> None:
-    true = np.random.default_rng(8).dirichlet(np.full(2**14, 0.5))
-    factors = [np.array([[0.99, 0.01], [0.05, 0.95]])] * 14
-    assert unfold(Distribution(true, None), factors, 5).probabilities.shape == (2**14,)
-    with pytest.raises(ValueError, match="use unfold"):
-        least_squares(Distribution(true, None), factors)
-    with pytest.raises(ValueError, match="must together be of"):
-        unfold(Distribution(true, None), factors[:3])
-    with pytest.raises(ValueError, match=r"\[prepared, observed\]"):
-        unfold(Distribution(np.full(2, 0.5), None), [factors[0].T])
-    with pytest.raises(ValueError, match="iterations=0"):
-        unfold(Distribution(np.full(2, 0.5), None), factors[:1], 0)

@@ -1,32 +1,52 @@
-"""The readout correction: exact where the readout is known, and honest about what is not, against dense NumPy."""
+"""Readout correction per qubit, against dense NumPy: values, errors and coverage."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cirq
 import numpy as np
 import pytest
 import sympy
-from injected import Array, Rates, ResolvedCase, confusion, drawn, is_calibration, kron, observed, whole
+from injected import (
+    Array,
+    Rates,
+    ResolvedCase,
+    confusion,
+    is_calibration,
+    joint_confusion,
+    kron,
+    observed_probabilities,
+    sample_counts,
+)
 from scipy.sparse import csr_array
 
-from calibration import CalibrationError, Readout, ReadoutCalibration, StaleCalibrationWarning
+from calibration import (
+    CalibrationError,
+    CorrelatedReadout,
+    MitigationSequence,
+    PauliTwirling,
+    Readout,
+    ReadoutCalibration,
+    StaleCalibrationWarning,
+)
 from calibration.readout.measure import Pattern
-from calibration.readout.per_qubit import corrected, inverse, sensitivities
-from hattriq_cirq.circuits.linear_maps import Composed, ProductOperator
+from calibration.readout.per_qubit import correct, inverse_map, sensitivities
+from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, LinearTerm, QuasiDistribution, SharedUncertainty
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.estimators import ResolvedHadamardTest
 from hattriq_cirq.execution import qsim, sampler, virtual
 from hattriq_cirq.models.ansatz import ring_ansatz
 from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
+from hattriq_cirq.pipeline.mitigation import Mitigation
 
 QUBITS = cirq.LineQubit.range(4)
 PAIRS = [(0.01, 0.10), (0.02, 0.20), (0.05, 0.03), (0.3, 0.1)]
 KNOWN = ReadoutCalibration.from_mapping(dict(zip(QUBITS, PAIRS, strict=True)))
 COUNTED = ReadoutCalibration.from_mapping(dict(zip(QUBITS, PAIRS, strict=True)), shots=1000)
-DENSE: Array = np.asarray(np.linalg.inv(whole(PAIRS).T))
+DENSE: Array = np.asarray(np.linalg.inv(joint_confusion(PAIRS).T))
 
 
 def some_counts(seed: int = 0, shots: int = 300) -> Distribution:
@@ -51,41 +71,41 @@ def some_weights(kind: str) -> csr_array:
 # the operator
 
 
-def test_known_rates_are_undone_exactly() -> None:
+def test_known_rates_are_corrected_exactly() -> None:
     prepared = np.random.default_rng(0).dirichlet(np.ones(16))
-    read = Distribution(observed(prepared, PAIRS), None)
-    np.testing.assert_allclose(corrected(read, KNOWN, QUBITS).probabilities, prepared, atol=1e-14)
+    read = Distribution(observed_probabilities(prepared, PAIRS), None)
+    np.testing.assert_allclose(correct(read, KNOWN, QUBITS).probabilities, prepared, atol=1e-14)
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse", "resolved", "one row", "empty"])
-def test_values_and_covariances_are_those_of_the_dense_inverse(kind: str) -> None:
+def test_corrected_values_and_covariances_are_those_of_the_dense_inverse(kind: str) -> None:
     counts, weights = some_counts(), some_weights(kind)
-    operator = inverse(KNOWN, QUBITS)
+    operator = inverse_map(KNOWN, QUBITS)
     np.testing.assert_allclose(operator.apply(counts.probabilities), DENSE @ counts.probabilities, atol=1e-13)
     likely = (counts.counts + 4 / 16) / (300 + 4)
     seen = weights.toarray() @ DENSE
     expected = (seen @ np.diag(likely) @ seen.T - np.outer(seen @ likely, seen @ likely)) / 300
-    np.testing.assert_allclose(operator.transposed(weights.toarray()), seen, atol=1e-12)
-    np.testing.assert_allclose(operator.covariance(weights, counts), expected, atol=1e-12)
-    np.testing.assert_allclose(operator.variances(weights, counts), np.diag(expected), atol=1e-12)
-    assert not operator.variances(weights, Distribution(np.eye(16)[3], None)).any()
+    np.testing.assert_allclose(operator.adjoint(weights.toarray()), seen, atol=1e-12)
+    np.testing.assert_allclose(LinearTerm(counts, operator).covariance(weights), expected, atol=1e-12)
+    np.testing.assert_allclose(LinearTerm(counts, operator).variances(weights), np.diag(expected), atol=1e-12)
+    assert not LinearTerm(Distribution(np.eye(16)[3], None), operator).variances(weights).any()
 
 
-def test_factors_of_several_bits_are_groups_of_bits() -> None:
+def test_linear_map_factors_of_several_bits() -> None:
     rng = np.random.default_rng(2)
     factors = tuple(rng.normal(size=(size, size)) for size in (4, 2, 8))
     dense, counts = kron(factors), Distribution.from_counts(rng.integers(1, 9, size=64))
-    operator = ProductOperator(factors)
+    operator = LinearMap(factors)
     measures = rng.normal(size=(64, 3))
     np.testing.assert_allclose(operator.apply(measures), dense @ measures, atol=1e-12)
     weights = csr_array(np.kron([[1.0, -2.0]], np.eye(32)))
     seen, shots = weights.toarray() @ dense, counts.shots or 0
     likely = (counts.counts + 4 / 64) / (shots + 4)
     expected = (seen**2 @ likely - (seen @ likely) ** 2) / shots
-    np.testing.assert_allclose(operator.variances(weights, counts), expected, rtol=1e-9)
+    np.testing.assert_allclose(LinearTerm(counts, operator).variances(weights), expected, rtol=1e-9)
 
 
-def test_sensitivities_are_the_slopes_of_the_dense_inverse() -> None:
+def test_readout_sensitivities_are_derivatives_of_the_dense_inverse() -> None:
     counts, step = some_counts(), 1e-6
     found = sensitivities(KNOWN, QUBITS, DENSE @ counts.probabilities)
     for parameter in range(8):
@@ -93,15 +113,15 @@ def test_sensitivities_are_the_slopes_of_the_dense_inverse() -> None:
         for sign in (1, -1):
             pairs = np.array(PAIRS)
             pairs.reshape(-1)[parameter] += sign * step
-            inverted = np.linalg.inv(whole(pairs.tolist()).T)
+            inverted = np.linalg.inv(joint_confusion(pairs.tolist()).T)
             moved.append(inverted @ counts.probabilities)
         np.testing.assert_allclose(found[:, parameter], (moved[0] - moved[1]) / (2 * step), atol=1e-7)
 
 
-def test_circuits_on_other_qubits_share_one_set_of_rates() -> None:
-    """Bits in another order, and fewer of them, stand in the columns of one calibration, so that circuits add up."""
+def test_corrected_circuits_on_other_qubits_share_one_set_of_rates() -> None:
+    """Circuits on fewer bits, in another order, have derivatives in the columns of one calibration, so that they add up."""
     few = Distribution.from_counts(np.array([5, 6, 7, 8]))
-    one, other = corrected(few, COUNTED, [QUBITS[2], QUBITS[0]]), corrected(few, COUNTED, [QUBITS[3], QUBITS[2]])
+    one, other = correct(few, COUNTED, [QUBITS[2], QUBITS[0]]), correct(few, COUNTED, [QUBITS[3], QUBITS[2]])
     assert list(one.shared) == list(other.shared) == [COUNTED.shared]
     moved, moved_other = one.shared[COUNTED.shared], other.shared[COUNTED.shared]
     assert moved.shape == (4, 8)
@@ -109,15 +129,15 @@ def test_circuits_on_other_qubits_share_one_set_of_rates() -> None:
     assert np.flatnonzero(np.abs(moved_other).sum(axis=0)).tolist() == [4, 5, 6, 7]
     both = QuasiDistribution.combined([1.0, -1.0], [one, one])
     assert not both.shared[COUNTED.shared].any()
-    assert corrected(few, KNOWN, QUBITS[:2]).shared == {}
+    assert correct(few, KNOWN, QUBITS[:2]).shared == {}
 
 
-def test_what_another_mitigation_made_is_corrected_part_by_part() -> None:
+def test_outcome_of_another_mitigation_is_corrected_term_by_term() -> None:
     first, second = some_counts(3), some_counts(4, 500)
     shared = SharedUncertainty(np.array([[0.04]]))
     slopes = np.random.default_rng(5).normal(size=(16, 1))
-    flip = ProductOperator((np.array([[0.0, 1.0], [1.0, 0.0]]),) + (np.eye(2),) * 3)
-    made = corrected(
+    flip = LinearMap((np.array([[0.0, 1.0], [1.0, 0.0]]),) + (np.eye(2),) * 3)
+    made = correct(
         QuasiDistribution((LinearTerm(first, scale=1.5), LinearTerm(second, flip, -0.5)), {shared: slopes}), KNOWN, QUBITS
     )
     dense_flip = np.kron(np.array([[0, 1], [1, 0]]), np.eye(8))
@@ -132,31 +152,33 @@ def test_what_another_mitigation_made_is_corrected_part_by_part() -> None:
         covariance += scale**2 * (seen @ np.diag(p) @ seen.T - np.outer(seen @ p, seen @ p)) / shots
     np.testing.assert_allclose(made.covariance(weights), covariance, atol=1e-12)
     np.testing.assert_allclose(made.variances(weights), np.diag(covariance), atol=1e-12)
-    assert isinstance(made.parts[1].operator, Composed)
+    both = made.terms[1].linear_map
+    assert both is not None
+    assert [factor.shape for factor in both.factors] == [(2, 2)] * 4  # the composition is still a product
 
 
 @pytest.mark.parametrize("pair", [(0.5, 0.5), (0.4, 0.57), (0.9, 0.9)])
-def test_a_readout_that_hardly_tells_states_apart_is_refused(pair: tuple[float, float]) -> None:
+def test_nearly_singular_readout_is_rejected(pair: tuple[float, float]) -> None:
     bad = ReadoutCalibration.from_mapping({QUBITS[0]: pair})
     with pytest.raises(CalibrationError, match=rf"e0 \+ e1 = {sum(pair):.4f}.*at most 0.95"):
-        inverse(bad, QUBITS[:1])
+        inverse_map(bad, QUBITS[:1])
     with pytest.raises(ValueError, match="must begin with 16"):
-        inverse(KNOWN, QUBITS).apply(np.ones(8))
+        inverse_map(KNOWN, QUBITS).apply(np.ones(8))
     with pytest.raises(ValueError, match=r"\(2\*\*bits, 2\*\*bits\)"):
-        ProductOperator((np.ones((2, 3)),))
+        LinearMap((np.ones((2, 3)),))
 
 
 # bias, coverage
 
 
 def pulls(case: ResolvedCase, rates: Rates, readout: Readout, shots: int, runs: int, seed: int) -> dict[str, Array]:
-    """Deviations over errors, (runs, features) and (runs,) of the sum; `counts` leaves out what calibration adds."""
+    """Return pulls, (runs, features) and (runs,) of the sum; those called `counts` leave out the calibration's error."""
     variants, rng = readout.expand(qsim(), [case.program], [shots]), np.random.default_rng(seed)
     found: dict[str, list[Any]] = {"each": [], "sum": [], "counts each": [], "counts sum": []}
     for _ in range(runs):
-        (outcome,) = readout.combine(variants, drawn(variants, {0: case.probabilities}, rates, rng))
+        (outcome,) = readout.combine(variants, sample_counts(variants, {0: case.probabilities}, rates, rng)).outcomes
         assert isinstance(outcome, QuasiDistribution)
-        for name, read in (("", outcome), ("counts ", QuasiDistribution(outcome.parts))):
+        for name, read in (("", outcome), ("counts ", QuasiDistribution(outcome.terms))):
             made = case.plan.decode([read])
             found[f"{name}each"].append((made.values - case.truth) / made.stderr)
             found[f"{name}sum"].append((made.values - case.truth).sum() / made.sum_stderr)
@@ -164,7 +186,7 @@ def pulls(case: ResolvedCase, rates: Rates, readout: Readout, shots: int, runs: 
 
 
 @pytest.mark.parametrize("budget", [100, 1000, 20_000])
-def test_errors_cover_at_every_calibration_budget_and_those_of_counts_alone_do_not(budget: int) -> None:
+def test_readout_pulls_have_unit_width_only_with_the_calibration_error(budget: int) -> None:
     case = ResolvedCase(3, 0)
     found = pulls(case, dict.fromkeys(case.qubits, (0.02, 0.20)), Readout(shots=budget), 40_000, 700, 1)
     for name in ("each", "sum"):
@@ -179,12 +201,14 @@ def test_errors_cover_at_every_calibration_budget_and_those_of_counts_alone_do_n
 @pytest.mark.parametrize("pattern", ["balanced", "complement", "full"])
 @pytest.mark.parametrize("pair", [(0.01, 0.10), (0.02, 0.20)])
 def test_asymmetric_readout_is_corrected_without_bias(pair: tuple[float, float], pattern: Pattern) -> None:
-    """10**7 shots: 4 standard errors are about 0.001; the transposed matrix is 20 times further off."""
+    """With 10**7 shots, 4 standard errors are about 0.001; the error of the transposed matrix is 20 times larger."""
     case, shots = ResolvedCase(3, 1), 10**7
     rates = dict.fromkeys(case.qubits, pair)
     readout = Readout(shots=shots, pattern=pattern)
     variants = readout.expand(qsim(), [case.program], [shots])
-    (outcome,) = readout.combine(variants, drawn(variants, {0: case.probabilities}, rates, np.random.default_rng(2)))
+    (outcome,) = readout.combine(
+        variants, sample_counts(variants, {0: case.probabilities}, rates, np.random.default_rng(2))
+    ).outcomes
     made = case.plan.decode([outcome])
     assert made.stderr.max() < 1e-3
     assert np.abs((made.values - case.truth) / made.stderr).max() < 4
@@ -192,14 +216,14 @@ def test_asymmetric_readout_is_corrected_without_bias(pair: tuple[float, float],
 
 
 @pytest.mark.parametrize("pair", [(0.01, 0.10), (0.02, 0.20)])
-def test_the_transposed_matrix_would_be_seen(pair: tuple[float, float]) -> None:
-    """The trap: inverting confusion where its transpose acts. The same measure of bias that ours passes fails it clearly."""
+def test_transposed_confusion_matrix_is_clearly_biased(pair: tuple[float, float]) -> None:
+    """Inverting the confusion in place of its transpose fails the same test of bias that the correction passes."""
     case, shots = ResolvedCase(3, 1), 10**7
-    read = observed(case.probabilities, [pair] * 4)
+    read = observed_probabilities(case.probabilities, [pair] * 4)
     counts = Distribution.from_counts(np.random.default_rng(2).multinomial(shots, read))
     rates = ReadoutCalibration.from_mapping(dict.fromkeys(case.qubits, pair))
-    trap = ProductOperator(tuple(np.linalg.inv(confusion(*pair)) for _ in case.qubits))
-    right = case.plan.decode([corrected(counts, rates, case.qubits)])
+    trap = LinearMap(tuple(np.linalg.inv(confusion(*pair)) for _ in case.qubits))
+    right = case.plan.decode([correct(counts, rates, case.qubits)])
     wrong = case.plan.decode([QuasiDistribution((LinearTerm(counts, trap),))])
     assert np.abs((right.values - case.truth) / right.stderr).max() < 4
     assert np.abs((wrong.values - case.truth) / wrong.stderr).max() > 20
@@ -241,16 +265,16 @@ def check_virtual(inputs: int, shots: int) -> None:
     assert any("no drift" in note for note in a.assumptions.notes)
 
 
-def test_on_a_virtual_processor_the_map_is_the_exact_one_to_its_errors() -> None:
+def test_readout_on_a_virtual_processor_gives_the_exact_map_within_its_errors() -> None:
     check_virtual(2, 200_000)
 
 
 @pytest.mark.slow
-def test_on_a_virtual_processor_ten_maps_are_the_exact_ones() -> None:
+def test_readout_on_a_virtual_processor_gives_ten_exact_maps() -> None:
     check_virtual(10, 200_000)
 
 
-def test_exact_probabilities_are_corrected_exactly() -> None:
+def test_readout_of_exact_probabilities_is_corrected_exactly() -> None:
     model, x = trained(2, 1)
     engine = virtual("willow_pink", noise="readout")
     assert engine.processor is not None
@@ -265,7 +289,7 @@ def test_exact_probabilities_are_corrected_exactly() -> None:
 
 
 class Recorder(cirq.Sampler):
-    """Remembers what it ran, in order."""
+    """Sampler that records the kind and the repetitions of each circuit, in order."""
 
     def __init__(self) -> None:
         self.ran: list[tuple[bool, int]] = []
@@ -276,7 +300,7 @@ class Recorder(cirq.Sampler):
 
 
 def data_programs() -> list[ParameterizedCircuit]:
-    """Two plain circuits around one with two points."""
+    """Return two plain circuits around one with two points."""
     a, b = QUBITS[:2]
     plain = [cirq.FrozenCircuit(cirq.H(a), cirq.Moment(cirq.measure(b, a, key="z"))) for _ in range(2)]
     swept = cirq.FrozenCircuit(cirq.X(b) ** sympy.Symbol("t"), cirq.Moment(cirq.measure(b, key="z")))
@@ -288,7 +312,7 @@ def data_programs() -> list[ParameterizedCircuit]:
 
 
 @pytest.mark.parametrize("pattern", ["balanced", "complement"])
-def test_the_calibration_runs_half_before_and_half_after_the_data(pattern: Pattern) -> None:
+def test_readout_calibration_runs_half_before_and_half_after_the_data(pattern: Pattern) -> None:
     readout, recorder = Readout(shots=50, pattern=pattern), Recorder()
     engine = sampler(recorder)
     variants = readout.expand(engine, data_programs(), [7, 50, 60, 8])
@@ -298,38 +322,38 @@ def test_the_calibration_runs_half_before_and_half_after_the_data(pattern: Patte
     count = 4 if pattern == "balanced" else 2
     assert kinds == [True] * count + [False] * (len(kinds) - 2 * count) + [True] * count
     assert sum(shots for calibrates, shots in recorder.ran if calibrates) == 2 * 50
-    first, second, third, fourth = readout.combine(variants, found)
+    first, second, third, fourth = readout.combine(variants, found).outcomes
     assert [o.shots for o in (first, second, third, fourth)] == [7, 50, 60, 8]
     assert len(first.probabilities) == 4
     np.testing.assert_allclose(second.probabilities, [0, 1])  # request 1 is the point t = 1
     np.testing.assert_allclose(third.probabilities, [1, 0])
 
 
-def test_drift_within_a_batch_is_said() -> None:
+def test_readout_summary_reports_drift_within_a_batch() -> None:
     case, readout = ResolvedCase(2, 0), Readout(shots=20_000)
     variants = readout.expand(qsim(), [case.program], [1000])
     rng = np.random.default_rng(0)
     before, after = (
-        drawn(variants, {0: case.probabilities}, dict.fromkeys(case.qubits, (0.01, e1)), rng) for e1 in (0.05, 0.07)
+        sample_counts(variants, {0: case.probabilities}, dict.fromkeys(case.qubits, (0.01, e1)), rng) for e1 in (0.05, 0.07)
     )
     count = len(variants.programs) // 2
-    steady = readout.report(variants, before)
-    drifted = readout.report(variants, [*before[:count], *after[count:]])
+    steady = readout.combine(variants, before).summary
+    drifted = readout.combine(variants, [*before[:count], *after[count:]]).summary
     assert any("no drift" in note for note in steady.notes)
     assert any("drifted" in note for note in drifted.notes)
     assert steady.calibration_id != drifted.calibration_id
 
 
-def test_a_given_calibration_is_checked_and_named() -> None:
+def test_given_calibration_is_checked_and_named() -> None:
     case = ResolvedCase(2, 0)
     given = ReadoutCalibration.from_mapping(dict.fromkeys(case.qubits, (0.01, 0.1)), shots=100)
     readout = Readout(given)
     variants = readout.expand(qsim(), [case.program], [1000])
     assert list(variants.programs) == [case.program]
-    found = drawn(variants, {0: case.probabilities}, dict.fromkeys(case.qubits, (0.01, 0.1)), np.random.default_rng(0))
-    assert readout.report(variants, found).calibration_id == given.id
+    found = sample_counts(variants, {0: case.probabilities}, dict.fromkeys(case.qubits, (0.01, 0.1)), np.random.default_rng(0))
+    assert readout.combine(variants, found).summary.calibration_id == given.id
     assert given.id in readout.describe()
-    (outcome,) = readout.combine(variants, found)
+    (outcome,) = readout.combine(variants, found).outcomes
     assert list(outcome.sensitivities(case.weights)) == [given.of(case.qubits).shared]
     with pytest.raises(CalibrationError, match="does not know qubits"):
         Readout(given.of(case.qubits[:1])).expand(qsim(), [case.program], [1000])
@@ -344,12 +368,28 @@ def test_a_given_calibration_is_checked_and_named() -> None:
     [{"shots": 0}, {"pattern": "random"}, {"on_stale": "ignore"}, {"max_age": 0}, {"max_age": float("nan")}],
     ids=str,
 )
-def test_settings_without_meaning_are_refused(options: dict[str, Any]) -> None:
+def test_invalid_readout_settings_are_rejected(options: dict[str, Any]) -> None:
     with pytest.raises(CalibrationError):
         Readout(**options)
 
 
-def test_inverted_bits_are_refused() -> None:
+def test_measurements_with_inverted_bits_are_rejected() -> None:
     circuit = cirq.FrozenCircuit(cirq.Moment(cirq.measure(QUBITS[0], key="z", invert_mask=(True,))))
     with pytest.raises(ValueError, match="inverts bits"):
         Readout().expand(qsim(), [ParameterizedCircuit(circuit, (0,))], [10])
+
+
+@pytest.mark.parametrize("in_sequence", [False, True])
+@pytest.mark.parametrize("mitigation", [Readout(shots=20_000), CorrelatedReadout(shots=20_000)], ids=["product", "groups"])
+def test_combination_takes_qubits_from_the_programs_that_were_run(mitigation: Mitigation, in_sequence: bool) -> None:
+    """A resumed run may have recorded the same requests on other physical qubits, here with other error rates."""
+    case = ResolvedCase(2, 0)
+    used = MitigationSequence([PauliTwirling(1), mitigation]) if in_sequence else mitigation
+    variants = used.expand(qsim(), [case.program], [50_000])
+    others: dict[cirq.Qid, cirq.Qid] = dict(zip(case.qubits, [QUBITS[2], QUBITS[3], QUBITS[0]], strict=True))
+    programs = [replace(p, circuit=p.circuit.unfreeze().transform_qubits(others).freeze()) for p in variants.programs]
+    recorded = replace(variants, programs=programs)
+    rates = dict(zip(QUBITS, PAIRS, strict=True))
+    outcomes = sample_counts(recorded, {0: case.probabilities}, rates, np.random.default_rng(0))
+    estimate = case.plan.decode(used.combine(recorded, outcomes).outcomes)
+    assert np.abs((estimate.values - case.truth) / estimate.stderr).max() < 4

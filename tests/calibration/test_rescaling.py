@@ -1,4 +1,4 @@
-"""Maps corrected by circuits of their own: right under noise that is known, with errors that cover."""
+"""Completeness rescaling and noise estimation: known noise, pulls, and maps that are left unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from strategies import Array, amplitudes, random_case
 import hattriq_cirq as hq
 from calibration.auxiliary_measurement import AuxiliaryCircuit
 from calibration.rescaling import CompletenessRescaling, NoiseEstimation
-from hattriq_cirq.circuits.outcomes import Distribution, LinearTerm, QuasiDistribution, SharedUncertainty
+from hattriq_cirq.circuits.outcomes import Distribution, LinearTerm, OutcomeWeights, QuasiDistribution, SharedUncertainty
 from hattriq_cirq.estimators import Estimator, HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
 from hattriq_cirq.estimators.bilinear import BilinearTerm, WeightedCircuit
 from hattriq_cirq.estimators.plan import Estimate, Plan, plan
@@ -34,20 +34,20 @@ every_mitigation = pytest.mark.parametrize(
 
 
 def depolarized(circuit: cirq.AbstractCircuit, chance: float) -> Array:
-    """The distribution of a circuit that is replaced by noise with some chance."""
+    """Return the distribution of a circuit whose result is replaced by noise with some probability."""
     clean = outcome_probabilities(circuit)
     return np.asarray((1 - chance) * clean + chance / len(clean))
 
 
 @lru_cache
-def extras(mitigation: Mitigation) -> list[tuple[WeightedCircuit, float]]:
+def auxiliary(mitigation: Mitigation) -> list[tuple[WeightedCircuit, float]]:
     return mitigation.auxiliary_circuits(MODEL, ResolvedHadamardTest(), bilinear_terms(X, np.zeros((1, 8)), None))
 
 
 def corrected(
     mitigation: Mitigation, found: Distribution | QuasiDistribution, extra: Sequence[Distribution | QuasiDistribution]
 ) -> Estimate:
-    readings = [reading for reading, _ in extras(mitigation)]
+    readings = [reading for reading, _ in auxiliary(mitigation)]
     return mitigation.postprocess(PLAN.decode([found]), list(zip(readings, extra, strict=True)))
 
 
@@ -55,16 +55,16 @@ def corrected(
 
 
 @every_mitigation
-def test_without_noise_nothing_changes(mitigation: Mitigation) -> None:
+def test_rescaling_without_noise_changes_nothing(mitigation: Mitigation) -> None:
     engine = hq.virtual("willow_pink", noise="none")
     a = hq.integrated_gradients(MODEL, X, baseline=0, estimator=ResolvedHadamardTest(), engine=engine, mitigation=mitigation)
     np.testing.assert_allclose(a.values, EXACT, rtol=0, atol=1e-6 * float(X @ X))
     assert a.assumptions.notes == ()
 
 
-def test_even_damping_is_undone_by_its_estimate() -> None:
+def test_noise_estimation_corrects_even_damping() -> None:
     mitigation = NoiseEstimation()
-    extra = [Distribution(depolarized(r.circuit, 0.3), None) for r, _ in extras(mitigation)]
+    extra = [Distribution(depolarized(r.circuit, 0.3), None) for r, _ in auxiliary(mitigation)]
     (reading,) = PLAN.circuits
     made = corrected(mitigation, Distribution(depolarized(reading.circuit, 0.3), None), extra)
     np.testing.assert_allclose(made.values, EXACT, rtol=0, atol=1e-9)
@@ -73,10 +73,10 @@ def test_even_damping_is_undone_by_its_estimate() -> None:
 
 
 @pytest.mark.parametrize("additive", [False, True])
-def test_a_map_is_made_to_sum_to_the_direct_measurement(additive: bool) -> None:
-    """An even damping of the map with a perfect direct measurement: rescaling undoes it, moving only mends the sum."""
+def test_completeness_gives_the_map_the_measured_sum(additive: bool) -> None:
+    """With an even damping and a perfect direct measurement, rescaling corrects the map; the shift corrects only its sum."""
     mitigation = CompletenessRescaling(additive=additive)
-    extra = [Distribution(outcome_probabilities(r.circuit), None) for r, _ in extras(mitigation)]
+    extra = [Distribution(outcome_probabilities(r.circuit), None) for r, _ in auxiliary(mitigation)]
     (reading,) = PLAN.circuits
     made = corrected(mitigation, Distribution(depolarized(reading.circuit, 0.3), None), extra)
     np.testing.assert_allclose(made.values.sum(), EXACT.sum(), atol=1e-9)
@@ -85,11 +85,11 @@ def test_a_map_is_made_to_sum_to_the_direct_measurement(additive: bool) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("blank", [False, True])
-def test_the_direct_measurement_is_the_difference_of_scores(seed: int, blank: bool) -> None:
-    """Any circuit and sum of Pauli strings, with an identity part, two baselines; x'Mx - b'Mb by dense matrices."""
+@pytest.mark.parametrize("zero", [False, True])
+def test_completeness_circuits_measure_the_difference_of_scores(seed: int, zero: bool) -> None:
+    """Random circuits and sums of Pauli strings with an identity part, two baselines; x'Mx - b'Mb by dense matrices."""
     case, rng = random_case(2, seed, identity=True), np.random.default_rng(seed)
-    x, b = amplitudes(rng, 4, imaginary=seed % 2 == 1), (0 if blank else 1) * amplitudes(rng, 2, 4)
+    x, b = amplitudes(rng, 4, imaginary=seed % 2 == 1), (0 if zero else 1) * amplitudes(rng, 2, 4)
     wanted = bilinear_terms(x, b, None)
     readings = [r for r, _ in CompletenessRescaling().auxiliary_circuits(case.model, ResolvedHadamardTest(), wanted)]
     measured = sum(float((r.weights @ outcome_probabilities(r.circuit))[0]) for r in readings)
@@ -102,7 +102,7 @@ def test_the_direct_measurement_is_the_difference_of_scores(seed: int, blank: bo
 @pytest.mark.parametrize(
     "estimator", [HadamardTest(), ParallelHadamardTest(2), PolarizationShift()], ids=lambda e: e.describe()
 )
-def test_completeness_suits_every_estimator(estimator: Estimator) -> None:
+def test_completeness_with_every_estimator(estimator: Estimator) -> None:
     engine = hq.cirq_simulator()
     a = hq.integrated_gradients(
         MODEL, X, baseline=0, estimator=estimator, engine=engine, mitigation=CompletenessRescaling(), rule="exact"
@@ -111,13 +111,13 @@ def test_completeness_suits_every_estimator(estimator: Estimator) -> None:
     assert a.cost.mitigation_circuits == 1
 
 
-def test_rounded_circuits_keep_their_couplings() -> None:
+def test_rounded_circuits_keep_their_two_qubit_gates() -> None:
     (reading,) = PLAN.circuits
 
     def shape(circuit: cirq.AbstractCircuit) -> list[tuple[object, tuple[cirq.Qid, ...]]]:
         return [(type(op.gate), op.qubits) for op in circuit.all_operations()]
 
-    readings = [r for r, _ in extras(NoiseEstimation())]
+    readings = [r for r, _ in auxiliary(NoiseEstimation())]
     assert len(readings) == 3
     for rounded in readings:
         assert shape(rounded.circuit) == shape(reading.circuit)
@@ -130,10 +130,10 @@ def test_rounded_circuits_keep_their_couplings() -> None:
 
 @every_mitigation
 @pytest.mark.parametrize("shots", [2_000, 50_000])
-def test_pulls_are_one(mitigation: Mitigation, shots: int) -> None:
-    """250 runs drawn from known probabilities, of every value and of the sum, against what these give without shot noise."""
+def test_rescaled_pulls_have_unit_width(mitigation: Mitigation, shots: int) -> None:
+    """Pulls of each value and of the sum in 250 sampled runs, against the map of the same probabilities without shot noise."""
     (reading,) = PLAN.circuits
-    asked = extras(mitigation)
+    asked = auxiliary(mitigation)
     chances = [depolarized(reading.circuit, 0.2)] + [depolarized(r.circuit, 0.1) for r, _ in asked]
     counts = [shots] + [round(share * shots) for _, share in asked]
     truth = corrected(mitigation, Distribution(chances[0], None), [Distribution(p, None) for p in chances[1:]]).values
@@ -156,10 +156,10 @@ def test_pulls_are_one(mitigation: Mitigation, shots: int) -> None:
 
 
 @every_mitigation
-def test_what_is_shared_moves_the_map_and_its_number_together(mitigation: Mitigation) -> None:
-    """A parameter moves all outcomes; the values' slope is that of a finite difference."""
+def test_shared_uncertainty_of_the_map_and_its_auxiliary_number(mitigation: Mitigation) -> None:
+    """A parameter changes all outcomes; the derivative of the values is a finite difference."""
     rng = np.random.default_rng(0)
-    asked, shared = extras(mitigation), SharedUncertainty(np.array([[1e-8]]))
+    asked, shared = auxiliary(mitigation), SharedUncertainty(np.array([[1e-8]]))
     circuits = [PLAN.circuits[0].circuit, *(r.circuit for r, _ in asked)]
     chances = [depolarized(circuit, 0.2) for circuit in circuits]
     slopes = [p * (d - p @ d) for p in chances for d in [rng.normal(size=len(p))]]
@@ -190,18 +190,16 @@ def test_what_is_shared_moves_the_map_and_its_number_together(mitigation: Mitiga
 
 
 def rescaled(values: Array, measured: float, shots: int | None, mitigation: Mitigation) -> Estimate:
-    """A map of two features that is +-1 shot by shot, and a number of the same kind."""
+    """Return the correction of a map of two features that is +-1 in each shot, by a number of the same kind."""
 
     def chances(mean: float) -> Distribution:
         return Distribution(np.array([(1 + mean) / 2, (1 - mean) / 2]), shots)
 
-    signs = csr_array(np.array([[1.0, -1.0]]))
-    readings = [
-        WeightedCircuit(cirq.Circuit(), csr_array(np.eye(2)[:, [i]] @ signs.toarray()), cirq.Circuit()) for i in range(2)
-    ]
+    signs = OutcomeWeights(csr_array(np.array([[1.0, -1.0]])))
+    readings = [WeightedCircuit(cirq.Circuit(), signs.combined(np.eye(2)[:, [i]]), cirq.Circuit()) for i in range(2)]
     made = Plan(tuple(readings), np.zeros(2), "equal").decode([chances(v) for v in values])
     return mitigation.postprocess(
-        made, [(AuxiliaryCircuit(cirq.Circuit(), signs, cirq.Circuit(), wanted_by=mitigation), chances(measured))]
+        made, [(AuxiliaryCircuit(cirq.Circuit(), signs, cirq.Circuit(), mitigation=mitigation), chances(measured))]
     )
 
 
@@ -209,7 +207,7 @@ def rescaled(values: Array, measured: float, shots: int | None, mitigation: Miti
 @pytest.mark.parametrize(
     ("values", "measured"), [([0.5, -0.5], 0.2), ([0.2, 0.1], 0.95), ([0.4, 0.4], -0.3), ([0.6, 0.5], 0.01)]
 )
-def test_a_sum_near_zero_or_a_ratio_out_of_bounds_leaves_the_map(
+def test_sum_near_zero_or_ratio_out_of_bounds_leaves_the_map_unchanged(
     values: list[float], measured: float, shots: int | None
 ) -> None:
     made = rescaled(np.array(values), measured, shots, CompletenessRescaling(largest=3.0))
@@ -218,21 +216,21 @@ def test_a_sum_near_zero_or_a_ratio_out_of_bounds_leaves_the_map(
     assert "left a map as it was" in note
 
 
-def test_a_sum_just_clear_of_zero_is_used() -> None:
+def test_sum_just_clear_of_zero_is_used() -> None:
     made = rescaled(np.array([0.3, -0.1]), 0.25, 10_000, CompletenessRescaling())
     np.testing.assert_allclose(made.values, [0.375, -0.125], rtol=1e-9)
     assert not made.notes
 
 
 @pytest.mark.parametrize(("damping", "shots"), [(0.02, None), (-0.5, None), (0.4, 60)])
-def test_a_damping_that_is_not_clear_of_zero_leaves_the_map(damping: float, shots: int | None) -> None:
+def test_damping_near_zero_leaves_the_map_unchanged(damping: float, shots: int | None) -> None:
     made = rescaled(np.array([0.5, 0.2]), damping, shots, NoiseEstimation())
     np.testing.assert_allclose(made.values, [0.5, 0.2])
     assert len(made.notes) == 1
 
 
-def test_a_note_reaches_the_attribution() -> None:
-    """Where x'Mx = 0 there is nothing to divide by."""
+def test_rescaling_note_reaches_the_attribution() -> None:
+    """With x'Mx = 0 the sum of the map is 0."""
     model = hq.Model(cirq.Circuit(), cirq.LineQubit.range(1), cirq.PauliString(cirq.Z(cirq.LineQubit(0))))
     a = hq.integrated_gradients(
         model,
@@ -257,12 +255,12 @@ def test_a_note_reaches_the_attribution() -> None:
         (CompletenessRescaling(), ResolvedHadamardTest(part="imaginary"), "must be 'real'"),
     ],
 )
-def test_estimators_that_do_not_suit_are_refused(mitigation: Mitigation, estimator: Estimator, message: str) -> None:
+def test_rescaling_with_unsuitable_estimators_is_rejected(mitigation: Mitigation, estimator: Estimator, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         mitigation.auxiliary_circuits(MODEL, estimator, [BilinearTerm(X, X)])
 
 
-def test_gates_that_cannot_be_rounded_are_refused() -> None:
+def test_rounding_of_other_gates_is_rejected() -> None:
     q = cirq.LineQubit.range(2)
     model = hq.Model(cirq.Circuit(cirq.CZ(*q) ** 0.3, cirq.H(q[0])), q, cirq.PauliString(cirq.Z(q[0])))
     with pytest.raises(ValueError, match="Clifford"):
@@ -270,28 +268,28 @@ def test_gates_that_cannot_be_rounded_are_refused() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"share": 0.0}, {"share": float("nan")}, {"largest": 1.0}, {"circuits": 0}])
-def test_numbers_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+def test_invalid_rescaling_settings_are_rejected(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         NoiseEstimation(**wrong)  # type: ignore[arg-type]
 
 
-def test_seeds_of_roundings_repeat_and_matter() -> None:
+def test_rounding_seed_repeats_and_matters() -> None:
     def circuits(seed: int) -> list[cirq.Circuit]:
-        return [reading.circuit for reading, _ in extras(NoiseEstimation(seed=seed))]
+        return [reading.circuit for reading, _ in auxiliary(NoiseEstimation(seed=seed))]
 
     assert circuits(1) == circuits(1)
     assert circuits(1) != circuits(2)
 
 
-def test_a_map_whose_rounded_circuits_say_nothing_is_left_as_it_is() -> None:
+def test_map_with_zero_rounded_maps_is_left_unchanged() -> None:
     qubit = cirq.LineQubit(0)
     model = hq.Model(cirq.Circuit(cirq.ry(0.3)(qubit)), [qubit], cirq.X(qubit))
-    x = np.array([1.0, 0.0])  # of M = X, the circuit rounded to nothing, its map is 0; of others it is not
+    x = np.array([1.0, 0.0])  # a circuit rounded to the identity has M = X and map 0; others do not
     wanted = bilinear_terms(x, np.zeros((1, 2)), None)
     mitigations = [NoiseEstimation(circuits=1, seed=seed) for seed in range(40)]
-    blank = [m for m in mitigations if not m.auxiliary_circuits(model, ResolvedHadamardTest(), wanted)]
-    assert 0 < len(blank) < len(mitigations)
+    unused = [m for m in mitigations if not m.auxiliary_circuits(model, ResolvedHadamardTest(), wanted)]
+    assert 0 < len(unused) < len(mitigations)
     engine, estimator = hq.qsim(seed=1), ResolvedHadamardTest()
-    a = hq.integrated_gradients(model, x, baseline=0, estimator=estimator, engine=engine, mitigation=blank[0])
+    a = hq.integrated_gradients(model, x, baseline=0, estimator=estimator, engine=engine, mitigation=unused[0])
     np.testing.assert_allclose(a.values, [np.sin(0.3), 0], rtol=0, atol=1e-6)
     assert any("left a map as it was" in note for note in a.assumptions.notes)

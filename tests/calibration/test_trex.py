@@ -1,4 +1,4 @@
-"""Twirled readout: its masks, what it makes of any readout channel, its errors, and its circuits on a processor."""
+"""Twirled readout: masks, correction of any readout channel, errors, and circuits on a processor."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import cirq
 import cirq_google as cg
 import numpy as np
 import pytest
-from readout_faults import Array, FaultyReadout, as_read, counted, dense_confusion
+from readout_faults import Array, FaultyReadout, counted, dense_confusion, observed_outcomes
 from scipy.sparse import csr_array
 
 import hattriq_cirq as hq
-from calibration.readout.trex import TwirledReadout, WalshFactors
-from hattriq_cirq.circuits.outcomes import Distribution, Identity, LinearTerm, QuasiDistribution
+from calibration.readout.trex import TwirledReadout
+from hattriq_cirq.circuits.linear_maps import LinearMap
+from hattriq_cirq.circuits.outcomes import Distribution, LinearTerm, QuasiDistribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.estimators.bilinear import BilinearTerm
 from hattriq_cirq.estimators.plan import Plan, plan
@@ -22,7 +23,7 @@ PAIRS = ((0, 1, 0.04), (1, 2, 0.02))
 
 
 def random_program(bits: int, seed: int) -> ParameterizedCircuit:
-    """A circuit with some distribution over its bits."""
+    """Return a circuit with a random distribution over its bits."""
     qubits = cirq.LineQubit.range(bits)
     unitary = cirq.MatrixGate(cirq.testing.random_unitary(2**bits, random_state=seed))
     return ParameterizedCircuit(
@@ -31,7 +32,7 @@ def random_program(bits: int, seed: int) -> ParameterizedCircuit:
 
 
 def truth_of(program: ParameterizedCircuit) -> Array:
-    """The probabilities of `random_program`, by Cirq's simulator."""
+    """Return the probabilities of `random_program`, by Cirq's simulator."""
     state = cirq.Simulator(dtype=np.complex128).simulate(program.circuit[:-1]).final_state_vector
     return np.asarray(np.abs(state) ** 2)
 
@@ -41,8 +42,8 @@ def expanded(mitigation: TwirledReadout, programs: list[ParameterizedCircuit], s
 
 
 @pytest.mark.parametrize("bits", range(1, 12))
-def test_masks_are_different_complement_pairs_that_cancel_signs_of_up_to_three_bits(bits: int) -> None:
-    masks = TwirledReadout(seed=bits).masks_of(bits)
+def test_flip_masks_are_complement_pairs_that_cancel_signs_of_up_to_three_bits(bits: int) -> None:
+    masks = TwirledReadout(seed=bits).flip_masks(bits)
     assert len(set(masks)) == len(masks) == min(2**bits, 32 if bits > 8 else 16)
     assert all(first ^ second == 2**bits - 1 for first, second in zip(masks[::2], masks[1::2], strict=True))
     for watched in range(1, 2**bits):
@@ -50,69 +51,69 @@ def test_masks_are_different_complement_pairs_that_cancel_signs_of_up_to_three_b
             assert sum((-1) ** (mask & watched).bit_count() for mask in masks) == 0
 
 
-def test_masks_repeat_with_a_seed_which_matters() -> None:
-    assert TwirledReadout(seed=1).masks_of(5) == TwirledReadout(seed=1).masks_of(5)
-    assert len({TwirledReadout(seed=seed).masks_of(5) for seed in range(20)}) > 10
+def test_flip_mask_seed_repeats_and_matters() -> None:
+    assert TwirledReadout(seed=1).flip_masks(5) == TwirledReadout(seed=1).flip_masks(5)
+    assert len({TwirledReadout(seed=seed).flip_masks(5) for seed in range(20)}) > 10
 
 
-def test_masks_of_a_seed_are_uniform() -> None:
-    first = np.bincount([TwirledReadout(seed=seed).masks_of(3)[0] for seed in range(800)], minlength=8)
+def test_flip_masks_are_uniform_over_seeds() -> None:
+    first = np.bincount([TwirledReadout(seed=seed).flip_masks(3)[0] for seed in range(800)], minlength=8)
     assert np.abs(first - 100).max() < 5 * np.sqrt(100)
 
 
-def test_walsh_factors_are_a_dense_matrix() -> None:
+def test_linear_map_of_walsh_coefficients_is_its_dense_matrix() -> None:
     rng = np.random.default_rng(0)
     factors, weights, measure = rng.normal(size=8), rng.normal(size=(3, 8)), rng.dirichlet(np.ones(8))
     hadamard = np.array([[(-1) ** (a & b).bit_count() for b in range(8)] for a in range(8)])
     dense = hadamard @ np.diag(factors) @ hadamard / 8
-    inner = WalshFactors(rng.normal(size=8))
-    both = dense @ hadamard @ np.diag(inner.factors) @ hadamard / 8
-    np.testing.assert_allclose(WalshFactors(factors).apply(measure), dense @ measure, atol=1e-12)
+    inner = LinearMap((rng.normal(size=8),))
+    both = dense @ hadamard @ np.diag(inner.factors[0]) @ hadamard / 8
+    np.testing.assert_allclose(LinearMap((factors,)).apply(measure), dense @ measure, atol=1e-12)
     counts = Distribution(measure, 1000)
     likely = (1000 * measure + 0.5) / 1004
     expected = (weights @ both) @ (np.diag(likely) - np.outer(likely, likely)) @ (weights @ both).T / 1000
-    operator = WalshFactors(factors, inner)
-    np.testing.assert_allclose(operator.covariance(csr_array(weights), counts), expected, atol=1e-12)
-    np.testing.assert_allclose(operator.variances(csr_array(weights), counts), np.diag(expected), atol=1e-12)
+    term = LinearTerm(counts, LinearMap((factors,)) @ inner)
+    np.testing.assert_allclose(term.covariance(csr_array(weights)), expected, atol=1e-12)
+    np.testing.assert_allclose(term.variances(csr_array(weights)), np.diag(expected), atol=1e-12)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
-def test_with_all_masks_any_readout_channel_is_undone_exactly(bits: int) -> None:
+def test_all_masks_correct_any_readout_channel_exactly(bits: int) -> None:
     rng = np.random.default_rng(bits)
     confusion = 0.7 * np.eye(2**bits) + 0.3 * rng.dirichlet(np.ones(2**bits), size=2**bits)
     program = random_program(bits, seed=bits)
     mitigation = TwirledReadout()
     variants = expanded(mitigation, [program], None)
-    (found,) = mitigation.combine(variants, as_read(variants, confusion))
+    (found,) = mitigation.combine(variants, observed_outcomes(variants, confusion)).outcomes
     np.testing.assert_allclose(found.probabilities, truth_of(program), atol=1e-7)
     assert np.abs(truth_of(program) @ confusion - truth_of(program)).max() > 0.01
 
 
-def test_sixteen_masks_on_five_bits_leave_only_the_fourth_order_of_an_asymmetry() -> None:
+def test_sixteen_masks_on_five_bits_leave_the_fourth_order_of_an_asymmetry() -> None:
     program = random_program(5, seed=0)
     off = []
     for e1 in (0.1, 0.2):
         confusion = dense_confusion(5, 0.01, e1, PAIRS)
         mitigation = TwirledReadout(seed=1)
         variants = expanded(mitigation, [program], None)
-        (found,) = mitigation.combine(variants, as_read(variants, confusion))
+        (found,) = mitigation.combine(variants, observed_outcomes(variants, confusion)).outcomes
         off.append(np.abs(found.probabilities - truth_of(program)).max())
     assert off[0] < 1e-4
     assert off[1] < 5e-3
     whole = TwirledReadout(masks=32)
     variants = expanded(whole, [program], None)
-    (found,) = whole.combine(variants, as_read(variants, dense_confusion(5, 0.01, 0.2, PAIRS)))
+    (found,) = whole.combine(variants, observed_outcomes(variants, dense_confusion(5, 0.01, 0.2, PAIRS))).outcomes
     np.testing.assert_allclose(found.probabilities, truth_of(program), atol=1e-7)
 
 
-def test_a_ratio_of_means_is_unbiased_where_the_mean_of_ratios_is_not() -> None:
+def test_ratio_of_means_is_unbiased_unlike_the_mean_of_ratios() -> None:
     e0, e1 = 0.01, 0.10
     q = cirq.LineQubit(0)
     one = ParameterizedCircuit(cirq.FrozenCircuit(cirq.Moment(cirq.X(q)), cirq.Moment(cirq.measure(q, key="z"))), (0,))
     mitigation = TwirledReadout()
     variants = expanded(mitigation, [one], None)
-    outcomes = as_read(variants, dense_confusion(1, e0, e1))
-    (found,) = mitigation.combine(variants, outcomes)
+    outcomes = observed_outcomes(variants, dense_confusion(1, e0, e1))
+    (found,) = mitigation.combine(variants, outcomes).outcomes
     assert found.probabilities @ [1, -1] == pytest.approx(-1, abs=1e-12)
     z = np.array([outcome.probabilities @ [1, -1] for outcome in outcomes])  # two masks of |0>, two of the circuit
     ratios = z[2:] / z[:2]  # the signs of the flips cancel
@@ -121,13 +122,13 @@ def test_a_ratio_of_means_is_unbiased_where_the_mean_of_ratios_is_not() -> None:
     assert predicted == pytest.approx(-1.0207, abs=1e-4)
 
 
-def test_what_the_calibration_changes_is_its_derivative() -> None:
+def test_twirled_readout_sensitivities_are_finite_differences() -> None:
     program = random_program(3, seed=2)
     mitigation = TwirledReadout(calibration_shots=80_000)
     variants = expanded(mitigation, [program], [80_000])
     rng = np.random.default_rng(0)
-    outcomes = counted(as_read(variants, dense_confusion(3, 0.02, 0.1, PAIRS)), variants.shots or (), rng)
-    (found,) = mitigation.combine(variants, outcomes)
+    outcomes = counted(observed_outcomes(variants, dense_confusion(3, 0.02, 0.1, PAIRS)), variants.shots or (), rng)
+    (found,) = mitigation.combine(variants, outcomes).outcomes
     assert isinstance(found, QuasiDistribution)
     (moved,) = found.shared.values()
     calibration = variants.programs[0]
@@ -136,35 +137,35 @@ def test_what_the_calibration_changes_is_its_derivative() -> None:
     shift[[0, 5]] = -40, 40  # one of eight masks, before the data: 40 shots of 80,000 in all
     changed = list(outcomes)
     changed[at] = Distribution.from_counts(outcomes[at].counts + shift)
-    (after,) = mitigation.combine(variants, changed)
+    (after,) = mitigation.combine(variants, changed).outcomes
     undone = shift[np.arange(8) ^ mask] / 80_000
     np.testing.assert_allclose(after.probabilities - found.probabilities, moved @ undone, rtol=0.01, atol=1e-7)
 
 
-def turned(model: hq.Model, seed: int) -> hq.Model:
-    """The model with random angles."""
+def with_random_angles(model: hq.Model, seed: int) -> hq.Model:
+    """Return the model with random angles."""
     angles = np.random.default_rng(seed).uniform(0, 2 * np.pi, len(model.params))
     return model.with_params(dict(zip(model.params, angles.tolist(), strict=True)))
 
 
 def attributed(seed: int = 0) -> tuple[Plan, Array]:
-    """The resolved test of one input, and the exact attributions Re x_k (Mx)_k."""
-    model = turned(hq.ring_ansatz(3, 2), seed)
+    """Return the resolved test of one input, and the exact attributions Re x_k (Mx)_k."""
+    model = with_random_angles(hq.ring_ansatz(3, 2), seed)
     x = np.random.default_rng(seed).normal(size=8)
     x /= np.linalg.norm(x)
     return plan(hq.ResolvedHadamardTest(), model, [BilinearTerm(x, x)]), (x * model.observable_action(x)).real
 
 
 @pytest.mark.parametrize("calibration_shots", [1_000, 20_000])
-def test_pulls_of_attributions_and_of_their_sum_have_unit_width(calibration_shots: int) -> None:
+def test_twirled_readout_pulls_have_unit_width(calibration_shots: int) -> None:
     made, exact = attributed()
     mitigation = TwirledReadout(calibration_shots=calibration_shots)
     variants = expanded(mitigation, [ParameterizedCircuit(made.circuits[0].circuit.freeze(), (0,))], [20_000])
-    exactly = as_read(variants, dense_confusion(4, 0.01, 0.10, PAIRS))
+    exactly = observed_outcomes(variants, dense_confusion(4, 0.01, 0.10, PAIRS))
     rng = np.random.default_rng(calibration_shots)
     pulls, sums, naive = [], [], []
     for _ in range(800):
-        estimate = made.decode(mitigation.combine(variants, counted(exactly, variants.shots or (), rng)))
+        estimate = made.decode(mitigation.combine(variants, counted(exactly, variants.shots or (), rng)).outcomes)
         off = estimate.values - exact
         pulls.append(off / estimate.stderr)
         sums.append(off.sum() / estimate.sum_stderr)
@@ -184,20 +185,20 @@ def test_pulls_of_attributions_and_of_their_sum_have_unit_width(calibration_shot
     [{"e0": 0.01, "e1": 0.10}, {"e0": 0.02, "e1": 0.20}, {"pairs": PAIRS}, {"e0": 0.01, "e1": 0.10, "pairs": PAIRS}],
     ids=["asymmetric", "strong", "correlated", "both"],
 )
-def test_maps_are_unbiased_at_ten_million_shots(faults: dict[str, object]) -> None:
+def test_twirled_readout_maps_are_unbiased_at_ten_million_shots(faults: dict[str, object]) -> None:
     made, exact = attributed(seed=1)
     circuit = made.circuits[0].circuit.freeze()
     engine = sampler(FaultyReadout(circuit[-1].operations[0].qubits, seed=1, **faults))  # type: ignore[arg-type]
     mitigation = TwirledReadout(calibration_shots=10_000_000)
     variants = mitigation.expand(engine, [ParameterizedCircuit(circuit, (0,))], [10_000_000])
     outcomes = engine.execute(variants.programs, variants.shots)
-    estimate = made.decode(mitigation.combine(variants, outcomes))
+    estimate = made.decode(mitigation.combine(variants, outcomes).outcomes)
     raw = made.decode(engine.execute([ParameterizedCircuit(circuit, (0,))], [10_000_000]))
     assert np.abs((estimate.values - exact) / estimate.stderr).max() < 4
     assert np.linalg.norm(raw.values - exact) > 10 * np.linalg.norm(estimate.values - exact)
 
 
-def test_a_program_becomes_one_sweep_that_shares_its_shots() -> None:
+def test_twirled_program_is_one_sweep_that_shares_its_shots() -> None:
     mitigation = TwirledReadout(masks=8, calibration_shots=1_003)
     programs = [
         random_program(4, 0),
@@ -213,22 +214,22 @@ def test_a_program_becomes_one_sweep_that_shares_its_shots() -> None:
     assert np.ptp(shots[list(variants.programs[2].requests)]) == 1
 
 
-def test_outcomes_that_were_mitigated_before_are_treated_alike() -> None:
+def test_twirled_readout_of_mitigated_outcomes() -> None:
     program = random_program(3, seed=3)
     mitigation = TwirledReadout(calibration_shots=8_000)
     variants = expanded(mitigation, [program], [8_000])
-    plain = counted(as_read(variants, dense_confusion(3, 0.01, 0.1)), variants.shots or (), np.random.default_rng(1))
-    nested = [QuasiDistribution((LinearTerm(outcome, Identity(), 1.0),)) for outcome in plain]
+    plain = counted(observed_outcomes(variants, dense_confusion(3, 0.01, 0.1)), variants.shots or (), np.random.default_rng(1))
+    nested = [QuasiDistribution((LinearTerm(outcome),)) for outcome in plain]
     weights = csr_array(np.random.default_rng(2).normal(size=(4, 8)))
-    (one,), (other,) = mitigation.combine(variants, plain), mitigation.combine(variants, nested)
+    (one,), (other,) = mitigation.combine(variants, plain).outcomes, mitigation.combine(variants, nested).outcomes
     np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-12)
     np.testing.assert_allclose(one.variances(weights), other.variances(weights), rtol=0.05)  # each mask smoothed apart
     assert one.shots == other.shots == 8_000
 
 
 @pytest.mark.parametrize("estimator", [hq.ResolvedHadamardTest(), hq.HadamardTest()], ids=["resolved", "Hadamard"])
-def test_on_a_virtual_processor_with_its_readout_noise_the_map_is_exact(estimator: hq.Estimator) -> None:
-    model = turned(hq.ring_ansatz(2, 1), 0)
+def test_twirled_readout_on_a_virtual_processor_gives_the_exact_map(estimator: hq.Estimator) -> None:
+    model = with_random_angles(hq.ring_ansatz(2, 1), 0)
     x = np.array([0.1, 0.5, -0.3, 0.8])
     engine = hq.virtual("willow_pink", noise="readout")  # serialises and validates every job as the service does
     found = hq.integrated_gradients(
@@ -239,7 +240,7 @@ def test_on_a_virtual_processor_with_its_readout_noise_the_map_is_exact(estimato
     assert np.abs(raw.values - found.values).max() > 1e-3
 
 
-def test_flips_join_the_symbols_of_a_sweep_in_a_circuit_that_the_device_takes() -> None:
+def test_flips_are_symbols_beside_those_of_the_sweep_on_the_device() -> None:
     a, b = cirq.LineQubit.range(2)
     angles = (0.3, 1.0, 2.2)
     circuits = [cirq.Circuit(cirq.ry(t)(a), cirq.ry(2 * t)(b), cirq.CZ(a, b), cirq.ry(1)(a)) for t in angles]
@@ -259,35 +260,37 @@ def test_flips_join_the_symbols_of_a_sweep_in_a_circuit_that_the_device_takes() 
         *_, flips, last = program.circuit
         assert len(last.operations) == 1
         assert flips.qubits == last.qubits
-    found = mitigation.combine(variants, engine.execute(variants.programs, None))
+    found = mitigation.combine(variants, engine.execute(variants.programs, None)).outcomes
     expected = [np.abs(circuit.unitary(qubit_order=[a, b])[:, 0]) ** 2 for circuit in circuits]
     np.testing.assert_allclose([outcome.probabilities for outcome in found], expected, atol=1e-6)
 
 
-def test_factors_too_close_to_zero_are_refused_with_their_figure() -> None:
+def test_damping_factors_near_zero_are_rejected_with_their_value() -> None:
     mitigation = TwirledReadout(calibration_shots=100)
     variants = expanded(mitigation, [random_program(4, 0)], [100])
-    outcomes = counted(as_read(variants, dense_confusion(4, 0.2, 0.2)), variants.shots or (), np.random.default_rng(0))
+    outcomes = counted(
+        observed_outcomes(variants, dense_confusion(4, 0.2, 0.2)), variants.shots or (), np.random.default_rng(0)
+    )
     with pytest.raises(ValueError, match=r"parity of bits [01]{4} to -?0\.\d+ \+- 0\.\d+, too close to 0 .* calibration_shots"):
         mitigation.combine(variants, outcomes)
 
 
-def test_the_report_says_how_strong_the_correction_is() -> None:
+def test_twirled_readout_summary_reports_the_strongest_damping() -> None:
     mitigation = TwirledReadout()
     variants = expanded(mitigation, [random_program(3, 0)], None)
-    (note,) = mitigation.report(variants, as_read(variants, dense_confusion(3, 0.05, 0.05))).notes
+    (note,) = mitigation.combine(variants, observed_outcomes(variants, dense_confusion(3, 0.05, 0.05))).summary.notes
     assert "0.729" in note  # (1 - .1)**3
 
 
-def test_what_cannot_be_is_refused() -> None:
+def test_invalid_twirled_readout_is_rejected() -> None:
     with pytest.raises(ValueError, match="power of 2"):
         TwirledReadout(masks=12)
-    with pytest.raises(ValueError, match="at least two for each"):
+    with pytest.raises(ValueError, match="at least two per mask"):
         TwirledReadout(calibration_shots=3)
     qubits = cirq.LineQubit.range(12)
     wide = ParameterizedCircuit(cirq.FrozenCircuit(cirq.Moment(cirq.measure(*qubits, key="z"))), (0,))
-    with pytest.raises(ValueError, match=r"measures 12 qubits.* 4\*\*11"):
+    with pytest.raises(ValueError, match=r"measures 12 bits.* 4\*\*11"):
         expanded(TwirledReadout(), [wide], None)
     twice = expanded(TwirledReadout(), [random_program(2, 0)], None).programs
-    with pytest.raises(ValueError, match="twirl readout once only"):
+    with pytest.raises(ValueError, match="twirl readout only once"):
         expanded(TwirledReadout(), list(twice), None)

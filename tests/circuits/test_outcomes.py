@@ -1,4 +1,4 @@
-"""Distributions of outcomes, and the covariance of what is read from them."""
+"""Distributions of outcomes, and the covariance of values estimated from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hattriq_cirq.circuits.outcomes import Distribution
 
 
 def covariance_by_enumeration(probabilities: Array, weights: Array, shots: int) -> Array:
-    """Over every possible set of counts, each with its multinomial probability."""
+    """Return the covariance over every possible set of counts, each with its multinomial probability."""
     counts = np.array([c for c in product(range(shots + 1), repeat=len(probabilities)) if sum(c) == shots])
     chances = multinomial(shots, probabilities).pmf(counts)
     values = counts / shots @ weights.T
@@ -36,7 +36,7 @@ def test_covariance_is_that_of_multinomial_counts(bits: int, shots: int, rng: np
 
 
 @given(rng=generators)
-def test_a_certain_value_has_no_error_and_no_negative_variance(rng: np.random.Generator) -> None:
+def test_constant_weights_have_zero_and_no_negative_variance(rng: np.random.Generator) -> None:
     distribution = Distribution(rng.dirichlet(np.ones(8)), 7)
     weights = csr_array(rng.normal(size=(5, 1)) * np.ones(8))
     assert (distribution.variances(weights) >= 0).all()
@@ -50,13 +50,13 @@ def test_exact_probabilities_have_no_covariance() -> None:
     np.testing.assert_array_equal(distribution.variances(weights), np.zeros(3))
 
 
-def test_counts_become_relative_frequencies() -> None:
+def test_distribution_from_counts_has_relative_frequencies() -> None:
     distribution = Distribution.from_counts(np.array([3, 0, 1, 4]))
     np.testing.assert_array_equal(distribution.probabilities, [3 / 8, 0, 1 / 8, 4 / 8])
     assert distribution.shots == 8
 
 
-def test_probabilities_are_a_copy_that_refuses_to_be_written() -> None:
+def test_distribution_probabilities_are_a_read_only_copy() -> None:
     mine = np.array([0.25, 0.75])
     distribution = Distribution(mine, 4)
     mine[:] = 0
@@ -82,11 +82,11 @@ def test_quasi_probabilities_may_be_negative() -> None:
         (np.array([0.5, 0.5]), -3, "at least 1"),
     ],
 )
-def test_what_is_no_distribution_is_refused(probabilities: Array, shots: int | None, message: str) -> None:
+def test_invalid_distributions_are_rejected(probabilities: Array, shots: int | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Distribution(probabilities, shots)
 
 
-def test_no_counts_are_refused() -> None:
+def test_distribution_without_counts_is_rejected() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Distribution.from_counts(np.zeros(4, dtype=int))

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: help, files and tables."""
+"""The command line: help, written files and printed tables."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a trained model, an attribution and a table."""
+    """Return a folder with a trained model, an attribution and a table."""
     home = tmp_path_factory.mktemp("home")
     assert run(f"train bars_and_stripes --out {home}/bars --epochs 20 --seed 5") == 0
     assert run(f"attribute {home}/bars --data bars_and_stripes --out {home}/maps --inputs test:0:3") == 0
@@ -56,7 +56,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 # help
 
 
-def test_help_is_instant_and_imports_nothing_heavy() -> None:
+def test_help_takes_less_than_300_ms_and_imports_only_the_standard_library() -> None:
     code = (
         "import sys\nfrom hattriq_cirq.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
         "print(sorted({'cirq', 'numpy', 'scipy', 'matplotlib', 'tqdm'} & set(sys.modules)))"
@@ -107,7 +107,7 @@ def test_every_example_of_the_help_works(
 # train
 
 
-def test_train_writes_the_model_the_library_would(home: Path) -> None:
+def test_train_writes_the_same_model_as_the_library(home: Path) -> None:
     expected = train(ring_ansatz(4, 4), BARS.x_train, BARS.y_train, seed=5, epochs=20)
     assert names(home / "bars") == {"model.json", "run.json", "training.csv", "training.png"}
     assert Model.load(home / "bars" / "model.json") == expected.model
@@ -118,7 +118,7 @@ def test_train_writes_the_model_the_library_would(home: Path) -> None:
     assert (home / "bars" / "training.png").read_bytes().startswith(PNG)
 
 
-def test_train_records_what_it_did(home: Path) -> None:
+def test_train_records_data_settings_and_accuracies(home: Path) -> None:
     content, model = record(home / "bars"), Model.load(home / "bars" / "model.json")
     assert content["data"]["spec"] == "bars_and_stripes"
     assert content["data"]["details"] == dict(BARS.details)
@@ -172,7 +172,7 @@ def test_defaults_equal_those_of_the_library() -> None:
     assert parse(["attribute", "m", "--data", "digits", "--out", "x"]) == Attribute("m", data="digits", out="x")
 
 
-def test_without_scikit_learn_the_accuracy_table_says_so(
+def test_accuracy_table_without_scikit_learn_names_the_package_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
@@ -185,7 +185,7 @@ def test_without_scikit_learn_the_accuracy_table_says_so(
 # attribute
 
 
-def test_attribute_writes_what_the_library_would(home: Path) -> None:
+def test_attribute_writes_the_same_map_as_the_library(home: Path) -> None:
     maps = home / "maps"
     assert names(maps) == {"attribution.npz", "attribution.csv", "gallery.png", "run.json"}
     model = Model.load(home / "bars" / "model.json")
@@ -238,12 +238,12 @@ def test_attribute_takes_every_setting(home: Path, tmp_path: Path, options: str)
         ("--index 7", [7]),
     ],
 )
-def test_inputs_are_chosen_by_side_or_index(home: Path, tmp_path: Path, chosen: str, expected: Any) -> None:
+def test_inputs_are_selected_by_side_or_index(home: Path, tmp_path: Path, chosen: str, expected: Any) -> None:
     assert run(f"attribute {home}/bars --data bars_and_stripes --out {tmp_path}/a {chosen}") == 0
     assert record(tmp_path / "a")["inputs"]["indices"] == list(expected)
 
 
-def test_features_that_make_no_image_are_drawn_as_a_grid(tmp_path: Path, home: Path) -> None:
+def test_features_without_image_shape_are_drawn_as_a_grid(tmp_path: Path, home: Path) -> None:
     assert run(f"train {home}/good.csv --out {tmp_path}/m --epochs 2 --layers 1") == 0
     assert run(f"attribute {tmp_path}/m --data {home}/good.csv --out {tmp_path}/a --inputs test:0:2") == 0
     assert (tmp_path / "a" / "gallery.png").read_bytes().startswith(PNG)
@@ -251,7 +251,7 @@ def test_features_that_make_no_image_are_drawn_as_a_grid(tmp_path: Path, home: P
     assert (tmp_path / "bars.png").read_bytes().startswith(PNG)
 
 
-def test_an_identity_part_is_warned_of_in_one_line(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_warning_of_an_identity_part_is_one_line(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = Model.load(home / "bars" / "model.json")
     qubit = model.qubits[0]
     projector = 0.5 * cirq.PauliString(cirq.I(qubit)) + 0.5 * cirq.PauliString(cirq.Z(qubit))
@@ -265,7 +265,7 @@ def test_an_identity_part_is_warned_of_in_one_line(home: Path, tmp_path: Path, c
 # show
 
 
-def test_show_lists_the_largest_features_with_bits_and_place(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_lists_the_largest_features_with_bits_and_position(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(f"show {home}/maps --input 2 --top 4") == 0
     lines = capsys.readouterr().out.splitlines()
     saved = Attribution.load(home / "maps" / "attribution.npz")[2]
@@ -300,7 +300,7 @@ def test_show_draws_one_input(home: Path, tmp_path: Path) -> None:
     assert (tmp_path / "lone.png").read_bytes().startswith(PNG)
 
 
-def test_a_reader_that_stops_reading_is_no_error(home: Path) -> None:
+def test_closed_pipe_is_no_error(home: Path) -> None:
     command = f"{shlex.quote(sys.executable)} -c 'from hattriq_cirq.cli import main; raise SystemExit(main())'"
     line = f"set -o pipefail; {command} show {home}/maps --top 16 | true"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)

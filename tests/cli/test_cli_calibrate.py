@@ -1,4 +1,4 @@
-"""`hattriq calibrate`, `hattriq attribute --mitigate`, and what becomes of a saved calibration."""
+"""`hattriq calibrate`, `hattriq attribute --mitigate`, and saved calibrations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENGINE = "--engine virtual:willow_pink,noise=readout"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a table and a model of it."""
+    """Return a folder with a table and a model trained on it."""
     home = tmp_path_factory.mktemp("home")
     (home / "table.csv").write_text(TABLE)
     assert run(f"train {home}/table.csv --out {home}/model --epochs 5 --layers 1") == 0
@@ -34,7 +34,7 @@ def attribute(home: Path, out: Path, options: str) -> str:
     return f"attribute {home}/model --data {home}/table.csv --inputs test:0:2 --estimator resolved --out {out} {options}"
 
 
-def complaint(capsys: pytest.CaptureFixture[str]) -> str:
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("hattriq: error: ")
     return line
@@ -43,14 +43,14 @@ def complaint(capsys: pytest.CaptureFixture[str]) -> str:
 # calibrate and show
 
 
-def test_named_qubits_are_measured_printed_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_calibration_of_named_qubits_is_saved_printed_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(f"calibrate {ENGINE} --qubits 4_10,5_10 --shots 400 --pattern complement --seed 3 --out {tmp_path}/a.json") == 0
     printed = capsys.readouterr().out
-    found = ReadoutCalibration.load(tmp_path / "a.json")
-    assert found.qubits == (cirq.GridQubit(4, 10), cirq.GridQubit(5, 10))
-    assert (found.pattern, found.source["engine"]) == ("complement", "virtual:willow_pink")
-    assert found.shots.tolist() == [[400, 400]] * 2
-    assert found.id in printed
+    calibration = ReadoutCalibration.load(tmp_path / "a.json")
+    assert calibration.qubits == (cirq.GridQubit(4, 10), cirq.GridQubit(5, 10))
+    assert (calibration.pattern, calibration.source["engine"]) == ("complement", "virtual:willow_pink")
+    assert calibration.shots.tolist() == [[400, 400]] * 2
+    assert calibration.id in printed
     assert "q(4, 10)" in printed
     assert run(f"show {tmp_path}/a.json") == 0
     assert capsys.readouterr().out.strip() in printed
@@ -59,16 +59,16 @@ def test_named_qubits_are_measured_printed_and_shown(tmp_path: Path, capsys: pyt
             f"calibrate {ENGINE} --qubits 4_10,5_10 --shots 400 --pattern complement --seed {seed} --out {tmp_path}/{seed}.json"
         )
         assert run(line) == 0
-        again = ReadoutCalibration.load(tmp_path / f"{seed}.json")
-        assert bool((again.errors == found.errors).all()) is same
+        repeated = ReadoutCalibration.load(tmp_path / f"{seed}.json")
+        assert bool((repeated.errors == calibration.errors).all()) is same
 
 
-def test_without_qubits_all_of_the_processor_are_measured(tmp_path: Path) -> None:
+def test_calibration_without_named_qubits_measures_the_whole_processor(tmp_path: Path) -> None:
     assert run(f"calibrate --engine virtual:rainbow,noise=readout --shots 50 --out {tmp_path}/a.json") == 0
     assert len(ReadoutCalibration.load(tmp_path / "a.json").qubits) == 23
 
 
-def test_a_model_is_calibrated_where_it_is_attributed(home: Path, tmp_path: Path) -> None:
+def test_calibration_of_a_model_measures_the_qubits_of_its_attribution(home: Path, tmp_path: Path) -> None:
     chosen = f"{home}/model --data {home}/table.csv --inputs test:0:2"
     assert run(f"calibrate {chosen} {ENGINE} --shots 2000 --out {tmp_path}/a.json") == 0
     saved = ReadoutCalibration.load(tmp_path / "a.json")
@@ -83,7 +83,7 @@ def test_a_model_is_calibrated_where_it_is_attributed(home: Path, tmp_path: Path
     assert record["assumptions"]["calibration_id"] == saved.id
 
 
-def test_a_google_processor_is_calibrated_with_a_journal(
+def test_calibration_of_a_google_processor_has_a_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = f"calibrate --engine google:p/willow_pink --qubits 4_10,5_10 --shots 40 --out {tmp_path}/a.json"
@@ -117,22 +117,22 @@ def test_a_google_processor_is_calibrated_with_a_journal(
         ("calibrate --out OUT/a.json", "--engine"),
     ],
 )
-def test_what_cannot_be_calibrated_is_one_line(
+def test_invalid_calibrate_options_are_one_line(
     line: str, words: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(line.replace("OUT", str(tmp_path)).replace("HOME", str(home))) == 2
-    assert words in complaint(capsys)
+    assert words in error_line(capsys)
     assert list(tmp_path.iterdir()) == []
 
 
 # mitigate
 
 
-def test_readout_measured_with_the_data_is_recorded_and_survives_a_stop(
+def test_readout_calibration_of_a_resumed_run_equals_that_of_an_uninterrupted_run(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = f"{ENGINE} --shots 2000 --mitigate readout:300"
-    assert run(attribute(home, tmp_path / "whole", options)) == 0
+    assert run(attribute(home, tmp_path / "uninterrupted", options)) == 0
     with monkeypatch.context() as patch:
         left, store = [3], Journal.store
 
@@ -143,13 +143,15 @@ def test_readout_measured_with_the_data_is_recorded_and_survives_a_stop(
             store(self, *words)  # type: ignore[arg-type]
 
         patch.setattr(Journal, "store", stopping)
-        assert run(attribute(home, tmp_path / "broken", options)) == 130
-    assert run(f"resume {tmp_path}/broken") == 0
-    whole, broken = (Attribution.load(tmp_path / name / "attribution.npz") for name in ("whole", "broken"))
-    np.testing.assert_array_equal(whole.values, broken.values)
-    np.testing.assert_array_equal(whole.stderr, broken.stderr)
-    assert "300 shots a state" in whole.assumptions.mitigation
-    assert whole.cost.mitigation_shots >= 2 * 300
+        assert run(attribute(home, tmp_path / "interrupted", options)) == 130
+    assert run(f"resume {tmp_path}/interrupted") == 0
+    uninterrupted, interrupted = (
+        Attribution.load(tmp_path / name / "attribution.npz") for name in ("uninterrupted", "interrupted")
+    )
+    np.testing.assert_array_equal(uninterrupted.values, interrupted.values)
+    np.testing.assert_array_equal(uninterrupted.stderr, interrupted.stderr)
+    assert "300 shots a state" in uninterrupted.assumptions.mitigation
+    assert uninterrupted.cost.mitigation_shots >= 2 * 300
 
 
 @pytest.mark.parametrize(
@@ -163,9 +165,9 @@ def test_readout_measured_with_the_data_is_recorded_and_survives_a_stop(
         ("noise-estimation", ["NoiseEstimation"]),
     ],
 )
-def test_mitigations_are_named_in_any_order(text: str, names: list[str]) -> None:
-    made = parse_mitigation(text, 5)
-    parts = made.parts if isinstance(made, layer.MitigationSequence) else [made]
+def test_names_of_mitigations_in_any_order(text: str, names: list[str]) -> None:
+    mitigation = parse_mitigation(text, 5)
+    parts = mitigation.parts if isinstance(mitigation, layer.MitigationSequence) else [mitigation]
     assert [type(part).__name__ for part in parts] == names
     numbers = {"PauliTwirling": ("twirls", 8), "TwirledReadout": ("masks", 4)}
     for part in parts:
@@ -176,7 +178,7 @@ def test_mitigations_are_named_in_any_order(text: str, names: list[str]) -> None
             assert part.shots == 99
 
 
-def test_no_name_is_no_mitigation_and_every_name_makes_one() -> None:
+def test_every_registered_mitigation_is_built_by_its_name() -> None:
     assert parse_mitigation("", 0) is None
     for name, entry in mitigations().items():
         assert type(parse_mitigation(name, 0)).__name__ == entry.attr
@@ -196,38 +198,38 @@ def test_no_name_is_no_mitigation_and_every_name_makes_one() -> None:
         ("--mitigate zne --max-age 3", "are for --mitigate readout"),
         ("--mitigate readout --max-age 3", "of a --calibration"),
         ("--mitigate readout --calibration HOME/none.json", "none.json"),
-        ("--mitigate readout --calibration HOME/table.csv", "no readout calibration"),
+        ("--mitigate readout --calibration HOME/table.csv", "not a readout calibration"),
         ("--mitigate readout --calibration HOME/known.json", "does not know qubits"),
         ("--mitigate readout --calibration HOME/foreign.json", "processor 'weber'"),
         ("--mitigate readout --calibration HOME/old.json --max-age 24", "hours old"),
     ],
 )
-def test_mitigations_without_meaning_are_one_line(
+def test_invalid_mitigations_are_one_line(
     options: str, words: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = {
+    calibrations = {
         "known": ReadoutCalibration.from_mapping({cirq.GridQubit(4, 10): (0.01, 0.1)}),
         "foreign": ReadoutCalibration((cirq.GridQubit(4, 10),), known=np.zeros((1, 2)), source={"processor": "weber"}),
         "old": ReadoutCalibration.from_processor(load_processor("willow_pink")),
     }
-    for name, calibration in made.items():
+    for name, calibration in calibrations.items():
         if not (home / f"{name}.json").exists():
             calibration.save(home / f"{name}.json")
     assert run(attribute(home, tmp_path / "r", f"{ENGINE} {options}".replace("HOME", str(home)))) == 2
-    assert words in complaint(capsys)
+    assert words in error_line(capsys)
     assert not (tmp_path / "r").exists()
 
 
-def test_a_mitigation_needs_circuits(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mitigation_without_estimator_is_rejected(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = f"attribute {home}/model --data {home}/table.csv --out {tmp_path}/r --mitigate readout"
     assert run(line) == 2
-    assert "need an estimator" in complaint(capsys)
+    assert "need an estimator" in error_line(capsys)
 
 
-def test_a_damaged_calibration_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_calibration_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = ReadoutCalibration.from_mapping({cirq.GridQubit(4, 10): (0.01, 0.1)}).save(tmp_path / "a.json")
     file.write_text(file.read_text().replace("0.1", "0.2"))
     assert run(f"show {file}") == 2
-    assert "damaged" in complaint(capsys)
+    assert "damaged" in error_line(capsys)
     with pytest.raises(CalibrationError, match="damaged"):
         parse_mitigation("readout", 0, str(file))

@@ -1,4 +1,4 @@
-"""`hattriq doctor`, cancelling by id, and the words that name an engine."""
+"""`hattriq doctor`, cancelling by id, and names of engines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cirq
 import numpy as np
 import pytest
 from command_line import TABLE, run
-from journals import ENGINE, counted, jobs_of
+from journals import ENGINE, distributions_of, make_jobs
 
 from hattriq_cirq.circuits.errors import AccessError
 from hattriq_cirq.circuits.outcomes import Distribution
@@ -22,16 +22,16 @@ from hattriq_cirq.execution.journal import Journal
 # doctor
 
 
-def test_a_healthy_installation(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_of_a_complete_installation(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("doctor") == 0
     rows = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
-    found = {row[1].removesuffix(":"): row[0] for row in rows}
-    assert {"qsim": "ok", "cirq": "ok", "virtual:willow_pink": "ok", "packages": "ok"}.items() <= found.items()
-    assert found["google:PROJECT/PROCESSOR"] == "skipped"
+    outcomes = {row[1].removesuffix(":"): row[0] for row in rows}
+    assert {"qsim": "ok", "cirq": "ok", "virtual:willow_pink": "ok", "packages": "ok"}.items() <= outcomes.items()
+    assert outcomes["google:PROJECT/PROCESSOR"] == "skipped"
 
 
 @pytest.mark.parametrize("answer", [{"project": "p", "processor": "x", "health": "OK"}, AccessError("no; log in")])
-def test_access_is_checked_by_one_call(
+def test_doctor_checks_access_by_one_call(
     answer: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def check_access(project: str, processor: str) -> Any:
@@ -47,7 +47,9 @@ def test_access_is_checked_by_one_call(
                     "ok       google:p/x: project p, processor x, health OK")  # fmt: skip
 
 
-def test_what_is_broken_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_names_a_broken_package_and_the_cure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for module in [name for name in sys.modules if name.startswith("qsimcirq")]:
         monkeypatch.setitem(sys.modules, module, None)
     assert run("doctor") == 1
@@ -56,7 +58,7 @@ def test_what_is_broken_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch, 
     assert all("pip install" in line for line in failed)
 
 
-def test_a_project_needs_a_processor(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_project_without_processor_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("doctor --project p") == 2
     assert "--project and --processor belong together" in capsys.readouterr().err
 
@@ -64,8 +66,8 @@ def test_a_project_needs_a_processor(capsys: pytest.CaptureFixture[str]) -> None
 # cancelling
 
 
-class FarAway:
-    """A backend that holds jobs in given states and says what it was asked to cancel."""
+class RecordingBackend:
+    """Backend that holds jobs in given states and records the ids it has to cancel."""
 
     name, seed, processor, limits = "far", None, None, Limits()
 
@@ -86,33 +88,33 @@ class FarAway:
         return State(self.states.get(job.id, "unknown"))
 
     def results(self, job: Job) -> list[Distribution]:
-        return counted(3, 5, 0, 0)
+        return distributions_of(3, 5, 0, 0)
 
     def cancel(self, job_id: str) -> None:
         self.cancelled.append(job_id)
         self.states[job_id] = "done" if self.states[job_id] == "running" else "cancelled"
 
 
-def test_jobs_are_cancelled_by_their_ids_and_what_is_done_is_kept(tmp_path: Path) -> None:
+def test_cancel_keeps_counts_of_done_jobs_and_cancels_the_others_by_id(tmp_path: Path) -> None:
     with Journal(tmp_path, ENGINE) as journal:
-        jobs = jobs_of(journal, 6)
+        jobs = make_jobs(journal, 6)
         done, queued, quick, renamed, unknown, planned = (job.id for job in jobs)
         journal.begin(1, "key", jobs)
         journal.note(renamed, "submitting")
         journal.note(renamed, "failed")
         for job in jobs[:5]:
             journal.note(job.id, "submitting")
-        backend = FarAway({done: "done", queued: "queued", quick: "running", f"{renamed}-1": "queued"})
+        backend = RecordingBackend({done: "done", queued: "queued", quick: "running", f"{renamed}-1": "queued"})
         assert cancel_jobs(backend, journal) == (4, 2)
         assert backend.cancelled == [queued, quick, f"{renamed}-1"]
         for job_id in (done, quick):
-            (found,) = journal.stored(job_id) or []
-            np.testing.assert_array_equal(found.counts, [3, 5, 0, 0])
+            (outcome,) = journal.stored(job_id) or []
+            np.testing.assert_array_equal(outcome.counts, [3, 5, 0, 0])
         assert journal.unfinished() == [queued, renamed, unknown, planned]
         assert [journal.attempt(job_id) for job_id in (done, queued, quick, renamed)] == [0, 1, 0, 2]
 
 
-# words
+# names of engines
 
 
 @pytest.mark.parametrize(
@@ -127,29 +129,29 @@ def test_jobs_are_cancelled_by_their_ids_and_what_is_done_is_kept(tmp_path: Path
         ("google:project/processor", "give --shots 1 or more"),
     ],
 )
-def test_words_that_name_no_engine(words: str, message: str) -> None:
+def test_unknown_engine_names_are_rejected(words: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_engine(words, 0)
 
 
-def test_a_run_on_a_real_processor_goes_on_with_its_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+def test_resumed_run_on_a_real_processor_keeps_its_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
     monkeypatch.setattr(
-        "hattriq_cirq.execution.backends.google.google", lambda *words, **options: asked.append((words, options))
+        "hattriq_cirq.execution.backends.google.google", lambda *words, **options: calls.append((words, options))
     )
     parse_engine("google:p/x", 0, tmp_path)
     Journal(tmp_path, {"kind": "google", "device_config_name": "c", "snapshot": "s1"}).close()
     parse_engine("google:p/x", 0, tmp_path)
-    pins = [(words, options["device_config_name"], options["snapshot"]) for words, options in asked]
+    pins = [(words, options["device_config_name"], options["snapshot"]) for words, options in calls]
     assert pins == [(("p", "x"), None, None), (("p", "x"), "c", "s1")]
 
 
-# clear words for common mistakes
+# common mistakes
 
 MISTAKES = {
-    "a spreadsheet called .csv": ("train {home}/sheet.csv --out {home}/new", "is no table of text"),
-    "a quote that is never closed": ("train {home}/quote.csv --out {home}/new", "is no table of text"),
-    "a table called .npz": ("train {home}/table.npz --out {home}/new", "is no archive at all"),
+    "a spreadsheet called .csv": ("train {home}/sheet.csv --out {home}/new", "is not a text table"),
+    "a quote that is never closed": ("train {home}/quote.csv --out {home}/new", "is not a text table"),
+    "a table called .npz": ("train {home}/table.npz --out {home}/new", "is not a zip archive"),
     "a JSON of somebody else": ("show {home}/other.json", "nor anything else that hattriq wrote"),
     "a seed below zero": (
         "train bars_and_stripes --out {home}/new --seed -1",
@@ -160,12 +162,12 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("line", "words"), MISTAKES.values(), ids=MISTAKES.keys())
-def test_common_mistakes_are_explained(line: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_common_mistakes_are_one_line(line: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "sheet.csv").write_bytes(b"PK\x03\x04\xff\xfe\x80" * 20)
     (tmp_path / "quote.csv").write_text(TABLE + '"1,2')
     (tmp_path / "table.npz").write_text(TABLE)
     (tmp_path / "other.json").write_text(cirq.to_json({"format": "of mine"}))
     assert run(line.format(home=tmp_path)) == 2
-    (complaint,) = capsys.readouterr().err.splitlines()
-    assert words in complaint
+    (error_line,) = capsys.readouterr().err.splitlines()
+    assert words in error_line
     assert not (tmp_path / "new").exists()

@@ -1,4 +1,4 @@
-"""Bad input ends with one clear line and exit code 2, whatever it is."""
+"""Every bad input ends with one clear line and exit code 2."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from command_line import TABLE, run
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a trained model, an attribution, and files of every bad kind."""
+    """Return a folder with a trained model, an attribution, and bad files of every kind."""
     home = tmp_path_factory.mktemp("home")
     assert run(f"train bars_and_stripes --out {home}/bars --epochs 20 --seed 5") == 0
     assert run(f"attribute {home}/bars --data bars_and_stripes --out {home}/maps --inputs test:0:3") == 0
     (home / "nan.csv").write_text(TABLE + "1,nan,2,3,1\n")
-    (home / "blank.csv").write_text(TABLE + "0,0,0,0,1\n")
+    (home / "zeros.csv").write_text(TABLE + "0,0,0,0,1\n")
     (home / "labels.csv").write_text(TABLE.replace("-1\n", "0\n"))
     (home / "notes.txt").write_text("hello")
     (home / "broken.json").write_text("{")
@@ -38,7 +38,7 @@ ERRORS = {
     "unknown data": ("train nothing --out {home}/new", "choose one of bars_and_stripes"),
     "unknown data option": ("train digits:colour=1 --out {home}/new", "options: pair"),
     "NaN": ("train {home}/nan.csv --out {home}/new", "line 22, column 'b': 'nan' is not a finite number"),
-    "blank row": ("train {home}/blank.csv --out {home}/new", "rows [20] of x are blank"),
+    "row of zeros": ("train {home}/zeros.csv --out {home}/new", "rows [20] of x are all zeros"),
     "labels": ("train {home}/labels.csv --out {home}/new", "only the labels -1 and +1"),
     "output exists": ("train bars_and_stripes --out {home}/bars", "{home}/bars exists"),
     "output is a file": ("train bars_and_stripes --out {home}/notes.txt", "exists and is not an empty folder"),
@@ -91,17 +91,17 @@ def test_bad_input_ends_with_one_line_and_exit_code_2(
     home: Path, line: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(line.format(home=home)) == 2
-    (complaint,) = capsys.readouterr().err.splitlines()
-    assert complaint.startswith("hattriq: error: ")
-    assert words.format(home=home) in complaint
+    (error_line,) = capsys.readouterr().err.splitlines()
+    assert error_line.startswith("hattriq: error: ")
+    assert words.format(home=home) in error_line
     assert not (home / "new").exists()
 
 
-def test_wrong_shapes_in_a_table_of_arrays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_npz_with_wrong_shapes_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(tmp_path / "bad.npz", x=np.ones((4, 2)), y=np.array([1, -1, 1]))
     assert run(f"train {tmp_path}/bad.npz --out {tmp_path}/new") == 2
-    (complaint,) = capsys.readouterr().err.splitlines()
-    assert "len(rows)=4 must equal len(labels)=3" in complaint
+    (error_line,) = capsys.readouterr().err.splitlines()
+    assert "len(rows)=4 must equal len(labels)=3" in error_line
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_wrong_shapes_in_a_table_of_arrays(tmp_path: Path, capsys: pytest.Captur
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_stops_the_work_is_said_in_one_line(
+def test_interruption_and_errors_are_one_line(
     error: BaseException,
     code: int,
     words: str,
@@ -131,7 +131,7 @@ def test_what_stops_the_work_is_said_in_one_line(
     assert not (tmp_path / "a").exists()
 
 
-def test_a_defect_of_the_program_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defect_of_the_program_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hattriq_cirq.models.training.train", None)
     with pytest.raises(TypeError, match="not callable"):
         run(f"train bars_and_stripes --out {tmp_path}/a")

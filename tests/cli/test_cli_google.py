@@ -1,4 +1,4 @@
-"""Runs of the command line on a real processor's service, by the real client against a stand-in."""
+"""Runs of the command line on the service of a real processor, by the real client against a stand-in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hattriq_cirq.execution.journal_summary import read_summary
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a table and a model of it."""
+    """Return a folder with a table and a model trained on it."""
     home = tmp_path_factory.mktemp("home")
     (home / "table.csv").write_text(TABLE)
     assert run(f"train {home}/table.csv --out {home}/model --epochs 5 --layers 1") == 0
@@ -36,12 +36,12 @@ def connect_to(service: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def interrupting(method: Callable[..., None], wanted: Callable[..., bool], number: int) -> Callable[..., None]:
-    """A method of the journal at whose so-manieth wanted call Ctrl-C is pressed."""
+def interrupting(method: Callable[..., None], matches: Callable[..., bool], number: int) -> Callable[..., None]:
+    """Return a method of the journal that raises KeyboardInterrupt at the given number of matching calls."""
     left = [number]
 
     def called(self: Journal, *words: Any) -> None:
-        left[0] -= wanted(*words)
+        left[0] -= matches(*words)
         if not left[0]:
             raise KeyboardInterrupt
         method(self, *words)
@@ -49,7 +49,7 @@ def interrupting(method: Callable[..., None], wanted: Callable[..., bool], numbe
     return called
 
 
-def test_a_resumed_run_picks_its_jobs_up_and_runs_none_twice(
+def test_resumed_run_on_google_runs_no_job_twice(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with StandIn() as service:
@@ -70,7 +70,7 @@ def test_a_resumed_run_picks_its_jobs_up_and_runs_none_twice(
     assert json.loads((tmp_path / "a" / "run.json").read_text())["engine"]["snapshot"] == summary.engine["snapshot"]
 
 
-def test_a_cancelled_run_leaves_nothing_with_the_service(
+def test_cancelled_run_on_google_leaves_no_job_with_the_service(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with StandIn(job_seconds=1.0) as service:
@@ -89,13 +89,13 @@ def test_a_cancelled_run_leaves_nothing_with_the_service(
     assert summary.status == "finished"
 
 
-def test_no_access_is_one_line(
+def test_google_processor_without_access_is_one_line(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with StandIn() as service:
         connect_to(service, monkeypatch)
         assert run(line(home, tmp_path / "a").replace("p/willow_pink", "p/nowhere")) == 2
-    (complaint,) = capsys.readouterr().err.splitlines()
-    assert complaint.startswith("hattriq: error: ")
-    assert "nowhere" in complaint
+    (error_line,) = capsys.readouterr().err.splitlines()
+    assert error_line.startswith("hattriq: error: ")
+    assert "nowhere" in error_line
     assert not (tmp_path / "a").exists()

@@ -1,4 +1,4 @@
-"""`hattriq report` tells of runs and studies on one page, and the demo makes such a page."""
+"""`hattriq report` of runs and studies, and the report of the demo."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.cli import main
 from hattriq_cirq.cli.commands import demo as demo_module
 
-# the demo
+# demo
 
 
 def names(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir()}
 
 
-def test_demo_leaves_json_arrays_tables_pictures_and_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_writes_records_arrays_tables_pictures_and_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
     assert main(["demo", "--out", str(out), "--quick"]) == 0
     shown = capsys.readouterr()
@@ -43,12 +43,12 @@ def test_demo_leaves_json_arrays_tables_pictures_and_a_report(tmp_path: Path, ca
         assert record["accuracies"][0]["test"] >= 0.99
         assert page.count(record["data"]["name"]) >= 3
         assert record["data"]["summary"] in page
-        made = json.loads((maps / "run.json").read_text())["provenance"]
+        provenance = json.loads((maps / "run.json").read_text())["provenance"]
         for words in (
             "layers",
             "quadratic",
-            made["created_utc"],
-            made["versions"]["cirq-core"],
+            provenance["created_utc"],
+            provenance["versions"]["cirq-core"],
         ):
             assert words in page
     assert page.count("data:image/png;base64,") == 4
@@ -63,7 +63,7 @@ def test_demo_leaves_json_arrays_tables_pictures_and_a_report(tmp_path: Path, ca
     assert ">fails<" not in page
 
 
-def test_demo_fails_where_completeness_does(
+def test_demo_with_a_completeness_gap_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(demo_module, "TOLERANCE", -1.0)
@@ -74,7 +74,7 @@ def test_demo_fails_where_completeness_does(
     assert ">fails<" in (tmp_path / "demo" / "report.html").read_text()
 
 
-def test_demo_says_how_to_install_the_data(
+def test_demo_without_data_package_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
@@ -89,7 +89,7 @@ def test_demo_says_how_to_install_the_data(
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A training, exact maps of it and maps from shots."""
+    """Return a folder with a training run, exact maps and sampled maps."""
     home = tmp_path_factory.mktemp("home")
     words = f"attribute {home}/bars --data bars_and_stripes --inputs test:0:3"
     assert run(f"train bars_and_stripes --epochs 5 --out {home}/bars") == 0
@@ -98,7 +98,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def test_runs_and_studies_make_one_page(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_of_runs_and_studies_is_one_page(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old, new = replace(SECTION, title="an older report"), replace(SECTION, title="the newest report")
     for number, section in enumerate((new, old)):
         folder = section.save(tmp_path / "study" / f"report-full-{number}")
@@ -117,7 +117,7 @@ def test_runs_and_studies_make_one_page(home: Path, tmp_path: Path, capsys: pyte
         assert base64.b64encode(file.read_bytes()).decode() in images
 
 
-def test_maps_from_shots_stand_with_their_errors_and_cost(home: Path, tmp_path: Path) -> None:
+def test_report_of_sampled_maps_shows_intervals_and_cost(home: Path, tmp_path: Path) -> None:
     assert run(f"report {home}/shots --out {tmp_path}/page.html") == 0
     page = (tmp_path / "page.html").read_text()
     a = Attribution.load(home / "shots" / "attribution.npz")
@@ -129,7 +129,7 @@ def test_maps_from_shots_stand_with_their_errors_and_cost(home: Path, tmp_path: 
     assert page.count(">holds<") == 3
 
 
-def test_maps_without_the_training_of_their_model_say_that_its_accuracy_is_unknown(home: Path, tmp_path: Path) -> None:
+def test_report_of_maps_without_training_run_says_that_the_accuracy_is_unknown(home: Path, tmp_path: Path) -> None:
     (tmp_path / "model.json").write_bytes((home / "bars" / "model.json").read_bytes())
     maps = f"attribute {tmp_path}/model.json --data bars_and_stripes --inputs test:0:1 --out {tmp_path}/maps"
     assert run(maps) == 0
@@ -145,35 +145,35 @@ def test_maps_without_the_training_of_their_model_say_that_its_accuracy_is_unkno
     assert ["section-1-accuracy" in ids for ids in accuracy_of] == [True, False]
 
 
-def test_a_page_that_exists_is_left_alone(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_report_is_not_overwritten(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "page.html").write_text("mine")
     assert run(f"report {home}/bars --out {tmp_path}/page.html") == 2
     assert "not overwritten" in capsys.readouterr().err
     assert (tmp_path / "page.html").read_text() == "mine"
 
 
-def complaint(line: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line of a command that must fail."""
+def error_line(line: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one line of a command that must fail."""
     assert run(line) == 2
-    (said,) = capsys.readouterr().err.splitlines()
-    return said
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
 
 
-def test_errors_say_what_to_do(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_errors_name_the_cure(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = f"--out {tmp_path}/page.html"
     (tmp_path / "empty").mkdir()
     (tmp_path / "runs" / "signs" / "tasks").mkdir(parents=True)
     (tmp_path / "stopped").mkdir()
     (tmp_path / "stopped" / "journal.jsonl").write_text("{}")
-    assert "give the folder of a study" in complaint(f"report {tmp_path}/nowhere {out}", capsys)
-    assert "give the folder of a study" in complaint(f"report {tmp_path}/empty {out}", capsys)
-    assert "give the folder of a study" in complaint(f"report {home}/bars/model.json {out}", capsys)
-    assert f"python -m experiments signs --out {tmp_path}/runs" in complaint(f"report {tmp_path}/runs/signs {out}", capsys)
-    assert f"hattriq resume {tmp_path}/stopped" in complaint(f"report {tmp_path}/stopped {out}", capsys)
+    assert "give the folder of a study" in error_line(f"report {tmp_path}/nowhere {out}", capsys)
+    assert "give the folder of a study" in error_line(f"report {tmp_path}/empty {out}", capsys)
+    assert "give the folder of a study" in error_line(f"report {home}/bars/model.json {out}", capsys)
+    assert f"python -m experiments signs --out {tmp_path}/runs" in error_line(f"report {tmp_path}/runs/signs {out}", capsys)
+    assert f"hattriq resume {tmp_path}/stopped" in error_line(f"report {tmp_path}/stopped {out}", capsys)
     assert not (tmp_path / "page.html").exists()
 
 
-def test_damaged_runs_are_named(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_of_a_damaged_run_names_its_file(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("bars", "maps"):
         record = json.loads((home / name / "run.json").read_text())
         del record["settings"]
@@ -181,7 +181,7 @@ def test_damaged_runs_are_named(home: Path, tmp_path: Path, capsys: pytest.Captu
         for file in (home / name).iterdir():
             (tmp_path / name / file.name).write_bytes(file.read_bytes())
         (tmp_path / name / "run.json").write_text(json.dumps(record))
-        said = complaint(f"report {tmp_path}/{name} --out {tmp_path}/page.html", capsys)
-        assert f"{tmp_path}/{name}/run.json is not as hattriq wrote it" in said
+        line = error_line(f"report {tmp_path}/{name} --out {tmp_path}/page.html", capsys)
+        assert f"{tmp_path}/{name}/run.json is not as hattriq wrote it" in line
     (tmp_path / "maps" / "attribution.npz").unlink()
-    assert "attribution.npz" in complaint(f"report {tmp_path}/maps --out {tmp_path}/page.html", capsys)
+    assert "attribution.npz" in error_line(f"report {tmp_path}/maps --out {tmp_path}/page.html", capsys)

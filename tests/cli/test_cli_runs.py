@@ -33,7 +33,7 @@ OPTIONS = "--data bars_and_stripes --inputs test:0:3 --estimator hadamard --engi
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a trained model, and a run on it that nothing disturbed."""
+    """Return a folder with a trained model and an uninterrupted run."""
     home = tmp_path_factory.mktemp("home")
     assert run(f"train bars_and_stripes --out {home}/bars --epochs 20 --seed 5") == 0
     assert run(f"attribute {home}/bars {OPTIONS} --out {home}/whole") == 0
@@ -56,11 +56,11 @@ def assert_same_arrays(left: Path, right: Path) -> None:
 
 
 def failing_after(count: int, error: BaseException) -> Callable[[ExactBackend, Job], list[Distribution]]:
-    """Runs so many jobs, then fails."""
-    execute, ran = ExactBackend.execute, iter(range(count))
+    """Return a method that executes the given number of jobs, then fails."""
+    execute, remaining = ExactBackend.execute, iter(range(count))
 
     def fails(self: ExactBackend, job: Job) -> list[Distribution]:
-        if next(ran, None) is None:
+        if next(remaining, None) is None:
             raise error
         return execute(self, job)
 
@@ -69,7 +69,7 @@ def failing_after(count: int, error: BaseException) -> Callable[[ExactBackend, J
 
 @pytest.fixture
 def stopped(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
-    """A run that Ctrl-C stopped after 10 jobs."""
+    """Return the folder of a run that Ctrl-C stopped after 10 jobs."""
     with monkeypatch.context() as patch:
         patch.setattr(ExactBackend, "execute", failing_after(10, KeyboardInterrupt()))
         assert run(line(home, tmp_path / "stopped")) == 130
@@ -77,10 +77,10 @@ def stopped(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     return tmp_path / "stopped"
 
 
-# what is recorded
+# journals
 
 
-def test_a_run_on_an_engine_is_recorded_and_finished(home: Path) -> None:
+def test_journal_of_a_finished_run(home: Path) -> None:
     assert names(home / "whole") == RESULTS | {JOURNAL}
     summary = read_summary(home / "whole")
     assert (summary.status, summary.done, summary.shots_done) == ("finished", summary.jobs, 3 * 1600)
@@ -90,7 +90,7 @@ def test_a_run_on_an_engine_is_recorded_and_finished(home: Path) -> None:
     assert json.loads((home / "whole" / "run.json").read_text())["engine"] == summary.engine
 
 
-def test_the_recorded_run_is_that_of_the_library(home: Path, tmp_path: Path) -> None:
+def test_journaled_run_equals_that_of_the_library(home: Path, tmp_path: Path) -> None:
     options = "--data bars_and_stripes --inputs test:0:2 --estimator resolved --engine qsim --shots 500 --seed 9"
     assert run(line(home, tmp_path / "a", options)) == 0
     direct = integrated_gradients(
@@ -110,7 +110,7 @@ def test_exact_values_need_no_journal(home: Path, tmp_path: Path, options: str) 
     assert names(tmp_path / "a") == RESULTS
 
 
-def test_a_virtual_processor_is_an_engine_like_any_other(home: Path, tmp_path: Path) -> None:
+def test_journal_of_a_run_on_a_virtual_processor(home: Path, tmp_path: Path) -> None:
     options = (
         "--data bars_and_stripes --inputs test:0:1 --estimator resolved --shots 200 --engine virtual:willow_pink,noise=readout"
     )
@@ -124,7 +124,7 @@ def test_a_virtual_processor_is_an_engine_like_any_other(home: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("how", ["again", "resume"])
-def test_a_killed_run_ends_as_if_it_had_not_been(home: Path, tmp_path: Path, how: str) -> None:
+def test_killed_run_continues_to_the_same_result(home: Path, tmp_path: Path, how: str) -> None:
     process = start(line(home, tmp_path / "a"))
     while not (tmp_path / "a" / JOURNAL).exists() or read_summary(tmp_path / "a").done < 5:
         assert process.poll() is None
@@ -141,35 +141,35 @@ def test_a_killed_run_ends_as_if_it_had_not_been(home: Path, tmp_path: Path, how
     assert len(counted) == read_summary(tmp_path / "a").jobs > done >= 5
 
 
-def test_ctrl_c_says_how_to_go_on(
+def test_ctrl_c_prints_how_to_continue(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "my run"
     with monkeypatch.context() as patch:
         patch.setattr(ExactBackend, "execute", failing_after(3, KeyboardInterrupt()))
         assert run(f"attribute {home}/bars {OPTIONS} --out '{folder}'") == 130
-    (complaint,) = capsys.readouterr().err.splitlines()
-    assert complaint == (
+    (error_line,) = capsys.readouterr().err.splitlines()
+    assert error_line == (
         f"hattriq: interrupted; go on with `hattriq resume '{folder}'`, or give up with `hattriq cancel '{folder}'`"
     )
     assert run(f"resume '{folder}'") == 0
     assert_same_arrays(folder, home / "whole")
 
 
-def test_an_engine_error_is_one_line_that_says_how_to_go_on(
+def test_engine_error_is_one_line_with_how_to_continue(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(ExactBackend, "execute", failing_after(3, JobFailedError("j", "INVALID", "Program\ntoo long.")))
         assert run(line(home, tmp_path / "a")) == 2
-    (complaint,) = capsys.readouterr().err.splitlines()
-    assert complaint.startswith("hattriq: error: job j failed: INVALID: Program too long.; go on with `hattriq resume ")
+    (error_line,) = capsys.readouterr().err.splitlines()
+    assert error_line.startswith("hattriq: error: job j failed: INVALID: Program too long.; go on with `hattriq resume ")
     assert names(tmp_path / "a") == {JOURNAL}
     assert run(f"resume {tmp_path}/a") == 0
     assert_same_arrays(tmp_path / "a", home / "whole")
 
 
-def test_a_run_that_began_nothing_leaves_nothing(
+def test_run_that_stops_before_its_first_job_leaves_no_folder(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(f"{line(home, tmp_path / 'a')} --rule simpson:3") == 2
@@ -177,7 +177,7 @@ def test_a_run_that_began_nothing_leaves_nothing(
     assert not (tmp_path / "a").exists()
 
 
-def test_resume_works_from_anywhere(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_from_another_directory(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     with monkeypatch.context() as patch:
         patch.setattr(ExactBackend, "execute", failing_after(3, KeyboardInterrupt()))
@@ -189,7 +189,7 @@ def test_resume_works_from_anywhere(home: Path, tmp_path: Path, monkeypatch: pyt
     shutil.rmtree(home / "elsewhere")
 
 
-def test_a_kill_between_the_results_leaves_only_the_missing_to_write(home: Path, tmp_path: Path) -> None:
+def test_resume_writes_only_missing_results(home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "a"
     shutil.copytree(home / "whole", folder)
     lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
@@ -206,18 +206,16 @@ def test_a_kill_between_the_results_leaves_only_the_missing_to_write(home: Path,
     assert read_summary(folder).status == "finished"
 
 
-def test_a_torn_record_is_reported_and_done_again(home: Path, stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_incomplete_record_is_reported_and_repeated(home: Path, stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = (stopped / JOURNAL).read_bytes()
     (stopped / JOURNAL).write_bytes(content[: content.rindex(b'"kind":"counts"') + 30])
     assert run(f"resume {stopped}") == 0
     (warning,) = capsys.readouterr().err.splitlines()
-    assert warning.startswith(f"hattriq: warning: the last record of {stopped / JOURNAL} was torn")
+    assert warning.startswith(f"hattriq: warning: {stopped / JOURNAL}: the last record is incomplete")
     assert_same_arrays(stopped, home / "whole")
 
 
-def test_a_full_disk_stops_the_run_and_space_lets_it_go_on(
-    home: Path, stopped: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_run_continues_after_a_full_disk(home: Path, stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, ((stopped / JOURNAL).stat().st_size + 1500, hard))
     try:
@@ -225,42 +223,42 @@ def test_a_full_disk_stops_the_run_and_space_lets_it_go_on(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert code == 2
-    (complaint,) = capsys.readouterr().err.splitlines()
-    assert complaint.startswith("hattriq: error: the disk is full")
-    assert f"go on with `hattriq resume {stopped}`" in complaint
+    (error_line,) = capsys.readouterr().err.splitlines()
+    assert error_line.startswith("hattriq: error: the disk is full")
+    assert f"go on with `hattriq resume {stopped}`" in error_line
     assert run(f"resume {stopped}") == 0
     assert_same_arrays(stopped, home / "whole")
 
 
-# refusals
+# refused commands
 
 
 def refusal(words: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that a command is refused with."""
+    """Return the one line with which a command is refused."""
     assert run(words) == 2
-    (complaint,) = capsys.readouterr().err.splitlines()
-    assert complaint.startswith("hattriq: error: ")
-    return complaint
+    (error_line,) = capsys.readouterr().err.splitlines()
+    assert error_line.startswith("hattriq: error: ")
+    return error_line
 
 
-def test_another_run_in_the_folder_is_refused_with_what_differs(
+def test_folder_of_another_run_is_refused_with_the_differences(
     home: Path, stopped: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (stopped / JOURNAL).read_bytes()
-    complaint = refusal(f"{line(home, stopped)} --shots 3200 --seed 7", capsys)
-    assert f"{stopped} holds another run: task.settings.seed was 4 and is now 7" in complaint
-    assert "task.settings.shots was 1600 and is now 3200" in complaint
+    error_line = refusal(f"{line(home, stopped)} --shots 3200 --seed 7", capsys)
+    assert f"{stopped} holds another run: task.settings.seed was 4 and is now 7" in error_line
+    assert "task.settings.shots was 1600 and is now 3200" in error_line
     assert "not an empty folder" in refusal(f"attribute {home}/bars --data bars_and_stripes --out {stopped}", capsys)
     assert (stopped / JOURNAL).read_bytes() == before
 
 
-def test_a_changed_model_is_refused(home: Path, tmp_path: Path, stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_changed_model_is_refused(home: Path, tmp_path: Path, stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(f"train bars_and_stripes --out {tmp_path}/other --epochs 2") == 0
     capsys.readouterr()
     assert "task.model.sha256 was" in refusal(f"attribute {tmp_path}/other {OPTIONS} --out {stopped}", capsys)
 
 
-def test_a_finished_run_is_left_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_finished_run_is_not_changed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {file: file.read_bytes() for file in (home / "whole").iterdir()}
     assert "holds a finished run" in refusal(line(home, home / "whole"), capsys)
     assert "nothing is left to do" in refusal(f"resume {home}/whole", capsys)
@@ -268,16 +266,14 @@ def test_a_finished_run_is_left_alone(home: Path, capsys: pytest.CaptureFixture[
     assert {file: file.read_bytes() for file in (home / "whole").iterdir()} == before
 
 
-def test_a_run_that_another_process_works_on_is_left_alone(
-    home: Path, stopped: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_run_in_use_by_another_process_is_refused(home: Path, stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Journal(stopped, read_summary(stopped).engine):
         for words in (line(home, stopped), f"resume {stopped}", f"cancel {stopped}"):
             assert f"is working on the run in {stopped}" in refusal(words, capsys)
 
 
 @pytest.mark.parametrize("command", ["resume", "cancel"])
-def test_what_is_no_run_of_the_command_line_says_so(
+def test_folder_without_recorded_command_is_refused(
     command: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "holds no run" in refusal(f"{command} {home}/bars", capsys)
@@ -294,24 +290,22 @@ def table(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
     return [row.split() for row in capsys.readouterr().out.splitlines()]
 
 
-def test_runs_are_listed_with_how_far_they_are(
-    home: Path, stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_runs_lists_progress(home: Path, stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(home / "whole", tmp_path / "deep" / "whole")
     header, *rows, hint = table(tmp_path, capsys)
     assert header == ["folder", "command", "engine", "status", "jobs", "shots", "updated", "(UTC)"]
-    found = {Path(row[0]): row[1:6] for row in rows}
+    listed = {Path(row[0]): row[1:6] for row in rows}
     all_jobs = read_summary(home / "whole").jobs
-    assert found[tmp_path / "deep" / "whole"] == ["attribute", "cirq", "finished", f"{all_jobs}/{all_jobs}", "4800/4800"]
+    assert listed[tmp_path / "deep" / "whole"] == ["attribute", "cirq", "finished", f"{all_jobs}/{all_jobs}", "4800/4800"]
     summary = read_summary(stopped)
     assert summary.done == 10
-    assert found[stopped] == [
+    assert listed[stopped] == [
         "attribute", "cirq", "unfinished", f"10/{summary.jobs}", f"{summary.shots_done}/{summary.shots}"
     ]  # fmt: skip
     assert hint[:2] == ["`hattriq", "resume"]
 
 
-def test_a_folder_without_runs_says_how_to_start_one(
+def test_runs_of_an_empty_folder_says_how_to_start_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -320,7 +314,7 @@ def test_a_folder_without_runs_says_how_to_start_one(
     assert "no folder" in refusal(f"runs {tmp_path}/none", capsys)
 
 
-def test_an_unreadable_run_does_not_hide_the_others(stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unreadable_runs_are_listed_with_the_others(stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / JOURNAL).write_text("a\nb\n")
     rows = table(tmp_path, capsys)
@@ -328,9 +322,7 @@ def test_an_unreadable_run_does_not_hide_the_others(stopped: Path, tmp_path: Pat
     assert any(row[0] == "unreadable:" and str(tmp_path / "odd") in row[1] for row in rows)
 
 
-def test_a_cancelled_run_is_given_up_until_it_is_resumed(
-    home: Path, stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_cancelled_run_can_be_resumed(home: Path, stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(f"cancel {stopped}") == 0
     assert "kept the counts of 1" in capsys.readouterr().out
     assert read_summary(stopped).status == "cancelled"
@@ -340,7 +332,7 @@ def test_a_cancelled_run_is_given_up_until_it_is_resumed(
 
 
 @pytest.mark.parametrize("command", ["runs", "resume", "cancel", "doctor", "attribute"])
-def test_help_teaches(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_has_description_arguments_and_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         run(f"{command} --help")
     shown: Any = capsys.readouterr().out

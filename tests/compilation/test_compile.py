@@ -1,4 +1,4 @@
-"""Circuits made physical: native, on couplers, equal to their sources, measured last, in time, swept where it pays."""
+"""Compiled circuits: native gates on couplers, equal to their sources, measured last, within the duration, and sweeps."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def check(processor: Processor, circuits: Sequence[cirq.AbstractCircuit], progra
     ],
     ids=lambda estimator: estimator.describe(),
 )
-def test_every_estimator_compiles_to_what_the_device_takes(estimator: Estimator) -> None:
+def test_circuits_of_every_estimator_compile_to_valid_circuits(estimator: Estimator) -> None:
     processor, rows = load_processor(WILLOW), unit_rows(1, 4)
     circuits = circuits_of(estimator, ring(2), rows)[:3]
     check(processor, circuits, compile_for(processor, circuits, on_patch(circuits)))
@@ -91,7 +91,7 @@ def test_every_estimator_compiles_to_what_the_device_takes(estimator: Estimator)
 @pytest.mark.parametrize(
     ("processor_id", "gateset"), [("weber", "sycamore"), ("weber", "sqrt_iswap"), ("rainbow", "sqrt_iswap")]
 )
-def test_other_gate_sets_compile_too(processor_id: str, gateset: str) -> None:
+def test_compilation_to_other_gate_sets(processor_id: str, gateset: str) -> None:
     processor = load_processor(processor_id, gateset)
     circuits = circuits_of(hq.ResolvedHadamardTest(), ring(2), unit_rows(2, 4))
     middle = max(sorted(processor.graph), key=lambda q: processor.graph.degree(q))
@@ -100,7 +100,7 @@ def test_other_gate_sets_compile_too(processor_id: str, gateset: str) -> None:
     check(processor, circuits, compile_for(processor, circuits, placed))
 
 
-def test_circuits_of_one_structure_become_one_program_and_a_sweep() -> None:
+def test_circuits_of_one_structure_become_one_program_with_a_sweep() -> None:
     processor, rows = load_processor(WILLOW), unit_rows(5, 16)
     circuits = circuits_of(hq.ResolvedHadamardTest(), ring(4), rows)
     programs = compile_for(processor, circuits, on_patch(circuits))
@@ -109,7 +109,7 @@ def test_circuits_of_one_structure_become_one_program_and_a_sweep() -> None:
     check(processor, circuits, programs)
 
 
-def test_a_sweep_costs_no_two_qubit_gate() -> None:
+def test_sweep_adds_no_two_qubit_gates() -> None:
     processor, rows = load_processor(WILLOW), unit_rows(3, 16)
     for estimator in (hq.ResolvedHadamardTest(), hq.PolarizationShift()):
         circuits = circuits_of(estimator, ring(4), rows)[:4]
@@ -119,7 +119,7 @@ def test_a_sweep_costs_no_two_qubit_gate() -> None:
             assert multi_qubit_gates(program.circuit) <= min(alone[i] for i in program.requests) + 1
 
 
-def test_circuits_of_different_structure_are_programs_of_their_own() -> None:
+def test_circuits_of_different_structure_become_separate_programs() -> None:
     processor = load_processor(WILLOW)
     rows = np.array([[1.0, 0, 0, 0], [0.5, 0.5, 0.5, 0.5], [0.1, 0.2, 0.3, np.sqrt(0.86)]])
     circuits = circuits_of(hq.ResolvedHadamardTest(), ring(2), rows)
@@ -128,7 +128,7 @@ def test_circuits_of_different_structure_are_programs_of_their_own() -> None:
     check(processor, circuits, programs)
 
 
-def test_gates_between_qubits_that_are_not_coupled_are_bridged_or_routed() -> None:
+def test_gates_between_uncoupled_qubits_are_bridged_or_routed() -> None:
     processor = load_processor(WILLOW)
     line = cirq.LineQubit.range(3)
     far = cirq.Circuit(cirq.H.on_each(*line), cirq.CZ(line[0], line[2]), cirq.H.on_each(*line), cirq.measure(*line, key="z"))
@@ -138,7 +138,7 @@ def test_gates_between_qubits_that_are_not_coupled_are_bridged_or_routed() -> No
     assert multi_qubit_gates(programs[0].circuit) <= 4
 
 
-def test_a_circuit_that_takes_too_long_is_refused_with_the_figure() -> None:
+def test_circuit_above_the_maximum_duration_is_rejected() -> None:
     processor = replace(load_processor(WILLOW), max_duration_ns=500.0)
     circuits = circuits_of(hq.ResolvedHadamardTest(), ring(4), unit_rows(1, 16))
     with pytest.raises(
@@ -147,7 +147,7 @@ def test_a_circuit_that_takes_too_long_is_refused_with_the_figure() -> None:
         compile_for(processor, circuits, on_patch(circuits))
 
 
-def test_nothing_is_left_uncompiled_in_silence() -> None:
+def test_operation_that_cannot_be_compiled_is_rejected() -> None:
     qubits = cirq.LineQubit.range(4)
     big = cirq.MatrixGate(cirq.testing.random_unitary(16, random_state=1))(*qubits)
     circuit = cirq.Circuit(big, cirq.measure(*qubits, key="z"))
@@ -155,7 +155,7 @@ def test_nothing_is_left_uncompiled_in_silence() -> None:
         compile_for(load_processor(WILLOW), [circuit], on_patch([circuit]))
 
 
-def test_a_compiler_that_changes_the_circuit_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_circuit_that_differs_from_its_source_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     circuits = circuits_of(hq.ResolvedHadamardTest(), ring(2), unit_rows(1, 4))
 
     def forgetful(circuit: cirq.AbstractCircuit, **_: object) -> cirq.AbstractCircuit:
@@ -169,7 +169,7 @@ def test_a_compiler_that_changes_the_circuit_is_caught(monkeypatch: pytest.Monke
     compiler._compile_on_edges.cache_clear()
 
 
-def test_outcome_probabilities_are_those_of_the_measured_qubits_in_their_order() -> None:
+def test_outcome_probabilities_follow_the_order_of_measured_qubits() -> None:
     a, b, c = cirq.LineQubit.range(3)
     circuit = cirq.Circuit(cirq.ry(0.3)(a), cirq.ry(1.1)(b), cirq.CNOT(b, c), cirq.H(a), cirq.measure(c, a, key="z"))
     np.testing.assert_allclose(outcome_probabilities(circuit), independent_probabilities(circuit), atol=1e-12)

@@ -1,4 +1,4 @@
-"""Where circuits are placed: on good, connected qubits, always the same ones, or on those the user names."""
+"""Placement of circuits: good, connected qubits, always the same ones, or those that the user names."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 
 import hattriq_cirq as hq
-from hattriq_cirq.compilation.layout_search import Demand
+from hattriq_cirq.compilation.layout_search import GateCounts
 from hattriq_cirq.compilation.placement import (
     Layout,
     Placement,
     best_placement,
     candidate_layouts,
     connectivity_encoder,
-    evaluate_layout,
     predicted_error,
 )
 from hattriq_cirq.compilation.processor import Processor, load_processor
@@ -35,7 +34,7 @@ def place(
 ) -> Placement:
     """The best of the candidate layouts, each with the circuits that its encoder makes."""
     layouts = candidate_layouts(processor, build(encode), qubits, among=among)
-    return best_placement(evaluate_layout(processor, layout, build(layout.encoder)) for layout in layouts)
+    return best_placement(processor, layouts, {layout.encoder: build(layout.encoder) for layout in layouts})
 
 
 def resolved(n_qubits: int, layers: int = 2) -> Build:
@@ -51,7 +50,7 @@ def resolved(n_qubits: int, layers: int = 2) -> Build:
 
 
 @pytest.mark.parametrize("n_qubits", [1, 2, 3, 4])
-def test_every_logical_qubit_gets_its_own_and_the_patch_is_connected(n_qubits: int) -> None:
+def test_placement_is_injective_and_connected(n_qubits: int) -> None:
     build = resolved(n_qubits)
     found = place(WILLOW, build)
     assert set(found.qubits) == build(encode)[0].all_qubits()
@@ -66,7 +65,7 @@ def test_placement_repeats() -> None:
     assert first.error == second.error
 
 
-def test_a_square_model_lands_on_a_square_with_its_ancilla_beside_the_qubit_it_controls() -> None:
+def test_square_model_is_placed_on_a_square_with_its_ancilla_adjacent() -> None:
     found = place(WILLOW, resolved(4)).qubits
     data = [found[q] for q in cirq.LineQubit.range(4)]
     graph = WILLOW.graph
@@ -74,7 +73,7 @@ def test_a_square_model_lands_on_a_square_with_its_ancilla_beside_the_qubit_it_c
     assert graph.has_edge(found[cirq.NamedQubit("ancilla0")], data[0])
 
 
-def test_the_predicted_error_is_below_that_of_random_patches() -> None:
+def test_predicted_error_is_below_that_of_random_patches() -> None:
     build, rng, graph = resolved(3), np.random.default_rng(0), WILLOW.graph
     ours = place(WILLOW, build).error
     others = []
@@ -87,21 +86,21 @@ def test_the_predicted_error_is_below_that_of_random_patches() -> None:
     assert ours <= min(others)
 
 
-def test_bad_qubits_are_avoided() -> None:
+def test_qubits_with_large_gate_errors_are_avoided() -> None:
     build = resolved(2)
     usual = set(place(WILLOW, build).qubits.values())
     spoiled = replace(WILLOW, two_qubit_errors={e: 0.2 if e & usual else v for e, v in WILLOW.two_qubit_errors.items()})
     assert not usual & set(place(spoiled, build).qubits.values())
 
 
-def test_bad_readout_is_avoided_as_well() -> None:
+def test_qubits_with_large_readout_errors_are_avoided() -> None:
     build = resolved(2)
     usual = set(place(WILLOW, build).qubits.values())
     spoiled = replace(WILLOW, readout_errors={q: (0.4, 0.4) if q in usual else v for q, v in WILLOW.readout_errors.items()})
     assert not usual & set(place(spoiled, build).qubits.values())
 
 
-def test_named_qubits_are_the_ones_used() -> None:
+def test_placement_uses_the_given_qubits() -> None:
     named = cirq.GridQubit.rect(1, 3, 5, 9)
     assert set(place(WILLOW, resolved(2), among=named).qubits.values()) == set(named)
     wider = cirq.GridQubit.rect(2, 3, 5, 9)
@@ -116,38 +115,38 @@ def test_named_qubits_are_the_ones_used() -> None:
         (cirq.GridQubit.rect(1, 2, 5, 9), "need 3 qubits, willow_pink has 2 to choose from"),
     ],
 )
-def test_named_qubits_that_cannot_be_used_are_refused(named: list[cirq.Qid], message: str) -> None:
+def test_given_qubits_that_cannot_be_used_are_rejected(named: list[cirq.Qid], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         place(WILLOW, resolved(2), among=named)
 
 
-def test_nothing_to_place_is_placed_nowhere() -> None:
+def test_placement_of_no_circuits_is_empty() -> None:
     assert place(WILLOW, lambda _: []).qubits == {}
 
 
-def test_qubits_that_only_other_circuits_use_are_placed_too() -> None:
+def test_extra_qubits_are_placed() -> None:
     extra = cirq.NamedQubit("extra")
     assert extra in place(WILLOW, resolved(1), [extra]).qubits
 
 
-def test_demand_counts_couplings_turns_and_measurements() -> None:
+def test_gate_counts_of_pairs_single_qubits_and_measurements() -> None:
     a, b, c = cirq.LineQubit.range(3)
     circuit = cirq.Circuit(cirq.H(a), cirq.CZ(a, b), cirq.CZ(b, a), cirq.CCX(a, b, c), cirq.measure(a, c, key="z"))
-    demand = Demand.of([circuit, cirq.Circuit(cirq.H(a))])
-    np.testing.assert_array_equal(demand.couplings, np.array([[0, 3, 1], [3, 0, 1], [1, 1, 0]]) / 2)
-    np.testing.assert_array_equal(demand.turns, [1, 0, 0])
-    np.testing.assert_array_equal(demand.measured, [0.5, 0, 0.5])
+    counts = GateCounts.from_circuits([circuit, cirq.Circuit(cirq.H(a))])
+    np.testing.assert_array_equal(counts.pairs, np.array([[0, 3, 1], [3, 0, 1], [1, 1, 0]]) / 2)
+    np.testing.assert_array_equal(counts.single, [1, 0, 0])
+    np.testing.assert_array_equal(counts.measured, [0.5, 0, 0.5])
 
 
-def test_the_kept_placement_is_the_best_of_those_compiled() -> None:
+def test_best_placement_has_the_lowest_predicted_error() -> None:
     build = resolved(2)
     found = place(WILLOW, build)
     encoder = connectivity_encoder(WILLOW, found.qubits)
-    other: Placement = evaluate_layout(WILLOW, Layout(found.qubits, encoder), build(encoder))
+    other = best_placement(WILLOW, [Layout(found.qubits, encoder)], {encoder: build(encoder)})
     assert found.error <= other.error + 1e-12
 
 
-def test_the_predicted_error_is_the_random_part_and_the_angles_that_are_off() -> None:
+def test_predicted_error_adds_random_errors_and_angle_errors() -> None:
     a, b = cirq.GridQubit.rect(1, 2, 5, 9)
     circuit = cirq.Circuit(cirq.Y(a) ** 0.5, cirq.Y(b) ** 0.5, cirq.CZ(a, b), cirq.measure(a, b, key="z"))
     straight = replace(WILLOW, angle_errors={})

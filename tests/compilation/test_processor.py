@@ -1,4 +1,4 @@
-"""Processors: calibrations of both generations, gate sets, durations and predicted fidelities by hand."""
+"""Processors: calibrations of both generations, gate sets, durations, and fidelities predicted by hand."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def made(metrics: Metrics, gateset: str | None = None) -> Processor:
 
 
 @pytest.mark.parametrize("names", [{}, TODAY], ids=["bundled", "today's"])
-def test_metrics_of_both_generations_are_read(names: dict[str, str]) -> None:
+def test_metric_names_of_both_generations_are_read(names: dict[str, str]) -> None:
     metrics = bundled()
     processor = made({names.get(metric, metric): values for metric, values in metrics.items()})
     assert processor.missing == ()
@@ -56,7 +56,7 @@ def test_metrics_of_both_generations_are_read(names: dict[str, str]) -> None:
         assert processor.two_qubit_errors[frozenset(pair)] == values[0]
 
 
-def test_missing_values_are_the_median_and_said() -> None:
+def test_missing_values_are_the_median_and_listed() -> None:
     metrics = bundled()
     errors, rates = metrics["single_qubit_p11_error"], metrics["two_qubit_parallel_cz_gate_xeb_pauli_error_per_cycle"]
     del errors[(A,)]
@@ -73,7 +73,7 @@ def test_missing_values_are_the_median_and_said() -> None:
     )
 
 
-def test_a_metric_without_any_value_is_empty_and_said() -> None:
+def test_metric_without_any_value_is_empty_and_listed() -> None:
     metrics = bundled()
     del metrics["single_qubit_idle_t1_micros"]
     processor = made(metrics)
@@ -93,7 +93,7 @@ def test_a_metric_without_any_value_is_empty_and_said() -> None:
         ("weber", "cz", "cz", 0),
     ],
 )
-def test_the_gate_set_is_the_first_with_errors_or_the_one_asked_for(name: str, asked: str | None, got: str, pairs: int) -> None:
+def test_default_gate_set_is_the_first_with_calibrated_errors(name: str, asked: str | None, got: str, pairs: int) -> None:
     processor = load_processor(name, asked)
     assert gateset_name(processor.gateset) == got
     assert len(processor.two_qubit_errors) == pairs
@@ -101,7 +101,7 @@ def test_the_gate_set_is_the_first_with_errors_or_the_one_asked_for(name: str, a
     assert (says in processor.missing) == (pairs == 0)
 
 
-def test_what_is_unknown_is_refused() -> None:
+def test_unknown_processor_gate_set_or_gate_is_rejected() -> None:
     with pytest.raises(ValueError, match="'willow' must be one of willow_pink, weber, rainbow"):
         load_processor("willow")
     with pytest.raises(ValueError, match="gateset='sycamore' is not one of willow_pink, which has cz"):
@@ -112,7 +112,7 @@ def test_what_is_unknown_is_refused() -> None:
         WILLOW.duration_ns(cirq.Circuit(cirq.CNOT(A, B)))
 
 
-def test_a_duration_is_the_longest_gate_of_each_moment_without_the_measurement() -> None:
+def test_duration_is_the_sum_of_the_longest_gate_of_each_moment() -> None:
     circuit = cirq.Circuit(
         cirq.Moment(cirq.X(A), cirq.CZ(C, D)),  # 42 ns
         cirq.Moment(cirq.PhasedXZGate(x_exponent=sympy.Symbol("t"), z_exponent=0, axis_phase_exponent=0)(A)),  # 25 ns
@@ -127,13 +127,13 @@ def test_a_duration_is_the_longest_gate_of_each_moment_without_the_measurement()
 @pytest.mark.parametrize(
     ("gate", "ns"), [(cirq.CZ, 32.0), (cg.SYC, 12.0), (cirq.ISWAP**0.5, 32.0), (cirq.ISWAP**-0.5, 32.0)], ids=str
 )
-def test_a_slip_in_the_specification_is_mended(gate: cirq.Gate, ns: float) -> None:
+def test_zero_duration_of_a_physical_gate_is_replaced(gate: cirq.Gate, ns: float) -> None:
     """Weber's says that a CZ takes 0 ns and a measurement 4 ms."""
     a, b = next(iter(load_processor("weber").graph.edges))
     assert load_processor("weber").duration_ns(cirq.Circuit(gate(a, b), cirq.X(a), cirq.measure(a, b))) == ns + 25
 
 
-def test_fidelity_is_the_product_of_what_can_go_wrong() -> None:
+def test_fidelity_is_the_product_over_gates_readout_and_idling() -> None:
     circuit = cirq.Circuit(
         cirq.Moment(cirq.X(A), cirq.X(B), cirq.X(C)),  # 0 to 25 ns
         cirq.Moment(cirq.CZ(A, B)),  # 25 to 67 ns: C idles for 42
@@ -149,7 +149,7 @@ def test_fidelity_is_the_product_of_what_can_go_wrong() -> None:
     assert WILLOW.fidelity(cirq.Circuit()) == 1
 
 
-def test_the_idle_factor_is_the_pauli_error_of_relaxation() -> None:
+def test_idle_factor_is_the_pauli_error_of_relaxation() -> None:
     t1 = WILLOW.t1_ns[A]
     bare = cirq.Circuit(cirq.X(A))
     waiting = bare + cirq.Circuit(cirq.WaitGate(cirq.Duration(nanos=500))(A))
@@ -157,7 +157,7 @@ def test_the_idle_factor_is_the_pauli_error_of_relaxation() -> None:
     assert lost == pytest.approx(cirq.qis.pauli_error_from_t1(500, t1), rel=0.01)
 
 
-def test_fidelity_predicts_that_of_the_state_under_googles_noise() -> None:
+def test_predicted_fidelity_agrees_with_google_noise_model() -> None:
     rng = np.random.default_rng(1)
     noise = cg.NoiseModelFromGoogleNoiseProperties(cg.engine.load_device_noise_properties("willow_pink"))
     ratios = []
@@ -174,7 +174,7 @@ def test_fidelity_predicts_that_of_the_state_under_googles_noise() -> None:
     np.testing.assert_allclose(ratios, 1, rtol=0, atol=0.15)
 
 
-def test_a_description_is_json() -> None:
+def test_description_is_json() -> None:
     described = json.loads(json.dumps(WILLOW.describe()))
     assert described["snapshot"] == "median 2024-08-16T08:11:17+00:00"
     assert (described["qubits"], described["couplers"], described["gateset"]) == (105, 182, "cz")

@@ -1,4 +1,4 @@
-"""The Dataset value, its making from raw rows, and splits."""
+"""The data set as a value, its construction from raw rows, and splits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ BUILDERS: list[Builder] = [
 
 
 def fields(**changes: Any) -> dict[str, Any]:
-    """Arguments of a small valid Dataset, some of them changed."""
+    """Return the arguments of a small valid data set, with some of them changed."""
     values: dict[str, Any] = {
         "name": "small",
         "amplitudes": np.eye(4),
@@ -51,28 +51,28 @@ def fields(**changes: Any) -> dict[str, Any]:
     return values | changes
 
 
-# every data set
+# all data sets
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
-def test_every_data_set_is_a_valid_stratified_task(builder: Builder) -> None:
+def test_data_sets_are_valid_and_stratified(builder: Builder) -> None:
     data = builder(seed=3)
     np.testing.assert_allclose(np.sum(np.abs(data.amplitudes) ** 2, axis=1), 1, rtol=0, atol=1e-12)
     assert data.amplitudes.shape == (len(data.labels), 2**data.n_qubits)
     assert set(data.labels.tolist()) == {-1, 1}
     assert sorted([*data.train.tolist(), *data.test.tolist()]) == list(range(len(data.labels)))
     for label in (-1, 1):
-        wanted = 0.3 * np.sum(data.labels == label)
+        expected = 0.3 * np.sum(data.labels == label)
         step = data.details.get("copies", 1)
         assert isinstance(step, int)
-        assert abs(np.sum(data.y_test == label) - wanted) <= step / 2
+        assert abs(np.sum(data.y_test == label) - expected) <= step / 2
     assert not any(array.flags.writeable for array in (data.amplitudes, data.labels, data.train, data.test, data.x_train))
     assert str(len(data.labels)) in repr(data)
     assert "\n" not in data.summary()
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
-def test_seeds_repeat_and_matter(builder: Builder) -> None:
+def test_data_set_seeds_are_reproducible_and_matter(builder: Builder) -> None:
     first, again, other = builder(seed=1), builder(seed=1), builder(seed=2)
     np.testing.assert_array_equal(first.x_train, again.x_train)
     np.testing.assert_array_equal(first.y_test, again.y_test)
@@ -82,7 +82,7 @@ def test_seeds_repeat_and_matter(builder: Builder) -> None:
 # the value
 
 
-def test_data_set_survives_pickle_and_copy_still_read_only() -> None:
+def test_data_set_pickle_and_copy_are_read_only() -> None:
     data = bars_and_stripes(3)
     for twin in (pickle.loads(pickle.dumps(data)), copy.deepcopy(data)):
         np.testing.assert_array_equal(twin.x_test, data.x_test)
@@ -91,7 +91,7 @@ def test_data_set_survives_pickle_and_copy_still_read_only() -> None:
     assert data != copy.deepcopy(data)  # identity, never a comparison of arrays
 
 
-def test_data_set_does_not_follow_later_writes() -> None:
+def test_data_set_does_not_change_with_its_arguments() -> None:
     amplitudes = np.eye(4)
     data = Dataset(**fields(amplitudes=amplitudes, details={"g": np.array([0.5])}))
     amplitudes[:] = 0
@@ -120,26 +120,26 @@ def test_data_set_does_not_follow_later_writes() -> None:
         ({"padding": (1, 1, 0, 0)}, "at least one pixel"),
         ({"padding": (-1, 0, 0, 0)}, "none negative"),
         ({"padding": (1, 0, 0, 0), "image_shape": None}, "needs an image_shape"),
-        ({"truth": np.ones(4)}, "want bool"),
+        ({"truth": np.ones(4)}, "must be bool"),
         ({"truth": np.ones(3, dtype=bool)}, r"truth.shape=\(3,\)"),
         ({"details": {"f": float("nan")}}, "JSON"),
         ({"details": {"f": {1, 2}}}, "JSON"),
     ],
 )
-def test_broken_fields_are_refused(changes: dict[str, Any], message: str) -> None:
+def test_invalid_data_set_fields_are_rejected(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Dataset(**fields(**changes))
 
 
-def test_chance_answers_the_commonest_training_label() -> None:
+def test_chance_predicts_the_most_frequent_training_label() -> None:
     data = Dataset(**fields(amplitudes=np.ones((5, 1)) * np.eye(2)[0], labels=[-1, -1, 1, 1, -1],
                             train=[0, 1, 2], test=[3, 4], image_shape=None))  # fmt: skip
     assert data.chance == 0.5
     assert Dataset(**fields(train=[0], test=[1, 2, 3])).chance == pytest.approx(1 / 3)
 
 
-def test_to_image_needs_a_picture() -> None:
-    with pytest.raises(ValueError, match="not made of pictures"):
+def test_to_image_without_image_shape_is_rejected() -> None:
+    with pytest.raises(ValueError, match="not made of images"):
         Dataset(**fields(image_shape=None)).to_image(np.zeros(4))
     with pytest.raises(ValueError, match="must end in features = 4"):
         Dataset(**fields()).to_image(np.zeros((4, 3)))
@@ -155,7 +155,7 @@ def test_to_image_needs_a_picture() -> None:
     seed=st.integers(0, 99),
 )
 @settings(deadline=None, max_examples=50)
-def test_rows_keep_their_direction(shape: tuple[int, int], exponent: int, imaginary: bool, seed: int) -> None:
+def test_from_features_keeps_the_direction_of_rows(shape: tuple[int, int], exponent: int, imaginary: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
     unit = rng.uniform(0.5, 1, shape) + (1j * rng.uniform(0.5, 1, shape) if imaginary else 0)
     data = from_features(unit * 10.0**exponent, [-1, 1] * 2 + [1] * (shape[0] - 4), name="rows")
@@ -172,7 +172,7 @@ def test_rows_keep_their_direction(shape: tuple[int, int], exponent: int, imagin
     size=st.tuples(st.sampled_from([4, 8]), st.sampled_from([4, 8])),
 )
 @settings(deadline=None, max_examples=40)
-def test_padding_round_trip(padding: tuple[int, int, int, int], size: tuple[int, int]) -> None:
+def test_image_padding_round_trip(padding: tuple[int, int, int, int], size: tuple[int, int]) -> None:
     rows, cols = size[0] - sum(padding[:2]), size[1] - sum(padding[2:])
     if min(rows, cols) < 1:
         return
@@ -195,7 +195,7 @@ def test_truth_is_padded_like_x() -> None:
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (np.diag([1, 0, 1, 0]), [1, -1, 1, -1], r"rows \[1, 3\] of x are blank \(all zero\)"),
+        (np.diag([1, 0, 1, 0]), [1, -1, 1, -1], r"rows \[1, 3\] of x are all zeros"),
         (np.zeros((14, 2)), [1, -1] * 7, r"rows \[0, 1, 2, 3, 4, 5, 6, 7, 8, 9\] and 4 more of x"),
         ([[1, 2], [np.inf, 1]], [1, -1], r"x\[1, 0\] = inf is not finite"),
         (np.ones((2, 2)), [1, -1, 1], r"len\(rows\)=2 must equal len\(labels\)=3"),
@@ -210,7 +210,7 @@ def test_truth_is_padded_like_x() -> None:
         (np.ones((3, 2)), [1, 1, -1], "class -1 has 1 sample"),
     ],
 )
-def test_raw_rows_are_refused_with_a_cure(x: Any, y: Any, message: str) -> None:
+def test_invalid_rows_are_rejected_with_advice(x: Any, y: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         from_features(x, y, name="broken")
 
@@ -232,16 +232,16 @@ def test_split_is_disjoint_complete_and_stratified(sizes: list[int], fraction: f
 
 @given(sizes=st.lists(st.integers(5, 40), min_size=1, max_size=4), data=st.data())
 @settings(deadline=None, max_examples=60)
-def test_draw_is_exact_and_in_proportion(sizes: list[int], data: st.DataObject) -> None:
+def test_stratified_draw_is_exact_and_in_proportion(sizes: list[int], data: st.DataObject) -> None:
     strata = np.repeat(np.arange(len(sizes)), sizes)
     samples = data.draw(st.integers(len(strata) // 4 + 4, len(strata)))
-    drawn = stratified_draw(strata, samples, seed=1)
-    assert len(set(drawn.tolist())) == samples
+    chosen = stratified_draw(strata, samples, seed=1)
+    assert len(set(chosen.tolist())) == samples
     for value, size in enumerate(sizes):
-        assert abs(np.sum(strata[drawn] == value) - size * samples / len(strata)) < 1
+        assert abs(np.sum(strata[chosen] == value) - size * samples / len(strata)) < 1
 
 
-def test_splits_and_draws_refuse_the_impossible() -> None:
+def test_impossible_splits_and_draws_are_rejected() -> None:
     with pytest.raises(ValueError, match="test_fraction=1"):
         stratified_split([1, 1, -1, -1], 1.0)
     with pytest.raises(ValueError, match=r"samples=5 must lie in 1\.\.4"):

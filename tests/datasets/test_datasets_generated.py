@@ -16,7 +16,7 @@ from hattriq_cirq.datasets import Dataset, bars_and_stripes, ground_state, plant
 
 
 @pytest.mark.parametrize("side", [2, 3, 4])
-def test_bars_and_stripes_are_all_the_patterns_there_are(side: int) -> None:
+def test_bars_and_stripes_has_all_patterns(side: int) -> None:
     bars, stripes = set(), set()
     for pixels in itertools.product([0, 1], repeat=side * side):
         rows = [pixels[side * i : side * (i + 1)] for i in range(side)]
@@ -24,20 +24,20 @@ def test_bars_and_stripes_are_all_the_patterns_there_are(side: int) -> None:
             bars.add(pixels)
         if all(len(set(row)) == 1 for row in rows):
             stripes.add(pixels)
-    wanted = {-1: bars - stripes, 1: stripes - bars}
-    assert len(wanted[1]) == len(wanted[-1]) == 2**side - 2
+    expected = {-1: bars - stripes, 1: stripes - bars}
+    assert len(expected[1]) == len(expected[-1]) == 2**side - 2
 
     data = bars_and_stripes(side)
     lit = (data.to_image(data.amplitudes).reshape(-1, side * side) > 0).astype(int)
     for label in (-1, 1):
-        found = [tuple(row) for row in lit[data.labels == label].tolist()]
-        assert len(found) == len(set(found))
-        assert set(found) == wanted[label]
+        actual = [tuple(row) for row in lit[data.labels == label].tolist()]
+        assert len(actual) == len(set(actual))
+        assert set(actual) == expected[label]
     assert data.image_shape == ((4, 4) if side == 3 else (side, side))
     assert data.padding == ((0, 1, 0, 1) if side == 3 else (0, 0, 0, 0))
 
 
-def test_noise_has_its_size_and_spares_the_padding() -> None:
+def test_bars_and_stripes_noise_excludes_the_padding() -> None:
     noisy, clean = bars_and_stripes(3, noise=0.2, copies=400), bars_and_stripes(3, copies=400)
     np.testing.assert_array_equal(noisy.labels, clean.labels)
     picture = noisy.to_image(noisy.amplitudes)
@@ -52,7 +52,7 @@ def test_noise_has_its_size_and_spares_the_padding() -> None:
 
 
 @pytest.mark.parametrize(("hold_out", "apart"), [("patterns", True), ("samples", False)])
-def test_copies_of_a_test_pattern_are_trained_on_only_where_samples_are_held_out(hold_out: str, apart: bool) -> None:
+def test_bars_and_stripes_hold_out(hold_out: str, apart: bool) -> None:
     data = bars_and_stripes(4, copies=5, hold_out=hold_out)
     assert len(data.labels) == 28 * 5
     trained, tested = ({row.tobytes() for row in part} for part in (data.x_train, data.x_test))
@@ -60,7 +60,7 @@ def test_copies_of_a_test_pattern_are_trained_on_only_where_samples_are_held_out
 
 
 @pytest.mark.parametrize("changes", [{"side": 1}, {"side": 11}, {"noise": -1.0}, {"noise": np.nan}, {"copies": 0}])
-def test_bars_and_stripes_refuse(changes: dict[str, Any]) -> None:
+def test_invalid_bars_and_stripes_arguments_are_rejected(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(changes))}="):
         bars_and_stripes(**changes)
 
@@ -69,7 +69,7 @@ def test_bars_and_stripes_refuse(changes: dict[str, Any]) -> None:
 
 
 def accuracy_of_least_squares(data: Dataset, features: Callable[[Any], NDArray[np.float64]]) -> float:
-    """Test accuracy of the least-squares classifier on some features of x."""
+    """Return the test accuracy of the least-squares classifier on features of x."""
     weights, *_ = np.linalg.lstsq(features(data.x_train), data.y_train.astype(float), rcond=None)
     return float(np.mean(np.sign(features(data.x_test) @ weights) == data.y_test))
 
@@ -83,7 +83,7 @@ def quadratic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("pixel", [0, 5, 7])
-def test_planted_pixel_alone_decides(pixel: int) -> None:
+def test_planted_pixel_decides_the_label(pixel: int) -> None:
     data = planted_pixel(3, samples=600, pixel=pixel)
     power = data.amplitudes[:, pixel] ** 2
     np.testing.assert_array_equal(np.sign(2 * power - 1), data.labels)
@@ -98,7 +98,7 @@ def test_planted_pixel_alone_decides(pixel: int) -> None:
 
 
 @pytest.mark.parametrize("pixels", [(5, 10), (15, 0)])
-def test_xor_defeats_a_linear_model_and_not_a_quadratic_one(pixels: tuple[int, int]) -> None:
+def test_xor_pixels_need_a_quadratic_model(pixels: tuple[int, int]) -> None:
     data = xor_pixels(4, samples=2000, pixels=pixels)
     product = 2 * data.amplitudes[:, pixels[0]] * data.amplitudes[:, pixels[1]]
     np.testing.assert_array_equal(np.sign(product), data.labels)
@@ -109,7 +109,7 @@ def test_xor_defeats_a_linear_model_and_not_a_quadratic_one(pixels: tuple[int, i
     assert accuracy_of_least_squares(data, quadratic) == 1
 
 
-def test_planted_pictures_are_as_square_as_can_be() -> None:
+def test_planted_images_are_as_square_as_possible() -> None:
     assert planted_pixel(3).image_shape == (2, 4)
     assert planted_pixel(1, pixel=1).image_shape == (1, 2)
     assert xor_pixels(6).image_shape == (8, 8)
@@ -125,7 +125,7 @@ def test_planted_pictures_are_as_square_as_can_be() -> None:
         (lambda: xor_pixels(1), r"n_qubits=1 must lie in 2\.\.14"),
     ],
 )
-def test_planted_tasks_refuse(make: Callable[[], Dataset], message: str) -> None:
+def test_invalid_planted_task_arguments_are_rejected(make: Callable[[], Dataset], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -153,7 +153,7 @@ def dense_hamiltonian(n: int, g: float, periodic: bool) -> NDArray[np.float64]:
 @pytest.mark.parametrize("n", [3, 4, 7])
 @pytest.mark.parametrize("boundary", ["periodic", "open"])
 @pytest.mark.parametrize("g", [0.2, 0.9, 1.0, 1.8])
-def test_ground_state_against_dense_diagonalisation(n: int, boundary: Any, g: float) -> None:
+def test_ground_state_equals_dense_diagonalisation(n: int, boundary: Any, g: float) -> None:
     hamiltonian = dense_hamiltonian(n, g, boundary == "periodic")
     energy, state = ground_state(n, g, boundary)
     energies, states = np.linalg.eigh(hamiltonian)
@@ -167,7 +167,7 @@ def test_ground_state_against_dense_diagonalisation(n: int, boundary: Any, g: fl
 
 
 @pytest.mark.parametrize("g", [0.3, 1.0, 1.7])
-def test_energy_of_the_periodic_chain_is_that_of_free_fermions(g: float) -> None:
+def test_ground_state_energy_of_free_fermions(g: float) -> None:
     n = 10  # even sector: momenta (2 j + 1) pi / n; Pfeuty, Annals of Physics 57 (1970) 79
     momenta = (2 * np.arange(n) + 1) * np.pi / n
     assert ground_state(n, g)[0] == pytest.approx(-np.sum(np.sqrt(1 + g * g - 2 * g * np.cos(momenta))), abs=1e-10)
@@ -201,7 +201,7 @@ def test_tfim_labels_fields_and_gap() -> None:
         ({"test_fraction": 0.0}, "test_fraction=0.0"),
     ],
 )
-def test_tfim_refuses(changes: dict[str, Any], message: str) -> None:
+def test_invalid_tfim_arguments_are_rejected(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         tfim(**changes)
     with pytest.raises(ValueError, match="g="):

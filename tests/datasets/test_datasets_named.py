@@ -38,16 +38,16 @@ def test_npz_is_read(tmp_path: Path) -> None:
         ({"x": np.ones((4, 2))}, "arrays y are missing, found x"),
         ({"x": np.ones((4, 2)), "y": np.array([1, -1, 1, None])}, "must be an .npz"),
         ({"x": np.ones((4, 2)), "y": np.array([0, 1, 0, 1])}, "own.npz: .*write -1 for 0 and \\+1 for 1"),
-        ({"x": np.ones((4, 2)), "y": np.array([1, -1, 1])}, "one label a row"),
+        ({"x": np.ones((4, 2)), "y": np.array([1, -1, 1])}, "one label per row"),
     ],
 )
-def test_npz_errors(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+def test_invalid_npz_is_rejected(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
     np.savez(tmp_path / "own.npz", **arrays)
     with pytest.raises(ValueError, match=message):
         read_table(tmp_path / "own.npz")
 
 
-def test_npz_that_is_none(tmp_path: Path) -> None:
+def test_file_that_is_not_npz_is_rejected(tmp_path: Path) -> None:
     path = write(tmp_path / "own.npz", "hello")
     with pytest.raises(ValueError, match=r"must be an \.npz"):
         read_table(path)
@@ -57,7 +57,7 @@ def test_npz_that_is_none(tmp_path: Path) -> None:
         read_table(tmp_path / "plain.npz")
 
 
-def test_csv_is_read_with_the_label_last_or_named(tmp_path: Path) -> None:
+def test_csv_with_label_column_last_or_named(tmp_path: Path) -> None:
     last = write(tmp_path / "last.csv", "\ufeffa,b,label\n3,4,1\n0,2,-1\n\n5,0,+1.0\n-1,0,-1\n")
     data = read_table(last)
     np.testing.assert_allclose(data.amplitudes, np.array([[0.6, 0.8], [0, 1], [1, 0], [-1, 0]]))
@@ -81,15 +81,15 @@ def test_csv_is_read_with_the_label_last_or_named(tmp_path: Path) -> None:
         ("a,a,y\n2,3,-1\n", "line 1: must name two or more columns, each once"),
         ("a,y\n1,0\n2,1\n", "write -1 for 0.0 and \\+1 for 1.0"),
         ("a,y\n1,cat\n2,dog\n", "write -1 for 'cat' and \\+1 for 'dog'"),
-        ("a,y\n1,1\n1,-1\n0,1\n1,-1\n", r"rows \[2\] of x are blank"),
+        ("a,y\n1,1\n1,-1\n0,1\n1,-1\n", r"rows \[2\] of x are all zeros"),
     ],
 )
-def test_csv_errors(tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_csv_is_rejected(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_table(write(tmp_path / "own.csv", text))
 
 
-def test_table_path_errors(tmp_path: Path) -> None:
+def test_invalid_table_path_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.csv"):
         read_table(tmp_path / "none.csv")
     with pytest.raises(ValueError, match=r"must end in \.csv or \.npz"):
@@ -120,13 +120,13 @@ def test_table_path_errors(tmp_path: Path) -> None:
     ],
 )
 def test_load_by_name(text: str, builder: Callable[[], Dataset]) -> None:
-    loaded, wanted = load(text), builder()
-    np.testing.assert_array_equal(loaded.amplitudes, wanted.amplitudes)
-    np.testing.assert_array_equal(loaded.train, wanted.train)
-    assert dict(loaded.details) == dict(wanted.details)
+    loaded, expected = load(text), builder()
+    np.testing.assert_array_equal(loaded.amplitudes, expected.amplitudes)
+    np.testing.assert_array_equal(loaded.train, expected.train)
+    assert dict(loaded.details) == dict(expected.details)
 
 
-def test_load_a_table_by_path(tmp_path: Path) -> None:
+def test_load_table_by_path(tmp_path: Path) -> None:
     path = write(tmp_path / "own.csv", "y,a,b\n1,3,4\n-1,0,2\n1,5,0\n-1,-1,0\n")
     assert load(f"{path}:label_column=y,test_fraction=0.5").test.size == 2
     write(tmp_path / "last.csv", "a,y\n1,1\n1,-1\n1,1\n1,-1\n")
@@ -138,23 +138,23 @@ def test_load_a_table_by_path(tmp_path: Path) -> None:
     [
         ("mnits", "mnist.*tfim"),
         ("tfim:qubits=4", "options: n_qubits, samples"),
-        ("tfim:4", "'4' is no option=value of tfim"),
+        ("tfim:4", "'4' is not an option=value of tfim"),
         ("tfim:n_qubits=four", "'four' must be a whole number"),
         ("tfim:train_gap=wide", "'wide' must be a number"),
-        ("tfim:n_qubits=4,n_qubits=5", "given twice"),
-        ("tfim:g_range=0.5", "2 values with a slash"),
-        ("digits:0,1,2", "2 values with a slash"),
+        ("tfim:n_qubits=4,n_qubits=5", "is repeated"),
+        ("tfim:g_range=0.5", "2 values separated by a slash"),
+        ("digits:0,1,2", "2 values separated by a slash"),
         ("fashion_mnist", "needs path"),
         ("own.csv:path=x", "options: label_column"),
     ],
 )
-def test_load_lists_what_there_is(text: str, message: str) -> None:
+def test_load_of_unknown_names_and_options_lists_the_possibilities(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load(text)
     assert "bars_and_stripes" in NAMES
 
 
-def test_import_pulls_in_nothing_heavy() -> None:
+def test_import_of_datasets_loads_no_heavy_package() -> None:
     code = (
         "import sys, hattriq_cirq.datasets\n"
         "print([m for m in ('scipy', 'sklearn', 'mlxtend', 'cirq', 'pandas') if m in sys.modules])"

@@ -1,8 +1,7 @@
-"""Encoding on a graph of couplings: the state it prepares, the edges it uses, and the two-qubit gates it takes."""
+"""Encoding on a graph of edges: prepared states, the edges that are used, and two-qubit gate counts."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,10 +10,10 @@ import cirq_google
 import networkx
 import numpy as np
 import pytest
+from encoded import assert_prepares, cnot_count, max_cnot_count, unit, vectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import Array, amplitudes, generators
-from test_encoding import assert_prepares, cost, most, unit, vectors
 
 import hattriq_cirq as hq
 from hattriq_cirq import datasets
@@ -43,7 +42,7 @@ def star(n: int) -> list[tuple[int, int]]:
 
 
 def ladder(columns: int) -> list[tuple[int, int]]:
-    """Two rows of a square grid, numbered row by row."""
+    """Return two rows of a square grid, numbered row by row."""
     rows = [(r * columns + c, r * columns + c + 1) for r in range(2) for c in range(columns - 1)]
     return rows + [(c, c + columns) for c in range(columns)]
 
@@ -53,7 +52,7 @@ HOUSE = [*ladder(2), (3, 4)]  # a square and one more beside it
 
 
 def random_graph(n: int, rng: np.random.Generator) -> Any:
-    """A random tree and some more edges, on shuffled qubits."""
+    """Return a random tree with additional edges, on shuffled qubits."""
     edges = [(int(rng.integers(i)), i) for i in range(1, n)]
     edges += [(a, b) for a in range(n) for b in range(a) if rng.random() < 0.2]
     names = rng.permutation(n)
@@ -65,7 +64,7 @@ def compiled(circuit: cirq.AbstractCircuit) -> cirq.AbstractCircuit:
 
 
 def routed(circuit: cirq.AbstractCircuit, graph: Any) -> cirq.AbstractCircuit:
-    """What Cirq's router makes of it, every qubit starting in its place."""
+    """Return the circuit after Cirq's router, with every qubit starting in its own position."""
     names: dict[cirq.Qid, cirq.Qid] = {q: cirq.LineQubit(100 + i) for i, q in enumerate(graph)}
     router = cirq.RouteCQC(networkx.relabel_nodes(graph, names))
     start = cirq.HardCodedInitialMapper({q: q for q in names.values()})
@@ -77,12 +76,12 @@ def assert_on_edges(circuit: cirq.AbstractCircuit, graph: Any) -> None:
     assert all(graph.has_edge(*op.qubits) for op in wide)
 
 
-# what is prepared
+# prepared states
 
 
 @settings(max_examples=60, deadline=None)
 @given(x=vectors(6), rng=generators)
-def test_every_vector_is_prepared_exactly_on_every_connected_graph(x: Array, rng: np.random.Generator) -> None:
+def test_neighbour_encoder_is_exact_on_every_connected_graph(x: Array, rng: np.random.Generator) -> None:
     n = len(x).bit_length() - 1
     graph = random_graph(n, rng)
     circuit = NeighbourEncoder(graph)(x, Q[:n])
@@ -92,7 +91,7 @@ def test_every_vector_is_prepared_exactly_on_every_connected_graph(x: Array, rng
 
 @settings(max_examples=30, deadline=None)
 @given(x=vectors(4), rng=generators, imaginary=st.booleans())
-def test_joint_encoding_is_exact_with_the_ancilla_in_the_graph(x: Array, rng: np.random.Generator, imaginary: bool) -> None:
+def test_neighbour_encoder_of_joint_vectors_is_exact(x: Array, rng: np.random.Generator, imaginary: bool) -> None:
     n = len(x).bit_length() - 1
     graph = random_graph(n, rng)
     graph.add_edge(ANCILLA, Q[int(rng.integers(n))])
@@ -104,7 +103,7 @@ def test_joint_encoding_is_exact_with_the_ancilla_in_the_graph(x: Array, rng: np
 
 @settings(max_examples=40, deadline=None)
 @given(x=vectors(5, 2), rng=generators)
-def test_qubits_on_the_way_keep_any_state(x: Array, rng: np.random.Generator) -> None:
+def test_neighbour_encoder_restores_the_state_of_qubits_in_between(x: Array, rng: np.random.Generator) -> None:
     n = len(x).bit_length() - 1
     graph = random_graph(n + 2, rng)
     places = rng.permutation(n + 2)
@@ -114,23 +113,23 @@ def test_qubits_on_the_way_keep_any_state(x: Array, rng: np.random.Generator) ->
     assert_on_edges(circuit, graph)
     start = np.kron(np.eye(len(x))[0], held).astype(np.complex128)
     final = cirq.Simulator(dtype=np.complex128).simulate(circuit, initial_state=start, qubit_order=[*encoded, *others])
-    state, wanted = final.final_state_vector, np.kron(unit(x), held)
-    overlap = np.vdot(wanted, state)
-    np.testing.assert_allclose(state * (abs(overlap) / overlap), wanted, rtol=0, atol=1e-12)
+    state, expected = final.final_state_vector, np.kron(unit(x), held)
+    overlap = np.vdot(expected, state)
+    np.testing.assert_allclose(state * (abs(overlap) / overlap), expected, rtol=0, atol=1e-12)
 
 
-def test_an_ancilla_is_passed_through_where_that_is_the_only_way() -> None:
+def test_neighbour_encoder_uses_a_path_through_an_ancilla_if_necessary() -> None:
     graph = networkx.Graph([(Q[0], ANCILLA), (ANCILLA, Q[1])])
     x = amplitudes(np.random.default_rng(0), 4)
     circuit = NeighbourEncoder(graph)(x, Q[:2])
     assert ANCILLA in circuit.all_qubits()
     assert_prepares(circuit, [*Q[:2], ANCILLA], np.kron(x, [1, 0]))
-    assert cost(circuit) == 4
+    assert cnot_count(circuit) == 4
 
 
 @pytest.mark.parametrize("imaginary", [False, True])
 @pytest.mark.parametrize(("n", "edges"), [(7, line(7)), (8, ladder(4))])
-def test_many_qubits(n: int, edges: list[tuple[int, int]], imaginary: bool) -> None:
+def test_neighbour_encoder_on_seven_and_eight_qubits(n: int, edges: list[tuple[int, int]], imaginary: bool) -> None:
     rng = np.random.default_rng(n)
     for share in (0.2, 1.0):
         x = amplitudes(rng, 2**n, imaginary=imaginary) * (rng.random(2**n) < share)
@@ -141,17 +140,17 @@ def test_many_qubits(n: int, edges: list[tuple[int, int]], imaginary: bool) -> N
 
 @settings(deadline=None)
 @given(x=vectors(5))
-def test_where_all_pairs_couple_it_is_the_plain_encoding(x: Array) -> None:
+def test_neighbour_encoder_on_a_complete_graph_is_the_plain_encoding(x: Array) -> None:
     n = len(x).bit_length() - 1
     everything = graph_of([(a, b) for a in range(n) for b in range(a)])
     assert NeighbourEncoder(everything)(x, Q[:n]) == encode(x, Q[:n])
 
 
-def test_a_single_qubit_needs_no_edge() -> None:
+def test_neighbour_encoder_of_a_single_qubit_needs_no_edge() -> None:
     assert_prepares(NeighbourEncoder(networkx.Graph())([1, 2j], Q[:1]), Q[:1], np.array([1, 2j]))
 
 
-# what it costs
+# two-qubit gate counts
 
 
 @pytest.mark.parametrize(
@@ -168,7 +167,7 @@ def test_a_single_qubit_needs_no_edge() -> None:
         (6, ladder(3), None, 70, 144),
     ],
 )
-def test_dense_vectors_cost_little_more_than_on_a_free_graph(
+def test_neighbour_encoder_cnot_count_of_dense_vectors(
     n: int, edges: list[tuple[int, int]], ancilla_at: int | None, real: int, complex_: int
 ) -> None:
     graph = graph_of(edges, ancilla_at)
@@ -176,44 +175,44 @@ def test_dense_vectors_cost_little_more_than_on_a_free_graph(
     for imaginary, bound in ((False, real), (True, complex_)):
         x = amplitudes(np.random.default_rng(n), 2 ** len(qubits), imaginary=imaginary)
         circuit = NeighbourEncoder(graph)(x, qubits)
-        assert most(len(qubits), imaginary) <= cost(circuit) <= bound
+        assert max_cnot_count(len(qubits), imaginary) <= cnot_count(circuit) <= bound
         assert_prepares(circuit, qubits, x)
         small = compiled(circuit)
         assert_on_edges(small, graph)
-        assert multi_qubit_gates(small) <= cost(circuit)
+        assert multi_qubit_gates(small) <= cnot_count(circuit)
         if n < 6:
             assert multi_qubit_gates(small) <= multi_qubit_gates(routed(encode(x, qubits), graph))
 
 
 @settings(max_examples=60, deadline=None)
 @given(x=vectors(4, 2), rng=generators)
-def test_it_never_takes_more_than_a_plain_encoding_that_fits(x: Array, rng: np.random.Generator) -> None:
+def test_neighbour_encoder_needs_no_more_cnots_than_a_plain_encoding_that_fits(x: Array, rng: np.random.Generator) -> None:
     n = len(x).bit_length() - 1
     graph = random_graph(n, rng)
     plain = encode(x, Q[:n])
     if all(graph.has_edge(*op.qubits) for op in plain.all_operations() if len(op.qubits) > 1):
-        assert cost(NeighbourEncoder(graph)(x, Q[:n])) <= cost(plain)
+        assert cnot_count(NeighbourEncoder(graph)(x, Q[:n])) <= cnot_count(plain)
 
 
 @pytest.mark.parametrize("edges", [line(5), star(5), HOUSE])
-def test_vectors_without_entanglement_cost_nothing(edges: list[tuple[int, int]]) -> None:
+def test_neighbour_encoder_of_product_states_needs_no_cnot(edges: list[tuple[int, int]]) -> None:
     rng = np.random.default_rng(0)
     for imaginary in (False, True):
         x: Array = np.ones(1)
         for _ in range(5):
             x = np.kron(x, amplitudes(rng, 2, imaginary=imaginary))
         circuit = NeighbourEncoder(graph_of(edges))(x, Q[:5])
-        assert cost(circuit) == 0
+        assert cnot_count(circuit) == 0
         assert_prepares(circuit, Q[:5], x)
 
 
 @pytest.mark.parametrize("edges", [line(4), star(4), SQUARE])
-def test_equal_branches_cost_no_more_than_one(edges: list[tuple[int, int]]) -> None:
+def test_joint_encoding_of_equal_branches_adds_no_cnot(edges: list[tuple[int, int]]) -> None:
     rng = np.random.default_rng(1)
     encoder = NeighbourEncoder(graph_of(edges, 0))
     for imaginary in (False, True):
         x = amplitudes(rng, 16, imaginary=imaginary)
-        assert cost(encode_joint(x, x, ANCILLA, Q[:4], encoder=encoder)) <= cost(encoder(x, Q[:4]))
+        assert cnot_count(encode_joint(x, x, ANCILLA, Q[:4], encoder=encoder)) <= cnot_count(encoder(x, Q[:4]))
 
 
 def resolved(model: hq.Model, x: Array, baseline: Array, encoder: Encoder) -> cirq.Circuit:
@@ -223,7 +222,7 @@ def resolved(model: hq.Model, x: Array, baseline: Array, encoder: Encoder) -> ci
 
 @pytest.mark.parametrize("baseline", [0.0, 0.5])
 @pytest.mark.parametrize("layers", [3, 4])
-def test_the_resolved_test_on_a_square_costs_at_most_a_fifth_more(layers: int, baseline: float) -> None:
+def test_resolved_test_on_a_square_needs_at_most_a_fifth_more_gates(layers: int, baseline: float) -> None:
     rng = np.random.default_rng(layers)
     model = hq.ring_ansatz(4, layers)
     model = model.with_params({name: rng.uniform(0, 2 * np.pi) for name in model.params})
@@ -241,7 +240,7 @@ def test_the_resolved_test_on_a_square_costs_at_most_a_fifth_more(layers: int, b
         assert max(on_edges / free for on_edges, free in costs) <= 1.2
 
 
-def test_an_attribution_does_not_depend_on_the_encoder() -> None:
+def test_attribution_does_not_depend_on_the_encoder() -> None:
     rng = np.random.default_rng(5)
     model = hq.ring_ansatz(3, 2)
     model = model.with_params({name: rng.uniform(0, 2 * np.pi) for name in model.params})
@@ -258,22 +257,10 @@ def test_an_attribution_does_not_depend_on_the_encoder() -> None:
         assert "neighbour encoding" in estimator.describe()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("n", "edges", "seconds"), [(4, SQUARE, 0.015), (6, ladder(3), 0.15), (8, ladder(4), 1.5)])
-def test_it_is_built_in_time(n: int, edges: list[tuple[int, int]], seconds: float) -> None:
-    encoder, x = NeighbourEncoder(graph_of(edges)), amplitudes(np.random.default_rng(0), 2**n)
-    spent = []
-    for _ in range(5):
-        start = time.perf_counter()
-        encoder(x, Q[:n])
-        spent.append(time.perf_counter() - start)
-    assert min(spent) < seconds
+# equality and invalid arguments
 
 
-# what it is
-
-
-def test_the_same_couplings_give_the_same_encoder_and_the_same_circuit() -> None:
+def test_neighbour_encoders_of_equal_graphs_are_equal() -> None:
     x = amplitudes(np.random.default_rng(0), 16)
     one = NeighbourEncoder(graph_of(SQUARE, 0))
     other = NeighbourEncoder(networkx.Graph([tuple(reversed(edge)) for edge in reversed(list(graph_of(SQUARE, 0).edges))]))
@@ -293,19 +280,19 @@ def test_the_same_couplings_give_the_same_encoder_and_the_same_circuit() -> None
         (line(3), [0, 1, 1], "must differ"),
     ],
 )
-def test_qubits_that_the_graph_does_not_join_are_refused(edges: list[tuple[int, int]], qubits: list[int], message: str) -> None:
+def test_neighbour_encoder_rejects_disconnected_qubits(edges: list[tuple[int, int]], qubits: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         NeighbourEncoder(graph_of(edges))(np.arange(1, 9), [Q[i] for i in qubits])
 
 
-def test_qubits_far_apart_are_refused() -> None:
+def test_neighbour_encoder_rejects_distant_qubits() -> None:
     far = cirq.LineQubit.range(40)
     with pytest.raises(ValueError, match="40 qubits lie on the paths that join 2, more than 16; choose nearer ones"):
         NeighbourEncoder(networkx.path_graph(far))([1, 2, 3, 5], [far[0], far[-1]])
 
 
-def test_vectors_are_checked_as_by_the_plain_encoding() -> None:
+def test_neighbour_encoder_rejects_invalid_vectors() -> None:
     encoder = NeighbourEncoder(graph_of(line(2)))
-    for x, message in (([0, 0, 0, 0], "blank"), ([1, 2], "must end in"), ([1, np.nan, 0, 0], "not finite")):
+    for x, message in (([0, 0, 0, 0], "zero vector"), ([1, 2], "must end in"), ([1, np.nan, 0, 0], "not finite")):
         with pytest.raises(ValueError, match=message):
             encoder(x, Q[:2])

@@ -151,7 +151,7 @@ def test_the_full_covariance_is_that_of_replicates(situation: str, estimator: Es
 def test_shots_are_shared_out_to_the_last(estimator: Estimator, allocation: Allocation) -> None:
     case, x, b = task("two terms")
     made = replace(plan(estimator, case.model, bilinear_terms(x, b[np.newaxis], None)), allocation=allocation)
-    spreads = np.array([np.sqrt((r.weights.toarray() ** 2).sum(axis=0).max()) for r in made.circuits])
+    spreads = np.array([np.sqrt((r.weights.explicit.toarray() ** 2).sum(axis=0).max()) for r in made.circuits])
     count = len(spreads)
     wanted = spreads / spreads.sum() if allocation == "error" else np.full(count, 1 / count)
     for total in (count, count + 1, 1000, 12_345):

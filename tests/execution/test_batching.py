@@ -1,4 +1,4 @@
-"""Programs shared out among jobs: every request its own shots, nothing over a limit, nothing lost."""
+"""Batches of programs for jobs: the shots of every request, within all limits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def backend(limits: Limits) -> Any:
     st.integers(10, 200),
     st.sampled_from([None, 115, 130, 250, 1000]),
 )
-def test_every_request_gets_its_shots_within_the_limits(
+def test_batches_give_every_request_its_shots_within_the_limits(
     points: list[int], shots: list[int], circuits: int, most: int, size: int | None
 ) -> None:
     programs, request = [], 0
@@ -58,7 +58,7 @@ def test_every_request_gets_its_shots_within_the_limits(
     assert [given_shots[r] for r in range(request)] == shots[:request]
 
 
-def test_circuits_of_equal_shots_share_a_job_and_so_do_points() -> None:
+def test_circuits_with_equal_shots_and_points_of_a_sweep_share_a_job() -> None:
     programs = [
         ParameterizedCircuit(PLAIN, (0,)),
         ParameterizedCircuit(TURNED, (1, 2), ({"a": 0.1}, {"a": 0.2})),
@@ -71,27 +71,27 @@ def test_circuits_of_equal_shots_share_a_job_and_so_do_points() -> None:
     ]
 
 
-def test_one_point_of_a_symbol_is_resolved() -> None:
+def test_single_point_of_a_symbolic_circuit_is_resolved() -> None:
     (lot,) = batches([ParameterizedCircuit(TURNED, (0,), ({"a": 1.0},))], [10], backend(Limits()))
     assert lot.points == ({},)
     assert lot.circuits[0] == cirq.FrozenCircuit(cirq.X(Q), cirq.measure(Q, key="z"))
 
 
-def test_exact_probabilities_have_no_shots() -> None:
+def test_batch_for_exact_probabilities_has_no_shots() -> None:
     found = batches([ParameterizedCircuit(PLAIN, (0,)), ParameterizedCircuit(PLAIN, (1,))], None, backend(Limits(circuits=1)))
     assert [(lot.requests, lot.shots) for lot in found] == [((0,), None), ((1,), None)]
     assert batches([], None, backend(Limits())) == []
 
 
-def test_a_circuit_that_alone_is_too_large_is_left_for_the_backend_to_refuse() -> None:
+def test_single_circuit_above_the_size_limit_is_left_to_the_backend() -> None:
     found = batches([ParameterizedCircuit(PLAIN, (0,))], [3], backend(Limits(bytes=1)))
     assert [lot.shots for lot in found] == [3]
 
 
-def test_a_program_has_a_request_a_point() -> None:
-    with pytest.raises(ValueError, match="must be that of points, 2"):
+def test_program_needs_one_request_per_point() -> None:
+    with pytest.raises(ValueError, match="must equal the number of points, 2"):
         ParameterizedCircuit(TURNED, (0,), ({"a": 1.0}, {"a": 2.0}))
 
 
-def test_a_job_counts_its_runs() -> None:
+def test_job_runs_are_circuits_times_points() -> None:
     assert Job("a", (PLAIN, PLAIN), ({},), 3, None).runs == 2

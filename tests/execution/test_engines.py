@@ -1,4 +1,4 @@
-"""Local engines and samplers: exact probabilities, counts, noise, the order of bits, and what they refuse."""
+"""Engines on simulators and samplers: exact probabilities, counts, noise, bit order and rejected input."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def turned(angles: dict[cirq.Qid, float], measured: list[cirq.Qid]) -> tuple[cir
 
 @both
 @given(order=st.permutations([A, B, C]), count=st.integers(1, 3), rng=generators)
-def test_bits_are_in_the_measured_order(factory: Factory, order: list[cirq.Qid], count: int, rng: np.random.Generator) -> None:
+def test_bit_order_is_the_measured_order(factory: Factory, order: list[cirq.Qid], count: int, rng: np.random.Generator) -> None:
     circuit, expected = turned({q: rng.uniform(0, np.pi) for q in (A, B, C)}, order[:count])
     engine = factory(seed=1)
     (exact,) = engine.run([circuit], None)
@@ -59,7 +59,7 @@ def test_counts_are_in_the_measured_order(factory: Factory) -> None:
 @both
 @settings(max_examples=15)
 @given(n=st.integers(1, 5), seed=st.integers(0, 1000))
-def test_probabilities_are_those_of_the_dense_unitary(factory: Factory, n: int, seed: int) -> None:
+def test_probabilities_agree_with_the_dense_unitary(factory: Factory, n: int, seed: int) -> None:
     case = random_case(n, seed)
     circuit = cirq.Circuit(cirq.I.on_each(case.qubits)) + case.circuit
     wanted = np.abs(circuit.unitary(qubit_order=case.qubits)[:, 0]) ** 2
@@ -87,7 +87,7 @@ def test_counts_follow_the_probabilities_and_sum_to_the_shots(factory: Factory) 
 
 
 @both
-def test_seeds_repeat_and_matter(factory: Factory) -> None:
+def test_seed_repeats_and_changes_counts(factory: Factory) -> None:
     def counts(seed: int | None) -> list[float]:
         runs = factory(seed=seed).run([BELL, BELL], [1000, 1000])
         return [float(d.probabilities[0]) for d in runs]
@@ -99,21 +99,21 @@ def test_seeds_repeat_and_matter(factory: Factory) -> None:
 
 
 @both
-def test_an_engine_draws_on(factory: Factory) -> None:
+def test_second_call_of_an_engine_gives_other_counts(factory: Factory) -> None:
     engine = factory(seed=1)
     first, second = (engine.run([BELL], [1000])[0].probabilities[0] for _ in range(2))
     assert first != second
 
 
 @both
-def test_engines_say_what_they_are(factory: Factory) -> None:
+def test_engine_name_and_seed(factory: Factory) -> None:
     engine: Engine = factory(seed=5)
     assert engine.name == {cirq_simulator: "cirq", qsim: "qsim"}[factory]
     assert engine.seed == 5
     assert factory().seed is None
 
 
-def test_qsim_and_cirq_agree() -> None:
+def test_qsim_agrees_with_cirq_simulator() -> None:
     x = amplitudes(np.random.default_rng(0), 8)
     circuit = cirq.Circuit(
         cirq.StatePreparationChannel(x / np.linalg.norm(x))(A, B, C), cirq.CZ(A, B), cirq.H(C), cirq.measure(A, C, key="z")
@@ -123,7 +123,7 @@ def test_qsim_and_cirq_agree() -> None:
 
 
 @both
-def test_no_circuits_give_no_distributions(factory: Factory) -> None:
+def test_empty_list_of_circuits_gives_no_distributions(factory: Factory) -> None:
     assert factory(seed=1).run([], None) == []
     assert factory(seed=1).run([], []) == []
 
@@ -140,20 +140,20 @@ def test_no_circuits_give_no_distributions(factory: Factory) -> None:
         cirq.Circuit(cirq.Moment(cirq.measure(A, key="a"), cirq.H(B))),
     ],
 )
-def test_a_circuit_must_end_in_one_measurement(factory: Factory, circuit: cirq.Circuit) -> None:
+def test_circuit_without_one_final_measurement_is_rejected(factory: Factory, circuit: cirq.Circuit) -> None:
     with pytest.raises(ValueError, match="must end in one measurement"):
         factory(seed=1).run([circuit], None)
 
 
 @both
 @pytest.mark.parametrize("shots", [[0], [-1], [5, 5], []])
-def test_shots_are_one_positive_number_a_circuit(factory: Factory, shots: list[int]) -> None:
+def test_shots_other_than_one_positive_number_per_circuit_are_rejected(factory: Factory, shots: list[int]) -> None:
     with pytest.raises(ValueError, match=r"shots|argument|n < 0"):
         factory(seed=1).run([BELL], shots)
 
 
 @both
-def test_a_measurement_that_inverts_its_bits_is_obeyed(factory: Factory) -> None:
+def test_invert_mask_of_a_measurement_is_applied(factory: Factory) -> None:
     circuit = cirq.Circuit(cirq.X(A), cirq.I(B), cirq.measure(A, B, key="z", invert_mask=(True, False)))
     (found,) = factory(seed=1).run([circuit], [10])
     assert found.probabilities[0b00] == 1
@@ -164,14 +164,14 @@ NOISY = cirq.Circuit(cirq.X(A), cirq.I(B), cirq.measure(A, B, key="z"))
 FLIPPED = np.kron([0.02, 0.98], [0.98, 0.02])  # a depolarised qubit flips with 2/3 of 0.03
 
 
-def test_noise_is_exact_in_a_density_matrix() -> None:
+def test_cirq_simulator_noise_is_exact() -> None:
     engine = cirq_simulator(seed=1, noise=NOISE)
     exact, counted = engine.run([NOISY], None)[0], engine.run([NOISY], [100_000])[0]
     np.testing.assert_allclose(exact.probabilities, FLIPPED, rtol=0, atol=1e-12)
     np.testing.assert_allclose(counted.probabilities, FLIPPED, rtol=0, atol=5 * np.sqrt(0.02 * 0.98 / 1e5))
 
 
-def test_noise_in_qsim_is_drawn_shot_by_shot() -> None:
+def test_qsim_noise_is_sampled_by_trajectories() -> None:
     first, again, other = (qsim(seed=seed, threads=1, noise=NOISE).run([NOISY], [4000])[0].probabilities for seed in (1, 1, 2))
     np.testing.assert_allclose(first, FLIPPED, rtol=0, atol=5 * np.sqrt(0.02 * 0.98 / 4000))
     np.testing.assert_array_equal(first, again)
@@ -181,7 +181,7 @@ def test_noise_in_qsim_is_drawn_shot_by_shot() -> None:
 
 
 @pytest.mark.parametrize("simulator", [cirq.Simulator, cirq.DensityMatrixSimulator])
-def test_any_sampler_is_an_engine(simulator: type[cirq.Simulator | cirq.DensityMatrixSimulator]) -> None:
+def test_cirq_simulators_as_samplers(simulator: type[cirq.Simulator | cirq.DensityMatrixSimulator]) -> None:
     circuit, expected = turned({A: 1.0, B: 2.0}, [B, A])
     engine = sampler(simulator(seed=1))
     exact, counted = engine.run([circuit], None)[0], engine.run([circuit], [4000])[0]
@@ -194,7 +194,7 @@ def test_any_sampler_is_an_engine(simulator: type[cirq.Simulator | cirq.DensityM
         noisy.run([NOISY], None)
 
 
-def test_channels_in_a_circuit_are_for_density_matrices() -> None:
+def test_circuit_with_channels_needs_a_density_matrix() -> None:
     circuit = cirq.Circuit(cirq.X(A), cirq.depolarize(0.03)(A), cirq.measure(A, key="z"))
     for engine in (sampler(cirq.DensityMatrixSimulator()), cirq_simulator(noise=cirq.NO_NOISE)):
         np.testing.assert_allclose(engine.run([circuit], None)[0].probabilities, [0.02, 0.98], rtol=0, atol=1e-12)
@@ -203,14 +203,14 @@ def test_channels_in_a_circuit_are_for_density_matrices() -> None:
             engine.run([circuit], None)
 
 
-def test_a_sampler_keeps_the_order_of_bits_and_circuits() -> None:
+def test_sampler_keeps_the_order_of_bits_and_circuits() -> None:
     circuit = cirq.Circuit(cirq.X(A), cirq.I(B), cirq.measure(B, A, C, key="z", invert_mask=(False, False, True)))
     found = sampler(cirq.Simulator(), name="mine").run([circuit, BELL, circuit], [5, 6, 7])
     assert [d.shots for d in found] == [5, 6, 7]
     assert found[0].probabilities[0b011] == found[2].probabilities[0b011] == 1
 
 
-def test_a_sampler_of_unknown_make_has_no_exact_probabilities() -> None:
+def test_custom_sampler_has_no_exact_probabilities() -> None:
     engine = sampler(cirq.ZerosSampler(), name="zeros")
     assert engine.run([BELL], [3])[0].probabilities[0] == 1
     with pytest.raises(ValueError, match="which zeros cannot give; give shots"):
@@ -220,7 +220,7 @@ def test_a_sampler_of_unknown_make_has_no_exact_probabilities() -> None:
 
 
 @pytest.mark.parametrize("make", [cirq_simulator, qsim, lambda seed: sampler(cirq.Simulator(seed=seed))])
-def test_a_sweep_is_its_points_in_order(make: Factory) -> None:
+def test_sweep_results_are_in_the_order_of_points(make: Factory) -> None:
     circuit = cirq.FrozenCircuit(cirq.X(A) ** sympy.Symbol("t"), cirq.measure(A, key="z"))
     program = ParameterizedCircuit(circuit, (2, 0, 1), ({"t": 1.0}, {"t": 0.0}, {"t": 0.5}))
     for shots in (None, [4000] * 3):
@@ -228,7 +228,7 @@ def test_a_sweep_is_its_points_in_order(make: Factory) -> None:
         np.testing.assert_allclose(ones, [0, 0.5, 1], rtol=0, atol=0.04)
 
 
-def test_counts_follow_from_a_jobs_seed_alone() -> None:
+def test_counts_depend_only_on_the_seed_of_the_job() -> None:
     first, second = (cirq_simulator(seed=seed).backend for seed in (1, 2))
     jobs = [Job(str(i), (BELL.freeze(),), ({},), 1000, i) for i in range(4)]
     one = [first.results(job)[0].counts[0] for job in jobs]
@@ -237,7 +237,7 @@ def test_counts_follow_from_a_jobs_seed_alone() -> None:
     assert len(set(one)) == 4
 
 
-def test_a_backend_remembers_jobs_while_somebody_holds_them() -> None:
+def test_in_process_backend_keeps_results_while_the_job_is_referenced() -> None:
     backend: Backend = sampler(cirq.Simulator()).backend
     job, same, other = (Job("j", (BELL.freeze(),), ({},), shots, None) for shots in (1000, 1000, 7))
     assert backend.poll(job).status == "unknown"
@@ -255,7 +255,7 @@ def test_a_backend_remembers_jobs_while_somebody_holds_them() -> None:
     assert backend.poll(same).status == "unknown"
 
 
-def test_a_cancelled_job_stays_cancelled() -> None:
+def test_cancelled_job_stays_cancelled() -> None:
     backend = cirq_simulator().backend
     job = Job("j", (BELL.freeze(),), ({},), 10, None)
     backend.submit(job)
@@ -263,7 +263,7 @@ def test_a_cancelled_job_stays_cancelled() -> None:
     assert backend.poll(job).status == "cancelled"
 
 
-def test_descriptions_are_json_and_tell_engines_apart() -> None:
+def test_descriptions_of_engines_are_json_and_differ() -> None:
     engines = [qsim(seed=1, threads=1), cirq_simulator(seed=1), cirq_simulator(seed=1, noise=NOISE), sampler(cirq.Simulator())]
     texts = {json.dumps(engine.describe()) for engine in engines}
     assert len(texts) == 4
@@ -272,14 +272,14 @@ def test_descriptions_are_json_and_tell_engines_apart() -> None:
     assert qsim().processor is None
 
 
-def test_hardware_is_loaded_when_it_is_asked_for() -> None:
+def test_cirq_google_is_imported_on_first_use() -> None:
     code = "import sys, hattriq_cirq.execution; print('cirq' in sys.modules, {'cirq_google', 'qsimcirq'} & sys.modules.keys())"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "True set()\n"
 
 
 @settings(max_examples=6)
 @given(rng=generators)
-def test_fused_density_matrices_are_cirqs(rng: np.random.Generator) -> None:
+def test_fused_density_matrix_agrees_with_cirq(rng: np.random.Generator) -> None:
     qubits = cirq.LineQubit.range(4)
     circuit = cirq.Circuit()
     for _ in range(8):

@@ -1,4 +1,4 @@
-"""One attribution through every engine: without noise each is within its error of the exact map, zero baseline or not."""
+"""The same attribution on every engine: without noise it agrees with the exact map within its standard error."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ ENGINES: dict[str, Callable[[StandIn, Path], Engine | cirq.Sampler]] = {
 
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize("baseline", BASELINES, ids=["zero", "non-zero"])
-def test_every_engine_gives_the_same_attribution(name: str, baseline: Any, service: StandIn, tmp_path: Path) -> None:
+def test_all_engines_give_the_same_attribution(name: str, baseline: Any, service: StandIn, tmp_path: Path) -> None:
     exact = hq.integrated_gradients(ring(), X, baseline=baseline).values
     engine = ENGINES[name](service, tmp_path)
     found = hq.integrated_gradients(
@@ -69,14 +69,14 @@ def test_every_engine_gives_the_same_attribution(name: str, baseline: Any, servi
     [hq.ResolvedHadamardTest(), hq.HadamardTest(), hq.ParallelHadamardTest(2), hq.PolarizationShift()],
     ids=lambda e: e.describe(),
 )
-def test_every_estimator_survives_a_processor_without_noise(estimator: Estimator) -> None:
+def test_all_estimators_on_a_noiseless_processor(estimator: Estimator) -> None:
     engine, baseline = hq.virtual("willow_pink", noise="none"), BASELINES[1]
     exact = hq.integrated_gradients(ring(), X, baseline=baseline).values
     found = hq.integrated_gradients(ring(), X, baseline=baseline, estimator=estimator, engine=engine, shots=None)
     np.testing.assert_allclose(found.values, exact, atol=2e-6)
 
 
-def test_with_noise_the_resolved_test_is_nearer_than_the_literal_one() -> None:
+def test_resolved_test_has_less_gate_noise_than_the_literal_hadamard_test() -> None:
     engine, exact = hq.virtual("willow_pink"), hq.integrated_gradients(ring(), X, baseline=0).values
     errors = {
         literal: np.linalg.norm(
@@ -87,7 +87,7 @@ def test_with_noise_the_resolved_test_is_nearer_than_the_literal_one() -> None:
     assert 0 < errors[False] < errors[True] / 2
 
 
-def test_path_points_share_one_program_and_the_cost_says_so() -> None:
+def test_path_points_share_one_program_as_the_cost_reports() -> None:
     rng = np.random.default_rng(0)
     model = hq.ring_ansatz(4, 1)
     model = model.with_params({name: float(rng.normal()) for name in model.params})
@@ -106,7 +106,7 @@ def test_path_points_share_one_program_and_the_cost_says_so() -> None:
     assert (found.values == again.values).all()
 
 
-def test_an_input_equal_to_its_baseline_asks_a_processor_for_nothing() -> None:
+def test_input_equal_to_its_baseline_runs_no_circuits() -> None:
     engine = hq.virtual("willow_pink", seed=1)
     found = hq.integrated_gradients(ring(), X, baseline=X, estimator=hq.ResolvedHadamardTest(), engine=engine, shots=100)
     assert (found.values == 0).all()

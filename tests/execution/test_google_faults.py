@@ -1,17 +1,27 @@
-"""What can go wrong between us and the service: the right result or the right error, in time, no shot lost or doubled."""
+"""Faults between the Google backend and the service: the right result or error in time, no shot lost or doubled."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Iterator
 from math import inf
 from pathlib import Path
 
 import pytest
+from google_client import (
+    PROCESSOR,
+    basis_circuit,
+    both_transports,
+    call_within,
+    connected_backend,
+    expected_counts,
+    plain_job,
+    run_jobs,
+    swept_job,
+    wait_for_job,
+)
 from stand_in import Fault, StandIn
-from test_google import CHIP, both, connected, expected, flips, plain, run, swept, waited, within
 
 from hattriq_cirq.circuits.errors import (
     AccessError,
@@ -25,75 +35,69 @@ from hattriq_cirq.circuits.errors import (
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution.backend import Job, State
 from hattriq_cirq.execution.backends.google import GoogleBackend, check_access, google
-from hattriq_cirq.execution.backends.google_calls import Caller, RefusedError, connect
+from hattriq_cirq.execution.backends.google_calls import RefusedError, RetryingCaller, connect
 from hattriq_cirq.execution.engine import Engine
 
 CALL_TIMEOUT, PATIENCE, SLACK = 0.2, 0.4, 3.0
 """Seconds: of one call, of its repetitions, and what a busy machine may add."""
 UNARY = ("CreateQuantumProgram", "CreateQuantumJob", "GetQuantumJob", "GetQuantumResult")
-JOBS = [plain(1), plain(2, 3, 4), swept(3, 0.0, 1.0)]
-COUNTS = [expected(job, *outcomes) for job, outcomes in zip(JOBS, [(1,), (3, 4), (0, 4)], strict=True)]
+JOBS = [plain_job(1), plain_job(2, 3, 4), swept_job(3, 0.0, 1.0)]
+COUNTS = [expected_counts(job, *outcomes) for job, outcomes in zip(JOBS, [(1,), (3, 4), (0, 4)], strict=True)]
 ONCE = {job.id: 1 for job in JOBS}
-
-
-@pytest.fixture
-def service() -> Iterator[StandIn]:
-    with StandIn() as running:
-        yield running
 
 
 def hasty(service: StandIn, *, streaming: bool = False) -> GoogleBackend:
     """A backend that loses patience soon, once it is connected: a busy machine may take its time for the first answer."""
-    backend = connected(service, streaming=streaming)
-    backend._call = Caller(call_timeout=CALL_TIMEOUT, patience=PATIENCE)
+    backend = connected_backend(service, streaming=streaming)
+    backend._call = RetryingCaller(call_timeout=CALL_TIMEOUT, patience=PATIENCE)
     return backend
 
 
 def stubborn(service: StandIn, *, streaming: bool = False) -> GoogleBackend:
     """A backend that notices silence soon and keeps asking."""
-    return connected(service, streaming=streaming, call_timeout=CALL_TIMEOUT)
+    return connected_backend(service, streaming=streaming, call_timeout=CALL_TIMEOUT)
 
 
 def fails(backend: GoogleBackend, error: type[EngineError], message: str, *, calls: int = 1) -> None:
     """A run ends in this error, within the bounds of so many calls."""
     with pytest.raises(error, match=message) as caught:
-        run(backend, JOBS, seconds=calls * (PATIENCE + CALL_TIMEOUT) + SLACK)
+        run_jobs(backend, JOBS, seconds=calls * (PATIENCE + CALL_TIMEOUT) + SLACK)
     assert type(caught.value) is error
 
 
 @pytest.mark.parametrize("method", UNARY)
-@pytest.mark.parametrize("kind", ["quota", "unavailable", "internal", "hang", "lost", "unheard"])
-def test_a_fault_that_passes_leaves_the_right_result(service: StandIn, method: str, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["quota", "unavailable", "internal", "hang", "lost", "no_answer"])
+def test_temporary_fault_of_a_call_does_not_change_the_result(service: StandIn, method: str, kind: str) -> None:
     backend = stubborn(service)
     service.inject(Fault(method, kind, times=2))
-    assert run(backend, JOBS) == COUNTS
+    assert run_jobs(backend, JOBS) == COUNTS
     assert service.executions == ONCE
 
 
-@pytest.mark.parametrize("kind", ["quota", "unavailable", "internal", "hang", "lost", "unheard", "denied", "unauthenticated"])
+@pytest.mark.parametrize("kind", ["quota", "unavailable", "internal", "hang", "lost", "no_answer", "denied", "unauthenticated"])
 @pytest.mark.parametrize("times", [1, inf], ids=["once", "for ever"])
-def test_a_fault_of_the_stream_leaves_the_right_result(service: StandIn, kind: str, times: float) -> None:
+def test_fault_of_the_stream_does_not_change_the_result(service: StandIn, kind: str, times: float) -> None:
     backend = stubborn(service, streaming=True)
     service.inject(Fault("QuantumRunStream", kind, times=times))
-    assert run(backend, JOBS) == COUNTS
+    assert run_jobs(backend, JOBS) == COUNTS
     assert service.executions == ONCE
     before = service.count("CreateQuantumJob")
-    assert run(backend, [plain(4)]) == [expected(plain(4), 4)]
+    assert run_jobs(backend, [plain_job(4)]) == [expected_counts(plain_job(4), 4)]
     if kind in ("quota", "denied", "unauthenticated"):  # which end the stream; it is left alone from then on
         assert service.count("CreateQuantumJob") == before + 1
 
 
-@pytest.mark.parametrize("kind", ["lost", "unheard"])
+@pytest.mark.parametrize("kind", ["lost", "no_answer"])
 @pytest.mark.parametrize("method", ["CreateQuantumProgram", "CreateQuantumJob"])
-def test_a_lost_answer_is_asked_for_by_id_before_anything_is_sent_again(method: str, kind: str) -> None:
+def test_lost_answer_is_recovered_by_id_before_resubmission(method: str, kind: str) -> None:
     with StandIn(unique_ids=False) as service:  # which would run a job twice
         backend = stubborn(service)
         service.inject(Fault(method, kind))
-        assert run(backend, JOBS) == COUNTS
+        assert run_jobs(backend, JOBS) == COUNTS
         assert service.executions == ONCE
 
 
-@both
+@both_transports
 @pytest.mark.parametrize(
     ("kind", "error", "message"),
     [
@@ -104,7 +108,7 @@ def test_a_lost_answer_is_asked_for_by_id_before_anything_is_sent_again(method: 
         ("hang", SilenceError, r"nobody answered.*check the network"),
     ],
 )
-def test_a_fault_that_stays_is_a_typed_error_in_time(
+def test_permanent_fault_is_a_typed_error_in_time(
     service: StandIn, streaming: bool, kind: str, error: type[EngineError], message: str
 ) -> None:
     backend = hasty(service, streaming=streaming)
@@ -115,21 +119,21 @@ def test_a_fault_that_stays_is_a_typed_error_in_time(
 
 @pytest.mark.parametrize("kind", ["denied", "unauthenticated"])
 @pytest.mark.parametrize("method", UNARY)
-def test_no_access_is_said_at_once(service: StandIn, method: str, kind: str) -> None:
-    backend = connected(service, patience=60.0)
+def test_access_error_is_raised_without_repetition(service: StandIn, method: str, kind: str) -> None:
+    backend = connected_backend(service, patience=60.0)
     service.inject(Fault(method, kind, times=inf))
     with pytest.raises(AccessError, match=kind):
-        run(backend, JOBS, seconds=SLACK)
+        run_jobs(backend, JOBS, seconds=SLACK)
     assert service.count(method) == 1
 
 
-def test_no_credentials_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_without_credentials_says_how_to_log_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")
     with pytest.raises(AccessError, match=r"/nowhere/key.json.*gcloud auth application-default login"):
-        within(SLACK, lambda: check_access("p", CHIP))
-    backend = GoogleBackend(connect("p", streaming=True), CHIP, device_config_name="c", snapshot="s", streaming=True)
+        call_within(SLACK, lambda: check_access("p", PROCESSOR))
+    backend = GoogleBackend(connect("p", streaming=True), PROCESSOR, device_config_name="c", snapshot="s", streaming=True)
     with pytest.raises(AccessError, match=r"gcloud auth application-default login"):
-        within(SLACK, lambda: backend.submit(plain(1)))
+        call_within(SLACK, lambda: backend.submit(plain_job(1)))
 
 
 @pytest.mark.parametrize("method", ["GetQuantumProcessor", "GetQuantumProcessorConfig"])
@@ -137,19 +141,23 @@ def test_no_credentials_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> 
     ("kind", "error"),
     [("denied", AccessError), ("quota", QuotaError), ("unavailable", ServiceError), ("hang", SilenceError)],
 )
-def test_connecting_fails_with_the_same_errors(service: StandIn, method: str, kind: str, error: type[EngineError]) -> None:
+def test_connection_fails_with_the_same_typed_errors(
+    service: StandIn, method: str, kind: str, error: type[EngineError]
+) -> None:
     service.inject(Fault(method, kind, times=inf))
     with pytest.raises(error):
-        within(PATIENCE + CALL_TIMEOUT + SLACK, lambda: connected(service, call_timeout=CALL_TIMEOUT, patience=PATIENCE))
+        call_within(
+            PATIENCE + CALL_TIMEOUT + SLACK, lambda: connected_backend(service, call_timeout=CALL_TIMEOUT, patience=PATIENCE)
+        )
     with pytest.raises(error):
-        within(
+        call_within(
             PATIENCE + CALL_TIMEOUT + SLACK,
-            lambda: check_access("p", CHIP, service.engine(), call_timeout=CALL_TIMEOUT, patience=PATIENCE),
+            lambda: check_access("p", PROCESSOR, service.engine(), call_timeout=CALL_TIMEOUT, patience=PATIENCE),
         )
 
 
-@both
-def test_slow_results_are_waited_for(service: StandIn, streaming: bool) -> None:
+@both_transports
+def test_slow_job_is_polled_until_it_is_done(service: StandIn, streaming: bool) -> None:
     backend = stubborn(service, streaming=streaming)
     service.inject(Fault("Job", "slow", times=3, seconds=3 * CALL_TIMEOUT))
     seen = set()
@@ -161,54 +169,54 @@ def test_slow_results_are_waited_for(service: StandIn, streaming: bool) -> None:
             seen.add(state.status)
             time.sleep(0.02)
 
-    within(20, work)
+    call_within(20, work)
     assert "running" in seen
-    assert run(backend, JOBS) == COUNTS
+    assert run_jobs(backend, JOBS) == COUNTS
     assert service.executions == ONCE
 
 
-@both
-def test_a_failure_is_told_with_its_code_and_message(service: StandIn, streaming: bool) -> None:
+@both_transports
+def test_job_failure_keeps_code_and_message(service: StandIn, streaming: bool) -> None:
     backend = stubborn(service, streaming=streaming)
     service.inject(Fault("Job", "failure", times=inf))
     backend.submit(JOBS[0])
-    assert within(5, lambda: waited(backend, JOBS[0])) == State("failed", "INVALID_PROGRAM", "Program too long.")
+    assert call_within(5, lambda: wait_for_job(backend, JOBS[0])) == State("failed", "INVALID_PROGRAM", "Program too long.")
     with pytest.raises(JobFailedError, match=r"job 001-00000 failed: INVALID_PROGRAM: Program too long\.") as caught:
-        within(5, lambda: Engine(backend).execute([ParameterizedCircuit(JOBS[0].circuits[0], (0,))], [10]))
+        call_within(5, lambda: Engine(backend).execute([ParameterizedCircuit(JOBS[0].circuits[0], (0,))], [10]))
     assert (caught.value.code, caught.value.message) == ("INVALID_PROGRAM", "Program too long.")
 
 
-@both
-def test_a_circuit_off_the_device_is_a_failure(service: StandIn, streaming: bool) -> None:
+@both_transports
+def test_circuit_off_the_device_is_a_job_failure(service: StandIn, streaming: bool) -> None:
     import cirq
 
     there, apart = cirq.GridQubit(6, 5), cirq.GridQubit(6, 7)
     circuit = cirq.FrozenCircuit(cirq.CZ(there, apart), cirq.measure(there, key="z"))
     backend, job = stubborn(service, streaming=streaming), Job("run-1", (circuit,), ({},), 10, None)
     backend.submit(job)
-    state = within(5, lambda: waited(backend, job))
+    state = call_within(5, lambda: wait_for_job(backend, job))
     assert (state.status, state.code) == ("failed", "INVALID_PROGRAM")
     assert "not valid on device" in state.message or "pair" in state.message
 
 
-@both
-def test_a_job_cancelled_by_others_is_said_to_be_so(service: StandIn, streaming: bool) -> None:
+@both_transports
+def test_job_cancelled_elsewhere_is_reported_as_cancelled(service: StandIn, streaming: bool) -> None:
     backend = stubborn(service, streaming=streaming)
     service.inject(Fault("Job", "cancelled", times=inf))
     backend.submit(JOBS[0])
-    assert within(5, lambda: waited(backend, JOBS[0])) == State("cancelled")
+    assert call_within(5, lambda: wait_for_job(backend, JOBS[0])) == State("cancelled")
     with pytest.raises(JobCancelledError, match=r"job 001-00000 was cancelled; resume the run"):
-        within(5, lambda: Engine(backend).execute([ParameterizedCircuit(JOBS[0].circuits[0], (0,))], [10]))
+        call_within(5, lambda: Engine(backend).execute([ParameterizedCircuit(JOBS[0].circuits[0], (0,))], [10]))
 
 
-@both
-def test_results_out_of_order_are_put_in_order(service: StandIn, streaming: bool) -> None:
+@both_transports
+def test_shuffled_results_are_sorted(service: StandIn, streaming: bool) -> None:
     backend = stubborn(service, streaming=streaming)
     service.inject(Fault("Job", "shuffled", times=inf))
-    assert run(backend, JOBS) == COUNTS
+    assert run_jobs(backend, JOBS) == COUNTS
 
 
-@both
+@both_transports
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
@@ -217,64 +225,64 @@ def test_results_out_of_order_are_put_in_order(service: StandIn, streaming: bool
         ("other", r"run-3 measured \['6_5', '6_6', '6_7'\] as 'z', \['0_0', .* came back as \['z'\]"),
     ],
 )
-def test_results_that_do_not_fit_are_refused(service: StandIn, streaming: bool, kind: str, message: str) -> None:
+def test_results_that_do_not_match_the_job_are_rejected(service: StandIn, streaming: bool, kind: str, message: str) -> None:
     backend = stubborn(service, streaming=streaming)
     service.inject(Fault("Job", kind))
     with pytest.raises(ServiceError, match=message):
-        run(backend, JOBS[2:])
+        run_jobs(backend, JOBS[2:])
 
 
-def test_results_at_other_points_are_refused(service: StandIn) -> None:
-    run(connected(service), [swept(1, 0.0, 1.0)])
-    backend, other = connected(service), swept(1, 0.0, 0.9)
+def test_results_at_other_points_are_rejected(service: StandIn) -> None:
+    run_jobs(connected_backend(service), [swept_job(1, 0.0, 1.0)])
+    backend, other = connected_backend(service), swept_job(1, 0.0, 0.9)
     with pytest.raises(ServiceError, match=r"run-1: no results for circuit 0 at {'angle': 0.9}"):
         backend.results(other)
 
 
-@both
-def test_a_job_submitted_twice_runs_once(service: StandIn, streaming: bool) -> None:
+@both_transports
+def test_job_submitted_twice_runs_once(service: StandIn, streaming: bool) -> None:
     one, other = stubborn(service, streaming=streaming), stubborn(service, streaming=streaming)
     for backend in (one, one, other, one):
         for job in JOBS:
             backend.submit(job)
-    assert run(one, JOBS) == run(other, JOBS) == COUNTS
+    assert run_jobs(one, JOBS) == run_jobs(other, JOBS) == COUNTS
     assert service.executions == ONCE
 
 
-def test_a_program_without_its_job_gets_one(service: StandIn) -> None:
+def test_program_without_job_is_completed(service: StandIn) -> None:
     backend = hasty(service)
     service.inject(Fault("CreateQuantumJob", "unavailable", times=inf))
     fails(backend, ServiceError, "503")  # as if killed between the two
     service.inject()
-    assert run(stubborn(service), JOBS) == COUNTS
+    assert run_jobs(stubborn(service), JOBS) == COUNTS
     assert service.executions == ONCE
 
 
 @pytest.mark.parametrize(("times", "ends_well"), [(1, True), (inf, False)])
-def test_a_conflict_of_another_kind_is_not_taken_for_success(service: StandIn, times: float, ends_well: bool) -> None:
+def test_conflict_other_than_a_duplicate_id_is_an_error(service: StandIn, times: float, ends_well: bool) -> None:
     backend = stubborn(service) if ends_well else hasty(service)
     service.inject(Fault("CreateQuantumJob", "aborted", times=times))
     if ends_well:
-        assert run(backend, JOBS) == COUNTS
+        assert run_jobs(backend, JOBS) == COUNTS
         assert service.executions == ONCE
     else:
         fails(backend, ServiceError, "503: injected: aborted")
         assert not service.executions
 
 
-@both
-def test_a_service_that_is_down_is_noticed_and_found_again(streaming: bool) -> None:
+@both_transports
+def test_service_that_is_down_is_an_error_until_it_is_back(streaming: bool) -> None:
     with StandIn() as service:
         backend = hasty(service, streaming=streaming)
         service.stop()
         fails(backend, ServiceError, "failed to connect")
         service.start()
-        assert run(stubborn(service, streaming=streaming), JOBS) == COUNTS
+        assert run_jobs(stubborn(service, streaming=streaming), JOBS) == COUNTS
         assert service.executions == ONCE
 
 
-@both
-def test_a_service_that_goes_away_and_comes_back_loses_nothing(streaming: bool) -> None:
+@both_transports
+def test_service_restart_loses_no_job(streaming: bool) -> None:
     with StandIn(job_seconds=0.2) as service:
         backend = stubborn(service, streaming=streaming)
         for job in JOBS:
@@ -283,58 +291,58 @@ def test_a_service_that_goes_away_and_comes_back_loses_nothing(streaming: bool) 
         time.sleep(0.1)  # the stream has been read
         service.stop()
         threading.Timer(0.5, service.start).start()
-        assert run(backend, JOBS) == COUNTS
+        assert run_jobs(backend, JOBS) == COUNTS
         assert service.executions == ONCE
 
 
-def test_a_call_the_service_refuses_is_not_repeated(service: StandIn) -> None:
-    backend = connected(service)
+def test_refused_call_is_not_repeated(service: StandIn) -> None:
+    backend = connected_backend(service)
     with pytest.raises(RefusedError, match=r"fetching the results of job run-1: the service answered 404: .* does not exist"):
-        backend.results(plain(1))
+        backend.results(plain_job(1))
     assert service.count("GetQuantumResult") == 1
 
 
-def test_every_repetition_is_logged(service: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+def test_every_repeated_call_is_logged(service: StandIn, caplog: pytest.LogCaptureFixture) -> None:
     backend = stubborn(service)
     service.inject(Fault("CreateQuantumJob", "quota", times=2), Fault("GetQuantumResult", "hang"))
     with caplog.at_level(logging.INFO, logger="hattriq_cirq.execution"):
-        run(backend, JOBS[:1])
+        run_jobs(backend, JOBS[:1])
     first, second, third = caplog.messages
-    assert first.startswith("submitting job run-1: the service answered 429: injected: quota; asking again in 0.1 s, for ")
-    assert second.startswith("submitting job run-1: the service answered 429: injected: quota; asking again in 0.2 s, for ")
-    assert third.startswith("fetching the results of job run-1: nobody answered; asking again in 0.1 s, for ")
+    assert first.startswith("submitting job run-1: the service answered 429: injected: quota; repeating in 0.1 s, for ")
+    assert second.startswith("submitting job run-1: the service answered 429: injected: quota; repeating in 0.2 s, for ")
+    assert third.startswith("fetching the results of job run-1: nobody answered; repeating in 0.1 s, for ")
 
 
-def test_an_engine_gives_up_a_job_that_never_ends(service: StandIn) -> None:
+def test_engine_timeout_for_a_job_that_never_ends(service: StandIn) -> None:
     service.inject(Fault("Job", "slow", times=inf, seconds=60.0))
-    engine = Engine(connected(service), timeout=0.3, poll_seconds=0.05)
-    with pytest.raises(SilenceError, match=rf"no job of google:p/{CHIP} changed its state for 0.3 s"):
-        within(SLACK, lambda: engine.execute([ParameterizedCircuit(JOBS[0].circuits[0], (0,))], [10]))
+    engine = Engine(connected_backend(service), timeout=0.3, poll_seconds=0.05)
+    with pytest.raises(SilenceError, match=rf"no job of google:p/{PROCESSOR} changed its state for 0.3 s"):
+        call_within(SLACK, lambda: engine.execute([ParameterizedCircuit(JOBS[0].circuits[0], (0,))], [10]))
 
 
-def test_a_run_goes_on_with_the_snapshot_that_it_began_with(service: StandIn, tmp_path: Path) -> None:
+def test_resumed_google_run_keeps_its_snapshot(service: StandIn, tmp_path: Path) -> None:
     def go() -> list[int]:
-        run = google("p", CHIP, journal=tmp_path, poll_seconds=0.01, engine=service.engine())
+        run_jobs = google("p", PROCESSOR, journal=tmp_path, poll_seconds=0.01, engine=service.engine())
         try:
-            found = run.execute([ParameterizedCircuit(flips(i), (i,)) for i in range(4)], [10, 20, 30, 40])
+            found = run_jobs.execute([ParameterizedCircuit(basis_circuit(i), (i,)) for i in range(4)], [10, 20, 30, 40])
             return [int(d.counts.argmax()) for d in found]
         finally:
-            assert run.journal is not None
-            run.journal.close()
+            assert run_jobs.journal is not None
+            run_jobs.journal.close()
 
     service.inject(Fault("GetQuantumJob", "denied", times=inf))
     with pytest.raises(AccessError):
-        within(SLACK, go)
+        call_within(SLACK, go)
     assert len(service.executions) == 4  # submitted, their ids recorded
     service.inject()
     service.quantum.snapshot = "snapshot-2"
-    assert within(20, go) == within(20, go) == [0, 1, 2, 3]
+    assert call_within(20, go) == call_within(20, go) == [0, 1, 2, 3]
     assert list(service.executions.values()) == [1] * 4
     selectors = [r.job.scheduling_config.processor_selector.device_config_selector for r in service.quantum.jobs.values()]
     assert {selector.snapshot_id for selector in selectors} == {"snapshot-1"}
 
 
-def test_the_factory_fails_before_anything_is_submitted(service: StandIn, tmp_path: Path) -> None:
+def test_google_without_access_fails_before_submission(service: StandIn, tmp_path: Path) -> None:
     service.inject(Fault("*", "denied", times=inf))
     with pytest.raises(AccessError, match="403"):
-        google("p", CHIP, journal=tmp_path, engine=service.engine())
+        google("p", PROCESSOR, journal=tmp_path, engine=service.engine())

@@ -1,4 +1,4 @@
-"""A client of the service is killed with SIGKILL; the service lives on, and the same command again finishes the run."""
+"""Client of the Google service killed by SIGKILL: the service continues, and the same command finishes the run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def counted(folder: Path) -> int:
     return journal.read_bytes().count(b'"kind":"counts"') if journal.exists() else 0
 
 
-def test_a_killed_client_finds_its_jobs_again_and_none_runs_twice(service: tuple[str, Path], tmp_path: Path) -> None:
+def test_killed_client_resumes_its_jobs_and_none_runs_twice(service: tuple[str, Path], tmp_path: Path) -> None:
     address, log = service
     rng = np.random.default_rng(5)
     folder, result = tmp_path / "run", tmp_path / "counts.npy"

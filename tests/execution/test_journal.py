@@ -1,4 +1,4 @@
-"""A journal gives back exactly what was recorded, and takes up no run but its own."""
+"""Journals: exact round trips of records, and rejection of other runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 import sympy
 from hypothesis import given
 from hypothesis import strategies as st
-from journals import ENGINE, QUBITS, TASK, circuit, counted, jobs_of, lines, recorded
+from journals import ENGINE, QUBITS, TASK, circuit, distributions_of, make_jobs, read_records, write_journal
 
 from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.circuits.outcomes import Distribution
@@ -41,7 +41,7 @@ from hattriq_cirq.execution.journal_summary import read_summary
         max_size=5,
     )
 )
-def test_counts_come_back_exactly(counts: list[list[int]]) -> None:
+def test_counts_round_trip_exactly(counts: list[list[int]]) -> None:
     given_ = [Distribution.from_counts(np.array(row)) for row in counts]
     found = unpack_counts(json.loads(json.dumps(pack_counts(given_))))
     for before, after, row in zip(given_, found, counts, strict=True):
@@ -50,7 +50,7 @@ def test_counts_come_back_exactly(counts: list[list[int]]) -> None:
         assert after.shots == before.shots
 
 
-def test_probabilities_that_are_no_counts_are_refused(tmp_path: Path) -> None:
+def test_probabilities_without_counts_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="are not counts of 3 shots"):
         pack_counts([Distribution(np.array([0.25, 0.75]), 3)])
     with pytest.raises(ValueError, match="exact probabilities have no counts"):
@@ -58,13 +58,13 @@ def test_probabilities_that_are_no_counts_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("angle", [0.1, sympy.Symbol("t"), 2 * sympy.Symbol("t") + sympy.Symbol("a") * sympy.pi])
-def test_circuits_come_back_exactly(angle: Any) -> None:
+def test_circuits_round_trip_exactly(angle: Any) -> None:
     name, text = pack_circuit(circuit(angle))
     assert unpack_circuit(text) == circuit(angle)
     assert len(name) == 64
 
 
-def test_equal_circuits_of_another_spelling_keep_their_own() -> None:
+def test_equal_circuits_with_different_json_are_kept_apart() -> None:
     half, more = (cirq.FrozenCircuit(cirq.X(QUBITS[0]) ** power) for power in (0.5, 2.5))
     assert half == more
     names = [pack_circuit(c)[0] for c in (half, more)]
@@ -74,8 +74,8 @@ def test_equal_circuits_of_another_spelling_keep_their_own() -> None:
     assert repr(unpack_circuit(pack_circuit(more)[1])) == repr(more)
 
 
-def test_a_journal_taken_up_says_what_was_recorded(tmp_path: Path) -> None:
-    ids = recorded(tmp_path / "deep" / "run")
+def test_reopened_journal_returns_what_was_recorded(tmp_path: Path) -> None:
+    ids = write_journal(tmp_path / "deep" / "run")
     with Journal(tmp_path / "deep" / "run", ENGINE, TASK) as journal:
         assert [journal.stored(job_id) is None for job_id in ids] == [False, False, True]
         for i, job_id in enumerate(ids[:-1]):
@@ -86,7 +86,7 @@ def test_a_journal_taken_up_says_what_was_recorded(tmp_path: Path) -> None:
         assert (journal.engine, journal.task) == (ENGINE, TASK)
         assert ids[0].startswith(journal.run_id)
         assert len(journal.run_id) == 8
-        expected, job = jobs_of(journal, 3)[2], journal.job(ids[2])
+        expected, job = make_jobs(journal, 3)[2], journal.job(ids[2])
         assert (job.id, job.circuits, job.points, job.shots, job.seed) == (
             expected.id,
             expected.circuits,
@@ -96,10 +96,10 @@ def test_a_journal_taken_up_says_what_was_recorded(tmp_path: Path) -> None:
         )
 
 
-def test_the_header_and_every_sitting_say_where_they_come_from(tmp_path: Path) -> None:
-    recorded(tmp_path)
+def test_header_and_sessions_record_their_origin(tmp_path: Path) -> None:
+    write_journal(tmp_path)
     Journal(tmp_path, ENGINE).close()
-    records = lines(tmp_path)
+    records = read_records(tmp_path)
     assert [record["kind"] for record in records[:4]] == ["header", "task", "opened", "begin"]
     assert all(record["utc"].endswith("+00:00") for record in records)
     sittings = [record for record in records if record["kind"] == "opened"]
@@ -112,12 +112,12 @@ def test_equal_circuits_are_recorded_once(tmp_path: Path) -> None:
         twice = [Job(f"{journal.run_id}-{i}", (circuit(), circuit(i / 3)), ({},), 5, None) for i in range(2)]
         journal.begin(1, "a", twice)
         journal.begin(2, "b", [Job(f"{journal.run_id}-x", (circuit(),), ({},), 5, None)])
-    first, second = (record for record in lines(tmp_path) if record["kind"] == "begin")
+    first, second = (record for record in read_records(tmp_path) if record["kind"] == "begin")
     assert len(first["circuits"]) == 3
     assert second["circuits"] == {}
 
 
-def test_points_and_numpy_numbers_are_recorded_as_plain_ones(tmp_path: Path) -> None:
+def test_points_and_numpy_numbers_are_recorded_as_json_numbers(tmp_path: Path) -> None:
     points = ({"t": np.float64(0.1), "a": 2.0}, {"t": 1 / 3, "a": np.float32(1)})
     with Journal(tmp_path, ENGINE) as journal:
         journal.begin(1, "a", [Job("j", (circuit(sympy.Symbol("t")),), points, np.int64(7), None)])  # type: ignore[arg-type]
@@ -130,29 +130,33 @@ def test_points_and_numpy_numbers_are_recorded_as_plain_ones(tmp_path: Path) -> 
 # one run, and the same one
 
 
-def test_the_same_call_again_writes_nothing(tmp_path: Path) -> None:
-    recorded(tmp_path)
+def test_repeated_call_writes_nothing(tmp_path: Path) -> None:
+    write_journal(tmp_path)
     with Journal(tmp_path, ENGINE, TASK) as journal:
         size = (tmp_path / JOURNAL).stat().st_size
-        journal.begin(1, "key", jobs_of(journal, 3))
-        journal.store(jobs_of(journal, 3)[0].id, counted(0, 8, 0, 0))
+        journal.begin(1, "key", make_jobs(journal, 3))
+        journal.store(make_jobs(journal, 3)[0].id, distributions_of(0, 8, 0, 0))
         assert (tmp_path / JOURNAL).stat().st_size == size
 
 
-def test_another_call_is_refused(tmp_path: Path) -> None:
-    recorded(tmp_path)
+def test_different_call_is_rejected(tmp_path: Path) -> None:
+    write_journal(tmp_path)
     with Journal(tmp_path, ENGINE) as journal:
-        for key, jobs in (("other", jobs_of(journal, 3)), ("key", jobs_of(journal, 4)), ("key", jobs_of(journal, 3, shots=9))):
+        for key, jobs in (
+            ("other", make_jobs(journal, 3)),
+            ("key", make_jobs(journal, 4)),
+            ("key", make_jobs(journal, 3, shots=9)),
+        ):
             with pytest.raises(JournalError, match="this journal holds another run: call 1 recorded in"):
                 journal.begin(1, key, jobs)
         with pytest.raises(JournalError, match="job 'x' was not begun"):
             journal.note("x", "queued")
 
 
-def test_other_counts_for_a_recorded_job_are_refused(tmp_path: Path) -> None:
-    ids = recorded(tmp_path)
-    with Journal(tmp_path, ENGINE) as journal, pytest.raises(JournalError, match="came back with other counts"):
-        journal.store(ids[0], counted(8, 0, 0, 0))
+def test_different_counts_of_a_recorded_job_are_rejected(tmp_path: Path) -> None:
+    ids = write_journal(tmp_path)
+    with Journal(tmp_path, ENGINE) as journal, pytest.raises(JournalError, match="returned other counts"):
+        journal.store(ids[0], distributions_of(8, 0, 0, 0))
 
 
 @pytest.mark.parametrize(
@@ -163,10 +167,10 @@ def test_other_counts_for_a_recorded_job_are_refused(tmp_path: Path) -> None:
         (ENGINE, {**TASK, "settings": {"shots": 7, "seed": 1}}, "task.settings.shots was 100 and is now 7"),
     ],
 )
-def test_another_engine_or_task_is_refused_with_what_differs(
+def test_different_engine_or_task_is_rejected_with_the_differences(
     tmp_path: Path, engine: dict[str, Any], task: dict[str, Any], words: str
 ) -> None:
-    recorded(tmp_path)
+    write_journal(tmp_path)
     before = (tmp_path / JOURNAL).read_bytes()
     with pytest.raises(JournalError, match="holds another run") as caught:
         Journal(tmp_path, engine, task)
@@ -174,14 +178,14 @@ def test_another_engine_or_task_is_refused_with_what_differs(
     assert (tmp_path / JOURNAL).read_bytes() == before
 
 
-def test_where_and_how_fast_may_differ(tmp_path: Path) -> None:
-    recorded(tmp_path)
+def test_directory_threads_and_versions_may_differ(tmp_path: Path) -> None:
+    write_journal(tmp_path)
     Journal(tmp_path, {**ENGINE, "threads": 8, "versions": {}}, {**TASK, "directory": "/there"}).close()
 
 
-def test_attempts_end_in_failure_or_cancellation(tmp_path: Path) -> None:
+def test_failure_or_cancellation_ends_an_attempt(tmp_path: Path) -> None:
     with Journal(tmp_path, ENGINE) as journal:
-        (job,) = jobs_of(journal, 1)
+        (job,) = make_jobs(journal, 1)
         journal.begin(1, "key", [job])
         seen = []
         for status in ("submitting", "queued", "failed", "submitting", "running", "cancelled", "submitting", "unknown"):
@@ -193,15 +197,15 @@ def test_attempts_end_in_failure_or_cancellation(tmp_path: Path) -> None:
         assert (journal.attempt(job.id), journal.was_submitted(job.id)) == (2, True)
 
 
-def test_nothing_begun_leaves_nothing(tmp_path: Path) -> None:
+def test_journal_without_a_call_leaves_no_file(tmp_path: Path) -> None:
     Journal(tmp_path / "new", ENGINE).discard()
     assert not (tmp_path / "new").exists()
-    recorded(tmp_path / "old")
-    with Journal(tmp_path / "old", ENGINE) as journal, pytest.raises(JournalError, match="is not discarded"):
+    write_journal(tmp_path / "old")
+    with Journal(tmp_path / "old", ENGINE) as journal, pytest.raises(JournalError, match="is not removed"):
         journal.discard()
 
 
-def test_a_closed_journal_says_so(tmp_path: Path) -> None:
+def test_closed_journal_raises_an_error(tmp_path: Path) -> None:
     journal = Journal(tmp_path, ENGINE)
     journal.close()
     journal.close()
@@ -209,7 +213,7 @@ def test_a_closed_journal_says_so(tmp_path: Path) -> None:
         journal.finish()
 
 
-def test_a_forgotten_journal_lets_go(tmp_path: Path) -> None:
+def test_garbage_collected_journal_releases_its_lock(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Journal(tmp_path, ENGINE)
@@ -219,38 +223,38 @@ def test_a_forgotten_journal_lets_go(tmp_path: Path) -> None:
 # summaries
 
 
-def test_a_summary_follows_the_run(tmp_path: Path) -> None:
+def test_summary_follows_the_run(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="holds no run"):
         read_summary(tmp_path)
-    ids = recorded(tmp_path)
+    ids = write_journal(tmp_path)
     summary = read_summary(tmp_path)
     assert (summary.jobs, summary.done, summary.shots, summary.shots_done) == (3, 2, 24, 16)
     assert (summary.folder, summary.task, summary.engine) == (tmp_path, TASK, ENGINE)
     assert summary.status == "unfinished"
-    assert summary.updated_utc == lines(tmp_path)[-1]["utc"]
+    assert summary.updated_utc == read_records(tmp_path)[-1]["utc"]
     for note, status in (("failed", "failed"), ("submitting", "unfinished"), ("cancelled", "cancelled")):
         with Journal(tmp_path, ENGINE) as journal:
             journal.note(ids[-1], note)
             assert read_summary(tmp_path).status == "running"
         assert read_summary(tmp_path).status == status
     with Journal(tmp_path, ENGINE) as journal:
-        journal.store(ids[-1], counted(8, 0, 0, 0))
+        journal.store(ids[-1], distributions_of(8, 0, 0, 0))
         journal.cancel()
     assert read_summary(tmp_path).status == "cancelled"
     with Journal(tmp_path, ENGINE) as journal:
         journal.finish()
         journal.finish()
     assert read_summary(tmp_path).status == "finished"
-    assert [record["kind"] for record in lines(tmp_path)].count("finished") == 1
+    assert [record["kind"] for record in read_records(tmp_path)].count("finished") == 1
 
 
-def test_a_run_without_a_task_is_finished_when_its_jobs_are(tmp_path: Path) -> None:
+def test_run_without_a_task_is_finished_when_its_jobs_are(tmp_path: Path) -> None:
     with Journal(tmp_path, ENGINE) as journal:
-        (job,) = jobs_of(journal, 1)
+        (job,) = make_jobs(journal, 1)
         journal.begin(1, "key", [job])
     assert read_summary(tmp_path).status == "unfinished"
     with Journal(tmp_path, ENGINE) as journal:
-        journal.store(job.id, counted(8, 0, 0, 0))
+        journal.store(job.id, distributions_of(8, 0, 0, 0))
     assert read_summary(tmp_path).status == "finished"
 
 
@@ -268,7 +272,7 @@ print(digest([ParameterizedCircuit(symbols, (0, 1, 2), points)], [10, 20, 30]))
 """
 
 
-def test_a_digest_is_the_same_in_every_process() -> None:
+def test_digest_is_the_same_in_every_process() -> None:
     found = {
         subprocess.run(
             [sys.executable, "-c", DIGEST],
@@ -283,7 +287,7 @@ def test_a_digest_is_the_same_in_every_process() -> None:
     assert len(only.strip()) == 64
 
 
-def test_a_digest_tells_every_difference() -> None:
+def test_digest_depends_on_every_part_of_a_call() -> None:
     t = sympy.Symbol("t")
     two = ({"t": 0.1}, {"t": 0.2})
     cases = [
@@ -298,8 +302,8 @@ def test_a_digest_tells_every_difference() -> None:
     assert len(set(cases)) == len(cases)
 
 
-def test_a_thousand_jobs_open_at_once_and_decode_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded(tmp_path, 1000)
+def test_journal_of_a_thousand_jobs_opens_without_decoding_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_journal(tmp_path, 1000)
     monkeypatch.setattr(journal_module, "unpack_circuit", None)
     with Journal(tmp_path, ENGINE) as journal:
         assert journal.done == 999

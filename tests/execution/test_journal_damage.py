@@ -1,4 +1,4 @@
-"""A journal survives torn records, full disks, interrupts and other processes, and says what it met."""
+"""Journals with incomplete records, on full disks, after interrupts, and used by several processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from journals import ENGINE, counted, jobs_of, lines, recorded
+from journals import ENGINE, distributions_of, make_jobs, read_records, write_journal
 
 from hattriq_cirq.circuits.errors import JournalError, JournalInUseError
 from hattriq_cirq.execution.journal import JOURNAL, Journal, JournalWarning
@@ -26,9 +26,9 @@ from hattriq_cirq.execution.journal_summary import read_summary
 
 
 @given(st.data())
-def test_cut_anywhere_it_keeps_every_whole_record(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_truncated_journal_keeps_every_complete_record(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("cut")
-    recorded(folder)
+    write_journal(folder)
     whole = (folder / JOURNAL).read_bytes()
     size = data.draw(st.integers(0, len(whole)))
     (folder / JOURNAL).write_bytes(whole[:size])
@@ -40,15 +40,15 @@ def test_cut_anywhere_it_keeps_every_whole_record(tmp_path_factory: pytest.TempP
     assert [type(warning.message) for warning in caught] == [JournalWarning] * bool(rest)
     assert (folder / JOURNAL).read_bytes().startswith(whole[:size].removesuffix(rest))
     if kept:
-        assert [record["kind"] for record in lines(folder)[kept:]] == ["opened"]
+        assert [record["kind"] for record in read_records(folder)[kept:]] == ["opened"]
     torn = list(folder.glob("journal.torn-*"))
     assert [file.read_bytes() for file in torn] == ([rest] if rest else [])
 
 
 @given(st.data())
-def test_a_flipped_bit_is_never_believed(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_flipped_bit_is_detected(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("flip")
-    recorded(folder)
+    write_journal(folder)
     whole = (folder / JOURNAL).read_bytes()
     place, bit = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(0, 7))
     damaged = bytearray(whole)
@@ -56,7 +56,7 @@ def test_a_flipped_bit_is_never_believed(tmp_path_factory: pytest.TempPathFactor
     (folder / JOURNAL).write_bytes(damaged)
     last = damaged.rfind(b"\n", 0, len(whole) - 1) + 1
     if place >= last:
-        with pytest.warns(JournalWarning, match=r"was torn.* kept in journal.torn-1"):
+        with pytest.warns(JournalWarning, match=r"the last record is incomplete.* moved to journal.torn-1"):
             Journal(folder, ENGINE).close()
         assert (folder / JOURNAL).read_bytes().startswith(whole[:last])
     else:
@@ -67,25 +67,25 @@ def test_a_flipped_bit_is_never_believed(tmp_path_factory: pytest.TempPathFactor
         assert (folder / JOURNAL).read_bytes() == damaged
 
 
-def test_torn_records_are_numbered(tmp_path: Path) -> None:
-    recorded(tmp_path)
+def test_incomplete_records_are_moved_to_numbered_files(tmp_path: Path) -> None:
+    write_journal(tmp_path)
     for number in (1, 2):
         with (tmp_path / JOURNAL).open("ab") as file:
             file.write(b"1234")
-        with pytest.warns(JournalWarning, match=rf"kept in journal.torn-{number}"):
+        with pytest.warns(JournalWarning, match=rf"moved to journal.torn-{number}"):
             Journal(tmp_path, ENGINE).close()
     assert {file.name for file in tmp_path.iterdir()} == {JOURNAL, "journal.torn-1", "journal.torn-2"}
 
 
 @pytest.mark.parametrize("content", [b"a table of mine", b"\0" * 100, b"a\nb\n"])
-def test_a_file_of_another_kind_is_left_alone(tmp_path: Path, content: bytes) -> None:
+def test_file_of_another_kind_is_rejected_and_unchanged(tmp_path: Path, content: bytes) -> None:
     (tmp_path / JOURNAL).write_bytes(content)
     with pytest.raises(JournalError, match=r"not a journal of a run|line 1 cannot be read"):
         Journal(tmp_path, ENGINE)
     assert (tmp_path / JOURNAL).read_bytes() == content
 
 
-def test_a_journal_of_a_later_version_is_refused(tmp_path: Path) -> None:
+def test_journal_of_a_later_version_is_rejected(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_bytes(to_line({"kind": "header", "utc": "", "format": "hattriq_cirq.Journal/3"}))
     with pytest.raises(JournalError, match=r"line 1 cannot be read: its format is 'hattriq_cirq\.Journal/3'"):
         Journal(tmp_path, ENGINE)
@@ -106,25 +106,25 @@ def no_file_beyond(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("room", [0, 1, 50])
-def test_a_full_disk_leaves_a_whole_journal(tmp_path: Path, room: int) -> None:
+def test_full_disk_leaves_a_complete_journal(tmp_path: Path, room: int) -> None:
     with Journal(tmp_path, ENGINE) as journal:
-        (job,) = jobs_of(journal, 1)
+        (job,) = make_jobs(journal, 1)
         journal.begin(1, "key", [job])
         before = (tmp_path / JOURNAL).read_bytes()
         with (
             no_file_beyond(len(before) + room),
             pytest.raises(JournalError, match=r"the disk is full.* is safe; free some space"),
         ):
-            journal.store(job.id, counted(1, 7, 0, 0))
+            journal.store(job.id, distributions_of(1, 7, 0, 0))
         assert (tmp_path / JOURNAL).read_bytes() == before
         assert journal.stored(job.id) is None
-        journal.store(job.id, counted(1, 7, 0, 0))
+        journal.store(job.id, distributions_of(1, 7, 0, 0))
     with Journal(tmp_path, ENGINE) as journal:
         assert journal.stored(job.id) is not None
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
-def test_a_disk_that_cannot_sync_leaves_a_whole_journal(tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_sync_leaves_a_complete_journal(tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_: int) -> None:
         raise OSError(code, os.strerror(code))
 
@@ -139,7 +139,7 @@ def test_a_disk_that_cannot_sync_leaves_a_whole_journal(tmp_path: Path, code: in
         assert read_summary(tmp_path).status == "running"
 
 
-def test_an_interrupt_while_writing_leaves_a_whole_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_while_writing_leaves_a_complete_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt
 
@@ -155,7 +155,7 @@ def test_an_interrupt_while_writing_leaves_a_whole_journal(tmp_path: Path, monke
 # two at once
 
 
-def test_the_second_is_told_who_is_first(tmp_path: Path) -> None:
+def test_second_process_gets_an_error_that_names_the_first(tmp_path: Path) -> None:
     with Journal(tmp_path, ENGINE):
         before = (tmp_path / JOURNAL).read_bytes()
         with pytest.raises(JournalInUseError, match=f"another engine of this process is working on the run in {tmp_path}"):

@@ -1,4 +1,4 @@
-"""kill -9 at any moment loses no counts and runs no finished job twice; the resumed run is the unbroken one, bit for bit."""
+"""Runs killed by SIGKILL at any moment: no counts are lost, no finished job runs twice, the result is bitwise the same."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def unbroken(request: pytest.FixtureRequest, server: Server, tmp_path_factory: p
 
 
 @pytest.mark.filterwarnings("ignore::hattriq_cirq.execution.journal.JournalWarning")
-def test_killed_at_random_moments_a_run_ends_as_if_it_had_not_been(unbroken: Run, server: Server, tmp_path: Path) -> None:
+def test_run_killed_at_random_moments_resumes_to_the_same_counts(unbroken: Run, server: Server, tmp_path: Path) -> None:
     killed, done = 0, []
     for i, moment in enumerate(np.random.default_rng(5).uniform(0, unbroken.size, KILLS)):
         run = Run(unbroken.kind, tmp_path / str(i))
@@ -123,7 +123,7 @@ def test_killed_at_random_moments_a_run_ends_as_if_it_had_not_been(unbroken: Run
     assert max(done) > 40
 
 
-def test_killed_again_and_again_a_run_still_ends(unbroken: Run, server: Server, tmp_path: Path) -> None:
+def test_run_killed_repeatedly_still_finishes(unbroken: Run, server: Server, tmp_path: Path) -> None:
     run = Run(unbroken.kind, tmp_path)
     deaths = 0
     while not run.result.exists():
@@ -134,10 +134,10 @@ def test_killed_again_and_again_a_run_still_ends(unbroken: Run, server: Server, 
     assert run.executed().total() <= JOBS + deaths
 
 
-def test_a_process_holds_its_run_until_it_is_killed(unbroken: Run, tmp_path: Path) -> None:
+def test_process_holds_the_lock_of_its_run_until_it_is_killed(unbroken: Run, tmp_path: Path) -> None:
     run = Run(unbroken.kind, tmp_path)
     first = subprocess.Popen([sys.executable, SCRIPT, *run.words])
-    while run.executed().total() < {"slow": 2, "far": 30}[run.kind]:
+    while run.executed().total() < {"slow": 2, "remote": 30}[run.kind]:
         time.sleep(0.002)
     first.send_signal(signal.SIGSTOP)
     second = subprocess.run([sys.executable, SCRIPT, *run.words], capture_output=True, text=True, check=False)

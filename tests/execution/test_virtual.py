@@ -1,4 +1,4 @@
-"""Virtual processors: their noise against Google's own, their counts against their exact probabilities, what they refuse."""
+"""Virtual processors: noise against Google's own model, counts against exact probabilities, rejected input."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.processor import load_processor
 from hattriq_cirq.execution import Engine, virtual
 from hattriq_cirq.execution.backend import Job
-from hattriq_cirq.execution.backends.virtual import VirtualBackend, quicker
+from hattriq_cirq.execution.backends.virtual import VirtualBackend, faster_method
 
 GATES: dict[str, cirq.Gate] = {"cz": cirq.CZ, "sycamore": cg.SYC, "sqrt_iswap": cirq.ISWAP**0.5}
 SQUARE = cirq.GridQubit.square(2, 5, 5)
@@ -75,7 +75,7 @@ def pull(frequencies: Array, exact: Array, shots: int) -> float:
     return float((np.abs(frequencies - exact) / np.sqrt(exact * (1 - exact) / shots + 1 / shots**2)).max())
 
 
-def test_without_noise_it_is_cirq() -> None:
+def test_virtual_processor_without_noise_agrees_with_cirq() -> None:
     state = cirq.Simulator(dtype=np.complex128).simulate(CIRCUIT[:-1], qubit_order=LINE).final_state_vector
     for method in (None, "density"):
         np.testing.assert_allclose(run(backend("none", method), None)[0], np.abs(state) ** 2, rtol=0, atol=1e-6)
@@ -85,7 +85,7 @@ def test_without_noise_it_is_cirq() -> None:
     ("name", "gateset"),
     [("willow_pink", "cz"), ("weber", "sycamore"), ("weber", "sqrt_iswap"), ("rainbow", "sqrt_iswap")],
 )
-def test_all_noise_together_is_googles_own(name: str, gateset: str) -> None:
+def test_calibrated_noise_agrees_with_google_noise_model(name: str, gateset: str) -> None:
     processor = load_processor(name, gateset)
     line = next([a, b, c] for a, b in processor.graph.edges for c in processor.graph[b] if c != a)
     circuit = native(line, gate=GATES[gateset])
@@ -93,7 +93,7 @@ def test_all_noise_together_is_googles_own(name: str, gateset: str) -> None:
     np.testing.assert_allclose(found, by_google(name, circuit), rtol=0, atol=1e-12)
 
 
-def test_readout_noise_is_the_calibrations_flips_and_nothing_else() -> None:
+def test_readout_noise_is_the_calibrated_bit_flips_only() -> None:
     errors = load_processor("willow_pink").readout_errors
     flips = {q: np.array([[1 - errors[q][0], errors[q][1]], [errors[q][0], 1 - errors[q][1]]]) for q in LINE}
     ones = cirq.FrozenCircuit(cirq.X.on_each(A, D), cirq.measure(*LINE, key="z"))
@@ -112,7 +112,7 @@ def test_readout_noise_is_the_calibrations_flips_and_nothing_else() -> None:
         assert wrong > 0
 
 
-def test_noise_of_gates_and_of_the_readout_make_up_all_of_it() -> None:
+def test_gate_noise_and_readout_noise_together_are_the_calibrated_noise() -> None:
     errors = load_processor("willow_pink").readout_errors
     flips = [np.array([[1 - errors[q][0], errors[q][1]], [errors[q][0], 1 - errors[q][1]]]) for q in LINE]
     gates, everything, clean = (run(backend(noise), None)[0] for noise in ("gates", "calibrated", "none"))
@@ -128,14 +128,14 @@ def test_counts_agree_with_the_exact_probabilities(noise: str, method: str) -> N
     assert pull(run(backend(noise, method), shots)[0], exact, shots) < 5
 
 
-def test_the_order_of_bits_and_inverted_ones_survive_the_processor() -> None:
+def test_virtual_processor_keeps_bit_order_and_invert_mask() -> None:
     circuit = cirq.FrozenCircuit(cirq.X(A), cirq.measure(C, A, B, key="z", invert_mask=(True, False)))
     for method in (None, "density", "trajectories"):
         assert run(backend("none", method), 10, circuit)[0][0b110] == 1
 
 
 @pytest.mark.parametrize(("noise", "method"), [("calibrated", "density"), ("gates", "trajectories"), ("none", None)])
-def test_counts_follow_from_the_jobs_seed_alone(noise: Any, method: Any) -> None:
+def test_virtual_counts_depend_only_on_the_seed_of_the_job(noise: Any, method: Any) -> None:
     used = VirtualBackend("willow_pink", seed=5, noise=noise, method=method)
     other = native(LINE, seed=1)
     first, _ = run(used, 300, CIRCUIT, other), run(used, 50, other, seed=8)
@@ -149,7 +149,7 @@ def test_counts_follow_from_the_jobs_seed_alone(noise: Any, method: Any) -> None
     assert np.abs(one - two).max() > 0
 
 
-def test_results_are_the_same_when_asked_again() -> None:
+def test_virtual_results_repeat() -> None:
     """cirq-google's synchronous job samples anew each time."""
     job = Job("again", (CIRCUIT,), ({},), 100, None)
     backend().submit(job)
@@ -157,7 +157,7 @@ def test_results_are_the_same_when_asked_again() -> None:
     np.testing.assert_array_equal(first, second)
 
 
-def test_a_sweep_is_its_points_in_order() -> None:
+def test_sweep_results_are_in_the_order_of_points() -> None:
     t = sympy.Symbol("t")
     circuit = cirq.FrozenCircuit(cirq.X(A) ** t, cirq.CZ(A, B), cirq.measure(A, B, key="z"))
     points = tuple({"t": value} for value in (0.0, 1.0, 0.5))
@@ -178,14 +178,14 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("shots", [None, 10])
-def test_the_services_checks_are_on(name: str, shots: int | None) -> None:
+def test_circuits_that_the_service_would_refuse_are_rejected(name: str, shots: int | None) -> None:
     with pytest.raises(CircuitRefusedError, match="virtual:willow_pink refuses job j: "):
         run(backend("none"), shots, REFUSED[name])
     with pytest.raises(CircuitRefusedError):
         run(backend("none"), shots, CIRCUIT, REFUSED[name])
 
 
-def test_too_many_repetitions_are_refused() -> None:
+def test_too_many_repetitions_are_rejected() -> None:
     with pytest.raises(CircuitRefusedError, match="total repetitions"):
         run(backend("none"), 5_000_001)
     engine = virtual("willow_pink", noise="none", seed=1)
@@ -193,7 +193,7 @@ def test_too_many_repetitions_are_refused() -> None:
     assert found.shots == 5_000_001
 
 
-def test_the_size_of_every_circuit_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_size_of_every_circuit_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The service's own check looks at the first circuit of a job only."""
     original = engine_validator.create_program_validator
     monkeypatch.setattr(engine_validator, "create_program_validator", lambda: original(max_size=1500))
@@ -205,7 +205,7 @@ def test_the_size_of_every_circuit_is_checked(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("name", ["weber", "rainbow"])
 @pytest.mark.parametrize("noise", ["calibrated", "gates"])
-def test_a_gate_without_noise_is_refused_where_noise_is_asked_for(name: str, noise: Any) -> None:
+def test_gate_noise_without_calibrated_gate_errors_is_rejected(name: str, noise: Any) -> None:
     with pytest.raises(ValueError, match=r"no errors for gateset='cz'.* use gateset='sycamore', or noise='readout'"):
         virtual(name, noise=noise, gateset="cz")
     harmless: Any
@@ -224,12 +224,12 @@ def test_a_gate_without_noise_is_refused_where_noise_is_asked_for(name: str, noi
         ({"processor_id": "willow"}, "'willow' must be one of willow_pink"),
     ],
 )
-def test_unknown_words_are_refused(options: dict[str, Any], match: str) -> None:
+def test_unknown_settings_are_rejected(options: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         virtual(**{"processor_id": "willow_pink", **options})
 
 
-def test_exact_probabilities_of_too_many_qubits_are_refused() -> None:
+def test_exact_probabilities_of_too_many_qubits_are_rejected() -> None:
     row = [q for q in sorted(load_processor("willow_pink").graph) if q.row in (5, 6)][:13]
     wide = cirq.FrozenCircuit(cirq.X.on_each(*row), cirq.measure(A, key="z"))
     for on, shots in ((backend(), None), (backend("none", "density"), 10)):
@@ -239,18 +239,18 @@ def test_exact_probabilities_of_too_many_qubits_are_refused() -> None:
     assert run(backend(), 100, wide)[0][1] > 0.9  # trajectories
 
 
-def test_the_cheaper_method_is_taken() -> None:
-    assert [quicker(5, shots) for shots in (1, 1000)] == ["trajectories", "density"]
-    assert [quicker(12, shots) for shots in (100, 10_000)] == ["trajectories", "density"]
-    assert quicker(13, 10**9) == "trajectories"
+def test_faster_method_depends_on_qubits_and_shots() -> None:
+    assert [faster_method(5, shots) for shots in (1, 1000)] == ["trajectories", "density"]
+    assert [faster_method(12, shots) for shots in (100, 10_000)] == ["trajectories", "density"]
+    assert faster_method(13, 10**9) == "trajectories"
 
 
-def test_a_circuit_must_end_in_one_measurement() -> None:
+def test_circuit_without_one_final_measurement_is_rejected() -> None:
     with pytest.raises(ValueError, match="must end in one measurement"):
         run(backend(), 10, cirq.FrozenCircuit(cirq.X(A)))
 
 
-def test_an_engine_says_what_it_is() -> None:
+def test_virtual_engine_name_and_description() -> None:
     engine: Engine = virtual("weber", seed=3, noise="gates")
     described = json.loads(json.dumps(engine.describe()))
     assert (engine.name, engine.seed, described["kind"], described["noise"]) == ("virtual:weber", 3, "virtual", "gates")

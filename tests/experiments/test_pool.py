@@ -1,4 +1,4 @@
-"""Wherever tasks run, and whatever dies in between, the results are those of a serial run."""
+"""Pools of tasks: results equal those of a serial run, also after crashes of workers or of the driver."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TASKS = [Task(seed) for seed in range(COUNT)]
 
 @pytest.fixture
 def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of orders, known to this process and those it starts, which find this folder's modules as well."""
+    """Return the folder of orders, known to this process and to its workers, which can import the test helpers."""
     folder = tmp_path / "orders"
     folder.mkdir()
     monkeypatch.setenv(ORDERS, str(folder))
@@ -32,7 +32,7 @@ def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def scheduler(orders: Path) -> Iterator[str]:
-    """The address of a Dask cluster of two worker processes that nobody starts again."""
+    """Return the address of a Dask cluster of two worker processes that are not restarted."""
     address = orders / "scheduler.json"
     shared = ["--scheduler-file", str(address), "--no-dashboard", "--host", "127.0.0.1"]
     own = ["--no-nanny", "--nthreads", "1", "--local-directory", str(orders)]
@@ -65,7 +65,7 @@ def serial(root: Path) -> dict[str, dict[str, object]]:
 
 
 @pytest.mark.parametrize("pool", ["processes", "dask"])
-def test_a_worker_killed_midway_loses_nothing(pool: str, orders: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_killed_worker_loses_no_result(pool: str, orders: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     expected = serial(tmp_path / "serial")
     (orders / "log").unlink()
     (orders / "die-5").touch()
@@ -73,13 +73,13 @@ def test_a_worker_killed_midway_loses_nothing(pool: str, orders: Path, tmp_path:
     done = STUDY.collect(TASKS, tmp_path / "pool", workers=2, scheduler=address)
     assert tiny_study.contents(tmp_path / "pool") == expected
     assert [d.task for d in done] == TASKS
-    runs = Counter(tiny_study.begun(orders))
+    runs = Counter(tiny_study.started(orders))
     assert not (orders / "die-5").exists()
     assert runs[5] == 2
     assert set(runs) == set(range(COUNT))
 
 
-def test_a_task_that_kills_whoever_runs_it_is_named_and_costs_no_other(orders: Path, tmp_path: Path) -> None:
+def test_task_that_always_crashes_its_worker_is_named_in_the_error(orders: Path, tmp_path: Path) -> None:
     (orders / "always-die-0").touch()
     with pytest.raises(RuntimeError, match=r"1 of 12 tasks of tiny_study failed.*\n.*seed=0.*died twice") as caught:
         STUDY.collect(TASKS, tmp_path, workers=2)
@@ -88,22 +88,22 @@ def test_a_task_that_kills_whoever_runs_it_is_named_and_costs_no_other(orders: P
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_task_that_raises_is_named_and_is_all_that_is_run_again(workers: int, orders: Path, tmp_path: Path) -> None:
+def test_failed_task_is_named_in_the_error_and_alone_repeated(workers: int, orders: Path, tmp_path: Path) -> None:
     expected = serial(tmp_path / "serial")
     (orders / "log").unlink()
     (orders / "raise-3").touch()
     with pytest.raises(RuntimeError, match=r"1 of 12 .*\n.*seed=3.*ArithmeticError: no luck with 3 \(tiny_study.py, line"):
         STUDY.collect(TASKS, tmp_path / "broken", workers=workers)
-    assert sorted(tiny_study.begun(orders)) == list(range(COUNT))
+    assert sorted(tiny_study.started(orders)) == list(range(COUNT))
     missing = {name for name in expected if name not in tiny_study.contents(tmp_path / "broken")}
     assert missing == {STUDY.path(Task(3), tmp_path).name}
     (orders / "raise-3").unlink()
     STUDY.collect(TASKS, tmp_path / "broken", workers=workers)
-    assert tiny_study.begun(orders)[COUNT:] == [3]
+    assert tiny_study.started(orders)[COUNT:] == [3]
     assert tiny_study.contents(tmp_path / "broken") == expected
 
 
-def test_a_driver_killed_midway_leaves_no_worker_and_goes_on_where_it_was(orders: Path, tmp_path: Path) -> None:
+def test_killed_driver_leaves_no_worker_and_resumes(orders: Path, tmp_path: Path) -> None:
     words = [sys.executable, str(TESTS / "tiny_study.py"), "--out", str(tmp_path / "killed"), "--workers", "2"]
     first = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while len(tiny_study.contents(tmp_path / "killed")) < 3:
@@ -114,9 +114,9 @@ def test_a_driver_killed_midway_leaves_no_worker_and_goes_on_where_it_was(orders
     assert first.returncode == -signal.SIGKILL
     kept = tiny_study.contents(tmp_path / "killed")
     assert 3 <= len(kept) < COUNT
-    before = len(tiny_study.begun(orders))
+    before = len(tiny_study.started(orders))
     second = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert len(tiny_study.begun(orders)) - before == COUNT - len(kept)
+    assert len(tiny_study.started(orders)) - before == COUNT - len(kept)
     STUDY.collect(tiny_study.tasks(False), tmp_path / "serial")
     assert tiny_study.contents(tmp_path / "killed") == tiny_study.contents(tmp_path / "serial")
     section = STUDY.section([STUDY.load(task, tmp_path / "serial") for task in tiny_study.tasks(False)])

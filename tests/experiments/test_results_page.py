@@ -1,4 +1,4 @@
-"""The page of results says what was found, in order, with its pictures, from full runs alone, and names what was not run."""
+"""The page of results: order, pictures, questions, and studies that were not run."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from pages import make_png
 
-from experiments.runner import registry as suite
+from experiments.runner import registry
 from experiments.runner import results_page as page
-from experiments.runner.study import Done, Study
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from experiments.runner.study import Done, Findings, Study
+from hattriq_cirq.reporting.document import Picture, Table
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,9 @@ def run(task: Task) -> dict[str, Any]:
     return {"square": task.number**2}
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
+def summarise(done: Sequence[Done[Task]]) -> Findings:
     total = sum(d.result["square"] for d in done)
-    return Section(
-        title="",
-        question="",
+    return Findings(
         findings=(f"The sum is {total} [{total}, {total}] | <all> of it.", "A second finding."),
         not_claimed=("anything else",),
         tables=(
@@ -46,9 +44,9 @@ def summarise(done: Sequence[Done[Task]]) -> Section:
 
 
 def study(name: str) -> Study[Task]:
-    """A small study under the name of a real one."""
+    """Return a small study under the name of a real one."""
     return Study(
-        name, f"Title of {name}", "How large?", Task, lambda quick: [Task(k) for k in range(2 if quick else 4)], run, summarise
+        name, f"Title of {name}", "How large?", lambda quick: [Task(k) for k in range(2 if quick else 4)], run, summarise
     )
 
 
@@ -61,7 +59,7 @@ def report(which: Study[Task], root: Path, scale: str) -> None:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    """A page of two studies, one of which also ran quickly, and of one that only did."""
+    """Write the page of two studies, one of which also has a quick run, and of a third with a quick run only."""
     for which in STUDIES[:2]:
         report(which, tmp_path / "runs", "full")
     report(STUDIES[0], tmp_path / "runs", "quick")
@@ -70,7 +68,7 @@ def written(tmp_path: Path) -> Path:
     return tmp_path / "docs" / "results.md"
 
 
-def test_every_full_study_is_told_in_order_with_its_pictures(written: Path) -> None:
+def test_full_runs_are_on_the_page_in_order_with_their_pictures(written: Path) -> None:
     text = written.read_text()
     assert re.findall(r"^## (Title.*)$", text, re.M) == ["Title of gate_noise", "Title of signs"]
     assert text.count("How large?") == text.count("Not claimed: anything else") == text.count("numbers: small") == 2
@@ -83,21 +81,19 @@ def test_every_full_study_is_told_in_order_with_its_pictures(written: Path) -> N
     assert [(written.parent / each).read_bytes() for each in shown] == [make_png(4, 4, 14)] * 2
 
 
-def test_questions_lead_to_sections_with_their_first_finding(written: Path) -> None:
+def test_questions_link_to_sections_with_their_first_finding(written: Path) -> None:
     text = written.read_text()
     (row,) = re.findall(r"^\| What does the sign mean.*$", text, re.M)
-    assert "question e, reviewers | [Title of signs](#signs) | The sum is 14 [14, 14] \\| \\<all> of it. |" in row
+    assert "? | [Title of signs](#signs) | The sum is 14 [14, 14] \\| \\<all> of it. |" in row
     assert '<a id="signs"></a>' in text
     links = set(re.findall(r"\]\(#(\w+)\)", text))
     assert links == set(re.findall(r'<a id="(\w+)">', text))
     (row,) = re.findall(r"^\| What is the measurement budget.*$", text, re.M)
     assert "budget (not run)" in row
     assert "Not run: budget." in text
-    letters = {letter for letter, *_ in page.QUESTIONS} | {"j"}
-    assert letters >= set("abcdefghij")
 
 
-def test_what_is_not_known_and_not_used_is_said(written: Path) -> None:
+def test_page_states_simulation_unknown_settings_and_cost(written: Path) -> None:
     text = written.read_text()
     assert "Everything on this page was simulated" in text
     assert "No quantum processor was reached" in text
@@ -106,7 +102,7 @@ def test_what_is_not_known_and_not_used_is_said(written: Path) -> None:
     assert cost in text  # four of each study; no quick ones twice
 
 
-def test_the_page_is_written_again_and_old_pictures_go(written: Path) -> None:
+def test_page_written_again_removes_old_pictures(written: Path) -> None:
     before = written.read_bytes()
     images = written.parent / "images" / "results"
     (images / "signs-old.png").write_bytes(b"old")
@@ -116,22 +112,22 @@ def test_the_page_is_written_again_and_old_pictures_go(written: Path) -> None:
     assert {file.name for file in images.iterdir()} == {"gate_noise-squares.png", "signs-squares.png", "mine.png"}
 
 
-def test_without_a_full_run_nothing_is_written(
+def test_page_without_a_full_run_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(suite, "STUDIES", ("signs", "budget"))
+    monkeypatch.setattr(registry, "STUDIES", ("signs", "budget"))
     assert page.main(["--out", str(tmp_path / "runs"), "--page", str(tmp_path / "docs" / "results.md")]) == 1
     assert "python -m experiments all" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_questions_are_answered_by_studies_there_are() -> None:
+def test_questions_of_the_page_name_all_studies() -> None:
     answering = {name for *_, names in page.QUESTIONS for name in names}
-    assert answering == set(suite.STUDIES)
+    assert answering == set(registry.STUDIES)
 
 
 def record(end: float, seconds: float) -> dict[str, Any]:
-    """A task that ended some seconds after noon."""
+    """Return the record of a task that ended some seconds after noon."""
     at = datetime(2026, 1, 1, 12, tzinfo=UTC) + timedelta(seconds=end)
     return {"seconds": seconds, "provenance": {"created_utc": at.isoformat()}}
 
@@ -147,5 +143,5 @@ def record(end: float, seconds: float) -> dict[str, Any]:
         ([(1000, 5), (10, 10)], 15),  # with a pause
     ],
 )
-def test_wall_time_is_the_union_of_the_tasks(spans: list[tuple[float, float]], wall: float) -> None:
+def test_wall_time_is_the_union_of_the_task_intervals(spans: list[tuple[float, float]], wall: float) -> None:
     assert page.wall_seconds([record(*span) for span in spans]) == pytest.approx(wall)

@@ -1,4 +1,4 @@
-"""Every study runs quickly, skips what exists, and says what it found with intervals."""
+"""Quick runs of all studies: reports with intervals, results that exist are not computed again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.runner import registry as suite
+from experiments.runner import registry
 from hattriq_cirq.reporting.document import FILE, Section
 
 INTERVAL = re.compile(r"-?\d[\d.,e+-]* \[-?\d[\d.,e+-]*, -?\d[\d.,e+-]*\]")
@@ -17,10 +17,10 @@ def stamps(root: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in root.rglob("tasks/*.json")}
 
 
-@pytest.mark.parametrize("name", suite.STUDIES)
-def test_a_quick_run_tells_something_and_runs_once(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", registry.STUDIES)
+def test_quick_run_reports_intervals_and_is_not_repeated(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--quick", "--out", str(tmp_path), "--workers", "1"]
-    assert suite.run(name, words) == 0
+    assert registry.run(name, words) == 0
     printed = capsys.readouterr().out
     (folder,) = (file.parent for file in tmp_path.rglob(FILE))
     assert folder.name.startswith("report-quick-")
@@ -34,12 +34,12 @@ def test_a_quick_run_tells_something_and_runs_once(name: str, tmp_path: Path, ca
     assert section.markdown() in printed
     written = stamps(tmp_path)
     assert written
-    assert suite.run(name, words) == 0
+    assert registry.run(name, words) == 0
     assert stamps(tmp_path) == written
     assert [file.parent for file in tmp_path.rglob(FILE)] == [folder]
 
 
-def test_a_study_says_what_it_is_without_being_imported() -> None:
-    lines = [suite.summary(name) for name in suite.STUDIES]
-    assert len(set(lines)) == len(suite.STUDIES)
+def test_summaries_of_studies_are_read_without_import() -> None:
+    lines = [registry.summary(name) for name in registry.STUDIES]
+    assert len(set(lines)) == len(registry.STUDIES)
     assert all(20 < len(line) < 130 for line in lines)

@@ -1,4 +1,4 @@
-"""Noise in the studies of gates, placement and encodings: exact where that can be checked, a missed target said."""
+"""Studies of gate noise, placement and encodings: exact simulation of noise, verdicts, and tasks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 import hattriq_cirq as hq
-from experiments.runner import depolarizing as depolarising
+from experiments.runner import depolarizing
+from experiments.runner.estimators import ESTIMATORS
+from experiments.runner.map_metrics import slopes
 from experiments.runner.study import Done
 from experiments.runner.trained_models import trained
-from experiments.studies import approximate_encoding, gate_noise, placement
+from experiments.studies import approximate_encoding, mitigation, mitigation_report, placement
+from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.estimators import BilinearTerm, plan
 
@@ -24,7 +27,7 @@ def done(task: Any, result: dict[str, Any]) -> Done[Any]:
 
 
 def random_circuit(seed: int, flipped: bool = False) -> cirq.Circuit:
-    """CZ between all pairs of three qubits with turns in between; two of them are measured, in another order."""
+    """Return a circuit of CZ between all pairs of three qubits and rotations, which measures two qubits in another order."""
     a, b, c = cirq.LineQubit.range(3)
     rng = np.random.default_rng(seed)
     circuit = cirq.Circuit()
@@ -45,7 +48,7 @@ class AfterEveryCz(cirq.NoiseModel):
 
 
 def by_cirq(circuit: cirq.Circuit, strength: float) -> np.ndarray[Any, Any]:
-    """Outcome probabilities (4,) of a `random_circuit` by Cirq's own density matrices."""
+    """Return the outcome probabilities, (4,), of a `random_circuit` by Cirq's own density matrices."""
     noisy = circuit[:-1].with_noise(AfterEveryCz(strength))
     rho = cirq.DensityMatrixSimulator(dtype=np.complex128).simulate(noisy, qubit_order=cirq.LineQubit.range(3))
     a_b_c = np.diag(rho.final_density_matrix).real.reshape(2, 2, 2)
@@ -55,46 +58,46 @@ def by_cirq(circuit: cirq.Circuit, strength: float) -> np.ndarray[Any, Any]:
     return np.asarray((c_a[::-1] if gate.full_invert_mask()[0] else c_a).reshape(-1))
 
 
-def test_depolarised_circuits_are_as_cirq_simulates_them() -> None:
+def test_depolarised_probabilities_equal_those_of_cirq() -> None:
     circuits = [random_circuit(0), random_circuit(1), random_circuit(2, flipped=True)]
     circuits[1].insert(0, cirq.X(cirq.LineQubit(1)))  # of another shape
-    for circuit, found in zip(circuits, depolarising.probabilities(circuits, STRENGTHS), strict=True):
+    for circuit, found in zip(circuits, depolarizing.probabilities(circuits, STRENGTHS), strict=True):
         np.testing.assert_allclose(found, [by_cirq(circuit, p) for p in STRENGTHS], atol=1e-12)
 
 
-def test_a_channel_of_full_strength_leaves_nothing() -> None:
-    (found,) = depolarising.probabilities([random_circuit(3)], [15 / 16])
+def test_depolarising_channel_of_full_strength_gives_uniform_outcomes() -> None:
+    (found,) = depolarizing.probabilities([random_circuit(3)], [15 / 16])
     np.testing.assert_allclose(found, by_cirq(random_circuit(3), 15 / 16)[np.newaxis], atol=1e-12)
     a, b = cirq.LineQubit.range(2)
     bell = cirq.Circuit(cirq.H(a), cirq.H(b), cirq.CZ(a, b), cirq.measure(a, b))
-    np.testing.assert_allclose(depolarising.probabilities([bell], [15 / 16])[0], [[0.25] * 4], atol=1e-12)
+    np.testing.assert_allclose(depolarizing.probabilities([bell], [15 / 16])[0], [[0.25] * 4], atol=1e-12)
 
 
-def test_other_gates_are_compiled_first_or_refused() -> None:
+def test_gates_other_than_cz_are_compiled_or_rejected() -> None:
     a, b = cirq.LineQubit.range(2)
     circuit = cirq.Circuit(cirq.H(a), cirq.CNOT(a, b), cirq.measure(a, b))
     with pytest.raises(ValueError, match="compile the circuit with in_cz"):
-        depolarising.probabilities([circuit], [0.1])
-    (found,) = depolarising.probabilities([depolarising.in_cz(circuit)], [0.0])
+        depolarizing.probabilities([circuit], [0.1])
+    (found,) = depolarizing.probabilities([depolarizing.in_cz(circuit)], [0.0])
     np.testing.assert_allclose(found, [[0.5, 0, 0, 0.5]], atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["resolved", "parallel, m=2", "polarization"])
 def test_maps_without_noise_are_exact(name: str) -> None:
-    model, data = trained(gate_noise.SUBJECT, 0)
+    model, data = trained("bars3", 0)
     x = data.x_test[0]
-    made = plan(gate_noise.ESTIMATORS[name], model, [BilinearTerm(x, x)])
-    chances = depolarising.probabilities([depolarising.in_cz(r.circuit) for r in made.circuits], [0.0])
+    made = plan(ESTIMATORS[name], model, [BilinearTerm(x, x)])
+    chances = depolarizing.probabilities([depolarizing.in_cz(r.circuit) for r in made.circuits], [0.0])
     values = made.decode([Distribution(of_one[0], None) for of_one in chances]).values
     np.testing.assert_allclose(values, hq.integrated_gradients(model, x, baseline=0).values, atol=1e-7)
 
 
-def test_compiling_would_not_save_the_cz_that_are_left_as_they_are() -> None:
-    model, data = trained(gate_noise.SUBJECT, 0)
+def test_compiling_does_not_reduce_the_cz_of_the_estimators() -> None:
+    model, data = trained("bars3", 0)
     x = data.x_test[0]
     for name in ("resolved", "polarization"):
-        circuit = plan(gate_noise.ESTIMATORS[name], model, [BilinearTerm(x, x)]).circuits[0].circuit
-        assert depolarising.in_cz(circuit) is circuit
+        circuit = plan(ESTIMATORS[name], model, [BilinearTerm(x, x)]).circuits[0].circuit
+        assert depolarizing.in_cz(circuit) is circuit
         compiled = cirq.optimize_for_target_gateset(circuit, gateset=cirq.CZTargetGateset())
         pairs = [
             sum(len(op.qubits) == 2 and not cirq.is_measurement(op) for op in c.all_operations()) for c in (circuit, compiled)
@@ -102,28 +105,28 @@ def test_compiling_would_not_save_the_cz_that_are_left_as_they_are() -> None:
         assert pairs[0] == pairs[1]
 
 
-def test_maps_shrink_more_the_stronger_the_noise() -> None:
-    result = gate_noise.run(gate_noise.Task("resolved", gate_noise.DEPOLARISING, "none", 0, 3))
-    slope = np.array([result["levels"][str(p)]["slope"] for p in gate_noise.STRENGTHS])
+def test_slope_of_maps_decreases_with_the_strength_of_noise() -> None:
+    result = mitigation.run(mitigation.Task("resolved", mitigation_report.DEPOLARISING, "none", 0, 3))
+    slope = np.array([slopes(result["maps"][str(p)]["values"][:, 0], result["exact"]) for p in mitigation.STRENGTHS])
     assert np.all(np.diff(slope, axis=0) < 0)
     assert np.all((slope > 0.5) & (slope < 1))
 
 
-def test_the_full_study_has_five_seeds_and_a_hundred_inputs_of_what_is_affordable() -> None:
-    tasks = gate_noise.tasks(quick=False)
+def test_gate_noise_has_five_seeds_and_a_hundred_inputs_of_the_cheap_estimators() -> None:
+    tasks = mitigation.gate_noise_tasks(quick=False)
     assert len(set(tasks)) == len(tasks)
     for name in ("resolved", "polarization"):
-        of_it = [t for t in tasks if (t.estimator, t.noise) == (name, gate_noise.DEPOLARISING)]
+        of_it = [t for t in tasks if (t.estimator, t.noise) == (name, mitigation_report.DEPOLARISING)]
         assert {t.seed for t in of_it} == set(range(5))
         assert sum(t.inputs for t in of_it) == 100
-    corrections = {t.mitigation for t in tasks if t.noise == gate_noise.PROCESSOR}
-    assert corrections == set(gate_noise.mitigations(0))
+    corrections = {t.mitigation for t in tasks if t.noise == "willow_pink"}
+    assert corrections == {"none", *mitigation.CORRECTIONS}
 
 
 @pytest.mark.parametrize(
     ("chosen", "rank_verdict", "ratio_verdict"), [(0.1, "met", "met"), (0.19, "met", "MISSED"), (0.5, "MISSED", "MISSED")]
 )
-def test_placement_says_which_targets_are_met(chosen: float, rank_verdict: str, ratio_verdict: str) -> None:
+def test_placement_reports_which_targets_are_met(chosen: float, rank_verdict: str, ratio_verdict: str) -> None:
     accuracy = dict.fromkeys(("train", "test", "logistic train", "logistic test", "chance"), 1.0)
     results = [
         done(placement.Task(seed, kind, number, 1), {"error": [error], "two_qubit_gates": 10 + number, "accuracy": accuracy})
@@ -140,24 +143,24 @@ def test_placement_says_which_targets_are_met(chosen: float, rank_verdict: str, 
         assert f"{chosen / 0.3:.3f} [" in finding
 
 
-def test_chosen_qubits_keep_most_of_a_map() -> None:
+def test_chosen_qubits_have_a_small_error() -> None:
     found = placement.run(placement.Task(0, placement.KINDS[0], 0, 1))
     assert 0 < found["error"][0] < 0.5
     assert found["two_qubit_gates"] < 40
 
 
-def test_truncation_stays_within_its_budget_and_is_exact_when_that_allows() -> None:
+def test_truncation_stays_within_its_budget_and_is_exact_if_the_budget_allows() -> None:
     x = np.random.default_rng(0).normal(size=16)
     x /= np.linalg.norm(x)
     qubits: list[cirq.Qid] = list(cirq.LineQubit.range(4))
     for budget in (3, 6, 40):
         circuit = approximate_encoding.truncated(x, qubits, budget)
-        assert approximate_encoding.couplings(circuit) <= budget
+        assert multi_qubit_gates(circuit) <= budget
     state = cirq.Simulator(dtype=np.complex128).simulate(circuit, qubit_order=qubits).final_state_vector
     assert abs(state @ x) == pytest.approx(1, abs=1e-9)
 
 
-def test_the_study_of_encodings_covers_every_picture_once() -> None:
+def test_study_of_encodings_covers_every_picture_once() -> None:
     tasks = approximate_encoding.tasks(quick=False)
     for data, pictures in {"digits:pair=3/5": 24, "mnist:pair=3/5,size=16": 24, "mnist:pair=3/5,size=28": 20}.items():
         covered = [picture for t in tasks if t.data == data for picture in range(t.first, t.first + t.pictures)]

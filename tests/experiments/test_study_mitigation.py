@@ -1,8 +1,8 @@
-"""The studies of corrections: their scores are what they say, tasks repeat, and charts and findings follow the numbers."""
+"""Studies of mitigation: error summaries, reproducible tasks, figures and findings."""
 
 from __future__ import annotations
 
-import json
+import argparse
 from typing import Any
 
 import cirq
@@ -14,40 +14,41 @@ from calibration.testing import FaultyReadout
 from experiments.runner.bias_and_coverage import summarize_map_errors
 from experiments.runner.figures import confusion_figure, drift_figure, error_figure, map_figure
 from experiments.runner.study import Done
-from experiments.studies import best_pipeline, noise_mitigation, readout_mitigation
+from experiments.studies import mitigation, mitigation_report
+from experiments.studies.mitigation import STUDIES, Task
 from hattriq_cirq.execution.backends.simulators import sampler
 
 
 def made(bias: float, spread: float, claimed: float, seed: int = 0, inputs: int = 200, runs: int = 4) -> dict[str, Any]:
-    """A result with maps of four features of size 1 with normal errors."""
+    """Return a result with maps of four features, of norm 1, with normal errors."""
     exact = np.tile([0.5, -0.5, 0.5, -0.5], (inputs, 1))
     noise = np.random.default_rng(seed).normal(scale=spread, size=(inputs, runs, 4))
     values = exact[:, np.newaxis] * (1 + bias) + noise
     maps = {"values": values.tolist(), "stderr": np.full(values.shape, claimed).tolist(), "variance_factor": [1.5] * inputs}
-    return {"exact": exact.tolist(), "maps": {"raw": {"1000": maps}}}
+    return {"exact": exact.tolist(), "maps": {"1000": maps}}
 
 
-def test_scores_are_those_of_known_errors() -> None:
-    right = summarize_map_errors([made(bias=0.0, spread=0.1, claimed=0.1, seed=seed) for seed in range(5)], "raw", 1000)
+def test_error_summary_of_known_errors() -> None:
+    right = summarize_map_errors([made(bias=0.0, spread=0.1, claimed=0.1, seed=seed) for seed in range(5)], "1000")
     assert right.error[0] == pytest.approx(0.2, rel=0.05)  # 4 features of 0.1
     assert right.error[1][0] < 0.2 < right.error[1][1]
     assert right.coverage[0] == pytest.approx(0.95, abs=0.01)
     assert right.bias[0] < 0.04
     assert right.bias[1][0] == 0
     assert right.variance_factor == pytest.approx(1.5)
-    biased = summarize_map_errors([made(bias=0.3, spread=0.1, claimed=0.1)], "raw", 1000)
+    biased = summarize_map_errors([made(bias=0.3, spread=0.1, claimed=0.1)], "1000")
     assert biased.bias[0] == pytest.approx(0.3, abs=0.01)
     assert biased.bias[1][0] > 0.28
     assert biased.coverage[0] < 0.75  # a bias of 1.5 standard errors
 
 
-def test_the_chart_of_drift_says_its_verdict() -> None:
+def test_title_of_the_drift_figure_is_its_verdict() -> None:
     engine = sampler(FaultyReadout(e0=0.01, e1=0.05, drift=0.05, over=80_000, seed=0))
     figure = drift_figure([measure_readout(engine, cirq.LineQubit.range(2), 10_000) for _ in range(4)])
     assert figure.axes[0].get_title().startswith("readout drifted: e1 of q(")
 
 
-def test_the_heat_map_shows_what_a_product_leaves_unexplained() -> None:
+def test_confusion_figure_shows_the_difference_from_a_product() -> None:
     qubits = cirq.LineQubit.range(2)
     engine = sampler(FaultyReadout(qubits, e0=0.01, e1=0.05, pairs=[(0, 1, 0.04)], seed=0))
     figure = confusion_figure(measure_correlated(engine, qubits), measure_readout(engine, qubits))
@@ -56,7 +57,7 @@ def test_the_heat_map_shows_what_a_product_leaves_unexplained() -> None:
     assert np.asarray(left.images[0].get_array())[0, 3] == pytest.approx(0.04 * 0.95**2, abs=0.01)  # 00 read as 11
 
 
-def test_errors_are_drawn_with_their_intervals() -> None:
+def test_error_figure_shows_intervals() -> None:
     lines = {
         "raw": {100: (0.2, (0.1, 0.3)), 1000: (0.1, (0.05, 0.2))},
         "product": {100: (0.4, (0.3, 0.5)), 1000: (0.1, (0.1, 0.1))},
@@ -70,7 +71,7 @@ def test_errors_are_drawn_with_their_intervals() -> None:
     assert {tuple(point) for point in np.round(band, 9).tolist()} >= {(100, 0.1), (100, 0.3), (1000, 0.05), (1000, 0.2)}
 
 
-def test_maps_share_a_scale_and_what_is_far_off_is_crossed() -> None:
+def test_map_figure_has_one_scale_and_crosses_features_that_are_far_off() -> None:
     exact = np.array([1.0, -2.0, 0.5, 0.0])
     far = exact + np.array([0, 0.3, 0, 0])
     figure = map_figure({"raw": (far, np.full(4, 0.1)), "product": (exact, np.full(4, 0.1))}, exact, "some maps")
@@ -81,26 +82,29 @@ def test_maps_share_a_scale_and_what_is_far_off_is_crossed() -> None:
     assert {ax.images[0].get_clim() for ax in (raw, product, last)} == {(-2.0, 2.0)}
 
 
-def test_a_task_of_readout_repeats_and_its_seed_matters() -> None:
-    task = readout_mitigation.Task("strong", 0, 1, 2)
-    first, again = (json.dumps(readout_mitigation.run(task)["maps"]["TREX"], default=np.ndarray.tolist) for _ in range(2))
-    assert first == again
-    values = np.array(json.loads(first)["2000"]["values"])
+def readout(method: str, shots: tuple[int, ...], noise: str = "strong") -> Task:
+    return Task("resolved", noise, method, 0, 1, shots, runs=2, engine_seed=0)
+
+
+def test_readout_task_is_reproducible_and_its_runs_differ() -> None:
+    first, again = (mitigation.run(readout("TREX", (2_000,)))["maps"]["2000"]["values"] for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    values = np.array(first)
     assert not np.array_equal(values[:, 0], values[:, 1])  # every run has shots and a calibration of its own
 
 
 @pytest.mark.slow
-def test_readout_of_a_virtual_processor_is_corrected() -> None:
-    result = readout_mitigation.run(readout_mitigation.Task("willow_pink", 0, 1, 2))
-    assert result["calibrations"] is None
-    exact = np.array(result["exact"])[:, np.newaxis]
-    for method in ("product", "correlated", "TREX"):
-        maps = result["maps"][method]["200000"]
-        assert (np.abs(maps["values"] - exact) < 5 * maps["stderr"]).all()
-        assert maps["extra_shots"] == 40_000
-    assert np.linalg.norm(result["maps"]["raw"]["200000"]["values"] - exact) > 2 * np.linalg.norm(
-        result["maps"]["product"]["200000"]["values"] - exact
-    )
+def test_readout_errors_of_a_virtual_processor_are_corrected() -> None:
+    off = {}
+    for method in mitigation.METHODS:
+        result = mitigation.run(readout(method, (200_000,), "readout of willow_pink"))
+        assert "calibrations" not in result
+        maps, exact = result["maps"]["200000"], np.array(result["exact"])[:, np.newaxis]
+        off[method] = maps["values"] - exact
+        if method != "raw":
+            assert (np.abs(off[method]) < 5 * maps["stderr"]).all()
+            assert maps["cost"][0]["mitigation_shots"] == 40_000
+    assert np.linalg.norm(off["raw"]) > 2 * np.linalg.norm(off["product"])
 
 
 EXACT = np.array([0.3, -0.4, 0.0, 0.0])
@@ -108,27 +112,36 @@ PLAIN = {"train": 1.0, "test": 1.0, "logistic train": 0.5, "logistic test": 0.5,
 ORIGIN = {"versions": {}, "created_utc": "2026-01-01T00:00:00+00:00", "commit": "none"}
 
 
-def piped(option: str, seed: int, off: float) -> Done[best_pipeline.Task]:
-    """Two pictures whose maps are off by so much, sideways."""
-    values = EXACT + off * np.array([0.4, 0.3, 0, 0])  # at right angles to the exact map and as long
-    result = {
-        "accuracy": PLAIN,
-        "exact": [EXACT.tolist()] * 2,
-        "values": [values.tolist()] * 2,
-        "stderr": [[0.01] * 4] * 2,
-        "gap": [0.01, -0.03],
-        "circuits": 34,
-        "shots": 2_000_000,
-        "two_qubit_gates": 20,
-        "variance_factor": 1.2,
+def maps(values: np.ndarray[Any, Any], gaps: list[float], costs: list[dict[str, float]]) -> dict[str, Any]:
+    """Return two pictures' maps of one run each."""
+    return {"values": [[values.tolist()]] * 2, "stderr": [[[0.01] * 4]] * 2, "gap": [[gap] for gap in gaps], "cost": costs}
+
+
+def cost(circuits: int, shots: int, extra: int, variance_factor: float, gates: int) -> dict[str, float]:
+    return {
+        "circuits": 1,
+        "mitigation_circuits": circuits - 1,
+        "shots": shots,
+        "mitigation_shots": extra,
+        "variance_factor": variance_factor,
+        "two_qubit_gates": gates,
     }
-    return Done(best_pipeline.Task(option, seed, 0, 2), result, 1.0, ORIGIN)
+
+
+def piped(option: str, seed: int, off: float) -> Done[Task]:
+    """Return two pictures whose maps differ from the exact ones at right angles, by a share of their norm."""
+    values = EXACT + off * np.array([0.4, 0.3, 0, 0])  # at right angles to the exact map and as long
+    level = maps(values, [0.01, -0.03], [cost(34, 1_900_000, 100_000, 1.2, 20)])
+    result = {"accuracy": PLAIN, "exact": [EXACT.tolist()] * 2, "maps": {"950000": level}}
+    task = Task("resolved", "willow_pink", option, seed, 2, (950_000,), "clean")
+    return Done(task, result, 1.0, ORIGIN)
 
 
 @pytest.mark.parametrize(("off", "verdict"), [(0.05, "met, with both intervals; 4 of 4"), (0.2, "MISSED; 0 of 4")])
-def test_the_target_of_the_best_pipeline_is_met_or_missed_by_its_numbers(off: float, verdict: str) -> None:
-    best = list(best_pipeline.OPTIONS)[-1]
-    section = best_pipeline.summarise([piped(o, seed, 0.5 if o == "none" else off) for o in ("none", best) for seed in (1, 2)])
+def test_target_of_the_best_pipeline_is_met_or_missed_by_its_numbers(off: float, verdict: str) -> None:
+    best = "extrapolation, twirling, readout"
+    done = [piped(o, seed, 0.5 if o == "none" else off) for o in ("none", best) for seed in (1, 2)]
+    section = STUDIES["best_pipeline"].summarise(done)
     raw, mitigated = section.findings
     assert "MISSED" in raw
     assert f"median relative L2 error {off:.3f} [{off:.3f}, {off:.3f}]" in mitigated
@@ -140,35 +153,34 @@ def test_the_target_of_the_best_pipeline_is_met_or_missed_by_its_numbers(off: fl
 
 
 @pytest.mark.slow
-def test_shots_of_the_best_pipeline_are_counted_with_the_calibration() -> None:
-    result = best_pipeline.run(best_pipeline.Task("readout", 30, 12, 2))
-    assert result["shots"] == 2 * best_pipeline.SHOTS
-    assert np.shape(result["values"]) == (2, 16)
+def test_shots_of_the_best_pipeline_include_the_calibration() -> None:
+    (task,) = (t for t in mitigation.pipeline_tasks(False) if (t.mitigation, t.seed, t.first) == ("readout", 30, 12))
+    result = mitigation.run(task)
+    (level,) = result["maps"].values()
+    shots = sum(each["shots"] + each["mitigation_shots"] for each in level["cost"])
+    assert shots == 2 * mitigation_report.PIPELINE_SHOTS
+    assert np.shape(level["values"]) == (2, 1, 16)
 
 
-def corrected(option: str, seed: int, off: float) -> Done[noise_mitigation.Task]:
-    """Two pictures whose maps are off by a share of themselves, more so at fewer shots."""
-
-    def maps(size: float) -> dict[str, Any]:
-        return {"values": [(EXACT * (1 - size)).tolist()] * 2, "stderr": [[0.01] * 4] * 2, "gap": [size, -size]}
-
-    counts = {noise_mitigation.EXACT: off} | {str(shots): off + 10 / shots for shots in noise_mitigation.SHOTS}
-    cost = {"circuits": [3, 5], "extra_shots": [100, 300], "variance_factor": [1.0, 2.0], "two_qubit_gates": [20, 22]}
+def corrected(option: str, seed: int, off: float) -> Done[Task]:
+    """Return two pictures whose maps are off by a share of themselves, more so at fewer shots."""
+    levels = {mitigation_report.EXACT: off} | {str(shots): off + 10 / shots for shots in mitigation.SHOTS}
+    costs = [cost(3, 0, 100, 1.0, 20), cost(5, 0, 300, 2.0, 22)]
     result = {
         "accuracy": PLAIN,
         "exact": [EXACT.tolist()] * 2,
-        "maps": {name: maps(size) for name, size in counts.items()},
-        "cost": cost,
+        "maps": {name: maps(EXACT * (1 - size), [size, -size], costs) for name, size in levels.items()},
     }
-    return Done(noise_mitigation.Task(option, "clean", seed, 2), result, 1.0, ORIGIN)
+    task = Task("resolved", "willow_pink", option, seed, 2, (0, *mitigation.SHOTS), "clean")
+    return Done(task, result, 1.0, ORIGIN)
 
 
-def test_corrections_of_noise_are_told_apart_by_what_they_do_to_the_same_pictures() -> None:
+def test_mitigations_are_compared_on_the_same_pictures() -> None:
     sizes = {"none": 0.2, "twirling": 0.1, "decoupling": 0.3}
-    section = noise_mitigation.summarise([corrected(o, seed, off) for o, off in sizes.items() for seed in (20, 21)])
-    best, told = section.findings
+    section = STUDIES["noise_mitigation"].summarise([corrected(o, seed, off) for o, off in sizes.items() for seed in (20, 21)])
+    best, compared = section.findings
     assert "the smallest median error is that of twirling, 0.100 [0.100, 0.100]" in best
-    assert "smaller with twirling (0.50 [0.50, 0.50]). Larger with decoupling (1.50 [1.50, 1.50])" in told
+    assert "smaller with twirling (0.50 [0.50, 0.50]). Larger with decoupling (1.50 [1.50, 1.50])" in compared
     bias, shots = section.tables
     assert bias.rows[1] == ("twirling", "4", *(f"{v:.3f} [{v:.3f}, {v:.3f}]" for v in (0.1, 1.0, 0.9, 0.1)))
     assert shots.rows[0][1].startswith("0.201 [")  # 0.2 + 10 / 10,000
@@ -176,11 +188,20 @@ def test_corrections_of_noise_are_told_apart_by_what_they_do_to_the_same_picture
     assert section.cost.rows[1] == ("twirling", "4", "21", "200", "1.5")
 
 
-def test_the_longest_option_sees_the_first_picture_of_the_others() -> None:
-    chosen = noise_mitigation.tasks(False)
-    assert {task.inputs for task in chosen if task.option == noise_mitigation.LONGEST} == {1}
-    assert {task.option for task in chosen} == set(noise_mitigation.OPTIONS)
-    one, two = (noise_mitigation.run(noise_mitigation.Task("none", "clean", 20, inputs)) for inputs in (1, 2))
+def test_longest_mitigation_is_applied_to_the_first_picture_of_the_others() -> None:
+    chosen = mitigation.noise_tasks(False)
+    assert {task.inputs for task in chosen if task.mitigation == mitigation_report.LONGEST} == {1}
+    assert {task.mitigation for task in chosen} == set(mitigation.OPTIONS)
+    one, two = (mitigation.run(Task("resolved", "willow_pink", "none", 20, inputs, (0, 10_000), "clean")) for inputs in (1, 2))
     np.testing.assert_allclose(one["exact"][0], two["exact"][0], rtol=0, atol=1e-12)
     np.testing.assert_array_equal(one["maps"]["10000"]["values"][0], two["maps"]["10000"]["values"][0])
     assert not np.allclose(two["exact"][0], two["exact"][1])
+
+
+def test_settings_of_a_preset_are_options_of_its_command() -> None:
+    parser = argparse.ArgumentParser()
+    mitigation.options(parser)
+    chosen = parser.parse_args(["--processor", "weber", "--mitigation", "twirling", "--subject", "bars"])
+    made = STUDIES["noise_mitigation"].tasks(False, chosen)
+    assert {task.mitigation for task in made} == {"none", "twirling"}
+    assert {(task.noise, task.subject) for task in made} == {("weber", "bars")}

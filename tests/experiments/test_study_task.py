@@ -1,4 +1,4 @@
-"""A task decides its path, a result is kept once and is only ever its own task's, and a section says where it comes from."""
+"""Study: paths and files of results, identity of tasks, errors of damaged files, and the command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_study import ORDERS, STUDY, Task
 
-from experiments.runner.study import Study, newest_report, slug
+from experiments.runner import trained_models
+from experiments.runner.study import Findings, Study, newest_report, slug
+from experiments.runner.trained_models import SUBJECTS
 from hattriq_cirq.reporting.document import Section
 
 
@@ -27,14 +29,14 @@ class Named:
 
 
 @given(st.lists(st.builds(Named, st.text(max_size=200), st.floats(allow_nan=False)), min_size=2, max_size=2, unique_by=str))
-def test_different_tasks_have_different_names_that_a_folder_can_hold(tasks: list[Named]) -> None:
-    names = [slug(task) for task in tasks]
+def test_slugs_of_different_tasks_differ_and_are_valid_file_names(tasks: list[Named]) -> None:
+    names = [slug(asdict(task)) for task in tasks]
     assert names[0] != names[1]
     for name in names:
         assert "/" not in name
         assert "\0" not in name
         assert len(name.encode()) < 250 or not name.isascii()
-    assert slug(replace(tasks[0])) == names[0]
+    assert slug(asdict(replace(tasks[0]))) == names[0]
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_result_that_exists_stays_as_it_is(tmp_path: Path) -> None:
+def test_existing_result_is_not_overwritten(tmp_path: Path) -> None:
     STUDY.save(Task(1), {"numbers": np.arange(3)}, 1.5, tmp_path)
     before = STUDY.path(Task(1), tmp_path).read_bytes()
     STUDY.save(Task(1), {"numbers": [7]}, 2.5, tmp_path)
@@ -56,7 +58,7 @@ def test_a_result_that_exists_stays_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["another task's", "cut off", "another study's"])
-def test_a_file_that_is_not_the_result_of_its_task_is_refused_with_the_cure(damage: str, tmp_path: Path) -> None:
+def test_damaged_or_foreign_result_file_is_rejected(damage: str, tmp_path: Path) -> None:
     STUDY.save(Task(1), {}, 1.0, tmp_path)
     path = STUDY.path(Task(1), tmp_path)
     record = json.loads(path.read_text())
@@ -74,7 +76,7 @@ def unfit(task: Task) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_result_that_json_cannot_hold_is_named_and_costs_no_other(workers: int, tmp_path: Path) -> None:
+def test_result_that_json_cannot_hold_is_reported(workers: int, tmp_path: Path) -> None:
     study: Study[Task] = replace(STUDY, run=unfit)
     with pytest.raises(RuntimeError, match="2 of 4 tasks") as caught:
         study.collect([Task(seed) for seed in range(4)], tmp_path, workers=workers)
@@ -83,7 +85,7 @@ def test_a_result_that_json_cannot_hold_is_named_and_costs_no_other(workers: int
     assert len(tiny_study.contents(tmp_path)) == 2
 
 
-def test_main_prints_what_was_found_keeps_it_and_says_whether_it_is_as_wanted(
+def test_main_prints_and_keeps_the_report_and_returns_1_for_missed_targets(
     orders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--quick", "--workers", "1", "--out", str(tmp_path / "runs")]
@@ -97,11 +99,51 @@ def test_main_prints_what_was_found_keeps_it_and_says_whether_it_is_as_wanted(
     assert (section.title, section.question) == (STUDY.title, STUDY.question)
     assert section.provenance["tasks"] == "3"
     assert replace(STUDY, passes=lambda done: len(done) > 3).main(words) == 1
-    assert tiny_study.begun(orders) == [0, 1, 2]
+    assert tiny_study.started(orders) == [0, 1, 2]
     assert newest_report(tmp_path / "runs", STUDY.name, "full") is None
 
 
-def test_no_workers_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_zero_workers_are_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         STUDY.main(["--workers", "0"])
     assert "--workers 0 must be at least 1" in capsys.readouterr().err
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A task that names the model it explains."""
+
+    subject: str
+    seed: int
+
+
+def explaining_study() -> Study[Explained]:
+    return Study("tiny", "", "", lambda quick: [], lambda task: {}, lambda done: Findings(()))
+
+
+def test_path_of_a_result_follows_from_the_settings_of_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, study = Explained("digits", 0), explaining_study()
+    study.save(task, {"value": 1}, 1.0, tmp_path)
+    digits = SUBJECTS["digits"]
+    paths = {study.path(task, tmp_path)}
+    for changed in (replace(digits, layers=5), replace(digits, epochs=3), replace(digits, data="digits:pair=3/5")):
+        monkeypatch.setattr(trained_models, "SUBJECTS", {**SUBJECTS, "digits": changed})
+        paths.add(study.path(task, tmp_path))
+        assert not study.path(task, tmp_path).exists()
+    assert len(paths) == 4
+    monkeypatch.setattr(trained_models, "SUBJECTS", {**SUBJECTS, "digits": replace(digits, target=0.5)})
+    assert study.load(task, tmp_path).result == {"value": 1}
+
+
+def test_results_of_version_0_1_are_used_while_their_model_is_unchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, study = Explained("digits", 0), explaining_study()
+    record = {"format": "hattriq_cirq.Result/1", "study": "tiny", "task": asdict(task), "result": {"value": 1}}
+    old = tmp_path / "tiny" / "tasks" / "subject=digits,seed=0.json"
+    old.parent.mkdir(parents=True)
+    old.write_text(json.dumps(record | {"seconds": 1.0, "provenance": {}}))
+    assert study.load(task, tmp_path).result == {"value": 1}
+    monkeypatch.setattr(trained_models, "SUBJECTS", {**SUBJECTS, "digits": replace(SUBJECTS["digits"], layers=5)})
+    with pytest.raises(FileNotFoundError):
+        study.load(task, tmp_path)

@@ -1,4 +1,4 @@
-"""Metrics of faithfulness against theory: additive scores, the quadratic form as a game, symmetries, and peers."""
+"""Metrics of faithfulness against theory (additive scores, the quadratic form as a game, symmetries) and other libraries."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FEATURES = 12
 
 
 def additive(weights: Array) -> ff.ScoreFunction:
-    """sum_k w_k x_k^2, the quadratic form of a diagonal M."""
+    """Return the score sum_k w_k x_k^2, the quadratic form of a diagonal M."""
     return lambda x: np.asarray((x**2) @ weights)
 
 
 def problem(seed: int, inputs: int = 4) -> tuple[Array, Array, Array]:
-    """Weights, inputs and a reference of an additive score."""
+    """Return weights, inputs and a reference of an additive score."""
     rng = np.random.default_rng(seed)
     return rng.normal(size=FEATURES), rng.normal(size=(inputs, FEATURES)), rng.normal(size=(inputs, FEATURES))
 
@@ -36,14 +36,14 @@ seeds = st.integers(0, 10_000)
 
 
 @given(case=cases(4), imaginary=st.booleans(), rng=generators)
-def test_the_score_of_a_model_is_that_of_the_oracle(case: Case, imaginary: bool, rng: np.random.Generator) -> None:
+def test_score_of_a_model_equals_oracle(case: Case, imaginary: bool, rng: np.random.Generator) -> None:
     x = amplitudes(rng, 2, 3, case.features, imaginary=imaginary)
     for form in ("quadratic", "normalized"):
         size = float(np.abs(case.matrices()[0]).sum() * (np.abs(x).max() ** 2 if form == "quadratic" else 1))
         assert_close(ff.score_of(case.model, form=form)(x), case.oracle(form).score(x), scale=size)
 
 
-def test_a_blank_state_scores_the_identity_part() -> None:
+def test_score_of_the_zero_vector_is_the_identity_part() -> None:
     case = random_case(2, seed=5, identity=True)
     blank = np.zeros((2, 4))
     assert_close(ff.score_of(case.model, form="normalized")(blank), np.full(2, case.matrices()[0].trace().real / 4), scale=1.0)
@@ -51,7 +51,7 @@ def test_a_blank_state_scores_the_identity_part() -> None:
 
 
 @given(seed=seeds)
-def test_deletion_of_an_additive_score_takes_off_the_largest_terms_first(seed: int) -> None:
+def test_deletion_curve_of_an_additive_score(seed: int) -> None:
     weights, x, reference = problem(seed)
     score, terms = additive(weights), weights * (x**2 - reference**2)
     side = np.where(score(x) < 0, -1, 1)[:, np.newaxis]
@@ -65,7 +65,7 @@ def test_deletion_of_an_additive_score_takes_off_the_largest_terms_first(seed: i
 
 
 @given(seed=seeds)
-def test_no_order_beats_the_terms_of_an_additive_score(seed: int) -> None:
+def test_srg_of_an_additive_score_is_the_maximum(seed: int) -> None:
     weights, x, reference = problem(seed)
     score, terms = additive(weights), weights * (x**2 - reference**2)
     best = ff.srg(score, x, terms, reference=reference)
@@ -75,7 +75,7 @@ def test_no_order_beats_the_terms_of_an_additive_score(seed: int) -> None:
 
 
 @given(case=cases(4, 2), imaginary=st.booleans(), rng=generators)
-def test_both_ends_of_curves_are_the_input_and_the_reference(case: Case, imaginary: bool, rng: np.random.Generator) -> None:
+def test_curves_end_at_input_and_reference(case: Case, imaginary: bool, rng: np.random.Generator) -> None:
     x, b = amplitudes(rng, 2, 3, case.features, imaginary=imaginary)
     maps, score = rng.normal(size=x.shape), ff.score_of(case.model)
     side = np.where(score(x) < 0, -1, 1)
@@ -100,12 +100,12 @@ def test_symmetries_of_curves(seed: int) -> None:
     assert_close(ff.insertion_curve(score, x, maps, reference=0.1).scores, lerf[:, ::-1], scale=1.0)
 
 
-def test_area_is_exact_for_a_straight_line_and_for_a_corner() -> None:
+def test_area_of_straight_and_bent_curves() -> None:
     curve = ff.Curve(np.array([0, 0.25, 1]), np.array([[1, 0.75, 0], [0, 1, 1]]))
     assert_close(ff.area(curve), np.array([0.5, 0.125 + 0.75]))
 
 
-def test_equal_attributions_are_ordered_by_the_seed() -> None:
+def test_seed_orders_equal_attributions() -> None:
     weights, x, _ = problem(1)
     blank, score = np.zeros(x.shape), additive(weights)
     first, again, other = (ff.deletion_curve(score, x, blank, reference=0, seed=s).scores for s in (1, 1, 2))
@@ -114,7 +114,7 @@ def test_equal_attributions_are_ordered_by_the_seed() -> None:
 
 
 @given(seed=seeds)
-def test_a_set_of_references_is_the_mean_over_them(seed: int) -> None:
+def test_baseline_set_reference_is_the_mean(seed: int) -> None:
     weights, x, _ = problem(seed)
     rows = np.random.default_rng(seed).normal(size=(3, FEATURES))
     maps = np.random.default_rng(seed + 1).normal(size=x.shape)
@@ -124,7 +124,7 @@ def test_a_set_of_references_is_the_mean_over_them(seed: int) -> None:
 
 
 @given(seed=seeds)
-def test_an_additive_score_is_explained_wholly(seed: int) -> None:
+def test_additive_score_is_explained_completely(seed: int) -> None:
     weights, x, reference = problem(seed)
     score, terms = additive(weights), weights * (x**2 - reference**2)
     r = ff.sensitivity_n(score, x, terms, reference=reference, sizes=[1, 5, FEATURES - 1])
@@ -138,7 +138,7 @@ def test_an_additive_score_is_explained_wholly(seed: int) -> None:
     assert (wrong > 1e-3).any()
 
 
-def test_infidelity_over_many_sets_is_the_mean_over_all_coalitions() -> None:
+def test_infidelity_approaches_the_mean_over_all_coalitions() -> None:
     case = random_case(3, seed=4)
     rng = np.random.default_rng(0)
     x, b, maps = rng.normal(size=(3, 2, 8))
@@ -148,14 +148,14 @@ def test_infidelity_over_many_sets_is_the_mean_over_all_coalitions() -> None:
         for u, v, row in zip(x, b, maps, strict=True)
     ]
     samples = 4000
-    found = ff.infidelity(ff.score_of(case.model), x, maps, reference=b, samples=samples, seed=3)
+    actual = ff.infidelity(ff.score_of(case.model), x, maps, reference=b, samples=samples, seed=3)
     error = np.std(gaps, axis=1) / np.sqrt(samples)
-    assert (np.abs(found - np.mean(gaps, axis=1)) < 5 * error).all()
-    assert (found != ff.infidelity(ff.score_of(case.model), x, maps, reference=b, samples=samples, seed=4)).all()
+    assert (np.abs(actual - np.mean(gaps, axis=1)) < 5 * error).all()
+    assert (actual != ff.infidelity(ff.score_of(case.model), x, maps, reference=b, samples=samples, seed=4)).all()
 
 
 @given(case=cases(3), rng=generators)
-def test_integrated_gradients_are_the_best_additive_account_of_losses(case: Case, rng: np.random.Generator) -> None:
+def test_integrated_gradients_minimise_infidelity(case: Case, rng: np.random.Generator) -> None:
     """A quadratic form has no terms of three features: its Shapley values are the least-squares fit over all sets."""
     x, b = amplitudes(rng, 2, case.features)
     masks = np.array(list(product([0, 1], repeat=case.features)))
@@ -172,21 +172,21 @@ def test_correlations_without_variation_are_nan() -> None:
     assert np.isnan(r).all()
 
 
-def test_max_sensitivity_of_a_linear_map_is_bounded_and_approached() -> None:
+def test_max_sensitivity_of_a_linear_map() -> None:
     rng = np.random.default_rng(5)
     x, a = rng.normal(size=(3, 4)), rng.normal(size=(4, 4))
     corners = 0.1 * np.array(list(product([-1, 1], repeat=4))) @ a.T
     bound = np.linalg.norm(corners, axis=1).max() / np.linalg.norm(x @ a.T, axis=1)
-    found = ff.max_sensitivity(lambda v: v @ a.T, x, radius=0.1, samples=3000, seed=1)
-    assert (found <= bound).all()
-    assert (found > 0.8 * bound).all()
+    actual = ff.max_sensitivity(lambda v: v @ a.T, x, radius=0.1, samples=3000, seed=1)
+    assert (actual <= bound).all()
+    assert (actual > 0.8 * bound).all()
     few = [ff.max_sensitivity(lambda v: v @ a.T, x, radius=0.1, samples=3, seed=s) for s in (1, 1, 2)]
     assert_close(few[0], few[1])
     assert (few[0] != few[2]).all()
     assert np.isnan(ff.max_sensitivity(lambda v: 0 * v, x, radius=0.1)).all()
 
 
-def test_truth_is_found_by_size_whatever_the_sign() -> None:
+def test_pointing_game_and_relevance_mass_ignore_signs() -> None:
     maps = np.array([[0, -3, 1, 0], [2, 0, 2, 0], [4, 1, 0, 0], [0, 0, 0, 0]])
     truth = np.array([False, True, True, False])
     assert_close(ff.pointing_game(maps[:3], truth), np.array([1, 0.5, 0]))
@@ -197,7 +197,7 @@ def test_truth_is_found_by_size_whatever_the_sign() -> None:
 
 
 @given(seed=seeds)
-def test_signed_correlation_is_spearman_on_the_support(seed: int) -> None:
+def test_signed_correlation_equals_spearman_on_the_support(seed: int) -> None:
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 2, (3, 20)) * rng.normal(size=(3, 20))
     maps, others = rng.integers(-3, 4, (2, 3, 20)).astype(float)
@@ -208,12 +208,12 @@ def test_signed_correlation_is_spearman_on_the_support(seed: int) -> None:
 MODEL = ring_ansatz(3, 2).with_params({name: 0.1 for name in ring_ansatz(3, 2).params})
 
 
-def test_layers_of_parameters_are_what_stands_between_couplings() -> None:
+def test_parameter_layers_are_separated_by_two_qubit_gates() -> None:
     layers = ff.parameter_layers(MODEL)
     assert [sorted(layer) for layer in layers] == [sorted(f"{a}{k}_{i}" for a in "yz" for i in range(3)) for k in range(3)]
 
 
-def test_randomised_layers_change_and_the_others_stay() -> None:
+def test_randomised_changes_only_the_given_layers() -> None:
     layers = ff.parameter_layers(MODEL)
     changed = {
         chosen: {n for n, v in ff.randomised(MODEL, 1, chosen).params.items() if v != MODEL.params[n]}
@@ -235,7 +235,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "reference": (lambda: ff.srg(SCORE, X, X, reference=np.ones(3)), "must broadcast"),
     "order": (lambda: ff.deletion_curve(SCORE, X, X, reference=0, order="best"), "order='best'"),  # type: ignore[arg-type]
     "steps": (lambda: ff.deletion_curve(SCORE, X, X, reference=0, steps=0), "steps=0"),
-    "score's shape": (lambda: ff.srg(lambda x: x, X, X, reference=0), "one number an input"),
+    "score's shape": (lambda: ff.srg(lambda x: x, X, X, reference=0), "one number per input"),
     "score not finite": (lambda: ff.srg(lambda x: x[..., 0] / 0.0 + np.inf, X, X, reference=0), "not finite"),
     "size": (lambda: ff.sensitivity_n(SCORE, X, X, reference=0, sizes=[4]), "size=4 must lie in 1..3"),
     "samples": (lambda: ff.infidelity(SCORE, X, X, reference=0, samples=1), "samples=1 must be at least 2"),
@@ -251,34 +251,36 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 
 @pytest.mark.filterwarnings("ignore:divide by zero")
 @pytest.mark.parametrize("name", REFUSED)
-def test_bad_arguments_are_refused(name: str) -> None:
+def test_invalid_arguments_are_rejected(name: str) -> None:
     call, message = REFUSED[name]
     with pytest.raises(ValueError, match=message):
         call()
 
 
 def recorded(score: ff.ScoreFunction) -> tuple[ff.ScoreFunction, list[Array]]:
-    """A score that keeps what it was asked, so that a peer can be asked the same."""
-    asked: list[Array] = []
+    """Return a score that records its inputs, so that another library can be given the same ones."""
+    recorded_inputs: list[Array] = []
 
     def keep(x: Array) -> Array:
-        asked.append(np.array(x))
+        recorded_inputs.append(np.array(x))
         return score(x)
 
-    return keep, asked
+    return keep, recorded_inputs
 
 
-def test_captum_agrees_on_infidelity_and_max_sensitivity() -> None:
+def test_infidelity_and_max_sensitivity_equal_captum() -> None:
     torch, metrics = pytest.importorskip("torch"), pytest.importorskip("captum.metrics")
     case, rng, samples = random_case(3, seed=3), np.random.default_rng(1), 20
     x, b, maps = rng.normal(size=(3, 2, 8))
     matrix = torch.tensor(case.matrices()[0].real)
-    score, asked = recorded(ff.score_of(case.model))
+    score, recorded_inputs = recorded(ff.score_of(case.model))
     removed = None
     for scaled in (False, True):
-        asked.clear()
-        found = ff.infidelity(score, x, maps, reference=b, samples=samples, scaled=scaled)
-        removed = torch.tensor((asked[1] != x[:, np.newaxis]).astype(float)).reshape(-1, 8)  # (inputs * samples, features)
+        recorded_inputs.clear()
+        actual = ff.infidelity(score, x, maps, reference=b, samples=samples, scaled=scaled)
+        removed = torch.tensor((recorded_inputs[1] != x[:, np.newaxis]).astype(float)).reshape(
+            -1, 8
+        )  # (inputs * samples, features)
 
         def perturbed(inputs: Any, masks: Any = removed) -> Any:
             return masks, torch.where(masks > 0, torch.tensor(np.repeat(b, samples, axis=0)), inputs)
@@ -291,10 +293,10 @@ def test_captum_agrees_on_infidelity_and_max_sensitivity() -> None:
             n_perturb_samples=samples,
             normalize=scaled,
         )
-        assert_close(found, theirs.numpy(), 1e-9)
-    explain, asked = recorded(lambda v: v @ case.matrices()[0].real)
+        assert_close(actual, theirs.numpy(), 1e-9)
+    explain, recorded_inputs = recorded(lambda v: v @ case.matrices()[0].real)
     mine = ff.max_sensitivity(explain, x, radius=0.1, samples=samples)
-    moved = torch.tensor(np.stack(asked[1:], axis=1).reshape(-1, 8))
+    moved = torch.tensor(np.stack(recorded_inputs[1:], axis=1).reshape(-1, 8))
     each = iter(moved.reshape(-1, samples, 8))  # an input at a time: captum batches in ways of its own
     peer = torch.cat(
         [
@@ -312,14 +314,14 @@ def test_captum_agrees_on_infidelity_and_max_sensitivity() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_quantus_agrees_on_curves_and_truth() -> None:
+def test_curves_and_truth_metrics_equal_quantus() -> None:
     torch, quantus = pytest.importorskip("torch"), pytest.importorskip("quantus")
     case, rng = random_case(4, seed=3), np.random.default_rng(1)
     x, maps = rng.normal(size=(2, 3, 16))
     matrix = torch.tensor(case.matrices()[0].real)
 
     class Module(torch.nn.Module):  # type: ignore[misc,name-defined]
-        """Two answers, F and -F, as a classifier's."""
+        """A classifier with the two outputs F and -F."""
 
         def forward(self, v: Any) -> Any:
             f = torch.einsum(
@@ -331,9 +333,9 @@ def test_quantus_agrees_on_curves_and_truth() -> None:
     side = np.where(score(x) < 0, -1, 1)
     images, y = x.reshape(3, 1, 4, 4), (side < 0).astype(int)
     shown = {"model": module, "x_batch": images, "y_batch": y, "channel_first": True}
-    asked = {"disable_warnings": True, "abs": False, "normalise": False}
+    options = {"disable_warnings": True, "abs": False, "normalise": False}
     signed = (side[:, np.newaxis] * maps).reshape(images.shape)
-    flipped = quantus.PixelFlipping(features_in_step=1, perturb_baseline="black", return_auc_per_sample=False, **asked)
+    flipped = quantus.PixelFlipping(features_in_step=1, perturb_baseline="black", return_auc_per_sample=False, **options)
     curve = ff.deletion_curve(score, x, maps, reference=x.min(axis=1, keepdims=True), steps=16).scores
     theirs = np.array(flipped(a_batch=signed, softmax=False, **shown))
     assert_close(theirs, curve[:, 1:], 1e-5, float(np.abs(curve).max()))

@@ -1,4 +1,4 @@
-"""The command line in this process and in others, and a small table for it to read."""
+"""The command line in this process and in others, and a small table of data."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ TABLE = "a,b,c,d,label\n" + "".join(f"{1 + k % 3},{k % 2},{k % 5},1,{1 if k % 2 
 
 
 def run(line: str) -> int:
-    """The exit code of a line after `hattriq`."""
+    """Run the words after `hattriq` and return the exit code."""
     return main(shlex.split(line))
 
 
 def start(line: str) -> subprocess.Popen[str]:
-    """A line after `hattriq` in a process of its own."""
+    """Run the words after `hattriq` in another process."""
     code = "from hattriq_cirq.cli import main; raise SystemExit(main())"
     command = [sys.executable, "-c", code, *shlex.split(line)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

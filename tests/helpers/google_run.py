@@ -1,4 +1,4 @@
-"""50 jobs on the stand-in service, in a process of its own, to be killed: `python google_run.py ADDRESS FOLDER RESULT`."""
+"""Run of 50 jobs on the stand-in service in a process to be killed: `python google_run.py ADDRESS FOLDER RESULT`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ JOBS, SHOTS = 50, 200
 
 
 def circuits() -> list[cirq.FrozenCircuit]:
-    """A turn of its own each."""
+    """Return circuits with different rotation angles."""
     a, b = cirq.GridQubit.rect(1, 2, 5, 9)
     return [
         cirq.FrozenCircuit(cirq.X(a) ** (i / JOBS), cirq.X(b), cirq.CZ(a, b), cirq.measure(a, b, key="z")) for i in range(JOBS)
@@ -23,12 +23,14 @@ def circuits() -> list[cirq.FrozenCircuit]:
 
 
 def main(address: str, folder: str, result: str) -> None:
-    """Runs, or goes on, and writes the counts."""
+    """Start or resume the run and write the counts."""
     engine = client(address)
     try:
         runs = google("p", "willow_pink", journal=folder, engine=engine, circuits_per_job=1, jobs=5, poll_seconds=0.005)
-        found = runs.execute([ParameterizedCircuit(circuit, (i,)) for i, circuit in enumerate(circuits())], [SHOTS] * JOBS)
-        np.save(result, np.array([distribution.counts for distribution in found]))
+        distributions = runs.execute(
+            [ParameterizedCircuit(circuit, (i,)) for i, circuit in enumerate(circuits())], [SHOTS] * JOBS
+        )
+        np.save(result, np.array([distribution.counts for distribution in distributions]))
     finally:
         disconnect(engine.context.client)
 

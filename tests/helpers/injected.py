@@ -1,4 +1,4 @@
-"""Readout with known errors, in dense NumPy that shares no code with the package: [prepared, observed] throughout."""
+"""Readout with known errors, in dense NumPy that shares no code with the package; matrices are [prepared, observed]."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import cirq
 import numpy as np
 from scipy.sparse import csr_array
 
-from hattriq_cirq.circuits.outcomes import Distribution
+from hattriq_cirq.circuits.outcomes import Distribution, OutcomeWeights
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.estimators.bilinear import WeightedCircuit
 from hattriq_cirq.estimators.plan import Plan
@@ -17,52 +17,56 @@ from hattriq_cirq.pipeline.mitigation import Variants
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Rates = Mapping[Any, tuple[float, float]]
-"""(e0, e1) of each qubit."""
+"""Error probabilities (e0, e1) of each qubit."""
 
 
 def confusion(e0: float, e1: float) -> Array:
-    """[prepared, observed]."""
+    """Return the confusion matrix of one bit, [prepared, observed]."""
     return np.array([[1 - e0, e0], [e1, 1 - e1]])
 
 
 def kron(factors: Sequence[Array]) -> Array:
-    """The Kronecker product of matrices, the first of them the most significant."""
+    """Return the Kronecker product of matrices; the first is the most significant."""
     product: Array = np.eye(1)
     for factor in factors:
         product = np.kron(product, factor)
     return product
 
 
-def whole(rates: Sequence[tuple[float, float]]) -> Array:
-    """[prepared, observed] of all bits together."""
+def joint_confusion(rates: Sequence[tuple[float, float]]) -> Array:
+    """Return the confusion matrix of all bits, [prepared, observed]."""
     return kron([confusion(*pair) for pair in rates])
 
 
-def observed(prepared: Array, rates: Sequence[tuple[float, float]]) -> Array:
-    """What is read of bits that are each read wrong by themselves: p_observed[o] = sum_p p[p] confusion[p, o]."""
-    return np.asarray(prepared @ whole(rates))
+def observed_probabilities(prepared: Array, rates: Sequence[tuple[float, float]]) -> Array:
+    """Return the observed probabilities for independent readout errors: p_observed[o] = sum_p p[p] confusion[p, o]."""
+    return np.asarray(prepared @ joint_confusion(rates))
 
 
 def is_calibration(circuit: cirq.AbstractCircuit) -> bool:
-    """Whether a circuit is made of X and a measurement."""
+    """Return True if a circuit consists of X gates and a measurement."""
     return all(cirq.is_measurement(op) or op.gate == cirq.X for op in circuit.all_operations())
 
 
 def basis_state(circuit: cirq.AbstractCircuit) -> Array:
-    """The probabilities of a calibration circuit's bits."""
+    """Return the ideal outcome probabilities of a calibration circuit."""
     (measurement,) = [op for op in circuit.all_operations() if cirq.is_measurement(op)]
     flipped = {op.qubits[0] for op in circuit.all_operations() if op.gate == cirq.X}
     index = int("".join("1" if q in flipped else "0" for q in measurement.qubits), 2)
     return np.asarray(np.eye(2 ** len(measurement.qubits))[index])
 
 
-def drawn(variants: Variants, data: Mapping[int, Array], rates: Rates, rng: np.random.Generator) -> list[Distribution]:
-    """Counts of each request of variants, in order: calibration circuits, and the rest by the probabilities of `data`.
+def sample_counts(variants: Variants, data: Mapping[int, Array], rates: Rates, rng: np.random.Generator) -> list[Distribution]:
+    """Sample counts with readout errors for each request of variants, in order.
 
-    `data` is by the position of a data circuit among those that calibrate nothing.
+    Args:
+        variants: Variants with shots.
+        data: Ideal probabilities of each data circuit, by its position among the circuits that are not for calibration.
+        rates: Readout errors.
+        rng: Random generator.
     """
     assert variants.shots is not None
-    found: dict[int, Distribution] = {}
+    distributions: dict[int, Distribution] = {}
     position = 0
     for program in variants.programs:
         (measurement,) = [op for op in program.circuit.all_operations() if cirq.is_measurement(op)]
@@ -71,13 +75,13 @@ def drawn(variants: Variants, data: Mapping[int, Array], rates: Rates, rng: np.r
                 prepared = basis_state(program.circuit)
             else:
                 prepared, position = data[position], position + 1
-            read = observed(prepared, [rates[q] for q in measurement.qubits])
-            found[request] = Distribution.from_counts(rng.multinomial(variants.shots[request], read / read.sum()))
-    return [found[request] for request in range(len(found))]
+            read = observed_probabilities(prepared, [rates[q] for q in measurement.qubits])
+            distributions[request] = Distribution.from_counts(rng.multinomial(variants.shots[request], read / read.sum()))
+    return [distributions[request] for request in range(len(distributions))]
 
 
 class ResolvedCase:
-    """A resolved test of n data qubits with the zero baseline, by theory, for a random observable M with M M = 1.
+    """Resolved test of n data qubits with the zero baseline, by theory, for a random observable M with M M = 1.
 
     The outcome (a, k) has probability (x_k + (-1)**a (M x)_k)**2 / 4, and the map is x_k (M x)_k.
     """
@@ -97,4 +101,4 @@ class ResolvedCase:
         self.weights = csr_array(entries, shape=(size, 2 * size))
         circuit = cirq.Circuit(cirq.Moment(cirq.H.on_each(self.qubits)), cirq.Moment(cirq.measure(*self.qubits, key="z")))
         self.program = ParameterizedCircuit(circuit.freeze(), (0,))
-        self.plan = Plan((WeightedCircuit(circuit, self.weights, cirq.Circuit()),), np.zeros(size), "equal")
+        self.plan = Plan((WeightedCircuit(circuit, OutcomeWeights(self.weights), cirq.Circuit()),), np.zeros(size), "equal")

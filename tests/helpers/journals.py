@@ -1,4 +1,4 @@
-"""Small journals to read, and the records in them."""
+"""Small journals and their records."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ def circuit(angle: float | sympy.Symbol = 0.25) -> cirq.FrozenCircuit:
     return cirq.FrozenCircuit(cirq.ry(angle)(QUBITS[0]), cirq.CZ(*QUBITS), cirq.measure(*QUBITS, key="m"))
 
 
-def jobs_of(journal: Journal, count: int, shots: int = 8) -> list[Job]:
+def make_jobs(journal: Journal, count: int, shots: int = 8) -> list[Job]:
     return [Job(f"{journal.run_id}-001-{i:05d}", (circuit(i / 7),), ({},), shots, 2**63 + i) for i in range(count)]
 
 
-def counted(*counts: int) -> list[Distribution]:
+def distributions_of(*counts: int) -> list[Distribution]:
     return [Distribution.from_counts(np.array(counts))]
 
 
-def recorded(folder: Path, count: int = 3) -> list[str]:
-    """A journal of `count` jobs, all but the last with counts; gives their ids."""
+def write_journal(folder: Path, count: int = 3) -> list[str]:
+    """Write a journal of `count` jobs, all but the last with counts, and return their ids."""
     with Journal(folder, ENGINE, TASK) as journal:
-        jobs = jobs_of(journal, count)
+        jobs = make_jobs(journal, count)
         journal.begin(1, "key", jobs)
         for i, job in enumerate(jobs[:-1]):
             journal.note(job.id, "submitting")
             journal.note(job.id, "queued")
-            journal.store(job.id, counted(i, 8 - i, 0, 0))
+            journal.store(job.id, distributions_of(i, 8 - i, 0, 0))
         journal.note(jobs[-1].id, "submitting")
     return [job.id for job in jobs]
 
 
-def lines(folder: Path) -> list[dict[str, Any]]:
+def read_records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line[9:]) for line in (folder / JOURNAL).read_text().splitlines()]

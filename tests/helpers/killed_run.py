@@ -1,6 +1,6 @@
-"""A run of 50 jobs to be killed, in a process of its own; and a process that forks such runs, to import Cirq only once.
+"""Run of 50 jobs in a process to be killed, and a server that forks such runs so that Cirq is imported only once.
 
-`python killed_run.py KIND FOLDER RESULT LOG` runs once; without arguments, lines of the same words on stdin each fork a run.
+`python killed_run.py KIND FOLDER RESULT LOG` runs once; without arguments, each line on stdin with these words forks a run.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_format import pack_circuit
 
 JOBS, SHOTS, SEED = 50, 1000, 7
-SECONDS = 0.002  # that a job takes
+SECONDS = 0.002  # duration of a job
 QUBITS = cirq.LineQubit.range(3)
 
 
 class SlowBackend:
-    """Runs a job when its results are asked for, slowly; forgets all about it when its process ends."""
+    """Backend that runs a job slowly when its results are requested and keeps nothing when its process ends."""
 
     name, seed, processor = "slow", SEED, None
     limits = Limits(circuits=1, jobs=1)
@@ -53,21 +53,22 @@ class SlowBackend:
         pass
 
     def execute(self, job: Job) -> list[Distribution]:
-        """Draws counts with the job's seed, and says in the log that it did."""
+        """Sample counts with the job's seed and add the job to the log."""
         with self.log.open("a") as log:
             log.write(f"{job.id}\n")
         time.sleep(SECONDS)
         rng = np.random.default_rng(job.seed)
-        chances = [np.abs(cirq.final_state_vector(circuit[:-1], qubit_order=QUBITS)) ** 2 for circuit in job.circuits]
+        probabilities = [np.abs(cirq.final_state_vector(circuit[:-1], qubit_order=QUBITS)) ** 2 for circuit in job.circuits]
         return [
-            Distribution.from_counts(rng.multinomial(job.shots or 0, p.astype(float) / p.sum(dtype=float))) for p in chances
+            Distribution.from_counts(rng.multinomial(job.shots or 0, p.astype(float) / p.sum(dtype=float)))
+            for p in probabilities
         ]
 
 
-class FarBackend(SlowBackend):
-    """Jobs live in a folder that outlives its clients, as a service's do: one known already is not run again."""
+class RemoteBackend(SlowBackend):
+    """Backend whose jobs are kept in a folder like those of a service: a known job is not run again."""
 
-    name = "far"
+    name = "remote"
     limits = Limits(circuits=1, jobs=4)
 
     def _file(self, job: Job) -> Path:
@@ -90,17 +91,17 @@ class FarBackend(SlowBackend):
         return [Distribution.from_counts(np.load(self._file(job)))]
 
 
-KINDS: dict[str, Callable[[Path], SlowBackend]] = {"slow": SlowBackend, "far": FarBackend}
+KINDS: dict[str, Callable[[Path], SlowBackend]] = {"slow": SlowBackend, "remote": RemoteBackend}
 
 
 def circuits() -> list[cirq.Circuit]:
-    """Fifty different ones."""
+    """Return fifty different circuits."""
     tail = [cirq.CZ(*QUBITS[:2]), cirq.measure(*QUBITS, key="m")]
     return [cirq.Circuit([cirq.ry(0.1 + i / 9 + k)(q) for k, q in enumerate(QUBITS)], tail) for i in range(JOBS)]
 
 
 def run(kind: str, folder: Path, result: Path, log: Path) -> None:
-    """Runs everything, or goes on with it, and saves the counts."""
+    """Start or resume the run and save the counts."""
     engine = Engine(KINDS[kind](log), journal=folder, poll_seconds=0.001)
     found = engine.run(circuits(), [SHOTS] * JOBS)
     draft = result.with_suffix(".draft.npy")
@@ -109,8 +110,8 @@ def run(kind: str, folder: Path, result: Path, log: Path) -> None:
 
 
 def serve() -> None:
-    """Forks a run for each line, says its process id, and reaps it when told to."""
-    cirq.final_state_vector(circuits()[0][:-1])  # what is slow the first time only
+    """Fork a run for each line, print its process id, and wait for its end after the next line."""
+    cirq.final_state_vector(circuits()[0][:-1])  # slow only the first time
     pack_circuit(circuits()[0].freeze())
     for line in sys.stdin:
         kind, *paths = line.split()

@@ -1,6 +1,6 @@
-"""A dense model that shares no code with the package: whole matrices, and sums written out as their definitions read.
+"""A dense model that shares no code with the package: whole matrices, and sums written exactly as in their definitions.
 
-Gradients by complex amplitudes c + i d are held as the complex numbers df/dc + i df/dd.
+Gradients by complex amplitudes c + i d are stored as the complex numbers df/dc + i df/dd.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Head = Callable[[Array], Array]  # (..., observables) expectations to (...) scor
 
 
 def pauli_matrix(observable: Observable, qubits: Sequence[cirq.Qid]) -> Array:
-    """The observable by Kronecker products, the first qubit leftmost."""
+    """Return the observable as Kronecker products, the first qubit leftmost."""
     terms = [observable] if isinstance(observable, cirq.PauliString) else list(observable)
     total = np.zeros((2 ** len(qubits),) * 2, dtype=np.complex128)
     for term in terms:
@@ -33,7 +33,7 @@ def pauli_matrix(observable: Observable, qubits: Sequence[cirq.Qid]) -> Array:
 
 
 def unitary(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid]) -> Array:
-    """The circuit as one matrix, by Cirq itself."""
+    """Return the circuit as one matrix, computed by Cirq."""
     return circuit.unitary(qubit_order=qubits, qubits_that_should_be_present=qubits)
 
 
@@ -62,11 +62,11 @@ class Oracle:
     head: Head = identity
 
     def norm(self, p: Array) -> Array:
-        """What the quadratic forms are divided by, (...,)."""
+        """Return the divisor of the quadratic forms, (...,)."""
         return np.asarray(np.sum(np.abs(p) ** 2, axis=-1) if self.form == "normalized" else np.ones(p.shape[:-1]))
 
     def expectations(self, p: Array) -> Array:
-        """z of (..., features) points, (..., observables)."""
+        """Return z of points (..., features), (..., observables)."""
         forms = [np.sum(p.conj() * (p @ m.T), axis=-1).real / self.norm(p) for m in self.matrices]
         return np.stack(forms, axis=-1)
 
@@ -74,7 +74,7 @@ class Oracle:
         return self.head(self.expectations(p))
 
     def gradient(self, p: Array) -> Array:
-        """The gradient at (..., features) points; that of the head by complex steps, which round nothing."""
+        """Return the gradient at points (..., features); that of the head by complex steps, which have no rounding error."""
         z, total = self.expectations(p), np.zeros(p.shape, dtype=np.complex128)
         for j, matrix in enumerate(self.matrices):
             by_z = self.head(z + 1e-30j * np.eye(len(self.matrices))[j]).imag / 1e-30
@@ -83,7 +83,7 @@ class Oracle:
         return total
 
     def integrated_gradients(self, x: Array, b: Array, rule: str = "exact") -> tuple[Array, Array]:
-        """The shares of real and of imaginary parts of one input, both (features,)."""
+        """Return the shares of real and of imaginary parts of one input, both (features,)."""
         d = x - b
 
         def along(a: Any) -> Array:
@@ -98,10 +98,10 @@ class Oracle:
         return d.real * mean.real, d.imag * mean.imag
 
     def shapley(self, x: Array, b: Array) -> Array:
-        """The Shapley values of the game "x on S, b off S", by all coalitions."""
+        """Return the Shapley values of the game "x on S, b off S", by all coalitions."""
         n = len(x)
 
-        def worth(members: tuple[int, ...]) -> float:
+        def value_of(members: tuple[int, ...]) -> float:
             return float(self.score(np.where(np.isin(np.arange(n), members), x, b)))
 
         values = np.zeros(n)
@@ -109,11 +109,11 @@ class Oracle:
             others = [i for i in range(n) if i != k]
             for size in range(n):
                 weight = factorial(size) * factorial(n - 1 - size) / factorial(n)
-                values[k] += sum(weight * (worth((*s, k)) - worth(s)) for s in combinations(others, size))
+                values[k] += sum(weight * (value_of((*s, k)) - value_of(s)) for s in combinations(others, size))
         return values
 
     def occlusion(self, x: Array, b: Array) -> Array:
-        """What the score loses when one feature alone is set to the baseline."""
+        """Return the decrease of the score when one feature alone is set to the baseline."""
         features = range(len(x))
         return np.array([self.score(x) - self.score(np.where(np.arange(len(x)) == k, b, x)) for k in features])
 
@@ -138,7 +138,7 @@ STEP_BY_STEP = {"riemann": riemann, "midpoint": midpoint, "trapezoid": trapezoid
 
 
 def integral(f: Callable[[Array], Array], sharpest: float) -> Array:
-    """Composite Gauss-Legendre over [0, 1], its panels halved towards the point where f may peak."""
+    """Integrate by composite Gauss-Legendre over [0, 1], with panels halved towards the point where f may peak."""
     halving = 0.5 ** np.arange(32)
     edges = np.concatenate([np.linspace(0, 1, 17), [sharpest], sharpest - halving, sharpest + halving])
     nodes, weights = roots_legendre(20)
@@ -147,16 +147,16 @@ def integral(f: Callable[[Array], Array], sharpest: float) -> Array:
 
 
 def finite_difference(f: Callable[[Array], Array], at: Array, step: float = 1e-5) -> Array:
-    """Central differences of a function of a real vector, (..., len(at)) for values (...,)."""
+    """Return central differences of a function of a real vector, (..., len(at)) for values (...,)."""
     return np.stack([(f(at + step * e) - f(at - step * e)) / (2 * step) for e in np.eye(len(at))], axis=-1)
 
 
 def parameter_shift(
     circuit: cirq.AbstractCircuit, params: Mapping[str, float], value: Callable[[cirq.Circuit], Array]
 ) -> Array:
-    """The derivative of an expectation by each parameter, (..., params), from shifted circuits alone.
+    """Return the derivative of an expectation by each parameter, (..., params), from shifted circuits only.
 
-    Each gate is a power of a gate whose eigenvalue gaps are at most two multiples of half a turn, so four shifts of its
+    Each gate is a power of a gate whose eigenvalue gaps are at most two multiples of half a turn, so that four shifts of its
     exponent give the exact derivative by it (Wierichs et al. 2022, equidistant frequencies); the chain rule does the rest.
     """
     operations = cirq.decompose(circuit, keep=lambda op: isinstance(op.gate, cirq.EigenGate) or not cirq.is_parameterized(op))

@@ -1,7 +1,7 @@
-"""The quantum engine's own gRPC protocol on loopback: runs programs on a virtual processor, and fails on demand.
+"""Stand-in for Google's quantum engine service: its gRPC protocol on loopback, with faults on demand.
 
-`with StandIn() as service: service.engine()` is an unpatched client of it; `python -m tests.helpers.stand_in --port 0` serves
-from a process of its own and prints its port, and `client(address)` connects to that.
+`with StandIn() as service: service.engine()` returns an unpatched client connected to it. `python -m tests.helpers.stand_in`
+serves from a separate process and prints its port, to which `client(address)` connects.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ sys.path.insert(0, str(Path(__file__).parent))  # for `python -m tests.helpers.s
 from stand_in_service import STATUSES, Code, Fault, Quantum, Refusal, State
 
 __all__ = ["Fault", "StandIn", "client", "disconnect"]
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # a service that stops is no news
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # a service that stops is expected
 SERVICE = "google.cloud.quantum.v1alpha1.QuantumEngineService"
 
 
 class StandIn:
-    """The service; everything it knows outlives `stop` and `start`.
+    """Stand-in service, which keeps its programs and jobs when it is stopped and started again.
 
     Args:
-        port: to listen on; 0 takes a free one.
-        settings: of `Quantum`.
+        port: Port to listen on; 0 takes a free one.
+        settings: Settings of `Quantum`.
     """
 
     def __init__(self, *, port: int = 0, **settings: Any) -> None:
@@ -63,7 +63,7 @@ class StandIn:
 
     @property
     def executions(self) -> Counter[str]:
-        """How often a job of each id ran."""
+        """Number of executions of each job id."""
         return self.quantum.executions
 
     @property
@@ -82,18 +82,18 @@ class StandIn:
         self._server.stop(None).wait()
 
     def engine(self, project: str = "p", *, streaming: bool = False) -> cg.Engine:
-        """The real client, connected."""
+        """Return the real client, connected to this service."""
         engine = client(self.address, project, streaming=streaming)
         self._clients.append(engine.context.client)
         return engine
 
     def inject(self, *faults: Fault) -> None:
-        """What goes wrong from now on."""
+        """Replace the faults of the following calls and jobs."""
         with self._lock:
             self.quantum.faults[:] = faults
 
     def count(self, method: str) -> int:
-        """How many calls of a method arrived."""
+        """Return the number of calls of a method."""
         return sum(name == method for name, _ in self.calls)
 
     def _handlers(self) -> dict[str, Any]:
@@ -105,12 +105,12 @@ class StandIn:
             "GetQuantumJob": (quantum.GetQuantumJobRequest, lambda r: known.get(known.jobs, r.name).now()),
             "CancelQuantumJob": (quantum.CancelQuantumJobRequest, lambda r: known.cancel(r.name)),
             "GetQuantumResult": (quantum.GetQuantumResultRequest, lambda r: known.result(r.parent)),
-            "GetQuantumProcessor": (quantum.GetQuantumProcessorRequest, lambda r: known.processor_named(r.name)),
-            "GetQuantumProcessorConfig": (quantum.GetQuantumProcessorConfigRequest, lambda r: known.config_named(r.name)),
+            "GetQuantumProcessor": (quantum.GetQuantumProcessorRequest, lambda r: known.get_processor(r.name)),
+            "GetQuantumProcessorConfig": (quantum.GetQuantumProcessorConfigRequest, lambda r: known.get_config(r.name)),
         }
         handlers: dict[str, Any] = {
             method: grpc.unary_unary_rpc_method_handler(
-                self._answering(method, answer), request.deserialize, lambda message: message.SerializeToString()
+                self._handler(method, answer), request.deserialize, lambda message: message.SerializeToString()
             )
             for method, (request, answer) in unary.items()
         }
@@ -119,14 +119,14 @@ class StandIn:
         )
         return handlers
 
-    def _answering(self, method: str, answer: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    def _handler(self, method: str, answer: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
         def handle(request: Any, context: grpc.ServicerContext) -> Any:
-            fault = self._arrived(method, request)
+            fault = self._record_call(method, request)
             try:
-                message: Any = None if fault == "hang" else self._done(fault, lambda: answer(request))
+                message: Any = None if fault == "hang" else self._perform(fault, lambda: answer(request))
             except Refusal as error:
                 context.abort(error.status, str(error))
-            if fault in ("hang", "unheard"):
+            if fault in ("hang", "no_answer"):
                 self._wait(context)
             return getattr(message, "_pb", message)
 
@@ -154,16 +154,16 @@ class StandIn:
                 request = inbox.get(timeout=0.005)
             except queue.Empty:
                 continue
-            fault = self._arrived("QuantumRunStream", request)
+            fault = self._record_call("QuantumRunStream", request)
             try:
-                name = "" if fault == "hang" else self._done(fault, partial(self._on_stream, request))
+                name = "" if fault == "hang" else self._perform(fault, partial(self._on_stream, request))
             except Refusal as error:
                 if error.code is None:
                     context.abort(error.status, str(error))
                 problem = quantum.StreamError(code=error.code, message=str(error))
                 yield quantum.QuantumRunStreamResponse(message_id=request.message_id, error=problem)
             else:
-                if fault not in ("hang", "unheard"):
+                if fault not in ("hang", "no_answer"):
                     waiting[request.message_id] = name
 
     def _ended(self, name: str) -> dict[str, Any] | None:
@@ -174,7 +174,7 @@ class StandIn:
         return {"job": job} if job.execution_status.state in (State.FAILURE, State.CANCELLED) else None
 
     def _on_stream(self, request: quantum.QuantumRunStreamRequest) -> str:
-        """Does what a request on the stream says; the name of the job whose end answers it."""
+        """Execute a request on the stream and return the name of the job whose end answers it."""
         known = self.quantum
         if "get_quantum_result" in request:
             return str(known.get(known.jobs, request.get_quantum_result.parent, Code.JOB_DOES_NOT_EXIST).job.name)
@@ -184,12 +184,12 @@ class StandIn:
             return str(known.create_job(both.quantum_job).job.name)
         return str(known.create_job(request.create_quantum_job.quantum_job).job.name)
 
-    def _arrived(self, method: str, request: Any) -> str:
+    def _record_call(self, method: str, request: Any) -> str:
         with self._lock:
             self.calls.append((method, request))
             return self.quantum.fault(method).kind
 
-    def _done(self, fault: str, action: Callable[[], Any]) -> Any:
+    def _perform(self, fault: str, action: Callable[[], Any]) -> Any:
         if fault in STATUSES:
             raise Refusal(STATUSES[fault], None, f"injected: {fault}")
         with self._lock:
@@ -199,15 +199,15 @@ class StandIn:
         return done
 
     def _wait(self, context: grpc.ServicerContext) -> NoReturn:
-        """Never answers: until the client hangs up or the service stops."""
+        """Block without an answer until the client hangs up or the service stops."""
         while context.is_active() and not self._closing.wait(0.02):
             pass
-        context.abort(grpc.StatusCode.CANCELLED, "nobody waits")
+        context.abort(grpc.StatusCode.CANCELLED, "the client hung up")
         raise AssertionError
 
 
 def client(address: str, project: str = "p", *, streaming: bool = False) -> cg.Engine:
-    """The real client of cirq_google, connected to an address on loopback; its transport belongs to its own event loop."""
+    """Return the real client of cirq_google, connected to a loopback address, with a transport in its own event loop."""
 
     async def transport() -> QuantumEngineServiceGrpcAsyncIOTransport:
         quick = [(f"grpc.{which}_reconnect_backoff_ms", 50) for which in ("initial", "min", "max")]
@@ -221,8 +221,8 @@ def client(address: str, project: str = "p", *, streaming: bool = False) -> cg.E
 
 
 def disconnect(engine_client: EngineClient) -> None:
-    """Closes a client's stream and channel; a stream left alone would try for ever to open again."""
-    transport: Any = engine_client.grpc_client.transport  # made in the loop, so not to be asked for in there
+    """Close a client's stream and channel; an open stream would try to reconnect for ever."""
+    transport: Any = engine_client.grpc_client.transport  # created in the event loop, which must not request it again
 
     async def close() -> None:
         manager = vars(engine_client).get("_stream_manager")
@@ -235,11 +235,11 @@ def disconnect(engine_client: EngineClient) -> None:
 
 
 def main() -> None:
-    """Serves until it is terminated."""
+    """Serve until the process is terminated."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--job-seconds", type=float, default=0.0, help="that every job stays RUNNING")
-    parser.add_argument("--log", type=Path, help="a file that gets a line for each job that ran")
+    parser.add_argument("--job-seconds", type=float, default=0.0, help="duration of every job")
+    parser.add_argument("--log", type=Path, help="file that gets a line for each job that ran")
     options = parser.parse_args()
     with StandIn(port=options.port, job_seconds=options.job_seconds, log=options.log) as service:
         print(service.port, flush=True)

@@ -1,4 +1,4 @@
-"""What the stand-in for the quantum engine does with programs and jobs, apart from how it is asked."""
+"""Programs and jobs of the stand-in for the quantum engine service, without its protocol."""
 
 from __future__ import annotations
 
@@ -39,15 +39,16 @@ STATUSES = {
 
 @dataclass
 class Fault:
-    """What goes wrong with the next calls of a method, or with the next jobs.
+    """Fault of the next calls of a method, or of the next jobs.
 
     Args:
-        method: such as CreateQuantumJob; * is any of them, QuantumRunStream each request on the stream, Job each new job.
-        kind: of a call: a key of STATUSES; hang (nothing happens, no answer), lost (it happens, then the connection breaks),
-            unheard (it happens, no answer). Of a job: slow, failure, cancelled, shuffled, short (a shot is missing),
-            missing (a run is), other (of other qubits).
-        times: how many it hits.
-        seconds: that a slow job stays RUNNING.
+        method: Method such as CreateQuantumJob; * stands for any, QuantumRunStream for each request on the stream, Job for each
+            new job.
+        kind: Kind of fault. For a call: a key of STATUSES, hang (no effect, no answer), lost (effect, then the connection
+            breaks) or no_answer (effect, no answer). For a job: slow, failure, cancelled, shuffled, short (a shot is missing),
+            missing (one run is missing) or other (results of other qubits).
+        times: Number of calls or jobs.
+        seconds: Duration of a slow job.
     """
 
     method: str
@@ -57,7 +58,7 @@ class Fault:
 
 
 class Refusal(Exception):
-    """An answer that is an error, on a call or on the stream."""
+    """Error answer to a call or on the stream."""
 
     def __init__(self, status: grpc.StatusCode, code: Any, message: str) -> None:
         super().__init__(message)
@@ -66,7 +67,7 @@ class Refusal(Exception):
 
 @dataclass
 class Record:
-    """A job as the service keeps it."""
+    """Job as stored by the service."""
 
     job: quantum.QuantumJob
     final: Any
@@ -75,7 +76,7 @@ class Record:
     failure: str = ""
 
     def now(self) -> quantum.QuantumJob:
-        """The job with its status of this moment."""
+        """Return the job with its present status."""
         status = quantum.ExecutionStatus(state=self.final if time.monotonic() >= self.ready else State.RUNNING)
         if status.state == State.FAILURE:
             code = quantum.ExecutionStatus.Failure.Code.INVALID_PROGRAM
@@ -89,21 +90,21 @@ def _device(processor: str) -> tuple[Any, Any, cirq.Device]:
     spec = create_device_spec_from_processor_id(processor)
     calibration = load_median_device_calibration(processor)
     metrics = calibration.to_proto()
-    metrics.timestamp_ms = calibration.timestamp  # which to_proto leaves out
+    metrics.timestamp_ms = calibration.timestamp  # omitted by to_proto
     return spec, metrics, cg.GridDevice.from_proto(spec)
 
 
 class Quantum:
-    """Programs and jobs by their names; what they are is kept for as long as this lives.
+    """Programs and jobs by their names.
 
     Args:
-        faults: what goes wrong, the first that applies first.
-        sampler: runs circuits; None simulates them without noise, seeded by the job's id.
-        job_seconds: that every job stays RUNNING.
-        unique_ids: refuse an id that is taken; otherwise a second job of that id runs again.
-        keyed: results of packed circuits carry their keys.
-        processor: whose device and median calibration are served.
-        log: a file that gets a line for each job that ran.
+        faults: Faults; the first that applies is used.
+        sampler: Sampler of circuits; None simulates them without noise, seeded by the job's id.
+        job_seconds: Duration of every job.
+        unique_ids: True to refuse an existing id; otherwise a second job of that id runs again.
+        keyed: True if the results of several circuits carry their keys.
+        processor: Name of the processor whose device and median calibration are served.
+        log: File that gets a line for each job that ran.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class Quantum:
         _device(processor)
 
     def fault(self, method: str) -> Fault:
-        """The fault that hits this call or job, or one of no kind."""
+        """Return the fault of this call or job; its kind is empty if there is none."""
         for fault in self.faults:
             if fault.times > 0 and (fault.method == method or (fault.method == "*" and method != "Job")):
                 fault.times -= 1
@@ -158,19 +159,19 @@ class Quantum:
         record = Record(job, State.SUCCESS, time.monotonic() + max(self._job_seconds, fault.seconds))
         self.jobs[job.name] = record
         try:
-            result = self._executed(job_id, program, job)
+            result = self._execute(job_id, program, job)
         except ValueError as error:
             record.final, record.failure = State.FAILURE, str(error)
         else:
-            _spoil(result, fault.kind)
+            _damage(result, fault.kind)
             record.result = pack_any(result)
         if fault.kind in ("failure", "cancelled"):
             record.final = State.FAILURE if fault.kind == "failure" else State.CANCELLED
             record.failure = "Program too long."
         return record
 
-    def _executed(self, job_id: str, program: quantum.QuantumProgram, job: quantum.QuantumJob) -> Any:
-        """Validates and runs a job: the v2 Result."""
+    def _execute(self, job_id: str, program: quantum.QuantumProgram, job: quantum.QuantumJob) -> Any:
+        """Validate and run a job and return its v2 Result."""
         code, context = v2.program_pb2.Program(), v2.run_context_pb2.RunContext()
         program.code.Unpack(code)
         job.run_context.Unpack(context)
@@ -206,13 +207,13 @@ class Quantum:
             raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, None, f"{name} has no results")
         return quantum.QuantumResult(parent=name, result=record.result)
 
-    def processor_named(self, name: str) -> quantum.QuantumProcessor:
+    def get_processor(self, name: str) -> quantum.QuantumProcessor:
         if not name.endswith(f"/processors/{self.processor}"):
             raise Refusal(grpc.StatusCode.NOT_FOUND, None, f"{name} does not exist")
         key = quantum.DeviceConfigKey(run=RUN, config_alias=CONFIG)
         return quantum.QuantumProcessor(name=name, health=quantum.QuantumProcessor.Health.OK, default_device_config_key=key)
 
-    def config_named(self, name: str) -> quantum.QuantumProcessorConfig:
+    def get_config(self, name: str) -> quantum.QuantumProcessorConfig:
         _, project, _, processor, kind, revision, _, config = name.split("/")
         current = kind == "configAutomationRuns" and revision == RUN
         pinned = kind == "configSnapshots" and revision.startswith("snapshot-")
@@ -227,8 +228,8 @@ class Quantum:
         )
 
 
-def _spoil(result: Any, kind: str) -> None:
-    """Results that come back in another order, or wrong."""
+def _damage(result: Any, kind: str) -> None:
+    """Shuffle or damage results."""
     if kind == "shuffled":
         runs = [run for sweep in result.sweep_results for run in sweep.parameterized_results]
         repetitions = result.sweep_results[0].repetitions

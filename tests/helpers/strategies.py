@@ -1,4 +1,4 @@
-"""Random models that are not the built-in ansatz, and random amplitudes."""
+"""Random models with circuits other than the ansatz, and random amplitudes."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Case:
 
 
 def random_circuit(qubits: Sequence[cirq.Qid], rng: np.random.Generator, gates: dict[cirq.Gate, int]) -> cirq.Circuit:
-    """Gates of the domain, again inside a repeated CircuitOperation, and a global phase."""
+    """Return gates of the domain, also inside a repeated CircuitOperation, and a global phase."""
     domain = {gate: arity for gate, arity in gates.items() if arity <= len(qubits)}
 
     def part(moments: int) -> cirq.Circuit:
@@ -93,7 +93,7 @@ def random_circuit(qubits: Sequence[cirq.Qid], rng: np.random.Generator, gates: 
 
 
 def random_observable(qubits: Sequence[cirq.Qid], rng: np.random.Generator, *, identity: bool = False) -> cirq.PauliSum:
-    """One to four Pauli strings, without or with an identity part."""
+    """Return one to four Pauli strings, with or without an identity part."""
     total = cirq.PauliSum()
     for _ in range(rng.integers(1, 5)):
         letters = {q: p for q in qubits if (p := [cirq.X, cirq.Y, cirq.Z, None][rng.integers(4)]) is not None}
@@ -102,7 +102,7 @@ def random_observable(qubits: Sequence[cirq.Qid], rng: np.random.Generator, *, i
 
 
 def random_case(n_qubits: int, seed: int, *, identity: bool = False) -> Case:
-    """A model on shuffled qubits; every third has real gates only."""
+    """Return a model on shuffled qubits; every third has real gates only."""
     rng = np.random.default_rng(seed)
     qubits = [cirq.LineQubit(int(i)) for i in rng.permutation(n_qubits)]
     circuit = random_circuit(qubits, rng, REAL_GATES if seed % 3 == 0 else GATES)
@@ -110,7 +110,7 @@ def random_case(n_qubits: int, seed: int, *, identity: bool = False) -> Case:
 
 
 def amplitudes(rng: np.random.Generator, *shape: int, imaginary: bool = False) -> Array:
-    """Rows of any norm between about 0.1 and 10 (one for all, so that a batch has one size)."""
+    """Return rows of a norm between about 0.1 and 10, the same for all rows."""
     x = rng.normal(size=shape) + (1j * rng.normal(size=shape) if imaginary else 0)
     return np.asarray(x * 10 ** rng.uniform(-1, 1) / np.sqrt(shape[-1]))
 
@@ -123,7 +123,7 @@ generators = st.builds(np.random.default_rng, st.integers(0, 2**31 - 1))
 
 
 def assert_close(actual: ArrayLike, expected: ArrayLike, tolerance: float = 1e-12, scale: float | None = None) -> None:
-    """Same shape, and equal to the tolerance times `scale`, by default the largest expected value."""
+    """Check that shapes are equal, and values up to the tolerance times `scale`, by default the largest expected value."""
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert actual.shape == expected.shape
     size = float(np.max(np.abs(expected), initial=0)) if scale is None else scale
@@ -135,7 +135,7 @@ KINDS = ("zero", "constant", "vector", "per sample", "set")
 
 
 def references(kind: str, rng: np.random.Generator, xs: Array, imaginary: bool) -> tuple[Any, list[Array]]:
-    """A baseline of a kind, of the size of the inputs, and the arrays it stands for."""
+    """Return a baseline of a kind, of the size of the inputs, and the arrays that it stands for."""
 
     def like(*shape: int) -> Array:
         b = amplitudes(rng, *shape, xs.shape[-1], imaginary=imaginary)
@@ -154,7 +154,7 @@ def references(kind: str, rng: np.random.Generator, xs: Array, imaginary: bool) 
 def assert_agrees(
     a: Attribution, judge: oracle.Oracle, bs: list[Array], tolerance: float = 1e-12, scale: float | None = None
 ) -> None:
-    """Values, both their parts and both scores are the oracle's, averaged over the baselines."""
+    """Check values, both of their parts and both scores against the oracle, averaged over the baselines."""
     rows = a.x.reshape(-1, a.n_features)
     full = [np.broadcast_to(b, a.x.shape).reshape(rows.shape) for b in bs]
     pairs = [list(zip(rows, b, strict=True)) for b in full]
@@ -174,7 +174,7 @@ def assert_agrees(
 
 
 def clearance(xs: Array, bs: list[Array]) -> float:
-    """How near the segments pass by the origin, relative to the shortest input."""
+    """Return the smallest distance of the paths from the origin, relative to the shortest input."""
     grid = np.linspace(0, 1, 101)
     paths = [b + np.multiply.outer(grid, xs - b) for b in bs]
     return float(min(np.linalg.norm(p, axis=-1).min() for p in paths) / np.linalg.norm(xs, axis=-1).min())

@@ -1,7 +1,7 @@
-"""A study of a few random numbers whose tasks fail, die or dawdle on demand, for worker processes to import.
+"""A study of a few random numbers whose tasks fail, crash or take long on demand, for worker processes to import.
 
-The folder named by the environment variable TINY_STUDY holds a log of what was begun, and orders: files named `raise-SEED`,
-`die-SEED` (once) or `always-die-SEED`.
+The folder named by the environment variable TINY_STUDY holds a log of the tasks that were started, and orders: files named
+`raise-SEED`, `die-SEED` (once) or `always-die-SEED`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.runner.study import Done, Study
-from hattriq_cirq.reporting.document import Section
+from experiments.runner.study import Done, Findings, Study
 
 ORDERS = "TINY_STUDY"
 COUNT = 12
@@ -27,19 +26,19 @@ COUNT = 12
 
 @dataclass(frozen=True)
 class Task:
-    """A seed, and how long its task takes."""
+    """A seed, and the seconds that its task takes."""
 
     seed: int
     pause: float = 0.0
 
 
 def tasks(quick: bool) -> list[Task]:
-    """Three or all of them, which take a while."""
+    """Return three tasks or all of them, which take a moment each."""
     return [Task(seed, 0.1) for seed in range(3 if quick else COUNT)]
 
 
 def run(task: Task) -> dict[str, Any]:
-    """Does what is ordered, then draws numbers."""
+    """Carry out the orders for this task, then sample numbers."""
     orders = Path(os.environ[ORDERS])
     with (orders / "log").open("a") as log:
         log.write(f"{task.seed}\n")
@@ -53,23 +52,23 @@ def run(task: Task) -> dict[str, Any]:
     return {"numbers": np.random.default_rng(task.seed).standard_normal(5), "seed": np.int64(task.seed)}
 
 
-def summarise(done: Sequence[Done[Task]]) -> Section:
-    """The mean of all numbers."""
+def summarise(done: Sequence[Done[Task]]) -> Findings:
+    """Return the mean of all numbers."""
     mean = np.mean([d.result["numbers"] for d in done])
-    return Section("", "", findings=(f"The mean of {len(done)} tasks is {mean:.6f}.",))
+    return Findings((f"The mean of {len(done)} tasks is {mean:.6f}.",))
 
 
-STUDY = Study("tiny_study", "Tiny", "What is the mean?", Task, tasks, run, summarise)
+STUDY = Study("tiny_study", "Tiny", "What is the mean?", tasks, run, summarise)
 
 
-def begun(orders: Path) -> list[int]:
-    """Seeds of the tasks that were begun, in order, one entry each time."""
+def started(orders: Path) -> list[int]:
+    """Return the seeds of the tasks that were started, in order, one entry per start."""
     log = orders / "log"
     return [int(line) for line in log.read_text().split()] if log.exists() else []
 
 
 def contents(root: Path) -> dict[str, dict[str, Any]]:
-    """What the files of results hold, by name, but for times and provenance."""
+    """Return the contents of the files of results by name, without times and provenance."""
     records = {path.name: json.loads(path.read_text()) for path in sorted((root / STUDY.name / "tasks").glob("*.json"))}
     for record in records.values():
         del record["seconds"], record["provenance"]

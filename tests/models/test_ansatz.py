@@ -1,4 +1,4 @@
-"""The ready-made circuits: which qubits they couple, how many parameters they hold, what they refuse."""
+"""Ansatz circuits: coupled qubits, numbers of parameters, and invalid arguments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def couplings(model: Model) -> list[frozenset[cirq.Qid]]:
 
 
 @given(st.integers(1, 8), st.integers(0, 4))
-def test_a_ring_couples_neighbours_and_nothing_else(n_qubits: int, layers: int) -> None:
+def test_ring_ansatz_couples_ring_neighbours_only(n_qubits: int, layers: int) -> None:
     model = ring_ansatz(n_qubits, layers)
     q = cirq.LineQubit.range(n_qubits)
     ring = {frozenset((q[i], q[(i + 1) % n_qubits])) for i in range(n_qubits)} if n_qubits > 1 else set()
@@ -34,7 +34,7 @@ def test_a_ring_couples_neighbours_and_nothing_else(n_qubits: int, layers: int) 
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 3))
-def test_a_grid_couples_each_neighbouring_pair_once_a_layer(rows: int, cols: int, layers: int) -> None:
+def test_grid_ansatz_couples_each_neighbouring_pair_once_per_layer(rows: int, cols: int, layers: int) -> None:
     model = grid_ansatz(rows, cols, layers)
     pairs = couplings(model)
     assert all(len(pair) == 2 and next(iter(pair)).is_adjacent(*(pair - {next(iter(pair))})) for pair in pairs)  # type: ignore[attr-defined]
@@ -45,7 +45,7 @@ def test_a_grid_couples_each_neighbouring_pair_once_a_layer(rows: int, cols: int
 
 
 @pytest.mark.parametrize("build", [lambda o=None: ring_ansatz(4, 2, o), lambda o=None: grid_ansatz(2, 2, 2, o)])
-def test_parameters_start_at_zero_and_every_one_matters(build: Callable[..., Model]) -> None:
+def test_ansatz_parameters_are_zero_and_all_matter(build: Callable[..., Model]) -> None:
     model = build()
     assert set(model.params.values()) == {0.0}
     rng = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def test_parameters_start_at_zero_and_every_one_matters(build: Callable[..., Mod
 
 
 @given(st.integers(2, 4), st.integers(0, 2), generators)
-def test_a_layer_is_rz_ry_then_cz(n_qubits: int, layers: int, rng: np.random.Generator) -> None:
+def test_ansatz_layer_is_rz_ry_cz(n_qubits: int, layers: int, rng: np.random.Generator) -> None:
     model = ring_ansatz(n_qubits, layers)
     params = {name: rng.uniform(0, 6) for name in model.params}
     q, circuit = cirq.LineQubit.range(n_qubits), cirq.Circuit()
@@ -72,7 +72,7 @@ def test_a_layer_is_rz_ry_then_cz(n_qubits: int, layers: int, rng: np.random.Gen
     assert_close(model.with_params(params).evolve(x), u @ x)
 
 
-def test_another_observable_is_taken() -> None:
+def test_ansatz_with_another_observable() -> None:
     q = cirq.LineQubit(1)
     assert ring_ansatz(2, 1, cirq.X(q)) == ring_ansatz(2, 1).with_observable(cirq.X(q))
 
@@ -88,6 +88,6 @@ def test_another_observable_is_taken() -> None:
         (lambda: ring_ansatz(2, 1, cirq.X(cirq.LineQubit(5))), r"observable acts on \['q\(5\)'\]"),
     ],
 )
-def test_bad_sizes_are_refused(build: Callable[[], Any], message: str) -> None:
+def test_invalid_ansatz_sizes_are_rejected(build: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()

@@ -22,7 +22,7 @@ from hattriq_cirq.models.model import Model
 A, B, C = sympy.symbols("a b c")
 Gates = Callable[[Sequence[cirq.Qid], Any, Any], cirq.OP_TREE]
 
-TURNS: list[Gates] = [  # on three qubits, with two exponents affine in the symbols
+PARAMETERIZED_GATES: list[Gates] = [  # on three qubits, with two exponents affine in the symbols
     lambda q, s, t: cirq.rx(s)(q[0]),
     lambda q, s, t: cirq.rz(s)(q[0]).with_tags("tagged"),
     lambda q, s, t: cirq.X(q[0]) ** s,
@@ -44,10 +44,10 @@ TURNS: list[Gates] = [  # on three qubits, with two exponents affine in the symb
 
 
 def mixed_model(n_qubits: int, rng: np.random.Generator) -> Model:
-    """Gates of every kind on far and near qubits, crossing windows, with exponents that share three symbols."""
+    """Return a model with all kinds of gates on distant and near qubits, with exponents that share three symbols."""
     qubits = [cirq.LineQubit(int(i)) for i in rng.permutation(n_qubits)]
     circuit = cirq.Circuit(cirq.H.on_each(*qubits))
-    for turn in [TURNS[i] for i in rng.permutation(len(TURNS))[:10]]:
+    for turn in [PARAMETERIZED_GATES[i] for i in rng.permutation(len(PARAMETERIZED_GATES))[:10]]:
         s, t = (reduce(lambda total, symbol: total + rng.uniform(0.2, 1) * symbol, (A, B, C), 0.3) for _ in "st")
         circuit.append(turn([qubits[i] for i in rng.permutation(n_qubits)[:3]], s, t))
     circuit.append([cirq.X(qubits[0]) ** A, cirq.ISWAP(qubits[0], qubits[-1]) ** (A / 2 + 0.3 * B), cirq.Z(qubits[1]) ** C])
@@ -75,7 +75,7 @@ def with_angles(model: Model, rng: np.random.Generator) -> Model:
 
 
 def expectations(model: Model, circuit: cirq.AbstractCircuit, x: Array) -> Array:
-    """F of every column, dense."""
+    """Return F of every column, computed densely."""
     states = oracle.unitary(circuit, model.qubits) @ x
     observed = oracle.pauli_matrix(model.pauli_sum, model.qubits) @ states
     return np.asarray(np.sum(states.conj() * observed, axis=0).real)
@@ -86,7 +86,7 @@ def at(model: Model, theta: Array) -> cirq.AbstractCircuit:
 
 
 def logistic(f: Array) -> tuple[float, Array]:
-    """A loss that bends, with its slopes; samples count differently."""
+    """Return a nonlinear loss with its slopes, in which samples have different weights."""
     weights = np.linspace(1, 2, len(f))
     return float(weights @ np.log1p(np.exp(-3 * f))), -3 * weights / (1 + np.exp(3 * f))
 
@@ -115,7 +115,7 @@ def assert_gradient_is_right(model: Model, samples: int, imaginary: bool, rng: n
 @pytest.mark.parametrize("many", [False, True])
 @settings(max_examples=12)
 @given(n_qubits=st.integers(3, 5), imaginary=st.booleans(), rng=generators)
-def test_mixed_circuits_by_columns_and_by_the_matrix(
+def test_gradient_of_mixed_circuits_by_columns_and_by_matrix(
     many: bool, n_qubits: int, imaginary: bool, rng: np.random.Generator
 ) -> None:
     assert_gradient_is_right(mixed_model(n_qubits, rng), few_and_many(2**n_qubits)[many], imaginary, rng)
@@ -133,7 +133,7 @@ def test_mixed_circuits_by_columns_and_by_the_matrix(
     ],
     ids=["ring", "one qubit", "grid", "mixed"],
 )
-def test_ready_made_and_mixed_circuits(build: Callable[[], Model], imaginary: bool, many: bool) -> None:
+def test_gradient_of_ansatz_and_mixed_circuits(build: Callable[[], Model], imaginary: bool, many: bool) -> None:
     rng = np.random.default_rng(1)
     model = with_angles(build(), rng)
     assert_gradient_is_right(model, few_and_many(model.n_features)[many], imaginary, rng)
@@ -150,7 +150,7 @@ def test_ready_made_and_mixed_circuits(build: Callable[[], Model], imaginary: bo
     ],
     ids=["control", "two controls", "controlled ISWAP", "control in control", "phase of ISWAP"],
 )
-def test_controlled_and_phased_gates_are_differentiated(gate: Callable[[Any], cirq.Operation]) -> None:
+def test_gradient_of_controlled_and_phased_gates(gate: Callable[[Any], cirq.Operation]) -> None:
     q = cirq.LineQubit.range(3)
     circuit = cirq.Circuit(cirq.ry(0.7).on_each(*q), gate(q), cirq.rx(A + B)(q[1]).controlled_by(q[0]))
     x, theta = amplitudes(np.random.default_rng(0), 8, 3, imaginary=True), np.array([0.3, 0.9])
@@ -160,15 +160,15 @@ def test_controlled_and_phased_gates_are_differentiated(gate: Callable[[Any], ci
     assert_close(TrainableProgram(model).loss_gradient(theta, x, logistic)[1], expected, 1e-7)
 
 
-def test_the_many_sample_route_is_another_route() -> None:
-    """Otherwise the tests above would hold the same code twice."""
+def test_gradient_of_many_samples_uses_the_matrix() -> None:
+    """Without this, the tests above might run the same code twice."""
     program, theta = TrainableProgram(ring_ansatz(3, 1)), np.zeros(12)
     for samples, columns in zip(few_and_many(8), (3, 8), strict=True):
         states, _, _ = program._forward(program._bind(theta)[0], np.ones((8, samples)))
         assert states.shape == (8, columns)
 
 
-def test_the_gradient_leaves_its_inputs_alone_and_repeats() -> None:
+def test_gradient_is_deterministic_and_keeps_its_inputs() -> None:
     model, rng = with_angles(ring_ansatz(4, 2), np.random.default_rng(0)), np.random.default_rng(1)
     program, x, theta = TrainableProgram(model), amplitudes(rng, 16, 5), np.array(list(model.params.values()))
     x_before, theta_before = x.copy(), theta.copy()
@@ -179,7 +179,7 @@ def test_the_gradient_leaves_its_inputs_alone_and_repeats() -> None:
 
 
 class Unknown(cirq.Gate):
-    """Holds a symbol, and nobody knows how to decompose it."""
+    """A gate with a symbol and without a decomposition."""
 
     def _num_qubits_(self) -> int:
         return 1
@@ -208,14 +208,14 @@ class Unknown(cirq.Gate):
         (lambda q: cirq.GlobalPhaseGate(sympy.exp(sympy.I * A))(), "cannot be differentiated"),
     ],
 )
-def test_gates_that_cannot_be_differentiated_are_named(gate: Callable[[Any], cirq.Operation], message: str) -> None:
+def test_gates_without_a_derivative_are_rejected_by_name(gate: Callable[[Any], cirq.Operation], message: str) -> None:
     q = cirq.LineQubit.range(2)
     circuit = cirq.Circuit(gate(q), cirq.X(q[0]) ** A, cirq.X(q[0]) ** B)
     with pytest.raises(ValueError, match=message):
         TrainableProgram(Model(circuit, q, cirq.Z(q[0]), {"a": 0.1, "b": 0.2}))
 
 
-def test_a_model_without_parameters_is_refused() -> None:
+def test_model_without_parameters_is_rejected() -> None:
     q = cirq.LineQubit(0)
     with pytest.raises(ValueError, match="no parameters to train"):
         TrainableProgram(Model(cirq.Circuit(cirq.X(q)), [q], cirq.Z(q)))

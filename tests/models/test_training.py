@@ -1,4 +1,4 @@
-"""Training: what it reaches, that the seed repeats and matters, when it stops, what it keeps, what it refuses."""
+"""Training: results, reproducibility, stopping, and invalid arguments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ each_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 
 
 def separable(samples: int = 20, seed: int = 0) -> tuple[Array, Array]:
-    """Positive amplitudes, larger on the first two features for one class, on the last two for the other."""
+    """Return positive amplitudes, larger on the first two features for one class and on the last two for the other."""
     rng = np.random.default_rng(seed)
     y = np.where(np.arange(samples) % 2, 1, -1)
     x = rng.uniform(0, 0.4, (samples, 4))
@@ -45,7 +45,7 @@ def fitted(**changes: Any) -> Training:
 
 
 def loss_of(model: Model, x: Array, y: Array, scale: float = 10.0) -> float:
-    """The mean logistic loss, dense."""
+    """Return the mean logistic loss, computed densely."""
     u = oracle.unitary(model.resolved_circuit, model.qubits)
     matrix = u.conj().T @ oracle.pauli_matrix(model.pauli_sum, model.qubits) @ u
     rows = x / np.linalg.norm(x, axis=1, keepdims=True)
@@ -56,12 +56,12 @@ def angles(training: Training) -> Array:
     return np.array(list(training.model.params.values()))
 
 
-# what it reaches
+# results
 
 
 @each_optimizer
 @pytest.mark.parametrize("imaginary", [False, True])
-def test_a_separable_task_is_learned_and_carries_over(optimizer: str, imaginary: bool) -> None:
+def test_training_learns_a_separable_task(optimizer: str, imaginary: bool) -> None:
     phases = np.exp(1j * np.linspace(0, 0.5, 20))[:, np.newaxis] if imaginary else 1
     t = fitted(x=X * phases, optimizer=optimizer, epochs=60, learning_rate=0.1)
     assert accuracy(t.model, X * phases, Y) == 1.0
@@ -73,7 +73,7 @@ def test_a_separable_task_is_learned_and_carries_over(optimizer: str, imaginary:
 
 @each_optimizer
 @pytest.mark.parametrize("scale", [3.0, 10.0])
-def test_the_history_is_the_loss_and_the_best_epoch_is_the_models(optimizer: str, scale: float) -> None:
+def test_training_history_and_best_epoch(optimizer: str, scale: float) -> None:
     t = fitted(optimizer=optimizer, scale=scale)
     assert t.best_epoch == int(np.argmin(t.history.loss))
     assert_close(t.history.loss[t.best_epoch], loss_of(t.model, X, Y, scale), 1e-9)
@@ -82,7 +82,7 @@ def test_the_history_is_the_loss_and_the_best_epoch_is_the_models(optimizer: str
     assert len(t.history.validation_accuracy) == len(t.history) <= 15
 
 
-def test_lbfgs_never_climbs_and_stops_when_it_has_converged() -> None:
+def test_lbfgs_loss_never_increases_and_converges() -> None:
     t = fitted(optimizer="lbfgs", epochs=500, scale=1.0)
     assert (np.diff(t.history.loss) <= 0).all()
     assert t.stopped == "converged"
@@ -91,7 +91,7 @@ def test_lbfgs_never_climbs_and_stops_when_it_has_converged() -> None:
     assert (len(again.history), again.stopped) in {(1, "converged"), (2, "converged")}
 
 
-def test_the_first_step_of_adam_is_the_rate_against_the_sign_of_the_gradient() -> None:
+def test_first_adam_step_is_the_learning_rate_against_the_gradient_sign() -> None:
     start = MODEL.with_params({name: 0.4 + 0.2 * i for i, name in enumerate(MODEL.params)})
     before = np.array(list(start.params.values()))
     slope = oracle.finite_difference(
@@ -104,12 +104,12 @@ def test_the_first_step_of_adam_is_the_rate_against_the_sign_of_the_gradient() -
     assert moves.sum() >= 4
 
 
-def test_norms_of_rows_do_not_matter() -> None:
+def test_training_does_not_depend_on_row_norms() -> None:
     assert_close(angles(fitted(x=X * np.linspace(0.1, 10, 20)[:, np.newaxis])), angles(fitted()), 1e-8)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 20, 1000, None])
-def test_minibatches_of_any_size_learn(batch_size: int | None) -> None:
+def test_training_with_minibatches_of_any_size(batch_size: int | None) -> None:
     assert accuracy(fitted(batch_size=batch_size, epochs=60, learning_rate=0.1).model, X, Y) == 1.0
 
 
@@ -117,7 +117,7 @@ def test_minibatches_of_any_size_learn(batch_size: int | None) -> None:
 
 
 @each_optimizer
-def test_the_seed_repeats_and_matters(optimizer: str) -> None:
+def test_training_seed_is_reproducible_and_matters(optimizer: str) -> None:
     first, again, other = (fitted(optimizer=optimizer, seed=seed, epochs=5, batch_size=8) for seed in (3, 3, 4))
     assert first.model == again.model
     np.testing.assert_array_equal(first.history.loss, again.history.loss)
@@ -126,12 +126,12 @@ def test_the_seed_repeats_and_matters(optimizer: str) -> None:
     assert not np.array_equal(first.history.loss, other.history.loss)
 
 
-def test_the_seed_orders_the_minibatches_too() -> None:
+def test_training_seed_orders_the_minibatches() -> None:
     first, other = (fitted(start="model", model=fitted().model, seed=seed, epochs=2, batch_size=4) for seed in (3, 4))
     assert first.model != other.model
 
 
-def test_the_start_is_a_spread_of_angles_or_the_model_itself() -> None:
+def test_training_start_angles() -> None:
     wide = ring_ansatz(2, 30)
     for spread in (0.0, 0.01, 1.0):
         start = angles(fitted(model=wide, start=spread, epochs=1, learning_rate=1e-12))
@@ -150,11 +150,11 @@ def test_training_continues_from_a_model(optimizer: str) -> None:
     assert more.history.loss[more.best_epoch] < once.history.loss[once.best_epoch]
 
 
-# when it stops, what it keeps
+# stopping and results
 
 
 @pytest.mark.parametrize("patience", [1, 4])
-def test_patience_stops_after_so_many_epochs_without_a_better_one(patience: int) -> None:
+def test_patience_stops_training_without_improvement(patience: int) -> None:
     x, y = noise()
     t = train(MODEL, x, y, seed=0, epochs=300, patience=patience, learning_rate=0.5)
     assert t.stopped == "patience"
@@ -162,7 +162,7 @@ def test_patience_stops_after_so_many_epochs_without_a_better_one(patience: int)
     assert (fitted().stopped, len(fitted().history)) == ("epochs", 15)
 
 
-def test_patience_stops_lbfgs_on_held_out_data() -> None:
+def test_patience_stops_lbfgs_on_validation_data() -> None:
     x, y = noise()
     t = train(ring_ansatz(2, 3), x[:6], y[:6], seed=0, epochs=300, patience=2, optimizer="lbfgs", validation=(x[6:], y[6:]))
     assert t.stopped == "patience"
@@ -170,7 +170,7 @@ def test_patience_stops_lbfgs_on_held_out_data() -> None:
 
 
 @each_optimizer
-def test_validation_picks_the_best_epoch(optimizer: str) -> None:
+def test_validation_selects_the_best_epoch(optimizer: str) -> None:
     x, y = noise()
     t = fitted(model=ring_ansatz(2, 3), x=x[:8], y=y[:8], epochs=60, optimizer=optimizer, validation=(x[8:], y[8:]))
     h, best = t.history, t.best_epoch
@@ -181,7 +181,7 @@ def test_validation_picks_the_best_epoch(optimizer: str) -> None:
     assert h.validation_accuracy[best] == accuracy(t.model, x[8:], y[8:])
 
 
-def test_progress_is_shown_on_request_and_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_progress_bar_changes_no_result(capsys: pytest.CaptureFixture[str]) -> None:
     quiet = fitted(epochs=3)
     assert capsys.readouterr() == ("", "")
     loud = fitted(epochs=3, progress=True)
@@ -191,7 +191,7 @@ def test_progress_is_shown_on_request_and_changes_nothing(capsys: pytest.Capture
     assert loud.model == quiet.model
 
 
-def test_results_say_what_happened_and_are_read_only() -> None:
+def test_training_result_is_read_only() -> None:
     t = fitted(epochs=3)
     assert repr(t).startswith("Training(3 epochs in ")
     assert f"best epoch {t.best_epoch}: loss {t.history.loss[t.best_epoch]:.4f}" in repr(t)
@@ -202,14 +202,14 @@ def test_results_say_what_happened_and_are_read_only() -> None:
 
 @settings(max_examples=10)
 @given(st.lists(st.sampled_from([-1, 1]), min_size=1, max_size=8))
-def test_accuracy_counts_signs_and_a_tie_is_an_error(y: list[int]) -> None:
+def test_accuracy_counts_signs_and_a_tie_as_an_error(y: list[int]) -> None:
     model = Model(cirq.Circuit(), [cirq.LineQubit(0)], cirq.Z(cirq.LineQubit(0)))
     x = np.tile([1.0, 0.5], (len(y), 1))
     assert_close(accuracy(model, x, y), y.count(1) / len(y), scale=1.0)
     assert accuracy(model, np.ones((len(y), 2)), y) == 0.0
 
 
-# refusals
+# invalid arguments
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_accuracy_counts_signs_and_a_tie_is_an_error(y: list[int]) -> None:
         ({"x": X[0], "y": 1}, r"x \(4,\) must be \(samples, features\)"),
         ({"x": X[:0], "y": Y[:0]}, r"x \(0, 4\)"),
         ({"x": X[:, :3]}, r"x.shape=\(20, 3\) must end in 2\*\*n_qubits = 4"),
-        ({"x": np.where(np.arange(20)[:, np.newaxis] == 7, 0, X)}, r"x\[7\] is blank"),
+        ({"x": np.where(np.arange(20)[:, np.newaxis] == 7, 0, X)}, r"x\[7\] is all zeros"),
         ({"x": np.where(np.arange(20)[:, np.newaxis] == 7, np.nan, X)}, r"x\[7, 0\] = nan is not finite"),
         ({"validation": (X, -2 * Y)}, r"validation y\[0\] = 2 must be -1 or \+1"),
         ({"validation": (X[:, :2], Y)}, r"validation x.shape=\(20, 2\)"),
@@ -236,6 +236,6 @@ def test_accuracy_counts_signs_and_a_tie_is_an_error(y: list[int]) -> None:
         ({"model": Model(cirq.Circuit(), MODEL.qubits, MODEL.observable)}, "no parameters to train"),
     ],
 )
-def test_bad_data_and_settings_are_refused(changes: dict[str, Any], message: str) -> None:
+def test_invalid_training_data_and_settings_are_rejected(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fitted(**changes)

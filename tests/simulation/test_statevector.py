@@ -1,4 +1,4 @@
-"""Gates on batches: grouping, compilation and Pauli sums against dense matrices and Cirq's simulator."""
+"""Gates on batches of state vectors: grouping, compilation and Pauli sums against dense matrices and Cirq's simulator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hattriq_cirq.simulation.statevector import WINDOW, FusedCircuit, Gate, Grou
 
 @st.composite
 def outlines(draw: st.DrawFn) -> tuple[list[Gate], int]:
-    """Gates known by their supports alone, up to 6 axes wide, on up to 10 qubits."""
+    """Return gates of which only the axes are known, up to 6 axes wide, on up to 10 qubits."""
     n_qubits = draw(st.integers(1, 10))
     axes = st.lists(st.integers(0, n_qubits - 1), min_size=1, max_size=min(6, n_qubits), unique=True).map(tuple)
     gates = st.builds(Gate, axes, st.none(), st.booleans())
@@ -24,8 +24,8 @@ def outlines(draw: st.DrawFn) -> tuple[list[Gate], int]:
 
 
 @given(outlines())
-def test_gather_takes_every_gate_once_and_keeps_the_order_on_every_axis(drawn: tuple[list[Gate], int]) -> None:
-    gates, n_qubits = drawn
+def test_gather_keeps_all_gates_and_their_order_on_each_axis(gates_and_size: tuple[list[Gate], int]) -> None:
+    gates, n_qubits = gates_and_size
     order = [i for group in gather(gates, n_qubits) for i in group.members]
     assert sorted(order) == list(range(len(gates)))
     for axis in range(n_qubits):
@@ -34,8 +34,8 @@ def test_gather_takes_every_gate_once_and_keeps_the_order_on_every_axis(drawn: t
 
 
 @given(outlines())
-def test_every_group_can_hold_its_gates(drawn: tuple[list[Gate], int]) -> None:
-    gates, n_qubits = drawn
+def test_gather_groups_contain_the_axes_of_their_gates(gates_and_size: tuple[list[Gate], int]) -> None:
+    gates, n_qubits = gates_and_size
     for group in gather(gates, n_qubits):
         members = [gates[i] for i in group.members]
         if group.axes:
@@ -45,18 +45,18 @@ def test_every_group_can_hold_its_gates(drawn: tuple[list[Gate], int]) -> None:
             assert all(gate.diagonal for gate in members)
 
 
-def test_gather_puts_neighbouring_gates_into_one_window() -> None:
+def test_gather_fuses_neighbouring_gates_into_one_window() -> None:
     gates = [Gate((i, i + 1), None, diagonal=False) for i in range(WINDOW - 1)]
     assert gather(gates, 8) == [Group(tuple(range(WINDOW)), (0, 1, 2))]
 
 
-def test_gather_puts_many_diagonal_gates_into_one_multiplication() -> None:
+def test_gather_fuses_diagonal_gates_into_one_multiplication() -> None:
     gates = [Gate((i, (i + 5) % 10), None, diagonal=True) for i in range(10)]
     assert gather(gates, 10) == [Group((), tuple(range(10)))]
 
 
 @given(st.permutations(range(5)), st.integers(1, 5), st.integers(0, 10**6))
-def test_embed_is_the_kronecker_product_with_the_identity(order: list[int], width: int, seed: int) -> None:
+def test_embed_equals_kronecker_product_with_identity(order: list[int], width: int, seed: int) -> None:
     axes, onto = order[:width], sorted(order)
     matrix = cirq.testing.random_unitary(2**width, random_state=seed)
     qubits = cirq.LineQubit.range(5)
@@ -65,7 +65,7 @@ def test_embed_is_the_kronecker_product_with_the_identity(order: list[int], widt
 
 
 @given(cases())
-def test_a_program_is_the_circuits_unitary_and_its_adjoint_undoes_it(case: Case) -> None:
+def test_fused_circuit_equals_unitary_and_adjoint_inverts_it(case: Case) -> None:
     program = compile_circuit(case.circuit, case.qubits)
     u = oracle.unitary(case.circuit, case.qubits)
     assert_close(program.apply(np.eye(case.features)), u)
@@ -74,7 +74,7 @@ def test_a_program_is_the_circuits_unitary_and_its_adjoint_undoes_it(case: Case)
 
 @pytest.mark.parametrize("samples", [1, 2, 7, 8, 9])
 @pytest.mark.parametrize("n_qubits", [9, 12])
-def test_a_program_follows_cirqs_simulator_on_many_qubits(n_qubits: int, samples: int) -> None:
+def test_fused_circuit_equals_cirq_simulator_on_many_qubits(n_qubits: int, samples: int) -> None:
     rng = np.random.default_rng(samples)
     qubits = cirq.LineQubit.range(n_qubits)
     circuit = random_circuit(qubits, rng, GATES) + WIDE_GATES[0](*qubits[2:7]) + WIDE_GATES[2](*qubits[::2][:5])
@@ -86,7 +86,7 @@ def test_a_program_follows_cirqs_simulator_on_many_qubits(n_qubits: int, samples
     assert_close(result[:, [0, -1]], np.transpose(expected))
 
 
-def test_real_circuits_stay_real_and_inputs_are_left_alone() -> None:
+def test_real_circuits_stay_real_and_inputs_are_unchanged() -> None:
     qubits = cirq.LineQubit.range(3)
     program = compile_circuit(cirq.Circuit(cirq.H.on_each(*qubits), cirq.CCX(*qubits)), qubits)
     states = np.eye(8)
@@ -96,7 +96,7 @@ def test_real_circuits_stay_real_and_inputs_are_left_alone() -> None:
     assert program.astype("float32").apply(states.astype(np.float32)).dtype == np.float32
 
 
-def test_gates_without_decomposition_are_held_to_ten_qubits() -> None:
+def test_gates_without_decomposition_are_limited_to_ten_qubits() -> None:
     class Opaque(cirq.Gate):
         def __init__(self, width: int) -> None:
             self.width = width
@@ -118,7 +118,7 @@ def test_gates_without_decomposition_are_held_to_ten_qubits() -> None:
 
 
 @given(st.integers(1, 6), st.booleans(), st.booleans(), st.integers(0, 2**31 - 1))
-def test_a_pauli_sum_acts_as_its_kronecker_products(n: int, identity: bool, imaginary: bool, seed: int) -> None:
+def test_pauli_action_equals_kronecker_products(n: int, identity: bool, imaginary: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
     qubits = cirq.LineQubit.range(n)
     observable = random_observable(qubits, rng, identity=identity)
@@ -128,28 +128,28 @@ def test_a_pauli_sum_acts_as_its_kronecker_products(n: int, identity: bool, imag
     assert action.apply(states.astype(np.complex64)).dtype == np.complex64
 
 
-def test_strings_with_the_same_flips_share_one_vector() -> None:
+def test_pauli_strings_with_equal_bit_flips_share_one_vector() -> None:
     a, b = cirq.LineQubit.range(2)
     observable = cirq.X(a) * cirq.Z(b) + 2 * cirq.X(a) - cirq.Y(a) * cirq.Z(b) + cirq.Z(b)
     assert [flips for flips, _ in PauliAction.of(observable, [a, b]).phases] == [0, 2]
 
 
-def test_a_pauli_sum_without_terms_is_zero() -> None:
+def test_pauli_action_of_an_empty_sum_is_zero() -> None:
     assert not PauliAction(2, ()).apply(np.ones((4, 3))).any()
 
 
 @given(cases(), st.integers(0, 2**31 - 1))
-def test_qsim_applies_the_same_unitary_in_single_precision(case: Case, seed: int) -> None:
+def test_qsim_applies_the_unitary_in_single_precision(case: Case, seed: int) -> None:
     states = amplitudes(np.random.default_rng(seed), case.features, 2, imaginary=True)
     result = statevector.qsim_apply(case.circuit, case.qubits, states)
     assert result.dtype == np.complex64
     assert_close(result, oracle.unitary(case.circuit, case.qubits) @ states, 1e-5)
 
 
-def test_an_empty_program_is_the_identity() -> None:
+def test_fused_circuit_of_no_gates_is_the_identity() -> None:
     np.testing.assert_array_equal(FusedCircuit(2, ()).apply(np.eye(4)), np.eye(4))
 
 
-def test_precision_must_be_one_of_two() -> None:
+def test_unknown_precision_is_rejected() -> None:
     with pytest.raises(ValueError, match="precision='half' must be 'float64' or 'float32'"):
         statevector.dtypes("half")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field
+import sys
+from contextlib import nullcontext
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
+import hattriq_cirq as hq
 from hattriq_cirq.cli.arguments import Seed
 from hattriq_cirq.cli.help_lists import DATA_SETS, ENGINES, MITIGATIONS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from hattriq_cirq.datasets import Dataset
     from hattriq_cirq.execution.engine import Engine
-    from hattriq_cirq.models.model import Form, Model
+    from hattriq_cirq.foundation.arrays import Array
+    from hattriq_cirq.models.model import Form
 
 _GALLERY_MAX = 32  # inputs that fit a readable gallery
 
@@ -83,56 +85,67 @@ class Attribute:
 
         A run that counts shots is journaled; in the folder of one that stopped it continues and writes the missing results.
         """
-        import os
-        from pathlib import Path
-
-        from hattriq_cirq import datasets
-        from hattriq_cirq.cli.run_folder import data_record, fresh_folder, journaled, run_folder, settings_of
-        from hattriq_cirq.cli.values import find_model, parse_engine
+        from hattriq_cirq.cli import folders, values
         from hattriq_cirq.datasets.user import checksum
-        from hattriq_cirq.models.model import Model
+        from hattriq_cirq.foundation.files import write_new
+        from hattriq_cirq.reporting.plotting import basis_grid
 
         is_counted = self.estimator != "exact" and self.shots != 0
-        folder = run_folder(self.out) if is_counted else fresh_folder(self.out)
-        path, data = find_model(self.model), datasets.load(self.data)
-        model = Model.load(path)
+        folder = folders.run_folder(self.out) if is_counted else folders.fresh_folder(self.out)
+        path, data = values.find_model(self.model), hq.datasets.load(self.data)
+        model = hq.Model.load(path)
         if model.n_features != data.n_features:
             raise ValueError(
                 f"{path} takes {model.n_features} features, {data.name} has {data.n_features}; "
                 "give the data the model was trained on"
             )
         source = {"path": str(path), "sha256": checksum(path)}
-        if not is_counted:
-            engine = None if self.estimator == "exact" else parse_engine(self.engine, self.seed)
-            self._attribute(folder, model, source, data, engine)
-            return 0
-        task: dict[str, Any] = {
-            "command": "attribute",
-            "data": data_record(self.data, data),
-            "settings": settings_of(self, "model", "data", "out"),
-            "model": source,
-            "directory": os.getcwd(),
-        }
-        if self.calibration is not None:
+        settings = folders.recorded_settings(self, "model", "data", "out")
+        task: dict[str, Any] = {"command": "attribute", "settings": settings, "model": source}
+        task["data"] = folders.data_record(self.data, data)
+        if is_counted and self.calibration is not None:
             task["calibration"] = {"path": self.calibration, "sha256": checksum(Path(self.calibration))}
-        with journaled(folder, self.engine, self.seed, task) as engine:
-            self._attribute(folder, model, source, data, engine)
+        engines = folders.journaled(folder if is_counted else None, self.engine, self.seed, task)
+        with nullcontext() if self.estimator == "exact" else engines as engine:
+            indices, a = self._integrated_gradients(model, data, engine)
+            columns = ("f_input", "f_baseline", "completeness_gap", "completeness_gap_stderr")
+            inputs = {"indices": indices.tolist(), "labels": data.labels[indices].tolist()}
+            text = folders.run_record(
+                "attribute",
+                self.data,
+                data,
+                settings=settings,
+                model={**source, "repr": repr(model)},
+                engine=None if engine is None else engine.describe(),
+                inputs=inputs | {name: getattr(a, name).tolist() for name in columns},
+                assumptions=asdict(a.assumptions),
+                cost=asdict(a.cost),
+            )
+            gallery = hq.plot_gallery(
+                a[:_GALLERY_MAX],
+                shape=data.image_shape or basis_grid(data.n_features),
+                labels=data.labels[indices[:_GALLERY_MAX]],
+                classes=folders.class_names(data.label_names),
+            )
+            folders.write_missing(folder / "attribution.npz", a.save)
+            folders.write_missing(folder / "run.json", lambda path: write_new(path, text))
+            folders.write_missing(folder / "attribution.csv", a.to_csv)
+            folders.write_missing(folder / "gallery.png", lambda path: folders.write_picture(path, gallery))
+        print(a, folders.score_table(a, indices, data.labels[indices]), sep="\n")
+        folders.print_files(folder)
+        if len(indices) > _GALLERY_MAX:
+            print(f"gallery.png shows the first {_GALLERY_MAX} of {len(indices)} inputs; `hattriq show` draws any")
         return 0
 
-    def _attribute(self, folder: Path, model: Model, source: dict[str, str], data: Dataset, engine: Engine | None) -> None:
-        """Compute everything, then write and print it."""
-        import sys
-        from dataclasses import asdict, replace
-
+    def _integrated_gradients(
+        self, model: hq.Model, data: hq.datasets.Dataset, engine: Engine | None
+    ) -> tuple[Array, hq.Attribution]:
+        """Return the selected samples and their attribution."""
         from hattriq_cirq.cli import values
-        from hattriq_cirq.cli.run_folder import class_names, print_files, run_record, score_table, settings_of, write_missing
-        from hattriq_cirq.foundation.files import write_new
-        from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
-        from hattriq_cirq.reporting import plotting
 
         indices = values.select_inputs(self.inputs, data)
         label, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
-        attribution = integrated_gradients(
+        a = hq.integrated_gradients(
             model,
             data.amplitudes[indices],
             baseline=baseline,
@@ -146,36 +159,4 @@ class Attribute:
             mitigation=values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age),
             progress=engine is None and sys.stderr.isatty(),
         )
-        attribution = replace(attribution, assumptions=replace(attribution.assumptions, baseline=label))
-        write_missing(folder / "attribution.npz", attribution.save)
-        record = run_record(
-            "attribute",
-            self.data,
-            data,
-            settings=settings_of(self, "model", "data", "out"),
-            model={**source, "repr": repr(model)},
-            engine=None if engine is None else engine.describe(),
-            inputs={
-                "indices": indices.tolist(),
-                "labels": data.labels[indices].tolist(),
-                "f_input": attribution.f_input.tolist(),
-                "f_baseline": attribution.f_baseline.tolist(),
-                "completeness_gap": attribution.completeness_gap.tolist(),
-                "completeness_gap_stderr": attribution.completeness_gap_stderr.tolist(),
-            },
-            assumptions=asdict(attribution.assumptions),
-            cost=asdict(attribution.cost),
-        )
-        write_missing(folder / "run.json", lambda path: write_new(path, record))
-        write_missing(folder / "attribution.csv", attribution.to_csv)
-        figure = plotting.plot_gallery(
-            attribution[:_GALLERY_MAX],
-            shape=data.image_shape or plotting.basis_grid(data.n_features),
-            labels=data.labels[indices[:_GALLERY_MAX]],
-            classes=class_names(data.label_names),
-        )
-        write_missing(folder / "gallery.png", lambda path: write_new(path, plotting.png(figure)))
-        print(attribution, score_table(attribution, indices, data.labels[indices]), sep="\n")
-        print_files(folder)
-        if len(indices) > _GALLERY_MAX:
-            print(f"gallery.png shows the first {_GALLERY_MAX} of {len(indices)} inputs; `hattriq show` draws any")
+        return indices, replace(a, assumptions=replace(a.assumptions, baseline=label))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
+import hattriq_cirq as hq
 from hattriq_cirq.cli.arguments import Seed
 from hattriq_cirq.cli.help_lists import ENGINES
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import cirq
 
     from calibration.readout.measure import Pattern
@@ -68,49 +69,22 @@ class Calibrate:
         On a real processor, jobs and counts are recorded in a folder beside the file, called like it with the suffix .run;
         the same command continues a run that stopped.
         """
-        import os
-        from pathlib import Path
-
-        from hattriq_cirq.cli.run_folder import journaled, settings_of
-        from hattriq_cirq.cli.values import parse_engine
+        from calibration import measure_readout
+        from hattriq_cirq.cli import folders
 
         file = Path(self.out)
         if file.exists():
             raise FileExistsError(f"{file} exists and is not overwritten; choose another path or remove it")
-        if self.engine.startswith("google:"):
-            task = {
-                "command": "calibrate",
-                "settings": settings_of(self, "out"),
-                "out": str(file),
-                "directory": os.getcwd(),
-            }
-            with journaled(file.with_suffix(".run"), self.engine, self.seed, task) as engine:
-                self._measure(file, engine)
-        else:
-            self._measure(file, parse_engine(self.engine, self.seed))
+        folder = file.with_suffix(".run") if self.engine.startswith("google:") else None
+        task = {"command": "calibrate", "settings": folders.recorded_settings(self, "out"), "out": str(file)}
+        with folders.journaled(folder, self.engine, self.seed, task) as engine:
+            calibration = measure_readout(engine, self._qubits(engine), self.shots, cast("Pattern", self.pattern))
+            calibration.save(file)
+        print(calibration, f"wrote {file}", sep="\n")
         return 0
 
-    def _measure(self, file: Path, engine: Engine) -> None:
-        from calibration.readout.measure import measure_readout
-
-        calibration = measure_readout(engine, self.chosen_qubits(engine), self.shots, cast("Pattern", self.pattern))
-        calibration.save(file)
-        print(calibration, f"wrote {file}", sep="\n")
-
-    def chosen_qubits(self, engine: Engine) -> list[cirq.Qid]:
-        """Return the qubits of --qubits, those on which the circuits of a model would be placed, or all of the processor.
-
-        Args:
-            engine: Engine with a processor.
-
-        Returns:
-            Physical qubits in order.
-
-        Raises:
-            ValueError: The engine has no processor, the processor lacks a qubit, or MODEL or --data is missing.
-        """
-        import re
-
+    def _qubits(self, engine: Engine) -> list[cirq.Qid]:
+        """Return the qubits of --qubits, those on which the circuits of a model would be placed, or all of the processor."""
         import cirq
 
         if engine.processor is None:
@@ -129,17 +103,15 @@ class Calibrate:
         return self._placed_qubits(self.model, self.data, engine)
 
     def _placed_qubits(self, model_path: str, spec: str, engine: Engine) -> list[cirq.Qid]:
-        from hattriq_cirq.cli.values import find_model, make_baseline, parse_estimator, select_inputs
-        from hattriq_cirq.datasets import load
-        from hattriq_cirq.models.model import Model
-        from hattriq_cirq.pipeline.prepare import prepare
+        from hattriq_cirq.cli import values
 
-        model, data, estimator = Model.load(find_model(model_path)), load(spec), parse_estimator(self.estimator)
+        model, data = hq.Model.load(values.find_model(model_path)), hq.datasets.load(spec)
+        estimator = values.parse_estimator(self.estimator)
         if estimator is None:
             raise ValueError("estimator 'exact' runs no circuit and has no qubits; name another")
-        indices = select_inputs(self.inputs, data)
-        _, baseline = make_baseline(self.baseline, data, indices, self.seed)
+        indices = values.select_inputs(self.inputs, data)
+        _, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
         x = data.amplitudes[indices]
-        prepared = prepare(model, x, baseline=baseline, estimator=estimator, engine=engine, shots=None)
-        assert prepared.placement is not None  # the engine has a processor
-        return sorted(prepared.placement.qubits.values())
+        placement = hq.prepare(model, x, baseline=baseline, estimator=estimator, engine=engine, shots=None).placement
+        assert placement is not None  # the engine has a processor
+        return sorted(placement.qubits.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,16 +30,14 @@ class Cancel:
 
     def run(self) -> int:
         """Cancel the jobs of the run and record that it was given up."""
-        from pathlib import Path
-
-        from hattriq_cirq.cli.run_folder import journal_of, read_task
+        from hattriq_cirq.cli.folders import engine_journal, read_task
         from hattriq_cirq.cli.values import parse_engine
 
         summary, task = read_task(self.folder)
         if summary.status in ("finished", "cancelled"):
             raise ValueError(f"{self.folder} is {summary.status} already, nothing is left to cancel")
         engine = parse_engine(task["settings"]["engine"], task["settings"]["seed"], Path(self.folder))
-        with journal_of(engine) as journal:
+        with engine_journal(engine) as journal:
             cancelled, kept = cancel_jobs(engine.backend, journal)
             journal.cancel()
         print(

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import hattriq_cirq as hq
 from hattriq_cirq.cli.arguments import Seed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from hattriq_cirq.attribution.baselines import BaselineSet
-    from hattriq_cirq.foundation.arrays import Array
-    from hattriq_cirq.models.model import Model
-    from hattriq_cirq.pipeline.resources import Resources
 
 
 @dataclass(frozen=True)
@@ -63,64 +62,48 @@ class Cost:
 
     def run(self) -> int:
         """Predict the cost of every estimator on one input of a model, or on random ring models over a range of qubits."""
-        import sys
-
         from tqdm import tqdm
 
-        from hattriq_cirq.cli.run_folder import fresh_folder
-        from hattriq_cirq.cli.values import parse_estimator
+        from hattriq_cirq.cli import folders, values
         from hattriq_cirq.foundation.files import write_new
-        from hattriq_cirq.pipeline.prepare import resources
-        from hattriq_cirq.reporting.plotting import png
 
-        folder = None if self.out is None else fresh_folder(self.out)
-        cases: list[tuple[Model, Array, Any]] = [self._saved_model(self.model)] if self.model else list(self._ring_models())
-        estimators = [parse_estimator(name) for name in self.estimators.split(",")]
+        folder = None if self.out is None else folders.fresh_folder(self.out)
+        cases = [self._saved_model(self.model)] if self.model else list(self._ring_models())
+        estimators = [values.parse_estimator(name) for name in self.estimators.split(",")]
         if None in estimators:
             raise ValueError("estimator 'exact' runs no circuit and costs nothing; leave it out")
-        costs: list[tuple[int, Resources]] = []
+        costs: list[tuple[int, hq.Resources]] = []
         work = [(case, estimator) for case in cases for estimator in estimators if estimator is not None]
         for (model, x, baseline), estimator in tqdm(work, desc="estimators", leave=False, disable=not sys.stderr.isatty()):
-            result = resources(
-                model,
-                x,
-                baseline,
-                estimator,
-                gateset=self.gateset,
-                processor=self.processor,
-                target_cosine=self.cosine,
-                target_stderr=self.stderr,
-            )
+            targets: dict[str, Any] = {"target_cosine": self.cosine, "target_stderr": self.stderr}
+            result = hq.resources(model, x, baseline, estimator, gateset=self.gateset, processor=self.processor, **targets)
             costs.append((model.n_qubits, result))
             print(f"n = {model.n_qubits}. {result}", flush=True)
         if folder is not None:
             write_new(folder / "cost.csv", _csv(costs))
             if len(cases) > 1:
-                write_new(folder / "cost.png", png(plot_costs(costs)))
+                folders.write_picture(folder / "cost.png", plot_costs(costs))
             print(f"wrote {folder}")
         return 0
 
-    def _saved_model(self, path: str) -> tuple[Model, Array, Array | BaselineSet]:
+    def _saved_model(self, path: str) -> tuple[hq.Model, Any, Any]:
+        """Return the model, the input and the baseline that are named."""
         import numpy as np
 
-        from hattriq_cirq.attribution.baselines import BaselineSet
-        from hattriq_cirq.cli.values import find_model, make_baseline
-        from hattriq_cirq.datasets import load
-        from hattriq_cirq.models.model import Model
+        from hattriq_cirq.cli import values
 
         if self.data is None:
             raise ValueError("cost of a MODEL needs --data, the data set its input comes from")
-        model, data = Model.load(find_model(path)), load(self.data)
+        model, data = hq.Model.load(values.find_model(path)), hq.datasets.load(self.data)
         index = int(data.test[0]) if self.index is None else self.index
         if not 0 <= index < len(data.labels):
             raise ValueError(f"--index {index} is out of range: {data.name} has samples 0..{len(data.labels) - 1}")
-        _, baseline = make_baseline(self.baseline, data, np.array([index]), self.seed)
-        return model, data.amplitudes[index], baseline if isinstance(baseline, BaselineSet) else baseline[0]
+        _, baseline = values.make_baseline(self.baseline, data, np.array([index]), self.seed)
+        return model, data.amplitudes[index], baseline if isinstance(baseline, hq.BaselineSet) else baseline[0]
 
-    def _ring_models(self) -> Iterator[tuple[Model, Array, float]]:
+    def _ring_models(self) -> Iterator[tuple[hq.Model, Any, Any]]:
+        """Yield models, inputs and baselines over a range of qubits."""
         import numpy as np
-
-        from hattriq_cirq.models.ansatz import ring_ansatz
 
         parts = self.qubits.split(",")
         if not all(part.isdecimal() and int(part) >= 1 for part in parts):
@@ -129,26 +112,19 @@ class Cost:
             raise ValueError("--baseline needs a MODEL and its --data; the baseline of random inputs is zero")
         rng = np.random.default_rng(self.seed)
         for n in map(int, parts):
-            model = ring_ansatz(n, self.layers)
-            x = rng.normal(size=2**n)
+            model, x = hq.ring_ansatz(n, self.layers), rng.normal(size=2**n)
             yield model.with_params({name: float(rng.normal()) for name in model.params}), x / np.linalg.norm(x), 0.0
 
 
-def _csv(costs: Sequence[tuple[int, Resources]]) -> str:
+def _csv(costs: Sequence[tuple[int, hq.Resources]]) -> str:
     """Return one row per cost; the numbers of a gate count are columns of their own."""
-    import csv
-    import io
-    from dataclasses import asdict
-
     rows: list[dict[str, object]] = []
     for n, result in costs:
-        row: dict[str, object] = {"n_qubits": n}
+        rows.append({"n_qubits": n})
         for name, value in asdict(result).items():
-            if isinstance(value, dict):
-                row |= {f"{name}_{inner}": number for inner, number in value.items()}
-            elif value is not None:
-                row[name] = value
-        rows.append(row)
+            if value not in (None, 0):  # the processor without routing, and counts of a run that is not prepared
+                counts = value if isinstance(value, dict) else {"": value}
+                rows[-1] |= {f"{name}_{inner}".removesuffix("_"): number for inner, number in counts.items()}
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -156,7 +132,7 @@ def _csv(costs: Sequence[tuple[int, Resources]]) -> str:
     return text.getvalue()
 
 
-def plot_costs(costs: Sequence[tuple[int, Resources]]) -> Figure:
+def plot_costs(costs: Sequence[tuple[int, hq.Resources]]) -> Figure:
     """Draw circuits, compiled two-qubit gates and predicted shots of each estimator against qubits, all logarithmic.
 
     Args:
@@ -192,12 +168,14 @@ def plot_costs(costs: Sequence[tuple[int, Resources]]) -> Figure:
             routed = [np.nan if result.routed is None else max(result.routed.mean, 0.5) for _, result in rows]
             if not np.isnan(routed).all():
                 axes[1].plot(n, routed, ls="--", color=colours[name], marker=markers.get(name, "o"), mfc="none")
-        axes[0].set(title="circuits per attribution", ylabel="circuits")
         processor = f"\n(dashed: routed on {first.processor})" if first.processor else ""
-        axes[1].set(title=f"two-qubit gates, compiled to {first.gateset}{processor}", ylabel="mean gates per circuit")
-        axes[2].set(title=f"predicted shots to a cosine of {first.target_cosine:g}", ylabel="total shots")
-        for ax in axes:
-            ax.set(xlabel="data qubits n", yscale="log")
+        panels = {
+            "circuits per attribution": "circuits",
+            f"two-qubit gates, compiled to {first.gateset}{processor}": "mean gates per circuit",
+            f"predicted shots to a cosine of {first.target_cosine:g}": "total shots",
+        }
+        for ax, (title, ylabel) in zip(axes, panels.items(), strict=True):
+            ax.set(title=title, xlabel="data qubits n", ylabel=ylabel, yscale="log")
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
             ax.grid(axis="y", alpha=0.3)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(names)), frameon=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import KW_ONLY, dataclass
 
+import hattriq_cirq as hq
 from hattriq_cirq.cli.commands.attribute import Attribute
 from hattriq_cirq.cli.commands.train import Train
 
@@ -34,17 +36,13 @@ class Demo:
 
     def run(self) -> int:
         """Run the demo and return 1 if a completeness gap exceeds the tolerance; everything is written either way."""
-        import sys
-
-        from hattriq_cirq import datasets
-        from hattriq_cirq.attribution.result import Attribution
-        from hattriq_cirq.cli.run_folder import fresh_folder
-        from hattriq_cirq.cli.run_sections import run_section
+        from hattriq_cirq.cli.folders import fresh_folder
+        from hattriq_cirq.cli.sections import run_section
         from hattriq_cirq.reporting.html import write_report
 
         folder = fresh_folder(self.out)
         for spec in TASKS.values():
-            datasets.load(spec)  # stops before anything is written if the digits are not installed
+            hq.datasets.load(spec)  # stops before anything is written if the digits are not installed
         maps = []
         for name, spec in TASKS.items():
             print(f"== {name}")
@@ -59,7 +57,7 @@ class Demo:
             "Each map shows how much every pixel, encoded in an amplitude, increases or decreases the score of the model.",
         )
         print(f"== done: open {page} in a browser; arrays, tables and pictures are in the folders beside it")
-        worst = max(float(abs(Attribution.load(each / "attribution.npz").completeness_gap).max()) for each in maps)
+        worst = max(float(abs(hq.Attribution.load(each / "attribution.npz").completeness_gap).max()) for each in maps)
         if worst > TOLERANCE:
             print(f"hattriq: completeness fails: the largest gap is {worst:.1e}, more than {TOLERANCE:.0e}", file=sys.stderr)
             return 1

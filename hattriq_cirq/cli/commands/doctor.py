@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 
 _PACKAGES = ("hattriq_cirq", "cirq-core", "cirq-google", "qsimcirq", "numpy", "scipy", "seaborn")
 _EXTRAS = ("scikit-learn", "mlxtend")
@@ -53,13 +55,11 @@ class Doctor:
 
     def _checks(self) -> Iterator[tuple[str, Callable[[], str], str]]:
         """Yield the name, the check and, where its errors do not say it themselves, the cure."""
-        from functools import partial
-
-        from hattriq_cirq.compilation.gatesets import DEVICES
+        from hattriq_cirq.compilation.gatesets import PROCESSORS
 
         yield "packages", _packages, "pip install --upgrade hattriq_cirq"
         yield "real images", _extras, ""
-        for name in ("qsim", "cirq", *(f"virtual:{device},noise=none" for device in DEVICES)):
+        for name in ("qsim", "cirq", *(f"virtual:{name},noise=none" for name in PROCESSORS)):
             yield name.split(",")[0], partial(_run_one_qubit, name), "pip install --force-reinstall qsimcirq cirq-google"
         yield f"google:{self.project or 'PROJECT'}/{self.processor or 'PROCESSOR'}", self._access, ""
 
@@ -72,8 +72,6 @@ class Doctor:
 
 
 def _packages() -> str:
-    from importlib.metadata import version
-
     versions = {name: version(name) for name in _PACKAGES}
     if versions["cirq-core"] != versions["cirq-google"]:
         raise ValueError(f"cirq-core {versions['cirq-core']} and cirq-google {versions['cirq-google']} must be of one version")
@@ -81,8 +79,6 @@ def _packages() -> str:
 
 
 def _extras() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
     try:
         return ", ".join(f"{name} {version(name)}" for name in _EXTRAS)
     except PackageNotFoundError as missing:

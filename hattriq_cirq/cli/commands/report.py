@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,12 @@ class Report:
 
     def run(self) -> int:
         """Write the page."""
-        from pathlib import Path
-
-        from hattriq_cirq.cli.run_sections import section_of
+        from hattriq_cirq.cli.sections import load_section
         from hattriq_cirq.reporting.html import write_report
 
         if Path(self.out).exists():
             raise FileExistsError(f"{self.out} exists and is not overwritten; choose another path or remove it")
-        sections = [section_of(Path(folder)) for folder in self.runs]
+        sections = [load_section(Path(folder)) for folder in self.runs]
         print(f"wrote {write_report(self.out, self.title, sections)}: {'; '.join(section.title for section in sections)}")
         print("open it in a browser; it needs no other file and no network")
         return 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import chdir, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 from hattriq_cirq.cli.commands.attribute import Attribute
 from hattriq_cirq.cli.commands.calibrate import Calibrate
@@ -28,10 +30,7 @@ class Resume:
 
     def run(self) -> int:
         """Run the recorded command with the recorded settings in the folder of the run."""
-        from contextlib import chdir, nullcontext
-        from pathlib import Path
-
-        from hattriq_cirq.cli.run_folder import read_task
+        from hattriq_cirq.cli.folders import read_task
 
         summary, task = read_task(self.folder)
         if summary.status == "finished":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,9 +34,6 @@ class Runs:
 
     def run(self) -> int:
         """Print one line per run, the one that was updated last at the end."""
-        import os
-        from pathlib import Path
-
         from hattriq_cirq.circuits.errors import JournalError
         from hattriq_cirq.execution.journal import JOURNAL
         from hattriq_cirq.execution.journal_summary import read_summary

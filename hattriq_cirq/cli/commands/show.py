@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from calibration.readout.calibration import ReadoutCalibration
-    from hattriq_cirq.attribution.result import Attribution
-    from hattriq_cirq.models.model import Model
+import hattriq_cirq as hq
 
 
 @dataclass(frozen=True)
@@ -43,10 +40,8 @@ class Show:
 
     def run(self) -> int:
         """Print the files that the path names, and draw a map where --png asks for it."""
-        from pathlib import Path
-
-        from hattriq_cirq.attribution.result import Attribution
-        from hattriq_cirq.cli.run_folder import read_record
+        from calibration import ReadoutCalibration
+        from hattriq_cirq.cli.folders import read_record
 
         files = _files(Path(self.path))
         maps = [file for file in files if file.suffix == ".npz"]
@@ -59,22 +54,18 @@ class Show:
                 print(f"== {file}")
             record = read_record(file.parent / "run.json") if (file.parent / "run.json").is_file() else {}
             if file.suffix == ".npz":
-                self._show_attribution(Attribution.load(file), record)
+                self._show_attribution(hq.Attribution.load(file), record)
             elif file.name == "run.json":
                 _show_record(read_record(file))
-            elif (calibration := _calibration(file)) is not None:
-                print(calibration)
+            elif b"hattriq_cirq.ReadoutCalibration/" in file.read_bytes()[:100]:
+                print(ReadoutCalibration.load(file))
             else:
                 print(_model(file))
                 _show_record(record)
         return 0
 
-    def _show_attribution(self, attribution: Attribution, record: Mapping[str, Any]) -> None:
-        import numpy as np
-
-        from hattriq_cirq.cli.run_folder import class_names, score_table
-        from hattriq_cirq.foundation.files import write_new
-        from hattriq_cirq.reporting import plotting
+    def _show_attribution(self, attribution: hq.Attribution, record: Mapping[str, Any]) -> None:
+        from hattriq_cirq.cli import folders
 
         axes = attribution.values.shape[:-1]
         count = axes[0] if axes else 1
@@ -89,18 +80,16 @@ class Show:
         _show_record(record)
         inputs = record.get("inputs")
         if axes and inputs:
-            print(score_table(attribution, np.array(inputs["indices"]), np.array(inputs["labels"])))
+            print(folders.score_table(attribution, inputs["indices"], inputs["labels"]))
         shape = self._image_shape(record)
         print(f"input {self.input}: the {min(self.top, one.n_features)} largest of {one.n_features} features")
         print(_feature_table(one, self.top, shape))
         if self.png is not None:
-            classes = class_names(record["data"]["label_names"]) if record else None
-            picture = plotting.png(plotting.plot_attribution(one, shape=shape, classes=classes))
-            print(f"wrote {write_new(self.png, picture)}")
+            classes = folders.class_names(record["data"]["label_names"]) if record else None
+            drawing = hq.plot_attribution(one, shape=shape, classes=classes)
+            print(f"wrote {folders.write_picture(self.png, drawing)}")
 
     def _image_shape(self, record: Mapping[str, Any]) -> tuple[int, int] | None:
-        import re
-
         if self.shape is None:
             recorded = record["data"]["image_shape"] if record else None
             return (recorded[0], recorded[1]) if recorded else None
@@ -122,18 +111,9 @@ def _files(path: Path) -> list[Path]:
     return sorted(files, key=lambda file: file.stat().st_mtime_ns)
 
 
-def _calibration(file: Path) -> ReadoutCalibration | None:
-    """Return the readout calibration in a file, None if the file holds something else."""
-    from calibration.readout.calibration import ReadoutCalibration
-
-    return ReadoutCalibration.load(file) if b"hattriq_cirq.ReadoutCalibration/" in file.read_bytes()[:100] else None
-
-
-def _model(file: Path) -> Model:
-    from hattriq_cirq.models.model import Model
-
+def _model(file: Path) -> hq.Model:
     try:
-        return Model.load(file)
+        return hq.Model.load(file)
     except ValueError as error:
         raise ValueError(
             f"{file} is not a model file, nor anything else that hattriq wrote; "
@@ -142,7 +122,7 @@ def _model(file: Path) -> Model:
 
 
 def _show_record(record: Mapping[str, Any]) -> None:
-    from hattriq_cirq.cli.run_folder import accuracy_table
+    from hattriq_cirq.cli.folders import accuracy_table
     from hattriq_cirq.workflows.accuracies import Accuracy
 
     if "data" in record:
@@ -156,7 +136,7 @@ def _show_record(record: Mapping[str, Any]) -> None:
         print(f"created {record['provenance']['created_utc']} with {versions}")
 
 
-def _feature_table(attribution: Attribution, top: int, shape: tuple[int, int] | None) -> str:
+def _feature_table(attribution: hq.Attribution, top: int, shape: tuple[int, int] | None) -> str:
     """Return the features of one input with the largest attribution as lines of text."""
     bits = (attribution.n_features - 1).bit_length()
     width = max(bits, 4)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+import sys
+from dataclasses import KW_ONLY, asdict, dataclass
+from math import isnan
+from typing import Annotated, ClassVar, Literal
 
+import hattriq_cirq as hq
 from hattriq_cirq.cli.arguments import Seed
 from hattriq_cirq.cli.help_lists import DATA_SETS
-
-if TYPE_CHECKING:
-    from hattriq_cirq.models.training import History
 
 
 def _batch_size(text: str) -> int | None:
@@ -60,63 +60,38 @@ class Train:
 
     def run(self) -> int:
         """Train the model, write model.json, run.json, training.csv and training.png, and print the result."""
-        import sys
-        from dataclasses import asdict
-
-        from hattriq_cirq import datasets
-        from hattriq_cirq.cli.run_folder import accuracy_table, fresh_folder, print_files, run_record, settings_of
-        from hattriq_cirq.cli.values import build_model
+        from hattriq_cirq.cli import folders, values
         from hattriq_cirq.foundation.files import write_new
-        from hattriq_cirq.models.training import train
-        from hattriq_cirq.reporting import plotting
         from hattriq_cirq.workflows.accuracies import accuracies
 
-        folder, data = fresh_folder(self.out), datasets.load(self.data)
-        training = train(
-            build_model(self.ansatz, data.n_qubits, self.layers),
-            data.x_train,
-            data.y_train,
-            seed=self.seed,
-            optimizer=self.optimizer,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            scale=self.scale,
-            progress=sys.stderr.isatty(),
-        )
+        folder, data = folders.fresh_folder(self.out), hq.datasets.load(self.data)
+        settings = folders.recorded_settings(self, "data", "out")
+        options = {name: value for name, value in settings.items() if name not in ("ansatz", "layers")}
+        model = values.build_model(self.ansatz, data.n_qubits, self.layers)
+        training = hq.train(model, data.x_train, data.y_train, progress=sys.stderr.isatty(), **options)
         rows = accuracies(training.model, data)
         training.model.save(folder / "model.json")
-        record = run_record(
+        summary = {name: getattr(training, name) for name in ("best_epoch", "stopped", "seconds")}
+        record = folders.run_record(
             "train",
             self.data,
             data,
-            settings=settings_of(self, "data", "out"),
+            settings=settings,
             accuracies=[asdict(row) for row in rows],
-            training={
-                "best_epoch": training.best_epoch,
-                "epochs": len(training.history),
-                "stopped": training.stopped,
-                "seconds": training.seconds,
-            },
+            training=summary | {"epochs": len(training.history)},
             model=repr(training.model),
         )
         write_new(folder / "run.json", record)
-        write_new(folder / "training.csv", _history_csv(training.history))
-        write_new(folder / "training.png", plotting.png(plotting.plot_training(training)))
-        print(data.summary(), training, accuracy_table(rows), sep="\n")
-        print_files(folder)
+        write_new(folder / "training.csv", _history_csv(training))
+        folders.write_picture(folder / "training.png", hq.plot_training(training))
+        print(data.summary(), training, folders.accuracy_table(rows), sep="\n")
+        folders.print_files(folder)
         return 0
 
 
-def _history_csv(history: History) -> str:
-    import csv
-    import io
-    from math import isnan
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+def _history_csv(training: hq.Training) -> str:
     names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
-    writer.writerow(["epoch", *names])
-    for epoch, row in enumerate(zip(*(getattr(history, name) for name in names), strict=True), start=1):
-        writer.writerow([epoch, *("" if isnan(value) else repr(float(value)) for value in row)])
-    return text.getvalue()
+    lines = [",".join(["epoch", *names])]
+    for epoch, row in enumerate(zip(*(getattr(training.history, name) for name in names), strict=True), start=1):
+        lines.append(",".join([str(epoch), *("" if isnan(value) else repr(float(value)) for value in row)]))
+    return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Google's processors, through the client of cirq_google: jobs under our own ids, on a pinned snapshot, never run twice."""
+"""Backend for Google's quantum engine service: jobs with our own ids on a pinned snapshot, never run twice."""
 
 from __future__ import annotations
 
@@ -25,42 +25,51 @@ from hattriq_cirq.execution.backends.google_calls import (
     BAD_REQUEST,
     CONFLICT,
     NOT_FOUND,
-    Caller,
     RefusedError,
-    configuration_of,
+    RetryingCaller,
     connect,
     create_job,
-    ids_of,
+    get_configuration,
+    get_processor,
+    job_ids,
     log,
-    processor_of,
 )
-from hattriq_cirq.execution.backends.google_jobs import MAX_BYTES, MAX_SHOTS, Packed, distributions, state_of
+from hattriq_cirq.execution.backends.google_jobs import MAX_BYTES, MAX_SHOTS, SerializedJob, distributions_from_result, state_of
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
 
-_Answer = AwaitableFuture[quantum.QuantumResult | quantum.QuantumJob]
+_Response = AwaitableFuture[quantum.QuantumResult | quantum.QuantumJob]
 
 
 @dataclass(eq=False)
-class _OnStream:
-    """A job handed to the stream: what will hold its result, and when (monotonic) and what was last heard of it."""
+class _StreamedJob:
+    """Job that was submitted through the stream.
 
-    answer: _Answer
-    heard: float
+    Args:
+        response: Future of its result.
+        checked: Time (monotonic) at which its state was last known.
+        state: Last known state.
+    """
+
+    response: _Response
+    checked: float
     state: State = State("queued")  # noqa: RUF009  State is frozen
 
 
 class GoogleBackend:
-    """A processor of Google's, as an engine needs it; make an engine of it with `google`, whose arguments these are.
+    """Backend for one of Google's processors; `google` returns an engine with it.
 
     Args:
-        engine: the client; it should not repeat calls itself (`max_retry_delay_seconds=0`), since this does.
-        processor: its id.
-        caller: bounds and repeats calls.
-        device_config_name: of the device configuration; None takes the processor's default.
-        snapshot: of the configuration that every job runs on; None pins the one that is current at the first use.
-        run_name: of the automation run whose snapshot is pinned; None takes the processor's default.
+        engine: Client; it should not repeat calls itself (`max_retry_delay_seconds=0`), since the backend does.
+        processor: Id of the processor.
+        caller: Caller that repeats failing calls; None takes the default limits.
+        device_config_name: Name of the device configuration; None takes the processor's default.
+        snapshot: Snapshot of the configuration for every job; None pins the one that is current at the first use.
+        run_name: Automation run whose snapshot is pinned; None takes the processor's default.
+        streaming: True to submit jobs through the stream.
+        jobs: Maximum number of unfinished jobs.
+        circuits_per_job: Maximum number of different circuits per job.
     """
 
     seed: int | None = None
@@ -70,7 +79,7 @@ class GoogleBackend:
         engine: cg.Engine,
         processor: str,
         *,
-        caller: Caller | None = None,
+        caller: RetryingCaller | None = None,
         device_config_name: str | None = None,
         snapshot: str | None = None,
         run_name: str | None = None,
@@ -79,34 +88,34 @@ class GoogleBackend:
         circuits_per_job: int = 20,
     ) -> None:
         self._engine, self._client, self._processor_id = engine, engine.context.client, processor
-        self._call = Caller() if caller is None else caller
+        self._call = RetryingCaller() if caller is None else caller
         self._given = device_config_name, snapshot, run_name
         self._streaming = self._use_stream = streaming
         self.limits = Limits(shots=MAX_SHOTS, circuits=circuits_per_job, bytes=MAX_BYTES, jobs=jobs)
-        self._on_stream: dict[str, _OnStream] = {}
-        self._answers: dict[str, quantum.QuantumResult] = {}
-        self._found: dict[str, list[Distribution]] = {}
+        self._streamed: dict[str, _StreamedJob] = {}
+        self._stream_results: dict[str, quantum.QuantumResult] = {}
+        self._distributions: dict[str, list[Distribution]] = {}
         self._labels: dict[str, dict[str, str]] = {}
 
     @property
     def name(self) -> str:
-        """What results say they were run on."""
+        """Name that results carry."""
         return f"google:{self._engine.project_id}/{self._processor_id}"
 
     @cached_property
     def configuration(self) -> cg.engine.ProcessorConfig:
-        """The device configuration, with its calibration, that every job runs on; asked for once.
+        """Device configuration with its calibration that every job runs on; requested once.
 
         Raises:
-            AccessError: there is none of that name, as far as this account can see.
-            EngineError: the service cannot be asked.
+            AccessError: This account sees no configuration of that name.
+            EngineError: The service cannot be reached.
         """
         name, snapshot, run_name = self._given
-        return configuration_of(self._engine, self._processor_id, self._call, name=name, snapshot=snapshot, run_name=run_name)
+        return get_configuration(self._engine, self._processor_id, self._call, name=name, snapshot=snapshot, run_name=run_name)
 
     @property
     def _target(self) -> dict[str, Any]:
-        """What every job runs on; asks for nothing where all of it was given."""
+        """Processor, configuration and snapshot of every job; the service is called only for those that were not given."""
         name, snapshot, _ = self._given
         return {
             "processor_id": self._processor_id,
@@ -116,12 +125,12 @@ class GoogleBackend:
 
     @cached_property
     def processor(self) -> Processor:
-        """What circuits are compiled for: the pinned device and its calibration."""
-        found, snapshot = self.configuration, self._target["snapshot_id"]
-        return Processor.from_calibration(self._processor_id, found.effective_device, found.calibration, snapshot)
+        """Processor that circuits are compiled for: the pinned device and its calibration."""
+        device, calibration = self.configuration.effective_device, self.configuration.calibration
+        return Processor.from_calibration(self._processor_id, device, calibration, self._target["snapshot_id"])
 
     def describe(self) -> dict[str, Any]:
-        """What a record needs to know, as JSON; asks the service for whatever of the configuration was not given."""
+        """Return the record of the backend as JSON; the service is called for settings that were not given."""
         target = self._target
         return {
             "kind": "google",
@@ -134,116 +143,118 @@ class GoogleBackend:
         }
 
     def size(self, job: Job) -> int:
-        """The bytes that submitting a job would send."""
-        return Packed.of(job).size
+        """Return the number of bytes that submitting a job would send."""
+        return SerializedJob.from_job(job).size
 
     def submit(self, job: Job) -> None:
-        """Hands a job over without waiting for it; one whose id is known already is not run again.
+        """Submit a job without waiting for it; a job whose id is already known is not run again.
 
         Raises:
-            CircuitRefusedError: more shots, bytes or moments than the service takes, or nothing that it can run.
-            EngineError: the service cannot be reached, refuses, or knows another job by this id.
+            CircuitRefusedError: The job has more shots, bytes or moments than the service accepts, or cannot be serialised.
+            EngineError: The service cannot be reached, refuses, or has another job of this id.
         """
-        packed = Packed.of(job)
-        packed.refuse_beyond(self.limits.bytes, job.id)
+        serialized = SerializedJob.from_job(job)
+        serialized.check_size(self.limits.bytes, job.id)
         if not self._streaming:
-            self._send(job, packed)
-        elif job.id not in self._on_stream and job.id not in self._answers:
+            self._submit_unary(job, serialized)
+        elif job.id not in self._streamed and job.id not in self._stream_results:
             target = self._target
 
-            async def stream() -> _Answer:
-                answer: _Answer = self._client.run_job_over_stream(
-                    **ids_of(self._engine, job.id),
+            async def stream() -> _Response:
+                response: _Response = self._client.run_job_over_stream(
+                    **job_ids(self._engine, job.id),
                     **target,
-                    code=packed.code,
-                    run_context=packed.run_context,
-                    program_labels=packed.labels,
-                    job_labels=packed.labels,
+                    code=serialized.code,
+                    run_context=serialized.run_context,
+                    program_labels=serialized.labels,
+                    job_labels=serialized.labels,
                 )
-                return answer
+                return response
 
-            answer = self._call(f"submitting job {job.id}", stream)
-            self._on_stream[job.id] = _OnStream(answer, time.monotonic())
+            response = self._call(f"submitting job {job.id}", stream)
+            self._streamed[job.id] = _StreamedJob(response, time.monotonic())
 
     def poll(self, job: Job) -> State:
-        """Where a job is, by its id; a job that the stream lost is submitted again without it, under the same id."""
-        stream = self._on_stream.get(job.id)
-        if stream is None:
-            return self._ask(job)
-        if not stream.answer.done():
-            if time.monotonic() - stream.heard > self._call.call_timeout:
-                stream.state, stream.heard = self._ask_or_send(job), time.monotonic()
-            return stream.state
-        del self._on_stream[job.id]
-        broken = CancelledError() if stream.answer.cancelled() else stream.answer.exception()
-        if broken is not None:
+        """Return the state of a job; a job that the stream lost is submitted again without it, under the same id."""
+        streamed = self._streamed.get(job.id)
+        if streamed is None:
+            return self._request_state(job)
+        if not streamed.response.done():
+            if time.monotonic() - streamed.checked > self._call.call_timeout:
+                streamed.state, streamed.checked = self._poll_or_resubmit(job), time.monotonic()
+            return streamed.state
+        del self._streamed[job.id]
+        failure = CancelledError() if streamed.response.cancelled() else streamed.response.exception()
+        if failure is not None:
             self._streaming = False
-            log.warning("job %s: the stream broke, %r; going on without it", job.id, broken)
-            return self._ask_or_send(job)
-        state = self._ask(job)  # the stream brings the counts of whichever job has this id
-        if isinstance(answer := stream.answer.result(), quantum.QuantumResult):
-            self._answers[job.id] = answer
+            log.warning("job %s: the stream broke, %r; continuing without it", job.id, failure)
+            return self._poll_or_resubmit(job)
+        state = self._request_state(job)  # checks that the job of this id, whose counts the stream returned, is the same one
+        if isinstance(result := streamed.response.result(), quantum.QuantumResult):
+            self._stream_results[job.id] = result
         return state
 
     def results(self, job: Job) -> list[Distribution]:
-        """The distributions of a finished job, points within circuits; the same ones when asked again.
+        """Return the distributions of a finished job, ordered by circuit, then by point; every call returns the same ones.
 
         Raises:
-            ServiceError: what came back is not what the job asked for.
-            EngineError: the service cannot be asked.
+            ServiceError: The result does not match the job.
+            EngineError: The service cannot be reached.
         """
-        if job.id not in self._found:
-            answer = self._answers.pop(job.id, None)
-            if answer is None:
-                answer = self._call(
+        if job.id not in self._distributions:
+            result = self._stream_results.pop(job.id, None)
+            if result is None:
+                result = self._call(
                     f"fetching the results of job {job.id}",
-                    lambda: self._client.get_job_results_async(**ids_of(self._engine, job.id)),
+                    lambda: self._client.get_job_results_async(**job_ids(self._engine, job.id)),
                 )
-            self._found[job.id] = distributions(job, answer)
-        return self._found[job.id]
+            self._distributions[job.id] = distributions_from_result(job, result)
+        return self._distributions[job.id]
 
     def cancel(self, job_id: str) -> None:
-        """Cancels a job that has not finished; nothing happens to others."""
+        """Cancel a job if it has not finished; other ids are ignored."""
         try:
-            self._call(f"cancelling job {job_id}", lambda: self._client.cancel_job_async(**ids_of(self._engine, job_id)))
+            self._call(f"cancelling job {job_id}", lambda: self._client.cancel_job_async(**job_ids(self._engine, job_id)))
         except RefusedError as error:
             if error.code not in (NOT_FOUND, BAD_REQUEST, CONFLICT):
                 raise
 
-    def _ask(self, job: Job) -> State:
+    def _request_state(self, job: Job) -> State:
+        """Request the state of a job from the service."""
         try:
-            found = self._call(
+            stored = self._call(
                 f"asking for job {job.id}",
-                lambda: self._client.get_job_async(**ids_of(self._engine, job.id), return_run_context=False),
+                lambda: self._client.get_job_async(**job_ids(self._engine, job.id), return_run_context=False),
             )
         except RefusedError as error:
             if error.code == NOT_FOUND:
                 return State("unknown")
             raise
-        self._refuse_others(job, found)
-        return state_of(found)
+        self._check_same_job(job, stored)
+        return state_of(stored)
 
-    def _ask_or_send(self, job: Job) -> State:
-        """Where a job is of which the stream said nothing; if it never arrived, it is submitted without the stream."""
-        state = self._ask(job)
+    def _poll_or_resubmit(self, job: Job) -> State:
+        """Return the state of a job that the stream does not report; submit the job without the stream if it never arrived."""
+        state = self._request_state(job)
         if state.status != "unknown":
             return state
         self._streaming = False
         log.warning("job %s: the stream lost it; submitting it without the stream", job.id)
-        self._send(job, Packed.of(job))
+        self._submit_unary(job, SerializedJob.from_job(job))
         return State("queued")
 
-    def _send(self, job: Job, packed: Packed) -> None:
-        what = f"submitting job {job.id}"
-        self._refuse_others(job, create_job(what, self._engine, self._call, job.id, packed, self._target))
+    def _submit_unary(self, job: Job, serialized: SerializedJob) -> None:
+        """Submit a job by single calls, without the stream."""
+        action = f"submitting job {job.id}"
+        self._check_same_job(job, create_job(action, self._engine, self._call, job.id, serialized, self._target))
 
-    def _refuse_others(self, job: Job, found: quantum.QuantumJob) -> None:
-        """An id that is taken by other circuits, points or shots must not lend its counts."""
+    def _check_same_job(self, job: Job, stored: quantum.QuantumJob) -> None:
+        """Raise `ServiceError` if the service's job of this id has other circuits, points or shots."""
         if job.id not in self._labels:
-            self._labels[job.id] = Packed.of(job).labels
-        stored = dict(found.labels)
+            self._labels[job.id] = SerializedJob.from_job(job).labels
+        labels = dict(stored.labels)
         for key, value in self._labels[job.id].items():
-            if stored.get(key, value) != value:
+            if labels.get(key, value) != value:
                 raise ServiceError(
                     f"job {job.id} exists in project {self._engine.project_id} with other circuits or shots; start a new run"
                 )
@@ -268,41 +279,52 @@ def google(  # noqa: PLR0913  each argument is one setting of the service
     progress: bool = False,
     engine: cg.Engine | None = None,
 ) -> Engine:
-    """A processor of Google's; needs `gcloud auth application-default login` and a project with access to it.
+    """Return an engine on one of Google's processors.
+
+    It needs `gcloud auth application-default login` and a project with access to the processor.
 
     Args:
-        project: of Google Cloud.
-        processor: its id.
-        journal: a folder; ids are recorded there before jobs are submitted, so that nothing is lost or run twice.
-        device_config_name: of the device configuration; None takes the processor's default.
-        snapshot: of the configuration that every job runs on; None pins the one that the journal records, or the current one.
-        run_name: of the automation run whose snapshot is pinned; None takes the processor's default.
-        streaming: submit jobs through a stream, which brings their results back; otherwise ask for each job.
-        call_timeout: seconds that one call may stay unanswered.
-        patience: seconds for which a call is repeated while the service is busy, failing or silent.
-        jobs: under way at once.
-        circuits_per_job: different circuits in one job, at most.
-        timeout: seconds without any job changing its state before `SilenceError`; None waits.
-        poll_seconds: between looks at jobs under way.
-        qubits: of the processor, to place circuits on; None chooses them by the calibration.
-        progress: show a progress bar of jobs.
-        engine: a configured client; None makes one from the default credentials.
+        project: Google Cloud project.
+        processor: Id of the processor.
+        journal: Journal folder; ids are recorded there before jobs are submitted, so that nothing is lost or run twice.
+        device_config_name: Name of the device configuration; None takes the processor's default.
+        snapshot: Snapshot of the configuration for every job; None pins the one that the journal records, or the current one.
+        run_name: Automation run whose snapshot is pinned; None takes the processor's default.
+        streaming: True to submit jobs through a stream that also returns their results; False to poll each job.
+        call_timeout: Seconds after which a call counts as unanswered.
+        patience: Seconds for which a call is repeated while the service is busy, failing or silent.
+        jobs: Maximum number of unfinished jobs.
+        circuits_per_job: Maximum number of different circuits per job.
+        timeout: Seconds without a change of any job's state before `SilenceError`; None waits for any time.
+        poll_seconds: Seconds between two polls of unfinished jobs.
+        qubits: Qubits of the processor that circuits may be placed on; None chooses them by the calibration.
+        progress: True to show a progress bar of jobs.
+        engine: Configured client; None makes one from the default credentials.
 
     Returns:
         The engine.
 
     Raises:
-        AccessError: no credentials, or no access to the project, the processor or the configuration.
-        EngineError: the service cannot be reached.
+        AccessError: There are no credentials, or no access to the project, the processor or the configuration.
+        EngineError: The service cannot be reached.
+
+    Example:
+        The first call that needs the processor connects to the service; `engine.run([circuit], [1000])` would run a circuit.
+
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     engine = google("my-project", "willow", journal=folder, device_config_name="default", snapshot="snap-1")
+        >>> engine.name, engine.describe()["snapshot"]
+        ('google:my-project/willow', 'snap-1')
     """
     recorded = read_summary(journal).engine if (Path(journal) / JOURNAL).is_file() else {}
-    if not (snapshot or run_name):  # a run goes on with the configuration that it began with
+    if not (snapshot or run_name):  # a resumed run keeps the configuration that it began with
         device_config_name = device_config_name or recorded.get("device_config_name")
         snapshot = recorded.get("snapshot")
     backend = GoogleBackend(
         engine or connect(project, streaming=streaming),
         processor,
-        caller=Caller(call_timeout, patience),
+        caller=RetryingCaller(call_timeout, patience),
         device_config_name=device_config_name,
         snapshot=snapshot,
         run_name=run_name,
@@ -316,33 +338,33 @@ def google(  # noqa: PLR0913  each argument is one setting of the service
 def check_access(
     project: str, processor: str, engine: cg.Engine | None = None, *, call_timeout: float = 20.0, patience: float = 20.0
 ) -> dict[str, Any]:
-    """What an account sees of a processor, at the price of two small calls.
+    """Request what an account sees of a processor, with two small calls.
 
     Args:
-        project: of Google Cloud.
-        processor: its id.
-        engine: a configured client; None makes one from the default credentials.
-        call_timeout: seconds that one call may stay unanswered.
-        patience: seconds for which a call is repeated.
+        project: Google Cloud project.
+        processor: Id of the processor.
+        engine: Configured client; None makes one from the default credentials.
+        call_timeout: Seconds after which a call counts as unanswered.
+        patience: Seconds for which a call is repeated.
 
     Returns:
-        project, processor, health, device_config_name, snapshot, and calibration_time in UTC (ISO 8601).
+        The project, processor, health, device_config_name, snapshot and calibration_time in UTC (ISO 8601).
 
     Raises:
-        AccessError: no credentials, or no access; its message is the cure.
-        EngineError: the service cannot be reached.
+        AccessError: There are no credentials, or no access; the message says what to do.
+        EngineError: The service cannot be reached.
     """
-    client, caller = engine or connect(project), Caller(call_timeout, patience)
-    found = processor_of(client, processor, caller)
-    key = found.default_device_config_key
-    configuration = configuration_of(
+    client, caller = engine or connect(project), RetryingCaller(call_timeout, patience)
+    description = get_processor(client, processor, caller)
+    key = description.default_device_config_key
+    configuration = get_configuration(
         client, processor, caller, name=key.config_alias or None, snapshot=key.snapshot_id or None, run_name=key.run or None
     )
     calibrated = datetime.datetime.fromtimestamp(configuration.calibration.timestamp / 1000, datetime.UTC)
     return {
         "project": project,
         "processor": processor,
-        "health": found.health.name,
+        "health": description.health.name,
         "device_config_name": configuration.config_name,
         "snapshot": configuration.snapshot_id,
         "calibration_time": calibrated.isoformat(timespec="seconds"),

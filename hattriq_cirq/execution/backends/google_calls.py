@@ -1,4 +1,4 @@
-"""One way to ask the service for anything: bounded in time, repeated while it is busy or silent, its errors typed."""
+"""Calls of Google's quantum engine service: bounded in time, repeated while it is busy or silent, with typed errors."""
 
 from __future__ import annotations
 
@@ -18,47 +18,47 @@ from google.api_core.exceptions import GoogleAPICallError
 from google.auth.exceptions import GoogleAuthError, TransportError
 
 from hattriq_cirq.circuits.errors import AccessError, QuotaError, ServiceError, SilenceError
-from hattriq_cirq.execution.backends.google_jobs import Packed
+from hattriq_cirq.execution.backends.google_jobs import SerializedJob
 
 log = logging.getLogger("hattriq_cirq.execution")
 T = TypeVar("T")
 
-UNHEARD = 0
-"""Instead of an HTTP code: nobody answered."""
+NO_ANSWER = 0
+"""Code of a call that was not answered, in place of an HTTP code."""
 NOT_FOUND, CONFLICT, BAD_REQUEST = 404, 409, 400
 _NO_CREDENTIALS, _DENIED, _TOO_MANY = 401, 403, 429
-_PASSING = (UNHEARD, _TOO_MANY, 499, 500, 502, 503, 504)
-"""Worth asking again: nothing heard, too many requests, a broken connection, a failing service."""
+_TRANSIENT = (NO_ANSWER, _TOO_MANY, 499, 500, 502, 503, 504)
+"""Codes after which a call is repeated: no answer, too many requests, a broken connection, a failing service."""
 _GAVE_UP = "Reached max retry attempts for error: "
-"""What the client puts before the message of a 5xx."""
+"""Text that the client puts earlier the message of a 5xx error."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 30.0
-"""Seconds before a call is repeated; doubled each time."""
+"""Seconds earlier a call is repeated the first time, doubled for each further time, and their maximum."""
 
 
 class RefusedError(ServiceError):
-    """The service answered, and asking again would not change it.
+    """Final refusal by the service, which a repeated call would not change.
 
     Args:
-        what: was asked.
-        code: of HTTP.
-        message: the service's explanation.
+        action: Description of the call.
+        code: HTTP code.
+        message: Explanation by the service.
     """
 
-    def __init__(self, what: str, code: int, message: str) -> None:
-        super().__init__(f"{what}: the service answered {code}: {message}")
+    def __init__(self, action: str, code: int, message: str) -> None:
+        super().__init__(f"{action}: the service answered {code}: {message}")
         self.code = code
 
 
 @dataclass(frozen=True)
-class Caller:
-    """Calls a service that may be busy, failing or silent.
+class RetryingCaller:
+    """Caller of a service that may be busy, failing or silent.
 
     Args:
-        call_timeout: seconds that one call may stay unanswered.
-        patience: seconds for which a call is repeated; its last attempt may stay unanswered for `call_timeout` more.
+        call_timeout: Seconds after which a call counts as unanswered.
+        patience: Seconds for which a call is repeated; the last attempt may take `call_timeout` longer.
 
     Raises:
-        ValueError: no time to answer at all, or a negative patience.
+        ValueError: The timeout is not positive, or the patience is negative.
     """
 
     call_timeout: float = 60.0
@@ -70,35 +70,36 @@ class Caller:
         if not self.patience >= 0:
             raise ValueError(f"{self.patience=} must be at least 0 seconds")
 
-    def __call__(self, what: str, request: Callable[[], Awaitable[T]]) -> T:
-        """The answer to a request.
+    def __call__(self, action: str, request: Callable[[], Awaitable[T]]) -> T:
+        """Send a request and return its answer.
 
         Args:
-            what: is asked, for messages.
-            request: sends it; called again for each attempt.
+            action: Description of the request, for messages.
+            request: Function that sends the request; called once per attempt.
 
         Returns:
-            What it answered.
+            The answer.
 
         Raises:
-            AccessError: no credentials, or not allowed.
-            QuotaError: too many requests, for longer than the patience.
-            SilenceError: unanswered, for longer than the patience.
-            ServiceError: failing for longer than the patience.
-            RefusedError: any other code, at once.
+            AccessError: There are no credentials, or they do not allow the request.
+            QuotaError: There were too many requests for longer than the patience.
+            SilenceError: No call was answered for longer than the patience.
+            ServiceError: The service failed for longer than the patience.
+            RefusedError: The service answered with any other code; the call is not repeated.
         """
-        give_up, delay = time.monotonic() + self.patience, _FIRST_DELAY
+        deadline, delay = time.monotonic() + self.patience, _FIRST_DELAY
         while True:
             try:
                 answer: T = run(self._bounded, request)
                 return answer
             except (EngineException, GoogleAPICallError, GoogleAuthError, TimeoutError) as error:
-                code, message = understood(error)
-                left = give_up - time.monotonic()
-                if code not in _PASSING or left <= 0:
-                    self._give_up(what, code, message, error)
-            delay = min(delay, left)
-            log.warning("%s: %s; asking again in %.1f s, for %.1f s more", what, explained(code, message), delay, left)
+                code, message = code_and_message(error)
+                remaining = deadline - time.monotonic()
+                if code not in _TRANSIENT or remaining <= 0:
+                    self._raise_typed(action, code, message, error)
+            delay = min(delay, remaining)
+            reason = describe_error(code, message)
+            log.warning("%s: %s; repeating in %.1f s, for at most %.1f s", action, reason, delay, remaining)
             time.sleep(delay)
             delay = min(2 * delay, _LONGEST_DELAY)
 
@@ -106,8 +107,9 @@ class Caller:
         async with timeout_scope(self.call_timeout):
             return await request()
 
-    def _give_up(self, what: str, code: int, message: str, error: Exception) -> NoReturn:
-        reason = f"{what}: {explained(code, message)}"
+    def _raise_typed(self, action: str, code: int, message: str, error: Exception) -> NoReturn:
+        """Raise the error type of a code, with the remedy in its message."""
+        reason = f"{action}: {describe_error(code, message)}"
         if code == _NO_CREDENTIALS or "metadata from plugin" in message:
             raise AccessError(f"{reason}; run `gcloud auth application-default login`, then `hattriq doctor`") from error
         if code == _DENIED:
@@ -117,39 +119,39 @@ class Caller:
             ) from error
         if code == _TOO_MANY:
             raise QuotaError(
-                f"{reason}, for {self.patience:g} s; lower `jobs`, or ask for quota, then resume the run"
+                f"{reason}, for {self.patience:g} s; lower `jobs` or request quota, then resume the run"
             ) from error
-        if code == UNHEARD:
+        if code == NO_ANSWER:
             raise SilenceError(
                 f"{reason}, and again for {self.patience:g} s; check the network, then resume the run"
             ) from error
-        if code in _PASSING:
+        if code in _TRANSIENT:
             raise ServiceError(f"{reason}, and kept failing for {self.patience:g} s; resume the run later") from error
-        raise RefusedError(what, code, message) from error
+        raise RefusedError(action, code, message) from error
 
 
-def understood(error: BaseException) -> tuple[int, str]:
-    """The HTTP code and the message of whichever exception the client raises; `UNHEARD` if nobody answered."""
+def code_and_message(error: BaseException) -> tuple[int, str]:
+    """Return the HTTP code and the message of an exception of the client; the code is `NO_ANSWER` if no answer arrived."""
     if isinstance(error, TransportError):
         return 503, str(error)
     if isinstance(error, GoogleAuthError):
         return _NO_CREDENTIALS, str(error)
-    if isinstance(error, TimeoutError):  # the client gives up a 5xx by one with a message, a timeout has none
-        return (503, str(error).removeprefix(_GAVE_UP)) if str(error) else (UNHEARD, "")
+    if isinstance(error, TimeoutError):  # with a message if the client gives up after a 5xx error, without one after a timeout
+        return (503, str(error).removeprefix(_GAVE_UP)) if str(error) else (NO_ANSWER, "")
     return int(getattr(error, "code", None) or 500), str(error)
 
 
-def explained(code: int, message: str) -> str:
-    """A code and its message, in words."""
-    return "nobody answered" if code == UNHEARD else f"the service answered {code}: {message}"
+def describe_error(code: int, message: str) -> str:
+    """Return a code and its message in words."""
+    return "nobody answered" if code == NO_ANSWER else f"the service answered {code}: {message}"
 
 
 def connect(project: str, *, streaming: bool = False) -> cg.Engine:
-    """A client for a project, which leaves it to us to repeat calls; nothing is sent yet.
+    """Return a client that does not repeat calls itself; nothing is sent yet.
 
     Args:
-        project: of Google Cloud.
-        streaming: allow its stream.
+        project: Google Cloud project.
+        streaming: True to allow the client's stream.
 
     Returns:
         The client.
@@ -158,78 +160,81 @@ def connect(project: str, *, streaming: bool = False) -> cg.Engine:
     return cg.Engine(project, context=EngineContext(client=client, enable_streaming=streaming, compress_run_context=True))
 
 
-def processor_of(engine: cg.Engine, processor: str, caller: Caller) -> quantum.QuantumProcessor:
-    """What the service says of a processor.
+def get_processor(engine: cg.Engine, processor: str, caller: RetryingCaller) -> quantum.QuantumProcessor:
+    """Return the service's description of a processor.
 
     Raises:
-        AccessError: there is none, as far as this account can see.
-        EngineError: the service cannot be asked.
+        AccessError: This account sees no such processor.
+        EngineError: The service cannot be reached.
     """
-    what = f"asking for the processor {processor!r} of project {engine.project_id!r}"
+    action = f"asking for the processor {processor!r} of project {engine.project_id!r}"
     try:
-        return caller(what, lambda: engine.context.client.get_processor_async(engine.project_id, processor))
+        return caller(action, lambda: engine.context.client.get_processor_async(engine.project_id, processor))
     except RefusedError as error:
         if error.code != NOT_FOUND:
             raise
         raise AccessError(f"{error}; check both names, and ask the owner of the project for access to the processor") from error
 
 
-def configuration_of(
-    engine: cg.Engine, processor: str, caller: Caller, *, name: str | None, snapshot: str | None, run_name: str | None
+def get_configuration(
+    engine: cg.Engine, processor: str, caller: RetryingCaller, *, name: str | None, snapshot: str | None, run_name: str | None
 ) -> cg.engine.ProcessorConfig:
-    """A device configuration with its calibration, of one snapshot.
+    """Return a device configuration with its calibration, of one snapshot.
 
     Args:
-        engine: the client.
-        processor: its id.
-        caller: bounds the calls.
-        name: of the configuration; None takes the processor's default.
-        snapshot: of the configuration; None takes the current one.
-        run_name: of the automation run whose snapshot is meant; None takes the processor's default.
+        engine: Client.
+        processor: Id of the processor.
+        caller: Caller that repeats failing calls.
+        name: Name of the configuration; None takes the processor's default.
+        snapshot: Snapshot of the configuration; None takes the current one.
+        run_name: Automation run whose snapshot is taken; None takes the processor's default.
+
+    Returns:
+        The configuration.
 
     Raises:
-        AccessError: there is none, as far as this account can see.
-        EngineError: the service cannot be asked, or names no snapshot.
+        AccessError: This account sees no such configuration.
+        EngineError: The service cannot be reached, or names no snapshot.
     """
     revision = cg.Snapshot(snapshot) if snapshot else cg.Run(run_name) if run_name else None
     if name is None or revision is None:
-        key = processor_of(engine, processor, caller).default_device_config_key
+        key = get_processor(engine, processor, caller).default_device_config_key
         name = name or key.config_alias or "default"
         revision = revision or (cg.Snapshot(key.snapshot_id) if key.snapshot_id else cg.Run(key.run or "default"))
-    what = f"asking for the configuration {name!r} of the processor {processor!r} at {revision}"
-    found = caller(what, lambda: engine.get_processor_config_async(processor, revision, name))
-    if found is None:
-        raise AccessError(f"{what}: there is none; leave out device_config_name, snapshot and run_name to take the default")
-    if not (snapshot or found.snapshot_id):
-        raise ServiceError(f"{what}: the service names no snapshot, so jobs cannot be pinned to it; name one by snapshot=")
-    return found
+    action = f"asking for the configuration {name!r} of the processor {processor!r} at {revision}"
+    configuration = caller(action, lambda: engine.get_processor_config_async(processor, revision, name))
+    if configuration is None:
+        raise AccessError(f"{action}: there is none; leave out device_config_name, snapshot and run_name to take the default")
+    if not (snapshot or configuration.snapshot_id):
+        raise ServiceError(f"{action}: the service names no snapshot, so jobs cannot be pinned to it; name one by snapshot=")
+    return configuration
 
 
-def ids_of(engine: cg.Engine, job_id: str) -> dict[str, Any]:
-    """How a job is found by the client: a program holds one job, and both have its id."""
+def job_ids(engine: cg.Engine, job_id: str) -> dict[str, Any]:
+    """Return the ids by which the client identifies a job; its program holds only this job and has the same id."""
     return {"project_id": engine.project_id, "program_id": job_id, "job_id": job_id}
 
 
 def create_job(
-    what: str, engine: cg.Engine, caller: Caller, job_id: str, packed: Packed, target: Mapping[str, Any]
+    action: str, engine: cg.Engine, caller: RetryingCaller, job_id: str, serialized: SerializedJob, target: Mapping[str, Any]
 ) -> quantum.QuantumJob:
-    """Creates a program and its job, unless it is there: an attempt whose answer was lost may have created it.
+    """Create a program and its job unless they exist, since an earlier attempt whose answer was lost may have created them.
 
     Args:
-        what: is done, for messages.
-        engine: the client.
-        caller: bounds the calls.
-        job_id: of the program too.
-        packed: what to run.
-        target: processor_id, device_config_name and snapshot_id.
+        action: Description of the call, for messages.
+        engine: Client.
+        caller: Caller that repeats failing calls.
+        job_id: Id of the job and of its program.
+        serialized: Circuits, sweep and shots.
+        target: Values of processor_id, device_config_name and snapshot_id.
 
     Returns:
-        The job of this id, new or not.
+        The job of this id, created now or earlier.
 
     Raises:
-        EngineError: the service cannot be reached, or refuses.
+        EngineError: The service cannot be reached, or refuses.
     """
-    client, ids, attempts = engine.context.client, ids_of(engine, job_id), itertools.count()
+    client, ids, attempts = engine.context.client, job_ids(engine, job_id), itertools.count()
 
     async def existing() -> quantum.QuantumJob | None:
         try:
@@ -240,21 +245,23 @@ def create_job(
             return None
 
     async def create() -> quantum.QuantumJob:
-        if next(attempts) and (before := await existing()) is not None:
-            return before
+        if next(attempts) and (earlier := await existing()) is not None:
+            return earlier
         try:
-            await client.create_program_async(engine.project_id, job_id, packed.code, labels=packed.labels)
+            await client.create_program_async(engine.project_id, job_id, serialized.code, labels=serialized.labels)
         except EngineException as error:
             if error.code != CONFLICT:
                 raise
         try:
-            _, created = await client.create_job_async(**ids, **target, run_context=packed.run_context, labels=packed.labels)
+            _, created = await client.create_job_async(
+                **ids, **target, run_context=serialized.run_context, labels=serialized.labels
+            )
         except EngineException as error:
             if error.code != CONFLICT:
                 raise
-            if (before := await existing()) is None:  # another conflict than of its id: worth trying again
+            if (earlier := await existing()) is None:  # the conflict is not about the job's id, so the call is repeated
                 raise EngineException(str(error), code=503) from error
-            return before
+            return earlier
         return created
 
-    return caller(what, create)
+    return caller(action, create)

@@ -1,9 +1,10 @@
-"""Backends in this process: what they share, and any `cirq.Sampler` as one."""
+"""Backends that run in this process: their common base class, and a backend for any `cirq.Sampler`."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -19,16 +20,16 @@ from hattriq_cirq.foundation.provenance import Provenance
 
 
 class InProcessBackend(ABC):
-    """A backend whose jobs run in this process, once their results are asked for.
+    """Backend whose jobs run in this process when their results are first requested.
 
-    A job and its results are remembered for as long as somebody holds the job.
+    A job and its results are kept for as long as the caller holds the job.
 
     Args:
-        name: what results say they were run on.
-        seed: from which the engine draws the seeds of jobs.
-        limits: of a job.
-        settings: JSON, what else a record needs to know; `kind` first of all.
-        processor: what circuits are compiled for; None where any circuit runs.
+        name: Name that results carry.
+        seed: Random seed from which the engine derives the seeds of jobs.
+        limits: Limits of a job.
+        settings: Further entries of the backend's record, as JSON, including `kind`.
+        processor: Processor that circuits are compiled for; None if the backend runs any circuit.
     """
 
     def __init__(
@@ -41,56 +42,56 @@ class InProcessBackend(ABC):
         self._cancelled: set[str] = set()
 
     def describe(self) -> dict[str, Any]:
-        """What a record needs to know of the backend, as JSON."""
+        """Return the record of the backend as JSON."""
         return {"name": self.name, "seed": self.seed, **self._settings, "versions": Provenance.now().versions}
 
     def size(self, job: Job) -> int:
-        """Nothing is sent."""
+        """Return 0, since nothing is sent."""
         return 0
 
     def submit(self, job: Job) -> None:
-        """Takes a job, unless it has the same one already."""
-        self._jobs[job.id] = self._kept(job)
+        """Accept a job, unless the same one was submitted before."""
+        self._jobs[job.id] = self._submitted(job)
 
     def poll(self, job: Job) -> State:
-        """Done, unless the job was cancelled or never handed over."""
+        """Return `done`, unless the job was cancelled or never submitted."""
         if job.id in self._cancelled:
             return State("cancelled")
         return State("done" if job.id in self._jobs else "unknown")
 
     def results(self, job: Job) -> list[Distribution]:
-        """The distributions of a job, one for each point of each circuit; it runs when they are first asked for."""
-        job = self._kept(job)
+        """Return the distributions of a job, ordered by circuit, then by point; the first call runs it."""
+        job = self._submitted(job)
         if job not in self._results:
             self._results[job] = self.execute(job)
         return self._results[job]
 
-    def _kept(self, job: Job) -> Job:
-        """The job of this id that was handed over first, if it asks for the same: ids repeat from engine to engine."""
-        kept = self._jobs.get(job.id, job)
-        same = (kept.circuits, kept.points, kept.shots, kept.seed) == (job.circuits, job.points, job.shots, job.seed)
-        return kept if same else job
+    def _submitted(self, job: Job) -> Job:
+        """Return the submitted job of this id if it is the same one; different engines use the same ids."""
+        earlier = self._jobs.get(job.id, job)
+        settings = attrgetter("circuits", "points", "shots", "seed")
+        return earlier if settings(earlier) == settings(job) else job
 
     def cancel(self, job_id: str) -> None:
-        """Cancels a job whose results nobody has asked for."""
+        """Cancel a job whose results were not requested yet."""
         job = self._jobs.get(job_id)
         if job is not None and job not in self._results:
             self._cancelled.add(job_id)
 
     @abstractmethod
     def execute(self, job: Job) -> list[Distribution]:
-        """Runs a job: one distribution for each point of each circuit, points within circuits."""
+        """Run a job and return its distributions, ordered by circuit, then by point."""
 
 
 class SamplerBackend(InProcessBackend):
-    """Jobs on a `cirq.Sampler`.
+    """Backend that runs jobs on a `cirq.Sampler`.
 
     Args:
-        name: what results say they were run on.
-        sampler: makes the sampler of a job from the job's seed.
-        settings: JSON, what else a record needs to know.
-        seed: from which the engine draws the seeds of jobs; None where samplers take none.
-        exact: the exact probabilities of a circuit, where they are known.
+        name: Name that results carry.
+        sampler: Function that returns the sampler of a job for the job's seed.
+        settings: Further entries of the backend's record, as JSON.
+        seed: Random seed from which the engine derives the seeds of jobs; None if samplers take no seed.
+        exact: Function that returns the exact probabilities of a circuit, if they are known.
     """
 
     def __init__(
@@ -106,22 +107,22 @@ class SamplerBackend(InProcessBackend):
         self._sampler, self._exact = sampler, exact
 
     def execute(self, job: Job) -> list[Distribution]:
-        """Runs a job."""
+        """Run a job and return its distributions, ordered by circuit, then by point."""
         measurements = [only_measurement(circuit) for circuit in job.circuits]
         if job.shots is None:
             if self._exact is None:
                 raise ValueError(f"shots=None asks for exact probabilities, which {self.name} cannot give; give shots")
-            return [Distribution(self._exact(circuit), None) for circuit in resolved(job)]
+            return [Distribution(self._exact(circuit), None) for circuit in resolve_circuits(job)]
         batch = self._sampler(job.seed).run_batch(job.circuits, [to_sweep(job.points)] * len(job.circuits), job.shots)
         return [
-            histogram(result, measurement)
+            to_distribution(result, measurement)
             for measurement, results in zip(measurements, batch, strict=True)
             for result in results
         ]
 
 
-def resolved(job: Job) -> list[cirq.FrozenCircuit]:
-    """Every circuit at every point, points within circuits."""
+def resolve_circuits(job: Job) -> list[cirq.FrozenCircuit]:
+    """Return every circuit of a job at every point, ordered by circuit, then by point."""
     return [
         cirq.resolve_parameters(circuit, cirq.ParamResolver(dict(point))) if point else circuit
         for circuit in job.circuits
@@ -129,9 +130,9 @@ def resolved(job: Job) -> list[cirq.FrozenCircuit]:
     ]
 
 
-def histogram(result: cirq.Result, measurement: cirq.Operation) -> Distribution:
-    """The distribution of a circuit's one measurement."""
+def to_distribution(result: cirq.Result, measurement: cirq.Operation) -> Distribution:
+    """Return the distribution of a circuit's only measurement."""
     bits = np.asarray(result.measurements[cirq.measurement_key_name(measurement)])
     width = bits.shape[1]
     outcomes = bits @ (1 << np.arange(width - 1, -1, -1, dtype=np.int64))
-    return Distribution.from_counts(np.bincount(outcomes, minlength=2**width))
+    return Distribution.from_outcomes(outcomes, width)

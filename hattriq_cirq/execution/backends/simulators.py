@@ -1,4 +1,4 @@
-"""Simulators on this machine: qsim and Cirq's own, without noise or with a noise model, and any `cirq.Sampler`."""
+"""Engines on simulators of this machine: qsim, Cirq's own simulators, with or without noise, and any `cirq.Sampler`."""
 
 from __future__ import annotations
 
@@ -12,32 +12,39 @@ import numpy as np
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import only_measurement
 from hattriq_cirq.execution.backend import Job, Limits
-from hattriq_cirq.execution.backends.sampler import InProcessBackend, SamplerBackend, resolved
+from hattriq_cirq.execution.backends.sampler import InProcessBackend, SamplerBackend, resolve_circuits
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 
 Probabilities = Callable[[cirq.AbstractCircuit], FloatArray]
-"""The exact probabilities of a circuit's outcomes, (2**measured,), big-endian in the measured order."""
+"""Function that returns the exact probabilities of a circuit's outcomes, (2**measured,), big-endian in the measured order."""
 FinalState = Callable[[cirq.AbstractCircuit, Sequence[cirq.Qid]], Array]
-"""The state vector of a circuit on ordered qubits, (2**qubits,)."""
+"""Function that returns the final state vector of a circuit on ordered qubits, (2**qubits,)."""
 Populations = Callable[[cirq.AbstractCircuit, Sequence[cirq.Qid]], FloatArray]
-"""The chances of the basis states after a circuit with channels, (2**qubits,)."""
+"""Function that returns the probabilities of the basis states after a circuit with channels, (2**qubits,)."""
 
 UNLIMITED = Limits(shots=2**62, circuits=1)
-"""A circuit a job, so that its counts do not depend on what else was asked for."""
+"""One circuit per job, so that its counts do not depend on the other circuits of a call."""
 
 
 class ExactBackend(InProcessBackend):
-    """Computes exact probabilities, and draws counts from them with the job's seed."""
+    """Backend that computes exact probabilities and samples counts from them with the job's seed.
+
+    Args:
+        name: Name that results carry.
+        seed: Random seed from which the engine derives the seeds of jobs.
+        probabilities: Function that returns the exact probabilities of a circuit.
+        settings: Further entries of the backend's record, as JSON.
+    """
 
     def __init__(self, name: str, seed: int | None, probabilities: Probabilities, settings: Mapping[str, Any]) -> None:
         super().__init__(name, seed, UNLIMITED, settings)
         self._probabilities = probabilities
 
     def execute(self, job: Job) -> list[Distribution]:
-        """Runs a job."""
+        """Run a job and return its distributions, ordered by circuit, then by point."""
         rng = np.random.default_rng(job.seed)
-        return [sample_counts(self._probabilities(circuit), job.shots, rng) for circuit in resolved(job)]
+        return [sample_counts(self._probabilities(circuit), job.shots, rng) for circuit in resolve_circuits(job)]
 
 
 def qsim(
@@ -48,17 +55,24 @@ def qsim(
     journal: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Engine:
-    """The qsim simulator, single precision and fast.
+    """Return an engine on the qsim simulator, which is fast and computes in single precision.
 
     Args:
-        seed: of the counts.
-        threads: for one circuit; None takes every core.
-        noise: simulated shot by shot, as quantum trajectories; there are no exact probabilities then.
-        journal: a folder, see `Engine`.
-        progress: show a progress bar.
+        seed: Random seed of the counts.
+        threads: Number of threads for one circuit; None uses every core.
+        noise: Noise model, simulated by one quantum trajectory per shot; exact probabilities are then unavailable.
+        journal: Journal folder, see `Engine`.
+        progress: True to show a progress bar.
 
     Returns:
         The engine.
+
+    Example:
+        >>> import cirq
+        >>> bell = cirq.Circuit(cirq.H(cirq.q(0)), cirq.CNOT(cirq.q(0), cirq.q(1)), cirq.measure(cirq.q(0), cirq.q(1)))
+        >>> (distribution,) = qsim(seed=1).run([bell], [1000])
+        >>> int(distribution.counts.sum()), distribution.counts[[1, 2]].tolist()
+        (1000, [0, 0])
     """
     cores = threads or os.cpu_count() or 1
     settings = {"kind": "simulator", "threads": cores, "noise": noise and repr(noise)}
@@ -76,16 +90,23 @@ def cirq_simulator(
     journal: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Engine:
-    """Cirq's simulators in double precision: slower, exact to rounding.
+    """Return an engine on Cirq's simulators, which compute in double precision, exact to rounding.
 
     Args:
-        seed: of the counts.
-        noise: simulated exactly, as a density matrix; up to about 8 qubits.
-        journal: a folder, see `Engine`.
-        progress: show a progress bar.
+        seed: Random seed of the counts.
+        noise: Noise model, simulated exactly by a density matrix of up to about 8 qubits.
+        journal: Journal folder, see `Engine`.
+        progress: True to show a progress bar.
 
     Returns:
         The engine.
+
+    Example:
+        >>> import cirq
+        >>> flipped = cirq.Circuit(cirq.X(cirq.q(0)), cirq.measure(cirq.q(0)))
+        >>> (exact,) = cirq_simulator(noise=cirq.bit_flip(0.25)).run([flipped], None)
+        >>> exact.probabilities.round(3).tolist()
+        [0.25, 0.75]
     """
     exact = _cirq_state_vector if noise is None else _cirq_density_matrix(noise)
     backend = ExactBackend("cirq", seed, exact, {"kind": "simulator", "noise": noise and repr(noise)})
@@ -99,19 +120,26 @@ def sampler(
     journal: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Engine:
-    """Any `cirq.Sampler` as an engine; its counts are whatever it gives, seeded by itself or not at all.
+    """Return an engine on any `cirq.Sampler`, which is not seeded by the engine.
 
     Args:
-        cirq_sampler: runs circuits as they are. Cirq's own simulators without noise give exact probabilities, too.
-        name: what results say they were run on; None takes the sampler's type.
-        journal: a folder, see `Engine`.
-        progress: show a progress bar.
+        cirq_sampler: Sampler that runs the circuits unchanged. Cirq's own noiseless simulators also give exact probabilities.
+        name: Name that results carry; None takes the sampler's type.
+        journal: Journal folder, see `Engine`.
+        progress: True to show a progress bar.
 
     Returns:
         The engine.
 
     Raises:
-        ValueError: not a `cirq.Sampler`.
+        ValueError: The argument is not a `cirq.Sampler`.
+
+    Example:
+        >>> import cirq
+        >>> engine = sampler(cirq.ZerosSampler())
+        >>> (distribution,) = engine.run([cirq.Circuit(cirq.measure(cirq.q(0)))], [100])
+        >>> engine.name, distribution.counts.tolist()
+        ('ZerosSampler', [100, 0])
     """
     if not isinstance(cirq_sampler, cirq.Sampler):
         raise ValueError(f"{cirq_sampler=} must be a cirq.Sampler, such as cirq.Simulator()")
@@ -124,7 +152,7 @@ def sampler(
 
 
 def _cirq_density_matrix(noise: cirq.NoiseModel) -> Probabilities:
-    return lambda circuit: with_noise(circuit, noise, _cirq_populations)
+    return lambda circuit: noisy_probabilities(circuit, noise, _cirq_populations)
 
 
 def _cirq_populations(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> FloatArray:
@@ -134,7 +162,7 @@ def _cirq_populations(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid
 
 
 def qsim_state(threads: int) -> FinalState:
-    """State vectors by qsim, in single precision."""
+    """Return a function that computes state vectors by qsim, in single precision."""
     from qsimcirq.qsim_simulator import QSimOptions, QSimSimulator
 
     simulator = QSimSimulator(QSimOptions(cpu_threads=threads, max_fused_gate_size=4))
@@ -142,15 +170,17 @@ def qsim_state(threads: int) -> FinalState:
 
 
 def trajectories(noise: cirq.NoiseModel, seed: int | None, threads: int) -> cirq.Sampler:
-    """A qsim sampler that draws a quantum trajectory a shot."""
+    """Return a qsim sampler that simulates one quantum trajectory per shot."""
     from qsimcirq.qsim_simulator import QSimOptions, QSimSimulator
 
     options = QSimOptions(cpu_threads=threads, max_fused_gate_size=2 if threads == 1 else 4)
     return QSimSimulator(options, noise=noise, seed=int(np.random.SeedSequence(seed).generate_state(1)[0]))
 
 
-def pure_populations(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid], final_state: FinalState) -> FloatArray:
-    """The chances of the basis states after a circuit of gates, (2**qubits,)."""
+def state_vector_populations(
+    circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid], final_state: FinalState
+) -> FloatArray:
+    """Return the probabilities of the basis states after a circuit of gates, (2**qubits,)."""
     for op in circuit.all_operations():
         if not cirq.has_unitary(op) and not isinstance(op.gate, cirq.StatePreparationChannel):
             raise ValueError(
@@ -161,12 +191,12 @@ def pure_populations(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid]
 
 
 def state_vector(final_state: FinalState) -> Probabilities:
-    """Exact probabilities of circuits without noise."""
+    """Return a function that computes the exact probabilities of noiseless circuits from their state vectors."""
 
     def probabilities(circuit: cirq.AbstractCircuit) -> FloatArray:
         measurement = only_measurement(circuit)
         register = sorted(circuit.all_qubits())
-        return measured(pure_populations(circuit[:-1], register, final_state), register, measurement)
+        return marginal_probabilities(state_vector_populations(circuit[:-1], register, final_state), register, measurement)
 
     return probabilities
 
@@ -177,17 +207,17 @@ def _cirq_state_vector(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qi
     return np.asarray(simulator.simulate(circuit, qubit_order=register).final_state_vector)
 
 
-def with_noise(circuit: cirq.AbstractCircuit, noise: cirq.NoiseModel, populations: Populations) -> FloatArray:
-    """Exact probabilities with noise, by a density matrix of the circuit's own qubits."""
+def noisy_probabilities(circuit: cirq.AbstractCircuit, noise: cirq.NoiseModel, populations: Populations) -> FloatArray:
+    """Return the exact outcome probabilities of a circuit with noise, from a density matrix of the circuit's own qubits."""
     measurement = only_measurement(circuit)
     register = sorted(circuit.all_qubits())
     noisy = circuit.unfreeze().with_noise(noise)
     before = noisy[: next(i for i, moment in enumerate(noisy) if any(map(cirq.is_measurement, moment)))]
-    return measured(populations(before, register), register, measurement)
+    return marginal_probabilities(populations(before, register), register, measurement)
 
 
-def measured(probabilities: FloatArray, register: Sequence[cirq.Qid], measurement: cirq.Operation) -> FloatArray:
-    """Probabilities of the measured bits, (2**measured,), of sum 1, from those of a whole register, (2**register,)."""
+def marginal_probabilities(probabilities: FloatArray, register: Sequence[cirq.Qid], measurement: cirq.Operation) -> FloatArray:
+    """Return the probabilities of the measured bits, (2**measured,), with sum 1, from those of a whole register, (2**n,)."""
     axes = [register.index(q) for q in measurement.qubits]
     rest = tuple(axis for axis in range(len(register)) if axis not in axes)
     marginal: FloatArray = probabilities.reshape((2,) * len(register)).sum(axis=rest)
@@ -200,7 +230,12 @@ def measured(probabilities: FloatArray, register: Sequence[cirq.Qid], measuremen
 
 
 def sample_counts(probabilities: FloatArray, shots: int | None, rng: np.random.Generator) -> Distribution:
-    """The distribution of so many shots, or of exact probabilities."""
+    """Sample counts with the given number of shots; return the exact probabilities themselves if `shots` is None.
+
+    Example:
+        >>> sample_counts(np.array([0.0, 1.0]), 10, np.random.default_rng(0)).counts.tolist()
+        [0, 10]
+    """
     if shots is None:
         return Distribution(probabilities, None)
     return Distribution.from_counts(rng.multinomial(shots, probabilities))

@@ -1,4 +1,4 @@
-"""Google's processors without Google: cirq-google's own noise, the service's own checks, on this machine."""
+"""Virtual Google processors: a simulation on this machine with cirq-google's noise models and the service's own checks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,17 @@ from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import only_measurement, to_sweep
 from hattriq_cirq.compilation.processor import gateset_name, load_processor
 from hattriq_cirq.execution.backend import Job, Limits
-from hattriq_cirq.execution.backends.sampler import InProcessBackend, histogram, resolved
-from hattriq_cirq.execution.backends.simulators import measured, pure_populations, qsim_state, trajectories, with_noise
+from hattriq_cirq.execution.backends.sampler import InProcessBackend, resolve_circuits, to_distribution
+from hattriq_cirq.execution.backends.simulators import (
+    marginal_probabilities,
+    noisy_probabilities,
+    qsim_state,
+    state_vector_populations,
+    trajectories,
+)
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
-from hattriq_cirq.simulation.pauli_transfer import populations
+from hattriq_cirq.simulation import pauli_transfer
 
 if TYPE_CHECKING:
     import cirq_google as cg
@@ -29,7 +35,7 @@ if TYPE_CHECKING:
 Noise = Literal["calibrated", "none", "readout", "gates"]
 Method = Literal["density", "trajectories"]
 
-_WIDEST = 12  # qubits of a density matrix: it and what it is turned into take 0.3 GB
+_MAX_DENSITY_QUBITS = 12  # beyond it a density matrix and its intermediate arrays take more than 0.3 GB
 
 
 def virtual(
@@ -44,33 +50,40 @@ def virtual(
     qubits: Sequence[cirq.Qid] | None = None,
     progress: bool = False,
 ) -> Engine:
-    """A processor bundled with cirq_google: its couplers, gates, median calibration and noise, and the service's limits.
+    """Return an engine on a virtual processor with the couplers, gates, calibrated noise and service limits of a real one.
 
     Args:
-        processor_id: willow_pink, weber or rainbow.
-        seed: of the counts.
-        noise: all of the calibration's, none, that of the readout alone, or that of gates and idling alone.
-        gateset: cz, sqrt_iswap or sycamore; None takes the first whose errors the calibration has.
-        method: density matrices are exact and do not care for shots, trajectories do not care for width; None takes
-            the faster one. Without noise of gates both are left alone for a state vector.
-        threads: for one circuit.
-        journal: a folder, see `Engine`.
-        qubits: of the processor, to place circuits on; None chooses.
-        progress: show a progress bar.
+        processor_id: Name of a processor bundled with cirq_google: willow_pink, weber or rainbow.
+        seed: Random seed of the counts.
+        noise: Simulated part of the median calibration's noise: all of it, none, readout only, or gates and idling only.
+        gateset: Gate set, cz, sqrt_iswap or sycamore; None takes the first one whose errors the calibration has.
+        method: Simulation of gate noise: "density" takes the same time for any number of shots, "trajectories" allows more
+            qubits, None takes the faster one. Without gate noise a state vector is used.
+        threads: Number of threads for one circuit.
+        journal: Journal folder, see `Engine`.
+        qubits: Qubits of the processor that circuits may be placed on; None allows all.
+        progress: True to show a progress bar.
 
     Returns:
-        The engine. `shots=None` gives exact probabilities with noise, up to 12 qubits in all of a circuit.
+        The engine. `shots=None` gives exact probabilities with noise for circuits of up to 12 qubits.
 
     Raises:
-        ValueError: an unknown word, or a gate set of whose errors the calibration says nothing, so that its noise cannot
-            be simulated.
+        ValueError: An argument is unknown, or the calibration has no errors for the gate set, so that its noise cannot be
+            simulated.
+
+    Example:
+        >>> import cirq
+        >>> engine = virtual("willow_pink", noise="readout")
+        >>> (exact,) = engine.run([cirq.Circuit(cirq.X(cirq.q(0)), cirq.measure(cirq.q(0)))], None)
+        >>> bool(0.98 < exact.probabilities[1] < 1)
+        True
     """
     backend = VirtualBackend(processor_id, seed=seed, noise=noise, gateset=gateset, method=method, threads=threads)
     return Engine(backend, journal=journal, qubits=qubits, progress=progress)
 
 
 class VirtualBackend(InProcessBackend):
-    """Jobs on cirq-google's simulated processor; see `virtual`."""
+    """Backend that runs jobs on cirq-google's simulated processor; its arguments are those of `virtual`."""
 
     def __init__(
         self,
@@ -107,33 +120,33 @@ class VirtualBackend(InProcessBackend):
         self._density = lru_cache(maxsize=256)(self._compute_density)
 
     def describe(self) -> dict[str, Any]:
-        """What a record needs to know of the backend, as JSON."""
+        """Return the record of the backend as JSON."""
         described = super().describe()
         return described | {"versions": described["versions"] | {"cirq-google": version("cirq-google")}}
 
     def execute(self, job: Job) -> list[Distribution]:
-        """Runs a job.
+        """Run a job and return its distributions, ordered by circuit, then by point.
 
         Raises:
-            CircuitRefusedError: the service would refuse it.
-            ValueError: exact probabilities of more qubits than a density matrix can hold.
+            CircuitRefusedError: The service would refuse a circuit.
+            ValueError: A circuit has more qubits than a density matrix can hold, and the job needs one.
         """
         measurements = [only_measurement(circuit) for circuit in job.circuits]
         if self.method == "density" or (self.simulates_gates and job.shots is None):
-            _refuse_wide(job.circuits)
-        results = self._sampled(job)
+            _check_density_matrix_size(job.circuits)
+        results = self._run_on_simulated_processor(job)
         if job.shots is None:
-            return [Distribution(self.probabilities(circuit), None) for circuit in resolved(job)]
+            return [Distribution(self.probabilities(circuit), None) for circuit in resolve_circuits(job)]
         return [
-            histogram(result, measurement)
+            to_distribution(result, measurement)
             for measurement, start in zip(measurements, range(0, len(results), len(job.points)), strict=True)
             for result in results[start : start + len(job.points)]
         ]
 
-    def _sampled(self, job: Job) -> Sequence[cirq.Result]:
-        """The job's results from the simulated processor, which refuses what the service would refuse.
+    def _run_on_simulated_processor(self, job: Job) -> Sequence[cirq.Result]:
+        """Run a job on the simulated processor, which refuses circuits that the service would refuse.
 
-        A job for exact probabilities is only checked, with one repetition of zeros.
+        A job for exact probabilities is only validated, with one repetition that returns zeros.
         """
         from cirq_google.engine import SimulatedLocalEngine, SimulatedLocalProcessor, engine_validator
         from cirq_google.serialization import CIRCUIT_SERIALIZER
@@ -142,7 +155,7 @@ class VirtualBackend(InProcessBackend):
         check_program = engine_validator.create_program_validator()
         simulated = SimulatedLocalProcessor(
             processor_id=self._processor_id,
-            sampler=cirq.ZerosSampler() if job.shots is None else _JobSampler(self, job.seed),
+            sampler=cirq.ZerosSampler() if job.shots is None else _SeededSampler(self, job.seed),
             device=self.processor.device,
             validator=engine_validator.create_engine_validator(),
             program_validator=check_program,
@@ -150,44 +163,45 @@ class VirtualBackend(InProcessBackend):
         SimulatedLocalEngine([simulated])
         points, shots = to_sweep(job.points), job.shots or 1
         try:
-            for circuit in job.circuits[1:]:  # the service's check looks at the first one only
+            for circuit in job.circuits[1:]:  # the service's check validates the first one only
                 check_program([circuit], [points], shots, CIRCUIT_SERIALIZER)
             running = simulated.run_sweep(job.circuits, job_id=job.id, params=points, repetitions=shots)
-            return running.results()  # to be asked for once: a second time samples anew
+            return running.results()  # called once, since a second call would sample again
         except (RuntimeError, ValueError) as error:
             raise CircuitRefusedError(f"{self.name} refuses job {job.id}: {error}") from error
 
     @property
     def simulates_gates(self) -> bool:
-        """Whether anything but the readout is noisy."""
+        """True if gates and idling are noisy."""
         return self.noise in ("calibrated", "gates")
 
     def method_for(self, circuit: cirq.AbstractCircuit, shots: int) -> Method:
-        """What counts are drawn from; density matrices stand for everything that is exact."""
-        return self.method or (quicker(len(circuit.all_qubits()), shots) if self.simulates_gates else "density")
+        """Return the method that samples counts; "density" also stands for exact state vectors."""
+        return self.method or (faster_method(len(circuit.all_qubits()), shots) if self.simulates_gates else "density")
 
     def probabilities(self, circuit: cirq.FrozenCircuit) -> FloatArray:
-        """The exact probabilities of a circuit's outcomes, noise included, (2**measured,)."""
+        """Return the exact outcome probabilities of a circuit, noise included, (2**measured,)."""
         if self.simulates_gates or self.method == "density":
             return self._density(circuit)
         measurement, register = only_measurement(circuit), sorted(circuit.all_qubits())
-        chances = pure_populations(circuit[:-1], register, qsim_state(self.threads)).reshape((2,) * len(register))
+        populations = state_vector_populations(circuit[:-1], register, qsim_state(self.threads))
+        populations = populations.reshape((2,) * len(register))
         for op in cirq.Circuit(measurement).with_noise(self.noise_on(circuit)).all_operations():
-            if not cirq.is_measurement(op):  # a channel before the readout, which moves populations
+            if not cirq.is_measurement(op):  # a channel before the readout, which changes populations
                 axis = register.index(op.qubits[0])
-                moved = np.sum(np.abs(np.array(cirq.kraus(op))) ** 2, axis=0)
-                chances = np.moveaxis(np.tensordot(moved, chances, (1, axis)), 0, axis)
-        return measured(chances, register, measurement)
+                transitions = np.sum(np.abs(np.array(cirq.kraus(op))) ** 2, axis=0)
+                populations = np.moveaxis(np.tensordot(transitions, populations, (1, axis)), 0, axis)
+        return marginal_probabilities(populations, register, measurement)
 
     def _compute_density(self, circuit: cirq.FrozenCircuit) -> FloatArray:
-        return with_noise(circuit, self.noise_on(circuit), populations)
+        return noisy_probabilities(circuit, self.noise_on(circuit), pauli_transfer.populations)
 
     def noise_on(self, circuit: cirq.AbstractCircuit) -> cirq.NoiseModel:
-        """The noise model of the circuit's qubits."""
+        """Return the noise model of the circuit's qubits."""
         return self._noise_on(circuit.all_qubits())
 
     def _build_noise(self, qubits: frozenset[cirq.Qid]) -> cirq.NoiseModel:
-        """Google's noise properties of some qubits, restricted to the kind of noise; fewer of them convert faster."""
+        """Build the noise model of some qubits, since fewer qubits are converted faster."""
         if self.noise == "none":
             return cirq.NO_NOISE
         from cirq_google import NoiseModelFromGoogleNoiseProperties
@@ -196,21 +210,21 @@ class VirtualBackend(InProcessBackend):
 
 
 def _properties(processor_id: str, noise: Noise, qubits: frozenset[cirq.Qid]) -> cg.GoogleNoiseProperties:
-    """A processor's noise properties, only those of some qubits and of the kind of noise."""
-    whole = _load_properties(processor_id)
+    """Return the noise properties of a processor, restricted to some qubits and to the requested part of the noise."""
+    properties = _load_properties(processor_id)
 
-    def kept(values: Mapping[Any, Any], kind: Noise) -> dict[Any, Any]:
+    def restrict(values: Mapping[Any, Any], kind: Noise) -> dict[Any, Any]:
         if noise not in ("calibrated", kind):
             return {}
         return {key: value for key, value in values.items() if qubits.issuperset(getattr(key, "qubits", (key,)))}
 
     return dataclasses.replace(
-        whole,
-        t1_ns=kept(whole.t1_ns, "gates"),
-        tphi_ns=kept(whole.tphi_ns, "gates"),
-        gate_pauli_errors=kept(whole.gate_pauli_errors, "gates"),
-        fsim_errors=kept(whole.fsim_errors, "gates"),
-        readout_errors=kept(whole.readout_errors, "readout"),
+        properties,
+        t1_ns=restrict(properties.t1_ns, "gates"),
+        tphi_ns=restrict(properties.tphi_ns, "gates"),
+        gate_pauli_errors=restrict(properties.gate_pauli_errors, "gates"),
+        fsim_errors=restrict(properties.fsim_errors, "gates"),
+        readout_errors=restrict(properties.readout_errors, "readout"),
     )
 
 
@@ -221,23 +235,23 @@ def _load_properties(processor_id: str) -> cg.GoogleNoiseProperties:
     return load_device_noise_properties(processor_id)
 
 
-def _refuse_wide(circuits: Sequence[cirq.AbstractCircuit]) -> None:
+def _check_density_matrix_size(circuits: Sequence[cirq.AbstractCircuit]) -> None:
     widest = max(len(circuit.all_qubits()) for circuit in circuits)
-    if widest > _WIDEST:
+    if widest > _MAX_DENSITY_QUBITS:
         raise ValueError(
-            f"a circuit on {widest} qubits has too large a density matrix, the widest is {_WIDEST}; give shots, and leave "
-            "method to None or 'trajectories'"
+            f"a circuit on {widest} qubits has too large a density matrix, the widest is {_MAX_DENSITY_QUBITS}; "
+            "give shots, and leave method to None or 'trajectories'"
         )
 
 
-class _JobSampler(cirq.Sampler):
-    """Draws the counts of one job, all from its seed."""
+class _SeededSampler(cirq.Sampler):
+    """Sampler that draws all counts of one job from the job's seed."""
 
     def __init__(self, backend: VirtualBackend, seed: int | None) -> None:
         self._backend, self._rng = backend, np.random.default_rng(seed)
 
     def run_sweep(self, program: cirq.AbstractCircuit, params: cirq.Sweepable, repetitions: int = 1) -> Sequence[cirq.Result]:
-        """Runs a circuit at every point."""
+        """Run a circuit at every point."""
         return list(self._results(program, params, repetitions))
 
     def _results(self, program: cirq.AbstractCircuit, params: cirq.Sweepable, repetitions: int) -> Iterator[cirq.Result]:
@@ -256,12 +270,17 @@ class _JobSampler(cirq.Sampler):
                 yield cirq.ResultDict(params=resolver, measurements={key: bits.astype(np.uint8)})
 
 
-def quicker(qubits: int, shots: int) -> Method:
-    """Whether a density matrix or trajectories take less time for a noisy circuit of so many qubits and shots.
+def faster_method(qubits: int, shots: int) -> Method:
+    """Return the method that takes less time for a noisy circuit with the given numbers of qubits and shots.
 
-    Per noisy operation a density matrix takes 25 us and 0.3 ns for each of its 4**n entries, a trajectory 1.5 us and 0.3 ns
-    for each of its 2**n amplitudes, a shot: measured on one core with circuits of 20 layers on 3 to 12 qubits.
+    Per noisy operation, a density matrix takes 25 us and 0.3 ns per entry, of which it has 4**n; a trajectory takes 1.5 us and
+    0.3 ns per amplitude, of which it has 2**n, for every shot. These times were measured on one core with circuits of 20 layers
+    on 3 to 12 qubits.
+
+    Example:
+        >>> faster_method(qubits=4, shots=10_000), faster_method(qubits=12, shots=10)
+        ('density', 'trajectories')
     """
     density = 25e-6 + 0.3e-9 * 4**qubits
     trajectory = 1.5e-6 + 0.3e-9 * 2**qubits
-    return "density" if qubits <= _WIDEST and density < shots * trajectory else "trajectories"
+    return "density" if qubits <= _MAX_DENSITY_QUBITS and density < shots * trajectory else "trajectories"

@@ -11,16 +11,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hattriq_cirq.attribution.result import Attribution
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import hattriq_cirq as hq
 from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.cli.values import parse_engine
-from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal import JOURNAL, Journal
 from hattriq_cirq.execution.journal_format import refuse_another
 from hattriq_cirq.execution.journal_summary import RunSummary, read_summary
-from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
+from hattriq_cirq.reporting.plotting import png
 from hattriq_cirq.workflows.accuracies import Accuracy
 
 FORMAT = "hattriq_cirq.Run/1"
@@ -71,16 +74,16 @@ def run_folder(path: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def journaled(folder: Path, engine_text: str, seed: int, task: Record) -> Iterator[Engine]:
+def journaled(folder: Path | None, engine_text: str, seed: int, task: Record) -> Iterator[Engine]:
     """Yield an engine that records its jobs and counts in a folder; leaving without an error marks the run as finished.
 
     An error passes on with a note on how to continue. A run that stops before its first job leaves nothing behind.
 
     Args:
-        folder: Folder from `run_folder`.
+        folder: Folder from `run_folder`; None records nothing.
         engine_text: Name of the engine.
         seed: Random seed for the counts.
-        task: Everything that `hattriq resume` needs, as JSON.
+        task: Everything that `hattriq resume` needs beside the working directory, as JSON.
 
     Yields:
         The engine.
@@ -89,10 +92,14 @@ def journaled(folder: Path, engine_text: str, seed: int, task: Record) -> Iterat
         JournalInUseError: Another process is working on this run.
         JournalError: The folder holds another run.
     """
+    if folder is None:
+        yield parse_engine(engine_text, seed)
+        return
+    task = {**task, "directory": os.getcwd()}
     if (folder / JOURNAL).is_file() and (recorded := read_summary(folder).task) is not None:
         refuse_another(folder, "task", recorded, task)
     engine = parse_engine(engine_text, seed, folder)
-    with journal_of(engine) as journal:
+    with engine_journal(engine) as journal:
         try:
             journal.record_task(task)
             yield engine
@@ -105,7 +112,7 @@ def journaled(folder: Path, engine_text: str, seed: int, task: Record) -> Iterat
             raise
 
 
-def journal_of(engine: Engine) -> Journal:
+def engine_journal(engine: Engine) -> Journal:
     """Return the journal of an engine that has one."""
     assert engine.journal is not None
     return engine.journal
@@ -137,12 +144,17 @@ def write_missing(path: Path, write: Callable[[Path], object]) -> None:
         write(path)
 
 
-def settings_of(command: Any, *excluded: str) -> dict[str, Any]:
+def write_picture(path: str | os.PathLike[str], drawing: Axes | Figure) -> Path:
+    """Write a drawing as a new PNG file and return its path."""
+    return write_new(path, png(drawing))
+
+
+def recorded_settings(command: Any, *excluded: str) -> dict[str, Any]:
     """Return the settings of a command as records hold them, without the excluded fields."""
     return {name: value for name, value in asdict(command).items() if name not in excluded}
 
 
-def data_record(spec: str, data: Dataset) -> dict[str, Any]:
+def data_record(spec: str, data: hq.datasets.Dataset) -> dict[str, Any]:
     """Return the record of a data set and of the text that names it."""
     return {
         "spec": spec,
@@ -156,7 +168,7 @@ def data_record(spec: str, data: Dataset) -> dict[str, Any]:
     }
 
 
-def run_record(command: str, spec: str, data: Dataset, **content: Any) -> str:
+def run_record(command: str, spec: str, data: hq.datasets.Dataset, **content: Any) -> str:
     """Return the text of run.json."""
     record = {"format": FORMAT, "command": command, "data": data_record(spec, data), **content}
     return json.dumps(record | {"provenance": asdict(Provenance.now())}, indent=2) + "\n"
@@ -197,7 +209,7 @@ def accuracy_table(rows: Iterable[Accuracy]) -> str:
     return "\n".join(lines)
 
 
-def score_table(a: Attribution, indices: Array, labels: Array) -> str:
+def score_table(a: hq.Attribution, indices: Iterable[int], labels: Iterable[int]) -> str:
     """Return the scores and the completeness gap of each input as lines of text."""
     lines = [f"{'sample':>8}{'label':>7}{'F(input)':>12}{'F(baseline)':>13}{'gap':>11}{'std. error':>12}"]
     columns = (indices, labels, a.f_input, a.f_baseline, a.completeness_gap, a.completeness_gap_stderr)

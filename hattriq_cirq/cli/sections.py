@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hattriq_cirq.attribution.result import Attribution
-from hattriq_cirq.cli.run_folder import Record, how_to_continue, read_record
+import hattriq_cirq as hq
+from hattriq_cirq.cli.folders import Record, how_to_continue, read_record
 from hattriq_cirq.datasets.user import checksum
 from hattriq_cirq.execution.journal import JOURNAL
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
@@ -23,7 +23,7 @@ _Z95 = 1.96
 _NO_HARDWARE = "Anything about a quantum processor: everything was simulated."
 
 
-def section_of(folder: Path) -> Section:
+def load_section(folder: Path) -> Section:
     """Return the section of a run or of a study.
 
     Args:
@@ -73,13 +73,14 @@ def run_section(folder: Path, tolerance: float = TOLERANCE) -> Section:
     try:
         if record["command"] == "train":
             return _training(folder, record)
-        return _attribution(folder, record, Attribution.load(folder / "attribution.npz"), tolerance)
+        return _attribution(folder, record, hq.Attribution.load(folder / "attribution.npz"), tolerance)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is not as hattriq wrote it: {error!r}; repeat the run in another folder") from error
 
 
 def _training(folder: Path, record: Record) -> Section:
     training, data = record["training"], record["data"]
+    numbers = (training["epochs"], training["best_epoch"], f"{training['seconds']:.1f}")
     return Section(
         title=f"Training on {data['name']}",
         question=f"How well does a trained quantum model distinguish the classes? {data['summary']}",
@@ -90,34 +91,25 @@ def _training(folder: Path, record: Record) -> Section:
         not_claimed=("An accuracy beyond this split and this seed.", _NO_HARDWARE),
         accuracy=_accuracies(record),
         pictures=(_training_picture(folder),),
-        cost=Table(
-            "Training, on this machine.",
-            ("epochs", "best epoch", "seconds"),
-            ((str(training["epochs"]), str(training["best_epoch"]), f"{training['seconds']:.1f}"),),
-        ),
+        cost=Table("Training, on this machine.", ("epochs", "best epoch", "seconds"), (numbers,)),
         settings={"data": data["spec"], **record["settings"]},
         assumptions={"model": record["model"], "loss": "logistic loss of the exact score"},
         provenance=_provenance(record),
     )
 
 
-def _attribution(folder: Path, record: Record, a: Attribution, tolerance: float) -> Section:
+def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: float) -> Section:
     data, settings = record["data"], record["settings"]
     minus, plus = data["label_names"]
     is_complete = np.abs(a.completeness_gap) <= tolerance + _STANDARD_ERRORS * a.completeness_gap_stderr
     verdict = "holds" if is_complete.all() else f"fails for {np.sum(~is_complete)} of {len(a)} inputs"
     allowed = f"{tolerance:.0e}" + (f" plus {_STANDARD_ERRORS:g} standard errors" if a.completeness_gap_stderr.any() else "")
-    pictures = [
-        Picture(
-            (folder / "gallery.png").read_bytes(),
-            f"Inputs above their signed maps. Red pushes towards +1 ({plus}), blue towards -1 ({minus}).",
-            f"Pictures of inputs of {data['name']}, and below each its attribution map in red and blue",
-            "gallery",
-        )
-    ]
+    caption = f"Inputs above their signed maps. Red pushes towards +1 ({plus}), blue towards -1 ({minus})."
+    alt = f"Pictures of inputs of {data['name']}, and below each its attribution map in red and blue"
+    pictures = [Picture((folder / "gallery.png").read_bytes(), caption, alt, "gallery")]
     used: dict[str, Any] = {"data": data["spec"], "model": record["model"]["path"]}
     limits = ["That a map explains the data: it explains the answers of this model."]
-    trained = _training_of(record)
+    trained = _training_run(record)
     if trained is None:
         used |= settings
         limits.append(f"How accurate the model is: the run that trained it is not at {record['model']['path']}.")
@@ -145,7 +137,7 @@ def _attribution(folder: Path, record: Record, a: Attribution, tolerance: float)
     )
 
 
-def _training_of(record: Record) -> tuple[Path, Record] | None:
+def _training_run(record: Record) -> tuple[Path, Record] | None:
     """Return the run that trained the model of an attribution, if the model file has not changed since."""
     model = Path(record["model"]["path"])
     file = model.parent / "run.json"
@@ -160,24 +152,17 @@ def _accuracies(record: Record) -> Table:
     return table_of_accuracies(rows, record["data"]["train"], record["data"]["test"])
 
 
-def _inputs(record: Record, a: Attribution, is_complete: np.ndarray[Any, np.dtype[np.bool_]]) -> Table:
+def _inputs(record: Record, a: hq.Attribution, is_complete: np.ndarray[Any, np.dtype[np.bool_]]) -> Table:
     """Return the table of inputs, each with its scores, its gap and its largest feature."""
     rows = []
     samples = zip(record["inputs"]["indices"], record["inputs"]["labels"], a, is_complete, strict=True)
     for index, label, one, holds in samples:
         ((feature, value),) = one.top(1)
-        rows.append(
-            (
-                str(index),
-                f"{label:+d}",
-                f"{float(one.f_input):+.4f}",
-                f"{float(one.f_baseline):+.4f}",
-                _with_interval(float(one.completeness_gap), float(one.completeness_gap_stderr), ".1e"),
-                "holds" if holds else "fails",
-                str(feature),
-                _with_interval(value, float(one.stderr[feature]), "+.4f"),
-            )
-        )
+        scores = (f"{float(one.f_input):+.4f}", f"{float(one.f_baseline):+.4f}")
+        gap = _interval_text(float(one.completeness_gap), float(one.completeness_gap_stderr), ".1e")
+        largest = _interval_text(value, float(one.stderr[feature]), "+.4f")
+        verdict = "holds" if holds else "fails"
+        rows.append((str(index), f"{label:+d}", *scores, gap, verdict, str(feature), largest))
     errors = "Brackets are 95% intervals, 1.96 standard errors to either side." if a.stderr.any() else "Nothing was sampled."
     return Table(
         "Scores of input and baseline, the gap between their difference and the sum of the map, and the largest value of the "
@@ -187,7 +172,7 @@ def _inputs(record: Record, a: Attribution, is_complete: np.ndarray[Any, np.dtyp
     )
 
 
-def _with_interval(value: float, stderr: float, digits: str) -> str:
+def _interval_text(value: float, stderr: float, digits: str) -> str:
     text = f"{value:{digits}}"
     return f"{text} [{value - _Z95 * stderr:{digits}}, {value + _Z95 * stderr:{digits}}]" if stderr else text
 

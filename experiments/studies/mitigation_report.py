@@ -1,0 +1,670 @@
+"""Findings, tables and figures of the studies of noise and mitigation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import cirq
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from calibration import CorrelatedCalibration, ReadoutCalibration, compare, correlation_test
+from experiments.runner.bias_and_coverage import MapErrorSummary, summarize_map_errors
+from experiments.runner.bootstrap import Interval, nested_bootstrap, nested_estimate, nested_text, with_interval
+from experiments.runner.figures import band, confusion_figure, cost_figure, drift_figure, error_figure, log_axis, map_figure
+from experiments.runner.map_metrics import cosines, errors, sign_agreement, slopes
+from experiments.runner.study import Done, Findings
+from hattriq_cirq.circuits.outcomes import Distribution
+from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.reporting.document import Picture, Table
+from hattriq_cirq.reporting.plotting import png
+
+DEPOLARISING = "depolarising"
+READOUT_OF = "readout of "
+FAULTS: Mapping[str, Mapping[str, Any]] = {
+    "asymmetric": {"e0": 0.01, "e1": 0.10},
+    "strong": {"e0": 0.02, "e1": 0.20},
+    "pair flips": {"e0": 0.01, "e1": 0.05, "pairs": ((0, 1, 0.04), (1, 2, 0.02))},
+    "drifting": {"e0": 0.01, "e1": 0.05, "drift": 0.02},
+}
+"""Kinds of injected readout errors."""
+CALIBRATED = cirq.LineQubit.range(3)  # qubits of the calibrations that are shown
+ROUNDS = 8  # number of calibrations in the figure of drift
+EXACT = "without shot noise"
+LONGEST = "all but decoupling"
+"""This mitigation takes nine times the circuits of twirling: it is applied to the first picture of each model."""
+ON_NOISY = ("none", "twirling, readout", "linear ZNE, twirling, readout")
+"""Mitigations applied to noisy pictures."""
+PLOTTED = (
+    "none",
+    "readout",
+    "linear ZNE",
+    "twirling",
+    "twirling, readout",
+    "noise estimation, twirling, readout",
+    "linear ZNE, twirling, readout",
+)
+"""Mitigations in the figure of errors against shots."""
+PIPELINE_SHOTS = 1_000_000  # shots per picture, its share of the calibration included
+LARGEST_ERROR, LEAST_COSINE = 0.10, 0.995
+"""Targets of the medians of the best pipeline."""
+COVERAGE = (0.93, 0.97)
+"""Target of the coverage of 95% intervals."""
+
+Results = Sequence[Done[Any]]
+METRICS: Mapping[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
+    "error": errors,
+    "cosine": cosines,
+    "slope": slopes,
+    "signs": sign_agreement,
+}
+
+
+def groups(done: Results, level: str, metric: str = "error") -> list[FloatArray]:
+    """Return a metric of the first run of every picture, one group per model.
+
+    Args:
+        done: Finished tasks of one setting.
+        level: Strength of the noise, number of shots, or `EXACT`.
+        metric: `error`, `cosine`, `slope`, `signs`, `gap`, or `cosine on support`, which leaves out the features that are 0.
+    """
+    by_seed: dict[int, list[FloatArray]] = {}
+    for d in done:
+        maps, exact = d.result["maps"][level], np.array(d.result["exact"])
+        values = np.array(maps["values"])[:, 0]
+        if metric == "gap":
+            found = np.abs(np.array(maps["gap"])[:, 0])
+        elif metric == "cosine on support":
+            found = cosines(np.where(np.array(d.result["x"]) != 0, values, 0), exact)
+        else:
+            found = METRICS[metric](values, exact)
+        by_seed.setdefault(d.task.seed, []).append(found)
+    return [np.concatenate(by_seed[seed]) for seed in sorted(by_seed)]
+
+
+def _select(done: Results, *names: str) -> dict[Any, list[Done[Any]]]:
+    """Group finished tasks by fields of their tasks."""
+    selected: dict[Any, list[Done[Any]]] = {}
+    for d in done:
+        values = tuple(getattr(d.task, name) for name in names)
+        selected.setdefault(values if len(names) > 1 else values[0], []).append(d)
+    return selected
+
+
+def _first_map(done: Results, level: str) -> tuple[FloatArray, FloatArray]:
+    maps = done[0].result["maps"][level]
+    return np.array(maps["values"][0][0]), np.array(maps["stderr"][0][0])
+
+
+def _inputs(done: Results) -> int:
+    return sum(d.task.inputs for d in done)
+
+
+def _level(shots: int) -> str:
+    return str(shots) if shots else EXACT
+
+
+# --- gate noise by estimator -----------------------------------------------------------------------------------------------
+
+_GATE_METRICS = ("slope", "cosine on support", "signs", "gap", "error")
+
+
+def summarise_gate_noise(done: Results) -> Findings:
+    """Return tables by strength, by processor and by mitigation, with their figures."""
+    depolarised = _select([d for d in done if d.task.noise == DEPOLARISING], "estimator")
+    measured = [d for d in done if d.task.noise != DEPOLARISING]
+    raw = _select([d for d in measured if d.task.mitigation == "none"], "noise", "estimator")
+    processor = measured[0].task.noise
+    fixed = _select([d for d in measured if (d.task.estimator, d.task.noise) == ("resolved", processor)], "mitigation")
+    strengths = list(done[0].result["maps"])
+    columns = ("CZ or native gates", "maps", "slope", "cosine", "signs right", "completeness gap", "relative L2 error")
+    origin = "means over maps, 95% intervals by bootstrap over seeds and inputs; exact, without shots"
+    return Findings(
+        findings=tuple(_gate_findings(depolarised, raw, fixed, processor)),
+        not_claimed=(
+            "That real processors have this noise: it is simulated, without drift, leakage or crosstalk.",
+            "The cost of the corrections in shots: it is in the studies noise_mitigation and best_pipeline.",
+        ),
+        tables=(
+            Table(
+                f"Depolarising channel of probability p2 after every CZ ({origin}).",
+                ("estimator", "p2", *columns),
+                tuple((name, f"{float(p):g}", *_gate_cells(mine, p)) for name, mine in depolarised.items() for p in strengths),
+            ),
+            Table(
+                f"Virtual processors with their calibrated noise, readout errors included, no mitigation ({origin}).",
+                ("processor", "estimator", *columns),
+                tuple((noise, name, *_gate_cells(mine, EXACT)) for (noise, name), mine in raw.items()),
+            ),
+            Table(
+                f"Corrections of the resolved test on {processor} ({origin}).",
+                ("correction", *columns),
+                tuple((name, *_gate_cells(mine, EXACT)) for name, mine in fixed.items()),
+            ),
+        ),
+        pictures=(
+            Picture(
+                png(_strength_figure(depolarised, strengths)),
+                "Slope and cosine of noisy maps to the exact ones, and their error, against the strength of depolarising "
+                "noise; bands are 95% intervals over seeds and inputs.",
+                "Three panels of lines, one line per estimator, against p2",
+                "strength",
+            ),
+            Picture(
+                png(_noisy_maps_figure(depolarised, fixed, processor)),
+                "The first test input of three seeds: the exact map and noisy ones on one scale of colours. Red means towards "
+                "+1, blue towards -1.",
+                "Rows of small signed maps: exact, with depolarising noise, on a virtual processor, and corrected",
+                "maps",
+            ),
+        ),
+        settings={"baseline": "zero", "p2": ", ".join(f"{float(p):g}" for p in strengths)},
+        assumptions={
+            "depolarising means": "cirq.depolarize(p2, n_qubits=2) after every CZ; one-qubit gates, idling, readout perfect",
+            "circuits": "compiled to CZ with any pair coupled, or placed and routed on the processor",
+            "simulation": "exact density matrices",
+            "cosine": "on the support of x; signs count features of at least a tenth of the largest exact value",
+        },
+    )
+
+
+def _gate_cells(done: Results, level: str) -> list[str]:
+    gates = np.mean(np.concatenate([d.result["two_qubit_gates"] for d in done]))
+    return [f"{gates:.0f}", str(_inputs(done)), *(nested_text(groups(done, level, metric)) for metric in _GATE_METRICS)]
+
+
+def _gate_findings(
+    depolarised: Mapping[str, Results], raw: Mapping[tuple[str, str], Results], fixed: Mapping[str, Results], processor: str
+) -> Iterator[str]:
+    """Yield sentences."""
+
+    def mean(done: Results, level: str, metric: str) -> float:
+        return float(np.mean(np.concatenate(groups(done, level, metric))))
+
+    at = "0.003"
+    order = sorted(depolarised, key=lambda name: -mean(depolarised[name], at, "slope"))
+    slopes_at = ", ".join(f"{name} {nested_text(groups(depolarised[name], at, 'slope'))}" for name in order)
+    yield f"Slopes of the maps against the exact ones at p2 = {at}, the best estimator first: {slopes_at}."
+    at, cosine = "0.01", "cosine on support"
+    texts = ", ".join(f"{name} {nested_text(groups(mine, at, cosine), digits=4)}" for name, mine in depolarised.items())
+    shrunk = sum(mean(mine, at, "slope") < mean(mine, at, cosine) ** 2 for mine in depolarised.values())
+    yield (
+        f"At p2 = {at} noise shrinks maps more than it rotates them for {shrunk} of {len(depolarised)} estimators; "
+        f"cosines: {texts}."
+    )
+    texts = ", ".join(
+        f"{name} on {noise} {nested_text(groups(mine, EXACT, 'slope'))}, {nested_text(groups(mine, EXACT, cosine))}"
+        for (noise, name), mine in raw.items()
+    )
+    yield f"Slope and cosine with calibrated noise: {texts}."
+    best = min(fixed, key=lambda name: mean(fixed[name], EXACT, "error"))
+    corrected, uncorrected = (nested_text(groups(fixed[name], EXACT)) for name in (best, "none"))
+    yield (
+        f"On {processor} the error of the resolved test is smallest with {best}: {corrected} against {uncorrected} uncorrected."
+    )
+
+
+def _strength_figure(depolarised: Mapping[str, Results], strengths: Sequence[str]) -> Figure:
+    panels = {"slope": "slope", "cosine on support": "cosine", "error": "relative L2 error"}
+    with sns.axes_style("ticks"):
+        figure = Figure(figsize=(9.6, 3.2), layout="constrained")
+        axes = figure.subplots(1, 3)
+        for ax, (metric, label) in zip(axes, panels.items(), strict=True):
+            for marker, (name, mine) in zip("osD^v", depolarised.items(), strict=False):
+                band(ax, list(map(float, strengths)), [groups(mine, p, metric) for p in strengths], f"{marker}-", label=name)
+            ax.set(xscale="log", xlabel="p2, depolarising after each CZ", ylabel=label)
+        axes[0].set_ylim(0, None)
+        axes[2].set_ylim(0, None)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(depolarised), frameon=False)
+        sns.despine(fig=figure)
+    return figure
+
+
+def _noisy_maps_figure(depolarised: Mapping[str, Results], fixed: Mapping[str, Results], processor: str) -> Figure:
+    """Plot the first map of at most three seeds, in columns from exact to corrected."""
+    last = list(fixed)[-1]
+    columns = {
+        "exact": [d.result["exact"][0] for d in fixed["none"]],
+        **{f"{name}\np2 = 0.01": [_first_map_values(d, "0.01") for d in mine] for name, mine in depolarised.items()},
+        f"resolved\n{processor}": [_first_map_values(d, EXACT) for d in fixed["none"]],
+        "resolved\n" + last.replace(", ", "\n+ "): [_first_map_values(d, EXACT) for d in fixed[last]],
+    }
+    rows = min(3, len(fixed["none"]))
+    side = int(np.sqrt(len(columns["exact"][0])))
+    limit = np.max([np.abs(maps[:rows]) for maps in columns.values()])
+    with sns.axes_style("white"):
+        figure = Figure(figsize=(1.6 * len(columns) + 0.9, 1.6 * rows + 0.7), layout="constrained")
+        axes = figure.subplots(rows, len(columns), squeeze=False)
+        for line, (title, maps) in zip(axes.T, columns.items(), strict=True):
+            line[0].set_title(title, fontsize=8)
+            for ax, values in zip(line, maps, strict=False):
+                image = ax.imshow(np.reshape(values, (side, side)), cmap="RdBu_r", vmin=-limit, vmax=limit)
+                ax.set(xticks=[], yticks=[])
+        figure.colorbar(image, ax=axes, label="attribution\n(+: towards +1)", shrink=0.8)
+    return figure
+
+
+def _first_map_values(d: Done[Any], level: str) -> Any:
+    return d.result["maps"][level]["values"][0][0]
+
+
+# --- mitigations of gate noise ---------------------------------------------------------------------------------------------
+
+
+def summarise_noise(done: Results) -> Findings:
+    """Return tables of errors and of cost for each mitigation, and figures of errors against shots and cost."""
+    kinds = {kind: _select(mine, "mitigation") for kind, mine in _select(done, "pictures").items()}
+    main, counts = next(iter(kinds)), [shots for shots in done[0].task.shots if shots]
+    pictures = ", ".join(f"{_inputs(of['none'])} {kind}" for kind, of in kinds.items())
+    models = len({d.task.seed for d in done})
+    return Findings(
+        findings=[line for kind, of in kinds.items() for line in _noise_findings(kind, of, counts)],
+        not_claimed=(
+            f"More than {pictures} pictures of {models} models can show: density matrices of every variant take too long for "
+            "hundreds of inputs, and small differences between options stay within their intervals.",
+            "Anything about hardware: the virtual processor's noise has no memory, so that decoupling can only cost there.",
+        ),
+        tables=[table for kind, of in kinds.items() for table in (_bias_table(kind, of), _shots_table(kind, of, counts))],
+        pictures=_noise_pictures(main, kinds[main], counts, done[0].task.noise),
+        cost=_cost_table(kinds[main], max(counts)),
+        settings={
+            "noise of the processor": "all noise of its calibration",
+            "baseline": "zero",
+            "number of pictures": pictures,
+            "models": f"{models}; the options were chosen on models of other seeds",
+        },
+        assumptions={
+            "shots": "those of the map's own circuits; calibrations, one per map, and rescalings take additional shots",
+            "intervals": "95%, bootstrap over models and pictures; they do not hold the spread between other choices of twirls",
+        },
+    )
+
+
+Of = Mapping[str, Results]
+"""Finished tasks by mitigation."""
+
+
+def _median_text(done: Results, level: str, metric: str = "error") -> str:
+    return nested_text(groups(done, level, metric), np.median)
+
+
+def _noise_findings(kind: str, of: Of, counts: Sequence[int]) -> list[str]:
+    """Return sentences on the best mitigation and on the mitigations that help."""
+    most, none = str(max(counts)), of["none"]
+    ratios: dict[str, Interval] = {}
+    for option, mine in of.items():
+        pairs = zip(groups(mine, most), groups(none, most), strict=True)
+        ratios[option] = nested_estimate([a / b[: len(a)] for a, b in pairs], np.median)
+    texts = {option: f"{option} ({with_interval(*ratio, digits=2)})" for option, ratio in ratios.items() if option != "none"}
+    better = [text for option, text in texts.items() if ratios[option][1][1] < 1]
+    worse = [text for option, text in texts.items() if ratios[option][1][0] > 1]
+    unclear = [text for text in texts.values() if text not in better + worse]
+    best = min(of, key=lambda option: float(np.median(np.concatenate(groups(of[option], most)))))
+    cells = {name: [_median_text(of[name], most, m) for m in ("error", "cosine", "slope", "gap")] for name in (best, "none")}
+    circuits = [round(_costs(of[name], most, "circuits")[0]) for name in (best, "none")]
+    return [
+        f"{kind.capitalize()} pictures, {max(counts):,} shots: the smallest median error is that of {best}, "
+        f"{cells[best][0]} with cosine {cells[best][1]}, slope {cells[best][2]} and completeness gap {cells[best][3]}, where "
+        f"no correction has {cells['none'][0]}, {cells['none'][1]}, {cells['none'][2]} and {cells['none'][3]}; it takes "
+        f"{circuits[0]} circuits per map instead of {circuits[1]}.",
+        f"{kind.capitalize()} pictures, error over that without correction at {max(counts):,} shots, median [95%]: smaller "
+        f"with {'; '.join(better) or 'none'}. Larger with {'; '.join(worse) or 'none'}. Undecided: "
+        f"{'; '.join(unclear) or 'none'}.",
+    ]
+
+
+def _bias_table(kind: str, of: Of) -> Table:
+    metrics = ("error", "cosine", "slope", "gap")
+    return Table(
+        f"Remaining effect of noise, {EXACT}: {kind} pictures, medians with 95% intervals.",
+        ("correction", "pictures", "relative L2 error", "cosine", "slope", "completeness gap"),
+        tuple((name, str(_inputs(mine)), *(_median_text(mine, EXACT, m) for m in metrics)) for name, mine in of.items()),
+    )
+
+
+def _shots_table(kind: str, of: Of, counts: Sequence[int]) -> Table:
+    most, last = max(counts), ("cosine", "slope", "gap")
+    rows = (
+        (name, *(_median_text(mine, str(n)) for n in counts), *(_median_text(mine, str(most), m) for m in last))
+        for name, mine in of.items()
+    )
+    columns = [f"error, {n:,} shots" for n in counts] + [f"{metric}, {most:,} shots" for metric in last]
+    return Table(f"With shots: {kind} pictures, medians with 95% intervals.", ("correction", *columns), tuple(rows))
+
+
+def _costs(done: Results, level: str, kind: str) -> list[float]:
+    """Return circuits, shots or gates of every run, or the factor on the variance; circuits and shots with the mitigation's."""
+    costs = [cost for d in done for cost in d.result["maps"][level]["cost"]]
+    return [float(cost[kind] + cost.get(f"mitigation_{kind}", 0)) for cost in costs]
+
+
+def _mean_costs(done: Results, shots: int) -> dict[str, float]:
+    kinds = ("circuits", "two_qubit_gates", "mitigation_shots", "variance_factor")
+    return {kind: float(np.mean(_costs(done, str(shots), kind))) for kind in kinds}
+
+
+def _cost_table(of: Of, shots: int) -> Table:
+    rows = []
+    for name, mine in of.items():
+        *counts, variance = _mean_costs(mine, shots).values()
+        rows.append((name, *(f"{count:,.0f}" for count in counts), f"{variance:.1f}"))
+    return Table(
+        f"Cost of one map at {shots:,} shots, means: circuits in all, two-qubit gates of the largest as compiled, additional "
+        "shots, and the variance over that of plain counts.",
+        ("correction", "circuits", "two-qubit gates", "shots +", "variance"),
+        tuple(rows),
+    )
+
+
+def _noise_pictures(kind: str, of: Of, counts: Sequence[int], processor: str) -> tuple[Picture, ...]:
+    def median(mine: Results, level: str) -> Interval:
+        return nested_estimate(groups(mine, level), np.median)
+
+    most = max(counts)
+    lines = {name: {n: median(of[name], str(n)) for n in counts} for name in PLOTTED if name in of}
+    labels = {EXACT: EXACT, str(most): f"{most:,} shots"}
+    medians = {name: {label: median(mine, level) for level, label in labels.items()} for name, mine in of.items()}
+    costs = {name: {k: _mean_costs(mine, most)[k] for k in ("circuits", "variance_factor")} for name, mine in of.items()}
+    shown = [name for name in ("none", "twirling", *ON_NOISY[1:]) if name in of]
+    return (
+        Picture(
+            png(error_figure({f"{kind} pictures": lines}, width=7)),
+            "Median error of maps against shots, one line per correction, with 95% intervals over models and pictures.",
+            "Lines of the relative error against shots: they flatten where the remaining noise is larger than shot noise",
+            "noise_error",
+        ),
+        Picture(
+            png(cost_figure(medians, costs)),
+            f"Left: median error without shot noise and at {most:,} shots, with 95% intervals. Right: cost of one map, "
+            "circuits and the factor on the variance.",
+            "A row for each correction: its error with intervals, and its cost",
+            "noise_price",
+        ),
+        _maps_picture({name: of[name] for name in shown}, str(most), processor, "noise_maps"),
+    )
+
+
+def _maps_picture(of: Of, level: str, processor: str, name: str) -> Picture:
+    maps = {option: _first_map(mine, level) for option, mine in of.items()}
+    title = f"virtual {processor}, {int(level):,} shots (simulated); crosses: 2 standard errors off or more"
+    return Picture(
+        png(map_figure(maps, np.array(of["none"][0].result["exact"][0]), title)),
+        "One picture's map raw, corrected, and exact; above each its relative error and the one its standard errors predict, "
+        "which do not include gate noise.",
+        "Heat maps of one attribution side by side: raw, corrected, exact",
+        name,
+    )
+
+
+# --- the best pipeline -----------------------------------------------------------------------------------------------------
+
+
+def summarise_pipeline(done: Results) -> Findings:
+    """Return the table of mitigations, the verdict on the target, maps and their errors."""
+    of = _select(done, "mitigation")
+    medians = {
+        option: {metric: _all_levels(mine, metric) for metric in ("error", "cosine", "gap")} for option, mine in of.items()
+    }
+    rows = []
+    for option, mine in of.items():
+        totals = (f"{sum(_own_costs(mine, kind)) / _inputs(mine):,.0f}" for kind in ("circuits", "shots"))
+        cells = (nested_text(values, np.median) for values in medians[option].values())
+        gates, variance = (max(_own_costs(mine, kind)) for kind in ("two_qubit_gates", "variance_factor"))
+        rows.append((option, str(_inputs(mine)), *cells, *totals, f"{gates:.0f}", f"{variance:.1f}"))
+    models, pictures = len({d.task.seed for d in done}), _inputs(of["none"])
+    return Findings(
+        findings=[_pipeline_finding(option, mine) for option, mine in medians.items()],
+        not_claimed=(
+            "Anything about hardware: the processor is simulated, with the noise of its calibration, which has no memory.",
+            f"That other data behave alike: the pictures are {pictures} clean Bars and Stripes of {models} models.",
+            "That standard errors include the remaining errors: the bias of an extrapolation and the number of twirls are not "
+            "in them.",
+        ),
+        tables=(
+            Table(
+                "Maps against the exact ones: medians over models and pictures with 95% intervals, bootstrap over both. "
+                "Circuits and shots are those of a picture, its share of the calibration included; gates are those of the "
+                "largest compiled circuit; variance is over that of plain counts, at most.",
+                (
+                    "correction",
+                    "pictures",
+                    "relative L2 error",
+                    "cosine",
+                    "completeness gap",
+                    "circuits",
+                    "shots",
+                    "two-qubit gates",
+                    "variance",
+                ),
+                tuple(rows),
+            ),
+        ),
+        pictures=(
+            Picture(
+                png(_pipeline_figure(medians)),
+                "Errors and cosines of single pictures (dots) and their medians with 95% intervals; the line is the target.",
+                "Dots of the relative error and of the cosine, one row per correction",
+                "pipeline_errors",
+            ),
+            _pipeline_maps(of),
+        ),
+        settings={
+            "noise of the processor": "all noise of its calibration",
+            "baseline": "zero",
+            "all shots": f"{PIPELINE_SHOTS:,} per picture; the pictures of one task share a calibration",
+        },
+        assumptions={"target": f"median error at most {LARGEST_ERROR}, median cosine at least {LEAST_COSINE}"},
+    )
+
+
+def _own_level(d: Done[Any]) -> str:
+    """Return the number of shots of a task that has one."""
+    return _level(d.task.shots[0])
+
+
+def _all_levels(done: Results, metric: str) -> list[FloatArray]:
+    """Return a metric of all pictures, one group per model, of tasks with different numbers of shots."""
+    return [
+        np.concatenate([np.concatenate(groups([d], _own_level(d), metric)) for d in mine])
+        for _, mine in sorted(_select(done, "seed").items())
+    ]
+
+
+def _own_costs(done: Results, kind: str) -> list[float]:
+    return [cost for d in done for cost in _costs([d], _own_level(d), kind)]
+
+
+def _pipeline_finding(option: str, values: Mapping[str, Sequence[FloatArray]]) -> str:
+    error, cosine = np.concatenate(values["error"]), np.concatenate(values["cosine"])
+    error_median, cosine_median = (nested_estimate(values[metric], np.median) for metric in ("error", "cosine"))
+    met = error_median[0] <= LARGEST_ERROR and cosine_median[0] >= LEAST_COSINE
+    surely = error_median[1][1] <= LARGEST_ERROR and cosine_median[1][0] >= LEAST_COSINE
+    alone = int(np.sum((error <= LARGEST_ERROR) & (cosine >= LEAST_COSINE)))
+    return (
+        f"{option}: median relative L2 error {with_interval(*error_median)} (target at most {LARGEST_ERROR:.2f}), "
+        f"median cosine {with_interval(*cosine_median, 4)} (target at least {LEAST_COSINE}): "
+        f"{'met' if met else 'MISSED'}{', with both intervals' if surely else ', not by the intervals' if met else ''}; "
+        f"{alone} of {len(error)} pictures meet both by themselves."
+    )
+
+
+def _pipeline_maps(of: Of) -> Picture:
+    maps = {option: _first_map(mine, _own_level(mine[0])) for option, mine in of.items()}
+    processor = of["none"][0].task.noise
+    title = f"virtual {processor}, {PIPELINE_SHOTS:,} shots (simulated); crosses: 2 standard errors off or more"
+    return Picture(
+        png(map_figure(maps, np.array(of["none"][0].result["exact"][0]), title)),
+        "One picture's map raw, under each correction, and exact; above each its relative error and the one its standard "
+        "errors predict, which do not include gate noise.",
+        "Heat maps of one attribution side by side: raw, corrected, exact",
+        "pipeline_maps",
+    )
+
+
+def _pipeline_figure(medians: Mapping[str, Mapping[str, Sequence[FloatArray]]]) -> Figure:
+    """Plot the error and 1 - cosine of every picture, and the medians."""
+    options = list(medians)[::-1]
+    panels = (("error", 0.0, 1.0, "relative L2 error", LARGEST_ERROR), ("cosine", 1.0, -1.0, "1 - cosine", 1 - LEAST_COSINE))
+    with sns.axes_style("ticks"):
+        figure = Figure(figsize=(8.5, 0.5 * len(options) + 1.2), layout="constrained")
+        axes = figure.subplots(1, 2, sharey=True)
+        for ax, (metric, start, sign, label, target) in zip(axes, panels, strict=True):
+            ax.set_xscale("log")
+            for i, option in enumerate(options):
+                values = [start + sign * group for group in medians[option][metric]]
+                middle, *ends = nested_bootstrap(values, np.median)
+                single = np.concatenate(values)
+                ax.plot(single, np.full(len(single), i - 0.12), "o", ms=3, color="0.6", alpha=0.6)
+                ax.errorbar(middle, i + 0.12, xerr=np.abs(ends - middle)[:, np.newaxis], fmt="D", ms=5, color="C0", capsize=3)
+            ax.axvline(target, color="C3", lw=1, ls="--")
+            log_axis(ax.xaxis)
+            ax.set(xlabel=label, yticks=range(len(options)), yticklabels=options, ylim=(-0.5, len(options) - 0.5))
+        sns.despine(fig=figure)
+    return figure
+
+
+# --- mitigations of readout errors -----------------------------------------------------------------------------------------
+
+Scores = Mapping[tuple[str, str, int], MapErrorSummary]
+"""Errors of maps by readout, correction and shots."""
+
+
+def summarise_readout(done: Results) -> Findings:
+    """Return the table of every correction at every number of shots, the diagnoses, and figures of both."""
+    of, counts = _select(done, "noise", "mitigation"), done[0].task.shots
+    scores = {
+        (noise, method, shots): summarize_map_errors([d.result for d in mine], str(shots))
+        for (noise, method), mine in of.items()
+        for shots in counts
+    }
+    rows = []
+    for (noise, method, shots), score in scores.items():
+        cost = of[noise, method][0].result["maps"][str(shots)]["cost"][-1]
+        numbers = (with_interval(*number) for number in (score.bias, score.error, score.coverage))
+        extra = str(cost["mitigation_circuits"]), f"{cost['mitigation_shots']:,}"
+        rows.append((_label(noise), method, f"{shots:,}", *numbers, *extra, f"{score.variance_factor:.2f}"))
+    calibrated = {
+        noise: [d.result for d in mine if "calibrations" in d.result] for noise, mine in _select(done, "noise").items()
+    }
+    injected = {noise: results for noise, results in calibrated.items() if results}
+    return Findings(
+        findings=(*_readout_findings(scores), *_diagnoses(injected)),
+        not_claimed=(
+            "Anything about real processors: all results are simulated, with gates without error.",
+            "That independent models of other sizes behave alike: all are rings of 3 layers on 4 qubits.",
+        ),
+        tables=(
+            Table(
+                "Bias (common to the runs of one input), error (relative L2, root mean square) and coverage of the maps' "
+                "own 95% intervals; in brackets 95% intervals, bootstrap over models and inputs. Additional circuits and shots "
+                "are those of one run; the variance factor is over as many shots read without error.",
+                ("readout", "correction", "shots", "bias", "error", "coverage", "circuits +", "shots +", "variance"),
+                tuple(rows),
+            ),
+        ),
+        pictures=_readout_pictures(of, scores, injected),
+        settings={
+            "baseline": "zero",
+            "calibration": "20,000 shots per state of each qubit, separate for every run and in the same batch",
+        },
+        assumptions={
+            "injected errors": "; ".join(
+                f"{name}: {', '.join(f'{key} {value}' for key, value in faults.items())}" for name, faults in FAULTS.items()
+            ),
+            "virtual processors": "readout noise of their calibration alone, gates without error",
+        },
+    )
+
+
+def _label(noise: str) -> str:
+    return noise.replace(READOUT_OF, "virtual ")
+
+
+def _readout_findings(scores: Scores) -> Iterator[str]:
+    """Yield sentences on each kind of readout errors at the most shots, and on the coverage of each correction."""
+    most = max(shots for *_, shots in scores)
+    for noise in dict.fromkeys(noise for noise, *_ in scores):
+        mine = {method: score for (n, method, shots), score in scores.items() if (n, shots) == (noise, most)}
+        best = min(mine, key=lambda method: mine[method].error[0])
+        biases = "; ".join(f"{method} {with_interval(*score.bias)}" for method, score in mine.items())
+        yield (
+            f"{_label(noise)}, {most:,} shots: the error is {with_interval(*mine['raw'].error)} raw and "
+            f"{with_interval(*mine[best].error)} with the best correction ({best}). Biases: {biases}."
+        )
+    low, high = COVERAGE
+    for method in dict.fromkeys(method for _, method, _ in scores):
+        rows = {(noise, shots): score.coverage for (noise, m, shots), score in scores.items() if m == method}
+        missed = [at for at, (mean, _) in rows.items() if not low <= mean <= high]
+        clear = [at for at, (_, ends) in rows.items() if ends[1] < low or ends[0] > high]
+        worst = max(rows, key=lambda at: abs(rows[at][0] - 0.95))
+        yield (
+            f"Coverage of 95% intervals, {method}: target {low:.0%} to {high:.0%} "
+            + (f"MISSED in {len(missed)} (clear of their intervals in {len(clear)})" if missed else "met")
+            + f" of {len(rows)} rows; the farthest is {with_interval(*rows[worst])} ({_label(worst[0])}, {worst[1]:,} shots)."
+        )
+
+
+def correlated_calibration(result: Mapping[str, Any]) -> CorrelatedCalibration:
+    """Return the correlated calibration whose counts a result holds."""
+    rows = (Distribution.from_counts(np.array(row)) for row in result["calibrations"]["joint"])
+    return CorrelatedCalibration(tuple(CALIBRATED), tuple(rows))
+
+
+def calibration_rounds(result: Mapping[str, Any]) -> list[ReadoutCalibration]:
+    """Return the calibrations of one run whose counts a result holds, in the order of time."""
+    return [ReadoutCalibration(tuple(CALIBRATED), np.array(counts)) for counts in result["calibrations"]["rounds"]]
+
+
+def _diagnoses(injected: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+    """Yield sentences on how often calibrations distinguish correlated and drifting readout."""
+    correlated, drifted = {}, {}
+    for noise, results in injected.items():
+        correlated[noise] = [correlation_test(correlated_calibration(result)).correlated for result in results]
+        runs = [calibration_rounds(result) for result in results]
+        drifted[noise] = [compare(rounds[0], rounds[-1]).drifted for rounds in runs]
+    for text, flags in (
+        ("correlated by a calibration of the states of three qubits", correlated),
+        (f"drifted between the first and the last of {ROUNDS} calibrations", drifted),
+    ):
+        yield f"Flagged as {text}: {', '.join(f'{noise} {sum(each)} of {len(each)}' for noise, each in flags.items())}."
+
+
+def _readout_pictures(
+    of: Mapping[tuple[str, str], Results], scores: Scores, injected: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> tuple[Picture, ...]:
+    panels: dict[str, dict[str, dict[int, Interval]]] = {}
+    for (noise, method, shots), score in scores.items():
+        panels.setdefault(_label(noise), {}).setdefault(method, {})[shots] = score.error
+    shown, most = "pair flips", max(shots for *_, shots in scores)
+    maps = {method: _first_map(mine, str(most)) for (noise, method), mine in of.items() if noise == shown}
+    exact = np.array(of[shown, "raw"][0].result["exact"][0])
+    title = f"{shown}, {most:,} shots (simulated); crosses: 2 standard errors off or more"
+    return (
+        Picture(
+            png(error_figure(panels)),
+            "Error of maps against shots for each correction; bands are 95% intervals over models and inputs.",
+            "Lines of the relative error against shots, one panel per kind of readout errors, one line per correction",
+            "readout_error",
+        ),
+        Picture(
+            png(map_figure(maps, exact, title)),
+            "One input's map raw, under each correction, and exact; above each its relative error and the one its standard "
+            "errors predict.",
+            "Heat maps of one attribution side by side: raw, corrected in three ways, exact",
+            "readout_maps",
+        ),
+        Picture(
+            png(confusion_figure(correlated_calibration(injected[shown][0]), calibration_rounds(injected[shown][0])[0])),
+            "The joint confusion of three qubits with pair flips, and its difference from a product of one-qubit confusions.",
+            "Two heat maps: probabilities of each observed state for each prepared one, and their difference from a product",
+            "readout_confusion",
+        ),
+        Picture(
+            png(drift_figure(calibration_rounds(injected["drifting"][0]))),
+            "e1 of three qubits in calibrations within a run whose readout drifts; bars are 95% intervals.",
+            "Lines of the probability to read 1 as 0 against the number of the calibration, rising",
+            "readout_drift",
+        ),
+    )

@@ -1,0 +1,205 @@
+"""The prepared attribution: priced as it runs, compiled once, resumed without compiling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cirq
+import numpy as np
+import pytest
+from strategies import Array
+
+import calibration
+import hattriq_cirq as hq
+from hattriq_cirq.circuits.errors import JournalError
+from hattriq_cirq.encoding.exact import encode
+from hattriq_cirq.estimators import Estimator
+from hattriq_cirq.execution import Engine
+from hattriq_cirq.execution.backend import Job
+from hattriq_cirq.execution.backends.virtual import VirtualBackend
+from hattriq_cirq.execution.journal import JOURNAL
+from hattriq_cirq.execution.journal_format import from_line, to_line
+from hattriq_cirq.pipeline import prepare as prepare_module
+from hattriq_cirq.pipeline.mitigation import Mitigation
+
+X = np.array([[0.6, 0.0, 0.0, 0.8], [0.5, 0.5, -0.5, 0.5]])
+ESTIMATORS = (hq.ResolvedHadamardTest(), hq.HadamardTest(), hq.PolarizationShift(), hq.ParallelHadamardTest(2))
+TWIRLED = calibration.TwirledReadout(masks=4, calibration_shots=64)
+MITIGATIONS: tuple[Mitigation | None, ...] = (
+    None,
+    calibration.Readout(shots=200),
+    calibration.MitigationSequence([calibration.CompletenessRescaling(), TWIRLED]),
+    calibration.MitigationSequence([calibration.ZeroNoiseExtrapolation(), calibration.PauliTwirling(twirls=2)]),
+)
+
+
+def model() -> hq.Model:
+    ring = hq.ring_ansatz(2, layers=1)
+    return ring.with_params({name: 0.3 + 0.2 * i for i, name in enumerate(ring.params)})
+
+
+def prepared(estimator: Estimator = ESTIMATORS[0], x: Array = X, **options: object) -> prepare_module.PreparedAttribution:
+    settings: dict[str, object] = {"engine": hq.virtual("willow_pink", seed=1), "shots": 2000} | options
+    return hq.prepare(model(), x, baseline=0, estimator=estimator, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mitigation", MITIGATIONS, ids=lambda m: "none" if m is None else m.describe())
+@pytest.mark.parametrize("estimator", ESTIMATORS[:2], ids=lambda e: e.describe())
+def test_resources_price_exactly_what_runs(estimator: Estimator, mitigation: Mitigation | None) -> None:
+    run = prepared(estimator, mitigation=mitigation)
+    priced, cost = run.resources, run.execute().cost
+    assert (priced.circuits, priced.programs, priced.mitigation_circuits) == (
+        cost.circuits,
+        cost.programs,
+        cost.mitigation_circuits,
+    )
+    assert priced.shots == cost.shots + cost.mitigation_shots
+    assert priced.routed is not None
+    assert priced.routed.largest == cost.two_qubit_gates
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: e.describe())
+def test_a_prepared_run_equals_integrated_gradients(estimator: Estimator) -> None:
+    direct = hq.integrated_gradients(
+        model(), X, baseline=0, estimator=estimator, engine=hq.virtual("willow_pink", seed=1), shots=2000
+    )
+    found = prepared(estimator).execute()
+    np.testing.assert_array_equal(found.values, direct.values)
+    np.testing.assert_array_equal(found.stderr, direct.stderr)
+    assert found.cost == direct.cost
+
+
+def test_a_placement_can_be_reused() -> None:
+    first = prepared(x=X[0])
+    second = prepared(x=X[1], placement=first.placement)
+    assert second.placement is first.placement
+    assert second.execute().values.shape == (4,)
+
+
+def test_an_encoder_that_is_named_is_kept_on_a_processor() -> None:
+    assert prepared(hq.ResolvedHadamardTest(encoder=encode)).resources.circuits == 2
+    for one in prepared(hq.ResolvedHadamardTest(encoder=encode)).input_plans():
+        free = next(prepared(engine=hq.qsim(seed=1)).input_plans())
+        assert one.plan.circuits[0].preparation == free.plan.circuits[0].preparation
+        break
+
+
+def test_a_simulator_needs_no_placement() -> None:
+    run = prepared(engine=hq.qsim(seed=1))
+    assert run.placement is None
+    assert run.resources.routed is None
+
+
+def test_chunks_are_built_when_their_turn_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare_module, "_CHUNK", 1)
+    built: list[int] = []
+    build = prepare_module.InputPlan.build
+
+    def counted(*arguments: object) -> prepare_module.InputPlan:
+        built.append(1)
+        return build(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(prepare_module.InputPlan, "build", counted)
+    chunks = prepared(x=np.vstack([X] * 3)).chunks()
+    next(chunks)
+    assert len(built) == 1
+    assert len(list(chunks)) == 5
+
+
+class Stopped(Exception):
+    """The process ended here."""
+
+
+def stop_after(jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the virtual processor fail once it has run some jobs."""
+    execute, done = VirtualBackend.execute, list[Job]()
+
+    def failing(backend: VirtualBackend, job: Job) -> object:
+        if len(done) == jobs:
+            raise Stopped
+        done.append(job)
+        return execute(backend, job)
+
+    monkeypatch.setattr(VirtualBackend, "execute", failing)
+
+
+def fail(*_: object, **__: object) -> None:
+    raise AssertionError("a resume must neither place nor compile")
+
+
+@pytest.mark.parametrize("mitigation", MITIGATIONS, ids=lambda m: "none" if m is None else m.describe())
+@pytest.mark.parametrize("estimator", ESTIMATORS[:2], ids=lambda e: e.describe())
+def test_a_resume_reads_placement_and_programs_from_the_journal(
+    estimator: Estimator, mitigation: Mitigation | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = prepared(estimator, mitigation=mitigation, engine=hq.virtual("willow_pink", seed=3)).execute()
+    with monkeypatch.context() as patch:
+        is_one_job = mitigation is None and estimator == ESTIMATORS[0]
+        stop_after(0 if is_one_job else 1, patch)
+        engine = hq.virtual("willow_pink", seed=3, journal=tmp_path)
+        with pytest.raises(Stopped):
+            prepared(estimator, mitigation=mitigation, engine=engine).execute()
+        assert engine.journal is not None
+        engine.journal.close()
+    with monkeypatch.context() as patch:
+        patch.setattr("hattriq_cirq.execution.engine.compile_for", fail)
+        patch.setattr("hattriq_cirq.execution.engine.place_circuits", fail)
+        patch.setattr(prepare_module, "choose_placement", fail)
+        patch.setattr(cirq, "optimize_for_target_gateset", fail)
+        resumed = prepared(estimator, mitigation=mitigation, engine=hq.virtual("willow_pink", seed=3, journal=tmp_path))
+        found = resumed.execute()
+    np.testing.assert_array_equal(found.values, undisturbed.values)
+    np.testing.assert_array_equal(found.stderr, undisturbed.stderr)
+    assert found.cost == undisturbed.cost
+
+
+def test_another_run_in_the_same_journal_is_refused(tmp_path: Path) -> None:
+    engine = hq.virtual("willow_pink", seed=3, journal=tmp_path)
+    prepared(x=X[0], engine=engine).execute()
+    assert engine.journal is not None
+    engine.journal.close()
+    with pytest.raises(JournalError, match="holds another run"):
+        prepared(x=X[1], engine=hq.virtual("willow_pink", seed=3, journal=tmp_path)).execute()
+
+
+def as_version_0_1(folder: Path) -> None:
+    """Rewrite a journal as version 0.1 wrote it: another format number, and no records of placements and programs."""
+    path = folder / JOURNAL
+    kept: list[dict[str, Any]] = []
+    circuits: dict[str, str] = {}
+    for line in path.read_bytes().splitlines(keepends=True):
+        record = from_line(line)
+        assert record is not None
+        if record["kind"] in ("placement", "programs"):
+            circuits |= record.get("circuits", {})
+        else:
+            kept.append(record | ({"circuits": circuits | record["circuits"]} if record["kind"] == "begin" else {}))
+    kept[0]["format"] = "hattriq_cirq.Journal/1"
+    path.write_bytes(b"".join(map(to_line, kept)))
+
+
+PATCHES = cirq.GridQubit.rect(1, 3, 5, 9), cirq.GridQubit.rect(1, 3, 6, 8)
+
+
+@pytest.mark.parametrize("mitigation", MITIGATIONS, ids=lambda m: "none" if m is None else m.describe())
+def test_a_journal_of_version_0_1_is_resumed_with_its_own_circuits(
+    mitigation: Mitigation | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def engine(patch: int, journal: Path | None = None) -> Engine:
+        return hq.virtual("willow_pink", seed=3, qubits=PATCHES[patch], journal=journal)
+
+    estimator = hq.HadamardTest()
+    undisturbed = prepared(estimator, mitigation=mitigation, engine=engine(0)).execute()
+    with monkeypatch.context() as patch:
+        stop_after(1, patch)
+        first = engine(0, tmp_path)
+        with pytest.raises(Stopped):
+            prepared(estimator, mitigation=mitigation, engine=first).execute()
+        assert first.journal is not None
+        first.journal.close()
+    as_version_0_1(tmp_path)
+    resumed = prepared(estimator, mitigation=mitigation, engine=engine(1, tmp_path)).execute()
+    np.testing.assert_array_equal(resumed.values, undisturbed.values)
+    np.testing.assert_array_equal(resumed.stderr, undisturbed.stderr)
+    assert any("an earlier version" in note for note in resumed.assumptions.notes)
