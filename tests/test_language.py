@@ -8,7 +8,7 @@ import inspect
 import io
 import re
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -34,14 +34,6 @@ PUBLIC_MODULES = (
 QUESTION = re.compile(r"(What|Whatever|Whether|How|Where|Which)\b")
 PREPOSITION = re.compile(r"(of|in|by|from|for|to|with|at|on)\b", re.I)
 AVOIDED = re.compile(r"\b(dear|mend|mended|told|blank|heard|worths?|torn|glimpse)\b", re.I)
-UNFINISHED: set[str] = {
-    "calibration/readout/correlated_calibration.py",
-    "hattriq_cirq/cli/commands/calibrate.py",
-    "hattriq_cirq/cli/commands/cost.py",
-    "hattriq_cirq/estimators/bilinear.py",
-    "hattriq_cirq/estimators/plan.py",
-    "hattriq_cirq/pipeline/resources.py",
-}
 
 
 def departures(code: str) -> Iterator[str]:
@@ -100,18 +92,12 @@ def public_callables() -> dict[str, str]:
 PUBLIC = public_callables()
 
 
-def unless_unfinished(names: Iterable[str]) -> list[object]:
-    """Return files and callables as parameters of a test, which may fail where the file is still being rewritten."""
-    expected = pytest.mark.xfail(strict=False, reason="the file is being rewritten")
-    return [pytest.param(name, marks=expected if PUBLIC.get(name, name) in UNFINISHED else ()) for name in names]
-
-
-@pytest.mark.parametrize("file", unless_unfinished(FILES))
+@pytest.mark.parametrize("file", FILES)
 def test_language_of_docstrings_comments_and_messages(file: str) -> None:
     assert list(departures((ROOT / file).read_text())) == []
 
 
-@pytest.mark.parametrize("name", unless_unfinished(PUBLIC))
+@pytest.mark.parametrize("name", PUBLIC)
 def test_public_callable_has_an_example(name: str) -> None:
     module, _, attribute = name.rpartition(".")
     assert ">>> " in (getattr(import_module(module), attribute).__doc__ or "")
@@ -126,7 +112,7 @@ def test_examples_of_a_module_run(file: str, tmp_path: Path, monkeypatch: pytest
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("file", unless_unfinished(TEST_FILES))
+@pytest.mark.parametrize("file", TEST_FILES)
 def test_names_of_tests_avoid_the_same_words(file: str) -> None:
     functions = [node.name for node in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(node, ast.FunctionDef)]
     assert "test_" in " ".join(functions)
