@@ -131,6 +131,11 @@ class Estimator(ABC):
     """Abstract base of the estimators: builds the circuits of one bilinear term, with the weights that decode their outcomes.
 
     A concrete estimator is a frozen dataclass with the fields below and implements `weighted_circuits` and `describe`.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> isinstance(hq.HadamardTest(), Estimator)
+        True
     """
 
     allocation: Allocation
