@@ -48,7 +48,7 @@ def on_patch(circuits: Sequence[cirq.AbstractCircuit]) -> dict[cirq.Qid, cirq.Qi
 
 
 def independent_probabilities(circuit: cirq.AbstractCircuit) -> FloatArray:
-    """By Cirq's density matrix of the measured qubits, and not by the library's own state vectors."""
+    """Return the outcome probabilities from Cirq's density matrix instead of the library's own state vectors."""
     *_, measurement = circuit.all_operations()
     state = cirq.Simulator(dtype=np.complex128).simulate(circuit[:-1], qubit_order=sorted(circuit.all_qubits()))
     matrix = state.density_matrix_of([*measurement.qubits])
@@ -56,7 +56,7 @@ def independent_probabilities(circuit: cirq.AbstractCircuit) -> FloatArray:
 
 
 def check(processor: Processor, circuits: Sequence[cirq.AbstractCircuit], programs: Sequence[ParameterizedCircuit]) -> None:
-    """Everything a compiled circuit must be."""
+    """Check all properties of a compiled circuit."""
     assert sorted(i for program in programs for i in program.requests) == list(range(len(circuits)))
     for program in programs:
         processor.device.validate_circuit(program.circuit)

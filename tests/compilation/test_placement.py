@@ -26,13 +26,13 @@ from hattriq_cirq.estimators import BilinearTerm, plan
 
 WILLOW = load_processor("willow_pink")
 Build = Callable[[Encoder], Sequence[cirq.AbstractCircuit]]
-"""Circuits whose amplitudes an encoder prepares."""
+"""Function that returns circuits for an encoder."""
 
 
 def place(
     processor: Processor, build: Build, qubits: Sequence[cirq.Qid] = (), *, among: Sequence[cirq.Qid] | None = None
 ) -> Placement:
-    """The best of the candidate layouts, each with the circuits that its encoder makes."""
+    """Return the best of the candidate layouts, each evaluated with the circuits of its encoder."""
     layouts = candidate_layouts(processor, build(encode), qubits, among=among)
     return best_placement(processor, layouts, {layout.encoder: build(layout.encoder) for layout in layouts})
 
@@ -151,7 +151,7 @@ def test_predicted_error_adds_random_errors_and_angle_errors() -> None:
     circuit = cirq.Circuit(cirq.Y(a) ** 0.5, cirq.Y(b) ** 0.5, cirq.CZ(a, b), cirq.measure(a, b, key="z"))
     straight = replace(WILLOW, angle_errors={})
     assert predicted_error(straight, circuit) == 1 - WILLOW.fidelity(circuit)
-    phi = 0.3  # |11>, a quarter of the state, is turned by it: the overlap is 3/4 + exp(-i phi)/4
+    phi = 0.3  # phase of |11>, a quarter of the state: the overlap is 3/4 + exp(-i phi)/4
     off = replace(WILLOW, angle_errors={frozenset((a, b)): (0.0, phi)})
     expected = 1 - abs(0.75 + 0.25 * np.exp(-1j * phi)) ** 2
     assert predicted_error(off, circuit) == pytest.approx(1 - WILLOW.fidelity(circuit) + np.sqrt(expected), abs=1e-12)

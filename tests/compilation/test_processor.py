@@ -27,7 +27,7 @@ Metrics = dict[str, dict[tuple[Any, ...], list[Any]]]
 
 
 def bundled(name: str = "willow_pink") -> Metrics:
-    """The metrics of a median calibration, to be changed."""
+    """Return the metrics of a median calibration, which tests may change."""
     calibration = cg.engine.load_median_device_calibration(name)
     return {metric: {tuple(key): list(values) for key, values in calibration[metric].items()} for metric in calibration}
 
@@ -128,7 +128,7 @@ def test_duration_is_the_sum_of_the_longest_gate_of_each_moment() -> None:
     ("gate", "ns"), [(cirq.CZ, 32.0), (cg.SYC, 12.0), (cirq.ISWAP**0.5, 32.0), (cirq.ISWAP**-0.5, 32.0)], ids=str
 )
 def test_zero_duration_of_a_physical_gate_is_replaced(gate: cirq.Gate, ns: float) -> None:
-    """Weber's says that a CZ takes 0 ns and a measurement 4 ms."""
+    """The specification of weber states 0 ns for a CZ and 4 ms for a measurement."""
     a, b = next(iter(load_processor("weber").graph.edges))
     assert load_processor("weber").duration_ns(cirq.Circuit(gate(a, b), cirq.X(a), cirq.measure(a, b))) == ns + 25
 

@@ -22,7 +22,7 @@ TURNED = cirq.FrozenCircuit(cirq.X(Q) ** sympy.Symbol("a"), cirq.measure(Q, key=
 
 
 def backend(limits: Limits) -> Any:
-    """A backend of a hundred bytes a circuit and ten a point."""
+    """Backend whose jobs have a hundred bytes per circuit and ten per point."""
     return SimpleNamespace(limits=limits, size=lambda job: 100 * len(job.circuits) + 10 * len(job.points))
 
 

@@ -30,7 +30,7 @@ BELL = cirq.Circuit(cirq.H(A), cirq.CNOT(A, B), cirq.measure(A, B, key="z"))
 
 
 def turned(angles: dict[cirq.Qid, float], measured: list[cirq.Qid]) -> tuple[cirq.Circuit, Array]:
-    """Independent qubits, and the probabilities of their bits in the measured order."""
+    """Return a circuit of independent qubits, and the probabilities of their bits in the measured order."""
     expected = np.ones(1)
     for q in measured:
         expected = np.kron(expected, [np.cos(angles[q] / 2) ** 2, np.sin(angles[q] / 2) ** 2])
@@ -94,7 +94,7 @@ def test_seed_repeats_and_changes_counts(factory: Factory) -> None:
 
     assert counts(1) == counts(1)
     assert counts(1) != counts(2)
-    assert len(set(counts(1))) == 2  # circuits of one call draw apart
+    assert len(set(counts(1))) == 2  # circuits of one call are sampled independently
     assert counts(None) != counts(None) or counts(None) != counts(None)
 
 
@@ -246,9 +246,9 @@ def test_in_process_backend_keeps_results_while_the_job_is_referenced() -> None:
     assert backend.poll(job).status == "done"
     found = backend.results(job)
     assert backend.results(same) is backend.results(job) is found
-    assert backend.results(other)[0].shots == 7  # another engine's job that happens to have this id
+    assert backend.results(other)[0].shots == 7  # a job of another engine with the same id
     backend.cancel("j")
-    backend.cancel("never heard of")
+    backend.cancel("never submitted")
     assert backend.poll(job).status == "done"
     del job
     gc.collect()

@@ -39,27 +39,27 @@ from hattriq_cirq.execution.backends.google_calls import RefusedError, RetryingC
 from hattriq_cirq.execution.engine import Engine
 
 CALL_TIMEOUT, PATIENCE, SLACK = 0.2, 0.4, 3.0
-"""Seconds: of one call, of its repetitions, and what a busy machine may add."""
+"""Seconds allowed for one call, for its repetitions, and for delays of a busy machine."""
 UNARY = ("CreateQuantumProgram", "CreateQuantumJob", "GetQuantumJob", "GetQuantumResult")
 JOBS = [plain_job(1), plain_job(2, 3, 4), swept_job(3, 0.0, 1.0)]
 COUNTS = [expected_counts(job, *outcomes) for job, outcomes in zip(JOBS, [(1,), (3, 4), (0, 4)], strict=True)]
 ONCE = {job.id: 1 for job in JOBS}
 
 
-def hasty(service: StandIn, *, streaming: bool = False) -> GoogleBackend:
-    """A backend that loses patience soon, once it is connected: a busy machine may take its time for the first answer."""
+def impatient_backend(service: StandIn, *, streaming: bool = False) -> GoogleBackend:
+    """Return a connected backend with short time limits; connecting itself may take longer on a busy machine."""
     backend = connected_backend(service, streaming=streaming)
     backend._call = RetryingCaller(call_timeout=CALL_TIMEOUT, patience=PATIENCE)
     return backend
 
 
-def stubborn(service: StandIn, *, streaming: bool = False) -> GoogleBackend:
-    """A backend that notices silence soon and keeps asking."""
+def patient_backend(service: StandIn, *, streaming: bool = False) -> GoogleBackend:
+    """Return a backend with a short timeout per call that repeats calls for long."""
     return connected_backend(service, streaming=streaming, call_timeout=CALL_TIMEOUT)
 
 
-def fails(backend: GoogleBackend, error: type[EngineError], message: str, *, calls: int = 1) -> None:
-    """A run ends in this error, within the bounds of so many calls."""
+def check_failure(backend: GoogleBackend, error: type[EngineError], message: str, *, calls: int = 1) -> None:
+    """Check that a run ends in the given error within the time limits of a number of calls."""
     with pytest.raises(error, match=message) as caught:
         run_jobs(backend, JOBS, seconds=calls * (PATIENCE + CALL_TIMEOUT) + SLACK)
     assert type(caught.value) is error
@@ -68,7 +68,7 @@ def fails(backend: GoogleBackend, error: type[EngineError], message: str, *, cal
 @pytest.mark.parametrize("method", UNARY)
 @pytest.mark.parametrize("kind", ["quota", "unavailable", "internal", "hang", "lost", "no_answer"])
 def test_temporary_fault_of_a_call_does_not_change_the_result(service: StandIn, method: str, kind: str) -> None:
-    backend = stubborn(service)
+    backend = patient_backend(service)
     service.inject(Fault(method, kind, times=2))
     assert run_jobs(backend, JOBS) == COUNTS
     assert service.executions == ONCE
@@ -77,21 +77,21 @@ def test_temporary_fault_of_a_call_does_not_change_the_result(service: StandIn, 
 @pytest.mark.parametrize("kind", ["quota", "unavailable", "internal", "hang", "lost", "no_answer", "denied", "unauthenticated"])
 @pytest.mark.parametrize("times", [1, inf], ids=["once", "for ever"])
 def test_fault_of_the_stream_does_not_change_the_result(service: StandIn, kind: str, times: float) -> None:
-    backend = stubborn(service, streaming=True)
+    backend = patient_backend(service, streaming=True)
     service.inject(Fault("QuantumRunStream", kind, times=times))
     assert run_jobs(backend, JOBS) == COUNTS
     assert service.executions == ONCE
     before = service.count("CreateQuantumJob")
     assert run_jobs(backend, [plain_job(4)]) == [expected_counts(plain_job(4), 4)]
-    if kind in ("quota", "denied", "unauthenticated"):  # which end the stream; it is left alone from then on
+    if kind in ("quota", "denied", "unauthenticated"):  # these faults end the stream, which is not used again
         assert service.count("CreateQuantumJob") == before + 1
 
 
 @pytest.mark.parametrize("kind", ["lost", "no_answer"])
 @pytest.mark.parametrize("method", ["CreateQuantumProgram", "CreateQuantumJob"])
 def test_lost_answer_is_recovered_by_id_before_resubmission(method: str, kind: str) -> None:
-    with StandIn(unique_ids=False) as service:  # which would run a job twice
-        backend = stubborn(service)
+    with StandIn(unique_ids=False) as service:  # a second job of the same id would run twice
+        backend = patient_backend(service)
         service.inject(Fault(method, kind))
         assert run_jobs(backend, JOBS) == COUNTS
         assert service.executions == ONCE
@@ -111,9 +111,9 @@ def test_lost_answer_is_recovered_by_id_before_resubmission(method: str, kind: s
 def test_permanent_fault_is_a_typed_error_in_time(
     service: StandIn, streaming: bool, kind: str, error: type[EngineError], message: str
 ) -> None:
-    backend = hasty(service, streaming=streaming)
+    backend = impatient_backend(service, streaming=streaming)
     service.inject(Fault("*", kind, times=inf))
-    fails(backend, error, message)
+    check_failure(backend, error, message)
     assert not service.executions
 
 
@@ -158,7 +158,7 @@ def test_connection_fails_with_the_same_typed_errors(
 
 @both_transports
 def test_slow_job_is_polled_until_it_is_done(service: StandIn, streaming: bool) -> None:
-    backend = stubborn(service, streaming=streaming)
+    backend = patient_backend(service, streaming=streaming)
     service.inject(Fault("Job", "slow", times=3, seconds=3 * CALL_TIMEOUT))
     seen = set()
 
@@ -177,7 +177,7 @@ def test_slow_job_is_polled_until_it_is_done(service: StandIn, streaming: bool) 
 
 @both_transports
 def test_job_failure_keeps_code_and_message(service: StandIn, streaming: bool) -> None:
-    backend = stubborn(service, streaming=streaming)
+    backend = patient_backend(service, streaming=streaming)
     service.inject(Fault("Job", "failure", times=inf))
     backend.submit(JOBS[0])
     assert call_within(5, lambda: wait_for_job(backend, JOBS[0])) == State("failed", "INVALID_PROGRAM", "Program too long.")
@@ -192,7 +192,7 @@ def test_circuit_off_the_device_is_a_job_failure(service: StandIn, streaming: bo
 
     there, apart = cirq.GridQubit(6, 5), cirq.GridQubit(6, 7)
     circuit = cirq.FrozenCircuit(cirq.CZ(there, apart), cirq.measure(there, key="z"))
-    backend, job = stubborn(service, streaming=streaming), Job("run-1", (circuit,), ({},), 10, None)
+    backend, job = patient_backend(service, streaming=streaming), Job("run-1", (circuit,), ({},), 10, None)
     backend.submit(job)
     state = call_within(5, lambda: wait_for_job(backend, job))
     assert (state.status, state.code) == ("failed", "INVALID_PROGRAM")
@@ -201,7 +201,7 @@ def test_circuit_off_the_device_is_a_job_failure(service: StandIn, streaming: bo
 
 @both_transports
 def test_job_cancelled_elsewhere_is_reported_as_cancelled(service: StandIn, streaming: bool) -> None:
-    backend = stubborn(service, streaming=streaming)
+    backend = patient_backend(service, streaming=streaming)
     service.inject(Fault("Job", "cancelled", times=inf))
     backend.submit(JOBS[0])
     assert call_within(5, lambda: wait_for_job(backend, JOBS[0])) == State("cancelled")
@@ -211,7 +211,7 @@ def test_job_cancelled_elsewhere_is_reported_as_cancelled(service: StandIn, stre
 
 @both_transports
 def test_shuffled_results_are_sorted(service: StandIn, streaming: bool) -> None:
-    backend = stubborn(service, streaming=streaming)
+    backend = patient_backend(service, streaming=streaming)
     service.inject(Fault("Job", "shuffled", times=inf))
     assert run_jobs(backend, JOBS) == COUNTS
 
@@ -226,7 +226,7 @@ def test_shuffled_results_are_sorted(service: StandIn, streaming: bool) -> None:
     ],
 )
 def test_results_that_do_not_match_the_job_are_rejected(service: StandIn, streaming: bool, kind: str, message: str) -> None:
-    backend = stubborn(service, streaming=streaming)
+    backend = patient_backend(service, streaming=streaming)
     service.inject(Fault("Job", kind))
     with pytest.raises(ServiceError, match=message):
         run_jobs(backend, JOBS[2:])
@@ -241,7 +241,7 @@ def test_results_at_other_points_are_rejected(service: StandIn) -> None:
 
 @both_transports
 def test_job_submitted_twice_runs_once(service: StandIn, streaming: bool) -> None:
-    one, other = stubborn(service, streaming=streaming), stubborn(service, streaming=streaming)
+    one, other = patient_backend(service, streaming=streaming), patient_backend(service, streaming=streaming)
     for backend in (one, one, other, one):
         for job in JOBS:
             backend.submit(job)
@@ -250,45 +250,45 @@ def test_job_submitted_twice_runs_once(service: StandIn, streaming: bool) -> Non
 
 
 def test_program_without_job_is_completed(service: StandIn) -> None:
-    backend = hasty(service)
+    backend = impatient_backend(service)
     service.inject(Fault("CreateQuantumJob", "unavailable", times=inf))
-    fails(backend, ServiceError, "503")  # as if killed between the two
+    check_failure(backend, ServiceError, "503")  # equivalent to a kill between the two calls
     service.inject()
-    assert run_jobs(stubborn(service), JOBS) == COUNTS
+    assert run_jobs(patient_backend(service), JOBS) == COUNTS
     assert service.executions == ONCE
 
 
 @pytest.mark.parametrize(("times", "ends_well"), [(1, True), (inf, False)])
 def test_conflict_other_than_a_duplicate_id_is_an_error(service: StandIn, times: float, ends_well: bool) -> None:
-    backend = stubborn(service) if ends_well else hasty(service)
+    backend = patient_backend(service) if ends_well else impatient_backend(service)
     service.inject(Fault("CreateQuantumJob", "aborted", times=times))
     if ends_well:
         assert run_jobs(backend, JOBS) == COUNTS
         assert service.executions == ONCE
     else:
-        fails(backend, ServiceError, "503: injected: aborted")
+        check_failure(backend, ServiceError, "503: injected: aborted")
         assert not service.executions
 
 
 @both_transports
 def test_service_that_is_down_is_an_error_until_it_is_back(streaming: bool) -> None:
     with StandIn() as service:
-        backend = hasty(service, streaming=streaming)
+        backend = impatient_backend(service, streaming=streaming)
         service.stop()
-        fails(backend, ServiceError, "failed to connect")
+        check_failure(backend, ServiceError, "failed to connect")
         service.start()
-        assert run_jobs(stubborn(service, streaming=streaming), JOBS) == COUNTS
+        assert run_jobs(patient_backend(service, streaming=streaming), JOBS) == COUNTS
         assert service.executions == ONCE
 
 
 @both_transports
 def test_service_restart_loses_no_job(streaming: bool) -> None:
     with StandIn(job_seconds=0.2) as service:
-        backend = stubborn(service, streaming=streaming)
+        backend = patient_backend(service, streaming=streaming)
         for job in JOBS:
             backend.submit(job)
         assert backend.poll(JOBS[0]).status in ("queued", "running")
-        time.sleep(0.1)  # the stream has been read
+        time.sleep(0.1)  # time for the service to read the stream
         service.stop()
         threading.Timer(0.5, service.start).start()
         assert run_jobs(backend, JOBS) == COUNTS
@@ -303,7 +303,7 @@ def test_refused_call_is_not_repeated(service: StandIn) -> None:
 
 
 def test_every_repeated_call_is_logged(service: StandIn, caplog: pytest.LogCaptureFixture) -> None:
-    backend = stubborn(service)
+    backend = patient_backend(service)
     service.inject(Fault("CreateQuantumJob", "quota", times=2), Fault("GetQuantumResult", "hang"))
     with caplog.at_level(logging.INFO, logger="hattriq_cirq.execution"):
         run_jobs(backend, JOBS[:1])
@@ -333,7 +333,7 @@ def test_resumed_google_run_keeps_its_snapshot(service: StandIn, tmp_path: Path)
     service.inject(Fault("GetQuantumJob", "denied", times=inf))
     with pytest.raises(AccessError):
         call_within(SLACK, go)
-    assert len(service.executions) == 4  # submitted, their ids recorded
+    assert len(service.executions) == 4  # submitted, with recorded ids
     service.inject()
     service.quantum.snapshot = "snapshot-2"
     assert call_within(20, go) == call_within(20, go) == [0, 1, 2, 3]

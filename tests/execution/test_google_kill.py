@@ -21,7 +21,7 @@ SCRIPT = HERE / "google_run.py"
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The address of a stand-in in a process of its own, and its log of jobs that ran."""
+    """Return the address of a stand-in in a separate process, and its log of executed jobs."""
     log = tmp_path / "ran.log"
     command = [sys.executable, str(HERE / "stand_in.py"), "--port", "0", "--job-seconds", "0.02", "--log", str(log)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"GRPC_VERBOSITY": "ERROR"}) as process:
@@ -35,8 +35,8 @@ def start(address: str, folder: Path, result: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env=os.environ | {"GRPC_VERBOSITY": "ERROR"})
 
 
-def counted(folder: Path) -> int:
-    """Records of counts in a journal, as far as it is written."""
+def recorded_counts(folder: Path) -> int:
+    """Return the number of records of counts in a journal that is being written."""
     journal = folder / "journal.jsonl"
     return journal.read_bytes().count(b'"kind":"counts"') if journal.exists() else 0
 
@@ -48,7 +48,7 @@ def test_killed_client_resumes_its_jobs_and_none_runs_twice(service: tuple[str, 
     for reached in sorted(rng.integers(1, JOBS - 5, size=3).tolist()):
         process = start(address, folder, result)
         deadline = time.monotonic() + 60
-        while counted(folder) < reached and process.poll() is None and time.monotonic() < deadline:
+        while recorded_counts(folder) < reached and process.poll() is None and time.monotonic() < deadline:
             time.sleep(float(rng.uniform(0.001, 0.01)))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL

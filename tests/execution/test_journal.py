@@ -27,7 +27,7 @@ from hattriq_cirq.execution.journal import JOURNAL, Journal, digest
 from hattriq_cirq.execution.journal_format import pack_circuit, pack_counts, unpack_circuit, unpack_counts
 from hattriq_cirq.execution.journal_summary import read_summary
 
-# what is recorded comes back
+# round trips of records
 
 
 @given(
@@ -127,7 +127,7 @@ def test_points_and_numpy_numbers_are_recorded_as_json_numbers(tmp_path: Path) -
         assert journal.job("j").shots == 7
 
 
-# one run, and the same one
+# rejection of other runs
 
 
 def test_repeated_call_writes_nothing(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from hattriq_cirq.execution.journal import JOURNAL, Journal, JournalWarning
 from hattriq_cirq.execution.journal_format import to_line
 from hattriq_cirq.execution.journal_summary import read_summary
 
-# torn and damaged files
+# incomplete and damaged files
 
 
 @given(st.data())
@@ -96,7 +96,7 @@ def test_journal_of_a_later_version_is_rejected(tmp_path: Path) -> None:
 
 @contextmanager
 def no_file_beyond(size: int) -> Iterator[None]:
-    """The kernel refuses to let files of this process grow beyond a size, as a full disk would."""
+    """Limit the size of files of this process by the kernel, which acts like a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -152,7 +152,7 @@ def test_interrupt_while_writing_leaves_a_complete_journal(tmp_path: Path, monke
         assert (tmp_path / JOURNAL).read_bytes() == before
 
 
-# two at once
+# two processes
 
 
 def test_second_process_gets_an_error_that_names_the_first(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ KILLS = 20
 
 @dataclass(frozen=True)
 class Run:
-    """A run and where it lies."""
+    """Run with its folder and files."""
 
     kind: str
     home: Path
@@ -42,7 +42,7 @@ class Run:
 
     @property
     def size(self) -> int:
-        """Bytes of the journal, which grows all the time."""
+        """Return the number of bytes of the growing journal."""
         path = self.home / "run" / JOURNAL
         return path.stat().st_size if path.exists() else 0
 
@@ -52,19 +52,19 @@ class Run:
         return found
 
     def recorded(self) -> set[str]:
-        """Jobs whose counts are in the journal, by what follows the run's id."""
+        """Return the jobs whose counts are in the journal, by their ids without the run's id."""
         path = self.home / "run" / JOURNAL
         contents, _ = read(path.read_bytes() if path.exists() else b"", str(path))
         return {name.partition("-")[2] for name, entry in contents.jobs.items() if entry.counts is not None}
 
     def executed(self) -> Counter[str]:
-        """How often each job ran."""
+        """Return the number of executions of each job."""
         log = self.home / "log"
         return Counter(line.partition("-")[2] for line in log.read_text().split()) if log.exists() else Counter()
 
 
 class Server:
-    """Forks runs from a process that has imported everything."""
+    """Server that forks runs from a process with all imports done."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen([sys.executable, SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -77,12 +77,12 @@ class Server:
         return int(self.process.stdout.readline())
 
     def run(self, run: Run, kill_at: float | None = None) -> int:
-        """The exit code of a run, -9 if it was killed once its journal had so many bytes."""
+        """Return the exit code of a run, -9 if it was killed when its journal reached a number of bytes."""
         pid = self.ask(" ".join(run.words))
         if kill_at is not None:
             while run.size < kill_at and not run.result.exists():
                 time.sleep(0.0002)
-            os.kill(pid, signal.SIGKILL)  # not reaped before it is asked for, so it is still this process
+            os.kill(pid, signal.SIGKILL)  # the server waits for the process only later, so the id is still its own
         return self.ask("reap")
 
 
@@ -95,7 +95,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module", params=KINDS)
 def unbroken(request: pytest.FixtureRequest, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run that nothing disturbed."""
+    """Return a run that was not interrupted."""
     run = Run(request.param, tmp_path_factory.mktemp(request.param))
     assert server.run(run) == 0
     assert run.executed().total() == JOBS
@@ -116,9 +116,9 @@ def test_run_killed_at_random_moments_resumes_to_the_same_counts(unbroken: Run, 
         again = run.executed() - before
         assert set(again) & recorded == set()
         assert set(run.executed()) == set(unbroken.executed())
-        assert run.executed().total() <= JOBS + 1  # the one that was running
+        assert run.executed().total() <= JOBS + 1  # plus the job that was running
         assert read_summary(run.home / "run").status == "finished"
-    assert killed >= KILLS - 1  # the last moments may come too late
+    assert killed >= KILLS - 1  # the last kill may come too late
     assert min(done) < 10
     assert max(done) > 40
 

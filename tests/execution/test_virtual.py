@@ -27,7 +27,7 @@ A, B, C, D = SQUARE
 
 
 def native(qubits: list[cirq.GridQubit], layers: int = 4, gate: cirq.Gate = cirq.CZ, seed: int = 0) -> cirq.FrozenCircuit:
-    """Random turns and two-qubit gates along a line of qubits."""
+    """Return a circuit of random rotations and two-qubit gates along a line of qubits."""
     rng = np.random.default_rng(seed)
 
     def turn(q: cirq.Qid) -> cirq.Operation:
@@ -53,7 +53,7 @@ def backend(
 
 
 def run(on: VirtualBackend, shots: int | None, *circuits: cirq.FrozenCircuit, seed: int | None = 7) -> list[Array]:
-    """The probabilities that a job of its own gives for each circuit."""
+    """Return the exact probabilities of each circuit, computed by one job per circuit."""
     job = Job("j", circuits or (CIRCUIT,), ({},), shots, seed)
     on.submit(job)
     assert on.poll(job).status == "done"
@@ -61,7 +61,7 @@ def run(on: VirtualBackend, shots: int | None, *circuits: cirq.FrozenCircuit, se
 
 
 def by_google(name: str, circuit: cirq.FrozenCircuit) -> Array:
-    """The probabilities of the measured bits, by Cirq's density matrix and Google's whole noise model."""
+    """Return the probabilities of the measured bits from Cirq's density matrix and Google's full noise model."""
     model = cg.NoiseModelFromGoogleNoiseProperties(cg.engine.load_device_noise_properties(name))
     noisy = circuit.unfreeze().with_noise(model)
     qubits = circuit[-1].operations[0].qubits
@@ -71,7 +71,7 @@ def by_google(name: str, circuit: cirq.FrozenCircuit) -> Array:
 
 
 def pull(frequencies: Array, exact: Array, shots: int) -> float:
-    """The largest distance in standard errors."""
+    """Return the largest difference in standard errors."""
     return float((np.abs(frequencies - exact) / np.sqrt(exact * (1 - exact) / shots + 1 / shots**2)).max())
 
 
@@ -150,7 +150,7 @@ def test_virtual_counts_depend_only_on_the_seed_of_the_job(noise: Any, method: A
 
 
 def test_virtual_results_repeat() -> None:
-    """cirq-google's synchronous job samples anew each time."""
+    """Results are kept, since cirq-google's synchronous job samples again at each request."""
     job = Job("again", (CIRCUIT,), ({},), 100, None)
     backend().submit(job)
     first, second = (backend().results(job)[0].probabilities for _ in range(2))
@@ -194,7 +194,7 @@ def test_too_many_repetitions_are_rejected() -> None:
 
 
 def test_size_of_every_circuit_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The service's own check looks at the first circuit of a job only."""
+    """The service's own check validates only the first circuit of a job."""
     original = engine_validator.create_program_validator
     monkeypatch.setattr(engine_validator, "create_program_validator", lambda: original(max_size=1500))
     short, long = native(LINE, 1), native(LINE, 60)

@@ -1,0 +1,123 @@
+"""Folders written by version 0.1: shown, listed, reported, loaded and resumed by this version."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import run
+from stand_in import StandIn
+
+from calibration.readout.calibration import ReadoutCalibration
+from hattriq_cirq import datasets, integrated_gradients
+from hattriq_cirq.attribution.result import Attribution
+from hattriq_cirq.execution.journal import JOURNAL
+from hattriq_cirq.execution.journal_summary import read_summary
+from hattriq_cirq.models.model import Model
+from hattriq_cirq.reporting.document import Section
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "version_0_1"
+FINISHED = ("finished", "maps", "shots")
+INTERRUPTED = {"interrupted_mid_call": (9, 25), "interrupted_between_calls": (87, 87), "google_interrupted": (3, 7)}
+"""Interrupted runs: number of jobs with counts and number of planned jobs."""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of the folders, which is the current directory."""
+    shutil.copytree(FIXTURES, tmp_path / "home")
+    monkeypatch.chdir(tmp_path / "home")
+    return tmp_path / "home"
+
+
+def records_of_counts(folder: Path) -> dict[str, str]:
+    """Return the records of counts in a journal by job, without their times."""
+    records = [json.loads(line[9:]) for line in (folder / JOURNAL).read_text().splitlines()]
+    return {record["job"]: json.dumps(record["counts"]) for record in records if record["kind"] == "counts"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "text"),
+    [
+        ("trained", "hattriq_cirq 0.1.0"),
+        ("maps", "-0.461339"),
+        ("shots", "-0.468000"),
+        ("finished", "-0.484907"),
+        ("calibration/readout.json", "727ce26887cc"),
+    ],
+)
+def test_show_folder_of_version_0_1(home: Path, folder: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"show {folder}") == 0
+    assert text in capsys.readouterr().out
+
+
+def test_list_runs_of_version_0_1(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("runs .") == 0
+    listed = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert all(" finished " in listed[name] for name in ("shots", "finished"))
+    for name, (done, jobs) in INTERRUPTED.items():
+        assert " unfinished " in listed[name]
+        assert f" {done}/{jobs} " in listed[name]
+
+
+def test_report_on_runs_and_study_of_version_0_1(home: Path) -> None:
+    assert run("report trained maps shots finished study/signs --out report.html") == 0
+    page = (home / "report.html").read_text()
+    assert page.count("Attribution maps of bars_and_stripes 2x2") >= len(FINISHED)
+    assert "Training on bars_and_stripes 2x2" in page
+    assert "What the sign means" in page
+
+
+def test_load_files_of_version_0_1(home: Path) -> None:
+    model = Model.load(home / "trained" / "model.json")
+    data = datasets.load("bars_and_stripes:side=2,noise=0.2,copies=20")
+    maps = Attribution.load(home / "maps" / "attribution.npz")
+    indices = json.loads((home / "maps" / "run.json").read_text())["inputs"]["indices"]
+    np.testing.assert_allclose(integrated_gradients(model, maps.x, baseline=0).values, maps.values, atol=1e-12)
+    np.testing.assert_allclose(maps.f_input, model.expectation(maps.x), atol=1e-12)
+    assert len(indices) == len(maps.values) <= len(data.x_test)
+    shots = Attribution.load(home / "shots" / "attribution.npz")
+    assert (shots.cost.shots, shots.stderr.shape) == (2000, shots.values.shape)
+    calibration = ReadoutCalibration.load(home / "calibration" / "readout.json")
+    assert len(calibration.qubits) >= 3
+    (report,) = (home / "study" / "signs").glob("report-*")
+    assert Section.load(report).title == "What the sign means"
+
+
+@pytest.mark.parametrize("name", ["interrupted_mid_call", "interrupted_between_calls"])
+def test_resume_journal_of_version_0_1_on_a_virtual_processor(
+    home: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = records_of_counts(home / name)
+    assert run(f"resume {name}") == 0
+    capsys.readouterr()
+    summary = read_summary(home / name)
+    assert (summary.status, summary.done) == ("finished", summary.jobs)
+    counts = records_of_counts(home / name)
+    assert {job: counts[job] for job in recorded} == recorded
+    result, expected = (Attribution.load(folder / name / "attribution.npz") for folder in (home, home / "whole"))
+    for field in ("values", "stderr", "x", "f_input", "f_baseline", "completeness_gap_stderr"):
+        np.testing.assert_array_equal(getattr(result, field), getattr(expected, field))
+    is_new = any("earlier version" in note for note in result.assumptions.notes)
+    assert is_new == (name == "interrupted_between_calls")  # the second call had not begun
+
+
+def test_resume_journal_of_version_0_1_on_google(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = records_of_counts(home / "google_interrupted")
+    with StandIn() as service:
+        monkeypatch.setattr(
+            "hattriq_cirq.execution.backends.google.connect", lambda project, **options: service.engine(project, **options)
+        )
+        assert run("resume google_interrupted") == 0
+        assert len(service.executions) == 7 - 3
+        assert set(service.executions.values()) == {1}
+        assert not {job for job in service.executions if job in recorded}
+    counts = records_of_counts(home / "google_interrupted")
+    assert {job: counts[job] for job in recorded} == recorded
+    assert read_summary(home / "google_interrupted").status == "finished"
+    result = Attribution.load(home / "google_interrupted" / "attribution.npz")
+    exact = integrated_gradients(Model.load(home / "trained" / "model.json"), result.x, baseline=0)
+    assert np.all(np.abs(result.values - exact.values) < 5 * result.stderr + 1e-9)
