@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Generic
 
 from calibration.readout.per_group import CorrelatedReadout
 from calibration.readout.per_qubit import Readout
@@ -15,39 +14,14 @@ from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCi
 from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.models.model import Model
-from hattriq_cirq.pipeline.mitigation import Context, Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
+from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
 _READOUT_CORRECTIONS = (Readout, CorrelatedReadout, TwirledReadout)
-
-
-@dataclass(frozen=True, eq=False)
-class MitigationStage(Generic[Context]):
-    """A mitigation of a sequence and the variants that it made."""
-
-    mitigation: Mitigation[Context]
-    variants: Variants[Context]
-
-    @classmethod
-    def expand(
-        cls,
-        mitigation: Mitigation[Context],
-        engine: Engine,
-        programs: Sequence[ParameterizedCircuit],
-        shots: Sequence[int] | None,
-    ) -> MitigationStage[Context]:
-        """Return the stage of a mitigation that is given these programs."""
-        return cls(mitigation, mitigation.expand(engine, programs, shots))
-
-    def combine(self, outcomes: Outcomes) -> Mitigated:
-        """Return the outcomes that the stage hands to the one before it."""
-        return self.mitigation.combine(self.variants, outcomes)
-
-
-Stages = tuple[MitigationStage, ...]
+_Stages = tuple[Variants, ...]
 
 
 @dataclass(frozen=True)
-class MitigationSequence(Mitigation[Stages]):
+class MitigationSequence(Mitigation[_Stages]):
     """Mitigations nested in each other: the first makes variants of the circuits, the next variants of these, and so on.
 
     Outcomes go the other way: the last mitigation corrects the counts, and the first combines what all others return. A
@@ -98,25 +72,27 @@ class MitigationSequence(Mitigation[Stages]):
         """Return the descriptions of the parts."""
         return " + ".join(part.describe() for part in self.parts)
 
-    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants[Stages]:
+    def expand(
+        self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None
+    ) -> Variants[_Stages]:
         """Return the variants that the last part makes of those of all others."""
-        stages: list[MitigationStage] = []
+        stages: list[Variants] = []
         for part in self.parts:
-            stages.append(MitigationStage.expand(part, engine, programs, shots))
-            programs, shots = stages[-1].variants.programs, stages[-1].variants.shots
+            stages.append(part.expand(engine, programs, shots))
+            programs, shots = stages[-1].programs, stages[-1].shots
         return Variants(programs, shots, tuple(stages))
 
-    def combine(self, variants: Variants[Stages], outcomes: Outcomes) -> Mitigated:
+    def combine(self, variants: Variants[_Stages], outcomes: Outcomes) -> Mitigated:
         """Return the outcomes combined by the last part, then by the one before it, and so on.
 
         All findings are returned, those of the last part first; the calibration is that of the first part that has one.
         """
         *outer, last = variants.context
-        stages = [*outer, replace(last, variants=replace(last.variants, programs=variants.programs))]
+        stages = [*outer, replace(last, programs=variants.programs)]
         notes: list[str] = []
         calibration_id: str | None = None
-        for stage in reversed(stages):
-            mitigated = stage.combine(outcomes)
+        for part, stage in zip(reversed(self.parts), reversed(stages), strict=True):
+            mitigated = part.combine(stage, outcomes)
             outcomes = mitigated.outcomes
             notes += mitigated.summary.notes
             calibration_id = calibration_id or mitigated.summary.calibration_id

@@ -133,6 +133,7 @@ NAMES = {
     "hattriq_cirq.engines.local.pure_populations": "hattriq_cirq.execution.backends.simulators.state_vector_populations",
     "hattriq_cirq.engines.local.with_noise": "hattriq_cirq.execution.backends.simulators.noisy_probabilities",
     "hattriq_cirq.engines.samplers.resolved": "hattriq_cirq.execution.backends.sampler.resolve_circuits",
+    "hattriq_cirq.engines.placement.neighbour_encoder": "hattriq_cirq.compilation.placement.connectivity_encoder",
     "hattriq_cirq.engines.patches.Chip": "hattriq_cirq.compilation.layout_search.ProcessorErrors",
     "hattriq_cirq.engines.patches.Demand": "hattriq_cirq.compilation.layout_search.GateCounts",
     "hattriq_cirq.engines.patches.Search": "hattriq_cirq.compilation.layout_search.LayoutSearch",

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, kron
+from scipy.sparse import csr_array, hstack, kron
 
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.foundation.arrays import FloatArray, freeze, parity_signs, read_only
@@ -70,15 +70,13 @@ class OutcomeWeights:
         return csr_array(first.multiply(parity_signs(outcomes & (2**self.parity_bits - 1))[np.newaxis]))
 
     @property
-    def uniform_mean(self) -> FloatArray:
-        """Mean of each value over all outcomes with equal probabilities, (values,)."""
-        sums = np.asarray(self.matrix.sum(axis=1), dtype=float)
-        return np.zeros(len(sums)) if self.parity_bits else sums / self.matrix.shape[1]
-
-    @property
-    def uniform_second_moment(self) -> csr_array:
-        """Second moment of the values over all outcomes with equal probabilities, (values, values)."""
-        return csr_array(self.matrix @ self.matrix.T / self.matrix.shape[1])
+    def distinct_columns(self) -> tuple[csr_array, float]:
+        """Columns (values, columns) that are not zero, each once, and the share of all outcomes that has each of them."""
+        used, index = np.unique(self.matrix.indices, return_inverse=True)
+        columns = csr_array((self.matrix.data, index, self.matrix.indptr), shape=(self.matrix.shape[0], len(used)))
+        if not self.parity_bits:
+            return columns, 1 / self.matrix.shape[1]
+        return csr_array(hstack([columns, -columns])), 0.5 / self.matrix.shape[1]
 
     def __matmul__(self, probabilities: FloatArray) -> FloatArray:
         """Return the values for probabilities of all outcomes, (2**bits,)."""
@@ -91,11 +89,6 @@ class OutcomeWeights:
     def combined(self, coefficients: FloatArray) -> OutcomeWeights:
         """Return the weights of linear combinations of the values; `coefficients` is (combinations, values)."""
         return replace(self, matrix=csr_array(coefficients @ self.matrix))
-
-    @property
-    def total(self) -> OutcomeWeights:
-        """The weights of the sum of all values, (1, 2**bits)."""
-        return replace(self, matrix=csr_array(self.matrix.sum(axis=0)[np.newaxis, :]))
 
     @cached_property
     def max_shot_norm(self) -> float:
@@ -286,14 +279,7 @@ class Distribution:
         """
         if self.shots is None:
             return np.zeros((weights.shape[0], weights.shape[0]))
-        if self.support is None:
-            return _covariance(_seen(weights, None), self.smoothed_probabilities) / self.shots
-        seen, whole, share = self._sparse(weights)
-        mean = (1 - share) * (seen @ self.probabilities) + share * whole.uniform_mean
-        second = (1 - share) * (
-            seen.multiply(self.probabilities[np.newaxis]).tocsr() @ seen.T
-        ) + share * whole.uniform_second_moment
-        return np.asarray(second.toarray() - np.outer(mean, mean)) / self.shots
+        return _covariance(*self._smoothed(weights)) / self.shots
 
     def sensitivities(self, weights: Weights) -> Mapping[SharedUncertainty, FloatArray]:
         """Return nothing: counts alone depend on no shared number."""
@@ -307,17 +293,17 @@ class Distribution:
         """Return the diagonal of `covariance`, (values,), without the rest of it."""
         if self.shots is None:
             return np.zeros(weights.shape[0])
-        if self.support is None:
-            return _variances(_seen(weights, None), self.smoothed_probabilities) / self.shots
-        seen, whole, share = self._sparse(weights)
-        mean = (1 - share) * (seen @ self.probabilities) + share * whole.uniform_mean
-        second = (1 - share) * (seen.multiply(seen) @ self.probabilities) + share * whole.uniform_second_moment.diagonal()
-        variances: FloatArray = np.maximum(second - mean**2, 0) / self.shots
-        return variances
+        return _variances(*self._smoothed(weights)) / self.shots
 
-    def _sparse(self, weights: Weights) -> tuple[csr_array, OutcomeWeights, float]:
-        """Return the weights of the outcomes seen, the whole weights, and the share of equal probabilities in the smoothed."""
-        return _seen(weights, self.support), OutcomeWeights.from_matrix(weights), 4 / ((self.shots or 0) + 4)
+    def _smoothed(self, weights: Weights) -> tuple[csr_array, FloatArray]:
+        """Return weights and smoothed probabilities: of all outcomes, or of those seen and of each distinct column."""
+        if self.support is None:
+            return _seen(weights, None), self.smoothed_probabilities
+        columns, share = OutcomeWeights.from_matrix(weights).distinct_columns
+        shots = self.shots or 0
+        counted, uniform = self.probabilities * shots, np.full(columns.shape[1], 4 * share)
+        both = csr_array(hstack([_seen(weights, self.support), columns]))
+        return both, np.concatenate([counted, uniform]) / (shots + 4)
 
     def variances_per_shot(self, weights: Weights) -> FloatArray:
         """Return the variance of one shot, (values,), as if the probabilities were exact."""

@@ -20,6 +20,7 @@ from calibration import CorrelatedReadout, PauliTwirling, Readout, TwirledReadou
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, LinearTerm, OutcomeWeights, QuasiDistribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.execution.journal_format import kind_of_counts, pack_counts, unpack_counts
 from hattriq_cirq.pipeline.mitigation import Mitigation
 
@@ -61,7 +62,8 @@ def test_thirty_qubit_ghz_parity_with_its_standard_error_in_little_memory(tmp_pa
     resumed = hq.sampler(CliffordSampler(refuse=True), journal=tmp_path / "run")
     (recorded,) = resumed.execute([ParameterizedCircuit(circuit, (0,))], [shots])
     parity = OutcomeWeights(csr_array(np.ones((1, 1))), parity_bits=30)
-    (value,), (stderr,) = recorded.expectation(parity), np.sqrt(recorded.variances(parity))
+    estimate = Estimate((parity,), (recorded,), np.zeros(1))
+    (value,), (stderr,) = estimate.values, estimate.stderr
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 50e6
@@ -106,9 +108,9 @@ def test_parity_weights_are_those_of_their_explicit_matrix(rng: np.random.Genera
     np.testing.assert_array_equal(weights.explicit.toarray(), dense)
     some = rng.integers(dense.shape[1], size=6)
     np.testing.assert_array_equal(weights.columns(some).toarray(), dense[:, some])
-    np.testing.assert_allclose(weights.uniform_mean, dense.mean(axis=1), atol=1e-15)
-    np.testing.assert_allclose(weights.uniform_second_moment.toarray(), dense @ dense.T / dense.shape[1], atol=1e-12)
-    np.testing.assert_allclose(weights.total.explicit.toarray(), [dense.sum(axis=0)], atol=1e-15)
+    columns, share = weights.distinct_columns
+    np.testing.assert_allclose(columns.sum(axis=1) * share, dense.mean(axis=1), atol=1e-15)
+    np.testing.assert_allclose((columns @ columns.T).toarray() * share, dense @ dense.T / dense.shape[1], atol=1e-12)
     np.testing.assert_allclose(weights.scaled(-2.0).explicit.toarray(), -2 * dense)
     coefficients = rng.normal(size=(1, 2))
     np.testing.assert_allclose(weights.combined(coefficients).explicit.toarray(), coefficients @ dense)
