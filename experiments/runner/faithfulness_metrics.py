@@ -50,8 +50,8 @@ def evaluate_maps(
         **{f"sensitivity {share:.0%}": r[:, i + 1] for i, share in enumerate(SHARES)},
         "infidelity": explained / faithfulness.infidelity(score, x, np.zeros(x.shape), **sampling),
     }
-    kept = {order: {"fractions": curve.fractions, "scores": curve.scores} for order, curve in curves.items()}
-    return scores, kept
+    averages = {order: {"fractions": curve.fractions, "scores": curve.scores} for order, curve in curves.items()}
+    return scores, averages
 
 
 def as_json(values: FloatArray) -> list[float | None]:

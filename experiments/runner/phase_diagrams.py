@@ -99,8 +99,8 @@ def interval_of_means(groups: Sequence[FloatArray]) -> FloatArray:
 
 def _between(results: Results, key: str, kind: str, low: float, high: float) -> list[FloatArray]:
     """Return the sums by group of the states with low <= g < high, (states, groups) per seed."""
-    kept = [(np.asarray(r["fields"]) >= low) & (np.asarray(r["fields"]) < high) for r in results]
-    return [np.asarray(r[key][kind])[k] for r, k in zip(results, kept, strict=True)]
+    masks = [(np.asarray(r["fields"]) >= low) & (np.asarray(r["fields"]) < high) for r in results]
+    return [np.asarray(r[key][kind])[k] for r, k in zip(results, masks, strict=True)]
 
 
 def _named(kind: str, group: int) -> str:

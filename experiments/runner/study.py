@@ -14,7 +14,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -176,19 +176,19 @@ class Study(Generic[T]):
 
     def section(self, done: Sequence[Done[T]]) -> Section:
         """Return the report of results: the study's findings with title, question, settings, accuracies and origin."""
-        found = self.summarise(done)
+        findings = self.summarise(done)
         versions = done[-1].provenance["versions"]
         return Section(
             title=self.title,
             question=self.question,
-            findings=tuple(found.findings),
-            not_claimed=tuple(found.not_claimed),
-            accuracy=found.accuracy or accuracy_table(done),
-            tables=tuple(found.tables),
-            pictures=tuple(found.pictures),
-            cost=found.cost,
-            settings=_settings([d.task for d in done]) | dict(found.settings),
-            assumptions=found.assumptions,
+            findings=tuple(findings.findings),
+            not_claimed=tuple(findings.not_claimed),
+            accuracy=findings.accuracy or accuracy_table(done),
+            tables=tuple(findings.tables),
+            pictures=tuple(findings.pictures),
+            cost=findings.cost,
+            settings=_settings([d.task for d in done]) | dict(findings.settings),
+            assumptions=findings.assumptions,
             provenance={
                 "tasks": str(len(done)),
                 "core-minutes": f"{sum(d.seconds for d in done) / 60:.1f}",
@@ -279,11 +279,13 @@ def _fields(task: object) -> dict[str, Any]:
 
 
 def _settings(tasks: Sequence[object]) -> dict[str, str]:
-    """Return the values of every field of the tasks as text."""
+    """Return the values of the fields of the tasks as text, without fields that all tasks leave at their default."""
     settings = {}
-    for name in _fields(tasks[0]):
-        values = list(dict.fromkeys(str(getattr(task, name)) for task in tasks))
-        settings[name.replace("_", " ")] = ", ".join(values) if len(values) <= _LISTED else f"{len(values)} values"
+    for each in fields(tasks[0]):  # type: ignore[arg-type]
+        values = list(dict.fromkeys(getattr(task, each.name) for task in tasks))
+        if values != [each.default] and each.metadata.get("reported", True):
+            texts = ["; ".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in values]
+            settings[each.name.replace("_", " ")] = ", ".join(texts) if len(texts) <= _LISTED else f"{len(texts)} values"
     return settings
 
 

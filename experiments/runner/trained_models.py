@@ -131,11 +131,11 @@ def accuracy_table(done: Iterable[Any]) -> Table | None:
     Returns:
         The table, or None if no task names a subject.
     """
-    found: dict[str, dict[int, Mapping[str, float]]] = {}
+    by_subject: dict[str, dict[int, Mapping[str, float]]] = {}
     for d in done:
         if settings_of(d.task) is not None:
-            found.setdefault(d.task.subject, {})[d.task.seed] = d.result["accuracy"]
-    rows = [_accuracy_row(name, list(seeds.values())) for name, seeds in found.items()]
+            by_subject.setdefault(d.task.subject, {})[d.task.seed] = d.result["accuracy"]
+    rows = [_accuracy_row(name, list(seeds.values())) for name, seeds in by_subject.items()]
     columns = ("model", "data", "layers", "seeds", "train", "test", "logistic regression", "chance", "target")
     caption = "Mean accuracies over seeds; the test accuracy with its 95% bootstrap interval over seeds."
     return Table(caption, columns, tuple(rows)) if rows else None

@@ -153,7 +153,8 @@ def _near_the_transition(of: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[
         return []
     near = [np.abs(np.subtract(r["fields"], 1)) <= GAP for r in of[SPLIT]]
     inside, outside = (
-        nested_text([right(r)[chosen == wanted] for r, chosen in zip(of[SPLIT], near, strict=True)]) for wanted in (True, False)
+        nested_text([right(r)[chosen == near_it] for r, chosen in zip(of[SPLIT], near, strict=True)])
+        for near_it in (True, False)
     )
     return [
         f"Trained only where |g - 1| > {GAP}, the model of TFIM ground states is right for {inside} of the test states nearer "
@@ -188,8 +189,8 @@ def _draw(ax: Axes, of: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     targets = [np.nan if (target := SUBJECTS[name].target) is None else target for name in of]
     ax.scatter([mean_of(results, "chance") for results in of.values()], rows, marker="|", s=80, color="0.55", label="chance")
     ax.scatter(targets, rows, marker="|", s=260, linewidths=2, color="C2", label="target")
-    drawn = ((logistic, 0.18, "C1", "s", "logistic regression"), (models, -0.1, "C0", "o", "model"))
-    for values, shift, colour, marker, name in drawn:
+    series = ((logistic, 0.18, "C1", "s", "logistic regression"), (models, -0.1, "C0", "o", "model"))
+    for values, shift, colour, marker, name in series:
         ax.hlines(rows + shift, values[:, 1], values[:, 2], color=colour, lw=2, alpha=0.6)
         ax.scatter(values[:, 0], rows + shift, marker=marker, s=26, color=colour, zorder=3, label=name)
     ax.grid(axis="x", color="0.9")

@@ -53,14 +53,14 @@ def tasks(quick: bool) -> list[Task]:
     """Return tasks of a few pictures, the first of which are also routed on a grid; for a quick run, two digits."""
     if quick:
         return [Task("digits:pair=3/5", 4, 5, 0, 2, (1, 3), 1)]
-    made = []
+    selected = []
     for data, model_layers, epochs, pictures, layers, routed in (
         ("digits:pair=3/5", 4, 60, 24, (1, 2, 3, 4, 5), 8),
         ("mnist:pair=3/5,size=16", 8, 30, 24, (1, 2, 3, 4, 5, 6, 8), 8),
         ("mnist:pair=3/5,size=28", 6, 10, 20, (1, 2, 4, 6, 8), 4),
     ):
-        made += [Task(data, model_layers, epochs, first, 4, layers, routed) for first in range(0, pictures, 4)]
-    return made
+        selected += [Task(data, model_layers, epochs, first, 4, layers, routed) for first in range(0, pictures, 4)]
+    return selected
 
 
 def truncated(x: FloatArray, qubits: list[cirq.Qid], budget: int) -> cirq.Circuit:
@@ -209,7 +209,7 @@ def table(data: str, rows: Rows) -> Table:
     """Return the table of one data set."""
     exact, low, high = median(column(rows, "exact", 0, "cz"))
     on_grid = column(rows, "exact", 0, "routed_cz")
-    made = []
+    lines = []
     for budget in budgets_of(rows):
         for method, label in METHODS.items():
             routed = column(rows, method, budget, "routed_cz")
@@ -218,12 +218,12 @@ def table(data: str, rows: Rows) -> Table:
                 bootstrap_text(column(rows, method, budget, name), np.median)
                 for name in ("fidelity", "cosine", "relative_error")
             )
-            made.append((str(budget), label, *cz, *cells))
+            lines.append((str(budget), label, *cz, *cells))
     return Table(
         f"{data}: medians over {len(column(rows, 'exact', 0, 'cz'))} test pictures with 95% bootstrap intervals; the exact "
         f"encoding takes {exact:.0f} [{low:.0f}, {high:.0f}] CZ, {np.median(on_grid):.0f} on a grid ({len(on_grid)} pictures).",
         ("CZ allowed", "method", "CZ", "CZ on a grid", "fidelity", "cosine of maps", "L2 error of map"),
-        tuple(made),
+        tuple(lines),
     )
 
 
@@ -244,7 +244,7 @@ def finding(data: str, rows: Rows) -> str:
 def summarise(done: Sequence[Done[Task]]) -> Findings:
     """Return a table and a finding per data set, and the figure of fidelity and cosine against CZ."""
     of = {name: [d for d in done if d.task.data == name] for name in dict.fromkeys(d.task.data for d in done)}
-    rows = {name: [row for d in found for row in d.result["rows"]] for name, found in of.items()}
+    rows = {name: [row for d in mine for row in d.result["rows"]] for name, mine in of.items()}
     accuracy = Table(
         "Accuracies of the models whose maps are compared; one seed per model.",
         ("data", "layers", "train", "test", "logistic regression", "chance"),
@@ -254,24 +254,24 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
         ),
     )
     return Findings(
-        findings=tuple(finding(name, found) for name, found in rows.items()),
+        findings=tuple(finding(name, mine) for name, mine in rows.items()),
         not_claimed=(
             "Which encoder is best on a noisy device: no gate noise was simulated here.",
             "That truncation cannot be improved: sweeping the angles of a truncated circuit was not tried.",
         ),
         accuracy=accuracy,
-        tables=tuple(table(name, found) for name, found in rows.items()),
+        tables=tuple(table(name, mine) for name, mine in rows.items()),
         pictures=(
             Picture(
                 png(_figure(rows)),
                 "Fidelity of encodings and cosine of their maps to the exact ones against the CZ they take, medians over "
                 "pictures with 95% intervals; the vertical line is the exact encoding.",
-                "Two rows of line plots, fidelity and cosine, one column a data set",
+                "Two rows of line plots, fidelity and cosine, one column per data set",
                 "comparison",
             ),
         ),
         settings={
-            "pictures per data set": ", ".join(f"{name} {sum(d.task.pictures for d in found)}" for name, found in of.items()),
+            "pictures per data set": ", ".join(f"{name} {sum(d.task.pictures for d in mine)}" for name, mine in of.items()),
             "models": "rings trained with seed 0",
             "sweeps": "100",
             "baseline": "zero",

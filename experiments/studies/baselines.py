@@ -129,7 +129,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
             Picture(
                 png(_likeness_figure(likeness)),
                 "Similarity of signed maps from different baselines: mean Spearman correlation over all features.",
-                "Heat map of the correlation between maps of each pair of baselines, one panel a model",
+                "Heat map of the correlation between maps of each pair of baselines, one panel per model",
                 "spearman",
             ),
             *(

@@ -99,10 +99,10 @@ def _classical(data: Dataset, seed: int) -> dict[str, Any]:
     }
 
 
-def overlaps(found: FloatArray, exact: FloatArray, share: float = TOP) -> FloatArray:
+def overlaps(maps: FloatArray, exact: FloatArray, share: float = TOP) -> FloatArray:
     """Return the share of the features of largest absolute value that two maps (inputs, features) have in common, (inputs,)."""
-    count = max(1, round(share * found.shape[1]))
-    tops = [np.argsort(-np.abs(each), axis=1, kind="stable")[:, :count] for each in (found, exact)]
+    count = max(1, round(share * maps.shape[1]))
+    tops = [np.argsort(-np.abs(each), axis=1, kind="stable")[:, :count] for each in (maps, exact)]
     return np.array([len(np.intersect1d(a, b)) / count for a, b in zip(*tops, strict=True)])
 
 
@@ -142,7 +142,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 png(_curves(of)),
                 "Score in favour of the predicted class, in standard deviations over the test set, while features are set to "
                 "0: solid the most relevant first, dashed the least. Bands are 95% intervals over seeds and inputs.",
-                "Deletion curves of each model by its own map, one panel a model and data set",
+                "Deletion curves of each model by its own map, one panel per model and data set",
                 "classical",
             ),
             Picture(
@@ -167,8 +167,8 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
 
 def _finding(name: str, results: Sequence[Any]) -> str:
     ceiling = nested_interval([r["cosine"][AGAIN] for r in results])
-    found = {each: nested_interval([r["cosine"][each] for r in results]) for each in CLASSICAL}
-    below = [each for each, interval in found.items() if interval[1] < ceiling[0]]
+    intervals = {each: nested_interval([r["cosine"][each] for r in results]) for each in CLASSICAL}
+    below = [each for each, interval in intervals.items() if interval[1] < ceiling[0]]
     cells = ", ".join(f"{nested_text([r['cosine'][each] for r in results])} for the {each}" for each in CLASSICAL)
     return (
         f"{name}: two trainings of the quantum model on one split agree at a mean cosine of "

@@ -227,7 +227,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 "alone, the fidelity predicted from the calibration, duration, and seconds on one core of this machine to "
                 "place an attribution and to compile a circuit (means, 95% intervals over models and circuits; one model of "
                 "the literal test, three of others where all were run).",
-                ("n", "estimator", "models", "circuits", *COUNTS, "fidelity", "us", "place, s", "compile, s a circuit"),
+                ("n", "estimator", "models", "circuits", *COUNTS, "fidelity", "us", "place, s", "compile, s per circuit"),
                 tuple((str(n), name, *_routed_cells(results)) for (name, n, _), results in routed.items()),
             ),
         ),

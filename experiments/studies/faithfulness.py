@@ -138,7 +138,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 "The score in favour of the predicted class while features are set to 0: most relevant first (solid) and least "
                 "relevant first (dashed). The area between is the SRG. Bands are 95% intervals over seeds and inputs; gradient "
                 "x input ranks as integrated gradients do on x'Mx and is left out.",
-                "Deletion curves of five maps, one panel a model and form",
+                "Deletion curves of five maps, one panel per model and form",
                 "curves",
             ),
             Picture(

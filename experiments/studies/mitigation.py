@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import cirq
@@ -113,8 +113,8 @@ class Task:
     pictures: str = "test"
     first: int = 0
     runs: int = 1
-    engine_seed: int | None = None
-    mitigation_seed: int = 0
+    engine_seed: int | None = field(default=None, metadata={"reported": False})
+    mitigation_seed: int = field(default=0, metadata={"reported": False})
     subject: str = "bars3"
 
 
@@ -282,9 +282,9 @@ def gate_noise_tasks(quick: bool) -> list[Task]:
     settings += [(name, "willow_pink", "none", 1) for name in ("Hadamard", "parallel, m=2")]
     settings += [("resolved", processor, "none", 4) for processor in ("weber", "rainbow")]
     settings += [("resolved", "willow_pink", name, 2 if name.count(",") > 1 else 4) for name in CORRECTIONS]
-    made = [one(name, noise, correction, seed, count) for name, noise, correction, count in settings for seed in range(5)]
-    made += [one("polarization", other, "none", seed, 1) for other in ("weber", "rainbow") for seed in range(3)]
-    return [*made, one("Hadamard, literal", "willow_pink", "none", 0, 1)]
+    selected = [one(name, noise, correction, seed, count) for name, noise, correction, count in settings for seed in range(5)]
+    selected += [one("polarization", other, "none", seed, 1) for other in ("weber", "rainbow") for seed in range(3)]
+    return [*selected, one("Hadamard, literal", "willow_pink", "none", 0, 1)]
 
 
 def readout_tasks(quick: bool) -> list[Task]:
@@ -345,16 +345,16 @@ def _preset(
     summarise: Callable[[Sequence[Done[Any]]], Findings],
 ) -> Study[Task]:
     def chosen_tasks(quick: bool, chosen: argparse.Namespace | None = None) -> list[Task]:
-        made = tasks(quick)
+        selected = tasks(quick)
         if chosen is None:
-            return made
+            return selected
         if chosen.mitigation:
-            made = [task for task in made if task.mitigation in ("none", "raw", *chosen.mitigation)]
+            selected = [task for task in selected if task.mitigation in ("none", "raw", *chosen.mitigation)]
         if chosen.subject:
-            made = [replace(task, subject=chosen.subject) for task in made]
+            selected = [replace(task, subject=chosen.subject) for task in selected]
         if chosen.processor:
-            made = [replace(task, noise=task.noise.replace("willow_pink", chosen.processor)) for task in made]
-        return list(dict.fromkeys(made))
+            selected = [replace(task, noise=task.noise.replace("willow_pink", chosen.processor)) for task in selected]
+        return list(dict.fromkeys(selected))
 
     return Study(name, title, question, chosen_tasks, run, summarise, options=options)
 

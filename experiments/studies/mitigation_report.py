@@ -75,12 +75,12 @@ def groups(done: Results, level: str, metric: str = "error") -> list[FloatArray]
         maps, exact = d.result["maps"][level], np.array(d.result["exact"])
         values = np.array(maps["values"])[:, 0]
         if metric == "gap":
-            found = np.abs(np.array(maps["gap"])[:, 0])
+            measured = np.abs(np.array(maps["gap"])[:, 0])
         elif metric == "cosine on support":
-            found = cosines(np.where(np.array(d.result["x"]) != 0, values, 0), exact)
+            measured = cosines(np.where(np.array(d.result["x"]) != 0, values, 0), exact)
         else:
-            found = METRICS[metric](values, exact)
-        by_seed.setdefault(d.task.seed, []).append(found)
+            measured = METRICS[metric](values, exact)
+        by_seed.setdefault(d.task.seed, []).append(measured)
     return [np.concatenate(by_seed[seed]) for seed in sorted(by_seed)]
 
 

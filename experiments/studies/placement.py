@@ -97,7 +97,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
     """Return the chosen qubits against random ones, one row per model, and the two targets."""
     seeds = sorted({d.task.seed for d in done})
     of = {(seed, kind): [d for d in done if (d.task.seed, d.task.kind) == (seed, kind)] for seed in seeds for kind in KINDS}
-    error = {key: np.array([np.mean(d.result["error"]) for d in found]) for key, found in of.items()}
+    error = {key: np.array([np.mean(d.result["error"]) for d in mine]) for key, mine in of.items()}
     rows, findings, targets = [], [], []
     for seed in seeds:
         chosen = float(error[seed, KINDS[0]][0])

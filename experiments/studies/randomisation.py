@@ -59,8 +59,8 @@ def run(task: Task) -> dict[str, Any]:
     draws = [1_000 * (task.seed + 1) + draw for draw in range(task.draws)]
 
     def after(layers: Iterable[int]) -> dict[str, list[float]]:
-        found = [_correlations(original, _maps(randomised(model, draw, layers), x), x) for draw in draws]
-        return {name: np.mean([each[name] for each in found], axis=0).tolist() for name in VARIANTS}
+        correlations = [_correlations(original, _maps(randomised(model, draw, layers), x), x) for draw in draws]
+        return {name: np.mean([each[name] for each in correlations], axis=0).tolist() for name in VARIANTS}
 
     permuted = _permuted(task, model, data)
     one, other = (_maps(randomised(model, draws[0] + shift), x) for shift in (0, 500))
@@ -117,7 +117,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 png(_curves(of)),
                 "Mean Spearman correlation of maps with those of the trained model. Solid: this layer and all nearer to the "
                 "readout random; dotted: this layer alone. Bands and bars are 95% intervals over seeds and inputs.",
-                "Lines of correlation against the randomised layer, one panel a model",
+                "Lines of correlation against the randomised layer, one panel per model",
                 "randomisation",
             ),
             Picture(

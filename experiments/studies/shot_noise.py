@@ -185,7 +185,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 png(_figure(subjects, random)),
                 "Left: relative L2 error against shots, the theory's slope -1/2 dotted. Right: shots to the same error on "
                 "random models, relative to the resolved test. Bands are 95% intervals over seeds and inputs.",
-                "Falling lines of error against shots, one panel a model, and rising lines of shots against N",
+                "Falling lines of error against shots, one panel per model, and rising lines of shots against N",
                 "shot_noise",
             ),
             Picture(

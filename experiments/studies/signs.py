@@ -73,10 +73,10 @@ def run(task: Task) -> dict[str, Any]:
 
 def _changes(model: hq.Model, x: np.ndarray[Any, Any], order: np.ndarray[Any, Any], share: float) -> np.ndarray[Any, Any]:
     """Return the change of F when the first features of an order are set to 0."""
-    kept = x.copy()
+    deleted = x.copy()
     first = order[:, : max(1, round(share * x.shape[1]))]
-    np.put_along_axis(kept, first, 0, axis=1)
-    return np.asarray(model.expectation(kept) - model.expectation(x))
+    np.put_along_axis(deleted, first, 0, axis=1)
+    return np.asarray(model.expectation(deleted) - model.expectation(x))
 
 
 def _quadrants(shape: tuple[int, int]) -> np.ndarray[Any, Any]:
@@ -146,7 +146,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 png(_figure(of)),
                 "Change of the answer when the features of the largest positive, largest negative or random attribution are "
                 "deleted; bands are 95% intervals over seeds and inputs.",
-                "Lines of the change of the answer against the share of deleted features, one panel a model",
+                "Lines of the change of the answer against the share of deleted features, one panel per model",
                 "signs",
             ),
         ),

@@ -149,7 +149,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 png(_figure(results, names, top)),
                 "Mean attribution of the main features, by true class; positive means towards +1. Bars are 95% "
                 "intervals over seeds and inputs.",
-                "Horizontal bars of the mean attribution of each named feature, one colour a class",
+                "Horizontal bars of the mean attribution of each named feature, one colour per class",
                 "user-data",
             ),
         ),

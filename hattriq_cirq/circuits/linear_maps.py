@@ -113,7 +113,7 @@ class LinearMap:
         """
         per_row = np.diff(weights.indptr)
         widest = int(per_row.max(initial=0))
-        if np.count_nonzero(per_row) > widest:
+        if np.count_nonzero(per_row) > widest * (widest + 1) // 2:  # fewer pairs of outcomes in a row than rows
             second = self._second_moments(weights, probabilities, widest)
             variances: FloatArray = np.maximum(second - np.asarray(weights @ self.apply(probabilities)) ** 2, 0)
             return variances
