@@ -15,7 +15,13 @@ import cirq
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hattriq_cirq.encoding.multiplexer import Multiplexer, RotationTarget
+from hattriq_cirq.encoding.multiplexer import (
+    ClosedMultiplexer,
+    Multiplexer,
+    RotationTarget,
+    closed_cnot_count,
+    closed_operations,
+)
 from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
 
 Encoder = Callable[[ArrayLike, Sequence[cirq.Qid]], cirq.Circuit]
@@ -217,26 +223,16 @@ def real_levels(
     options = [_with_signs_last(x, qubits, target_of)]
     if (x < 0).any():
         options.append(_with_signs_per_branch(x, qubits, target_of))
-    levels = min(options, key=_cnot_count)
-    return [mux.operations(cirq.ry, cirq.CZ) + mux.target.couple(closing, cirq.CZ) for mux, closing in levels]
+    return closed_operations(min(options, key=closed_cnot_count), cirq.ry, cirq.CZ)
 
 
-_Level = tuple[Multiplexer, list[cirq.Qid]]
-"""Multiplexer of a qubit, and the controls from which its target is uncoupled afterwards."""
-
-
-def _cnot_count(levels: Sequence[_Level]) -> int:
-    """Return the number of two-qubit gates in all."""
-    return sum(mux.cnot_count + mux.target.cnot_cost(closing) for mux, closing in levels)
-
-
-def _with_signs_last(x: FloatArray, qubits: Sequence[cirq.Qid], target_of: TargetFactory) -> list[_Level]:
+def _with_signs_last(x: FloatArray, qubits: Sequence[cirq.Qid], target_of: TargetFactory) -> list[ClosedMultiplexer]:
     """Prepare magnitudes first; the last multiplexer adds the signs, among them those of the CZ gates that others leave out."""
     n = len(qubits)
     norms = [x]  # norms[j] belongs to the branches after n - j qubits
     for _ in range(n):
         norms.append(np.hypot(norms[-1][0::2], norms[-1][1::2]))
-    levels: list[_Level] = []
+    levels: list[ClosedMultiplexer] = []
     open_pairs: list[tuple[cirq.Qid, cirq.Qid]] = []
     for q in range(n - 1):
         mux = Multiplexer.of(*rotation_angles(norms[n - 1 - q]), qubits[:q], target_of(qubits[q]))
@@ -252,17 +248,17 @@ def _with_signs_last(x: FloatArray, qubits: Sequence[cirq.Qid], target_of: Targe
         mux = Multiplexer.of(*rotation_angles(x * signs * guessed), before, target)
         closing = set(mux.open_controls) ^ set(guess)
         candidates.append((mux, [control for control in before if control in closing]))
-    return [*levels, min(candidates, key=lambda level: _cnot_count([level]))]
+    return [*levels, min(candidates, key=lambda level: closed_cnot_count([level]))]
 
 
-def _with_signs_per_branch(x: FloatArray, qubits: Sequence[cirq.Qid], target_of: TargetFactory) -> list[_Level]:
+def _with_signs_per_branch(x: FloatArray, qubits: Sequence[cirq.Qid], target_of: TargetFactory) -> list[ClosedMultiplexer]:
     """Give every branch the sign that makes its larger half positive and close every frame: product states need no gate."""
     norms = [x]
     for _ in qubits:
         zero, one = norms[-1][0::2], norms[-1][1::2]
         larger = np.where(np.abs(zero) >= np.abs(one), zero, one)
         norms.append(np.copysign(np.hypot(zero, one), larger))
-    levels: list[_Level] = []
+    levels: list[ClosedMultiplexer] = []
     for q, qubit in enumerate(qubits):
         level = len(qubits) - 1 - q
         signs = np.repeat(np.copysign(1.0, norms[level + 1]), 2)

@@ -140,6 +140,22 @@ def _subset_sizes(count: int) -> Subsets:
     return np.bitwise_count(np.arange(2**count)).astype(np.intp)
 
 
+ClosedMultiplexer = tuple[Multiplexer, list[cirq.Qid]]
+"""Multiplexer of a qubit, and the controls from which its target is uncoupled afterwards."""
+
+
+def closed_cnot_count(multiplexers: Sequence[ClosedMultiplexer]) -> int:
+    """Return the number of two-qubit gates in all, those that uncouple the targets included."""
+    return sum(mux.cnot_count + mux.target.cnot_cost(closing) for mux, closing in multiplexers)
+
+
+def closed_operations(
+    multiplexers: Sequence[ClosedMultiplexer], rotation: Callable[[float], cirq.Gate], coupling: cirq.Gate
+) -> list[list[cirq.Operation]]:
+    """Return the operations of each multiplexer, those that uncouple its target included."""
+    return [mux.operations(rotation, coupling) + mux.target.couple(closing, coupling) for mux, closing in multiplexers]
+
+
 def cheapest_gray_code(cnot_costs: Subsets) -> Subsets:
     """Return every subset once, from the empty one: a Gray code over the cheapest basis, which uses costly changes least often.
 
