@@ -34,7 +34,7 @@ class CorrelatedCalibration:
     """The readout of a group of qubits in every state that it can be prepared in.
 
     Args:
-        qubits: At most 5 qubits, in order.
+        qubits: Calibrated qubits in order, 5 or fewer.
         rows: Observed distribution for each of the 2**qubits prepared states, big-endian.
 
     Raises:

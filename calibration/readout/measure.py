@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calibration.readout.calibration import CalibrationError, ReadoutCalibration, source_of
 from hattriq_cirq.circuits.outcomes import MAX_DENSE_BITS, too_many_bits
-from hattriq_cirq.circuits.program import ParameterizedCircuit, only_measurement
+from hattriq_cirq.circuits.program import ParameterizedCircuit, only_measurements
 from hattriq_cirq.estimators.bilinear import KEY
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import parity_signs
@@ -157,8 +157,7 @@ def measured_qubits(
         ValueError: A measurement inverts bits, or a circuit measures more than 20 bits and there is a purpose.
     """
     by_request: dict[int, tuple[cirq.Qid, ...]] = {}
-    for program in programs:
-        measurement = only_measurement(program.circuit)
+    for program, measurement in zip(programs, only_measurements([p.circuit for p in programs]), strict=True):
         assert isinstance(measurement.gate, cirq.MeasurementGate)
         if any(measurement.gate.full_invert_mask()):
             raise ValueError(f"{measurement} inverts bits after reading them; put X before it to flip them")

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array, eye_array
 
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, SharedUncertainty
-from hattriq_cirq.circuits.program import ParameterizedCircuit, Point, only_measurement
+from hattriq_cirq.circuits.program import ParameterizedCircuit, Point, only_measurements
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray, parity_signs, walsh_hadamard
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
@@ -154,7 +154,7 @@ class TwirledReadout(Mitigation[TwirledReadoutContext]):
             halves = [None if shots is None else (total + end) // 2 for total in totals]
             return [add((), register, [{}], [half])[0] for register, half in zip(registers, halves, strict=True)]
 
-        measurements = [only_measurement(program.circuit) for program in programs]
+        measurements = only_measurements([program.circuit for program in programs])
         registers = list(dict.fromkeys(measurements))
         before = calibrate(0)
         requests: dict[int, _TwirledRequest] = {}

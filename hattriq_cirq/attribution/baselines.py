@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter
 
-from hattriq_cirq.foundation.arrays import Array, as_amplitudes, read_only
+from hattriq_cirq.foundation.arrays import Array, as_amplitudes, freeze
 
 NAMES = ("zero", "mean", "class_mean", "opposite_class_mean", "blur", "uniform", "max_distance", "sample")
 
@@ -35,10 +35,10 @@ class BaselineSet:
     rows: Array
 
     def __post_init__(self) -> None:
-        rows = read_only(as_amplitudes(self.rows, "rows"))
+        rows = as_amplitudes(self.rows, "rows")
         if rows.ndim != 2 or not len(rows):
             raise ValueError(f"{rows.shape=} must be (baselines, features) with at least one baseline")
-        object.__setattr__(self, "rows", rows)
+        freeze(self, rows=rows)
 
     def __len__(self) -> int:
         return len(self.rows)

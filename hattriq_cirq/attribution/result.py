@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, read_only
+from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
 
@@ -124,11 +124,10 @@ class Attribution:
     provenance: Provenance = field(default_factory=Provenance.now)
 
     def __post_init__(self) -> None:
+        freeze(self, **{name: getattr(self, name) for name in _array_names(self)})
         for name in _array_names(self):
-            array = read_only(np.asarray(getattr(self, name)))
-            if not np.isfinite(array).all():
+            if not np.isfinite(getattr(self, name)).all():
                 raise ValueError(f"{name} of an attribution must be finite")
-            object.__setattr__(self, name, array)
         lead = self.values.shape[:-1]
         for name in ("stderr", "imag_values", "x"):
             shape = None if getattr(self, name) is None else getattr(self, name).shape

@@ -62,6 +62,11 @@ def points_of(sweep: cirq.Sweep) -> list[Point]:
     return [{str(name): float(value) for name, value in r.param_dict.items()} for r in cirq.to_resolvers(sweep)]
 
 
+def only_measurements(circuits: Sequence[cirq.AbstractCircuit]) -> list[cirq.Operation]:
+    """Return the one measurement of each circuit, as `only_measurement` does."""
+    return [only_measurement(circuit) for circuit in circuits]
+
+
 def only_measurement(circuit: cirq.AbstractCircuit) -> cirq.Operation:
     """Return the one measurement of a circuit, which is alone in its last moment.
 

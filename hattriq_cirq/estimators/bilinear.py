@@ -131,6 +131,11 @@ class Estimator(ABC):
     """Abstract base of the estimators: builds the circuits of one bilinear term, with the weights that decode their outcomes.
 
     A concrete estimator is a frozen dataclass with the fields below and implements `weighted_circuits` and `describe`.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> isinstance(hq.HadamardTest(), Estimator)
+        True
     """
 
     allocation: Allocation
@@ -185,7 +190,7 @@ class Estimator(ABC):
 
 def ancillas(pauli: PauliTerm, count: int) -> list[cirq.Qid]:
     """Return ancilla qubits whose names differ from those of all data qubits."""
-    names: list[cirq.Qid] = [cirq.NamedQubit(f"ancilla{i}") for i in range(count + pauli.model.n_qubits)]
+    names: list[cirq.Qid] = [cirq.NamedQubit(f"ancilla{i}") for i in range(count + len(pauli.model.qubits))]
     return [name for name in names if name not in pauli.model.qubits][:count]
 
 

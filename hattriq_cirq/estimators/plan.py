@@ -24,6 +24,14 @@ class Plan:
         circuits: Circuits with the weights of their outcomes.
         offset: Values known without a circuit, from the identity part of the observable, (features,).
         allocation: Allocation of shots among circuits, `error` or `equal`.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> import numpy as np
+        >>> x = np.array([0.6, 0.0, 0.0, 0.8])
+        >>> terms = [hq.estimators.BilinearTerm(x, x)]
+        >>> plan(hq.PolarizationShift(), hq.ring_ansatz(2, layers=1), terms).shots(1000)
+        [343, 86, 513, 58]
     """
 
     circuits: tuple[WeightedCircuit, ...]
@@ -77,6 +85,13 @@ class Estimate:
         offset: Values known without a circuit, (features,).
         constant: Further constant, (features,), by which `transform` keeps the transformed values; None is zero.
         notes: Findings of a mitigation about this input, one sentence each.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> settings = {"estimator": hq.ResolvedHadamardTest(), "engine": hq.cirq_simulator(seed=1), "shots": 1000}
+        >>> result = hq.estimate(hq.ring_ansatz(2, layers=1), [0.6, 0.0, 0.0, 0.8], baseline=0, **settings)
+        >>> result.values.shape, result.stderr.shape, result.covariance.shape
+        ((4,), (4,), (4, 4))
     """
 
     weights: tuple[OutcomeWeights, ...]

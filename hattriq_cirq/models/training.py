@@ -13,7 +13,7 @@ from scipy.optimize import OptimizeResult, minimize
 from scipy.special import expit
 from tqdm import tqdm
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes, read_only
+from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes, freeze
 from hattriq_cirq.models.gradients import TrainableProgram
 from hattriq_cirq.models.model import Model
 
@@ -37,8 +37,8 @@ class History:
     validation_accuracy: FloatArray
 
     def __post_init__(self) -> None:
-        for name in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
-            object.__setattr__(self, name, read_only(np.asarray(getattr(self, name), dtype=float)))
+        names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
+        freeze(self, **{name: np.asarray(getattr(self, name), dtype=float) for name in names})
 
     def __len__(self) -> int:
         return len(self.loss)

@@ -67,6 +67,12 @@ class Resources:
         shots: Shots that the run would take, those of a mitigation included; 0 for exact probabilities or an unprepared run.
         programs: Number of compiled programs that would run, each with a sweep; 0 if they were not compiled.
         mitigation_circuits: Circuits that the mitigation adds to those of the estimator.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> cost = hq.resources(hq.ring_ansatz(2, layers=1), [0.6, 0.0, 0.0, 0.8], 0, hq.ResolvedHadamardTest())
+        >>> cost.circuits, cost.qubits, cost.gateset
+        (1, 3, 'cz')
     """
 
     estimator: str

@@ -409,6 +409,10 @@ def final_state(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> 
     return np.asarray(compile_circuit(circuit.freeze(), register).apply(state)[:, 0])
 
 
-def state_fidelity(first: cirq.AbstractCircuit, second: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> float:
-    """Return |<first|second>|**2 of the states that two circuits of unitary gates prepare from |0...0>."""
-    return float(np.abs(np.vdot(final_state(first, register), final_state(second, register))) ** 2)
+def state_fidelities(first: Sequence[cirq.AbstractCircuit], second: Sequence[cirq.AbstractCircuit]) -> list[float]:
+    """Return |<a|b>|**2 of the states that each pair of unitary circuits on the same qubits prepares from |0...0>."""
+    overlaps = []
+    for a, b in zip(first, second, strict=True):
+        register = sorted(a.all_qubits())
+        overlaps.append(np.vdot(final_state(a, register), final_state(b, register)))
+    return [float(np.abs(overlap) ** 2) for overlap in overlaps]

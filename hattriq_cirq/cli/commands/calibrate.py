@@ -30,14 +30,14 @@ class Calibrate:
 
     Args:
         model (MODEL): A model.json, or a folder that holds one.
-        data (DATA): With MODEL, the data set with the inputs.
+        data (DATA): Data set with the inputs (only with MODEL).
         out (FILE): New JSON file for the calibration.
         engine (ENGINE): Engine with a processor, virtual or google, as listed above.
         qubits (R_C,...): Rows and columns of the qubits, such as 4_10,5_10.
-        inputs (SIDE[:FROM:TO]): With MODEL, inputs of one side of the data set, all of test or train or a slice.
-        index (I,J,...): With MODEL, inputs by their indices in the whole data set, from 0.
-        baseline (NAME): With MODEL, baseline as in `hattriq attribute`.
-        estimator (NAME): With MODEL, estimator as in `hattriq attribute`.
+        inputs (SIDE[:FROM:TO]): Inputs of one side of the data set, all of test or train or a slice (only with MODEL).
+        index (I,J,...): Inputs by their indices in the whole data set, from 0 (only with MODEL).
+        baseline (NAME): Baseline as in `hattriq attribute` (only with MODEL).
+        estimator (NAME): Estimator as in `hattriq attribute` (only with MODEL).
         shots (N): Number of shots per prepared state of every qubit.
         pattern (NAME): Set of prepared states, balanced, complement or full.
         seed (N): Random seed for sampling counts.

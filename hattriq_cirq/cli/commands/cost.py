@@ -25,11 +25,11 @@ class Cost:
 
     Args:
         model (MODEL): A model.json, or a folder that holds one.
-        data (DATA): With MODEL, the data set with the input.
-        index (I): With MODEL, index of the input in the data set (default: first test sample).
-        baseline (NAME): With MODEL, baseline as in `hattriq attribute`.
-        qubits (N,...): Without MODEL, numbers of data qubits.
-        layers (N): Without MODEL, number of coupling layers.
+        data (DATA): Data set with the input (only with MODEL).
+        index (I): Index of the input in the data set (only with MODEL; default: first test sample).
+        baseline (NAME): Baseline as in `hattriq attribute` (only with MODEL).
+        qubits (N,...): Numbers of data qubits (only without MODEL).
+        layers (N): Number of coupling layers (only without MODEL).
         estimators (NAME,...): Estimators: resolved, hadamard, hadamard-literal, parallel:M or polarization.
         gateset (NAME): Gate set, cz, sqrt_iswap or sycamore.
         processor (NAME): Processor on which the circuits are also routed, willow_pink, weber or rainbow.
