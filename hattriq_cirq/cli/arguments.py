@@ -21,8 +21,8 @@ def parse_seed(text: str) -> int:
     return int(text)
 
 
+#: Type of a field that holds a seed; the function in `Annotated` reads the text of any such option.
 Seed = Annotated[int, parse_seed]
-"""Type of a field that holds a seed; the function in `Annotated` reads the text of any such option."""
 
 
 class Command(Protocol):

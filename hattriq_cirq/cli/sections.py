@@ -15,8 +15,8 @@ from hattriq_cirq.execution.journal import JOURNAL
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
 from hattriq_cirq.workflows.accuracies import Accuracy, table_of_accuracies
 
+#: Largest completeness gap that is allowed where nothing was sampled.
 TOLERANCE = 1e-9
-"""Largest completeness gap that is allowed where nothing was sampled."""
 _EXPECTED = "give the folder of a study, of one of its reports, of `hattriq train` or of `hattriq attribute`"
 _STANDARD_ERRORS = 5.0  # largest distance of a sampled gap from 0
 _Z95 = 1.96

@@ -22,10 +22,10 @@ from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.pipeline.mitigation import Mitigation
 
+#: Names of mitigations of the package `calibration`, outermost first.
 _ORDER = ("completeness", "noise-estimation", "zne", "twirl", "dd", "readout", "correlated-readout", "twirled-readout")
-"""Names of mitigations of the package `calibration`, outermost first."""
+#: Name of a mitigation -> the argument that a number after a colon sets.
 _COUNTS = {"twirl": "twirls", "readout": "shots", "correlated-readout": "shots", "twirled-readout": "masks"}
-"""Name of a mitigation -> the argument that a number after a colon sets."""
 
 
 def build_model(ansatz: str, n_qubits: int, layers: int) -> hq.Model:

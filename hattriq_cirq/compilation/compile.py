@@ -22,10 +22,10 @@ from hattriq_cirq.compilation.gatesets import compile_to_gateset
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.simulation.statevector import outcome_probabilities
 
+#: Physical qubit of each logical one.
 QubitMap = Mapping[cirq.Qid, cirq.Qid]
-"""Physical qubit of each logical one."""
+#: Pairs of qubits with a coupler between them.
 Edges = frozenset[frozenset[cirq.Qid]]
-"""Pairs of qubits with a coupler between them."""
 _TOLERANCE = 1e-6  # largest difference of an outcome probability between a compiled circuit and its source
 _CHECKED_QUBITS = 12  # circuits of at most this many qubits are compared with their sources
 _ROTATIONS = (cirq.Rx, cirq.Ry, cirq.Rz)

@@ -15,8 +15,8 @@ from scipy.sparse.csgraph import shortest_path
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.foundation.arrays import FloatArray
 
+#: Index of the physical qubit of each logical qubit, in order.
 Assignment = tuple[int, ...]
-"""Index of the physical qubit of each logical qubit, in order."""
 _CYCLE_NS = 70.0  # duration of a two-qubit gate and a rotation, during which the other qubits idle
 _ANGLE_WEIGHT = 0.15  # contribution of an angle error to a trace distance, per radian, relative to a Pauli error
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Key = TypeVar("Key", cirq.Qid, frozenset[cirq.Qid])
 
+#: Metric names of each figure: that of today's service, if there is one, and that of calibrations bundled with cirq_google.
 _METRICS = {
     "e0": ("zero_error", "single_qubit_p00_error"),
     "e1": ("one_error", "single_qubit_p11_error"),
@@ -34,7 +35,6 @@ _METRICS = {
         for angle in ("theta", "phi")
     },
 }
-"""Metric names of each figure: that of today's service, if there is one, and that of calibrations bundled with cirq_google."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,8 +25,8 @@ from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.models.model import Model
 
+#: Measurement key of every estimator circuit.
 KEY = "z"
-"""Measurement key of every estimator circuit."""
 Allocation = Literal["error", "equal"]
 
 
@@ -138,14 +138,14 @@ class Estimator(ABC):
         True
     """
 
+    #: Allocation of shots among circuits.
     allocation: Allocation
-    """Allocation of shots among circuits."""
+    #: State preparation; None lets the placement choose one that suits the qubits.
     encoder: Encoder | None
-    """State preparation; None lets the placement choose one that suits the qubits."""
+    #: Positions of the data qubits whose basis states the values belong to; None is all data qubits.
     measured: tuple[int, ...] | None = None
-    """Positions of the data qubits whose basis states the values belong to; None is all data qubits."""
+    #: Part of conj(left) o (M right) that is estimated; an attribution is the real part.
     part: Literal["real", "imaginary"] = "real"
-    """Part of conj(left) o (M right) that is estimated; an attribution is the real part."""
 
     def __post_init__(self) -> None:
         if self.allocation not in ("error", "equal"):

@@ -76,8 +76,8 @@ class HadamardTest(Estimator):
             yield WeightedCircuit(circuit, parity_weights(scale, [k], features, bits), preparation)
 
 
+#: Component, circuit, its preparation, and the number of measured bits, whose parity is the sign of an outcome.
 _Components = Iterator[tuple[int, cirq.Circuit, cirq.Circuit, int]]
-"""Component, circuit, its preparation, and the number of measured bits, whose parity is the sign of an outcome."""
 
 
 def _lean_circuits(pauli: PauliTerm, term: BilinearTerm, encoder: Encoder) -> _Components:

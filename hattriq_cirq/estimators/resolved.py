@@ -12,15 +12,7 @@ from scipy.sparse import csr_array
 
 from hattriq_cirq.circuits.outcomes import OutcomeWeights
 from hattriq_cirq.encoding.exact import Encoder, encode_joint
-from hattriq_cirq.estimators.bilinear import (
-    KEY,
-    Allocation,
-    BilinearTerm,
-    Estimator,
-    PauliTerm,
-    WeightedCircuit,
-    ancillas,
-)
+from hattriq_cirq.estimators.bilinear import KEY, Allocation, BilinearTerm, Estimator, PauliTerm, WeightedCircuit, ancillas
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution.backend import Job
 
 FORMAT = "hattriq_cirq.Journal/2"
+#: Formats that this version reads; the first one has no records of placements and programs.
 READABLE = ("hattriq_cirq.Journal/1", FORMAT)
-"""Formats that this version reads; the first one has no records of placements and programs."""
 _MAY_DIFFER = {"threads", "versions", "directory", "path", "streaming"}  # settings that do not change the results
 _HEADER = b' {"kind":"header"'
 Record = dict[str, Any]

@@ -23,12 +23,7 @@ from hattriq_cirq.attribution.result import Attribution, Cost
 from hattriq_cirq.compilation.compile import physical_circuit
 from hattriq_cirq.compilation.gatesets import compile_to_gateset
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
-from hattriq_cirq.compilation.placement import (
-    Placement,
-    best_placement,
-    candidate_layouts,
-    connectivity_encoder,
-)
+from hattriq_cirq.compilation.placement import Placement, best_placement, candidate_layouts, connectivity_encoder
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
 from hattriq_cirq.estimators.plan import Estimate, Plan, plan, sample_circuits

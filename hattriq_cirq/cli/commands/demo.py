@@ -10,8 +10,8 @@ from hattriq_cirq.cli.commands.attribute import Attribute
 from hattriq_cirq.cli.commands.train import Train
 
 TASKS = {"bars_and_stripes": "bars_and_stripes", "digits": "digits:pair=0/1"}
+#: Largest completeness gap that is allowed.
 TOLERANCE = 1e-9
-"""Largest completeness gap that is allowed."""
 
 
 @dataclass(frozen=True)

@@ -23,16 +23,16 @@ from hattriq_cirq.execution.backends.google_jobs import SerializedJob
 log = logging.getLogger("hattriq_cirq.execution")
 T = TypeVar("T")
 
+#: Code of a call that was not answered, in place of an HTTP code.
 NO_ANSWER = 0
-"""Code of a call that was not answered, in place of an HTTP code."""
 NOT_FOUND, CONFLICT, BAD_REQUEST = 404, 409, 400
 _NO_CREDENTIALS, _DENIED, _TOO_MANY = 401, 403, 429
+#: Codes after which a call is repeated: no answer, too many requests, a broken connection, a failing service.
 _TRANSIENT = (NO_ANSWER, _TOO_MANY, 499, 500, 502, 503, 504)
-"""Codes after which a call is repeated: no answer, too many requests, a broken connection, a failing service."""
+#: Text that the client puts before the message of a 5xx error.
 _GAVE_UP = "Reached max retry attempts for error: "
-"""Text that the client puts earlier the message of a 5xx error."""
+#: Seconds before a call is repeated for the first time, doubled at each further time, and their maximum.
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 30.0
-"""Seconds earlier a call is repeated the first time, doubled for each further time, and their maximum."""
 
 
 class RefusedError(ServiceError):

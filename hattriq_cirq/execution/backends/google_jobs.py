@@ -21,8 +21,8 @@ from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import Point, to_sweep
 from hattriq_cirq.execution.backend import Job, State, Status
 
+#: Limits of the service: shots per job, bytes per job, moments per circuit.
 MAX_SHOTS, MAX_BYTES, MAX_MOMENTS = 5_000_000, 10_000_000, 10_000
-"""Limits of the service: shots per job, bytes per job, moments per circuit."""
 _STATUS: dict[str, Status] = {
     "READY": "queued",
     "RUNNING": "running",

@@ -15,15 +15,15 @@ from hattriq_cirq.execution.backends.sampler import InProcessBackend, SamplerBac
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 
+#: Function that returns the exact probabilities of a circuit's outcomes, (2**measured,), big-endian in the measured order.
 Probabilities = Callable[[cirq.AbstractCircuit], FloatArray]
-"""Function that returns the exact probabilities of a circuit's outcomes, (2**measured,), big-endian in the measured order."""
+#: Function that returns the final state vector of a circuit on ordered qubits, (2**qubits,).
 FinalState = Callable[[cirq.AbstractCircuit, Sequence[cirq.Qid]], Array]
-"""Function that returns the final state vector of a circuit on ordered qubits, (2**qubits,)."""
+#: Function that returns the probabilities of the basis states after a circuit with channels, (2**qubits,).
 Populations = Callable[[cirq.AbstractCircuit, Sequence[cirq.Qid]], FloatArray]
-"""Function that returns the probabilities of the basis states after a circuit with channels, (2**qubits,)."""
 
+#: One circuit per job, so that its counts do not depend on the other circuits of a call.
 UNLIMITED = Limits(shots=2**62, circuits=1)
-"""One circuit per job, so that its counts do not depend on the other circuits of a call."""
 
 
 class ExactBackend(InProcessBackend):
