@@ -29,10 +29,10 @@ from hattriq_cirq.models.model import Model
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, Outcomes, Variants
 from hattriq_cirq.simulation.statevector import outcome_probabilities
 
+#: Standard errors that a number must be from 0 to be divided by.
 _MIN_SIGNIFICANCE = 4.0
-"""Standard errors that a number must be from 0 to be divided by."""
+#: Smallest norm of a known map that is used, relative to its largest possible norm; a smaller one is 0 but for rounding.
 _SMALLEST_MAP = 1e-6
-"""Smallest norm of a known map that is used, relative to its largest possible norm; a smaller one is 0 but for rounding."""
 
 
 @dataclass(frozen=True)

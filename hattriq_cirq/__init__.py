@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from hattriq_cirq.pipeline.resources import Resources
     from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_training
 
+#: Public modules -> their paths.
 _MODULES = {name: f"hattriq_cirq.{name}" for name in ("datasets", "encoding", "estimators", "faithfulness")} | {
     name: f"hattriq_cirq.attribution.{name}" for name in ("baselines", "decomposition", "other_methods")
 }
-"""Public modules -> their paths."""
+#: Modules -> the public names that they define.
 _NAMES = {
     "attribution.baselines": "BaselineSet",
     "attribution.objective": "Head",
@@ -51,10 +52,9 @@ _NAMES = {
     "pipeline.resources": "Resources",
     "reporting.plotting": "plot_attribution plot_gallery plot_training",
 }
-"""Modules -> the public names that they define."""
 _HOME = {name: f"hattriq_cirq.{module}" for module, names in _NAMES.items() for name in names.split()}
+#: Public modules of version 0.1 that moved; the use of a name in them gives a DeprecationWarning.
 _RENAMED = ("approximate", "engines", "saliency")
-"""Public modules of version 0.1 that moved; the use of a name in them gives a DeprecationWarning."""
 
 __all__ = [
     "Assumptions",

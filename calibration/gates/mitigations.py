@@ -18,8 +18,8 @@ from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, Outcomes, Variants
 
+#: Pulse sequences of `cirq.add_dynamical_decoupling`.
 SCHEMAS = ("DEFAULT", "XX_PAIR", "X_XINV", "YY_PAIR", "Y_YINV")
-"""Pulse sequences of `cirq.add_dynamical_decoupling`."""
 
 
 @dataclass(frozen=True)

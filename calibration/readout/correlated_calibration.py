@@ -24,8 +24,8 @@ from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray, read_only
 from hattriq_cirq.pipeline.mitigation import Outcomes
 
+#: Largest number of qubits of a group: its confusion takes 2**qubits circuits, and its error 4**qubits numbers per outcome.
 MAX_GROUP = 5
-"""Largest number of qubits of a group: its confusion takes 2**qubits circuits, and its error 4**qubits numbers per outcome."""
 _SMALLEST_SINGULAR_VALUE = 0.05  # of a confusion that is inverted
 
 

@@ -21,8 +21,8 @@ from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSu
 _MAX_BITS = 11  # an outcome's derivatives by the calibration are 2**bits squared numbers, 34 MB
 _MIN_SIGNIFICANCE = 5.0  # standard errors that a damping factor must be from 0 to be divided by
 _SMALLEST_FACTOR = 1e-3  # smallest damping factor that is divided by, even without an error
+#: Pairs (request of the variants, mask of its flips).
 _Runs = tuple[tuple[int, int], ...]
-"""Pairs (request of the variants, mask of its flips)."""
 
 
 @dataclass(frozen=True)

@@ -292,14 +292,5 @@ class Attribution:
 
 
 def _array_names(a: Attribution) -> list[str]:
-    names = (
-        "values",
-        "stderr",
-        "imag_values",
-        "x",
-        "baseline",
-        "f_input",
-        "f_baseline",
-        "completeness_gap_stderr",
-    )
+    names = ("values", "stderr", "imag_values", "x", "baseline", "f_input", "f_baseline", "completeness_gap_stderr")
     return [name for name in names if getattr(a, name) is not None]

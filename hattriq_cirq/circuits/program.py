@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import cirq
 
+#: A value for every symbol of a circuit; empty for a circuit without symbols.
 Point = Mapping[str, float]
-"""A value for every symbol of a circuit; empty for a circuit without symbols."""
 
 
 @dataclass(frozen=True, eq=False)

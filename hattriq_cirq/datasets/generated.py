@@ -10,13 +10,7 @@ from hattriq_cirq.foundation.arrays import Array
 
 
 def bars_and_stripes(
-    side: int = 4,
-    noise: float = 0.0,
-    copies: int = 1,
-    test_fraction: float = 0.3,
-    hold_out: str = "samples",
-    *,
-    seed: int = 0,
+    side: int = 4, noise: float = 0.0, copies: int = 1, test_fraction: float = 0.3, hold_out: str = "samples", *, seed: int = 0
 ) -> Dataset:
     """Return all images of vertical bars (-1) and of horizontal stripes (+1), 2 * (2**side - 2) patterns.
 
@@ -67,13 +61,7 @@ def bars_and_stripes(
         name=f"bars_and_stripes {side}x{side}",
         label_names=("bars (vertical)", "stripes (horizontal)"),
         split=(train, test),
-        details={
-            "noise": noise,
-            "copies": copies,
-            "test_fraction": test_fraction,
-            "hold_out": hold_out,
-            "seed": seed,
-        },
+        details={"noise": noise, "copies": copies, "test_fraction": test_fraction, "hold_out": hold_out, "seed": seed},
     )
 
 
@@ -112,12 +100,7 @@ def planted_pixel(
 
 
 def xor_pixels(
-    n_qubits: int = 4,
-    samples: int = 400,
-    pixels: tuple[int, int] = (5, 10),
-    test_fraction: float = 0.3,
-    *,
-    seed: int = 0,
+    n_qubits: int = 4, samples: int = 400, pixels: tuple[int, int] = (5, 10), test_fraction: float = 0.3, *, seed: int = 0
 ) -> Dataset:
     """Return random signed vectors labelled by the sign of the product of two pixels, the XOR of their signs.
 

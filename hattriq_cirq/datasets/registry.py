@@ -19,8 +19,8 @@ _BUILDERS: dict[str, Callable[..., Dataset]] = {
         bars_and_stripes, digits, fashion_mnist, mnist, mnist_idx, planted_pixel, tfim, xor_pixels,
     )
 }  # fmt: skip
+#: Names of the data sets that `load` can create.
 NAMES: tuple[str, ...] = tuple(_BUILDERS)
-"""Names of the data sets that `load` can create."""
 
 
 def load(name: str) -> Dataset:

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from hattriq_cirq.datasets.split import IntArray, as_labels, stratified_split
 from hattriq_cirq.foundation.arrays import Array, as_amplitudes, freeze, plain, read_only
 
+#: Numbers of padding pixels inside an image: (top, bottom, left, right).
 Padding = tuple[int, int, int, int]
-"""Numbers of padding pixels inside an image: (top, bottom, left, right)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

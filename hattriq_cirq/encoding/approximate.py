@@ -22,8 +22,8 @@ from hattriq_cirq.encoding.exact import encode, unit_vector
 from hattriq_cirq.foundation.arrays import FloatArray, read_only
 
 _CONVERGED = 1e-8  # gain in overlap below which sweeps stop
+#: Position q, and the (4, 4) rotation of qubits q and q + 1.
 _Gate = tuple[int, FloatArray]
-"""Position q, and the (4, 4) rotation of qubits q and q + 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +85,7 @@ class ApproximateEncoder:
 
 
 def approximate_encoding(
-    x: ArrayLike,
-    qubits: Sequence[cirq.Qid],
-    *,
-    layers: int | None = None,
-    min_fidelity: float | None = None,
-    sweeps: int = 100,
+    x: ArrayLike, qubits: Sequence[cirq.Qid], *, layers: int | None = None, min_fidelity: float | None = None, sweeps: int = 100
 ) -> ApproximateEncoding:
     """Return a circuit that prepares x / |x| from |0...0> approximately, with at most 2 (n - 1) layers - 1 CZ.
 

@@ -26,15 +26,15 @@ from hattriq_cirq.encoding.exact import circuit_from_ops, encode, phase_levels, 
 from hattriq_cirq.encoding.multiplexer import Multiplexer, RotationTarget, cheapest_gray_code
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 
+#: Rotations that prepare all qubits, each with the fan-ins that precede it.
 Schedule = tuple[tuple[tuple[FanIn, ...], RotationStep], ...]
-"""Rotations that prepare all qubits, each with the fan-ins that precede it."""
 
+#: Number of qubits -> width of the beam search for a dense vector's schedule, and the most fan-ins before a rotation.
 _BEAM = {**dict.fromkeys(range(1, 5), (4, 2)), 5: (2, 2), 6: (2, 2), 7: (2, 1), 8: (1, 1)}
-"""Number of qubits -> width of the beam search for a dense vector's schedule, and the most fan-ins before a rotation."""
 _MAX_SUBSETS = 70  # sets of prepared qubits kept at each length of a schedule: all of them up to 8 qubits
 _ZERO = 1e-14  # largest amplitude by which a product may differ from a vector of norm 1
+#: Number of gates so far, partial schedule, and the parities that the qubits hold after it.
 _State = tuple[int, Schedule, Parities]
-"""Number of gates so far, partial schedule, and the parities that the qubits hold after it."""
 
 
 @dataclass(frozen=True, init=False)

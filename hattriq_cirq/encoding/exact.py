@@ -24,10 +24,10 @@ from hattriq_cirq.encoding.multiplexer import (
 )
 from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
 
+#: Function that returns a circuit which prepares a vector from |0...0> on qubits, most significant first, such as `encode`.
 Encoder = Callable[[ArrayLike, Sequence[cirq.Qid]], cirq.Circuit]
-"""Function that returns a circuit which prepares a vector from |0...0> on qubits, most significant first, such as `encode`."""
+#: Function from a qubit to the qubit that is rotated to prepare its value, with the CNOT counts that reach it.
 TargetFactory = Callable[[cirq.Qid], RotationTarget]
-"""Function from a qubit to the qubit that is rotated to prepare its value, with the CNOT counts that reach it."""
 
 
 def encode(x: ArrayLike, qubits: Sequence[cirq.Qid], *, global_phase: bool = False) -> cirq.Circuit:

@@ -20,8 +20,8 @@ from hattriq_cirq.foundation.arrays import FloatArray, parity_signs, walsh_hadam
 
 _ZERO = 1e-14  # radians; a smaller rotation changes no amplitude by more than rounding
 
+#: Bit masks of sets of controls, or one number per set; bit b, from the least significant, stands for `controls[-1 - b]`.
 Subsets = NDArray[np.intp]
-"""Bit masks of sets of controls, or one number per set; bit b, from the least significant, stands for `controls[-1 - b]`."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,8 @@ def _subset_sizes(count: int) -> Subsets:
     return np.bitwise_count(np.arange(2**count)).astype(np.intp)
 
 
+#: Multiplexer of a qubit, and the controls from which its target is uncoupled afterwards.
 ClosedMultiplexer = tuple[Multiplexer, list[cirq.Qid]]
-"""Multiplexer of a qubit, and the controls from which its target is uncoupled afterwards."""
 
 
 def closed_cnot_count(multiplexers: Sequence[ClosedMultiplexer]) -> int:

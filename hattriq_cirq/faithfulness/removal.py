@@ -13,11 +13,11 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
 from hattriq_cirq.models.model import Form, check_form
 from hattriq_cirq.models.quadratic_form import QuadraticForm, quadratic_value
 
+#: Function from inputs, (..., features), to one score per input, (...,), of any model.
 ScoreFunction = Callable[[Array], FloatArray]
-"""Function from inputs, (..., features), to one score per input, (...,), of any model."""
 
+#: Replacement of removed features: a number, an array that broadcasts to the inputs, or a set whose scores are averaged.
 Reference = float | ArrayLike | BaselineSet
-"""Replacement of removed features: a number, an array that broadcasts to the inputs, or a set whose scores are averaged."""
 
 _CHUNK = 2**22  # numbers that are passed to a score at once
 

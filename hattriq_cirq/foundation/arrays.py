@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
+#: Real or complex numbers: amplitudes may be either.
 Array = NDArray[Any]
-"""Real or complex numbers: amplitudes may be either."""
 
 _Item = TypeVar("_Item")
 _Scalar = TypeVar("_Scalar", bound=np.generic)

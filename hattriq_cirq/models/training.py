@@ -230,12 +230,7 @@ class _Progress:
 
 
 def _adam(
-    objective: _Objective,
-    theta: FloatArray,
-    rng: np.random.Generator,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
+    objective: _Objective, theta: FloatArray, rng: np.random.Generator, epochs: int, batch_size: int, learning_rate: float
 ) -> Iterator[FloatArray]:
     """Yield the parameters after each epoch (Kingma and Ba 2015, with a cosine schedule)."""
     first, second, step = np.zeros_like(theta), np.zeros_like(theta), 0

@@ -25,8 +25,8 @@ from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.models.training import Training
 
+#: Names of the classes -1 and +1, in this order.
 Classes = tuple[str, str]
-"""Names of the classes -1 and +1, in this order."""
 
 _NEGATIVE, _POSITIVE = "#3372b5", "#c23b3b"  # blue and red can be distinguished with every kind of colour vision
 _SIGNED = LinearSegmentedColormap.from_list(

@@ -304,13 +304,13 @@ def two_buffers(shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[Array]:
     return cycle((np.empty(shape, dtype), np.empty(shape, dtype)))
 
 
+#: Phases of one factor of a Pauli string, by the bit of the result.
 _PHASES: dict[cirq.Pauli | None, Array] = {
     None: np.array([1, 1]),
     cirq.X: np.array([1, 1]),
     cirq.Y: np.array([-1j, 1j]),
     cirq.Z: np.array([1, -1]),
 }
-"""Phases of one factor of a Pauli string, by the bit of the result."""
 
 
 @dataclass(frozen=True)
