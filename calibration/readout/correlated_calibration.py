@@ -272,5 +272,4 @@ def fisher_p_values(tables: NDArray[np.int64]) -> FloatArray:
     total, row, column = tables.sum(axis=(1, 2)), tables[:, 0].sum(axis=1), tables[:, :, 0].sum(axis=1)
     seen = tables[:, 0, 0]
     below, above = hypergeom.cdf(seen, total, row, column), hypergeom.sf(seen - 1, total, row, column)
-    p_values: FloatArray = np.minimum(1.0, 2 * np.minimum(below, above))
-    return p_values
+    return np.asarray(np.minimum(1.0, 2 * np.minimum(below, above)))

@@ -506,5 +506,4 @@ def _covariance(weights: csr_array, probabilities: FloatArray) -> FloatArray:
 
 def _variances(weights: csr_array, probabilities: FloatArray) -> FloatArray:
     mean = np.asarray(weights @ probabilities)
-    variances: FloatArray = np.maximum(np.asarray(weights.multiply(weights) @ probabilities) - mean**2, 0)
-    return variances
+    return np.asarray(np.maximum(np.asarray(weights.multiply(weights) @ probabilities) - mean**2, 0))

@@ -208,8 +208,7 @@ def _sweep(gates: list[_Gate], start: FloatArray, end: FloatArray) -> tuple[list
 
 def _apply(state: FloatArray, gate: _Gate) -> FloatArray:
     q, matrix = gate
-    applied: FloatArray = (matrix @ state.reshape(2**q, 4, -1)).reshape(-1)
-    return applied
+    return (matrix @ state.reshape(2**q, 4, -1)).reshape(-1)
 
 
 def _circuit(gates: list[_Gate], qubits: Sequence[cirq.Qid]) -> cirq.FrozenCircuit:

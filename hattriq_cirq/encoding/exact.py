@@ -87,8 +87,7 @@ def unit_vector(x: ArrayLike, qubits: Sequence[cirq.Qid]) -> Array:
     norm = np.linalg.norm(vector)
     if norm == 0:
         raise ValueError("x is the zero vector, which has no direction and cannot be amplitude-encoded; remove it")
-    unit: Array = vector / norm
-    return unit
+    return np.asarray(vector / norm)
 
 
 def circuit_from_ops(operations: Sequence[cirq.Operation]) -> cirq.Circuit:

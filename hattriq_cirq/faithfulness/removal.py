@@ -51,8 +51,7 @@ def score_of(model: QuadraticForm, *, form: Form = "quadratic") -> ScoreFunction
         if form == "quadratic":
             return values
         norms = np.sum(np.abs(x) ** 2, axis=-1)
-        result: FloatArray = np.where(norms > 0, values, model.identity_part) / np.where(norms > 0, norms, 1)
-        return result
+        return np.where(norms > 0, values, model.identity_part) / np.where(norms > 0, norms, 1)
 
     return score
 
@@ -113,8 +112,7 @@ def scores_without(score: ScoreFunction, x: Array, reference: Reference, removed
         for start in range(0, sets, step):
             part = np.where(removed[:, start : start + step], row[:, np.newaxis], x[:, np.newaxis])
             total[:, start : start + step] += evaluate(score, part)
-    result: FloatArray = total / len(rows)
-    return result
+    return total / len(rows)
 
 
 keep_old_names(__name__)

@@ -120,8 +120,7 @@ def infidelity(
         squares = np.sum(sums**2, axis=1)
         best = np.divide(np.sum(sums * losses, axis=1), squares, out=np.zeros(len(x)), where=squares > 0)
         sums = best[:, np.newaxis] * sums
-    result: FloatArray = np.mean((sums - losses) ** 2, axis=1)
-    return result
+    return np.asarray(np.mean((sums - losses) ** 2, axis=1))
 
 
 def max_sensitivity(

@@ -161,5 +161,4 @@ def _centred_ranks(values: FloatArray, support: NDArray[np.bool_]) -> FloatArray
     """Return ranks among the features of the support, minus their mean; 0 elsewhere."""
     ranks = rankdata(np.where(support, values, np.inf), axis=1)
     middle = (support.sum(axis=1, keepdims=True) + 1) / 2
-    result: FloatArray = np.where(support, ranks - middle, 0.0)
-    return result
+    return np.where(support, ranks - middle, 0.0)

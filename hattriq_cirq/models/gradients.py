@@ -66,8 +66,7 @@ class _Window:
         count, eigenvalues, dim, _ = self.projectors.shape
         phases = np.exp(1j * np.pi * exponents[list(self.rotations), np.newaxis] * self.eigenvalues)
         flat = self.projectors.reshape(count, eigenvalues, dim * dim)
-        unitaries: Array = np.matmul(phases[:, np.newaxis, :], flat).reshape(count, dim, dim)
-        return unitaries
+        return np.asarray(np.matmul(phases[:, np.newaxis, :], flat).reshape(count, dim, dim))
 
     def steps(self, unitaries: Array) -> list[Array]:
         """Return the matrices in order of application."""
@@ -81,8 +80,7 @@ class _Window:
                 at_rotation[i] = cross
             cross = step.conj().T @ cross @ step
         traces = np.einsum("tab,tba->t", self.generators, at_rotation)
-        result: FloatArray = -2 * np.pi * traces.imag
-        return result
+        return np.asarray(-2 * np.pi * traces.imag)
 
 
 class TrainableProgram:

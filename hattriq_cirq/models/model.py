@@ -249,8 +249,7 @@ class Model:
             if not norms.all():
                 raise ValueError(f"row {int(np.argmin(norms))} of x is all zeros: form='normalized' has no value there")
             values = values / norms
-        result: FloatArray = values.reshape(shape[:-1])[()]
-        return result
+        return values.reshape(shape[:-1])[()]
 
     def _rows(self, x: ArrayLike, precision: Precision) -> tuple[Array, tuple[int, ...]]:
         real, complex_ = statevector.dtypes(precision)
@@ -278,8 +277,7 @@ class Model:
 
     def _expect(self, batch: Array, precision: Precision) -> FloatArray:
         states = self._evolve(batch, precision, False)
-        values: FloatArray = np.einsum("ks,ks->s", states.conj(), self._action.apply(states)).real.astype(np.float64)
-        return values
+        return np.asarray(np.einsum("ks,ks->s", states.conj(), self._action.apply(states)).real.astype(np.float64))
 
     def _matrix_pays(self, rows: int) -> bool:
         """Return True if M is to be kept: it pays once as many rows were multiplied, in all calls, as building it takes."""

@@ -352,8 +352,7 @@ class PauliAction:
         if flips == 0:
             return states
         axes = tuple(axis for axis in range(self.n_qubits) if flips >> (self.n_qubits - 1 - axis) & 1)
-        flipped: Array = np.flip(states.reshape((2,) * self.n_qubits + (-1,)), axes).reshape(states.shape)
-        return flipped
+        return np.flip(states.reshape((2,) * self.n_qubits + (-1,)), axes).reshape(states.shape)
 
 
 def qsim_apply(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid], states: Array) -> Array:
@@ -392,8 +391,7 @@ def outcome_probabilities(circuit: cirq.AbstractCircuit) -> FloatArray:
     *_, measurement = circuit.all_operations()
     register = [*measurement.qubits, *sorted(circuit.all_qubits() - set(measurement.qubits))]
     evolved = final_state(circuit[:-1], register)
-    probabilities: FloatArray = (np.abs(evolved) ** 2).reshape(2 ** len(measurement.qubits), -1).sum(axis=1)
-    return probabilities
+    return np.asarray((np.abs(evolved) ** 2).reshape(2 ** len(measurement.qubits), -1).sum(axis=1))
 
 
 def final_state(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> Array:
