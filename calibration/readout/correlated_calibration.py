@@ -22,6 +22,7 @@ from calibration.readout.measure import bit_patterns, readout_programs, shots_pe
 from hattriq_cirq.circuits.outcomes import Distribution, SharedUncertainty
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray, read_only
+from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import Outcomes
 
 #: Largest number of qubits of a group: its confusion takes 2**qubits circuits, and its error 4**qubits numbers per outcome.
@@ -130,7 +131,8 @@ def measure_correlated(engine: Engine, qubits: Sequence[cirq.Qid], shots: int | 
             f"{len(qubits)} qubits have 2**{len(qubits)} states; a group has 1 to {MAX_GROUP}: measure several groups"
         )
     programs = readout_programs(qubits, "full")
-    outcomes = engine.execute(programs, None if shots is None else shots_per_pattern(shots, len(programs)))
+    allotted = None if shots is None else shots_per_pattern(shots, len(programs))
+    outcomes = PreparedCircuits(engine, programs, allotted).execute().outcomes
     return from_patterns(qubits, range(len(qubits)), bit_patterns(len(qubits), "full"), outcomes)
 
 
@@ -160,13 +162,12 @@ def from_patterns(
         state = int("".join(str(int(pattern[bit])) for bit in bits), 2)
         parts.setdefault(state, []).append(Distribution(marginal, outcome.shots))
     exact = any(part.shots is None for of_state in parts.values() for part in of_state)
-    rows = tuple(
-        Distribution(np.mean([part.probabilities for part in parts[state]], axis=0), None)
-        if exact
-        else Distribution.merged(parts[state])
-        for state in range(2 ** len(bits))
-    )
-    return CorrelatedCalibration(tuple(qubits), rows)
+    by_state = [parts[state] for state in range(2 ** len(bits))]
+    if exact:
+        rows = [Distribution(np.mean([part.probabilities for part in of_state], axis=0), None) for of_state in by_state]
+    else:
+        rows = [Distribution.merged(of_state) for of_state in by_state]
+    return CorrelatedCalibration(tuple(qubits), tuple(rows))
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,7 @@ import numpy as np
 
 from calibration.readout.calibration import CalibrationError, OnStale, ReadoutCalibration, source_of
 from calibration.readout.drift import compare
-from calibration.readout.measure import (
-    Pattern,
-    bit_patterns,
-    measured_qubits,
-    readout_programs,
-    shots_per_pattern,
-    split_before_after,
-)
+from calibration.readout.measure import Pattern, bit_patterns, measured_qubits, readout_programs, shots_per_pattern, surround
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
@@ -183,19 +176,14 @@ class Readout(Mitigation[ReadoutContext]):
             CalibrationError: The calibration does not belong to this engine, or is too old.
             ValueError: A circuit measures more than 20 bits.
         """
-        measured = measured_qubits(programs, purpose="the readout correction")
-        qubits = _union(measured)
+        qubits = _union(measured_qubits(programs, purpose="the readout correction"))
         if self.calibration is not None:
             self.calibration.check(engine, qubits, self.max_age, self.on_stale)
             return Variants(programs, shots, ReadoutContext(0, 0, {}))
-        front = readout_programs(qubits, self.pattern)
-        count = len(front)
-        data = [replace(p, requests=tuple(r + count for r in p.requests)) for p in programs]
-        if shots is None:
-            return Variants([*front, *data], None, ReadoutContext(count, 0, source_of(engine)))
-        back = [replace(p, requests=(count + len(measured) + i,)) for i, p in enumerate(front)]
-        first, rest = split_before_after(shots_per_pattern(self.shots, count, least=3))
-        return Variants([*front, *data, *back], [*first, *shots, *rest], ReadoutContext(count, count, source_of(engine)))
+        circuits = [program.circuit for program in readout_programs(qubits, self.pattern)]
+        count = len(circuits)
+        context = ReadoutContext(count, 0 if shots is None else count, source_of(engine))
+        return Variants(*surround(programs, shots, circuits, shots_per_pattern(self.shots, count, least=3)), context)
 
     def combine(self, variants: Variants[ReadoutContext], outcomes: Outcomes) -> Mitigated:
         """Return each outcome corrected, the calibration's id, its typical errors, and the verdict on drift."""
