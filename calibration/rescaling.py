@@ -10,7 +10,7 @@ import cirq
 import numpy as np
 
 from calibration.auxiliary_measurement import AuxiliaryCircuit, CircuitShares, MeasuredCircuits, auxiliary_estimate
-from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.estimators import ResolvedHadamardTest
 from hattriq_cirq.estimators.bilinear import (
     KEY,
@@ -52,7 +52,7 @@ class _AuxiliaryMitigation(Mitigation[None]):
         if not self.largest > 1:
             raise ValueError(f"{self.largest=} must be above 1")
 
-    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants[None]:
+    def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[None]:
         """Return the programs as they are."""
         return Variants(programs, shots, None)
 

@@ -9,7 +9,7 @@ from calibration.auxiliary_measurement import CircuitShares, MeasuredCircuits
 from calibration.readout.per_group import CorrelatedReadout
 from calibration.readout.per_qubit import Readout
 from calibration.readout.trex import TwirledReadout
-from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator
 from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.execution.engine import Engine
@@ -72,9 +72,7 @@ class MitigationSequence(Mitigation[_Stages]):
         """Return the descriptions of the parts."""
         return " + ".join(part.describe() for part in self.parts)
 
-    def expand(
-        self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None
-    ) -> Variants[_Stages]:
+    def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[_Stages]:
         """Return the variants that the last part makes of those of all others."""
         stages: list[Variants] = []
         for part in self.parts:

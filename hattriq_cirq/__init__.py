@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from hattriq_cirq.pipeline.resources import Resources
     from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_training
 
+#: Public modules of version 0.1 that moved; the use of a name in them gives a DeprecationWarning.
+_RENAMED = ("approximate", "engines", "saliency")
 #: Public modules -> their paths.
-_MODULES = {name: f"hattriq_cirq.{name}" for name in ("datasets", "encoding", "estimators", "faithfulness")} | {
+_MODULES = {name: f"hattriq_cirq.{name}" for name in ("datasets", "encoding", "estimators", "faithfulness", *_RENAMED)} | {
     name: f"hattriq_cirq.attribution.{name}" for name in ("baselines", "decomposition", "other_methods")
 }
 #: Modules -> the public names that they define.
@@ -53,8 +55,6 @@ _NAMES = {
     "reporting.plotting": "plot_attribution plot_gallery plot_training",
 }
 _HOME = {name: f"hattriq_cirq.{module}" for module, names in _NAMES.items() for name in names.split()}
-#: Public modules of version 0.1 that moved; the use of a name in them gives a DeprecationWarning.
-_RENAMED = ("approximate", "engines", "saliency")
 
 __all__ = [
     "Assumptions",
@@ -107,8 +107,6 @@ def __getattr__(name: str) -> Any:
         return import_module(_MODULES[name])
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
-    if name in _RENAMED:
-        return import_module(f"hattriq_cirq.{name}")
     raise AttributeError(f"module 'hattriq_cirq' has no attribute {name!r}; public names: {', '.join(__all__)}")
 
 

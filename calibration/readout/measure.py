@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from calibration.readout.calibration import CalibrationError, ReadoutCalibration, source_of
 from hattriq_cirq.circuits.outcomes import MAX_DENSE_BITS, too_many_bits
-from hattriq_cirq.circuits.program import ParameterizedCircuit, only_measurements
+from hattriq_cirq.circuits.program import ParameterizedCircuit, Programs, only_measurements
 from hattriq_cirq.estimators.bilinear import KEY
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import parity_signs
@@ -138,9 +138,7 @@ def measure_readout(
     )
 
 
-def measured_qubits(
-    programs: Sequence[ParameterizedCircuit], *, purpose: str | None = None
-) -> tuple[tuple[cirq.Qid, ...], ...]:
+def measured_qubits(programs: Programs, *, purpose: str | None = None) -> tuple[tuple[cirq.Qid, ...], ...]:
     """Return the qubits that each request measures, in the order of its bits; requests 0, 1, ...
 
     Args:
@@ -181,10 +179,7 @@ def shots_per_pattern(shots: int, patterns: int, least: int = 1) -> list[int]:
 
 
 def surround(
-    programs: Sequence[ParameterizedCircuit],
-    shots: Sequence[int] | None,
-    circuits: Sequence[cirq.FrozenCircuit],
-    calibration_shots: Sequence[int],
+    programs: Programs, shots: Sequence[int] | None, circuits: Sequence[cirq.FrozenCircuit], calibration_shots: Sequence[int]
 ) -> tuple[list[ParameterizedCircuit], list[int] | None]:
     """Return programs and their shots with calibration circuits before and after them, whose shots are split between both ends.
 

@@ -17,7 +17,7 @@ from calibration.readout.correlated_calibration import MAX_GROUP, CorrelatedCali
 from calibration.readout.measure import basis_state_circuit, bit_patterns, measured_qubits, shots_per_pattern, surround
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, SharedUncertainty
-from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
@@ -101,9 +101,7 @@ class CorrelatedReadout(Mitigation[CorrelatedReadoutContext]):
             return f"correlated readout by {len(self.calibrations)} calibrations of groups"
         return f"correlated readout in groups of {self.group}, {self.shots} shots a state"
 
-    def expand(
-        self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None
-    ) -> Variants[CorrelatedReadoutContext]:
+    def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[CorrelatedReadoutContext]:
         """Return the programs, and before and after them every state of each group of measured qubits, all groups at once.
 
         Raises:

@@ -14,7 +14,7 @@ from calibration.readout.drift import compare
 from calibration.readout.measure import Pattern, bit_patterns, measured_qubits, readout_programs, shots_per_pattern, surround
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
-from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
@@ -167,9 +167,7 @@ class Readout(Mitigation[ReadoutContext]):
             return f"readout by calibration {self.calibration.id}"
         return f"readout calibrated in the batch, {self.shots} shots a state, {self.pattern} patterns"
 
-    def expand(
-        self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None
-    ) -> Variants[ReadoutContext]:
+    def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[ReadoutContext]:
         """Return the programs, between the two halves of a calibration if none was given.
 
         Raises:
@@ -203,9 +201,8 @@ class Readout(Mitigation[ReadoutContext]):
             notes += [str(compare(first, second)) for first, second in pairwise(calibrations)]
             identifier = calibration.id
         data = zip(outcomes[context.before : end], measured[context.before : end], strict=True)
-        return Mitigated(
-            [correct(outcome, calibration, bits) for outcome, bits in data], MitigationSummary(identifier, tuple(notes))
-        )
+        corrected = [correct(outcome, calibration, bits) for outcome, bits in data]
+        return Mitigated(corrected, MitigationSummary(identifier, tuple(notes)))
 
     def _measured(self, qubits: Sequence[cirq.Qid], outcomes: Outcomes, source: Mapping[str, str]) -> ReadoutCalibration:
         patterns = bit_patterns(len(qubits), self.pattern)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hattriq_cirq.foundation.arrays import FloatArray, read_only_copies, walsh_hadamard
+from hattriq_cirq.foundation.arrays import FloatArray, read_only, walsh_hadamard
 
 _MERGED_SIZE = 16  # small factors are multiplied together up to this size, which takes fewer passes over the measure
 _LARGEST_PRODUCT = 2**11  # outcomes of a block that two different maps are multiplied out on
@@ -44,7 +44,7 @@ class LinearMap:
     factors: tuple[FloatArray, ...]
 
     def __post_init__(self) -> None:
-        factors = read_only_copies(self.factors)
+        factors = tuple(read_only(np.asarray(factor, dtype=np.float64)) for factor in self.factors)
         for factor in factors:
             if factor.ndim not in (1, 2) or len(set(factor.shape)) != 1 or len(factor).bit_count() != 1:
                 raise ValueError(
@@ -166,8 +166,7 @@ class LinearMap:
         """Return the factors, with small neighbouring matrices multiplied together."""
         blocks: list[FloatArray] = []
         for factor in self.factors:
-            small = blocks and blocks[-1].ndim == factor.ndim == 2 and len(blocks[-1]) * len(factor) <= _MERGED_SIZE
-            if small:
+            if blocks and blocks[-1].ndim == factor.ndim == 2 and len(blocks[-1]) * len(factor) <= _MERGED_SIZE:
                 blocks[-1] = np.asarray(np.kron(blocks[-1], factor), dtype=np.float64)
             else:
                 blocks.append(factor)

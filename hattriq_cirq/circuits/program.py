@@ -40,6 +40,10 @@ class ParameterizedCircuit:
             )
 
 
+#: Programs that hold the requests 0, 1, ... once each, in any order.
+Programs = Sequence[ParameterizedCircuit]
+
+
 def to_sweep(points: Sequence[Point]) -> cirq.Sweep:
     """Return points as a Cirq sweep.
 

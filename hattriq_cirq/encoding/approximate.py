@@ -138,9 +138,8 @@ def approximate_encoding(
             f"{min_fidelity=} is not reached: {most} layers, which cost no more than the {exact} two-qubit gates of the "
             f"exact circuit, give {fidelity:.6f}; use hattriq_cirq.encoding.encode, which is exact, or ask for less"
         )
-    return ApproximateEncoding(
-        _circuit(gates, qubits), vector if vector @ target >= 0 else -vector, fidelity, len(gates) // (len(qubits) - 1)
-    )
+    vector = vector if vector @ target >= 0 else -vector
+    return ApproximateEncoding(_circuit(gates, qubits), vector, fidelity, len(gates) // (len(qubits) - 1))
 
 
 def _layer_by_layer(target: FloatArray, start: FloatArray, layers: int, sweeps: int) -> Iterator[list[_Gate]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -22,11 +22,6 @@ def read_only(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
     copy = np.array(array)
     copy.flags.writeable = False
     return copy
-
-
-def read_only_copies(arrays: Iterable[ArrayLike]) -> tuple[FloatArray, ...]:
-    """Return read-only copies of real arrays, in double precision."""
-    return tuple(read_only(np.asarray(array, dtype=np.float64)) for array in arrays)
 
 
 def freeze(value: object, **arrays: ArrayLike) -> None:

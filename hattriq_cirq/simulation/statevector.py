@@ -219,10 +219,8 @@ class FusedCircuit:
     def astype(self, precision: Precision) -> FusedCircuit:
         """Return the same circuit with its factors in another precision."""
         real, complex_ = dtypes(precision)
-        return FusedCircuit(
-            self.n_qubits,
-            tuple(Block(b.axes, b.factor.astype(complex_ if np.iscomplexobj(b.factor) else real)) for b in self.blocks),
-        )
+        blocks = [Block(b.axes, b.factor.astype(complex_ if np.iscomplexobj(b.factor) else real)) for b in self.blocks]
+        return FusedCircuit(self.n_qubits, tuple(blocks))
 
 
 def dtypes(precision: str) -> tuple[type[np.floating], type[np.complexfloating]]:
