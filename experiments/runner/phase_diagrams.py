@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from experiments.runner.bootstrap import nested_bootstrap, with_interval
+from experiments.runner.figures import panels
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.reporting.document import Table
 
@@ -71,17 +72,14 @@ def table(chains: Mapping[str, Results]) -> Table:
 
 def diagram(chains: Mapping[str, Results]) -> Figure:
     """Plot the mean attribution of each group against the field with 95% bands, one row per model."""
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(9.0, 3.4 * len(chains)), layout="constrained")
-        grid = figure.subplots(len(chains), 2, sharex=True, sharey=True, squeeze=False)
-        for (name, results), row in zip(chains.items(), grid, strict=True):
-            for ax, kind in zip(row, GROUPS, strict=True):
-                _draw(ax, results, kind)
-                ax.set_title(f"{name}, by {GROUPS[kind]}", parse_math=False)
-            row[0].set_ylabel("mean attribution")
-        for ax in grid[-1]:
-            ax.set_xlabel("field over coupling, g")
-        sns.despine(fig=figure)
+    figure, grid = panels((9.0, 3.4 * len(chains)), len(chains), 2, sharex=True, sharey=True, squeeze=False)
+    for (name, results), row in zip(chains.items(), grid, strict=True):
+        for ax, kind in zip(row, GROUPS, strict=True):
+            _draw(ax, results, kind)
+            ax.set_title(f"{name}, by {GROUPS[kind]}", parse_math=False)
+        row[0].set_ylabel("mean attribution")
+    for ax in grid[-1]:
+        ax.set_xlabel("field over coupling, g")
     return figure
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.runner.bootstrap import bootstrap_interval, bootstrap_text, nested_interval, nested_text
+from experiments.runner.figures import panels
 from experiments.runner.study import Done, Findings, Study, results_by
 from experiments.runner.trained_models import FASHION, SUBJECTS, accuracies, present, trained
 from hattriq_cirq.foundation.arrays import FloatArray
@@ -163,17 +163,14 @@ def _near_the_transition(of: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[
 
 
 def _figure(of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(9.0, 1.6 + 0.3 * len(of)), layout="constrained")
-        whole, upper = figure.subplots(1, 2, sharey=True)
-        for ax in (whole, upper):
-            _draw(ax, of)
-        whole.set(xlim=(0, 1.03), xlabel="accuracy", yticks=range(len(of)), yticklabels=list(of))
-        whole.set_ylim(len(of) - 0.5, -0.5)
-        upper.set(xlim=(0.895, 1.005), xlabel="accuracy, from 0.9")
-        handles, labels = whole.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
-        sns.despine(fig=figure)
+    figure, (whole, upper) = panels((9.0, 1.6 + 0.3 * len(of)), 1, 2, sharey=True)
+    for ax in (whole, upper):
+        _draw(ax, of)
+    whole.set(xlim=(0, 1.03), xlabel="accuracy", yticks=range(len(of)), yticklabels=list(of))
+    whole.set_ylim(len(of) - 0.5, -0.5)
+    upper.set(xlim=(0.895, 1.005), xlabel="accuracy, from 0.9")
+    handles, labels = whole.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
     return figure
 
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_text
-from experiments.runner.figures import band
+from experiments.runner.figures import band, panels
 from experiments.runner.resampling import ResampledMaps, random_inputs, random_model
 from experiments.runner.study import Done, Findings, Study, results_by
 from hattriq_cirq.circuits.counting import multi_qubit_gates
@@ -202,27 +202,24 @@ def _mean(groups: Sequence[FloatArray]) -> float:
 
 
 def _figure(results: _Results) -> Figure:
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(10.2, 3.4), layout="constrained")
-        count, shots, gates = figure.subplots(1, 3)
-        for colour, n in zip(sns.color_palette("colorblind"), results.sizes, strict=False):
-            m = range(n + 2)
-            count.plot(m, [np.mean(list(results.circuits(n, k))) for k in m], "o-", color=colour, label=f"n = {n}")
-            for weighted, style in ((True, "o-"), (False, "o--")):
-                band(shots, m[1:], [results.shots(n, k, weighted) for k in m[1:]], style, color=colour)
-            band(gates, m, [results.gates(n, k) for k in m], color=colour)
-        m = range(1, results.sizes[-1] + 2)
-        shots.plot(m, [2**k / 4 for k in m], ":", color="0.3")
-        for ax, label in ((count, "circuits"), (shots, "shots over separate circuits"), (gates, "two-qubit gates per circuit")):
-            ax.set(xlabel="ancillas m", ylabel=label)
-            ax.set_xticks(range(results.sizes[-1] + 2))
-        count.set_yscale("log")
-        shots.set_yscale("log", base=2)
-        count.legend(frameon=False, fontsize="small")
-        for style, label in (("-", "a_0 = 1/sqrt 2"), ("--", "equal amplitudes"), (":", "2^m / 4")):
-            shots.plot([], [], style, color="0.3", label=label)
-        shots.legend(frameon=False, fontsize="x-small")
-        sns.despine(fig=figure)
+    figure, (count, shots, gates) = panels((10.2, 3.4), 1, 3)
+    for colour, n in zip(sns.color_palette("colorblind"), results.sizes, strict=False):
+        m = range(n + 2)
+        count.plot(m, [np.mean(list(results.circuits(n, k))) for k in m], "o-", color=colour, label=f"n = {n}")
+        for weighted, style in ((True, "o-"), (False, "o--")):
+            band(shots, m[1:], [results.shots(n, k, weighted) for k in m[1:]], style, color=colour)
+        band(gates, m, [results.gates(n, k) for k in m], color=colour)
+    m = range(1, results.sizes[-1] + 2)
+    shots.plot(m, [2**k / 4 for k in m], ":", color="0.3")
+    for ax, label in ((count, "circuits"), (shots, "shots over separate circuits"), (gates, "two-qubit gates per circuit")):
+        ax.set(xlabel="ancillas m", ylabel=label)
+        ax.set_xticks(range(results.sizes[-1] + 2))
+    count.set_yscale("log")
+    shots.set_yscale("log", base=2)
+    count.legend(frameon=False, fontsize="small")
+    for style, label in (("-", "a_0 = 1/sqrt 2"), ("--", "equal amplitudes"), (":", "2^m / 4")):
+        shots.plot([], [], style, color="0.3", label=label)
+    shots.legend(frameon=False, fontsize="x-small")
     return figure
 
 

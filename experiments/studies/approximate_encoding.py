@@ -13,11 +13,11 @@ from typing import Any
 
 import cirq
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import bootstrap_interval, bootstrap_text
+from experiments.runner.figures import panels
 from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies
 from hattriq_cirq.circuits.counting import multi_qubit_gates
@@ -286,23 +286,20 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
 
 def _figure(of: Mapping[str, Rows]) -> Figure:
     """Plot fidelity and map cosine against CZ, one column of axes per data set."""
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(4.2 * len(of), 6.4), layout="constrained")
-        axes = figure.subplots(2, len(of), squeeze=False, sharex="col")
-        for (title, rows), pair in zip(of.items(), axes.T, strict=True):
-            for ax, name, label in zip(pair, ("fidelity", "cosine"), ("fidelity", "cosine of maps"), strict=True):
-                for (method, method_label), style in zip(METHODS.items(), ("o-", "s:", "^--"), strict=True):
-                    cz = [np.median(column(rows, method, budget, "cz")) for budget in budgets_of(rows)]
-                    values = [median(column(rows, method, budget, name)) for budget in budgets_of(rows)]
-                    middle, low, high = np.array(values).T
-                    (line,) = ax.plot(cz, middle, style, markersize=4, label=method_label)
-                    ax.fill_between(cz, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-                ax.axvline(np.median(column(rows, "exact", 0, "cz")), color="0.3", label="exact encoding")
-                ax.set(ylabel=label, ylim=(None, 1.01))
-            pair[0].set_title(title)
-            pair[1].set_xlabel("CZ, compiled, any pair coupled")
-        axes[0, 0].legend(title="median and 95% interval", fontsize=8, title_fontsize=8, frameon=False)
-        sns.despine(fig=figure)
+    figure, axes = panels((4.2 * len(of), 6.4), 2, len(of), squeeze=False, sharex="col")
+    for (title, rows), pair in zip(of.items(), axes.T, strict=True):
+        for ax, name, label in zip(pair, ("fidelity", "cosine"), ("fidelity", "cosine of maps"), strict=True):
+            for (method, method_label), style in zip(METHODS.items(), ("o-", "s:", "^--"), strict=True):
+                cz = [np.median(column(rows, method, budget, "cz")) for budget in budgets_of(rows)]
+                values = [median(column(rows, method, budget, name)) for budget in budgets_of(rows)]
+                middle, low, high = np.array(values).T
+                (line,) = ax.plot(cz, middle, style, markersize=4, label=method_label)
+                ax.fill_between(cz, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+            ax.axvline(np.median(column(rows, "exact", 0, "cz")), color="0.3", label="exact encoding")
+            ax.set(ylabel=label, ylim=(None, 1.01))
+        pair[0].set_title(title)
+        pair[1].set_xlabel("CZ, compiled, any pair coupled")
+    axes[0, 0].legend(title="median and 95% interval", fontsize=8, title_fontsize=8, frameon=False)
     return figure
 
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_bootstrap, nested_interval, nested_text
 from experiments.runner.estimators import ESTIMATORS
-from experiments.runner.figures import band
+from experiments.runner.figures import band, panels
 from experiments.runner.map_metrics import cosines
 from experiments.runner.resampling import ResampledMaps
 from experiments.runner.study import Done, Findings, Study
@@ -265,23 +265,21 @@ def _verdict(subject: str, settings: Mapping[str, Sequence[Mapping[str, Any]]]) 
 
 
 def _figure(settings: _Settings) -> Figure:
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(4.4 * len(settings), 6.0), layout="constrained")
-        colours = dict(zip(SETTINGS, sns.color_palette("colorblind"), strict=False))
-        for (s, of), (top, bottom) in zip(settings.items(), figure.subplots(2, len(settings), squeeze=False).T, strict=True):
-            for i, (name, results) in enumerate(of.items()):
-                middle, *ends = nested_bootstrap([r["cosine shots"] for r in results], np.median)
-                top.errorbar(i, middle, np.abs(ends - middle)[:, np.newaxis], fmt="o", ms=7, color=colours[name], capsize=4)
-                at = [k for k in range(len(SHOTS)) if np.isfinite(np.concatenate(_at(results, k))).any()]
-                groups = [_at(results, k) for k in at]
-                x = [SHOTS[k] for k in at]
-                band(bottom, x, groups, color=colours[name], label=name)
-            top.set(yscale="log", title=s, ylabel=f"shots to a cosine of {COSINE:g}")
-            top.set_xticks(range(len(of)), of, rotation=25, ha="right")
-            bottom.axhline(COSINE, ls=":", color="0.4")
-            bottom.set(xscale="log", xlabel="shots in all", ylabel="cosine to the exact map", ylim=(None, 1.02))
-            bottom.legend(frameon=False, fontsize="x-small", loc="lower right")
-        sns.despine(fig=figure)
+    figure, axes = panels((4.4 * len(settings), 6.0), 2, len(settings), squeeze=False)
+    colours = dict(zip(SETTINGS, sns.color_palette("colorblind"), strict=False))
+    for (s, of), (top, bottom) in zip(settings.items(), axes.T, strict=True):
+        for i, (name, results) in enumerate(of.items()):
+            middle, *ends = nested_bootstrap([r["cosine shots"] for r in results], np.median)
+            top.errorbar(i, middle, np.abs(ends - middle)[:, np.newaxis], fmt="o", ms=7, color=colours[name], capsize=4)
+            at = [k for k in range(len(SHOTS)) if np.isfinite(np.concatenate(_at(results, k))).any()]
+            groups = [_at(results, k) for k in at]
+            x = [SHOTS[k] for k in at]
+            band(bottom, x, groups, color=colours[name], label=name)
+        top.set(yscale="log", title=s, ylabel=f"shots to a cosine of {COSINE:g}")
+        top.set_xticks(range(len(of)), of, rotation=25, ha="right")
+        bottom.axhline(COSINE, ls=":", color="0.4")
+        bottom.set(xscale="log", xlabel="shots in all", ylabel="cosine to the exact map", ylim=(None, 1.02))
+        bottom.legend(frameon=False, fontsize="x-small", loc="lower right")
     return figure
 
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import bootstrap_text, nested_interval, nested_text
-from experiments.runner.figures import curve_band, example_figure
+from experiments.runner.figures import curve_band, example_figure, panels
 from experiments.runner.map_metrics import cosines
 from experiments.runner.study import Done, Findings, Study, results_by
 from experiments.runner.trained_models import SUBJECTS, accuracies, trained
@@ -225,24 +224,23 @@ def _srg_table(of: dict[str, list[Any]]) -> Table:
 
 def _curves(of: dict[str, list[Any]]) -> Figure:
     shown = (QUANTUM, *CLASSICAL)
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(2.6 * len(shown), 2.4 * len(of) + 0.3), layout="constrained")
-        axes = figure.subplots(len(of), len(shown), sharex=True, sharey="row", squeeze=False)
-        for row, (name, results) in zip(axes, of.items(), strict=True):
-            for ax, each in zip(row, shown, strict=True):
-                for order, line, colour in (("morf", "-", "C3"), ("lerf", "--", "C0")):
-                    groups = [np.array(r["faithfulness"][each][order]) for r in results]
-                    at = 100 * np.array(results[0]["faithfulness"][each]["fractions"])
-                    label = {"morf": "most relevant first", "lerf": "least relevant first"}[order]
-                    curve_band(ax, at, groups, line, color=colour, label=label)
-                ax.axhline(0, color="0.3", lw=0.8)
-            row[0].set_ylabel(f"{name}\nscore, s.d.")
-        for ax, each in zip(axes[0], shown, strict=True):
-            ax.set_title(each, fontsize=10)
-        for ax in axes[-1]:
-            ax.set_xlabel("deleted features, %")
-        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-        sns.despine(fig=figure)
+    figure, axes = panels(
+        (2.6 * len(shown), 2.4 * len(of) + 0.3), len(of), len(shown), sharex=True, sharey="row", squeeze=False
+    )
+    for row, (name, results) in zip(axes, of.items(), strict=True):
+        for ax, each in zip(row, shown, strict=True):
+            for order, line, colour in (("morf", "-", "C3"), ("lerf", "--", "C0")):
+                groups = [np.array(r["faithfulness"][each][order]) for r in results]
+                at = 100 * np.array(results[0]["faithfulness"][each]["fractions"])
+                label = {"morf": "most relevant first", "lerf": "least relevant first"}[order]
+                curve_band(ax, at, groups, line, color=colour, label=label)
+            ax.axhline(0, color="0.3", lw=0.8)
+        row[0].set_ylabel(f"{name}\nscore, s.d.")
+    for ax, each in zip(axes[0], shown, strict=True):
+        ax.set_title(each, fontsize=10)
+    for ax in axes[-1]:
+        ax.set_xlabel("deleted features, %")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 

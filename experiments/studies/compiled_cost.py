@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import bootstrap_text, nested_bootstrap, nested_text
 from experiments.runner.estimators import ESTIMATORS
-from experiments.runner.figures import band
+from experiments.runner.figures import band, panels
 from experiments.runner.resampling import exponents, random_inputs, random_model
 from experiments.runner.study import Done, Findings, Study, results_by
 from hattriq_cirq.circuits.counting import multi_qubit_gates, two_qubit_depth
@@ -112,9 +112,7 @@ def _on_free_graph(circuits: Sequence[WeightedCircuit], name: str) -> dict[str, 
 
 
 def _counts(
-    circuits: Sequence[WeightedCircuit],
-    compiled: Sequence[cirq.AbstractCircuit],
-    preparations: Sequence[cirq.AbstractCircuit],
+    circuits: Sequence[WeightedCircuit], compiled: Sequence[cirq.AbstractCircuit], preparations: Sequence[cirq.AbstractCircuit]
 ) -> dict[str, Any]:
     """Count gates and depth, and compute the largest deviation of an outcome probability from that of the source."""
     pairs = [(outcome_probabilities(a.circuit), outcome_probabilities(b)) for a, b in zip(circuits, compiled, strict=True)]
@@ -305,31 +303,28 @@ def _routed_cells(results: Results) -> list[str]:
 
 def _figure(results: _Curves) -> Figure:
     by_qubits, by_layers = results.by_qubits, results.by_layers
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(11.0, 3.8), layout="constrained")
-        qubits, deep, wide = figure.subplots(1, 3)
-        for colour, (name, curve) in zip(sns.color_palette("colorblind"), by_qubits.items(), strict=False):
-            _plot(qubits, curve, "gates", "o-", color=colour, label=name)
-            _plot(qubits, curve, "preparation", "o:", color=colour)
-            for n in curve:
-                groups = [r["gates"] for r in results.routed.get((name, n, results.layers), ()) if "gates" in r]
-                if groups:
-                    mean, *ends = nested_bootstrap(groups)
-                    qubits.errorbar(n, mean, np.abs(ends - mean)[:, np.newaxis], fmt="x", color=colour)
-            if name in by_layers:
-                _plot(deep, by_layers[name], "gates", "o-", color=colour)
-        fixed, ancillas = _by_ancillas(results)
-        _plot(wide, ancillas, "gates", "o-", color="C7", label="parallel")
-        _plot(wide, ancillas, "preparation", "o:", color="C7", label="preparation")
-        varied = max((n for _, n, layers in results.free if layers != results.layers), default=0)
-        qubits.set(yscale="log", xlabel="qubits n", ylabel="two-qubit gates per circuit", title=f"{results.layers} layers")
-        deep.set(yscale="log", xlabel="layers", title=f"n = {varied}")
-        wide.set(xlabel="ancillas m", title=f"parallel test, n = {fixed}", ylim=(0, None))
-        for ax, curves in ((qubits, by_qubits), (deep, by_layers), (wide, {"parallel": ancillas})):
-            ax.set_xticks(sorted({at for curve in curves.values() for at in curve}))
-        wide.legend(frameon=False, fontsize="x-small")
-        figure.legend(*qubits.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize="small")
-        sns.despine(fig=figure)
+    figure, (qubits, deep, wide) = panels((11.0, 3.8), 1, 3)
+    for colour, (name, curve) in zip(sns.color_palette("colorblind"), by_qubits.items(), strict=False):
+        _plot(qubits, curve, "gates", "o-", color=colour, label=name)
+        _plot(qubits, curve, "preparation", "o:", color=colour)
+        for n in curve:
+            groups = [r["gates"] for r in results.routed.get((name, n, results.layers), ()) if "gates" in r]
+            if groups:
+                mean, *ends = nested_bootstrap(groups)
+                qubits.errorbar(n, mean, np.abs(ends - mean)[:, np.newaxis], fmt="x", color=colour)
+        if name in by_layers:
+            _plot(deep, by_layers[name], "gates", "o-", color=colour)
+    fixed, ancillas = _by_ancillas(results)
+    _plot(wide, ancillas, "gates", "o-", color="C7", label="parallel")
+    _plot(wide, ancillas, "preparation", "o:", color="C7", label="preparation")
+    varied = max((n for _, n, layers in results.free if layers != results.layers), default=0)
+    qubits.set(yscale="log", xlabel="qubits n", ylabel="two-qubit gates per circuit", title=f"{results.layers} layers")
+    deep.set(yscale="log", xlabel="layers", title=f"n = {varied}")
+    wide.set(xlabel="ancillas m", title=f"parallel test, n = {fixed}", ylim=(0, None))
+    for ax, curves in ((qubits, by_qubits), (deep, by_layers), (wide, {"parallel": ancillas})):
+        ax.set_xticks(sorted({at for curve in curves.values() for at in curve}))
+    wide.legend(frameon=False, fontsize="x-small")
+    figure.legend(*qubits.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize="small")
     return figure
 
 

@@ -13,7 +13,16 @@ from matplotlib.figure import Figure
 from calibration import CorrelatedCalibration, ReadoutCalibration, compare, correlation_test
 from experiments.runner.bias_and_coverage import MapErrorSummary, summarize_map_errors
 from experiments.runner.bootstrap import Interval, nested_bootstrap, nested_estimate, nested_text, with_interval
-from experiments.runner.figures import band, confusion_figure, cost_figure, drift_figure, error_figure, log_axis, map_figure
+from experiments.runner.figures import (
+    band,
+    confusion_figure,
+    cost_figure,
+    drift_figure,
+    error_figure,
+    log_axis,
+    map_figure,
+    panels,
+)
 from experiments.runner.map_metrics import cosines, errors, sign_agreement, slopes
 from experiments.runner.study import Done, Findings
 from hattriq_cirq.circuits.outcomes import Distribution
@@ -207,18 +216,15 @@ def _gate_findings(
 
 
 def _strength_figure(depolarised: Mapping[str, Results], strengths: Sequence[str]) -> Figure:
-    panels = {"slope": "slope", "cosine on support": "cosine", "error": "relative L2 error"}
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(9.6, 3.2), layout="constrained")
-        axes = figure.subplots(1, 3)
-        for ax, (metric, label) in zip(axes, panels.items(), strict=True):
-            for marker, (name, mine) in zip("osD^v", depolarised.items(), strict=False):
-                band(ax, list(map(float, strengths)), [groups(mine, p, metric) for p in strengths], f"{marker}-", label=name)
-            ax.set(xscale="log", xlabel="p2, depolarising after each CZ", ylabel=label)
-        axes[0].set_ylim(0, None)
-        axes[2].set_ylim(0, None)
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(depolarised), frameon=False)
-        sns.despine(fig=figure)
+    shown = {"slope": "slope", "cosine on support": "cosine", "error": "relative L2 error"}
+    figure, axes = panels((9.6, 3.2), 1, 3)
+    for ax, (metric, label) in zip(axes, shown.items(), strict=True):
+        for marker, (name, mine) in zip("osD^v", depolarised.items(), strict=False):
+            band(ax, list(map(float, strengths)), [groups(mine, p, metric) for p in strengths], f"{marker}-", label=name)
+        ax.set(xscale="log", xlabel="p2, depolarising after each CZ", ylabel=label)
+    axes[0].set_ylim(0, None)
+    axes[2].set_ylim(0, None)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(depolarised), frameon=False)
     return figure
 
 
@@ -506,22 +512,19 @@ def _pipeline_maps(of: Of) -> Picture:
 def _pipeline_figure(medians: Mapping[str, Mapping[str, Sequence[FloatArray]]]) -> Figure:
     """Plot the error and 1 - cosine of every picture, and the medians."""
     options = list(medians)[::-1]
-    panels = (("error", 0.0, 1.0, "relative L2 error", LARGEST_ERROR), ("cosine", 1.0, -1.0, "1 - cosine", 1 - LEAST_COSINE))
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(8.5, 0.5 * len(options) + 1.2), layout="constrained")
-        axes = figure.subplots(1, 2, sharey=True)
-        for ax, (metric, start, sign, label, target) in zip(axes, panels, strict=True):
-            ax.set_xscale("log")
-            for i, option in enumerate(options):
-                values = [start + sign * group for group in medians[option][metric]]
-                middle, *ends = nested_bootstrap(values, np.median)
-                single = np.concatenate(values)
-                ax.plot(single, np.full(len(single), i - 0.12), "o", ms=3, color="0.6", alpha=0.6)
-                ax.errorbar(middle, i + 0.12, xerr=np.abs(ends - middle)[:, np.newaxis], fmt="D", ms=5, color="C0", capsize=3)
-            ax.axvline(target, color="C3", lw=1, ls="--")
-            log_axis(ax.xaxis)
-            ax.set(xlabel=label, yticks=range(len(options)), yticklabels=options, ylim=(-0.5, len(options) - 0.5))
-        sns.despine(fig=figure)
+    shown = (("error", 0.0, 1.0, "relative L2 error", LARGEST_ERROR), ("cosine", 1.0, -1.0, "1 - cosine", 1 - LEAST_COSINE))
+    figure, axes = panels((8.5, 0.5 * len(options) + 1.2), 1, 2, sharey=True)
+    for ax, (metric, start, sign, label, target) in zip(axes, shown, strict=True):
+        ax.set_xscale("log")
+        for i, option in enumerate(options):
+            values = [start + sign * group for group in medians[option][metric]]
+            middle, *ends = nested_bootstrap(values, np.median)
+            single = np.concatenate(values)
+            ax.plot(single, np.full(len(single), i - 0.12), "o", ms=3, color="0.6", alpha=0.6)
+            ax.errorbar(middle, i + 0.12, xerr=np.abs(ends - middle)[:, np.newaxis], fmt="D", ms=5, color="C0", capsize=3)
+        ax.axvline(target, color="C3", lw=1, ls="--")
+        log_axis(ax.xaxis)
+        ax.set(xlabel=label, yticks=range(len(options)), yticklabels=options, ylim=(-0.5, len(options) - 0.5))
     return figure
 
 
@@ -634,16 +637,16 @@ def _diagnoses(injected: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[
 def _readout_pictures(
     of: Mapping[tuple[str, str], Results], scores: Scores, injected: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> tuple[Picture, ...]:
-    panels: dict[str, dict[str, dict[int, Interval]]] = {}
+    by_noise: dict[str, dict[str, dict[int, Interval]]] = {}
     for (noise, method, shots), score in scores.items():
-        panels.setdefault(_label(noise), {}).setdefault(method, {})[shots] = score.error
+        by_noise.setdefault(_label(noise), {}).setdefault(method, {})[shots] = score.error
     shown, most = "pair flips", max(shots for *_, shots in scores)
     maps = {method: _first_map(mine, str(most)) for (noise, method), mine in of.items() if noise == shown}
     exact = np.array(of[shown, "raw"][0].result["exact"][0])
     title = f"{shown}, {most:,} shots (simulated); crosses: 2 standard errors off or more"
     return (
         Picture(
-            png(error_figure(panels)),
+            png(error_figure(by_noise)),
             "Error of maps against shots for each correction; bands are 95% intervals over models and inputs.",
             "Lines of the relative error against shots, one panel per kind of readout errors, one line per correction",
             "readout_error",

@@ -13,12 +13,11 @@ from typing import Any
 
 import cirq
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_interval, nested_text
-from experiments.runner.figures import band, example_figure
+from experiments.runner.figures import band, example_figure, panels
 from experiments.runner.study import Done, Findings, Study, results_by
 from experiments.runner.trained_models import SUBJECTS, accuracies, trained
 from hattriq_cirq.datasets import Dataset
@@ -213,27 +212,22 @@ def _input_table(of: dict[str, list[Any]]) -> Table:
 
 def _curves(of: dict[str, list[Any]]) -> Figure:
     colours = dict(zip(VARIANTS, ("C0", "C1", "C3"), strict=True))
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(3.4 * max(2, len(of)), 3.4), layout="constrained")
-        axes = figure.subplots(1, len(of), sharey=True, squeeze=False)[0]
-        for ax, (name, results) in zip(axes, of.items(), strict=True):
-            count = len(results[0]["cascade"])
-            at = np.arange(count)
-            for variant in VARIANTS:
-                for mode, line in zip(MODES, ("o-", "o:"), strict=True):
-                    if mode == "independent" and variant != "signed":
-                        continue
-                    groups = [[r[mode][i][variant] for r in results] for i in range(count)]
-                    label = variant if mode == "cascade" else f"{variant}, one layer"
-                    band(ax, at, groups, line, color=colours[variant], label=label)
-            ax.axhline(0, color="0.3", lw=0.8)
-            ax.set(title=name, xlabel="layer, from the readout to the input", ylim=(-0.55, 1.05))
-            ax.set_xticks(at, [str(count - i) for i in at])
-        axes[0].set_ylabel("correlation with the trained map")
-        figure.legend(
-            *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize="small"
-        )
-        sns.despine(fig=figure)
+    figure, (axes,) = panels((3.4 * max(2, len(of)), 3.4), 1, len(of), sharey=True, squeeze=False)
+    for ax, (name, results) in zip(axes, of.items(), strict=True):
+        count = len(results[0]["cascade"])
+        at = np.arange(count)
+        for variant in VARIANTS:
+            for mode, line in zip(MODES, ("o-", "o:"), strict=True):
+                if mode == "independent" and variant != "signed":
+                    continue
+                groups = [[r[mode][i][variant] for r in results] for i in range(count)]
+                label = variant if mode == "cascade" else f"{variant}, one layer"
+                band(ax, at, groups, line, color=colours[variant], label=label)
+        ax.axhline(0, color="0.3", lw=0.8)
+        ax.set(title=name, xlabel="layer, from the readout to the input", ylim=(-0.55, 1.05))
+        ax.set_xticks(at, [str(count - i) for i in at])
+    axes[0].set_ylabel("correlation with the trained map")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize="small")
     return figure
 
 

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_interval, nested_text
-from experiments.runner.figures import band
+from experiments.runner.figures import band, panels
 from experiments.runner.map_metrics import cosines
 from experiments.runner.study import Done, Findings, Study, results_by
 from experiments.runner.trained_models import accuracies, trained
@@ -156,18 +155,15 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
 
 
 def _figure(of: dict[str, list[Any]]) -> Figure:
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(3.2 * len(of), 3.0), layout="constrained")
-        axes = figure.subplots(1, len(of), sharey=True, squeeze=False)[0]
-        for ax, (name, results) in zip(axes, of.items(), strict=True):
-            for order, colour in zip(ORDERS, ("C3", "C0", "0.5"), strict=True):
-                groups = [[r["change"][order][str(share)] for r in results] for share in SHARES]
-                band(ax, [100 * share for share in SHARES], groups, color=colour, label=order)
-            ax.axhline(0, color="0.3", lw=0.8)
-            ax.set(title=name, xlabel="deleted features, %")
-        axes[0].set_ylabel("change of F(x)")
-        axes[0].legend(frameon=False, fontsize="small")
-        sns.despine(fig=figure)
+    figure, (axes,) = panels((3.2 * len(of), 3.0), 1, len(of), sharey=True, squeeze=False)
+    for ax, (name, results) in zip(axes, of.items(), strict=True):
+        for order, colour in zip(ORDERS, ("C3", "C0", "0.5"), strict=True):
+            groups = [[r["change"][order][str(share)] for r in results] for share in SHARES]
+            band(ax, [100 * share for share in SHARES], groups, color=colour, label=order)
+        ax.axhline(0, color="0.3", lw=0.8)
+        ax.set(title=name, xlabel="deleted features, %")
+    axes[0].set_ylabel("change of F(x)")
+    axes[0].legend(frameon=False, fontsize="small")
     return figure
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import bootstrap_interval, bootstrap_text, nested_bootstrap, nested_interval, nested_text
+from experiments.runner.figures import panels
 from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies
 from hattriq_cirq.datasets.user import checksum
@@ -208,20 +208,17 @@ def _accuracy_table(results: Sequence[Any]) -> Table:
 
 
 def _figure(results: Sequence[Any], names: Sequence[str], top: np.ndarray[Any, Any]) -> Figure:
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(7.0, 1.2 + 0.42 * len(top)), layout="constrained")
-        ax = figure.subplots()
-        at = np.arange(len(top))
-        for side, colour, shift in ((1, "#c23b3b", -0.2), (-1, "#3372b5", 0.2)):
-            means, low, high = np.array([nested_bootstrap(_column(results, k, side)) for k in top]).T
-            ax.barh(at + shift, means, 0.38, color=colour, label=f"true class {side:+d}")
-            ax.errorbar(means, at + shift, xerr=(means - low, high - means), fmt="none", ecolor="0.2", elinewidth=1, capsize=2)
-        ax.axvline(0, color="0.3", lw=0.8)
-        ax.set_yticks(at, [str(names[k]) for k in top], parse_math=False)
-        ax.invert_yaxis()
-        ax.set_xlabel("mean attribution (+: towards +1)")
-        ax.legend(frameon=False, fontsize="small")
-        sns.despine(fig=figure)
+    figure, ax = panels((7.0, 1.2 + 0.42 * len(top)))
+    at = np.arange(len(top))
+    for side, colour, shift in ((1, "#c23b3b", -0.2), (-1, "#3372b5", 0.2)):
+        means, low, high = np.array([nested_bootstrap(_column(results, k, side)) for k in top]).T
+        ax.barh(at + shift, means, 0.38, color=colour, label=f"true class {side:+d}")
+        ax.errorbar(means, at + shift, xerr=(means - low, high - means), fmt="none", ecolor="0.2", elinewidth=1, capsize=2)
+    ax.axvline(0, color="0.3", lw=0.8)
+    ax.set_yticks(at, [str(names[k]) for k in top], parse_math=False)
+    ax.invert_yaxis()
+    ax.set_xlabel("mean attribution (+: towards +1)")
+    ax.legend(frameon=False, fontsize="small")
     return figure
 
 
