@@ -21,7 +21,7 @@ from calibration.readout.calibration import CalibrationError
 from calibration.readout.measure import bit_patterns, readout_programs, shots_per_pattern
 from hattriq_cirq.circuits.outcomes import Distribution, SharedUncertainty
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import FloatArray, read_only
+from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, read_only
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import Outcomes
 
@@ -137,7 +137,7 @@ def measure_correlated(engine: Engine, qubits: Sequence[cirq.Qid], shots: int | 
 
 
 def from_patterns(
-    qubits: Sequence[cirq.Qid], bits: Sequence[int], patterns: NDArray[np.bool_], outcomes: Outcomes
+    qubits: Sequence[cirq.Qid], bits: Sequence[int], patterns: BoolArray, outcomes: Outcomes
 ) -> CorrelatedCalibration:
     """Return the calibration of a group of qubits from circuits that prepared and measured them, perhaps among others.
 

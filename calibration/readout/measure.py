@@ -9,14 +9,13 @@ from typing import Literal, get_args
 
 import cirq
 import numpy as np
-from numpy.typing import NDArray
 
 from calibration.readout.calibration import CalibrationError, ReadoutCalibration, source_of
 from hattriq_cirq.circuits.outcomes import MAX_DENSE_BITS, too_many_bits
 from hattriq_cirq.circuits.program import ParameterizedCircuit, Programs, only_measurements
 from hattriq_cirq.estimators.bilinear import KEY
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import parity_signs
+from hattriq_cirq.foundation.arrays import BoolArray, parity_signs
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 
 Pattern = Literal["balanced", "complement", "full"]
@@ -25,7 +24,7 @@ _MAX_AT_ONCE = 20  # qubits that one circuit calibrates
 _GROUP = 10  # qubits per circuit where there are more than that
 
 
-def bit_patterns(qubits: int, pattern: Pattern = "balanced") -> NDArray[np.bool_]:
+def bit_patterns(qubits: int, pattern: Pattern = "balanced") -> BoolArray:
     """Return the qubits that each circuit prepares as 1; each pattern is followed by its complement.
 
     Args:
@@ -80,11 +79,15 @@ def readout_programs(qubits: Sequence[cirq.Qid], pattern: Pattern = "balanced") 
                         │
         (5, 10): ───X───M────────
     """
-    patterns = bit_patterns(len(qubits), pattern)
-    return [ParameterizedCircuit(basis_state_circuit(qubits, ones), (i,)) for i, ones in enumerate(patterns)]
+    return [ParameterizedCircuit(circuit, (i,)) for i, circuit in enumerate(readout_circuits(qubits, pattern))]
 
 
-def basis_state_circuit(qubits: Sequence[cirq.Qid], ones: NDArray[np.bool_]) -> cirq.FrozenCircuit:
+def readout_circuits(qubits: Sequence[cirq.Qid], pattern: Pattern) -> list[cirq.FrozenCircuit]:
+    """Return the circuits of `readout_programs`, one per row of `bit_patterns`."""
+    return [basis_state_circuit(qubits, ones) for ones in bit_patterns(len(qubits), pattern)]
+
+
+def basis_state_circuit(qubits: Sequence[cirq.Qid], ones: BoolArray) -> cirq.FrozenCircuit:
     """Return a circuit that sets some qubits to 1 and measures all, in order."""
     flips = [cirq.X(q) for q, one in zip(qubits, ones, strict=True) if one]
     return cirq.FrozenCircuit([*([cirq.Moment(flips)] if flips else []), cirq.Moment(cirq.measure(*qubits, key=KEY))])
@@ -122,7 +125,7 @@ def measure_readout(
     size = len(qubits) if len(qubits) <= _MAX_AT_ONCE else _GROUP
     groups = [list(qubits[i : i + size]) for i in range(0, len(qubits), size)]
     patterns = [bit_patterns(len(group), pattern) for group in groups]
-    circuits = [basis_state_circuit(group, ones) for group, rows in zip(groups, patterns, strict=True) for ones in rows]
+    circuits = [circuit for group in groups for circuit in readout_circuits(group, pattern)]
     programs = [ParameterizedCircuit(circuit, (i,)) for i, circuit in enumerate(circuits)]
     allotted = None if shots is None else [count for rows in patterns for count in shots_per_pattern(shots, len(rows))]
     outcomes = iter(PreparedCircuits(engine, programs, allotted).execute().outcomes)

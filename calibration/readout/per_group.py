@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 
 import cirq
 import numpy as np
-from numpy.typing import NDArray
 
 from calibration.readout.calibration import CalibrationError
 from calibration.readout.correlated_calibration import MAX_GROUP, CorrelatedCalibration, correlation_test, from_patterns
@@ -19,7 +18,7 @@ from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, SharedUncertainty
 from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.arrays import BoolArray, FloatArray
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
 
@@ -38,7 +37,7 @@ class _Register:
 
     qubits: tuple[cirq.Qid, ...]
     groups: tuple[_Group, ...]
-    patterns: NDArray[np.bool_]
+    patterns: BoolArray
 
     def calibrations(self, outcomes: Outcomes) -> list[CorrelatedCalibration]:
         """Return the calibration of each group, from outcomes of the circuits with these patterns, once or repeated."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from calibration.readout.calibration import CalibrationError, OnStale, ReadoutCalibration, source_of
 from calibration.readout.drift import compare
-from calibration.readout.measure import Pattern, bit_patterns, measured_qubits, readout_programs, shots_per_pattern, surround
+from calibration.readout.measure import Pattern, bit_patterns, measured_qubits, readout_circuits, shots_per_pattern, surround
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
 from hattriq_cirq.circuits.program import Programs
@@ -178,7 +178,7 @@ class Readout(Mitigation[ReadoutContext]):
         if self.calibration is not None:
             self.calibration.check(engine, qubits, self.max_age, self.on_stale)
             return Variants(programs, shots, ReadoutContext(0, 0, {}))
-        circuits = [program.circuit for program in readout_programs(qubits, self.pattern)]
+        circuits = readout_circuits(qubits, self.pattern)
         count = len(circuits)
         context = ReadoutContext(count, 0 if shots is None else count, source_of(engine))
         return Variants(*surround(programs, shots, circuits, shots_per_pattern(self.shots, count, least=3)), context)

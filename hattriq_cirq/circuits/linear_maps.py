@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hattriq_cirq.foundation.arrays import FloatArray, read_only, walsh_hadamard
+from hattriq_cirq.foundation.arrays import FloatArray, read_only_copies, walsh_hadamard
 
 _MERGED_SIZE = 16  # small factors are multiplied together up to this size, which takes fewer passes over the measure
 _LARGEST_PRODUCT = 2**11  # outcomes of a block that two different maps are multiplied out on
@@ -44,7 +44,7 @@ class LinearMap:
     factors: tuple[FloatArray, ...]
 
     def __post_init__(self) -> None:
-        factors = tuple(read_only(np.asarray(factor, dtype=np.float64)) for factor in self.factors)
+        factors = read_only_copies(self.factors)
         for factor in factors:
             if factor.ndim not in (1, 2) or len(set(factor.shape)) != 1 or len(factor).bit_count() != 1:
                 raise ValueError(

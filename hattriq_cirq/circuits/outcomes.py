@@ -181,7 +181,8 @@ class Distribution:
     n_bits: int = -1
 
     def __post_init__(self) -> None:
-        probabilities = read_only(np.asarray(self.probabilities, dtype=float))
+        probabilities = np.array(self.probabilities, dtype=float)
+        probabilities.flags.writeable = False
         if self.support is not None:
             support = np.asarray(self.support, dtype=np.int64)
             if support.shape != probabilities.shape or (np.diff(support) <= 0).any() or not 0 < self.n_bits <= _MAX_BITS:

@@ -19,12 +19,12 @@ from typing import Any
 
 import cirq
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hattriq_cirq.encoding.cnot_trees import Edges, FanIn, Parities, Region, RotationStep, region_of
 from hattriq_cirq.encoding.exact import circuit_from_ops, encode, phase_levels, real_levels, rotation_angles, unit_vector
 from hattriq_cirq.encoding.multiplexer import Multiplexer, RotationTarget, cheapest_gray_code
-from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.arrays import Array, BoolArray, FloatArray
 
 #: Rotations that prepare all qubits, each with the fan-ins that precede it.
 Schedule = tuple[tuple[tuple[FanIn, ...], RotationStep], ...]
@@ -132,7 +132,7 @@ def _schedules(region: Region, vector: Array) -> list[Schedule]:
     squares = (np.abs(vector) ** 2).reshape((2,) * n)
 
     @cache
-    def angles(qubit: int, before: tuple[int, ...]) -> tuple[FloatArray, NDArray[np.bool_]]:
+    def angles(qubit: int, before: tuple[int, ...]) -> tuple[FloatArray, BoolArray]:
         norms = np.sqrt(squares.sum(axis=tuple(i for i in range(n) if i != qubit and i not in before)))
         return rotation_angles(np.moveaxis(norms, sorted([*before, qubit]).index(qubit), -1).reshape(-1))
 

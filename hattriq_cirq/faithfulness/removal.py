@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hattriq_cirq._moved import keep_old_names
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
-from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
+from hattriq_cirq.foundation.arrays import Array, BoolArray, FloatArray, as_amplitudes
 from hattriq_cirq.models.model import Form, check_form
 from hattriq_cirq.models.quadratic_form import QuadraticForm, quadratic_value
 
@@ -89,7 +89,7 @@ def predicted_signs(score: ScoreFunction, x: Array) -> FloatArray:
     return np.where(evaluate(score, x) < 0, -1.0, 1.0)
 
 
-def scores_without(score: ScoreFunction, x: Array, reference: Reference, removed: NDArray[np.bool_]) -> FloatArray:
+def scores_without(score: ScoreFunction, x: Array, reference: Reference, removed: BoolArray) -> FloatArray:
     """Return the scores of inputs in which sets of features are replaced, averaged over the references.
 
     Args:

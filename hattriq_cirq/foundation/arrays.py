@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 #: Real or complex numbers: amplitudes may be either.
 Array = NDArray[Any]
 
@@ -22,6 +23,11 @@ def read_only(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
     copy = np.array(array)
     copy.flags.writeable = False
     return copy
+
+
+def read_only_copies(arrays: Iterable[ArrayLike]) -> tuple[FloatArray, ...]:
+    """Return read-only copies of real arrays, in double precision."""
+    return tuple(read_only(np.asarray(array, dtype=np.float64)) for array in arrays)
 
 
 def freeze(value: object, **arrays: ArrayLike) -> None:
