@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -237,13 +238,17 @@ class Study(Generic[T]):
         return 0 if self.passes(done) else 1
 
 
-def results_by(done: Sequence[Done[Any]], *names: str) -> dict[Any, list[Result]]:
-    """Group results by the values of one field of their tasks, or by tuples of several, in the order of first appearance."""
-    groups: dict[Any, list[Result]] = {}
+def done_by(done: Sequence[Done[Any]], *names: str) -> dict[Any, list[Done[Any]]]:
+    """Group tasks by the values of one of their fields, or by tuples of several, in the order of first appearance."""
+    groups: dict[Any, list[Done[Any]]] = {}
     for d in done:
-        values = tuple(getattr(d.task, name) for name in names)
-        groups.setdefault(values if len(names) > 1 else values[0], []).append(d.result)
+        groups.setdefault(attrgetter(*names)(d.task), []).append(d)
     return groups
+
+
+def results_by(done: Sequence[Done[Any]], *names: str) -> dict[Any, list[Result]]:
+    """Group results by fields of their tasks, as `done_by` groups the tasks."""
+    return {values: [d.result for d in group] for values, group in done_by(done, *names).items()}
 
 
 def newest_report(root: Path, name: str, scale: str) -> Path | None:

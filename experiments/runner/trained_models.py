@@ -76,6 +76,15 @@ _VERSION_0_1 = (
 )
 
 
+@dataclass(frozen=True)
+class Task:
+    """One trained model and its first test inputs: the task of studies that take no more."""
+
+    subject: str
+    seed: int
+    inputs: int
+
+
 def present(names: Iterable[str]) -> tuple[str, ...]:
     """Return the names of subjects whose data are present: FashionMNIST only if its folder is."""
     return tuple(name for name in names if FASHION.is_dir() or not SUBJECTS[name].data.startswith("fashion"))
@@ -144,14 +153,6 @@ def accuracy_table(done: Iterable[Any]) -> Table | None:
 def _accuracy_row(name: str, seeds: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
     subject = SUBJECTS[name]
     mean = {key: float(np.mean([each[key] for each in seeds])) for key in seeds[0]}
-    return (
-        name,
-        subject.data,
-        str(subject.layers),
-        str(len(seeds)),
-        f"{mean['train']:.3f}",
-        bootstrap_text([each["test"] for each in seeds], digits=4),
-        f"{mean['logistic test']:.3f}",
-        f"{mean['chance']:.3f}",
-        subject.verdict(mean["test"]),
-    )
+    train, logistic, chance = (f"{mean[key]:.3f}" for key in ("train", "logistic test", "chance"))
+    test, counts = bootstrap_text([each["test"] for each in seeds], digits=4), (str(subject.layers), str(len(seeds)))
+    return name, subject.data, *counts, train, test, logistic, chance, subject.verdict(mean["test"])

@@ -9,7 +9,6 @@ simulation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_bootstrap, with_interval
 from experiments.runner.faithfulness_metrics import METRICS, STEPS, SUBSETS, as_json, evaluate_maps
 from experiments.runner.study import Done, Findings, Study, results_by
-from experiments.runner.trained_models import accuracies, trained
+from experiments.runner.trained_models import Task, accuracies, trained
 from hattriq_cirq import faithfulness
 from hattriq_cirq.attribution import baselines
 from hattriq_cirq.datasets import Dataset
@@ -35,15 +34,6 @@ CONTROL = "random map"
 SET = 16  # number of training inputs of expected gradients
 #: Metrics whose grids are plotted; the tables hold all metrics.
 CHOSEN = ("SRG", "deletion", "insertion", "correlation", "sensitivity 50%", "infidelity")
-
-
-@dataclass(frozen=True)
-class Task:
-    """One trained model and its first test inputs."""
-
-    subject: str
-    seed: int
-    inputs: int
 
 
 def tasks(quick: bool) -> list[Task]:

@@ -136,12 +136,8 @@ def run(task: Task) -> dict[str, Any]:
         results_of["stderr needed"].append(
             planned * np.var(stepped.maps(planned, _MAPS, rng)[:, worst], ddof=1) / STDERR**2 if limited else None
         )
-        results_of["cosine"].append(
-            [
-                np.mean(cosines(stepped.maps(shots, _DRAWS, rng), exact[i])) if shots >= stepped.count else None
-                for shots in SHOTS
-            ]
-        )
+        means = [np.mean(cosines(stepped.maps(n, _DRAWS, rng), exact[i])) if n >= stepped.count else None for n in SHOTS]
+        results_of["cosine"].append(means)
     return {"accuracy": accuracies(model, data), "steps": len(stepped.steps)} | results_of
 
 

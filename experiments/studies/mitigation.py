@@ -15,20 +15,8 @@ from typing import Any
 import cirq
 import numpy as np
 
+import calibration
 import hattriq_cirq as hq
-from calibration import (
-    CompletenessRescaling,
-    CorrelatedReadout,
-    DynamicalDecoupling,
-    MitigationSequence,
-    NoiseEstimation,
-    PauliTwirling,
-    Readout,
-    TwirledReadout,
-    ZeroNoiseExtrapolation,
-    measure_correlated,
-    measure_readout,
-)
 from calibration.testing import FaultyReadout
 from experiments.runner import depolarizing
 from experiments.runner.estimators import ESTIMATORS
@@ -53,34 +41,15 @@ METHODS = ("raw", "product", "correlated", "TREX")
 SHOTS = (10_000, 100_000, 1_000_000)
 #: Mitigations of the study `gate_noise`.
 CORRECTIONS = (
-    "readout",
-    "twirled readout",
-    "completeness",
-    "noise estimation",
-    "extrapolation",
-    "twirling",
-    "twirling, readout",
-    "noise estimation, twirling, readout",
-    "extrapolation, twirling, readout",
+    *("readout", "twirled readout", "completeness", "noise estimation", "extrapolation", "twirling"),
+    *("twirling, readout", "noise estimation, twirling, readout", "extrapolation, twirling, readout"),
 )
 #: Mitigations of the study `noise_mitigation`.
 OPTIONS = (
-    "none",
-    "readout",
-    "linear ZNE",
-    "quadratic ZNE",
-    "twirling",
-    "decoupling",
-    "completeness",
-    "completeness, shift",
-    "noise estimation",
-    "twirling, readout",
-    "completeness, twirling, readout",
-    "noise estimation, twirling, readout",
-    "linear ZNE, readout",
-    "quadratic ZNE, readout",
-    "linear ZNE, twirling, readout",
-    "quadratic ZNE, twirling, readout",
+    *("none", "readout", "linear ZNE", "quadratic ZNE", "twirling", "decoupling"),
+    *("completeness", "completeness, shift", "noise estimation"),
+    *("twirling, readout", "completeness, twirling, readout", "noise estimation, twirling, readout"),
+    *("linear ZNE, readout", "quadratic ZNE, readout", "linear ZNE, twirling, readout", "quadratic ZNE, twirling, readout"),
     LONGEST,
 )
 
@@ -121,27 +90,27 @@ class Task:
 def mitigation(name: str, seed: int = 0) -> Mitigation | None:
     """Return the mitigation of a name; None for `none` and `raw`."""
     parts: dict[str, Callable[[], Mitigation]] = {
-        "readout": Readout,
-        "product": Readout,
-        "correlated": CorrelatedReadout,
-        "twirled readout": lambda: TwirledReadout(calibration_shots=2 * CALIBRATION_SHOTS, seed=seed),
-        "TREX": lambda: TwirledReadout(calibration_shots=2 * CALIBRATION_SHOTS, seed=seed),
-        "completeness": CompletenessRescaling,
-        "completeness, shift": lambda: CompletenessRescaling(additive=True),
-        "noise estimation": lambda: NoiseEstimation(seed=seed),
-        "one noise estimation": lambda: NoiseEstimation(circuits=1, seed=seed),
-        "extrapolation": ZeroNoiseExtrapolation,
-        "linear ZNE": ZeroNoiseExtrapolation,
-        "quadratic ZNE": lambda: ZeroNoiseExtrapolation(degree=2),
-        "twirling": lambda: PauliTwirling(seed=seed),
-        "decoupling": DynamicalDecoupling,
+        "readout": calibration.Readout,
+        "product": calibration.Readout,
+        "correlated": calibration.CorrelatedReadout,
+        "twirled readout": lambda: calibration.TwirledReadout(calibration_shots=2 * CALIBRATION_SHOTS, seed=seed),
+        "TREX": lambda: calibration.TwirledReadout(calibration_shots=2 * CALIBRATION_SHOTS, seed=seed),
+        "completeness": calibration.CompletenessRescaling,
+        "completeness, shift": lambda: calibration.CompletenessRescaling(additive=True),
+        "noise estimation": lambda: calibration.NoiseEstimation(seed=seed),
+        "one noise estimation": lambda: calibration.NoiseEstimation(circuits=1, seed=seed),
+        "extrapolation": calibration.ZeroNoiseExtrapolation,
+        "linear ZNE": calibration.ZeroNoiseExtrapolation,
+        "quadratic ZNE": lambda: calibration.ZeroNoiseExtrapolation(degree=2),
+        "twirling": lambda: calibration.PauliTwirling(seed=seed),
+        "decoupling": calibration.DynamicalDecoupling,
     }
     if name in ("none", "raw"):
         return None
     if name in parts:
         return parts[name]()
     words = "one noise estimation, completeness, quadratic ZNE, twirling, readout" if name == LONGEST else name
-    return MitigationSequence([parts[word]() for word in words.split(", ")])
+    return calibration.MitigationSequence([parts[word]() for word in words.split(", ")])
 
 
 def run(task: Task) -> dict[str, Any]:
@@ -261,9 +230,9 @@ def _faulty(task: Task, qubits: Sequence[cirq.Qid], repetitions: int, key: Seque
 
 def _calibrations(task: Task) -> dict[str, Any]:
     """Measure the correlated confusion of three qubits, and several calibrations of each while the readout may drift."""
-    correlated = measure_correlated(_faulty(task, CALIBRATED, 2 * CALIBRATION_SHOTS, [0]), CALIBRATED)
+    correlated = calibration.measure_correlated(_faulty(task, CALIBRATED, 2 * CALIBRATION_SHOTS, [0]), CALIBRATED)
     engine = _faulty(task, CALIBRATED, 2 * CALIBRATION_SHOTS * ROUNDS, [1])
-    rounds = [measure_readout(engine, CALIBRATED, CALIBRATION_SHOTS).counts for _ in range(ROUNDS)]
+    rounds = [calibration.measure_readout(engine, CALIBRATED, CALIBRATION_SHOTS).counts for _ in range(ROUNDS)]
     return {"joint": [row.counts for row in correlated.rows], "rounds": rounds}
 
 

@@ -9,7 +9,6 @@ Maps are also split into population and interference, and summed by qubit, row a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,22 +19,13 @@ from experiments.runner.bootstrap import nested_interval, nested_text
 from experiments.runner.figures import band, panels
 from experiments.runner.map_metrics import cosines
 from experiments.runner.study import Done, Findings, Study, results_by
-from experiments.runner.trained_models import accuracies, trained
+from experiments.runner.trained_models import Task, accuracies, trained
 from hattriq_cirq.attribution.decomposition import by_qubit, by_region, by_row, split_population
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import basis_grid, png
 
 SHARES = (0.05, 0.1, 0.2)  # shares of the features that are deleted
 ORDERS = ("most positive", "most negative", "random")
-
-
-@dataclass(frozen=True)
-class Task:
-    """One trained model and its first test inputs."""
-
-    subject: str
-    seed: int
-    inputs: int
 
 
 def tasks(quick: bool) -> list[Task]:
