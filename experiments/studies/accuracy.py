@@ -1,4 +1,6 @@
-"""Test accuracy of every model against its target, on five seeds, beside logistic regression and chance.
+"""Accuracy first: test accuracy of every model against its target on five seeds, beside logistic regression and chance.
+
+Does every model meet its accuracy target on held-out inputs, and how does it stand beside logistic regression and chance?
 
 Exact simulation. The exit code is 1 if a target is missed.
 """
@@ -194,13 +196,4 @@ def _draw(ax: Axes, of: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     ax.set_axisbelow(True)
 
 
-STUDY = Study(
-    name="accuracy",
-    title="Accuracy first",
-    question="Does every model meet its accuracy target on held-out inputs, and how does it stand beside logistic "
-    "regression and chance?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-    passes=passes,
-)
+STUDY = Study("accuracy", __doc__, tasks, run, summarise, passes=passes)

@@ -1,4 +1,7 @@
-"""Ancillas of the parallel Hadamard test: circuits saved against the cost in shots and two-qubit gates.
+"""Benefit and cost of ancillas: circuits that the parallel Hadamard test saves, against its shots and two-qubit gates.
+
+How many circuits do m ancillas of the parallel Hadamard test save, and what do they cost in shots and two-qubit gates, for m =
+1 .. n + 1?
 
 Random models and dense inputs; the variances are those of exact distributions, the gates those of circuits compiled to CZ.
 """
@@ -223,12 +226,4 @@ def _figure(results: _Results) -> Figure:
     return figure
 
 
-STUDY = Study(
-    name="ancillas",
-    title="Benefit and cost of ancillas",
-    question="How many circuits do m ancillas of the parallel Hadamard test save, and what do they cost in shots and two-qubit "
-    "gates, for m = 1 .. n + 1?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("ancillas", __doc__, tasks, run, summarise)

@@ -1,4 +1,7 @@
-"""Gallery of maps of every kind of data set, and the basis states that a model of phases relies on.
+"""A gallery of attributions: maps of every kind of data, and the basis states that a model of phases relies on.
+
+What do maps look like on every kind of data, do they sum to the score, do they point at the deciding features where these are
+known, and on which basis states does a model of phases rely on either side of the transition?
 
 Maps are exact, from the zero baseline; the completeness gap is also estimated by circuits (resolved Hadamard test, qsim).
 """
@@ -268,12 +271,4 @@ def _gallery(name: str, results: Sequence[Mapping[str, Any]]) -> Picture:
     )
 
 
-STUDY = Study(
-    name="attribution_gallery",
-    title="A gallery of attributions",
-    question="What do maps look like on every kind of data, do they sum to the score, do they point at the deciding features "
-    "where these are known, and on which basis states does a model of phases rely on either side of the transition?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("attribution_gallery", __doc__, tasks, run, summarise)

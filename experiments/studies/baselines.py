@@ -1,5 +1,7 @@
 """Baselines: similarity of the maps from eight baselines, and the faithfulness of each under every imputer.
 
+How much does a map depend on its baseline, and which baseline's map is faithful under which way of removing a feature?
+
 A baseline is good for its own notion of a missing feature, so the whole grid of baselines and imputers is shown. Exact
 simulation.
 """
@@ -31,8 +33,8 @@ from hattriq_cirq.reporting.plotting import png
 BASELINES = ("zero", "mean", "class mean", "opposite class mean", "blur", "uniform", "max distance", "expected gradients")
 CONTROL = "random map"
 SET = 16  # number of training inputs of expected gradients
+#: Metrics whose grids are plotted; the tables hold all metrics.
 CHOSEN = ("SRG", "deletion", "insertion", "correlation", "sensitivity 50%", "infidelity")
-"""Metrics whose grids are plotted; the tables hold all metrics."""
 
 
 @dataclass(frozen=True)
@@ -265,12 +267,4 @@ def _slant(ax: Axes) -> None:
     ax.set_xticks(ax.get_xticks(), BASELINES, rotation=40, ha="right", rotation_mode="anchor")
 
 
-STUDY = Study(
-    name="baselines",
-    title="Baselines",
-    question="How much does a map depend on its baseline, and which baseline's map is faithful under which way of removing a "
-    "feature?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("baselines", __doc__, tasks, run, summarise)

@@ -1,4 +1,7 @@
-"""Quantum maps beside classical ones: logistic regression, a quadratic form and a small network on the same splits.
+"""Against classical integrated gradients: logistic regression, a quadratic form and a small network on the same splits.
+
+Do maps of the quantum model agree with those of classical models on the same split, as far as two trainings of the quantum
+model agree, and is each faithful to its own model?
 
 All maps are integrated gradients from the zero baseline, of the expectation or the logit. The quantum model trained again from
 another seed on the same split shows how much agreement can be expected.
@@ -244,12 +247,4 @@ def _curves(of: dict[str, list[Any]]) -> Figure:
     return figure
 
 
-STUDY = Study(
-    name="classical",
-    title="Against classical integrated gradients",
-    question="Do maps of the quantum model agree with those of classical models on the same split, as far as two trainings of "
-    "the quantum model agree, and is each faithful to its own model?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("classical", __doc__, tasks, run, summarise)

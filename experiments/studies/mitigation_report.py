@@ -32,20 +32,21 @@ from hattriq_cirq.reporting.plotting import png
 
 DEPOLARISING = "depolarising"
 READOUT_OF = "readout of "
+#: Kinds of injected readout errors.
 FAULTS: Mapping[str, Mapping[str, Any]] = {
     "asymmetric": {"e0": 0.01, "e1": 0.10},
     "strong": {"e0": 0.02, "e1": 0.20},
     "pair flips": {"e0": 0.01, "e1": 0.05, "pairs": ((0, 1, 0.04), (1, 2, 0.02))},
     "drifting": {"e0": 0.01, "e1": 0.05, "drift": 0.02},
 }
-"""Kinds of injected readout errors."""
 CALIBRATED = cirq.LineQubit.range(3)  # qubits of the calibrations that are shown
 ROUNDS = 8  # number of calibrations in the figure of drift
 EXACT = "without shot noise"
+#: This mitigation takes nine times the circuits of twirling: it is applied to the first picture of each model.
 LONGEST = "all but decoupling"
-"""This mitigation takes nine times the circuits of twirling: it is applied to the first picture of each model."""
+#: Mitigations applied to noisy pictures.
 ON_NOISY = ("none", "twirling, readout", "linear ZNE, twirling, readout")
-"""Mitigations applied to noisy pictures."""
+#: Mitigations in the figure of errors against shots.
 PLOTTED = (
     "none",
     "readout",
@@ -55,12 +56,11 @@ PLOTTED = (
     "noise estimation, twirling, readout",
     "linear ZNE, twirling, readout",
 )
-"""Mitigations in the figure of errors against shots."""
 PIPELINE_SHOTS = 1_000_000  # shots per picture, its share of the calibration included
+#: Targets of the medians of the best pipeline.
 LARGEST_ERROR, LEAST_COSINE = 0.10, 0.995
-"""Targets of the medians of the best pipeline."""
+#: Target of the coverage of 95% intervals.
 COVERAGE = (0.93, 0.97)
-"""Target of the coverage of 95% intervals."""
 
 Results = Sequence[Done[Any]]
 METRICS: Mapping[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
@@ -288,8 +288,8 @@ def summarise_noise(done: Results) -> Findings:
     )
 
 
+#: Finished tasks by mitigation.
 Of = Mapping[str, Results]
-"""Finished tasks by mitigation."""
 
 
 def _median_text(done: Results, level: str, metric: str = "error") -> str:
@@ -530,8 +530,8 @@ def _pipeline_figure(medians: Mapping[str, Mapping[str, Sequence[FloatArray]]]) 
 
 # --- mitigations of readout errors -----------------------------------------------------------------------------------------
 
+#: Errors of maps by readout, correction and shots.
 Scores = Mapping[tuple[str, str, int], MapErrorSummary]
-"""Errors of maps by readout, correction and shots."""
 
 
 def summarise_readout(done: Results) -> Findings:

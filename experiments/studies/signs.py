@@ -1,5 +1,8 @@
 """Meaning of the sign: deleting positive features lowers the score, and swapping the target flips every sign.
 
+Does deleting the features of the largest positive (negative) attribution move the answer down (up), and does a swapped target
+flip every sign?
+
 Maps are also split into population and interference, and summed by qubit, row and quadrant. Exact simulation.
 """
 
@@ -167,12 +170,4 @@ def _figure(of: dict[str, list[Any]]) -> Figure:
     return figure
 
 
-STUDY = Study(
-    name="signs",
-    title="What the sign means",
-    question="Does deleting the features of the largest positive (negative) attribution move the answer down (up), and does "
-    "a swapped target flip every sign?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("signs", __doc__, tasks, run, summarise)
