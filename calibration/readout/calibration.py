@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, SharedUncertainty, bit_counts
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import FloatArray, freeze, read_only
+from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, freeze, read_only
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
 
@@ -122,7 +122,7 @@ class ReadoutCalibration:
     def from_outcomes(
         cls,
         qubits: Sequence[cirq.Qid],
-        patterns: NDArray[np.bool_],
+        patterns: BoolArray,
         outcomes: Sequence[Distribution | QuasiDistribution],
         *,
         source: Mapping[str, str] | None = None,

@@ -14,8 +14,8 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
 from scipy.stats import beta
 
 from calibration.readout.calibration import ReadoutCalibration
+from calibration.readout.correlated_calibration import CorrelatedCalibration, correlation_test
 from calibration.readout.drift import compare
-from calibration.readout.per_group import CorrelatedCalibration, correlation_test
 from experiments.runner.bootstrap import Interval, Values, nested_bootstrap
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 

@@ -262,5 +262,4 @@ def _scaled(rows: Array, x: ArrayLike) -> Array:
     norms = np.linalg.norm(rows, axis=-1, keepdims=True)
     if not norms.all():
         raise ValueError("a row of the baseline is all zeros and cannot be rescaled; use baselines.zero for the zero baseline")
-    scaled: Array = rows * (np.linalg.norm(np.asarray(x), axis=-1, keepdims=True) / norms)
-    return scaled
+    return np.asarray(rows * (np.linalg.norm(np.asarray(x), axis=-1, keepdims=True) / norms))

@@ -115,8 +115,7 @@ class LinearMap:
         widest = int(per_row.max(initial=0))
         if np.count_nonzero(per_row) > widest * (widest + 1) // 2:  # fewer pairs of outcomes in a row than rows
             second = self._second_moments(weights, probabilities, widest)
-            variances: FloatArray = np.maximum(second - np.asarray(weights @ self.apply(probabilities)) ** 2, 0)
-            return variances
+            return np.asarray(np.maximum(second - np.asarray(weights @ self.apply(probabilities)) ** 2, 0))
         variances = np.zeros(weights.shape[0])
         for rows, dense in self._adjoint_rows(weights):
             variances[rows] = np.maximum(dense**2 @ probabilities - (dense @ probabilities) ** 2, 0)
@@ -167,8 +166,7 @@ class LinearMap:
         """Return the factors, with small neighbouring matrices multiplied together."""
         blocks: list[FloatArray] = []
         for factor in self.factors:
-            small = blocks and blocks[-1].ndim == factor.ndim == 2 and len(blocks[-1]) * len(factor) <= _MERGED_SIZE
-            if small:
+            if blocks and blocks[-1].ndim == factor.ndim == 2 and len(blocks[-1]) * len(factor) <= _MERGED_SIZE:
                 blocks[-1] = np.asarray(np.kron(blocks[-1], factor), dtype=np.float64)
             else:
                 blocks.append(factor)
@@ -180,8 +178,7 @@ def _matrix(factor: FloatArray) -> FloatArray:
     if factor.ndim == 2:
         return factor
     index = np.arange(len(factor))
-    kernel: FloatArray = (walsh_hadamard(factor) / len(factor))[index[:, np.newaxis] ^ index]
-    return kernel
+    return np.asarray((walsh_hadamard(factor) / len(factor))[index[:, np.newaxis] ^ index])
 
 
 def _kron(left: FloatArray, right: FloatArray) -> FloatArray:

@@ -19,8 +19,8 @@ from scipy.sparse import csr_array, hstack, kron
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.foundation.arrays import FloatArray, freeze, parity_signs, read_only
 
+#: Largest number of measured bits for which counts are kept as an array of 2**bits numbers.
 MAX_DENSE_BITS = 20
-"""Largest number of measured bits for which counts are kept as an array of 2**bits numbers."""
 _MAX_BITS = 62  # outcomes are 64-bit integers
 
 
@@ -96,8 +96,8 @@ class OutcomeWeights:
         return float(np.sqrt(np.asarray(self.matrix.multiply(self.matrix).sum(axis=0)).max(initial=0.0)))
 
 
+#: Weights of outcomes, (values, 2**bits): an explicit sparse array, or a product with parity signs.
 Weights = csr_array | OutcomeWeights
-"""Weights of outcomes, (values, 2**bits): an explicit sparse array, or a product with parity signs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -506,5 +506,4 @@ def _covariance(weights: csr_array, probabilities: FloatArray) -> FloatArray:
 
 def _variances(weights: csr_array, probabilities: FloatArray) -> FloatArray:
     mean = np.asarray(weights @ probabilities)
-    variances: FloatArray = np.maximum(np.asarray(weights.multiply(weights) @ probabilities) - mean**2, 0)
-    return variances
+    return np.asarray(np.maximum(np.asarray(weights.multiply(weights) @ probabilities) - mean**2, 0))

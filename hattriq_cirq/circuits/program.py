@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import cirq
 
+#: A value for every symbol of a circuit; empty for a circuit without symbols.
 Point = Mapping[str, float]
-"""A value for every symbol of a circuit; empty for a circuit without symbols."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,10 @@ class ParameterizedCircuit:
             raise ValueError(
                 f"{len(self.requests)=} must equal the number of points, {len(self.points)}: one request per point"
             )
+
+
+#: Programs that hold the requests 0, 1, ... once each, in any order.
+Programs = Sequence[ParameterizedCircuit]
 
 
 def to_sweep(points: Sequence[Point]) -> cirq.Sweep:

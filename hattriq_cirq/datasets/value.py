@@ -9,13 +9,13 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hattriq_cirq.datasets.split import IntArray, as_labels, stratified_split
-from hattriq_cirq.foundation.arrays import Array, as_amplitudes, freeze, plain, read_only
+from hattriq_cirq.foundation.arrays import Array, BoolArray, as_amplitudes, freeze, plain, read_only
 
+#: Numbers of padding pixels inside an image: (top, bottom, left, right).
 Padding = tuple[int, int, int, int]
-"""Numbers of padding pixels inside an image: (top, bottom, left, right)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,7 +52,7 @@ class Dataset:
     label_names: tuple[str, str] = ("-1", "+1")
     image_shape: tuple[int, int] | None = None
     padding: Padding = (0, 0, 0, 0)
-    truth: NDArray[np.bool_] | None = None
+    truth: BoolArray | None = None
     details: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

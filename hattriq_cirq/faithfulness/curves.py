@@ -160,15 +160,7 @@ def srg(
 
 
 def _curve(
-    score: ScoreFunction,
-    x: ArrayLike,
-    maps: ArrayLike,
-    reference: Reference,
-    order: str,
-    steps: int,
-    seed: int,
-    *,
-    insert: bool,
+    score: ScoreFunction, x: ArrayLike, maps: ArrayLike, reference: Reference, order: str, steps: int, seed: int, insert: bool
 ) -> Curve:
     """Return the scores with features changed in order of relevance; `insert` starts from the reference instead of x."""
     if order not in ("morf", "lerf"):

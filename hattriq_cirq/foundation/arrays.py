@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+#: Real or complex numbers: amplitudes may be either.
 Array = NDArray[Any]
-"""Real or complex numbers: amplitudes may be either."""
 
 _Item = TypeVar("_Item")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -80,8 +81,7 @@ def walsh_hadamard(values: FloatArray) -> FloatArray:
     """
     n = values.shape[-1].bit_length() - 1
     square = values.reshape(*values.shape[:-1], 2 ** (n // 2), 2 ** (n - n // 2))
-    result: FloatArray = (_hadamard(n // 2) @ square @ _hadamard(n - n // 2)).reshape(values.shape)
-    return result
+    return (_hadamard(n // 2) @ square @ _hadamard(n - n // 2)).reshape(values.shape)
 
 
 @cache
@@ -97,8 +97,7 @@ def parity_signs(masks: Array) -> FloatArray:
         >>> parity_signs(np.arange(4))
         array([ 1., -1., -1.,  1.])
     """
-    signs: FloatArray = 1.0 - 2.0 * (np.bitwise_count(masks) % 2)
-    return signs
+    return 1.0 - 2.0 * (np.bitwise_count(masks) % 2)
 
 
 def largest_remainders(ideal: FloatArray, total: int) -> list[int]:

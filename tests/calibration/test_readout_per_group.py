@@ -13,14 +13,13 @@ from scipy.stats import fisher_exact
 
 import hattriq_cirq as hq
 from calibration.readout.calibration import CalibrationError
-from calibration.readout.correlated_calibration import fisher_p_values
-from calibration.readout.per_group import (
+from calibration.readout.correlated_calibration import (
     CorrelatedCalibration,
-    CorrelatedReadout,
-    correct,
     correlation_test,
+    fisher_p_values,
     measure_correlated,
 )
+from calibration.readout.per_group import CorrelatedReadout, correct
 from calibration.readout.per_qubit import Readout
 from calibration.readout.trex import TwirledReadout
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
