@@ -10,8 +10,8 @@ from scipy.stats import bootstrap
 
 from hattriq_cirq.foundation.arrays import FloatArray
 
+#: A value, then the low and high end of its 95% interval.
 Interval = tuple[float, tuple[float, float]]
-"""A value, then the low and high end of its 95% interval."""
 Values = Sequence[float] | FloatArray
 _RESAMPLES = 2_000
 

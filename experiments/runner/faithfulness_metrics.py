@@ -15,6 +15,7 @@ STEPS = 16
 SUBSETS = 64  # random sets of features per metric that samples them
 SHARES = (0.05, 0.25, 0.5, 0.75)  # of the features, for sensitivity-n
 CORRELATION_SHARE = 0.1
+#: Metrics and the direction that is better; sensitivity-n and correlation by the share of features in a set.
 METRICS: Mapping[str, str] = {
     "SRG": "up",
     "deletion": "down",
@@ -23,7 +24,6 @@ METRICS: Mapping[str, str] = {
     **{f"sensitivity {share:.0%}": "up" for share in SHARES},
     "infidelity": "down",
 }
-"""Metrics and the direction that is better; sensitivity-n and correlation by the share of features in a set."""
 
 
 def evaluate_maps(

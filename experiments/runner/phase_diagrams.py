@@ -19,8 +19,8 @@ from hattriq_cirq.reporting.document import Table
 
 GROUPS = {"magnetisation": "|M|", "walls": "domain walls"}
 MANY = 6  # this many domain walls or more are one group
+#: Range of the field on each side of the transition, and the label there.
 SIDES = {"g < 1": (0.0, 1.0, 1), "g > 1": (1.0, np.inf, -1)}
-"""Range of the field on each side of the transition, and the label there."""
 _EDGES = np.linspace(0.2, 1.8, 9)  # of the bins of g
 
 Results = Sequence[Mapping[str, Any]]

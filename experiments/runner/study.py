@@ -15,7 +15,8 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache
+from functools import cache, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -81,8 +82,7 @@ class Study(Generic[T]):
 
     Args:
         name: Name on the command line, and of the folder of results.
-        title: Heading of its section.
-        question: One or two sentences.
+        text: Docstring of its module: a line with the title, a colon and a summary, then a paragraph with the question.
         tasks: Function that returns all tasks, or the few of a quick run if its argument is true. With `options` it takes the
             parsed command line as a second argument.
         run: Function that returns the result of one task, which JSON can hold (NumPy numbers and arrays are converted); the
@@ -93,13 +93,22 @@ class Study(Generic[T]):
     """
 
     name: str
-    title: str
-    question: str
+    text: str | None
     tasks: Callable[..., Sequence[T]]
     run: Callable[[T], Result]
     summarise: Callable[[Sequence[Done[T]]], Findings]
     passes: Callable[[Sequence[Done[T]]], bool] = lambda done: True
     options: Callable[[argparse.ArgumentParser], None] | None = None
+
+    @property
+    def title(self) -> str:
+        """Heading of the section: the first words of the text, up to a colon."""
+        return (self.text or "").partition(":")[0]
+
+    @property
+    def question(self) -> str:
+        """The second paragraph of the text."""
+        return " ".join((self.text or "").partition("\n\n")[2].partition("\n\n")[0].split())
 
     def path(self, task: T, root: Path) -> Path:
         """Return the path of a task's result below the folder of all studies.
@@ -163,15 +172,8 @@ class Study(Generic[T]):
             RuntimeError: Some tasks failed; the error names them, and all others have been run.
         """
         missing = [task for task in tasks if not self.path(task, root).exists()]
-        run_all(
-            self.run,
-            missing,
-            lambda task, result, seconds: self.save(task, result, seconds, root),
-            done=len(tasks) - len(missing),
-            name=self.name,
-            workers=workers,
-            scheduler=scheduler,
-        )
+        save, done = partial(self.save, root=root), len(tasks) - len(missing)
+        run_all(self.run, missing, save, done=done, name=self.name, workers=workers, scheduler=scheduler)
         return [self.load(task, root) for task in tasks]
 
     def section(self, done: Sequence[Done[T]]) -> Section:
@@ -236,13 +238,17 @@ class Study(Generic[T]):
         return 0 if self.passes(done) else 1
 
 
-def results_by(done: Sequence[Done[Any]], *names: str) -> dict[Any, list[Result]]:
-    """Group results by the values of one field of their tasks, or by tuples of several, in the order of first appearance."""
-    groups: dict[Any, list[Result]] = {}
+def done_by(done: Sequence[Done[Any]], *names: str) -> dict[Any, list[Done[Any]]]:
+    """Group tasks by the values of one of their fields, or by tuples of several, in the order of first appearance."""
+    groups: dict[Any, list[Done[Any]]] = {}
     for d in done:
-        values = tuple(getattr(d.task, name) for name in names)
-        groups.setdefault(values if len(names) > 1 else values[0], []).append(d.result)
+        groups.setdefault(attrgetter(*names)(d.task), []).append(d)
     return groups
+
+
+def results_by(done: Sequence[Done[Any]], *names: str) -> dict[Any, list[Result]]:
+    """Group results by fields of their tasks, as `done_by` groups the tasks."""
+    return {values: [d.result for d in group] for values, group in done_by(done, *names).items()}
 
 
 def newest_report(root: Path, name: str, scale: str) -> Path | None:

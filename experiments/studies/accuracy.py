@@ -1,4 +1,6 @@
-"""Test accuracy of every model against its target, on five seeds, beside logistic regression and chance.
+"""Accuracy first: test accuracy of every model against its target on five seeds, beside logistic regression and chance.
+
+Does every model meet its accuracy target on held-out inputs, and how does it stand beside logistic regression and chance?
 
 Exact simulation. The exit code is 1 if a target is missed.
 """
@@ -124,14 +126,8 @@ def _row(name: str, results: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     logistic, gains = [r["accuracy"]["logistic test"] for r in results], _gains(results)
     subject = SUBJECTS[name]
     met = sum(subject.meets(r["accuracy"]["test"]) for r in results)
-    return (
-        name,
-        str(results[0]["qubits"]),
-        nested_text([right(r) for r in results]),
-        bootstrap_text(logistic),
-        bootstrap_text(gains),
-        "-" if subject.target is None else f"{met} of {len(results)}",
-    )
+    texts = nested_text([right(r) for r in results]), bootstrap_text(logistic), bootstrap_text(gains)
+    return name, str(results[0]["qubits"]), *texts, "-" if subject.target is None else f"{met} of {len(results)}"
 
 
 def _against_logistic(of: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
@@ -177,12 +173,8 @@ def _figure(of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
 def _draw(ax: Axes, of: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     rows = np.arange(len(of))
     models = np.array([(mean_of(results, "test"), *nested_interval([right(r) for r in results])) for results in of.values()])
-    logistic = np.array(
-        [
-            (mean_of(results, "logistic test"), *bootstrap_interval([r["accuracy"]["logistic test"] for r in results]))
-            for results in of.values()
-        ]
-    )
+    seeds = [[r["accuracy"]["logistic test"] for r in results] for results in of.values()]
+    logistic = np.array([(np.mean(each), *bootstrap_interval(each)) for each in seeds])
     targets = [np.nan if (target := SUBJECTS[name].target) is None else target for name in of]
     ax.scatter([mean_of(results, "chance") for results in of.values()], rows, marker="|", s=80, color="0.55", label="chance")
     ax.scatter(targets, rows, marker="|", s=260, linewidths=2, color="C2", label="target")
@@ -194,13 +186,4 @@ def _draw(ax: Axes, of: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     ax.set_axisbelow(True)
 
 
-STUDY = Study(
-    name="accuracy",
-    title="Accuracy first",
-    question="Does every model meet its accuracy target on held-out inputs, and how does it stand beside logistic "
-    "regression and chance?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-    passes=passes,
-)
+STUDY = Study("accuracy", __doc__, tasks, run, summarise, passes=passes)

@@ -1,4 +1,7 @@
-"""Ancillas of the parallel Hadamard test: circuits saved against the cost in shots and two-qubit gates.
+"""Benefit and cost of ancillas: circuits that the parallel Hadamard test saves, against its shots and two-qubit gates.
+
+How many circuits do m ancillas of the parallel Hadamard test save, and what do they cost in shots and two-qubit gates, for m =
+1 .. n + 1?
 
 Random models and dense inputs; the variances are those of exact distributions, the gates those of circuits compiled to CZ.
 """
@@ -145,6 +148,8 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
             rows.append((str(n), str(m or "separate"), "/".join(map(str, sorted(counts))), str(theory), *cells, gates, volume))
     largest, near = results.sizes[-1], [ratio <= 1.1 for ratio in equal_shots]
     most = largest + 1
+    shots = ("shots, a_0 = 1/sqrt 2, over separate at equal shots", "shots, a_0 = 1/sqrt 2", "shots, equal amplitudes")
+    gate_columns = ("two-qubit gates", "shots x gates, a_0 = 1/sqrt 2")
     return Findings(
         findings=(
             f"Circuits: 2 ceil(N / (2^m - 1)), or N for separate ones, in {sum(right)} of {len(right)} rows; on {largest} "
@@ -166,19 +171,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 f"models of {done[0].task.inputs} inputs. Shots to the same L2 error, relative to separate circuits, whose "
                 f"shots follow |x_k| unless said to be equal; two-qubit gates of a circuit compiled to CZ ({_COMPILED} "
                 "circuits per model). 95% intervals, bootstrap over models and inputs.",
-                (
-                    "n",
-                    "m",
-                    "circuits",
-                    "in theory",
-                    "shots, a_0 = 1/sqrt 2, over separate at equal shots",
-                    "shots, a_0 = 1/sqrt 2",
-                    "shots, equal amplitudes",
-                    "equal / a_0 = 1/sqrt 2",
-                    "in theory",
-                    "two-qubit gates",
-                    "shots x gates, a_0 = 1/sqrt 2",
-                ),
+                ("n", "m", "circuits", "in theory", *shots, "equal / a_0 = 1/sqrt 2", "in theory", *gate_columns),
                 tuple(rows),
             ),
         ),
@@ -223,12 +216,4 @@ def _figure(results: _Results) -> Figure:
     return figure
 
 
-STUDY = Study(
-    name="ancillas",
-    title="Benefit and cost of ancillas",
-    question="How many circuits do m ancillas of the parallel Hadamard test save, and what do they cost in shots and two-qubit "
-    "gates, for m = 1 .. n + 1?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("ancillas", __doc__, tasks, run, summarise)

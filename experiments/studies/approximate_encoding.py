@@ -1,4 +1,6 @@
-"""Approximate encoding of inputs: staircases of rotations against truncation, at equal numbers of CZ.
+"""Approximate encoding: staircases of rotations against truncation, at equal numbers of CZ.
+
+Which prepares an input, and its map, better with equally many CZ: staircases of rotations or truncation?
 
 Staircases are those of `approximate_encoding`, with and without its sweeps. Truncation keeps the rotations of the exact
 multiplexers that gain most per CZ, and fits their angles again. Both are applied to real pictures.
@@ -32,8 +34,8 @@ from hattriq_cirq.workflows.map_effect import map_effect
 
 METHODS = {"swept": "staircases, swept", "plain": "staircases, not swept", "truncated": "truncation"}
 ACCURACIES = ("train", "test", "logistic test", "chance")
+#: One row per picture, method and budget of a data set; the exact encoding has budget 0.
 Rows = Sequence[Mapping[str, Any]]
-"""One row per picture, method and budget of a data set; the exact encoding has budget 0."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def truncated(x: FloatArray, qubits: list[cirq.Qid], budget: int) -> cirq.Circui
         qubits: The n data qubits.
         budget: Largest number of CZ gates, before compilation.
 
-    Rerotations:
+    Returns:
         The circuit, which is the exact one if the budget allows it.
     """
     exact = encode(x, qubits)
@@ -307,11 +309,4 @@ def _compiled(circuit: cirq.AbstractCircuit) -> cirq.AbstractCircuit:
     return compile_to_gateset(circuit, gateset("cz"))
 
 
-STUDY = Study(
-    name="approximate_encoding",
-    title="Approximate encoding",
-    question="Which prepares an input, and its map, better with equally many CZ: staircases of rotations or truncation?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("approximate_encoding", __doc__, tasks, run, summarise)

@@ -1,4 +1,7 @@
-"""Measurement budget: circuits x steps x shots to a cosine of 0.95 and to a standard error of 0.01, planned and simulated.
+"""The measurement budget: cost of a cosine of 0.95 and of a standard error of 0.01, planned and simulated.
+
+How many circuits x steps x shots does a map take to a cosine of 0.95 to the exact one, and to a standard error of 0.01 for
+each feature; and does the planner predict them?
 
 The paper's setting (one circuit per component and step of a Riemann sum, shots shared equally) stands beside estimators that
 take one exact step. Circuits are simulated exactly by qsim once; counts are sampled from their probabilities.
@@ -133,17 +136,13 @@ def run(task: Task) -> dict[str, Any]:
         results_of["stderr needed"].append(
             planned * np.var(stepped.maps(planned, _MAPS, rng)[:, worst], ddof=1) / STDERR**2 if limited else None
         )
-        results_of["cosine"].append(
-            [
-                np.mean(cosines(stepped.maps(shots, _DRAWS, rng), exact[i])) if shots >= stepped.count else None
-                for shots in SHOTS
-            ]
-        )
+        means = [np.mean(cosines(stepped.maps(n, _DRAWS, rng), exact[i])) if n >= stepped.count else None for n in SHOTS]
+        results_of["cosine"].append(means)
     return {"accuracy": accuracies(model, data), "steps": len(stepped.steps)} | results_of
 
 
+#: Results by subject and setting, one per seed.
 _Settings = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
-"""Results by subject and setting, one per seed."""
 
 
 def _numbers(values: Sequence[float | None]) -> FloatArray:
@@ -283,12 +282,4 @@ def _figure(settings: _Settings) -> Figure:
     return figure
 
 
-STUDY = Study(
-    name="budget",
-    title="The measurement budget",
-    question="How many circuits x steps x shots does a map take to a cosine of 0.95 to the exact one, and to a standard error "
-    "of 0.01 for each feature; and does the planner predict them?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("budget", __doc__, tasks, run, summarise)

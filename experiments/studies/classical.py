@@ -1,4 +1,7 @@
-"""Quantum maps beside classical ones: logistic regression, a quadratic form and a small network on the same splits.
+"""Against classical integrated gradients: logistic regression, a quadratic form and a small network on the same splits.
+
+Do maps of the quantum model agree with those of classical models on the same split, as far as two trainings of the quantum
+model agree, and is each faithful to its own model?
 
 All maps are integrated gradients from the zero baseline, of the expectation or the logit. The quantum model trained again from
 another seed on the same split shows how much agreement can be expected.
@@ -7,7 +10,6 @@ another seed on the same split shows how much agreement can be expected.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,19 +20,13 @@ from experiments.runner.bootstrap import bootstrap_text, nested_interval, nested
 from experiments.runner.figures import curve_band, example_figure, panels
 from experiments.runner.map_metrics import cosines
 from experiments.runner.study import Done, Findings, Study, results_by
-from experiments.runner.trained_models import SUBJECTS, accuracies, trained
+from experiments.runner.trained_models import SUBJECTS, Task, accuracies, trained
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.faithfulness import ScoreFunction, deletion_curve, score_of, srg
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
-from hattriq_cirq.workflows.classical import (
-    logistic_regression,
-    neural_network,
-    path_attribution,
-    quadratic_regression,
-    score_accuracy,
-)
+from hattriq_cirq.workflows import classical
 
 QUANTUM, AGAIN = "quantum", "quantum, other seed"
 CLASSICAL = ("logistic regression", "quadratic form", "network")
@@ -40,15 +36,6 @@ TOP = 0.1  # share of the features that are the top ones
 NODES = 64  # quadrature nodes of the network's path; 1 is exact for the others
 STEPS = 32
 SHIFT = 1_000  # difference of the seeds of two trainings on one split
-
-
-@dataclass(frozen=True)
-class Task:
-    """One split, all models trained on it, and its first test inputs."""
-
-    subject: str
-    seed: int
-    inputs: int
 
 
 def tasks(quick: bool) -> list[Task]:
@@ -70,8 +57,8 @@ def run(task: Task) -> dict[str, Any]:
     gaps = {}
     for name, scorer in _classical(data, task.seed).items():
         scores[name] = scorer.score
-        maps[name] = path_attribution(scorer, x, baseline=0, nodes=NODES if name == "network" else 1)
-        tests[name] = score_accuracy(scorer, data.x_test, data.y_test)
+        maps[name] = classical.path_attribution(scorer, x, baseline=0, nodes=NODES if name == "network" else 1)
+        tests[name] = classical.score_accuracy(scorer, data.x_test, data.y_test)
         difference = scorer.score(x) - scorer.score(np.zeros_like(x))
         gaps[name] = float(np.max(np.abs(maps[name].sum(axis=1) - difference)) / np.max(np.abs(difference)))
     noise = np.random.default_rng([task.seed, 3]).standard_normal(x.shape)
@@ -92,9 +79,9 @@ def run(task: Task) -> dict[str, Any]:
 
 def _classical(data: Dataset, seed: int) -> dict[str, Any]:
     return {
-        "logistic regression": logistic_regression(data),
-        "quadratic form": quadratic_regression(data),
-        "network": neural_network(data, seed=seed),
+        "logistic regression": classical.logistic_regression(data),
+        "quadratic form": classical.quadratic_regression(data),
+        "network": classical.neural_network(data, seed=seed),
     }
 
 
@@ -244,12 +231,4 @@ def _curves(of: dict[str, list[Any]]) -> Figure:
     return figure
 
 
-STUDY = Study(
-    name="classical",
-    title="Against classical integrated gradients",
-    question="Do maps of the quantum model agree with those of classical models on the same split, as far as two trainings of "
-    "the quantum model agree, and is each faithful to its own model?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("classical", __doc__, tasks, run, summarise)

@@ -1,4 +1,7 @@
-"""Cost of compiled circuits: two-qubit gates and depth per estimator, on a free graph and on a virtual processor.
+"""Cost of the compiled circuits: two-qubit gates and depth per estimator, on a free graph and on a virtual processor.
+
+How many two-qubit gates, and how deep, are the circuits of each estimator when compiled to CZ, sqrt-iSWAP or Sycamore gates,
+on a free graph and routed on a processor, and how do they grow with qubits, layers and ancillas?
 
 Random ring models and dense inputs, baseline zero, a few evenly spaced circuits of an attribution; the preparation of the
 amplitudes is also compiled alone. The outcome probabilities of every compiled circuit are compared with those of its source.
@@ -125,10 +128,10 @@ def _counts(
 
 
 Results = Sequence[Mapping[str, Any]]
+#: Results at each number of qubits, layers or ancillas, one per seed.
 Curve = Mapping[int, Results]
-"""Results at each number of qubits, layers or ancillas, one per seed."""
+#: Results by estimator, qubits and layers.
 Grouped = Mapping[tuple[str, int, int], Results]
-"""Results by estimator, qubits and layers."""
 
 
 @dataclass(frozen=True)
@@ -341,12 +344,4 @@ def _plot(ax: Any, curve: Curve, count: str, style: str, **line: Any) -> None:
     band(ax, list(curve), [_cz(results, count) for results in curve.values()], style, ms=3, **line)
 
 
-STUDY = Study(
-    name="compiled_cost",
-    title="What the compiled circuits cost",
-    question="How many two-qubit gates, and how deep, are the circuits of each estimator when compiled to CZ, sqrt-iSWAP or "
-    "Sycamore gates, on a free graph and routed on a processor, and how do they grow with qubits, layers and ancillas?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("compiled_cost", __doc__, tasks, run, summarise)

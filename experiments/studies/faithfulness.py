@@ -1,4 +1,7 @@
-"""Faithfulness of maps: every metric for integrated gradients and their controls, on x'Mx and on the renormalised state.
+"""Faithfulness: every metric for integrated gradients and their controls, on x'Mx and on the renormalised state.
+
+Do maps predict the change of the score when features are removed, better than a random map, a copy of the input, gradients and
+occlusion, on x'Mx and on the renormalised state; and do they find the features that are known to decide?
 
 Planted tasks, whose deciding features are known, are evaluated by pointing game and relevance mass. Exact simulation.
 """
@@ -290,13 +293,4 @@ def _metrics_figure(bands: Mapping[tuple[str, str], FloatArray]) -> Figure:
     return figure
 
 
-STUDY = Study(
-    name="faithfulness",
-    title="Faithfulness",
-    question="Do maps predict the change of the score when features are removed, better than a random map, a copy of the "
-    "input, gradients and occlusion, on x'Mx and on the renormalised state; and do they find the features that are known to "
-    "decide?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("faithfulness", __doc__, tasks, run, summarise)

@@ -1,5 +1,7 @@
 """Placement: attributions on qubits chosen by the calibration against qubits chosen at random.
 
+Do qubits chosen by the calibration give better attributions than qubits chosen at random?
+
 Resolved Hadamard tests run on a virtual processor with its calibrated noise, as exact density matrices: on the qubits that the
 library chooses, on random connected patches of the same size with the library's assignment within them, and on the same
 patches with a random assignment.
@@ -194,11 +196,4 @@ def _figure(error: Mapping[tuple[int, str], np.ndarray[Any, Any]], seeds: Sequen
     return figure
 
 
-STUDY = Study(
-    name="placement",
-    title="Placement",
-    question="Do qubits chosen by the calibration give better attributions than qubits chosen at random?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("placement", __doc__, tasks, run, summarise)

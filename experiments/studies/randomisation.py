@@ -1,4 +1,6 @@
-"""Randomisation test of maps: parameters randomised layer by layer, labels permuted, and two ways to mislead the test.
+"""Randomised parameters and labels: parameters layer by layer, labels permuted, and two ways to mislead the test.
+
+Do maps change when what was learnt is destroyed, layer by layer or by permuted labels, and what hides it if they do not?
 
 Adebayo et al. 2018 (Sanity Checks for Saliency Maps), with signed correlations on the support of the input. Two choices mislead
 the test: an observable with an identity part adds a copy of the input to every map, and absolute values make the maps of
@@ -26,8 +28,8 @@ from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import basis_grid, png
 
+#: The map itself; its absolute values; the signed map of the observable (I + Z)/2 instead of Z.
 VARIANTS = ("signed", "absolute", "projector")
-"""The map itself; its absolute values; the signed map of the observable (I + Z)/2 instead of Z."""
 MODES = ("cascade", "independent")
 EXAMPLES = ("input", "trained", "randomised", "projector, trained", "projector, randomised")
 
@@ -231,12 +233,4 @@ def _curves(of: dict[str, list[Any]]) -> Figure:
     return figure
 
 
-STUDY = Study(
-    name="randomisation",
-    title="Randomised parameters and labels",
-    question="Do maps change when what was learnt is destroyed, layer by layer or by permuted labels, and what hides it if "
-    "they do not?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("randomisation", __doc__, tasks, run, summarise)

@@ -1,4 +1,7 @@
-"""Shot noise of each estimator: error against shots, coverage of the reported intervals, and growth with the amplitudes.
+"""Shot noise: error of each estimator against shots, coverage of its intervals, and growth with the amplitudes.
+
+How does the error of each estimator fall with shots, do its reported 95% intervals cover the truth, and how do shots grow with
+the number of amplitudes?
 
 Every circuit is simulated exactly by qsim once; counts are sampled from its probabilities.
 """
@@ -86,8 +89,8 @@ def run(task: Task) -> dict[str, Any]:
 
 
 Result = Mapping[str, Any]
+#: Results of each estimator, one per seed, in order.
 _Grouped = Mapping[str, Sequence[Result]]
-"""Results of each estimator, one per seed, in order."""
 
 
 def _slopes(result: Mapping[str, Any]) -> FloatArray:
@@ -247,12 +250,4 @@ def _coverage_figure(subjects: Mapping[str, _Grouped]) -> Figure:
     return figure
 
 
-STUDY = Study(
-    name="shot_noise",
-    title="Shot noise",
-    question="How does the error of each estimator fall with shots, do its reported 95% intervals cover the truth, and how do "
-    "shots grow with the number of amplitudes?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("shot_noise", __doc__, tasks, run, summarise)

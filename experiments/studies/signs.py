@@ -1,12 +1,14 @@
 """Meaning of the sign: deleting positive features lowers the score, and swapping the target flips every sign.
 
+Does deleting the features of the largest positive (negative) attribution move the answer down (up), and does a swapped target
+flip every sign?
+
 Maps are also split into population and interference, and summed by qubit, row and quadrant. Exact simulation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,22 +19,13 @@ from experiments.runner.bootstrap import nested_interval, nested_text
 from experiments.runner.figures import band, panels
 from experiments.runner.map_metrics import cosines
 from experiments.runner.study import Done, Findings, Study, results_by
-from experiments.runner.trained_models import accuracies, trained
+from experiments.runner.trained_models import Task, accuracies, trained
 from hattriq_cirq.attribution.decomposition import by_qubit, by_region, by_row, split_population
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import basis_grid, png
 
 SHARES = (0.05, 0.1, 0.2)  # shares of the features that are deleted
 ORDERS = ("most positive", "most negative", "random")
-
-
-@dataclass(frozen=True)
-class Task:
-    """One trained model and its first test inputs."""
-
-    subject: str
-    seed: int
-    inputs: int
 
 
 def tasks(quick: bool) -> list[Task]:
@@ -167,12 +160,4 @@ def _figure(of: dict[str, list[Any]]) -> Figure:
     return figure
 
 
-STUDY = Study(
-    name="signs",
-    title="What the sign means",
-    question="Does deleting the features of the largest positive (negative) attribution move the answer down (up), and does "
-    "a swapped target flip every sign?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("signs", __doc__, tasks, run, summarise)

@@ -1,5 +1,7 @@
 """Your own table: training on any CSV or NPZ of features and labels, attribution, evaluation and report.
 
+Which features does a model trained on a table use, how accurate is it, and are its maps faithful?
+
 `python -m experiments user_data --data FILE` takes a .csv with a header line and a column of labels -1 and +1, or an .npz with
 arrays x and y. Without a file it writes scikit-learn's breast cancer table as a CSV and uses that.
 """
@@ -254,12 +256,4 @@ def breast_cancer(folder: Path) -> Path:
     return write_new(path, text.getvalue())
 
 
-STUDY = Study(
-    name="user_data",
-    title="Your own table",
-    question="Which features does a model trained on a table use, how accurate is it, and are its maps faithful?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-    options=options,
-)
+STUDY = Study("user_data", __doc__, tasks, run, summarise, options=options)

@@ -120,7 +120,7 @@ class Explained:
 
 
 def explaining_study() -> Study[Explained]:
-    return Study("tiny", "", "", lambda quick: [], lambda task: {}, lambda done: Findings(()))
+    return Study("tiny", "", lambda quick: [], lambda task: {}, lambda done: Findings(()))
 
 
 def test_path_of_a_result_follows_from_the_settings_of_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
