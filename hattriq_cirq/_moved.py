@@ -14,10 +14,10 @@ from types import ModuleType
 from typing import Any
 
 _modules, _names = Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").split("\n\n")
+#: Deprecated module -> the module that took its place.
 MODULES = dict(line.split() for line in _modules.splitlines()[1:])
-"""Deprecated module -> the module that took its place."""
+#: Deprecated module and name -> new module and name, for names that did not move with their module or were renamed.
 NAMES = dict(line.split() for line in _names.splitlines()[1:])
-"""Deprecated module and name -> new module and name, for names that did not move with their module or were renamed."""
 
 
 def moved(module: str, name: str) -> Any:

@@ -101,7 +101,7 @@ class PauliTerm:
     def __init__(self, model: Model, pauli: cirq.PauliString[cirq.Qid]) -> None:
         self.model = model
         self.coefficient = float(pauli.coefficient.real)
-        self.pauli: cirq.PauliString[cirq.Qid] = cirq.PauliString(dict(pauli.items()))
+        self.pauli: cirq.PauliString[cirq.Qid] = cirq.PauliString({q: pauli[q] for q in model.qubits if q in pauli})
 
     @cached_property
     def circuit(self) -> cirq.FrozenCircuit:

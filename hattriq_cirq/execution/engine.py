@@ -201,7 +201,8 @@ class Engine:
     def _recorded_call(self, journal: Journal, call: Call) -> Call:
         """Return a call with the circuits that the journal recorded for it, if these compute the same."""
         recorded = journal.jobs_of_call(self._calls)
-        if len(call.jobs) != len(recorded) or not all(map(_same_job, call.jobs, recorded)):
+        same = journal.is_from_earlier_version and len(call.jobs) == len(recorded)
+        if not same or not all(map(_same_job, call.jobs, recorded)):
             raise JournalError(
                 f"this journal holds another run: call {self._calls} recorded in {journal.folder} had other circuits, shots or "
                 "seeds; repeat the run as it was, or give another folder"

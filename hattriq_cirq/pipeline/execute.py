@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from typing import Any, Self
 
 import cirq
@@ -12,8 +13,18 @@ import cirq
 from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.placement import Placement
-from hattriq_cirq.execution.engine import Call, Engine
+from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Variants
+
+#: Note on the origin of a call's circuits if an earlier version of the library began the run.
+_ORIGIN_NOTES = {
+    "recorded": (
+        "Part of this run used circuits that an earlier version of hattriq_cirq compiled and recorded in the journal.",
+    ),
+    "new in an earlier journal": (
+        "Part of this run was not begun when an earlier version of hattriq_cirq stopped; this version compiled it.",
+    ),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +62,6 @@ class PreparedCircuits:
         mitigation: Mitigation[Any] | None = None,
         *,
         placement: Placement | None = None,
-        key: str | None = None,
     ) -> Self:
         """Compile circuits, or read their programs from the engine's journal if an interrupted run compiled them before.
 
@@ -61,7 +71,6 @@ class PreparedCircuits:
             shots: Repetitions of each circuit; None for exact probabilities.
             mitigation: Correction of the outcomes; None for no correction.
             placement: Physical qubits of the logical ones; None chooses them by the first circuits.
-            key: Key of the programs in the journal, which says what is run; None records no programs.
 
         Returns:
             The prepared circuits.
@@ -69,12 +78,14 @@ class PreparedCircuits:
         Raises:
             CircuitRefusedError: The processor cannot run one of the circuits.
         """
-        journal = engine.journal if key is not None and shots is not None and engine.processor is not None else None
-        programs = None if journal is None or key is None else journal.programs(key)
+        journal = None if shots is None or engine.processor is None else engine.journal
+        if journal is None:
+            return cls(engine, engine.compile(circuits, placement), shots, mitigation)
+        key = content_key(circuits, () if placement is None else sorted(placement.qubits.values()))
+        programs = journal.programs(key)
         if programs is None:
             programs = engine.compile(circuits, placement)
-            if journal is not None and key is not None:
-                journal.record_programs(key, programs)
+            journal.record_programs(key, programs)
         return cls(engine, programs, shots, mitigation)
 
     @cached_property
@@ -108,24 +119,16 @@ class PreparedCircuits:
         Raises:
             EngineError: The engine could not run the circuits.
         """
-        variants = self.variants
-        call = self.engine.begin(variants.programs, variants.shots)
+        call = self.engine.begin(self.variants.programs, self.variants.shots)
         outcomes = self.engine.complete(call)
         if self.mitigation is None or not self.programs:
             mitigated = Mitigated(list(outcomes), MitigationSummary())
         else:
-            ran = replace(variants, programs=call.programs)
-            mitigated = self.mitigation.combine(ran, outcomes)
-        if notes := _origin_notes(call):
-            summary = replace(mitigated.summary, notes=mitigated.summary.notes + notes)
-            return replace(mitigated, summary=summary)
-        return mitigated
+            mitigated = self.mitigation.combine(replace(self.variants, programs=call.programs), outcomes)
+        notes = mitigated.summary.notes + _ORIGIN_NOTES.get(call.origin, ())
+        return replace(mitigated, summary=replace(mitigated.summary, notes=notes))
 
 
-def _origin_notes(call: Call) -> tuple[str, ...]:
-    """Say where the circuits of a call come from if an earlier version of the library began the run."""
-    if call.origin == "recorded":
-        return ("Part of this run used circuits that an earlier version of hattriq_cirq compiled and recorded in the journal.",)
-    if call.origin == "new in an earlier journal":
-        return ("Part of this run was not begun when an earlier version of hattriq_cirq stopped; this version compiled it.",)
-    return ()
+def content_key(circuits: Sequence[cirq.AbstractCircuit], qubits: Sequence[cirq.Qid]) -> str:
+    """Return a digest of logical circuits and of the qubits that they run on, the same in every process."""
+    return sha256(repr((qubits, [list(circuit.all_operations()) for circuit in circuits])).encode()).hexdigest()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from hashlib import sha256
 from itertools import islice
 from typing import Any
 
@@ -32,7 +30,7 @@ from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, as_amplitudes, evenly_spaced
 from hattriq_cirq.models.model import Model
-from hattriq_cirq.pipeline.execute import PreparedCircuits
+from hattriq_cirq.pipeline.execute import PreparedCircuits, content_key
 from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes
 from hattriq_cirq.pipeline.resources import GateCount, Resources, shots_for_cosine, shots_for_stderr
 from hattriq_cirq.simulation.statevector import Precision
@@ -251,15 +249,19 @@ class PreparedAttribution:
         processor, journal = self.engine.processor, None if self.shots is None else self.engine.journal
         if processor is None or self.given_placement is not None:
             return self.given_placement
-        if journal is not None and (recorded := journal.placement(self._key)) is not None:
+        if journal is None:
+            return choose_placement(self.model, self.estimator, self.terms, self.engine)
+        circuits = _placing_circuits(self.model, self.estimator, self.terms, encode)
+        key = content_key(circuits, (*self.model.qubits, *(self.engine.qubits or ())))
+        if (recorded := journal.placement(key)) is not None:
             qubits = dict(cirq.read_json(json_text=recorded["qubits"]))
             encoder = connectivity_encoder(processor, qubits) if recorded["uses_edges"] else encode
             return Placement(qubits, encoder, recorded["error"])
         chosen = choose_placement(self.model, self.estimator, self.terms, self.engine)
-        if journal is not None and chosen is not None:
+        if chosen is not None:
             pairs = cirq.to_json([list(pair) for pair in chosen.qubits.items()], indent=None)
             recorded = {"qubits": pairs, "uses_edges": chosen.encoder is not encode, "error": chosen.error}
-            journal.record_placement(self._key, recorded)
+            journal.record_placement(key, recorded)
         return chosen
 
     @property
@@ -393,27 +395,10 @@ class PreparedAttribution:
 
     def chunks(self) -> Iterator[tuple[list[InputPlan], PreparedCircuits]]:
         """Compile the circuits of a few inputs at a time; each chunk is prepared when it is asked for."""
-        for index, inputs in enumerate(_grouped(self.input_plans())):
+        for inputs in _grouped(self.input_plans()):
             circuits = [circuit for one in inputs for circuit in one.circuits]
             shots = None if self.shots is None else [count for one in inputs for count in one.shots or ()]
-            key = None if self.engine.journal is None else f"{self._key}-{index}"
-            yield (
-                inputs,
-                PreparedCircuits.compile(self.engine, circuits, shots, self.mitigation, placement=self.placement, key=key),
-            )
-
-    @cached_property
-    def _key(self) -> str:
-        """Digest of everything that decides which circuits are built, the same in every process."""
-        digest = sha256(self.model.to_json().encode())
-        mitigation = None if self.mitigation is None else self.mitigation.describe()
-        digest.update(json.dumps([self.estimator.describe(), mitigation, self.shots]).encode())
-        for terms in self.terms:
-            for term in terms:
-                for side in (term.left, term.right):
-                    digest.update(side.dtype.str.encode() + side.tobytes())
-                digest.update(np.float64(term.weight).tobytes())
-        return digest.hexdigest()
+            yield inputs, PreparedCircuits.compile(self.engine, circuits, shots, self.mitigation, placement=self.placement)
 
 
 @dataclass(frozen=True, eq=False)
@@ -533,13 +518,20 @@ def choose_placement(
     processor = engine.processor
     if processor is None:
         return None
-    chosen = evenly_spaced([term for of_one in terms for term in of_one if not term.is_zero], _PLACED_BY)
-    circuits: dict[Encoder, list[cirq.Circuit]] = {encode: sample_circuits(estimator.with_encoder(encode), model, chosen)}
+    circuits: dict[Encoder, list[cirq.Circuit]] = {encode: _placing_circuits(model, estimator, terms, encode)}
     layouts = candidate_layouts(processor, circuits[encode], model.qubits, among=engine.qubits)
     for encoder in dict.fromkeys(layout.encoder for layout in layouts):
         if encoder not in circuits:
-            circuits[encoder] = sample_circuits(estimator.with_encoder(encoder), model, chosen)
+            circuits[encoder] = _placing_circuits(model, estimator, terms, encoder)
     return best_placement(processor, layouts, circuits)
+
+
+def _placing_circuits(
+    model: Model, estimator: Estimator, terms: Sequence[Sequence[BilinearTerm]], encoder: Encoder
+) -> list[cirq.Circuit]:
+    """Return the few circuits of a run, prepared by an encoder, that its placement is chosen by."""
+    chosen = evenly_spaced([term for of_one in terms for term in of_one if not term.is_zero], _PLACED_BY)
+    return sample_circuits(estimator.with_encoder(encoder), model, chosen)
 
 
 def _grouped(plans: Iterator[InputPlan]) -> Iterator[list[InputPlan]]:
@@ -556,17 +548,10 @@ def _grouped(plans: Iterator[InputPlan]) -> Iterator[list[InputPlan]]:
 
 def _cost_of(inputs: Sequence[InputPlan], circuits: PreparedCircuits, variance_factor: float) -> Cost:
     """Return the cost of one chunk."""
-    own = [len(one.plan.circuits) for one in inputs]
-    shots = sum(sum((one.shots or ())[:count]) for one, count in zip(inputs, own, strict=True))
-    return Cost(
-        circuits=sum(own),
-        shots=shots,
-        two_qubit_gates=circuits.two_qubit_gates,
-        programs=len(circuits.programs),
-        mitigation_circuits=circuits.requests - sum(own),
-        mitigation_shots=circuits.total_shots - shots,
-        variance_factor=variance_factor,
-    )
+    own = sum(len(one.plan.circuits) for one in inputs)
+    shots = sum(sum((one.shots or ())[: len(one.plan.circuits)]) for one in inputs)
+    added = circuits.requests - own, circuits.total_shots - shots
+    return Cost(own, shots, circuits.two_qubit_gates, len(circuits.programs), *added, variance_factor)
 
 
 def _variance_factor(made: Plan, measured: Estimate, corrected: Estimate) -> float:

@@ -22,7 +22,7 @@ class GateCount:
     Args:
         mean: Mean number of two-qubit gates per circuit.
         largest: Largest number of two-qubit gates of a circuit.
-        depth: Largest number of moments with a two-qubit gate.
+        depth: Length of the longest chain of two-qubit gates, each after the one before on a shared qubit.
 
     Example:
         >>> import cirq

@@ -203,3 +203,42 @@ def test_a_journal_of_version_0_1_is_resumed_with_its_own_circuits(
     np.testing.assert_array_equal(resumed.values, undisturbed.values)
     np.testing.assert_array_equal(resumed.stderr, undisturbed.stderr)
     assert any("an earlier version" in note for note in resumed.assumptions.notes)
+
+
+def test_marginals_in_one_journal_are_kept_apart(tmp_path: Path) -> None:
+    engine = hq.virtual("willow_pink", seed=1, noise="none", journal=tmp_path)
+    for measured in ((0,), (1,), (0, 1)):
+        exact = hq.ResolvedHadamardTest(measured=measured)
+        settings = {"baseline": 0, "estimator": exact, "engine": engine, "shots": 20_000}
+        found = hq.estimate(model(), X[0], **settings)  # type: ignore[arg-type]
+        expected = exact.marginalize(hq.integrated_gradients(model(), X[0], baseline=0).values)
+        assert np.all(np.abs(found.values - expected) < 5 * found.stderr + 1e-12)
+
+
+FOLDED = [calibration.ZeroNoiseExtrapolation(factors=(1, 3, last), shares="equal") for last in (5, 7)]
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "factors": ({"mitigation": FOLDED[0]}, {"mitigation": FOLDED[1]}),
+    "decoupling": ({}, {"mitigation": calibration.DynamicalDecoupling()}),
+    "twirls": ({"mitigation": calibration.PauliTwirling(2, seed=0)}, {"mitigation": calibration.PauliTwirling(2, seed=1)}),
+    "sign": ({"x": X}, {"x": -X}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_run_in_the_same_journal_is_refused(change: str, tmp_path: Path) -> None:
+    first, second = CHANGES[change]
+    engine = hq.virtual("willow_pink", seed=3, journal=tmp_path)
+    prepared(engine=engine, **first).execute()
+    assert engine.journal is not None
+    engine.journal.close()
+    with pytest.raises(JournalError, match="holds another run"):
+        prepared(engine=hq.virtual("willow_pink", seed=3, journal=tmp_path), **second).execute()
+
+
+def test_a_given_placement_is_used_beside_a_recorded_one(tmp_path: Path) -> None:
+    other = prepared(x=X[0], engine=hq.virtual("willow_pink", seed=3, qubits=PATCHES[1])).placement
+    engine = hq.virtual("willow_pink", seed=3, journal=tmp_path)
+    prepared(x=X[0], engine=engine).execute()
+    assert other is not None
+    ((_, circuits),) = prepared(x=X[0], engine=engine, placement=other).chunks()
+    assert circuits.programs[0].circuit.all_qubits() <= set(other.qubits.values())
