@@ -10,8 +10,8 @@ import numpy as np
 import hattriq_cirq as hq
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 
+#: Function from inputs (samples, features) and a number of path steps to attributions: a right-hand Riemann sum from zero.
 Attribute = Callable[[Array, int], Array]
-"""Function from inputs (samples, features) and a number of path steps to attributions: a right-hand Riemann sum from zero."""
 
 
 def ours(model: hq.Model) -> Attribute:

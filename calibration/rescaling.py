@@ -9,9 +9,8 @@ from functools import cached_property
 import cirq
 import numpy as np
 
-from calibration.auxiliary_measurement import AuxiliaryCircuit, auxiliary_estimate
-from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
-from hattriq_cirq.circuits.program import ParameterizedCircuit
+from calibration.auxiliary_measurement import AuxiliaryCircuit, CircuitShares, MeasuredCircuits, auxiliary_estimate
+from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.estimators import ResolvedHadamardTest
 from hattriq_cirq.estimators.bilinear import (
     KEY,
@@ -29,10 +28,10 @@ from hattriq_cirq.models.model import Model
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, Outcomes, Variants
 from hattriq_cirq.simulation.statevector import outcome_probabilities
 
+#: Standard errors that a number must be from 0 to be divided by.
 _MIN_SIGNIFICANCE = 4.0
-"""Standard errors that a number must be from 0 to be divided by."""
+#: Smallest norm of a known map that is used, relative to its largest possible norm; a smaller one is 0 but for rounding.
 _SMALLEST_MAP = 1e-6
-"""Smallest norm of a known map that is used, relative to its largest possible norm; a smaller one is 0 but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class _AuxiliaryMitigation(Mitigation[None]):
         if not self.largest > 1:
             raise ValueError(f"{self.largest=} must be above 1")
 
-    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants[None]:
+    def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[None]:
         """Return the programs as they are."""
         return Variants(programs, shots, None)
 
@@ -61,7 +60,7 @@ class _AuxiliaryMitigation(Mitigation[None]):
         """Return the outcomes as they are."""
         return Mitigated(outcomes)
 
-    def _with_shares(self, circuits: Sequence[WeightedCircuit]) -> list[tuple[WeightedCircuit, float]]:
+    def _with_shares(self, circuits: Sequence[WeightedCircuit]) -> CircuitShares:
         """Return the circuits with shares of the shots in proportion to the largest contribution of one shot."""
         total = sum(circuit.max_shot_norm for circuit in circuits)
         return [(circuit, self.share * circuit.max_shot_norm / total) for circuit in circuits if circuit.max_shot_norm]
@@ -104,9 +103,7 @@ class CompletenessRescaling(_AuxiliaryMitigation):
         """Return the mitigation in a few words."""
         return f"completeness {'shift' if self.additive else 'rescaling'} ({self.share:g} of the shots)"
 
-    def auxiliary_circuits(
-        self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]
-    ) -> list[tuple[WeightedCircuit, float]]:
+    def auxiliary_circuits(self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]) -> CircuitShares:
         """Return circuits that measure every Pauli string of F at the two ends of each term.
 
         Raises:
@@ -114,9 +111,8 @@ class CompletenessRescaling(_AuxiliaryMitigation):
         """
         if estimator.part != "real":
             raise ValueError(f"{estimator.part=} must be 'real' for {self.describe()}: F(x) - F(b) is the sum of real parts")
-        return self._with_shares(
-            [c for term in terms for pauli in pauli_terms(model) for c in self._differences(pauli, estimator, term)]
-        )
+        pairs = [(pauli, term) for term in terms for pauli in pauli_terms(model)]
+        return self._with_shares([c for pauli, term in pairs for c in self._differences(pauli, estimator, term)])
 
     def _differences(self, pauli: PauliTerm, estimator: Estimator, term: BilinearTerm) -> Iterator[WeightedCircuit]:
         """Yield the circuits of Re<l|P|r> = F(u) - F(v) for u = (l + r) / 2, v = (r - l) / 2."""
@@ -131,9 +127,7 @@ class CompletenessRescaling(_AuxiliaryMitigation):
             weights = parity_weights(np.array([[weight]]), [0], 1, len(qubits))
             yield AuxiliaryCircuit(circuit, weights, preparation, mitigation=self)
 
-    def postprocess(
-        self, estimate: Estimate, auxiliary: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
-    ) -> Estimate:
+    def postprocess(self, estimate: Estimate, auxiliary: MeasuredCircuits) -> Estimate:
         """Return the map with the measured sum."""
         number = auxiliary_estimate(self, auxiliary)
         measured = float(number.values[0])
@@ -202,9 +196,7 @@ class NoiseEstimation(_AuxiliaryMitigation):
         """Return the mitigation in a few words."""
         return f"noise estimation ({self.circuits} circuits, {self.share:g} of the shots, seed {self.seed})"
 
-    def auxiliary_circuits(
-        self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]
-    ) -> list[tuple[WeightedCircuit, float]]:
+    def auxiliary_circuits(self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]) -> CircuitShares:
         """Return the circuits of the map with rounded angles, which measure its damping; none if all known maps are 0.
 
         Raises:
@@ -224,12 +216,8 @@ class NoiseEstimation(_AuxiliaryMitigation):
                 rounded = self._rounded(pauli, estimator, term, scale, rng)
                 known_maps += [(circuit, known) for circuit, known in rounded if np.linalg.norm(known) > smallest]
         power = sum(float(known @ known) for _, known in known_maps)
-        return self._with_shares(
-            [
-                AuxiliaryCircuit(c.circuit, c.weights.combined((known / power)[np.newaxis]), c.preparation, mitigation=self)
-                for c, known in known_maps
-            ]
-        )
+        weighted = [(c, c.weights.combined((known / power)[np.newaxis])) for c, known in known_maps]
+        return self._with_shares([AuxiliaryCircuit(c.circuit, w, c.preparation, mitigation=self) for c, w in weighted])
 
     def _rounded(
         self, pauli: PauliTerm, estimator: ResolvedHadamardTest, term: BilinearTerm, scale: float, rng: np.random.Generator
@@ -244,9 +232,7 @@ class NoiseEstimation(_AuxiliaryMitigation):
         candidates.sort(key=lambda candidate: -float(candidate[1] @ candidate[1]))
         return candidates[: self.circuits]
 
-    def postprocess(
-        self, estimate: Estimate, auxiliary: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
-    ) -> Estimate:
+    def postprocess(self, estimate: Estimate, auxiliary: MeasuredCircuits) -> Estimate:
         """Return the map divided by the damping, except for the part that is known without circuits."""
         number = auxiliary_estimate(self, auxiliary)
         damping, error = float(number.values[0]), float(number.stderr[0])

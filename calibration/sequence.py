@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from calibration.auxiliary_measurement import CircuitShares, MeasuredCircuits
 from calibration.readout.per_group import CorrelatedReadout
 from calibration.readout.per_qubit import Readout
 from calibration.readout.trex import TwirledReadout
-from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
-from hattriq_cirq.circuits.program import ParameterizedCircuit
-from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
+from hattriq_cirq.circuits.program import Programs
+from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator
 from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.models.model import Model
@@ -72,9 +72,7 @@ class MitigationSequence(Mitigation[_Stages]):
         """Return the descriptions of the parts."""
         return " + ".join(part.describe() for part in self.parts)
 
-    def expand(
-        self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None
-    ) -> Variants[_Stages]:
+    def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[_Stages]:
         """Return the variants that the last part makes of those of all others."""
         stages: list[Variants] = []
         for part in self.parts:
@@ -98,15 +96,11 @@ class MitigationSequence(Mitigation[_Stages]):
             calibration_id = calibration_id or mitigated.summary.calibration_id
         return Mitigated(outcomes, MitigationSummary(calibration_id, tuple(notes)))
 
-    def auxiliary_circuits(
-        self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]
-    ) -> list[tuple[WeightedCircuit, float]]:
+    def auxiliary_circuits(self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]) -> CircuitShares:
         """Return the auxiliary circuits of all parts."""
         return [circuit for part in self.parts for circuit in part.auxiliary_circuits(model, estimator, terms)]
 
-    def postprocess(
-        self, estimate: Estimate, auxiliary: Sequence[tuple[WeightedCircuit, Distribution | QuasiDistribution]]
-    ) -> Estimate:
+    def postprocess(self, estimate: Estimate, auxiliary: MeasuredCircuits) -> Estimate:
         """Return the estimate corrected by each part in turn; each part recognizes its own circuits."""
         for part in self.parts:
             estimate = part.postprocess(estimate, auxiliary)

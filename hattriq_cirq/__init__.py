@@ -30,10 +30,13 @@ if TYPE_CHECKING:
     from hattriq_cirq.pipeline.resources import Resources
     from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_training
 
-_MODULES = {name: f"hattriq_cirq.{name}" for name in ("datasets", "encoding", "estimators", "faithfulness")} | {
+#: Public modules of version 0.1 that moved; the use of a name in them gives a DeprecationWarning.
+_RENAMED = ("approximate", "engines", "saliency")
+#: Public modules -> their paths.
+_MODULES = {name: f"hattriq_cirq.{name}" for name in ("datasets", "encoding", "estimators", "faithfulness", *_RENAMED)} | {
     name: f"hattriq_cirq.attribution.{name}" for name in ("baselines", "decomposition", "other_methods")
 }
-"""Public modules -> their paths."""
+#: Modules -> the public names that they define.
 _NAMES = {
     "attribution.baselines": "BaselineSet",
     "attribution.objective": "Head",
@@ -51,10 +54,7 @@ _NAMES = {
     "pipeline.resources": "Resources",
     "reporting.plotting": "plot_attribution plot_gallery plot_training",
 }
-"""Modules -> the public names that they define."""
 _HOME = {name: f"hattriq_cirq.{module}" for module, names in _NAMES.items() for name in names.split()}
-_RENAMED = ("approximate", "engines", "saliency")
-"""Public modules of version 0.1 that moved; the use of a name in them gives a DeprecationWarning."""
 
 __all__ = [
     "Assumptions",
@@ -107,8 +107,6 @@ def __getattr__(name: str) -> Any:
         return import_module(_MODULES[name])
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
-    if name in _RENAMED:
-        return import_module(f"hattriq_cirq.{name}")
     raise AttributeError(f"module 'hattriq_cirq' has no attribute {name!r}; public names: {', '.join(__all__)}")
 
 

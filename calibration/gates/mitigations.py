@@ -12,14 +12,14 @@ import numpy as np
 from calibration.gates.folding import allocate_shots, append_measurement, fold, split_measurement
 from calibration.gates.pauli_twirling import twirl
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
-from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.circuits.program import ParameterizedCircuit, Programs
 from hattriq_cirq.compilation.compile import check_runnable
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, Outcomes, Variants
 
+#: Pulse sequences of `cirq.add_dynamical_decoupling`.
 SCHEMAS = ("DEFAULT", "XX_PAIR", "X_XINV", "YY_PAIR", "Y_YINV")
-"""Pulse sequences of `cirq.add_dynamical_decoupling`."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class ZeroNoiseExtrapolation(Mitigation[None]):
         kind = {1: "linear", 2: "quadratic"}.get(self.degree, f"degree {self.degree}")
         return f"zero-noise extrapolation ({kind}, {', '.join(map(str, self.factors))})"
 
-    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants[None]:
+    def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[None]:
         """Return every program once per factor.
 
         Raises:
@@ -84,8 +84,7 @@ class ZeroNoiseExtrapolation(Mitigation[None]):
         for i, factor in enumerate(self.factors):
             for program in programs:
                 circuit = fold(program.circuit, factor)
-                cure = "use smaller factors, or a shallower circuit"
-                _check(engine, circuit, f"folded {factor} times", cure)
+                _check(engine, circuit, f"folded {factor} times", "use smaller factors, or a shallower circuit")
                 variants.append(replace(program, circuit=circuit, requests=copies.requests(program.requests, i)))
         return Variants(variants, copies.shots(shots, list(shares)), None)
 
@@ -131,7 +130,7 @@ class PauliTwirling(Mitigation[None]):
         """Return the mitigation in a few words."""
         return f"Pauli twirling ({self.twirls} gauges, seed {self.seed})"
 
-    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants[None]:
+    def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[None]:
         """Return one program for each, with its points in every gauge.
 
         Raises:
@@ -187,7 +186,7 @@ class DynamicalDecoupling(Mitigation[None]):
         """Return the mitigation in a few words."""
         return f"dynamical decoupling ({self.schema})"
 
-    def expand(self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Variants[None]:
+    def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[None]:
         """Return every point of every program as a program without symbols: pulses depend on the gates around them."""
         variants = []
         for program in programs:
@@ -212,7 +211,7 @@ def _check(engine: Engine, circuit: cirq.AbstractCircuit, change: str, cure: str
 class _Copies:
     """Several copies of each request: copy i of request r has the number i * requests + r."""
 
-    def __init__(self, programs: Sequence[ParameterizedCircuit], copies: int) -> None:
+    def __init__(self, programs: Programs, copies: int) -> None:
         self._count, self._copies = sum(len(program.requests) for program in programs), copies
 
     def requests(self, requests: Sequence[int], copy: int) -> tuple[int, ...]:

@@ -83,9 +83,8 @@ def _transformer(body: cirq.AbstractCircuit, twirls: int, rng: np.random.Generat
         return None
     for known in _TRANSFORMERS:
         if all(op in known.target for op in gates):
-            return GaugeTransformer(
-                known.target, _balanced_gauges(known, len(gates), twirls, rng), known.two_qubit_gate_symbolizer
-            )
+            gauges = _balanced_gauges(known, len(gates), twirls, rng)
+            return GaugeTransformer(known.target, gauges, known.two_qubit_gate_symbolizer)
     kinds = sorted({str(op.gate) for op in gates})
     raise CircuitRefusedError(
         f"Cirq has no gauge that suits all two-qubit gates of a circuit, {', '.join(kinds)}; compile for one kind of gate, "

@@ -21,10 +21,10 @@ import cirq
 import numpy as np
 from numpy.typing import NDArray
 
-from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, SharedUncertainty
+from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, SharedUncertainty, bit_counts
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import FloatArray, read_only
+from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, freeze, read_only
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
 
@@ -103,17 +103,17 @@ class ReadoutCalibration:
         if (self.counts is None) == (self.known is None):
             raise CalibrationError("a readout calibration needs either counts or known rates; give one of them")
         if self.counts is not None:
-            counts = read_only(np.asarray(self.counts, dtype=np.int64))
+            counts = np.asarray(self.counts, dtype=np.int64)
             if counts.shape != (n, 2, 2) or counts.min() < 0 or counts.sum(axis=2).min() < 1:
                 raise CalibrationError(
                     f"{counts.shape=} must be ({n}, 2, 2) counts [qubit, prepared, observed], each state prepared at least once"
                 )
-            object.__setattr__(self, "counts", counts)
+            freeze(self, counts=counts)
         else:
-            known = read_only(np.asarray(self.known, dtype=float))
+            known = np.asarray(self.known, dtype=float)
             if known.shape != (n, 2) or not ((known >= 0) & (known <= 1)).all():
                 raise CalibrationError(f"{self.known=} must be ({n}, 2) error rates e0 and e1, each in 0 .. 1")
-            object.__setattr__(self, "known", known)
+            freeze(self, known=known)
         age = self.age_hours()
         if age < -_CLOCK_DIFFERENCE:
             raise CalibrationError(f"a readout calibration is dated {-age:.1f} hours in the future; set the clocks right")
@@ -122,7 +122,7 @@ class ReadoutCalibration:
     def from_outcomes(
         cls,
         qubits: Sequence[cirq.Qid],
-        patterns: NDArray[np.bool_],
+        patterns: BoolArray,
         outcomes: Sequence[Distribution | QuasiDistribution],
         *,
         source: Mapping[str, str] | None = None,
@@ -140,21 +140,16 @@ class ReadoutCalibration:
         Raises:
             CalibrationError: Another mitigation has changed the outcomes, or they are both counted and exact.
         """
+        plain = [outcome for outcome in outcomes if isinstance(outcome, Distribution)]
+        if len(plain) < len(outcomes):
+            raise CalibrationError(
+                "calibration circuits were changed by another mitigation; put the readout last in the sequence, so that its "
+                "circuits run as they are"
+            )
+        kinds = {outcome.shots is None for outcome in plain}
         totals = np.zeros((len(qubits), 2, 2))
-        kinds = set()
-        for prepared, outcome in zip(patterns, outcomes, strict=True):
-            if not isinstance(outcome, Distribution):
-                raise CalibrationError(
-                    "calibration circuits were changed by another mitigation; put the readout last in the sequence, so that "
-                    "its circuits run as they are"
-                )
-            kinds.add(outcome.shots is None)
-            measure = outcome.probabilities if outcome.shots is None else outcome.counts
-            for i, state in enumerate(prepared):
-                if outcome.support is None:
-                    totals[i, int(state)] += measure.reshape(2**i, 2, -1).sum(axis=(0, 2))
-                else:
-                    totals[i, int(state)] += np.bincount(outcome.support >> (len(qubits) - 1 - i) & 1, measure, 2)
+        for states, counts in zip(patterns, bit_counts(plain), strict=True):
+            totals[np.arange(len(qubits)), states.astype(int)] += counts
         if len(kinds) != 1:
             raise CalibrationError("outcomes of calibration circuits must be all counted or all exact")
         if kinds == {True}:

@@ -21,11 +21,12 @@ from calibration.readout.calibration import CalibrationError
 from calibration.readout.measure import bit_patterns, readout_programs, shots_per_pattern
 from hattriq_cirq.circuits.outcomes import Distribution, SharedUncertainty
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import FloatArray, read_only
+from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, read_only
+from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import Outcomes
 
+#: Largest number of qubits of a group: its confusion takes 2**qubits circuits, and its error 4**qubits numbers per outcome.
 MAX_GROUP = 5
-"""Largest number of qubits of a group: its confusion takes 2**qubits circuits, and its error 4**qubits numbers per outcome."""
 _SMALLEST_SINGULAR_VALUE = 0.05  # of a confusion that is inverted
 
 
@@ -130,12 +131,13 @@ def measure_correlated(engine: Engine, qubits: Sequence[cirq.Qid], shots: int | 
             f"{len(qubits)} qubits have 2**{len(qubits)} states; a group has 1 to {MAX_GROUP}: measure several groups"
         )
     programs = readout_programs(qubits, "full")
-    outcomes = engine.execute(programs, None if shots is None else shots_per_pattern(shots, len(programs)))
+    allotted = None if shots is None else shots_per_pattern(shots, len(programs))
+    outcomes = PreparedCircuits(engine, programs, allotted).execute().outcomes
     return from_patterns(qubits, range(len(qubits)), bit_patterns(len(qubits), "full"), outcomes)
 
 
 def from_patterns(
-    qubits: Sequence[cirq.Qid], bits: Sequence[int], patterns: NDArray[np.bool_], outcomes: Outcomes
+    qubits: Sequence[cirq.Qid], bits: Sequence[int], patterns: BoolArray, outcomes: Outcomes
 ) -> CorrelatedCalibration:
     """Return the calibration of a group of qubits from circuits that prepared and measured them, perhaps among others.
 
@@ -160,13 +162,12 @@ def from_patterns(
         state = int("".join(str(int(pattern[bit])) for bit in bits), 2)
         parts.setdefault(state, []).append(Distribution(marginal, outcome.shots))
     exact = any(part.shots is None for of_state in parts.values() for part in of_state)
-    rows = tuple(
-        Distribution(np.mean([part.probabilities for part in parts[state]], axis=0), None)
-        if exact
-        else Distribution.merged(parts[state])
-        for state in range(2 ** len(bits))
-    )
-    return CorrelatedCalibration(tuple(qubits), rows)
+    by_state = [parts[state] for state in range(2 ** len(bits))]
+    if exact:
+        rows = [Distribution(np.mean([part.probabilities for part in of_state], axis=0), None) for of_state in by_state]
+    else:
+        rows = [Distribution.merged(of_state) for of_state in by_state]
+    return CorrelatedCalibration(tuple(qubits), tuple(rows))
 
 
 @dataclass(frozen=True)
@@ -272,5 +273,4 @@ def fisher_p_values(tables: NDArray[np.int64]) -> FloatArray:
     total, row, column = tables.sum(axis=(1, 2)), tables[:, 0].sum(axis=1), tables[:, :, 0].sum(axis=1)
     seen = tables[:, 0, 0]
     below, above = hypergeom.cdf(seen, total, row, column), hypergeom.sf(seen - 1, total, row, column)
-    p_values: FloatArray = np.minimum(1.0, 2 * np.minimum(below, above))
-    return p_values
+    return np.asarray(np.minimum(1.0, 2 * np.minimum(below, above)))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Literal, get_args
 
 import cirq
 import numpy as np
-from numpy.typing import NDArray
 
 from calibration.readout.calibration import CalibrationError, ReadoutCalibration, source_of
 from hattriq_cirq.circuits.outcomes import MAX_DENSE_BITS, too_many_bits
-from hattriq_cirq.circuits.program import ParameterizedCircuit, only_measurement
+from hattriq_cirq.circuits.program import ParameterizedCircuit, Programs, only_measurements
 from hattriq_cirq.estimators.bilinear import KEY
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import parity_signs
+from hattriq_cirq.foundation.arrays import BoolArray, parity_signs
+from hattriq_cirq.pipeline.execute import PreparedCircuits
 
 Pattern = Literal["balanced", "complement", "full"]
 _MAX_FULL = 10  # qubits of which every bit pattern is prepared
@@ -22,7 +24,7 @@ _MAX_AT_ONCE = 20  # qubits that one circuit calibrates
 _GROUP = 10  # qubits per circuit where there are more than that
 
 
-def bit_patterns(qubits: int, pattern: Pattern = "balanced") -> NDArray[np.bool_]:
+def bit_patterns(qubits: int, pattern: Pattern = "balanced") -> BoolArray:
     """Return the qubits that each circuit prepares as 1; each pattern is followed by its complement.
 
     Args:
@@ -77,13 +79,15 @@ def readout_programs(qubits: Sequence[cirq.Qid], pattern: Pattern = "balanced") 
                         │
         (5, 10): ───X───M────────
     """
-    return [
-        ParameterizedCircuit(basis_state_circuit(qubits, ones), (i,))
-        for i, ones in enumerate(bit_patterns(len(qubits), pattern))
-    ]
+    return [ParameterizedCircuit(circuit, (i,)) for i, circuit in enumerate(readout_circuits(qubits, pattern))]
 
 
-def basis_state_circuit(qubits: Sequence[cirq.Qid], ones: NDArray[np.bool_]) -> cirq.FrozenCircuit:
+def readout_circuits(qubits: Sequence[cirq.Qid], pattern: Pattern) -> list[cirq.FrozenCircuit]:
+    """Return the circuits of `readout_programs`, one per row of `bit_patterns`."""
+    return [basis_state_circuit(qubits, ones) for ones in bit_patterns(len(qubits), pattern)]
+
+
+def basis_state_circuit(qubits: Sequence[cirq.Qid], ones: BoolArray) -> cirq.FrozenCircuit:
     """Return a circuit that sets some qubits to 1 and measures all, in order."""
     flips = [cirq.X(q) for q, one in zip(qubits, ones, strict=True) if one]
     return cirq.FrozenCircuit([*([cirq.Moment(flips)] if flips else []), cirq.Moment(cirq.measure(*qubits, key=KEY))])
@@ -120,33 +124,24 @@ def measure_readout(
         raise CalibrationError("there are no qubits to calibrate; name at least one")
     size = len(qubits) if len(qubits) <= _MAX_AT_ONCE else _GROUP
     groups = [list(qubits[i : i + size]) for i in range(0, len(qubits), size)]
-    programs: list[ParameterizedCircuit] = []
-    allotted: list[int] = []
-    for group in groups:
-        group_programs = readout_programs(group, pattern)
-        programs += [ParameterizedCircuit(p.circuit, (len(programs) + i,)) for i, p in enumerate(group_programs)]
-        allotted += [] if shots is None else shots_per_pattern(shots, len(group_programs))
-    outcomes = iter(engine.execute(programs, None if shots is None else allotted))
-    parts = []
-    for group in groups:
-        patterns = bit_patterns(len(group), pattern)
-        group_outcomes = [next(outcomes) for _ in patterns]
-        parts.append(
-            ReadoutCalibration.from_outcomes(group, patterns, group_outcomes, source=source_of(engine), pattern=pattern)
-        )
-    counts, known = [part.counts for part in parts], [part.known for part in parts]
+    patterns = [bit_patterns(len(group), pattern) for group in groups]
+    circuits = [circuit for group in groups for circuit in readout_circuits(group, pattern)]
+    programs = [ParameterizedCircuit(circuit, (i,)) for i, circuit in enumerate(circuits)]
+    allotted = None if shots is None else [count for rows in patterns for count in shots_per_pattern(shots, len(rows))]
+    outcomes = iter(PreparedCircuits(engine, programs, allotted).execute().outcomes)
+    source = source_of(engine)
+    parts = [
+        ReadoutCalibration.from_outcomes(group, rows, list(islice(outcomes, len(rows))), source=source, pattern=pattern)
+        for group, rows in zip(groups, patterns, strict=True)
+    ]
+    counts = [part.counts for part in parts if part.counts is not None]
+    known = [part.known for part in parts if part.known is not None]
     return ReadoutCalibration(
-        tuple(qubits),
-        None if shots is None else np.concatenate([c for c in counts if c is not None]),
-        np.concatenate([k for k in known if k is not None]) if shots is None else None,
-        source_of(engine),
-        pattern,
+        tuple(qubits), np.concatenate(counts) if counts else None, np.concatenate(known) if known else None, source, pattern
     )
 
 
-def measured_qubits(
-    programs: Sequence[ParameterizedCircuit], *, purpose: str | None = None
-) -> tuple[tuple[cirq.Qid, ...], ...]:
+def measured_qubits(programs: Programs, *, purpose: str | None = None) -> tuple[tuple[cirq.Qid, ...], ...]:
     """Return the qubits that each request measures, in the order of its bits; requests 0, 1, ...
 
     Args:
@@ -157,8 +152,7 @@ def measured_qubits(
         ValueError: A measurement inverts bits, or a circuit measures more than 20 bits and there is a purpose.
     """
     by_request: dict[int, tuple[cirq.Qid, ...]] = {}
-    for program in programs:
-        measurement = only_measurement(program.circuit)
+    for program, measurement in zip(programs, only_measurements([p.circuit for p in programs]), strict=True):
         assert isinstance(measurement.gate, cirq.MeasurementGate)
         if any(measurement.gate.full_invert_mask()):
             raise ValueError(f"{measurement} inverts bits after reading them; put X before it to flip them")
@@ -187,10 +181,25 @@ def shots_per_pattern(shots: int, patterns: int, least: int = 1) -> list[int]:
     return [max(least, -(-2 * shots // patterns))] * patterns
 
 
-def split_before_after(counts: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Split the shots of calibration circuits into those before the data and those after it.
+def surround(
+    programs: Programs, shots: Sequence[int] | None, circuits: Sequence[cirq.FrozenCircuit], calibration_shots: Sequence[int]
+) -> tuple[list[ParameterizedCircuit], list[int] | None]:
+    """Return programs and their shots with calibration circuits before and after them, whose shots are split between both ends.
 
-    The two numbers always differ, so that no job holds circuits of both ends.
+    Exact probabilities need the calibration circuits only once, before the programs. The shots at the two ends always differ,
+    so that no job holds circuits of both.
+
+    Args:
+        programs: Compiled programs.
+        shots: Shots of each request; None for exact probabilities.
+        circuits: Calibration circuits.
+        calibration_shots: Shots of each calibration circuit, for both ends together.
     """
-    before = [count // 2 + 1 for count in counts]
-    return before, [count - first for count, first in zip(counts, before, strict=True)]
+    count, requests = len(circuits), sum(len(program.requests) for program in programs)
+    variants = [ParameterizedCircuit(circuit, (i,)) for i, circuit in enumerate(circuits)]
+    variants += [replace(program, requests=tuple(r + count for r in program.requests)) for program in programs]
+    if shots is None:
+        return variants, None
+    variants += [ParameterizedCircuit(circuit, (count + requests + i,)) for i, circuit in enumerate(circuits)]
+    before = [total // 2 + 1 for total in calibration_shots]
+    return variants, [*before, *shots, *(total - first for total, first in zip(calibration_shots, before, strict=True))]

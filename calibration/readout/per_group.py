@@ -10,39 +10,16 @@ from dataclasses import dataclass, field, replace
 
 import cirq
 import numpy as np
-from numpy.typing import NDArray
 
 from calibration.readout.calibration import CalibrationError
-from calibration.readout.correlated_calibration import (
-    MAX_GROUP,
-    CorrelatedCalibration,
-    CorrelationVerdict,
-    correlation_test,
-    from_patterns,
-    measure_correlated,
-)
-from calibration.readout.measure import (
-    basis_state_circuit,
-    bit_patterns,
-    measured_qubits,
-    shots_per_pattern,
-    split_before_after,
-)
+from calibration.readout.correlated_calibration import MAX_GROUP, CorrelatedCalibration, correlation_test, from_patterns
+from calibration.readout.measure import basis_state_circuit, bit_patterns, measured_qubits, shots_per_pattern, surround
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, SharedUncertainty
-from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.arrays import BoolArray, FloatArray
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
-
-__all__ = [
-    "CorrelatedCalibration",
-    "CorrelatedReadout",
-    "CorrelationVerdict",
-    "correct",
-    "correlation_test",
-    "measure_correlated",
-]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +37,13 @@ class _Register:
 
     qubits: tuple[cirq.Qid, ...]
     groups: tuple[_Group, ...]
-    patterns: NDArray[np.bool_]
+    patterns: BoolArray
 
     def calibrations(self, outcomes: Outcomes) -> list[CorrelatedCalibration]:
         """Return the calibration of each group, from outcomes of the circuits with these patterns, once or repeated."""
         patterns = np.concatenate([self.patterns] * (len(outcomes) // max(len(self.patterns), 1)) or [self.patterns])
-        return [
-            g.given or from_patterns(g.qubits, range(g.first, g.first + len(g.qubits)), patterns, outcomes) for g in self.groups
-        ]
+        bits = [range(g.first, g.first + len(g.qubits)) for g in self.groups]
+        return [g.given or from_patterns(g.qubits, b, patterns, outcomes) for g, b in zip(self.groups, bits, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -124,32 +100,21 @@ class CorrelatedReadout(Mitigation[CorrelatedReadoutContext]):
             return f"correlated readout by {len(self.calibrations)} calibrations of groups"
         return f"correlated readout in groups of {self.group}, {self.shots} shots a state"
 
-    def expand(
-        self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None
-    ) -> Variants[CorrelatedReadoutContext]:
+    def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[CorrelatedReadoutContext]:
         """Return the programs, and before and after them every state of each group of measured qubits, all groups at once.
 
         Raises:
             CalibrationError: The given calibrations are not of the measured qubits.
             ValueError: A circuit measures more than 20 bits.
         """
-        measured = measured_qubits(programs, purpose="the readout correction")
         circuits: list[cirq.FrozenCircuit] = []
-        first: list[int] = []
-        rest: list[int] = []
-        for register in self._registers(measured):
+        calibration_shots: list[int] = []
+        for register in self._registers(measured_qubits(programs, purpose="the readout correction")):
             states = len(register.patterns)
             circuits += [basis_state_circuit(register.qubits, row) for row in register.patterns]
-            before, after = split_before_after(shots_per_pattern(self.shots, states, least=3) if states else [])
-            first += before
-            rest += after
-        count = len(circuits)
-        variants = [ParameterizedCircuit(circuit, (i,)) for i, circuit in enumerate(circuits)]
-        variants += [replace(program, requests=tuple(r + count for r in program.requests)) for program in programs]
-        if shots is None:
-            return Variants(variants, None, CorrelatedReadoutContext(count, 0))
-        variants += [ParameterizedCircuit(circuit, (count + len(measured) + i,)) for i, circuit in enumerate(circuits)]
-        return Variants(variants, [*first, *shots, *rest], CorrelatedReadoutContext(count, count))
+            calibration_shots += shots_per_pattern(self.shots, states, least=3) if states else []
+        context = CorrelatedReadoutContext(len(circuits), 0 if shots is None else len(circuits))
+        return Variants(*surround(programs, shots, circuits, calibration_shots), context)
 
     def _registers(self, measured: Sequence[tuple[cirq.Qid, ...]]) -> Iterator[_Register]:
         """Yield each different register of measured qubits."""

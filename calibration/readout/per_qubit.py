@@ -11,17 +11,10 @@ import numpy as np
 
 from calibration.readout.calibration import CalibrationError, OnStale, ReadoutCalibration, source_of
 from calibration.readout.drift import compare
-from calibration.readout.measure import (
-    Pattern,
-    bit_patterns,
-    measured_qubits,
-    readout_programs,
-    shots_per_pattern,
-    split_before_after,
-)
+from calibration.readout.measure import Pattern, bit_patterns, measured_qubits, readout_circuits, shots_per_pattern, surround
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
-from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
@@ -174,28 +167,21 @@ class Readout(Mitigation[ReadoutContext]):
             return f"readout by calibration {self.calibration.id}"
         return f"readout calibrated in the batch, {self.shots} shots a state, {self.pattern} patterns"
 
-    def expand(
-        self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None
-    ) -> Variants[ReadoutContext]:
+    def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[ReadoutContext]:
         """Return the programs, between the two halves of a calibration if none was given.
 
         Raises:
             CalibrationError: The calibration does not belong to this engine, or is too old.
             ValueError: A circuit measures more than 20 bits.
         """
-        measured = measured_qubits(programs, purpose="the readout correction")
-        qubits = _union(measured)
+        qubits = _union(measured_qubits(programs, purpose="the readout correction"))
         if self.calibration is not None:
             self.calibration.check(engine, qubits, self.max_age, self.on_stale)
             return Variants(programs, shots, ReadoutContext(0, 0, {}))
-        front = readout_programs(qubits, self.pattern)
-        count = len(front)
-        data = [replace(p, requests=tuple(r + count for r in p.requests)) for p in programs]
-        if shots is None:
-            return Variants([*front, *data], None, ReadoutContext(count, 0, source_of(engine)))
-        back = [replace(p, requests=(count + len(measured) + i,)) for i, p in enumerate(front)]
-        first, rest = split_before_after(shots_per_pattern(self.shots, count, least=3))
-        return Variants([*front, *data, *back], [*first, *shots, *rest], ReadoutContext(count, count, source_of(engine)))
+        circuits = readout_circuits(qubits, self.pattern)
+        count = len(circuits)
+        context = ReadoutContext(count, 0 if shots is None else count, source_of(engine))
+        return Variants(*surround(programs, shots, circuits, shots_per_pattern(self.shots, count, least=3)), context)
 
     def combine(self, variants: Variants[ReadoutContext], outcomes: Outcomes) -> Mitigated:
         """Return each outcome corrected, the calibration's id, its typical errors, and the verdict on drift."""
@@ -215,9 +201,8 @@ class Readout(Mitigation[ReadoutContext]):
             notes += [str(compare(first, second)) for first, second in pairwise(calibrations)]
             identifier = calibration.id
         data = zip(outcomes[context.before : end], measured[context.before : end], strict=True)
-        return Mitigated(
-            [correct(outcome, calibration, bits) for outcome, bits in data], MitigationSummary(identifier, tuple(notes))
-        )
+        corrected = [correct(outcome, calibration, bits) for outcome, bits in data]
+        return Mitigated(corrected, MitigationSummary(identifier, tuple(notes)))
 
     def _measured(self, qubits: Sequence[cirq.Qid], outcomes: Outcomes, source: Mapping[str, str]) -> ReadoutCalibration:
         patterns = bit_patterns(len(qubits), self.pattern)

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array, eye_array
 
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, SharedUncertainty
-from hattriq_cirq.circuits.program import ParameterizedCircuit, Point, only_measurement
+from hattriq_cirq.circuits.program import ParameterizedCircuit, Point, Programs, only_measurements
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray, parity_signs, walsh_hadamard
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
@@ -21,8 +21,8 @@ from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSu
 _MAX_BITS = 11  # an outcome's derivatives by the calibration are 2**bits squared numbers, 34 MB
 _MIN_SIGNIFICANCE = 5.0  # standard errors that a damping factor must be from 0 to be divided by
 _SMALLEST_FACTOR = 1e-3  # smallest damping factor that is divided by, even without an error
+#: Pairs (request of the variants, mask of its flips).
 _Runs = tuple[tuple[int, int], ...]
-"""Pairs (request of the variants, mask of its flips)."""
 
 
 @dataclass(frozen=True)
@@ -111,16 +111,14 @@ class TwirledReadout(Mitigation[TwirledReadoutContext]):
             sums = {a ^ b ^ c for a, b, c in combinations(columns, 3)}
             columns.append(others.pop(next((i for i, c in enumerate(others) if c not in sums), 0)))
         columns = [columns[i] for i in rng.permutation(bits)]
-        rows = [2**bits - 1] + [_to_integer(c >> t & 1 for c in columns) for t in range(dimension - 1)]
+        rows = [2**bits - 1] + [int("".join(str(c >> t & 1) for c in columns), 2) for t in range(dimension - 1)]
         shift = int(rng.integers(2**bits))
         return tuple(
             int(np.bitwise_xor.reduce([shift, *(row for t, row in enumerate(rows) if word >> t & 1)]))
             for word in range(2**dimension)
         )
 
-    def expand(
-        self, engine: Engine, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None
-    ) -> Variants[TwirledReadoutContext]:
+    def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[TwirledReadoutContext]:
         """Return each program as one sweep over its points and masks; before and after all, the same flips on |0...0>.
 
         Half of a register's calibration shots are taken at each end, so that a steady drift is corrected at its mean.
@@ -154,7 +152,7 @@ class TwirledReadout(Mitigation[TwirledReadoutContext]):
             halves = [None if shots is None else (total + end) // 2 for total in totals]
             return [add((), register, [{}], [half])[0] for register, half in zip(registers, halves, strict=True)]
 
-        measurements = [only_measurement(program.circuit) for program in programs]
+        measurements = only_measurements([program.circuit for program in programs])
         registers = list(dict.fromkeys(measurements))
         before = calibrate(0)
         requests: dict[int, _TwirledRequest] = {}
@@ -270,11 +268,6 @@ def _n_bits(measurement: cirq.Operation) -> int:
             f"4**{_MAX_BITS} are kept: measure fewer qubits, or use calibration.Readout"
         )
     return bits
-
-
-def _to_integer(bits: Iterable[int]) -> int:
-    """Return big-endian bits as an integer."""
-    return int("".join(map(str, bits)), 2)
 
 
 def _shots_per_mask(shots: int | None, masks: int) -> list[int]:

@@ -10,8 +10,8 @@ from scipy.stats import bootstrap
 
 from hattriq_cirq.foundation.arrays import FloatArray
 
+#: A value, then the low and high end of its 95% interval.
 Interval = tuple[float, tuple[float, float]]
-"""A value, then the low and high end of its 95% interval."""
 Values = Sequence[float] | FloatArray
 _RESAMPLES = 2_000
 
@@ -49,22 +49,22 @@ def nested_bootstrap(
     Returns:
         Statistic, low and high end, (3,) or (3, columns); NaN where there are no values.
     """
-    kept = [np.asarray(group, dtype=float) for group in groups]
-    kept = [group[~np.isnan(group).all(axis=tuple(range(1, group.ndim)))] for group in kept]
-    columns = kept[0].shape[1:]
-    kept = [group for group in kept if len(group)]
+    valid = [np.asarray(group, dtype=float) for group in groups]
+    valid = [group[~np.isnan(group).all(axis=tuple(range(1, group.ndim)))] for group in valid]
+    columns = valid[0].shape[1:]
+    valid = [group for group in valid if len(group)]
     result = np.full((3, *columns), np.nan)
-    if not kept:
+    if not valid:
         return result
-    rng, count, values = np.random.default_rng(0), len(kept), np.concatenate(kept)
+    rng, count, values = np.random.default_rng(0), len(valid), np.concatenate(valid)
     if not by_counts:
         resampled = []
         for _ in range(_RESAMPLES):
-            chosen = (kept[i] for i in rng.integers(count, size=count))
+            chosen = (valid[i] for i in rng.integers(count, size=count))
             rows = np.concatenate([group[rng.integers(len(group), size=len(group))] for group in chosen])
             resampled.append(statistic(rows, axis=0))
         return np.stack([statistic(values, axis=0), *np.quantile(resampled, (0.025, 0.975), axis=0)])
-    seeds, sizes = rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES), list(map(len, kept))
+    seeds, sizes = rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES), list(map(len, valid))
     parts = [rng.multinomial(seeds[:, g] * size, np.full(size, 1 / size)) for g, size in enumerate(sizes)]
     weights = np.vstack([np.ones(len(values)), np.concatenate(parts, axis=1)])
     present = ~np.isnan(values)

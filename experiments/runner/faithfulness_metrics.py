@@ -15,6 +15,7 @@ STEPS = 16
 SUBSETS = 64  # random sets of features per metric that samples them
 SHARES = (0.05, 0.25, 0.5, 0.75)  # of the features, for sensitivity-n
 CORRELATION_SHARE = 0.1
+#: Metrics and the direction that is better; sensitivity-n and correlation by the share of features in a set.
 METRICS: Mapping[str, str] = {
     "SRG": "up",
     "deletion": "down",
@@ -23,7 +24,6 @@ METRICS: Mapping[str, str] = {
     **{f"sensitivity {share:.0%}": "up" for share in SHARES},
     "infidelity": "down",
 }
-"""Metrics and the direction that is better; sensitivity-n and correlation by the share of features in a set."""
 
 
 def evaluate_maps(
@@ -50,8 +50,8 @@ def evaluate_maps(
         **{f"sensitivity {share:.0%}": r[:, i + 1] for i, share in enumerate(SHARES)},
         "infidelity": explained / faithfulness.infidelity(score, x, np.zeros(x.shape), **sampling),
     }
-    kept = {order: {"fractions": curve.fractions, "scores": curve.scores} for order, curve in curves.items()}
-    return scores, kept
+    averages = {order: {"fractions": curve.fractions, "scores": curve.scores} for order, curve in curves.items()}
+    return scores, averages
 
 
 def as_json(values: FloatArray) -> list[float | None]:

@@ -14,13 +14,32 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
 from scipy.stats import beta
 
 from calibration.readout.calibration import ReadoutCalibration
+from calibration.readout.correlated_calibration import CorrelatedCalibration, correlation_test
 from calibration.readout.drift import compare
-from calibration.readout.per_group import CorrelatedCalibration, correlation_test
 from experiments.runner.bootstrap import Interval, Values, nested_bootstrap
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 
 _BANDS = 4  # largest number of lines of a panel whose intervals are drawn as bands
 COLOURS = ("0.5", "C0", "C2", "C3", "C1", "C4", "C5")
+
+
+def panels(size: tuple[float, float], rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """Create a figure of panels with ticks and without the upper and right spines.
+
+    Args:
+        size: Width and height in inches.
+        rows: Number of rows.
+        columns: Number of columns.
+        options: Options of `Figure.subplots`, such as `sharey`.
+
+    Returns:
+        The figure, and its axes as `Figure.subplots` returns them.
+    """
+    with sns.axes_style("ticks"):
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(rows, columns, **options)
+    sns.despine(fig=figure)
+    return figure, axes
 
 
 def band(ax: Axes, at: Sequence[float] | Array, groups: Sequence[Sequence[Values]], style: str = "o-", **line: Any) -> None:
@@ -151,26 +170,21 @@ def cost_figure(estimates: Mapping[str, Mapping[str, Interval]], costs: Mapping[
     options = sorted(estimates, key=lambda option: -list(estimates[option].values())[-1][0])
     at = np.arange(len(options))
     settings, kinds = list(estimates[options[0]]), list(costs[options[0]])
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(8.5, 0.27 * len(options) + 1.5), layout="constrained")
-        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-        for i, setting in enumerate(settings):
-            middle = np.array([estimates[option][setting][0] for option in options])
-            ends = np.array([estimates[option][setting][1] for option in options]).T
-            shifted = at + 0.3 * ((len(settings) - 1) / 2 - i)
-            left.errorbar(middle, shifted, xerr=np.abs(ends - middle), fmt="o", ms=4, color=f"C{i}", capsize=2, label=setting)
-        for kind, marker, colour in zip(kinds, "sDv^", ("0.4", "C3", "C2", "C4"), strict=False):
-            right.plot(
-                [costs[option][kind] for option in options], at, marker, ms=4, color=colour, label=kind.replace("_", " ")
-            )
-        left.set(xlabel="relative L2 error of a map", yticks=at, yticklabels=options, ylim=(-0.6, len(options) - 0.4))
-        right.set(xlabel="cost of one map")
-        for ax in (left, right):
-            ax.set_xscale("log")
-            log_axis(ax.xaxis)
-            ax.grid(axis="both", alpha=0.3)
-            ax.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-        sns.despine(fig=figure)
+    figure, (left, right) = panels((8.5, 0.27 * len(options) + 1.5), 1, 2, sharey=True, width_ratios=(3, 2))
+    for i, setting in enumerate(settings):
+        middle = np.array([estimates[option][setting][0] for option in options])
+        ends = np.array([estimates[option][setting][1] for option in options]).T
+        shifted = at + 0.3 * ((len(settings) - 1) / 2 - i)
+        left.errorbar(middle, shifted, xerr=np.abs(ends - middle), fmt="o", ms=4, color=f"C{i}", capsize=2, label=setting)
+    for kind, marker, colour in zip(kinds, "sDv^", ("0.4", "C3", "C2", "C4"), strict=False):
+        right.plot([costs[option][kind] for option in options], at, marker, ms=4, color=colour, label=kind.replace("_", " "))
+    left.set(xlabel="relative L2 error of a map", yticks=at, yticklabels=options, ylim=(-0.6, len(options) - 0.4))
+    right.set(xlabel="cost of one map")
+    for ax in (left, right):
+        ax.set_xscale("log")
+        log_axis(ax.xaxis)
+        ax.grid(axis="both", alpha=0.3)
+        ax.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure
 
 

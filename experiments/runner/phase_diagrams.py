@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from experiments.runner.bootstrap import nested_bootstrap, with_interval
+from experiments.runner.figures import panels
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.reporting.document import Table
 
 GROUPS = {"magnetisation": "|M|", "walls": "domain walls"}
 MANY = 6  # this many domain walls or more are one group
+#: Range of the field on each side of the transition, and the label there.
 SIDES = {"g < 1": (0.0, 1.0, 1), "g > 1": (1.0, np.inf, -1)}
-"""Range of the field on each side of the transition, and the label there."""
 _EDGES = np.linspace(0.2, 1.8, 9)  # of the bins of g
 
 Results = Sequence[Mapping[str, Any]]
@@ -71,17 +72,14 @@ def table(chains: Mapping[str, Results]) -> Table:
 
 def diagram(chains: Mapping[str, Results]) -> Figure:
     """Plot the mean attribution of each group against the field with 95% bands, one row per model."""
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(9.0, 3.4 * len(chains)), layout="constrained")
-        grid = figure.subplots(len(chains), 2, sharex=True, sharey=True, squeeze=False)
-        for (name, results), row in zip(chains.items(), grid, strict=True):
-            for ax, kind in zip(row, GROUPS, strict=True):
-                _draw(ax, results, kind)
-                ax.set_title(f"{name}, by {GROUPS[kind]}", parse_math=False)
-            row[0].set_ylabel("mean attribution")
-        for ax in grid[-1]:
-            ax.set_xlabel("field over coupling, g")
-        sns.despine(fig=figure)
+    figure, grid = panels((9.0, 3.4 * len(chains)), len(chains), 2, sharex=True, sharey=True, squeeze=False)
+    for (name, results), row in zip(chains.items(), grid, strict=True):
+        for ax, kind in zip(row, GROUPS, strict=True):
+            _draw(ax, results, kind)
+            ax.set_title(f"{name}, by {GROUPS[kind]}", parse_math=False)
+        row[0].set_ylabel("mean attribution")
+    for ax in grid[-1]:
+        ax.set_xlabel("field over coupling, g")
     return figure
 
 
@@ -99,8 +97,8 @@ def interval_of_means(groups: Sequence[FloatArray]) -> FloatArray:
 
 def _between(results: Results, key: str, kind: str, low: float, high: float) -> list[FloatArray]:
     """Return the sums by group of the states with low <= g < high, (states, groups) per seed."""
-    kept = [(np.asarray(r["fields"]) >= low) & (np.asarray(r["fields"]) < high) for r in results]
-    return [np.asarray(r[key][kind])[k] for r, k in zip(results, kept, strict=True)]
+    masks = [(np.asarray(r["fields"]) >= low) & (np.asarray(r["fields"]) < high) for r in results]
+    return [np.asarray(r[key][kind])[k] for r, k in zip(results, masks, strict=True)]
 
 
 def _named(kind: str, group: int) -> str:

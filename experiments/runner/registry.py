@@ -7,38 +7,19 @@ import time
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments.runner.study import Study
+if TYPE_CHECKING:  # the list of studies imports none of them
+    from experiments.runner.study import Study
 
-PRESETS = {
-    "gate_noise": "Effect of gate noise on the maps of each estimator: depolarising noise by strength, and virtual processors.",
-    "readout_mitigation": "Corrections of readout errors: none, product, correlated groups, and twirling (TREX).",
-    "noise_mitigation": "Corrections of gate noise, alone and combined, on maps of a virtual processor, and their cost.",
-    "best_pipeline": "Readout correction, twirling and extrapolation together, at a fixed number of shots per picture.",
-}
-"""Summary of each preset of the study `mitigation`."""
+#: Studies that are presets of the module `mitigation`.
+PRESETS = ("gate_noise", "readout_mitigation", "noise_mitigation", "best_pipeline")
+#: Names of all studies, in the order of docs/results.md.
 STUDIES = (
-    "accuracy",
-    "attribution_gallery",
-    "shot_noise",
-    "gate_noise",
-    "compiled_cost",
-    "budget",
-    "baselines",
-    "signs",
-    "classical",
-    "faithfulness",
-    "randomisation",
-    "readout_mitigation",
-    "noise_mitigation",
-    "best_pipeline",
-    "ancillas",
-    "placement",
-    "approximate_encoding",
-    "user_data",
+    *("accuracy", "attribution_gallery", "shot_noise", "gate_noise", "compiled_cost", "budget", "baselines", "signs"),
+    *("classical", "faithfulness", "randomisation", "readout_mitigation", "noise_mitigation", "best_pipeline", "ancillas"),
+    *("placement", "approximate_encoding", "user_data"),
 )
-"""Names of all studies, in the order of docs/results.md."""
 
 
 def study(name: str) -> Study[Any]:
@@ -49,11 +30,11 @@ def study(name: str) -> Study[Any]:
 
 
 def summary(name: str) -> str:
-    """Return the first line of the docstring of a study's module, read without importing it."""
-    if name in PRESETS:
-        return PRESETS[name]
-    source = (Path(__file__).parents[1] / "studies" / f"{name}.py").read_text(encoding="utf-8")
-    return (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
+    """Return the first line of the docstring of a study's module, or of the tasks of a preset, read without an import."""
+    module = "mitigation" if name in PRESETS else name
+    tree = ast.parse((Path(__file__).parents[1] / "studies" / f"{module}.py").read_text(encoding="utf-8"))
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return (ast.get_docstring(functions[f"{name}_tasks"] if name in PRESETS else tree) or "").split("\n")[0]
 
 
 def run(name: str, arguments: Sequence[str]) -> int:

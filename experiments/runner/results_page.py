@@ -16,6 +16,7 @@ from hattriq_cirq.reporting.document import Section, Table, in_markdown
 FOLD = 15  # tables of this many rows or more are folded until a reader opens them
 IMAGES = "images/results"
 
+#: Questions, each with the studies that answer it, the main one first.
 QUESTIONS = (
     ("What does gate noise do to a map, by estimator?", ("gate_noise",)),
     ("How much of that do mitigations correct?", ("noise_mitigation", "readout_mitigation", "best_pipeline")),
@@ -33,7 +34,6 @@ QUESTIONS = (
     ("What do maps of the paper's kinds of data look like?", ("attribution_gallery",)),
     ("Does it work on data of one's own?", ("user_data",)),
 )
-"""Questions, each with the studies that answer it, the main one first."""
 
 _HEAD = """# Results of the studies
 

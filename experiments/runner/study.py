@@ -14,8 +14,9 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cache
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -81,8 +82,7 @@ class Study(Generic[T]):
 
     Args:
         name: Name on the command line, and of the folder of results.
-        title: Heading of its section.
-        question: One or two sentences.
+        text: Docstring of its module: a line with the title, a colon and a summary, then a paragraph with the question.
         tasks: Function that returns all tasks, or the few of a quick run if its argument is true. With `options` it takes the
             parsed command line as a second argument.
         run: Function that returns the result of one task, which JSON can hold (NumPy numbers and arrays are converted); the
@@ -93,13 +93,22 @@ class Study(Generic[T]):
     """
 
     name: str
-    title: str
-    question: str
+    text: str | None
     tasks: Callable[..., Sequence[T]]
     run: Callable[[T], Result]
     summarise: Callable[[Sequence[Done[T]]], Findings]
     passes: Callable[[Sequence[Done[T]]], bool] = lambda done: True
     options: Callable[[argparse.ArgumentParser], None] | None = None
+
+    @property
+    def title(self) -> str:
+        """Heading of the section: the first words of the text, up to a colon."""
+        return (self.text or "").partition(":")[0]
+
+    @property
+    def question(self) -> str:
+        """The second paragraph of the text."""
+        return " ".join((self.text or "").partition("\n\n")[2].partition("\n\n")[0].split())
 
     def path(self, task: T, root: Path) -> Path:
         """Return the path of a task's result below the folder of all studies.
@@ -163,32 +172,25 @@ class Study(Generic[T]):
             RuntimeError: Some tasks failed; the error names them, and all others have been run.
         """
         missing = [task for task in tasks if not self.path(task, root).exists()]
-        run_all(
-            self.run,
-            missing,
-            lambda task, result, seconds: self.save(task, result, seconds, root),
-            done=len(tasks) - len(missing),
-            name=self.name,
-            workers=workers,
-            scheduler=scheduler,
-        )
+        save, done = partial(self.save, root=root), len(tasks) - len(missing)
+        run_all(self.run, missing, save, done=done, name=self.name, workers=workers, scheduler=scheduler)
         return [self.load(task, root) for task in tasks]
 
     def section(self, done: Sequence[Done[T]]) -> Section:
         """Return the report of results: the study's findings with title, question, settings, accuracies and origin."""
-        found = self.summarise(done)
+        findings = self.summarise(done)
         versions = done[-1].provenance["versions"]
         return Section(
             title=self.title,
             question=self.question,
-            findings=tuple(found.findings),
-            not_claimed=tuple(found.not_claimed),
-            accuracy=found.accuracy or accuracy_table(done),
-            tables=tuple(found.tables),
-            pictures=tuple(found.pictures),
-            cost=found.cost,
-            settings=_settings([d.task for d in done]) | dict(found.settings),
-            assumptions=found.assumptions,
+            findings=tuple(findings.findings),
+            not_claimed=tuple(findings.not_claimed),
+            accuracy=findings.accuracy or accuracy_table(done),
+            tables=tuple(findings.tables),
+            pictures=tuple(findings.pictures),
+            cost=findings.cost,
+            settings=_settings([d.task for d in done]) | dict(findings.settings),
+            assumptions=findings.assumptions,
             provenance={
                 "tasks": str(len(done)),
                 "core-minutes": f"{sum(d.seconds for d in done) / 60:.1f}",
@@ -236,13 +238,17 @@ class Study(Generic[T]):
         return 0 if self.passes(done) else 1
 
 
-def results_by(done: Sequence[Done[Any]], *names: str) -> dict[Any, list[Result]]:
-    """Group results by the values of one field of their tasks, or by tuples of several, in the order of first appearance."""
-    groups: dict[Any, list[Result]] = {}
+def done_by(done: Sequence[Done[Any]], *names: str) -> dict[Any, list[Done[Any]]]:
+    """Group tasks by the values of one of their fields, or by tuples of several, in the order of first appearance."""
+    groups: dict[Any, list[Done[Any]]] = {}
     for d in done:
-        values = tuple(getattr(d.task, name) for name in names)
-        groups.setdefault(values if len(names) > 1 else values[0], []).append(d.result)
+        groups.setdefault(attrgetter(*names)(d.task), []).append(d)
     return groups
+
+
+def results_by(done: Sequence[Done[Any]], *names: str) -> dict[Any, list[Result]]:
+    """Group results by fields of their tasks, as `done_by` groups the tasks."""
+    return {values: [d.result for d in group] for values, group in done_by(done, *names).items()}
 
 
 def newest_report(root: Path, name: str, scale: str) -> Path | None:
@@ -279,11 +285,13 @@ def _fields(task: object) -> dict[str, Any]:
 
 
 def _settings(tasks: Sequence[object]) -> dict[str, str]:
-    """Return the values of every field of the tasks as text."""
+    """Return the values of the fields of the tasks as text, without fields that all tasks leave at their default."""
     settings = {}
-    for name in _fields(tasks[0]):
-        values = list(dict.fromkeys(str(getattr(task, name)) for task in tasks))
-        settings[name.replace("_", " ")] = ", ".join(values) if len(values) <= _LISTED else f"{len(values)} values"
+    for each in fields(tasks[0]):  # type: ignore[arg-type]
+        values = list(dict.fromkeys(getattr(task, each.name) for task in tasks))
+        if values != [each.default] and each.metadata.get("reported", True):
+            texts = ["; ".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in values]
+            settings[each.name.replace("_", " ")] = ", ".join(texts) if len(texts) <= _LISTED else f"{len(texts)} values"
     return settings
 
 

@@ -44,6 +44,7 @@ class Subject:
         return "none set" if self.target is None else f"{self.target:.2f} {'met' if self.meets(accuracy) else 'MISSED'}"
 
 
+#: Subjects by the name that tasks use; `bad` is shown but never explained.
 SUBJECTS: Mapping[str, Subject] = {
     "bars_clean": Subject("bars_and_stripes:copies=10", 4, 1.00),
     "bars": Subject("bars_and_stripes:noise=0.2,copies=20", 4, 1.00),
@@ -66,14 +67,22 @@ SUBJECTS: Mapping[str, Subject] = {
     "xor": Subject("xor_pixels:n_qubits=6,samples=2000", 4, None, epochs=100),
     "bad": Subject("mnist:pair=3/5,size=16", 1, None, epochs=1),  # trained too little on purpose
 }
-"""Subjects by the name that tasks use; `bad` is shown but never explained."""
+#: Folder of the files of FashionMNIST, below the working directory; no package contains them.
 FASHION = Path("data/fashion_mnist")
-"""Folder of the files of FashionMNIST, below the working directory; no package contains them."""
+#: Digests of the settings that the subjects had in version 0.1.
 _VERSION_0_1 = (
     "1fa0c551 e7d926ab 64f32467 0d68b7d0 35d29af7 2d7d9b5c 6ad9a392 3377b846 5ffdd1b8 1111a2c4 2ef89798 d1e0c1eb "
     "413fab5b fe3d6daa 236e97b9 5a3933cf 0240d08a f0aac8b1 a72d8c68 c7a0a497"
 )
-"""Digests of the settings that the subjects had in version 0.1."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One trained model and its first test inputs: the task of studies that take no more."""
+
+    subject: str
+    seed: int
+    inputs: int
 
 
 def present(names: Iterable[str]) -> tuple[str, ...]:
@@ -131,11 +140,11 @@ def accuracy_table(done: Iterable[Any]) -> Table | None:
     Returns:
         The table, or None if no task names a subject.
     """
-    found: dict[str, dict[int, Mapping[str, float]]] = {}
+    by_subject: dict[str, dict[int, Mapping[str, float]]] = {}
     for d in done:
         if settings_of(d.task) is not None:
-            found.setdefault(d.task.subject, {})[d.task.seed] = d.result["accuracy"]
-    rows = [_accuracy_row(name, list(seeds.values())) for name, seeds in found.items()]
+            by_subject.setdefault(d.task.subject, {})[d.task.seed] = d.result["accuracy"]
+    rows = [_accuracy_row(name, list(seeds.values())) for name, seeds in by_subject.items()]
     columns = ("model", "data", "layers", "seeds", "train", "test", "logistic regression", "chance", "target")
     caption = "Mean accuracies over seeds; the test accuracy with its 95% bootstrap interval over seeds."
     return Table(caption, columns, tuple(rows)) if rows else None
@@ -144,14 +153,6 @@ def accuracy_table(done: Iterable[Any]) -> Table | None:
 def _accuracy_row(name: str, seeds: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
     subject = SUBJECTS[name]
     mean = {key: float(np.mean([each[key] for each in seeds])) for key in seeds[0]}
-    return (
-        name,
-        subject.data,
-        str(subject.layers),
-        str(len(seeds)),
-        f"{mean['train']:.3f}",
-        bootstrap_text([each["test"] for each in seeds], digits=4),
-        f"{mean['logistic test']:.3f}",
-        f"{mean['chance']:.3f}",
-        subject.verdict(mean["test"]),
-    )
+    train, logistic, chance = (f"{mean[key]:.3f}" for key in ("train", "logistic test", "chance"))
+    test, counts = bootstrap_text([each["test"] for each in seeds], digits=4), (str(subject.layers), str(len(seeds)))
+    return name, subject.data, *counts, train, test, logistic, chance, subject.verdict(mean["test"])

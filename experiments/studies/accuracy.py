@@ -1,4 +1,6 @@
-"""Test accuracy of every model against its target, on five seeds, beside logistic regression and chance.
+"""Accuracy first: test accuracy of every model against its target on five seeds, beside logistic regression and chance.
+
+Does every model meet its accuracy target on held-out inputs, and how does it stand beside logistic regression and chance?
 
 Exact simulation. The exit code is 1 if a target is missed.
 """
@@ -10,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.runner.bootstrap import bootstrap_interval, bootstrap_text, nested_interval, nested_text
+from experiments.runner.figures import panels
 from experiments.runner.study import Done, Findings, Study, results_by
 from experiments.runner.trained_models import FASHION, SUBJECTS, accuracies, present, trained
 from hattriq_cirq.foundation.arrays import FloatArray
@@ -124,14 +126,8 @@ def _row(name: str, results: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     logistic, gains = [r["accuracy"]["logistic test"] for r in results], _gains(results)
     subject = SUBJECTS[name]
     met = sum(subject.meets(r["accuracy"]["test"]) for r in results)
-    return (
-        name,
-        str(results[0]["qubits"]),
-        nested_text([right(r) for r in results]),
-        bootstrap_text(logistic),
-        bootstrap_text(gains),
-        "-" if subject.target is None else f"{met} of {len(results)}",
-    )
+    texts = nested_text([right(r) for r in results]), bootstrap_text(logistic), bootstrap_text(gains)
+    return name, str(results[0]["qubits"]), *texts, "-" if subject.target is None else f"{met} of {len(results)}"
 
 
 def _against_logistic(of: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
@@ -153,7 +149,8 @@ def _near_the_transition(of: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[
         return []
     near = [np.abs(np.subtract(r["fields"], 1)) <= GAP for r in of[SPLIT]]
     inside, outside = (
-        nested_text([right(r)[chosen == wanted] for r, chosen in zip(of[SPLIT], near, strict=True)]) for wanted in (True, False)
+        nested_text([right(r)[chosen == near_it] for r, chosen in zip(of[SPLIT], near, strict=True)])
+        for near_it in (True, False)
     )
     return [
         f"Trained only where |g - 1| > {GAP}, the model of TFIM ground states is right for {inside} of the test states nearer "
@@ -162,47 +159,31 @@ def _near_the_transition(of: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[
 
 
 def _figure(of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(9.0, 1.6 + 0.3 * len(of)), layout="constrained")
-        whole, upper = figure.subplots(1, 2, sharey=True)
-        for ax in (whole, upper):
-            _draw(ax, of)
-        whole.set(xlim=(0, 1.03), xlabel="accuracy", yticks=range(len(of)), yticklabels=list(of))
-        whole.set_ylim(len(of) - 0.5, -0.5)
-        upper.set(xlim=(0.895, 1.005), xlabel="accuracy, from 0.9")
-        handles, labels = whole.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
-        sns.despine(fig=figure)
+    figure, (whole, upper) = panels((9.0, 1.6 + 0.3 * len(of)), 1, 2, sharey=True)
+    for ax in (whole, upper):
+        _draw(ax, of)
+    whole.set(xlim=(0, 1.03), xlabel="accuracy", yticks=range(len(of)), yticklabels=list(of))
+    whole.set_ylim(len(of) - 0.5, -0.5)
+    upper.set(xlim=(0.895, 1.005), xlabel="accuracy, from 0.9")
+    handles, labels = whole.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
     return figure
 
 
 def _draw(ax: Axes, of: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     rows = np.arange(len(of))
     models = np.array([(mean_of(results, "test"), *nested_interval([right(r) for r in results])) for results in of.values()])
-    logistic = np.array(
-        [
-            (mean_of(results, "logistic test"), *bootstrap_interval([r["accuracy"]["logistic test"] for r in results]))
-            for results in of.values()
-        ]
-    )
+    seeds = [[r["accuracy"]["logistic test"] for r in results] for results in of.values()]
+    logistic = np.array([(np.mean(each), *bootstrap_interval(each)) for each in seeds])
     targets = [np.nan if (target := SUBJECTS[name].target) is None else target for name in of]
     ax.scatter([mean_of(results, "chance") for results in of.values()], rows, marker="|", s=80, color="0.55", label="chance")
     ax.scatter(targets, rows, marker="|", s=260, linewidths=2, color="C2", label="target")
-    drawn = ((logistic, 0.18, "C1", "s", "logistic regression"), (models, -0.1, "C0", "o", "model"))
-    for values, shift, colour, marker, name in drawn:
+    series = ((logistic, 0.18, "C1", "s", "logistic regression"), (models, -0.1, "C0", "o", "model"))
+    for values, shift, colour, marker, name in series:
         ax.hlines(rows + shift, values[:, 1], values[:, 2], color=colour, lw=2, alpha=0.6)
         ax.scatter(values[:, 0], rows + shift, marker=marker, s=26, color=colour, zorder=3, label=name)
     ax.grid(axis="x", color="0.9")
     ax.set_axisbelow(True)
 
 
-STUDY = Study(
-    name="accuracy",
-    title="Accuracy first",
-    question="Does every model meet its accuracy target on held-out inputs, and how does it stand beside logistic "
-    "regression and chance?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-    passes=passes,
-)
+STUDY = Study("accuracy", __doc__, tasks, run, summarise, passes=passes)

@@ -1,4 +1,7 @@
-"""Ancillas of the parallel Hadamard test: circuits saved against the cost in shots and two-qubit gates.
+"""Benefit and cost of ancillas: circuits that the parallel Hadamard test saves, against its shots and two-qubit gates.
+
+How many circuits do m ancillas of the parallel Hadamard test save, and what do they cost in shots and two-qubit gates, for m =
+1 .. n + 1?
 
 Random models and dense inputs; the variances are those of exact distributions, the gates those of circuits compiled to CZ.
 """
@@ -15,7 +18,7 @@ from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_text
-from experiments.runner.figures import band
+from experiments.runner.figures import band, panels
 from experiments.runner.resampling import ResampledMaps, random_inputs, random_model
 from experiments.runner.study import Done, Findings, Study, results_by
 from hattriq_cirq.circuits.counting import multi_qubit_gates
@@ -145,6 +148,8 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
             rows.append((str(n), str(m or "separate"), "/".join(map(str, sorted(counts))), str(theory), *cells, gates, volume))
     largest, near = results.sizes[-1], [ratio <= 1.1 for ratio in equal_shots]
     most = largest + 1
+    shots = ("shots, a_0 = 1/sqrt 2, over separate at equal shots", "shots, a_0 = 1/sqrt 2", "shots, equal amplitudes")
+    gate_columns = ("two-qubit gates", "shots x gates, a_0 = 1/sqrt 2")
     return Findings(
         findings=(
             f"Circuits: 2 ceil(N / (2^m - 1)), or N for separate ones, in {sum(right)} of {len(right)} rows; on {largest} "
@@ -166,19 +171,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 f"models of {done[0].task.inputs} inputs. Shots to the same L2 error, relative to separate circuits, whose "
                 f"shots follow |x_k| unless said to be equal; two-qubit gates of a circuit compiled to CZ ({_COMPILED} "
                 "circuits per model). 95% intervals, bootstrap over models and inputs.",
-                (
-                    "n",
-                    "m",
-                    "circuits",
-                    "in theory",
-                    "shots, a_0 = 1/sqrt 2, over separate at equal shots",
-                    "shots, a_0 = 1/sqrt 2",
-                    "shots, equal amplitudes",
-                    "equal / a_0 = 1/sqrt 2",
-                    "in theory",
-                    "two-qubit gates",
-                    "shots x gates, a_0 = 1/sqrt 2",
-                ),
+                ("n", "m", "circuits", "in theory", *shots, "equal / a_0 = 1/sqrt 2", "in theory", *gate_columns),
                 tuple(rows),
             ),
         ),
@@ -202,36 +195,25 @@ def _mean(groups: Sequence[FloatArray]) -> float:
 
 
 def _figure(results: _Results) -> Figure:
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(10.2, 3.4), layout="constrained")
-        count, shots, gates = figure.subplots(1, 3)
-        for colour, n in zip(sns.color_palette("colorblind"), results.sizes, strict=False):
-            m = range(n + 2)
-            count.plot(m, [np.mean(list(results.circuits(n, k))) for k in m], "o-", color=colour, label=f"n = {n}")
-            for weighted, style in ((True, "o-"), (False, "o--")):
-                band(shots, m[1:], [results.shots(n, k, weighted) for k in m[1:]], style, color=colour)
-            band(gates, m, [results.gates(n, k) for k in m], color=colour)
-        m = range(1, results.sizes[-1] + 2)
-        shots.plot(m, [2**k / 4 for k in m], ":", color="0.3")
-        for ax, label in ((count, "circuits"), (shots, "shots over separate circuits"), (gates, "two-qubit gates per circuit")):
-            ax.set(xlabel="ancillas m", ylabel=label)
-            ax.set_xticks(range(results.sizes[-1] + 2))
-        count.set_yscale("log")
-        shots.set_yscale("log", base=2)
-        count.legend(frameon=False, fontsize="small")
-        for style, label in (("-", "a_0 = 1/sqrt 2"), ("--", "equal amplitudes"), (":", "2^m / 4")):
-            shots.plot([], [], style, color="0.3", label=label)
-        shots.legend(frameon=False, fontsize="x-small")
-        sns.despine(fig=figure)
+    figure, (count, shots, gates) = panels((10.2, 3.4), 1, 3)
+    for colour, n in zip(sns.color_palette("colorblind"), results.sizes, strict=False):
+        m = range(n + 2)
+        count.plot(m, [np.mean(list(results.circuits(n, k))) for k in m], "o-", color=colour, label=f"n = {n}")
+        for weighted, style in ((True, "o-"), (False, "o--")):
+            band(shots, m[1:], [results.shots(n, k, weighted) for k in m[1:]], style, color=colour)
+        band(gates, m, [results.gates(n, k) for k in m], color=colour)
+    m = range(1, results.sizes[-1] + 2)
+    shots.plot(m, [2**k / 4 for k in m], ":", color="0.3")
+    for ax, label in ((count, "circuits"), (shots, "shots over separate circuits"), (gates, "two-qubit gates per circuit")):
+        ax.set(xlabel="ancillas m", ylabel=label)
+        ax.set_xticks(range(results.sizes[-1] + 2))
+    count.set_yscale("log")
+    shots.set_yscale("log", base=2)
+    count.legend(frameon=False, fontsize="small")
+    for style, label in (("-", "a_0 = 1/sqrt 2"), ("--", "equal amplitudes"), (":", "2^m / 4")):
+        shots.plot([], [], style, color="0.3", label=label)
+    shots.legend(frameon=False, fontsize="x-small")
     return figure
 
 
-STUDY = Study(
-    name="ancillas",
-    title="Benefit and cost of ancillas",
-    question="How many circuits do m ancillas of the parallel Hadamard test save, and what do they cost in shots and two-qubit "
-    "gates, for m = 1 .. n + 1?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("ancillas", __doc__, tasks, run, summarise)

@@ -1,4 +1,6 @@
-"""Approximate encoding of inputs: staircases of rotations against truncation, at equal numbers of CZ.
+"""Approximate encoding: staircases of rotations against truncation, at equal numbers of CZ.
+
+Which prepares an input, and its map, better with equally many CZ: staircases of rotations or truncation?
 
 Staircases are those of `approximate_encoding`, with and without its sweeps. Truncation keeps the rotations of the exact
 multiplexers that gain most per CZ, and fits their angles again. Both are applied to real pictures.
@@ -13,11 +15,11 @@ from typing import Any
 
 import cirq
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import bootstrap_interval, bootstrap_text
+from experiments.runner.figures import panels
 from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies
 from hattriq_cirq.circuits.counting import multi_qubit_gates
@@ -32,8 +34,8 @@ from hattriq_cirq.workflows.map_effect import map_effect
 
 METHODS = {"swept": "staircases, swept", "plain": "staircases, not swept", "truncated": "truncation"}
 ACCURACIES = ("train", "test", "logistic test", "chance")
+#: One row per picture, method and budget of a data set; the exact encoding has budget 0.
 Rows = Sequence[Mapping[str, Any]]
-"""One row per picture, method and budget of a data set; the exact encoding has budget 0."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,14 @@ def tasks(quick: bool) -> list[Task]:
     """Return tasks of a few pictures, the first of which are also routed on a grid; for a quick run, two digits."""
     if quick:
         return [Task("digits:pair=3/5", 4, 5, 0, 2, (1, 3), 1)]
-    made = []
+    selected = []
     for data, model_layers, epochs, pictures, layers, routed in (
         ("digits:pair=3/5", 4, 60, 24, (1, 2, 3, 4, 5), 8),
         ("mnist:pair=3/5,size=16", 8, 30, 24, (1, 2, 3, 4, 5, 6, 8), 8),
         ("mnist:pair=3/5,size=28", 6, 10, 20, (1, 2, 4, 6, 8), 4),
     ):
-        made += [Task(data, model_layers, epochs, first, 4, layers, routed) for first in range(0, pictures, 4)]
-    return made
+        selected += [Task(data, model_layers, epochs, first, 4, layers, routed) for first in range(0, pictures, 4)]
+    return selected
 
 
 def truncated(x: FloatArray, qubits: list[cirq.Qid], budget: int) -> cirq.Circuit:
@@ -74,7 +76,7 @@ def truncated(x: FloatArray, qubits: list[cirq.Qid], budget: int) -> cirq.Circui
         qubits: The n data qubits.
         budget: Largest number of CZ gates, before compilation.
 
-    Rerotations:
+    Returns:
         The circuit, which is the exact one if the budget allows it.
     """
     exact = encode(x, qubits)
@@ -209,7 +211,7 @@ def table(data: str, rows: Rows) -> Table:
     """Return the table of one data set."""
     exact, low, high = median(column(rows, "exact", 0, "cz"))
     on_grid = column(rows, "exact", 0, "routed_cz")
-    made = []
+    lines = []
     for budget in budgets_of(rows):
         for method, label in METHODS.items():
             routed = column(rows, method, budget, "routed_cz")
@@ -218,12 +220,12 @@ def table(data: str, rows: Rows) -> Table:
                 bootstrap_text(column(rows, method, budget, name), np.median)
                 for name in ("fidelity", "cosine", "relative_error")
             )
-            made.append((str(budget), label, *cz, *cells))
+            lines.append((str(budget), label, *cz, *cells))
     return Table(
         f"{data}: medians over {len(column(rows, 'exact', 0, 'cz'))} test pictures with 95% bootstrap intervals; the exact "
         f"encoding takes {exact:.0f} [{low:.0f}, {high:.0f}] CZ, {np.median(on_grid):.0f} on a grid ({len(on_grid)} pictures).",
         ("CZ allowed", "method", "CZ", "CZ on a grid", "fidelity", "cosine of maps", "L2 error of map"),
-        tuple(made),
+        tuple(lines),
     )
 
 
@@ -244,7 +246,7 @@ def finding(data: str, rows: Rows) -> str:
 def summarise(done: Sequence[Done[Task]]) -> Findings:
     """Return a table and a finding per data set, and the figure of fidelity and cosine against CZ."""
     of = {name: [d for d in done if d.task.data == name] for name in dict.fromkeys(d.task.data for d in done)}
-    rows = {name: [row for d in found for row in d.result["rows"]] for name, found in of.items()}
+    rows = {name: [row for d in mine for row in d.result["rows"]] for name, mine in of.items()}
     accuracy = Table(
         "Accuracies of the models whose maps are compared; one seed per model.",
         ("data", "layers", "train", "test", "logistic regression", "chance"),
@@ -254,24 +256,24 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
         ),
     )
     return Findings(
-        findings=tuple(finding(name, found) for name, found in rows.items()),
+        findings=tuple(finding(name, mine) for name, mine in rows.items()),
         not_claimed=(
             "Which encoder is best on a noisy device: no gate noise was simulated here.",
             "That truncation cannot be improved: sweeping the angles of a truncated circuit was not tried.",
         ),
         accuracy=accuracy,
-        tables=tuple(table(name, found) for name, found in rows.items()),
+        tables=tuple(table(name, mine) for name, mine in rows.items()),
         pictures=(
             Picture(
                 png(_figure(rows)),
                 "Fidelity of encodings and cosine of their maps to the exact ones against the CZ they take, medians over "
                 "pictures with 95% intervals; the vertical line is the exact encoding.",
-                "Two rows of line plots, fidelity and cosine, one column a data set",
+                "Two rows of line plots, fidelity and cosine, one column per data set",
                 "comparison",
             ),
         ),
         settings={
-            "pictures per data set": ", ".join(f"{name} {sum(d.task.pictures for d in found)}" for name, found in of.items()),
+            "pictures per data set": ", ".join(f"{name} {sum(d.task.pictures for d in mine)}" for name, mine in of.items()),
             "models": "rings trained with seed 0",
             "sweeps": "100",
             "baseline": "zero",
@@ -286,23 +288,20 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
 
 def _figure(of: Mapping[str, Rows]) -> Figure:
     """Plot fidelity and map cosine against CZ, one column of axes per data set."""
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(4.2 * len(of), 6.4), layout="constrained")
-        axes = figure.subplots(2, len(of), squeeze=False, sharex="col")
-        for (title, rows), pair in zip(of.items(), axes.T, strict=True):
-            for ax, name, label in zip(pair, ("fidelity", "cosine"), ("fidelity", "cosine of maps"), strict=True):
-                for (method, method_label), style in zip(METHODS.items(), ("o-", "s:", "^--"), strict=True):
-                    cz = [np.median(column(rows, method, budget, "cz")) for budget in budgets_of(rows)]
-                    values = [median(column(rows, method, budget, name)) for budget in budgets_of(rows)]
-                    middle, low, high = np.array(values).T
-                    (line,) = ax.plot(cz, middle, style, markersize=4, label=method_label)
-                    ax.fill_between(cz, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-                ax.axvline(np.median(column(rows, "exact", 0, "cz")), color="0.3", label="exact encoding")
-                ax.set(ylabel=label, ylim=(None, 1.01))
-            pair[0].set_title(title)
-            pair[1].set_xlabel("CZ, compiled, any pair coupled")
-        axes[0, 0].legend(title="median and 95% interval", fontsize=8, title_fontsize=8, frameon=False)
-        sns.despine(fig=figure)
+    figure, axes = panels((4.2 * len(of), 6.4), 2, len(of), squeeze=False, sharex="col")
+    for (title, rows), pair in zip(of.items(), axes.T, strict=True):
+        for ax, name, label in zip(pair, ("fidelity", "cosine"), ("fidelity", "cosine of maps"), strict=True):
+            for (method, method_label), style in zip(METHODS.items(), ("o-", "s:", "^--"), strict=True):
+                cz = [np.median(column(rows, method, budget, "cz")) for budget in budgets_of(rows)]
+                values = [median(column(rows, method, budget, name)) for budget in budgets_of(rows)]
+                middle, low, high = np.array(values).T
+                (line,) = ax.plot(cz, middle, style, markersize=4, label=method_label)
+                ax.fill_between(cz, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+            ax.axvline(np.median(column(rows, "exact", 0, "cz")), color="0.3", label="exact encoding")
+            ax.set(ylabel=label, ylim=(None, 1.01))
+        pair[0].set_title(title)
+        pair[1].set_xlabel("CZ, compiled, any pair coupled")
+    axes[0, 0].legend(title="median and 95% interval", fontsize=8, title_fontsize=8, frameon=False)
     return figure
 
 
@@ -310,11 +309,4 @@ def _compiled(circuit: cirq.AbstractCircuit) -> cirq.AbstractCircuit:
     return compile_to_gateset(circuit, gateset("cz"))
 
 
-STUDY = Study(
-    name="approximate_encoding",
-    title="Approximate encoding",
-    question="Which prepares an input, and its map, better with equally many CZ: staircases of rotations or truncation?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("approximate_encoding", __doc__, tasks, run, summarise)

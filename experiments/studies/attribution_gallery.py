@@ -1,4 +1,7 @@
-"""Gallery of maps of every kind of data set, and the basis states that a model of phases relies on.
+"""A gallery of attributions: maps of every kind of data, and the basis states that a model of phases relies on.
+
+What do maps look like on every kind of data, do they sum to the score, do they point at the deciding features where these are
+known, and on which basis states does a model of phases rely on either side of the transition?
 
 Maps are exact, from the zero baseline; the completeness gap is also estimated by circuits (resolved Hadamard test, qsim).
 """
@@ -23,20 +26,8 @@ from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import basis_grid, plot_gallery, png
 
-SHOWN = (
-    "bars",
-    "digits",
-    "mnist01",
-    "mnist35",
-    "mnist01_28",
-    "fashion",
-    "fashion_28",
-    "planted",
-    "xor",
-    "tfim",
-    "tfim10",
-    "bad",
-)
+IMAGES = ("bars", "digits", "mnist01", "mnist35", "mnist01_28", "fashion", "fashion_28")
+SHOWN = (*IMAGES, "planted", "xor", "tfim", "tfim10", "bad")
 PICTURED = 8  # number of inputs of the first seed
 SHOTS = 10_000  # per input
 TARGET = 0.95  # share of the attribution on the deciding features, where they are known
@@ -178,15 +169,8 @@ def _completeness_table(of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
     rows = []
     for name, results in of.items():
         largest = max(np.max(np.abs(r["gaps"])) for r in results)
-        rows.append(
-            (
-                name,
-                f"{largest:.0e}",
-                nested_text([r["sampled gaps"] for r in results], digits=4),
-                nested_text([r["standard errors"] for r in results], digits=4),
-                nested_text([_within(r) for r in results]),
-            )
-        )
+        sampled = (nested_text([r[key] for r in results], digits=4) for key in ("sampled gaps", "standard errors"))
+        rows.append((name, f"{largest:.0e}", *sampled, nested_text([_within(r) for r in results])))
     return Table(
         f"Completeness gap, the sum of a map less F(x) - F(0): largest of exact maps; mean over maps of {SHOTS} shots, the "
         "mean standard error they report, and the share of them within 1.96 of it (95% intervals, bootstrap over seeds and "
@@ -268,12 +252,4 @@ def _gallery(name: str, results: Sequence[Mapping[str, Any]]) -> Picture:
     )
 
 
-STUDY = Study(
-    name="attribution_gallery",
-    title="A gallery of attributions",
-    question="What do maps look like on every kind of data, do they sum to the score, do they point at the deciding features "
-    "where these are known, and on which basis states does a model of phases rely on either side of the transition?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("attribution_gallery", __doc__, tasks, run, summarise)

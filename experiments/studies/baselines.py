@@ -1,5 +1,7 @@
 """Baselines: similarity of the maps from eight baselines, and the faithfulness of each under every imputer.
 
+How much does a map depend on its baseline, and which baseline's map is faithful under which way of removing a feature?
+
 A baseline is good for its own notion of a missing feature, so the whole grid of baselines and imputers is shown. Exact
 simulation.
 """
@@ -7,7 +9,6 @@ simulation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_bootstrap, with_interval
 from experiments.runner.faithfulness_metrics import METRICS, STEPS, SUBSETS, as_json, evaluate_maps
 from experiments.runner.study import Done, Findings, Study, results_by
-from experiments.runner.trained_models import accuracies, trained
+from experiments.runner.trained_models import Task, accuracies, trained
 from hattriq_cirq import faithfulness
 from hattriq_cirq.attribution import baselines
 from hattriq_cirq.datasets import Dataset
@@ -31,17 +32,8 @@ from hattriq_cirq.reporting.plotting import png
 BASELINES = ("zero", "mean", "class mean", "opposite class mean", "blur", "uniform", "max distance", "expected gradients")
 CONTROL = "random map"
 SET = 16  # number of training inputs of expected gradients
+#: Metrics whose grids are plotted; the tables hold all metrics.
 CHOSEN = ("SRG", "deletion", "insertion", "correlation", "sensitivity 50%", "infidelity")
-"""Metrics whose grids are plotted; the tables hold all metrics."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One trained model and its first test inputs."""
-
-    subject: str
-    seed: int
-    inputs: int
 
 
 def tasks(quick: bool) -> list[Task]:
@@ -129,7 +121,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
             Picture(
                 png(_likeness_figure(likeness)),
                 "Similarity of signed maps from different baselines: mean Spearman correlation over all features.",
-                "Heat map of the correlation between maps of each pair of baselines, one panel a model",
+                "Heat map of the correlation between maps of each pair of baselines, one panel per model",
                 "spearman",
             ),
             *(
@@ -265,12 +257,4 @@ def _slant(ax: Axes) -> None:
     ax.set_xticks(ax.get_xticks(), BASELINES, rotation=40, ha="right", rotation_mode="anchor")
 
 
-STUDY = Study(
-    name="baselines",
-    title="Baselines",
-    question="How much does a map depend on its baseline, and which baseline's map is faithful under which way of removing a "
-    "feature?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("baselines", __doc__, tasks, run, summarise)

@@ -1,4 +1,7 @@
-"""Measurement budget: circuits x steps x shots to a cosine of 0.95 and to a standard error of 0.01, planned and simulated.
+"""The measurement budget: cost of a cosine of 0.95 and of a standard error of 0.01, planned and simulated.
+
+How many circuits x steps x shots does a map take to a cosine of 0.95 to the exact one, and to a standard error of 0.01 for
+each feature; and does the planner predict them?
 
 The paper's setting (one circuit per component and step of a Riemann sum, shots shared equally) stands beside estimators that
 take one exact step. Circuits are simulated exactly by qsim once; counts are sampled from their probabilities.
@@ -17,7 +20,7 @@ from matplotlib.figure import Figure
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_bootstrap, nested_interval, nested_text
 from experiments.runner.estimators import ESTIMATORS
-from experiments.runner.figures import band
+from experiments.runner.figures import band, panels
 from experiments.runner.map_metrics import cosines
 from experiments.runner.resampling import ResampledMaps
 from experiments.runner.study import Done, Findings, Study
@@ -119,31 +122,27 @@ def run(task: Task) -> dict[str, Any]:
     x = data.x_test[: task.inputs] / np.linalg.norm(data.x_test[: task.inputs], axis=1, keepdims=True)
     exact = hq.integrated_gradients(model, x, baseline=0.0).values
     names = ("circuits", "cosine shots", "cosine needed", "stderr shots", "stderr needed", "cosine")
-    found: dict[str, list[Any]] = {name: [] for name in names}
+    results_of: dict[str, list[Any]] = {name: [] for name in names}
     for i, row in enumerate(x):
         rng = np.random.default_rng([task.seed, i])
-        made = ResampledMaps.simulate(model, row, ESTIMATORS[task.setting])
-        stepped = Stepped.by_rule(made, f"riemann:{STEPS}" if task.setting == "paper" else "exact")
-        found["circuits"].append(len(made.plan.circuits))
-        found["cosine shots"].append(planned := stepped.for_cosine(COSINE))
-        found["cosine needed"].append(stepped.needed_for_cosine(exact[i], planned, rng))
-        found["stderr shots"].append(planned := stepped.for_stderr(STDERR))
-        worst = int(np.argmax(variances_per_shot(made.plan, made.distributions)))
+        maps = ResampledMaps.simulate(model, row, ESTIMATORS[task.setting])
+        stepped = Stepped.by_rule(maps, f"riemann:{STEPS}" if task.setting == "paper" else "exact")
+        results_of["circuits"].append(len(maps.plan.circuits))
+        results_of["cosine shots"].append(planned := stepped.for_cosine(COSINE))
+        results_of["cosine needed"].append(stepped.needed_for_cosine(exact[i], planned, rng))
+        results_of["stderr shots"].append(planned := stepped.for_stderr(STDERR))
+        worst = int(np.argmax(variances_per_shot(maps.plan, maps.distributions)))
         limited = planned > stepped.count  # by the error, not by one shot per circuit
-        found["stderr needed"].append(
+        results_of["stderr needed"].append(
             planned * np.var(stepped.maps(planned, _MAPS, rng)[:, worst], ddof=1) / STDERR**2 if limited else None
         )
-        found["cosine"].append(
-            [
-                np.mean(cosines(stepped.maps(shots, _DRAWS, rng), exact[i])) if shots >= stepped.count else None
-                for shots in SHOTS
-            ]
-        )
-    return {"accuracy": accuracies(model, data), "steps": len(stepped.steps)} | found
+        means = [np.mean(cosines(stepped.maps(n, _DRAWS, rng), exact[i])) if n >= stepped.count else None for n in SHOTS]
+        results_of["cosine"].append(means)
+    return {"accuracy": accuracies(model, data), "steps": len(stepped.steps)} | results_of
 
 
-_Found = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
-"""Results by subject and setting, one per seed."""
+#: Results by subject and setting, one per seed.
+_Settings = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 
 
 def _numbers(values: Sequence[float | None]) -> FloatArray:
@@ -156,9 +155,9 @@ def _ratios(results: Sequence[Mapping[str, Any]], what: str) -> list[FloatArray]
     return [_numbers(r[f"{what} shots"]) / _numbers(r[f"{what} needed"]) for r in results]
 
 
-def _times(found: Mapping[str, Sequence[Mapping[str, Any]]], name: str, what: str) -> list[FloatArray]:
+def _times(settings: Mapping[str, Sequence[Mapping[str, Any]]], name: str, what: str) -> list[FloatArray]:
     """Return the shots relative to the resolved test on the same input, (inputs,) per seed."""
-    pairs = zip(found[name], found["resolved"], strict=True)
+    pairs = zip(settings[name], settings["resolved"], strict=True)
     return [np.asarray(mine[f"{what} shots"]) / np.asarray(its[f"{what} shots"]) for mine, its in pairs]
 
 
@@ -171,26 +170,26 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
     """Return budgets, the planner against simulation, and cosines at equal shots."""
     subjects = list(dict.fromkeys(d.task.subject for d in done))
     ordered = sorted(done, key=lambda d: d.task.seed)
-    found: _Found = {
+    settings: _Settings = {
         s: {name: [d.result for d in ordered if (d.task.subject, d.task.setting) == (s, name)] for name in SETTINGS}
         for s in subjects
     }
     rows: dict[str, list[tuple[str, ...]]] = {"cosine": [], "stderr": []}
     cosine_rows = []
     for s in subjects:
-        for name, results in found[s].items():
+        for name, results in settings[s].items():
             circuits = nested_text([r["circuits"] for r in results], digits=1)
             for what, table in rows.items():
                 shots = [np.asarray(r[f"{what} shots"], dtype=float) for r in results]
                 a_circuit = [f / np.asarray(r["circuits"]) / r["steps"] for f, r in zip(shots, results, strict=True)]
-                times = "1" if name == "resolved" else nested_text(_times(found[s], name, what), np.median, 1)
+                times = "1" if name == "resolved" else nested_text(_times(settings[s], name, what), np.median, 1)
                 cells = (nested_text(a_circuit, np.median, 0), nested_text(shots, np.median, 0), times)
                 table.append((s, name, circuits, str(results[0]["steps"]), *cells, nested_text(_ratios(results, what))))
             cosine_rows.append((s, name, *(nested_text(_at(results, i)) for i in range(len(SHOTS)))))
-    sample = f"{len(found[subjects[0]]['resolved'])} seeds of {done[0].task.inputs} inputs"
-    columns = ("model", "setting", "circuits a step", "steps", "shots a circuit", "shots in all", "over resolved")
+    sample = f"{len(settings[subjects[0]]['resolved'])} seeds of {done[0].task.inputs} inputs"
+    columns = ("model", "setting", "circuits per step", "steps", "shots per circuit", "shots in all", "over resolved")
     return Findings(
-        findings=tuple(_finding(s, found[s]) for s in subjects) + tuple(_verdict(s, found[s]) for s in subjects),
+        findings=tuple(_finding(s, settings[s]) for s in subjects) + tuple(_verdict(s, settings[s]) for s in subjects),
         not_claimed=(
             "That the paper used these numbers: its steps, shots and their sharing among circuits are unknown; 50 "
             "right-hand steps with equal shots for every circuit are this project's reading of its procedure.",
@@ -218,7 +217,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
         ),
         pictures=(
             Picture(
-                png(_figure(found)),
+                png(_figure(settings)),
                 f"Top: shots to a cosine of {COSINE:g} (median). Bottom: cosine against shots in all (mean). 95% intervals "
                 "over seeds and inputs.",
                 "Points of shots for each setting, the resolved test the lowest, and rising curves of cosine against shots",
@@ -240,11 +239,11 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
     )
 
 
-def _finding(subject: str, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+def _finding(subject: str, settings: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Return a sentence on the cost of the paper's setting and of the others relative to the resolved test."""
-    medians = {name: nested_text([r["cosine shots"] for r in results], np.median, 0) for name, results in found.items()}
-    circuits = np.mean([np.mean(r["circuits"]) for r in found["paper"]])
-    times = "; ".join(f"{n} {nested_text(_times(found, n, 'cosine'), np.median, 1)}" for n in found if n != "resolved")
+    medians = {name: nested_text([r["cosine shots"] for r in results], np.median, 0) for name, results in settings.items()}
+    circuits = np.mean([np.mean(r["circuits"]) for r in settings["paper"]])
+    times = "; ".join(f"{n} {nested_text(_times(settings, n, 'cosine'), np.median, 1)}" for n in settings if n != "resolved")
     return (
         f"{subject}: a cosine of {COSINE:g} takes {medians['resolved']} shots of 1 circuit with the resolved test, and "
         f"{medians['paper']} shots of {circuits:.0f} x {STEPS} circuits in the paper's setting; times the "
@@ -252,9 +251,9 @@ def _finding(subject: str, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
     )
 
 
-def _verdict(subject: str, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+def _verdict(subject: str, settings: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Return a sentence on the largest deviation of the planner from simulation."""
-    ratios = [_ratios(results, what) for results in found.values() for what in ("cosine", "stderr")]
+    ratios = [_ratios(results, what) for results in settings.values() for what in ("cosine", "stderr")]
     means = [float(np.nanmean(np.concatenate(r))) for r in ratios if np.isfinite(np.concatenate(r)).any()]
     ends = [nested_interval(r) for r in ratios if np.isfinite(np.concatenate(r)).any()]
     holds = sum(low <= 1 <= high for low, high in ends)
@@ -264,33 +263,23 @@ def _verdict(subject: str, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
     )
 
 
-def _figure(found: _Found) -> Figure:
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(4.4 * len(found), 6.0), layout="constrained")
-        colours = dict(zip(SETTINGS, sns.color_palette("colorblind"), strict=False))
-        for (s, of), (top, bottom) in zip(found.items(), figure.subplots(2, len(found), squeeze=False).T, strict=True):
-            for i, (name, results) in enumerate(of.items()):
-                middle, *ends = nested_bootstrap([r["cosine shots"] for r in results], np.median)
-                top.errorbar(i, middle, np.abs(ends - middle)[:, np.newaxis], fmt="o", ms=7, color=colours[name], capsize=4)
-                at = [k for k in range(len(SHOTS)) if np.isfinite(np.concatenate(_at(results, k))).any()]
-                groups = [_at(results, k) for k in at]
-                x = [SHOTS[k] for k in at]
-                band(bottom, x, groups, color=colours[name], label=name)
-            top.set(yscale="log", title=s, ylabel=f"shots to a cosine of {COSINE:g}")
-            top.set_xticks(range(len(of)), of, rotation=25, ha="right")
-            bottom.axhline(COSINE, ls=":", color="0.4")
-            bottom.set(xscale="log", xlabel="shots in all", ylabel="cosine to the exact map", ylim=(None, 1.02))
-            bottom.legend(frameon=False, fontsize="x-small", loc="lower right")
-        sns.despine(fig=figure)
+def _figure(settings: _Settings) -> Figure:
+    figure, axes = panels((4.4 * len(settings), 6.0), 2, len(settings), squeeze=False)
+    colours = dict(zip(SETTINGS, sns.color_palette("colorblind"), strict=False))
+    for (s, of), (top, bottom) in zip(settings.items(), axes.T, strict=True):
+        for i, (name, results) in enumerate(of.items()):
+            middle, *ends = nested_bootstrap([r["cosine shots"] for r in results], np.median)
+            top.errorbar(i, middle, np.abs(ends - middle)[:, np.newaxis], fmt="o", ms=7, color=colours[name], capsize=4)
+            at = [k for k in range(len(SHOTS)) if np.isfinite(np.concatenate(_at(results, k))).any()]
+            groups = [_at(results, k) for k in at]
+            x = [SHOTS[k] for k in at]
+            band(bottom, x, groups, color=colours[name], label=name)
+        top.set(yscale="log", title=s, ylabel=f"shots to a cosine of {COSINE:g}")
+        top.set_xticks(range(len(of)), of, rotation=25, ha="right")
+        bottom.axhline(COSINE, ls=":", color="0.4")
+        bottom.set(xscale="log", xlabel="shots in all", ylabel="cosine to the exact map", ylim=(None, 1.02))
+        bottom.legend(frameon=False, fontsize="x-small", loc="lower right")
     return figure
 
 
-STUDY = Study(
-    name="budget",
-    title="The measurement budget",
-    question="How many circuits x steps x shots does a map take to a cosine of 0.95 to the exact one, and to a standard error "
-    "of 0.01 for each feature; and does the planner predict them?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("budget", __doc__, tasks, run, summarise)

@@ -1,4 +1,7 @@
-"""Quantum maps beside classical ones: logistic regression, a quadratic form and a small network on the same splits.
+"""Against classical integrated gradients: logistic regression, a quadratic form and a small network on the same splits.
+
+Do maps of the quantum model agree with those of classical models on the same split, as far as two trainings of the quantum
+model agree, and is each faithful to its own model?
 
 All maps are integrated gradients from the zero baseline, of the expectation or the logit. The quantum model trained again from
 another seed on the same split shows how much agreement can be expected.
@@ -7,31 +10,23 @@ another seed on the same split shows how much agreement can be expected.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import bootstrap_text, nested_interval, nested_text
-from experiments.runner.figures import curve_band, example_figure
+from experiments.runner.figures import curve_band, example_figure, panels
 from experiments.runner.map_metrics import cosines
 from experiments.runner.study import Done, Findings, Study, results_by
-from experiments.runner.trained_models import SUBJECTS, accuracies, trained
+from experiments.runner.trained_models import SUBJECTS, Task, accuracies, trained
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.faithfulness import ScoreFunction, deletion_curve, score_of, srg
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
-from hattriq_cirq.workflows.classical import (
-    logistic_regression,
-    neural_network,
-    path_attribution,
-    quadratic_regression,
-    score_accuracy,
-)
+from hattriq_cirq.workflows import classical
 
 QUANTUM, AGAIN = "quantum", "quantum, other seed"
 CLASSICAL = ("logistic regression", "quadratic form", "network")
@@ -41,15 +36,6 @@ TOP = 0.1  # share of the features that are the top ones
 NODES = 64  # quadrature nodes of the network's path; 1 is exact for the others
 STEPS = 32
 SHIFT = 1_000  # difference of the seeds of two trainings on one split
-
-
-@dataclass(frozen=True)
-class Task:
-    """One split, all models trained on it, and its first test inputs."""
-
-    subject: str
-    seed: int
-    inputs: int
 
 
 def tasks(quick: bool) -> list[Task]:
@@ -71,8 +57,8 @@ def run(task: Task) -> dict[str, Any]:
     gaps = {}
     for name, scorer in _classical(data, task.seed).items():
         scores[name] = scorer.score
-        maps[name] = path_attribution(scorer, x, baseline=0, nodes=NODES if name == "network" else 1)
-        tests[name] = score_accuracy(scorer, data.x_test, data.y_test)
+        maps[name] = classical.path_attribution(scorer, x, baseline=0, nodes=NODES if name == "network" else 1)
+        tests[name] = classical.score_accuracy(scorer, data.x_test, data.y_test)
         difference = scorer.score(x) - scorer.score(np.zeros_like(x))
         gaps[name] = float(np.max(np.abs(maps[name].sum(axis=1) - difference)) / np.max(np.abs(difference)))
     noise = np.random.default_rng([task.seed, 3]).standard_normal(x.shape)
@@ -93,16 +79,16 @@ def run(task: Task) -> dict[str, Any]:
 
 def _classical(data: Dataset, seed: int) -> dict[str, Any]:
     return {
-        "logistic regression": logistic_regression(data),
-        "quadratic form": quadratic_regression(data),
-        "network": neural_network(data, seed=seed),
+        "logistic regression": classical.logistic_regression(data),
+        "quadratic form": classical.quadratic_regression(data),
+        "network": classical.neural_network(data, seed=seed),
     }
 
 
-def overlaps(found: FloatArray, exact: FloatArray, share: float = TOP) -> FloatArray:
+def overlaps(maps: FloatArray, exact: FloatArray, share: float = TOP) -> FloatArray:
     """Return the share of the features of largest absolute value that two maps (inputs, features) have in common, (inputs,)."""
-    count = max(1, round(share * found.shape[1]))
-    tops = [np.argsort(-np.abs(each), axis=1, kind="stable")[:, :count] for each in (found, exact)]
+    count = max(1, round(share * maps.shape[1]))
+    tops = [np.argsort(-np.abs(each), axis=1, kind="stable")[:, :count] for each in (maps, exact)]
     return np.array([len(np.intersect1d(a, b)) / count for a, b in zip(*tops, strict=True)])
 
 
@@ -142,7 +128,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 png(_curves(of)),
                 "Score in favour of the predicted class, in standard deviations over the test set, while features are set to "
                 "0: solid the most relevant first, dashed the least. Bands are 95% intervals over seeds and inputs.",
-                "Deletion curves of each model by its own map, one panel a model and data set",
+                "Deletion curves of each model by its own map, one panel per model and data set",
                 "classical",
             ),
             Picture(
@@ -167,8 +153,8 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
 
 def _finding(name: str, results: Sequence[Any]) -> str:
     ceiling = nested_interval([r["cosine"][AGAIN] for r in results])
-    found = {each: nested_interval([r["cosine"][each] for r in results]) for each in CLASSICAL}
-    below = [each for each, interval in found.items() if interval[1] < ceiling[0]]
+    intervals = {each: nested_interval([r["cosine"][each] for r in results]) for each in CLASSICAL}
+    below = [each for each, interval in intervals.items() if interval[1] < ceiling[0]]
     cells = ", ".join(f"{nested_text([r['cosine'][each] for r in results])} for the {each}" for each in CLASSICAL)
     return (
         f"{name}: two trainings of the quantum model on one split agree at a mean cosine of "
@@ -225,33 +211,24 @@ def _srg_table(of: dict[str, list[Any]]) -> Table:
 
 def _curves(of: dict[str, list[Any]]) -> Figure:
     shown = (QUANTUM, *CLASSICAL)
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(2.6 * len(shown), 2.4 * len(of) + 0.3), layout="constrained")
-        axes = figure.subplots(len(of), len(shown), sharex=True, sharey="row", squeeze=False)
-        for row, (name, results) in zip(axes, of.items(), strict=True):
-            for ax, each in zip(row, shown, strict=True):
-                for order, line, colour in (("morf", "-", "C3"), ("lerf", "--", "C0")):
-                    groups = [np.array(r["faithfulness"][each][order]) for r in results]
-                    at = 100 * np.array(results[0]["faithfulness"][each]["fractions"])
-                    label = {"morf": "most relevant first", "lerf": "least relevant first"}[order]
-                    curve_band(ax, at, groups, line, color=colour, label=label)
-                ax.axhline(0, color="0.3", lw=0.8)
-            row[0].set_ylabel(f"{name}\nscore, s.d.")
-        for ax, each in zip(axes[0], shown, strict=True):
-            ax.set_title(each, fontsize=10)
-        for ax in axes[-1]:
-            ax.set_xlabel("deleted features, %")
-        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-        sns.despine(fig=figure)
+    figure, axes = panels(
+        (2.6 * len(shown), 2.4 * len(of) + 0.3), len(of), len(shown), sharex=True, sharey="row", squeeze=False
+    )
+    for row, (name, results) in zip(axes, of.items(), strict=True):
+        for ax, each in zip(row, shown, strict=True):
+            for order, line, colour in (("morf", "-", "C3"), ("lerf", "--", "C0")):
+                groups = [np.array(r["faithfulness"][each][order]) for r in results]
+                at = 100 * np.array(results[0]["faithfulness"][each]["fractions"])
+                label = {"morf": "most relevant first", "lerf": "least relevant first"}[order]
+                curve_band(ax, at, groups, line, color=colour, label=label)
+            ax.axhline(0, color="0.3", lw=0.8)
+        row[0].set_ylabel(f"{name}\nscore, s.d.")
+    for ax, each in zip(axes[0], shown, strict=True):
+        ax.set_title(each, fontsize=10)
+    for ax in axes[-1]:
+        ax.set_xlabel("deleted features, %")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
-STUDY = Study(
-    name="classical",
-    title="Against classical integrated gradients",
-    question="Do maps of the quantum model agree with those of classical models on the same split, as far as two trainings of "
-    "the quantum model agree, and is each faithful to its own model?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("classical", __doc__, tasks, run, summarise)

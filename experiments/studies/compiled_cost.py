@@ -1,4 +1,7 @@
-"""Cost of compiled circuits: two-qubit gates and depth per estimator, on a free graph and on a virtual processor.
+"""Cost of the compiled circuits: two-qubit gates and depth per estimator, on a free graph and on a virtual processor.
+
+How many two-qubit gates, and how deep, are the circuits of each estimator when compiled to CZ, sqrt-iSWAP or Sycamore gates,
+on a free graph and routed on a processor, and how do they grow with qubits, layers and ancillas?
 
 Random ring models and dense inputs, baseline zero, a few evenly spaced circuits of an attribution; the preparation of the
 amplitudes is also compiled alone. The outcome probabilities of every compiled circuit are compared with those of its source.
@@ -19,7 +22,7 @@ from matplotlib.figure import Figure
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import bootstrap_text, nested_bootstrap, nested_text
 from experiments.runner.estimators import ESTIMATORS
-from experiments.runner.figures import band
+from experiments.runner.figures import band, panels
 from experiments.runner.resampling import exponents, random_inputs, random_model
 from experiments.runner.study import Done, Findings, Study, results_by
 from hattriq_cirq.circuits.counting import multi_qubit_gates, two_qubit_depth
@@ -112,9 +115,7 @@ def _on_free_graph(circuits: Sequence[WeightedCircuit], name: str) -> dict[str, 
 
 
 def _counts(
-    circuits: Sequence[WeightedCircuit],
-    compiled: Sequence[cirq.AbstractCircuit],
-    preparations: Sequence[cirq.AbstractCircuit],
+    circuits: Sequence[WeightedCircuit], compiled: Sequence[cirq.AbstractCircuit], preparations: Sequence[cirq.AbstractCircuit]
 ) -> dict[str, Any]:
     """Count gates and depth, and compute the largest deviation of an outcome probability from that of the source."""
     pairs = [(outcome_probabilities(a.circuit), outcome_probabilities(b)) for a, b in zip(circuits, compiled, strict=True)]
@@ -127,10 +128,10 @@ def _counts(
 
 
 Results = Sequence[Mapping[str, Any]]
+#: Results at each number of qubits, layers or ancillas, one per seed.
 Curve = Mapping[int, Results]
-"""Results at each number of qubits, layers or ancillas, one per seed."""
+#: Results by estimator, qubits and layers.
 Grouped = Mapping[tuple[str, int, int], Results]
-"""Results by estimator, qubits and layers."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 "alone, the fidelity predicted from the calibration, duration, and seconds on one core of this machine to "
                 "place an attribution and to compile a circuit (means, 95% intervals over models and circuits; one model of "
                 "the literal test, three of others where all were run).",
-                ("n", "estimator", "models", "circuits", *COUNTS, "fidelity", "us", "place, s", "compile, s a circuit"),
+                ("n", "estimator", "models", "circuits", *COUNTS, "fidelity", "us", "place, s", "compile, s per circuit"),
                 tuple((str(n), name, *_routed_cells(results)) for (name, n, _), results in routed.items()),
             ),
         ),
@@ -305,31 +306,28 @@ def _routed_cells(results: Results) -> list[str]:
 
 def _figure(results: _Curves) -> Figure:
     by_qubits, by_layers = results.by_qubits, results.by_layers
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(11.0, 3.8), layout="constrained")
-        qubits, deep, wide = figure.subplots(1, 3)
-        for colour, (name, curve) in zip(sns.color_palette("colorblind"), by_qubits.items(), strict=False):
-            _plot(qubits, curve, "gates", "o-", color=colour, label=name)
-            _plot(qubits, curve, "preparation", "o:", color=colour)
-            for n in curve:
-                groups = [r["gates"] for r in results.routed.get((name, n, results.layers), ()) if "gates" in r]
-                if groups:
-                    mean, *ends = nested_bootstrap(groups)
-                    qubits.errorbar(n, mean, np.abs(ends - mean)[:, np.newaxis], fmt="x", color=colour)
-            if name in by_layers:
-                _plot(deep, by_layers[name], "gates", "o-", color=colour)
-        fixed, ancillas = _by_ancillas(results)
-        _plot(wide, ancillas, "gates", "o-", color="C7", label="parallel")
-        _plot(wide, ancillas, "preparation", "o:", color="C7", label="preparation")
-        varied = max((n for _, n, layers in results.free if layers != results.layers), default=0)
-        qubits.set(yscale="log", xlabel="qubits n", ylabel="two-qubit gates per circuit", title=f"{results.layers} layers")
-        deep.set(yscale="log", xlabel="layers", title=f"n = {varied}")
-        wide.set(xlabel="ancillas m", title=f"parallel test, n = {fixed}", ylim=(0, None))
-        for ax, curves in ((qubits, by_qubits), (deep, by_layers), (wide, {"parallel": ancillas})):
-            ax.set_xticks(sorted({at for curve in curves.values() for at in curve}))
-        wide.legend(frameon=False, fontsize="x-small")
-        figure.legend(*qubits.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize="small")
-        sns.despine(fig=figure)
+    figure, (qubits, deep, wide) = panels((11.0, 3.8), 1, 3)
+    for colour, (name, curve) in zip(sns.color_palette("colorblind"), by_qubits.items(), strict=False):
+        _plot(qubits, curve, "gates", "o-", color=colour, label=name)
+        _plot(qubits, curve, "preparation", "o:", color=colour)
+        for n in curve:
+            groups = [r["gates"] for r in results.routed.get((name, n, results.layers), ()) if "gates" in r]
+            if groups:
+                mean, *ends = nested_bootstrap(groups)
+                qubits.errorbar(n, mean, np.abs(ends - mean)[:, np.newaxis], fmt="x", color=colour)
+        if name in by_layers:
+            _plot(deep, by_layers[name], "gates", "o-", color=colour)
+    fixed, ancillas = _by_ancillas(results)
+    _plot(wide, ancillas, "gates", "o-", color="C7", label="parallel")
+    _plot(wide, ancillas, "preparation", "o:", color="C7", label="preparation")
+    varied = max((n for _, n, layers in results.free if layers != results.layers), default=0)
+    qubits.set(yscale="log", xlabel="qubits n", ylabel="two-qubit gates per circuit", title=f"{results.layers} layers")
+    deep.set(yscale="log", xlabel="layers", title=f"n = {varied}")
+    wide.set(xlabel="ancillas m", title=f"parallel test, n = {fixed}", ylim=(0, None))
+    for ax, curves in ((qubits, by_qubits), (deep, by_layers), (wide, {"parallel": ancillas})):
+        ax.set_xticks(sorted({at for curve in curves.values() for at in curve}))
+    wide.legend(frameon=False, fontsize="x-small")
+    figure.legend(*qubits.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize="small")
     return figure
 
 
@@ -346,12 +344,4 @@ def _plot(ax: Any, curve: Curve, count: str, style: str, **line: Any) -> None:
     band(ax, list(curve), [_cz(results, count) for results in curve.values()], style, ms=3, **line)
 
 
-STUDY = Study(
-    name="compiled_cost",
-    title="What the compiled circuits cost",
-    question="How many two-qubit gates, and how deep, are the circuits of each estimator when compiled to CZ, sqrt-iSWAP or "
-    "Sycamore gates, on a free graph and routed on a processor, and how do they grow with qubits, layers and ancillas?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("compiled_cost", __doc__, tasks, run, summarise)

@@ -1,4 +1,7 @@
-"""Faithfulness of maps: every metric for integrated gradients and their controls, on x'Mx and on the renormalised state.
+"""Faithfulness: every metric for integrated gradients and their controls, on x'Mx and on the renormalised state.
+
+Do maps predict the change of the score when features are removed, better than a random map, a copy of the input, gradients and
+occlusion, on x'Mx and on the renormalised state; and do they find the features that are known to decide?
 
 Planted tasks, whose deciding features are known, are evaluated by pointing game and relevance mass. Exact simulation.
 """
@@ -11,13 +14,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_bootstrap, nested_text, with_interval
 from experiments.runner.faithfulness_metrics import METRICS, STEPS, SUBSETS, as_json, evaluate_maps
-from experiments.runner.figures import curve_band
+from experiments.runner.figures import curve_band, panels
 from experiments.runner.study import Done, Findings, Study, results_by
 from experiments.runner.trained_models import accuracies, trained
 from hattriq_cirq import faithfulness
@@ -127,18 +129,14 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
             "baselines shows the grid).",
             "That a steady map is a true one: the random map does not look at its input, so its max-sensitivity is 0.",
         ),
-        tables=(
-            *(_metric_table(form, of, bands) for form in FORMS),
-            _versus_table(of),
-            *_truth_tables(truth),
-        ),
+        tables=(*(_metric_table(form, of, bands) for form in FORMS), _versus_table(of), *_truth_tables(truth)),
         pictures=(
             Picture(
                 png(_curves_figure(of)),
                 "The score in favour of the predicted class while features are set to 0: most relevant first (solid) and least "
                 "relevant first (dashed). The area between is the SRG. Bands are 95% intervals over seeds and inputs; gradient "
                 "x input ranks as integrated gradients do on x'Mx and is left out.",
-                "Deletion curves of five maps, one panel a model and form",
+                "Deletion curves of five maps, one panel per model and form",
                 "curves",
             ),
             Picture(
@@ -259,55 +257,40 @@ def _truth_tables(truth: Mapping[str, Any]) -> list[Table]:
 
 def _curves_figure(of: Mapping[str, Any]) -> Figure:
     plotted = [m for m in MAPS if m != "gradient x input"]
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(3.2 * len(of) + 1.6, 5.4), layout="constrained")
-        axes = figure.subplots(2, len(of), sharex=True, sharey="row", squeeze=False)
-        for line, form in zip(axes, FORMS, strict=True):
-            for ax, (name, results) in zip(line, of.items(), strict=True):
-                for m, colour in zip(plotted, ("C3", "0.55", "C2", "C0", "C1"), strict=True):
-                    for order, style in (("MoRF", "-"), ("LeRF", "--")):
-                        curves = [r["metrics"][form][m]["curves"][order] for r in results]
-                        at = 100 * np.array(curves[0]["fractions"])
-                        label = m if order == "MoRF" else None
-                        curve_band(ax, at, [np.array(c["scores"]) for c in curves], style, color=colour, lw=1.2, label=label)
-                ax.axhline(0, color="0.3", lw=0.8)
-                ax.set_title(name)
-            line[0].set_ylabel(f"score, {form}")
-        for ax in axes[-1]:
-            ax.set_xlabel("deleted features, %")
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize="small")
-        sns.despine(fig=figure)
+    figure, axes = panels((3.2 * len(of) + 1.6, 5.4), 2, len(of), sharex=True, sharey="row", squeeze=False)
+    for line, form in zip(axes, FORMS, strict=True):
+        for ax, (name, results) in zip(line, of.items(), strict=True):
+            for m, colour in zip(plotted, ("C3", "0.55", "C2", "C0", "C1"), strict=True):
+                for order, style in (("MoRF", "-"), ("LeRF", "--")):
+                    curves = [r["metrics"][form][m]["curves"][order] for r in results]
+                    at = 100 * np.array(curves[0]["fractions"])
+                    label = m if order == "MoRF" else None
+                    curve_band(ax, at, [np.array(c["scores"]) for c in curves], style, color=colour, lw=1.2, label=label)
+            ax.axhline(0, color="0.3", lw=0.8)
+            ax.set_title(name)
+        line[0].set_ylabel(f"score, {form}")
+    for ax in axes[-1]:
+        ax.set_xlabel("deleted features, %")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize="small")
     return figure
 
 
 def _metrics_figure(bands: Mapping[tuple[str, str], FloatArray]) -> Figure:
     chosen = ("SRG", "insertion", "correlation", "infidelity")
     models = list(dict.fromkeys(name for name, _ in bands))
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(2.6 * len(chosen) + 1.2, 5.2), layout="constrained")
-        axes = figure.subplots(2, len(chosen), sharey=True, sharex="col")
-        for line, form in zip(axes, FORMS, strict=True):
-            for ax, metric in zip(line, chosen, strict=True):
-                for i, name in enumerate(models):
-                    mean, low, high = bands[name, form][:, :, list(ALL).index(metric)]
-                    at = np.arange(len(MAPS)) + 0.22 * (i - (len(models) - 1) / 2)
-                    ax.errorbar(mean, at, xerr=[mean - low, high - mean], fmt="o", ms=4, lw=1.2, color=f"C{i}", label=name)
-                ax.axvline(0, color="0.3", lw=0.8)
-                ax.set_title(f"{metric} {'→' if ALL[metric] == 'up' else '←'}", fontsize="medium")
-            line[0].set(yticks=range(len(MAPS)), yticklabels=MAPS, ylabel=form)
-        axes[0, 0].invert_yaxis()
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize="small")
-        sns.despine(fig=figure)
+    figure, axes = panels((2.6 * len(chosen) + 1.2, 5.2), 2, len(chosen), sharey=True, sharex="col")
+    for line, form in zip(axes, FORMS, strict=True):
+        for ax, metric in zip(line, chosen, strict=True):
+            for i, name in enumerate(models):
+                mean, low, high = bands[name, form][:, :, list(ALL).index(metric)]
+                at = np.arange(len(MAPS)) + 0.22 * (i - (len(models) - 1) / 2)
+                ax.errorbar(mean, at, xerr=[mean - low, high - mean], fmt="o", ms=4, lw=1.2, color=f"C{i}", label=name)
+            ax.axvline(0, color="0.3", lw=0.8)
+            ax.set_title(f"{metric} {'→' if ALL[metric] == 'up' else '←'}", fontsize="medium")
+        line[0].set(yticks=range(len(MAPS)), yticklabels=MAPS, ylabel=form)
+    axes[0, 0].invert_yaxis()
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize="small")
     return figure
 
 
-STUDY = Study(
-    name="faithfulness",
-    title="Faithfulness",
-    question="Do maps predict the change of the score when features are removed, better than a random map, a copy of the "
-    "input, gradients and occlusion, on x'Mx and on the renormalised state; and do they find the features that are known to "
-    "decide?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("faithfulness", __doc__, tasks, run, summarise)

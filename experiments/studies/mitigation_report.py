@@ -11,11 +11,11 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from calibration import CorrelatedCalibration, ReadoutCalibration, compare, correlation_test
+from experiments.runner import figures
 from experiments.runner.bias_and_coverage import MapErrorSummary, summarize_map_errors
 from experiments.runner.bootstrap import Interval, nested_bootstrap, nested_estimate, nested_text, with_interval
-from experiments.runner.figures import band, confusion_figure, cost_figure, drift_figure, error_figure, log_axis, map_figure
 from experiments.runner.map_metrics import cosines, errors, sign_agreement, slopes
-from experiments.runner.study import Done, Findings
+from experiments.runner.study import Done, Findings, done_by
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.reporting.document import Picture, Table
@@ -23,35 +23,30 @@ from hattriq_cirq.reporting.plotting import png
 
 DEPOLARISING = "depolarising"
 READOUT_OF = "readout of "
+#: Kinds of injected readout errors.
 FAULTS: Mapping[str, Mapping[str, Any]] = {
     "asymmetric": {"e0": 0.01, "e1": 0.10},
     "strong": {"e0": 0.02, "e1": 0.20},
     "pair flips": {"e0": 0.01, "e1": 0.05, "pairs": ((0, 1, 0.04), (1, 2, 0.02))},
     "drifting": {"e0": 0.01, "e1": 0.05, "drift": 0.02},
 }
-"""Kinds of injected readout errors."""
 CALIBRATED = cirq.LineQubit.range(3)  # qubits of the calibrations that are shown
 ROUNDS = 8  # number of calibrations in the figure of drift
 EXACT = "without shot noise"
+#: This mitigation takes nine times the circuits of twirling: it is applied to the first picture of each model.
 LONGEST = "all but decoupling"
-"""This mitigation takes nine times the circuits of twirling: it is applied to the first picture of each model."""
+#: Mitigations applied to noisy pictures.
 ON_NOISY = ("none", "twirling, readout", "linear ZNE, twirling, readout")
-"""Mitigations applied to noisy pictures."""
+#: Mitigations in the figure of errors against shots.
 PLOTTED = (
-    "none",
-    "readout",
-    "linear ZNE",
-    "twirling",
-    "twirling, readout",
-    "noise estimation, twirling, readout",
-    "linear ZNE, twirling, readout",
+    *("none", "readout", "linear ZNE", "twirling"),
+    *("twirling, readout", "noise estimation, twirling, readout", "linear ZNE, twirling, readout"),
 )
-"""Mitigations in the figure of errors against shots."""
 PIPELINE_SHOTS = 1_000_000  # shots per picture, its share of the calibration included
+#: Targets of the medians of the best pipeline.
 LARGEST_ERROR, LEAST_COSINE = 0.10, 0.995
-"""Targets of the medians of the best pipeline."""
+#: Target of the coverage of 95% intervals.
 COVERAGE = (0.93, 0.97)
-"""Target of the coverage of 95% intervals."""
 
 Results = Sequence[Done[Any]]
 METRICS: Mapping[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
@@ -75,22 +70,13 @@ def groups(done: Results, level: str, metric: str = "error") -> list[FloatArray]
         maps, exact = d.result["maps"][level], np.array(d.result["exact"])
         values = np.array(maps["values"])[:, 0]
         if metric == "gap":
-            found = np.abs(np.array(maps["gap"])[:, 0])
+            measured = np.abs(np.array(maps["gap"])[:, 0])
         elif metric == "cosine on support":
-            found = cosines(np.where(np.array(d.result["x"]) != 0, values, 0), exact)
+            measured = cosines(np.where(np.array(d.result["x"]) != 0, values, 0), exact)
         else:
-            found = METRICS[metric](values, exact)
-        by_seed.setdefault(d.task.seed, []).append(found)
+            measured = METRICS[metric](values, exact)
+        by_seed.setdefault(d.task.seed, []).append(measured)
     return [np.concatenate(by_seed[seed]) for seed in sorted(by_seed)]
-
-
-def _select(done: Results, *names: str) -> dict[Any, list[Done[Any]]]:
-    """Group finished tasks by fields of their tasks."""
-    selected: dict[Any, list[Done[Any]]] = {}
-    for d in done:
-        values = tuple(getattr(d.task, name) for name in names)
-        selected.setdefault(values if len(names) > 1 else values[0], []).append(d)
-    return selected
 
 
 def _first_map(done: Results, level: str) -> tuple[FloatArray, FloatArray]:
@@ -113,11 +99,11 @@ _GATE_METRICS = ("slope", "cosine on support", "signs", "gap", "error")
 
 def summarise_gate_noise(done: Results) -> Findings:
     """Return tables by strength, by processor and by mitigation, with their figures."""
-    depolarised = _select([d for d in done if d.task.noise == DEPOLARISING], "estimator")
+    depolarised = done_by([d for d in done if d.task.noise == DEPOLARISING], "estimator")
     measured = [d for d in done if d.task.noise != DEPOLARISING]
-    raw = _select([d for d in measured if d.task.mitigation == "none"], "noise", "estimator")
+    raw = done_by([d for d in measured if d.task.mitigation == "none"], "noise", "estimator")
     processor = measured[0].task.noise
-    fixed = _select([d for d in measured if (d.task.estimator, d.task.noise) == ("resolved", processor)], "mitigation")
+    fixed = done_by([d for d in measured if (d.task.estimator, d.task.noise) == ("resolved", processor)], "mitigation")
     strengths = list(done[0].result["maps"])
     columns = ("CZ or native gates", "maps", "slope", "cosine", "signs right", "completeness gap", "relative L2 error")
     origin = "means over maps, 95% intervals by bootstrap over seeds and inputs; exact, without shots"
@@ -207,18 +193,16 @@ def _gate_findings(
 
 
 def _strength_figure(depolarised: Mapping[str, Results], strengths: Sequence[str]) -> Figure:
-    panels = {"slope": "slope", "cosine on support": "cosine", "error": "relative L2 error"}
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(9.6, 3.2), layout="constrained")
-        axes = figure.subplots(1, 3)
-        for ax, (metric, label) in zip(axes, panels.items(), strict=True):
-            for marker, (name, mine) in zip("osD^v", depolarised.items(), strict=False):
-                band(ax, list(map(float, strengths)), [groups(mine, p, metric) for p in strengths], f"{marker}-", label=name)
-            ax.set(xscale="log", xlabel="p2, depolarising after each CZ", ylabel=label)
-        axes[0].set_ylim(0, None)
-        axes[2].set_ylim(0, None)
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(depolarised), frameon=False)
-        sns.despine(fig=figure)
+    shown = {"slope": "slope", "cosine on support": "cosine", "error": "relative L2 error"}
+    figure, axes = figures.panels((9.6, 3.2), 1, 3)
+    for ax, (metric, label) in zip(axes, shown.items(), strict=True):
+        for marker, (name, mine) in zip("osD^v", depolarised.items(), strict=False):
+            values = [groups(mine, p, metric) for p in strengths]
+            figures.band(ax, list(map(float, strengths)), values, f"{marker}-", label=name)
+        ax.set(xscale="log", xlabel="p2, depolarising after each CZ", ylabel=label)
+    axes[0].set_ylim(0, None)
+    axes[2].set_ylim(0, None)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(depolarised), frameon=False)
     return figure
 
 
@@ -227,9 +211,11 @@ def _noisy_maps_figure(depolarised: Mapping[str, Results], fixed: Mapping[str, R
     last = list(fixed)[-1]
     columns = {
         "exact": [d.result["exact"][0] for d in fixed["none"]],
-        **{f"{name}\np2 = 0.01": [_first_map_values(d, "0.01") for d in mine] for name, mine in depolarised.items()},
-        f"resolved\n{processor}": [_first_map_values(d, EXACT) for d in fixed["none"]],
-        "resolved\n" + last.replace(", ", "\n+ "): [_first_map_values(d, EXACT) for d in fixed[last]],
+        **{
+            f"{name}\np2 = 0.01": [d.result["maps"]["0.01"]["values"][0][0] for d in mine] for name, mine in depolarised.items()
+        },
+        f"resolved\n{processor}": [d.result["maps"][EXACT]["values"][0][0] for d in fixed["none"]],
+        "resolved\n" + last.replace(", ", "\n+ "): [d.result["maps"][EXACT]["values"][0][0] for d in fixed[last]],
     }
     rows = min(3, len(fixed["none"]))
     side = int(np.sqrt(len(columns["exact"][0])))
@@ -246,16 +232,12 @@ def _noisy_maps_figure(depolarised: Mapping[str, Results], fixed: Mapping[str, R
     return figure
 
 
-def _first_map_values(d: Done[Any], level: str) -> Any:
-    return d.result["maps"][level]["values"][0][0]
-
-
 # --- mitigations of gate noise ---------------------------------------------------------------------------------------------
 
 
 def summarise_noise(done: Results) -> Findings:
     """Return tables of errors and of cost for each mitigation, and figures of errors against shots and cost."""
-    kinds = {kind: _select(mine, "mitigation") for kind, mine in _select(done, "pictures").items()}
+    kinds = {kind: done_by(mine, "mitigation") for kind, mine in done_by(done, "pictures").items()}
     main, counts = next(iter(kinds)), [shots for shots in done[0].task.shots if shots]
     pictures = ", ".join(f"{_inputs(of['none'])} {kind}" for kind, of in kinds.items())
     models = len({d.task.seed for d in done})
@@ -282,8 +264,8 @@ def summarise_noise(done: Results) -> Findings:
     )
 
 
+#: Finished tasks by mitigation.
 Of = Mapping[str, Results]
-"""Finished tasks by mitigation."""
 
 
 def _median_text(done: Results, level: str, metric: str = "error") -> str:
@@ -370,13 +352,13 @@ def _noise_pictures(kind: str, of: Of, counts: Sequence[int], processor: str) ->
     shown = [name for name in ("none", "twirling", *ON_NOISY[1:]) if name in of]
     return (
         Picture(
-            png(error_figure({f"{kind} pictures": lines}, width=7)),
+            png(figures.error_figure({f"{kind} pictures": lines}, width=7)),
             "Median error of maps against shots, one line per correction, with 95% intervals over models and pictures.",
             "Lines of the relative error against shots: they flatten where the remaining noise is larger than shot noise",
             "noise_error",
         ),
         Picture(
-            png(cost_figure(medians, costs)),
+            png(figures.cost_figure(medians, costs)),
             f"Left: median error without shot noise and at {most:,} shots, with 95% intervals. Right: cost of one map, "
             "circuits and the factor on the variance.",
             "A row for each correction: its error with intervals, and its cost",
@@ -390,7 +372,7 @@ def _maps_picture(of: Of, level: str, processor: str, name: str) -> Picture:
     maps = {option: _first_map(mine, level) for option, mine in of.items()}
     title = f"virtual {processor}, {int(level):,} shots (simulated); crosses: 2 standard errors off or more"
     return Picture(
-        png(map_figure(maps, np.array(of["none"][0].result["exact"][0]), title)),
+        png(figures.map_figure(maps, np.array(of["none"][0].result["exact"][0]), title)),
         "One picture's map raw, corrected, and exact; above each its relative error and the one its standard errors predict, "
         "which do not include gate noise.",
         "Heat maps of one attribution side by side: raw, corrected, exact",
@@ -403,7 +385,7 @@ def _maps_picture(of: Of, level: str, processor: str, name: str) -> Picture:
 
 def summarise_pipeline(done: Results) -> Findings:
     """Return the table of mitigations, the verdict on the target, maps and their errors."""
-    of = _select(done, "mitigation")
+    of = done_by(done, "mitigation")
     medians = {
         option: {metric: _all_levels(mine, metric) for metric in ("error", "cosine", "gap")} for option, mine in of.items()
     }
@@ -414,6 +396,7 @@ def summarise_pipeline(done: Results) -> Findings:
         gates, variance = (max(_own_costs(mine, kind)) for kind in ("two_qubit_gates", "variance_factor"))
         rows.append((option, str(_inputs(mine)), *cells, *totals, f"{gates:.0f}", f"{variance:.1f}"))
     models, pictures = len({d.task.seed for d in done}), _inputs(of["none"])
+    columns = ("relative L2 error", "cosine", "completeness gap", "circuits", "shots", "two-qubit gates", "variance")
     return Findings(
         findings=[_pipeline_finding(option, mine) for option, mine in medians.items()],
         not_claimed=(
@@ -427,17 +410,7 @@ def summarise_pipeline(done: Results) -> Findings:
                 "Maps against the exact ones: medians over models and pictures with 95% intervals, bootstrap over both. "
                 "Circuits and shots are those of a picture, its share of the calibration included; gates are those of the "
                 "largest compiled circuit; variance is over that of plain counts, at most.",
-                (
-                    "correction",
-                    "pictures",
-                    "relative L2 error",
-                    "cosine",
-                    "completeness gap",
-                    "circuits",
-                    "shots",
-                    "two-qubit gates",
-                    "variance",
-                ),
+                ("correction", "pictures", *columns),
                 tuple(rows),
             ),
         ),
@@ -468,7 +441,7 @@ def _all_levels(done: Results, metric: str) -> list[FloatArray]:
     """Return a metric of all pictures, one group per model, of tasks with different numbers of shots."""
     return [
         np.concatenate([np.concatenate(groups([d], _own_level(d), metric)) for d in mine])
-        for _, mine in sorted(_select(done, "seed").items())
+        for _, mine in sorted(done_by(done, "seed").items())
     ]
 
 
@@ -495,7 +468,7 @@ def _pipeline_maps(of: Of) -> Picture:
     processor = of["none"][0].task.noise
     title = f"virtual {processor}, {PIPELINE_SHOTS:,} shots (simulated); crosses: 2 standard errors off or more"
     return Picture(
-        png(map_figure(maps, np.array(of["none"][0].result["exact"][0]), title)),
+        png(figures.map_figure(maps, np.array(of["none"][0].result["exact"][0]), title)),
         "One picture's map raw, under each correction, and exact; above each its relative error and the one its standard "
         "errors predict, which do not include gate noise.",
         "Heat maps of one attribution side by side: raw, corrected, exact",
@@ -506,34 +479,31 @@ def _pipeline_maps(of: Of) -> Picture:
 def _pipeline_figure(medians: Mapping[str, Mapping[str, Sequence[FloatArray]]]) -> Figure:
     """Plot the error and 1 - cosine of every picture, and the medians."""
     options = list(medians)[::-1]
-    panels = (("error", 0.0, 1.0, "relative L2 error", LARGEST_ERROR), ("cosine", 1.0, -1.0, "1 - cosine", 1 - LEAST_COSINE))
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(8.5, 0.5 * len(options) + 1.2), layout="constrained")
-        axes = figure.subplots(1, 2, sharey=True)
-        for ax, (metric, start, sign, label, target) in zip(axes, panels, strict=True):
-            ax.set_xscale("log")
-            for i, option in enumerate(options):
-                values = [start + sign * group for group in medians[option][metric]]
-                middle, *ends = nested_bootstrap(values, np.median)
-                single = np.concatenate(values)
-                ax.plot(single, np.full(len(single), i - 0.12), "o", ms=3, color="0.6", alpha=0.6)
-                ax.errorbar(middle, i + 0.12, xerr=np.abs(ends - middle)[:, np.newaxis], fmt="D", ms=5, color="C0", capsize=3)
-            ax.axvline(target, color="C3", lw=1, ls="--")
-            log_axis(ax.xaxis)
-            ax.set(xlabel=label, yticks=range(len(options)), yticklabels=options, ylim=(-0.5, len(options) - 0.5))
-        sns.despine(fig=figure)
+    shown = (("error", 0.0, 1.0, "relative L2 error", LARGEST_ERROR), ("cosine", 1.0, -1.0, "1 - cosine", 1 - LEAST_COSINE))
+    figure, axes = figures.panels((8.5, 0.5 * len(options) + 1.2), 1, 2, sharey=True)
+    for ax, (metric, start, sign, label, target) in zip(axes, shown, strict=True):
+        ax.set_xscale("log")
+        for i, option in enumerate(options):
+            values = [start + sign * group for group in medians[option][metric]]
+            middle, *ends = nested_bootstrap(values, np.median)
+            single = np.concatenate(values)
+            ax.plot(single, np.full(len(single), i - 0.12), "o", ms=3, color="0.6", alpha=0.6)
+            ax.errorbar(middle, i + 0.12, xerr=np.abs(ends - middle)[:, np.newaxis], fmt="D", ms=5, color="C0", capsize=3)
+        ax.axvline(target, color="C3", lw=1, ls="--")
+        figures.log_axis(ax.xaxis)
+        ax.set(xlabel=label, yticks=range(len(options)), yticklabels=options, ylim=(-0.5, len(options) - 0.5))
     return figure
 
 
 # --- mitigations of readout errors -----------------------------------------------------------------------------------------
 
+#: Errors of maps by readout, correction and shots.
 Scores = Mapping[tuple[str, str, int], MapErrorSummary]
-"""Errors of maps by readout, correction and shots."""
 
 
 def summarise_readout(done: Results) -> Findings:
     """Return the table of every correction at every number of shots, the diagnoses, and figures of both."""
-    of, counts = _select(done, "noise", "mitigation"), done[0].task.shots
+    of, counts = done_by(done, "noise", "mitigation"), done[0].task.shots
     scores = {
         (noise, method, shots): summarize_map_errors([d.result for d in mine], str(shots))
         for (noise, method), mine in of.items()
@@ -546,7 +516,7 @@ def summarise_readout(done: Results) -> Findings:
         extra = str(cost["mitigation_circuits"]), f"{cost['mitigation_shots']:,}"
         rows.append((_label(noise), method, f"{shots:,}", *numbers, *extra, f"{score.variance_factor:.2f}"))
     calibrated = {
-        noise: [d.result for d in mine if "calibrations" in d.result] for noise, mine in _select(done, "noise").items()
+        noise: [d.result for d in mine if "calibrations" in d.result] for noise, mine in done_by(done, "noise").items()
     }
     injected = {noise: results for noise, results in calibrated.items() if results}
     return Findings(
@@ -634,35 +604,36 @@ def _diagnoses(injected: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[
 def _readout_pictures(
     of: Mapping[tuple[str, str], Results], scores: Scores, injected: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> tuple[Picture, ...]:
-    panels: dict[str, dict[str, dict[int, Interval]]] = {}
+    by_noise: dict[str, dict[str, dict[int, Interval]]] = {}
     for (noise, method, shots), score in scores.items():
-        panels.setdefault(_label(noise), {}).setdefault(method, {})[shots] = score.error
+        by_noise.setdefault(_label(noise), {}).setdefault(method, {})[shots] = score.error
     shown, most = "pair flips", max(shots for *_, shots in scores)
+    first = injected[shown][0]
     maps = {method: _first_map(mine, str(most)) for (noise, method), mine in of.items() if noise == shown}
     exact = np.array(of[shown, "raw"][0].result["exact"][0])
     title = f"{shown}, {most:,} shots (simulated); crosses: 2 standard errors off or more"
     return (
         Picture(
-            png(error_figure(panels)),
+            png(figures.error_figure(by_noise)),
             "Error of maps against shots for each correction; bands are 95% intervals over models and inputs.",
             "Lines of the relative error against shots, one panel per kind of readout errors, one line per correction",
             "readout_error",
         ),
         Picture(
-            png(map_figure(maps, exact, title)),
+            png(figures.map_figure(maps, exact, title)),
             "One input's map raw, under each correction, and exact; above each its relative error and the one its standard "
             "errors predict.",
             "Heat maps of one attribution side by side: raw, corrected in three ways, exact",
             "readout_maps",
         ),
         Picture(
-            png(confusion_figure(correlated_calibration(injected[shown][0]), calibration_rounds(injected[shown][0])[0])),
+            png(figures.confusion_figure(correlated_calibration(first), calibration_rounds(first)[0])),
             "The joint confusion of three qubits with pair flips, and its difference from a product of one-qubit confusions.",
             "Two heat maps: probabilities of each observed state for each prepared one, and their difference from a product",
             "readout_confusion",
         ),
         Picture(
-            png(drift_figure(calibration_rounds(injected["drifting"][0]))),
+            png(figures.drift_figure(calibration_rounds(injected["drifting"][0]))),
             "e1 of three qubits in calibrations within a run whose readout drifts; bars are 95% intervals.",
             "Lines of the probability to read 1 as 0 against the number of the calibration, rising",
             "readout_drift",

@@ -1,5 +1,7 @@
 """Placement: attributions on qubits chosen by the calibration against qubits chosen at random.
 
+Do qubits chosen by the calibration give better attributions than qubits chosen at random?
+
 Resolved Hadamard tests run on a virtual processor with its calibrated noise, as exact density matrices: on the qubits that the
 library chooses, on random connected patches of the same size with the library's assignment within them, and on the same
 patches with a random assignment.
@@ -14,11 +16,11 @@ from typing import Any
 import cirq
 import networkx as nx
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import bootstrap_text, nested_bootstrap, nested_text
+from experiments.runner.figures import panels
 from experiments.runner.map_metrics import errors
 from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies, trained
@@ -86,18 +88,14 @@ def run(task: Task) -> dict[str, Any]:
     run = hq.prepare(model, x, baseline=0, estimator=estimator, engine=engine, shots=None, placement=placement).run()
     values = np.array([e.values for e in run.estimates])
     exact = hq.integrated_gradients(model, x, baseline=0).values
-    return {
-        "error": errors(values, exact),
-        "two_qubit_gates": run.cost.two_qubit_gates,
-        "accuracy": accuracies(model, data),
-    }
+    return {"error": errors(values, exact), "two_qubit_gates": run.cost.two_qubit_gates, "accuracy": accuracies(model, data)}
 
 
 def summarise(done: Sequence[Done[Task]]) -> Findings:
     """Return the chosen qubits against random ones, one row per model, and the two targets."""
     seeds = sorted({d.task.seed for d in done})
     of = {(seed, kind): [d for d in done if (d.task.seed, d.task.kind) == (seed, kind)] for seed in seeds for kind in KINDS}
-    error = {key: np.array([np.mean(d.result["error"]) for d in found]) for key, found in of.items()}
+    error = {key: np.array([np.mean(d.result["error"]) for d in mine]) for key, mine in of.items()}
     rows, findings, targets = [], [], []
     for seed in seeds:
         chosen = float(error[seed, KINDS[0]][0])
@@ -162,10 +160,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 "placement",
             ),
         ),
-        settings={
-            "noise": "calibrated noise of the virtual processor",
-            "estimator": hq.ResolvedHadamardTest().describe(),
-        },
+        settings={"noise": "calibrated noise of the virtual processor", "estimator": hq.ResolvedHadamardTest().describe()},
         assumptions={
             "simulation": "exact density matrices, without shot noise",
             "chosen by": "the circuit of the first input and the library's prediction of its errors",
@@ -184,31 +179,21 @@ def _verdict(met: bool) -> str:
 
 
 def _figure(error: Mapping[tuple[int, str], np.ndarray[Any, Any]], seeds: Sequence[int]) -> Figure:
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(8, 3.6), layout="constrained")
-        ax = figure.subplots()
-        for kind, shift, colour in zip(KINDS, (-0.25, 0.0, 0.25), ("C3", "0.45", "0.7"), strict=True):
-            for i, seed in enumerate(seeds):
-                values = error[seed, kind]
-                if kind == KINDS[0]:
-                    ax.plot(i + shift, values[0], "D", color=colour, label="" if i else kind)
-                    continue
-                spread = np.random.default_rng(seed).uniform(-0.08, 0.08, len(values))  # so that points do not cover each other
-                ax.plot(i + shift + spread, values, "o", color=colour, markersize=3.5, label="" if i else kind)
-                mean, low, high = nested_bootstrap([values])
-                ax.errorbar(i + shift, mean, [[mean - low], [high - mean]], fmt="_", color="black", capsize=3, markersize=12)
-        ax.set(xlabel="model (seed)", ylabel="relative L2 error of the map", ylim=(0, None))
-        ax.set_xticks(range(len(seeds)), [str(seed) for seed in seeds])
-        ax.legend(title="qubits", frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-        sns.despine(fig=figure)
+    figure, ax = panels((8, 3.6))
+    for kind, shift, colour in zip(KINDS, (-0.25, 0.0, 0.25), ("C3", "0.45", "0.7"), strict=True):
+        for i, seed in enumerate(seeds):
+            values = error[seed, kind]
+            if kind == KINDS[0]:
+                ax.plot(i + shift, values[0], "D", color=colour, label="" if i else kind)
+                continue
+            spread = np.random.default_rng(seed).uniform(-0.08, 0.08, len(values))  # so that points do not cover each other
+            ax.plot(i + shift + spread, values, "o", color=colour, markersize=3.5, label="" if i else kind)
+            mean, low, high = nested_bootstrap([values])
+            ax.errorbar(i + shift, mean, [[mean - low], [high - mean]], fmt="_", color="black", capsize=3, markersize=12)
+    ax.set(xlabel="model (seed)", ylabel="relative L2 error of the map", ylim=(0, None))
+    ax.set_xticks(range(len(seeds)), [str(seed) for seed in seeds])
+    ax.legend(title="qubits", frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
-STUDY = Study(
-    name="placement",
-    title="Placement",
-    question="Do qubits chosen by the calibration give better attributions than qubits chosen at random?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("placement", __doc__, tasks, run, summarise)

@@ -1,4 +1,6 @@
-"""Randomisation test of maps: parameters randomised layer by layer, labels permuted, and two ways to mislead the test.
+"""Randomised parameters and labels: parameters layer by layer, labels permuted, and two ways to mislead the test.
+
+Do maps change when what was learnt is destroyed, layer by layer or by permuted labels, and what hides it if they do not?
 
 Adebayo et al. 2018 (Sanity Checks for Saliency Maps), with signed correlations on the support of the input. Two choices mislead
 the test: an observable with an identity part adds a copy of the input to every map, and absolute values make the maps of
@@ -13,12 +15,11 @@ from typing import Any
 
 import cirq
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_interval, nested_text
-from experiments.runner.figures import band, example_figure
+from experiments.runner.figures import band, example_figure, panels
 from experiments.runner.study import Done, Findings, Study, results_by
 from experiments.runner.trained_models import SUBJECTS, accuracies, trained
 from hattriq_cirq.datasets import Dataset
@@ -27,8 +28,8 @@ from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import basis_grid, png
 
+#: The map itself; its absolute values; the signed map of the observable (I + Z)/2 instead of Z.
 VARIANTS = ("signed", "absolute", "projector")
-"""The map itself; its absolute values; the signed map of the observable (I + Z)/2 instead of Z."""
 MODES = ("cascade", "independent")
 EXAMPLES = ("input", "trained", "randomised", "projector, trained", "projector, randomised")
 
@@ -59,8 +60,8 @@ def run(task: Task) -> dict[str, Any]:
     draws = [1_000 * (task.seed + 1) + draw for draw in range(task.draws)]
 
     def after(layers: Iterable[int]) -> dict[str, list[float]]:
-        found = [_correlations(original, _maps(randomised(model, draw, layers), x), x) for draw in draws]
-        return {name: np.mean([each[name] for each in found], axis=0).tolist() for name in VARIANTS}
+        correlations = [_correlations(original, _maps(randomised(model, draw, layers), x), x) for draw in draws]
+        return {name: np.mean([each[name] for each in correlations], axis=0).tolist() for name in VARIANTS}
 
     permuted = _permuted(task, model, data)
     one, other = (_maps(randomised(model, draws[0] + shift), x) for shift in (0, 500))
@@ -117,7 +118,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 png(_curves(of)),
                 "Mean Spearman correlation of maps with those of the trained model. Solid: this layer and all nearer to the "
                 "readout random; dotted: this layer alone. Bands and bars are 95% intervals over seeds and inputs.",
-                "Lines of correlation against the randomised layer, one panel a model",
+                "Lines of correlation against the randomised layer, one panel per model",
                 "randomisation",
             ),
             Picture(
@@ -213,36 +214,23 @@ def _input_table(of: dict[str, list[Any]]) -> Table:
 
 def _curves(of: dict[str, list[Any]]) -> Figure:
     colours = dict(zip(VARIANTS, ("C0", "C1", "C3"), strict=True))
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(3.4 * max(2, len(of)), 3.4), layout="constrained")
-        axes = figure.subplots(1, len(of), sharey=True, squeeze=False)[0]
-        for ax, (name, results) in zip(axes, of.items(), strict=True):
-            count = len(results[0]["cascade"])
-            at = np.arange(count)
-            for variant in VARIANTS:
-                for mode, line in zip(MODES, ("o-", "o:"), strict=True):
-                    if mode == "independent" and variant != "signed":
-                        continue
-                    groups = [[r[mode][i][variant] for r in results] for i in range(count)]
-                    label = variant if mode == "cascade" else f"{variant}, one layer"
-                    band(ax, at, groups, line, color=colours[variant], label=label)
-            ax.axhline(0, color="0.3", lw=0.8)
-            ax.set(title=name, xlabel="layer, from the readout to the input", ylim=(-0.55, 1.05))
-            ax.set_xticks(at, [str(count - i) for i in at])
-        axes[0].set_ylabel("correlation with the trained map")
-        figure.legend(
-            *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize="small"
-        )
-        sns.despine(fig=figure)
+    figure, (axes,) = panels((3.4 * max(2, len(of)), 3.4), 1, len(of), sharey=True, squeeze=False)
+    for ax, (name, results) in zip(axes, of.items(), strict=True):
+        count = len(results[0]["cascade"])
+        at = np.arange(count)
+        for variant in VARIANTS:
+            for mode, line in zip(MODES, ("o-", "o:"), strict=True):
+                if mode == "independent" and variant != "signed":
+                    continue
+                groups = [[r[mode][i][variant] for r in results] for i in range(count)]
+                label = variant if mode == "cascade" else f"{variant}, one layer"
+                band(ax, at, groups, line, color=colours[variant], label=label)
+        ax.axhline(0, color="0.3", lw=0.8)
+        ax.set(title=name, xlabel="layer, from the readout to the input", ylim=(-0.55, 1.05))
+        ax.set_xticks(at, [str(count - i) for i in at])
+    axes[0].set_ylabel("correlation with the trained map")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize="small")
     return figure
 
 
-STUDY = Study(
-    name="randomisation",
-    title="Randomised parameters and labels",
-    question="Do maps change when what was learnt is destroyed, layer by layer or by permuted labels, and what hides it if "
-    "they do not?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("randomisation", __doc__, tasks, run, summarise)

@@ -1,4 +1,7 @@
-"""Shot noise of each estimator: error against shots, coverage of the reported intervals, and growth with the amplitudes.
+"""Shot noise: error of each estimator against shots, coverage of its intervals, and growth with the amplitudes.
+
+How does the error of each estimator fall with shots, do its reported 95% intervals cover the truth, and how do shots grow with
+the number of amplitudes?
 
 Every circuit is simulated exactly by qsim once; counts are sampled from its probabilities.
 """
@@ -17,7 +20,7 @@ from scipy.stats import norm
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_bootstrap, nested_interval, nested_text
 from experiments.runner.estimators import ESTIMATORS
-from experiments.runner.figures import band
+from experiments.runner.figures import band, panels
 from experiments.runner.resampling import ResampledMaps, exponents, random_inputs, random_model
 from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies, trained
@@ -86,8 +89,8 @@ def run(task: Task) -> dict[str, Any]:
 
 
 Result = Mapping[str, Any]
+#: Results of each estimator, one per seed, in order.
 _Grouped = Mapping[str, Sequence[Result]]
-"""Results of each estimator, one per seed, in order."""
 
 
 def _slopes(result: Mapping[str, Any]) -> FloatArray:
@@ -185,7 +188,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 png(_figure(subjects, random)),
                 "Left: relative L2 error against shots, the theory's slope -1/2 dotted. Right: shots to the same error on "
                 "random models, relative to the resolved test. Bands are 95% intervals over seeds and inputs.",
-                "Falling lines of error against shots, one panel a model, and rising lines of shots against N",
+                "Falling lines of error against shots, one panel per model, and rising lines of shots against N",
                 "shot_noise",
             ),
             Picture(
@@ -196,11 +199,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 "coverage",
             ),
         ),
-        settings={
-            "baseline": "zero",
-            "form": "quadratic",
-            "random models": f"n = {min(random)} .. {max(random)}, 4 layers",
-        },
+        settings={"baseline": "zero", "form": "quadratic", "random models": f"n = {min(random)} .. {max(random)}, 4 layers"},
         assumptions={"circuits": "simulated exactly, without noise", "counts": "multinomial"},
     )
 
@@ -217,56 +216,38 @@ def _means(subjects: Mapping[str, _Grouped]) -> list[float]:
 
 
 def _figure(subjects: Mapping[str, _Grouped], random: Mapping[int, _Grouped]) -> Figure:
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(3.4 * (len(subjects) + 1), 3.4), layout="constrained")
-        *left, right = figure.subplots(1, len(subjects) + 1, squeeze=False)[0]
-        for ax, (subject, of) in zip(left, subjects.items(), strict=True):
-            for colour, (name, results) in zip(sns.color_palette("colorblind"), of.items(), strict=False):
-                rms = [np.sqrt(np.mean(np.square(r["error"]), axis=2)) for r in results]
-                band(ax, SHOTS, [[each[:, i] for each in rms] for i in range(len(SHOTS))], color=colour, label=name)
-            at = np.array(SHOTS[:: len(SHOTS) - 1])
-            ax.plot(at, 0.5 * (at / at[0]) ** -0.5, ":", color="0.3", label="slope -1/2")
-            ax.set(xscale="log", yscale="log", title=subject, xlabel="shots in all", ylabel="relative L2 error")
-        sizes = [2**n for n in random]
-        for colour, name in zip(sns.color_palette("colorblind"), NAMES, strict=False):
-            band(right, sizes, [_ratios(results, name) for results in random.values()], color=colour, label=name)
-        right.plot(sizes, sizes, ":", color="0.3", label="N")
-        right.set(
-            xscale="log", yscale="log", title="random models", xlabel="amplitudes N", ylabel="shots, relative to resolved"
-        )
-        right.set_xscale("log", base=2)
-        left[0].legend(frameon=False, fontsize="x-small")
-        right.legend(frameon=False, fontsize="x-small")
-        sns.despine(fig=figure)
+    figure, ((*left, right),) = panels((3.4 * (len(subjects) + 1), 3.4), 1, len(subjects) + 1, squeeze=False)
+    for ax, (subject, of) in zip(left, subjects.items(), strict=True):
+        for colour, (name, results) in zip(sns.color_palette("colorblind"), of.items(), strict=False):
+            rms = [np.sqrt(np.mean(np.square(r["error"]), axis=2)) for r in results]
+            band(ax, SHOTS, [[each[:, i] for each in rms] for i in range(len(SHOTS))], color=colour, label=name)
+        at = np.array(SHOTS[:: len(SHOTS) - 1])
+        ax.plot(at, 0.5 * (at / at[0]) ** -0.5, ":", color="0.3", label="slope -1/2")
+        ax.set(xscale="log", yscale="log", title=subject, xlabel="shots in all", ylabel="relative L2 error")
+    sizes = [2**n for n in random]
+    for colour, name in zip(sns.color_palette("colorblind"), NAMES, strict=False):
+        band(right, sizes, [_ratios(results, name) for results in random.values()], color=colour, label=name)
+    right.plot(sizes, sizes, ":", color="0.3", label="N")
+    right.set(xscale="log", yscale="log", title="random models", xlabel="amplitudes N", ylabel="shots, relative to resolved")
+    right.set_xscale("log", base=2)
+    left[0].legend(frameon=False, fontsize="x-small")
+    right.legend(frameon=False, fontsize="x-small")
     return figure
 
 
 def _coverage_figure(subjects: Mapping[str, _Grouped]) -> Figure:
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(1.2 + 3.4 * len(subjects), 3.0), layout="constrained")
-        axes = figure.subplots(1, len(subjects), sharey=True, squeeze=False)[0]
-        for ax, (subject, of) in zip(axes, subjects.items(), strict=True):
-            ax.axhspan(_LEAST, _MOST, color="0.9")
-            ax.axhline(0.95, color="0.5", lw=0.8)
-            for i, (colour, (name, results)) in enumerate(zip(sns.color_palette("colorblind"), of.items(), strict=False)):
-                groups = [[_coverage(r, shots) for r in results] for shots in SHOTS]
-                mean, *ends = np.array([nested_bootstrap(g) for g in groups]).T
-                ax.errorbar(
-                    np.array(SHOTS) * 1.12 ** (i - 1.5), mean, np.abs(ends - mean), fmt="o", ms=4, color=colour, label=name
-                )
-            ax.set(xscale="log", title=subject, xlabel="shots in all")
-        axes[0].set_ylabel("coverage of 95% intervals")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize="x-small")
-        sns.despine(fig=figure)
+    figure, (axes,) = panels((1.2 + 3.4 * len(subjects), 3.0), 1, len(subjects), sharey=True, squeeze=False)
+    for ax, (subject, of) in zip(axes, subjects.items(), strict=True):
+        ax.axhspan(_LEAST, _MOST, color="0.9")
+        ax.axhline(0.95, color="0.5", lw=0.8)
+        for i, (colour, (name, results)) in enumerate(zip(sns.color_palette("colorblind"), of.items(), strict=False)):
+            groups = [[_coverage(r, shots) for r in results] for shots in SHOTS]
+            mean, *ends = np.array([nested_bootstrap(g) for g in groups]).T
+            ax.errorbar(np.array(SHOTS) * 1.12 ** (i - 1.5), mean, np.abs(ends - mean), fmt="o", ms=4, color=colour, label=name)
+        ax.set(xscale="log", title=subject, xlabel="shots in all")
+    axes[0].set_ylabel("coverage of 95% intervals")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize="x-small")
     return figure
 
 
-STUDY = Study(
-    name="shot_noise",
-    title="Shot noise",
-    question="How does the error of each estimator fall with shots, do its reported 95% intervals cover the truth, and how do "
-    "shots grow with the number of amplitudes?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("shot_noise", __doc__, tasks, run, summarise)

@@ -1,39 +1,31 @@
 """Meaning of the sign: deleting positive features lowers the score, and swapping the target flips every sign.
 
+Does deleting the features of the largest positive (negative) attribution move the answer down (up), and does a swapped target
+flip every sign?
+
 Maps are also split into population and interference, and summed by qubit, row and quadrant. Exact simulation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_interval, nested_text
-from experiments.runner.figures import band
+from experiments.runner.figures import band, panels
 from experiments.runner.map_metrics import cosines
 from experiments.runner.study import Done, Findings, Study, results_by
-from experiments.runner.trained_models import accuracies, trained
+from experiments.runner.trained_models import Task, accuracies, trained
 from hattriq_cirq.attribution.decomposition import by_qubit, by_region, by_row, split_population
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import basis_grid, png
 
 SHARES = (0.05, 0.1, 0.2)  # shares of the features that are deleted
 ORDERS = ("most positive", "most negative", "random")
-
-
-@dataclass(frozen=True)
-class Task:
-    """One trained model and its first test inputs."""
-
-    subject: str
-    seed: int
-    inputs: int
 
 
 def tasks(quick: bool) -> list[Task]:
@@ -73,10 +65,10 @@ def run(task: Task) -> dict[str, Any]:
 
 def _changes(model: hq.Model, x: np.ndarray[Any, Any], order: np.ndarray[Any, Any], share: float) -> np.ndarray[Any, Any]:
     """Return the change of F when the first features of an order are set to 0."""
-    kept = x.copy()
+    deleted = x.copy()
     first = order[:, : max(1, round(share * x.shape[1]))]
-    np.put_along_axis(kept, first, 0, axis=1)
-    return np.asarray(model.expectation(kept) - model.expectation(x))
+    np.put_along_axis(deleted, first, 0, axis=1)
+    return np.asarray(model.expectation(deleted) - model.expectation(x))
 
 
 def _quadrants(shape: tuple[int, int]) -> np.ndarray[Any, Any]:
@@ -146,7 +138,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 png(_figure(of)),
                 "Change of the answer when the features of the largest positive, largest negative or random attribution are "
                 "deleted; bands are 95% intervals over seeds and inputs.",
-                "Lines of the change of the answer against the share of deleted features, one panel a model",
+                "Lines of the change of the answer against the share of deleted features, one panel per model",
                 "signs",
             ),
         ),
@@ -156,27 +148,16 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
 
 
 def _figure(of: dict[str, list[Any]]) -> Figure:
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(3.2 * len(of), 3.0), layout="constrained")
-        axes = figure.subplots(1, len(of), sharey=True, squeeze=False)[0]
-        for ax, (name, results) in zip(axes, of.items(), strict=True):
-            for order, colour in zip(ORDERS, ("C3", "C0", "0.5"), strict=True):
-                groups = [[r["change"][order][str(share)] for r in results] for share in SHARES]
-                band(ax, [100 * share for share in SHARES], groups, color=colour, label=order)
-            ax.axhline(0, color="0.3", lw=0.8)
-            ax.set(title=name, xlabel="deleted features, %")
-        axes[0].set_ylabel("change of F(x)")
-        axes[0].legend(frameon=False, fontsize="small")
-        sns.despine(fig=figure)
+    figure, (axes,) = panels((3.2 * len(of), 3.0), 1, len(of), sharey=True, squeeze=False)
+    for ax, (name, results) in zip(axes, of.items(), strict=True):
+        for order, colour in zip(ORDERS, ("C3", "C0", "0.5"), strict=True):
+            groups = [[r["change"][order][str(share)] for r in results] for share in SHARES]
+            band(ax, [100 * share for share in SHARES], groups, color=colour, label=order)
+        ax.axhline(0, color="0.3", lw=0.8)
+        ax.set(title=name, xlabel="deleted features, %")
+    axes[0].set_ylabel("change of F(x)")
+    axes[0].legend(frameon=False, fontsize="small")
     return figure
 
 
-STUDY = Study(
-    name="signs",
-    title="What the sign means",
-    question="Does deleting the features of the largest positive (negative) attribution move the answer down (up), and does "
-    "a swapped target flip every sign?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-)
+STUDY = Study("signs", __doc__, tasks, run, summarise)

@@ -1,5 +1,7 @@
 """Your own table: training on any CSV or NPZ of features and labels, attribution, evaluation and report.
 
+Which features does a model trained on a table use, how accurate is it, and are its maps faithful?
+
 `python -m experiments user_data --data FILE` takes a .csv with a header line and a column of labels -1 and +1, or an .npz with
 arrays x and y. Without a file it writes scikit-learn's breast cancer table as a CSV and uses that.
 """
@@ -15,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import bootstrap_interval, bootstrap_text, nested_bootstrap, nested_interval, nested_text
+from experiments.runner.figures import panels
 from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies
 from hattriq_cirq.datasets.user import checksum
@@ -149,7 +151,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 png(_figure(results, names, top)),
                 "Mean attribution of the main features, by true class; positive means towards +1. Bars are 95% "
                 "intervals over seeds and inputs.",
-                "Horizontal bars of the mean attribution of each named feature, one colour a class",
+                "Horizontal bars of the mean attribution of each named feature, one colour per class",
                 "user-data",
             ),
         ),
@@ -208,20 +210,17 @@ def _accuracy_table(results: Sequence[Any]) -> Table:
 
 
 def _figure(results: Sequence[Any], names: Sequence[str], top: np.ndarray[Any, Any]) -> Figure:
-    with sns.axes_style("ticks"):
-        figure = Figure(figsize=(7.0, 1.2 + 0.42 * len(top)), layout="constrained")
-        ax = figure.subplots()
-        at = np.arange(len(top))
-        for side, colour, shift in ((1, "#c23b3b", -0.2), (-1, "#3372b5", 0.2)):
-            means, low, high = np.array([nested_bootstrap(_column(results, k, side)) for k in top]).T
-            ax.barh(at + shift, means, 0.38, color=colour, label=f"true class {side:+d}")
-            ax.errorbar(means, at + shift, xerr=(means - low, high - means), fmt="none", ecolor="0.2", elinewidth=1, capsize=2)
-        ax.axvline(0, color="0.3", lw=0.8)
-        ax.set_yticks(at, [str(names[k]) for k in top], parse_math=False)
-        ax.invert_yaxis()
-        ax.set_xlabel("mean attribution (+: towards +1)")
-        ax.legend(frameon=False, fontsize="small")
-        sns.despine(fig=figure)
+    figure, ax = panels((7.0, 1.2 + 0.42 * len(top)))
+    at = np.arange(len(top))
+    for side, colour, shift in ((1, "#c23b3b", -0.2), (-1, "#3372b5", 0.2)):
+        means, low, high = np.array([nested_bootstrap(_column(results, k, side)) for k in top]).T
+        ax.barh(at + shift, means, 0.38, color=colour, label=f"true class {side:+d}")
+        ax.errorbar(means, at + shift, xerr=(means - low, high - means), fmt="none", ecolor="0.2", elinewidth=1, capsize=2)
+    ax.axvline(0, color="0.3", lw=0.8)
+    ax.set_yticks(at, [str(names[k]) for k in top], parse_math=False)
+    ax.invert_yaxis()
+    ax.set_xlabel("mean attribution (+: towards +1)")
+    ax.legend(frameon=False, fontsize="small")
     return figure
 
 
@@ -257,12 +256,4 @@ def breast_cancer(folder: Path) -> Path:
     return write_new(path, text.getvalue())
 
 
-STUDY = Study(
-    name="user_data",
-    title="Your own table",
-    question="Which features does a model trained on a table use, how accurate is it, and are its maps faithful?",
-    tasks=tasks,
-    run=run,
-    summarise=summarise,
-    options=options,
-)
+STUDY = Study("user_data", __doc__, tasks, run, summarise, options=options)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter
 
-from hattriq_cirq.foundation.arrays import Array, as_amplitudes, read_only
+from hattriq_cirq.foundation.arrays import Array, as_amplitudes, freeze
 
 NAMES = ("zero", "mean", "class_mean", "opposite_class_mean", "blur", "uniform", "max_distance", "sample")
 
@@ -35,10 +35,10 @@ class BaselineSet:
     rows: Array
 
     def __post_init__(self) -> None:
-        rows = read_only(as_amplitudes(self.rows, "rows"))
+        rows = as_amplitudes(self.rows, "rows")
         if rows.ndim != 2 or not len(rows):
             raise ValueError(f"{rows.shape=} must be (baselines, features) with at least one baseline")
-        object.__setattr__(self, "rows", rows)
+        freeze(self, rows=rows)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -262,5 +262,4 @@ def _scaled(rows: Array, x: ArrayLike) -> Array:
     norms = np.linalg.norm(rows, axis=-1, keepdims=True)
     if not norms.all():
         raise ValueError("a row of the baseline is all zeros and cannot be rescaled; use baselines.zero for the zero baseline")
-    scaled: Array = rows * (np.linalg.norm(np.asarray(x), axis=-1, keepdims=True) / norms)
-    return scaled
+    return np.asarray(rows * (np.linalg.norm(np.asarray(x), axis=-1, keepdims=True) / norms))

@@ -97,8 +97,7 @@ def by_row(values: ArrayLike, image_shape: tuple[int, int]) -> FloatArray:
         >>> by_row([1, 2, 3, 4], (2, 2))
         array([3., 7.])
     """
-    sums: FloatArray = _image(values, image_shape).sum(axis=-1)
-    return sums
+    return np.asarray(_image(values, image_shape).sum(axis=-1))
 
 
 def by_column(values: ArrayLike, image_shape: tuple[int, int]) -> FloatArray:
@@ -108,8 +107,7 @@ def by_column(values: ArrayLike, image_shape: tuple[int, int]) -> FloatArray:
         >>> by_column([1, 2, 3, 4], (2, 2))
         array([4., 6.])
     """
-    sums: FloatArray = _image(values, image_shape).sum(axis=-2)
-    return sums
+    return np.asarray(_image(values, image_shape).sum(axis=-2))
 
 
 def by_region(values: ArrayLike, regions: ArrayLike) -> FloatArray:
@@ -132,8 +130,7 @@ def by_region(values: ArrayLike, regions: ArrayLike) -> FloatArray:
     values, labels = np.asarray(values, dtype=float), np.asarray(regions).reshape(-1)
     if labels.shape != values.shape[-1:] or labels.dtype.kind not in "iu" or labels.min() < 0:
         raise ValueError(f"{labels.shape=} must hold a label >= 0 for each of {values.shape[-1]} features")
-    sums: FloatArray = values @ np.eye(labels.max() + 1)[labels]
-    return sums
+    return np.asarray(values @ np.eye(labels.max() + 1)[labels])
 
 
 def _image(values: ArrayLike, image_shape: tuple[int, int]) -> FloatArray:

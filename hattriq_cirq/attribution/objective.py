@@ -75,8 +75,7 @@ class Head:
         if self.kind == "softmax":
             return self._softmax(z)[..., self.target]
         half = self.scale * z[..., 0] / (1 if self.kind == "tanh" else 2)
-        result: FloatArray = np.tanh(half) if self.kind == "tanh" else (1 + np.tanh(half)) / 2
-        return result
+        return np.tanh(half) if self.kind == "tanh" else (1 + np.tanh(half)) / 2
 
     def gradient(self, z: FloatArray) -> FloatArray:
         """Return the derivative by each expectation, (..., observables)."""
@@ -88,13 +87,11 @@ class Head:
         else:
             value = self.value(z)[..., np.newaxis]
             by_z = (1 - value**2) if self.kind == "tanh" else value * (1 - value)
-        slope: FloatArray = self.scale * by_z
-        return slope
+        return np.asarray(self.scale * by_z)
 
     def _softmax(self, z: FloatArray) -> FloatArray:
         powers = np.exp(self.scale * z - np.max(self.scale * z, axis=-1, keepdims=True))
-        result: FloatArray = powers / powers.sum(axis=-1, keepdims=True)
-        return result
+        return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -174,5 +171,4 @@ class Objective:
         if self.form == "quadratic":
             return np.ones((len(coefficients), 1))
         norm = coefficients[:, 0]
-        unit: FloatArray = np.sqrt(norm[:, :1] * np.abs(norm).max(axis=1, keepdims=True))
-        return unit
+        return np.asarray(np.sqrt(norm[:, :1] * np.abs(norm).max(axis=1, keepdims=True)))

@@ -47,8 +47,7 @@ def gradient(model: QuadraticForm, x: ArrayLike, *, form: Form = "quadratic") ->
         return slope
     norm = _squared_norm(x)
     value = (x.conj() * slope).real.sum(axis=-1, keepdims=True) / (2 * norm)
-    result: Array = (slope - 2 * value * x) / norm
-    return result
+    return np.asarray((slope - 2 * value * x) / norm)
 
 
 def gradient_times_input(model: QuadraticForm, x: ArrayLike, *, form: Form = "quadratic") -> FloatArray:
@@ -71,8 +70,7 @@ def gradient_times_input(model: QuadraticForm, x: ArrayLike, *, form: Form = "qu
         array([ 0.72, -1.28])
     """
     x = as_amplitudes(x, features=model.n_features)
-    result: FloatArray = (x.conj() * gradient(model, x, form=form)).real
-    return result
+    return (x.conj() * gradient(model, x, form=form)).real
 
 
 def occlusion(model: QuadraticForm, x: ArrayLike, *, baseline: float | ArrayLike, form: Form = "quadratic") -> FloatArray:
@@ -109,8 +107,7 @@ def occlusion(model: QuadraticForm, x: ArrayLike, *, baseline: float | ArrayLike
     remaining = norm - np.abs(x) ** 2 + np.abs(x - d) ** 2
     if np.any(remaining <= 1e-14 * norm):
         raise ValueError("occluding one feature leaves the zero vector: form='normalized' has no value there")
-    result: FloatArray = f / norm - (f - loss) / remaining
-    return result
+    return np.asarray(f / norm - (f - loss) / remaining)
 
 
 def shapley(model: QuadraticForm, x: ArrayLike, *, baseline: float | ArrayLike, form: Form = "quadratic") -> FloatArray:
@@ -140,8 +137,7 @@ def shapley(model: QuadraticForm, x: ArrayLike, *, baseline: float | ArrayLike, 
     x = as_amplitudes(x, features=model.n_features)
     b = as_amplitudes(np.broadcast_to(np.asarray(baseline), x.shape), "baseline")
     if form == "quadratic":
-        result: FloatArray = ((x - b).conj() * observable_action(model, x + b)).real
-        return result
+        return ((x - b).conj() * observable_action(model, x + b)).real
     n = model.n_features
     if n > _SHAPLEY_MAX:
         raise ValueError(f"{n} features have too many coalitions; at most {_SHAPLEY_MAX} are possible")

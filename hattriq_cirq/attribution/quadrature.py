@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.integrate import quad_vec
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, read_only
+from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze
 
 _EXACT = "exact"
 _STEPS_MAX = 1_000_000
@@ -31,15 +31,14 @@ class Quadrature:
     weights: FloatArray
 
     def __post_init__(self) -> None:
-        nodes, weights = read_only(np.asarray(self.nodes)), read_only(np.asarray(self.weights))
+        freeze(self, nodes=self.nodes, weights=self.weights)
+        nodes, weights = self.nodes, self.weights
         if nodes.ndim != 1 or nodes.shape != weights.shape or not len(nodes):
             raise ValueError(f"{nodes.shape=} and {weights.shape=} must be one equal axis of nodes")
         if not np.all((nodes >= 0) & (nodes <= 1)):
             raise ValueError(f"nodes must lie in [0, 1], got {nodes.min()=}, {nodes.max()=}")
         if not np.all(weights > 0) or abs(weights.sum() - 1) > 1e-12:
             raise ValueError(f"weights must be positive and the weights sum to 1, got {weights.min()=}, {weights.sum()=}")
-        object.__setattr__(self, "nodes", nodes)
-        object.__setattr__(self, "weights", weights)
 
 
 def parse_rule(rule: str) -> Quadrature | None:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, read_only
+from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
 
 _FORMAT = "hattriq_cirq.Attribution/1"
+_OF_ONE_CIRCUIT = ("two_qubit_gates", "variance_factor")  # costs of the most expensive circuit; all others are sums
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,8 @@ class Cost:
 
     def __add__(self, other: Cost) -> Cost:
         """Return the cost of two results together."""
-        return Cost(
-            self.circuits + other.circuits,
-            self.shots + other.shots,
-            max(self.two_qubit_gates, other.two_qubit_gates),
-            self.programs + other.programs,
-            self.mitigation_circuits + other.mitigation_circuits,
-            self.mitigation_shots + other.mitigation_shots,
-            max(self.variance_factor, other.variance_factor),
-        )
+        pairs = {name: (own, getattr(other, name)) for name, own in asdict(self).items()}
+        return Cost(**{name: max(pair) if name in _OF_ONE_CIRCUIT else sum(pair) for name, pair in pairs.items()})
 
 
 @dataclass(frozen=True)
@@ -124,11 +118,10 @@ class Attribution:
     provenance: Provenance = field(default_factory=Provenance.now)
 
     def __post_init__(self) -> None:
+        freeze(self, **{name: getattr(self, name) for name in _array_names(self)})
         for name in _array_names(self):
-            array = read_only(np.asarray(getattr(self, name)))
-            if not np.isfinite(array).all():
+            if not np.isfinite(getattr(self, name)).all():
                 raise ValueError(f"{name} of an attribution must be finite")
-            object.__setattr__(self, name, array)
         lead = self.values.shape[:-1]
         for name in ("stderr", "imag_values", "x"):
             shape = None if getattr(self, name) is None else getattr(self, name).shape
@@ -242,12 +235,7 @@ class Attribution:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the attribution to a new `.npz` file without loss; a file that exists raises FileExistsError."""
-        meta = {
-            "format": _FORMAT,
-            "assumptions": asdict(self.assumptions),
-            "cost": asdict(self.cost),
-            "provenance": asdict(self.provenance),
-        }
+        meta = {"format": _FORMAT} | {name: asdict(getattr(self, name)) for name in ("assumptions", "cost", "provenance")}
         buffer = io.BytesIO()
         arrays = {name: getattr(self, name) for name in _array_names(self)}
         np.savez_compressed(buffer, allow_pickle=False, meta=np.array(json.dumps(meta)), **arrays)
@@ -293,14 +281,5 @@ class Attribution:
 
 
 def _array_names(a: Attribution) -> list[str]:
-    names = (
-        "values",
-        "stderr",
-        "imag_values",
-        "x",
-        "baseline",
-        "f_input",
-        "f_baseline",
-        "completeness_gap_stderr",
-    )
+    names = ("values", "stderr", "imag_values", "x", "baseline", "f_input", "f_baseline", "completeness_gap_stderr")
     return [name for name in names if getattr(a, name) is not None]

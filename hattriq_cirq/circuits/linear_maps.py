@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hattriq_cirq.foundation.arrays import FloatArray, read_only, walsh_hadamard
+from hattriq_cirq.foundation.arrays import FloatArray, read_only_copies, walsh_hadamard
 
 _MERGED_SIZE = 16  # small factors are multiplied together up to this size, which takes fewer passes over the measure
 _LARGEST_PRODUCT = 2**11  # outcomes of a block that two different maps are multiplied out on
@@ -44,7 +44,7 @@ class LinearMap:
     factors: tuple[FloatArray, ...]
 
     def __post_init__(self) -> None:
-        factors = tuple(read_only(np.asarray(factor, dtype=float)) for factor in self.factors)
+        factors = read_only_copies(self.factors)
         for factor in factors:
             if factor.ndim not in (1, 2) or len(set(factor.shape)) != 1 or len(factor).bit_count() != 1:
                 raise ValueError(
@@ -113,10 +113,9 @@ class LinearMap:
         """
         per_row = np.diff(weights.indptr)
         widest = int(per_row.max(initial=0))
-        if np.count_nonzero(per_row) > widest:
+        if np.count_nonzero(per_row) > widest * (widest + 1) // 2:  # fewer pairs of outcomes in a row than rows
             second = self._second_moments(weights, probabilities, widest)
-            variances: FloatArray = np.maximum(second - np.asarray(weights @ self.apply(probabilities)) ** 2, 0)
-            return variances
+            return np.asarray(np.maximum(second - np.asarray(weights @ self.apply(probabilities)) ** 2, 0))
         variances = np.zeros(weights.shape[0])
         for rows, dense in self._adjoint_rows(weights):
             variances[rows] = np.maximum(dense**2 @ probabilities - (dense @ probabilities) ** 2, 0)
@@ -167,8 +166,7 @@ class LinearMap:
         """Return the factors, with small neighbouring matrices multiplied together."""
         blocks: list[FloatArray] = []
         for factor in self.factors:
-            small = blocks and blocks[-1].ndim == factor.ndim == 2 and len(blocks[-1]) * len(factor) <= _MERGED_SIZE
-            if small:
+            if blocks and blocks[-1].ndim == factor.ndim == 2 and len(blocks[-1]) * len(factor) <= _MERGED_SIZE:
                 blocks[-1] = np.asarray(np.kron(blocks[-1], factor), dtype=np.float64)
             else:
                 blocks.append(factor)
@@ -180,8 +178,7 @@ def _matrix(factor: FloatArray) -> FloatArray:
     if factor.ndim == 2:
         return factor
     index = np.arange(len(factor))
-    kernel: FloatArray = (walsh_hadamard(factor) / len(factor))[index[:, np.newaxis] ^ index]
-    return kernel
+    return np.asarray((walsh_hadamard(factor) / len(factor))[index[:, np.newaxis] ^ index])
 
 
 def _kron(left: FloatArray, right: FloatArray) -> FloatArray:

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack, kron
 
 from hattriq_cirq.circuits.linear_maps import LinearMap
-from hattriq_cirq.foundation.arrays import FloatArray, parity_signs, read_only
+from hattriq_cirq.foundation.arrays import FloatArray, freeze, parity_signs, read_only
 
+#: Largest number of measured bits for which counts are kept as an array of 2**bits numbers.
 MAX_DENSE_BITS = 20
-"""Largest number of measured bits for which counts are kept as an array of 2**bits numbers."""
 _MAX_BITS = 62  # outcomes are 64-bit integers
 
 
@@ -96,8 +96,8 @@ class OutcomeWeights:
         return float(np.sqrt(np.asarray(self.matrix.multiply(self.matrix).sum(axis=0)).max(initial=0.0)))
 
 
+#: Weights of outcomes, (values, 2**bits): an explicit sparse array, or a product with parity signs.
 Weights = csr_array | OutcomeWeights
-"""Weights of outcomes, (values, 2**bits): an explicit sparse array, or a product with parity signs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,15 +181,16 @@ class Distribution:
     n_bits: int = -1
 
     def __post_init__(self) -> None:
-        probabilities = read_only(np.asarray(self.probabilities, dtype=float))
+        probabilities = np.array(self.probabilities, dtype=float)
+        probabilities.flags.writeable = False
         if self.support is not None:
-            support = read_only(np.asarray(self.support, dtype=np.int64))
+            support = np.asarray(self.support, dtype=np.int64)
             if support.shape != probabilities.shape or (np.diff(support) <= 0).any() or not 0 < self.n_bits <= _MAX_BITS:
                 raise ValueError(
                     f"{support.shape=} must be that of the probabilities, {probabilities.shape}, its outcomes sorted, with "
                     f"{self.n_bits=} from 1 to {_MAX_BITS}"
                 )
-            object.__setattr__(self, "support", support)
+            freeze(self, support=support)
         elif probabilities.ndim != 1 or probabilities.size.bit_count() != 1:
             raise ValueError(f"{probabilities.shape=} must be one axis of 2**bits outcomes")
         else:
@@ -210,6 +211,12 @@ class Distribution:
             seen = np.flatnonzero(counts)
             return cls(counts[seen] / shots, shots, seen, counts.size.bit_length() - 1)
         return cls(counts / shots, shots)
+
+    @classmethod
+    def from_bits(cls, samples: Sequence[NDArray[np.integer]]) -> list[Distribution]:
+        """Return the distribution of each array of measured bits, (shots, bits), big-endian."""
+        powers = 1 << np.arange(_MAX_BITS - 1, -1, -1, dtype=np.int64)
+        return [cls.from_outcomes(np.asarray(bits) @ powers[_MAX_BITS - bits.shape[1] :], bits.shape[1]) for bits in samples]
 
     @classmethod
     def from_outcomes(
@@ -320,6 +327,20 @@ class Distribution:
     def plain_counts(self) -> Distribution:
         """The distribution itself; see `QuasiDistribution.plain_counts`."""
         return self
+
+
+def bit_counts(outcomes: Sequence[Distribution]) -> list[FloatArray]:
+    """Return the marginal counts of each measured bit, (bits, 2) per distribution; probabilities where these are exact."""
+    found = []
+    for outcome in outcomes:
+        measure = outcome.probabilities if outcome.shots is None else outcome.counts
+        found.append(np.zeros((outcome.n_bits, 2)))
+        for i in range(outcome.n_bits):
+            if outcome.support is None:
+                found[-1][i] = measure.reshape(2**i, 2, -1).sum(axis=(0, 2))
+            else:
+                found[-1][i] = np.bincount(outcome.support >> (outcome.n_bits - 1 - i) & 1, measure, 2)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -485,5 +506,4 @@ def _covariance(weights: csr_array, probabilities: FloatArray) -> FloatArray:
 
 def _variances(weights: csr_array, probabilities: FloatArray) -> FloatArray:
     mean = np.asarray(weights @ probabilities)
-    variances: FloatArray = np.maximum(np.asarray(weights.multiply(weights) @ probabilities) - mean**2, 0)
-    return variances
+    return np.asarray(np.maximum(np.asarray(weights.multiply(weights) @ probabilities) - mean**2, 0))

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import cirq
 
+#: A value for every symbol of a circuit; empty for a circuit without symbols.
 Point = Mapping[str, float]
-"""A value for every symbol of a circuit; empty for a circuit without symbols."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,10 @@ class ParameterizedCircuit:
             )
 
 
+#: Programs that hold the requests 0, 1, ... once each, in any order.
+Programs = Sequence[ParameterizedCircuit]
+
+
 def to_sweep(points: Sequence[Point]) -> cirq.Sweep:
     """Return points as a Cirq sweep.
 
@@ -60,6 +64,11 @@ def points_of(sweep: cirq.Sweep) -> list[Point]:
         [{'a': 0.5}, {'a': 1.0}]
     """
     return [{str(name): float(value) for name, value in r.param_dict.items()} for r in cirq.to_resolvers(sweep)]
+
+
+def only_measurements(circuits: Sequence[cirq.AbstractCircuit]) -> list[cirq.Operation]:
+    """Return the one measurement of each circuit, as `only_measurement` does."""
+    return [only_measurement(circuit) for circuit in circuits]
 
 
 def only_measurement(circuit: cirq.AbstractCircuit) -> cirq.Operation:

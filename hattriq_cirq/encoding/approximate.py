@@ -22,8 +22,8 @@ from hattriq_cirq.encoding.exact import encode, unit_vector
 from hattriq_cirq.foundation.arrays import FloatArray, read_only
 
 _CONVERGED = 1e-8  # gain in overlap below which sweeps stop
+#: Position q, and the (4, 4) rotation of qubits q and q + 1.
 _Gate = tuple[int, FloatArray]
-"""Position q, and the (4, 4) rotation of qubits q and q + 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +85,7 @@ class ApproximateEncoder:
 
 
 def approximate_encoding(
-    x: ArrayLike,
-    qubits: Sequence[cirq.Qid],
-    *,
-    layers: int | None = None,
-    min_fidelity: float | None = None,
-    sweeps: int = 100,
+    x: ArrayLike, qubits: Sequence[cirq.Qid], *, layers: int | None = None, min_fidelity: float | None = None, sweeps: int = 100
 ) -> ApproximateEncoding:
     """Return a circuit that prepares x / |x| from |0...0> approximately, with at most 2 (n - 1) layers - 1 CZ.
 
@@ -143,9 +138,8 @@ def approximate_encoding(
             f"{min_fidelity=} is not reached: {most} layers, which cost no more than the {exact} two-qubit gates of the "
             f"exact circuit, give {fidelity:.6f}; use hattriq_cirq.encoding.encode, which is exact, or ask for less"
         )
-    return ApproximateEncoding(
-        _circuit(gates, qubits), vector if vector @ target >= 0 else -vector, fidelity, len(gates) // (len(qubits) - 1)
-    )
+    vector = vector if vector @ target >= 0 else -vector
+    return ApproximateEncoding(_circuit(gates, qubits), vector, fidelity, len(gates) // (len(qubits) - 1))
 
 
 def _layer_by_layer(target: FloatArray, start: FloatArray, layers: int, sweeps: int) -> Iterator[list[_Gate]]:
@@ -213,8 +207,7 @@ def _sweep(gates: list[_Gate], start: FloatArray, end: FloatArray) -> tuple[list
 
 def _apply(state: FloatArray, gate: _Gate) -> FloatArray:
     q, matrix = gate
-    applied: FloatArray = (matrix @ state.reshape(2**q, 4, -1)).reshape(-1)
-    return applied
+    return (matrix @ state.reshape(2**q, 4, -1)).reshape(-1)
 
 
 def _circuit(gates: list[_Gate], qubits: Sequence[cirq.Qid]) -> cirq.FrozenCircuit:

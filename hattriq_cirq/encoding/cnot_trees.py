@@ -24,12 +24,12 @@ from hattriq_cirq.encoding.multiplexer import RotationTarget, Subsets
 
 _MAX_REGION = 16  # qubits, those between included: the costs are tables of 2**16 sets
 
+#: Pairs of qubits that can be coupled.
 Edges = frozenset[frozenset[cirq.Qid]]
-"""Pairs of qubits that can be coupled."""
+#: A CNOT (control, target), by position, between qubits to encode, of which the target holds no value of its own.
 FanIn = tuple[int, int]
-"""A CNOT (control, target), by position, between qubits to encode, of which the target holds no value of its own."""
+#: Parity that each qubit to encode holds: bit i stands for the value of the i-th qubit.
 Parities = tuple[int, ...]
-"""Parity that each qubit to encode holds: bit i stands for the value of the i-th qubit."""
 
 
 class RotationStep(NamedTuple):

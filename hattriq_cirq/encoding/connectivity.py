@@ -19,22 +19,22 @@ from typing import Any
 
 import cirq
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hattriq_cirq.encoding.cnot_trees import Edges, FanIn, Parities, Region, RotationStep, region_of
 from hattriq_cirq.encoding.exact import circuit_from_ops, encode, phase_levels, real_levels, rotation_angles, unit_vector
 from hattriq_cirq.encoding.multiplexer import Multiplexer, RotationTarget, cheapest_gray_code
-from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.arrays import Array, BoolArray, FloatArray
 
+#: Rotations that prepare all qubits, each with the fan-ins that precede it.
 Schedule = tuple[tuple[tuple[FanIn, ...], RotationStep], ...]
-"""Rotations that prepare all qubits, each with the fan-ins that precede it."""
 
+#: Number of qubits -> width of the beam search for a dense vector's schedule, and the most fan-ins before a rotation.
 _BEAM = {**dict.fromkeys(range(1, 5), (4, 2)), 5: (2, 2), 6: (2, 2), 7: (2, 1), 8: (1, 1)}
-"""Number of qubits -> width of the beam search for a dense vector's schedule, and the most fan-ins before a rotation."""
 _MAX_SUBSETS = 70  # sets of prepared qubits kept at each length of a schedule: all of them up to 8 qubits
 _ZERO = 1e-14  # largest amplitude by which a product may differ from a vector of norm 1
+#: Number of gates so far, partial schedule, and the parities that the qubits hold after it.
 _State = tuple[int, Schedule, Parities]
-"""Number of gates so far, partial schedule, and the parities that the qubits hold after it."""
 
 
 @dataclass(frozen=True, init=False)
@@ -132,7 +132,7 @@ def _schedules(region: Region, vector: Array) -> list[Schedule]:
     squares = (np.abs(vector) ** 2).reshape((2,) * n)
 
     @cache
-    def angles(qubit: int, before: tuple[int, ...]) -> tuple[FloatArray, NDArray[np.bool_]]:
+    def angles(qubit: int, before: tuple[int, ...]) -> tuple[FloatArray, BoolArray]:
         norms = np.sqrt(squares.sum(axis=tuple(i for i in range(n) if i != qubit and i not in before)))
         return rotation_angles(np.moveaxis(norms, sorted([*before, qubit]).index(qubit), -1).reshape(-1))
 

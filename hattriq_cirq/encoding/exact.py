@@ -10,18 +10,25 @@ they commute to the end of the circuit, where they only change signs, and the ve
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import cirq
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from hattriq_cirq.encoding.multiplexer import Multiplexer, RotationTarget
-from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
+from hattriq_cirq.encoding.multiplexer import (
+    ClosedMultiplexer,
+    Multiplexer,
+    RotationTarget,
+    closed_cnot_count,
+    closed_operations,
+)
+from hattriq_cirq.foundation.arrays import Array, BoolArray, FloatArray, as_amplitudes
 
+#: Function that returns a circuit which prepares a vector from |0...0> on qubits, most significant first, such as `encode`.
 Encoder = Callable[[ArrayLike, Sequence[cirq.Qid]], cirq.Circuit]
-"""Function that returns a circuit which prepares a vector from |0...0> on qubits, most significant first, such as `encode`."""
+#: Function from a qubit to the qubit that is rotated to prepare its value, with the CNOT counts that reach it.
 TargetFactory = Callable[[cirq.Qid], RotationTarget]
-"""Function from a qubit to the qubit that is rotated to prepare its value, with the CNOT counts that reach it."""
 
 
 def encode(x: ArrayLike, qubits: Sequence[cirq.Qid], *, global_phase: bool = False) -> cirq.Circuit:
@@ -48,8 +55,7 @@ def encode(x: ArrayLike, qubits: Sequence[cirq.Qid], *, global_phase: bool = Fal
     """
     vector = unit_vector(x, qubits)
     is_complex = vector.imag.any()
-    levels = real_levels(np.abs(vector) if is_complex else vector.real, qubits)
-    operations = [op for level in levels for op in level]
+    operations = list(chain(*real_levels(np.abs(vector) if is_complex else vector.real, qubits)))
     if is_complex:
         operations += phase_operations(np.angle(vector), qubits, vector != 0)
     circuit = circuit_from_ops(operations)
@@ -81,8 +87,7 @@ def unit_vector(x: ArrayLike, qubits: Sequence[cirq.Qid]) -> Array:
     norm = np.linalg.norm(vector)
     if norm == 0:
         raise ValueError("x is the zero vector, which has no direction and cannot be amplitude-encoded; remove it")
-    unit: Array = vector / norm
-    return unit
+    return np.asarray(vector / norm)
 
 
 def circuit_from_ops(operations: Sequence[cirq.Operation]) -> cirq.Circuit:
@@ -154,9 +159,7 @@ def encode_controlled(x: ArrayLike, ancillas: Sequence[cirq.Qid], value: int, qu
     return cirq.Circuit(op.controlled_by(*ancillas, control_values=bits) for op in plain.all_operations())
 
 
-def phase_operations(
-    phases: FloatArray, qubits: Sequence[cirq.Qid], nonzero: NDArray[np.bool_] | None = None
-) -> list[cirq.Operation]:
+def phase_operations(phases: FloatArray, qubits: Sequence[cirq.Qid], nonzero: BoolArray | None = None) -> list[cirq.Operation]:
     """Return operations that multiply amplitude k by exp(i phases[k]), up to a global phase: uniformly controlled Rz.
 
     Args:
@@ -172,11 +175,11 @@ def phase_operations(
         [cirq.Rz(rads=3.141592653589793).on(cirq.LineQubit(0))]
     """
     nonzero = np.ones(len(phases), dtype=bool) if nonzero is None else nonzero
-    return [op for level in reversed(phase_levels(phases, qubits, nonzero)) for op in level]
+    return list(chain(*reversed(phase_levels(phases, qubits, nonzero))))
 
 
 def phase_levels(
-    phases: FloatArray, qubits: Sequence[cirq.Qid], nonzero: NDArray[np.bool_], target_of: TargetFactory = RotationTarget
+    phases: FloatArray, qubits: Sequence[cirq.Qid], nonzero: BoolArray, target_of: TargetFactory = RotationTarget
 ) -> list[list[cirq.Operation]]:
     """Return the operations of `phase_operations` per rotated qubit; all of these lists commute with each other."""
     levels: list[list[cirq.Operation]] = []
@@ -187,14 +190,14 @@ def phase_levels(
     return levels[::-1]
 
 
-def _merge_pairs(phases: FloatArray, nonzero: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+def _merge_pairs(phases: FloatArray, nonzero: BoolArray) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Return the difference (an Rz angle) and the mean of each pair of phases; a free phase takes the value of the other."""
     zero = np.where(nonzero[0::2], phases[0::2], phases[1::2])
     one = np.where(nonzero[1::2], phases[1::2], phases[0::2])
     return one - zero, (zero + one) / 2, nonzero[0::2] | nonzero[1::2]
 
 
-def _mean_phase(phases: FloatArray, nonzero: NDArray[np.bool_]) -> float:
+def _mean_phase(phases: FloatArray, nonzero: BoolArray) -> float:
     """Return the global phase that `phase_operations` leaves out."""
     while len(phases) > 1:
         _, phases, nonzero = _merge_pairs(phases, nonzero)
@@ -217,26 +220,16 @@ def real_levels(
     options = [_with_signs_last(x, qubits, target_of)]
     if (x < 0).any():
         options.append(_with_signs_per_branch(x, qubits, target_of))
-    levels = min(options, key=_cnot_count)
-    return [mux.operations(cirq.ry, cirq.CZ) + mux.target.couple(closing, cirq.CZ) for mux, closing in levels]
+    return closed_operations(min(options, key=closed_cnot_count), cirq.ry, cirq.CZ)
 
 
-_Level = tuple[Multiplexer, list[cirq.Qid]]
-"""Multiplexer of a qubit, and the controls from which its target is uncoupled afterwards."""
-
-
-def _cnot_count(levels: Sequence[_Level]) -> int:
-    """Return the number of two-qubit gates in all."""
-    return sum(mux.cnot_count + mux.target.cnot_cost(closing) for mux, closing in levels)
-
-
-def _with_signs_last(x: FloatArray, qubits: Sequence[cirq.Qid], target_of: TargetFactory) -> list[_Level]:
+def _with_signs_last(x: FloatArray, qubits: Sequence[cirq.Qid], target_of: TargetFactory) -> list[ClosedMultiplexer]:
     """Prepare magnitudes first; the last multiplexer adds the signs, among them those of the CZ gates that others leave out."""
     n = len(qubits)
     norms = [x]  # norms[j] belongs to the branches after n - j qubits
     for _ in range(n):
         norms.append(np.hypot(norms[-1][0::2], norms[-1][1::2]))
-    levels: list[_Level] = []
+    levels: list[ClosedMultiplexer] = []
     open_pairs: list[tuple[cirq.Qid, cirq.Qid]] = []
     for q in range(n - 1):
         mux = Multiplexer.of(*rotation_angles(norms[n - 1 - q]), qubits[:q], target_of(qubits[q]))
@@ -252,17 +245,17 @@ def _with_signs_last(x: FloatArray, qubits: Sequence[cirq.Qid], target_of: Targe
         mux = Multiplexer.of(*rotation_angles(x * signs * guessed), before, target)
         closing = set(mux.open_controls) ^ set(guess)
         candidates.append((mux, [control for control in before if control in closing]))
-    return [*levels, min(candidates, key=lambda level: _cnot_count([level]))]
+    return [*levels, min(candidates, key=lambda level: closed_cnot_count([level]))]
 
 
-def _with_signs_per_branch(x: FloatArray, qubits: Sequence[cirq.Qid], target_of: TargetFactory) -> list[_Level]:
+def _with_signs_per_branch(x: FloatArray, qubits: Sequence[cirq.Qid], target_of: TargetFactory) -> list[ClosedMultiplexer]:
     """Give every branch the sign that makes its larger half positive and close every frame: product states need no gate."""
     norms = [x]
     for _ in qubits:
         zero, one = norms[-1][0::2], norms[-1][1::2]
         larger = np.where(np.abs(zero) >= np.abs(one), zero, one)
         norms.append(np.copysign(np.hypot(zero, one), larger))
-    levels: list[_Level] = []
+    levels: list[ClosedMultiplexer] = []
     for q, qubit in enumerate(qubits):
         level = len(qubits) - 1 - q
         signs = np.repeat(np.copysign(1.0, norms[level + 1]), 2)
@@ -273,7 +266,7 @@ def _with_signs_per_branch(x: FloatArray, qubits: Sequence[cirq.Qid], target_of:
     return levels
 
 
-def rotation_angles(norms: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+def rotation_angles(norms: FloatArray) -> tuple[FloatArray, BoolArray]:
     """Return the Ry angle of each branch, and False for branches of norm 0."""
     zero, one = norms[0::2], norms[1::2]
     return 2 * np.arctan2(one, zero), (np.abs(zero) > 0) | (np.abs(one) > 0)

@@ -16,12 +16,12 @@ import cirq
 import numpy as np
 from numpy.typing import NDArray
 
-from hattriq_cirq.foundation.arrays import FloatArray, parity_signs, walsh_hadamard
+from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, parity_signs, walsh_hadamard
 
 _ZERO = 1e-14  # radians; a smaller rotation changes no amplitude by more than rounding
 
+#: Bit masks of sets of controls, or one number per set; bit b, from the least significant, stands for `controls[-1 - b]`.
 Subsets = NDArray[np.intp]
-"""Bit masks of sets of controls, or one number per set; bit b, from the least significant, stands for `controls[-1 - b]`."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,7 @@ class Multiplexer:
     cnot_costs: Subsets = field(repr=False, compare=False)
 
     @classmethod
-    def of(
-        cls, angles: FloatArray, reached: NDArray[np.bool_], controls: Sequence[cirq.Qid], target: RotationTarget
-    ) -> Multiplexer:
+    def of(cls, angles: FloatArray, reached: BoolArray, controls: Sequence[cirq.Qid], target: RotationTarget) -> Multiplexer:
         """Build the multiplexer of one angle per branch, (2**controls,); angles of branches that are not reached are free."""
         if target.initial_parity:  # Ry(angle - pi) |1> = Ry(angle) |0>
             parity = sum(2 ** (len(controls) - 1 - controls.index(control)) for control in target.initial_parity)
@@ -140,6 +138,22 @@ def _subset_sizes(count: int) -> Subsets:
     return np.bitwise_count(np.arange(2**count)).astype(np.intp)
 
 
+#: Multiplexer of a qubit, and the controls from which its target is uncoupled afterwards.
+ClosedMultiplexer = tuple[Multiplexer, list[cirq.Qid]]
+
+
+def closed_cnot_count(multiplexers: Sequence[ClosedMultiplexer]) -> int:
+    """Return the number of two-qubit gates in all, those that uncouple the targets included."""
+    return sum(mux.cnot_count + mux.target.cnot_cost(closing) for mux, closing in multiplexers)
+
+
+def closed_operations(
+    multiplexers: Sequence[ClosedMultiplexer], rotation: Callable[[float], cirq.Gate], coupling: cirq.Gate
+) -> list[list[cirq.Operation]]:
+    """Return the operations of each multiplexer, those that uncouple its target included."""
+    return [mux.operations(rotation, coupling) + mux.target.couple(closing, coupling) for mux, closing in multiplexers]
+
+
 def cheapest_gray_code(cnot_costs: Subsets) -> Subsets:
     """Return every subset once, from the empty one: a Gray code over the cheapest basis, which uses costly changes least often.
 
@@ -174,7 +188,7 @@ def _gray_code(cnot_costs: bytes) -> Subsets:
     return walk
 
 
-def _fill_to_end_early(angles: FloatArray, reached: NDArray[np.bool_], walk: Subsets) -> FloatArray:
+def _fill_to_end_early(angles: FloatArray, reached: BoolArray, walk: Subsets) -> FloatArray:
     """Choose the free angles so that as many rotations vanish, from the end of the Gray code, as there are free branches."""
     free = np.flatnonzero(~reached)
     columns = parity_signs(walk[::-1, np.newaxis] & free)

@@ -190,7 +190,7 @@ class Estimator(ABC):
 
 def ancillas(pauli: PauliTerm, count: int) -> list[cirq.Qid]:
     """Return ancilla qubits whose names differ from those of all data qubits."""
-    names: list[cirq.Qid] = [cirq.NamedQubit(f"ancilla{i}") for i in range(count + pauli.model.n_qubits)]
+    names: list[cirq.Qid] = [cirq.NamedQubit(f"ancilla{i}") for i in range(count + len(pauli.model.qubits))]
     return [name for name in names if name not in pauli.model.qubits][:count]
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.faithfulness.removal import Reference, ScoreFunction, check_inputs_and_maps, predicted_signs, scores_without
-from hattriq_cirq.foundation.arrays import FloatArray, read_only
+from hattriq_cirq.foundation.arrays import FloatArray, freeze
 
 Order = Literal["morf", "lerf"]
 STEPS = 32
@@ -43,13 +43,12 @@ class Curve:
     scores: FloatArray
 
     def __post_init__(self) -> None:
-        fractions, scores = (read_only(np.asarray(v, dtype=float)) for v in (self.fractions, self.scores))
+        fractions, scores = (np.asarray(v, dtype=float) for v in (self.fractions, self.scores))
         if fractions.ndim != 1 or scores.ndim != 2 or scores.shape[1] != len(fractions) or len(fractions) < 2:
             raise ValueError(f"{fractions.shape=} must be (points,), 2 or more, and {scores.shape=} (inputs, points)")
         if fractions[0] != 0 or fractions[-1] != 1 or not (np.diff(fractions) > 0).all():
             raise ValueError(f"{fractions=} must rise from 0 to 1")
-        object.__setattr__(self, "fractions", fractions)
-        object.__setattr__(self, "scores", scores)
+        freeze(self, fractions=fractions, scores=scores)
 
 
 def deletion_curve(
@@ -161,15 +160,7 @@ def srg(
 
 
 def _curve(
-    score: ScoreFunction,
-    x: ArrayLike,
-    maps: ArrayLike,
-    reference: Reference,
-    order: str,
-    steps: int,
-    seed: int,
-    *,
-    insert: bool,
+    score: ScoreFunction, x: ArrayLike, maps: ArrayLike, reference: Reference, order: str, steps: int, seed: int, insert: bool
 ) -> Curve:
     """Return the scores with features changed in order of relevance; `insert` starts from the reference instead of x."""
     if order not in ("morf", "lerf"):

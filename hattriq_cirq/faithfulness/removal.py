@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hattriq_cirq._moved import keep_old_names
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
-from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
+from hattriq_cirq.foundation.arrays import Array, BoolArray, FloatArray, as_amplitudes
 from hattriq_cirq.models.model import Form, check_form
 from hattriq_cirq.models.quadratic_form import QuadraticForm, quadratic_value
 
+#: Function from inputs, (..., features), to one score per input, (...,), of any model.
 ScoreFunction = Callable[[Array], FloatArray]
-"""Function from inputs, (..., features), to one score per input, (...,), of any model."""
 
+#: Replacement of removed features: a number, an array that broadcasts to the inputs, or a set whose scores are averaged.
 Reference = float | ArrayLike | BaselineSet
-"""Replacement of removed features: a number, an array that broadcasts to the inputs, or a set whose scores are averaged."""
 
 _CHUNK = 2**22  # numbers that are passed to a score at once
 
@@ -51,8 +51,7 @@ def score_of(model: QuadraticForm, *, form: Form = "quadratic") -> ScoreFunction
         if form == "quadratic":
             return values
         norms = np.sum(np.abs(x) ** 2, axis=-1)
-        result: FloatArray = np.where(norms > 0, values, model.identity_part) / np.where(norms > 0, norms, 1)
-        return result
+        return np.where(norms > 0, values, model.identity_part) / np.where(norms > 0, norms, 1)
 
     return score
 
@@ -90,7 +89,7 @@ def predicted_signs(score: ScoreFunction, x: Array) -> FloatArray:
     return np.where(evaluate(score, x) < 0, -1.0, 1.0)
 
 
-def scores_without(score: ScoreFunction, x: Array, reference: Reference, removed: NDArray[np.bool_]) -> FloatArray:
+def scores_without(score: ScoreFunction, x: Array, reference: Reference, removed: BoolArray) -> FloatArray:
     """Return the scores of inputs in which sets of features are replaced, averaged over the references.
 
     Args:
@@ -113,8 +112,7 @@ def scores_without(score: ScoreFunction, x: Array, reference: Reference, removed
         for start in range(0, sets, step):
             part = np.where(removed[:, start : start + step], row[:, np.newaxis], x[:, np.newaxis])
             total[:, start : start + step] += evaluate(score, part)
-    result: FloatArray = total / len(rows)
-    return result
+    return total / len(rows)
 
 
 keep_old_names(__name__)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hattriq_cirq.faithfulness.removal import Reference, ScoreFunction, check_inputs_and_maps, evaluate, scores_without
-from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
+from hattriq_cirq.foundation.arrays import Array, BoolArray, FloatArray, as_amplitudes
 
 
 def sensitivity_n(
@@ -120,8 +120,7 @@ def infidelity(
         squares = np.sum(sums**2, axis=1)
         best = np.divide(np.sum(sums * losses, axis=1), squares, out=np.zeros(len(x)), where=squares > 0)
         sums = best[:, np.newaxis] * sums
-    result: FloatArray = np.mean((sums - losses) ** 2, axis=1)
-    return result
+    return np.asarray(np.mean((sums - losses) ** 2, axis=1))
 
 
 def max_sensitivity(
@@ -161,7 +160,7 @@ def max_sensitivity(
     return np.asarray(np.divide(largest, sizes, out=np.full(len(inputs), np.nan), where=sizes > 0))
 
 
-def _random_sets(rng: np.random.Generator, features: int, size: int, samples: int) -> NDArray[np.bool_]:
+def _random_sets(rng: np.random.Generator, features: int, size: int, samples: int) -> BoolArray:
     """Return random sets of a size, (samples, features)."""
     if not 1 <= size < features:
         raise ValueError(f"{size=} must lie in 1..{features - 1}, below the number of features")
@@ -175,7 +174,7 @@ def _check_samples(samples: int) -> int:
 
 
 def _sums_and_losses(
-    score: ScoreFunction, x: Array, values: FloatArray, reference: Reference, rechanged: NDArray[np.bool_]
+    score: ScoreFunction, x: Array, values: FloatArray, reference: Reference, rechanged: BoolArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return the summed attribution and the loss of score of sets of features (sets, features), both (inputs, sets)."""
     losses = evaluate(score, x)[:, np.newaxis] - scores_without(score, x, reference, rechanged[np.newaxis])

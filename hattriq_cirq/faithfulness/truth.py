@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import cirq
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from hattriq_cirq.faithfulness.removal import check_maps
-from hattriq_cirq.foundation.arrays import FloatArray, as_amplitudes
+from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, as_amplitudes
 from hattriq_cirq.models.model import Model
 
 
@@ -146,7 +146,7 @@ def randomised(model: Model, seed: int, layers: Iterable[int] | None = None) -> 
     return model.with_params(params)
 
 
-def _sizes_and_truth(maps: ArrayLike, truth: ArrayLike) -> tuple[FloatArray, NDArray[np.bool_]]:
+def _sizes_and_truth(maps: ArrayLike, truth: ArrayLike) -> tuple[FloatArray, BoolArray]:
     sizes = np.abs(check_maps(maps))
     mask = np.asarray(truth)
     if mask.dtype != np.bool_ or mask.shape not in (sizes.shape, sizes.shape[1:]):
@@ -157,9 +157,8 @@ def _sizes_and_truth(maps: ArrayLike, truth: ArrayLike) -> tuple[FloatArray, NDA
     return sizes, mask
 
 
-def _centred_ranks(values: FloatArray, support: NDArray[np.bool_]) -> FloatArray:
+def _centred_ranks(values: FloatArray, support: BoolArray) -> FloatArray:
     """Return ranks among the features of the support, minus their mean; 0 elsewhere."""
     ranks = rankdata(np.where(support, values, np.inf), axis=1)
     middle = (support.sum(axis=1, keepdims=True) + 1) / 2
-    result: FloatArray = np.where(support, ranks - middle, 0.0)
-    return result
+    return np.where(support, ranks - middle, 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+#: Real or complex numbers: amplitudes may be either.
 Array = NDArray[Any]
-"""Real or complex numbers: amplitudes may be either."""
 
 _Item = TypeVar("_Item")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -22,6 +23,17 @@ def read_only(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
     copy = np.array(array)
     copy.flags.writeable = False
     return copy
+
+
+def read_only_copies(arrays: Iterable[ArrayLike]) -> tuple[FloatArray, ...]:
+    """Return read-only copies of real arrays, in double precision."""
+    return tuple(read_only(np.asarray(array, dtype=np.float64)) for array in arrays)
+
+
+def freeze(value: object, **arrays: ArrayLike) -> None:
+    """Set fields of a frozen value to read-only copies of arrays."""
+    for name, array in arrays.items():
+        object.__setattr__(value, name, read_only(np.asarray(array)))
 
 
 def as_amplitudes(x: ArrayLike, name: str = "x", features: int | None = None) -> Array:
@@ -69,8 +81,7 @@ def walsh_hadamard(values: FloatArray) -> FloatArray:
     """
     n = values.shape[-1].bit_length() - 1
     square = values.reshape(*values.shape[:-1], 2 ** (n // 2), 2 ** (n - n // 2))
-    result: FloatArray = (_hadamard(n // 2) @ square @ _hadamard(n - n // 2)).reshape(values.shape)
-    return result
+    return (_hadamard(n // 2) @ square @ _hadamard(n - n // 2)).reshape(values.shape)
 
 
 @cache
@@ -86,8 +97,7 @@ def parity_signs(masks: Array) -> FloatArray:
         >>> parity_signs(np.arange(4))
         array([ 1., -1., -1.,  1.])
     """
-    signs: FloatArray = 1.0 - 2.0 * (np.bitwise_count(masks) % 2)
-    return signs
+    return 1.0 - 2.0 * (np.bitwise_count(masks) % 2)
 
 
 def largest_remainders(ideal: FloatArray, total: int) -> list[int]:

@@ -64,10 +64,7 @@ def grid_ansatz(rows: int, cols: int, layers: int, observable: Observable | None
 
 
 def _layered(
-    qubits: Sequence[cirq.Qid],
-    pairs: Iterable[tuple[cirq.Qid, cirq.Qid]],
-    layers: int,
-    observable: Observable | None,
+    qubits: Sequence[cirq.Qid], pairs: Iterable[tuple[cirq.Qid, cirq.Qid]], layers: int, observable: Observable | None
 ) -> Model:
     cz_gates = [cirq.CZ(a, b) for a, b in pairs]
     circuit, names = cirq.Circuit(), []
@@ -78,12 +75,8 @@ def _layered(
             names += [symbol.name for symbol in symbols]
         if layer < layers:
             circuit.append(cz_gates)
-    return Model(
-        circuit,
-        qubits,
-        cirq.PauliString(cirq.Z(qubits[0])) if observable is None else observable,
-        dict.fromkeys(names, 0.0),
-    )
+    observable = cirq.PauliString(cirq.Z(qubits[0])) if observable is None else observable
+    return Model(circuit, qubits, observable, dict.fromkeys(names, 0.0))
 
 
 def _check_at_least(value: int, least: int, name: str) -> int:

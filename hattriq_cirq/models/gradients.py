@@ -17,18 +17,7 @@ import sympy
 
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.models.model import Model
-from hattriq_cirq.simulation.statevector import (
-    Block,
-    FusedCircuit,
-    Gate,
-    PauliAction,
-    constant_gate,
-    drop_zero_imaginary,
-    elementary_operations,
-    embed,
-    gather,
-    two_buffers,
-)
+from hattriq_cirq.simulation import statevector
 
 LossFunction = Callable[[FloatArray], tuple[float, FloatArray]]
 _MATRIX_FROM = 2.5  # samples per amplitude from which it is faster to compute M (measured for n = 4 .. 10)
@@ -66,8 +55,7 @@ class _Window:
         count, eigenvalues, dim, _ = self.projectors.shape
         phases = np.exp(1j * np.pi * exponents[list(self.rotations), np.newaxis] * self.eigenvalues)
         flat = self.projectors.reshape(count, eigenvalues, dim * dim)
-        unitaries: Array = np.matmul(phases[:, np.newaxis, :], flat).reshape(count, dim, dim)
-        return unitaries
+        return np.asarray(np.matmul(phases[:, np.newaxis, :], flat).reshape(count, dim, dim))
 
     def steps(self, unitaries: Array) -> list[Array]:
         """Return the matrices in order of application."""
@@ -81,8 +69,7 @@ class _Window:
                 at_rotation[i] = cross
             cross = step.conj().T @ cross @ step
         traces = np.einsum("tab,tba->t", self.generators, at_rotation)
-        result: FloatArray = -2 * np.pi * traces.imag
-        return result
+        return np.asarray(-2 * np.pi * traces.imag)
 
 
 class TrainableProgram:
@@ -110,25 +97,25 @@ class TrainableProgram:
         axis_of = {q: i for i, q in enumerate(model.qubits)}
         column = {name: i for i, name in enumerate(self.names)}
         parts = [
-            _rotation(op, axis_of, column) if cirq.is_parameterized(op) else constant_gate(op, axis_of)
-            for whole in elementary_operations(model.circuit)
+            _rotation(op, axis_of, column) if cirq.is_parameterized(op) else statevector.constant_gate(op, axis_of)
+            for whole in statevector.elementary_operations(model.circuit)
             for op in _differentiable(whole)
         ]
-        outlines = [p if isinstance(p, Gate) else Gate(p.axes, None, diagonal=False) for p in parts]
+        outlines = [p if isinstance(p, statevector.Gate) else statevector.Gate(p.axes, None, diagonal=False) for p in parts]
         rotations = [i for i, part in enumerate(parts) if isinstance(part, _Rotation)]
         position = {part: rotation for rotation, part in enumerate(rotations)}
         self._slopes = np.stack([p.slope for p in parts if isinstance(p, _Rotation)])
         self._offsets = np.array([p.offset for p in parts if isinstance(p, _Rotation)])
-        self._groups: list[_Window | Block] = []
-        for group in gather(outlines, self.n_qubits):
+        self._groups: list[_Window | statevector.Block] = []
+        for group in statevector.gather(outlines, self.n_qubits):
             members = [parts[i] for i in group.members]
-            gates = [m for m in members if isinstance(m, Gate)]
+            gates = [m for m in members if isinstance(m, statevector.Gate)]
             if len(gates) == len(members):
-                self._groups += FusedCircuit.from_gates(self.n_qubits, gates).blocks
+                self._groups += statevector.FusedCircuit.from_gates(self.n_qubits, gates).blocks
             else:
                 self._groups.append(_window(group.axes, members, [position.get(i, -1) for i in group.members]))
         self._first = next(i for i, group in enumerate(self._groups) if isinstance(group, _Window))
-        self._action = PauliAction.of(model.pauli_sum, model.qubits)
+        self._action = statevector.PauliAction.of(model.pauli_sum, model.qubits)
 
     def expectations(self, theta: FloatArray, x: Array) -> FloatArray:
         """Return F of every column of a (features, samples) batch for one parameter vector, (samples,)."""
@@ -154,8 +141,8 @@ class TrainableProgram:
             costates = self._action.apply(program.apply((x * slopes) @ x.conj().T))
         # lambda is stored conjugated, so that <lambda| is a view; its blocks are transposed where those of psi are adjoint
         costates = costates.conj()
-        state_buffers = two_buffers(states.shape, np.complex128)
-        costate_buffers = two_buffers(states.shape, np.complex128)
+        state_buffers = statevector.two_buffers(states.shape, np.complex128)
+        costate_buffers = statevector.two_buffers(states.shape, np.complex128)
         by_exponent = np.zeros(len(self._offsets))
         for i in range(len(self._groups) - 1, self._first - 1, -1):
             group, block = self._groups[i], program.blocks[i]
@@ -168,10 +155,10 @@ class TrainableProgram:
                 costates = block.transpose.apply(costates, self.n_qubits, out=next(costate_buffers))
         return value, by_exponent @ self._slopes
 
-    def _bind(self, theta: FloatArray) -> tuple[FusedCircuit, list[list[Array]]]:
+    def _bind(self, theta: FloatArray) -> tuple[statevector.FusedCircuit, list[list[Array]]]:
         """Return the circuit for these parameters, and the matrices inside each of its windows."""
         exponents = self._slopes @ theta + self._offsets
-        blocks: list[Block] = []
+        blocks: list[statevector.Block] = []
         steps: list[list[Array]] = []
         for group in self._groups:
             if isinstance(group, _Window):
@@ -179,14 +166,14 @@ class TrainableProgram:
                 product = inside[0]
                 for step in inside[1:]:
                     product = step @ product
-                blocks.append(Block(group.axes, drop_zero_imaginary(product)))
+                blocks.append(statevector.Block(group.axes, statevector.drop_zero_imaginary(product)))
                 steps.append(inside)
             else:
                 blocks.append(group)
                 steps.append([])
-        return FusedCircuit(self.n_qubits, tuple(blocks)), steps
+        return statevector.FusedCircuit(self.n_qubits, tuple(blocks)), steps
 
-    def _forward(self, program: FusedCircuit, x: Array) -> tuple[Array, Array, FloatArray]:
+    def _forward(self, program: statevector.FusedCircuit, x: Array) -> tuple[Array, Array, FloatArray]:
         """Return states U c, O U c, and the expectations of x; c is x, or the whole basis if that is the smaller batch."""
         features, samples = x.shape
         if samples <= _MATRIX_FROM * features:
@@ -255,7 +242,7 @@ def _rotation(operation: cirq.Operation, axis_of: Mapping[cirq.Qid, int], column
     return _Rotation(tuple(axis_of[q] for q in operation.qubits), eigenvalues, projectors, slope, offset)
 
 
-def _window(axes: Sequence[int], members: Sequence[_Rotation | Gate], positions: Sequence[int]) -> _Window:
+def _window(axes: Sequence[int], members: Sequence[_Rotation | statevector.Gate], positions: Sequence[int]) -> _Window:
     """Combine gates in one window; `positions` are the indices of its rotations among all rotations of the program."""
     order: list[int] = []
     constants: list[Array] = []
@@ -270,11 +257,11 @@ def _window(axes: Sequence[int], members: Sequence[_Rotation | Gate], positions:
             order.append(rotation)
             eigenvalues[rotation, : len(member.eigenvalues)] = member.eigenvalues
             for i, projector in enumerate(member.projectors):
-                projectors[rotation, i] = embed(projector, member.axes, axes)
+                projectors[rotation, i] = statevector.embed(projector, member.axes, axes)
         else:
             assert member.matrix is not None
             order.append(-1 - len(constants))
-            constants.append(embed(member.matrix, member.axes, axes))
+            constants.append(statevector.embed(member.matrix, member.axes, axes))
     generators = np.einsum("te,teab->tab", eigenvalues, projectors)
     places = tuple(p for p in positions if p >= 0)
     return _Window(tuple(axes), tuple(order), tuple(constants), places, eigenvalues, projectors, generators)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +14,7 @@ import cirq
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
+from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes, read_only
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.simulation import statevector
 from hattriq_cirq.simulation.statevector import Precision
@@ -165,9 +165,7 @@ class Model:
     @cached_property
     def matrix(self) -> Array:
         """M = U' O U, (features, features), Hermitian, real if possible. It is built at the first use and kept."""
-        matrix = statevector.drop_zero_imaginary(self._act(np.eye(self.n_features), "float64"))
-        matrix.flags.writeable = False
-        return matrix
+        return read_only(statevector.drop_zero_imaginary(self._act(np.eye(self.n_features), "float64")))
 
     @cached_property
     def _real_matrix(self) -> FloatArray:
@@ -249,8 +247,7 @@ class Model:
             if not norms.all():
                 raise ValueError(f"row {int(np.argmin(norms))} of x is all zeros: form='normalized' has no value there")
             values = values / norms
-        result: FloatArray = values.reshape(shape[:-1])[()]
-        return result
+        return values.reshape(shape[:-1])[()]
 
     def _rows(self, x: ArrayLike, precision: Precision) -> tuple[Array, tuple[int, ...]]:
         real, complex_ = statevector.dtypes(precision)
@@ -278,8 +275,7 @@ class Model:
 
     def _expect(self, batch: Array, precision: Precision) -> FloatArray:
         states = self._evolve(batch, precision, False)
-        values: FloatArray = np.einsum("ks,ks->s", states.conj(), self._action.apply(states)).real.astype(np.float64)
-        return values
+        return np.asarray(np.einsum("ks,ks->s", states.conj(), self._action.apply(states)).real.astype(np.float64))
 
     def _matrix_pays(self, rows: int) -> bool:
         """Return True if M is to be kept: it pays once as many rows were multiplied, in all calls, as building it takes."""
@@ -292,12 +288,7 @@ class Model:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Model):
             return NotImplemented
-        return (
-            self.circuit == other.circuit
-            and self.qubits == other.qubits
-            and self.pauli_sum == other.pauli_sum
-            and dict(self.params) == dict(other.params)
-        )
+        return all(getattr(self, field.name) == getattr(other, field.name) for field in fields(self))
 
     def __hash__(self) -> int:
         return hash((self.circuit, self.qubits, tuple(sorted(self.params.items()))))

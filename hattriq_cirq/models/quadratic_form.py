@@ -83,9 +83,8 @@ def quadratic_value(model: QuadraticForm, x: ArrayLike) -> FloatArray:
         -3.0
     """
     x = as_amplitudes(x, features=model.n_features)
-    values: FloatArray = np.einsum(
-        "...k,...k->...", x.conj(), observable_action(model, x, real_part=not np.iscomplexobj(x))
-    ).real
+    acted = observable_action(model, x, real_part=not np.iscomplexobj(x))
+    values: FloatArray = np.einsum("...k,...k->...", x.conj(), acted).real
     return values
 
 

@@ -13,7 +13,7 @@ from scipy.optimize import OptimizeResult, minimize
 from scipy.special import expit
 from tqdm import tqdm
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes, read_only
+from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes, freeze
 from hattriq_cirq.models.gradients import TrainableProgram
 from hattriq_cirq.models.model import Model
 
@@ -37,8 +37,8 @@ class History:
     validation_accuracy: FloatArray
 
     def __post_init__(self) -> None:
-        for name in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
-            object.__setattr__(self, name, read_only(np.asarray(getattr(self, name), dtype=float)))
+        names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
+        freeze(self, **{name: np.asarray(getattr(self, name), dtype=float) for name in names})
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -160,11 +160,9 @@ def train(  # noqa: PLR0913
     rng = np.random.default_rng(seed)
     program = TrainableProgram(model)
     objective = _Objective(program, *_check_data(x, y, model, "x", "y"), scale)
-    held_out = (
-        None
-        if validation is None
-        else _Objective(program, *_check_data(*validation, model, "validation x", "validation y"), scale)
-    )
+    held_out = None
+    if validation is not None:
+        held_out = _Objective(program, *_check_data(*validation, model, "validation x", "validation y"), scale)
     theta = np.array(list(model.params.values())) if start == "model" else rng.normal(0, start, len(program.names))
     tracker = _Progress(objective, held_out, patience)
     with tqdm(total=epochs, desc="training", unit="epoch", disable=not progress, leave=False) as bar:
@@ -230,12 +228,7 @@ class _Progress:
 
 
 def _adam(
-    objective: _Objective,
-    theta: FloatArray,
-    rng: np.random.Generator,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
+    objective: _Objective, theta: FloatArray, rng: np.random.Generator, epochs: int, batch_size: int, learning_rate: float
 ) -> Iterator[FloatArray]:
     """Yield the parameters after each epoch (Kingma and Ba 2015, with a cosine schedule)."""
     first, second, step = np.zeros_like(theta), np.zeros_like(theta), 0

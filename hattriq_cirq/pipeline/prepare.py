@@ -401,7 +401,7 @@ class PreparedAttribution:
         for index, inputs in enumerate(_grouped(self.input_plans())):
             circuits = [circuit for one in inputs for circuit in one.circuits]
             shots = None if self.shots is None else [count for one in inputs for count in one.shots or ()]
-            key = f"{self._key}-{index}"
+            key = None if self.engine.journal is None else f"{self._key}-{index}"
             yield (
                 inputs,
                 PreparedCircuits.compile(self.engine, circuits, shots, self.mitigation, placement=self.placement, key=key),

@@ -210,9 +210,7 @@ class Section:
             for name in ("accuracy", "cost"):
                 content[name] = content[name] and Table(**content[name])
             content["tables"] = [Table(**table) for table in content["tables"]]
-            content["pictures"] = [
-                Picture((source / f"{picture['name']}.png").read_bytes(), **picture) for picture in content["pictures"]
-            ]
+            content["pictures"] = [Picture((source / f"{p['name']}.png").read_bytes(), **p) for p in content["pictures"]]
             return cls(**content)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{source / FILE} is damaged or no section: {error!r}") from error

@@ -25,8 +25,8 @@ from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.models.training import Training
 
+#: Names of the classes -1 and +1, in this order.
 Classes = tuple[str, str]
-"""Names of the classes -1 and +1, in this order."""
 
 _NEGATIVE, _POSITIVE = "#3372b5", "#c23b3b"  # blue and red can be distinguished with every kind of colour vision
 _SIGNED = LinearSegmentedColormap.from_list(
@@ -227,10 +227,8 @@ def sign_label(attribution: Attribution, classes: Classes | None = None) -> str:
     names = ", ".join(f"⟨{re.sub(r'(?<![0-9])1.000[*]', '', text)}⟩" for text in a.observables)
     score = names if a.head == "identity" else f"{a.head} of {names}"
     form = " (normalized)" if a.form == "normalized" else ""
-    if a.head == "identity" and _is_pauli_string(a.observables[0]):
-        ends = ("towards +1", "towards -1")
-    else:
-        ends = ("the score up", "the score down")
+    bounded = a.head == "identity" and _is_pauli_string(a.observables[0])
+    ends = ("towards +1", "towards -1") if bounded else ("the score up", "the score down")
     signs = [f"{sign} pushes {end}" for sign, end in zip("+-", ends, strict=True)]
     if classes:
         signs = [f"{sign}: {name}" for sign, name in zip(signs, classes[::-1], strict=True)]

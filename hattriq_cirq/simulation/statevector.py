@@ -219,10 +219,8 @@ class FusedCircuit:
     def astype(self, precision: Precision) -> FusedCircuit:
         """Return the same circuit with its factors in another precision."""
         real, complex_ = dtypes(precision)
-        return FusedCircuit(
-            self.n_qubits,
-            tuple(Block(b.axes, b.factor.astype(complex_ if np.iscomplexobj(b.factor) else real)) for b in self.blocks),
-        )
+        blocks = [Block(b.axes, b.factor.astype(complex_ if np.iscomplexobj(b.factor) else real)) for b in self.blocks]
+        return FusedCircuit(self.n_qubits, tuple(blocks))
 
 
 def dtypes(precision: str) -> tuple[type[np.floating], type[np.complexfloating]]:
@@ -304,13 +302,13 @@ def two_buffers(shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[Array]:
     return cycle((np.empty(shape, dtype), np.empty(shape, dtype)))
 
 
+#: Phases of one factor of a Pauli string, by the bit of the result.
 _PHASES: dict[cirq.Pauli | None, Array] = {
     None: np.array([1, 1]),
     cirq.X: np.array([1, 1]),
     cirq.Y: np.array([-1j, 1j]),
     cirq.Z: np.array([1, -1]),
 }
-"""Phases of one factor of a Pauli string, by the bit of the result."""
 
 
 @dataclass(frozen=True)
@@ -352,8 +350,7 @@ class PauliAction:
         if flips == 0:
             return states
         axes = tuple(axis for axis in range(self.n_qubits) if flips >> (self.n_qubits - 1 - axis) & 1)
-        flipped: Array = np.flip(states.reshape((2,) * self.n_qubits + (-1,)), axes).reshape(states.shape)
-        return flipped
+        return np.flip(states.reshape((2,) * self.n_qubits + (-1,)), axes).reshape(states.shape)
 
 
 def qsim_apply(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid], states: Array) -> Array:
@@ -392,8 +389,7 @@ def outcome_probabilities(circuit: cirq.AbstractCircuit) -> FloatArray:
     *_, measurement = circuit.all_operations()
     register = [*measurement.qubits, *sorted(circuit.all_qubits() - set(measurement.qubits))]
     evolved = final_state(circuit[:-1], register)
-    probabilities: FloatArray = (np.abs(evolved) ** 2).reshape(2 ** len(measurement.qubits), -1).sum(axis=1)
-    return probabilities
+    return np.asarray((np.abs(evolved) ** 2).reshape(2 ** len(measurement.qubits), -1).sum(axis=1))
 
 
 def final_state(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> Array:
@@ -409,6 +405,10 @@ def final_state(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> 
     return np.asarray(compile_circuit(circuit.freeze(), register).apply(state)[:, 0])
 
 
-def state_fidelity(first: cirq.AbstractCircuit, second: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> float:
-    """Return |<first|second>|**2 of the states that two circuits of unitary gates prepare from |0...0>."""
-    return float(np.abs(np.vdot(final_state(first, register), final_state(second, register))) ** 2)
+def state_fidelities(first: Sequence[cirq.AbstractCircuit], second: Sequence[cirq.AbstractCircuit]) -> list[float]:
+    """Return |<a|b>|**2 of the states that each pair of unitary circuits on the same qubits prepares from |0...0>."""
+    overlaps = []
+    for a, b in zip(first, second, strict=True):
+        register = sorted(a.all_qubits())
+        overlaps.append(np.vdot(final_state(a, register), final_state(b, register)))
+    return [float(np.abs(overlap) ** 2) for overlap in overlaps]

@@ -16,7 +16,7 @@ from hattriq_cirq.execution.backends.simulators import sampler
 Q = tuple(cirq.LineQubit.range(5))
 
 
-def drawn(e0: float, e1: float, shots: int, rng: np.random.Generator) -> ReadoutCalibration:
+def sample_calibration(e0: float, e1: float, shots: int, rng: np.random.Generator) -> ReadoutCalibration:
     """Counted calibration of all qubits, with `shots` shots per state."""
     zero, one = rng.binomial(shots, e0, len(Q)), rng.binomial(shots, e1, len(Q))
     return ReadoutCalibration(Q, np.stack([shots - zero, zero, one, shots - one], axis=1).reshape(-1, 2, 2))
@@ -26,7 +26,7 @@ def test_drift_of_one_qubit_in_five_is_detected_99_times_in_100() -> None:
     rng = np.random.default_rng(0)
     found = []
     for _ in range(1000):
-        before, after = drawn(0.01, 0.05, 20_000, rng), drawn(0.01, 0.05, 20_000, rng)
+        before, after = sample_calibration(0.01, 0.05, 20_000, rng), sample_calibration(0.01, 0.05, 20_000, rng)
         counts = np.array(after.counts)
         wrong = rng.binomial(20_000, 0.07)
         counts[3, 1] = wrong, 20_000 - wrong
@@ -39,13 +39,16 @@ def test_drift_of_one_qubit_in_five_is_detected_99_times_in_100() -> None:
 @pytest.mark.parametrize("shots", [50, 1_000, 20_000])
 def test_drift_false_alarms_are_at_most_one_in_100(shots: int) -> None:
     rng = np.random.default_rng(shots)
-    flagged = [compare(drawn(0.01, 0.05, shots, rng), drawn(0.01, 0.05, 2 * shots, rng)).drifted for _ in range(1000)]
+    flagged = [
+        compare(sample_calibration(0.01, 0.05, shots, rng), sample_calibration(0.01, 0.05, 2 * shots, rng)).drifted
+        for _ in range(1000)
+    ]
     assert np.mean(flagged) <= 0.01
 
 
 def test_drift_verdict_text_without_drift() -> None:
     rng = np.random.default_rng(1)
-    verdict = compare(drawn(0.01, 0.05, 5_000, rng), drawn(0.01, 0.05, 5_000, rng))
+    verdict = compare(sample_calibration(0.01, 0.05, 5_000, rng), sample_calibration(0.01, 0.05, 5_000, rng))
     assert not verdict.drifted
     assert verdict.p_value > 0.01
     assert str(verdict).startswith("no drift of readout at level 0.005: at most e")
@@ -53,7 +56,7 @@ def test_drift_verdict_text_without_drift() -> None:
 
 def test_drift_comparison_matches_qubits_in_any_order() -> None:
     rng = np.random.default_rng(2)
-    first = drawn(0.01, 0.05, 20_000, rng)
+    first = sample_calibration(0.01, 0.05, 20_000, rng)
     assert first.counts is not None
     counts = first.counts.copy()
     counts[0, 0] = 15_000, 5_000  # qubit 0 is read quite differently
@@ -81,7 +84,7 @@ def test_drift_within_a_run_is_detected_by_its_calibration(drift: float, least: 
 
 def test_comparison_of_incompatible_calibrations_is_rejected() -> None:
     rng = np.random.default_rng(3)
-    counts = drawn(0.01, 0.05, 100, rng)
+    counts = sample_calibration(0.01, 0.05, 100, rng)
     known = ReadoutCalibration.from_mapping(dict.fromkeys(Q, (0.01, 0.05)))
     with pytest.raises(CalibrationError, match="no counts to compare"):
         compare(counts, known)

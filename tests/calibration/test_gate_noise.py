@@ -73,16 +73,16 @@ def test_gate_mitigation_variants_are_equivalent_and_run_on_the_device(mitigatio
     assert engine.processor is not None
     source = requested(programs)
     variants = mitigation.expand(engine, programs, None)
-    found = requested(variants.programs)
-    assert sorted(found) == list(range(len(found)))
+    results = requested(variants.programs)
+    assert sorted(results) == list(range(len(results)))
     for program in variants.programs:
         engine.processor.device.validate_circuit(program.circuit)
         assert [cirq.is_measurement(op) for op in program.circuit[-1]] == [True]
         assert program.circuit[-1].qubits == programs[0].circuit[-1].qubits
-    combined = mitigation.combine(variants, [Distribution(found[i], None) for i in range(len(found))]).outcomes
+    combined = mitigation.combine(variants, [Distribution(results[i], None) for i in range(len(results))]).outcomes
     for request, given in source.items():
-        for i in range(request, len(found), len(source)):
-            np.testing.assert_allclose(found[i], given, rtol=0, atol=1e-6)
+        for i in range(request, len(results), len(source)):
+            np.testing.assert_allclose(results[i], given, rtol=0, atol=1e-6)
         np.testing.assert_allclose(combined[request].probabilities, given, rtol=0, atol=1e-6)
         assert combined[request].shots is None
 
@@ -205,10 +205,10 @@ def test_sixteen_twirls_of_one_gate_are_the_full_pauli_average(twirl: bool) -> N
     programs = [ParameterizedCircuit(circuit, (0,))]
     if twirl:
         variants = mitigation.expand(engine, programs, None)
-        (found,) = mitigation.combine(variants, engine.execute(variants.programs, None)).outcomes
+        (results,) = mitigation.combine(variants, engine.execute(variants.programs, None)).outcomes
     else:
-        (found,) = engine.execute(programs, None)
-    np.testing.assert_allclose(found.probabilities, error_by_hand(ANGLE, twirl), rtol=0, atol=1e-9)
+        (results,) = engine.execute(programs, None)
+    np.testing.assert_allclose(results.probabilities, error_by_hand(ANGLE, twirl), rtol=0, atol=1e-9)
 
 
 def test_twirled_sweep_has_each_point_in_every_gauge() -> None:
@@ -224,8 +224,8 @@ def test_twirling_symbols_do_not_collide_with_those_of_the_circuit() -> None:
     turn = cirq.PhasedXZGate(**{f"{n}_exponent": sympy.Symbol(n[0] + "0") for n in ("x", "z", "axis_phase")})
     circuit = cirq.FrozenCircuit(turn(a), cirq.CZ(a, b), turn(b), cirq.CZ(a, b), turn(a), cirq.measure(a, b, key="z"))
     points = [{"x0": 0.3, "z0": 0.2, "a0": 0.9}, {"x0": 0.1, "z0": -0.2, "a0": 0.4}]
-    made, found = twirl(circuit, points, 3, (1,))
-    for i, point in enumerate(found):
+    made, results = twirl(circuit, points, 3, (1,))
+    for i, point in enumerate(results):
         expected = distribution(cirq.resolve_parameters(circuit, points[i % 2]))
         np.testing.assert_allclose(distribution(cirq.resolve_parameters(made, dict(point))), expected, rtol=0, atol=1e-9)
 
@@ -251,8 +251,8 @@ def test_twirling_of_other_two_qubit_gates(gate: cirq.Gate, refused: bool) -> No
         return
     made, points = twirl(circuit, ({},), 5, (0,))
     for point in points:
-        found = distribution(cirq.resolve_parameters(made, dict(point)))
-        np.testing.assert_allclose(found, distribution(circuit), rtol=0, atol=1e-6)
+        results = distribution(cirq.resolve_parameters(made, dict(point)))
+        np.testing.assert_allclose(results, distribution(circuit), rtol=0, atol=1e-6)
 
 
 def test_twirled_counts_are_pooled_and_corrected_outcomes_averaged() -> None:
@@ -315,14 +315,14 @@ def test_pulls_of_extrapolated_and_twirled_maps_have_unit_width() -> None:
     variants = mitigation.expand(noisy, programs, [5000, 5000])
     assert variants.shots is not None
     exact = noisy.execute(variants.programs, None)
-    truth = [PLANS[i].decode([found]).values for i, found in enumerate(mitigation.combine(variants, exact).outcomes)]
+    truth = [PLANS[i].decode([results]).values for i, results in enumerate(mitigation.combine(variants, exact).outcomes)]
     rng, pulls, sums = np.random.default_rng(0), [], []
     for _ in range(300):
         drawn = [
             Distribution.from_counts(rng.multinomial(n, d.probabilities)) for n, d in zip(variants.shots, exact, strict=True)
         ]
-        for i, found in enumerate(mitigation.combine(variants, drawn).outcomes):
-            estimate = PLANS[i].decode([found])
+        for i, results in enumerate(mitigation.combine(variants, drawn).outcomes):
+            estimate = PLANS[i].decode([results])
             pulls.append((estimate.values - truth[i]) / estimate.stderr)
             sums.append((estimate.values - truth[i]).sum() / estimate.sum_stderr)
     assert 0.9 < np.std(pulls) < 1.1

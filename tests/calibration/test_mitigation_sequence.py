@@ -140,9 +140,9 @@ def test_best_sequence_keeps_its_accuracy() -> None:
     a = hq.integrated_gradients(
         model, x, baseline=0, estimator=hq.ResolvedHadamardTest(), engine=engine, shots=1_000_000, mitigation=pipeline
     )
-    apart = np.linalg.norm(a.values - exact, axis=1) / np.linalg.norm(exact, axis=1)
+    errors = np.linalg.norm(a.values - exact, axis=1) / np.linalg.norm(exact, axis=1)
     cosines = np.sum(a.values * exact, axis=1) / np.linalg.norm(a.values, axis=1) / np.linalg.norm(exact, axis=1)
-    assert np.median(apart) <= 0.10
+    assert np.median(errors) <= 0.10
     assert np.median(cosines) >= 0.995
 
 

@@ -110,20 +110,20 @@ def test_calibration_counts_estimate_every_rate_without_bias_and_with_its_error(
 
 @pytest.mark.parametrize("row", [[[100, 0], [0, 100]], [[1, 0], [0, 1]], [[0, 1], [1, 0]]])
 def test_rate_errors_are_finite_without_flips_or_with_flips_only(row: list[list[int]]) -> None:
-    made = counted(row)
-    assert np.isfinite(made.errors).all()
-    assert ((made.variances > 0) & np.isfinite(made.variances)).all()
+    measured = counted(row)
+    assert np.isfinite(measured.errors).all()
+    assert ((measured.variances > 0) & np.isfinite(measured.variances)).all()
 
 
 def test_rate_covariance_is_in_the_order_of_qubits_and_states() -> None:
-    made = counted([[90, 10], [30, 70]], [[80, 20], [40, 60]])
-    np.testing.assert_allclose(made.errors, [[0.1, 0.3], [0.2, 0.4]])
+    measured = counted([[90, 10], [30, 70]], [[80, 20], [40, 60]])
+    np.testing.assert_allclose(measured.errors, [[0.1, 0.3], [0.2, 0.4]])
     expected = [p * (1 - p) / 100 for p in (10.5 / 101, 30.5 / 101, 20.5 / 101, 40.5 / 101)]
-    np.testing.assert_allclose(made.shared.matrix, np.diag(expected))
-    swapped = made.of(made.qubits[::-1])
+    np.testing.assert_allclose(measured.shared.matrix, np.diag(expected))
+    swapped = measured.of(measured.qubits[::-1])
     np.testing.assert_allclose(np.diag(swapped.shared.matrix), [*expected[2:], *expected[:2]])
-    assert made.of(made.qubits[::-1]) is swapped  # so that outcomes share one uncertainty
-    assert made.of(made.qubits) is made
+    assert measured.of(measured.qubits[::-1]) is swapped  # so that outcomes share one uncertainty
+    assert measured.of(measured.qubits) is measured
 
 
 def test_calibration_of_a_virtual_processor_recovers_its_rates() -> None:
@@ -174,13 +174,13 @@ def test_known_rates_have_no_error_unless_shots_are_given() -> None:
 
 def test_calibration_from_a_processor_is_dated_by_its_snapshot() -> None:
     processor = load_processor("willow_pink")
-    made = ReadoutCalibration.from_processor(processor)
+    measured = ReadoutCalibration.from_processor(processor)
     q = cirq.GridQubit(4, 10)
-    assert tuple(made.errors[made.positions[q]]) == processor.readout_errors[q]
-    assert made.provenance.created_utc.startswith("2024-08-16T")
+    assert tuple(measured.errors[measured.positions[q]]) == processor.readout_errors[q]
+    assert measured.provenance.created_utc.startswith("2024-08-16T")
     with pytest.raises(CalibrationError, match="hours old"):
-        made.check(virtual("willow_pink"), [q], max_age=24)
-    made.check(virtual("willow_pink"), [q])
+        measured.check(virtual("willow_pink"), [q], max_age=24)
+    measured.check(virtual("willow_pink"), [q])
     with pytest.raises(CalibrationError, match="has no readout errors"):
         ReadoutCalibration.from_processor(replace(processor, readout_errors={}))
 
@@ -196,27 +196,32 @@ def test_calibration_from_both_generations_of_metric_names(names: tuple[str, str
     processor = Processor.from_calibration(
         "p", device, cg.Calibration(calibration=v2.metrics_pb2.MetricsSnapshot(), metrics=metrics), "now"
     )
-    made = ReadoutCalibration.from_processor(processor, measured_utc="2026-01-02T03:04:05+00:00").of(qubits)
-    np.testing.assert_allclose(made.errors, [[0.01, 0.1], [0.02, 0.2]])
-    assert made.provenance.created_utc == "2026-01-02T03:04:05+00:00"
+    measured = ReadoutCalibration.from_processor(processor, measured_utc="2026-01-02T03:04:05+00:00").of(qubits)
+    np.testing.assert_allclose(measured.errors, [[0.01, 0.1], [0.02, 0.2]])
+    assert measured.provenance.created_utc == "2026-01-02T03:04:05+00:00"
 
 
 # files
 
 
 def test_calibration_file_round_trip(tmp_path: Path) -> None:
-    for i, made in enumerate(
+    for i, measured in enumerate(
         [measured_by_theory("balanced", 50, np.random.default_rng(0)), ReadoutCalibration.from_mapping(RATES)]
     ):
-        file = made.save(tmp_path / f"{i}.json")
+        file = measured.save(tmp_path / f"{i}.json")
         back = ReadoutCalibration.load(file)
-        assert (back.qubits, back.id, back.source, back.pattern) == (made.qubits, made.id, made.source, made.pattern)
-        assert back.provenance == made.provenance
-        np.testing.assert_array_equal(back.errors, made.errors)
-        np.testing.assert_array_equal(back.variances, made.variances)
+        assert (back.qubits, back.id, back.source, back.pattern) == (
+            measured.qubits,
+            measured.id,
+            measured.source,
+            measured.pattern,
+        )
+        assert back.provenance == measured.provenance
+        np.testing.assert_array_equal(back.errors, measured.errors)
+        np.testing.assert_array_equal(back.variances, measured.variances)
         with pytest.raises(FileExistsError):
-            made.save(file)
-        assert str(back) == str(made)
+            measured.save(file)
+        assert str(back) == str(measured)
 
 
 def damage(content: dict[str, Any], how: str) -> str:
@@ -281,23 +286,23 @@ def test_calibration_of_another_source_is_rejected(source: dict[str, str], words
 
 
 def test_calibration_without_a_qubit_names_it() -> None:
-    made = counted([[9, 1], [1, 9]])
+    measured = counted([[9, 1], [1, 9]])
     with pytest.raises(CalibrationError, match=r"does not know qubits q\(0, 2\)"):
-        made.check(qsim(), [A, C])
+        measured.check(qsim(), [A, C])
     with pytest.raises(CalibrationError, match="does not know qubit"):
-        made.confusion(C)
+        measured.confusion(C)
 
 
 def test_stale_calibration_is_rejected_or_warned_about() -> None:
     when = (datetime.now(UTC) - timedelta(hours=5)).isoformat(timespec="seconds")
-    made = counted([[9, 1], [1, 9]], provenance=Provenance({}, when))
-    made.check(qsim(), [A], max_age=6)
+    measured = counted([[9, 1], [1, 9]], provenance=Provenance({}, when))
+    measured.check(qsim(), [A], max_age=6)
     with pytest.raises(CalibrationError, match=r"5\.0 hours old, more than 4"):
-        made.check(qsim(), [A], max_age=4)
+        measured.check(qsim(), [A], max_age=4)
     with pytest.warns(StaleCalibrationWarning, match="used nevertheless"):
-        made.check(qsim(), [A], max_age=4, on_stale="warn")
+        measured.check(qsim(), [A], max_age=4, on_stale="warn")
     with pytest.raises(CalibrationError, match="on_stale"):
-        made.check(qsim(), [A], on_stale="ignore")  # type: ignore[arg-type]
+        measured.check(qsim(), [A], on_stale="ignore")  # type: ignore[arg-type]
 
 
 def test_mitigated_or_mixed_calibration_outcomes_are_rejected() -> None:

@@ -13,14 +13,13 @@ from scipy.stats import fisher_exact
 
 import hattriq_cirq as hq
 from calibration.readout.calibration import CalibrationError
-from calibration.readout.correlated_calibration import fisher_p_values
-from calibration.readout.per_group import (
+from calibration.readout.correlated_calibration import (
     CorrelatedCalibration,
-    CorrelatedReadout,
-    correct,
     correlation_test,
+    fisher_p_values,
     measure_correlated,
 )
+from calibration.readout.per_group import CorrelatedReadout, correct
 from calibration.readout.per_qubit import Readout
 from calibration.readout.trex import TwirledReadout
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
@@ -55,12 +54,12 @@ def attributed(seed: int) -> tuple[Plan, Array]:
 @pytest.mark.parametrize("faults", [{}, {"pairs": PAIRS}], ids=["independent", "pairs"])
 def test_measured_confusion_has_prepared_states_in_its_rows(faults: dict[str, Any]) -> None:
     engine = sampler(FaultyReadout(Q[:3], e0=0.01, e1=0.10, seed=0, **faults))
-    found = measure_correlated(engine, Q[:3], 200_000)
+    result = measure_correlated(engine, Q[:3], 200_000)
     expected = dense_confusion(3, 0.01, 0.10, faults.get("pairs", ()))
-    assert {row.shots for row in found.rows} == {50_000}
+    assert {row.shots for row in result.rows} == {50_000}
     spread = np.sqrt(expected * (1 - expected) / 50_000) + 1 / 50_000
-    assert (np.abs(found.confusion - expected) / spread).max() < 5
-    assert (np.abs(found.confusion.T - expected) / spread).max() > 50
+    assert (np.abs(result.confusion - expected) / spread).max() < 5
+    assert (np.abs(result.confusion.T - expected) / spread).max() > 50
     with pytest.raises(CalibrationError, match="a group has 1 to 5"):
         measure_correlated(engine, cirq.LineQubit.range(6), 100)
 
@@ -110,15 +109,15 @@ def test_correlation_test_needs_counts_of_two_qubits() -> None:
 
 def run(mitigation: Mitigation, seed: int, shots: int) -> tuple[Array, Array, tuple[str, ...]]:
     """Return the error of each attribution, its standard error, and the notes, with correlated and asymmetric readout."""
-    made, exact = attributed(seed)
-    circuit = made.circuits[0].circuit.freeze()
+    attribution_plan, exact = attributed(seed)
+    circuit = attribution_plan.circuits[0].circuit.freeze()
     measured = next(iter(circuit[-1].operations)).qubits
     engine = sampler(FaultyReadout(measured, e0=0.01, e1=0.10, pairs=PAIRS, seed=seed))
     programs = [ParameterizedCircuit(circuit, (0,))]
     variants = mitigation.expand(engine, programs, [shots])
     outcomes = engine.execute(variants.programs, variants.shots)
     mitigated = mitigation.combine(variants, outcomes)
-    estimate = made.decode(mitigated.outcomes)
+    estimate = attribution_plan.decode(mitigated.outcomes)
     return estimate.values - exact, estimate.stderr, mitigated.summary.notes
 
 
@@ -161,15 +160,15 @@ def test_correlated_sensitivities_are_finite_differences() -> None:
 
 @pytest.mark.parametrize("shots", [1_000, 20_000])
 def test_correlated_readout_pulls_have_unit_width(shots: int) -> None:
-    made, exact = attributed(seed=3)
+    attribution_plan, exact = attributed(seed=3)
     mitigation = CorrelatedReadout(shots=shots)
-    programs = [ParameterizedCircuit(made.circuits[0].circuit.freeze(), (0,))]
+    programs = [ParameterizedCircuit(attribution_plan.circuits[0].circuit.freeze(), (0,))]
     variants = mitigation.expand(sampler(FaultyReadout(seed=0)), programs, [20_000])
     exactly = observed_outcomes(variants, dense_confusion(3, 0.01, 0.10, PAIRS))
     rng = np.random.default_rng(shots)
     pulls, sums = [], []
     for _ in range(800):
-        estimate = made.decode(mitigation.combine(variants, counted(exactly, variants.shots or (), rng)).outcomes)
+        estimate = attribution_plan.decode(mitigation.combine(variants, counted(exactly, variants.shots or (), rng)).outcomes)
         pulls.append((estimate.values - exact) / estimate.stderr)
         sums.append((estimate.values - exact).sum() / estimate.sum_stderr)
     widths = [*np.std(pulls, axis=0), np.std(sums)]
@@ -190,8 +189,8 @@ def test_given_group_calibrations_are_matched_in_any_order() -> None:
         circuit = cirq.FrozenCircuit(cirq.Moment(cirq.measure(*qubits, key="z")))
         variants = mitigation.expand(sampler(FaultyReadout(seed=0)), [ParameterizedCircuit(circuit, (0,))], [10])
         assert len(variants.programs) == 1
-        (found,) = mitigation.combine(variants, [observed]).outcomes
-        np.testing.assert_allclose(found.probabilities, true[axes], atol=1e-12)
+        (result,) = mitigation.combine(variants, [observed]).outcomes
+        np.testing.assert_allclose(result.probabilities, true[axes], atol=1e-12)
     foreign = cirq.FrozenCircuit(cirq.Moment(cirq.measure(Q[0], Q[4], key="z")))
     with pytest.raises(CalibrationError, match=r"no calibration is of a group that begins with q\(0\)"):
         mitigation.expand(sampler(FaultyReadout(seed=0)), [ParameterizedCircuit(foreign, (0,))], [10])
@@ -201,7 +200,7 @@ def test_given_group_calibrations_are_matched_in_any_order() -> None:
 def test_correlated_readout_on_a_virtual_processor_gives_the_exact_map(group: int) -> None:
     model = hq.ring_ansatz(2, 1)
     x = np.array([0.1, 0.5, -0.3, 0.8])
-    found = hq.integrated_gradients(
+    result = hq.integrated_gradients(
         model,
         x,
         baseline=0,
@@ -210,7 +209,7 @@ def test_correlated_readout_on_a_virtual_processor_gives_the_exact_map(group: in
         shots=None,
         mitigation=CorrelatedReadout(group=group),
     )
-    np.testing.assert_allclose(found.values, (x * model.observable_action(x)).real, atol=1e-6)
+    np.testing.assert_allclose(result.values, (x * model.observable_action(x)).real, atol=1e-6)
 
 
 def test_invalid_correlated_readout_is_rejected() -> None:

@@ -107,7 +107,7 @@ def test_linear_map_factors_of_several_bits() -> None:
 
 def test_readout_sensitivities_are_derivatives_of_the_dense_inverse() -> None:
     counts, step = some_counts(), 1e-6
-    found = sensitivities(KNOWN, QUBITS, DENSE @ counts.probabilities)
+    results = sensitivities(KNOWN, QUBITS, DENSE @ counts.probabilities)
     for parameter in range(8):
         moved = []
         for sign in (1, -1):
@@ -115,7 +115,7 @@ def test_readout_sensitivities_are_derivatives_of_the_dense_inverse() -> None:
             pairs.reshape(-1)[parameter] += sign * step
             inverted = np.linalg.inv(joint_confusion(pairs.tolist()).T)
             moved.append(inverted @ counts.probabilities)
-        np.testing.assert_allclose(found[:, parameter], (moved[0] - moved[1]) / (2 * step), atol=1e-7)
+        np.testing.assert_allclose(results[:, parameter], (moved[0] - moved[1]) / (2 * step), atol=1e-7)
 
 
 def test_corrected_circuits_on_other_qubits_share_one_set_of_rates() -> None:
@@ -137,22 +137,22 @@ def test_outcome_of_another_mitigation_is_corrected_term_by_term() -> None:
     shared = SharedUncertainty(np.array([[0.04]]))
     slopes = np.random.default_rng(5).normal(size=(16, 1))
     flip = LinearMap((np.array([[0.0, 1.0], [1.0, 0.0]]),) + (np.eye(2),) * 3)
-    made = correct(
+    result = correct(
         QuasiDistribution((LinearTerm(first, scale=1.5), LinearTerm(second, flip, -0.5)), {shared: slopes}), KNOWN, QUBITS
     )
     dense_flip = np.kron(np.array([[0, 1], [1, 0]]), np.eye(8))
     expected = DENSE @ (1.5 * first.probabilities - 0.5 * dense_flip @ second.probabilities)
-    np.testing.assert_allclose(made.probabilities, expected, atol=1e-12)
-    np.testing.assert_allclose(made.shared[shared], DENSE @ slopes, atol=1e-12)
+    np.testing.assert_allclose(result.probabilities, expected, atol=1e-12)
+    np.testing.assert_allclose(result.shared[shared], DENSE @ slopes, atol=1e-12)
     weights = some_weights("sparse")
     covariance = np.zeros((12, 12))
     for part, scale, matrix in ((first, 1.5, DENSE), (second, -0.5, DENSE @ dense_flip)):
         shots, seen = part.shots or 0, weights.toarray() @ matrix
         p = (part.counts + 4 / 16) / (shots + 4)
         covariance += scale**2 * (seen @ np.diag(p) @ seen.T - np.outer(seen @ p, seen @ p)) / shots
-    np.testing.assert_allclose(made.covariance(weights), covariance, atol=1e-12)
-    np.testing.assert_allclose(made.variances(weights), np.diag(covariance), atol=1e-12)
-    both = made.terms[1].linear_map
+    np.testing.assert_allclose(result.covariance(weights), covariance, atol=1e-12)
+    np.testing.assert_allclose(result.variances(weights), np.diag(covariance), atol=1e-12)
+    both = result.terms[1].linear_map
     assert both is not None
     assert [factor.shape for factor in both.factors] == [(2, 2)] * 4  # the composition is still a product
 
@@ -174,28 +174,28 @@ def test_nearly_singular_readout_is_rejected(pair: tuple[float, float]) -> None:
 def pulls(case: ResolvedCase, rates: Rates, readout: Readout, shots: int, runs: int, seed: int) -> dict[str, Array]:
     """Return pulls, (runs, features) and (runs,) of the sum; those called `counts` leave out the calibration's error."""
     variants, rng = readout.expand(qsim(), [case.program], [shots]), np.random.default_rng(seed)
-    found: dict[str, list[Any]] = {"each": [], "sum": [], "counts each": [], "counts sum": []}
+    results: dict[str, list[Any]] = {"each": [], "sum": [], "counts each": [], "counts sum": []}
     for _ in range(runs):
         (outcome,) = readout.combine(variants, sample_counts(variants, {0: case.probabilities}, rates, rng)).outcomes
         assert isinstance(outcome, QuasiDistribution)
         for name, read in (("", outcome), ("counts ", QuasiDistribution(outcome.terms))):
-            made = case.plan.decode([read])
-            found[f"{name}each"].append((made.values - case.truth) / made.stderr)
-            found[f"{name}sum"].append((made.values - case.truth).sum() / made.sum_stderr)
-    return {name: np.array(values) for name, values in found.items()}
+            result = case.plan.decode([read])
+            results[f"{name}each"].append((result.values - case.truth) / result.stderr)
+            results[f"{name}sum"].append((result.values - case.truth).sum() / result.sum_stderr)
+    return {name: np.array(values) for name, values in results.items()}
 
 
 @pytest.mark.parametrize("budget", [100, 1000, 20_000])
 def test_readout_pulls_have_unit_width_only_with_the_calibration_error(budget: int) -> None:
     case = ResolvedCase(3, 0)
-    found = pulls(case, dict.fromkeys(case.qubits, (0.02, 0.20)), Readout(shots=budget), 40_000, 700, 1)
+    results = pulls(case, dict.fromkeys(case.qubits, (0.02, 0.20)), Readout(shots=budget), 40_000, 700, 1)
     for name in ("each", "sum"):
-        spread = np.atleast_1d(found[name].std(axis=0))
+        spread = np.atleast_1d(results[name].std(axis=0))
         assert ((spread > 0.9) & (spread < 1.1)).all(), (name, spread)
-    assert found["counts each"].std(axis=0).max() > 1.1
+    assert results["counts each"].std(axis=0).max() > 1.1
     if budget < 20_000:
-        assert (found["counts each"].std(axis=0) > 1.1).all()
-        assert found["counts sum"].std() > 1.1
+        assert (results["counts each"].std(axis=0) > 1.1).all()
+        assert results["counts sum"].std() > 1.1
 
 
 @pytest.mark.parametrize("pattern", ["balanced", "complement", "full"])
@@ -209,10 +209,10 @@ def test_asymmetric_readout_is_corrected_without_bias(pair: tuple[float, float],
     (outcome,) = readout.combine(
         variants, sample_counts(variants, {0: case.probabilities}, rates, np.random.default_rng(2))
     ).outcomes
-    made = case.plan.decode([outcome])
-    assert made.stderr.max() < 1e-3
-    assert np.abs((made.values - case.truth) / made.stderr).max() < 4
-    assert abs((made.values - case.truth).sum() / made.sum_stderr) < 4
+    result = case.plan.decode([outcome])
+    assert result.stderr.max() < 1e-3
+    assert np.abs((result.values - case.truth) / result.stderr).max() < 4
+    assert abs((result.values - case.truth).sum() / result.sum_stderr) < 4
 
 
 @pytest.mark.parametrize("pair", [(0.01, 0.10), (0.02, 0.20)])
@@ -317,12 +317,12 @@ def test_readout_calibration_runs_half_before_and_half_after_the_data(pattern: P
     engine = sampler(recorder)
     variants = readout.expand(engine, data_programs(), [7, 50, 60, 8])
     assert sorted(r for p in variants.programs for r in p.requests) == list(range(len(variants.shots or ())))
-    found = engine.execute(variants.programs, variants.shots)
+    results = engine.execute(variants.programs, variants.shots)
     kinds = [calibrates for calibrates, _ in recorder.ran]
     count = 4 if pattern == "balanced" else 2
     assert kinds == [True] * count + [False] * (len(kinds) - 2 * count) + [True] * count
     assert sum(shots for calibrates, shots in recorder.ran if calibrates) == 2 * 50
-    first, second, third, fourth = readout.combine(variants, found).outcomes
+    first, second, third, fourth = readout.combine(variants, results).outcomes
     assert [o.shots for o in (first, second, third, fourth)] == [7, 50, 60, 8]
     assert len(first.probabilities) == 4
     np.testing.assert_allclose(second.probabilities, [0, 1])  # request 1 is the point t = 1
@@ -350,10 +350,12 @@ def test_given_calibration_is_checked_and_named() -> None:
     readout = Readout(given)
     variants = readout.expand(qsim(), [case.program], [1000])
     assert list(variants.programs) == [case.program]
-    found = sample_counts(variants, {0: case.probabilities}, dict.fromkeys(case.qubits, (0.01, 0.1)), np.random.default_rng(0))
-    assert readout.combine(variants, found).summary.calibration_id == given.id
+    results = sample_counts(
+        variants, {0: case.probabilities}, dict.fromkeys(case.qubits, (0.01, 0.1)), np.random.default_rng(0)
+    )
+    assert readout.combine(variants, results).summary.calibration_id == given.id
     assert given.id in readout.describe()
-    (outcome,) = readout.combine(variants, found).outcomes
+    (outcome,) = readout.combine(variants, results).outcomes
     assert list(outcome.sensitivities(case.weights)) == [given.of(case.qubits).shared]
     with pytest.raises(CalibrationError, match="does not know qubits"):
         Readout(given.of(case.qubits[:1])).expand(qsim(), [case.program], [1000])

@@ -45,10 +45,12 @@ def auxiliary(mitigation: Mitigation) -> list[tuple[WeightedCircuit, float]]:
 
 
 def corrected(
-    mitigation: Mitigation, found: Distribution | QuasiDistribution, extra: Sequence[Distribution | QuasiDistribution]
+    mitigation: Mitigation,
+    outcome: Distribution | QuasiDistribution,
+    auxiliary_outcomes: Sequence[Distribution | QuasiDistribution],
 ) -> Estimate:
     readings = [reading for reading, _ in auxiliary(mitigation)]
-    return mitigation.postprocess(PLAN.decode([found]), list(zip(readings, extra, strict=True)))
+    return mitigation.postprocess(PLAN.decode([outcome]), list(zip(readings, auxiliary_outcomes, strict=True)))
 
 
 # noise that is known
@@ -64,24 +66,24 @@ def test_rescaling_without_noise_changes_nothing(mitigation: Mitigation) -> None
 
 def test_noise_estimation_corrects_even_damping() -> None:
     mitigation = NoiseEstimation()
-    extra = [Distribution(depolarized(r.circuit, 0.3), None) for r, _ in auxiliary(mitigation)]
+    auxiliary_outcomes = [Distribution(depolarized(r.circuit, 0.3), None) for r, _ in auxiliary(mitigation)]
     (reading,) = PLAN.circuits
-    made = corrected(mitigation, Distribution(depolarized(reading.circuit, 0.3), None), extra)
-    np.testing.assert_allclose(made.values, EXACT, rtol=0, atol=1e-9)
-    assert not made.stderr.any()
-    assert made.shots == 0
+    estimate = corrected(mitigation, Distribution(depolarized(reading.circuit, 0.3), None), auxiliary_outcomes)
+    np.testing.assert_allclose(estimate.values, EXACT, rtol=0, atol=1e-9)
+    assert not estimate.stderr.any()
+    assert estimate.shots == 0
 
 
 @pytest.mark.parametrize("additive", [False, True])
 def test_completeness_gives_the_map_the_measured_sum(additive: bool) -> None:
     """With an even damping and a perfect direct measurement, rescaling corrects the map; the shift corrects only its sum."""
     mitigation = CompletenessRescaling(additive=additive)
-    extra = [Distribution(outcome_probabilities(r.circuit), None) for r, _ in auxiliary(mitigation)]
+    auxiliary_outcomes = [Distribution(outcome_probabilities(r.circuit), None) for r, _ in auxiliary(mitigation)]
     (reading,) = PLAN.circuits
-    made = corrected(mitigation, Distribution(depolarized(reading.circuit, 0.3), None), extra)
-    np.testing.assert_allclose(made.values.sum(), EXACT.sum(), atol=1e-9)
+    estimate = corrected(mitigation, Distribution(depolarized(reading.circuit, 0.3), None), auxiliary_outcomes)
+    np.testing.assert_allclose(estimate.values.sum(), EXACT.sum(), atol=1e-9)
     if not additive:
-        np.testing.assert_allclose(made.values, EXACT, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(estimate.values, EXACT, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -90,10 +92,10 @@ def test_completeness_circuits_measure_the_difference_of_scores(seed: int, zero:
     """Random circuits and sums of Pauli strings with an identity part, two baselines; x'Mx - b'Mb by dense matrices."""
     case, rng = random_case(2, seed, identity=True), np.random.default_rng(seed)
     x, b = amplitudes(rng, 4, imaginary=seed % 2 == 1), (0 if zero else 1) * amplitudes(rng, 2, 4)
-    wanted = bilinear_terms(x, b, None)
-    readings = [r for r, _ in CompletenessRescaling().auxiliary_circuits(case.model, ResolvedHadamardTest(), wanted)]
+    terms = bilinear_terms(x, b, None)
+    readings = [r for r, _ in CompletenessRescaling().auxiliary_circuits(case.model, ResolvedHadamardTest(), terms)]
     measured = sum(float((r.weights @ outcome_probabilities(r.circuit))[0]) for r in readings)
-    measured += plan(ResolvedHadamardTest(), case.model, wanted).offset.sum()
+    measured += plan(ResolvedHadamardTest(), case.model, terms).offset.sum()
     (m,) = case.matrices()
     expected = (x.conj() @ m @ x).real - np.mean([(row.conj() @ m @ row).real for row in b])
     np.testing.assert_allclose(measured, expected, rtol=0, atol=1e-9 * max(1, float(np.vdot(x, x).real)))
@@ -133,24 +135,24 @@ def test_rounded_circuits_keep_their_two_qubit_gates() -> None:
 def test_rescaled_pulls_have_unit_width(mitigation: Mitigation, shots: int) -> None:
     """Pulls of each value and of the sum in 250 sampled runs, against the map of the same probabilities without shot noise."""
     (reading,) = PLAN.circuits
-    asked = auxiliary(mitigation)
-    chances = [depolarized(reading.circuit, 0.2)] + [depolarized(r.circuit, 0.1) for r, _ in asked]
-    counts = [shots] + [round(share * shots) for _, share in asked]
+    own_circuits = auxiliary(mitigation)
+    chances = [depolarized(reading.circuit, 0.2)] + [depolarized(r.circuit, 0.1) for r, _ in own_circuits]
+    counts = [shots] + [round(share * shots) for _, share in own_circuits]
     truth = corrected(mitigation, Distribution(chances[0], None), [Distribution(p, None) for p in chances[1:]]).values
     if isinstance(mitigation, CompletenessRescaling) and mitigation.additive:  # without shot noise it moves values otherwise
-        total = sum(float((r.weights @ p)[0]) for (r, _), p in zip(asked, chances[1:], strict=True))
+        total = sum(float((r.weights @ p)[0]) for (r, _), p in zip(own_circuits, chances[1:], strict=True))
         before = PLAN.decode([Distribution(chances[0], None)]).values
         variances = np.asarray(Distribution(chances[0], shots).variances(reading.weights))
         truth = before + variances / variances.sum() * (total - before.sum())
     rng, pulls, sums = np.random.default_rng(0), [], []
     for _ in range(250):
         first, *rest = [Distribution.from_counts(rng.multinomial(n, p)) for n, p in zip(counts, chances, strict=True)]
-        made = corrected(mitigation, first, rest)
-        assert not made.notes
-        assert made.shots == sum(counts)
-        np.testing.assert_allclose(made.stderr**2, np.diag(made.covariance))
-        pulls.append((made.values - truth) / made.stderr)
-        sums.append((made.values - truth).sum() / made.sum_stderr)
+        estimate = corrected(mitigation, first, rest)
+        assert not estimate.notes
+        assert estimate.shots == sum(counts)
+        np.testing.assert_allclose(estimate.stderr**2, np.diag(estimate.covariance))
+        pulls.append((estimate.values - truth) / estimate.stderr)
+        sums.append((estimate.values - truth).sum() / estimate.sum_stderr)
     assert 0.9 < np.std(pulls) < 1.1
     assert 0.9 < np.std(sums) < 1.1
 
@@ -159,8 +161,8 @@ def test_rescaled_pulls_have_unit_width(mitigation: Mitigation, shots: int) -> N
 def test_shared_uncertainty_of_the_map_and_its_auxiliary_number(mitigation: Mitigation) -> None:
     """A parameter changes all outcomes; the derivative of the values is a finite difference."""
     rng = np.random.default_rng(0)
-    asked, shared = auxiliary(mitigation), SharedUncertainty(np.array([[1e-8]]))
-    circuits = [PLAN.circuits[0].circuit, *(r.circuit for r, _ in asked)]
+    own_circuits, shared = auxiliary(mitigation), SharedUncertainty(np.array([[1e-8]]))
+    circuits = [PLAN.circuits[0].circuit, *(r.circuit for r, _ in own_circuits)]
     chances = [depolarized(circuit, 0.2) for circuit in circuits]
     slopes = [p * (d - p @ d) for p in chances for d in [rng.normal(size=len(p))]]
 
@@ -171,19 +173,19 @@ def test_shared_uncertainty_of_the_map_and_its_auxiliary_number(mitigation: Miti
         ]
         return corrected(mitigation, first, rest)
 
-    made = at(0.0)
-    assert not made.notes
+    estimate = at(0.0)
+    assert not estimate.notes
     expected = (at(1e-4).values - at(-1e-4).values) / 2e-4
-    apart = np.abs(made.sensitivities[shared][:, 0] - expected).max() / np.abs(expected).max()
+    apart = np.abs(estimate.sensitivities[shared][:, 0] - expected).max() / np.abs(expected).max()
     if isinstance(mitigation, CompletenessRescaling) and mitigation.additive:  # its shares, the variances, move a little, too
         assert apart < 5e-3
         return
     assert apart < 1e-6
     first, *rest = [Distribution(p, 10**6) for p in chances]
     bare = corrected(mitigation, first, rest)
-    moved = made.sensitivities[shared]
-    np.testing.assert_allclose(made.covariance, bare.covariance + 1e-8 * moved @ moved.T, atol=1e-12)
-    np.testing.assert_allclose(made.sum_stderr**2, bare.sum_stderr**2 + 1e-8 * float(moved.sum()) ** 2, rtol=1e-9)
+    moved = estimate.sensitivities[shared]
+    np.testing.assert_allclose(estimate.covariance, bare.covariance + 1e-8 * moved @ moved.T, atol=1e-12)
+    np.testing.assert_allclose(estimate.sum_stderr**2, bare.sum_stderr**2 + 1e-8 * float(moved.sum()) ** 2, rtol=1e-9)
 
 
 # where it must not act
@@ -197,9 +199,9 @@ def rescaled(values: Array, measured: float, shots: int | None, mitigation: Miti
 
     signs = OutcomeWeights(csr_array(np.array([[1.0, -1.0]])))
     readings = [WeightedCircuit(cirq.Circuit(), signs.combined(np.eye(2)[:, [i]]), cirq.Circuit()) for i in range(2)]
-    made = Plan(tuple(readings), np.zeros(2), "equal").decode([chances(v) for v in values])
+    estimate = Plan(tuple(readings), np.zeros(2), "equal").decode([chances(v) for v in values])
     return mitigation.postprocess(
-        made, [(AuxiliaryCircuit(cirq.Circuit(), signs, cirq.Circuit(), mitigation=mitigation), chances(measured))]
+        estimate, [(AuxiliaryCircuit(cirq.Circuit(), signs, cirq.Circuit(), mitigation=mitigation), chances(measured))]
     )
 
 
@@ -210,23 +212,23 @@ def rescaled(values: Array, measured: float, shots: int | None, mitigation: Miti
 def test_sum_near_zero_or_ratio_out_of_bounds_leaves_the_map_unchanged(
     values: list[float], measured: float, shots: int | None
 ) -> None:
-    made = rescaled(np.array(values), measured, shots, CompletenessRescaling(largest=3.0))
-    np.testing.assert_allclose(made.values, values)
-    (note,) = made.notes
+    estimate = rescaled(np.array(values), measured, shots, CompletenessRescaling(largest=3.0))
+    np.testing.assert_allclose(estimate.values, values)
+    (note,) = estimate.notes
     assert "left a map as it was" in note
 
 
 def test_sum_just_clear_of_zero_is_used() -> None:
-    made = rescaled(np.array([0.3, -0.1]), 0.25, 10_000, CompletenessRescaling())
-    np.testing.assert_allclose(made.values, [0.375, -0.125], rtol=1e-9)
-    assert not made.notes
+    estimate = rescaled(np.array([0.3, -0.1]), 0.25, 10_000, CompletenessRescaling())
+    np.testing.assert_allclose(estimate.values, [0.375, -0.125], rtol=1e-9)
+    assert not estimate.notes
 
 
 @pytest.mark.parametrize(("damping", "shots"), [(0.02, None), (-0.5, None), (0.4, 60)])
 def test_damping_near_zero_leaves_the_map_unchanged(damping: float, shots: int | None) -> None:
-    made = rescaled(np.array([0.5, 0.2]), damping, shots, NoiseEstimation())
-    np.testing.assert_allclose(made.values, [0.5, 0.2])
-    assert len(made.notes) == 1
+    estimate = rescaled(np.array([0.5, 0.2]), damping, shots, NoiseEstimation())
+    np.testing.assert_allclose(estimate.values, [0.5, 0.2])
+    assert len(estimate.notes) == 1
 
 
 def test_rescaling_note_reaches_the_attribution() -> None:
@@ -285,9 +287,9 @@ def test_map_with_zero_rounded_maps_is_left_unchanged() -> None:
     qubit = cirq.LineQubit(0)
     model = hq.Model(cirq.Circuit(cirq.ry(0.3)(qubit)), [qubit], cirq.X(qubit))
     x = np.array([1.0, 0.0])  # a circuit rounded to the identity has M = X and map 0; others do not
-    wanted = bilinear_terms(x, np.zeros((1, 2)), None)
+    terms = bilinear_terms(x, np.zeros((1, 2)), None)
     mitigations = [NoiseEstimation(circuits=1, seed=seed) for seed in range(40)]
-    unused = [m for m in mitigations if not m.auxiliary_circuits(model, ResolvedHadamardTest(), wanted)]
+    unused = [m for m in mitigations if not m.auxiliary_circuits(model, ResolvedHadamardTest(), terms)]
     assert 0 < len(unused) < len(mitigations)
     engine, estimator = hq.qsim(seed=1), ResolvedHadamardTest()
     a = hq.integrated_gradients(model, x, baseline=0, estimator=estimator, engine=engine, mitigation=unused[0])

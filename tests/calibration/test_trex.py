@@ -84,26 +84,26 @@ def test_all_masks_correct_any_readout_channel_exactly(bits: int) -> None:
     program = random_program(bits, seed=bits)
     mitigation = TwirledReadout()
     variants = expanded(mitigation, [program], None)
-    (found,) = mitigation.combine(variants, observed_outcomes(variants, confusion)).outcomes
-    np.testing.assert_allclose(found.probabilities, truth_of(program), atol=1e-7)
+    (corrected,) = mitigation.combine(variants, observed_outcomes(variants, confusion)).outcomes
+    np.testing.assert_allclose(corrected.probabilities, truth_of(program), atol=1e-7)
     assert np.abs(truth_of(program) @ confusion - truth_of(program)).max() > 0.01
 
 
 def test_sixteen_masks_on_five_bits_leave_the_fourth_order_of_an_asymmetry() -> None:
     program = random_program(5, seed=0)
-    off = []
+    error = []
     for e1 in (0.1, 0.2):
         confusion = dense_confusion(5, 0.01, e1, PAIRS)
         mitigation = TwirledReadout(seed=1)
         variants = expanded(mitigation, [program], None)
-        (found,) = mitigation.combine(variants, observed_outcomes(variants, confusion)).outcomes
-        off.append(np.abs(found.probabilities - truth_of(program)).max())
-    assert off[0] < 1e-4
-    assert off[1] < 5e-3
+        (corrected,) = mitigation.combine(variants, observed_outcomes(variants, confusion)).outcomes
+        error.append(np.abs(corrected.probabilities - truth_of(program)).max())
+    assert error[0] < 1e-4
+    assert error[1] < 5e-3
     whole = TwirledReadout(masks=32)
     variants = expanded(whole, [program], None)
-    (found,) = whole.combine(variants, observed_outcomes(variants, dense_confusion(5, 0.01, 0.2, PAIRS))).outcomes
-    np.testing.assert_allclose(found.probabilities, truth_of(program), atol=1e-7)
+    (corrected,) = whole.combine(variants, observed_outcomes(variants, dense_confusion(5, 0.01, 0.2, PAIRS))).outcomes
+    np.testing.assert_allclose(corrected.probabilities, truth_of(program), atol=1e-7)
 
 
 def test_ratio_of_means_is_unbiased_unlike_the_mean_of_ratios() -> None:
@@ -113,8 +113,8 @@ def test_ratio_of_means_is_unbiased_unlike_the_mean_of_ratios() -> None:
     mitigation = TwirledReadout()
     variants = expanded(mitigation, [one], None)
     outcomes = observed_outcomes(variants, dense_confusion(1, e0, e1))
-    (found,) = mitigation.combine(variants, outcomes).outcomes
-    assert found.probabilities @ [1, -1] == pytest.approx(-1, abs=1e-12)
+    (corrected,) = mitigation.combine(variants, outcomes).outcomes
+    assert corrected.probabilities @ [1, -1] == pytest.approx(-1, abs=1e-12)
     z = np.array([outcome.probabilities @ [1, -1] for outcome in outcomes])  # two masks of |0>, two of the circuit
     ratios = z[2:] / z[:2]  # the signs of the flips cancel
     predicted = -((1 - 2 * e1) / (1 - 2 * e0) + (1 - 2 * e0) / (1 - 2 * e1)) / 2
@@ -128,9 +128,9 @@ def test_twirled_readout_sensitivities_are_finite_differences() -> None:
     variants = expanded(mitigation, [program], [80_000])
     rng = np.random.default_rng(0)
     outcomes = counted(observed_outcomes(variants, dense_confusion(3, 0.02, 0.1, PAIRS)), variants.shots or (), rng)
-    (found,) = mitigation.combine(variants, outcomes).outcomes
-    assert isinstance(found, QuasiDistribution)
-    (moved,) = found.shared.values()
+    (corrected,) = mitigation.combine(variants, outcomes).outcomes
+    assert isinstance(corrected, QuasiDistribution)
+    (moved,) = corrected.shared.values()
     calibration = variants.programs[0]
     at, mask = calibration.requests[0], int("".join(str(int(v)) for v in calibration.points[0].values()), 2)
     shift = np.zeros(8, dtype=int)
@@ -139,7 +139,7 @@ def test_twirled_readout_sensitivities_are_finite_differences() -> None:
     changed[at] = Distribution.from_counts(outcomes[at].counts + shift)
     (after,) = mitigation.combine(variants, changed).outcomes
     undone = shift[np.arange(8) ^ mask] / 80_000
-    np.testing.assert_allclose(after.probabilities - found.probabilities, moved @ undone, rtol=0.01, atol=1e-7)
+    np.testing.assert_allclose(after.probabilities - corrected.probabilities, moved @ undone, rtol=0.01, atol=1e-7)
 
 
 def with_random_angles(model: hq.Model, seed: int) -> hq.Model:
@@ -158,19 +158,19 @@ def attributed(seed: int = 0) -> tuple[Plan, Array]:
 
 @pytest.mark.parametrize("calibration_shots", [1_000, 20_000])
 def test_twirled_readout_pulls_have_unit_width(calibration_shots: int) -> None:
-    made, exact = attributed()
+    attribution_plan, exact = attributed()
     mitigation = TwirledReadout(calibration_shots=calibration_shots)
-    variants = expanded(mitigation, [ParameterizedCircuit(made.circuits[0].circuit.freeze(), (0,))], [20_000])
+    variants = expanded(mitigation, [ParameterizedCircuit(attribution_plan.circuits[0].circuit.freeze(), (0,))], [20_000])
     exactly = observed_outcomes(variants, dense_confusion(4, 0.01, 0.10, PAIRS))
     rng = np.random.default_rng(calibration_shots)
     pulls, sums, naive = [], [], []
     for _ in range(800):
-        estimate = made.decode(mitigation.combine(variants, counted(exactly, variants.shots or (), rng)).outcomes)
-        off = estimate.values - exact
-        pulls.append(off / estimate.stderr)
-        sums.append(off.sum() / estimate.sum_stderr)
+        estimate = attribution_plan.decode(mitigation.combine(variants, counted(exactly, variants.shots or (), rng)).outcomes)
+        error = estimate.values - exact
+        pulls.append(error / estimate.stderr)
+        sums.append(error.sum() / estimate.sum_stderr)
         (outcome,) = estimate.outcomes
-        naive.append(off / np.sqrt(outcome.variances(made.circuits[0].weights)))
+        naive.append(error / np.sqrt(outcome.variances(attribution_plan.circuits[0].weights)))
     widths = np.std(pulls, axis=0)
     assert widths.min() > 0.9
     assert widths.max() < 1.1
@@ -186,14 +186,14 @@ def test_twirled_readout_pulls_have_unit_width(calibration_shots: int) -> None:
     ids=["asymmetric", "strong", "correlated", "both"],
 )
 def test_twirled_readout_maps_are_unbiased_at_ten_million_shots(faults: dict[str, object]) -> None:
-    made, exact = attributed(seed=1)
-    circuit = made.circuits[0].circuit.freeze()
+    attribution_plan, exact = attributed(seed=1)
+    circuit = attribution_plan.circuits[0].circuit.freeze()
     engine = sampler(FaultyReadout(circuit[-1].operations[0].qubits, seed=1, **faults))  # type: ignore[arg-type]
     mitigation = TwirledReadout(calibration_shots=10_000_000)
     variants = mitigation.expand(engine, [ParameterizedCircuit(circuit, (0,))], [10_000_000])
     outcomes = engine.execute(variants.programs, variants.shots)
-    estimate = made.decode(mitigation.combine(variants, outcomes).outcomes)
-    raw = made.decode(engine.execute([ParameterizedCircuit(circuit, (0,))], [10_000_000]))
+    estimate = attribution_plan.decode(mitigation.combine(variants, outcomes).outcomes)
+    raw = attribution_plan.decode(engine.execute([ParameterizedCircuit(circuit, (0,))], [10_000_000]))
     assert np.abs((estimate.values - exact) / estimate.stderr).max() < 4
     assert np.linalg.norm(raw.values - exact) > 10 * np.linalg.norm(estimate.values - exact)
 
@@ -232,12 +232,12 @@ def test_twirled_readout_on_a_virtual_processor_gives_the_exact_map(estimator: h
     model = with_random_angles(hq.ring_ansatz(2, 1), 0)
     x = np.array([0.1, 0.5, -0.3, 0.8])
     engine = hq.virtual("willow_pink", noise="readout")  # serialises and validates every job as the service does
-    found = hq.integrated_gradients(
+    corrected = hq.integrated_gradients(
         model, x, baseline=0, estimator=estimator, engine=engine, shots=None, mitigation=TwirledReadout()
     )
-    np.testing.assert_allclose(found.values, (x * model.observable_action(x)).real, atol=1e-6)
+    np.testing.assert_allclose(corrected.values, (x * model.observable_action(x)).real, atol=1e-6)
     raw = hq.integrated_gradients(model, x, baseline=0, estimator=estimator, engine=engine, shots=None)
-    assert np.abs(raw.values - found.values).max() > 1e-3
+    assert np.abs(raw.values - corrected.values).max() > 1e-3
 
 
 def test_flips_are_symbols_beside_those_of_the_sweep_on_the_device() -> None:
@@ -260,9 +260,9 @@ def test_flips_are_symbols_beside_those_of_the_sweep_on_the_device() -> None:
         *_, flips, last = program.circuit
         assert len(last.operations) == 1
         assert flips.qubits == last.qubits
-    found = mitigation.combine(variants, engine.execute(variants.programs, None)).outcomes
+    corrected = mitigation.combine(variants, engine.execute(variants.programs, None)).outcomes
     expected = [np.abs(circuit.unitary(qubit_order=[a, b])[:, 0]) ** 2 for circuit in circuits]
-    np.testing.assert_allclose([outcome.probabilities for outcome in found], expected, atol=1e-6)
+    np.testing.assert_allclose([outcome.probabilities for outcome in corrected], expected, atol=1e-6)
 
 
 def test_damping_factors_near_zero_are_rejected_with_their_value() -> None:

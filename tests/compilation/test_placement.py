@@ -18,7 +18,7 @@ from hattriq_cirq.compilation.placement import (
     best_placement,
     candidate_layouts,
     connectivity_encoder,
-    predicted_error,
+    predicted_errors,
 )
 from hattriq_cirq.compilation.processor import Processor, load_processor
 from hattriq_cirq.encoding.exact import Encoder, encode
@@ -150,8 +150,8 @@ def test_predicted_error_adds_random_errors_and_angle_errors() -> None:
     a, b = cirq.GridQubit.rect(1, 2, 5, 9)
     circuit = cirq.Circuit(cirq.Y(a) ** 0.5, cirq.Y(b) ** 0.5, cirq.CZ(a, b), cirq.measure(a, b, key="z"))
     straight = replace(WILLOW, angle_errors={})
-    assert predicted_error(straight, circuit) == 1 - WILLOW.fidelity(circuit)
+    assert predicted_errors(straight, [circuit])[0] == 1 - WILLOW.fidelity(circuit)
     phi = 0.3  # phase of |11>, a quarter of the state: the overlap is 3/4 + exp(-i phi)/4
     off = replace(WILLOW, angle_errors={frozenset((a, b)): (0.0, phi)})
     expected = 1 - abs(0.75 + 0.25 * np.exp(-1j * phi)) ** 2
-    assert predicted_error(off, circuit) == pytest.approx(1 - WILLOW.fidelity(circuit) + np.sqrt(expected), abs=1e-12)
+    assert predicted_errors(off, [circuit])[0] == pytest.approx(1 - WILLOW.fidelity(circuit) + np.sqrt(expected), abs=1e-12)

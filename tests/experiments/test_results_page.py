@@ -46,7 +46,11 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
 def study(name: str) -> Study[Task]:
     """Return a small study under the name of a real one."""
     return Study(
-        name, f"Title of {name}", "How large?", lambda quick: [Task(k) for k in range(2 if quick else 4)], run, summarise
+        name,
+        f"Title of {name}: a small study.\n\nHow large?",
+        lambda quick: [Task(k) for k in range(2 if quick else 4)],
+        run,
+        summarise,
     )
 
 

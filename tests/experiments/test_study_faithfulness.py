@@ -7,6 +7,7 @@ from strategies import assert_close
 
 from experiments.runner.bootstrap import nested_bootstrap, nested_interval
 from experiments.runner.faithfulness_metrics import METRICS
+from experiments.runner.trained_models import Task
 from experiments.studies import baselines, faithfulness
 
 
@@ -33,7 +34,7 @@ def test_map_of_the_exact_rule_sums_to_the_form_of_the_labels() -> None:
 
 
 def test_grid_of_baselines_is_complete_and_beats_random_maps_under_the_own_imputer() -> None:
-    result = baselines.run(baselines.Task("bars", 0, 10))
+    result = baselines.run(Task("bars", 0, 10))
     grid = result["grid"]
     assert set(grid) == {*baselines.BASELINES, baselines.CONTROL}
     for row in grid.values():

@@ -154,7 +154,7 @@ def test_target_of_the_best_pipeline_is_met_or_missed_by_its_numbers(off: float,
 
 @pytest.mark.slow
 def test_shots_of_the_best_pipeline_include_the_calibration() -> None:
-    (task,) = (t for t in mitigation.pipeline_tasks(False) if (t.mitigation, t.seed, t.first) == ("readout", 30, 12))
+    (task,) = (t for t in mitigation.best_pipeline_tasks(False) if (t.mitigation, t.seed, t.first) == ("readout", 30, 12))
     result = mitigation.run(task)
     (level,) = result["maps"].values()
     shots = sum(each["shots"] + each["mitigation_shots"] for each in level["cost"])
@@ -189,7 +189,7 @@ def test_mitigations_are_compared_on_the_same_pictures() -> None:
 
 
 def test_longest_mitigation_is_applied_to_the_first_picture_of_the_others() -> None:
-    chosen = mitigation.noise_tasks(False)
+    chosen = mitigation.noise_mitigation_tasks(False)
     assert {task.inputs for task in chosen if task.mitigation == mitigation_report.LONGEST} == {1}
     assert {task.mitigation for task in chosen} == set(mitigation.OPTIONS)
     one, two = (mitigation.run(Task("resolved", "willow_pink", "none", 20, inputs, (0, 10_000), "clean")) for inputs in (1, 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from tiny_study import ORDERS, STUDY, Task
 
 from experiments.runner import trained_models
+from experiments.runner.registry import study
 from experiments.runner.study import Findings, Study, newest_report, slug
 from experiments.runner.trained_models import SUBJECTS
 from hattriq_cirq.reporting.document import Section
@@ -118,7 +120,7 @@ class Explained:
 
 
 def explaining_study() -> Study[Explained]:
-    return Study("tiny", "", "", lambda quick: [], lambda task: {}, lambda done: Findings(()))
+    return Study("tiny", "", lambda quick: [], lambda task: {}, lambda done: Findings(()))
 
 
 def test_path_of_a_result_follows_from_the_settings_of_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,3 +149,11 @@ def test_results_of_version_0_1_are_used_while_their_model_is_unchanged(
     monkeypatch.setattr(trained_models, "SUBJECTS", {**SUBJECTS, "digits": replace(SUBJECTS["digits"], layers=5)})
     with pytest.raises(FileNotFoundError):
         study.load(task, tmp_path)
+
+
+def test_study_of_version_0_1_is_reported_without_running_its_tasks_again(tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).parents[1] / "fixtures" / "version_0_1" / "study", tmp_path, dirs_exist_ok=True)
+    (old,) = (tmp_path / "signs" / "tasks").iterdir()
+    before = old.read_bytes()
+    assert study("signs").main(["--quick", "--workers", "1", "--out", str(tmp_path)]) == 0
+    assert [path.read_bytes() for path in (tmp_path / "signs" / "tasks").iterdir()] == [before]

@@ -58,7 +58,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
     return Findings((f"The mean of {len(done)} tasks is {mean:.6f}.",))
 
 
-STUDY = Study("tiny_study", "Tiny", "What is the mean?", tasks, run, summarise)
+STUDY = Study("tiny_study", "Tiny: a mean.\n\nWhat is the mean?", tasks, run, summarise)
 
 
 def started(orders: Path) -> list[int]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import cirq
-import numpy as np
 
 from hattriq_cirq.circuits.outcomes import Distribution
-from hattriq_cirq.circuits.program import only_measurement, to_sweep
+from hattriq_cirq.circuits.program import only_measurements, to_sweep
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.execution.backend import Job, Limits, State
 from hattriq_cirq.foundation.arrays import FloatArray
@@ -63,6 +62,7 @@ class InProcessBackend(ABC):
         """Return the distributions of a job, ordered by circuit, then by point; the first call runs it."""
         job = self._submitted(job)
         if job not in self._results:
+            only_measurements(job.circuits)  # raises an error for a circuit without one
             self._results[job] = self.execute(job)
         return self._results[job]
 
@@ -108,17 +108,12 @@ class SamplerBackend(InProcessBackend):
 
     def execute(self, job: Job) -> list[Distribution]:
         """Run a job and return its distributions, ordered by circuit, then by point."""
-        measurements = [only_measurement(circuit) for circuit in job.circuits]
         if job.shots is None:
             if self._exact is None:
                 raise ValueError(f"shots=None asks for exact probabilities, which {self.name} cannot give; give shots")
             return [Distribution(self._exact(circuit), None) for circuit in resolve_circuits(job)]
         batch = self._sampler(job.seed).run_batch(job.circuits, [to_sweep(job.points)] * len(job.circuits), job.shots)
-        return [
-            to_distribution(result, measurement)
-            for measurement, results in zip(measurements, batch, strict=True)
-            for result in results
-        ]
+        return to_distributions([result for results in batch for result in results])
 
 
 def resolve_circuits(job: Job) -> list[cirq.FrozenCircuit]:
@@ -130,9 +125,6 @@ def resolve_circuits(job: Job) -> list[cirq.FrozenCircuit]:
     ]
 
 
-def to_distribution(result: cirq.Result, measurement: cirq.Operation) -> Distribution:
-    """Return the distribution of a circuit's only measurement."""
-    bits = np.asarray(result.measurements[cirq.measurement_key_name(measurement)])
-    width = bits.shape[1]
-    outcomes = bits @ (1 << np.arange(width - 1, -1, -1, dtype=np.int64))
-    return Distribution.from_outcomes(outcomes, width)
+def to_distributions(results: Sequence[cirq.Result]) -> list[Distribution]:
+    """Return the distribution of the only measurement in each result."""
+    return Distribution.from_bits([bits for result in results for bits in result.measurements.values()])

@@ -10,7 +10,6 @@ import cirq
 import numpy as np
 
 from hattriq_cirq.circuits.outcomes import Distribution
-from hattriq_cirq.circuits.program import only_measurement
 from hattriq_cirq.execution.backend import Job, Limits
 from hattriq_cirq.execution.backends.sampler import InProcessBackend, SamplerBackend, resolve_circuits
 from hattriq_cirq.execution.engine import Engine
@@ -194,7 +193,7 @@ def state_vector(final_state: FinalState) -> Probabilities:
     """Return a function that computes the exact probabilities of noiseless circuits from their state vectors."""
 
     def probabilities(circuit: cirq.AbstractCircuit) -> FloatArray:
-        measurement = only_measurement(circuit)
+        (measurement,) = circuit[-1].operations
         register = sorted(circuit.all_qubits())
         return marginal_probabilities(state_vector_populations(circuit[:-1], register, final_state), register, measurement)
 
@@ -209,7 +208,7 @@ def _cirq_state_vector(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qi
 
 def noisy_probabilities(circuit: cirq.AbstractCircuit, noise: cirq.NoiseModel, populations: Populations) -> FloatArray:
     """Return the exact outcome probabilities of a circuit with noise, from a density matrix of the circuit's own qubits."""
-    measurement = only_measurement(circuit)
+    (measurement,) = circuit[-1].operations
     register = sorted(circuit.all_qubits())
     noisy = circuit.unfreeze().with_noise(noise)
     before = noisy[: next(i for i, moment in enumerate(noisy) if any(map(cirq.is_measurement, moment)))]

@@ -14,10 +14,10 @@ import numpy as np
 
 from hattriq_cirq.circuits.errors import CircuitRefusedError
 from hattriq_cirq.circuits.outcomes import Distribution
-from hattriq_cirq.circuits.program import only_measurement, to_sweep
+from hattriq_cirq.circuits.program import to_sweep
 from hattriq_cirq.compilation.processor import gateset_name, load_processor
 from hattriq_cirq.execution.backend import Job, Limits
-from hattriq_cirq.execution.backends.sampler import InProcessBackend, resolve_circuits, to_distribution
+from hattriq_cirq.execution.backends.sampler import InProcessBackend, resolve_circuits, to_distributions
 from hattriq_cirq.execution.backends.simulators import (
     marginal_probabilities,
     noisy_probabilities,
@@ -131,17 +131,12 @@ class VirtualBackend(InProcessBackend):
             CircuitRefusedError: The service would refuse a circuit.
             ValueError: A circuit has more qubits than a density matrix can hold, and the job needs one.
         """
-        measurements = [only_measurement(circuit) for circuit in job.circuits]
         if self.method == "density" or (self.simulates_gates and job.shots is None):
             _check_density_matrix_size(job.circuits)
         results = self._run_on_simulated_processor(job)
         if job.shots is None:
             return [Distribution(self.probabilities(circuit), None) for circuit in resolve_circuits(job)]
-        return [
-            to_distribution(result, measurement)
-            for measurement, start in zip(measurements, range(0, len(results), len(job.points)), strict=True)
-            for result in results[start : start + len(job.points)]
-        ]
+        return to_distributions(results)
 
     def _run_on_simulated_processor(self, job: Job) -> Sequence[cirq.Result]:
         """Run a job on the simulated processor, which refuses circuits that the service would refuse.
@@ -183,7 +178,7 @@ class VirtualBackend(InProcessBackend):
         """Return the exact outcome probabilities of a circuit, noise included, (2**measured,)."""
         if self.simulates_gates or self.method == "density":
             return self._density(circuit)
-        measurement, register = only_measurement(circuit), sorted(circuit.all_qubits())
+        (measurement,), register = circuit[-1].operations, sorted(circuit.all_qubits())
         populations = state_vector_populations(circuit[:-1], register, qsim_state(self.threads))
         populations = populations.reshape((2,) * len(register))
         for op in cirq.Circuit(measurement).with_noise(self.noise_on(circuit)).all_operations():
@@ -262,7 +257,7 @@ class _SeededSampler(cirq.Sampler):
                 noise = backend.noise_on(circuit)
                 yield trajectories(noise, int(self._rng.integers(2**63)), backend.threads).run(circuit, resolver, repetitions)
             else:
-                measurement = only_measurement(circuit)
+                (measurement,) = circuit[-1].operations
                 counts = self._rng.multinomial(repetitions, backend.probabilities(circuit))
                 outcomes = np.repeat(np.arange(len(counts)), counts)
                 bits = (outcomes[:, np.newaxis] >> np.arange(len(measurement.qubits) - 1, -1, -1)) & 1
