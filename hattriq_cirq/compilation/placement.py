@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cirq
 import networkx as nx
@@ -47,6 +48,18 @@ class Placement(Layout):
 
     error: float
     circuits: tuple[cirq.FrozenCircuit, ...] = ()
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the qubits, the kind of encoder and the error, as JSON."""
+        pairs = cirq.to_json([list(pair) for pair in self.qubits.items()], indent=None)
+        return {"qubits": pairs, "uses_edges": self.encoder is not encode, "error": self.error}
+
+    @classmethod
+    def from_record(cls, processor: Processor, record: Mapping[str, Any]) -> Placement:
+        """Return the placement that `to_record` describes, on the same processor and without its circuits."""
+        qubits = dict(cirq.read_json(json_text=record["qubits"]))
+        encoder = connectivity_encoder(processor, qubits) if record["uses_edges"] else encode
+        return cls(qubits, encoder, record["error"])
 
 
 def candidate_layouts(

@@ -164,8 +164,8 @@ class Engine:
     def begin(self, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Call:
         """Cut programs into jobs and record these in the journal, without submitting anything.
 
-        If the journal of an interrupted run recorded the same call with circuits that an earlier version compiled differently,
-        the recorded circuits are used: they are compared with the given ones by their outcome probabilities.
+        If the journal was begun by an earlier version, whose compiled circuits may differ, its recorded circuits are used where
+        they have the outcome probabilities of the given ones.
 
         Args:
             programs: Programs from `compile`, or variants of them; together they hold the requests 0, 1, ... once each.
@@ -192,21 +192,19 @@ class Engine:
         call = Call(programs, planned, jobs)
         if journal is None:
             return call
-        key = digest(programs, shots)
-        if journal.recorded_differently(self._calls, key, jobs):
-            return self._recorded_call(journal, call)
-        is_new = journal.begin(self._calls, key, jobs)
+        try:
+            is_new = journal.begin(self._calls, digest(programs, shots), jobs)
+        except JournalError:
+            if journal.is_from_earlier_version and (recorded := self._recorded_call(journal, call)) is not None:
+                return recorded
+            raise
         return replace(call, origin="new in an earlier journal") if is_new and journal.is_from_earlier_version else call
 
-    def _recorded_call(self, journal: Journal, call: Call) -> Call:
-        """Return a call with the circuits that the journal recorded for it, if these compute the same."""
+    def _recorded_call(self, journal: Journal, call: Call) -> Call | None:
+        """Return a call with the circuits that the journal recorded for it; None if these do not compute the same."""
         recorded = journal.jobs_of_call(self._calls)
-        same = journal.is_from_earlier_version and len(call.jobs) == len(recorded)
-        if not same or not all(map(_same_job, call.jobs, recorded)):
-            raise JournalError(
-                f"this journal holds another run: call {self._calls} recorded in {journal.folder} had other circuits, shots or "
-                "seeds; repeat the run as it was, or give another folder"
-            )
+        if len(call.jobs) != len(recorded) or not all(map(_same_job, call.jobs, recorded)):
+            return None
         programs = []
         for batch, job in zip(call.batches, recorded, strict=True):
             if len(job.points) > 1:
@@ -240,14 +238,9 @@ class Engine:
 
     def _complete_jobs(self, jobs: Sequence[Job], journal: Journal | None) -> dict[str, list[Distribution]]:
         """Return the distributions of every job by its planned id, read from the journal or run."""
-        results: dict[str, list[Distribution]] = {}
-        waiting: deque[Job] = deque()
-        for job in jobs:
-            stored = None if journal is None else journal.stored(job.id)
-            if stored is None:
-                waiting.append(job)
-            else:
-                results[job.id] = stored
+        recorded = {} if journal is None else {job.id: journal.stored(job.id) for job in jobs}
+        results = {job_id: stored for job_id, stored in recorded.items() if stored is not None}
+        waiting = deque(job for job in jobs if job.id not in results)
         in_progress: dict[str, tuple[Job, State]] = {}
         counted = sum(d.shots or 0 for distributions in results.values() for d in distributions)
         last_change = time.monotonic()

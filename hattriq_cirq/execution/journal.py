@@ -162,25 +162,19 @@ class Journal:
         Raises:
             JournalError: The call had other jobs when it was recorded.
         """
-        if self.recorded_differently(call, key, jobs):
+        plans, circuits = plan_of(jobs)
+        if call not in self._contents.calls:
+            self._append("begin", call=call, key=key, jobs=plans, circuits=self._new_circuits(circuits))
+            return True
+        known = self._contents.jobs
+        if self._contents.calls[call] != key or any(
+            plan["id"] not in known or known[plan["id"]].plan != plan for plan in plans
+        ):
             raise JournalError(
                 f"this journal holds another run: call {call} recorded in {self.folder} had other circuits, shots or seeds; "
                 "repeat the run as it was, or give another folder"
             )
-        if call in self._contents.calls:
-            return False
-        plans, circuits = plan_of(jobs)
-        self._append("begin", call=call, key=key, jobs=plans, circuits=self._new_circuits(circuits))
-        return True
-
-    def recorded_differently(self, call: int, key: str, jobs: Sequence[Job]) -> bool:
-        """Return True if a call is recorded with another key or with other jobs."""
-        if call not in self._contents.calls:
-            return False
-        known = self._contents.jobs
-        return self._contents.calls[call] != key or any(
-            plan["id"] not in known or known[plan["id"]].plan != plan for plan in plan_of(jobs)[0]
-        )
+        return False
 
     def jobs_of_call(self, call: int) -> list[Job]:
         """Return the recorded jobs of a call under their planned ids, in order."""

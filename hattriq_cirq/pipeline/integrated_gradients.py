@@ -16,11 +16,11 @@ from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.models.model import Form, Model
 from hattriq_cirq.models.quadratic_form import QuadraticForm
 from hattriq_cirq.pipeline.mitigation import Mitigation
-from hattriq_cirq.pipeline.prepare import check_engine, prepare
+from hattriq_cirq.pipeline.prepare import prepare
 from hattriq_cirq.simulation.statevector import Precision
 
 
-def integrated_gradients(
+def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the user
     model: QuadraticForm,
     x: ArrayLike,
     *,
@@ -77,10 +77,22 @@ def integrated_gradients(
         >>> hq.integrated_gradients(model, [0.6, 0.8], baseline=0).values.round(2)
         array([ 0.36, -0.64])
     """
-    engine = _check_circuit_arguments(model, observables, estimator, engine, shots, mitigation, Objective(form, head or Head()))
+    objective = Objective(form, head or Head())
+    if not isinstance(model, Model) and (observables is not None or estimator is not None):
+        raise ValueError(f"observables and estimator need a Model, which has a circuit, not {type(model).__name__}")
+    if estimator is None and (engine is not None or shots is not None or mitigation is not None):
+        raise ValueError("engine, shots and mitigation need an estimator, such as estimator=ResolvedHadamardTest()")
+    if estimator is not None and engine is None:
+        raise ValueError("an estimator needs an engine to run its circuits, such as engine=hattriq_cirq.qsim(seed=1)")
+    if estimator is not None and not objective.is_quadratic:
+        raise ValueError(
+            f"circuits measure the quadratic form without a head, not form={objective.form!r}, head={objective.head}; "
+            "leave out estimator for an exact result"
+        )
     models: list[QuadraticForm] = [model]
     if observables is not None and isinstance(model, Model):
         models = [model.with_observable(observable) for observable in observables]
+    objective.head.check_count(len(models))
     if estimator is None or engine is None:
         return exact_attribution(
             models, x, baseline=baseline, form=form, rule=rule, head=head, tolerance=tolerance, precision=precision
@@ -99,29 +111,3 @@ def integrated_gradients(
         precision=precision,
         progress=progress,
     ).execute()
-
-
-def _check_circuit_arguments(
-    model: QuadraticForm,
-    observables: object,
-    estimator: Estimator | None,
-    engine: Engine | cirq.Sampler | None,
-    shots: int | None,
-    mitigation: Mitigation | None,
-    objective: Objective,
-) -> Engine | None:
-    """Return the engine that the estimator needs, or raise ValueError for arguments that do not fit together."""
-    if not isinstance(model, Model) and (observables is not None or estimator is not None):
-        raise ValueError(f"observables and estimator need a Model, which has a circuit, not {type(model).__name__}")
-    if estimator is None:
-        if engine is not None or shots is not None or mitigation is not None:
-            raise ValueError("engine, shots and mitigation need an estimator, such as estimator=ResolvedHadamardTest()")
-        return None
-    if engine is None:
-        raise ValueError("an estimator needs an engine to run its circuits, such as engine=hattriq_cirq.qsim(seed=1)")
-    if not objective.is_quadratic:
-        raise ValueError(
-            f"circuits measure the quadratic form without a head, not form={objective.form!r}, head={objective.head}; "
-            "leave out estimator for an exact result"
-        )
-    return check_engine(estimator, engine, shots)

@@ -21,7 +21,7 @@ from hattriq_cirq.attribution.result import Attribution, Cost
 from hattriq_cirq.compilation.compile import physical_circuit
 from hattriq_cirq.compilation.gatesets import compile_to_gateset
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
-from hattriq_cirq.compilation.placement import Placement, best_placement, candidate_layouts, connectivity_encoder
+from hattriq_cirq.compilation.placement import Placement, best_placement, candidate_layouts
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
 from hattriq_cirq.estimators.plan import Estimate, Plan, plan, sample_circuits
@@ -39,7 +39,7 @@ _CHUNK = 256  # number of circuits that are compiled and run together, or those 
 _PLACED_BY = 2  # number of terms by whose circuits a placement is chosen
 
 
-def prepare(
+def prepare(  # noqa: PLR0913  one argument for each choice of the user
     model: Model,
     x: ArrayLike,
     *,
@@ -139,12 +139,11 @@ def estimate(
         (2,)
     """
     run_on = check_engine(estimator, engine, shots)
-    row = as_amplitudes(x, "x", model.n_features)
-    terms = bilinear_terms(row, baselines_of_row(baseline, row), parse_rule(rule))
+    terms = _terms_of_input(model, x, baseline, rule)
     return PreparedAttribution(model, [terms], estimator, run_on, shots, mitigation).run().estimates[0]
 
 
-def resources(
+def resources(  # noqa: PLR0913  one argument for each choice of the user
     model: Model,
     x: ArrayLike,
     baseline: float | ArrayLike | BaselineSet,
@@ -191,8 +190,7 @@ def resources(
         warnings.warn("resources(device=) is deprecated; use processor=", DeprecationWarning, stacklevel=2)
         processor = device
     run_on = qsim() if processor is None else virtual(processor, gateset=gateset, noise="none")
-    row = as_amplitudes(x, "x", model.n_features)
-    terms = bilinear_terms(row, baselines_of_row(baseline, row), parse_rule(rule))
+    terms = _terms_of_input(model, x, baseline, rule)
     return PreparedAttribution(model, [terms], estimator, run_on, None).price(
         gateset=gateset, target_cosine=target_cosine, target_stderr=target_stderr, sample=sample, simulator=engine
     )
@@ -249,20 +247,19 @@ class PreparedAttribution:
         processor, journal = self.engine.processor, None if self.shots is None else self.engine.journal
         if processor is None or self.given_placement is not None:
             return self.given_placement
-        if journal is None:
-            return choose_placement(self.model, self.estimator, self.terms, self.engine)
-        circuits = _placing_circuits(self.model, self.estimator, self.terms, encode)
-        key = content_key(circuits, (*self.model.qubits, *(self.engine.qubits or ())))
-        if (recorded := journal.placement(key)) is not None:
-            qubits = dict(cirq.read_json(json_text=recorded["qubits"]))
-            encoder = connectivity_encoder(processor, qubits) if recorded["uses_edges"] else encode
-            return Placement(qubits, encoder, recorded["error"])
+        key = "" if journal is None else self._placement_key
+        if journal is not None and (record := journal.placement(key)) is not None:
+            return Placement.from_record(processor, record)
         chosen = choose_placement(self.model, self.estimator, self.terms, self.engine)
-        if chosen is not None:
-            pairs = cirq.to_json([list(pair) for pair in chosen.qubits.items()], indent=None)
-            recorded = {"qubits": pairs, "uses_edges": chosen.encoder is not encode, "error": chosen.error}
-            journal.record_placement(key, recorded)
+        if journal is not None and chosen is not None:
+            journal.record_placement(key, chosen.to_record())
         return chosen
+
+    @property
+    def _placement_key(self) -> str:
+        """Digest of everything that decides the placement."""
+        circuits = _placing_circuits(self.model, self.estimator, self.terms, encode)
+        return content_key(circuits, (*self.model.qubits, *(self.engine.qubits or ())))
 
     @property
     def resources(self) -> Resources:
@@ -475,13 +472,14 @@ def bilinear_terms_of_rows(rows: Array, references: Array, rule: Quadrature | No
     return [bilinear_terms(row, references[:, i if references.shape[1] > 1 else 0], rule) for i, row in enumerate(rows)]
 
 
-def baselines_of_row(baseline: float | ArrayLike | BaselineSet, row: Array) -> Array:
-    """Return the baselines of one input, (baselines, features)."""
+def _terms_of_input(model: Model, x: ArrayLike, baseline: float | ArrayLike | BaselineSet, rule: str) -> list[BilinearTerm]:
+    """Return the bilinear terms of one input, (features,); a baseline with two axes is a set."""
+    row = as_amplitudes(x, "x", model.n_features)
     if row.ndim != 1:
         raise ValueError(f"x.shape={row.shape} must be one input, (features,); choose a row of a batch")
-    if isinstance(baseline, BaselineSet) or np.ndim(baseline) < 2:
-        return resolve(baseline, row)[0][:, 0]
-    return resolve(BaselineSet(np.asarray(baseline)), row)[0][:, 0]
+    if not isinstance(baseline, BaselineSet) and np.ndim(baseline) >= 2:
+        baseline = BaselineSet(np.asarray(baseline))
+    return bilinear_terms(row, resolve(baseline, row)[0][:, 0], parse_rule(rule))
 
 
 def check_engine(estimator: object, engine: object, shots: object) -> Engine:

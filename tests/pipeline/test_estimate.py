@@ -232,3 +232,17 @@ def test_what_is_no_estimator_engine_or_number_of_shots_is_refused(wrong: dict[s
     for call in (estimate, integrated_gradients):
         with pytest.raises(ValueError, match=message):
             call(ring_ansatz(1, 1), np.array([0.6, 0.8]), baseline=0.0, **request)
+
+
+def test_several_observables_need_a_head_also_for_circuits() -> None:
+    model = ring_ansatz(2, layers=1)
+    with pytest.raises(ValueError, match="identity head takes one observable, got 2"):
+        integrated_gradients(
+            model,
+            np.array([0.6, 0.0, 0.0, 0.8]),
+            baseline=0,
+            observables=[cirq.PauliString(cirq.Z(q)) for q in model.qubits],
+            estimator=ResolvedHadamardTest(),
+            engine=qsim(seed=1),
+            shots=100,
+        )
