@@ -473,13 +473,18 @@ def bilinear_terms_of_rows(rows: Array, references: Array, rule: Quadrature | No
 
 
 def _terms_of_input(model: Model, x: ArrayLike, baseline: float | ArrayLike | BaselineSet, rule: str) -> list[BilinearTerm]:
-    """Return the bilinear terms of one input, (features,); a baseline with two axes is a set."""
+    """Return the bilinear terms of one input, (features,)."""
     row = as_amplitudes(x, "x", model.n_features)
+    return bilinear_terms(row, baselines_of_row(baseline, row), parse_rule(rule))
+
+
+def baselines_of_row(baseline: float | ArrayLike | BaselineSet, row: Array) -> Array:
+    """Return the baselines of one input, (baselines, features); a baseline with two axes is a set."""
     if row.ndim != 1:
         raise ValueError(f"x.shape={row.shape} must be one input, (features,); choose a row of a batch")
     if not isinstance(baseline, BaselineSet) and np.ndim(baseline) >= 2:
         baseline = BaselineSet(np.asarray(baseline))
-    return bilinear_terms(row, resolve(baseline, row)[0][:, 0], parse_rule(rule))
+    return resolve(baseline, row)[0][:, 0]
 
 
 def check_engine(estimator: object, engine: object, shots: object) -> Engine:
