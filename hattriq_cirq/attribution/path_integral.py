@@ -172,7 +172,7 @@ class PathEnd:
         """Return a bound on the size of the normalized expectations by the products' norms, (samples,)."""
         norms = np.stack([np.linalg.norm(action, axis=-1) for action in self.actions], axis=-1)
         own = norms[:, 0]
-        return np.divide(norms[:, 1:].max(axis=1), own, out=np.zeros(len(own)), where=own > 0)
+        return np.asarray(np.divide(norms[:, 1:].max(axis=1), own, out=np.zeros(len(own)), where=own > 0))
 
 
 @dataclass(frozen=True)
@@ -230,13 +230,13 @@ class StraightPath:
         if objective.largest_change(self.coefficients, rounded) <= _ROUNDING:
             return np.zeros(self.end.rows.shape)
         change = objective.path_weights(rounded, self.centre, None, tolerance) - weights
-        return np.abs(self.step.conj() * self.mean_gradient(change))
+        return np.asarray(np.abs(self.step.conj() * self.mean_gradient(change)))
 
     def _rounding(self, precision: Precision) -> FloatArray:
         """Return what rounding may change in the coefficients, in their shape."""
         near, step = (np.stack([np.linalg.norm(a, axis=-1) for a in of], axis=-1) for of in (self.nearest, self.step_actions))
         unit = _ROUNDINGS * np.finfo(precision).eps
-        return unit * np.stack([near[:, :1] * near, 2 * step[:, :1] * near, step[:, :1] * step], axis=-1)
+        return np.asarray(unit * np.stack([near[:, :1] * near, 2 * step[:, :1] * near, step[:, :1] * step], axis=-1))
 
     def check_origin(self) -> None:
         """Raise ValueError if the path of any sample passes through the origin, and warn if one comes close to it."""

@@ -138,7 +138,7 @@ def integrate_one(function: Callable[[FloatArray], FloatArray], tolerance: float
         lambda _, a: function(a), np.zeros(1), np.ones(1), np.zeros(1, dtype=np.int64), groups=1, tolerance=tolerance
     )
     assert np.all(error >= 0)
-    return value[0]
+    return np.asarray(value[0])
 
 
 @given(st.floats(1e-3, 1), st.floats(0, 1))
@@ -165,7 +165,7 @@ def test_integration_sums_the_pieces_of_each_group(pieces_count: int, rng: np.ra
     group, rate = rng.integers(0, 3, len(low)), rng.uniform(-2, 2, len(low))
 
     def function(piece: IntArray, a: FloatArray) -> FloatArray:
-        return np.exp(rate[piece, np.newaxis] * a)[..., np.newaxis]
+        return np.asarray(np.exp(rate[piece, np.newaxis] * a)[..., np.newaxis])
 
     value, error = integrate(function, low, high, group, groups=3, tolerance=1e-12)
     pieces = (np.exp(rate * high) - np.exp(rate * low)) / rate
