@@ -11,7 +11,7 @@ import numpy as np
 import hattriq_cirq as hq
 from hattriq_cirq.cli.folders import Record, how_to_continue, read_record
 from hattriq_cirq.datasets.user import checksum
-from hattriq_cirq.execution.journal import JOURNAL
+from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
 from hattriq_cirq.workflows.accuracies import Accuracy, table_of_accuracies
 
