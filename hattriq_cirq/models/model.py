@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes, read_only
-from hattriq_cirq.foundation.checks import check_type
+from hattriq_cirq.foundation.checks import as_word, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.simulation import statevector
@@ -396,8 +396,7 @@ def check_columns(model: Any, table: object, name: str) -> None:
 
 def check_form(form: str) -> None:
     """Raise ValueError unless the form is one of the two forms of the model."""
-    if form not in ("quadratic", "normalized"):
-        raise ValueError(f"{form=} must be 'quadratic' (x'Mx) or 'normalized' (x'Mx / x'x)")
+    as_word(form, "form", ("quadratic", "normalized"))
 
 
 def _as_pauli_sum(observable: object) -> cirq.PauliSum:
