@@ -260,6 +260,7 @@ def _two_classes(  # noqa: PLR0913
         notes["split"] = "that of the files"
         split = {"split": (np.flatnonzero(~held_out), np.flatnonzero(held_out))}
     pixels = images[kept] if size is None else area_average(images[kept], size)
+    preparation = "" if size is None else f"area average of {images.shape[-1]}x{images.shape[-1]} pixels"
     side = pixels.shape[-1]
     extra = (1 << (side - 1).bit_length()) - side
     near, far = extra // 2, extra - extra // 2
@@ -270,6 +271,7 @@ def _two_classes(  # noqa: PLR0913
         name=f"{name} {pair[0]}/{pair[1]} {side}x{side}",
         label_names=(class_names[pair[0]], class_names[pair[1]]),
         details=notes | dict(details),
+        preparation=preparation,
         **split,
     )
 
