@@ -40,7 +40,7 @@ class Channel:
 
 
 def transfer_matrix(kraus: Array) -> FloatArray:
-    """Return the matrix in the Pauli basis of Kraus operators (operators, 2**k, 2**k), or of each of (..., operators, 2**k, 2**k).
+    """Return the matrix, (..., 4**k, 4**k), in the Pauli basis of a channel with Kraus operators (..., operators, 2**k, 2**k).
 
     Example:
         >>> transfer_matrix(cirq.unitary(cirq.X)[np.newaxis]).diagonal()

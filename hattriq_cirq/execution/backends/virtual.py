@@ -310,7 +310,7 @@ def _stand_in(op: cirq.Operation) -> cirq.Operation:
     if not _has_angles(op):
         return op
     if isinstance(op.gate, cirq.PhasedXZGate):
-        return _PHASED_XZ(*op.qubits).with_tags(*op.tags, _STAND_IN)
+        return _PHASED_XZ.on(*op.qubits).with_tags(*op.tags, _STAND_IN)
     resolved: cirq.Operation = cirq.resolve_parameters(op, dict.fromkeys(cirq.parameter_names(op), 0.25))
     return resolved.with_tags(_STAND_IN)
 
