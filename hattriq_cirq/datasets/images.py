@@ -169,7 +169,7 @@ def idx_images(
         64
     """
     path = Path(path)
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         if not path.is_file():
             raise FileNotFoundError(f"no file {path}; give an .npz with arrays {', '.join(NPZ_ARRAYS)}")
         files: list[Path] = [path]
@@ -282,7 +282,7 @@ def _import_optional(module: str) -> Any:
 
 def _find_idx(folder: Path) -> list[Path]:
     """Return the four IDX files of a folder, plain or .gz."""
-    candidates = {name: [p for p in (folder / name, folder / f"{name}.gz") if p.is_file()] for name in IDX_FILES}
+    candidates = {name: [p for p in (folder / name, folder / f"{name}.gz", folder / f"{name}.GZ") if p.is_file()] for name in IDX_FILES}
     missing = [name for name, paths in candidates.items() if not paths]
     if missing:
         raise FileNotFoundError(
@@ -295,7 +295,7 @@ def _find_idx(folder: Path) -> list[Path]:
 def _read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """Read an IDX file of bytes: 0, 0, 8, the number of dimensions, each dimension in 4 bytes big-endian, the data."""
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged: {error}; download it again") from error
     magic, start = bytes([0, 0, 8, dimensions]), 4 + 4 * dimensions

@@ -51,14 +51,14 @@ def read_table(path: str | Path, label_column: str | None = None, test_fraction:
         2
     """
     path = Path(path)
-    if path.suffix not in (".csv", ".npz"):
+    if path.suffix.lower() not in (".csv", ".npz"):
         raise ValueError(f"{path.name} must end in .csv or .npz; numpy.savez(path, x=x, y=y) writes one")
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}; give the path of a .csv or .npz")
-    if path.suffix == ".npz" and label_column is not None:
+    if path.suffix.lower() == ".npz" and label_column is not None:
         raise ValueError(f"{label_column=} is for .csv files: the labels of an .npz are its array y")
     try:
-        table = _read_npz(path) if path.suffix == ".npz" else _read_csv(path, label_column)
+        table = _read_npz(path) if path.suffix.lower() == ".npz" else _read_csv(path, label_column)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not a text table ({error}); save it as comma-separated values (CSV) in UTF-8") from error
     try:

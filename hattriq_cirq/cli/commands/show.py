@@ -46,7 +46,7 @@ class Show:
         from hattriq_cirq.foundation.files import check_new
 
         files = _files(Path(self.path))
-        maps = [file for file in files if file.suffix == ".npz"]
+        maps = [file for file in files if file.suffix.lower() == ".npz"]
         if self.png is not None and len(maps) != 1:
             raise ValueError(
                 f"--png draws one attribution, {self.path} holds {len(maps)}; name one attribution.npz or its folder"
@@ -57,7 +57,7 @@ class Show:
             if len(files) > 1:
                 print(f"== {printable(file)}")
             record = read_record(file.parent / "run.json") if (file.parent / "run.json").is_file() else {}
-            if file.suffix == ".npz":
+            if file.suffix.lower() == ".npz":
                 self._show_attribution(hq.Attribution.load(file), record)
             elif file.name == "run.json":
                 _show_record(read_record(file))
