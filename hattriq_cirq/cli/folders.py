@@ -15,8 +15,8 @@ import hattriq_cirq as hq
 from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.cli.values import parse_engine
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.execution.journal import JOURNAL, Journal
-from hattriq_cirq.execution.journal_format import as_json, refuse_another
+from hattriq_cirq.execution.journal import Journal
+from hattriq_cirq.execution.journal_records import JOURNAL, as_json, refuse_another
 from hattriq_cirq.execution.journal_summary import RunSummary, read_summary
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.provenance import Provenance

@@ -16,19 +16,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
-
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Literal
 
 from hattriq_cirq.cli.folders import Record, read_record, same_task
-from hattriq_cirq.execution.journal import JOURNAL
+from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation import files
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import looks_empty, try_lock
-from hattriq_cirq.reporting.plotting import png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 RECORD = "run.json"
 #: Hidden file with the command of a run that has not ended.
@@ -218,12 +217,16 @@ def read_picture(file: Path) -> bytes | None:
 
 def draw_missing(file: Path, drawing: Callable[[], Axes | Figure]) -> None:
     """Write a picture unless a whole one is there; a damaged one is replaced."""
+    from hattriq_cirq.reporting.plotting import png
+
     if read_picture(file) is None:
         (files.replace if file.exists() else files.write_new)(file, png(drawing()))
 
 
 def _would_be_same(file: Path, write: Callable[[Path], object]) -> bool:
     """Return true if a file holds what a function would write; of two archives of arrays, the arrays count."""
+    import numpy as np
+
     with TemporaryDirectory() as folder:
         other = Path(folder) / file.name
         write(other)

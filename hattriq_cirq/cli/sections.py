@@ -13,7 +13,7 @@ from hattriq_cirq.cli.folders import Record, how_to_continue, read_record
 from hattriq_cirq.cli.pictures import GALLERY, TRAINING, draw_gallery, draw_training
 from hattriq_cirq.cli.run_folder import begun_command, read_picture
 from hattriq_cirq.datasets.user import checksum
-from hattriq_cirq.execution.journal import JOURNAL
+from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
 from hattriq_cirq.reporting.plotting import png
 from hattriq_cirq.workflows.accuracies import Accuracy, table_of_accuracies

@@ -282,7 +282,8 @@ def _import_optional(module: str) -> Any:
 
 def _find_idx(folder: Path) -> list[Path]:
     """Return the four IDX files of a folder, plain or .gz."""
-    candidates = {name: [p for p in (folder / name, folder / f"{name}.gz", folder / f"{name}.GZ") if p.is_file()] for name in IDX_FILES}
+    endings = ("", ".gz", ".GZ")
+    candidates = {name: [p for end in endings if (p := folder / f"{name}{end}").is_file()] for name in IDX_FILES}
     missing = [name for name, paths in candidates.items() if not paths]
     if missing:
         raise FileNotFoundError(

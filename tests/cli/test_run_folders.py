@@ -9,6 +9,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -53,7 +54,7 @@ def refusal(words: str, capsys: pytest.CaptureFixture[str]) -> str:
 @contextmanager
 def small_pictures() -> Iterator[None]:
     """Draw nothing: every picture is the same small one."""
-    with mock.patch.object(run_folder, "png", return_value=make_png(8, 8, 0)):
+    with mock.patch("hattriq_cirq.reporting.plotting.png", return_value=make_png(8, 8, 0)):
         yield
 
 
@@ -131,7 +132,7 @@ def check_kills(command: str, whole: Path, where: Path, chosen: Iterator[int]) -
     for number in chosen:
         out = where / str(number)
         out.mkdir()
-        if killed_at_call(number, lambda line=f"{command} {out}/new": run(line)):
+        if killed_at_call(number, partial(run, f"{command} {out}/new")):
             return number
         assert run(f"{command} {out}/new") == 0 or run_folder.is_finished(out / "new", ["run.json"], [])
         run(f"{command} {out}/new")
@@ -243,7 +244,7 @@ def test_folder_that_another_process_writes_into_is_refused(tmp_path: Path, caps
 
 
 def test_advice_for_a_run_without_a_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with mock.patch.object(run_folder, "png", side_effect=KeyboardInterrupt):
+    with mock.patch("hattriq_cirq.reporting.plotting.png", side_effect=KeyboardInterrupt):
         assert run(f"{TRAIN} {tmp_path}/a") == 130
     assert names(tmp_path / "a") == TRAINED - {"training.png"} | {BEGUN}
     assert "repeat the command" in refusal(f"resume {tmp_path}/a", capsys)
@@ -283,7 +284,7 @@ def test_any_name_of_a_page(name: str, home: Path, tmp_path: Path, monkeypatch: 
     assert Path(name).read_text().startswith("<!doctype html>")
 
 
-@pytest.mark.parametrize("stopped_at", ["hattriq_cirq.cli.folders.run_record", "hattriq_cirq.cli.run_folder.png"])
+@pytest.mark.parametrize("stopped_at", ["hattriq_cirq.cli.folders.run_record", "hattriq_cirq.reporting.plotting.png"])
 def test_unfinished_run_that_was_moved_is_finished_elsewhere(
     stopped_at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,7 @@ def test_kill_at_any_call_leaves_a_whole_file_or_none(has_links: bool, tmp_path:
         monkeypatch.setattr(os, "link", lambda *_: failing(errno.EPERM)())
     for chosen in range(1, 40):
         folder = tmp_path / str(chosen)
-        ended = killed_at_call(chosen, lambda file=folder / "file": write_new(file, b"new"))
+        ended = killed_at_call(chosen, partial(write_new, folder / "file", b"new"))
         if (folder / "file").exists():
             assert (folder / "file").read_bytes() == b"new"
         elif folder.exists():

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -39,7 +39,9 @@ class Calls:
 def at_call(chosen: int, action: Callable[[], None], names: tuple[str, ...]) -> Iterator[Calls]:
     """Perform an action at the chosen call, from 1, of any of these functions of `os`."""
     calls = Calls(chosen, action)
-    with mock.patch.multiple(os, **{name: calls.counting(getattr(os, name)) for name in names}):
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(mock.patch.object(os, name, calls.counting(getattr(os, name))))
         yield calls
 
 
