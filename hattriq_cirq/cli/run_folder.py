@@ -11,7 +11,7 @@ import errno
 import json
 import os
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,8 @@ from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation import files
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import looks_empty, try_lock
+from hattriq_cirq.foundation.reading import read_bytes
+from hattriq_cirq.foundation.schema import parse_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -224,17 +226,28 @@ def draw_missing(file: Path, drawing: Callable[[], Axes | Figure]) -> None:
 
 
 def _would_be_same(file: Path, write: Callable[[Path], object]) -> bool:
-    """Return true if a file holds what a function would write; of two archives of arrays, the arrays count."""
+    """Return true if a file holds what a function would write; of archives the arrays count, and JSON may lack newer fields."""
     import numpy as np
 
     with TemporaryDirectory() as folder:
         other = Path(folder) / file.name
         write(other)
+        if file.suffix == ".json":
+            return _says_less(_json(file), json.loads(other.read_bytes()))
         if file.suffix != ".npz":
             return file.read_bytes() == other.read_bytes()
         with np.load(file, allow_pickle=False) as left, np.load(other, allow_pickle=False) as right:
             names = {*left.files, *right.files} - {"meta"}
             return all(name in left and name in right and np.array_equal(left[name], right[name]) for name in names)
+
+
+def _says_less(known: object, given: object) -> bool:
+    """Return true if JSON equals other JSON as far as it goes; it must say something."""
+    if isinstance(known, dict) and isinstance(given, dict):
+        return bool(known) and all(
+            name in given and (known[name] == given[name] or _says_less(known[name], given[name])) for name in known
+        )
+    return known == given
 
 
 def _lock(folder: Path) -> int:
@@ -253,8 +266,16 @@ def _lock(folder: Path) -> int:
 
 def _read_begun(folder: Path) -> Record | None:
     """Return the recorded task; None if recording it was interrupted, so that nothing was written after it."""
+    content = _json(folder / BEGUN)
+    if not isinstance(content, dict) or content.get("format") != _FORMAT or not isinstance(content.get("task"), dict):
+        return None
+    task: Record = content["task"]
+    return task
+
+
+def _json(file: Path) -> object:
+    """Return the content of a JSON file; None if there is none."""
     try:
-        content = json.loads((folder / BEGUN).read_bytes())
-        return content["task"] if content["format"] == _FORMAT and isinstance(content["task"], Mapping) else None
-    except (LookupError, OSError, TypeError, ValueError, RecursionError):
+        return parse_json(read_bytes(file), file)
+    except (OSError, ValueError):
         return None

@@ -87,23 +87,18 @@ class Attribute:
 
         A run that counts shots is journaled. One that was stopped continues: the missing results are written.
         """
-        from hattriq_cirq.cli import folders, pictures, run_folder, values
+        from hattriq_cirq.cli import folders, model_data, pictures, run_folder, values
         from hattriq_cirq.datasets.user import checksum
 
         check = run_folder.check_journaled_run if self._is_counted else run_folder.check_run
         check(self.out, RESULTS, PICTURES)
-        path, data = values.find_model(self.model), hq.datasets.load(self.data)
-        model = hq.Model.load(path)
-        if model.n_features != data.n_features:
-            raise ValueError(
-                f"{path} takes {model.n_features} features, {data.name} has {data.n_features}; "
-                "give the data the model was trained on"
-            )
+        path, model = model_data.load_model(self.model)
+        loaded, data = model_data.load_data(self.data, model, path)
         task: dict[str, Any] = {
             "command": "attribute",
             "settings": folders.recorded_settings(self, "model", "data", "out"),
             "model": {"path": str(path), "sha256": checksum(path)},
-            "data": folders.data_record(self.data, data),
+            "data": folders.data_record(self.data, loaded if self._is_counted else data),
         }
         with self._opened(task) as (folder, engine):
             if folder.is_recorded:
@@ -111,8 +106,8 @@ class Attribute:
             else:
                 indices, a = self._integrated_gradients(model, data, engine)
                 self._write(folder, a, indices, data, engine, {**task["model"], "repr": repr(model)})
-            labels = data.labels[indices].tolist()
-            folder.draw("gallery.png", lambda: pictures.draw_gallery(a, labels, task["data"]))
+            labels, shown = data.labels[indices].tolist(), folders.data_record(self.data, data)
+            folder.draw("gallery.png", lambda: pictures.draw_gallery(a, labels, shown))
         print(a, folders.score_table(a, indices, labels), sep="\n")
         folders.print_files(folder.path)
         if len(indices) > pictures.GALLERY_MAX:

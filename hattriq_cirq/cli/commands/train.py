@@ -96,7 +96,8 @@ class Train:
         options = {name: value for name, value in settings.items() if name not in ("ansatz", "layers")}
         model = values.build_model(self.ansatz, data.n_qubits, self.layers)
         training = hq.train(model, data.x_train, data.y_train, progress=sys.stderr.isatty(), **options)
-        rows = accuracies(training.model, data)
+        trained = training.model.with_contract(data.contract)
+        rows = accuracies(trained, data)
         summary = {name: getattr(training, name) for name in ("best_epoch", "stopped", "seconds")}
         record = folders.run_record(
             "train",
@@ -105,9 +106,10 @@ class Train:
             settings=settings,
             accuracies=[asdict(row) for row in rows],
             training=summary | {"epochs": len(training.history)},
-            model=repr(training.model),
+            contract=data.contract.to_record(),
+            model=repr(trained),
         )
-        folder.write("model.json", training.model.save)
+        folder.write("model.json", trained.save)
         folder.write("training.csv", lambda file: write_new(file, _history_csv(training)))
         folder.write("run.json", lambda file: write_new(file, record))
         return training
