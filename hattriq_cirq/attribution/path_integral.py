@@ -18,8 +18,8 @@ from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.attribution.objective import Head, Objective
 from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.attribution.result import Assumptions, Attribution
-from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
-from hattriq_cirq.models.model import Form, IdentityPartWarning
+from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.models.model import Form, IdentityPartWarning, check_columns, model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, observable_name
 from hattriq_cirq.simulation.statevector import Precision
 
@@ -88,7 +88,8 @@ def exact_attribution(
     objective.head.check_count(len(models))
     if form == "quadratic":
         _warn_of_identity_part(models)
-    inputs = as_amplitudes(x, "x", models[0].n_features)
+    inputs = model_inputs(models[0], x)
+    check_columns(models[0], baseline, "baseline")
     references, label = resolve(baseline, inputs)
     rows = inputs.reshape(-1, inputs.shape[-1])
     real = not any(map(np.iscomplexobj, (inputs, references)))

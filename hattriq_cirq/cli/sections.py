@@ -80,13 +80,14 @@ def run_section(folder: Path, tolerance: float = TOLERANCE) -> Section:
 
 def _training(folder: Path, record: Record) -> Section:
     training, data = record["training"], record["data"]
-    numbers = (training["epochs"], training["best_epoch"], f"{training['seconds']:.1f}")
+    best = training["best_epoch"] + 1  # recorded as an index of the history, and shown as in the picture and the table
+    numbers = (training["epochs"], best, f"{training['seconds']:.1f}")
     return Section(
         title=f"Training on {data['name']}",
         question=f"How well does a trained quantum model distinguish the classes? {data['summary']}",
         findings=(
             f"Training ran for {training['epochs']} epochs (stopped by {training['stopped']}); the parameters of epoch "
-            f"{training['best_epoch']} were kept.",
+            f"{best} were kept.",
         ),
         not_claimed=("An accuracy beyond this split and this seed.", _NO_HARDWARE),
         accuracy=_accuracies(record),

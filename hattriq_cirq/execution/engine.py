@@ -302,8 +302,8 @@ class Engine(Owned):
             is_same = _computes_same(ours, theirs) if is_other_version else _differs_by_rounding(ours, theirs)
             if is_same is None and journal.task is None:
                 raise JournalError(
-                    f"it cannot be told whether call {call.number} recorded in {journal.folder} is the same, because its "
-                    "circuits are too large to compare; resume it with the version that began it, or give another folder"
+                    f"call {call.number} recorded in {journal.folder} cannot be compared with this one, because its circuits "
+                    "are too large to simulate; resume it with the version that began it, or give another folder"
                 )
             if is_same is False:
                 return None
