@@ -77,6 +77,8 @@ class Journal(Owned):
         JournalError: The journal belongs to another run, is damaged before its end, or cannot be written.
     """
 
+    _size = -1  # bytes of complete records, known once the file is read
+
     def __init__(
         self, folder: str | os.PathLike[str], engine: Mapping[str, Any], task: Mapping[str, Any] | None = None
     ) -> None:
@@ -103,6 +105,10 @@ class Journal(Owned):
             self.earlier_calls = frozenset(self._contents.calls)
             self._append("opened", pid=os.getpid(), directory=os.getcwd(), versions=asdict(Provenance.now())["versions"])
         except BaseException:
+            if self._size == 0:  # nothing is recorded, so nothing may stand in the way of a repetition
+                path.unlink()
+                with suppress(OSError):
+                    self.folder.rmdir()
             self.close()
             raise
 
@@ -369,10 +375,9 @@ class Journal(Owned):
                     raise
                 full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
                 what, cure = ("the disk is full", "free some space") if full else (error.strerror, "remove the cause")
-                raise JournalError(
-                    f"{what}: {self.folder / JOURNAL} cannot grow; everything recorded before is safe; {cure} and resume "
-                    "the run"
-                ) from error
+                state = "everything recorded before is safe" if self._size else "nothing is recorded"
+                go_on = "resume the run" if self._size else "repeat the command"
+                raise JournalError(f"{what}: {self.folder / JOURNAL} cannot grow; {state}; {cure} and {go_on}") from error
             contents.apply(record)
             self._size += len(line)
             self._is_settled = True
