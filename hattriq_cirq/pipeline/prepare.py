@@ -226,7 +226,7 @@ def _with_bars(
     """Show the progress bars of all phases of a method if the run or its engine shows progress."""
 
     @wraps(method)
-    def shown(self: PreparedAttribution, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+    def shown(self: PreparedAttribution, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
         with progress_bars(self.progress or self.engine.shows_progress):
             return method(self, *args, **kwargs)
 
@@ -432,7 +432,8 @@ class PreparedAttribution:
     def chunks(self) -> Iterator[tuple[list[InputPlan], PreparedCircuits]]:
         """Compile the circuits of a few inputs at a time; each chunk is prepared when it is asked for."""
         journal = None if self.shots is None else self.engine.journal
-        sizes = _INPUTS if journal is None or journal.records_requests else (sys.maxsize, sys.maxsize)
+        as_before = journal is not None and journal.has_calls_of_earlier_version
+        sizes = (sys.maxsize, sys.maxsize) if as_before else _INPUTS
         for inputs in self._grouped(sizes):
             circuits = [circuit for one in inputs for circuit in one.circuits]
             shots = None if self.shots is None else [count for one in inputs for count in one.shots or ()]
