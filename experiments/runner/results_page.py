@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from experiments.runner import registry
-from experiments.runner.study import Study, newest_report
+from experiments.runner.study import ResultRecord, Study, newest_report, read_record
 from hattriq_cirq.reporting.document import Section, Table, in_markdown
 
 FOLD = 15  # tables of this many rows or more are folded until a reader opens them
@@ -116,13 +115,13 @@ def wall_seconds(records: Iterable[Mapping[str, Any]]) -> float:
     return total
 
 
-def _records(study: Study[Any], root: Path) -> list[Mapping[str, Any]]:
+def _records(study: Study[Any], root: Path) -> list[ResultRecord]:
     """Read the records of the tasks of a full run."""
     paths = (study.path(task, root) for task in study.tasks(False))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
+    return [read_record(path) for path in paths if path.exists()]
 
 
-def _origin(sections: Mapping[str, Section], records: Sequence[Mapping[str, Any]], missing: Sequence[str]) -> str:
+def _origin(sections: Mapping[str, Section], records: Sequence[ResultRecord], missing: Sequence[str]) -> str:
     versions = sorted({record["provenance"]["versions"].get("hattriq_cirq", "unknown") for record in records})
     last = max((record["provenance"]["created_utc"][:10] for record in records), default="unknown")
     lines = [

@@ -28,7 +28,7 @@ def light_cone(circuit: cirq.AbstractCircuit, pauli: cirq.PauliString[cirq.Qid])
     """
     kept: list[cirq.Operation] = []
     for operation in reversed(list(circuit.all_operations())):
-        local = cirq.PauliString({q: pauli[q] for q in operation.qubits if q in pauli})
+        local: cirq.PauliString[cirq.Qid] = cirq.PauliString({q: pauli[q] for q in operation.qubits if q in pauli})
         if not all(commute(operation, later) for later in (*reversed(kept), local)):
             kept.append(operation)
     return cirq.FrozenCircuit(reversed(kept))

@@ -84,7 +84,7 @@ def _embedded(matrix: Matrix, qubits: Sequence[cirq.Qid], register: Sequence[cir
     order = [*qubits, *(q for q in register if q not in qubits)]
     wide = np.kron(matrix, np.eye(2 ** (n - len(qubits)))).reshape((2,) * (2 * n))
     axes = [order.index(q) for q in register]
-    return wide.transpose([*axes, *(n + axis for axis in axes)]).reshape(2**n, 2**n)
+    return np.asarray(wide.transpose([*axes, *(n + axis for axis in axes)]).reshape(2**n, 2**n), dtype=np.complex128)
 
 
 def inverse_circuit(circuit: cirq.AbstractCircuit) -> cirq.FrozenCircuit:

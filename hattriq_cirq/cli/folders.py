@@ -18,8 +18,8 @@ import hattriq_cirq as hq
 from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.cli.values import parse_engine
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.execution.journal import JOURNAL, Journal
-from hattriq_cirq.execution.journal_format import refuse_another
+from hattriq_cirq.execution.journal import Journal
+from hattriq_cirq.execution.journal_records import JOURNAL, refuse_another
 from hattriq_cirq.execution.journal_summary import RunSummary, read_summary
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance

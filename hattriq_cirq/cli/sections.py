@@ -11,7 +11,7 @@ import numpy as np
 import hattriq_cirq as hq
 from hattriq_cirq.cli.folders import Record, how_to_continue, read_record
 from hattriq_cirq.datasets.user import checksum
-from hattriq_cirq.execution.journal import JOURNAL
+from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
 from hattriq_cirq.workflows.accuracies import Accuracy, table_of_accuracies
 
@@ -80,13 +80,14 @@ def run_section(folder: Path, tolerance: float = TOLERANCE) -> Section:
 
 def _training(folder: Path, record: Record) -> Section:
     training, data = record["training"], record["data"]
-    numbers = (training["epochs"], training["best_epoch"], f"{training['seconds']:.1f}")
+    best = training["best_epoch"] + 1  # recorded as an index of the history, and shown as in the picture and the table
+    numbers = (training["epochs"], best, f"{training['seconds']:.1f}")
     return Section(
         title=f"Training on {data['name']}",
         question=f"How well does a trained quantum model distinguish the classes? {data['summary']}",
         findings=(
             f"Training ran for {training['epochs']} epochs (stopped by {training['stopped']}); the parameters of epoch "
-            f"{training['best_epoch']} were kept.",
+            f"{best} were kept.",
         ),
         not_claimed=("An accuracy beyond this split and this seed.", _NO_HARDWARE),
         accuracy=_accuracies(record),

@@ -19,28 +19,33 @@ from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution.backend import Job
 from hattriq_cirq.execution.journal_format import (
-    FORMAT,
-    Contents,
-    Entry,
-    as_json,
     digest,
     kind_of_counts,
     pack_counts,
     pack_programs,
     plan_of,
-    read,
-    refuse_another,
-    to_line,
     unpack_circuit,
     unpack_counts,
     unpack_programs,
+)
+from hattriq_cirq.execution.journal_records import (
+    FORMAT,
+    JOURNAL,
+    Contents,
+    Entry,
+    as_json,
+    is_locked,
+    read,
+    read_content,
+    refuse_another,
+    to_line,
+    try_lock,
 )
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
 
 __all__ = ["JOURNAL", "Journal", "JournalWarning", "digest", "is_locked"]
 
-JOURNAL = "journal.jsonl"
 _PATIENCE = 0.2  # seconds to wait for a process that only checks whether the journal is locked
 
 
@@ -184,7 +189,7 @@ class Journal:
     def stored(self, job_id: str) -> list[Distribution] | None:
         """Return the distributions of a job exactly as they arrived; None if they have not."""
         counts = self._entry(job_id).counts
-        return None if counts is None else unpack_counts(counts)
+        return None if counts is None else unpack_counts(counts, f"the counts of job {job_id}")
 
     def store(self, job_id: str, distributions: Sequence[Distribution]) -> None:
         """Record the counts of a job; recording the same counts again changes nothing.
@@ -234,7 +239,7 @@ class Journal:
 
     def _planned_job(self, job_id: str) -> Job:
         plan = self._entry(job_id).plan
-        circuits = tuple(unpack_circuit(self._contents.circuits[name]) for name in plan["circuits"])
+        circuits = tuple(unpack_circuit(self._contents.circuits[name], name) for name in plan["circuits"])
         return Job(job_id, circuits, tuple(plan["points"]), plan["shots"], plan["seed"])
 
     def finish(self) -> None:
@@ -282,9 +287,9 @@ class Journal:
 
     def _lock(self, path: Path) -> None:
         patience = time.monotonic() + _PATIENCE
-        while not _try_lock(self._descriptor(), exclusive=True):
+        while not try_lock(self._descriptor(), exclusive=True):
             if time.monotonic() > patience:
-                pid = read(path.read_bytes(), str(path))[0].pid
+                pid = read(read_content(path), str(path))[0].pid
                 cure = "wait until it ends, or end it"
                 if pid == os.getpid():
                     who, cure = "another engine of this process", "close it with its journal.close()"
@@ -295,7 +300,7 @@ class Journal:
 
     def _read_existing(self, path: Path) -> tuple[Contents, int]:
         """Read the file; an incomplete last record is moved to a file beside it."""
-        content = path.read_bytes()
+        content = read_content(path)
         contents, whole = read(content, str(path))
         if whole < len(content):
             number = 1
@@ -337,25 +342,6 @@ class Journal:
         if self._fd is None:
             raise JournalError(f"the journal in {self.folder} is closed")
         return self._fd
-
-
-def is_locked(path: Path) -> bool:
-    """Return True if a running process holds the lock of a journal."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return not _try_lock(descriptor, exclusive=False)
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(descriptor: int, *, exclusive: bool) -> bool:
-    import fcntl  # missing on Windows, where everything except journals works
-
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
 #: Real or complex numbers: amplitudes may be either.
 Array = NDArray[Any]
 
@@ -78,7 +79,8 @@ def binary_exponents(x: Array) -> NDArray[np.int64]:
         array([    3,     0, -1063])
     """
     parts = np.abs(x.real), np.abs(x.imag) if np.iscomplexobj(x) else 0.0
-    return np.frexp(np.maximum(*parts).max(axis=-1, keepdims=True, initial=0.0))[1].astype(np.int64)
+    largest = np.maximum(*parts).max(axis=-1, keepdims=True, initial=0.0)
+    return np.asarray(np.frexp(largest)[1], dtype=np.int64)
 
 
 def times_power_of_2(x: Array, exponents: ArrayLike) -> Array:

@@ -188,7 +188,7 @@ def as_shape(shape: object, features: int, name: str = "shape") -> tuple[int, in
     """
     sides = as_counts(shape, name, minimum=-(2**63))
     if len(sides) != 2 or min(sides) < 1 or sides[0] * sides[1] != features:
-        raise ValueError(f"{name}={sides} must be (rows, cols) with rows * cols = features = {features}")
+        raise ValueError(f"{name}={sides} must hold {features} pixels: (rows, cols) with rows * cols = features = {features}")
     return sides[0], sides[1]
 
 
@@ -236,7 +236,8 @@ def as_labels(
     index = ", ".join(str(int(i)) for i in np.unravel_index(wrong, array.shape))
     listed = ", ".join(texts[:5]) + (", ..." if len(texts) > 5 else "")
     raise ValueError(
-        f"{name}{f'[{index}]' if index else ''} = {_clipped(str(values[wrong]))} must be -1 or +1: found {listed}; {cure}"
+        f"{name}{f'[{index}]' if index else ''} = {_clipped(str(values[wrong]))} must be -1 or +1: "
+        f"{name} must hold only the labels -1 and +1, found {listed}; {cure}"
     )
 
 

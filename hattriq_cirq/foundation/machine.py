@@ -63,9 +63,7 @@ def _cpu_quotas() -> list[float]:
 
 def _memory_limits() -> list[int]:
     """Return the memory limits, in bytes, of the control groups that this process belongs to."""
-    texts = [
-        _read(folder / name) for folder in _control_groups("memory") for name in ("memory.max", "memory.limit_in_bytes")
-    ]
+    texts = [_read(folder / name) for folder in _control_groups("memory") for name in ("memory.max", "memory.limit_in_bytes")]
     return [int(text) for text in texts if text.isdigit()]
 
 
@@ -73,7 +71,7 @@ def _control_groups(controller: str) -> list[Path]:
     """Return the folders of the control groups of this process, each with all groups above it."""
     folders = {_CGROUPS: None, _CGROUPS / controller: None}
     for line in _read(_OWN_CGROUPS).splitlines():
-        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if controllers and controller not in controllers.split(","):
             continue
         root = _CGROUPS / controller if controllers else _CGROUPS

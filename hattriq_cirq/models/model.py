@@ -16,6 +16,7 @@ import sympy
 from numpy.typing import ArrayLike, NDArray
 
 from hattriq_cirq.circuits.constants import constant, owned_circuit
+from hattriq_cirq.circuits.serialization import read_cirq_json
 from hattriq_cirq.circuits.unitaries import inverse_circuit, unitary_matrix
 from hattriq_cirq.foundation.arrays import (
     Array,
@@ -27,7 +28,9 @@ from hattriq_cirq.foundation.arrays import (
     times_power_of_2,
 )
 from hattriq_cirq.foundation.checks import as_number, check_type
+from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.files import write_new
+from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
 from hattriq_cirq.simulation import statevector
 from hattriq_cirq.simulation.statevector import Precision
 
@@ -95,6 +98,8 @@ class Model:
         observable: O, a Hermitian `cirq.PauliString` or `cirq.PauliSum` on the data qubits. Reading it returns a copy.
         params: Finite number for every symbol of the circuit: a map from names or SymPy symbols, or a `cirq.ParamResolver`;
             values may be SymPy expressions of other entries.
+        contract: Form of the data that the model was trained on, which is compared with data that it meets; None if it is not
+            known. It is no part of the function F, so that models are equal whatever it is.
 
     Raises:
         ValueError: The circuit contains a measurement, noise, a gate that is not unitary, an unresolved symbol or a qubit that
@@ -111,8 +116,10 @@ class Model:
     qubits: Sequence[cirq.Qid]
     observable: _CopiedSum = _CopiedSum()
     params: _Params = _Params()
+    contract: DataContract | None = None
 
     def __post_init__(self) -> None:
+        check_type(self.contract, "contract", DataContract | None, "a DataContract, such as that of a data set, or None")
         check_type(self.circuit, "circuit", cirq.AbstractCircuit, "a cirq.Circuit or cirq.FrozenCircuit")
         object.__setattr__(self, "circuit", owned_circuit(self.circuit))
         object.__setattr__(self, "qubits", tuple(self.qubits))
@@ -196,6 +203,10 @@ class Model:
     def with_params(self, params: Mapping[str, float]) -> Model:
         """Return the model with other numbers for the symbols of its circuit."""
         return replace(self, params=params)
+
+    def with_contract(self, contract: DataContract | None) -> Model:
+        """Return the model with the form of the data that it is for; `Dataset.contract` is that of a data set."""
+        return replace(self, contract=contract)
 
     @cached_property
     def _program(self) -> statevector.FusedCircuit:
@@ -300,9 +311,9 @@ class Model:
         return rescaled(values, 2 * exponents.reshape(-1), "F(x) of an input").reshape(shape[:-1])[()]
 
     def _rows(self, x: ArrayLike, precision: Precision) -> tuple[Array, NDArray[np.int64], tuple[int, ...]]:
-        """Return the rows, scaled by a power of 2 each where their squares could overflow or vanish, its exponents, the shape."""
+        """Return the rows, each scaled by a power of 2 where squares could overflow or vanish, with exponents and shape."""
         real, complex_ = statevector.dtypes(precision)
-        array = as_amplitudes(x, features=self.n_features)
+        array = model_inputs(self, x)
         rows = array.reshape(-1, self.n_features)
         exponents = binary_exponents(rows)
         if (np.abs(exponents) > _RANGE[precision]).any():
@@ -345,7 +356,8 @@ class Model:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Model):
             return NotImplemented
-        return all(getattr(self, field.name) == getattr(other, field.name) for field in fields(self))
+        names = {field.name for field in fields(self)} - {"contract"}
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
     def __hash__(self) -> int:
         return hash((self.circuit, self.qubits, tuple(sorted(self.params.items()))))
@@ -358,7 +370,7 @@ class Model:
 
     def __reduce__(self) -> tuple[Callable[..., Model], tuple[object, ...]]:
         strings = [(term.coefficient, list(term.items())) for term in self.pauli_sum]  # Cirq's sums cannot be pickled
-        return _from_strings, (self.circuit, self.qubits, strings, dict(self.params))
+        return _from_strings, (self.circuit, self.qubits, strings, dict(self.params), self.contract)
 
     def __repr__(self) -> str:
         gates = sum(1 for _ in self.circuit.all_operations())
@@ -368,7 +380,9 @@ class Model:
     def observable_text(self) -> str:
         """The observable with every coefficient in full, its strings in the order of the qubits: the same in every process."""
         order = {q: i for i, q in enumerate(self.qubits)}
-        terms = [(sorted((order[q], f"{pauli}({q})") for q, pauli in term.items()), term.coefficient) for term in self.pauli_sum]
+        terms = [
+            (sorted((order[q], f"{pauli}({q})") for q, pauli in term.items()), term.coefficient) for term in self.pauli_sum
+        ]
         texts = [
             f"{weight.real!r}*{'*'.join(text for _, text in factors) or 'I'}"
             for factors, weight in sorted(terms, key=lambda term: term[0])
@@ -388,6 +402,8 @@ class Model:
             "observable": self.pauli_sum,
             "params": dict(self.params),
         }
+        if self.contract is not None:
+            content["contract"] = self.contract.to_record()
         try:
             return cirq.to_json(content)
         except (TypeError, ValueError) as error:
@@ -407,12 +423,15 @@ class Model:
             True
         """
         try:
-            content = cirq.read_json(json_text=text)
-            if content["format"] != _JSON_FORMAT:
+            content = read_cirq_json(text, "model", dict)
+            if content.get("format") != _JSON_FORMAT:
                 raise ValueError(f"it must hold format {_JSON_FORMAT!r}")
-            return cls(content["circuit"], content["qubits"], content["observable"], content["params"])
-        except Exception as error:  # JSON of another kind can raise any error
-            raise ValueError(f"not a model file: {error!r}") from error
+            if unknown := content.keys() - {"format", "circuit", "qubits", "observable", "params", "contract"}:
+                raise ValueError(f"fields that this version does not know: {', '.join(sorted(unknown))}")
+            contract = DataContract.from_record(content["contract"]) if "contract" in content else None
+            return cls(content["circuit"], content["qubits"], content["observable"], content["params"], contract)
+        except Exception as error:  # what the text describes may be anything but the parts of a model
+            raise FileError("not a model file", problem_of(error)) from error
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the model to a new JSON file; a file that exists raises FileExistsError."""
@@ -427,9 +446,39 @@ class Model:
             ValueError: The file is not a model.
         """
         try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+            return cls.from_json(read_bytes(path).decode())
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise FileError(f"{path}: not a model file", problem_of(error)) from error
+
+
+def model_inputs(model: Any, x: ArrayLike, name: str = "x") -> Array:
+    """Return inputs of a model as amplitudes; a table with column names must have those that the model was trained on.
+
+    Args:
+        model: `Model`, or any other quadratic form.
+        x: Numbers, (..., features), or a table with as many columns.
+        name: Name of the argument in error messages.
+
+    Returns:
+        Amplitudes, (..., features).
+
+    Raises:
+        ValueError: The input is no array of finite numbers with the model's number of features, or has other columns.
+
+    Example:
+        >>> qubit = cirq.LineQubit(0)
+        >>> model_inputs(Model(cirq.Circuit(), [qubit], cirq.Z(qubit)), [1, 2])
+        array([1., 2.])
+    """
+    check_columns(model, x, name)
+    return as_amplitudes(x, name, model.n_features)
+
+
+def check_columns(model: Any, table: object, name: str) -> None:
+    """Raise ValueError if a table has column names that are not those that the model was trained on, in the same order."""
+    contract = getattr(model, "contract", None)
+    if isinstance(contract, DataContract):
+        contract.check_order(column_names(table), name)
 
 
 def check_form(form: str) -> None:
@@ -461,7 +510,9 @@ def _as_params(params: Mapping[Any, Any] | cirq.ParamResolver, names: Set[str]) 
         raise ValueError(f"params: {check_names[0]!r} is no name of a symbol; use a text or a sympy.Symbol")
     values = {str(name): value for name, value in given.items()}
     if len(values) < len(given):
-        raise ValueError(f"params name a symbol twice, as text and as sympy.Symbol: {sorted(map(str, given))}; keep one of each")
+        raise ValueError(
+            f"params name a symbol twice, as text and as sympy.Symbol: {sorted(map(str, given))}; keep one of each"
+        )
     inner = {str(symbol) for value in values.values() if isinstance(value, sympy.Basic) for symbol in value.free_symbols}
     resolver = cirq.ParamResolver(values)
     plain = {}
@@ -483,10 +534,13 @@ def _from_strings(
     qubits: Sequence[cirq.Qid],
     strings: Sequence[tuple[complex, Sequence[tuple[cirq.Qid, cirq.Pauli]]]],
     params: Mapping[str, float],
+    contract: DataContract | None,
 ) -> Model:
     """Return the model of a pickle."""
-    terms = [cirq.PauliString(dict(factors), coefficient=coefficient) for coefficient, factors in strings]
-    return Model(circuit, qubits, cirq.PauliSum.from_pauli_strings(terms), params)
+    terms: list[cirq.PauliString[cirq.Qid]] = [
+        cirq.PauliString(dict(factors), coefficient=coefficient) for coefficient, factors in strings
+    ]
+    return Model(circuit, qubits, cirq.PauliSum.from_pauli_strings(terms), params, contract)
 
 
 def _restored(scaled: Array, exponents: NDArray[np.int64], name: str) -> Array:

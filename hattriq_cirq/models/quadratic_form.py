@@ -10,12 +10,11 @@ from numpy.typing import ArrayLike
 from hattriq_cirq.foundation.arrays import (
     Array,
     FloatArray,
-    as_amplitudes,
     binary_exponents,
     rescaled,
     times_power_of_2,
 )
-from hattriq_cirq.models.model import Model
+from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.simulation.statevector import Precision
 
 
@@ -89,7 +88,7 @@ def quadratic_value(model: QuadraticForm, x: ArrayLike) -> FloatArray:
         >>> float(quadratic_value(Model(cirq.Circuit(), [qubit], cirq.Z(qubit)), [1.0, 2.0]))
         -3.0
     """
-    x = as_amplitudes(x, features=model.n_features)
+    x = model_inputs(model, x)
     exponents = binary_exponents(x)
     scaled = times_power_of_2(x, -exponents)
     acted = observable_action(model, scaled, real_part=not np.iscomplexobj(x))

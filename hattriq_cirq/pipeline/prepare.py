@@ -28,8 +28,8 @@ from hattriq_cirq.estimators.plan import Estimate, Plan, plan, sample_circuits
 from hattriq_cirq.execution.backends.simulators import qsim, sampler
 from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import Array, as_amplitudes, evenly_spaced
-from hattriq_cirq.models.model import Model
+from hattriq_cirq.foundation.arrays import Array, evenly_spaced
+from hattriq_cirq.models.model import Model, check_columns, model_inputs
 from hattriq_cirq.pipeline.execute import PreparedCircuits, content_key
 from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes
 from hattriq_cirq.pipeline.resources import GateCount, Resources, shots_for_cosine, shots_for_stderr
@@ -90,7 +90,8 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
         raise ValueError("an estimator that measures some qubits has no value for each feature; use hq.estimate")
     if estimator.part != "real":
         raise ValueError("an attribution is the real part; use hq.estimate for the imaginary part")
-    inputs = as_amplitudes(x, "x", model.n_features)
+    inputs = model_inputs(model, x)
+    check_columns(model, baseline, "baseline")
     references, _ = resolve(baseline, inputs)
     rows = inputs.reshape(-1, model.n_features)
     terms = bilinear_terms_of_rows(rows, references, parse_rule(rule))
@@ -474,7 +475,8 @@ def bilinear_terms_of_rows(rows: Array, references: Array, rule: Quadrature | No
 
 def _terms_of_input(model: Model, x: ArrayLike, baseline: float | ArrayLike | BaselineSet, rule: str) -> list[BilinearTerm]:
     """Return the bilinear terms of one input, (features,)."""
-    row = as_amplitudes(x, "x", model.n_features)
+    row = model_inputs(model, x)
+    check_columns(model, baseline, "baseline")
     return bilinear_terms(row, baselines_of_row(baseline, row), parse_rule(rule))
 
 

@@ -50,7 +50,9 @@ def _translated(operation: cirq.Operation) -> Iterator[cirq.Operation]:
     if parts is None:
         matrix = cirq.unitary(operation, None) if len(operation.qubits) <= _MATRIX_QUBITS else None
         if matrix is None:
-            raise ValueError(f"{operation} cannot be run by qsim: it has neither a matrix on at most 6 qubits nor a decomposition")
+            raise ValueError(
+                f"{operation} cannot be run by qsim: it has neither a matrix on at most 6 qubits nor a decomposition"
+            )
         yield cirq.MatrixGate(matrix, unitary_check=False)(*operation.qubits)
     else:
         for part in parts:
@@ -87,7 +89,9 @@ def _is_read(operation: cirq.Operation) -> bool:
     if isinstance(gate, cirq.ControlledGate):
         single = len(list(gate.control_values.expand())) == 1
         narrow = gate.sub_gate.num_qubits() <= _CONTROLLED_QUBITS
-        return single and narrow and not isinstance(gate.sub_gate, cirq.ControlledGate) and _is_native(qsim_circuit, gate.sub_gate)
+        return (
+            single and narrow and not isinstance(gate.sub_gate, cirq.ControlledGate) and _is_native(qsim_circuit, gate.sub_gate)
+        )
     return _is_native(qsim_circuit, gate)
 
 

@@ -132,7 +132,13 @@ def test_matrices_in_single_precision_are_accepted() -> None:
 @pytest.mark.parametrize("angle", [1e-3, 1e-6, 1e-8, 1e-10, 1e-12])
 @pytest.mark.parametrize(
     ("gate", "other"),
-    [(cirq.rx, cirq.CZ(A, B)), (cirq.ry, cirq.CZ(A, B)), (cirq.rz, cirq.CNOT(B, A)), (cirq.rz, cirq.Y(A)), (cirq.rx, cirq.H(A))],
+    [
+        (cirq.rx, cirq.CZ(A, B)),
+        (cirq.ry, cirq.CZ(A, B)),
+        (cirq.rz, cirq.CNOT(B, A)),
+        (cirq.rz, cirq.Y(A)),
+        (cirq.rx, cirq.H(A)),
+    ],
 )
 def test_small_angles_do_not_commute(gate: Callable[[float], cirq.Gate], other: cirq.Operation, angle: float) -> None:
     assert not commute(gate(angle)(A), other)
@@ -229,6 +235,4 @@ def test_wide_gate_without_an_inverse_is_named() -> None:
     wide = MatrixOnly(cirq.testing.random_unitary(16, random_state=3), 4)
     model = Model(cirq.Circuit(wide(A, B, C, D)), [A, B, C, D], 1.0 * cirq.Z(A))
     with pytest.raises(ValueError, match=r"MatrixOnly.*has no inverse.*__pow__"):
-        hq.prepare(
-            model, np.ones(16), baseline=0, estimator=hq.ResolvedHadamardTest(), engine=EXACT, shots=None
-        ).execute()
+        hq.prepare(model, np.ones(16), baseline=0, estimator=hq.ResolvedHadamardTest(), engine=EXACT, shots=None).execute()

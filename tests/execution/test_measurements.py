@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cirq
 import numpy as np
@@ -39,8 +40,9 @@ class Readout(cirq.NoiseModel):
             return operation
         gate = operation.gate
         assert isinstance(gate, cirq.MeasurementGate)
-        maps = {(i,): SKEWED for i in range(gate.num_qubits())}
-        return cirq.MeasurementGate(gate.num_qubits(), gate.mkey, gate.invert_mask, confusion_map=maps)(*operation.qubits)
+        maps: dict[tuple[int, ...], Any] = {(i,): SKEWED for i in range(gate.num_qubits())}
+        confused = cirq.MeasurementGate(gate.num_qubits(), gate.mkey, gate.invert_mask, confusion_map=maps)
+        return confused.on(*operation.qubits)
 
 
 class Splitting(cirq.NoiseModel):
@@ -83,7 +85,9 @@ CASES: dict[str, tuple[tuple[bool, ...], dict[tuple[int, ...], np.ndarray]]] = {
 @pytest.mark.parametrize("engine", ENGINES)
 def test_confused_measurement_after_x(engine: str) -> None:
     gate = cirq.MeasurementGate(1, "m", confusion_map={(0,): SYMMETRIC})
-    circuit = cirq.Circuit(cirq.X(cirq.q(0, 0)), gate(cirq.q(0, 0))) if engine == "virtual" else cirq.Circuit(cirq.X(A), gate(A))
+    circuit = (
+        cirq.Circuit(cirq.X(cirq.q(0, 0)), gate(cirq.q(0, 0))) if engine == "virtual" else cirq.Circuit(cirq.X(A), gate(A))
+    )
     if engine in EXACT:
         np.testing.assert_allclose(ENGINES[engine]().run([circuit], None)[0].probabilities, [0.2, 0.8], atol=1e-6)
     counted = ENGINES[engine]().run([circuit], [SHOTS])[0].probabilities

@@ -142,10 +142,10 @@ def test_constants_of_sympy_in_a_circuit_for_an_engine() -> None:
 
 
 def test_constants_of_sympy_in_the_observable() -> None:
-    string = cirq.PauliString({A: cirq.Z}, coefficient=sympy.pi / 2)
+    string: cirq.PauliString[cirq.Qid] = cirq.PauliString({A: cirq.Z}, coefficient=sympy.pi / 2)
     for observable in (string, string + 0.0 * cirq.X(B)):
         assert Model(cirq.Circuit(), [A, B], observable).expectation([1, 0, 0, 0]) == pytest.approx(np.pi / 2)
-    with pytest.raises(ValueError, match="coefficient=.*alpha has symbols"):
+    with pytest.raises(ValueError, match=r"coefficient=.*alpha has symbols"):
         Model(cirq.Circuit(), [A], cirq.PauliString({A: cirq.Z}, coefficient=ALPHA))
 
 
@@ -166,7 +166,7 @@ def test_observable_cannot_be_changed_in_place() -> None:
     assert model.expectation(X) == before
     assert hq.resources(model, X, 0, hq.ResolvedHadamardTest()).circuits == 2
     with pytest.raises(AttributeError):
-        model.observable = given  # type: ignore[misc, assignment]
+        model.observable = given  # type: ignore[misc]
 
 
 def test_gate_matrices_and_parameter_maps_of_subcircuits_are_copied() -> None:
@@ -237,7 +237,7 @@ def test_model_with_a_gate_of_ones_own_is_copied(name: str) -> None:
 
 
 def test_model_with_a_gate_that_json_does_not_know_is_not_saved(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="cannot be saved.*use pickle"):
+    with pytest.raises(ValueError, match=r"cannot be saved.*use pickle"):
         custom_model().save(tmp_path / "model.json")
     assert list(tmp_path.iterdir()) == []
 
@@ -245,7 +245,9 @@ def test_model_with_a_gate_that_json_does_not_know_is_not_saved(tmp_path: Path) 
 def test_pickle_is_read_in_a_process_with_another_hash_seed(tmp_path: Path) -> None:
     model = hq.ring_ansatz(3, 1)
     (tmp_path / "model").write_bytes(pickle.dumps({model: 1}))
-    code = "import pickle, sys, hattriq_cirq as hq; held = pickle.load(open(sys.argv[1], 'rb')); print(held[hq.ring_ansatz(3, 1)])"
+    code = (
+        "import pickle, sys, hattriq_cirq as hq; held = pickle.load(open(sys.argv[1], 'rb')); print(held[hq.ring_ansatz(3, 1)])"
+    )
     environment = os.environ | {"PYTHONHASHSEED": "1"}
     command = [sys.executable, "-c", code, str(tmp_path / "model")]
     found = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)

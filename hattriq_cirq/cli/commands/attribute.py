@@ -85,24 +85,19 @@ class Attribute:
 
         A run that counts shots is journaled; in the folder of one that stopped it continues and writes the missing results.
         """
-        from hattriq_cirq.cli import folders, values
+        from hattriq_cirq.cli import folders, model_data
         from hattriq_cirq.datasets.user import checksum
         from hattriq_cirq.foundation.files import write_new
         from hattriq_cirq.reporting.plotting import basis_grid
 
         is_counted = self.estimator != "exact" and self.shots != 0
         folder = folders.run_folder(self.out) if is_counted else folders.fresh_folder(self.out)
-        path, data = values.find_model(self.model), hq.datasets.load(self.data)
-        model = hq.Model.load(path)
-        if model.n_features != data.n_features:
-            raise ValueError(
-                f"{path} takes {model.n_features} features, {data.name} has {data.n_features}; "
-                "give the data the model was trained on"
-            )
+        path, model = model_data.load_model(self.model)
+        loaded, data = model_data.load_data(self.data, model, path)
         source = {"path": str(path), "sha256": checksum(path)}
         settings = folders.recorded_settings(self, "model", "data", "out")
         task: dict[str, Any] = {"command": "attribute", "settings": settings, "model": source}
-        task["data"] = folders.data_record(self.data, data)
+        task["data"] = folders.data_record(self.data, loaded)
         if is_counted and self.calibration is not None:
             task["calibration"] = {"path": self.calibration, "sha256": checksum(Path(self.calibration))}
         engines = folders.journaled(folder if is_counted else None, self.engine, self.seed, task)

@@ -103,9 +103,10 @@ class Calibrate:
         return self._placed_qubits(self.model, self.data, engine)
 
     def _placed_qubits(self, model_path: str, spec: str, engine: Engine) -> list[cirq.Qid]:
-        from hattriq_cirq.cli import values
+        from hattriq_cirq.cli import model_data, values
 
-        model, data = hq.Model.load(values.find_model(model_path)), hq.datasets.load(spec)
+        path, model = model_data.load_model(model_path)
+        _, data = model_data.load_data(spec, model, path)
         estimator = values.parse_estimator(self.estimator)
         if estimator is None:
             raise ValueError("estimator 'exact' runs no circuit and has no qubits; name another")

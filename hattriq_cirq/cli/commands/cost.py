@@ -90,11 +90,12 @@ class Cost:
         """Return the model, the input and the baseline that are named."""
         import numpy as np
 
-        from hattriq_cirq.cli import values
+        from hattriq_cirq.cli import model_data, values
 
         if self.data is None:
             raise ValueError("cost of a MODEL needs --data, the data set its input comes from")
-        model, data = hq.Model.load(values.find_model(path)), hq.datasets.load(self.data)
+        file, model = model_data.load_model(path)
+        _, data = model_data.load_data(self.data, model, file)
         index = int(data.test[0]) if self.index is None else self.index
         if not 0 <= index < len(data.labels):
             raise ValueError(f"--index {index} is out of range: {data.name} has samples 0..{len(data.labels) - 1}")

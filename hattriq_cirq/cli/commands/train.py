@@ -69,8 +69,9 @@ class Train:
         options = {name: value for name, value in settings.items() if name not in ("ansatz", "layers")}
         model = values.build_model(self.ansatz, data.n_qubits, self.layers)
         training = hq.train(model, data.x_train, data.y_train, progress=sys.stderr.isatty(), **options)
-        rows = accuracies(training.model, data)
-        training.model.save(folder / "model.json")
+        trained = training.model.with_contract(data.contract)
+        rows = accuracies(trained, data)
+        trained.save(folder / "model.json")
         summary = {name: getattr(training, name) for name in ("best_epoch", "stopped", "seconds")}
         record = folders.run_record(
             "train",
@@ -79,7 +80,8 @@ class Train:
             settings=settings,
             accuracies=[asdict(row) for row in rows],
             training=summary | {"epochs": len(training.history)},
-            model=repr(training.model),
+            contract=data.contract.to_record(),
+            model=repr(trained),
         )
         write_new(folder / "run.json", record)
         write_new(folder / "training.csv", _history_csv(training))

@@ -36,7 +36,7 @@ from hattriq_cirq.execution.backends.google_calls import (
 )
 from hattriq_cirq.execution.backends.google_jobs import MAX_BYTES, MAX_SHOTS, SerializedJob, distributions_from_result, state_of
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.execution.journal import JOURNAL
+from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
 
 _Response = AwaitableFuture[quantum.QuantumResult | quantum.QuantumJob]

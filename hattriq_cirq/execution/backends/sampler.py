@@ -156,15 +156,13 @@ def unambiguous_measurement(circuit: cirq.AbstractCircuit) -> cirq.AbstractCircu
     inverted, confusion = gate.full_invert_mask(), dict(gate.confusion_map)
     apart = set(range(len(inverted))).difference(*confusion)
     confusion |= {(i,): np.eye(2) for i in sorted(apart)}
-    flips = [
-        sum(1 << (len(positions) - 1 - j) for j, i in enumerate(positions) if inverted[i]) for positions in confusion
-    ]
+    flips = [sum(1 << (len(positions) - 1 - j) for j, i in enumerate(positions) if inverted[i]) for positions in confusion]
     maps = {
         positions: matrix[:, np.arange(len(matrix)) ^ flip]
         for (positions, matrix), flip in zip(confusion.items(), flips, strict=True)
     }
     plain = cirq.MeasurementGate(gate.num_qubits(), gate.mkey, confusion_map=maps)
-    return circuit[:-1] + cirq.Circuit(plain.on(*measurement.qubits))
+    return cirq.Circuit(circuit[:-1], cirq.Moment(plain.on(*measurement.qubits)))
 
 
 def resolve_circuits(job: Job) -> list[cirq.FrozenCircuit]:
