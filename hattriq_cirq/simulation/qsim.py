@@ -29,23 +29,26 @@ def for_qsim(circuit: cirq.AbstractCircuit) -> cirq.FrozenCircuit:
         >>> len(list(for_qsim(cirq.Circuit(parity)).all_operations()))
         2
     """
+    anchor = min(circuit.all_qubits(), default=None)  # a global phase may act on any qubit
     moments: list[cirq.Moment] = []
     for moment in circuit:
         if all(map(_is_read, moment)):
             moments.append(moment)
         else:
-            moments += cirq.Circuit(chain.from_iterable(map(_translated, moment))).moments
+            moments += cirq.Circuit(chain.from_iterable(_translated(op, anchor) for op in moment)).moments
     return cirq.FrozenCircuit.from_moments(*moments)
 
 
-def _translated(operation: cirq.Operation) -> Iterator[cirq.Operation]:
+def _translated(operation: cirq.Operation, anchor: cirq.Qid | None) -> Iterator[cirq.Operation]:
     """Yield operations that qsim reads and that are together equal to an operation."""
     if _is_read(operation):
         yield operation
         return
     _check(operation)
     if not operation.qubits and cirq.has_unitary(operation):
-        return  # a global phase
+        if anchor is not None:
+            yield cirq.MatrixGate(cirq.unitary(operation) * np.eye(2), unitary_check=False)(anchor)
+        return
     parts = _explicit_confusion(operation) if _is_confused(operation) else _split(operation.untagged)
     if parts is None:
         matrix = cirq.unitary(operation, None) if len(operation.qubits) <= _MATRIX_QUBITS else None
@@ -56,7 +59,7 @@ def _translated(operation: cirq.Operation) -> Iterator[cirq.Operation]:
         yield cirq.MatrixGate(matrix, unitary_check=False)(*operation.qubits)
     else:
         for part in parts:
-            yield from _translated(part)
+            yield from _translated(part, anchor)
 
 
 def _split(operation: cirq.Operation) -> list[cirq.Operation] | None:
