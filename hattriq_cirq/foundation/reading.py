@@ -19,6 +19,7 @@ from hattriq_cirq.foundation.display import printable
 #: Largest number of bytes that a file, or what a compressed file expands to, may take in memory: 2 GiB.
 MAX_BYTES = 2**31
 _INFLATION = 1032  # largest ratio by which deflate compresses, rounded up
+_LONGEST = 500  # characters of a problem in a message
 _RESTORE = "restore the file from a copy, or make it again"
 
 
@@ -38,8 +39,8 @@ class FileError(ValueError):
     """
 
     def __init__(self, name: object, problem: str, cure: str = _RESTORE) -> None:
-        super().__init__(printable(f"{name}: {problem}; {cure}"))
-        self.problem = printable(problem)
+        self.problem = printable(problem if len(problem) <= _LONGEST else f"{problem[:_LONGEST]}...")
+        super().__init__(printable(f"{name}: {self.problem}; {cure}"))
 
 
 def problem_of(error: Exception) -> str:

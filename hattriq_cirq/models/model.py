@@ -346,7 +346,7 @@ class Model:
             if unknown := content.keys() - {"format", "circuit", "qubits", "observable", "params", "contract"}:
                 raise ValueError(f"fields that this version does not know: {', '.join(sorted(unknown))}")
             contract = DataContract.from_record(content["contract"]) if "contract" in content else None
-            return cls(*(content[name] for name in ("circuit", "qubits", "observable", "params")), contract)
+            return cls(content["circuit"], content["qubits"], content["observable"], content["params"], contract)
         except Exception as error:  # what the text describes may be anything but the parts of a model
             raise FileError("not a model file", problem_of(error)) from error
 
