@@ -10,6 +10,7 @@ from typing import Any
 
 from experiments.runner import registry
 from experiments.runner.study import ResultRecord, Study, newest_report, read_record
+from hattriq_cirq.foundation.files import replace
 from hattriq_cirq.reporting.document import Section, Table, in_markdown
 
 FOLD = 15  # tables of this many rows or more are folded until a reader opens them
@@ -87,14 +88,13 @@ def write(studies: Sequence[Study[Any]], root: Path, page: Path) -> list[str]:
     parts = [_HEAD, _origin(sections, records, missing), _answers(sections, set(reports)), _UNKNOWN]
     parts += [_chapter(name, section) for name, section in sections.items()]
     images = page.parent / IMAGES
-    images.mkdir(parents=True, exist_ok=True)
-    for name in reports:
-        for old in images.glob(f"{name}-*.png"):
-            old.unlink()
-    for name, section in sections.items():
-        for picture in section.pictures:
-            (images / f"{name}-{picture.name}.png").write_bytes(picture.png)
-    page.write_text("\n\n".join(part.strip() for part in parts) + "\n", encoding="utf-8")
+    present = {file for name in reports for file in images.glob(f"{name}-*.png")}
+    pictures = {images / f"{name}-{each.name}.png": each.png for name, section in sections.items() for each in section.pictures}
+    for file, content in pictures.items():
+        replace(file, content)
+    replace(page, "\n\n".join(part.strip() for part in parts) + "\n")
+    for old in present - pictures.keys():
+        old.unlink()
     return missing
 
 

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache, partial
 from operator import attrgetter
@@ -224,7 +224,6 @@ class Study(Generic[T]):
 
     def _section(self, done: Sequence[Done[T]]) -> Section:
         findings = self.summarise(done)
-        versions = done[-1].provenance["versions"]
         return Section(
             title=self.title,
             question=self.question,
@@ -240,7 +239,7 @@ class Study(Generic[T]):
                 "tasks": str(len(done)),
                 "core-minutes": f"{sum(d.seconds for d in done) / 60:.1f}",
                 "last result (UTC)": max(d.provenance["created_utc"] for d in done),
-                "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+                "versions": _versions([d.provenance for d in done]),
             },
         )
 
@@ -338,6 +337,18 @@ def _settings(tasks: Sequence[object]) -> dict[str, str]:
             texts = ["; ".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in values]
             settings[each.name.replace("_", " ")] = ", ".join(texts) if len(texts) <= _LISTED else f"{len(texts)} values"
     return settings
+
+
+def _versions(provenances: Sequence[Mapping[str, Any]]) -> str:
+    """Return the versions of each package, and the commits, that made the results; several where results were kept."""
+    names = dict.fromkeys(name for each in provenances for name in each["versions"])
+    texts = [f"{name} {' and '.join(_distinct(each['versions'].get(name) for each in provenances))}" for name in names]
+    commits = _distinct(each.get("commit") for each in provenances)
+    return ", ".join([*texts, f"commit {' and '.join(commits)}"] if commits else texts)
+
+
+def _distinct(values: Iterable[object]) -> list[str]:
+    return list(dict.fromkeys(str(value) for value in values if value is not None))
 
 
 def _digest(result: object) -> str:

@@ -171,7 +171,7 @@ def idx_images(
         64
     """
     path = Path(path)
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         if not path.is_file():
             raise FileNotFoundError(f"no file {path}; give an .npz with arrays {', '.join(NPZ_ARRAYS)}")
         files: list[Path] = [path]
@@ -286,7 +286,8 @@ def _import_optional(module: str) -> Any:
 
 def _find_idx(folder: Path) -> list[Path]:
     """Return the four IDX files of a folder, plain or .gz."""
-    candidates = {name: [p for p in (folder / name, folder / f"{name}.gz") if p.is_file()] for name in IDX_FILES}
+    endings = ("", ".gz", ".GZ")
+    candidates = {name: [p for end in endings if (p := folder / f"{name}{end}").is_file()] for name in IDX_FILES}
     missing = [name for name, paths in candidates.items() if not paths]
     if missing:
         raise FileNotFoundError(
@@ -302,7 +303,7 @@ def _read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     A compressed file is read no further than its header announces.
     """
     cure, start, magic = "download it again", 4 + 4 * dimensions, bytes([0, 0, 8, dimensions])
-    with open_file(path) as (raw, size), gzip.open(raw) if path.suffix == ".gz" else nullcontext(raw) as file:
+    with open_file(path) as (raw, size), gzip.open(raw) if path.suffix.lower() == ".gz" else nullcontext(raw) as file:
         try:
             header = file.read(start)
             if header[:4] != magic:

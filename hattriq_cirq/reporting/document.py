@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from hattriq_cirq.foundation.display import printable
-from hattriq_cirq.foundation.files import write_new
+from hattriq_cirq.foundation.files import as_bytes, write_same
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
 from hattriq_cirq.foundation.schema import load, parse_json
 
@@ -190,25 +190,25 @@ class Section:
     @property
     def digest(self) -> str:
         """The first eight hexadecimal digits of a hash of the whole section."""
-        content = b"".join([self._json().encode(), *(picture.png for picture in self.pictures)])
+        content = b"".join([as_bytes(self._json()), *(picture.png for picture in self.pictures)])
         return hashlib.sha256(content).hexdigest()[:8]
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the section to a new folder: `section.json` and one PNG file per picture.
+        """Write the section to a folder: `section.json` and one PNG file per picture.
 
         Args:
-            folder: New folder.
+            folder: New folder, or one that an interrupted call for the same section left.
 
         Returns:
             The folder.
 
         Raises:
-            FileExistsError: The folder holds one of these files; nothing is overwritten.
+            FileExistsError: The folder holds another section, or another picture; nothing is overwritten.
         """
         target = Path(folder)
         for picture in self.pictures:
-            write_new(target / f"{picture.name}.png", picture.png)
-        write_new(target / FILE, self._json())  # written last: a folder with this file is complete
+            write_same(target / f"{picture.name}.png", picture.png)
+        write_same(target / FILE, self._json())  # written last: a folder with this file is complete
         return target
 
     @classmethod
