@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict, TypeVar
 
 from hattriq_cirq.circuits.errors import JournalError
+from hattriq_cirq.execution.journal_records import as_json, refuse_another
 from hattriq_cirq.execution.journal_summary import RunSummary, read_summary
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
 from hattriq_cirq.foundation.schema import Count, Range, Size, load, parse_json
+from hattriq_cirq.foundation.terminal import shell_word
 
 FORMAT = "hattriq_cirq.Run/1"
 Record = Mapping[str, Any]
@@ -189,17 +192,54 @@ def read_task(folder: str | os.PathLike[str]) -> tuple[RunSummary, AttributeTask
         raise JournalError(str(error)) from error
 
 
-def command_from_task(kind: type[T], task: AttributeTask | CalibrateTask, **given: str) -> T:
+def command_from_task(kind: type[T], task: AttributeTask | CalibrateTask, folder: object, **given: str) -> T:
     """Return a command with the settings that a task records.
 
     Args:
         kind: Class of the command.
         task: Task from `read_task`.
-        **given: Fields that are no settings.
+        folder: Folder of the run, for messages.
+        **given: Fields of the command that are no settings.
 
     Raises:
-        FileError: A setting is unknown or of another type.
+        FileError: A setting is unknown or of another type; a ValueError.
     """
     if doubled := given.keys() & task["settings"].keys():
-        raise FileError("journal", f"task.settings.{min(doubled)} is a field that this version does not know")
-    return load(kind, task["settings"] | given, "journal", "task.settings")
+        raise FileError(folder, f"task.settings.{min(doubled)} is a field that this version does not know")
+    return load(kind, task["settings"] | given, folder, "task.settings")
+
+
+def how_to_continue(folder: Path) -> str:
+    """Return the commands that continue or cancel a run."""
+    name = shell_word(folder)
+    return f"go on with `hattriq resume {name}`, or give up with `hattriq cancel {name}`"
+
+
+def same_task(folder: Path, recorded: Record, task: Record) -> None:
+    """Raise JournalError if a recorded task is not the given one.
+
+    Where a data set lies and what another version did not record may differ: folders move between machines and versions.
+    """
+    refuse_another(folder, "task", *_shared(_without_places(as_json(recorded)), _without_places(as_json(task))))
+
+
+def _without_places(task: dict[str, Any]) -> dict[str, Any]:
+    """Return a task whose files are named without their folders; the record of a data set identifies its files by content."""
+    if "out" in task:
+        task = task | {"out": Path(task["out"]).name}
+    data = task.get("data")
+    if not isinstance(data, dict):
+        return task
+    spec = re.sub(r"(?i)^[^:]*/(?=[^/:]*\.(csv|npz)(:|$))|(?<=path=)[^,]*/", "", str(data.get("spec")))
+    return task | {"data": data | {"spec": spec}}
+
+
+def _shared(known: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return both without the names that only one of them has, at any depth."""
+    pairs = {
+        name: _shared(known[name], given[name])
+        if isinstance(known[name], dict) and isinstance(given[name], dict)
+        else (known[name], given[name])
+        for name in known.keys() & given.keys()
+    }
+    return {name: pair[0] for name, pair in pairs.items()}, {name: pair[1] for name, pair in pairs.items()}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 import hattriq_cirq as hq
-from hattriq_cirq.cli.folders import Record, how_to_continue, read_record
 from hattriq_cirq.cli.pictures import GALLERY, TRAINING, draw_gallery, draw_training
+from hattriq_cirq.cli.records import Record, how_to_continue, read_record
 from hattriq_cirq.cli.run_folder import begun_command, read_picture
 from hattriq_cirq.datasets.user import checksum
 from hattriq_cirq.execution.journal_records import JOURNAL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import stat
 import zipfile
 import zlib
@@ -20,6 +21,7 @@ from hattriq_cirq.foundation.display import printable
 MAX_BYTES = 2**31
 _INFLATION = 1032  # largest ratio by which deflate compresses, rounded up
 _LONGEST = 500  # characters of a problem in a message
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _RESTORE = "restore the file from a copy, or make it again"
 
 
@@ -46,6 +48,17 @@ class FileError(ValueError):
 def problem_of(error: Exception) -> str:
     """Return what an error says, without the name of the file and the advice if it is a `FileError`."""
     return error.problem if isinstance(error, FileError) else str(error)
+
+
+def decimal(text: str) -> float | None:
+    """Return the number that a person writes with the digits 0 to 9, a point and an exponent, or None.
+
+    Example:
+        >>> decimal(" 1.5e3"), decimal("1_000"), decimal("nan")
+        (1500.0, None, None)
+    """
+    plain = text.strip(" \t")
+    return float(plain) if _DECIMAL.fullmatch(plain) else None
 
 
 @contextmanager
