@@ -149,7 +149,10 @@ def read_record(file: Path) -> Record:
         content = load(dict[str, Any], parse_json(read_bytes(file), file), file)
         if content.get("format") != FORMAT:
             raise ValueError(f"it must hold format {FORMAT!r}")
-        command = content.get("command")
+    except ValueError as error:
+        raise FileError(f"{file} is not a run record", problem_of(error)) from error
+    command = content.get("command")
+    try:
         if not isinstance(command, str) or command not in _KINDS:
             raise ValueError(f"its command is none of {', '.join(map(str, _KINDS))}")
         kind, settings = _KINDS[command]
@@ -160,7 +163,8 @@ def read_record(file: Path) -> Record:
             _check_attribution(record, file)
         return record
     except ValueError as error:
-        raise FileError(f"{file} is not a run record", problem_of(error)) from error
+        cure = "repeat the run in another folder"
+        raise FileError(f"{file} is not as hattriq wrote it", problem_of(error), cure) from error
 
 
 def _check_attribution(record: Record, file: Path) -> None:

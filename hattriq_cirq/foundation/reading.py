@@ -154,7 +154,7 @@ def read_arrays(path: str | os.PathLike[str], names: Sequence[str] | None = None
         except MemoryError:
             raise FileError(path, "its arrays need more memory than there is", "use a smaller file") from None
         except Exception as error:  # a damaged archive or header can raise any error, from struct.error to TokenError
-            raise FileError(path, f"it is not an .npz archive, or a damaged one ({type(error).__name__}: {error})") from None
+            raise FileError(path, f"it is not a zip archive, or a damaged one ({type(error).__name__}: {error})") from None
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file_size: int, path: str | os.PathLike[str]) -> Array:
