@@ -76,7 +76,9 @@ def run_section(folder: Path, tolerance: float = TOLERANCE) -> Section:
         FileNotFoundError: A result is missing.
         ValueError: A file is damaged.
     """
-    file = folder / "run.json"
+    file, results = folder / "run.json", ("model.json", "attribution.npz")
+    if not any((folder / name).is_file() for name in results):
+        raise FileNotFoundError(f"{folder} holds a run.json and no {' or '.join(results)}; restore the folder from a copy")
     record = read_record(file)
     try:
         if record["command"] == "train":
