@@ -128,6 +128,11 @@ class Engine(Owned):
         return self.backend.seed
 
     @property
+    def shows_progress(self) -> bool:
+        """True if the engine shows a progress bar of its jobs."""
+        return self._progress
+
+    @property
     def processor(self) -> Processor | None:
         """Processor that circuits are compiled for; None where any circuit runs."""
         return self.backend.processor
