@@ -22,6 +22,7 @@ from calibration.readout.measure import bit_patterns, readout_programs, shots_pe
 from hattriq_cirq.circuits.outcomes import Distribution, SharedUncertainty
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, read_only
+from hattriq_cirq.foundation.checks import as_number, check_type
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import Outcomes
 
@@ -126,6 +127,7 @@ def measure_correlated(engine: Engine, qubits: Sequence[cirq.Qid], shots: int | 
                [0.05, 0.04, 0.9 , 0.01],
                [0.04, 0.05, 0.04, 0.87]])
     """
+    check_type(engine, "engine", Engine, "an engine, such as hattriq_cirq.virtual('willow_pink')")
     if not 1 <= len(qubits) <= MAX_GROUP:
         raise CalibrationError(
             f"{len(qubits)} qubits have 2**{len(qubits)} states; a group has 1 to {MAX_GROUP}: measure several groups"
@@ -227,11 +229,11 @@ def correlation_test(calibration: CorrelatedCalibration, level: float = 0.01) ->
         >>> verdict.correlated, verdict.pair, verdict.kind
         (True, (cirq.LineQubit(0), cirq.LineQubit(1)), 'they are flipped together')
     """
+    check_type(calibration, "calibration", CorrelatedCalibration, "a CorrelatedCalibration, as measure_correlated gives it")
     n = len(calibration.qubits)
     if n < 2 or any(row.shots is None for row in calibration.rows):
         raise CalibrationError(f"a test of correlation needs counts of 2 qubits or more, got {n} qubits; measure_correlated")
-    if not 0 < level < 1:
-        raise ValueError(f"{level=} must be between 0 and 1")
+    level = as_number(level, "level", above=0, below=1, advice="be between 0 and 1")
     index = np.arange(2**n)
     counts = np.array([row.counts[state ^ index] for state, row in enumerate(calibration.rows)])  # [prepared, flips]
     tensor = counts.reshape((2,) * (2 * n))
