@@ -1,24 +1,28 @@
-"""Choice of the physical qubit for each logical one: patches grown by the calibration, the best few compiled, the best kept."""
+"""Choice of the physical qubit for each logical one: patches grown by the calibration, the best few compared, the best kept."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import cirq
 import networkx as nx
 import numpy as np
 
-from hattriq_cirq.compilation.compile import Edges, edges_of_layouts, physical_circuits
+from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.compilation.circuit_stack import CircuitStack, Step, final_states, stack_of_program
+from hattriq_cirq.compilation.compile import Edges, QubitMap, compile_on_edges, edges_of
 from hattriq_cirq.compilation.layout_search import GateCounts, LayoutSearch, ProcessorErrors
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.encoding.connectivity import NeighbourEncoder
 from hattriq_cirq.encoding.exact import Encoder, encode
-from hattriq_cirq.simulation.statevector import state_fidelities
+from hattriq_cirq.foundation.arrays import Array, FloatArray
 
 _CANDIDATES = 24  # assignments whose predicted error is compared
 _SHAPES = 4  # different coupling graphs among them, for each of which circuits are compiled
+_MARGIN = 1e-9  # errors this close are equal, so that rounding does not choose between layouts
 _SIMULATED_QUBITS = 12  # circuits of at most this many qubits are simulated to predict the effect of angle errors
 
 
@@ -101,7 +105,8 @@ def candidate_layouts(
         raise ValueError(f"there is no connected patch of {len(counts.qubits)} qubits on {processor.id}")
     encoders: dict[Edges, Encoder] = {}
     layouts: list[Layout] = []
-    for patch, edges in zip(patches, edges_of_layouts(processor, patches), strict=True):
+    for patch in patches:
+        edges = edges_of(processor, patch)
         if edges not in encoders and len(encoders) < _SHAPES:
             encoders[edges] = encoder_for_edges(edges, patch)
         if edges in encoders:  # circuits are compiled once per shape, so another layout of a known shape costs little
@@ -112,7 +117,7 @@ def candidate_layouts(
 def best_placement(
     processor: Processor, layouts: Sequence[Layout], circuits: Mapping[Encoder, Sequence[cirq.AbstractCircuit]]
 ) -> Placement:
-    """Compile circuits for every layout and keep the layout of the lowest predicted error.
+    """Compile circuits once for every shape of layouts and keep the layout of the lowest predicted error.
 
     Args:
         processor: Processor with its calibration.
@@ -120,18 +125,27 @@ def best_placement(
         circuits: Logical circuits by the encoder that prepares their amplitudes, for the encoder of every layout.
 
     Returns:
-        The best layout with its predicted error and its compiled circuits; the empty placement if there are no layouts.
+        The best layout with its predicted error and its compiled circuits, the first of equal ones; the empty placement if there
+        are no layouts.
 
     Raises:
         CircuitRefusedError: A circuit cannot be compiled.
     """
-    compiled = physical_circuits(processor, [circuits[one.encoder] for one in layouts], [one.qubits for one in layouts])
-    errors = iter(predicted_errors(processor, [circuit for own in compiled for circuit in own]))
-    placements = [
-        Placement(one.qubits, one.encoder, float(np.mean([next(errors) for _ in own])), tuple(own))
-        for one, own in zip(layouts, compiled, strict=True)
-    ]
-    return min(placements, key=lambda placement: placement.error, default=Placement({}, encode, 0.0))
+    if not layouts:
+        return Placement({}, encode, 0.0)
+    shapes: dict[tuple[Encoder, Edges], list[int]] = {}
+    for i, layout in enumerate(layouts):
+        shapes.setdefault((layout.encoder, edges_of(processor, layout.qubits)), []).append(i)
+    errors = np.zeros(len(layouts))
+    compiled: dict[int, list[cirq.FrozenCircuit]] = {}
+    for (encoder, edges), members in shapes.items():
+        own = [compile_on_edges(processor, [circuit], edges)[0].circuit for circuit in circuits[encoder]]
+        errors[members] = layout_errors(processor, own, [layouts[i].qubits for i in members]).mean(axis=1)
+        compiled |= dict.fromkeys(members, own)
+    best = int(np.argmax(errors <= errors.min() + _MARGIN))
+    layout = layouts[best]
+    placed = tuple(circuit.unfreeze().transform_qubits(dict(layout.qubits)).freeze() for circuit in compiled[best])
+    return Placement(layout.qubits, layout.encoder, float(errors[best]), placed)
 
 
 def place_circuits(
@@ -147,7 +161,12 @@ def place_circuits(
 
 
 def predicted_errors(processor: Processor, circuits: Sequence[cirq.AbstractCircuit]) -> list[float]:
-    """Estimate the trace distance between the output of each compiled circuit on the processor and its ideal output.
+    """Return the predicted error of each circuit that is compiled for the qubits of a processor, as `layout_errors` does."""
+    return [float(layout_errors(processor, [c], [{q: q for q in c.all_qubits()}])[0, 0]) for c in circuits]
+
+
+def layout_errors(processor: Processor, circuits: Sequence[cirq.AbstractCircuit], layouts: Sequence[QubitMap]) -> FloatArray:
+    """Estimate the trace distance between the output of compiled circuits on some layouts and their ideal output.
 
     The estimate is 1 - fidelity for random errors plus sqrt(1 - |<ideal|actual>|**2) for the angle errors that the calibration
     states, which are the same in every run: those of a pure state add as amplitudes do. By the triangle inequality the sum
@@ -155,34 +174,49 @@ def predicted_errors(processor: Processor, circuits: Sequence[cirq.AbstractCircu
 
     Args:
         processor: Processor with its calibration.
-        circuits: Circuits compiled for it, each ending in its measurement.
+        circuits: Circuits of native gates on logical qubits, each ending in its measurement.
+        layouts: Physical qubits for the logical ones, with a coupler for every two-qubit gate.
 
     Returns:
-        Numbers of at least 0; above 1 nothing of the signal is left.
+        Errors of at least 0, (layouts, circuits); above 1 nothing of the signal is left.
     """
-    errors = [1 - fidelity for fidelity in processor.fidelities(circuits)]
-    if not processor.angle_errors:
-        return errors
-    small = [i for i, circuit in enumerate(circuits) if len(circuit.all_qubits()) <= _SIMULATED_QUBITS]
-    ideal = [circuits[i][:-1] for i in small]
-    actual = [cirq.Circuit(_with_angle_error(op, processor) for op in circuit.all_operations()) for circuit in ideal]
-    for i, fidelity in zip(small, state_fidelities(ideal, actual), strict=True):
-        errors[i] = float(errors[i] + np.sqrt(max(0.0, 1 - fidelity)))
+    errors = np.empty((len(layouts), len(circuits)))
+    for i, circuit in enumerate(circuits):
+        usage = processor.usage(circuit)
+        errors[:, i] = [1 - usage.fidelity(processor, qubits) for qubits in layouts]
+        if processor.angle_errors and len(circuit.all_qubits()) <= _SIMULATED_QUBITS:
+            stack = stack_of_program(ParameterizedCircuit(circuit.freeze(), (0,)))
+            errors[:, i] += np.sqrt(np.maximum(0.0, 1 - _overlaps(processor, stack, layouts)))
     return errors
 
 
-def _with_angle_error(op: cirq.Operation, processor: Processor) -> list[cirq.Operation]:
-    angles = processor.angle_errors.get(frozenset(op.qubits))
-    return [op] if len(op.qubits) != 2 or angles is None else [op, cirq.FSimGate(*angles)(*op.qubits)]
+def _overlaps(processor: Processor, stack: CircuitStack, layouts: Sequence[QubitMap]) -> FloatArray:
+    """Return |<ideal|actual>|**2 for a circuit with the angle errors of each layout, (layouts,)."""
+    none = (0.0, 0.0)
+    steps: list[Step] = []
+    for step in stack.steps:
+        steps.append(step)
+        if len(step.axes) == 2:
+            pairs = [frozenset(qubits[stack.qubits[axis]] for axis in step.axes) for qubits in layouts]
+            steps.append(Step(step.axes, _fsim_matrices(tuple(processor.angle_errors.get(pair, none) for pair in pairs))))
+    (ideal,) = final_states(stack)
+    actual = final_states(replace(stack, steps=steps, rows=tuple(range(len(layouts)))))
+    return np.abs((ideal.conj() * actual).reshape(len(layouts), -1).sum(axis=1)) ** 2
+
+
+@lru_cache(maxsize=256)
+def _fsim_matrices(angles: tuple[tuple[float, float], ...]) -> Array:
+    """Return the matrices of FSim gates, (gates, 4, 4)."""
+    return np.array([cirq.unitary(cirq.FSimGate(*each)) for each in angles])
 
 
 def connectivity_encoder(processor: Processor, qubits: Mapping[cirq.Qid, cirq.Qid]) -> Encoder:
     """Return the encoder that uses the edges between placed qubits, in terms of the logical ones."""
-    return encoder_for_edges(edges_of_layouts(processor, [qubits])[0], qubits)
+    return encoder_for_edges(edges_of(processor, qubits), qubits)
 
 
 def encoder_for_edges(edges: Edges, qubits: Iterable[cirq.Qid]) -> Encoder:
     """Return the encoder that uses the given edges between logical qubits."""
-    graph = nx.Graph(map(tuple, edges))
-    graph.add_nodes_from(qubits)
+    graph = nx.Graph(sorted(tuple(sorted(edge)) for edge in edges))
+    graph.add_nodes_from(sorted(qubits))
     return NeighbourEncoder(graph)
