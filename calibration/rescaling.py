@@ -11,6 +11,7 @@ import numpy as np
 
 from calibration.auxiliary_measurement import AuxiliaryCircuit, CircuitShares, MeasuredCircuits, auxiliary_estimate
 from hattriq_cirq.circuits.program import Programs
+from hattriq_cirq.circuits.swept_gates import phased_xz_exponents
 from hattriq_cirq.estimators import ResolvedHadamardTest
 from hattriq_cirq.estimators.bilinear import (
     KEY,
@@ -159,8 +160,9 @@ class CompletenessRescaling(_AuxiliaryMitigation):
 class NoiseEstimation(_AuxiliaryMitigation):
     """Divides the map by its damping, which is measured on the same circuit with rotations that make its map known.
 
-    The angles of U are rounded to multiples of 90 degrees: the circuit keeps its shape and its two-qubit gates, and its map
-    becomes that of a Pauli string, which is known. The slope of the measured map against the known one is the damping
+    The angles of all single-qubit gates of U are rounded to multiples of 90 degrees; gates on several qubits stay as they are.
+    The circuit keeps its shape and its two-qubit gates, and its map is computed: with CZ, CNOT and other Clifford gates it is
+    that of a Pauli string. The slope of the measured map against the known one is the damping
     (circuits without their rotations: Urbanek et al., PRL 127, 270502; Clifford circuits: Czarnik et al., Quantum 5, 592).
     Leaving out the controlled Pauli string instead, with ancilla 0 as the known answer, would not work: the ancilla would then
     not interact with the data and would not be affected by their noise. The method is right as far as noise shrinks a map
@@ -200,7 +202,7 @@ class NoiseEstimation(_AuxiliaryMitigation):
         """Return the circuits of the map with rounded angles, which measure its damping; none if all known maps are 0.
 
         Raises:
-            ValueError: The estimator is another one, or a rotation is not Rx, Ry or Rz.
+            ValueError: The estimator is another one.
         """
         if not isinstance(estimator, ResolvedHadamardTest):
             raise ValueError(
@@ -258,9 +260,14 @@ class _RoundedTerm(PauliTerm):
 
     def _round(self, op: cirq.Operation, _: int) -> cirq.Operation:
         if isinstance(op.gate, cirq.Rx | cirq.Ry | cirq.Rz):
-            quarters = round(2 * float(op.gate.exponent) + self._spread * self._rng.normal())
-            rounded: cirq.Operation = type(op.gate)(rads=quarters * np.pi / 2)(*op.qubits)
-            return rounded
-        if not cirq.has_stabilizer_effect(op):
-            raise ValueError(f"{op} must be Rx, Ry, Rz or a Clifford gate, for the circuit to be one whose map is known")
-        return op
+            rounded: cirq.Gate = type(op.gate)(rads=self._quarters(op.gate.exponent) * np.pi / 2)
+        elif len(op.qubits) != 1 or cirq.has_stabilizer_effect(op):
+            return op
+        else:
+            x, z, axis = (self._quarters(exponent) / 2 for exponent in phased_xz_exponents(cirq.unitary(op)))
+            rounded = cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=axis)
+        return rounded.on(*op.qubits)
+
+    def _quarters(self, exponent: float) -> int:
+        """Return an angle of `exponent` half turns as a number of quarter turns."""
+        return round(2 * float(exponent) + self._spread * self._rng.normal())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.attribution import baselines, decomposition, other_methods
     from hattriq_cirq.attribution.baselines import BaselineSet
     from hattriq_cirq.attribution.objective import Head
-    from hattriq_cirq.attribution.path_integral import CompletenessWarning
+    from hattriq_cirq.attribution.path_integral import CompletenessWarning, NearOriginWarning
     from hattriq_cirq.attribution.result import Assumptions, Attribution, Cost
     from hattriq_cirq.encoding.connectivity import NeighbourEncoder
     from hattriq_cirq.estimators import HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
@@ -40,7 +40,7 @@ _MODULES = {name: f"hattriq_cirq.{name}" for name in ("datasets", "encoding", "e
 _NAMES = {
     "attribution.baselines": "BaselineSet",
     "attribution.objective": "Head",
-    "attribution.path_integral": "CompletenessWarning",
+    "attribution.path_integral": "CompletenessWarning NearOriginWarning",
     "attribution.result": "Assumptions Attribution Cost",
     "encoding.connectivity": "NeighbourEncoder",
     "estimators": "HadamardTest ParallelHadamardTest PolarizationShift ResolvedHadamardTest",
@@ -66,6 +66,7 @@ __all__ = [
     "Head",
     "IdentityPartWarning",
     "Model",
+    "NearOriginWarning",
     "NeighbourEncoder",
     "ParallelHadamardTest",
     "PolarizationShift",

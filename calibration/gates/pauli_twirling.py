@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import cirq
 import numpy as np
 import sympy
-from cirq.transformers.gauge_compiling import (
-    CZGaugeTransformer,
-    GaugeTransformer,
-    ISWAPGaugeTransformer,
-    SqrtCZGaugeTransformer,
-    SqrtISWAPGaugeTransformer,
-)
-from cirq.transformers.gauge_compiling.gauge_compiling import ConstantGauge, Gauge, GaugeSelector
+from numpy.typing import NDArray
 
 from calibration.gates.folding import append_measurement, split_measurement
-from hattriq_cirq.circuits.errors import CircuitRefusedError
-from hattriq_cirq.circuits.program import Point, points_of
+from calibration.gates.local_gates import Dressings, gauges
+from hattriq_cirq.circuits.program import Point
+from hattriq_cirq.circuits.swept_gates import Columns, columns_of, phased_xz_exponents, unitaries
+from hattriq_cirq.foundation.arrays import Array, FloatArray
 
-_Items = tuple[tuple[tuple[str, float], ...], ...]
-_TRANSFORMERS = (CZGaugeTransformer, SqrtISWAPGaugeTransformer, ISWAPGaugeTransformer, SqrtCZGaugeTransformer)
+_CONSTANT = 1e-12  # exponents that differ by less over a sweep are the same but for rounding
 
 
 def twirl(
@@ -30,18 +25,18 @@ def twirl(
 ) -> tuple[cirq.FrozenCircuit, list[Point]]:
     """Return one circuit whose points are the given points in every gauge.
 
+    The gauges are multiplied into the single-qubit gates between the two-qubit gates, at all points at once.
+
     Args:
         circuit: Compiled circuit with a symbol for every name in a point.
         points: Points of its sweep.
-        twirls: Number of gauges. A gate takes each of its gauges, 16 for CZ, once before any comes again, so that the first
-            order of its coherent error cancels exactly after that many twirls.
+        twirls: Number of gauges. A gate takes each of its gauges (16 for CZ, 8 for sqrt-iSWAP and Sycamore) once before any
+            comes again, so that the first order of its coherent error cancels exactly after that many twirls.
         seed: Random seed for the gauges.
 
     Returns:
-        The circuit, in PhasedXZ with symbols and with the same two-qubit gates, and its points, those of one twirl together.
-
-    Raises:
-        CircuitRefusedError: Cirq has no gauge for a two-qubit gate of the circuit.
+        The circuit, with the same two-qubit gates and PhasedXZ between them, and its points, those of one twirl together. A
+        circuit without gates on several qubits is returned unchanged.
 
     Example:
         >>> a, b = cirq.LineQubit.range(2)
@@ -50,57 +45,131 @@ def twirl(
         >>> len(points), sum(op.gate == cirq.CZ for op in twirled.all_operations())
         (4, 1)
     """
-    twirled, items = _twirl_items(circuit, tuple(tuple(sorted(point.items())) for point in points), twirls, seed)
-    return twirled, [dict(point) for point in items]
+    body, measurement = split_measurement(circuit)
+    layers = _Layers.of(body, columns_of(points), len(points))
+    if not any(len(step.op.qubits) > 1 for step in layers.steps):
+        return circuit, list(points) * twirls
+    exponents = phased_xz_exponents(layers.in_gauges(twirls, np.random.default_rng(seed)))
+    twirled, swept = layers.circuit(exponents.reshape(3, len(layers.gates), -1), points)
+    return append_measurement(twirled, measurement), swept
 
 
-@lru_cache(maxsize=16)  # the same circuits are run again with other shots, and a point takes a tenth of a second
-def _twirl_items(
-    circuit: cirq.FrozenCircuit, points: _Items, twirls: int, seed: tuple[int, ...]
-) -> tuple[cirq.FrozenCircuit, _Items]:
-    """Return the result of `twirl`, hashable: Cirq's gauges as a sweep, merged into the single-qubit gates."""
-    rng = np.random.default_rng(seed)
-    given = {name: f"given_{name}" for point in points[:1] for name, _ in point}
-    body, measurement = split_measurement(cirq.resolve_parameters(circuit, {a: sympy.Symbol(b) for a, b in given.items()}))
-    transformer = _transformer(body, twirls, rng)
-    if transformer is None:
-        return circuit, points * twirls
-    gauged, gauges = transformer.as_sweep(body, N=twirls, prng=rng)
-    whole = [
-        cirq.ParamResolver({**gauge.param_dict, **{given[name]: value for name, value in point}})
-        for gauge in cirq.to_resolvers(gauges)
-        for point in points
-    ]
-    merged, sweep = cirq.merge_single_qubit_gates_to_phxz_symbolized(gauged, sweep=cirq.ListSweep(whole))
-    items = tuple(tuple(point.items()) for point in points_of(sweep))
-    return append_measurement(cirq.drop_empty_moments(merged), measurement), items
+@dataclass(frozen=True)
+class _Step:
+    """An operation that stays as it is, between the single-qubit gates of its qubits.
+
+    Args:
+        op: Operation.
+        moment: Number of its moment.
+        before: Position of the single-qubit gate before it on each of its qubits.
+        after: Position of the one after it.
+    """
+
+    op: cirq.Operation
+    moment: int
+    before: tuple[int, ...]
+    after: tuple[int, ...]
 
 
-def _transformer(body: cirq.AbstractCircuit, twirls: int, rng: np.random.Generator) -> GaugeTransformer | None:
-    """Return Cirq's transformer for the two-qubit gates of a circuit; None if the circuit has none."""
-    gates = [op for op in body.all_operations() if len(op.qubits) > 1]
-    if not gates:
-        return None
-    for known in _TRANSFORMERS:
-        if all(op in known.target for op in gates):
-            gauges = _balanced_gauges(known, len(gates), twirls, rng)
-            return GaugeTransformer(known.target, gauges, known.two_qubit_gate_symbolizer)
-    kinds = sorted({str(op.gate) for op in gates})
-    raise CircuitRefusedError(
-        f"Cirq has no gauge that suits all two-qubit gates of a circuit, {', '.join(kinds)}; compile for one kind of gate, "
-        "such as gateset='cz', or leave twirling out"
-    )
+@dataclass(frozen=True, eq=False)
+class _Layers:
+    """A circuit as operations that stay as they are, with one single-qubit gate on each qubit between them.
+
+    Args:
+        steps: Operations on several qubits, and those that are not unitary.
+        gates: Unitaries of the single-qubit gates at every point, (gates, points, 2, 2).
+        ends: Position of the last single-qubit gate of each qubit.
+    """
+
+    steps: tuple[_Step, ...]
+    gates: Array
+    ends: dict[cirq.Qid, int]
+
+    @classmethod
+    def of(cls, body: cirq.AbstractCircuit, columns: Columns, points: int) -> _Layers:
+        """Return the layers of a circuit without measurement."""
+        steps: list[_Step] = []
+        gates: list[Array] = []
+        ends: dict[cirq.Qid, int] = {}
+
+        def start(qubits: Iterable[cirq.Qid]) -> tuple[int, ...]:
+            for qubit in qubits:
+                ends[qubit] = len(gates)
+                gates.append(np.eye(2)[np.newaxis])
+            return tuple(ends[qubit] for qubit in qubits)
+
+        for number, moment in enumerate(body):
+            for op in moment:
+                start(qubit for qubit in op.qubits if qubit not in ends)
+                if len(op.qubits) == 1 and _is_local_gate(op, columns):
+                    gates[ends[op.qubits[0]]] = unitaries(op, columns) @ gates[ends[op.qubits[0]]]
+                elif op.qubits:
+                    before = tuple(ends[qubit] for qubit in op.qubits)
+                    steps.append(_Step(op, number, before, start(op.qubits)))
+        shape = (len(gates), points, 2, 2)
+        filled = np.array([np.broadcast_to(gate, shape[1:]) for gate in gates], dtype=complex).reshape(shape)
+        return cls(tuple(steps), filled, ends)
+
+    def in_gauges(self, twirls: int, rng: np.random.Generator) -> Array:
+        """Return the single-qubit gates in random gauges of the operations, (gates, twirls, points, 2, 2)."""
+        before, after = np.zeros((2, len(self.gates), twirls, 1, 2, 2), dtype=complex) + np.eye(2)
+        for step, known, chosen in _balanced_choices(self.steps, twirls, rng):
+            for i, (gate_before, gate_after) in enumerate(zip(step.before, step.after, strict=True)):
+                after[gate_before, :, 0] = known.before[chosen, i]
+                before[gate_after, :, 0] = known.after[chosen, i]
+        return np.asarray(after @ self.gates[:, np.newaxis] @ before)
+
+    def circuit(self, exponents: FloatArray, points: Sequence[Point]) -> tuple[cirq.Circuit, list[Point]]:
+        """Return the circuit with PhasedXZ gates of given exponents (3, gates, twirls * points), and its points.
+
+        Exponents that vary are symbols; operations that stay as they are keep theirs.
+        """
+        kept = sorted({name for step in self.steps for name in cirq.parameter_names(step.op)})
+        twirls = exponents.shape[2] // len(points)
+        values = {name: [point[name] for point in points] * twirls for name in kept}
+        mark = "_" * any(re.fullmatch(r"[xza]_*\d+", name) for name in kept)
+
+        def phased_xz(qubit: cirq.Qid, position: int) -> list[cirq.Operation]:
+            row: list[sympy.Symbol | float] = []
+            for letter, over_points in zip("xza", exponents[:, position], strict=True):
+                if np.ptp(over_points) < _CONSTANT:
+                    row.append(float(over_points[0]))
+                else:
+                    name = f"{letter}{mark}{position}"
+                    values[name] = over_points.tolist()
+                    row.append(sympy.Symbol(name))
+            if all(isinstance(value, float) and abs(value) < _CONSTANT for value in row):
+                return []
+            return [cirq.PhasedXZGate(x_exponent=row[0], z_exponent=row[1], axis_phase_exponent=row[2])(qubit)]
+
+        moments: dict[int, tuple[list[cirq.Operation], list[cirq.Operation]]] = {}
+        for step in self.steps:
+            local, constant = moments.setdefault(step.moment, ([], []))
+            local += [op for at in zip(step.op.qubits, step.before, strict=True) for op in phased_xz(*at)]
+            constant.append(step.op)
+        last = [op for at in sorted(self.ends.items()) for op in phased_xz(*at)]
+        layers = [*(part for pair in moments.values() for part in pair), last]
+        circuit = cirq.Circuit(cirq.Moment(ops) for ops in layers if ops)
+        rows = zip(*values.values(), strict=True) if values else [()] * exponents.shape[2]
+        return circuit, [dict(zip(values, row, strict=True)) for row in rows]
 
 
-def _balanced_gauges(
-    known: GaugeTransformer, gates: int, twirls: int, rng: np.random.Generator
-) -> Callable[[np.random.Generator], Gauge]:
-    """Return a selector by which each gate takes all its gauges before any comes again; Cirq's own for infinitely many."""
-    selector = known.gauge_selector
-    if not isinstance(selector, GaugeSelector) or not all(isinstance(gauge, ConstantGauge) for gauge in selector.gauges):
-        return selector
-    count = len(selector.gauges)
-    choices = np.tile(np.arange(count), (gates, -(-twirls // count), 1))
-    shuffled = rng.permuted(choices, axis=2).reshape(gates, -1)[:, :twirls]
-    order = iter([*shuffled[:, 0], *shuffled.T.reshape(-1)])  # Cirq calls the selector once per gate before the twirls
-    return lambda _: selector.gauges[next(order)]
+def _balanced_choices(
+    steps: Sequence[_Step], twirls: int, rng: np.random.Generator
+) -> Iterable[tuple[_Step, Dressings, NDArray[np.int64]]]:
+    """Yield the gauges of each operation on several qubits and the one it takes in each twirl, all of them before any again."""
+    gauged = [(step, gauges(step.op.gate or step.op)) for step in steps if len(step.op.qubits) > 1]
+    for count in sorted({len(known) for _, known in gauged}):
+        of_count = [(step, known) for step, known in gauged if len(known) == count]
+        rounds = np.tile(np.arange(count), (len(of_count), -(-twirls // count), 1))
+        chosen = rng.permuted(rounds, axis=2).reshape(len(of_count), -1)[:, :twirls]
+        yield from ((step, known, row) for (step, known), row in zip(of_count, chosen, strict=True))
+
+
+def _is_local_gate(op: cirq.Operation, columns: Columns) -> bool:
+    if isinstance(op.gate, cirq.WaitGate):
+        return False  # it is a time, not only the identity
+    if isinstance(op.gate, cirq.PhasedXZGate) or cirq.has_unitary(op):
+        return True
+    names = cirq.parameter_names(op)
+    return bool(names) and cirq.has_unitary(cirq.resolve_parameters(op, {name: columns[name][0] for name in names}))

@@ -95,7 +95,7 @@ def trained(name: str, seed: int) -> tuple[hq.Model, Dataset]:
     """Train a subject; the seed also splits its data."""
     subject = SUBJECTS[name]
     data = hq.datasets.load(f"{subject.data}{',' if ':' in subject.data else ':'}seed={seed}")
-    model = hq.ring_ansatz(data.n_qubits, subject.layers)
+    model = hq.ring_ansatz(data.n_qubits, subject.layers).with_contract(data.contract)
     return hq.train(model, data.x_train, data.y_train, seed=seed, epochs=subject.epochs).model, data
 
 
@@ -121,6 +121,7 @@ def unchanged_since_version_0_1(task: object) -> bool:
 
 def accuracies(model: hq.Model, data: Dataset) -> dict[str, float]:
     """Return the accuracies of a model, of logistic regression on the same split, and of chance, for the result of a task."""
+    data, _ = data.for_model(model.contract)
     logistic = logistic_regression_accuracy(data)
     return {
         "train": hq.accuracy(model, data.x_train, data.y_train),

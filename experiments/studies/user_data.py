@@ -84,7 +84,7 @@ def run(task: Task) -> dict[str, Any]:
     data = hq.datasets.read_table(path, task.label_column, seed=task.seed)
     if checksum(path) != task.sha256:
         raise ValueError(f"{path} has changed since the command was started; run the command again")
-    model = hq.ring_ansatz(data.n_qubits, task.layers)
+    model = hq.ring_ansatz(data.n_qubits, task.layers).with_contract(data.contract)
     model = hq.train(model, data.x_train, data.y_train, seed=task.seed, epochs=task.epochs).model
     x = data.x_test[: task.inputs]
     values = hq.integrated_gradients(model, x, baseline=0).values

@@ -13,7 +13,10 @@ from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter
 
 from hattriq_cirq.foundation.arrays import Array, as_amplitudes, freeze
+from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_shape
+from hattriq_cirq.foundation.contract import DataContract, column_names
 
+_SIGMA_MAX = 1e4  # pixels: the cost of a Gaussian grows with its width
 NAMES = ("zero", "mean", "class_mean", "opposite_class_mean", "blur", "uniform", "max_distance", "sample")
 
 
@@ -90,8 +93,9 @@ def mean(x: ArrayLike, data: ArrayLike) -> Array:
         >>> mean([0.6, 0.8], [[0.0, 1.0], [1.0, 0.0]]).round(3)
         array([0.707, 0.707])
     """
+    rows = _rows(data, like=x)
     x = as_amplitudes(x)
-    return _scaled(np.broadcast_to(_rows(data).mean(axis=0), x.shape), x)
+    return _scaled(np.broadcast_to(rows.mean(axis=0), x.shape), x)
 
 
 def class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: ArrayLike) -> Array:
@@ -113,10 +117,9 @@ def class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: Ar
         >>> class_mean([0.6, 0.8], 1, [[0.0, 1.0], [1.0, 0.0]], [1, -1])
         array([0., 1.])
     """
-    x, data = as_amplitudes(x), _rows(data)
-    labels, data_labels = np.asarray(labels), np.asarray(data_labels)
-    if labels.shape != x.shape[:-1] or data_labels.shape != data.shape[:-1]:
-        raise ValueError(f"{labels.shape=} must be {x.shape[:-1]} and {data_labels.shape=} must be {data.shape[:-1]}")
+    x, data = as_amplitudes(x), _rows(data, like=x)
+    labels = as_labels(labels, "labels", x.shape[:-1])
+    data_labels = as_labels(data_labels, "data_labels", len(data))
     rows = np.empty(x.shape, dtype=np.result_type(x, data))
     for label in np.unique(labels):
         if not (data_labels == label).any():
@@ -144,7 +147,7 @@ def opposite_class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_l
         >>> opposite_class_mean([0.6, 0.8], 1, [[0.0, 1.0], [1.0, 0.0]], [1, -1])
         array([1., 0.])
     """
-    return class_mean(x, -np.asarray(labels), data, data_labels)
+    return class_mean(x, -as_labels(labels, "labels", np.shape(x)[:-1]), data, data_labels)
 
 
 def blur(x: ArrayLike, image_shape: tuple[int, int], sigma: float = 2.0) -> Array:
@@ -168,8 +171,8 @@ def blur(x: ArrayLike, image_shape: tuple[int, int], sigma: float = 2.0) -> Arra
     x = as_amplitudes(x)
     if np.iscomplexobj(x):
         raise ValueError("blur smooths images, which are real; x is complex")
-    if image_shape[0] * image_shape[1] != x.shape[-1] or not sigma > 0:
-        raise ValueError(f"{image_shape=} must hold {x.shape[-1]} pixels and {sigma=} must be positive")
+    as_number(sigma, "sigma", above=0, maximum=_SIGMA_MAX, advice=f"positive and at most {_SIGMA_MAX:g} pixels")
+    image_shape = as_shape(image_shape, x.shape[-1], "image_shape")
     images = x.reshape(*x.shape[:-1], *image_shape)
     widths = (0.0,) * (x.ndim - 1) + (sigma, sigma)
     return _scaled(gaussian_filter(images, widths, mode="nearest").reshape(x.shape), x)
@@ -196,7 +199,8 @@ def max_distance(x: ArrayLike, low: float = 0.0, high: float | None = None) -> A
     x = as_amplitudes(x)
     if np.iscomplexobj(x):
         raise ValueError("max_distance compares amplitudes by size, so x must be real")
-    top = np.max(x, axis=-1, keepdims=True) if high is None else np.asarray(high)
+    low = as_number(low, "low")
+    top = np.max(x, axis=-1, keepdims=True) if high is None else np.asarray(as_number(high, "high"))
     return _scaled(np.where(np.abs(x - low) >= np.abs(top - x), low, top), x)
 
 
@@ -219,9 +223,9 @@ def sample(data: ArrayLike, count: int, *, seed: int) -> BaselineSet:
         (2, 2)
     """
     data = _rows(data)
-    if not 1 <= count <= len(data):
-        raise ValueError(f"{count=} must be between 1 and the number of rows, {len(data)}")
-    return BaselineSet(data[np.random.default_rng(seed).choice(len(data), count, replace=False)])
+    advice = f"between 1 and the number of rows, {len(data)}"
+    count = as_count(count, "count", 1, len(data), advice=advice)
+    return BaselineSet(data[np.random.default_rng(as_seed(seed)).choice(len(data), count, replace=False)])
 
 
 def resolve(baseline: float | ArrayLike | BaselineSet, inputs: Array) -> tuple[Array, str]:
@@ -250,7 +254,9 @@ def resolve(baseline: float | ArrayLike | BaselineSet, inputs: Array) -> tuple[A
     return full.reshape(1, -1, features), label
 
 
-def _rows(data: ArrayLike) -> Array:
+def _rows(data: ArrayLike, like: ArrayLike | None = None) -> Array:
+    """Return data as rows; if they and the inputs `like` are tables, their columns must be the same."""
+    DataContract(columns=column_names(like)).check_order(column_names(data), "data")
     rows = as_amplitudes(data, "data")
     if rows.ndim != 2 or not len(rows):
         raise ValueError(f"data.shape={rows.shape} must be (samples, features) with at least one sample")

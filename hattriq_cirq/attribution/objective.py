@@ -11,10 +11,13 @@ from typing import Literal
 
 import numpy as np
 
+from hattriq_cirq.attribution.break_points import Panels
 from hattriq_cirq.attribution.quadrature import Quadrature, integrate
-from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.arrays import FloatArray, IntArray
 from hattriq_cirq.models.model import Form, check_form
 
+_SAMPLES = 1024  # number of paths that are integrated together
+_CONSTANT = 1000.0  # argument from which on every head with steps is constant to double precision
 HeadKind = Literal["identity", "sigmoid", "tanh", "softmax"]
 
 
@@ -63,6 +66,35 @@ class Head:
         elif observables != 1:
             raise ValueError(f"a {self.kind} head takes one observable, got {observables}; use kind='softmax'")
 
+    def contrasts(self, observables: int) -> FloatArray:
+        """Return the combinations of the expectations that the head depends on, (arguments, observables).
+
+        These are the expectation itself, or for a softmax the differences between the target's and every other one.
+        """
+        if self.kind != "softmax":
+            return np.eye(1)
+        others = np.delete(-np.eye(observables), self.target, axis=0)
+        others[:, self.target] = 1.0
+        return others
+
+    def score(self, arguments: FloatArray) -> FloatArray:
+        """Return the head as a function of its scaled arguments, (..., arguments) -> (...,)."""
+        if self.kind == "identity":
+            return arguments[..., 0]
+        if self.kind == "tanh":
+            return np.tanh(arguments[..., 0])
+        return self._probabilities(arguments)[..., 0]
+
+    def slopes(self, arguments: FloatArray) -> FloatArray:
+        """Return the derivative of the score by each scaled argument, in the shape of the arguments."""
+        if self.kind == "identity":
+            return np.ones_like(arguments)
+        if self.kind == "tanh":
+            return np.asarray(1 - np.tanh(arguments) ** 2)
+        p = self._probabilities(arguments)
+        return np.asarray(p[..., :1] * p[..., 1:])
+
+    @np.errstate(under="ignore")
     def value(self, z: FloatArray) -> FloatArray:
         """Return the head of expectations (..., observables), (...,).
 
@@ -70,27 +102,25 @@ class Head:
             >>> Head("tanh").value(np.array([[0.0], [0.5]])).round(3)
             array([0.   , 0.462])
         """
-        if self.kind == "identity":
-            return z[..., 0]
-        if self.kind == "softmax":
-            return self._softmax(z)[..., self.target]
-        half = self.scale * z[..., 0] / (1 if self.kind == "tanh" else 2)
-        return np.tanh(half) if self.kind == "tanh" else (1 + np.tanh(half)) / 2
+        return self.score(self.scaled(z @ self.contrasts(z.shape[-1]).T))
 
     def gradient(self, z: FloatArray) -> FloatArray:
         """Return the derivative by each expectation, (..., observables)."""
-        if self.kind == "identity":
-            return np.ones_like(z)
-        if self.kind == "softmax":
-            p = self._softmax(z)
-            by_z = p[..., [self.target]] * (np.eye(z.shape[-1])[self.target] - p)
-        else:
-            value = self.value(z)[..., np.newaxis]
-            by_z = (1 - value**2) if self.kind == "tanh" else value * (1 - value)
-        return np.asarray(self.scale * by_z)
+        contrasts = self.contrasts(z.shape[-1])
+        return np.asarray(self.scale * self.slopes(self.scaled(z @ contrasts.T)) @ contrasts)
 
-    def _softmax(self, z: FloatArray) -> FloatArray:
-        powers = np.exp(self.scale * z - np.max(self.scale * z, axis=-1, keepdims=True))
+    def scaled(self, arguments: FloatArray) -> FloatArray:
+        """Return the arguments times the scale, limited to where a head with steps is constant to double precision."""
+        if self.kind == "identity":
+            return arguments
+        with np.errstate(over="ignore"):
+            return np.clip(self.scale * arguments, -_CONSTANT, _CONSTANT)
+
+    @staticmethod
+    def _probabilities(arguments: FloatArray) -> FloatArray:
+        """Return the softmax of the target, with logit 0, and of the others, with logits -arguments, (..., 1 + arguments)."""
+        logits = np.concatenate([np.zeros((*arguments.shape[:-1], 1)), -arguments], axis=-1)
+        powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
@@ -122,11 +152,19 @@ class Objective:
         by_z = self.head.gradient(z)
         return np.concatenate([-np.sum(by_z * z, axis=-1, keepdims=True), by_z], axis=-1) / norm
 
+    def largest_change(self, coefficients: FloatArray, others: FloatArray) -> float:
+        """Return how much the head's arguments on the paths may change between coefficients, at most."""
+        change = np.abs(others - coefficients).sum(axis=-1)[:, 1:]
+        if self.form == "normalized":
+            change = change / coefficients[:, :1, 0]
+        return float(np.max(abs(self.head.scale) * change, initial=0.0))
+
     def affine_weights(self, rule: Quadrature | None) -> FloatArray:
         """Return the `path_weights` of F itself, (1, 2, 2); its gradient is affine, so one node in the middle is exact."""
         middle = 0.5 if rule is None else float(rule.weights @ rule.nodes)
         return np.array([[[0.0, 0.0], [2.0, 2.0 * middle]]])
 
+    @np.errstate(over="ignore", under="ignore")
     def path_weights(
         self, coefficients: FloatArray, centre: FloatArray, rule: Quadrature | None, tolerance: float
     ) -> FloatArray:
@@ -140,35 +178,66 @@ class Objective:
             coefficients: Coefficients c, (samples, 1 + observables, 3).
             centre: Position on the path around which they are expanded, (samples,).
             rule: Quadrature rule; None to integrate to the tolerance.
-            tolerance: Tolerance of the integral, relative to its natural size (see `_unit`).
+            tolerance: Largest error of every weight, relative to the integral of its absolute value.
 
         Returns:
             Weights w, (samples, 1 + observables, 2).
         """
-        if not len(coefficients):
-            return np.zeros((*coefficients.shape[:2], 2))
-        unit = self._unit(coefficients)
-
-        def integrand(position: float) -> Array:
-            offset = (position - centre)[:, np.newaxis]
-            q = coefficients[..., 0] + offset * (coefficients[..., 1] + offset * coefficients[..., 2])
-            by_q = 2 * self.gradient(q / unit)
-            return np.stack([by_q, position * by_q], axis=-1)
-
-        if rule is None:
-            weights = integrate(integrand, tolerance)
+        samples, functions, _ = coefficients.shape
+        if not samples:
+            return np.zeros((samples, functions, 2))
+        contrasts = self.head.contrasts(functions - 1)
+        arguments = np.concatenate([coefficients[:, :1], np.einsum("mj,sjk->smk", contrasts, coefficients[:, 1:])], axis=1)
+        if rule is not None:
+            offset = rule.nodes - centre[:, np.newaxis]
+            by_position = self._integrand(arguments, offset, centre[:, np.newaxis])
+            by_argument = np.einsum("n,snmi->smi", rule.weights, by_position)
         else:
-            weights = np.zeros((*coefficients.shape[:2], 2))
-            for position, weight in zip(rule.nodes, rule.weights, strict=True):
-                weights += weight * integrand(position)
-        return np.asarray(weights / unit[..., np.newaxis])
+            by_argument = np.concatenate(
+                [
+                    self._integrate(arguments[first : first + _SAMPLES], centre[first : first + _SAMPLES], tolerance)
+                    for first in range(0, samples, _SAMPLES)
+                ]
+            )
+        by_observable = np.einsum("smi,mj->sji", by_argument[:, 1:], self.head.scale * contrasts)
+        return np.concatenate([by_argument[:, :1], by_observable], axis=1)
 
-    def _unit(self, coefficients: FloatArray) -> FloatArray:
-        """Return the unit of the q, (samples, 1), in which the integrals of every sample are of order 1.
+    def _integrate(self, arguments: FloatArray, centre: FloatArray, tolerance: float) -> FloatArray:
+        """Return the integrals of `_integrand` over the paths, (samples, 1 + arguments, 2)."""
+        has_steps, by_norm = self.head.kind != "identity", self.form == "normalized"
+        panels = Panels.of(arguments, centre, zeros=has_steps)
+        panel, low, high = panels.pieces(abs(self.head.scale) if has_steps else None, by_norm)
 
-        The normalized form depends on ratios only; its integrals grow like 1 / (distance to the origin x length).
+        def function(piece: IntArray, offset: FloatArray) -> FloatArray:
+            own = panel[piece]
+            values = self._integrand(panels.coefficients[own], offset, panels.anchor[own, np.newaxis])
+            return values.reshape(*offset.shape, -1)
+
+        samples, functions, _ = arguments.shape
+        value, _ = integrate(function, low, high, panels.row[panel], samples, tolerance)
+        return value.reshape(samples, functions, 2)
+
+    def _integrand(self, coefficients: FloatArray, offset: FloatArray, anchor: FloatArray) -> FloatArray:
+        """Return 2 df/dq a^i of the squared norm and of every argument, (rows, nodes, 1 + arguments, 2).
+
+        The derivative by an argument is that by the argument times the scale.
+
+        Args:
+            coefficients: Coefficients around the anchor, (rows, 1 + arguments, 3).
+            offset: Offset of every node from the anchor, (rows, nodes).
+            anchor: Position of the anchor on the path, (rows, 1).
         """
+        value, slope, curvature = np.moveaxis(coefficients[:, np.newaxis], -1, 0)
+        at = offset[..., np.newaxis]
+        q = value + at * (slope + at * curvature)
+        norm, arguments = q[..., :1], q[..., 1:]
+        if self.form == "normalized":
+            arguments = arguments / norm
+        scaled = self.head.scaled(arguments)
+        by_argument = self.head.slopes(scaled)
         if self.form == "quadratic":
-            return np.ones((len(coefficients), 1))
-        norm = coefficients[:, 0]
-        return np.asarray(np.sqrt(norm[:, :1] * np.abs(norm).max(axis=1, keepdims=True)))
+            by_q = np.concatenate([np.zeros_like(norm), by_argument], axis=-1)
+        else:
+            by_norm = -np.sum(by_argument * scaled, axis=-1, keepdims=True)
+            by_q = np.concatenate([by_norm, by_argument], axis=-1) / norm
+        return 2 * np.stack([by_q, (anchor + offset)[..., np.newaxis] * by_q], axis=-1)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.special import comb
 
 from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
-from hattriq_cirq.models.model import Form, check_form
+from hattriq_cirq.models.model import Form, check_columns, check_form, model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, quadratic_value
 
 _SHAPLEY_MAX = 16  # features up to which all 2**features coalitions are evaluated
@@ -41,7 +41,7 @@ def gradient(model: QuadraticForm, x: ArrayLike, *, form: Form = "quadratic") ->
         array([ 1.2, -1.6])
     """
     check_form(form)
-    x = as_amplitudes(x, features=model.n_features)
+    x = model_inputs(model, x)
     slope = 2 * observable_action(model, x, real_part=not np.iscomplexobj(x))
     if form == "quadratic":
         return slope
@@ -69,7 +69,7 @@ def gradient_times_input(model: QuadraticForm, x: ArrayLike, *, form: Form = "qu
         >>> gradient_times_input(ring_ansatz(1, 0), [0.6, 0.8]).round(2)
         array([ 0.72, -1.28])
     """
-    x = as_amplitudes(x, features=model.n_features)
+    x = model_inputs(model, x)
     return (x.conj() * gradient(model, x, form=form)).real
 
 
@@ -96,8 +96,8 @@ def occlusion(model: QuadraticForm, x: ArrayLike, *, baseline: float | ArrayLike
         array([ 0.36, -0.64])
     """
     check_form(form)
-    x = as_amplitudes(x, features=model.n_features)
-    d = x - as_amplitudes(np.broadcast_to(np.asarray(baseline), x.shape), "baseline")
+    x = model_inputs(model, x)
+    d = x - _baseline(model, baseline, x)
     acted = observable_action(model, x)
     loss: FloatArray = 2 * (d.conj() * acted).real - np.abs(d) ** 2 * diagonal(model)
     if form == "quadratic":
@@ -134,8 +134,8 @@ def shapley(model: QuadraticForm, x: ArrayLike, *, baseline: float | ArrayLike, 
         array([ 0.36, -0.64])
     """
     check_form(form)
-    x = as_amplitudes(x, features=model.n_features)
-    b = as_amplitudes(np.broadcast_to(np.asarray(baseline), x.shape), "baseline")
+    x = model_inputs(model, x)
+    b = _baseline(model, baseline, x)
     if form == "quadratic":
         return ((x - b).conj() * observable_action(model, x + b)).real
     n = model.n_features
@@ -143,6 +143,12 @@ def shapley(model: QuadraticForm, x: ArrayLike, *, baseline: float | ArrayLike, 
         raise ValueError(f"{n} features have too many coalitions; at most {_SHAPLEY_MAX} are possible")
     rows = [_shapley_by_coalitions(model, u, v) for u, v in zip(x.reshape(-1, n), b.reshape(-1, n), strict=True)]
     return np.array(rows).reshape(x.shape)
+
+
+def _baseline(model: QuadraticForm, baseline: float | ArrayLike, x: Array) -> Array:
+    """Return the baseline of each input, (..., features)."""
+    check_columns(model, baseline, "baseline")
+    return as_amplitudes(np.broadcast_to(np.asarray(baseline), x.shape), "baseline")
 
 
 def diagonal(model: QuadraticForm) -> FloatArray:

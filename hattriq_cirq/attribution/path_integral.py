@@ -18,18 +18,30 @@ from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.attribution.objective import Head, Objective
 from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.attribution.result import Assumptions, Attribution
-from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
-from hattriq_cirq.models.model import Form, IdentityPartWarning
+from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.models.model import Form, IdentityPartWarning, check_columns, model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, observable_name
 from hattriq_cirq.simulation.statevector import Precision
 
-_GAP = 1e-6  # completeness gap of an exact result, relative to the scores, above which a warning is issued
+#: Error of an exact result, relative to the scores, above which a warning is issued.
+_ERROR: dict[Precision, float] = {"float64": 1e-6, "float32": 1e-4}
+_ROUNDINGS = 4  # rounding error of an inner product, in units of the precision
 _ROUNDING = 1e-12  # identity part that rounding can cause
 _ORIGIN = 1e-8  # distance to the origin, relative to the longer end, below which a segment counts as passing through it
+_NEAR_ORIGIN = 1e-2  # relative distance to the origin below which a warning is issued
+
+
+class NearOriginWarning(UserWarning):
+    """The path of a normalized form passes so close to the origin that the map is dominated by it.
+
+    Example:
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore", NearOriginWarning)  # accept such a path
+    """
 
 
 class CompletenessWarning(UserWarning):
-    """An exact attribution does not sum to the difference between the scores at the input and at the baseline.
+    """An exact attribution is inaccurate: its sum misses the difference of the scores, or rounding decides a feature's value.
 
     Example:
         >>> with warnings.catch_warnings():
@@ -76,13 +88,14 @@ def exact_attribution(
     objective.head.check_count(len(models))
     if form == "quadratic":
         _warn_of_identity_part(models)
-    inputs = as_amplitudes(x, "x", models[0].n_features)
+    inputs = model_inputs(models[0], x)
+    check_columns(models[0], baseline, "baseline")
     references, label = resolve(baseline, inputs)
     rows = inputs.reshape(-1, inputs.shape[-1])
     real = not any(map(np.iscomplexobj, (inputs, references)))
     end = PathEnd.of(models, rows, real, precision)
     starts = [PathEnd.of(models, reference, real, precision) for reference in references]
-    values, imag_values = np.zeros(rows.shape), None
+    values, imag_values, errors = np.zeros(rows.shape), None, np.zeros(rows.shape)
     for start in starts:
         path = StraightPath(start, end)
         if objective.is_quadratic:
@@ -91,6 +104,8 @@ def exact_attribution(
             if form == "normalized":
                 path.check_origin()
             weights = objective.path_weights(path.coefficients, path.centre, quadrature, tolerance)
+            if quadrature is None:
+                errors += path.rounding_errors(objective, weights, tolerance, precision) / len(starts)
         gradient = path.mean_gradient(weights * (1 / len(starts)))
         values += path.step.real * gradient.real
         if np.iscomplexobj(path.step):
@@ -99,8 +114,11 @@ def exact_attribution(
             imag_values = imaginary if imag_values is None else imag_values + imaginary
     f_input = objective.value(end.products)
     f_baseline = np.mean([objective.value(start.products) for start in starts], axis=0) + np.zeros(len(rows))
-    if quadrature is None and not objective.is_quadratic and precision == "float64":
-        _warn_of_gap(values.sum(axis=1) - (f_input - f_baseline), np.abs(f_input) + np.abs(f_baseline))
+    if quadrature is None and not objective.is_quadratic:
+        gaps = values.sum(axis=1) - (f_input - f_baseline)
+        natural = end.expectation_bound() if objective.head.kind == "identity" else 1.0
+        size = np.maximum(np.abs(f_input) + np.abs(f_baseline), np.maximum(np.abs(values).max(axis=1, initial=0), natural))
+        _warn_of_errors(gaps, errors, _ERROR[precision] * size)
     lead = inputs.shape[:-1]
     if isinstance(baseline, BaselineSet):
         shown = references.reshape(len(references), *(1 for _ in lead), -1)
@@ -150,6 +168,12 @@ class PathEnd:
             acted = tuple(rows for _ in models)
         actions = (rows, *acted)
         return cls(rows, actions, inner_products(rows, actions))
+
+    def expectation_bound(self) -> FloatArray:
+        """Return a bound on the size of the normalized expectations by the products' norms, (samples,)."""
+        norms = np.stack([np.linalg.norm(action, axis=-1) for action in self.actions], axis=-1)
+        own = norms[:, 0]
+        return np.asarray(np.divide(norms[:, 1:].max(axis=1), own, out=np.zeros(len(own)), where=own > 0))
 
 
 @dataclass(frozen=True)
@@ -201,16 +225,41 @@ class StraightPath:
                     total += weights[:, [j], 0] * start
         return total
 
+    def rounding_errors(self, objective: Objective, weights: FloatArray, tolerance: float, precision: Precision) -> FloatArray:
+        """Return how much the values change if the quadratic forms change by their rounding errors, (samples, features)."""
+        rounded = self.coefficients + self._rounding(precision)
+        if objective.largest_change(self.coefficients, rounded) <= _ROUNDING:
+            return np.zeros(self.end.rows.shape)
+        change = objective.path_weights(rounded, self.centre, None, tolerance) - weights
+        return np.asarray(np.abs(self.step.conj() * self.mean_gradient(change)))
+
+    def _rounding(self, precision: Precision) -> FloatArray:
+        """Return what rounding may change in the coefficients, in their shape."""
+        near, step = (np.stack([np.linalg.norm(a, axis=-1) for a in of], axis=-1) for of in (self.nearest, self.step_actions))
+        unit = _ROUNDINGS * np.finfo(precision).eps
+        return np.asarray(unit * np.stack([near[:, :1] * near, 2 * step[:, :1] * near, step[:, :1] * step], axis=-1))
+
     def check_origin(self) -> None:
-        """Raise ValueError if the path of any sample passes through the origin."""
+        """Raise ValueError if the path of any sample passes through the origin, and warn if one comes close to it."""
         distance = np.linalg.norm(self.nearest[0], axis=-1)
-        scale = np.sqrt(np.maximum(self.start.products[:, 0], self.end.products[:, 0]))
-        through = np.flatnonzero(distance <= _ORIGIN * scale)
+        longest = np.sqrt(np.maximum(self.start.products[:, 0], self.end.products[:, 0]))
+        through = np.flatnonzero(distance <= _ORIGIN * longest)
         if through.size:
             raise ValueError(
                 f"the segment from the baseline to x[{through[0]}] passes through the origin, where the normalized form "
                 "x'Mx / x'x has no value: its integrated gradients diverge like log(1/eps) while their sum stays finite; "
                 "use form='quadratic', or a baseline off the line through x and 0, such as baselines.mean"
+            )
+        near = np.flatnonzero(distance < _NEAR_ORIGIN * longest)
+        if near.size:
+            worst = near[np.argmin(distance[near] / longest[near])]
+            warnings.warn(
+                f"the segment from the baseline to x[{worst}] comes within {distance[worst]:.1e} of the origin, where the "
+                f"normalized form has no value (condition number {longest[worst] / distance[worst]:.1e}: the longer end's norm "
+                f"by this distance; {near.size} of {len(distance)} inputs come close); the map is dominated by that passage: "
+                "use form='quadratic', or a baseline farther from the line through x and 0, such as baselines.mean",
+                NearOriginWarning,
+                stacklevel=4,
             )
 
 
@@ -223,16 +272,23 @@ def inner_products(left: Array, actions: Sequence[Array]) -> FloatArray:
     return np.stack(columns, axis=-1)
 
 
-def _warn_of_gap(gaps: FloatArray, scale: FloatArray) -> None:
-    """Warn if an integral that claims to be exact misses part of the score: a peak was stepped over, or lost to rounding."""
-    missed = np.flatnonzero(np.abs(gaps) > _GAP * np.maximum(scale, 1))
+def _warn_of_errors(gaps: FloatArray, errors: FloatArray, allowed: FloatArray) -> None:
+    """Warn if the sum of a map misses part of the score, or if rounding decides the value of a feature."""
+    missed = np.flatnonzero(np.abs(gaps) > allowed)
+    uncertain = np.argwhere(errors > allowed[:, np.newaxis])
     if missed.size:
-        warnings.warn(
-            f"the path integral of input {missed[0]} misses {gaps[missed[0]]:.1e} of the score, which changes too sharply "
-            "on the path; lower the head's scale, or move the baseline away from -x",
-            CompletenessWarning,
-            stacklevel=4,
-        )
+        found = f"the path integral of input {missed[0]} misses {gaps[missed[0]]:.1e} of the score"
+    elif uncertain.size:
+        row, feature = uncertain[np.argmax(errors[tuple(uncertain.T)])]
+        found = f"rounding changes feature {feature} of input {row} by about {errors[row, feature]:.1e}"
+    else:
+        return
+    warnings.warn(
+        f"{found}: the score changes too sharply on the path; lower the head's scale, move the baseline, or use "
+        "precision='float64'",
+        CompletenessWarning,
+        stacklevel=4,
+    )
 
 
 def _warn_of_identity_part(models: Sequence[QuadraticForm]) -> None:

@@ -17,7 +17,7 @@ import hattriq_cirq as hq
 from hattriq_cirq.attribution.objective import HeadKind
 from hattriq_cirq.estimators import Estimator
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.execution.journal import JOURNAL
+from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.pipeline.mitigation import Mitigation

@@ -1,4 +1,4 @@
-"""Labels -1 and +1, and random samples in which every class keeps its share."""
+"""Random samples in which every class keeps its share."""
 
 from __future__ import annotations
 
@@ -6,36 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hattriq_cirq.foundation.arrays import largest_remainders
+from hattriq_cirq.foundation.checks import as_number, as_seed
 
 IntArray = NDArray[np.int64]
-
-
-def as_labels(y: ArrayLike, name: str = "y") -> IntArray:
-    """Return labels as int64 numbers -1 and +1.
-
-    Args:
-        y: Labels, each -1 or +1, (samples,).
-        name: Name of the argument in error messages.
-
-    Returns:
-        Labels, (samples,), int64.
-
-    Raises:
-        ValueError: The shape or a value is wrong; if there are exactly two other values, the message says how to convert them.
-    """
-    array = np.asarray(y)
-    if array.ndim != 1:
-        raise ValueError(f"{name}.shape={array.shape} must be (samples,): one label per row")
-    values = sorted(set(array.tolist()), key=repr)
-    if array.dtype.kind in "biuf" and set(values) <= {-1, 1}:
-        return array.astype(np.int64)
-    if len(values) == 2:
-        first, second = values
-        cure = f"write -1 for {first!r} and +1 for {second!r}: np.where(y == {second!r}, 1, -1)"
-    else:
-        cure = "keep two classes and write them as -1 and +1"
-    shown = ", ".join(map(repr, values[:5])) + (", ..." if len(values) > 5 else "")
-    raise ValueError(f"{name} must hold only the labels -1 and +1, found {shown}; {cure}")
+#: Accepted shares of the test set, in words.
+FRACTION = "between 0 and 1, both excluded; 0.3 is common"
 
 
 def stratified_split(labels: ArrayLike, test_fraction: float = 0.3, *, seed: int = 0) -> tuple[IntArray, IntArray]:
@@ -59,9 +34,8 @@ def stratified_split(labels: ArrayLike, test_fraction: float = 0.3, *, seed: int
         >>> len(train), len(test)
         (4, 2)
     """
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"{test_fraction=} must lie between 0 and 1, both excluded; 0.3 is common")
-    rng = np.random.default_rng(seed)
+    as_number(test_fraction, "test_fraction", advice=FRACTION, above=0, below=1)
+    rng = np.random.default_rng(as_seed(seed))
     train, test = [], []
     for value, members in _strata(labels):
         if members.size < 2:

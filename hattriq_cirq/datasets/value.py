@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hattriq_cirq.datasets.split import IntArray, as_labels, stratified_split
+from hattriq_cirq.datasets.split import IntArray, stratified_split
 from hattriq_cirq.foundation.arrays import Array, BoolArray, as_amplitudes, freeze, plain, read_only
+from hattriq_cirq.foundation.checks import as_counts, as_labels, as_number, as_seed, as_shape, check_type
+from hattriq_cirq.foundation.contract import DataContract, column_names
 
 #: Numbers of padding pixels inside an image: (top, bottom, left, right).
 Padding = tuple[int, int, int, int]
+_FEATURE_COUNTS = ("features_given", "trailing_zero_features")  # details that from_features adds
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,6 +37,7 @@ class Dataset:
         padding: Numbers of padding pixels (top, bottom, left, right) inside image_shape.
         truth: True for the features that decide the label, (features,) or (samples, features); None if they are not known.
         details: Notes that can be written as JSON (NumPy numbers and arrays become plain): source and version, seed, checksums.
+        preparation: Changes that were made to the features, in words; empty for none but padding and norm 1.
 
     Raises:
         ValueError: An argument violates these rules; the message has the value and says what to do.
@@ -54,8 +58,11 @@ class Dataset:
     padding: Padding = (0, 0, 0, 0)
     truth: BoolArray | None = None
     details: Mapping[str, object] = field(default_factory=dict)
+    preparation: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("name", "preparation"):
+            check_type(getattr(self, name), name, str, "a text")
         amplitudes = as_amplitudes(self.amplitudes, "amplitudes")
         if amplitudes.ndim != 2 or amplitudes.shape[1] < 2 or amplitudes.shape[1] & (amplitudes.shape[1] - 1):
             raise ValueError(f"{amplitudes.shape=} must be (samples, 2**n_qubits); from_features pads and normalises")
@@ -71,9 +78,14 @@ class Dataset:
         both = np.intersect1d(train, test)
         if both.size:
             raise ValueError(f"train and test share samples {both[:10].tolist()}; make them disjoint")
-        if len(self.label_names) != 2 or len(set(self.label_names)) != 2:
+        names = tuple(self.label_names)
+        if len(names) != 2 or names[0] == names[1] or not all(isinstance(name, str) for name in names):
             raise ValueError(f"{self.label_names=} must be two different names, for -1 and +1")
-        _check_image(self.image_shape, self.padding, amplitudes.shape[1])
+        object.__setattr__(self, "label_names", names)
+        object.__setattr__(self, "padding", as_counts(self.padding, "padding", minimum=-(2**63)))
+        if self.image_shape is not None:
+            object.__setattr__(self, "image_shape", as_shape(self.image_shape, amplitudes.shape[1], "image_shape"))
+        _check_padding(self.image_shape, self.padding)
         if self.truth is not None:
             truth = np.asarray(self.truth)
             if truth.dtype != np.bool_ or truth.shape not in (amplitudes.shape, amplitudes.shape[1:]):
@@ -99,6 +111,88 @@ class Dataset:
     def n_qubits(self) -> int:
         """Number of qubits that encode a sample."""
         return self.n_features.bit_length() - 1
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Names of the features that were given, in order; None if they have none."""
+        columns = self.details.get("columns")
+        return tuple(map(str, columns)) if isinstance(columns, list) and columns else None
+
+    @property
+    def contract(self) -> DataContract:
+        """Form of the data, which a model that is trained on them records: see `for_model`."""
+        if self.image_shape is None:
+            features = self.n_features - int(str(self.details.get("trailing_zero_features", 0)))
+        else:
+            top, bottom, left, right = self.padding
+            features = (self.image_shape[0] - top - bottom) * (self.image_shape[1] - left - right)
+        return DataContract(
+            features=features,
+            columns=self.columns,
+            classes=None if self.label_names == ("-1", "+1") else self.label_names,
+            image_shape=self.image_shape,
+            padding=None if self.image_shape is None else self.padding,
+            preparation=self.preparation,
+        )
+
+    def for_model(self, contract: DataContract | None) -> tuple[Dataset, tuple[str, ...]]:
+        """Return the data as a model takes them that was trained on data of another table or another order of classes.
+
+        Columns are selected by their names; columns that the model does not know are left out. Classes with the same names in
+        the other order exchange their labels. What only one of the two sides knows is not compared.
+
+        Args:
+            contract: Form of the data that the model was trained on; None if it is not recorded.
+
+        Returns:
+            The data, and notes on what was changed or could not be compared, one sentence each.
+
+        Raises:
+            ValueError: Data and model do not fit; the message names the difference.
+
+        Example:
+            >>> x, y = [[3, 4], [0, 1], [1, 0], [5, 1]], [1, -1, 1, -1]
+            >>> data = from_features(x, y, name="own", details={"columns": ["b", "a"]})
+            >>> matched, notes = data.for_model(DataContract(columns=("a", "b")))
+            >>> matched.amplitudes[0], notes
+            (array([0.8, 0.6]), ('own: the columns were brought into the order of the model.',))
+        """
+        if contract is None:
+            return self, (f"{self.name}: the model records nothing about its data, so that names were not compared.",)
+        try:
+            data, notes = self._with_columns(contract)
+            swapped, unknown = contract.compare(data.contract)
+        except ValueError as error:
+            raise ValueError(f"{self.name} does not fit the model: {error}") from error
+        if swapped:
+            data = replace(data, labels=-data.labels, label_names=data.label_names[::-1])
+            notes += (f"{self.name}: the labels were exchanged, because the classes of the model are in the other order.",)
+        if unknown:
+            notes += (f"{self.name}: not compared, because only the data or only the model know it: {', '.join(unknown)}.",)
+        return data, notes
+
+    def _with_columns(self, contract: DataContract) -> tuple[Dataset, tuple[str, ...]]:
+        """Return the data with the columns of a contract, in its order, and notes on the difference."""
+        columns, wanted = self.columns, contract.columns
+        if columns is None or wanted is None or columns == wanted:
+            return self, ()
+        positions = list(contract.positions(columns))
+        details = {name: value for name, value in self.details.items() if name not in _FEATURE_COUNTS}
+        data = from_features(
+            self.amplitudes[:, positions],
+            self.labels,
+            name=self.name,
+            label_names=self.label_names,
+            split=(self.train, self.test),
+            truth=None if self.truth is None else self.truth[..., positions],
+            details=details | {"columns": list(wanted)},
+            preparation=self.preparation,
+        )
+        others = [name for name in columns if name not in wanted]
+        in_order = [name for name in columns if name in wanted] == list(wanted)
+        changes = [f"the columns {', '.join(map(repr, others))} were left out"] if others else []
+        changes += [] if in_order else ["the columns were brought into the order of the model"]
+        return data, (f"{self.name}: {'; '.join(changes)}.",)
 
     @property
     def x_train(self) -> Array:
@@ -179,11 +273,13 @@ def from_features(  # noqa: PLR0913
     padding: Padding = (0, 0, 0, 0),
     truth: ArrayLike | None = None,
     details: Mapping[str, object] | None = None,
+    preparation: str = "",
 ) -> Dataset:
     """Return a data set of raw rows, which are padded with trailing zeros to a power of 2, normalised and split.
 
     Args:
-        x: Real or complex rows of any norm but 0, (samples, features), with any number of features.
+        x: Real or complex rows of any norm but 0, (samples, features), with any number of features; a table that has column
+            names, such as that of pandas, keeps them.
         y: Labels -1 and +1, both present, (samples,).
         name: Name in tables and plots.
         label_names: Meaning of -1 and of +1.
@@ -193,7 +289,8 @@ def from_features(  # noqa: PLR0913
         image_shape: As in `Dataset`, for the padded features.
         padding: As in `Dataset`.
         truth: True for the deciding features, padded like x.
-        details: Notes to keep; the number of padded features is added.
+        details: Notes to keep; the number of padded features and the names of the columns of a table are added.
+        preparation: Changes that were made to the features, in words, as in `Dataset`.
 
     Returns:
         The data set.
@@ -206,6 +303,7 @@ def from_features(  # noqa: PLR0913
         >>> from_features([[3, 4, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]], [1, -1, 1, -1], name="own").amplitudes[0]
         array([0.6, 0.8, 0. , 0. ])
     """
+    test_fraction, seed = as_number(test_fraction, "test_fraction", above=0, below=1), as_seed(seed)
     rows, labels = as_amplitudes(x, "x"), as_labels(y)
     if rows.ndim != 2 or 0 in rows.shape:
         raise ValueError(f"{rows.shape=} must be (samples, features), with at least one of each")
@@ -224,7 +322,7 @@ def from_features(  # noqa: PLR0913
     if truth is not None:
         mask = np.asarray(truth, dtype=np.bool_)
         truth = np.pad(mask, [(0, 0)] * (mask.ndim - 1) + [(0, extra)])
-    notes: dict[str, object] = {}
+    notes: dict[str, object] = {} if (columns := column_names(x)) is None else {"columns": list(columns)}
     if split is None:
         notes |= {"test_fraction": test_fraction, "split_seed": seed}
         split = stratified_split(labels, test_fraction, seed=seed)
@@ -241,6 +339,7 @@ def from_features(  # noqa: PLR0913
         padding,
         truth,
         notes | dict(details or {}),
+        preparation,
     )
 
 
@@ -283,15 +382,13 @@ def _as_indices(values: ArrayLike, name: str, samples: int) -> IntArray:
     return array.astype(np.int64)
 
 
-def _check_image(image_shape: tuple[int, int] | None, padding: Padding, features: int) -> None:
-    """Raise ValueError unless the image contains every feature and its padding leaves at least one pixel."""
+def _check_padding(image_shape: tuple[int, int] | None, padding: Padding) -> None:
+    """Raise ValueError unless the padding leaves at least one pixel of the image."""
     if len(padding) != 4 or min(padding) < 0:
         raise ValueError(f"{padding=} must be (top, bottom, left, right) pixels, none negative")
     if image_shape is None:
         if any(padding):
             raise ValueError(f"{padding=} needs an image_shape to lie in; give one or leave out the padding")
         return
-    if len(image_shape) != 2 or min(image_shape) < 1 or image_shape[0] * image_shape[1] != features:
-        raise ValueError(f"{image_shape=} must be (rows, cols) with rows * cols = features = {features}")
     if padding[0] + padding[1] >= image_shape[0] or padding[2] + padding[3] >= image_shape[1]:
         raise ValueError(f"{padding=} must leave at least one pixel of {image_shape=}")

@@ -1,49 +1,31 @@
-"""File format of journals: lines with a checksum, compressed circuits and counts, and the state that the lines add up to."""
+"""Packed content of journals: circuits as compressed Cirq JSON, counts as compressed integers, and digests of calls."""
 
 from __future__ import annotations
 
 import base64
 import gzip
 import json
-import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from weakref import finalize
 
 import cirq
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hattriq_cirq.circuits.errors import JournalError
-from hattriq_cirq.circuits.outcomes import Distribution
+from hattriq_cirq.circuits.outcomes import MAX_DENSE_BITS, Distribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.circuits.serialization import read_cirq_json
 from hattriq_cirq.execution.backend import Job
+from hattriq_cirq.execution.journal_records import JobPlan, PackedCounts, PackedIntegers, PackedProgram
+from hattriq_cirq.foundation.identity import content_digest
+from hattriq_cirq.foundation.reading import FileError, inflate, problem_of
 
-FORMAT = "hattriq_cirq.Journal/2"
-#: Formats that this version reads; the first one has no records of placements and programs.
-READABLE = ("hattriq_cirq.Journal/1", FORMAT)
-_MAY_DIFFER = {"threads", "versions", "directory", "path", "streaming"}  # settings that do not change the results
-_HEADER = b' {"kind":"header"'
-Record = dict[str, Any]
-
-
-def to_line(record: Mapping[str, Any]) -> bytes:
-    """Return a record as a line: CRC-32 in 8 hexadecimal digits, a space, JSON."""
-    text = json.dumps(record, separators=(",", ":")).encode()
-    return b"%08x %b\n" % (zlib.crc32(text), text)
-
-
-def from_line(line: bytes) -> Record | None:
-    """Return the record of a line; None if the line is incomplete or its checksum is wrong."""
-    text = line[9:-1]
-    if line[-1:] != b"\n" or line[:9] != b"%08x " % zlib.crc32(text):
-        return None
-    record: Record = json.loads(text)
-    return record
+MAX_CIRCUIT_BYTES = 2**27  # of the JSON text of one circuit: 128 MiB
+MAX_COUNTS = 2**26  # outcomes of one job
 
 
 def pack_circuit(circuit: cirq.FrozenCircuit) -> tuple[str, str]:
@@ -59,13 +41,33 @@ def pack_circuit(circuit: cirq.FrozenCircuit) -> tuple[str, str]:
 _packed: dict[int, tuple[str, str]] = {}  # cache for circuits that are still referenced
 
 
-def unpack_circuit(text: str) -> cirq.FrozenCircuit:
-    """Return the circuit that `pack_circuit` packed."""
-    circuit: cirq.FrozenCircuit = cirq.read_json(json_text=gzip.decompress(base64.b64decode(text)).decode())
-    return circuit
+def unpack_circuit(text: str, name: str = "") -> cirq.FrozenCircuit:
+    """Return the circuit that `pack_circuit` packed.
+
+    Args:
+        text: Packed circuit.
+        name: Name of the circuit, which must be that of its content; empty for any.
+
+    Raises:
+        JournalError: The text is damaged, or is that of another circuit.
+    """
+    what = f"circuit {name[:12]}".strip()
+    try:
+        content = inflate(base64.b64decode(text, validate=True), MAX_CIRCUIT_BYTES, what)
+        if name and sha256(content).hexdigest() != name:
+            raise FileError(what, "its content is that of another circuit")
+        return read_cirq_json(content.decode(), what, cirq.FrozenCircuit)
+    except ValueError as error:
+        raise _unreadable(what, error) from error
 
 
-def pack_counts(distributions: Sequence[Distribution]) -> Record:
+def _unreadable(what: str, error: ValueError) -> JournalError:
+    return JournalError(
+        f"the journal's record of {what} cannot be unpacked: {problem_of(error)}; restore the journal from a copy"
+    )
+
+
+def pack_counts(distributions: Sequence[Distribution]) -> PackedCounts:
     """Return the counts of distributions: number of outcomes, or of bits, of each; outcomes seen; how often each was seen.
 
     Up to 20 measured bits the record gives the number of outcomes (`lengths`); if a distribution has more, it gives the number
@@ -84,45 +86,77 @@ def pack_counts(distributions: Sequence[Distribution]) -> Record:
         for index, distribution in zip(nonzero, distributions, strict=True)
     ]
     sparse = any(distribution.support is not None for distribution in distributions)
-    columns = {
-        "bits" if sparse else "lengths": [d.n_bits if sparse else len(d.probabilities) for d in distributions],
-        "seen": [len(index) for index in nonzero],
-        "outcomes": np.concatenate([np.array([], int), *outcomes]),
-        "counts": np.concatenate(
-            [np.array([], int), *(counts[index] for counts, index in zip(all_counts, nonzero, strict=True))]
+    lengths = [d.n_bits if sparse else len(d.probabilities) for d in distributions]
+    packed: PackedCounts = {
+        "seen": _pack_integers([len(index) for index in nonzero]),
+        "outcomes": _pack_integers(np.concatenate([np.array([], int), *outcomes])),
+        "counts": _pack_integers(
+            np.concatenate([np.array([], int), *(counts[index] for counts, index in zip(all_counts, nonzero, strict=True))])
         ),
     }
-    return {name: _pack_integers(np.asarray(column, dtype=np.uint64)) for name, column in columns.items()}
+    return {"bits": _pack_integers(lengths), **packed} if sparse else {"lengths": _pack_integers(lengths), **packed}
 
 
-def kind_of_counts(packed: Record) -> str:
+def kind_of_counts(packed: PackedCounts) -> str:
     """Return the kind of the record that holds packed counts."""
     return "sparse_counts" if "bits" in packed else "counts"
 
 
-def unpack_counts(record: Mapping[str, Any]) -> list[Distribution]:
-    """Return the distributions that `pack_counts` packed, exactly."""
-    seen, outcomes, counts = (_unpack_integers(record[name]) for name in ("seen", "outcomes", "counts"))
-    if "bits" in record:
-        n_bits = _unpack_integers(record["bits"]).tolist()
-    else:
-        n_bits = [length.bit_length() - 1 for length in _unpack_integers(record["lengths"]).tolist()]
-    distributions, start = [], 0
-    for bits, number in zip(n_bits, seen.tolist(), strict=True):
-        part = slice(start, start + number)
-        distributions.append(Distribution.from_outcomes(outcomes[part], bits, counts[part]))
-        start += number
-    return distributions
+def unpack_counts(packed: PackedCounts, what: str = "counts") -> list[Distribution]:
+    """Return the distributions that `pack_counts` packed, exactly.
+
+    Args:
+        packed: Packed counts.
+        what: Name of the record in messages.
+
+    Raises:
+        JournalError: The record is damaged, or announces more outcomes than it holds.
+    """
+    try:
+        n_bits = _unpack_bits(packed)
+        seen, outcomes, counts = (_unpack_integers(packed[name], name) for name in ("seen", "outcomes", "counts"))
+        if len(seen) != len(n_bits) or not len(outcomes) == len(counts) == sum(seen.tolist()) or counts.min(initial=1) < 1:
+            raise ValueError(
+                f"{len(n_bits)} circuits, {len(seen)} of them with outcomes, {len(outcomes)} outcomes, {len(counts)} counts"
+            )
+        ends = np.cumsum(seen).tolist()
+        parts = [slice(end - number, end) for end, number in zip(ends, seen.tolist(), strict=True)]
+        if any(outcomes[part].max(initial=0) >= 2**bits for part, bits in zip(parts, n_bits, strict=True)):
+            raise ValueError("an outcome has more bits than were measured")
+        return [
+            Distribution.from_outcomes(outcomes[part], bits, counts[part]) for part, bits in zip(parts, n_bits, strict=True)
+        ]
+    except ValueError as error:
+        raise _unreadable(what, error) from error
 
 
-def _pack_integers(values: NDArray[np.uint64]) -> list[str]:
+def _unpack_bits(packed: PackedCounts) -> list[int]:
+    """Return the number of measured bits of each distribution."""
+    if ("bits" in packed) == ("lengths" in packed):
+        raise ValueError("either bits or lengths must be recorded")
+    if "bits" in packed:
+        return [int(bits) for bits in _unpack_integers(packed["bits"], "bits")]
+    lengths = [int(length) for length in _unpack_integers(packed["lengths"], "lengths")]
+    if wrong := [length for length in lengths if length.bit_count() != 1 or length > 2**MAX_DENSE_BITS]:
+        raise ValueError(f"{wrong[0]} outcomes of a circuit must be a power of 2, at most 2**{MAX_DENSE_BITS}")
+    return [length.bit_length() - 1 for length in lengths]
+
+
+def _pack_integers(values: ArrayLike) -> PackedIntegers:
     """Return the smallest type that holds the integers, and their compressed bytes in base64."""
-    dtype = np.min_scalar_type(values.max(initial=0)).newbyteorder("<")
-    return [dtype.str, base64.b64encode(zlib.compress(values.astype(dtype).tobytes())).decode()]
+    integers = np.asarray(values, dtype=np.uint64)
+    dtype = np.min_scalar_type(integers.max(initial=0)).newbyteorder("<")
+    kind = cast(Any, dtype.str)
+    return kind, base64.b64encode(zlib.compress(integers.astype(dtype).tobytes())).decode()
 
 
-def _unpack_integers(packed: Sequence[str]) -> NDArray[np.int64]:
-    return np.frombuffer(zlib.decompress(base64.b64decode(packed[1])), dtype=packed[0]).astype(np.int64)
+def _unpack_integers(packed: PackedIntegers, name: str) -> NDArray[np.int64]:
+    dtype, text = packed
+    content = inflate(base64.b64decode(text, validate=True), MAX_COUNTS * np.dtype(dtype).itemsize, name)
+    values = np.frombuffer(content, dtype=dtype)
+    if values.max(initial=0) >= 2**63:
+        raise ValueError(f"a number of {name} is {values.max()}, must be below 2**63")
+    return values.astype(np.int64)
 
 
 def digest(programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> str:
@@ -140,6 +174,38 @@ def digest(programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None
     return sha256(json.dumps([parts, counts], sort_keys=True).encode()).hexdigest()
 
 
+def circuits_key(circuits: Iterable[cirq.AbstractCircuit], qubits: Iterable[cirq.Qid] = ()) -> str | None:
+    """Return a digest of circuits and of the qubits that they run on, the same in every process; None if it cannot be formed.
+
+    Args:
+        circuits: Circuits; one whose gates have no Cirq JSON is known by what pickle would store.
+        qubits: Qubits that they are placed on, in order.
+    """
+    names = [_circuit_name(circuit) for circuit in circuits]
+    return None if None in names else content_digest((names, tuple(qubits)))
+
+
+def _circuit_name(circuit: cirq.AbstractCircuit) -> str | None:
+    try:
+        return pack_circuit(circuit.freeze())[0]
+    except (TypeError, ValueError):
+        return content_digest(circuit)
+
+
+def call_key(circuits: str | None, *settings: object) -> str | None:
+    """Return the key of a call of an engine, which identifies it by its content.
+
+    Args:
+        circuits: Digest of its circuits, from `circuits_key`.
+        settings: Everything else that decides its counts, such as shots and mitigation.
+
+    Returns:
+        Digests of the circuits and of the settings, joined by a hyphen; None if either cannot be formed.
+    """
+    rest = content_digest(settings)
+    return None if circuits is None or rest is None else f"{circuits}-{rest}"
+
+
 def _plain(point: Mapping[str, float]) -> dict[str, float]:
     return {str(name): float(value) for name, value in point.items()}
 
@@ -148,24 +214,24 @@ def _integer(value: int | None) -> int | None:
     return None if value is None else int(value)
 
 
-def plan_of(jobs: Iterable[Job]) -> tuple[list[Record], dict[str, str]]:
+def plan_of(jobs: Iterable[Job]) -> tuple[list[JobPlan], dict[str, str]]:
     """Return the plans of jobs as JSON, and every distinct packed circuit by its name."""
-    plans: list[Record] = []
+    plans: list[JobPlan] = []
     circuits: dict[str, str] = {}
     for job in jobs:
         packed = [pack_circuit(circuit) for circuit in job.circuits]
         names = [name for name, _ in packed]
         points = [_plain(point) for point in job.points]
         plans.append(
-            {"id": job.id, "circuits": names, "points": points, "shots": _integer(job.shots), "seed": _integer(job.seed)}
+            {"id": job.id, "circuits": names, "points": points, "shots": int(job.shots or 0), "seed": _integer(job.seed)}
         )
         circuits |= packed
     return plans, circuits
 
 
-def pack_programs(programs: Iterable[ParameterizedCircuit]) -> tuple[list[Record], dict[str, str]]:
+def pack_programs(programs: Iterable[ParameterizedCircuit]) -> tuple[list[PackedProgram], dict[str, str]]:
     """Return programs as JSON, and every distinct circuit of theirs, packed, by its name."""
-    records: list[Record] = []
+    records: list[PackedProgram] = []
     circuits: dict[str, str] = {}
     for program in programs:
         name, text = pack_circuit(program.circuit)
@@ -175,147 +241,14 @@ def pack_programs(programs: Iterable[ParameterizedCircuit]) -> tuple[list[Record
     return records, circuits
 
 
-def unpack_programs(records: Iterable[Record], circuits: Mapping[str, str]) -> list[ParameterizedCircuit]:
-    """Return the programs that `pack_programs` packed."""
-    return [
-        ParameterizedCircuit(unpack_circuit(circuits[r["circuit"]]), tuple(r["requests"]), tuple(r["points"])) for r in records
-    ]
-
-
-@dataclass
-class Entry:
-    """State of a job as recorded.
-
-    Args:
-        plan: Circuits, points, shots and seed, recorded before submission.
-        status: Last recorded status.
-        message: Explanation of a failure.
-        attempt: Number of attempts that ended without counts.
-        submitted: True if the submission of the present attempt had begun.
-        counts: Packed counts, once they are recorded.
-    """
-
-    plan: Record
-    status: str = "planned"
-    message: str = ""
-    attempt: int = 0
-    submitted: bool = False
-    counts: Record | None = None
-
-    @property
-    def shots(self) -> int:
-        """Number of shots of all its circuits and points."""
-        return int(self.plan["shots"]) * len(self.plan["circuits"]) * len(self.plan["points"])
-
-
-@dataclass
-class Contents:
-    """State of a run, obtained by applying the records of its journal in order."""
-
-    header: Record = field(default_factory=dict)
-    task: Record | None = None
-    pid: int = 0
-    ended: str = ""
-    updated_utc: str = ""
-    calls: dict[int, str] = field(default_factory=dict)
-    jobs: dict[str, Entry] = field(default_factory=dict)
-    circuits: dict[str, str] = field(default_factory=dict)
-    prepared: dict[tuple[str, str], Any] = field(default_factory=dict)
-
-    def apply(self, record: Record) -> None:
-        """Apply the next record."""
-        self.updated_utc = record["utc"]
-        match record["kind"]:
-            case "header":
-                if record["format"] not in READABLE:
-                    raise ValueError(f"its format is {record['format']!r}, this version reads {', '.join(READABLE)}")
-                self.header = record
-            case "opened":
-                self.pid = record["pid"]
-                self.ended = "" if self.ended == "cancelled" else self.ended
-            case "task":
-                self.task = record["task"]
-            case "begin":
-                self.ended = ""
-                self.calls[record["call"]] = record["key"]
-                self.circuits |= record["circuits"]
-                self.jobs |= {plan["id"]: Entry(plan) for plan in record["jobs"]}
-            case "placement" | "programs" as kind:
-                self.circuits |= record.get("circuits", {})
-                self.prepared[kind, record["key"]] = record[kind]
-            case "note":
-                entry = self.jobs[record["job"]]
-                entry.status, entry.message = record["status"], record["message"]
-                if entry.status == "submitting":
-                    entry.submitted = True
-                elif entry.status in ("failed", "cancelled"):
-                    entry.attempt, entry.submitted = entry.attempt + 1, False
-            case "counts" | "sparse_counts":
-                entry = self.jobs[record["job"]]
-                entry.status, entry.message, entry.counts = "done", "", record["counts"]
-            case "finished" | "cancelled":
-                self.ended = record["kind"]
-            case kind:
-                raise ValueError(f"a record of kind {kind!r}, which this version does not know")
-
-
-def read(content: bytes, name: str) -> tuple[Contents, int]:
-    """Return the state that a journal records and the number of bytes of its complete records; only the last may be incomplete.
-
-    Args:
-        content: Content of the file.
-        name: Name of the file, for messages.
+def unpack_programs(records: Iterable[PackedProgram], circuits: Mapping[str, str]) -> list[ParameterizedCircuit]:
+    """Return the programs that `pack_programs` packed.
 
     Raises:
-        JournalError: A record before the last is damaged, or the file is no journal.
+        JournalError: A circuit is damaged, or a program has another number of points than of requests.
     """
-    contents, whole = Contents(), 0
-    lines = [line for line in re.split(rb"(?<=\n)", content) if line]
-    if lines and not _HEADER.startswith(lines[0][8 : 8 + len(_HEADER)]):
-        raise JournalError(f"{name} is not a journal of a run: line 1 is no header; move the file away, or name another folder")
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = from_line(line)
-            if record is None and number == len(lines):
-                break
-            if record is None:
-                raise ValueError("its checksum is wrong")
-            contents.apply(record)
-        except (LookupError, TypeError, ValueError) as error:
-            raise JournalError(f"{name}, line {number} cannot be read: {error}; restore the file from a copy") from error
-        whole += len(line)
-    return contents, whole
-
-
-def refuse_another(folder: Path, what: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raise an error if the recorded engine or task of a run is not the given one.
-
-    Args:
-        folder: Folder of the run.
-        what: Word for the compared records, such as `engine`.
-        known: Recorded settings.
-        given: Settings of the present run.
-
-    Raises:
-        JournalError: Settings that can change the results differ; the message lists them.
-    """
-    differences = list(_differences(known, as_json(given), what))
-    if differences:
-        raise JournalError(
-            f"{folder} holds another run: {'; '.join(differences)}; repeat the run as it was, or give another folder"
-        )
-
-
-def as_json(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the value after a round trip through JSON, so that it compares equal to a recorded one."""
-    plain: dict[str, Any] = json.loads(json.dumps(value))
-    return plain
-
-
-def _differences(known: Any, given: Any, where: str) -> Iterator[str]:
-    """Yield the differences between recorded and given JSON, in words."""
-    if isinstance(known, dict) and isinstance(given, dict):
-        for name in sorted((known.keys() | given.keys()) - _MAY_DIFFER):
-            yield from _differences(known.get(name), given.get(name), f"{where}.{name}")
-    elif known != given:
-        yield f"{where} was {json.dumps(known)} and is now {json.dumps(given)}"
+    unpacked = [(record, unpack_circuit(circuits[record["circuit"]], record["circuit"])) for record in records]
+    try:
+        return [ParameterizedCircuit(circuit, tuple(r["requests"]), tuple(r["points"])) for r, circuit in unpacked]
+    except ValueError as error:
+        raise _unreadable("programs", error) from error

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hattriq_cirq.circuits.errors import JournalError
-from hattriq_cirq.execution.journal import JOURNAL, is_locked
-from hattriq_cirq.execution.journal_format import Contents, read
+from hattriq_cirq.execution.journal_records import JOURNAL, Contents, is_locked, read, read_content
 
 RunStatus = Literal["finished", "unfinished", "running", "failed", "cancelled"]
 
@@ -60,7 +59,7 @@ def read_summary(folder: str | os.PathLike[str]) -> RunSummary:
     if not path.is_file():
         raise JournalError(f"{folder} holds no run: there is no {JOURNAL} in it; `hattriq runs` lists the runs below a folder")
     locked = is_locked(path)
-    contents, _ = read(path.read_bytes(), str(path))
+    contents, _ = read(read_content(path), str(path))
     entries = contents.jobs.values()
     return RunSummary(
         folder=Path(folder),

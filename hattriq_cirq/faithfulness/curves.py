@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from hattriq_cirq.faithfulness.removal import Reference, ScoreFunction, check_inputs_and_maps, predicted_signs, scores_without
 from hattriq_cirq.foundation.arrays import FloatArray, freeze
+from hattriq_cirq.foundation.checks import as_count, as_seed, as_word
 
 Order = Literal["morf", "lerf"]
 STEPS = 32
@@ -163,14 +164,12 @@ def _curve(
     score: ScoreFunction, x: ArrayLike, maps: ArrayLike, reference: Reference, order: str, steps: int, seed: int, insert: bool
 ) -> Curve:
     """Return the scores with features changed in order of relevance; `insert` starts from the reference instead of x."""
-    if order not in ("morf", "lerf"):
-        raise ValueError(f"{order=} must be 'morf' (most relevant first) or 'lerf' (least relevant first)")
-    if steps < 1:
-        raise ValueError(f"{steps=} must be at least 1")
-    x, values = check_inputs_and_maps(x, maps)
+    as_word(order, "order", ("morf", "lerf"))
+    steps, rng = as_count(steps, "steps"), np.random.default_rng(as_seed(seed))
+    x, values = check_inputs_and_maps(score, x, maps)
     features = x.shape[1]
     sign = predicted_signs(score, x)[:, np.newaxis]
-    shuffled = np.random.default_rng(seed).permutation(features)  # breaks ties
+    shuffled = rng.permutation(features)  # breaks ties
     by_relevance = shuffled[np.argsort(-(sign * values)[:, shuffled], axis=1, kind="stable")]
     rank = np.argsort(by_relevance, axis=1)
     if order == "lerf":

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from hattriq_cirq._moved import keep_old_names
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.foundation.arrays import Array, BoolArray, FloatArray, as_amplitudes
-from hattriq_cirq.models.model import Form, check_form
+from hattriq_cirq.models.model import Form, check_columns, check_form
 from hattriq_cirq.models.quadratic_form import QuadraticForm, quadratic_value
 
 #: Function from inputs, (..., features), to one score per input, (...,), of any model.
@@ -53,11 +53,13 @@ def score_of(model: QuadraticForm, *, form: Form = "quadratic") -> ScoreFunction
         norms = np.sum(np.abs(x) ** 2, axis=-1)
         return np.where(norms > 0, values, model.identity_part) / np.where(norms > 0, norms, 1)
 
+    score.__dict__["contract"] = getattr(model, "contract", None)  # so that tables are compared with the data of the model
     return score
 
 
-def check_inputs_and_maps(x: ArrayLike, maps: ArrayLike) -> tuple[Array, FloatArray]:
-    """Return inputs and their maps as arrays, both (inputs, features), or raise ValueError."""
+def check_inputs_and_maps(score: ScoreFunction, x: ArrayLike, maps: ArrayLike) -> tuple[Array, FloatArray]:
+    """Return inputs of a score and their maps as arrays, both (inputs, features), or raise ValueError."""
+    check_columns(score, x, "x")
     inputs = as_amplitudes(x)
     if inputs.ndim != 2 or not inputs.size:
         raise ValueError(f"{inputs.shape=} must be (inputs, features) with at least one input; pass x[None] for one")

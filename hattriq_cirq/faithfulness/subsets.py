@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike
 
 from hattriq_cirq.faithfulness.removal import Reference, ScoreFunction, check_inputs_and_maps, evaluate, scores_without
 from hattriq_cirq.foundation.arrays import Array, BoolArray, FloatArray, as_amplitudes
+from hattriq_cirq.foundation.checks import as_count, as_counts, as_number, as_seed, check_flag
+
+_SET_MEMBERS_MAX = 2**27  # sets times features, 1 GB of random numbers
 
 
 def sensitivity_n(
@@ -45,9 +48,9 @@ def sensitivity_n(
         >>> sensitivity_n(lambda x: x @ np.array([1, 2]), [[1, 1]], [[1, 2]], reference=0, sizes=[1]).round(6)
         array([[1.]])
     """
-    x, values = check_inputs_and_maps(x, maps)
-    rng = np.random.default_rng(seed)
-    sets = [_random_sets(rng, x.shape[1], size, samples) for size in sizes]
+    x, values = check_inputs_and_maps(score, x, maps)
+    rng, samples = np.random.default_rng(as_seed(seed)), _check_samples(samples, x.shape[1])
+    sets = [_random_sets(rng, x.shape[1], size, samples) for size in as_counts(sizes, "sizes")]
     columns = [_pearson(*_sums_and_losses(score, x, values, reference, rechanged)) for rechanged in sets]
     return np.stack(columns, axis=1) if columns else np.zeros((len(x), 0))
 
@@ -113,8 +116,9 @@ def infidelity(
         >>> infidelity(lambda x: x @ np.array([1, 2]), [[1, 1]], [[1, 2]], reference=0)
         array([0.])
     """
-    x, values = check_inputs_and_maps(x, maps)
-    rechanged = np.random.default_rng(seed).random((_check_samples(samples), x.shape[1])) < 0.5
+    x, values = check_inputs_and_maps(score, x, maps)
+    check_flag(scaled, "scaled")
+    rechanged = np.random.default_rng(as_seed(seed)).random((_check_samples(samples, x.shape[1]), x.shape[1])) < 0.5
     sums, losses = _sums_and_losses(score, x, values, reference, rechanged)
     if scaled:
         squares = np.sum(sums**2, axis=1)
@@ -148,13 +152,12 @@ def max_sensitivity(
     inputs = as_amplitudes(x)
     if np.iscomplexobj(inputs):
         raise ValueError("max_sensitivity adds real numbers to the inputs, so x must be real")
-    if not (radius > 0 and np.isfinite(radius)) or samples < 1:
-        raise ValueError(f"{radius=} must be positive and {samples=} at least 1")
-    inputs, at_x = check_inputs_and_maps(inputs, explain(inputs))
-    rng = np.random.default_rng(seed)
+    radius, samples = as_number(radius, "radius", above=0), as_count(samples, "samples")
+    rng = np.random.default_rng(as_seed(seed))
+    inputs, at_x = check_inputs_and_maps(explain, inputs, explain(inputs))
     largest = np.zeros(len(inputs))
     for _ in range(samples):
-        _, changed = check_inputs_and_maps(inputs, explain(inputs + rng.uniform(-radius, radius, inputs.shape)))
+        _, changed = check_inputs_and_maps(explain, inputs, explain(inputs + rng.uniform(-radius, radius, inputs.shape)))
         largest = np.maximum(largest, np.linalg.norm(changed - at_x, axis=1))
     sizes = np.linalg.norm(at_x, axis=1)
     return np.asarray(np.divide(largest, sizes, out=np.full(len(inputs), np.nan), where=sizes > 0))
@@ -162,15 +165,13 @@ def max_sensitivity(
 
 def _random_sets(rng: np.random.Generator, features: int, size: int, samples: int) -> BoolArray:
     """Return random sets of a size, (samples, features)."""
-    if not 1 <= size < features:
-        raise ValueError(f"{size=} must lie in 1..{features - 1}, below the number of features")
-    return rng.random((_check_samples(samples), features)).argsort(axis=1) < size
+    return rng.random((samples, features)).argsort(axis=1) < as_count(size, "size", 1, features - 1)
 
 
-def _check_samples(samples: int) -> int:
-    if samples < 2:
-        raise ValueError(f"{samples=} must be at least 2")
-    return samples
+def _check_samples(samples: int, features: int) -> int:
+    """Return the number of sets if they fit into memory."""
+    least, most = as_count(samples, "samples", 2), max(2, _SET_MEMBERS_MAX // features)
+    return as_count(least, "samples", 2, most)
 
 
 def _sums_and_losses(

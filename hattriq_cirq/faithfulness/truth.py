@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 
 from hattriq_cirq.faithfulness.removal import check_maps
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, as_amplitudes
+from hattriq_cirq.foundation.checks import as_counts, as_seed, check_type
 from hattriq_cirq.models.model import Model
 
 
@@ -101,6 +102,7 @@ def parameter_layers(model: Model) -> tuple[tuple[str, ...], ...]:
         >>> parameter_layers(ring_ansatz(2, 1))
         (('z0_0', 'z0_1', 'y0_0', 'y0_1'), ('z1_0', 'z1_1', 'y1_0', 'y1_1'))
     """
+    check_type(model, "model", Model, "a Model, such as ring_ansatz(n_qubits, layers)")
     layers: list[list[str]] = [[]]
     listed: set[str] = set()
     for operation in model.circuit.all_operations():
@@ -135,8 +137,8 @@ def randomised(model: Model, seed: int, layers: Iterable[int] | None = None) -> 
         >>> model.params["y0_0"], round(model.params["y1_0"], 3)
         (0.0, 1.891)
     """
-    by_layer = parameter_layers(model)
-    chosen = range(len(by_layer)) if layers is None else sorted(set(layers))
+    seed, by_layer = as_seed(seed), parameter_layers(model)
+    chosen = range(len(by_layer)) if layers is None else sorted(set(as_counts(layers, "layers", minimum=-(2**63))))
     if not by_layer or not all(0 <= k < len(by_layer) for k in chosen):
         raise ValueError(f"layers={list(chosen)} must lie in 0..{len(by_layer) - 1}, the layers of parameters of {model!r}")
     params = dict(model.params)

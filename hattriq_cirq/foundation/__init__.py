@@ -1,1 +1,1 @@
-"""Arrays, files and provenance: checks and helpers that every other folder may use."""
+"""Checks of arguments, arrays, files and provenance: helpers that every other folder may use."""

@@ -8,14 +8,18 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import cirq
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hattriq_cirq.circuits.serialization import read_cirq_json
 from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes, read_only
+from hattriq_cirq.foundation.checks import check_type
+from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.files import write_new
+from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
 from hattriq_cirq.simulation import statevector
 from hattriq_cirq.simulation.statevector import Precision
 
@@ -51,6 +55,8 @@ class Model:
         qubits: Data qubits, most significant first; their number n determines the 2**n features.
         observable: O, a Hermitian `cirq.PauliString` or `cirq.PauliSum` on the data qubits.
         params: Finite number for every symbol of the circuit.
+        contract: Form of the data that the model was trained on, which is compared with data that it meets; None if it is not
+            known. It is no part of the function F, so that models are equal whatever it is.
 
     Raises:
         ValueError: The circuit contains a measurement, noise, an unresolved symbol or a qubit that is not in `qubits`, or the
@@ -67,8 +73,10 @@ class Model:
     qubits: Sequence[cirq.Qid]
     observable: cirq.PauliSum | cirq.PauliString[cirq.Qid]
     params: Mapping[str, float] = field(default_factory=dict)
+    contract: DataContract | None = None
 
     def __post_init__(self) -> None:
+        check_type(self.contract, "contract", DataContract | None, "a DataContract, such as that of a data set, or None")
         object.__setattr__(self, "circuit", self.circuit.freeze())
         object.__setattr__(self, "qubits", tuple(self.qubits))
         object.__setattr__(self, "observable", _as_pauli_sum(self.observable))
@@ -149,6 +157,10 @@ class Model:
     def with_params(self, params: Mapping[str, float]) -> Model:
         """Return the model with other numbers for the symbols of its circuit."""
         return replace(self, params=params)
+
+    def with_contract(self, contract: DataContract | None) -> Model:
+        """Return the model with the form of the data that it is for; `Dataset.contract` is that of a data set."""
+        return replace(self, contract=contract)
 
     @cached_property
     def _program(self) -> statevector.FusedCircuit:
@@ -251,7 +263,7 @@ class Model:
 
     def _rows(self, x: ArrayLike, precision: Precision) -> tuple[Array, tuple[int, ...]]:
         real, complex_ = statevector.dtypes(precision)
-        array = as_amplitudes(x, features=self.n_features)
+        array = model_inputs(self, x)
         rows = array.astype(complex_ if np.iscomplexobj(array) else real, copy=False)
         return rows.reshape(-1, self.n_features), array.shape
 
@@ -288,7 +300,8 @@ class Model:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Model):
             return NotImplemented
-        return all(getattr(self, field.name) == getattr(other, field.name) for field in fields(self))
+        names = {field.name for field in fields(self)} - {"contract"}
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
     def __hash__(self) -> int:
         return hash((self.circuit, self.qubits, tuple(sorted(self.params.items()))))
@@ -309,6 +322,8 @@ class Model:
             "observable": self.pauli_sum,
             "params": dict(self.params),
         }
+        if self.contract is not None:
+            content["contract"] = self.contract.to_record()
         return cirq.to_json(content)
 
     @classmethod
@@ -325,12 +340,15 @@ class Model:
             True
         """
         try:
-            content = cirq.read_json(json_text=text)
-            if content["format"] != _JSON_FORMAT:
+            content = read_cirq_json(text, "model", dict)
+            if content.get("format") != _JSON_FORMAT:
                 raise ValueError(f"it must hold format {_JSON_FORMAT!r}")
-            return cls(content["circuit"], content["qubits"], content["observable"], content["params"])
-        except Exception as error:  # JSON of another kind can raise any error
-            raise ValueError(f"not a model file: {error!r}") from error
+            if unknown := content.keys() - {"format", "circuit", "qubits", "observable", "params", "contract"}:
+                raise ValueError(f"fields that this version does not know: {', '.join(sorted(unknown))}")
+            contract = DataContract.from_record(content["contract"]) if "contract" in content else None
+            return cls(*(content[name] for name in ("circuit", "qubits", "observable", "params")), contract)
+        except Exception as error:  # what the text describes may be anything but the parts of a model
+            raise FileError("not a model file", problem_of(error)) from error
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the model to a new JSON file; a file that exists raises FileExistsError."""
@@ -345,9 +363,39 @@ class Model:
             ValueError: The file is not a model.
         """
         try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+            return cls.from_json(read_bytes(path).decode())
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise FileError(f"{path}: not a model file", problem_of(error)) from error
+
+
+def model_inputs(model: Any, x: ArrayLike, name: str = "x") -> Array:
+    """Return inputs of a model as amplitudes; a table with column names must have those that the model was trained on.
+
+    Args:
+        model: `Model`, or any other quadratic form.
+        x: Numbers, (..., features), or a table with as many columns.
+        name: Name of the argument in error messages.
+
+    Returns:
+        Amplitudes, (..., features).
+
+    Raises:
+        ValueError: The input is no array of finite numbers with the model's number of features, or has other columns.
+
+    Example:
+        >>> qubit = cirq.LineQubit(0)
+        >>> model_inputs(Model(cirq.Circuit(), [qubit], cirq.Z(qubit)), [1, 2])
+        array([1., 2.])
+    """
+    check_columns(model, x, name)
+    return as_amplitudes(x, name, model.n_features)
+
+
+def check_columns(model: Any, table: object, name: str) -> None:
+    """Raise ValueError if a table has column names that are not those that the model was trained on, in the same order."""
+    contract = getattr(model, "contract", None)
+    if isinstance(contract, DataContract):
+        contract.check_order(column_names(table), name)
 
 
 def check_form(form: str) -> None:

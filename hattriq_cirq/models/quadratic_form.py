@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
-from hattriq_cirq.models.model import Model
+from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.simulation.statevector import Precision
 
 
@@ -82,7 +82,7 @@ def quadratic_value(model: QuadraticForm, x: ArrayLike) -> FloatArray:
         >>> float(quadratic_value(Model(cirq.Circuit(), [qubit], cirq.Z(qubit)), [1.0, 2.0]))
         -3.0
     """
-    x = as_amplitudes(x, features=model.n_features)
+    x = model_inputs(model, x)
     acted = observable_action(model, x, real_part=not np.iscomplexobj(x))
     values: FloatArray = np.einsum("...k,...k->...", x.conj(), acted).real
     return values

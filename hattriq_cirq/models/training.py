@@ -13,11 +13,17 @@ from scipy.optimize import OptimizeResult, minimize
 from scipy.special import expit
 from tqdm import tqdm
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes, freeze
+from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze
+from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_word, check_flag, check_type
+from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.models.gradients import TrainableProgram
-from hattriq_cirq.models.model import Model
+from hattriq_cirq.models.model import Model, model_inputs
 
 Optimizer = Literal["adam", "lbfgs"]
+_EPOCHS_MAX = 10**9
+_SCALE_MAX = 1e6  # the logistic loss is a step from here on, and its gradient soon overflows
+_ANGLE_MAX = 1e3  # radians
+_A_MODEL = "a Model, such as ring_ansatz(n_qubits, layers)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +57,7 @@ class Training:
     Args:
         model: Model with the parameters of the best epoch: the least validation loss, or the least loss without validation.
         history: Losses and accuracies, one entry per epoch.
-        best_epoch: Index of the best epoch in the history.
+        best_epoch: Index of the best epoch in the history, from 0; texts and pictures count epochs from 1.
         stopped: Reason why training ended: `epochs`, `patience` or `converged`.
         seed: Random seed of the initial angles and of the minibatches.
         seconds: Wall time.
@@ -73,7 +79,7 @@ class Training:
     def __repr__(self) -> str:
         h, i = self.history, self.best_epoch
         return (
-            f"Training({len(h)} epochs in {self.seconds:.1f} s, stopped by {self.stopped}; best epoch {i}: "
+            f"Training({len(h)} epochs in {self.seconds:.1f} s, stopped by {self.stopped}; best epoch {i + 1}: "
             f"loss {h.loss[i]:.4f}, accuracy {h.accuracy[i]:.4f})"
         )
 
@@ -89,12 +95,17 @@ def accuracy(model: Model, x: ArrayLike, y: ArrayLike) -> float:
     Returns:
         Accuracy in [0, 1].
 
+    Raises:
+        ValueError: The inputs are invalid, or the labels are not -1 and +1, one per input.
+
     Example:
         >>> from hattriq_cirq import ring_ansatz
         >>> accuracy(ring_ansatz(1, 0), [[1, 0], [0, 1]], [1, 1])
         0.5
     """
-    return float(np.mean(model.expectation(x) * np.asarray(y) > 0))
+    check_type(model, "model", Model, _A_MODEL)
+    rows, labels = _check_data(x, y, model, "x", "y")
+    return float(np.mean(model.expectation(rows) * labels > 0))
 
 
 def train(  # noqa: PLR0913
@@ -119,7 +130,8 @@ def train(  # noqa: PLR0913
 
     Args:
         model: Model whose params are trained; `gradients.TrainableProgram` lists the gates it may contain.
-        x: Inputs, (samples, features), real or complex; rows are normalised.
+        x: Inputs, (samples, features), real or complex; rows are normalised. If it is a table with column names, the trained
+            model keeps them, and refuses tables with other columns.
         y: Labels -1 and +1, (samples,).
         seed: Random seed of the initial angles and of the order of minibatches.
         optimizer: `adam` on minibatches, or `lbfgs` (SciPy) on the whole set.
@@ -146,23 +158,30 @@ def train(  # noqa: PLR0913
         >>> accuracy(training.model, data.x_test, data.y_test)
         1.0
     """
-    if optimizer not in ("adam", "lbfgs"):
-        raise ValueError(f"{optimizer=} must be 'adam' or 'lbfgs'")
-    for name, number in (("epochs", epochs), ("learning_rate", learning_rate), ("scale", scale)):
-        if not 0 < number < np.inf:
-            raise ValueError(f"{name}={number} must be positive and finite")
-    for name, count in (("batch_size", batch_size), ("patience", patience)):
-        if count is not None and count < 1:
-            raise ValueError(f"{name}={count} must be at least 1, or None")
-    if isinstance(start, str) and start != "model":
-        raise ValueError(f"{start=} must be a number of radians, or 'model'")
+    check_type(model, "model", Model, _A_MODEL)
+    as_word(optimizer, "optimizer", ("adam", "lbfgs"))
+    epochs = as_count(epochs, "epochs", maximum=_EPOCHS_MAX, advice=f"positive, a whole number up to {_EPOCHS_MAX:.0e}")
+    learning_rate, scale = (
+        as_number(number, name, above=0, maximum=largest, advice=f"positive and at most {largest:g}")
+        for number, name, largest in ((learning_rate, "learning_rate", _ANGLE_MAX), (scale, "scale", _SCALE_MAX))
+    )
+    batch_size, patience = (
+        None if count is None else as_count(count, name, advice="at least 1, a whole number or None")
+        for count, name in ((batch_size, "batch_size"), (patience, "patience"))
+    )
+    if not (isinstance(start, str) and start == "model"):
+        start = as_number(start, "start", 0, _ANGLE_MAX, advice=f"a number of radians from 0 to {_ANGLE_MAX:g}, or 'model'")
+    check_flag(progress, "progress")
     start_time = time.perf_counter()
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed := as_seed(seed))
     program = TrainableProgram(model)
-    objective = _Objective(program, *_check_data(x, y, model, "x", "y"), scale)
+    objective = _Objective(program, *_normalised(x, y, model, "x", "y"), scale)
+    if model.contract is None and (columns := column_names(x)) is not None:
+        model = model.with_contract(DataContract(columns=columns))
     held_out = None
     if validation is not None:
-        held_out = _Objective(program, *_check_data(*validation, model, "validation x", "validation y"), scale)
+        check_type(validation, "validation", tuple, "a pair of inputs and labels, or None")
+        held_out = _Objective(program, *_normalised(*validation, model, "validation x", "validation y"), scale)
     theta = np.array(list(model.params.values())) if start == "model" else rng.normal(0, start, len(program.names))
     tracker = _Progress(objective, held_out, patience)
     with tqdm(total=epochs, desc="training", unit="epoch", disable=not progress, leave=False) as bar:
@@ -221,6 +240,8 @@ class _Progress:
         on_training = self._training.loss_accuracy(theta)
         held_out = self._validation.loss_accuracy(theta) if self._validation else (np.nan, np.nan)
         loss = held_out[0] if self._validation else on_training[0]
+        if not np.isfinite(loss):
+            raise ValueError(f"the loss after epoch {len(self.rows) + 1} is {loss}: lower the learning rate or the scale")
         if loss < self._least:
             self.best_epoch, self.best_theta, self._least = len(self.rows), theta.copy(), loss
         self.rows.append((*on_training, *held_out))
@@ -265,15 +286,17 @@ def _lbfgs(objective: _Objective, theta: FloatArray, iterations: int, after_iter
 
 
 def _check_data(x: ArrayLike, y: ArrayLike, model: Model, x_name: str, y_name: str) -> tuple[Array, FloatArray]:
+    """Return rows (samples, features) and float labels, or raise ValueError."""
+    rows = model_inputs(model, x, x_name)
+    if rows.ndim != 2 or np.shape(y) != rows.shape[:1] or not len(rows):
+        raise ValueError(f"{x_name} {rows.shape} must be (samples, features) and {y_name} {np.shape(y)} (samples,)")
+    return rows, as_labels(y, y_name, len(rows)).astype(float)
+
+
+def _normalised(x: ArrayLike, y: ArrayLike, model: Model, x_name: str, y_name: str) -> tuple[Array, FloatArray]:
     """Return normalised columns (features, samples) and float labels, or raise ValueError."""
-    rows = as_amplitudes(x, x_name, model.n_features)
-    labels = np.asarray(y)
-    if rows.ndim != 2 or labels.shape != rows.shape[:1] or not len(rows):
-        raise ValueError(f"{x_name} {rows.shape} must be (samples, features) and {y_name} {labels.shape} (samples,)")
-    wrong = np.flatnonzero(~np.isin(labels, (-1, 1)))
-    if wrong.size:
-        raise ValueError(f"{y_name}[{wrong[0]}] = {labels[wrong[0]]} must be -1 or +1")
+    rows, labels = _check_data(x, y, model, x_name, y_name)
     norms = np.linalg.norm(rows, axis=1)
     if not norms.all():
         raise ValueError(f"{x_name}[{int(np.argmin(norms))}] is all zeros and cannot be amplitude-encoded; remove it")
-    return np.ascontiguousarray((rows / norms[:, np.newaxis]).T), labels.astype(float)
+    return np.ascontiguousarray((rows / norms[:, np.newaxis]).T), labels

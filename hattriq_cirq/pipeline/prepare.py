@@ -28,9 +28,10 @@ from hattriq_cirq.estimators.plan import Estimate, Plan, plan, sample_circuits
 from hattriq_cirq.execution.backends.simulators import qsim, sampler
 from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import Array, as_amplitudes, evenly_spaced
-from hattriq_cirq.models.model import Model
-from hattriq_cirq.pipeline.execute import PreparedCircuits, content_key
+from hattriq_cirq.execution.journal_format import circuits_key
+from hattriq_cirq.foundation.arrays import Array, evenly_spaced
+from hattriq_cirq.models.model import Model, check_columns, model_inputs
+from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes
 from hattriq_cirq.pipeline.resources import GateCount, Resources, shots_for_cosine, shots_for_stderr
 from hattriq_cirq.simulation.statevector import Precision
@@ -90,7 +91,8 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
         raise ValueError("an estimator that measures some qubits has no value for each feature; use hq.estimate")
     if estimator.part != "real":
         raise ValueError("an attribution is the real part; use hq.estimate for the imaginary part")
-    inputs = as_amplitudes(x, "x", model.n_features)
+    inputs = model_inputs(model, x)
+    check_columns(model, baseline, "baseline")
     references, _ = resolve(baseline, inputs)
     rows = inputs.reshape(-1, model.n_features)
     terms = bilinear_terms_of_rows(rows, references, parse_rule(rule))
@@ -247,19 +249,19 @@ class PreparedAttribution:
         processor, journal = self.engine.processor, None if self.shots is None else self.engine.journal
         if processor is None or self.given_placement is not None:
             return self.given_placement
-        key = "" if journal is None else self._placement_key
-        if journal is not None and (record := journal.placement(key)) is not None:
+        key = None if journal is None else self._placement_key
+        if journal is not None and key is not None and (record := journal.placement(key)) is not None:
             return Placement.from_record(processor, record)
         chosen = choose_placement(self.model, self.estimator, self.terms, self.engine)
-        if journal is not None and chosen is not None:
+        if journal is not None and key is not None and chosen is not None:
             journal.record_placement(key, chosen.to_record())
         return chosen
 
     @property
-    def _placement_key(self) -> str:
+    def _placement_key(self) -> str | None:
         """Digest of everything that decides the placement."""
         circuits = _placing_circuits(self.model, self.estimator, self.terms, encode)
-        return content_key(circuits, (*self.model.qubits, *(self.engine.qubits or ())))
+        return circuits_key(circuits, (*self.model.qubits, *(self.engine.qubits or ())))
 
     @property
     def resources(self) -> Resources:
@@ -346,9 +348,11 @@ class PreparedAttribution:
                 mitigated = circuits.execute()
                 summaries.append(mitigated.summary)
                 outcomes = iter(mitigated.outcomes)
-                decoded = [one.decode(list(islice(outcomes, len(one.circuits))), self.mitigation) for one in inputs]
+                parts = [list(islice(outcomes, len(one.circuits))) for one in inputs]
+                decoded = [one.decode(part, self.mitigation) for one, part in zip(inputs, parts, strict=True)]
                 estimates += [found for found, _ in decoded]
-                cost += _cost_of(inputs, circuits, max((factor for _, factor in decoded), default=1.0))
+                own = [outcome for one, part in zip(inputs, parts, strict=True) for outcome in part[: len(one.plan.circuits)]]
+                cost += _cost_of(circuits, own, mitigated.shots, max((factor for _, factor in decoded), default=1.0))
                 bar.update(len(inputs))
         notes = [note for summary in summaries for note in summary.notes] + [note for e in estimates for note in e.notes]
         return Execution(estimates, cost, MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes))))
@@ -474,7 +478,8 @@ def bilinear_terms_of_rows(rows: Array, references: Array, rule: Quadrature | No
 
 def _terms_of_input(model: Model, x: ArrayLike, baseline: float | ArrayLike | BaselineSet, rule: str) -> list[BilinearTerm]:
     """Return the bilinear terms of one input, (features,)."""
-    row = as_amplitudes(x, "x", model.n_features)
+    row = model_inputs(model, x)
+    check_columns(model, baseline, "baseline")
     return bilinear_terms(row, baselines_of_row(baseline, row), parse_rule(rule))
 
 
@@ -549,12 +554,11 @@ def _grouped(plans: Iterator[InputPlan]) -> Iterator[list[InputPlan]]:
         yield chunk
 
 
-def _cost_of(inputs: Sequence[InputPlan], circuits: PreparedCircuits, variance_factor: float) -> Cost:
-    """Return the cost of one chunk."""
-    own = sum(len(one.plan.circuits) for one in inputs)
-    shots = sum(sum((one.shots or ())[: len(one.plan.circuits)]) for one in inputs)
-    added = circuits.requests - own, circuits.total_shots - shots
-    return Cost(own, shots, circuits.two_qubit_gates, len(circuits.programs), *added, variance_factor)
+def _cost_of(circuits: PreparedCircuits, own: Outcomes, all_shots: int, variance_factor: float) -> Cost:
+    """Return the cost of one chunk in the shots that came back: those of the estimators' circuits, and all others."""
+    shots = sum(outcome.shots or 0 for outcome in own)
+    added = circuits.requests - len(own), all_shots - shots
+    return Cost(len(own), shots, circuits.two_qubit_gates, len(circuits.programs), *added, variance_factor)
 
 
 def _variance_factor(made: Plan, measured: Estimate, corrected: Estimate) -> float:

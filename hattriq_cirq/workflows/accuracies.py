@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from hattriq_cirq.datasets import Dataset
+from hattriq_cirq.foundation.checks import check_type
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.models.training import accuracy
 from hattriq_cirq.reporting.document import Table
@@ -50,10 +51,13 @@ def accuracies(model: Model, data: Dataset) -> tuple[Accuracy, ...]:
 
     Args:
         model: The classifier sign F(x).
-        data: The data set.
+        data: The data set; its columns and classes are brought into the order of the model, if both have names.
 
     Returns:
         Three rows: the model, logistic regression (without numbers if scikit-learn is not installed), chance.
+
+    Raises:
+        ValueError: The data do not fit the model.
 
     Example:
         >>> from hattriq_cirq import datasets, ring_ansatz
@@ -61,6 +65,9 @@ def accuracies(model: Model, data: Dataset) -> tuple[Accuracy, ...]:
         >>> chance.test
         0.5
     """
+    check_type(model, "model", Model, "a Model, such as ring_ansatz(n_qubits, layers)")
+    check_type(data, "data", Dataset, "a Dataset, such as datasets.load('digits')")
+    data, _ = data.for_model(model.contract)
     name = "logistic regression"
     try:
         regression = Accuracy(name, *logistic_regression_accuracy(data))

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.other_methods import shapley
 from hattriq_cirq.encoding.approximate import ApproximateEncoding
-from hattriq_cirq.foundation.arrays import as_amplitudes
+from hattriq_cirq.models.model import model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm
 
 
@@ -49,7 +49,7 @@ def map_effect(model: QuadraticForm, x: ArrayLike, encoding: ApproximateEncoding
         >>> round(map_effect(ring_ansatz(4, 1), x, approximate).cosine, 2)
         0.98
     """
-    x = as_amplitudes(x, "x", model.n_features)
+    x = model_inputs(model, x)
     prepared = np.linalg.norm(x) * encoding.vector
     exact, approximate = (shapley(model, state, baseline=baseline) for state in (x, prepared))
     size = float(np.linalg.norm(exact))

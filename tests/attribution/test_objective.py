@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations, pairwise
 from typing import Any
 
 import cirq
 import numpy as np
 import oracle
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import (
     KINDS,
@@ -26,7 +28,7 @@ from strategies import (
 )
 
 from hattriq_cirq.attribution.objective import Head, HeadKind, Objective
-from hattriq_cirq.models.model import Form
+from hattriq_cirq.models.model import Form, Model
 from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
 
 FORMS: tuple[Form, ...] = ("quadratic", "normalized")
@@ -98,6 +100,66 @@ def test_softmax_attributions_sum_to_zero_over_targets(case: Case, scale: float,
         for j in range(3)
     ]
     assert_close(np.sum(maps, axis=0), np.zeros(case.features), 1e-8, np.abs(maps).max())
+
+
+def stable_softmax(scale: float, target: int) -> oracle.Head:
+    """Return a softmax of logits of any size, analytic for complex steps."""
+    return lambda z: (
+        np.exp(scale * (z[..., target] - (top := z.real.max(axis=-1))))
+        / np.exp(scale * (z - top[..., np.newaxis])).sum(axis=-1)
+    )
+
+
+def steep_oracle(matrices: Sequence[Array], head: oracle.Head, scale: float, x: Array, b: Array, form: str) -> Array:
+    """Integrate the gradient between dense break points around every place where two logits are close."""
+    score, d = oracle.Oracle(matrices, form, head), x - b
+    logits = matrices if len(matrices) > 1 else [matrices[0], np.zeros_like(matrices[0])]
+    ends = [0.0, 1.0]
+    for first, second in combinations(logits, 2):
+        for level in np.linspace(-45, 45, 31) / scale:
+            m = first - second - (level * np.eye(len(x)) if form == "normalized" else 0)
+            constant = (b.conj() @ m @ b).real - (level if form == "quadratic" else 0)
+            ends += [r.real for r in np.roots([(d.conj() @ m @ d).real, 2 * (b.conj() @ m @ d).real, constant])]
+    ends = sorted(a for a in ends if 0 <= a <= 1)
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    total = np.zeros(len(x))
+    for low, high in pairwise(ends):
+        at = low + (high - low) * (nodes + 1) / 2
+        gradient = score.gradient(b + at[:, np.newaxis] * d)
+        total += (high - low) / 2 * (weights @ (np.conj(d) * gradient).real)
+    return total
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=20)
+@given(case=cases(most_qubits=3), decades=st.floats(0, 7), size=st.sampled_from([1.0, 300.0]), rng=generators)
+def test_steep_heads_equal_oracle(
+    count: int, form: Form, case: Case, decades: float, size: float, rng: np.random.Generator
+) -> None:
+    observables = [random_observable(case.qubits, rng) for _ in range(count)]
+    matrices = case.matrices(observables)
+    x, b = size * amplitudes(rng, 2, case.features)
+    assume(form == "quadratic" or clearance(x[np.newaxis], [b]) > 0.05)
+    scale = 10**decades
+    head = Head("tanh", scale) if count == 1 else Head("softmax", scale, 1)
+    twin = oracle.tanh(scale) if count == 1 else stable_softmax(scale, 1)
+    a = integrated_gradients(case.model, x, baseline=b, form=form, head=head, observables=observables)
+    expected = steep_oracle(matrices, twin, scale, x, b, form)
+    assert_close(a.values, expected, 1e-7, 1 + np.abs(expected).max())
+    assert abs(a.completeness_gap) < 1e-7
+
+
+@pytest.mark.parametrize("scale", [5, 1e3, 1e6, 1e12, 1e20, 1e200])
+def test_map_of_a_steep_head_does_not_depend_on_its_scale(scale: float) -> None:
+    q = cirq.LineQubit(0)
+    model = Model(cirq.Circuit(), [q], 1.0 * cirq.Z(q))
+    for sign in (1, -1):
+        a = integrated_gradients(model, [200.0, 40.0], baseline=[-170.0, 60.0], head=Head("sigmoid", sign * scale))
+        assert_close(a.values, sign * np.array([-0.10842491, 0.10842491]), 1e-7)
+    from_zero = integrated_gradients(model, [100.0, 40.0], baseline=0, head=Head("sigmoid", scale))
+    assert_close(from_zero.values.sum(), 0.5, 1e-7)
+    assert_close(from_zero.values, 0.5 * np.array([100.0**2, -(40.0**2)]) / (100.0**2 - 40.0**2), 1e-7)
 
 
 def test_observables_argument_replaces_the_model_observable() -> None:

@@ -26,11 +26,12 @@ from strategies import (
 
 from hattriq_cirq.attribution.baselines import BaselineSet
 from hattriq_cirq.attribution.objective import Head
-from hattriq_cirq.attribution.path_integral import CompletenessWarning
+from hattriq_cirq.attribution.path_integral import CompletenessWarning, NearOriginWarning
 from hattriq_cirq.models import model as model_module
 from hattriq_cirq.models.ansatz import ring_ansatz
 from hattriq_cirq.models.model import Form, IdentityPartWarning, Model
 from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
+from hattriq_cirq.simulation.statevector import Precision
 
 FORMS: tuple[Form, ...] = ("quadratic", "normalized")
 RULES = ("exact", "riemann:3", "midpoint:4", "trapezoid:3", "gauss-legendre:3")
@@ -270,6 +271,7 @@ def test_normalized_map_does_not_depend_on_scale(factor: float) -> None:
     assert_agrees(a, case.oracle("normalized"), [factor * b], 1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::hattriq_cirq.attribution.path_integral.NearOriginWarning")
 @pytest.mark.parametrize("distance", [1e-2, 1e-5])
 @given(case=cases(least_qubits=2), rng=generators)
 def test_normalized_path_close_to_the_origin_is_exact(distance: float, case: Case, rng: np.random.Generator) -> None:
@@ -335,11 +337,28 @@ def test_invalid_arguments_are_rejected(arguments: dict[str, Any], message: str)
         integrated_gradients(random_case(3, seed=1).model, **(valid | arguments))
 
 
-def test_steep_head_gives_completeness_warning() -> None:
-    """A step so sharp that every node misses it loses the whole score."""
-    model, x = ring_ansatz(1, 0).with_params({"z0_0": 0.0, "y0_0": 0.3}), np.array([1.0, 0.0])
-    with pytest.warns(CompletenessWarning, match="misses -?[0-9.e+-]+ of the score"):
-        integrated_gradients(model, 100 * x, baseline=0.0, head=Head("sigmoid", 1e9))
+@pytest.mark.parametrize("ratio", [1e-6, 1e-3, 0.9e-2])
+def test_normalized_path_near_the_origin_gives_a_warning_with_its_distance(ratio: float) -> None:
+    case, x = random_case(2, seed=5), np.array([0.6, -0.4, 0.5, 0.1])
+    distance, condition = (f"{number:.1e}".replace("+", r"\+") for number in (ratio * np.linalg.norm(x), 1 / ratio))
+    with pytest.warns(NearOriginWarning, match=rf"x\[0\] comes within {distance} of .*condition number {condition}"):
+        integrated_gradients(case.model, x, baseline=ratio * x, form="normalized")
+    with pytest.warns(NearOriginWarning, match=r"x\[1\] comes within .*; 1 of 2 inputs come close"):
+        integrated_gradients(case.model, [np.ones(4), -x], baseline=x + 2 * ratio * np.roll(x, 1), form="normalized")
+    integrated_gradients(case.model, x, baseline=0.02 * x, form="normalized")
+    integrated_gradients(case.model, x, baseline=ratio * x, form="quadratic")
+
+
+@pytest.mark.parametrize(("precision", "scale"), [("float64", 1e17), ("float32", 1e8)])
+def test_values_that_rounding_decides_give_completeness_warning(precision: Precision, scale: float) -> None:
+    """A path along a decision boundary, where the sum is right whatever the values are."""
+    q = cirq.LineQubit(0)
+    model = Model(cirq.Circuit(cirq.ry(0.3)(q)), [q], 1.0 * cirq.Z(q))
+    x = cirq.unitary(cirq.ry(-0.3))[:, 0].real + cirq.unitary(cirq.ry(-0.3))[:, 1].real
+    head = Head("sigmoid", scale)
+    with pytest.warns(CompletenessWarning, match=r"rounding changes feature \d of input 0 by about .*lower the head's scale"):
+        integrated_gradients(model, 1.3 * x, baseline=0.7 * x, head=head, precision=precision)
+    integrated_gradients(model, [1.3, 0.2], baseline=[0.1, 0.9], head=head, precision=precision)
 
 
 def test_empty_batch_has_an_empty_attribution() -> None:

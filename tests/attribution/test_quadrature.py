@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import Array, assert_close, random_case
+from strategies import Array, assert_close, generators, random_case
 
 from hattriq_cirq.attribution.quadrature import NAMES, Quadrature, integrate, parse_rule
+from hattriq_cirq.foundation.arrays import FloatArray, IntArray
 from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
 
 STEPS = (8, 16, 32, 64, 128)
@@ -129,18 +132,42 @@ def test_nodes_and_weights_are_read_only() -> None:
         rule("midpoint:2").weights[0] = 1
 
 
+def integrate_one(function: Callable[[FloatArray], FloatArray], tolerance: float) -> FloatArray:
+    """Integrate a function of positions, (m, nodes) -> (m, nodes, components), over [0, 1]."""
+    value, error = integrate(
+        lambda _, a: function(a), np.zeros(1), np.ones(1), np.zeros(1, dtype=np.int64), groups=1, tolerance=tolerance
+    )
+    assert np.all(error >= 0)
+    return np.asarray(value[0])
+
+
 @given(st.floats(1e-3, 1), st.floats(0, 1))
 def test_integration_of_peaks_reaches_the_tolerance(width: float, centre: float) -> None:
-    value = integrate(lambda a: np.array([width / ((a - centre) ** 2 + width**2), np.cos(a)]), 1e-11)
+    value = integrate_one(lambda a: np.stack([width / ((a - centre) ** 2 + width**2), np.cos(a)], axis=-1), 1e-11)
     assert_close(value, [np.arctan((1 - centre) / width) + np.arctan(centre / width), np.sin(1)], 1e-10)
 
 
 @pytest.mark.parametrize("tolerance", [0.0, -1.0, np.nan])
 def test_tolerance_that_is_not_positive_is_rejected(tolerance: float) -> None:
     with pytest.raises(ValueError, match=f"tolerance={tolerance} must be positive"):
-        integrate(lambda a: np.ones(1), tolerance)
+        integrate_one(lambda a: np.ones((*a.shape, 1)), tolerance)
 
 
 def test_integration_that_misses_its_tolerance_raises() -> None:
     with pytest.raises(ArithmeticError, match="the integrand peaks too sharply"):
-        integrate(lambda a: np.array([1 / max(abs(a - 1 / np.pi), 1e-30)]), 1e-12)
+        integrate_one(lambda a: 1 / np.maximum(np.abs(a - 1 / np.pi), 1e-30)[..., np.newaxis], 1e-12)
+
+
+@given(st.integers(1, 6), generators)
+def test_integration_sums_the_pieces_of_each_group(pieces_count: int, rng: np.random.Generator) -> None:
+    low = rng.uniform(-3, 3, pieces_count)
+    high = low + rng.uniform(0.1, 2, pieces_count)
+    group, rate = rng.integers(0, 3, len(low)), rng.uniform(-2, 2, len(low))
+
+    def function(piece: IntArray, a: FloatArray) -> FloatArray:
+        return np.asarray(np.exp(rate[piece, np.newaxis] * a)[..., np.newaxis])
+
+    value, error = integrate(function, low, high, group, groups=3, tolerance=1e-12)
+    pieces = (np.exp(rate * high) - np.exp(rate * low)) / rate
+    assert_close(value[:, 0], [pieces[group == g].sum() for g in range(3)], 1e-11, pieces.max())
+    assert np.all(error[:, 0] <= 1e-12 * value[:, 0])

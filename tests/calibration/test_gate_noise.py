@@ -240,21 +240,6 @@ def test_twirling_seed_repeats_and_matters() -> None:
     assert drawn(1) != drawn(2)
 
 
-@pytest.mark.parametrize(("gate", "refused"), [(cirq.SQRT_ISWAP, False), (cirq.ISWAP, False), (cirq.CZ**0.3, True)])
-def test_twirling_of_other_two_qubit_gates(gate: cirq.Gate, refused: bool) -> None:
-    a, b = cirq.LineQubit.range(2)
-    turns: list[cirq.Operation] = [cirq.ry(0.4)(a), cirq.rx(1.1)(b)]
-    circuit = cirq.FrozenCircuit(turns, gate(a, b), turns, gate(a, b), turns, cirq.measure(a, b, key="z"))
-    if refused:
-        with pytest.raises(CircuitRefusedError, match="gateset='cz'"):
-            twirl(circuit, ({},), 2, (0,))
-        return
-    made, points = twirl(circuit, ({},), 5, (0,))
-    for point in points:
-        results = distribution(cirq.resolve_parameters(made, dict(point)))
-        np.testing.assert_allclose(results, distribution(circuit), rtol=0, atol=1e-6)
-
-
 def test_twirled_counts_are_pooled_and_corrected_outcomes_averaged() -> None:
     twirling = PauliTwirling(2)
     engine, programs = compiled()

@@ -262,11 +262,53 @@ def test_rescaling_with_unsuitable_estimators_is_rejected(mitigation: Mitigation
         mitigation.auxiliary_circuits(MODEL, estimator, [BilinearTerm(X, X)])
 
 
-def test_rounding_of_other_gates_is_rejected() -> None:
+@pytest.mark.parametrize(
+    "gate",
+    [
+        cirq.ISWAP**0.5,
+        cirq.XXPowGate(exponent=0.3),
+        cirq.ZZPowGate(exponent=0.3),
+        cirq.CZ**0.3,
+        cirq.FSimGate(np.pi / 2, np.pi / 6),
+        cirq.MatrixGate(cirq.testing.random_unitary(4, random_state=1)),
+        cirq.PhasedXZGate(x_exponent=0.3, z_exponent=0.1, axis_phase_exponent=0.2),
+        cirq.PhasedXPowGate(exponent=0.3, phase_exponent=0.1),
+        cirq.Y**0.3,
+        cirq.T,
+        cirq.MatrixGate(cirq.testing.random_unitary(2, random_state=1)),
+    ],
+    ids=str,
+)
+def test_noise_estimation_with_any_gate_corrects_even_damping(gate: cirq.Gate) -> None:
+    """Gates on two qubits stay as they are; single-qubit gates become Clifford gates, of which the known map is computed."""
     q = cirq.LineQubit.range(2)
-    model = hq.Model(cirq.Circuit(cirq.CZ(*q) ** 0.3, cirq.H(q[0])), q, cirq.PauliString(cirq.Z(q[0])))
-    with pytest.raises(ValueError, match="Clifford"):
-        NoiseEstimation().auxiliary_circuits(model, ResolvedHadamardTest(), [BilinearTerm(np.ones(4), np.ones(4))])
+    turns = [cirq.ry(0.4)(q[0]), cirq.rx(1.1)(q[1])]
+    circuit = cirq.Circuit(turns, gate(*q[: cirq.num_qubits(gate)]), cirq.CNOT(*q), turns)
+    model, x = hq.Model(circuit, q, cirq.Z(q[0]) + 0.3 * cirq.X(q[1])), np.array([0.3, -0.5, 0.7, 0.2])
+    terms, mitigation = bilinear_terms(x, np.zeros((1, 4)), None), NoiseEstimation()
+    own = plan(ResolvedHadamardTest(), model, terms)
+    added = [r for r, _ in mitigation.auxiliary_circuits(model, ResolvedHadamardTest(), terms)]
+    for rounded in added:
+        after = list(rounded.circuit.all_operations())[len(list(rounded.preparation.all_operations())) :]
+        assert all(cirq.has_stabilizer_effect(op) for op in after if len(op.qubits) == 1 and not cirq.is_measurement(op))
+    assert cirq.num_qubits(gate) == 1 or any(op.gate == gate for r in added for op in r.circuit.all_operations())
+    damped = [Distribution(depolarized(r.circuit, 0.3), None) for r in (*own.circuits, *added)]
+    estimate = mitigation.postprocess(own.decode(damped[:2]), list(zip(added, damped[2:], strict=True)))
+    np.testing.assert_allclose(estimate.values, (x * model.observable_action(x)).real, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_estimation_with_random_circuits_corrects_even_damping(seed: int) -> None:
+    case = random_case(3, seed)
+    x = amplitudes(np.random.default_rng(seed), 8)
+    terms, mitigation = bilinear_terms(x, np.zeros((1, 8)), None), NoiseEstimation()
+    own = plan(ResolvedHadamardTest(), case.model, terms)
+    added = [r for r, _ in mitigation.auxiliary_circuits(case.model, ResolvedHadamardTest(), terms)]
+    damped = [Distribution(depolarized(r.circuit, 0.2), None) for r in (*own.circuits, *added)]
+    count = len(own.circuits)
+    estimate = mitigation.postprocess(own.decode(damped[:count]), list(zip(added, damped[count:], strict=True)))
+    expected = (x * case.model.observable_action(x)).real
+    np.testing.assert_allclose(estimate.values, expected, rtol=0, atol=1e-8 * float(x @ x))
 
 
 @pytest.mark.parametrize("wrong", [{"share": 0.0}, {"share": float("nan")}, {"largest": 1.0}, {"circuits": 0}])

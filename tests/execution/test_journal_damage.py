@@ -19,7 +19,7 @@ from journals import ENGINE, distributions_of, make_jobs, read_records, write_jo
 
 from hattriq_cirq.circuits.errors import JournalError, JournalInUseError
 from hattriq_cirq.execution.journal import JOURNAL, Journal, JournalWarning
-from hattriq_cirq.execution.journal_format import to_line
+from hattriq_cirq.execution.journal_records import to_line
 from hattriq_cirq.execution.journal_summary import read_summary
 
 # incomplete and damaged files

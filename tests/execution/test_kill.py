@@ -18,7 +18,7 @@ import pytest
 from killed_run import JOBS, KINDS
 
 from hattriq_cirq.execution.journal import JOURNAL
-from hattriq_cirq.execution.journal_format import read
+from hattriq_cirq.execution.journal_records import read
 from hattriq_cirq.execution.journal_summary import read_summary
 
 SCRIPT = killed_run.__file__

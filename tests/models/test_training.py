@@ -194,7 +194,7 @@ def test_training_progress_bar_changes_no_result(capsys: pytest.CaptureFixture[s
 def test_training_result_is_read_only() -> None:
     t = fitted(epochs=3)
     assert repr(t).startswith("Training(3 epochs in ")
-    assert f"best epoch {t.best_epoch}: loss {t.history.loss[t.best_epoch]:.4f}" in repr(t)
+    assert f"best epoch {t.best_epoch + 1}: loss {t.history.loss[t.best_epoch]:.4f}" in repr(t)
     with pytest.raises(ValueError, match="read-only"):
         t.history.loss[0] = 0
     assert len(History(*np.zeros((4, 2)))) == 2

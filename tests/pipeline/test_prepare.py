@@ -19,7 +19,7 @@ from hattriq_cirq.execution import Engine
 from hattriq_cirq.execution.backend import Job
 from hattriq_cirq.execution.backends.virtual import VirtualBackend
 from hattriq_cirq.execution.journal import JOURNAL
-from hattriq_cirq.execution.journal_format import from_line, to_line
+from hattriq_cirq.execution.journal_records import from_line, to_line
 from hattriq_cirq.pipeline import prepare as prepare_module
 from hattriq_cirq.pipeline.mitigation import Mitigation
 

@@ -35,7 +35,7 @@ class Runs:
     def run(self) -> int:
         """Print one line per run, the one that was updated last at the end."""
         from hattriq_cirq.circuits.errors import JournalError
-        from hattriq_cirq.execution.journal import JOURNAL
+        from hattriq_cirq.execution.journal_records import JOURNAL
         from hattriq_cirq.execution.journal_summary import read_summary
 
         root = Path(self.folder)

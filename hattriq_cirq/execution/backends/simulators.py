@@ -9,11 +9,13 @@ from typing import Any
 import cirq
 import numpy as np
 
+from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.execution.backend import Job, Limits
 from hattriq_cirq.execution.backends.sampler import InProcessBackend, SamplerBackend, resolve_circuits
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.identity import content_digest, describe_content
 
 #: Function that returns the exact probabilities of a circuit's outcomes, (2**measured,), big-endian in the measured order.
 Probabilities = Callable[[cirq.AbstractCircuit], FloatArray]
@@ -51,6 +53,7 @@ def qsim(
     seed: int | None = None,
     threads: int | None = None,
     noise: cirq.NoiseModel | None = None,
+    name: str | None = None,
     journal: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Engine:
@@ -60,6 +63,7 @@ def qsim(
         seed: Random seed of the counts.
         threads: Number of threads for one circuit; None uses every core.
         noise: Noise model, simulated by one quantum trajectory per shot; exact probabilities are then unavailable.
+        name: Name that results carry, None is "qsim"; a journal needs it for noise whose content cannot be compared.
         journal: Journal folder, see `Engine`.
         progress: True to show a progress bar.
 
@@ -74,11 +78,11 @@ def qsim(
         (1000, [0, 0])
     """
     cores = threads or os.cpu_count() or 1
-    settings = {"kind": "simulator", "threads": cores, "noise": noise and repr(noise)}
+    settings = {"kind": "simulator", "threads": cores, **_content("noise", noise, name, journal)}
     if noise is None:
-        backend: InProcessBackend = ExactBackend("qsim", seed, state_vector(qsim_state(cores)), settings)
+        backend: InProcessBackend = ExactBackend(name or "qsim", seed, state_vector(qsim_state(cores)), settings)
     else:
-        backend = SamplerBackend("qsim", lambda job_seed: trajectories(noise, job_seed, cores), settings, seed=seed)
+        backend = SamplerBackend(name or "qsim", lambda job_seed: trajectories(noise, job_seed, cores), settings, seed=seed)
     return Engine(backend, journal=journal, progress=progress)
 
 
@@ -86,6 +90,7 @@ def cirq_simulator(
     *,
     seed: int | None = None,
     noise: cirq.NoiseModel | None = None,
+    name: str | None = None,
     journal: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Engine:
@@ -94,6 +99,7 @@ def cirq_simulator(
     Args:
         seed: Random seed of the counts.
         noise: Noise model, simulated exactly by a density matrix of up to about 8 qubits.
+        name: Name that results carry, None is "cirq"; a journal needs it for noise whose content cannot be compared.
         journal: Journal folder, see `Engine`.
         progress: True to show a progress bar.
 
@@ -108,7 +114,8 @@ def cirq_simulator(
         [0.25, 0.75]
     """
     exact = _cirq_state_vector if noise is None else _cirq_density_matrix(noise)
-    backend = ExactBackend("cirq", seed, exact, {"kind": "simulator", "noise": noise and repr(noise)})
+    settings = {"kind": "simulator", **_content("noise", noise, name, journal)}
+    backend = ExactBackend(name or "cirq", seed, exact, settings)
     return Engine(backend, journal=journal, progress=progress)
 
 
@@ -123,7 +130,8 @@ def sampler(
 
     Args:
         cirq_sampler: Sampler that runs the circuits unchanged. Cirq's own noiseless simulators also give exact probabilities.
-        name: Name that results carry; None takes the sampler's type.
+        name: Name that results carry, None takes the sampler's type; a journal needs it for a sampler whose content cannot be
+            compared, such as one that holds a connection.
         journal: Journal folder, see `Engine`.
         progress: True to show a progress bar.
 
@@ -146,8 +154,26 @@ def sampler(
     exact = None
     if isinstance(cirq_sampler, cirq.Simulator | cirq.DensityMatrixSimulator) and cirq_sampler.noise == cirq.NO_NOISE:
         exact = _cirq_state_vector if isinstance(cirq_sampler, cirq.Simulator) else _cirq_density_matrix(cirq.NO_NOISE)
-    backend = SamplerBackend(name or kind, lambda _: cirq_sampler, {"kind": "sampler", "sampler": kind}, exact=exact)
+    settings = {"kind": "sampler", **_content("sampler", cirq_sampler, name, journal), "sampler": kind}
+    backend = SamplerBackend(name or kind, lambda _: cirq_sampler, settings, exact=exact)
     return Engine(backend, journal=journal, progress=progress)
+
+
+def _content(what: str, value: object, name: str | None, journal: str | os.PathLike[str] | None) -> dict[str, str | None]:
+    """Return the record of a noise model or sampler: its text for people and its content, by which a journal knows it.
+
+    Raises:
+        JournalError: There is a journal, and the value is known neither by its content nor by a name.
+    """
+    if value is None:
+        return {what: None}
+    digest = content_digest(value)
+    if digest is None and name is None and journal is not None:
+        raise JournalError(
+            f"the content of {what}={describe_content(value)} cannot be compared, so a journal could not tell whether a run "
+            "resumes with the same one; name it by name=, and give each one another name"
+        )
+    return {what: describe_content(value), "content": digest}
 
 
 def _cirq_density_matrix(noise: cirq.NoiseModel) -> Probabilities:

@@ -1,0 +1,75 @@
+"""Saved models and the data that they meet: the form of the data is compared with that of the data of the training."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hattriq_cirq as hq
+from hattriq_cirq.cli.folders import Record, read_record
+from hattriq_cirq.cli.values import find_model
+from hattriq_cirq.foundation.contract import DataContract
+
+
+def load_model(path: str | os.PathLike[str]) -> tuple[Path, hq.Model]:
+    """Return the model file that a path is or holds, and the model.
+
+    A model that an earlier version trained records nothing about its data; its run.json does, if it is beside the model.
+
+    Raises:
+        FileNotFoundError: There is no model.
+        ValueError: A file is damaged.
+    """
+    file = find_model(path)
+    model, record = hq.Model.load(file), file.parent / "run.json"
+    if model.contract is None and file.name == "model.json" and record.is_file():
+        model = model.with_contract(_recorded_contract(read_record(record)))
+    return file, model
+
+
+def load_data(spec: str, model: hq.Model, path: Path) -> tuple[hq.datasets.Dataset, hq.datasets.Dataset]:
+    """Return a data set as its file or its name says, and as a model takes it; what was changed or not compared is printed.
+
+    Args:
+        spec: Text that names the data set.
+        model: Model that meets the data.
+        path: File of the model, for messages.
+
+    Returns:
+        The data set before and after its columns and classes were brought into the order of the model.
+
+    Raises:
+        ValueError: There is no such data set, or it does not fit the model; the message names the difference.
+    """
+    data, contract = hq.datasets.load(spec), model.contract
+    if data.columns is None or contract is None or contract.columns is None:
+        _check_features(data, model, path)
+    matched, notes = data.for_model(contract)
+    _check_features(matched, model, path)
+    for note in notes:
+        print(f"note: {note}")
+    return data, matched
+
+
+def _check_features(data: hq.datasets.Dataset, model: hq.Model, path: Path) -> None:
+    if data.n_features != model.n_features:
+        raise ValueError(
+            f"{path} takes {model.n_features} features, {data.name} has {data.n_features}; "
+            "give the data the model was trained on"
+        )
+
+
+def _recorded_contract(record: Record) -> DataContract | None:
+    """Return what the record of a training run of any version says about its data."""
+    if record.get("command") != "train":
+        return None
+    if "contract" in record:
+        return DataContract.from_record(record["contract"])
+    data = record["data"]
+    columns, classes = data["details"].get("columns") or None, tuple(data["label_names"])
+    return DataContract(
+        features=data["details"].get("features_given"),
+        columns=columns,
+        classes=None if classes == ("-1", "+1") else classes,
+        image_shape=data["image_shape"],
+    )
