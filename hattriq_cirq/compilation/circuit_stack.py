@@ -82,7 +82,7 @@ class CircuitStack:
             if cirq.is_measurement(first):
                 measurement = first
             elif isinstance(first.gate, ROTATIONS):
-                angles = np.array([op.gate.exponent for op in together]) * np.pi  # type: ignore[union-attr]
+                angles = np.array([op.gate.exponent for op in together]) * np.pi
                 rotations = _rotation_matrices(first.gate, angles[:1] if np.ptp(angles) == 0 else angles)
                 steps.append(Step((axis_of[first.qubits[0]],), rotations))
             else:
@@ -145,7 +145,7 @@ class CircuitStack:
         moments: dict[int, list[cirq.Operation]] = {}
         for at, op in placed:
             moments.setdefault(at, []).append(op)
-        ordered = [cirq.Moment(sorted(moments[at], key=lambda op: op.qubits)) for at in sorted(moments, reverse=True)]
+        ordered = [cirq.Moment(moments[at]) for at in sorted(moments, reverse=True)]
         if self.measurement is not None:
             ordered.append(cirq.Moment(self.measurement))
         names = [f"t{i}" for i in range(len(symbols))]
@@ -161,9 +161,6 @@ def stack_of_program(program: ParameterizedCircuit) -> CircuitStack:
     def values(exponent: float | sympy.Expr) -> FloatArray:
         return columns[str(exponent)] if isinstance(exponent, sympy.Symbol) else np.array([float(exponent)])
 
-    varying, constant = [], []
-    for op in program.circuit.all_operations():
-        (varying if cirq.is_parameterized(op) else constant).append(op)
     qubits = tuple(sorted(program.circuit.all_qubits()))
     axis_of = {q: i for i, q in enumerate(qubits)}
     steps: Steps = []

@@ -117,8 +117,8 @@ def edges_of(processor: Processor, qubits: QubitMap) -> Edges:
 def _couplers(stack: CircuitStack, edges: Edges) -> Couplers:
     """Return the edges between the qubits of a stack, as positions."""
     position = {q: i for i, q in enumerate(stack.qubits)}
-    pairs = [tuple(sorted(position[q] for q in edge)) for edge in edges if edge <= position.keys()]
-    return tuple(sorted(pairs))
+    pairs = [sorted(position[q] for q in edge) for edge in edges if edge <= position.keys()]
+    return tuple(sorted((a, b) for a, b in pairs))
 
 
 def _to_gateset(processor: Processor, program: ParameterizedCircuit) -> ParameterizedCircuit:

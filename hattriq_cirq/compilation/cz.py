@@ -7,7 +7,7 @@ are moved to the measurement, where they have no effect.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import cirq
 import networkx as nx
 import numpy as np
-from numpy.typing import NDArray
 
 from hattriq_cirq.compilation.circuit_stack import CircuitStack, Step, apply, phased_xz_exponents, phased_xz_matrices
 from hattriq_cirq.compilation.kak import KakDecompositions, multiply
@@ -31,8 +30,8 @@ _IDENTITY = np.eye(2, dtype=np.complex128)[np.newaxis]
 def compile_to_cz(stack: CircuitStack, couplers: Couplers | None = None) -> list[CircuitStack]:
     """Compile circuits to CZ and PhasedXZ.
 
-    Gates on qubits without a coupler are done in two ways, of which the one with fewer CZ is kept: CZ gates along a path between
-    the qubits, and Cirq's router, which moves qubits by SWAP.
+    Gates on qubits without a coupler are done in two ways, of which the one with fewer CZ is kept: by CZ gates along a path
+    between the qubits, and by Cirq's router, which moves qubits by SWAP.
 
     Args:
         stack: Circuits of one structure.
@@ -169,17 +168,20 @@ def _route(
 ) -> tuple[list[tuple[int | None, tuple[int, ...]]], list[int]]:
     """Return the position of each gate, or None for a SWAP, with the axes that it acts on; and where each qubit ends."""
     line = cirq.LineQubit.range(qubits)
+    axis_of: dict[cirq.Qid, int] = {q: i for i, q in enumerate(line)}
     graph: Any = nx.Graph([(line[a], line[b]) for a, b in couplers])
     kinds = {1: cirq.I, 2: cirq.CZ}
     circuit = cirq.Circuit(kinds[len(axes)](*(line[a] for a in axes)).with_tags(i) for i, axes in enumerate(gates))
     start = cirq.HardCodedInitialMapper({q: q for q in line})
     routed, _, moved = cirq.RouteCQC(graph).route_circuit(circuit + cirq.Circuit(map(cirq.I, line)), initial_mapper=start)
-    placed = [
-        (next(iter(op.tags), None) if op.gate != cirq.SWAP else None, tuple(q.x for q in op.qubits))
-        for op in routed.all_operations()
-        if op.gate == cirq.SWAP or op.tags
-    ]
-    return placed, [moved[q].x for q in line]
+    placed: list[tuple[int | None, tuple[int, ...]]] = []
+    for op in routed.all_operations():
+        axes = tuple(axis_of[q] for q in op.qubits)
+        if op.gate == cirq.SWAP:
+            placed.append((None, axes))
+        elif op.tags:
+            placed.append((int(str(op.tags[0])), axes))
+    return placed, [axis_of[moved[q]] for q in line]
 
 
 def _merge_rotations(stack: CircuitStack) -> CircuitStack:

@@ -39,8 +39,8 @@ def native_gates(name: str) -> tuple[cirq.Gate, ...]:
     """Return the two-qubit gates of a gate set whose errors its calibrations state; the name is that of `gateset`.
 
     Example:
-        >>> native_gates("sqrt_iswap")
-        (cirq.SQRT_ISWAP, cirq.SQRT_ISWAP_INV)
+        >>> native_gates("cz")
+        (cirq.CZ,)
     """
     if name == "cz":
         return (cirq.CZ,)

@@ -1,9 +1,9 @@
 """Cartan's decomposition of two-qubit unitaries into the fewest CZ gates, the same on every machine.
 
 A two-qubit unitary is A exp(i (x XX + y YY + z ZZ)) B with single-qubit gates A and B, and x, y, z decide how many CZ it takes
-(Vatan and Williams 2004; Shende, Bullock, Markov 2004). Libraries of linear algebra return any basis of a degenerate eigenspace,
-which depends on rounding and so on the machine. Here matrices are diagonalised by Jacobi rotations that leave alone what is
-within rounding of diagonal, and every choice between equals is made with a margin.
+(Vatan and Williams 2004; Shende, Bullock, Markov 2004). Libraries of linear algebra return any basis of a degenerate
+eigenspace, which depends on rounding and so on the machine. Here matrices are diagonalised by Jacobi rotations that leave
+alone what is within rounding of diagonal, and every choice between equals is made with a margin.
 """
 
 from __future__ import annotations

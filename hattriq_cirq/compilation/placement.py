@@ -11,6 +11,7 @@ import cirq
 import networkx as nx
 import numpy as np
 
+from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.circuit_stack import CircuitStack, Step, final_states, stack_of_program
 from hattriq_cirq.compilation.compile import Edges, QubitMap, compile_on_edges, edges_of
@@ -22,6 +23,7 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray
 
 _CANDIDATES = 24  # assignments whose predicted error is compared
 _SHAPES = 4  # different coupling graphs among them, for each of which circuits are compiled
+_FURTHER_GATES = 4  # two-qubit gates that a layout may take more than the best one to be compared
 _MARGIN = 1e-9  # errors this close are equal, so that rounding does not choose between layouts
 _SIMULATED_QUBITS = 12  # circuits of at most this many qubits are simulated to predict the effect of angle errors
 
@@ -114,6 +116,31 @@ def candidate_layouts(
     return [*layouts, Layout(patches[0], encode)]
 
 
+def promising_layouts(
+    processor: Processor, layouts: Sequence[Layout], unprepared: Sequence[cirq.AbstractCircuit]
+) -> list[Layout]:
+    """Return the layouts whose couplers suit circuits apart from their state preparation.
+
+    Preparation takes nearly as many gates on patches of equal size, and the search for it takes most of the time.
+
+    Args:
+        processor: Processor with its calibration.
+        layouts: Layouts of the circuits' qubits.
+        unprepared: The circuits without their state preparation.
+
+    Returns:
+        The layouts on which these circuits take at most a few two-qubit gates more than on the best one, in the same order.
+    """
+    gates: dict[Edges, int] = {}
+    own = [edges_of(processor, layout.qubits) for layout in layouts]
+    for edges in own:
+        if edges not in gates:
+            compiled = [compile_on_edges(processor, [circuit], edges)[0].circuit for circuit in unprepared]
+            gates[edges] = max(map(multi_qubit_gates, compiled), default=0)
+    most = min(gates.values(), default=0) + _FURTHER_GATES
+    return [layout for layout, edges in zip(layouts, own, strict=True) if gates[edges] <= most]
+
+
 def best_placement(
     processor: Processor, layouts: Sequence[Layout], circuits: Mapping[Encoder, Sequence[cirq.AbstractCircuit]]
 ) -> Placement:
@@ -125,8 +152,8 @@ def best_placement(
         circuits: Logical circuits by the encoder that prepares their amplitudes, for the encoder of every layout.
 
     Returns:
-        The best layout with its predicted error and its compiled circuits, the first of equal ones; the empty placement if there
-        are no layouts.
+        The best layout with its predicted error and its compiled circuits, the first of equal ones; the empty placement if
+        there are no layouts. An error above 1 counts as 1, and then the layout of the highest fidelity is the best.
 
     Raises:
         CircuitRefusedError: A circuit cannot be compiled.
@@ -136,16 +163,19 @@ def best_placement(
     shapes: dict[tuple[Encoder, Edges], list[int]] = {}
     for i, layout in enumerate(layouts):
         shapes.setdefault((layout.encoder, edges_of(processor, layout.qubits)), []).append(i)
-    errors = np.zeros(len(layouts))
+    random, coherent = np.zeros(len(layouts)), np.zeros(len(layouts))
     compiled: dict[int, list[cirq.FrozenCircuit]] = {}
     for (encoder, edges), members in shapes.items():
         own = [compile_on_edges(processor, [circuit], edges)[0].circuit for circuit in circuits[encoder]]
-        errors[members] = layout_errors(processor, own, [layouts[i].qubits for i in members]).mean(axis=1)
+        placed = [layouts[i].qubits for i in members]
+        random[members], coherent[members] = (part.mean(axis=1) for part in _layout_errors(processor, own, placed))
         compiled |= dict.fromkeys(members, own)
-    best = int(np.argmax(errors <= errors.min() + _MARGIN))
-    layout = layouts[best]
-    placed = tuple(circuit.unfreeze().transform_qubits(dict(layout.qubits)).freeze() for circuit in compiled[best])
-    return Placement(layout.qubits, layout.encoder, float(errors[best]), placed)
+    capped = np.minimum(random + coherent, 1.0)
+    candidates = np.flatnonzero(capped <= capped.min() + _MARGIN)
+    best = int(candidates[np.argmax(random[candidates] <= random[candidates].min() + _MARGIN)])
+    qubits = dict(layouts[best].qubits)
+    on_processor = tuple(circuit.unfreeze().transform_qubits(qubits).freeze() for circuit in compiled[best])
+    return Placement(qubits, layouts[best].encoder, float(random[best] + coherent[best]), on_processor)
 
 
 def place_circuits(
@@ -161,12 +191,7 @@ def place_circuits(
 
 
 def predicted_errors(processor: Processor, circuits: Sequence[cirq.AbstractCircuit]) -> list[float]:
-    """Return the predicted error of each circuit that is compiled for the qubits of a processor, as `layout_errors` does."""
-    return [float(layout_errors(processor, [c], [{q: q for q in c.all_qubits()}])[0, 0]) for c in circuits]
-
-
-def layout_errors(processor: Processor, circuits: Sequence[cirq.AbstractCircuit], layouts: Sequence[QubitMap]) -> FloatArray:
-    """Estimate the trace distance between the output of compiled circuits on some layouts and their ideal output.
+    """Estimate the trace distance between the output of each compiled circuit on the processor and its ideal output.
 
     The estimate is 1 - fidelity for random errors plus sqrt(1 - |<ideal|actual>|**2) for the angle errors that the calibration
     states, which are the same in every run: those of a pure state add as amplitudes do. By the triangle inequality the sum
@@ -174,20 +199,27 @@ def layout_errors(processor: Processor, circuits: Sequence[cirq.AbstractCircuit]
 
     Args:
         processor: Processor with its calibration.
-        circuits: Circuits of native gates on logical qubits, each ending in its measurement.
-        layouts: Physical qubits for the logical ones, with a coupler for every two-qubit gate.
+        circuits: Circuits compiled for it, each ending in its measurement.
 
     Returns:
-        Errors of at least 0, (layouts, circuits); above 1 nothing of the signal is left.
+        Numbers of at least 0; above 1 nothing of the signal is left.
     """
-    errors = np.empty((len(layouts), len(circuits)))
+    parts = [_layout_errors(processor, [circuit], [{q: q for q in circuit.all_qubits()}]) for circuit in circuits]
+    return [float((random + coherent)[0, 0]) for random, coherent in parts]
+
+
+def _layout_errors(
+    processor: Processor, circuits: Sequence[cirq.AbstractCircuit], layouts: Sequence[QubitMap]
+) -> tuple[FloatArray, FloatArray]:
+    """Return the random and the coherent part of the predicted errors of circuits on layouts, (layouts, circuits) each."""
+    random, coherent = np.zeros((2, len(layouts), len(circuits)))
     for i, circuit in enumerate(circuits):
         usage = processor.usage(circuit)
-        errors[:, i] = [1 - usage.fidelity(processor, qubits) for qubits in layouts]
+        random[:, i] = [1 - usage.fidelity(processor, qubits) for qubits in layouts]
         if processor.angle_errors and len(circuit.all_qubits()) <= _SIMULATED_QUBITS:
             stack = stack_of_program(ParameterizedCircuit(circuit.freeze(), (0,)))
-            errors[:, i] += np.sqrt(np.maximum(0.0, 1 - _overlaps(processor, stack, layouts)))
-    return errors
+            coherent[:, i] = np.sqrt(np.maximum(0.0, 1 - _overlaps(processor, stack, layouts)))
+    return random, coherent
 
 
 def _overlaps(processor: Processor, stack: CircuitStack, layouts: Sequence[QubitMap]) -> FloatArray:
@@ -201,7 +233,8 @@ def _overlaps(processor: Processor, stack: CircuitStack, layouts: Sequence[Qubit
             steps.append(Step(step.axes, _fsim_matrices(tuple(processor.angle_errors.get(pair, none) for pair in pairs))))
     (ideal,) = final_states(stack)
     actual = final_states(replace(stack, steps=steps, rows=tuple(range(len(layouts)))))
-    return np.abs((ideal.conj() * actual).reshape(len(layouts), -1).sum(axis=1)) ** 2
+    overlaps: FloatArray = np.abs((ideal.conj() * actual).reshape(len(layouts), -1).sum(axis=1)) ** 2
+    return overlaps
 
 
 @lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, reduce
+from functools import cache, cached_property, lru_cache, reduce
 from itertools import combinations
 from operator import or_, xor
 from typing import Any, NamedTuple
@@ -145,13 +145,13 @@ class TreeTarget(RotationTarget):
 
 
 def canonical_order(neighbours: Sequence[Sequence[int]], encoded: int) -> list[int]:
-    """Return the nodes of a graph in an order that equal graphs, however numbered, have in common: those to encode first.
+    """Return the nodes of a graph in an order that all numberings of the same graph lead to, nodes to encode first.
 
-    Nodes are told apart by their neighbours as far as possible (colour refinement); where they cannot be, each of them is tried.
+    Nodes are distinguished by their neighbours as far as possible (colour refinement); otherwise each of them is tried.
 
     Example:
         >>> [canonical_order(path, 3) for path in ([[1], [0, 2], [1]], [[1, 2], [0], [0]])]
-        [[1, 0, 2], [0, 1, 2]]
+        [[0, 2, 1], [1, 2, 0]]
     """
     nodes = range(len(neighbours))
 
@@ -196,7 +196,8 @@ class DenseCosts(NamedTuple):
     closing: int
 
     @classmethod
-    def of(cls, costs: Sequence[int]) -> DenseCosts:
+    @cache
+    def of(cls, costs: tuple[int, ...]) -> DenseCosts:
         """Return the costs for the cheapest basis of parities: its cheapest element changes at every second rotation."""
         rotations = sum(cost << len(costs) - 1 - i for i, cost in enumerate(costs))
         return cls(len(costs), rotations, costs[-1] if costs else 0)
@@ -216,10 +217,10 @@ class Region:
         self.neighbours = [tuple(self.position[other] for other in near) for near in neighbours.values()]
         self.steiner_costs = [SteinerCosts.of(i, self.neighbours) for i in range(len(qubits))]
         self._targets: dict[RotationStep, TreeTarget] = {}
-        self._dense_costs: dict[tuple[int, Parities], DenseCosts] = {}
-        self._free_positions: dict[Parities, list[int]] = {}
-        self._steps: dict[tuple[Parities, bool], list[RotationStep]] = {}
-        self._trees = [[(_elements(tree), 2 * len(edges) - 1) for tree, edges in own.trees.items()] for own in self.steiner_costs]
+        self._dense_costs: dict[Parities, tuple[DenseCosts, ...]] = {}
+        self._trees = [
+            [(_elements(tree), 2 * len(edges) - 1) for tree, edges in own.trees.items()] for own in self.steiner_costs
+        ]
 
     def target(self, step: RotationStep) -> TreeTarget:
         """Return the target of a step, before any fan-in."""
@@ -246,49 +247,46 @@ class Region:
 
     def free_positions(self, parities: Parities) -> list[int]:
         """Return the positions of qubits without which the others hold all values that are prepared."""
-        if parities not in self._free_positions:
-            prepared = reduce(or_, parities).bit_count()
-            everywhere = range(len(self.qubits))
-            self._free_positions[parities] = [i for i in everywhere if self.dense_costs(i, parities).values == prepared]
-        return self._free_positions[parities]
+        prepared = reduce(or_, parities).bit_count()
+        return [i for i, costs in enumerate(self.dense_costs(parities)) if costs.values == prepared]
 
-    def dense_costs(self, position: int, parities: Parities) -> DenseCosts:
-        """Return the costs of rotating a qubit by an angle for every value of the others.
+    def dense_costs(self, parities: Parities) -> tuple[DenseCosts, ...]:
+        """Return, for every qubit, the costs of rotating it by an angle for every value of the others."""
+        if parities not in self._dense_costs:
+            self._dense_costs[parities] = tuple(self._costs_at(i, parities) for i in range(len(self.qubits)))
+        return self._dense_costs[parities]
 
-        Sets that take several trees are never in the cheapest basis of parities, since each of their trees costs less.
+    def _costs_at(self, position: int, parities: Parities) -> DenseCosts:
+        """Find the cheapest basis of parities; its elements are single trees, since the trees of a set each cost less."""
+        contents = [*parities, *[0] * (len(self.all_qubits) - len(parities))]
+        prepared = reduce(or_, parities).bit_count()
+        basis: dict[int, int] = {}  # by highest bit
+        costs: list[int] = []
+        for tree, cost in self._trees[position]:  # from the smallest to the largest
+            parity = 0
+            for qubit in tree:
+                parity ^= contents[qubit]
+            while parity and parity.bit_length() in basis:
+                parity ^= basis[parity.bit_length()]
+            if parity:
+                basis[parity.bit_length()] = parity
+                costs.append(cost)
+                if len(costs) == prepared:
+                    break
+        return DenseCosts.of(tuple(costs))
+
+    def steps(self, parities: Parities, *, elsewhere: bool) -> Iterator[tuple[int, int]]:
+        """Yield the position and the qubit of rotations that prepare one more qubit, in its own position or a neighbour's.
+
+        Args:
+            parities: Parity that each qubit holds.
+            elsewhere: True to allow the position of a neighbour.
         """
-        key = position, parities
-        if key not in self._dense_costs:
-            contents = [*parities, *[0] * (len(self.all_qubits) - len(parities))]
-            prepared = reduce(or_, parities).bit_count()
-            basis: dict[int, int] = {}  # by highest bit
-            costs: list[int] = []
-            for tree, cost in self._trees[position]:  # from the smallest to the largest
-                parity = 0
-                for qubit in tree:
-                    parity ^= contents[qubit]
-                while parity and parity.bit_length() in basis:
-                    parity ^= basis[parity.bit_length()]
-                if parity:
-                    basis[parity.bit_length()] = parity
-                    costs.append(cost)
-                    if len(costs) == prepared:
-                        break
-            self._dense_costs[key] = DenseCosts.of(costs)
-        return self._dense_costs[key]
-
-    def steps(self, parities: Parities, *, elsewhere: bool) -> list[RotationStep]:
-        """Return the rotations that prepare one more qubit, in its own position or, with `elsewhere`, in a neighbour's."""
-        key = parities, elsewhere
-        if key not in self._steps:
-            prepared, count = reduce(or_, parities), len(self.qubits)
-            self._steps[key] = [
-                RotationStep(position, qubit, parities)
-                for position in self.free_positions(parities)
-                for qubit in (position, *(self.neighbours[position] if elsewhere else ()))
-                if qubit < count and not prepared >> qubit & 1
-            ]
-        return self._steps[key]
+        prepared, count = reduce(or_, parities), len(self.qubits)
+        for position in self.free_positions(parities):
+            for qubit in (position, *(self.neighbours[position] if elsewhere else ())):
+                if qubit < count and not prepared >> qubit & 1:
+                    yield position, qubit
 
     def fan_ins(self, parities: Parities) -> Iterator[tuple[FanIn, Parities]]:
         """Yield the CNOTs that lose no value, each with the parities after it."""

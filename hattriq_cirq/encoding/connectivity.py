@@ -111,11 +111,12 @@ def _schedule_for_bytes(region: Region, vector: bytes) -> Schedule:
 
 
 def _typical(vector: Array) -> Array:
-    """Return a fixed vector of norm 1 with the structure of a vector, (2**n,): its zeros, the signs beside them, its unentangled qubits."""
+    """Return a fixed vector of norm 1 with the zeros and the unentangled qubits of a vector, (2**n,)."""
     if len(vector) > 2 and (product := _separate_qubit(vector)) is not None:
         i, alone, rest = product
         halves = np.multiply.outer(np.round(alone / np.linalg.norm(alone), 12), _typical(rest))
-        return np.moveaxis(halves.reshape((2,) * (len(vector).bit_length() - 1)), 0, i).reshape(-1)
+        tensor = np.moveaxis(halves.reshape((2,) * (len(vector).bit_length() - 1)), 0, i)
+        return np.asarray(tensor.reshape(-1))
     parts = np.random.default_rng(len(vector)).normal(size=(2, len(vector)))
     if vector.all():
         typical = parts[0] + 1j * parts[1] * vector.imag.any()
@@ -128,8 +129,8 @@ def _structure(vector: Array) -> BoolArray:
     """Return which rotations of a vector's magnitudes vanish, (qubits, 3, ..., 3), for every order of preparation.
 
     The first axis is the qubit that is prepared. The index of each other qubit is 0 or 1 if the rotation is for an even or odd
-    function of that qubit's value, and 2 if that qubit is prepared later. Rotations by half a turn are counted as well: those of
-    a target that holds a parity are shifted by it.
+    function of that qubit's value, and 2 if that qubit is prepared later. Rotations by half a turn are counted as well: those
+    of a target that holds a parity are shifted by it.
     """
     n = len(vector).bit_length() - 1
     norms = (np.abs(vector) ** 2).reshape((2,) * n)
@@ -208,10 +209,12 @@ def _schedules(region: Region, vector: Array) -> list[Schedule]:
         norms = np.sqrt(squares.sum(axis=tuple(i for i in range(n) if i != qubit and i not in before)))
         return rotation_angles(np.moveaxis(norms, sorted([*before, qubit]).index(qubit), -1).reshape(-1))
 
-    def cnot_cost(step: RotationStep) -> int:
+    @cache
+    def cnot_cost(position: int, qubit: int, parities: Parities) -> int:
+        step = RotationStep(position, qubit, parities)
         controls = [region.qubits[i] for i in step.before]
-        mux = Multiplexer.of(*angles(step.qubit, tuple(step.before)), controls, region.target(step))
-        dense = region.dense_costs(step.position, step.parities)
+        mux = Multiplexer.of(*angles(qubit, tuple(step.before)), controls, region.target(step))
+        dense = region.dense_costs(parities)[position]
         return mux.cnot_count + (dense.rotations + dense.closing if is_complex else 0)
 
     cost = cnot_cost if _structure(vector).any() else partial(_dense_cnot_cost, region, is_complex)
@@ -241,7 +244,9 @@ def _dense_schedules_on(neighbours: tuple[tuple[int, ...], ...], encoded: int, i
     for _ in range(_NUMBERINGS):
         order = [*rng.permutation(encoded).tolist(), *range(encoded, len(neighbours))]
         schedules += [_renumbered(schedule, order) for schedule in _search_dense(region.renumbered(order), is_complex)]
-    return sorted(schedules, key=lambda s: sum(len(fan_ins) + _dense_cnot_cost(region, is_complex, step) for fan_ins, step in s))
+    return sorted(
+        schedules, key=lambda s: sum(len(fan_ins) + _dense_cnot_cost(region, is_complex, *step) for fan_ins, step in s)
+    )
 
 
 def _search_dense(region: Region, is_complex: bool) -> list[Schedule]:
@@ -260,22 +265,23 @@ def _renumbered(schedule: Schedule, order: Sequence[int]) -> Schedule:
     return tuple((tuple((order[a], order[b]) for a, b in fan_ins), renumber(step)) for fan_ins, step in schedule)
 
 
-def _dense_cnot_cost(region: Region, is_complex: bool, step: RotationStep) -> int:
-    """Return the number of gates of a step for a vector without structure."""
-    costs = region.dense_costs(step.position, step.parities)
+def _dense_cnot_cost(region: Region, is_complex: bool, position: int, qubit: int, parities: Parities) -> int:
+    """Return the number of gates of a step for a vector without structure, which is the same for every qubit."""
+    costs = region.dense_costs(parities)[position]
     return 2 * costs.rotations + costs.closing if is_complex else costs.rotations
 
 
-def _cheapest_schedules(region: Region, cnot_cost: Callable[[RotationStep], int], width: int, most: int) -> list[Schedule]:
+def _cheapest_schedules(
+    region: Region, cnot_cost: Callable[[int, int, Parities], int], width: int, most: int
+) -> list[Schedule]:
     """Return the cheapest schedule that the search finds for each last qubit, the cheapest first.
 
     Args:
         region: Qubits to encode.
-        cnot_cost: Number of two-qubit gates of a step.
+        cnot_cost: Number of two-qubit gates of a step, by its position, its qubit and the parities before it.
         width: Number of schedules kept per set of prepared qubits, with different parities.
         most: Largest number of fan-ins before a step.
     """
-    cnot_cost = cache(cnot_cost)
     n = len(region.qubits)
     final = tuple(1 << i for i in range(n))
     best: dict[Any, _State] = {(): (0, (), (0,) * n)}
@@ -283,13 +289,13 @@ def _cheapest_schedules(region: Region, cnot_cost: Callable[[RotationStep], int]
         kept, best = _best_states(best.values(), width), {}
         for total, schedule, parities in kept:
             for collected, fan_ins in _with_fan_ins(region, parities, most).items():
-                for step in region.steps(collected, elsewhere=most > 0):
-                    if length < n or step.after == final:
-                        cost = total + len(fan_ins) + cnot_cost(step)
-                        after = step.after
-                        key = after if length < n else step.qubit
+                for position, qubit in region.steps(collected, elsewhere=most > 0):
+                    after = (*collected[:position], 1 << qubit, *collected[position + 1 :])
+                    if length < n or after == final:
+                        cost = total + len(fan_ins) + cnot_cost(position, qubit, collected)
+                        key = after if length < n else qubit
                         if key not in best or cost <= best[key][0]:
-                            state = cost, (*schedule, (fan_ins, step)), after
+                            state = cost, (*schedule, (fan_ins, RotationStep(position, qubit, collected))), after
                             best[key] = min(state, best.get(key, state))
     if not best:  # no state that was kept can still put every value in its own position
         return _cheapest_schedules(region, cnot_cost, 1, 0)
