@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import cirq
 import numpy as np
-from tqdm import tqdm
 
 from hattriq_cirq.circuits.errors import JobCancelledError, JobFailedError, JournalError, SilenceError
 from hattriq_cirq.circuits.outcomes import Distribution
@@ -22,6 +21,7 @@ from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.execution.backend import Backend, Job, State
 from hattriq_cirq.execution.batching import Batch, batches
 from hattriq_cirq.execution.journal import Journal, digest
+from hattriq_cirq.foundation.terminal import progress_bar
 
 _PLACED_BY = 4  # number of circuits that a placement is chosen by
 _TOLERANCE = 1e-6  # largest difference of an outcome probability between a recorded circuit and the same circuit compiled today
@@ -244,7 +244,7 @@ class Engine:
         in_progress: dict[str, tuple[Job, State]] = {}
         counted = sum(d.shots or 0 for distributions in results.values() for d in distributions)
         last_change = time.monotonic()
-        with tqdm(total=len(jobs), initial=len(results), desc=self.name, unit="job", disable=not self._progress) as bar:
+        with progress_bar(shown=self._progress, total=len(jobs), initial=len(results), desc=self.name, unit="job") as bar:
             while waiting or in_progress:
                 while waiting and len(in_progress) < self.backend.limits.jobs:
                     job = waiting.popleft()

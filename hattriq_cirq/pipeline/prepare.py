@@ -12,7 +12,6 @@ from typing import Any
 import cirq
 import numpy as np
 from numpy.typing import ArrayLike
-from tqdm import tqdm
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.attribution.path_integral import exact_attribution
@@ -29,6 +28,7 @@ from hattriq_cirq.execution.backends.simulators import qsim, sampler
 from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, evenly_spaced
+from hattriq_cirq.foundation.terminal import progress_bar
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
 from hattriq_cirq.pipeline.execute import PreparedCircuits, content_key
 from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes
@@ -342,7 +342,7 @@ class PreparedAttribution:
         """
         estimates: list[Estimate] = []
         cost, summaries = Cost(), [MitigationSummary()]
-        with tqdm(total=len(self.terms), desc=self.estimator.describe(), unit="input", disable=not self.progress) as bar:
+        with progress_bar(shown=self.progress, total=len(self.terms), desc=self.estimator.describe(), unit="input") as bar:
             for inputs, circuits in self.chunks():
                 mitigated = circuits.execute()
                 summaries.append(mitigated.summary)
