@@ -405,4 +405,5 @@ def source_of(engine: Engine) -> dict[str, str]:
     source = {"engine": engine.name}
     if processor is not None:
         source |= {"processor": processor.id, "snapshot": processor.snapshot}
-    return source | ({"noise": str(described["noise"])} if "noise" in described else {})
+    content = {"content": described["content"]} if described.get("content") else {}
+    return source | content | ({"noise": str(described["noise"])} if "noise" in described else {})

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from hattriq_cirq.foundation.arrays import plain
-from hattriq_cirq.foundation.terminal import is_watched, progress_bar
+from hattriq_cirq.foundation.progress import progress_bar
+from hattriq_cirq.foundation.terminal import is_watched
 
 T = TypeVar("T")
 Result = Mapping[str, Any]

@@ -11,12 +11,9 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from hattriq_cirq.foundation.display import printable
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 
 class Stream:
@@ -117,19 +114,6 @@ def exit_code(code: int, out: Stream) -> int:
 def is_watched() -> bool:
     """Return true if a person reads standard error, so that progress is worth showing."""
     return Stream(sys.stderr).isatty()
-
-
-def progress_bar(*, shown: bool, **options: Any) -> tqdm[Any]:
-    """Return a progress bar on standard error; one that cannot be shown, or no longer, never stops the work.
-
-    Args:
-        shown: True shows the bar, if there is a standard error.
-        options: Options of `tqdm`, such as `total`, `desc` and `unit`.
-    """
-    from tqdm import tqdm
-
-    stream = sys.stderr if isinstance(sys.stderr, Stream) else Stream(sys.stderr, keep_controls=True)
-    return tqdm(file=stream, dynamic_ncols=True, disable=not shown or sys.stderr is None, **options)
 
 
 def describe(error: Exception) -> str:

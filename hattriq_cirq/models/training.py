@@ -15,7 +15,7 @@ from scipy.special import expit
 from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze
 from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_word, check_flag, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
-from hattriq_cirq.foundation.terminal import progress_bar
+from hattriq_cirq.foundation.progress import progress_bar
 from hattriq_cirq.models.gradients import TrainableProgram
 from hattriq_cirq.models.model import Model, model_inputs
 

@@ -61,10 +61,12 @@ class Mitigated:
     Args:
         outcomes: One outcome per request of the original programs, in order.
         summary: Findings, such as the calibration that was measured in the run.
+        shots: Number of shots that came back for all variants, filled in after `Mitigation.combine`.
     """
 
     outcomes: Sequence[Distribution | QuasiDistribution]
     summary: MitigationSummary = MitigationSummary()
+    shots: int = 0
 
 
 class Mitigation(ABC, Generic[Context]):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from itertools import islice
-from typing import Any
+from functools import cached_property, partial, wraps
+from itertools import chain, islice, repeat
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import cirq
 import numpy as np
@@ -27,15 +28,17 @@ from hattriq_cirq.estimators.plan import Estimate, Plan, plan, sample_circuits
 from hattriq_cirq.execution.backends.simulators import qsim, sampler
 from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.execution.journal_format import circuits_key
 from hattriq_cirq.foundation.arrays import Array, evenly_spaced
-from hattriq_cirq.foundation.terminal import progress_bar
+from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
-from hattriq_cirq.pipeline.execute import PreparedCircuits, content_key
+from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes
 from hattriq_cirq.pipeline.resources import GateCount, Resources, shots_for_cosine, shots_for_stderr
 from hattriq_cirq.simulation.statevector import Precision
 
 _CHUNK = 256  # number of circuits that are compiled and run together, or those of one input if they are more
+_INPUTS = (8, 64)  # largest number of inputs of the first chunk, so that its jobs start within seconds, and of the others
 _PLACED_BY = 2  # number of terms by whose circuits a placement is chosen
 
 
@@ -212,13 +215,30 @@ class Execution:
     summary: MitigationSummary
 
 
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+def _with_bars(
+    method: Callable[Concatenate[PreparedAttribution, _Arguments], _Result],
+) -> Callable[Concatenate[PreparedAttribution, _Arguments], _Result]:
+    """Show the progress bars of all phases of a method if the run or its engine shows progress."""
+
+    @wraps(method)
+    def shown(self: PreparedAttribution, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        with progress_bars(self.progress or self.engine.shows_progress):
+            return method(self, *args, **kwargs)
+
+    return shown
+
+
 @dataclass(frozen=True, eq=False)
 class PreparedAttribution:
     """Attribution by circuits, ready to be priced and run; created by `prepare`.
 
-    The work is done in chunks of a few hundred circuits: a chunk's circuits are built, compiled and recorded in the journal
-    when its turn comes, so that a large batch never stands in memory and the first job starts early. A run that resumes from
-    a journal reads placement and programs from it and compiles nothing.
+    The work is done in chunks of at most 64 inputs or a few hundred circuits, the first one smaller: a chunk's circuits are
+    built, compiled and recorded in the journal when its turn comes, so that a large batch never stands in memory and the first
+    job starts early. A run that resumes from a journal reads placement and programs from it and compiles nothing.
 
     Args:
         model: Model of the quadratic form.
@@ -243,24 +263,25 @@ class PreparedAttribution:
     exact: Callable[[], Attribution] | None = None
 
     @cached_property
+    @_with_bars
     def placement(self) -> Placement | None:
         """Physical qubits and state preparation of all circuits; None where any circuit runs as it is."""
         processor, journal = self.engine.processor, None if self.shots is None else self.engine.journal
         if processor is None or self.given_placement is not None:
             return self.given_placement
-        key = "" if journal is None else self._placement_key
-        if journal is not None and (record := journal.placement(key)) is not None:
+        key = None if journal is None else self._placement_key
+        if journal is not None and key is not None and (record := journal.placement(key)) is not None:
             return Placement.from_record(processor, record)
         chosen = choose_placement(self.model, self.estimator, self.terms, self.engine)
-        if journal is not None and chosen is not None:
+        if journal is not None and key is not None and chosen is not None:
             journal.record_placement(key, chosen.to_record())
         return chosen
 
     @property
-    def _placement_key(self) -> str:
+    def _placement_key(self) -> str | None:
         """Digest of everything that decides the placement."""
         circuits = _placing_circuits(self.model, self.estimator, self.terms, encode)
-        return content_key(circuits, (*self.model.qubits, *(self.engine.qubits or ())))
+        return circuits_key(circuits, (*self.model.qubits, *(self.engine.qubits or ())))
 
     @property
     def resources(self) -> Resources:
@@ -276,6 +297,7 @@ class PreparedAttribution:
             mitigation_circuits=sum(circuits.requests for circuits in prepared) - priced.circuits,
         )
 
+    @_with_bars
     def price(
         self,
         *,
@@ -313,13 +335,14 @@ class PreparedAttribution:
         routed = None
         if processor is not None and self.placement is not None:
             placed = evenly_spaced([c for one in self.input_plans() for c in one.plan.circuits], sample)
-            routed = GateCount.of([physical_circuit(processor, c.circuit, self.placement.qubits) for c in placed])
+            qubits, phase = self.placement.qubits, "compile for the processor"
+            routed = GateCount.of([physical_circuit(processor, c.circuit, qubits) for c in track(placed, phase, "circuit")])
         return Resources(
             estimator=self.estimator.describe(),
             circuits=len(circuits),
             qubits=max(len(c.circuit.all_qubits()) for c in chosen),
             built=GateCount.of([c.circuit for c in chosen]),
-            compiled=GateCount.of([compile_to_gateset(c.circuit, target) for c in chosen]),
+            compiled=GateCount.of([compile_to_gateset(c.circuit, target) for c in track(chosen, "compile", "circuit")]),
             preparation=GateCount.of([compile_to_gateset(c.preparation, target) for c in chosen]),
             routed=routed,
             compiled_circuits=len(chosen),
@@ -331,6 +354,7 @@ class PreparedAttribution:
             target_stderr=target_stderr,
         )
 
+    @_with_bars
     def run(self) -> Execution:
         """Run all circuits and decode their outcomes.
 
@@ -347,9 +371,11 @@ class PreparedAttribution:
                 mitigated = circuits.execute()
                 summaries.append(mitigated.summary)
                 outcomes = iter(mitigated.outcomes)
-                decoded = [one.decode(list(islice(outcomes, len(one.circuits))), self.mitigation) for one in inputs]
+                parts = [list(islice(outcomes, len(one.circuits))) for one in inputs]
+                decoded = [one.decode(part, self.mitigation) for one, part in zip(inputs, parts, strict=True)]
                 estimates += [found for found, _ in decoded]
-                cost += _cost_of(inputs, circuits, max((factor for _, factor in decoded), default=1.0))
+                own = [outcome for one, part in zip(inputs, parts, strict=True) for outcome in part[: len(one.plan.circuits)]]
+                cost += _cost_of(circuits, own, mitigated.shots, max((factor for _, factor in decoded), default=1.0))
                 bar.update(len(inputs))
         notes = [note for summary in summaries for note in summary.notes] + [note for e in estimates for note in e.notes]
         return Execution(estimates, cost, MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes))))
@@ -391,9 +417,23 @@ class PreparedAttribution:
         for terms in self.terms:
             yield InputPlan.build(placed, self.model, terms, self.shots, self.mitigation)
 
+    def _grouped(self, sizes: tuple[int, int]) -> Iterator[list[InputPlan]]:
+        """Yield the inputs in groups: until their circuits fill a chunk, and at most the given number of inputs."""
+        plans, left = self.input_plans(), len(self.terms)
+        for limit in chain(sizes[:1], repeat(sizes[1])):
+            at_most = min(limit, left)
+            chunk = list(_until_full(track(islice(plans, at_most), "build circuits", "input", total=at_most)))
+            left -= len(chunk)
+            if not chunk:
+                return
+            yield chunk
+
     def chunks(self) -> Iterator[tuple[list[InputPlan], PreparedCircuits]]:
         """Compile the circuits of a few inputs at a time; each chunk is prepared when it is asked for."""
-        for inputs in _grouped(self.input_plans()):
+        journal = None if self.shots is None else self.engine.journal
+        as_before = journal is not None and journal.has_calls_of_earlier_version
+        sizes = (sys.maxsize, sys.maxsize) if as_before else _INPUTS
+        for inputs in self._grouped(sizes):
             circuits = [circuit for one in inputs for circuit in one.circuits]
             shots = None if self.shots is None else [count for one in inputs for count in one.shots or ()]
             yield inputs, PreparedCircuits.compile(self.engine, circuits, shots, self.mitigation, placement=self.placement)
@@ -539,24 +579,21 @@ def _placing_circuits(
     return sample_circuits(estimator.with_encoder(encoder), model, chosen)
 
 
-def _grouped(plans: Iterator[InputPlan]) -> Iterator[list[InputPlan]]:
-    """Group inputs until their circuits fill a chunk."""
-    chunk: list[InputPlan] = []
+def _until_full(plans: Iterator[InputPlan]) -> Iterator[InputPlan]:
+    """Yield inputs until their circuits fill a chunk."""
+    circuits = 0
     for one in plans:
-        chunk.append(one)
-        if sum(len(each.circuits) for each in chunk) >= _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+        yield one
+        circuits += len(one.circuits)
+        if circuits >= _CHUNK:
+            return
 
 
-def _cost_of(inputs: Sequence[InputPlan], circuits: PreparedCircuits, variance_factor: float) -> Cost:
-    """Return the cost of one chunk."""
-    own = sum(len(one.plan.circuits) for one in inputs)
-    shots = sum(sum((one.shots or ())[: len(one.plan.circuits)]) for one in inputs)
-    added = circuits.requests - own, circuits.total_shots - shots
-    return Cost(own, shots, circuits.two_qubit_gates, len(circuits.programs), *added, variance_factor)
+def _cost_of(circuits: PreparedCircuits, own: Outcomes, all_shots: int, variance_factor: float) -> Cost:
+    """Return the cost of one chunk in the shots that came back: those of the estimators' circuits, and all others."""
+    shots = sum(outcome.shots or 0 for outcome in own)
+    added = circuits.requests - len(own), all_shots - shots
+    return Cost(len(own), shots, circuits.two_qubit_gates, len(circuits.programs), *added, variance_factor)
 
 
 def _variance_factor(made: Plan, measured: Estimate, corrected: Estimate) -> float:

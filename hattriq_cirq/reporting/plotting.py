@@ -224,7 +224,7 @@ def sign_label(attribution: Attribution, classes: Classes | None = None) -> str:
         - pushes towards -1: stripes
     """
     a = attribution.assumptions
-    names = ", ".join(f"⟨{re.sub(r'(?<![0-9])1.000[*]', '', text)}⟩" for text in a.observables)
+    names = ", ".join(f"⟨{re.sub(r'(?<![0-9.])1[.]0+[*]', '', text)}⟩" for text in a.observables)
     score = names if a.head == "identity" else f"{a.head} of {names}"
     form = " (normalized)" if a.form == "normalized" else ""
     bounded = a.head == "identity" and _is_pauli_string(a.observables[0])
@@ -380,4 +380,4 @@ def _headings(a: Attribution, labels: ArrayLike | None, classes: Classes | None)
 
 def _is_pauli_string(observable: str) -> bool:
     """Return True for the text of one Pauli string with coefficient +-1, whose outcomes are +1 and -1."""
-    return bool(re.fullmatch(r"-?1\.000\*[XYZ]\(.+\)", observable)) and not re.search(r"\)[+-]\d", observable)
+    return bool(re.fullmatch(r"-?1\.0+\*[XYZ]\(.+\)", observable)) and not re.search(r"\)[+-]\d", observable)

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hattriq_cirq.foundation.terminal import Stream, describe, exit_code, is_watched, progress_bar, safe_streams, shell_word
+from hattriq_cirq.foundation.progress import progress_bar
+from hattriq_cirq.foundation.terminal import Stream, describe, exit_code, is_watched, safe_streams, shell_word
 
 NAMES = ("münchen", "漢字", "😀", os.fsdecode(b"bad\xff"), "a\x1b[31m", "\u202e", "\x85")
 
@@ -86,7 +87,7 @@ def test_missing_streams_take_everything(missing: tuple[str, ...], monkeypatch: 
 
 PROGRAM = """
 import sys
-from hattriq_cirq.foundation.terminal import Stream, describe, exit_code, is_watched, progress_bar, safe_streams, shell_word
+from hattriq_cirq.foundation.terminal import exit_code, safe_streams
 with safe_streams() as out:
     with open("work", "w") as file:
         for number in range(20_000):

@@ -72,7 +72,7 @@ def killed_at_call(chosen: int, command: Callable[[], object]) -> bool:
 
 
 def results(root: Path) -> dict[str, Any]:
-    """Return the contents of all files below a folder by name, hidden ones included, without times and what follows from them."""
+    """Return the contents of all files below a folder by name, hidden ones included, without times."""
     names = {file: re.sub(r"report-full-\w+", "report", str(file.relative_to(root))) for file in sorted(root.rglob("*"))}
     return {name: _content(file) for file, name in names.items() if file.is_file()}
 

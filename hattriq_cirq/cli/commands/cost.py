@@ -81,7 +81,8 @@ class Cost:
     def _costs(self) -> list[tuple[int, hq.Resources]]:
         """Predict and print every cost, each with its number of qubits."""
         from hattriq_cirq.cli import values
-        from hattriq_cirq.foundation.terminal import is_watched, progress_bar
+        from hattriq_cirq.foundation.progress import progress_bar
+        from hattriq_cirq.foundation.terminal import is_watched
 
         cases = [self._saved_model(self.model)] if self.model else list(self._ring_models())
         estimators = [values.parse_estimator(name) for name in self.estimators.split(",")]
