@@ -86,7 +86,7 @@ class Attribute:
 
         A run that counts shots is journaled. One that was stopped continues: the missing results are written.
         """
-        from hattriq_cirq.cli import folders, model_data, pictures, run_folder, values
+        from hattriq_cirq.cli import folders, model_data, pictures, run_folder, tables, values
         from hattriq_cirq.datasets.user import checksum
 
         check = run_folder.check_journaled_run if self._is_counted else run_folder.check_run
@@ -107,8 +107,8 @@ class Attribute:
                 self._write(folder, a, indices, data, engine, {**task["model"], "repr": repr(model)})
             labels, shown = data.labels[indices].tolist(), folders.data_record(self.data, data)
             folder.draw("gallery.png", lambda: pictures.draw_gallery(a, labels, shown))
-        print(a, folders.score_table(a, indices, labels), sep="\n")
-        folders.print_files(folder.path)
+        print(a, tables.score_table(a, indices, labels), sep="\n")
+        tables.print_files(folder.path)
         if len(indices) > pictures.GALLERY_MAX:
             print(f"gallery.png shows the first {pictures.GALLERY_MAX} of {len(indices)} inputs; `hattriq show` draws any")
         return 0

@@ -61,7 +61,7 @@ class Cost:
 
     def run(self) -> int:
         """Predict the cost of every estimator on one input of a model, or on random ring models over a range of qubits."""
-        from hattriq_cirq.cli import folders, run_folder
+        from hattriq_cirq.cli import folders, run_folder, tables
         from hattriq_cirq.foundation.files import write_new
 
         if self.out is None:
@@ -75,7 +75,7 @@ class Cost:
             folder.write("cost.csv", lambda file: write_new(file, _csv(costs)))
             for name in pictures:
                 folder.draw(name, lambda: plot_costs(costs))
-        folders.print_files(folder.path)
+        tables.print_files(folder.path)
         return 0
 
     def _costs(self) -> list[tuple[int, hq.Resources]]:

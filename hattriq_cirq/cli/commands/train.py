@@ -68,9 +68,8 @@ class Train:
 
         A run that was stopped goes on: what is missing is written.
         """
-        from hattriq_cirq.cli import folders, pictures
+        from hattriq_cirq.cli import folders, pictures, records, tables
         from hattriq_cirq.cli.run_folder import check_run, open_run
-        from hattriq_cirq.workflows.accuracies import Accuracy
 
         check_run(self.out, RESULTS, PICTURES)
         data = hq.datasets.load(self.data)
@@ -80,10 +79,10 @@ class Train:
             print(data.summary())
             if not folder.is_recorded:
                 print(self._train(folder, data, settings))
-            record = folders.read_record(folder.path / "run.json")
+            record = records.read_record(folder.path / "run.json")
             folder.draw("training.png", lambda: pictures.draw_training(folder.path, record))
-        print(folders.accuracy_table(Accuracy(**row) for row in record["accuracies"]))
-        folders.print_files(folder.path)
+        print(tables.accuracy_table(record["accuracies"]))
+        tables.print_files(folder.path)
         return 0
 
     def _train(self, folder: RunFolder, data: hq.datasets.Dataset, settings: Mapping[str, Any]) -> hq.Training:
