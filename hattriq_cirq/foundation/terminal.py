@@ -112,7 +112,7 @@ def exit_code(code: int, out: Stream) -> int:
 
 
 def is_watched() -> bool:
-    """Return true if a person reads standard error, so that progress is worth showing."""
+    """Return true if a person reads standard error, who wants to see progress."""
     return Stream(sys.stderr).isatty()
 
 
