@@ -160,17 +160,17 @@ def train(  # noqa: PLR0913
     """
     check_type(model, "model", Model, _A_MODEL)
     as_word(optimizer, "optimizer", ("adam", "lbfgs"))
-    epochs = as_count(epochs, "epochs", maximum=_EPOCHS_MAX, advice=f"positive, a whole number up to {_EPOCHS_MAX:.0e}")
+    epochs = as_count(epochs, "epochs", maximum=_EPOCHS_MAX, advice=f"be positive, a whole number up to {_EPOCHS_MAX:.0e}")
     learning_rate, scale = (
-        as_number(number, name, above=0, maximum=largest, advice=f"positive and at most {largest:g}")
+        as_number(number, name, above=0, maximum=largest, advice=f"be positive and at most {largest:g}")
         for number, name, largest in ((learning_rate, "learning_rate", _ANGLE_MAX), (scale, "scale", _SCALE_MAX))
     )
     batch_size, patience = (
-        None if count is None else as_count(count, name, advice="at least 1, a whole number or None")
+        None if count is None else as_count(count, name, advice="be at least 1, a whole number or None")
         for count, name in ((batch_size, "batch_size"), (patience, "patience"))
     )
     if not (isinstance(start, str) and start == "model"):
-        start = as_number(start, "start", 0, _ANGLE_MAX, advice=f"a number of radians from 0 to {_ANGLE_MAX:g}, or 'model'")
+        start = as_number(start, "start", 0, _ANGLE_MAX, advice=f"be a number of radians from 0 to {_ANGLE_MAX:g}, or 'model'")
     check_flag(progress, "progress")
     start_time = time.perf_counter()
     rng = np.random.default_rng(seed := as_seed(seed))
