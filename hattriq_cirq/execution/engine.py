@@ -27,6 +27,7 @@ from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.journal_format import call_key, circuits_key, digest
 from hattriq_cirq.execution.ownership import Owned
 from hattriq_cirq.foundation.checks import as_counts
+from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.provenance import Provenance
 
 _PLACED_BY = 4  # number of circuits that a placement is chosen by
@@ -332,7 +333,9 @@ class Engine(Owned):
         in_progress: dict[str, tuple[Job, State]] = {}
         counted = sum(d.shots or 0 for distributions in results.values() for d in distributions)
         last_change = time.monotonic()
-        with tqdm(total=len(jobs), initial=len(results), desc=self.name, unit="job", disable=not self._progress) as bar:
+        with tqdm(
+            total=len(jobs), initial=len(results), desc=printable(self.name), unit="job", disable=not self._progress
+        ) as bar:
             while waiting or in_progress:
                 while waiting and len(in_progress) < self.backend.limits.jobs:
                     job = waiting.popleft()
