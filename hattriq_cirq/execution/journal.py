@@ -149,6 +149,11 @@ class Journal(Owned):
         """True if the journal was begun by a version that recorded neither placements nor programs."""
         return bool(self._contents.header["format"] != FORMAT)
 
+    @property
+    def version_notes(self) -> tuple[str, ...]:
+        """Note on the versions of the software that worked on the run, for its result; empty if they did not change."""
+        return self._contents.version_notes()
+
     def placement(self, key: str) -> Mapping[str, Any] | None:
         """Return the placement recorded under a key, as JSON; None if there is none."""
         placement: Mapping[str, Any] | None = self._contents.prepared.get(("placement", key))
@@ -209,6 +214,11 @@ class Journal(Owned):
     def calls(self) -> Mapping[int, RecordedCall]:
         """Recorded calls by their numbers."""
         return MappingProxyType(self._contents.calls)
+
+    @property
+    def has_calls_of_earlier_version(self) -> bool:
+        """True if it records calls of a version that cut runs into larger chunks; these are known by their circuits only."""
+        return any(call.requests is None for call in self.calls.values())
 
     def jobs_of_call(self, call: int) -> list[Job]:
         """Return the recorded jobs of a call under their planned ids, in order."""

@@ -67,6 +67,7 @@ class InProcessBackend(Owned, ABC):
         job = self._submitted(job)
         if job not in self._results:
             only_measurements(job.circuits)  # raises an error for a circuit without one
+            _check_circuits(job)
             self._results[job] = self.execute(job)
         return self._results[job]
 
@@ -116,8 +117,55 @@ class SamplerBackend(InProcessBackend):
             if self._exact is None:
                 raise ValueError(f"shots=None asks for exact probabilities, which {self.name} cannot give; give shots")
             return [Distribution(self._exact(circuit), None) for circuit in resolve_circuits(job)]
-        batch = self._sampler(job.seed).run_batch(job.circuits, [to_sweep(job.points)] * len(job.circuits), job.shots)
+        circuits = [unambiguous_measurement(circuit) for circuit in job.circuits]
+        batch = self._sampler(job.seed).run_batch(circuits, [to_sweep(job.points)] * len(circuits), job.shots)
         return to_distributions(self.name, job, batch)
+
+
+def _check_circuits(job: Job) -> None:
+    """Raise ValueError for circuits that a simulator of qubits with one measurement at the end cannot run."""
+    for circuit in job.circuits:
+        wide = next((q for q in circuit.all_qubits() if q.dimension != 2), None)
+        if wide is not None:
+            raise ValueError(f"{wide} is a system of {wide.dimension} levels; engines run circuits of qubits")
+        if keys := cirq.control_keys(circuit):
+            raise ValueError(
+                f"gates depend on the measurements {sorted(map(str, keys))}, but the only measurement is at the end; leave out "
+                "classical controls"
+            )
+        for point in job.points:
+            missing = sorted(cirq.parameter_names(circuit) - point.keys())
+            if missing:
+                raise ValueError(f"symbols {missing} of a circuit have no value; resolve the circuit before it is run")
+
+
+def unambiguous_measurement(circuit: cirq.AbstractCircuit) -> cirq.AbstractCircuit:
+    """Return a circuit whose measurement does not have both a confusion map and inverted bits.
+
+    By Cirq's definition bits are confused first and inverted afterwards; its simulators invert them first when they sample all
+    shots at once. The inversion is therefore made a part of the confusion.
+
+    Example:
+        >>> confusion = {(0,): np.array([[0.9, 0.1], [0.2, 0.8]])}
+        >>> gate = cirq.MeasurementGate(1, "z", invert_mask=(True,), confusion_map=confusion)
+        >>> (measured,) = unambiguous_measurement(cirq.Circuit(gate(cirq.q(0)))).all_operations()
+        >>> measured.gate.invert_mask, measured.gate.confusion_map[(0,)].tolist()
+        ((), [[0.1, 0.9], [0.8, 0.2]])
+    """
+    (measurement,) = circuit[-1].operations
+    gate = measurement.gate
+    if not isinstance(gate, cirq.MeasurementGate) or not gate.confusion_map or not any(gate.invert_mask):
+        return circuit
+    inverted, confusion = gate.full_invert_mask(), dict(gate.confusion_map)
+    apart = set(range(len(inverted))).difference(*confusion)
+    confusion |= {(i,): np.eye(2) for i in sorted(apart)}
+    flips = [sum(1 << (len(positions) - 1 - j) for j, i in enumerate(positions) if inverted[i]) for positions in confusion]
+    maps = {
+        positions: matrix[:, np.arange(len(matrix)) ^ flip]
+        for (positions, matrix), flip in zip(confusion.items(), flips, strict=True)
+    }
+    plain = cirq.MeasurementGate(gate.num_qubits(), gate.mkey, confusion_map=maps)
+    return cirq.Circuit(circuit[:-1], cirq.Moment(plain.on(*measurement.qubits)))
 
 
 def resolve_circuits(job: Job) -> list[cirq.FrozenCircuit]:
