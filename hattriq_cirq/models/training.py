@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult, minimize
 from scipy.special import expit
-from tqdm import tqdm
 
 from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze
 from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_word, check_flag, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
+from hattriq_cirq.foundation.progress import progress_bar
 from hattriq_cirq.models.gradients import TrainableProgram
 from hattriq_cirq.models.model import Model, model_inputs
 
@@ -184,7 +184,7 @@ def train(  # noqa: PLR0913
         held_out = _Objective(program, *_normalised(*validation, model, "validation x", "validation y"), scale)
     theta = np.array(list(model.params.values())) if start == "model" else rng.normal(0, start, len(program.names))
     tracker = _Progress(objective, held_out, patience)
-    with tqdm(total=epochs, desc="training", unit="epoch", disable=not progress, leave=False) as bar:
+    with progress_bar(shown=progress, total=epochs, desc="training", unit="epoch", leave=False) as bar:
 
         def after_epoch(theta: FloatArray) -> bool:
             keep_training = tracker.add(theta)

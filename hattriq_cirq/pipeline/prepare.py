@@ -13,7 +13,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
 import cirq
 import numpy as np
 from numpy.typing import ArrayLike
-from tqdm import tqdm
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.attribution.path_integral import exact_attribution
@@ -22,7 +21,7 @@ from hattriq_cirq.attribution.result import Attribution, Cost
 from hattriq_cirq.compilation.compile import physical_circuit
 from hattriq_cirq.compilation.gatesets import compile_to_gateset
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
-from hattriq_cirq.compilation.placement import Placement, best_placement, candidate_layouts
+from hattriq_cirq.compilation.placement import Placement, best_placement, candidate_layouts, promising_layouts
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
 from hattriq_cirq.estimators.plan import Estimate, Plan, plan, sample_circuits
@@ -32,7 +31,7 @@ from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_format import circuits_key
 from hattriq_cirq.foundation.arrays import Array, evenly_spaced
 from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type
-from hattriq_cirq.foundation.progress import progress_bars, track
+from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes, as_mitigation
@@ -407,7 +406,7 @@ class PreparedAttribution:
         """
         estimates: list[Estimate] = []
         cost, summaries = Cost(), [MitigationSummary()]
-        with tqdm(total=len(self.terms), desc=self.estimator.describe(), unit="input", disable=not self.progress) as bar:
+        with progress_bar(shown=self.progress, total=len(self.terms), desc=self.estimator.describe(), unit="input") as bar:
             for inputs, circuits in self.chunks():
                 mitigated = circuits.execute()
                 summaries.append(mitigated.summary)
@@ -617,10 +616,16 @@ def choose_placement(
         return None
     circuits: dict[Encoder, list[cirq.Circuit]] = {encode: _placing_circuits(model, estimator, terms, encode)}
     layouts = candidate_layouts(processor, circuits[encode], model.qubits, among=engine.qubits)
+    layouts = promising_layouts(processor, layouts, _placing_circuits(model, estimator, terms, _prepare_nothing))
     for encoder in dict.fromkeys(layout.encoder for layout in layouts):
         if encoder not in circuits:
             circuits[encoder] = _placing_circuits(model, estimator, terms, encoder)
     return best_placement(processor, layouts, circuits)
+
+
+def _prepare_nothing(x: ArrayLike, qubits: Sequence[cirq.Qid]) -> cirq.Circuit:
+    """Leave out the state preparation, as an encoder."""
+    return cirq.Circuit()
 
 
 def _placing_circuits(
