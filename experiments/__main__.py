@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from experiments.runner import registry
+from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.foundation.terminal import describe, exit_code, safe_streams
 
 _HELP = """usage: python -m experiments NAME [--quick] [--out DIR] [--workers N] [--scheduler ADDRESS] [options of the study]
        python -m experiments all [the same options]
@@ -17,8 +20,20 @@ writes docs/results.md from the full runs.
 studies:"""
 
 
-def main(arguments: list[str]) -> int:
-    """Run the command given by the arguments; return the exit code."""
+def main(arguments: Sequence[str]) -> int:
+    """Run the command given by the arguments; return the exit code. Printing never stops the work, as in `hattriq`."""
+    with safe_streams() as out:
+        try:
+            return exit_code(_run(arguments), out)
+        except KeyboardInterrupt:
+            print("experiments: interrupted; the same command goes on", file=sys.stderr)
+            return 130
+        except (RuntimeError, ValueError, OSError, ImportError) as error:
+            print(f"experiments: {describe(error)}", file=sys.stderr)
+            return 1
+
+
+def _run(arguments: Sequence[str]) -> int:
     name, *rest = arguments or ["--help"]
     if name in ("-h", "--help"):
         print(_HELP)
@@ -32,13 +47,9 @@ def main(arguments: list[str]) -> int:
 
         return results_page.main(rest)
     if name not in registry.STUDIES:
-        print(f"experiments: no study {name!r}; choose one of {', '.join(registry.STUDIES)}", file=sys.stderr)
+        print(f"experiments: no study {printable(name)!r}; choose one of {', '.join(registry.STUDIES)}", file=sys.stderr)
         return 2
-    try:
-        return registry.run(name, rest)
-    except (RuntimeError, ValueError, OSError, ImportError) as error:
-        print(f"experiments: {error}", file=sys.stderr)
-        return 1
+    return registry.run(name, rest)
 
 
 if __name__ == "__main__":

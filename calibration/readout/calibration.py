@@ -15,18 +15,22 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, get_args
+from typing import Any, Literal, Self, TypedDict, TypeVar, get_args
 
 import cirq
 import numpy as np
 from numpy.typing import NDArray
 
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, SharedUncertainty, bit_counts
+from hattriq_cirq.circuits.serialization import read_cirq_json
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, freeze, read_only
+from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
+from hattriq_cirq.foundation.reading import problem_of
+from hattriq_cirq.foundation.schema import Count, read_json
 
 FORMAT = "hattriq_cirq.ReadoutCalibration/1"
 OnStale = Literal["refuse", "warn"]
@@ -59,6 +63,19 @@ class StaleCalibrationWarning(UserWarning):
         >>> caught[0].category.__name__
         'StaleCalibrationWarning'
     """
+
+
+class _Stored(TypedDict):
+    """JSON of a saved calibration."""
+
+    format: Literal["hattriq_cirq.ReadoutCalibration/1"]
+    qubits: list[Any]
+    counts: list[tuple[tuple[Count, Count], tuple[Count, Count]]] | None
+    known: list[tuple[float, float]] | None
+    source: dict[str, str]
+    pattern: str
+    provenance: Provenance
+    id: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -352,25 +369,23 @@ class ReadoutCalibration:
             CalibrationError: The file is not a readout calibration, or was changed since.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-            if content["format"] != FORMAT:
-                raise CalibrationError(f"{path} has format {content['format']!r}, must be {FORMAT!r}")
+            content = read_json(path, _Stored)
             calibration = cls(
-                tuple(cirq.read_json(json_text=json.dumps(content["qubits"]))),
+                tuple(read_cirq_json(json.dumps(content["qubits"]), "qubits", list)),
                 None if content["counts"] is None else np.array(content["counts"], dtype=np.int64),
                 None if content["known"] is None else np.array(content["known"], dtype=float),
-                dict(content["source"]),
+                content["source"],
                 content["pattern"],
-                Provenance(**content["provenance"]),
+                content["provenance"],
             )
-            stored = content["id"]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError) as error:
             raise CalibrationError(
-                f"{path} is not a readout calibration, or a damaged one: {error!r}; measure a new one"
+                printable(f"{path} is not a readout calibration, or a damaged one: {problem_of(error)}; measure a new one")
             ) from error
+        stored = content["id"]
         if stored != calibration.id:
             raise CalibrationError(
-                f"{path} is damaged: it says id {stored}, its content has {calibration.id}; measure a new one"
+                printable(f"{path} is damaged: it says id {stored}, its content has {calibration.id}; measure a new one")
             )
         return calibration
 

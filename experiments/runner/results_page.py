@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from experiments.runner import registry
-from experiments.runner.study import Study, newest_report
+from experiments.runner.study import ResultRecord, Study, newest_report, read_record
+from hattriq_cirq.foundation.files import replace
 from hattriq_cirq.reporting.document import Section, Table, in_markdown
 
 FOLD = 15  # tables of this many rows or more are folded until a reader opens them
@@ -88,14 +88,13 @@ def write(studies: Sequence[Study[Any]], root: Path, page: Path) -> list[str]:
     parts = [_HEAD, _origin(sections, records, missing), _answers(sections, set(reports)), _UNKNOWN]
     parts += [_chapter(name, section) for name, section in sections.items()]
     images = page.parent / IMAGES
-    images.mkdir(parents=True, exist_ok=True)
-    for name in reports:
-        for old in images.glob(f"{name}-*.png"):
-            old.unlink()
-    for name, section in sections.items():
-        for picture in section.pictures:
-            (images / f"{name}-{picture.name}.png").write_bytes(picture.png)
-    page.write_text("\n\n".join(part.strip() for part in parts) + "\n", encoding="utf-8")
+    present = {file for name in reports for file in images.glob(f"{name}-*.png")}
+    pictures = {images / f"{name}-{each.name}.png": each.png for name, section in sections.items() for each in section.pictures}
+    for file, content in pictures.items():
+        replace(file, content)
+    replace(page, "\n\n".join(part.strip() for part in parts) + "\n")
+    for old in present - pictures.keys():
+        old.unlink()
     return missing
 
 
@@ -116,13 +115,13 @@ def wall_seconds(records: Iterable[Mapping[str, Any]]) -> float:
     return total
 
 
-def _records(study: Study[Any], root: Path) -> list[Mapping[str, Any]]:
+def _records(study: Study[Any], root: Path) -> list[ResultRecord]:
     """Read the records of the tasks of a full run."""
     paths = (study.path(task, root) for task in study.tasks(False))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
+    return [read_record(path) for path in paths if path.exists()]
 
 
-def _origin(sections: Mapping[str, Section], records: Sequence[Mapping[str, Any]], missing: Sequence[str]) -> str:
+def _origin(sections: Mapping[str, Section], records: Sequence[ResultRecord], missing: Sequence[str]) -> str:
     versions = sorted({record["provenance"]["versions"].get("hattriq_cirq", "unknown") for record in records})
     last = max((record["provenance"]["created_utc"][:10] for record in records), default="unknown")
     lines = [

@@ -13,25 +13,61 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache, partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, NotRequired, TypedDict, TypeVar
 
 from experiments.runner.pool import run_all
 from experiments.runner.trained_models import accuracy_table, settings_digest, settings_of, unchanged_since_version_0_1
 from hattriq_cirq.foundation.arrays import plain
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
+from hattriq_cirq.foundation.reading import FileError, problem_of
+from hattriq_cirq.foundation.schema import read_json
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
 
 T = TypeVar("T")
 Result = Mapping[str, Any]
-_FORMATS = ("hattriq_cirq.Result/2", "hattriq_cirq.Result/1")  # the first is written
+_FORMAT = "hattriq_cirq.Result/2"
 _LONGEST = 120
 _LISTED = 6
+
+
+class ResultProvenance(TypedDict):
+    """Origin of a result: versions, time and commit."""
+
+    versions: NotRequired[dict[str, str]]
+    created_utc: NotRequired[str]
+    commit: NotRequired[str]
+
+
+class ResultRecord(TypedDict):
+    """JSON file of a task's result; version 0.1 recorded neither the settings of the model nor the digest of the result."""
+
+    format: Literal["hattriq_cirq.Result/1", "hattriq_cirq.Result/2"]
+    study: str
+    task: dict[str, Any]
+    model: NotRequired[dict[str, Any] | None]
+    result: dict[str, Any]
+    digest: NotRequired[str]
+    seconds: float
+    provenance: ResultProvenance
+
+
+def read_record(path: Path) -> ResultRecord:
+    """Read the file of a result.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        FileError: The file is damaged; a ValueError.
+    """
+    record = read_json(path, ResultRecord)
+    if "digest" in record and record["digest"] != _digest(record["result"]):
+        raise FileError(path, "the result is not the one that was written", "remove it and run again")
+    return record
 
 
 @dataclass(frozen=True)
@@ -131,23 +167,24 @@ class Study(Generic[T]):
         """
         path = self.path(task, root)
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            if record["format"] not in _FORMATS or record["study"] != self.name or record["task"] != _as_json(_fields(task)):
+            record = read_record(path)
+            if record["study"] != self.name or record["task"] != _as_json(_fields(task)):
                 raise ValueError("it is of another task")
             if "model" in record and record["model"] != settings_of(task):
                 raise ValueError("it is of a model with other settings")
             return Done(task, record["result"], record["seconds"], record["provenance"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not the result of {task}: {error!r}; remove it and run again") from error
+        except ValueError as error:
+            raise FileError(f"{path} is not the result of {task}", problem_of(error), "remove it and run again") from error
 
     def save(self, task: T, result: Result, seconds: float, root: Path) -> None:
         """Write a result with its task and origin; a result that another process has written stays."""
         record = {
-            "format": _FORMATS[0],
+            "format": _FORMAT,
             "study": self.name,
             "task": _fields(task),
             "model": settings_of(task),
             "result": result,
+            "digest": _digest(_as_json(result)),
             "seconds": seconds,
             "provenance": asdict(Provenance.now()) | {"commit": commit()},
         }
@@ -178,8 +215,15 @@ class Study(Generic[T]):
 
     def section(self, done: Sequence[Done[T]]) -> Section:
         """Return the report of results: the study's findings with title, question, settings, accuracies and origin."""
+        try:
+            return self._section(done)
+        except (LookupError, TypeError) as error:
+            raise ValueError(
+                f"the results of {self.name} are not as it wrote them: {error!r}; remove them and run again"
+            ) from error
+
+    def _section(self, done: Sequence[Done[T]]) -> Section:
         findings = self.summarise(done)
-        versions = done[-1].provenance["versions"]
         return Section(
             title=self.title,
             question=self.question,
@@ -195,7 +239,7 @@ class Study(Generic[T]):
                 "tasks": str(len(done)),
                 "core-minutes": f"{sum(d.seconds for d in done) / 60:.1f}",
                 "last result (UTC)": max(d.provenance["created_utc"] for d in done),
-                "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+                "versions": _versions([d.provenance for d in done]),
             },
         )
 
@@ -293,6 +337,23 @@ def _settings(tasks: Sequence[object]) -> dict[str, str]:
             texts = ["; ".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in values]
             settings[each.name.replace("_", " ")] = ", ".join(texts) if len(texts) <= _LISTED else f"{len(texts)} values"
     return settings
+
+
+def _versions(provenances: Sequence[Mapping[str, Any]]) -> str:
+    """Return the versions of each package, and the commits, that made the results; several where results were kept."""
+    names = dict.fromkeys(name for each in provenances for name in each["versions"])
+    texts = [f"{name} {' and '.join(_distinct(each['versions'].get(name) for each in provenances))}" for name in names]
+    commits = _distinct(each.get("commit") for each in provenances)
+    return ", ".join([*texts, f"commit {' and '.join(commits)}"] if commits else texts)
+
+
+def _distinct(values: Iterable[object]) -> list[str]:
+    return list(dict.fromkeys(str(value) for value in values if value is not None))
+
+
+def _digest(result: object) -> str:
+    """Return eight hexadecimal digits that change with a result as JSON holds it."""
+    return hashlib.sha256(json.dumps(result, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _as_json(value: object) -> object:

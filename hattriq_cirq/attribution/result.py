@@ -9,14 +9,19 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
 from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze, normal_interval
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
+from hattriq_cirq.foundation.reading import FileError, problem_of, read_arrays
+from hattriq_cirq.foundation.schema import Count, load, parse_json
 
 _FORMAT = "hattriq_cirq.Attribution/1"
+_REAL = ("values", "stderr", "imag_values", "f_input", "f_baseline", "completeness_gap_stderr")
+_AMPLITUDES = ("x", "baseline")
 _OF_ONE_CIRCUIT = ("two_qubit_gates", "variance_factor")  # costs of the most expensive circuit; all others are sums
 
 
@@ -39,11 +44,11 @@ class Cost:
         150
     """
 
-    circuits: int = 0
-    shots: int = 0
-    two_qubit_gates: int = 0
-    programs: int = 0
-    mitigation_circuits: int = 0
+    circuits: Count = 0
+    shots: Count = 0
+    two_qubit_gates: Count = 0
+    programs: Count = 0
+    mitigation_circuits: Count = 0
     mitigation_shots: int = 0
     variance_factor: float = 1.0
 
@@ -74,6 +79,15 @@ class Assumptions:
     calibration_id: str | None = None
     mitigation: str = "none"
     notes: tuple[str, ...] = ()
+
+
+class _Meta(TypedDict):
+    """JSON that a saved attribution holds beside its arrays."""
+
+    format: Literal["hattriq_cirq.Attribution/1"]
+    assumptions: Assumptions
+    cost: Cost
+    provenance: Provenance
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -269,25 +283,24 @@ class Attribution:
 
         Raises:
             FileNotFoundError: The file does not exist.
-            ValueError: The file is not an attribution.
+            FileError: The file is not an attribution, or is damaged; a ValueError.
         """
-        archive = io.BytesIO(Path(path).read_bytes())
         try:
-            with np.load(archive, allow_pickle=False) as file:
-                content = {name: file[name] for name in file.files}
-            meta = json.loads(str(content.pop("meta")))
-            if meta["format"] != _FORMAT:
-                raise ValueError(f"format {meta['format']!r}")
-            stored = meta["assumptions"]
-            assumptions = stored | {name: tuple(stored[name]) for name in ("observables", "notes") if name in stored}
-            return cls(
-                **{"imag_values": None, **content},
-                assumptions=Assumptions(**assumptions),
-                cost=Cost(**meta["cost"]),
-                provenance=Provenance(**meta["provenance"]),
-            )
-        except Exception as error:  # a damaged archive can raise any error
-            raise ValueError(f"{path} is not a saved attribution ({error})") from error
+            return cls._from_arrays(read_arrays(path), path)
+        except (TypeError, ValueError) as error:
+            raise FileError(f"{path} is not a saved attribution", problem_of(error)) from error
+
+    @classmethod
+    def _from_arrays(cls, content: dict[str, Array], path: str | os.PathLike[str]) -> Attribution:
+        unknown = content.keys() - {"meta", *_REAL, *_AMPLITUDES}
+        if unknown or "meta" not in content:
+            raise ValueError(f"arrays {', '.join(sorted(unknown)) or 'without meta'}")
+        for name, array in content.items():
+            if array.dtype.kind not in ("U" if name == "meta" else "fc" if name in _AMPLITUDES else "f"):
+                raise ValueError(f"array {name} has type {array.dtype}")
+        meta = load(_Meta, parse_json(str(content.pop("meta")), path), path)
+        arrays: dict[str, Any] = {"imag_values": None, **content}
+        return cls(**arrays, assumptions=meta["assumptions"], cost=meta["cost"], provenance=meta["provenance"])
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write a new CSV file with one line per input and feature: input, feature, bits, x, value, stderr."""

@@ -5,7 +5,6 @@ Each command imports the library only when it runs, so that help appears at once
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -13,6 +12,8 @@ from collections.abc import Sequence
 from hattriq_cirq._version import __version__
 from hattriq_cirq.cli.arguments import Command, make_parser
 from hattriq_cirq.cli.commands import attribute, calibrate, cancel, cost, demo, doctor, report, resume, runs, show, train
+from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.foundation.terminal import describe, exit_code, safe_streams
 
 _COMMANDS: tuple[type[Command], ...] = (
     *(train.Train, attribute.Attribute, calibrate.Calibrate, cost.Cost, show.Show, report.Report, demo.Demo),
@@ -32,28 +33,25 @@ Examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
+    Printing never stops the work: a stream that is closed, and a pipe whose reader has gone, take nothing more.
+
     Args:
         arguments: Words after `hattriq`; None takes those of the process.
 
     Returns:
-        The exit code: 0 for success, 1 if a check failed, 2 for bad input or a run that stopped (one line on stderr),
-        130 for Ctrl-C.
+        The exit code: 0 for success, 1 if a check failed or the output did not fit on the disk, 2 for bad input or a run that
+        stopped (one line on stderr), 130 for Ctrl-C.
     """
-    with warnings.catch_warnings():
+    with safe_streams() as out, warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *_, **__: _print_error(f"warning: {message}")
         try:
-            code = parse(arguments).run()
-            sys.stdout.flush()
-            return code
-        except BrokenPipeError:  # the reader of a pipe, such as `head`, has closed it
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
+            return exit_code(parse(arguments).run(), out)
         except KeyboardInterrupt as error:
             _print_error("; ".join(["interrupted", *_notes(error)]))
             return 130
         except _expected_errors() as error:
-            _print_error("; ".join([f"error: {_describe(error)}", *_notes(error)]))
+            _print_error("; ".join([f"error: {describe(error)}", *_notes(error)]))
             return 2
 
 
@@ -76,13 +74,7 @@ def _expected_errors() -> tuple[type[Exception], ...]:
 
 
 def _print_error(text: str) -> None:
-    print(f"hattriq: {' '.join(text.split())}", file=sys.stderr)
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error) or type(error).__name__
+    print(f"hattriq: {printable(' '.join(text.split()))}", file=sys.stderr)
 
 
 def _notes(error: BaseException) -> list[str]:

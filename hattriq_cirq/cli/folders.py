@@ -4,73 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
 from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.cli.values import parse_engine
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal import Journal
-from hattriq_cirq.execution.journal_records import JOURNAL, refuse_another
+from hattriq_cirq.execution.journal_records import JOURNAL, as_json, refuse_another
 from hattriq_cirq.execution.journal_summary import RunSummary, read_summary
-from hattriq_cirq.foundation.files import write_new
+from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.provenance import Provenance
-from hattriq_cirq.reporting.plotting import png
+from hattriq_cirq.foundation.terminal import shell_word
 from hattriq_cirq.workflows.accuracies import Accuracy
 
 FORMAT = "hattriq_cirq.Run/1"
 Record = Mapping[str, Any]
-
-
-def fresh_folder(path: str | os.PathLike[str]) -> Path:
-    """Return a folder that can take results; it is created when the first file is written.
-
-    Args:
-        path: Folder that is empty or does not exist.
-
-    Returns:
-        The folder.
-
-    Raises:
-        FileExistsError: The path is a file, or a folder that is not empty.
-        OSError: No file could be written there.
-    """
-    folder = Path(path)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists and is not an empty folder; results are never overwritten: choose another")
-    parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise OSError(f"{folder} cannot be created: {parent} is not a folder that can be written to")
-    return folder
-
-
-def run_folder(path: str | os.PathLike[str]) -> Path:
-    """Return a folder that can take a run on an engine: a fresh one, or that of a run that stopped.
-
-    Args:
-        path: Folder.
-
-    Returns:
-        The folder.
-
-    Raises:
-        FileExistsError: The folder holds a finished run or anything else.
-        OSError: No file could be written there.
-        JournalError: The journal in the folder cannot be read.
-    """
-    if not (Path(path) / JOURNAL).is_file():
-        return fresh_folder(path)
-    if read_summary(path).status == "finished":
-        raise FileExistsError(f"{path} holds a finished run; results are never overwritten: choose another")
-    return Path(path)
 
 
 @contextmanager
@@ -80,7 +34,7 @@ def journaled(folder: Path | None, engine_text: str, seed: int, task: Record) ->
     An error passes on with a note on how to continue. A run that stops before its first job leaves nothing behind.
 
     Args:
-        folder: Folder from `run_folder`; None records nothing.
+        folder: Folder from `check_journaled_run`; None records nothing.
         engine_text: Name of the engine.
         seed: Random seed for the counts.
         task: Everything that `hattriq resume` needs beside the working directory, as JSON.
@@ -97,7 +51,8 @@ def journaled(folder: Path | None, engine_text: str, seed: int, task: Record) ->
         return
     task = {**task, "directory": os.getcwd()}
     if (folder / JOURNAL).is_file() and (recorded := read_summary(folder).task) is not None:
-        refuse_another(folder, "task", recorded, task)
+        same_task(folder, recorded, task)
+        task = recorded
     engine = parse_engine(engine_text, seed, folder)
     with engine_journal(engine) as journal:
         try:
@@ -120,7 +75,7 @@ def engine_journal(engine: Engine) -> Journal:
 
 def how_to_continue(folder: Path) -> str:
     """Return the commands that continue or cancel a run."""
-    name = shlex.quote(os.fspath(folder))
+    name = shell_word(folder)
     return f"go on with `hattriq resume {name}`, or give up with `hattriq cancel {name}`"
 
 
@@ -131,22 +86,43 @@ def read_task(folder: str) -> tuple[RunSummary, Record]:
         JournalError: The folder holds no run, or the run of a script.
     """
     summary = read_summary(folder)
+    if summary.task is None and not summary.jobs:
+        raise JournalError(
+            f"{folder} records no command and no job: it was made by a script, or stopped at once; repeat what began it"
+        )
     if summary.task is None:
         raise JournalError(f"{folder} records no command: it was made by a script; run that again with the same journal")
     return summary, summary.task
 
 
-def write_missing(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a result unless an earlier process of the same run wrote it; remove drafts that a killed process left."""
-    for draft in path.parent.glob(f".{path.name}.*"):
-        draft.unlink()
-    if not path.exists():
-        write(path)
+def same_task(folder: Path, recorded: Record, task: Record) -> None:
+    """Raise JournalError if a recorded task is not the given one.
+
+    Where a data set lies and what another version did not record may differ: folders move between machines and versions.
+    """
+    refuse_another(folder, "task", *_shared(_without_places(as_json(recorded)), _without_places(as_json(task))))
 
 
-def write_picture(path: str | os.PathLike[str], drawing: Axes | Figure) -> Path:
-    """Write a drawing as a new PNG file and return its path."""
-    return write_new(path, png(drawing))
+def _without_places(task: dict[str, Any]) -> dict[str, Any]:
+    """Return a task whose files are named without their folders; the record of a data set identifies its files by content."""
+    if "out" in task:
+        task = task | {"out": Path(task["out"]).name}
+    data = task.get("data")
+    if not isinstance(data, dict):
+        return task
+    spec = re.sub(r"(?i)^[^:]*/(?=[^/:]*\.(csv|npz)(:|$))|(?<=path=)[^,]*/", "", str(data.get("spec")))
+    return task | {"data": data | {"spec": spec}}
+
+
+def _shared(known: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return both without the names that only one of them has, at any depth."""
+    pairs = {
+        name: _shared(known[name], given[name])
+        if isinstance(known[name], dict) and isinstance(given[name], dict)
+        else (known[name], given[name])
+        for name in known.keys() & given.keys()
+    }
+    return {name: pair[0] for name, pair in pairs.items()}, {name: pair[1] for name, pair in pairs.items()}
 
 
 def recorded_settings(command: Any, *excluded: str) -> dict[str, Any]:
@@ -197,7 +173,8 @@ def class_names(label_names: Iterable[str]) -> tuple[str, str] | None:
 
 def print_files(folder: Path) -> None:
     """Print the names of the files in a folder."""
-    print(f"wrote {folder}{os.sep}: {', '.join(sorted(file.name for file in folder.iterdir()))}")
+    names = sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
+    print(f"wrote {printable(folder)}{os.sep}: {', '.join(names)}")
 
 
 def accuracy_table(rows: Iterable[Accuracy]) -> str:

@@ -10,9 +10,12 @@ import numpy as np
 
 import hattriq_cirq as hq
 from hattriq_cirq.cli.folders import Record, how_to_continue, read_record
+from hattriq_cirq.cli.pictures import GALLERY, TRAINING, draw_gallery, draw_training
+from hattriq_cirq.cli.run_folder import begun_command, read_picture
 from hattriq_cirq.datasets.user import checksum
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
+from hattriq_cirq.reporting.plotting import png
 from hattriq_cirq.workflows.accuracies import Accuracy, table_of_accuracies
 
 #: Largest completeness gap that is allowed where nothing was sampled.
@@ -44,8 +47,12 @@ def load_section(folder: Path) -> Section:
         return run_section(folder)
     if reports := list(folder.glob(f"report-*/{FILE}")):
         return Section.load(max((file.parent for file in reports), key=lambda report: report.stat().st_mtime_ns))
+    if (folder / JOURNAL).is_file() and not (folder / JOURNAL).stat().st_size:
+        raise ValueError(f"{folder} holds a run that stopped at once; repeat the command that began it")
     if (folder / JOURNAL).is_file():
         raise ValueError(f"{folder} holds a run that is not finished; {how_to_continue(folder)}")
+    if command := begun_command(folder):
+        raise ValueError(f"{folder} holds a run that did not end; repeat its `hattriq {command}` to go on")
     if (folder / "tasks").is_dir():
         raise ValueError(
             f"{folder} holds results of a study but no report yet; finish it: "
@@ -63,9 +70,10 @@ def run_section(folder: Path, tolerance: float = TOLERANCE) -> Section:
 
     Returns:
         The section. The accuracies of the run that trained the model stand beside its maps, if that run is where it was.
+        Pictures that are missing or damaged are drawn again from the results.
 
     Raises:
-        FileNotFoundError: A picture or an array is missing.
+        FileNotFoundError: A result is missing.
         ValueError: A file is damaged.
     """
     file = folder / "run.json"
@@ -91,7 +99,7 @@ def _training(folder: Path, record: Record) -> Section:
         ),
         not_claimed=("An accuracy beyond this split and this seed.", _NO_HARDWARE),
         accuracy=_accuracies(record),
-        pictures=(_training_picture(folder),),
+        pictures=(_training_picture(folder, record),),
         cost=Table("Training, on this machine.", ("epochs", "best epoch", "seconds"), (numbers,)),
         settings={"data": data["spec"], **record["settings"]},
         assumptions={"model": record["model"], "loss": "logistic loss of the exact score"},
@@ -107,7 +115,8 @@ def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: flo
     allowed = f"{tolerance:.0e}" + (f" plus {_STANDARD_ERRORS:g} standard errors" if a.completeness_gap_stderr.any() else "")
     caption = f"Inputs above their signed maps. Red pushes towards +1 ({plus}), blue towards -1 ({minus})."
     alt = f"Pictures of inputs of {data['name']}, and below each its attribution map in red and blue"
-    pictures = [Picture((folder / "gallery.png").read_bytes(), caption, alt, "gallery")]
+    gallery = read_picture(folder / GALLERY) or png(draw_gallery(a, record["inputs"]["labels"], data))
+    pictures = [Picture(gallery, caption, alt, "gallery")]
     used: dict[str, Any] = {"data": data["spec"], "model": record["model"]["path"]}
     limits = ["That a map explains the data: it explains the answers of this model."]
     trained = _training_run(record)
@@ -115,7 +124,7 @@ def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: flo
         used |= settings
         limits.append(f"How accurate the model is: the run that trained it is not at {record['model']['path']}.")
     else:
-        pictures.append(_training_picture(trained[0]))
+        pictures.append(_training_picture(*trained))
         used |= {f"attribution: {name}": value for name, value in settings.items()}
         used |= {f"training: {name}": value for name, value in trained[1]["settings"].items()}
     if settings["estimator"] == "exact" or not settings["engine"].startswith("google:"):
@@ -197,6 +206,7 @@ def _provenance(record: Record) -> dict[str, str]:
     return {"created (UTC)": provenance["created_utc"], **provenance["versions"]}
 
 
-def _training_picture(folder: Path) -> Picture:
+def _training_picture(folder: Path, record: Record) -> Picture:
+    curves = read_picture(folder / TRAINING) or png(draw_training(folder, record))
     caption = "Loss and accuracy on the training set after each epoch."
-    return Picture((folder / "training.png").read_bytes(), caption, "Curves of " + caption[0].lower() + caption[1:], "training")
+    return Picture(curves, caption, "Curves of " + caption[0].lower() + caption[1:], "training")

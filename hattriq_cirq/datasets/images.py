@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from importlib.metadata import version
 from math import prod
@@ -18,6 +19,7 @@ from hattriq_cirq.datasets.split import IntArray, stratified_draw
 from hattriq_cirq.datasets.user import checksum, load_arrays
 from hattriq_cirq.datasets.value import Dataset, from_images
 from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.foundation.reading import FileError, check_expansion, check_size, open_file
 
 Pair = tuple[int, int]
 CLASSES = tuple(f"class {number}" for number in range(10))
@@ -169,7 +171,7 @@ def idx_images(
         64
     """
     path = Path(path)
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         if not path.is_file():
             raise FileNotFoundError(f"no file {path}; give an .npz with arrays {', '.join(NPZ_ARRAYS)}")
         files: list[Path] = [path]
@@ -284,7 +286,8 @@ def _import_optional(module: str) -> Any:
 
 def _find_idx(folder: Path) -> list[Path]:
     """Return the four IDX files of a folder, plain or .gz."""
-    candidates = {name: [p for p in (folder / name, folder / f"{name}.gz") if p.is_file()] for name in IDX_FILES}
+    endings = ("", ".gz", ".GZ")
+    candidates = {name: [p for end in endings if (p := folder / f"{name}{end}").is_file()] for name in IDX_FILES}
     missing = [name for name, paths in candidates.items() if not paths]
     if missing:
         raise FileNotFoundError(
@@ -295,15 +298,31 @@ def _find_idx(folder: Path) -> list[Path]:
 
 
 def _read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Read an IDX file of bytes: 0, 0, 8, the number of dimensions, each dimension in 4 bytes big-endian, the data."""
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is damaged: {error}; download it again") from error
-    magic, start = bytes([0, 0, 8, dimensions]), 4 + 4 * dimensions
-    if data[:4] != magic:
-        raise ValueError(f"{path} starts with {data[:4].hex()}, must be {magic.hex()}: not an IDX file of this kind")
-    shape = tuple(int(n) for n in np.frombuffer(data[4:start].ljust(4 * dimensions, b"\0"), dtype=">u4"))
-    if len(data) != start + prod(shape):
-        raise ValueError(f"{path} has {len(data)} bytes, its header {shape} needs {start + prod(shape)}; download it again")
-    return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)
+    """Read an IDX file of bytes: 0, 0, 8, the number of dimensions, each dimension in 4 bytes big-endian, the data.
+
+    A compressed file is read no further than its header announces.
+    """
+    cure, start, magic = "download it again", 4 + 4 * dimensions, bytes([0, 0, 8, dimensions])
+    with open_file(path) as (raw, size), gzip.open(raw) if path.suffix.lower() == ".gz" else nullcontext(raw) as file:
+        try:
+            header = file.read(start)
+            if header[:4] != magic:
+                raise FileError(
+                    path, f"it starts with {header[:4].hex()}, must be {magic.hex()}: not an IDX file of this kind", cure
+                )
+            shape = tuple(int(n) for n in np.frombuffer(header[4:].ljust(start - 4, b"\0"), dtype=">u4"))
+            needed = prod(shape)
+            check_size(needed, path, f"its header {shape} announces")
+            if file is raw and size != start + needed:
+                raise FileError(path, f"it has {size} bytes, its header {shape} needs {start + needed}", cure)
+            check_expansion(size, needed, path)
+            data = file.read(needed)
+            if len(data) != needed or file.read(1):
+                raise FileError(
+                    path, f"it has {'more' if len(data) == needed else 'fewer'} bytes than its header {shape} needs", cure
+                )
+        except (OSError, EOFError, zlib.error) as error:
+            raise FileError(f"{path} is damaged", str(error), cure) from error
+        except MemoryError:
+            raise FileError(path, f"its header {shape} needs more memory than there is", "use a smaller file") from None
+    return np.frombuffer(data, dtype=np.uint8).reshape(shape)

@@ -39,11 +39,11 @@ def load(name: str) -> Dataset:
         >>> load("planted_pixel:n_qubits=2,pixel=3").name
         'planted_pixel 3'
     """
-    is_path = name.endswith((".csv", ".npz")) and name.partition(":")[0] not in _BUILDERS
+    is_path = name.lower().endswith((".csv", ".npz")) and name.partition(":")[0] not in _BUILDERS
     key, _, text = (name, "", "") if is_path else name.partition(":")
     if key in _BUILDERS:
         return _BUILDERS[key](**_options(_BUILDERS[key], key, text))
-    if key.endswith((".csv", ".npz")):
+    if key.lower().endswith((".csv", ".npz")):
         return read_table(key, **_options(read_table, key, text, given="path"))
     raise ValueError(f"{name=} is not a data set; choose one of {', '.join(NAMES)}, or a path to a .csv or .npz")
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
+import re
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
 from hattriq_cirq._moved import keep_old_names
 from hattriq_cirq.datasets.value import Dataset, from_features
 from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.foundation.reading import FileError, read_arrays, read_bytes
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 class LabelledTable(NamedTuple):
@@ -51,14 +55,14 @@ def read_table(path: str | Path, label_column: str | None = None, test_fraction:
         2
     """
     path = Path(path)
-    if path.suffix not in (".csv", ".npz"):
+    if path.suffix.lower() not in (".csv", ".npz"):
         raise ValueError(f"{path.name} must end in .csv or .npz; numpy.savez(path, x=x, y=y) writes one")
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}; give the path of a .csv or .npz")
-    if path.suffix == ".npz" and label_column is not None:
+    if path.suffix.lower() == ".npz" and label_column is not None:
         raise ValueError(f"{label_column=} is for .csv files: the labels of an .npz are its array y")
     try:
-        table = _read_npz(path) if path.suffix == ".npz" else _read_csv(path, label_column)
+        table = _read_npz(path) if path.suffix.lower() == ".npz" else _read_csv(path, label_column)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not a text table ({error}); save it as comma-separated values (CSV) in UTF-8") from error
     try:
@@ -83,20 +87,13 @@ def load_arrays(path: Path, names: tuple[str, ...]) -> list[Array]:
     """Return the named arrays of an .npz file, without unpickling.
 
     Raises:
-        ValueError: The file is not an .npz archive, an array is missing, or an array contains Python objects.
+        FileError: The file is not an .npz archive, an array is missing, or an array contains Python objects; a ValueError.
     """
-    if not is_zipfile(path):
-        raise ValueError(
-            f"{path} must be an .npz, but is not a zip archive; numpy.savez writes one, and a text table must end in .csv"
-        )
     try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in names if name not in file]
-            if missing:
-                raise ValueError(f"arrays {', '.join(missing)} are missing, found {', '.join(file) or 'none'}")
-            return [file[name] for name in names]
-    except (ValueError, BadZipFile, EOFError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path} must be an .npz with arrays {', '.join(names)} of numbers: {error}") from error
+        return list(read_arrays(path, names).values())
+    except FileError as error:
+        cure = "numpy.savez writes one, and a text table must end in .csv"
+        raise FileError(f"{path} must be an .npz with arrays {', '.join(names)} of numbers", error.problem, cure) from error
 
 
 def _read_npz(path: Path) -> LabelledTable:
@@ -106,29 +103,34 @@ def _read_npz(path: Path) -> LabelledTable:
 
 def _read_csv(path: Path, label_column: str | None) -> LabelledTable:
     """Read the header, then every cell as a finite number; labels may be text, which `from_features` reports later."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file, strict=True)
-        header = [cell.strip() for cell in next(reader, [])]
-        if len(header) < 2 or len(set(header)) != len(header) or all(_number(cell) is not None for cell in header):
-            raise ValueError(f"{path}, line 1: must name two or more columns, each once, by commas; got {header[:5]}")
-        if label_column is not None and label_column not in header:
-            raise ValueError(f"{label_column=} is not a column of {path}; columns: {', '.join(header)}")
-        label = header[-1] if label_column is None else label_column
-        features = [name for name in header if name != label]
-        x, y = [], []
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            where = f"{path}, line {reader.line_num}"
-            if len(cells) != len(header):
-                raise ValueError(f"{where}: {len(cells)} cells, the header names {len(header)} columns")
-            row = dict(zip(header, cells, strict=True))
-            numbers = {name: _number(row[name]) for name in features}
-            for name, number in numbers.items():
-                if number is None or not math.isfinite(number):
-                    raise ValueError(f"{where}, column {name!r}: {row[name]!r} is not a finite number")
-            x.append(list(numbers.values()))
-            y.append(row[label].strip())
+    reader = csv.reader(io.StringIO(read_bytes(path).decode("utf-8-sig"), newline=""), strict=True)
+    header = [cell.strip() for cell in next(reader, [])]
+    if len(header) < 2 or len(set(header)) != len(header) or all(_number(cell) is not None for cell in header):
+        raise ValueError(f"{path}, line 1: must name two or more columns, each once, by commas; got {header[:5]}")
+    if odd := next((name for name in header if not name.isprintable()), None):
+        raise ValueError(
+            f"{path}, line 1, column {header.index(odd) + 1}: {odd!r} holds a character that cannot be seen; rename it"
+        )
+    if label_column is not None and label_column not in header:
+        raise ValueError(f"{label_column=} is not a column of {path}; columns: {', '.join(header)}")
+    label = header[-1] if label_column is None else label_column
+    features = [name for name in header if name != label]
+    x, y = [], []
+    for cells in reader:
+        if not any(cell.strip() for cell in cells):
+            continue
+        where = f"{path}, line {reader.line_num}"
+        if len(cells) != len(header):
+            raise ValueError(f"{where}: {len(cells)} cells, the header names {len(header)} columns")
+        row = dict(zip(header, cells, strict=True))
+        numbers = {name: _number(row[name]) for name in features}
+        for name, number in numbers.items():
+            if number is None or not math.isfinite(number):
+                raise ValueError(f"{where}, column {name!r}: {row[name]!r} is not a finite number")
+        x.append(list(numbers.values()))
+        y.append(row[label].strip())
+        if _number(y[-1]) is None and _is_odd_number(row[label]):
+            raise ValueError(f"{where}, column {label!r}: {row[label]!r} is not a plain number; write digits 0 to 9")
     if not x:
         raise ValueError(f"{path} has a header and no samples")
     values = [_number(text) for text in y]
@@ -136,11 +138,18 @@ def _read_csv(path: Path, label_column: str | None) -> LabelledTable:
 
 
 def _number(text: str) -> float | None:
-    """Return the number in a cell, or None."""
+    """Return the number in a cell, written in decimal digits with a point and an exponent, or None."""
+    plain = text.strip(" \t")
+    return float(plain) if _NUMBER.fullmatch(plain) else None
+
+
+def _is_odd_number(text: str) -> bool:
+    """Return true for text that Python takes for a number or that holds a character which cannot be seen."""
     try:
-        return float(text)
+        float(text)
+        return True
     except ValueError:
-        return None
+        return not text.strip().isprintable()
 
 
 keep_old_names(__name__)

@@ -70,6 +70,7 @@ class Journal:
     """
 
     _fd: int | None = None
+    _size = -1  # bytes of complete records, known once the file is read
 
     def __init__(
         self, folder: str | os.PathLike[str], engine: Mapping[str, Any], task: Mapping[str, Any] | None = None
@@ -77,7 +78,7 @@ class Journal:
         self.folder = Path(folder)
         path = self.folder / JOURNAL
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
             self._lock(path)
             self._contents, self._size = self._read_existing(path)
@@ -91,6 +92,10 @@ class Journal:
                 self.record_task(task)
             self._append("opened", pid=os.getpid(), directory=os.getcwd(), versions=asdict(Provenance.now())["versions"])
         except BaseException:
+            if self._size == 0:  # nothing is recorded, so nothing may stand in the way of a repetition
+                path.unlink()
+                with suppress(OSError):
+                    self.folder.rmdir()
             self.close()
             raise
 
@@ -332,9 +337,9 @@ class Journal:
                 raise
             full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
             what, cure = ("the disk is full", "free some space") if full else (error.strerror, "remove the cause")
-            raise JournalError(
-                f"{what}: {self.folder / JOURNAL} cannot grow; everything recorded before is safe; {cure} and resume the run"
-            ) from error
+            state = "everything recorded before is safe" if self._size else "nothing is recorded"
+            go_on = "resume the run" if self._size else "repeat the command"
+            raise JournalError(f"{what}: {self.folder / JOURNAL} cannot grow; {state}; {cure} and {go_on}") from error
         self._size += len(line)
         self._contents.apply(record)
 

@@ -21,7 +21,7 @@ from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.circuits.serialization import read_cirq_json
 from hattriq_cirq.execution.backend import Job
 from hattriq_cirq.execution.journal_records import JobPlan, PackedCounts, PackedIntegers, PackedProgram
-from hattriq_cirq.foundation.reading import FileError, inflate
+from hattriq_cirq.foundation.reading import FileError, inflate, problem_of
 
 MAX_CIRCUIT_BYTES = 2**27  # of the JSON text of one circuit: 128 MiB
 MAX_COUNTS = 2**26  # outcomes of one job
@@ -61,8 +61,9 @@ def unpack_circuit(text: str, name: str = "") -> cirq.FrozenCircuit:
 
 
 def _unreadable(what: str, error: ValueError) -> JournalError:
-    problem = error.problem if isinstance(error, FileError) else str(error)
-    return JournalError(f"the journal's record of {what} cannot be unpacked: {problem}; restore the journal from a copy")
+    return JournalError(
+        f"the journal's record of {what} cannot be unpacked: {problem_of(error)}; restore the journal from a copy"
+    )
 
 
 def pack_counts(distributions: Sequence[Distribution]) -> PackedCounts:

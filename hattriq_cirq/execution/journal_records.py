@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.foundation.display import printable
-from hattriq_cirq.foundation.reading import FileError, read_bytes
+from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
 from hattriq_cirq.foundation.schema import Count, Range, Size, load, parse_json
 
 JOURNAL = "journal.jsonl"
@@ -257,9 +257,8 @@ def read(content: bytes, name: str) -> tuple[Contents, int]:
                 raise ValueError("its checksum is wrong")
             contents.apply(record)
         except (LookupError, ValueError) as error:
-            problem = error.problem if isinstance(error, FileError) else printable(error)
             raise JournalError(
-                f"{printable(name)}, line {number} cannot be read: {problem}; restore the file from a copy"
+                printable(f"{name}, line {number} cannot be read: {problem_of(error)}; restore the file from a copy")
             ) from error
         whole += len(line)
     return contents, whole

@@ -42,8 +42,13 @@ class FileError(ValueError):
         self.problem = printable(problem)
 
 
+def problem_of(error: Exception) -> str:
+    """Return what an error says, without the name of the file and the advice if it is a `FileError`."""
+    return error.problem if isinstance(error, FileError) else str(error)
+
+
 @contextmanager
-def _open(path: str | os.PathLike[str]) -> Iterator[tuple[IO[bytes], int]]:
+def open_file(path: str | os.PathLike[str]) -> Iterator[tuple[IO[bytes], int]]:
     """Yield an open regular file and its size; a pipe, a device or a folder is refused."""
     no_wait = getattr(os, "O_NONBLOCK", 0)  # so that opening a pipe does not wait for its writer
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | no_wait)) as file:
@@ -64,7 +69,7 @@ def read_bytes(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> bytes:
         FileNotFoundError: The file does not exist.
         FileError: The path is no regular file, or the file is too large.
     """
-    with _open(path) as (file, size):
+    with open_file(path) as (file, size):
         check_size(size, path, "it holds", limit)
         try:
             return file.read()
@@ -76,6 +81,12 @@ def check_size(size: int, name: object, words: str = "it needs", limit: int = MA
     """Raise FileError if a number of bytes is above a limit."""
     if size > limit:
         raise FileError(name, f"{words} {size:,} bytes, more than the limit of {limit:,}", "use a smaller file")
+
+
+def check_expansion(compressed: int, announced: int, name: object, ratio: int = _INFLATION) -> None:
+    """Raise FileError if so many compressed bytes cannot hold the number of bytes that is announced."""
+    if announced > ratio * (compressed + 1):
+        raise FileError(name, f"its {compressed:,} compressed bytes cannot hold the {announced:,} that are announced")
 
 
 def inflate(data: bytes, limit: int, name: object) -> bytes:
@@ -114,14 +125,14 @@ def read_arrays(path: str | os.PathLike[str], names: Sequence[str] | None = None
         FileNotFoundError: The file does not exist.
         FileError: The file is no .npz archive, one of the arrays is missing, or a part is damaged or too large.
     """
-    with _open(path) as (file, file_size):
+    with open_file(path) as (file, file_size):
         try:
             with zipfile.ZipFile(file) as archive:
                 members = {each.filename.removesuffix(".npy"): each for each in archive.infolist()}
                 if missing := [name for name in names or () if name not in members]:
                     raise FileError(path, f"arrays {', '.join(missing)} are missing, found {', '.join(members) or 'none'}")
                 return {
-                    name: _read_member(archive, members[name], file_size, f"{path}, array {name}")
+                    name: _read_member(archive, members[name], file_size, path)
                     for name in (members if names is None else names)
                 }
         except FileError:
@@ -132,26 +143,26 @@ def read_arrays(path: str | os.PathLike[str], names: Sequence[str] | None = None
             raise FileError(path, f"it is not an .npz archive, or a damaged one ({type(error).__name__}: {error})") from None
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file_size: int, name: str) -> Array:
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file_size: int, path: str | os.PathLike[str]) -> Array:
+    name = f"array {member.filename.removesuffix('.npy')}:"
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
-        raise FileError(name, f"compression method {member.compress_type} or encryption is not read", "numpy.savez writes one")
-    check_size(member.file_size, name, "it expands to")
-    ratio = 1 if member.compress_type == zipfile.ZIP_STORED else _INFLATION
-    if member.compress_size > file_size or member.file_size > ratio * member.compress_size + ratio:
         raise FileError(
-            name, f"{member.compress_size:,} compressed bytes cannot hold the {member.file_size:,} that are announced"
+            path, f"{name} compression method {member.compress_type} or encryption is not read", "numpy.savez writes one"
         )
+    check_size(member.file_size, path, f"{name} it expands to")
+    is_stored = member.compress_type == zipfile.ZIP_STORED
+    check_expansion(min(member.compress_size, file_size), member.file_size, path, 1 if is_stored else _INFLATION)
     with archive.open(member) as stream:
         shape, fortran, dtype = _read_header(stream)
         if dtype.hasobject or dtype.kind not in "biufcUS":
-            raise FileError(name, f"its type is {dtype}, must be numbers or text", "save arrays of numbers")
+            raise FileError(path, f"{name} its type is {dtype}, must be numbers or text", "save arrays of numbers")
         size = math.prod(shape) * dtype.itemsize
         left = member.file_size - stream.tell()
         if size != left:
-            raise FileError(name, f"its header announces {shape} of {dtype}, {size:,} bytes; the archive holds {left:,}")
+            raise FileError(path, f"{name} its header announces {shape} of {dtype}, {size:,} bytes; the archive holds {left:,}")
         content = stream.read(size)
         if len(content) != size or stream.read(1):
-            raise FileError(name, f"it has {len(content):,} bytes, its header announces {size:,}")
+            raise FileError(path, f"{name} it has {len(content):,} bytes, its header announces {size:,}")
     return np.frombuffer(content, dtype=dtype).reshape(shape, order="F" if fortran else "C")
 
 

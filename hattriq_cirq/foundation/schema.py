@@ -97,7 +97,7 @@ def load(kind: type[T], value: object, name: object) -> T:
     """Return a JSON value as a type: a dataclass, a TypedDict, or an annotation made of these, lists, mappings and plain types.
 
     A field without a default must be there, an unknown field must not. `Annotated[int, Range(0)]` bounds a number, `Any` takes
-    every JSON value. A bool is no number, an integer fits 64 bits, and a float is finite.
+    every JSON value. A bool is no number, and a float is finite.
 
     Args:
         kind: Type of the result.
@@ -166,8 +166,8 @@ def _truth(value: object) -> bool:
 
 
 def _integer(value: object) -> int:
-    if type(value) is not int or not -(2**63) <= value < 2**64:
-        raise _is(value, "a whole number of 64 bits")
+    if type(value) is not int:
+        raise _is(value, "a whole number")
     return value
 
 

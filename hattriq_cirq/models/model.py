@@ -14,10 +14,12 @@ import cirq
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hattriq_cirq.circuits.serialization import read_cirq_json
 from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes, read_only
 from hattriq_cirq.foundation.checks import check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.files import write_new
+from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
 from hattriq_cirq.simulation import statevector
 from hattriq_cirq.simulation.statevector import Precision
 
@@ -338,13 +340,15 @@ class Model:
             True
         """
         try:
-            content = cirq.read_json(json_text=text)
-            if content["format"] != _JSON_FORMAT:
+            content = read_cirq_json(text, "model", dict)
+            if content.get("format") != _JSON_FORMAT:
                 raise ValueError(f"it must hold format {_JSON_FORMAT!r}")
+            if unknown := content.keys() - {"format", "circuit", "qubits", "observable", "params", "contract"}:
+                raise ValueError(f"fields that this version does not know: {', '.join(sorted(unknown))}")
             contract = DataContract.from_record(content["contract"]) if "contract" in content else None
-            return cls(content["circuit"], content["qubits"], content["observable"], content["params"], contract)
-        except Exception as error:  # JSON of another kind can raise any error
-            raise ValueError(f"not a model file: {error!r}") from error
+            return cls(*(content[name] for name in ("circuit", "qubits", "observable", "params")), contract)
+        except Exception as error:  # what the text describes may be anything but the parts of a model
+            raise FileError("not a model file", problem_of(error)) from error
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the model to a new JSON file; a file that exists raises FileExistsError."""
@@ -359,9 +363,9 @@ class Model:
             ValueError: The file is not a model.
         """
         try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+            return cls.from_json(read_bytes(path).decode())
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise FileError(f"{path}: not a model file", problem_of(error)) from error
 
 
 def model_inputs(model: Any, x: ArrayLike, name: str = "x") -> Array:

@@ -10,10 +10,14 @@ import os
 import re
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal, TypedDict
 
-from hattriq_cirq.foundation.files import write_new
+from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.foundation.files import as_bytes, write_same
+from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
+from hattriq_cirq.foundation.schema import load, parse_json
 
 _FORMAT = "hattriq_cirq.Section/1"
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -56,6 +60,26 @@ class Picture:
     def data_uri(self) -> str:
         """The picture as a `data:` address that an HTML page can embed."""
         return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+
+
+@dataclass(frozen=True)
+class _PictureFile:
+    """Picture as the file of its section names it; its content is in a file of its own."""
+
+    name: str
+    caption: str
+    alt: str
+
+    def read(self, folder: Path) -> Picture:
+        checked = Picture(_PNG.ljust(_HEADER), self.caption, self.alt, self.name)  # the name is part of a path
+        return replace(checked, png=read_bytes(folder / f"{self.name}.png"))
+
+
+class _Envelope(TypedDict):
+    """Part of a section's file that is not a field of the section."""
+
+    format: Literal["hattriq_cirq.Section/1"]
+    pictures: list[_PictureFile]
 
 
 @dataclass(frozen=True)
@@ -166,25 +190,25 @@ class Section:
     @property
     def digest(self) -> str:
         """The first eight hexadecimal digits of a hash of the whole section."""
-        content = b"".join([self._json().encode(), *(picture.png for picture in self.pictures)])
+        content = b"".join([as_bytes(self._json()), *(picture.png for picture in self.pictures)])
         return hashlib.sha256(content).hexdigest()[:8]
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the section to a new folder: `section.json` and one PNG file per picture.
+        """Write the section to a folder: `section.json` and one PNG file per picture.
 
         Args:
-            folder: New folder.
+            folder: New folder, or one that an interrupted call for the same section left.
 
         Returns:
             The folder.
 
         Raises:
-            FileExistsError: The folder holds one of these files; nothing is overwritten.
+            FileExistsError: The folder holds another section, or another picture; nothing is overwritten.
         """
         target = Path(folder)
         for picture in self.pictures:
-            write_new(target / f"{picture.name}.png", picture.png)
-        write_new(target / FILE, self._json())  # written last: a folder with this file is complete
+            write_same(target / f"{picture.name}.png", picture.png)
+        write_same(target / FILE, self._json())  # written last: a folder with this file is complete
         return target
 
     @classmethod
@@ -199,21 +223,16 @@ class Section:
 
         Raises:
             FileNotFoundError: The folder holds no section, or a picture is missing.
-            ValueError: `section.json` is damaged or of another format.
+            FileError: `section.json` is damaged or of another format; a ValueError.
         """
         source = Path(folder)
-        text = (source / FILE).read_text(encoding="utf-8")
         try:
-            content = json.loads(text)
-            if content.pop("format") != _FORMAT:
-                raise ValueError(f"it must hold format {_FORMAT!r}")
-            for name in ("accuracy", "cost"):
-                content[name] = content[name] and Table(**content[name])
-            content["tables"] = [Table(**table) for table in content["tables"]]
-            content["pictures"] = [Picture((source / f"{p['name']}.png").read_bytes(), **p) for p in content["pictures"]]
-            return cls(**content)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{source / FILE} is damaged or no section: {error!r}") from error
+            content = load(dict[str, Any], parse_json(read_bytes(source / FILE), FILE), FILE)
+            files = load(_Envelope, {name: content.pop(name, None) for name in ("format", "pictures")}, FILE)
+            pictures = tuple(each.read(source) for each in files["pictures"])
+            return replace(load(Section, content, FILE), pictures=pictures)
+        except ValueError as error:
+            raise FileError(f"{source / FILE} is damaged or no section", problem_of(error)) from error
 
     def markdown(self, images: str = "", level: int = 2, fold: int | None = None) -> str:
         """Return the section as Markdown.
@@ -262,7 +281,7 @@ def in_markdown(text: str) -> str:
         >>> print(in_markdown("2*3 < 7"))
         2\*3 \< 7
     """
-    return re.sub(r"([<*~])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([<*~])", r"\\\1", printable(" ".join(text.split())))
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -19,7 +19,9 @@ from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.processor import load_processor
 from hattriq_cirq.execution import Engine, virtual
 from hattriq_cirq.execution.backend import Job
-from hattriq_cirq.execution.backends.virtual import VirtualBackend, faster_method
+from hattriq_cirq.execution.backends.simulators import noisy_probabilities
+from hattriq_cirq.execution.backends.virtual import Noise, VirtualBackend, faster_method
+from hattriq_cirq.simulation.pauli_transfer import populations
 
 GATES: dict[str, cirq.Gate] = {"cz": cirq.CZ, "sycamore": cg.SYC, "sqrt_iswap": cirq.ISWAP**0.5}
 SQUARE = cirq.GridQubit.square(2, 5, 5)
@@ -264,3 +266,28 @@ def test_logical_circuits_are_compiled_and_run() -> None:
     ghz = cirq.Circuit(cirq.H(a), cirq.CNOT(a, b), cirq.measure(a, b, key="z"))
     (found,) = virtual("weber", seed=1, noise="none").run([ghz], None)
     np.testing.assert_allclose(found.probabilities, [0.5, 0, 0, 0.5], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "gateset"), [("willow_pink", "cz"), ("rainbow", "sycamore"), ("weber", "sqrt_iswap")])
+@pytest.mark.parametrize("noise", ["calibrated", "gates"])
+def test_points_of_a_sweep_have_the_probabilities_of_single_circuits(
+    name: str, gateset: str, noise: Noise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise converted by moments for all points, against the whole circuit's at each point: idle and virtual gates too."""
+    t, s = sympy.symbols("t s")
+    turns = [cirq.PhasedXZGate(x_exponent=t, z_exponent=1 - 2 * s, axis_phase_exponent=s * t).on(q) for q in (A, B)]
+    circuit = cirq.FrozenCircuit(
+        turns,
+        cirq.Moment(GATES[gateset](A, B), cirq.PhasedXZGate(x_exponent=0.3, z_exponent=0.1, axis_phase_exponent=0.2)(D)),
+        cirq.Moment(cirq.Z(A) ** s, cirq.Z(B) ** 0.3, cirq.Z(D).with_tags(cg.PhysicalZTag())),
+        cirq.Moment(cirq.WaitGate(cirq.Duration(nanos=50))(A)),
+        cirq.Moment(GATES[gateset](D, B)),
+        cirq.Moment(cirq.X(A) ** t, cirq.PhasedXPowGate(phase_exponent=0.2)(D)),
+        cirq.Moment(cirq.measure(D, A, key="z", invert_mask=(True,))),
+    )
+    points = [{"t": 0.1 * i, "s": 0.3 - 0.2 * i} for i in range(5)]
+    on = VirtualBackend(name, noise=noise, gateset=gateset)
+    monkeypatch.setattr("hattriq_cirq.execution.backends.virtual._DENSITY_NUMBERS", 2 * 4**3)
+    model = on.noise_on(circuit)
+    expected = [noisy_probabilities(cirq.resolve_parameters(circuit, point), model, populations) for point in points]
+    np.testing.assert_allclose(on.probabilities(circuit, points), expected, rtol=0, atol=1e-12)

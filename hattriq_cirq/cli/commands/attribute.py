@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -13,11 +14,12 @@ from hattriq_cirq.cli.arguments import Seed
 from hattriq_cirq.cli.help_lists import DATA_SETS, ENGINES, MITIGATIONS
 
 if TYPE_CHECKING:
+    from hattriq_cirq.cli.run_folder import RunFolder
     from hattriq_cirq.execution.engine import Engine
     from hattriq_cirq.foundation.arrays import Array
     from hattriq_cirq.models.model import Form
 
-_GALLERY_MAX = 32  # inputs that fit a readable gallery
+RESULTS, PICTURES = ("attribution.npz", "attribution.csv", "run.json"), ("gallery.png",)
 
 
 @dataclass(frozen=True)
@@ -81,56 +83,84 @@ class Attribute:
     seed: Seed = 0
 
     def run(self) -> int:
-        """Compute the maps, write attribution.npz, run.json, attribution.csv and gallery.png, and print the result.
+        """Compute the maps, write attribution.npz, attribution.csv, run.json and gallery.png, and print the result.
 
-        A run that counts shots is journaled; in the folder of one that stopped it continues and writes the missing results.
+        A run that counts shots is journaled. One that was stopped continues: the missing results are written.
         """
-        from hattriq_cirq.cli import folders, model_data
+        from hattriq_cirq.cli import folders, model_data, pictures, run_folder, values
         from hattriq_cirq.datasets.user import checksum
-        from hattriq_cirq.foundation.files import write_new
-        from hattriq_cirq.reporting.plotting import basis_grid
 
-        is_counted = self.estimator != "exact" and self.shots != 0
-        folder = folders.run_folder(self.out) if is_counted else folders.fresh_folder(self.out)
+        check = run_folder.check_journaled_run if self._is_counted else run_folder.check_run
+        check(self.out, RESULTS, PICTURES)
         path, model = model_data.load_model(self.model)
         loaded, data = model_data.load_data(self.data, model, path)
-        source = {"path": str(path), "sha256": checksum(path)}
-        settings = folders.recorded_settings(self, "model", "data", "out")
-        task: dict[str, Any] = {"command": "attribute", "settings": settings, "model": source}
-        task["data"] = folders.data_record(self.data, loaded)
-        if is_counted and self.calibration is not None:
-            task["calibration"] = {"path": self.calibration, "sha256": checksum(Path(self.calibration))}
-        engines = folders.journaled(folder if is_counted else None, self.engine, self.seed, task)
-        with nullcontext() if self.estimator == "exact" else engines as engine:
-            indices, a = self._integrated_gradients(model, data, engine)
-            columns = ("f_input", "f_baseline", "completeness_gap", "completeness_gap_stderr")
-            inputs = {"indices": indices.tolist(), "labels": data.labels[indices].tolist()}
-            text = folders.run_record(
-                "attribute",
-                self.data,
-                data,
-                settings=settings,
-                model={**source, "repr": repr(model)},
-                engine=None if engine is None else engine.describe(),
-                inputs=inputs | {name: getattr(a, name).tolist() for name in columns},
-                assumptions=asdict(a.assumptions),
-                cost=asdict(a.cost),
-            )
-            gallery = hq.plot_gallery(
-                a[:_GALLERY_MAX],
-                shape=data.image_shape or basis_grid(data.n_features),
-                labels=data.labels[indices[:_GALLERY_MAX]],
-                classes=folders.class_names(data.label_names),
-            )
-            folders.write_missing(folder / "attribution.npz", a.save)
-            folders.write_missing(folder / "run.json", lambda path: write_new(path, text))
-            folders.write_missing(folder / "attribution.csv", a.to_csv)
-            folders.write_missing(folder / "gallery.png", lambda path: folders.write_picture(path, gallery))
-        print(a, folders.score_table(a, indices, data.labels[indices]), sep="\n")
-        folders.print_files(folder)
-        if len(indices) > _GALLERY_MAX:
-            print(f"gallery.png shows the first {_GALLERY_MAX} of {len(indices)} inputs; `hattriq show` draws any")
+        task: dict[str, Any] = {
+            "command": "attribute",
+            "settings": folders.recorded_settings(self, "model", "data", "out"),
+            "model": {"path": str(path), "sha256": checksum(path)},
+            "data": folders.data_record(self.data, loaded if self._is_counted else data),
+        }
+        with self._opened(task) as (folder, engine):
+            if folder.is_recorded:
+                indices, a = values.select_inputs(self.inputs, data), hq.Attribution.load(folder.path / "attribution.npz")
+            else:
+                indices, a = self._integrated_gradients(model, data, engine)
+                self._write(folder, a, indices, data, engine, {**task["model"], "repr": repr(model)})
+            labels, shown = data.labels[indices].tolist(), folders.data_record(self.data, data)
+            folder.draw("gallery.png", lambda: pictures.draw_gallery(a, labels, shown))
+        print(a, folders.score_table(a, indices, labels), sep="\n")
+        folders.print_files(folder.path)
+        if len(indices) > pictures.GALLERY_MAX:
+            print(f"gallery.png shows the first {pictures.GALLERY_MAX} of {len(indices)} inputs; `hattriq show` draws any")
         return 0
+
+    @property
+    def _is_counted(self) -> bool:
+        return self.estimator != "exact" and self.shots != 0
+
+    @contextmanager
+    def _opened(self, task: dict[str, Any]) -> Iterator[tuple[RunFolder, Engine | None]]:
+        """Yield the folder of the run and its engine, if it has one, with a journal where shots are counted."""
+        from hattriq_cirq.cli import folders, run_folder, values
+        from hattriq_cirq.datasets.user import checksum
+
+        if not self._is_counted:
+            with run_folder.open_run(self.out, task, RESULTS, PICTURES) as folder:
+                yield folder, None if self.estimator == "exact" else values.parse_engine(self.engine, self.seed)
+            return
+        if self.calibration is not None:
+            task["calibration"] = {"path": self.calibration, "sha256": checksum(Path(self.calibration))}
+        with folders.journaled(Path(self.out), self.engine, self.seed, task) as engine:
+            yield run_folder.RunFolder(Path(self.out)), engine
+
+    def _write(
+        self,
+        folder: RunFolder,
+        a: hq.Attribution,
+        indices: Array,
+        data: hq.datasets.Dataset,
+        engine: Engine | None,
+        model: dict[str, str],
+    ) -> None:
+        from hattriq_cirq.cli import folders
+        from hattriq_cirq.foundation.files import write_new
+
+        columns = ("f_input", "f_baseline", "completeness_gap", "completeness_gap_stderr")
+        inputs = {"indices": indices.tolist(), "labels": data.labels[indices].tolist()}
+        record = folders.run_record(
+            "attribute",
+            self.data,
+            data,
+            settings=folders.recorded_settings(self, "model", "data", "out"),
+            model=model,
+            engine=None if engine is None else engine.describe(),
+            inputs=inputs | {name: getattr(a, name).tolist() for name in columns},
+            assumptions=asdict(a.assumptions),
+            cost=asdict(a.cost),
+        )
+        folder.write("attribution.npz", a.save)
+        folder.write("attribution.csv", a.to_csv)
+        folder.write("run.json", lambda file: write_new(file, record))
 
     def _integrated_gradients(
         self, model: hq.Model, data: hq.datasets.Dataset, engine: Engine | None

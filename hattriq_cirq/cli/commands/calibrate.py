@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import KW_ONLY, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import hattriq_cirq as hq
 from hattriq_cirq.cli.arguments import Seed
 from hattriq_cirq.cli.help_lists import ENGINES
+from hattriq_cirq.foundation.display import printable
 
 if TYPE_CHECKING:
     import cirq
 
+    from calibration import ReadoutCalibration
     from calibration.readout.measure import Pattern
     from hattriq_cirq.execution.engine import Engine
+
+_LONGEST = 255  # bytes of a file's name
 
 
 @dataclass(frozen=True)
@@ -69,18 +75,26 @@ class Calibrate:
         On a real processor, jobs and counts are recorded in a folder beside the file, called like it with the suffix .run;
         the same command continues a run that stopped.
         """
-        from calibration import measure_readout
-        from hattriq_cirq.cli import folders
-
         file = Path(self.out)
-        if file.exists():
-            raise FileExistsError(f"{file} exists and is not overwritten; choose another path or remove it")
-        folder = file.with_suffix(".run") if self.engine.startswith("google:") else None
+        return self.measure(file, journal_folder(file) if self.engine.startswith("google:") else None)
+
+    def measure(self, file: Path, folder: Path | None) -> int:
+        """Measure the readout errors, write them into a file and print them; None for the folder records no jobs."""
+        from calibration import measure_readout
+        from hattriq_cirq.cli import folders, run_folder
+        from hattriq_cirq.foundation.files import check_new
+
+        is_written = folder is not None and run_folder.is_unfinished(folder) and file.is_file()
+        if not is_written:
+            check_new(self.out)
         task = {"command": "calibrate", "settings": folders.recorded_settings(self, "out"), "out": str(file)}
         with folders.journaled(folder, self.engine, self.seed, task) as engine:
             calibration = measure_readout(engine, self._qubits(engine), self.shots, cast("Pattern", self.pattern))
-            calibration.save(file)
-        print(calibration, f"wrote {file}", sep="\n")
+            if is_written:
+                _check_same(calibration, file)
+            else:
+                calibration.save(file)
+        print(calibration, f"wrote {printable(file)}", sep="\n")
         return 0
 
     def _qubits(self, engine: Engine) -> list[cirq.Qid]:
@@ -116,3 +130,22 @@ class Calibrate:
         placement = hq.prepare(model, x, baseline=baseline, estimator=estimator, engine=engine, shots=None).placement
         assert placement is not None  # the engine has a processor
         return sorted(placement.qubits.values())
+
+
+def journal_folder(file: Path) -> Path:
+    """Return the folder beside a file that records its jobs and counts."""
+    folder = file.with_name(f"{file.name}.run") if file.suffix == ".run" else file.with_suffix(".run")
+    if len(os.fsencode(folder.name)) > _LONGEST:
+        return file.with_name(f"{sha256(os.fsencode(file.name)).hexdigest()[:16]}.run")
+    return folder
+
+
+def _check_same(calibration: ReadoutCalibration, file: Path) -> None:
+    """Raise FileExistsError unless a file holds the counts of a calibration, written before its run was marked as finished."""
+    import numpy as np
+
+    from calibration import ReadoutCalibration
+
+    known = ReadoutCalibration.load(file)
+    if known.qubits != calibration.qubits or not np.array_equal(known.errors, calibration.errors):
+        raise FileExistsError(f"{file} exists and holds another calibration; move it away")

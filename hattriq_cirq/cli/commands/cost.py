@@ -62,12 +62,29 @@ class Cost:
 
     def run(self) -> int:
         """Predict the cost of every estimator on one input of a model, or on random ring models over a range of qubits."""
-        from tqdm import tqdm
-
-        from hattriq_cirq.cli import folders, values
+        from hattriq_cirq.cli import folders, run_folder
         from hattriq_cirq.foundation.files import write_new
 
-        folder = None if self.out is None else folders.fresh_folder(self.out)
+        if self.out is None:
+            self._costs()
+            return 0
+        pictures = () if self.model else ("cost.png",)
+        run_folder.check_run(self.out, ("cost.csv",), pictures)
+        task = {"command": "cost", "settings": folders.recorded_settings(self, "out")}
+        with run_folder.open_run(self.out, task, ("cost.csv",), pictures) as folder:
+            costs = self._costs()
+            folder.write("cost.csv", lambda file: write_new(file, _csv(costs)))
+            for name in pictures:
+                folder.draw(name, lambda: plot_costs(costs))
+        folders.print_files(folder.path)
+        return 0
+
+    def _costs(self) -> list[tuple[int, hq.Resources]]:
+        """Predict and print every cost, each with its number of qubits."""
+        from tqdm import tqdm
+
+        from hattriq_cirq.cli import values
+
         cases = [self._saved_model(self.model)] if self.model else list(self._ring_models())
         estimators = [values.parse_estimator(name) for name in self.estimators.split(",")]
         if None in estimators:
@@ -79,12 +96,7 @@ class Cost:
             result = hq.resources(model, x, baseline, estimator, gateset=self.gateset, processor=self.processor, **targets)
             costs.append((model.n_qubits, result))
             print(f"n = {model.n_qubits}. {result}", flush=True)
-        if folder is not None:
-            write_new(folder / "cost.csv", _csv(costs))
-            if len(cases) > 1:
-                folders.write_picture(folder / "cost.png", plot_costs(costs))
-            print(f"wrote {folder}")
-        return 0
+        return costs
 
     def _saved_model(self, path: str) -> tuple[hq.Model, Any, Any]:
         """Return the model, the input and the baseline that are named."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 
 import hattriq_cirq as hq
+from hattriq_cirq.cli.commands import attribute, train
 from hattriq_cirq.cli.commands.attribute import Attribute
 from hattriq_cirq.cli.commands.train import Train
 
@@ -22,7 +25,7 @@ class Demo:
     checked. All results and a report are written into a new folder. This takes seconds.
 
     Args:
-        out (DIR): New or empty folder for the results.
+        out (DIR): New or empty folder for the results, or the folder of a demo that stopped.
         quick: Use fewer epochs and inputs.
 
     Examples:
@@ -36,11 +39,11 @@ class Demo:
 
     def run(self) -> int:
         """Run the demo and return 1 if a completeness gap exceeds the tolerance; everything is written either way."""
-        from hattriq_cirq.cli.folders import fresh_folder
+        from hattriq_cirq.cli.run_folder import check_run
         from hattriq_cirq.cli.sections import run_section
         from hattriq_cirq.reporting.html import write_report
 
-        folder = fresh_folder(self.out)
+        folder = check_run(self.out, tuple(TASKS))
         for spec in TASKS.values():
             hq.datasets.load(spec)  # stops before anything is written if the digits are not installed
         maps = []
@@ -48,8 +51,9 @@ class Demo:
             print(f"== {name}")
             trained = str(folder / name / "train")
             maps.append(folder / name / "attribution")
-            Train(spec, out=trained, epochs=100 if self.quick else 300).run()
-            Attribute(trained, data=spec, out=str(maps[-1]), inputs="test:0:4" if self.quick else "test:0:8").run()
+            _complete(Train(spec, out=trained, epochs=100 if self.quick else 300), train.RESULTS, train.PICTURES)
+            maps_of = Attribute(trained, data=spec, out=str(maps[-1]), inputs="test:0:4" if self.quick else "test:0:8")
+            _complete(maps_of, attribute.RESULTS, attribute.PICTURES)
         page = write_report(
             folder / "report.html",
             "Integrated gradients of two quantum models",
@@ -63,3 +67,17 @@ class Demo:
             return 1
         print(f"completeness holds: the largest gap is {worst:.1e}, at most {TOLERANCE:.0e}")
         return 0
+
+
+def _complete(command: Train | Attribute, results: Collection[str], pictures: Collection[str]) -> None:
+    """Run a command unless an earlier demo in this folder finished it."""
+    from hattriq_cirq.cli.folders import read_record, recorded_settings, same_task
+    from hattriq_cirq.cli.run_folder import is_finished
+
+    folder = Path(command.out)
+    if not is_finished(folder, results, pictures):
+        command.run()
+        return
+    settings = recorded_settings(command, "model", "data", "out")
+    same_task(folder, read_record(folder / "run.json"), {"settings": settings})
+    print(f"{folder} is finished already")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
+from hattriq_cirq.foundation.display import printable
+
 
 @dataclass(frozen=True)
 class Report:
@@ -34,11 +36,12 @@ class Report:
     def run(self) -> int:
         """Write the page."""
         from hattriq_cirq.cli.sections import load_section
+        from hattriq_cirq.foundation.files import check_new
         from hattriq_cirq.reporting.html import write_report
 
-        if Path(self.out).exists():
-            raise FileExistsError(f"{self.out} exists and is not overwritten; choose another path or remove it")
+        check_new(self.out)
         sections = [load_section(Path(folder)) for folder in self.runs]
-        print(f"wrote {write_report(self.out, self.title, sections)}: {'; '.join(section.title for section in sections)}")
+        page = write_report(self.out, self.title, sections)
+        print(f"wrote {printable(page)}: {'; '.join(printable(section.title) for section in sections)}")
         print("open it in a browser; it needs no other file and no network")
         return 0

@@ -6,8 +6,8 @@ from contextlib import chdir, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from hattriq_cirq.cli.commands.attribute import Attribute
-from hattriq_cirq.cli.commands.calibrate import Calibrate
+from hattriq_cirq.cli.commands.attribute import PICTURES, RESULTS, Attribute
+from hattriq_cirq.cli.commands.calibrate import Calibrate, journal_folder
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,25 @@ class Resume:
     folder: str
 
     def run(self) -> int:
-        """Run the recorded command with the recorded settings in the folder of the run."""
-        from hattriq_cirq.cli.folders import read_task
+        """Run the recorded command with the recorded settings in the folder of the run; nothing is written elsewhere.
 
+        The file of a calibration lies beside its folder, which is named after it.
+        """
+        from hattriq_cirq.cli.folders import read_task
+        from hattriq_cirq.cli.run_folder import begun_command, is_finished
+
+        folder = Path(self.folder).absolute()
+        if command := begun_command(folder):
+            raise ValueError(f"{self.folder} holds a run of `hattriq {command}` without a journal; repeat the command to go on")
         summary, task = read_task(self.folder)
-        if summary.status == "finished":
+        is_calibration = task["command"] == "calibrate"
+        if summary.status == "finished" and (is_calibration or is_finished(folder, RESULTS, PICTURES)):
             raise ValueError(f"{self.folder} is finished, nothing is left to do; `hattriq show {self.folder}` prints it")
-        folder, home = Path(self.folder).absolute(), task["directory"]
+        home = task["directory"]
         with chdir(home) if Path(home).is_dir() else nullcontext():
-            if task["command"] == "calibrate":
-                return Calibrate(out=task["out"], **task["settings"]).run()
+            if is_calibration:
+                name = Path(task["out"]).name
+                beside = folder.with_name(name)
+                file = beside if journal_folder(beside) == folder else folder / name
+                return Calibrate(out=str(file), **task["settings"]).measure(file, folder)
             return Attribute(task["model"]["path"], data=task["data"]["spec"], out=str(folder), **task["settings"]).run()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import hattriq_cirq as hq
+from hattriq_cirq.foundation.display import printable
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,21 @@ class Show:
         """Print the files that the path names, and draw a map where --png asks for it."""
         from calibration import ReadoutCalibration
         from hattriq_cirq.cli.folders import read_record
+        from hattriq_cirq.foundation.files import check_new
 
         files = _files(Path(self.path))
-        maps = [file for file in files if file.suffix == ".npz"]
+        maps = [file for file in files if file.suffix.lower() == ".npz"]
         if self.png is not None and len(maps) != 1:
             raise ValueError(
                 f"--png draws one attribution, {self.path} holds {len(maps)}; name one attribution.npz or its folder"
             )
+        if self.png is not None:
+            check_new(self.png)
         for file in files:
             if len(files) > 1:
-                print(f"== {file}")
+                print(f"== {printable(file)}")
             record = read_record(file.parent / "run.json") if (file.parent / "run.json").is_file() else {}
-            if file.suffix == ".npz":
+            if file.suffix.lower() == ".npz":
                 self._show_attribution(hq.Attribution.load(file), record)
             elif file.name == "run.json":
                 _show_record(read_record(file))
@@ -66,6 +70,8 @@ class Show:
 
     def _show_attribution(self, attribution: hq.Attribution, record: Mapping[str, Any]) -> None:
         from hattriq_cirq.cli import folders
+        from hattriq_cirq.foundation.files import write_new
+        from hattriq_cirq.reporting.plotting import png
 
         axes = attribution.values.shape[:-1]
         count = axes[0] if axes else 1
@@ -87,7 +93,7 @@ class Show:
         if self.png is not None:
             classes = folders.class_names(record["data"]["label_names"]) if record else None
             drawing = hq.plot_attribution(one, shape=shape, classes=classes)
-            print(f"wrote {folders.write_picture(self.png, drawing)}")
+            print(f"wrote {printable(write_new(self.png, png(drawing)))}")
 
     def _image_shape(self, record: Mapping[str, Any]) -> tuple[int, int] | None:
         if self.shape is None:

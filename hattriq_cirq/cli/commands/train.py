@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass
 from math import isnan
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import hattriq_cirq as hq
 from hattriq_cirq.cli.arguments import Seed
 from hattriq_cirq.cli.help_lists import DATA_SETS
+
+if TYPE_CHECKING:
+    from hattriq_cirq.cli.run_folder import RunFolder
+
+RESULTS, PICTURES = ("model.json", "training.csv", "run.json"), ("training.png",)
 
 
 def _batch_size(text: str) -> int | None:
@@ -28,7 +34,7 @@ class Train:
 
     Args:
         data (DATA): Data set, as listed above.
-        out (DIR): New or empty folder for the results.
+        out (DIR): New or empty folder for the results, or the folder of this run if it stopped.
         ansatz (ring|grid:RxC): Circuit of the model.
         layers (N): Number of coupling layers.
         optimizer: Optimizer.
@@ -59,19 +65,39 @@ class Train:
     seed: Seed = 0
 
     def run(self) -> int:
-        """Train the model, write model.json, run.json, training.csv and training.png, and print the result."""
+        """Train the model, write model.json, training.csv, run.json and training.png, and print the result.
+
+        A run that was stopped goes on: what is missing is written.
+        """
+        from hattriq_cirq.cli import folders, pictures
+        from hattriq_cirq.cli.run_folder import check_run, open_run
+        from hattriq_cirq.workflows.accuracies import Accuracy
+
+        check_run(self.out, RESULTS, PICTURES)
+        data = hq.datasets.load(self.data)
+        settings = folders.recorded_settings(self, "data", "out")
+        task = {"command": "train", "settings": settings, "data": folders.data_record(self.data, data)}
+        with open_run(self.out, task, RESULTS, PICTURES) as folder:
+            print(data.summary())
+            if not folder.is_recorded:
+                print(self._train(folder, data, settings))
+            record = folders.read_record(folder.path / "run.json")
+            folder.draw("training.png", lambda: pictures.draw_training(folder.path, record))
+        print(folders.accuracy_table(Accuracy(**row) for row in record["accuracies"]))
+        folders.print_files(folder.path)
+        return 0
+
+    def _train(self, folder: RunFolder, data: hq.datasets.Dataset, settings: Mapping[str, Any]) -> hq.Training:
+        """Train the model and write the results."""
         from hattriq_cirq.cli import folders, values
         from hattriq_cirq.foundation.files import write_new
         from hattriq_cirq.workflows.accuracies import accuracies
 
-        folder, data = folders.fresh_folder(self.out), hq.datasets.load(self.data)
-        settings = folders.recorded_settings(self, "data", "out")
         options = {name: value for name, value in settings.items() if name not in ("ansatz", "layers")}
         model = values.build_model(self.ansatz, data.n_qubits, self.layers)
         training = hq.train(model, data.x_train, data.y_train, progress=sys.stderr.isatty(), **options)
         trained = training.model.with_contract(data.contract)
         rows = accuracies(trained, data)
-        trained.save(folder / "model.json")
         summary = {name: getattr(training, name) for name in ("best_epoch", "stopped", "seconds")}
         record = folders.run_record(
             "train",
@@ -83,12 +109,10 @@ class Train:
             contract=data.contract.to_record(),
             model=repr(trained),
         )
-        write_new(folder / "run.json", record)
-        write_new(folder / "training.csv", _history_csv(training))
-        folders.write_picture(folder / "training.png", hq.plot_training(training))
-        print(data.summary(), training, folders.accuracy_table(rows), sep="\n")
-        folders.print_files(folder)
-        return 0
+        folder.write("model.json", trained.save)
+        folder.write("training.csv", lambda file: write_new(file, _history_csv(training)))
+        folder.write("run.json", lambda file: write_new(file, record))
+        return training
 
 
 def _history_csv(training: hq.Training) -> str:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import cirq
@@ -14,13 +15,13 @@ import numpy as np
 
 from hattriq_cirq.circuits.errors import CircuitRefusedError
 from hattriq_cirq.circuits.outcomes import Distribution
-from hattriq_cirq.circuits.program import to_sweep
+from hattriq_cirq.circuits.program import Point, to_sweep
+from hattriq_cirq.circuits.swept_gates import columns_of, unitaries
 from hattriq_cirq.compilation.processor import gateset_name, load_processor
 from hattriq_cirq.execution.backend import Job, Limits
-from hattriq_cirq.execution.backends.sampler import InProcessBackend, resolve_circuits, to_distributions
+from hattriq_cirq.execution.backends.sampler import InProcessBackend, to_distributions
 from hattriq_cirq.execution.backends.simulators import (
     marginal_probabilities,
-    noisy_probabilities,
     qsim_state,
     state_vector_populations,
     trajectories,
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 Noise = Literal["calibrated", "none", "readout", "gates"]
 Method = Literal["density", "trajectories"]
 
+_STAND_IN = "stands for a gate of any angles"
+_END = "end of the moment"
+_PHASED_XZ = cirq.PhasedXZGate(x_exponent=0.25, z_exponent=0.25, axis_phase_exponent=0.25)
+_DENSITY_NUMBERS = 2**18  # numbers of all density matrices that are evolved at once: they stay in the cache
 _MAX_DENSITY_QUBITS = 12  # beyond it a density matrix and its intermediate arrays take more than 0.3 GB
 
 
@@ -117,7 +122,8 @@ class VirtualBackend(InProcessBackend):
         self.noise, self.method, self.threads = noise, method, threads
         self._processor_id = processor_id
         self._noise_on = lru_cache(maxsize=64)(self._build_noise)
-        self._density = lru_cache(maxsize=256)(self._compute_density)
+        self._noisy_moment = lru_cache(maxsize=4096)(self._convert_moment)
+        self._density = lru_cache(maxsize=64)(self._compute_density)
 
     def describe(self) -> dict[str, Any]:
         """Return the record of the backend as JSON."""
@@ -135,7 +141,7 @@ class VirtualBackend(InProcessBackend):
             _check_density_matrix_size(job.circuits)
         results = self._run_on_simulated_processor(job)
         if job.shots is None:
-            return [Distribution(self.probabilities(circuit), None) for circuit in resolve_circuits(job)]
+            return [Distribution(row, None) for circuit in job.circuits for row in self.probabilities(circuit, job.points)]
         return to_distributions(results)
 
     def _run_on_simulated_processor(self, job: Job) -> Sequence[cirq.Result]:
@@ -174,10 +180,15 @@ class VirtualBackend(InProcessBackend):
         """Return the method that samples counts; "density" also stands for exact state vectors."""
         return self.method or (faster_method(len(circuit.all_qubits()), shots) if self.simulates_gates else "density")
 
-    def probabilities(self, circuit: cirq.FrozenCircuit) -> FloatArray:
-        """Return the exact outcome probabilities of a circuit, noise included, (2**measured,)."""
+    def probabilities(self, circuit: cirq.FrozenCircuit, points: Sequence[Point]) -> FloatArray:
+        """Return the exact outcome probabilities of a circuit at every point, noise included, (points, 2**measured)."""
         if self.simulates_gates or self.method == "density":
-            return self._density(circuit)
+            return self._density(circuit, tuple(tuple(point.items()) for point in points))
+        resolved = (cirq.resolve_parameters(circuit, cirq.ParamResolver(dict(point))) if point else circuit for point in points)
+        return np.array([self._state_vector_probabilities(one) for one in resolved])
+
+    def _state_vector_probabilities(self, circuit: cirq.FrozenCircuit) -> FloatArray:
+        """Return the probabilities of a circuit without symbols and with noise in its readout at most, (2**measured,)."""
         (measurement,), register = circuit[-1].operations, sorted(circuit.all_qubits())
         populations = state_vector_populations(circuit[:-1], register, qsim_state(self.threads))
         populations = populations.reshape((2,) * len(register))
@@ -188,8 +199,59 @@ class VirtualBackend(InProcessBackend):
                 populations = np.moveaxis(np.tensordot(transitions, populations, (1, axis)), 0, axis)
         return marginal_probabilities(populations, register, measurement)
 
-    def _compute_density(self, circuit: cirq.FrozenCircuit) -> FloatArray:
-        return noisy_probabilities(circuit, self.noise_on(circuit), pauli_transfer.populations)
+    def _compute_density(self, circuit: cirq.FrozenCircuit, items: tuple[tuple[tuple[str, float], ...], ...]) -> FloatArray:
+        """Return the probabilities of a circuit at every point from density matrices, a few points at once."""
+        register = sorted(circuit.all_qubits())
+        at_once = max(1, _DENSITY_NUMBERS >> 2 * len(register))
+        points = [dict(point) for point in items]
+        (measurement,) = circuit[-1].operations
+        return np.array(
+            [
+                marginal_probabilities(row, register, measurement)
+                for start in range(0, len(points), at_once)
+                for row in self._populations(circuit, register, points[start : start + at_once])
+            ]
+        )
+
+    def _populations(self, circuit: cirq.FrozenCircuit, register: Sequence[cirq.Qid], points: Sequence[Point]) -> FloatArray:
+        """Return the populations at every point, (points, 2**n).
+
+        The noise of a moment depends on the types of its gates and on qubits only. It is therefore converted once for all
+        moments that differ in angles, with stand-ins for the gates that have them.
+        """
+        columns = columns_of(points)
+        channels: list[pauli_transfer.Channel] = []
+        for moment in circuit:
+            angled = [op for op in moment if _has_angles(op)]
+            own = {op.qubits: pauli_transfer.transfer_matrix(unitaries(op, columns)[:, np.newaxis]) for op in angled}
+            for qubits, matrix in self._noisy_moment(tuple(map(_stand_in, moment)), circuit.all_qubits()):
+                channels.append(pauli_transfer.Channel(qubits, own[qubits] if matrix is None else matrix))
+        return pauli_transfer.populations_of_sweep(channels, register, len(points))
+
+    def _convert_moment(
+        self, operations: tuple[cirq.Operation, ...], qubits: frozenset[cirq.Qid]
+    ) -> list[tuple[tuple[cirq.Qid, ...], FloatArray | None]]:
+        """Return the channels of a moment with its noise, up to a measurement, with None for stand-ins of gates with angles."""
+        every_qubit = cirq.Moment(cirq.Z(qubit).with_tags(_END) for qubit in qubits)  # virtual: idle qubits have noise as well
+        trees = self._noise_on(qubits).noisy_moments([cirq.Moment(operations), every_qubit], sorted(qubits))
+        noisy = [op for tree in trees for op in cirq.Circuit(tree).all_operations() if _END not in op.tags]
+        converted: list[tuple[tuple[cirq.Qid, ...], FloatArray | None]] = []
+        constant: list[cirq.Operation] = []
+
+        def convert_constant() -> None:
+            channels = pauli_transfer.fused(pauli_transfer.channels_of(constant))
+            converted.extend((channel.qubits, channel.matrix) for channel in channels)
+            constant.clear()
+
+        for op in takewhile(lambda op: not cirq.is_measurement(op), noisy):
+            if _STAND_IN not in op.tags:
+                constant.append(op)
+                continue
+            if any(set(earlier.qubits) & set(op.qubits) for earlier in constant):
+                convert_constant()
+            converted.append((op.qubits, None))
+        convert_constant()
+        return converted
 
     def noise_on(self, circuit: cirq.AbstractCircuit) -> cirq.NoiseModel:
         """Return the noise model of the circuit's qubits."""
@@ -239,6 +301,20 @@ def _check_density_matrix_size(circuits: Sequence[cirq.AbstractCircuit]) -> None
         )
 
 
+def _has_angles(op: cirq.Operation) -> bool:
+    return isinstance(op.gate, cirq.PhasedXZGate) or cirq.is_parameterized(op)
+
+
+def _stand_in(op: cirq.Operation) -> cirq.Operation:
+    """Return an operation without its angles: the same type of gate, qubits and tags."""
+    if not _has_angles(op):
+        return op
+    if isinstance(op.gate, cirq.PhasedXZGate):
+        return _PHASED_XZ.on(*op.qubits).with_tags(*op.tags, _STAND_IN)
+    resolved: cirq.Operation = cirq.resolve_parameters(op, dict.fromkeys(cirq.parameter_names(op), 0.25))
+    return resolved.with_tags(_STAND_IN)
+
+
 class _SeededSampler(cirq.Sampler):
     """Sampler that draws all counts of one job from the job's seed."""
 
@@ -250,19 +326,19 @@ class _SeededSampler(cirq.Sampler):
         return list(self._results(program, params, repetitions))
 
     def _results(self, program: cirq.AbstractCircuit, params: cirq.Sweepable, repetitions: int) -> Iterator[cirq.Result]:
-        backend = self._backend
-        for resolver in cirq.to_resolvers(params):
-            circuit = cirq.resolve_parameters(program, resolver).freeze()
-            if backend.method_for(circuit, repetitions) == "trajectories":
-                noise = backend.noise_on(circuit)
-                yield trajectories(noise, int(self._rng.integers(2**63)), backend.threads).run(circuit, resolver, repetitions)
-            else:
-                (measurement,) = circuit[-1].operations
-                counts = self._rng.multinomial(repetitions, backend.probabilities(circuit))
-                outcomes = np.repeat(np.arange(len(counts)), counts)
-                bits = (outcomes[:, np.newaxis] >> np.arange(len(measurement.qubits) - 1, -1, -1)) & 1
-                key = cirq.measurement_key_name(measurement)
-                yield cirq.ResultDict(params=resolver, measurements={key: bits.astype(np.uint8)})
+        backend, circuit, resolvers = self._backend, program.freeze(), list(cirq.to_resolvers(params))
+        if backend.method_for(circuit, repetitions) == "trajectories":
+            for resolver in resolvers:
+                sampler = trajectories(backend.noise_on(circuit), int(self._rng.integers(2**63)), backend.threads)
+                yield sampler.run(cirq.resolve_parameters(circuit, resolver), resolver, repetitions)
+            return
+        (measurement,), key = circuit[-1].operations, cirq.measurement_key_name(circuit[-1].operations[0])
+        points = [{str(name): float(value) for name, value in resolver.param_dict.items()} for resolver in resolvers]
+        for resolver, probabilities in zip(resolvers, backend.probabilities(circuit, points), strict=True):
+            counts = self._rng.multinomial(repetitions, probabilities)
+            outcomes = np.repeat(np.arange(len(counts)), counts)
+            bits = (outcomes[:, np.newaxis] >> np.arange(len(measurement.qubits) - 1, -1, -1)) & 1
+            yield cirq.ResultDict(params=resolver, measurements={key: bits.astype(np.uint8)})
 
 
 def faster_method(qubits: int, shots: int) -> Method:

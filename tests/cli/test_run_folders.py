@@ -1,0 +1,299 @@
+"""Folders of runs: at any moment finished, or finished by the same command; nothing of another run is overwritten."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from command_line import TABLE, run
+from interrupted import WRITING, at_call, failing, killed_at_call, results
+from pages import make_png
+
+from hattriq_cirq.cli import run_folder
+from hattriq_cirq.cli.run_folder import BEGUN
+
+TRAIN = "train bars_and_stripes --epochs 3 --seed 5 --out"
+TRAINED = {"model.json", "training.csv", "run.json", "training.png"}
+ATTRIBUTED = {"attribution.npz", "attribution.csv", "run.json", "gallery.png"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a trained model and its maps, exact and counted."""
+    home = tmp_path_factory.mktemp("home")
+    assert run(f"{TRAIN} {home}/bars") == 0
+    assert run(f"{attribute(home)} {home}/maps") == 0
+    assert run(f"{attribute(home)} {home}/counted --estimator resolved --engine cirq --shots 100") == 0
+    return home
+
+
+def attribute(home: Path) -> str:
+    return f"attribute {home}/bars --data bars_and_stripes --inputs test:0:2 --out"
+
+
+def names(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir()}
+
+
+def refusal(words: str, capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    assert run(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+@contextmanager
+def small_pictures() -> Iterator[None]:
+    """Draw nothing: every picture is the same small one."""
+    with mock.patch("hattriq_cirq.reporting.plotting.png", return_value=make_png(8, 8, 0)):
+        yield
+
+
+# what is missing is written
+
+
+EVERY = [pytest.param(damage, marks=pytest.mark.slow) for damage in ("empty", "cut off", "changed")]
+
+
+@pytest.mark.parametrize("damage", ["missing", *EVERY])
+@pytest.mark.parametrize(("name", "picture"), [("bars", "training.png"), ("maps", "gallery.png"), ("counted", "gallery.png")])
+def test_picture_is_drawn_again_by_the_same_command_and_by_report(
+    name: str, picture: str, damage: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hattriq_cirq.models.training.train", None)  # nothing is computed again
+    shutil.copytree(home / name, tmp_path / name)
+    whole = (home / name / picture).read_bytes()
+    damaged = {"missing": None, "empty": b"", "cut off": whole[:-20], "changed": whole[:-50] + b"x" + whole[-49:]}[damage]
+    (tmp_path / name / picture).unlink()
+    if damaged is not None:
+        (tmp_path / name / picture).write_bytes(damaged)
+    for folder, page in ((tmp_path, "again.html"), (home, "whole.html")):
+        assert run(f"report {folder}/{name} --out {tmp_path}/{page}") == 0
+    assert (tmp_path / "again.html").read_bytes() == (tmp_path / "whole.html").read_bytes()
+    options = " --estimator resolved --engine cirq --shots 100" if name == "counted" else ""
+    command = TRAIN if name == "bars" else attribute(home)
+    assert run(f"{command} {tmp_path}/{name}{options}") == 0
+    assert (tmp_path / name / picture).read_bytes() == whole
+    assert names(tmp_path / name) == names(home / name)
+
+
+@pytest.mark.parametrize("missing", [TRAINED - {"model.json"}, {"run.json", "training.png"}, {"training.csv"}, {"model.json"}])
+def test_results_that_version_0_1_left_are_completed(missing: set[str], home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "bars", tmp_path / "bars")
+    for name in missing:
+        (tmp_path / "bars" / name).unlink()
+    assert run(f"{TRAIN} {tmp_path}/bars") == 0
+    assert results(tmp_path / "bars") == results(home / "bars")
+
+
+@pytest.mark.parametrize("missing", [ATTRIBUTED - {"attribution.npz"}, {"attribution.csv"}, {"attribution.npz", "gallery.png"}])
+def test_maps_that_version_0_1_left_are_completed(missing: set[str], home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "maps", tmp_path / "maps")
+    for name in missing:
+        (tmp_path / "maps" / name).unlink()
+    assert run(f"{attribute(home)} {tmp_path}/maps") == 0
+    assert results(tmp_path / "maps") == results(home / "maps")
+
+
+@pytest.mark.parametrize("missing", ["training.png", "model.json", "run.json"])
+def test_incomplete_folder_of_another_run_is_not_changed(
+    missing: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(home / "bars", tmp_path / "bars")
+    (tmp_path / "bars" / missing).unlink()
+    before = results(tmp_path)
+    for _ in range(2):
+        line = refusal(f"{TRAIN} {tmp_path}/bars --epochs 4", capsys)
+        assert "epochs was 3 and is now 4" in line or "holds other results than this run" in line
+        assert results(tmp_path) == before
+
+
+def test_file_of_the_user_is_never_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "model.json").write_text("mine")
+    for _ in range(2):
+        assert "model.json exists and holds other results" in refusal(f"{TRAIN} {tmp_path}", capsys)
+        assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"model.json": "mine"}
+
+
+# stopped at any call
+
+
+def check_kills(command: str, whole: Path, where: Path, chosen: Iterator[int]) -> int:
+    """Kill a command at calls of the system, repeat it, and compare the results; return the number of kills."""
+    for number in chosen:
+        out = where / str(number)
+        out.mkdir()
+        if killed_at_call(number, partial(run, f"{command} {out}/new")):
+            return number
+        assert run(f"{command} {out}/new") == 0 or run_folder.is_finished(out / "new", ["run.json"], [])
+        run(f"{command} {out}/new")
+        assert results(out) == results(whole)
+    return 0
+
+
+def test_train_that_was_killed_at_a_call_is_finished_by_the_same_command(tmp_path: Path) -> None:
+    with small_pictures():
+        assert run(f"{TRAIN} {tmp_path}/whole/new") == 0
+        check_kills(f"{TRAIN}", tmp_path / "whole", tmp_path, iter((6, 28, 39, 48)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["train", "attribute", "counted", "cost", "report"])
+def test_command_that_was_killed_at_any_call_is_finished_by_the_same_command(command: str, home: Path, tmp_path: Path) -> None:
+    line = {
+        "train": TRAIN,
+        "attribute": attribute(home),
+        "counted": f"{attribute(home).removesuffix(' --out')} --estimator resolved --engine cirq --shots 100 --out",
+        "cost": "cost --qubits 1,2 --layers 1 --estimators resolved --out",
+        "report": f"report {home}/bars --out",
+    }[command]
+    with small_pictures():
+        assert run(f"{line} {tmp_path}/whole/new") == 0
+        assert check_kills(line, tmp_path / "whole", tmp_path, iter(range(1, 400))) > 10
+
+
+def check_full_disk(command: str, whole: Path, where: Path, chosen: Iterator[int], capsys: pytest.CaptureFixture[str]) -> int:
+    """Let the disk be full at calls of the system, repeat the command, and compare the results."""
+    for number in chosen:
+        out = where / f"full-{number}"
+        out.mkdir()
+        capsys.readouterr()
+        with at_call(number, failing(errno.ENOSPC), WRITING) as calls:
+            code = run(f"{command} {out}/new")
+        if code:
+            (line,) = capsys.readouterr().err.splitlines()
+            assert line.startswith("hattriq: error: ")
+            assert "No space left on device" in line or "the disk is full" in line
+            assert run(f"{command} {out}/new") == 0
+        assert results(out) == results(whole)
+        if calls.count < number:
+            return number
+    return 0
+
+
+def test_full_disk_while_training_is_one_error_and_blocks_no_repetition(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with small_pictures():
+        assert run(f"{TRAIN} {tmp_path}/whole/new") == 0
+        check_full_disk(TRAIN, tmp_path / "whole", tmp_path, iter((2, 4, 12, 33)), capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["train", "attribute", "counted", "cost", "report"])
+def test_full_disk_at_any_call_is_one_error_and_blocks_no_repetition(
+    command: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = {
+        "train": TRAIN,
+        "attribute": attribute(home),
+        "counted": f"{attribute(home).removesuffix(' --out')} --estimator resolved --engine cirq --shots 100 --out",
+        "cost": "cost --qubits 1,2 --layers 1 --estimators resolved --out",
+        "report": f"report {home}/bars --out",
+    }[command]
+    with small_pictures():
+        assert run(f"{line} {tmp_path}/whole/new") == 0
+        assert check_full_disk(line, tmp_path / "whole", tmp_path, iter(range(1, 400)), capsys) > 10
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_run_on_a_file_system_without_hard_links(
+    number: int, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", lambda *_: failing(number)())
+    with small_pictures():
+        assert run(f"{TRAIN} {tmp_path}/bars") == 0
+        assert run(f"{attribute(home)} {tmp_path}/counted --estimator resolved --engine cirq --shots 100") == 0
+    assert names(tmp_path / "bars") == TRAINED
+    assert names(tmp_path / "counted") == ATTRIBUTED | {"journal.jsonl"}
+    assert run(f"{TRAIN} {tmp_path}/bars") == 2
+
+
+# what is in the way
+
+
+@pytest.mark.parametrize("name", [".hattriq-0123456789abcdef.draft", ".model.json.a1b2c3d4", BEGUN, ".DS_Store"])
+def test_folder_with_hidden_files_is_empty(name: str, home: Path, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"half")
+    with small_pictures():
+        assert run(f"{TRAIN} {tmp_path}") == 0
+    assert names(tmp_path) - {".DS_Store"} == TRAINED
+
+
+def test_task_of_a_dead_process_without_results_blocks_no_other_command(home: Path, tmp_path: Path) -> None:
+    (tmp_path / BEGUN).write_text(json.dumps({"format": "hattriq_cirq.Begun/1", "task": {"command": "train", "settings": {}}}))
+    with small_pictures():
+        assert run(f"{attribute(home)} {tmp_path}") == 0
+    assert names(tmp_path) == ATTRIBUTED
+
+
+def test_folder_that_another_process_writes_into_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = {"command": "train", "settings": {}, "data": {}}
+    with run_folder.open_run(tmp_path / "a", task, TRAINED, ()):
+        assert "another process is writing into this folder" in refusal(f"{TRAIN} {tmp_path}/a", capsys)
+    assert not (tmp_path / "a" / BEGUN).exists()
+
+
+def test_advice_for_a_run_without_a_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with mock.patch("hattriq_cirq.reporting.plotting.png", side_effect=KeyboardInterrupt):
+        assert run(f"{TRAIN} {tmp_path}/a") == 130
+    assert names(tmp_path / "a") == TRAINED - {"training.png"} | {BEGUN}
+    assert "repeat the command" in refusal(f"resume {tmp_path}/a", capsys)
+    assert run(f"{TRAIN} {tmp_path}/a") == 0
+    assert names(tmp_path / "a") == TRAINED
+
+
+def test_empty_journal_is_begun_anew_and_gets_the_right_advice(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "journal.jsonl").touch()
+    for words in (f"resume {tmp_path}", f"cancel {tmp_path}", f"report {tmp_path} --out {tmp_path}/page.html"):
+        line = refusal(words, capsys)
+        assert "stopped at once" in line
+        assert "hattriq resume" not in line
+    with small_pictures():
+        assert run(f"{attribute(home)} {tmp_path} --estimator resolved --engine cirq --shots 100") == 0
+    assert names(tmp_path) == ATTRIBUTED | {"journal.jsonl"}
+
+
+@pytest.mark.parametrize("name", ["a\nb", "-a", "a b", "a/", "a/./b", "ü" * 127, "a" * 255, "x.run", "link/new", "*", "\\"])
+def test_any_name_of_a_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("real").mkdir()
+    Path("link").symlink_to("real")
+    with small_pictures():
+        assert run(f"train bars_and_stripes --epochs 3 --out={shlex.quote(name)}") == 0
+        assert names(Path(name)) == TRAINED
+
+
+@pytest.mark.parametrize("name", ["a\nb.html", "-page", "p" * 255, "link/new/page"])
+def test_any_name_of_a_page(name: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("real").mkdir()
+    Path("link").symlink_to("real")
+    assert run(f"report {home}/bars --out={shlex.quote(name)}") == 0
+    assert Path(name).read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("stopped_at", ["hattriq_cirq.cli.folders.run_record", "hattriq_cirq.reporting.plotting.png"])
+def test_unfinished_run_that_was_moved_is_finished_elsewhere(
+    stopped_at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "own.csv").write_text(TABLE)
+    with mock.patch(stopped_at, side_effect=KeyboardInterrupt):
+        assert run(f"train {tmp_path}/there/own.csv --epochs 3 --out {tmp_path}/there/run") == 130
+    (tmp_path / "there").rename(tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    with small_pictures():
+        assert run("train own.csv --epochs 3 --out run") == 0
+    assert names(tmp_path / "here" / "run") == TRAINED
