@@ -29,6 +29,7 @@ MAX_GROUP = 5
 #: Largest probability of a false alarm with which a correction tests its own assumption in a batch.
 BATCH_LEVEL = 0.001
 _SMALLEST_SINGULAR_VALUE = 0.05  # of a confusion that is inverted
+_TOGETHER = "they are flipped together"
 _LISTED = 5  # further pairs that a verdict names
 
 
@@ -214,7 +215,11 @@ class CorrelationVerdict:
 
 
 def correlation_test(calibration: CorrelatedCalibration, level: float = 0.01) -> CorrelationVerdict:
-    """Test a measured joint confusion against a product of single-qubit confusions; see `pair_verdict`.
+    """Test a measured joint confusion against a product of single-qubit confusions.
+
+    For each pair of qubits and each of its prepared states, the two flips are tested for independence; and for each ordered
+    pair, the flips of the one qubit for dependence on the prepared state of the other. Every test is Fisher's, which is exact
+    at small counts. Dependence that shows in three or more qubits only is not tested.
 
     Args:
         calibration: Counted calibration of two qubits or more.
@@ -240,50 +245,62 @@ def correlation_test(calibration: CorrelatedCalibration, level: float = 0.01) ->
     if n < 2 or any(row.shots is None for row in calibration.rows):
         raise CalibrationError(f"a test of correlation needs counts of 2 qubits or more, got {n} qubits; measure_correlated")
     states = np.arange(2**n)[:, np.newaxis] >> np.arange(n - 1, -1, -1) & 1
-    return pair_verdict(calibration.qubits, pair_counts(states.astype(bool), calibration.rows), level)
-
-
-def pair_verdict(qubits: Sequence[cirq.Qid], counts: IntArray, level: float) -> CorrelationVerdict:
-    """Test the readout errors of all pairs of qubits for independence.
-
-    For each pair of qubits and each of its prepared states, the two flips are tested for independence; and for each ordered
-    pair, the flips of the one qubit for dependence on the prepared state of the other. Every test is Fisher's, which is exact
-    at small counts. Dependence that shows in three or more qubits only is not tested.
-
-    Args:
-        qubits: Two or more measured qubits.
-        counts: Counts of `pair_counts`.
-        level: Largest probability of a false alarm over all tests together.
-
-    Raises:
-        ValueError: The level is outside 0 .. 1.
-    """
+    counts = pair_counts(states.astype(bool), calibration.rows)
     tables: list[IntArray] = []
     subjects: list[Subject] = []
-    for pair in combinations(range(len(qubits)), 2):
-        four = counts[pair]  # [i prepared, j prepared, i flipped, j flipped]
-        tables += [*four.reshape(4, 2, 2), *four.sum(axis=3), *four.sum(axis=2).transpose(1, 0, 2)]
-        subjects += [(pair, "they are flipped together")] * 4
-        subjects += [(pair, "the first depends on the second's state")] * 2
-        subjects += [(pair, "the second depends on the first's state")] * 2
-    return verdict_of_tables(qubits, counts, tables, subjects, level)
+    for pair in combinations(range(n), 2):
+        of_states, names = _tables_of_neighbours(counts[pair])
+        tables += [*counts[pair].reshape(4, 2, 2), *of_states]
+        subjects += [(pair, name) for name in [_TOGETHER] * 4 + names]
+    return _verdict(calibration.qubits, counts, tables, subjects, level)
 
 
-def verdict_of_tables(
-    qubits: Sequence[cirq.Qid], counts: IntArray, tables: Sequence[IntArray], subjects: Sequence[Subject], level: float
+def batch_verdict(
+    qubits: Sequence[cirq.Qid],
+    patterns: BoolArray,
+    outcomes: Sequence[Distribution],
+    pairs: Sequence[tuple[int, int]],
+    *,
+    neighbours: bool,
 ) -> CorrelationVerdict:
-    """Return the verdict of Fisher's test of several tables of counts, (2, 2) each, that belong to pairs of qubits.
+    """Test some pairs of qubits for independence by the calibration circuits of a batch, at the level 0.001.
+
+    The flips of two qubits are compared within each prepared pattern, so that nothing that differs between patterns can look
+    like a correlation: rates that depend on other qubits of a group, or noise of the layer of X gates.
 
     Args:
         qubits: Measured qubits.
-        counts: Counts of `pair_counts`, for the probabilities that the verdict names.
-        tables: Tables to test; at least one.
-        subjects: Pair and kind of dependence of each table.
-        level: Largest probability of a false alarm over all tables together.
-
-    Raises:
-        ValueError: The level is outside 0 .. 1.
+        patterns: Prepared states, (circuits, qubits), True for 1; a pattern may be repeated.
+        outcomes: Counted outcome of each circuit.
+        pairs: Pairs to test, by position; at least one.
+        neighbours: Test whether the flips of one qubit depend on the state of the other too. The pattern of zeros, which has no
+            layer of X gates, is left out of this test.
     """
+    rows, index = np.unique(patterns, axis=0, return_inverse=True)
+    by_row = [[o for k, o in zip(index, outcomes, strict=True) if k == row] for row in range(len(rows))]
+    counts = [pair_counts(np.stack([row] * len(same)), same) for row, same in zip(rows, by_row, strict=True)]
+    tables = [each[pair].sum(axis=(0, 1)) for each in counts for pair in pairs]
+    subjects: list[Subject] = [(pair, _TOGETHER) for _ in counts for pair in pairs]
+    excited = [each for each, row in zip(counts, rows, strict=True) if row.any()]
+    if neighbours:
+        by_state = np.sum(excited, axis=0)
+        for pair in pairs:
+            of_states, names = _tables_of_neighbours(by_state[pair])
+            tables += of_states
+            subjects += [(pair, name) for name in names]
+    return _verdict(qubits, np.sum(counts, axis=0), tables, subjects, BATCH_LEVEL)
+
+
+def _tables_of_neighbours(four: IntArray) -> tuple[list[IntArray], list[str]]:
+    """Return tables of one qubit's flips by the other's state, from counts [i prepared, j prepared, i flipped, j flipped]."""
+    names = ["the first depends on the second's state"] * 2 + ["the second depends on the first's state"] * 2
+    return [*four.sum(axis=3), *four.sum(axis=2).transpose(1, 0, 2)], names
+
+
+def _verdict(
+    qubits: Sequence[cirq.Qid], counts: IntArray, tables: Sequence[IntArray], subjects: Sequence[Subject], level: float
+) -> CorrelationVerdict:
+    """Return the verdict of Fisher's test of tables of counts, (2, 2) each, one per pair and kind of dependence."""
     if not 0 < level < 1:
         raise ValueError(f"{level=} must be between 0 and 1")
     p_values = np.minimum(1.0, fisher_p_values(np.array(tables)) * len(tables))

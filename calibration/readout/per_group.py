@@ -14,13 +14,11 @@ import numpy as np
 
 from calibration.readout.calibration import CalibrationError, ReadoutCalibration
 from calibration.readout.correlated_calibration import (
-    BATCH_LEVEL,
     MAX_GROUP,
     CorrelatedCalibration,
+    batch_verdict,
     correlation_test,
     from_patterns,
-    pair_counts,
-    verdict_of_tables,
 )
 from calibration.readout.drift import compare
 from calibration.readout.measure import basis_state_circuit, bit_patterns, measured_qubits, shots_per_pattern, surround
@@ -58,24 +56,22 @@ class _Register:
     def assumptions(self, before: Outcomes, after: Outcomes) -> tuple[list[str], list[str]]:
         """Return notes and warnings on drift and on the independence of groups, from calibration circuits at both ends.
 
-        Flips of bits in different groups are tested in each prepared state of the register, as a group's errors may depend on
-        all of its bits.
+        A group's errors may depend on all of its bits, which are prepared in step with those of other groups: only flips within
+        each prepared pattern are compared.
         """
         if len(self.groups) > 1 and any(group.given for group in self.groups):
             return ["independence of groups was not tested: given calibrations have no joint counts of different groups"], []
         counted = [o for o in (*before, *after) if isinstance(o, Distribution) and o.shots is not None]
         if not after or len(counted) < len(before) + len(after):
             return [], []
-        ends = [ReadoutCalibration.from_outcomes(self.qubits, self.patterns, part) for part in (before, after)]
-        notes = [str(compare(*ends))]
+        first, last = (ReadoutCalibration.from_outcomes(self.qubits, self.patterns, part) for part in (before, after))
+        notes = [str(compare(first, last))]
         if len(self.groups) == 1:
             return notes, []
         number = [k for k, group in enumerate(self.groups) for _ in group.qubits]
         apart = [(i, j) for i, j in combinations(range(len(number)), 2) if number[i] != number[j]]
-        parts = [pair_counts(np.stack([row] * 2), each) for row, *each in zip(self.patterns, before, after, strict=True)]
-        tables = [part[pair].sum(axis=(0, 1)) for part in parts for pair in apart]
-        subjects = [(pair, "they are flipped together") for _ in parts for pair in apart]
-        verdict = verdict_of_tables(self.qubits, np.sum(parts, axis=0), tables, subjects, BATCH_LEVEL)
+        patterns = np.concatenate([self.patterns] * 2)
+        verdict = batch_verdict(self.qubits, patterns, counted, apart, neighbours=False)
         if not verdict.correlated:
             return [*notes, f"between groups, {verdict}"], []
         cure = "CorrelatedReadout() assumes that groups are independent; use TwirledReadout() or larger groups"

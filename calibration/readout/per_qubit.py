@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import cirq
 import numpy as np
 
 from calibration.readout.calibration import CalibrationError, OnStale, ReadoutCalibration, source_of
-from calibration.readout.correlated_calibration import BATCH_LEVEL, pair_counts, pair_verdict
+from calibration.readout.correlated_calibration import batch_verdict
 from calibration.readout.drift import compare
 from calibration.readout.measure import Pattern, bit_patterns, measured_qubits, readout_circuits, shots_per_pattern, surround
 from hattriq_cirq.circuits.linear_maps import LinearMap
@@ -123,7 +123,7 @@ class Readout(Mitigation[ReadoutContext]):
 
     It is right where the errors of different qubits are independent. A calibration within the batch is taken half before and
     half after the data: the counts of both ends correct the data, the difference between the ends is tested for drift, and the
-    errors of all pairs of qubits are tested for independence (`pair_verdict`, at most one false alarm in 1,000 batches). The
+    errors of all pairs of qubits are tested for independence (at most one false alarm in 1,000 batches). The
     result says what was found, and an `AssumptionWarning` names qubits whose errors are correlated.
 
     Args:
@@ -190,9 +190,10 @@ class Readout(Mitigation[ReadoutContext]):
         """Return each outcome corrected, the calibration's id, its typical errors, and the verdict on drift."""
         context = variants.context
         end = len(outcomes) - context.after
+        violated: tuple[str, ...] = ()
         measured = measured_qubits(variants.programs)
         if self.calibration is not None:
-            calibration, violated = self.calibration.of(_union(measured)), ()
+            calibration = self.calibration.of(_union(measured))
             notes = [
                 f"calibration {self.calibration.id} was {self.calibration.age_hours():.1f} hours old",
                 "independence of readout errors was not tested: a given calibration has no joint counts of pairs of qubits",
@@ -219,7 +220,8 @@ class Readout(Mitigation[ReadoutContext]):
             return [], ()
         rows = bit_patterns(len(qubits), self.pattern)
         patterns = np.concatenate([rows] * (len(outcomes) // len(rows)))
-        verdict = pair_verdict(qubits, pair_counts(patterns, counted), BATCH_LEVEL)
+        pairs = list(combinations(range(len(qubits)), 2))
+        verdict = batch_verdict(qubits, patterns, counted, pairs, neighbours=True)
         if not verdict.correlated:
             return [str(verdict)], ()
         return [], (f"{verdict}. Readout() assumes independent errors; use TwirledReadout() or CorrelatedReadout()",)

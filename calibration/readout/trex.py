@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
@@ -233,8 +233,8 @@ def _drift(variants: Variants[TwirledReadoutContext], outcomes: Outcomes) -> Ite
             register, half = qubits[runs[0][0]], len(runs) // 2
             masks = np.array([mask for _, mask in runs[:half]])
             patterns = (masks[:, np.newaxis] >> np.arange(len(register) - 1, -1, -1) & 1).astype(bool)
-            ends = (ReadoutCalibration.from_outcomes(register, patterns, part) for part in (counted[:half], counted[half:]))
-            yield str(compare(*ends))
+            first, last = (ReadoutCalibration.from_outcomes(register, patterns, o) for o in (counted[:half], counted[half:]))
+            yield str(compare(first, last))
 
 
 def _undo_flips(runs: _Runs, outcomes: Outcomes) -> QuasiDistribution:

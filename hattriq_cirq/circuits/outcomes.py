@@ -92,7 +92,7 @@ class OutcomeWeights:
 
     @cached_property
     def ranges(self) -> FloatArray:
-        """Difference between the largest and the smallest weight of each value, (values,): the most that one shot can change."""
+        """Difference between the largest and the smallest weight of each value, (values,)."""
         largest, smallest = (found.toarray().reshape(-1) for found in (self.matrix.max(axis=1), self.matrix.min(axis=1)))
         return np.asarray(2 * np.maximum(largest, -smallest) if self.parity_bits else largest - smallest)
 
@@ -150,7 +150,7 @@ class Outcome(Protocol):
         """Return the diagonal of `covariance`, (values,)."""
 
     def steps(self, weights: Weights) -> FloatArray:
-        """Return the largest change of each value that another outcome of a single shot makes, (values,); 0 where it is exact."""
+        """Return the largest change of each value by another outcome of one shot, (values,); 0 where they are exact."""
 
     def sensitivities(self, weights: Weights) -> Mapping[SharedUncertainty, FloatArray]:
         """Return the derivatives of the values by each shared parameter, (values, parameters) for each uncertainty."""
@@ -254,11 +254,16 @@ class Distribution:
         """Number of times that each outcome was seen, in the order of `probabilities`.
 
         Raises:
-            ValueError: The probabilities are exact.
+            ValueError: The probabilities are exact, or are not whole numbers of shots.
         """
         if self.shots is None:
             raise ValueError("exact probabilities have no counts")
-        return np.rint(self.probabilities * self.shots).astype(np.int64)
+        expected = self.probabilities * self.shots
+        counts = np.rint(expected)
+        if (off := np.abs(expected - counts) > 1e-9 * max(self.shots, 1_000)).any():
+            share = float(self.probabilities[off][0])
+            raise ValueError(f"probability {share:g} of {self.shots} shots is {share * self.shots:g} shots, no whole number")
+        return counts.astype(np.int64)
 
     @classmethod
     def merged(cls, parts: Sequence[Distribution]) -> Distribution:
@@ -305,7 +310,7 @@ class Distribution:
         return _variances(*self._smoothed(weights)) / self.shots
 
     def steps(self, weights: Weights) -> FloatArray:
-        """Return the largest change of each value that another outcome of a single shot makes, (values,); 0 if exact."""
+        """Return the largest change of each value by another outcome of one shot, (values,); 0 where they are exact."""
         return np.zeros(weights.shape[0]) if self.shots is None else OutcomeWeights.from_matrix(weights).ranges / self.shots
 
     def _smoothed(self, weights: Weights) -> tuple[csr_array, FloatArray]:
@@ -399,7 +404,7 @@ class LinearTerm:
         return self.scale**2 * (linear_map.variances(_seen(weights, None), counted.smoothed_probabilities) / counted.shots)
 
     def steps(self, weights: Weights) -> FloatArray:
-        """Return the largest change of each value by a single shot, (values,), with the map's gain in the weights' L2 norm."""
+        """Return the largest change of each value by one shot, (values,), with the gain of the map in the L2 norm."""
         steps = abs(self.scale) * self.counted.steps(weights)
         return steps if self.linear_map is None else steps * self.linear_map.gains(_seen(weights, None))
 
@@ -458,7 +463,7 @@ class QuasiDistribution:
         return np.asarray(np.sum([term.variances(weights) for term in self.terms], axis=0))
 
     def steps(self, weights: Weights) -> FloatArray:
-        """Return the largest change of each value by a single shot of any term, (values,)."""
+        """Return the largest change of each value by one shot of any term, (values,)."""
         return np.asarray(np.max([term.steps(weights) for term in self.terms], axis=0))
 
     def sensitivities(self, weights: Weights) -> Mapping[SharedUncertainty, FloatArray]:

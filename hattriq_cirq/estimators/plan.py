@@ -164,7 +164,7 @@ class Estimate:
         1.96 stderr then cover each value in at least 93% of all runs, down to a handful of shots for each circuit; counts of
         0 leave an interval of 4.8 counts. The addition falls like 1 / shots**2 and is negligible beyond about 100 counts.
         """
-        return np.sqrt(self._variances + self._rare_changes**2)
+        return np.asarray(np.sqrt(self._variances + self._rare_changes**2))
 
     def interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
         """Return the low and the high end of the interval of each value, (features,) each.
@@ -215,7 +215,7 @@ class Estimate:
         """
         steps = (outcome.steps(weights) for weights, outcome in self._pairs())
         largest: FloatArray = reduce(np.maximum, steps, np.zeros(len(self.offset)))
-        return np.sqrt(RARE_OUTCOMES) * largest
+        return np.asarray(np.sqrt(RARE_OUTCOMES) * largest)
 
     @cached_property
     def _correlation_of_rare_changes(self) -> float:
