@@ -24,6 +24,7 @@ from experiments.runner.pool import run_all
 from experiments.runner.trained_models import accuracy_table, settings_digest, settings_of, unchanged_since_version_0_1
 from hattriq_cirq.foundation.arrays import plain
 from hattriq_cirq.foundation.files import write_new
+from hattriq_cirq.foundation.machine import available_cores
 from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import read_json
@@ -265,7 +266,7 @@ class Study(Generic[T]):
             self.options(parser)
         parser.add_argument("--quick", action="store_true", help="run a small sample, within a minute")
         parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of all studies (default: %(default)s)")
-        parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: one per core)")
+        parser.add_argument("--workers", type=int, default=available_cores(), help="processes (default: one per core)")
         parser.add_argument(
             "--scheduler",
             metavar="ADDRESS",

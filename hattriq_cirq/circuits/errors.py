@@ -53,6 +53,10 @@ class CircuitRefusedError(EngineError, ValueError):
     """Circuit that the processor would refuse, detected before submission: too long, off the device, or unsupported gates."""
 
 
+class OwnerError(EngineError, TypeError):
+    """Engine, backend or journal that was copied, pickled or used in another process than the one that made it."""
+
+
 class JournalError(EngineError):
     """Journal that cannot be written or read, or that belongs to another run."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import cirq
 
+from hattriq_cirq.circuits.constants import owned_circuit
+
 #: A value for every symbol of a circuit; empty for a circuit without symbols.
 Point = Mapping[str, float]
 
@@ -34,6 +36,7 @@ class ParameterizedCircuit:
     points: tuple[Point, ...] = field(default=({},))
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "circuit", owned_circuit(self.circuit))
         if len(self.requests) != len(self.points):
             raise ValueError(
                 f"{len(self.requests)=} must equal the number of points, {len(self.points)}: one request per point"

@@ -21,6 +21,7 @@ from scipy.sparse import csr_array
 
 from hattriq_cirq.circuits.light_cone import light_cone
 from hattriq_cirq.circuits.outcomes import OutcomeWeights
+from hattriq_cirq.circuits.unitaries import inverse_circuit
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.models.model import Model
@@ -111,9 +112,7 @@ class PauliTerm:
     @cached_property
     def inverse(self) -> cirq.FrozenCircuit:
         """Adjoint of `circuit`."""
-        inverse = cirq.inverse(self.circuit)
-        assert isinstance(inverse, cirq.FrozenCircuit)
-        return inverse
+        return inverse_circuit(self.circuit)
 
     @cached_property
     def basis_change(self) -> list[cirq.Operation]:

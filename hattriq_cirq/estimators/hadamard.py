@@ -9,6 +9,7 @@ from typing import Self
 import cirq
 import numpy as np
 
+from hattriq_cirq.circuits.unitaries import inverse_circuit
 from hattriq_cirq.encoding.exact import Encoder, encode_controlled, encode_joint
 from hattriq_cirq.estimators.bilinear import (
     KEY,
@@ -100,7 +101,7 @@ def _literal_circuits(pauli: PauliTerm, term: BilinearTerm) -> _Components:
     inside = (
         model.resolved_circuit.unfreeze()
         + cirq.Circuit(factor(q) for q, factor in pauli.pauli.items())
-        + cirq.inverse(model.resolved_circuit)
+        + inverse_circuit(model.resolved_circuit)
     )
     controlled = cirq.Circuit(op.controlled_by(ancilla) for op in inside.all_operations())
     preparation = cirq.Circuit(cirq.H(ancilla)) + encode_controlled(term.right, [ancilla], 1, qubits)

@@ -25,6 +25,13 @@ class Batch:
         """Return the batch as a job."""
         return Job(job_id, self.circuits, self.points, self.shots, seed)
 
+    def programs(self) -> list[ParameterizedCircuit]:
+        """Return the batch as programs."""
+        if len(self.points) > 1:
+            return [ParameterizedCircuit(self.circuits[0], self.requests, self.points)]
+        pairs = zip(self.circuits, self.requests, strict=True)
+        return [ParameterizedCircuit(circuit, (request,), self.points) for circuit, request in pairs]
+
     def parts(self) -> tuple[Batch, Batch]:
         """Halve the circuits or the points; the shots if there is one of each."""
         if len(self.requests) == 1:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import inf
+from threading import RLock
 from typing import Any, Literal
 
 import cirq
 import numpy as np
-from tqdm import tqdm
 
 from hattriq_cirq.circuits.errors import JobCancelledError, JobFailedError, JournalError, SilenceError
 from hattriq_cirq.circuits.outcomes import Distribution
@@ -21,35 +22,66 @@ from hattriq_cirq.compilation.placement import Placement, place_circuits
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.execution.backend import Backend, Job, State
 from hattriq_cirq.execution.batching import Batch, batches
-from hattriq_cirq.execution.journal import Journal, digest
+from hattriq_cirq.execution.journal import Journal
+from hattriq_cirq.execution.journal_format import call_key, circuits_key, digest
+from hattriq_cirq.execution.ownership import Owned
+from hattriq_cirq.foundation.checks import as_counts
+from hattriq_cirq.foundation.progress import progress_bar
+from hattriq_cirq.foundation.provenance import Provenance
 
 _PLACED_BY = 4  # number of circuits that a placement is chosen by
+SILENCE = 86_400.0  # seconds without a change of any job's state, after which an engine gives up by default
+_ROUNDING = 1e-9  # largest difference of angles between machines
 _TOLERANCE = 1e-6  # largest difference of an outcome probability between a recorded circuit and the same circuit compiled today
 
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """Programs that an engine is about to run, cut into jobs.
+    """Programs that an engine runs together, cut into jobs.
 
     Args:
-        programs: Programs that run: the given ones, or those that the journal of an interrupted run recorded in their place.
+        number: Number of the call, from which the ids and seeds of its jobs are derived.
+        programs: Programs that run: the given ones, or those that the journal recorded for a call of this content.
         batches: Batches of requests, one per job.
         jobs: Jobs as they are submitted.
-        origin: Origin of the circuits: `given`; `recorded` if they come from the journal and differ from the given ones; or
-            `new in an earlier journal` if an earlier version began the journal but not this call.
+        origin: Origin of the circuits: `given`; `recorded` if they are the journal's, compiled by another version or on another
+            machine; or `new in an earlier journal` if an earlier version began the journal but not this call.
     """
 
+    number: int
     programs: Sequence[ParameterizedCircuit]
     batches: Sequence[Batch]
     jobs: Sequence[Job]
     origin: Literal["given", "recorded", "new in an earlier journal"] = "given"
 
 
-class Engine:
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Result of a call.
+
+    Args:
+        distributions: A distribution for each request, in order.
+        programs: Programs that ran, from which the measured qubits are read.
+        origin: Origin of the programs, see `Call`.
+    """
+
+    distributions: list[Distribution]
+    programs: Sequence[ParameterizedCircuit]
+    origin: Literal["given", "recorded", "new in an earlier journal"]
+
+
+class Engine(Owned):
     """Runs circuits on a backend; with a journal, no result that arrived is ever lost.
 
     Create an engine with `qsim`, `cirq_simulator`, `virtual`, `google` or `sampler`. With a seed, a fresh engine gives the same
     counts for the same calls in the same order.
+
+    A journal knows calls by their content: circuits, shots, mitigation, and the number of equal calls that were completed
+    before. A call that was interrupted goes on when it is made again, on this engine or in a new process, whatever is called in
+    between.
+
+    An engine belongs to the process that made it: it cannot be copied or pickled, and a forked process cannot use it. Calls
+    from several threads run one after the other.
 
     Args:
         backend: Backend that runs jobs.
@@ -75,13 +107,15 @@ class Engine:
         journal: str | os.PathLike[str] | None = None,
         qubits: Sequence[cirq.Qid] | None = None,
         poll_seconds: float = 0.0,
-        timeout: float | None = None,
+        timeout: float | None = SILENCE,
         progress: bool = False,
     ) -> None:
         self.backend, self.qubits = backend, qubits
         self._journal = None if journal is None else Journal(journal, backend.describe())
         self._poll_seconds, self._timeout, self._progress = poll_seconds, timeout, progress
-        self._calls = 0
+        self._running = RLock()
+        self._calls = 0  # number of calls that were completed
+        self._completed: set[int] = set()  # numbers of those that are in the journal
 
     @property
     def name(self) -> str:
@@ -92,6 +126,11 @@ class Engine:
     def seed(self) -> int | None:
         """Random seed of the counts."""
         return self.backend.seed
+
+    @property
+    def shows_progress(self) -> bool:
+        """True if the engine shows a progress bar of its jobs."""
+        return self._progress
 
     @property
     def processor(self) -> Processor | None:
@@ -130,7 +169,7 @@ class Engine:
         return compile_for(self.processor, circuits, placement.qubits)
 
     def run(self, circuits: Sequence[cirq.AbstractCircuit], shots: Sequence[int] | None) -> list[Distribution]:
-        """Compile and execute circuits.
+        """Compile and execute circuits; a call that the journal records is not compiled again.
 
         Args:
             circuits: Circuits, each ending in one measurement.
@@ -143,7 +182,10 @@ class Engine:
             ValueError: The engine cannot run a circuit or a number of shots.
             EngineError: See `hattriq_cirq.circuits.errors`.
         """
-        return self.execute(self.compile(circuits), shots)
+        counts = _check_shots(shots, len(circuits))
+        has_key = self._journal is not None and counts is not None
+        key = call_key(circuits_key(circuits, self.qubits or ()), counts) if has_key else None
+        return self._perform(lambda: self.compile(circuits), counts, key).distributions
 
     def execute(self, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> list[Distribution]:
         """Run compiled programs.
@@ -159,75 +201,123 @@ class Engine:
             ValueError: The number of shots is missing for a request, or below 1.
             EngineError: See `hattriq_cirq.circuits.errors`.
         """
-        return self.complete(self.begin(programs, shots))
+        return self.execute_call(programs, shots).distributions
 
-    def begin(self, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Call:
-        """Cut programs into jobs and record these in the journal, without submitting anything.
-
-        If the journal was begun by an earlier version, whose compiled circuits may differ, its recorded circuits are used where
-        they have the outcome probabilities of the given ones.
+    def execute_call(
+        self, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None, key: str | None = None
+    ) -> Outcome:
+        """Run compiled programs, or those that the journal recorded for a call of the same content.
 
         Args:
             programs: Programs from `compile`, or variants of them; together they hold the requests 0, 1, ... once each.
             shots: Repetitions of each request; None for exact probabilities.
+            key: Key of the call's content from `journal_format.call_key`, by which the journal knows the call even if another
+                version compiles other programs; None takes the programs themselves.
 
         Returns:
-            The call, to be handed to `complete`.
+            The distributions, and the programs that ran.
 
         Raises:
             ValueError: The number of shots is missing for a request, or below 1.
-            JournalError: The journal recorded another call at this place.
-        """
-        requests = sum(len(program.requests) for program in programs)
-        if shots is not None and (len(shots) != requests or min(shots, default=1) < 1):
-            raise ValueError(f"{shots=} must be {requests} numbers of at least 1: one for each circuit")
-        self._calls += 1
-        planned = batches(programs, shots, self.backend)
-        journal = None if shots is None else self._journal
-        prefix = "" if journal is None else f"{journal.run_id}-"
-        entropy = None if self.seed is None else np.random.SeedSequence(self.seed, spawn_key=(self._calls,))
-        seeds = [None] * len(planned) if entropy is None else entropy.generate_state(len(planned), np.uint64).tolist()
-        numbered = enumerate(zip(planned, seeds, strict=True))
-        jobs = [batch.job(f"{prefix}{self._calls:03d}-{i:05d}", seed) for i, (batch, seed) in numbered]
-        call = Call(programs, planned, jobs)
-        if journal is None:
-            return call
-        try:
-            is_new = journal.begin(self._calls, digest(programs, shots), jobs)
-        except JournalError:
-            if journal.is_from_earlier_version and (recorded := self._recorded_call(journal, call)) is not None:
-                return recorded
-            raise
-        return replace(call, origin="new in an earlier journal") if is_new and journal.is_from_earlier_version else call
-
-    def _recorded_call(self, journal: Journal, call: Call) -> Call | None:
-        """Return a call with the circuits that the journal recorded for it; None if these do not compute the same."""
-        recorded = journal.jobs_of_call(self._calls)
-        if len(call.jobs) != len(recorded) or not all(map(_same_job, call.jobs, recorded)):
-            return None
-        programs = []
-        for batch, job in zip(call.batches, recorded, strict=True):
-            if len(job.points) > 1:
-                programs.append(ParameterizedCircuit(job.circuits[0], batch.requests, job.points))
-            else:
-                programs += [
-                    ParameterizedCircuit(circuit, (request,), job.points)
-                    for circuit, request in zip(job.circuits, batch.requests, strict=True)
-                ]
-        return Call(programs, call.batches, recorded, "recorded")
-
-    def complete(self, call: Call) -> list[Distribution]:
-        """Run the jobs of a call that have no counts yet.
-
-        Args:
-            call: Call from `begin`.
-
-        Returns:
-            A distribution for each request, in order.
-
-        Raises:
+            JournalError: The journal holds another run.
             EngineError: See `hattriq_cirq.circuits.errors`.
         """
+        counts = _check_shots(shots, sum(len(program.requests) for program in programs))
+        return self._perform(lambda: programs, counts, key)
+
+    def _perform(
+        self, prepare: Callable[[], Sequence[ParameterizedCircuit]], shots: Sequence[int] | None, key: str | None
+    ) -> Outcome:
+        """Begin a call or go on with it, and return its result; one call at a time."""
+        self.check_owner()
+        with self._running:
+            call = self._begin(prepare, shots, key)
+            distributions = self._complete(call)
+            self._calls += 1
+            if shots is not None:
+                self._completed.add(call.number)
+        return Outcome(distributions, call.programs, call.origin)
+
+    def _begin(
+        self, prepare: Callable[[], Sequence[ParameterizedCircuit]], shots: Sequence[int] | None, key: str | None
+    ) -> Call:
+        """Return a call whose jobs are recorded in the journal, without submitting anything.
+
+        A call takes the number that follows the calls completed so far, unless the journal knows its content by another number.
+        """
+        number, journal = self._calls + 1, None if shots is None else self._journal
+        if journal is None or shots is None:
+            return self._plan(number, prepare(), shots)
+        if key is not None and (known := self._number_of(journal, key)) is not None:
+            return self._recorded(journal, known)
+        programs = prepare()
+        content = digest(programs, shots)
+        if (known := self._number_of(journal, content)) is not None:
+            return self._recorded(journal, known, self._plan(known, programs, shots))
+        if number in journal.earlier_calls and number not in self._completed:
+            like = self._equivalent(journal, self._plan(number, programs, shots), key)
+            if like is not None:
+                return like
+            if journal.task is not None or journal.calls[number].requests is None:  # known by its number only
+                raise journal.another_run(number)
+        if journal.earlier_calls and journal.earlier_calls.isdisjoint(self._completed) and not journal.unfinished():
+            raise journal.another_run(min(journal.earlier_calls))
+        number = max([number, *(known + 1 for known in journal.calls)])
+        call = self._plan(number, programs, shots)
+        journal.begin(number, key or content, call.jobs, [batch.requests for batch in call.batches])
+        return replace(call, origin="new in an earlier journal") if journal.is_from_earlier_version else call
+
+    def _number_of(self, journal: Journal, *keys: str) -> int | None:
+        """Return the number of the first recorded call of a content that this engine has not completed."""
+        numbers = (n for n, call in journal.calls.items() if call.key in keys and n not in self._completed)
+        return next(numbers, None)
+
+    def _plan(self, number: int, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Call:
+        """Cut programs into jobs, with the ids and seeds of a call of this number."""
+        planned = batches(programs, shots, self.backend)
+        prefix = "" if self._journal is None or shots is None else f"{self._journal.run_id}-"
+        entropy = None if self.seed is None else np.random.SeedSequence(self.seed, spawn_key=(number,))
+        seeds = [None] * len(planned) if entropy is None else entropy.generate_state(len(planned), np.uint64).tolist()
+        numbered = enumerate(zip(planned, seeds, strict=True))
+        return Call(
+            number, programs, planned, [batch.job(f"{prefix}{number:03d}-{i:05d}", seed) for i, (batch, seed) in numbered]
+        )
+
+    def _recorded(self, journal: Journal, number: int, given: Call | None = None) -> Call:
+        """Return a call as the journal recorded it; one of an earlier version has its requests in the order of `given`."""
+        jobs, requests = journal.jobs_of_call(number), journal.calls[number].requests
+        if requests is None:
+            if given is None or list(map(_shape, given.jobs)) != list(map(_shape, jobs)):
+                raise journal.another_run(number)
+            requests = tuple(batch.requests for batch in given.batches)
+        planned = [Batch(job.circuits, job.points, job.shots, own) for job, own in zip(jobs, requests, strict=True)]
+        return Call(number, [program for batch in planned for program in batch.programs()], planned, jobs)
+
+    def _equivalent(self, journal: Journal, call: Call, key: str | None) -> Call | None:
+        """Return the recorded call of the same number if it is the same one, compiled by another version or on another machine.
+
+        Angles may differ by rounding on another machine; other versions may compile other circuits, which compute the same. A
+        task, which is recorded, stands for calls whose circuits are too large to compare.
+        """
+        known, recorded = journal.calls[call.number], journal.jobs_of_call(call.number)
+        if known.requests is not None and (key is None or known.key.partition("-")[2] != key.partition("-")[2]):
+            return None
+        if list(map(_shape, call.jobs)) != list(map(_shape, recorded)):
+            return None
+        is_other_version = known.requests is None or known.versions != Provenance.now().versions
+        for ours, theirs in zip(call.jobs, recorded, strict=True):
+            is_same = _computes_same(ours, theirs) if is_other_version else _differs_by_rounding(ours, theirs)
+            if is_same is None and journal.task is None:
+                raise JournalError(
+                    f"call {call.number} recorded in {journal.folder} cannot be compared with this one, because its circuits "
+                    "are too large to simulate; resume it with the version that began it, or give another folder"
+                )
+            if is_same is False:
+                return None
+        return replace(self._recorded(journal, call.number, call), origin="recorded")
+
+    def _complete(self, call: Call) -> list[Distribution]:
+        """Run the jobs of a call that have no counts yet, and return a distribution for each request, in order."""
         journal = None if not call.jobs or call.jobs[0].shots is None else self._journal
         results = self._complete_jobs(call.jobs, journal)
         parts: dict[int, list[Distribution]] = {}
@@ -244,7 +334,7 @@ class Engine:
         in_progress: dict[str, tuple[Job, State]] = {}
         counted = sum(d.shots or 0 for distributions in results.values() for d in distributions)
         last_change = time.monotonic()
-        with tqdm(total=len(jobs), initial=len(results), desc=self.name, unit="job", disable=not self._progress) as bar:
+        with progress_bar(shown=self._progress, total=len(jobs), initial=len(results), desc=self.name, unit="job") as bar:
             while waiting or in_progress:
                 while waiting and len(in_progress) < self.backend.limits.jobs:
                     job = waiting.popleft()
@@ -294,20 +384,39 @@ class Engine:
         return job, State("queued")
 
 
-def _same_job(ours: Job, theirs: Job) -> bool:
-    """Return True if two jobs have the same id, shots and seed, and circuits that compute the same at every point."""
-    shapes = [(job.id, job.shots, job.seed, len(job.circuits), len(job.points)) for job in (ours, theirs)]
-    if shapes[0] != shapes[1]:
-        return False
-    for first, second in zip(ours.circuits, theirs.circuits, strict=True):
-        for point, other in zip(ours.points, theirs.points, strict=True):
-            resolved = [cirq.resolve_parameters(c, dict(p)) for c, p in ((first, point), (second, other))]
-            if len(list(resolved[0].all_operations())[-1].qubits) != len(list(resolved[1].all_operations())[-1].qubits):
-                return False
-            difference = largest_difference(*resolved)
-            if difference is None or difference > _TOLERANCE:
-                return False
+def _check_shots(shots: Sequence[int] | None, requests: int) -> tuple[int, ...] | None:
+    """Return shots as plain integers, one for each request; None for exact probabilities."""
+    if shots is None:
+        return None
+    counts = as_counts(shots, "shots")
+    if len(counts) != requests:
+        raise ValueError(f"{shots=} must be {requests} numbers of at least 1: one for each circuit")
+    return counts
+
+
+def _shape(job: Job) -> tuple[object, ...]:
+    return job.id, job.shots, job.seed, len(job.circuits), len(job.points)
+
+
+def _resolved(job: Job) -> Iterator[cirq.AbstractCircuit]:
+    """Yield every circuit of a job at every point."""
+    return (cirq.resolve_parameters(circuit, dict(point)) for circuit in job.circuits for point in job.points)
+
+
+def _computes_same(ours: Job, theirs: Job) -> bool | None:
+    """Return True if the outcome probabilities of two jobs are equal; None if their circuits are too large to compare."""
+    for pair in zip(_resolved(ours), _resolved(theirs), strict=True):
+        measured = [len(list(circuit.all_operations())[-1].qubits) for circuit in pair]
+        difference = inf if measured[0] != measured[1] else largest_difference(*pair)
+        if difference is None or difference > _TOLERANCE:
+            return None if difference is None else False
     return True
+
+
+def _differs_by_rounding(ours: Job, theirs: Job) -> bool:
+    """Return True if two jobs have the same gates on the same qubits, with angles that are equal to 1e-9."""
+    pairs = zip(_resolved(ours), _resolved(theirs), strict=True)
+    return all(cirq.approx_eq(first, second, atol=_ROUNDING) for first, second in pairs)
 
 
 def _note(journal: Journal | None, job_id: str, state: State) -> None:

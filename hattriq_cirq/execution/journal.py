@@ -12,7 +12,12 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import RLock
+from types import MappingProxyType
 from typing import Any, Self
+from weakref import WeakSet, WeakValueDictionary, finalize
+
+import cirq
 
 from hattriq_cirq.circuits.errors import JournalError, JournalInUseError
 from hattriq_cirq.circuits.outcomes import Distribution
@@ -33,6 +38,7 @@ from hattriq_cirq.execution.journal_records import (
     JOURNAL,
     Contents,
     Entry,
+    RecordedCall,
     as_json,
     is_locked,
     read,
@@ -41,6 +47,7 @@ from hattriq_cirq.execution.journal_records import (
     to_line,
     try_lock,
 )
+from hattriq_cirq.execution.ownership import Owned
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
 
@@ -53,11 +60,12 @@ class JournalWarning(UserWarning):
     """A journal was damaged and has been repaired; the message says which record was lost."""
 
 
-class Journal:
+class Journal(Owned):
     """Append-only file in the folder of a run, created or continued by one process at a time.
 
     Each line is a checksum and a record as JSON, on disk before the method that wrote it returns. The kernel releases the lock
-    when the process ends, however it ends.
+    when the process ends, however it ends. A journal belongs to the process that opened it and cannot be copied or pickled; its
+    methods may be called from several threads. A forked process closes the files of all journals that it inherits.
 
     Args:
         folder: Folder of the run, created if missing.
@@ -69,7 +77,6 @@ class Journal:
         JournalError: The journal belongs to another run, is damaged before its end, or cannot be written.
     """
 
-    _fd: int | None = None
     _size = -1  # bytes of complete records, known once the file is read
 
     def __init__(
@@ -79,17 +86,23 @@ class Journal:
         path = self.folder / JOURNAL
         self.folder.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        self._closing = finalize(self, os.close, self._fd)  # closes the file once, whoever asks for it and how often
+        self._writing = RLock()
+        self._is_settled = True
+        self._unpacked: WeakValueDictionary[str, cirq.FrozenCircuit] = WeakValueDictionary()
+        _open_journals.add(self)
         try:
             self._lock(path)
-            self._contents, self._size = self._read_existing(path)
+            self._recorded, self._size = self._read_existing(path)
             if self._contents.header:
-                refuse_another(self.folder, "engine", self._contents.header["engine"], engine)
+                refuse_another(self.folder, "engine", *_comparable(self._contents.header["engine"], as_json(engine)))
             else:
                 _sync_folder(self.folder)
                 _sync_folder(self.folder.parent)
                 self._append("header", format=FORMAT, run_id=secrets.token_hex(4), engine=as_json(engine))
             if task is not None:
                 self.record_task(task)
+            self.earlier_calls = frozenset(self._contents.calls)
             self._append("opened", pid=os.getpid(), directory=os.getcwd(), versions=asdict(Provenance.now())["versions"])
         except BaseException:
             if self._size == 0:  # nothing is recorded, so nothing may stand in the way of a repetition
@@ -136,6 +149,11 @@ class Journal:
         """True if the journal was begun by a version that recorded neither placements nor programs."""
         return bool(self._contents.header["format"] != FORMAT)
 
+    @property
+    def version_notes(self) -> tuple[str, ...]:
+        """Note on the versions of the software that worked on the run, for its result; empty if they did not change."""
+        return self._contents.version_notes()
+
     def placement(self, key: str) -> Mapping[str, Any] | None:
         """Return the placement recorded under a key, as JSON; None if there is none."""
         placement: Mapping[str, Any] | None = self._contents.prepared.get(("placement", key))
@@ -158,13 +176,14 @@ class Journal:
     def _new_circuits(self, circuits: Mapping[str, str]) -> dict[str, str]:
         return {name: text for name, text in circuits.items() if name not in self._contents.circuits}
 
-    def begin(self, call: int, key: str, jobs: Sequence[Job]) -> bool:
+    def begin(self, call: int, key: str, jobs: Sequence[Job], requests: Sequence[Sequence[int]] | None = None) -> bool:
         """Record the jobs that a call is about to run; nothing is written if they are recorded already.
 
         Args:
             call: Number of the call, from 1.
-            key: Digest of the call's programs and shots.
+            key: Digest of the call's content.
             jobs: All jobs of the call, with counted shots.
+            requests: Requests that each job belongs to, so that the call can go on without being prepared again.
 
         Returns:
             True if the call is new to the journal.
@@ -174,22 +193,36 @@ class Journal:
         """
         plans, circuits = plan_of(jobs)
         if call not in self._contents.calls:
-            self._append("begin", call=call, key=key, jobs=plans, circuits=self._new_circuits(circuits))
+            optional = {} if requests is None else {"requests": [list(map(int, own)) for own in requests]}
+            self._append("begin", call=call, key=key, jobs=plans, circuits=self._new_circuits(circuits), **optional)
             return True
         known = self._contents.jobs
-        if self._contents.calls[call] != key or any(
+        if self._contents.calls[call].key != key or any(
             plan["id"] not in known or known[plan["id"]].plan != plan for plan in plans
         ):
-            raise JournalError(
-                f"this journal holds another run: call {call} recorded in {self.folder} had other circuits, shots or seeds; "
-                "repeat the run as it was, or give another folder"
-            )
+            raise self.another_run(call)
         return False
+
+    def another_run(self, call: int) -> JournalError:
+        """Return the error that the journal recorded something else in place of a call."""
+        return JournalError(
+            f"this journal holds another run: call {call} recorded in {self.folder} had other circuits, shots or seeds; "
+            "repeat the run as it was, or give another folder"
+        )
+
+    @property
+    def calls(self) -> Mapping[int, RecordedCall]:
+        """Recorded calls by their numbers."""
+        return MappingProxyType(self._contents.calls)
+
+    @property
+    def has_calls_of_earlier_version(self) -> bool:
+        """True if it records calls of a version that cut runs into larger chunks; these are known by their circuits only."""
+        return any(call.requests is None for call in self.calls.values())
 
     def jobs_of_call(self, call: int) -> list[Job]:
         """Return the recorded jobs of a call under their planned ids, in order."""
-        prefix = f"{self.run_id}-{call:03d}-"
-        return [self._planned_job(job_id) for job_id in self._contents.jobs if job_id.startswith(prefix)]
+        return [self._planned_job(job_id) for job_id in self._contents.calls[call].jobs]
 
     def stored(self, job_id: str) -> list[Distribution] | None:
         """Return the distributions of a job exactly as they arrived; None if they have not."""
@@ -244,8 +277,14 @@ class Journal:
 
     def _planned_job(self, job_id: str) -> Job:
         plan = self._entry(job_id).plan
-        circuits = tuple(unpack_circuit(self._contents.circuits[name], name) for name in plan["circuits"])
+        circuits = tuple(map(self._circuit, plan["circuits"]))
         return Job(job_id, circuits, tuple(plan["points"]), plan["shots"], plan["seed"])
+
+    def _circuit(self, name: str) -> cirq.FrozenCircuit:
+        circuit = self._unpacked.get(name)
+        if circuit is None:
+            circuit = self._unpacked[name] = unpack_circuit(self._contents.circuits[name], name)
+        return circuit
 
     def finish(self) -> None:
         """Record that the run is complete, results included."""
@@ -270,18 +309,13 @@ class Journal:
             self.folder.rmdir()
 
     def close(self) -> None:
-        """Close the file and release its lock."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        """Close the file and release its lock; a closed journal stays closed."""
+        self._closing()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
         self.close()
 
     def _entry(self, job_id: str) -> Entry:
@@ -322,31 +356,73 @@ class Journal:
             )
         return contents, whole
 
+    @property
+    def _contents(self) -> Contents:
+        """State that the records add up to; read from the disk again if an exception came between a record and its effect."""
+        if not self._is_settled:
+            with self._writing:  # not settled either while another thread writes
+                if not self._is_settled:
+                    self._recorded, self._size = read(read_content(self.folder / JOURNAL), str(self.folder / JOURNAL))
+                    os.ftruncate(self._descriptor(), self._size)
+                    self._is_settled = True
+        return self._recorded
+
     def _append(self, kind: str, **content: Any) -> None:
         """Write a record and wait for the disk; a record that does not fit is removed again."""
         record = {"kind": kind, "utc": datetime.now(UTC).isoformat(timespec="milliseconds"), **content}
         line = to_line(record)
-        descriptor, written = self._descriptor(), 0
-        try:
-            while written < len(line):
-                written += os.write(descriptor, line[written:])
-            os.fsync(descriptor)
-        except BaseException as error:
-            os.ftruncate(descriptor, self._size)
-            if not isinstance(error, OSError):
-                raise
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            what, cure = ("the disk is full", "free some space") if full else (error.strerror, "remove the cause")
-            state = "everything recorded before is safe" if self._size else "nothing is recorded"
-            go_on = "resume the run" if self._size else "repeat the command"
-            raise JournalError(f"{what}: {self.folder / JOURNAL} cannot grow; {state}; {cure} and {go_on}") from error
-        self._size += len(line)
-        self._contents.apply(record)
+        with self._writing:
+            contents, descriptor, written = self._contents, self._descriptor(), 0
+            self._is_settled = False  # an interrupt may arrive between any two of the following steps
+            try:
+                while written < len(line):
+                    written += os.write(descriptor, line[written:])
+                os.fsync(descriptor)
+            except BaseException as error:
+                os.ftruncate(descriptor, self._size)
+                self._is_settled = True
+                if not isinstance(error, OSError):
+                    raise
+                full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+                what, cure = ("the disk is full", "free some space") if full else (error.strerror, "remove the cause")
+                state = "everything recorded before is safe" if self._size else "nothing is recorded"
+                go_on = "resume the run" if self._size else "repeat the command"
+                raise JournalError(f"{what}: {self.folder / JOURNAL} cannot grow; {state}; {cure} and {go_on}") from error
+            contents.apply(record)
+            self._size += len(line)
+            self._is_settled = True
 
     def _descriptor(self) -> int:
-        if self._fd is None:
+        self.check_owner()
+        if not self._closing.alive:
             raise JournalError(f"the journal in {self.folder} is closed")
         return self._fd
+
+
+_open_journals: WeakSet[Journal] = WeakSet()
+
+
+def _close_inherited() -> None:
+    """Close the journals of the parent process, so that a child does not hold their locks when the parent has ended."""
+    for journal in list(_open_journals):
+        journal.close()
+
+
+if hasattr(os, "register_at_fork"):  # missing on Windows
+    os.register_at_fork(after_in_child=_close_inherited)
+
+
+def _comparable(known: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the records of two engines as they are compared: by content where both have it, else by text as version 0.1 did.
+
+    `content` holds the digest of what an engine simulates or wraps, `noise` and `sampler` are its text for people.
+    """
+    if "content" not in known:
+        return known, {name: value for name, value in given.items() if name != "content"}
+    if known["content"] is None or known["content"] != given.get("content"):
+        return known, given
+    texts = ("noise", "sampler")
+    return tuple({name: value for name, value in each.items() if name not in texts} for each in (known, given))  # type: ignore[return-value]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -21,6 +21,7 @@ from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.circuits.serialization import read_cirq_json
 from hattriq_cirq.execution.backend import Job
 from hattriq_cirq.execution.journal_records import JobPlan, PackedCounts, PackedIntegers, PackedProgram
+from hattriq_cirq.foundation.identity import content_digest
 from hattriq_cirq.foundation.reading import FileError, inflate, problem_of
 
 MAX_CIRCUIT_BYTES = 2**27  # of the JSON text of one circuit: 128 MiB
@@ -171,6 +172,38 @@ def digest(programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None
     parts = [[pack_circuit(p.circuit)[0], [_plain(point) for point in p.points], list(map(int, p.requests))] for p in programs]
     counts = None if shots is None else [int(count) for count in shots]
     return sha256(json.dumps([parts, counts], sort_keys=True).encode()).hexdigest()
+
+
+def circuits_key(circuits: Iterable[cirq.AbstractCircuit], qubits: Iterable[cirq.Qid] = ()) -> str | None:
+    """Return a digest of circuits and of the qubits that they run on, the same in every process; None if it cannot be formed.
+
+    Args:
+        circuits: Circuits; one whose gates have no Cirq JSON is known by what pickle would store.
+        qubits: Qubits that they are placed on, in order.
+    """
+    names = [_circuit_name(circuit) for circuit in circuits]
+    return None if None in names else content_digest((names, tuple(qubits)))
+
+
+def _circuit_name(circuit: cirq.AbstractCircuit) -> str | None:
+    try:
+        return pack_circuit(circuit.freeze())[0]
+    except (TypeError, ValueError):
+        return content_digest(circuit)
+
+
+def call_key(circuits: str | None, *settings: object) -> str | None:
+    """Return the key of a call of an engine, which identifies it by its content.
+
+    Args:
+        circuits: Digest of its circuits, from `circuits_key`.
+        settings: Everything else that decides its counts, such as shots and mitigation.
+
+    Returns:
+        Digests of the circuits and of the settings, joined by a hyphen; None if either cannot be formed.
+    """
+    rest = content_digest(settings)
+    return None if circuits is None or rest is None else f"{circuits}-{rest}"
 
 
 def _plain(point: Mapping[str, float]) -> dict[str, float]:

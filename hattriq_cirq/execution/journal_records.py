@@ -9,7 +9,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
@@ -86,6 +86,7 @@ class _Begin(_Any):
     key: str
     jobs: list[JobPlan]
     circuits: dict[str, str]
+    requests: NotRequired[list[list[Count]]]
 
 
 class _Placement(_Any):
@@ -177,6 +178,23 @@ class Entry:
         return int(self.plan["shots"]) * len(self.plan["circuits"]) * len(self.plan["points"])
 
 
+@dataclass(frozen=True)
+class RecordedCall:
+    """Call of an engine as recorded before its jobs were submitted.
+
+    Args:
+        key: Digest of its content; in journals of earlier versions, of its compiled programs and shots.
+        jobs: Planned ids of its jobs.
+        requests: Requests that each job belongs to; None in journals of earlier versions.
+        versions: Versions of the software that recorded it.
+    """
+
+    key: str
+    jobs: tuple[str, ...]
+    requests: tuple[tuple[int, ...], ...] | None
+    versions: Mapping[str, str]
+
+
 @dataclass
 class Contents:
     """State of a run, obtained by applying the records of its journal in order."""
@@ -186,7 +204,9 @@ class Contents:
     pid: int = 0
     ended: str = ""
     updated_utc: str = ""
-    calls: dict[int, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    used_versions: list[Mapping[str, str]] = field(default_factory=list)
+    calls: dict[int, RecordedCall] = field(default_factory=dict)
     jobs: dict[str, Entry] = field(default_factory=dict)
     circuits: dict[str, str] = field(default_factory=dict)
     prepared: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -200,13 +220,20 @@ class Contents:
                     raise ValueError("a second header")
                 self.header = record
             case "opened":
-                self.pid = record["pid"]
+                self.pid, self.versions = record["pid"], record["versions"]
                 self.ended = "" if self.ended == "cancelled" else self.ended
             case "task":
                 self.task = record["task"]
             case "begin":
                 self.ended = ""
-                self.calls[record["call"]] = record["key"]
+                self._use_versions()
+                requests = record.get("requests") if self.header["format"] == FORMAT else None
+                self.calls[record["call"]] = RecordedCall(
+                    record["key"],
+                    tuple(plan["id"] for plan in record["jobs"]),
+                    None if requests is None else _requests_of_jobs(record["jobs"], requests),
+                    self.versions,
+                )
                 self.circuits |= record["circuits"]
                 self._check_circuits(name for plan in record["jobs"] for name in plan["circuits"])
                 self.jobs |= {plan["id"]: Entry(plan) for plan in record["jobs"]}
@@ -224,12 +251,35 @@ class Contents:
             case "counts" | "sparse_counts":
                 entry = self.jobs[record["job"]]
                 entry.status, entry.message, entry.counts = "done", "", record["counts"]
+                self._use_versions()
             case "finished" | "cancelled":
                 self.ended = record["kind"]
+
+    def _use_versions(self) -> None:
+        """Remember the versions that plan a job or count its outcomes."""
+        if self.versions not in self.used_versions:
+            self.used_versions.append(self.versions)
+
+    def version_notes(self) -> tuple[str, ...]:
+        """Return a sentence on the versions that took part in the run one after the other; none if there is only one."""
+        used = [*self.used_versions, *([] if self.versions in self.used_versions else [self.versions])]
+        changes = []
+        for name in dict.fromkeys(name for versions in used for name in versions):
+            numbers = list(dict.fromkeys(versions.get(name, "none") for versions in used))
+            if len(numbers) > 1:
+                changes.append(f"{name} {', then '.join(numbers)}")
+        return (f"This run was continued with other versions: {'; '.join(changes)}.",) if self.jobs and changes else ()
 
     def _check_circuits(self, names: Iterable[str]) -> None:
         if missing := next((name for name in names if name not in self.circuits), None):
             raise ValueError(f"circuit {missing!r} is not recorded")
+
+
+def _requests_of_jobs(plans: Sequence[JobPlan], requests: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    """Return the requests of each job, one for each of its circuits and points."""
+    if [len(own) for own in requests] != [len(plan["circuits"]) * len(plan["points"]) for plan in plans]:
+        raise ValueError("its requests must be one for each circuit and point of each job")
+    return tuple(map(tuple, requests))
 
 
 def read(content: bytes, name: str) -> tuple[Contents, int]:

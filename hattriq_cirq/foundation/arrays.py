@@ -74,6 +74,58 @@ def as_amplitudes(x: ArrayLike, name: str = "x", features: int | None = None) ->
     return array
 
 
+def binary_exponents(x: Array) -> NDArray[np.int64]:
+    """Return the exponent e of each vector, (..., 1), for which its largest real or imaginary part is in [2**(e-1), 2**e).
+
+    Example:
+        >>> binary_exponents(np.array([[3.0, -5.0], [0.0, 0.0], [1e-320, 0.0]])).ravel()
+        array([    3,     0, -1063])
+    """
+    parts = np.abs(x.real), np.abs(x.imag) if np.iscomplexobj(x) else 0.0
+    largest = np.maximum(*parts).max(axis=-1, keepdims=True, initial=0.0)
+    return np.asarray(np.frexp(largest)[1], dtype=np.int64)
+
+
+def times_power_of_2(x: Array, exponents: ArrayLike) -> Array:
+    """Return x * 2**exponents, exact unless it overflows to infinity or loses digits of subnormal numbers."""
+    with np.errstate(all="ignore"):
+        if not np.iscomplexobj(x):
+            return np.asarray(np.ldexp(x, exponents))
+        shape = np.broadcast_shapes(np.shape(x), np.shape(exponents))
+        result = np.empty(shape, dtype=x.dtype)
+        result.real, result.imag = np.ldexp(x.real, exponents), np.ldexp(x.imag, exponents)
+        return result
+
+
+def rescaled(values: Array, exponents: ArrayLike, name: str) -> Array:
+    """Return values * 2**exponents, or raise ValueError where the result is too large for a number in double precision."""
+    result = times_power_of_2(values, exponents)
+    if not np.isfinite(result).all():
+        raise ValueError(f"{name} is too large for a number in double precision; divide the inputs by a common factor")
+    return result
+
+
+def unit_vectors(x: Array) -> tuple[Array, FloatArray, NDArray[np.int64]]:
+    """Return each vector as direction, norm and power of 2: x = direction * norm * 2**exponent, whatever its size.
+
+    Args:
+        x: Vectors, (..., features), finite.
+
+    Returns:
+        Vectors of norm 1, or 0 for the zero vector, (..., features); norms, 0 or from 1/2 to sqrt(2 features), (..., 1);
+        exponents, (..., 1).
+
+    Example:
+        >>> direction, norm, exponent = unit_vectors(np.array([3e200, 4e200]))
+        >>> direction, np.ldexp(norm, exponent)
+        (array([0.6, 0.8]), array([5.e+200]))
+    """
+    exponents = binary_exponents(x)
+    scaled = times_power_of_2(x, -exponents)
+    norms = np.linalg.norm(scaled, axis=-1, keepdims=True)
+    return np.asarray(scaled / np.where(norms > 0, norms, 1)), norms, exponents
+
+
 def walsh_hadamard(values: FloatArray) -> FloatArray:
     """Return the Walsh-Hadamard transform sum_p (-1)**popcount(p & m) values[p] of (..., 2**n) numbers, not normalised.
 

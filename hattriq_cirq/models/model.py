@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -12,11 +12,22 @@ from typing import Any, Literal
 
 import cirq
 import numpy as np
-from numpy.typing import ArrayLike
+import sympy
+from numpy.typing import ArrayLike, NDArray
 
+from hattriq_cirq.circuits.constants import constant, owned_circuit
 from hattriq_cirq.circuits.serialization import read_cirq_json
-from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes, read_only
-from hattriq_cirq.foundation.checks import check_type
+from hattriq_cirq.circuits.unitaries import inverse_circuit, unitary_matrix
+from hattriq_cirq.foundation.arrays import (
+    Array,
+    FloatArray,
+    as_amplitudes,
+    binary_exponents,
+    read_only,
+    rescaled,
+    times_power_of_2,
+)
+from hattriq_cirq.foundation.checks import as_number, as_word, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
@@ -28,6 +39,7 @@ _JSON_FORMAT = "hattriq_cirq.Model/1"
 _CHUNK = 2**18  # amplitudes per pass: a batch of this size stays in the cache
 _MATRIX_MAX = 2**10  # features up to which M is built and kept automatically (16 MB)
 _QSIM_FROM = 18  # qubits from which qsim is faster than NumPy in single precision
+_RANGE = {"float64": 200, "float32": 40}  # powers of 2 within which squares of inputs neither overflow nor vanish
 
 
 class IdentityPartWarning(UserWarning):
@@ -46,21 +58,52 @@ class IdentityPartWarning(UserWarning):
     """
 
 
+_NO_PARAMS = cirq.ParamResolver({})
+
+
+class _CopiedSum:
+    """Field of a dataclass that holds a Pauli sum, which Cirq changes in place, and hands out copies of it."""
+
+    def __get__(self, model: object, owner: type | None = None) -> cirq.PauliSum:
+        if model is None:
+            raise AttributeError("observable")  # the field has no default
+        found: cirq.PauliSum = vars(model)["observable"].copy()
+        return found
+
+    def __set__(self, model: object, observable: cirq.PauliSum | cirq.PauliString[cirq.Qid]) -> None:
+        vars(model)["observable"] = observable
+
+
+class _Params:
+    """Field of a dataclass that takes values for symbols in any form, and holds a read-only map from names to numbers."""
+
+    def __get__(self, model: object, owner: type | None = None) -> Mapping[str, float]:
+        if model is None:
+            return _NO_PARAMS  # type: ignore[return-value]  # the default, which __post_init__ replaces
+        found: Mapping[str, float] = vars(model)["params"]
+        return found
+
+    def __set__(self, model: object, params: Mapping[Any, Any] | cirq.ParamResolver) -> None:
+        vars(model)["params"] = params
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A quantum model F(x) = x' M x with M = U' O U (prime: adjoint) of an input that is encoded in amplitudes x.
 
     Args:
-        circuit: U, any unitary circuit on the data qubits; its symbols are bound by `params`.
+        circuit: U, any unitary circuit on the data qubits; its symbols are bound by `params`. The matrix of every gate is
+            checked to be unitary to 1e-6, which single precision passes.
         qubits: Data qubits, most significant first; their number n determines the 2**n features.
-        observable: O, a Hermitian `cirq.PauliString` or `cirq.PauliSum` on the data qubits.
-        params: Finite number for every symbol of the circuit.
+        observable: O, a Hermitian `cirq.PauliString` or `cirq.PauliSum` on the data qubits. Reading it returns a copy.
+        params: Finite number for every symbol of the circuit: a map from names or SymPy symbols, or a `cirq.ParamResolver`;
+            values may be SymPy expressions of other entries.
         contract: Form of the data that the model was trained on, which is compared with data that it meets; None if it is not
             known. It is no part of the function F, so that models are equal whatever it is.
 
     Raises:
-        ValueError: The circuit contains a measurement, noise, an unresolved symbol or a qubit that is not in `qubits`, or the
-            observable is empty or not Hermitian.
+        ValueError: The circuit contains a measurement, noise, a gate that is not unitary, an unresolved symbol or a qubit that
+            is not in `qubits`, or the observable is empty or not Hermitian.
 
     Example:
         >>> qubit = cirq.LineQubit(0)
@@ -71,16 +114,17 @@ class Model:
 
     circuit: cirq.AbstractCircuit
     qubits: Sequence[cirq.Qid]
-    observable: cirq.PauliSum | cirq.PauliString[cirq.Qid]
-    params: Mapping[str, float] = field(default_factory=dict)
+    observable: _CopiedSum = _CopiedSum()
+    params: _Params = _Params()
     contract: DataContract | None = None
 
     def __post_init__(self) -> None:
         check_type(self.contract, "contract", DataContract | None, "a DataContract, such as that of a data set, or None")
-        object.__setattr__(self, "circuit", self.circuit.freeze())
+        check_type(self.circuit, "circuit", cirq.AbstractCircuit, "a cirq.Circuit or cirq.FrozenCircuit")
+        object.__setattr__(self, "circuit", owned_circuit(self.circuit))
         object.__setattr__(self, "qubits", tuple(self.qubits))
-        object.__setattr__(self, "observable", _as_pauli_sum(self.observable))
-        object.__setattr__(self, "params", MappingProxyType({str(name): float(value) for name, value in self.params.items()}))
+        object.__setattr__(self, "observable", _as_pauli_sum(vars(self)["observable"]))
+        object.__setattr__(self, "params", _as_params(self.params, cirq.parameter_names(self.circuit)))
         self._check_qubits()
         self._check_params()
         self._check_unitary()
@@ -105,21 +149,23 @@ class Model:
             raise ValueError(f"symbols {missing} of the circuit are unresolved; give each a value in params")
         if unknown:
             raise ValueError(f"params {unknown} are not symbols of the circuit")
-        infinite = [name for name, value in self.params.items() if not np.isfinite(value)]
-        if infinite:
-            raise ValueError(f"params {infinite} are not finite numbers")
 
     def _check_unitary(self) -> None:
         for operation in self.resolved_circuit.all_operations():
             if cirq.is_measurement(operation):
                 raise ValueError(f"the circuit measures ({operation}); leave measurements out: estimators add their own")
-            if not cirq.has_unitary(operation):
-                raise ValueError(f"{operation} is not unitary; a model is noiseless: noise belongs to the engine")
+        checked: set[cirq.Gate] = set()
+        for operation in statevector.elementary_operations(self.resolved_circuit):
+            statevector.check_width(operation)
+            gate = operation.gate
+            if gate is None or gate not in checked:
+                unitary_matrix(operation)
+            if gate is not None:
+                checked.add(gate)
 
     @property
     def pauli_sum(self) -> cirq.PauliSum:
-        """The observable as a `cirq.PauliSum`."""
-        assert isinstance(self.observable, cirq.PauliSum)
+        """A copy of the observable."""
         return self.observable
 
     @property
@@ -199,9 +245,10 @@ class Model:
             >>> Model(cirq.Circuit(cirq.X(qubit)), [qubit], cirq.Z(qubit)).evolve([0.6, 0.8])
             array([0.8, 0.6])
         """
-        rows, shape = self._rows(x, precision)
-        columns = [self._evolve(chunk, precision, adjoint) for chunk in self._chunks(rows)]
-        return _from_columns(columns, shape)
+        rows, exponents, shape = self._rows(x, precision)
+        with np.errstate(all="ignore"):
+            columns = [self._evolve(chunk, precision, adjoint) for chunk in self._chunks(rows)]
+        return _restored(_from_columns(columns, rows.shape), exponents, "U x").reshape(shape)
 
     def observable_action(self, x: ArrayLike, *, real_part: bool = False, precision: Precision = "float64") -> Array:
         """Return M x exactly: the vector from which every gradient and attribution of the model is computed.
@@ -222,14 +269,15 @@ class Model:
             >>> Model(cirq.Circuit(), [qubit], cirq.Z(qubit)).observable_action([0.6, 0.8])
             array([ 0.6, -0.8])
         """
-        rows, shape = self._rows(x, precision)
-        if precision == "float64" and self._matrix_pays(len(rows)):
-            use_real = real_part and not np.iscomplexobj(rows)
-            acted = rows @ (self._real_matrix if use_real else self.matrix).T
-        else:
-            batches = [self._act(chunk, precision) for chunk in self._chunks(rows)]
-            acted = _from_columns([b.real for b in batches] if real_part else batches, shape)
-        return (acted.real if real_part else acted).reshape(shape)
+        rows, exponents, shape = self._rows(x, precision)
+        with np.errstate(all="ignore"):
+            if precision == "float64" and self._matrix_pays(len(rows)):
+                use_real = real_part and not np.iscomplexobj(rows)
+                acted = rows @ (self._real_matrix if use_real else self.matrix).T
+            else:
+                batches = [self._act(chunk, precision) for chunk in self._chunks(rows)]
+                acted = _from_columns([b.real for b in batches] if real_part else batches, rows.shape)
+        return _restored(acted.real if real_part else acted, exponents, "M x").reshape(shape)
 
     def expectation(self, x: ArrayLike, *, form: Form = "quadratic", precision: Precision = "float64") -> FloatArray:
         """Return F(x) = x' M x, or G(x) = x' M x / x' x, exactly.
@@ -252,20 +300,28 @@ class Model:
             (-3.0, -0.6)
         """
         check_form(form)
-        rows, shape = self._rows(x, precision)
-        values = np.concatenate([np.zeros(0), *(self._expect(chunk, precision) for chunk in self._chunks(rows))])
+        rows, exponents, shape = self._rows(x, precision)
+        with np.errstate(all="ignore"):
+            values = np.concatenate([np.zeros(0), *(self._expect(chunk, precision) for chunk in self._chunks(rows))])
         if form == "normalized":
             norms = np.sum(np.abs(rows) ** 2, axis=1)
             if not norms.all():
                 raise ValueError(f"row {int(np.argmin(norms))} of x is all zeros: form='normalized' has no value there")
-            values = values / norms
-        return values.reshape(shape[:-1])[()]
+            values, exponents = values / norms, np.zeros(1, dtype=np.int64)
+        return rescaled(values, 2 * exponents.reshape(-1), "F(x) of an input").reshape(shape[:-1])[()]
 
-    def _rows(self, x: ArrayLike, precision: Precision) -> tuple[Array, tuple[int, ...]]:
+    def _rows(self, x: ArrayLike, precision: Precision) -> tuple[Array, NDArray[np.int64], tuple[int, ...]]:
+        """Return the rows, each scaled by a power of 2 where squares could overflow or vanish, with exponents and shape."""
         real, complex_ = statevector.dtypes(precision)
         array = model_inputs(self, x)
-        rows = array.astype(complex_ if np.iscomplexobj(array) else real, copy=False)
-        return rows.reshape(-1, self.n_features), array.shape
+        rows = array.reshape(-1, self.n_features)
+        exponents = binary_exponents(rows)
+        if (np.abs(exponents) > _RANGE[precision]).any():
+            rows = times_power_of_2(rows, -exponents)
+        else:
+            exponents = np.zeros_like(exponents)
+        rows = rows.astype(complex_ if np.iscomplexobj(array) else real, copy=False)
+        return rows, exponents, array.shape
 
     def _chunks(self, rows: Array) -> list[Array]:
         """Return the rows as (features, samples) batches that are small enough for the cache."""
@@ -275,7 +331,7 @@ class Model:
     def _evolve(self, batch: Array, precision: Precision, adjoint: bool) -> Array:
         if precision == "float32":
             if self.n_qubits >= _QSIM_FROM:
-                circuit = self.resolved_circuit**-1 if adjoint else self.resolved_circuit
+                circuit = inverse_circuit(self.resolved_circuit) if adjoint else self.resolved_circuit
                 return statevector.qsim_apply(circuit, self.qubits, batch)
             program = self._program_float32
         else:
@@ -306,15 +362,39 @@ class Model:
     def __hash__(self) -> int:
         return hash((self.circuit, self.qubits, tuple(sorted(self.params.items()))))
 
-    def __reduce__(self) -> tuple[Callable[[str], Model], tuple[str]]:
-        return Model.from_json, (self.to_json(),)  # Cirq's Pauli sums cannot be pickled, and its JSON is lossless
+    def __copy__(self) -> Model:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Model:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Model], tuple[object, ...]]:
+        strings = [(term.coefficient, list(term.items())) for term in self.pauli_sum]  # Cirq's sums cannot be pickled
+        return _from_strings, (self.circuit, self.qubits, strings, dict(self.params), self.contract)
 
     def __repr__(self) -> str:
         gates = sum(1 for _ in self.circuit.all_operations())
-        return f"Model({self.n_qubits} qubits, {gates} gates, {len(self.params)} params, observable {self.pauli_sum})"
+        return f"Model({self.n_qubits} qubits, {gates} gates, {len(self.params)} params, observable {self.observable_text})"
+
+    @property
+    def observable_text(self) -> str:
+        """The observable with every coefficient in full, its strings in the order of the qubits: the same in every process."""
+        order = {q: i for i, q in enumerate(self.qubits)}
+        terms = [
+            (sorted((order[q], f"{pauli}({q})") for q, pauli in term.items()), term.coefficient) for term in self.pauli_sum
+        ]
+        texts = [
+            f"{weight.real!r}*{'*'.join(text for _, text in factors) or 'I'}"
+            for factors, weight in sorted(terms, key=lambda term: term[0])
+        ]
+        return "+".join(texts).replace("+-", "-")
 
     def to_json(self) -> str:
-        """Return the model as JSON text in Cirq's own serialization; `from_json` returns an equal model."""
+        """Return the model as JSON text in Cirq's own serialization; `from_json` returns an equal model.
+
+        Raises:
+            ValueError: A gate cannot be written as JSON.
+        """
         content = {
             "format": _JSON_FORMAT,
             "circuit": self.circuit,
@@ -324,7 +404,10 @@ class Model:
         }
         if self.contract is not None:
             content["contract"] = self.contract.to_record()
-        return cirq.to_json(content)
+        try:
+            return cirq.to_json(content)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"a gate of the model cannot be saved: {error}; use pickle, or Cirq's own gates") from error
 
     @classmethod
     def from_json(cls, text: str) -> Model:
@@ -346,7 +429,7 @@ class Model:
             if unknown := content.keys() - {"format", "circuit", "qubits", "observable", "params", "contract"}:
                 raise ValueError(f"fields that this version does not know: {', '.join(sorted(unknown))}")
             contract = DataContract.from_record(content["contract"]) if "contract" in content else None
-            return cls(*(content[name] for name in ("circuit", "qubits", "observable", "params")), contract)
+            return cls(content["circuit"], content["qubits"], content["observable"], content["params"], contract)
         except Exception as error:  # what the text describes may be anything but the parts of a model
             raise FileError("not a model file", problem_of(error)) from error
 
@@ -400,21 +483,70 @@ def check_columns(model: Any, table: object, name: str) -> None:
 
 def check_form(form: str) -> None:
     """Raise ValueError unless the form is one of the two forms of the model."""
-    if form not in ("quadratic", "normalized"):
-        raise ValueError(f"{form=} must be 'quadratic' (x'Mx) or 'normalized' (x'Mx / x'x)")
+    as_word(form, "form", ("quadratic", "normalized"))
 
 
 def _as_pauli_sum(observable: object) -> cirq.PauliSum:
     if not isinstance(observable, cirq.PauliString | cirq.PauliSum):
         raise ValueError(f"observable must be a cirq.PauliString or cirq.PauliSum, got {type(observable).__name__}")
     strings = [observable] if isinstance(observable, cirq.PauliString) else list(observable)
-    observable = cirq.PauliSum.from_pauli_strings(strings)  # a copy, because sums are mutable
-    if len(observable) == 0:
+    plain = [string.with_coefficient(constant(string.coefficient, "observable: coefficient")) for string in strings]
+    total = cirq.PauliSum.from_pauli_strings(plain)  # a copy, because sums are mutable
+    if len(total) == 0:
         raise ValueError("observable is zero: it has no Pauli string; give at least one")
-    for term in observable:
-        if abs(term.coefficient.imag) > 1e-12 * abs(term.coefficient) or not np.isfinite(term.coefficient):
+    for term in total:
+        if not np.isfinite(term.coefficient) or abs(term.coefficient.imag) > 1e-12 * abs(term.coefficient.real):
             raise ValueError(f"observable is not Hermitian: {term} has coefficient {term.coefficient}; it must be real")
-    return observable
+    return total
+
+
+def _as_params(params: Mapping[Any, Any] | cirq.ParamResolver, names: Set[str]) -> Mapping[str, float]:
+    """Return a number for each name, resolving SymPy expressions of other entries; these need not be in the circuit."""
+    check_type(params, "params", (Mapping, cirq.ParamResolver), "a map from names to numbers, or a cirq.ParamResolver")
+    given: Mapping[Any, Any] = params.param_dict if isinstance(params, cirq.ParamResolver) else params
+    check_names = [name for name in given if not isinstance(name, str | sympy.Symbol)]
+    if check_names:
+        raise ValueError(f"params: {check_names[0]!r} is no name of a symbol; use a text or a sympy.Symbol")
+    values = {str(name): value for name, value in given.items()}
+    if len(values) < len(given):
+        raise ValueError(
+            f"params name a symbol twice, as text and as sympy.Symbol: {sorted(map(str, given))}; keep one of each"
+        )
+    inner = {str(symbol) for value in values.values() if isinstance(value, sympy.Basic) for symbol in value.free_symbols}
+    resolver = cirq.ParamResolver(values)
+    plain = {}
+    for name, value in values.items():
+        if isinstance(value, sympy.Basic):
+            try:
+                value = resolver.value_of(value)
+            except RecursionError:
+                raise ValueError(f"params[{name!r}]={value} depends on itself; give a number") from None
+        if name in names or name not in inner:
+            if isinstance(value, float | np.floating) and not np.isfinite(value):
+                raise ValueError(f"params[{name!r}]={value} is not finite; give a finite number")
+            plain[name] = as_number(value, f"params[{name!r}]")
+    return MappingProxyType(plain)
+
+
+def _from_strings(
+    circuit: cirq.FrozenCircuit,
+    qubits: Sequence[cirq.Qid],
+    strings: Sequence[tuple[complex, Sequence[tuple[cirq.Qid, cirq.Pauli]]]],
+    params: Mapping[str, float],
+    contract: DataContract | None,
+) -> Model:
+    """Return the model of a pickle."""
+    terms: list[cirq.PauliString[cirq.Qid]] = [
+        cirq.PauliString(dict(factors), coefficient=coefficient) for coefficient, factors in strings
+    ]
+    return Model(circuit, qubits, cirq.PauliSum.from_pauli_strings(terms), params, contract)
+
+
+def _restored(scaled: Array, exponents: NDArray[np.int64], name: str) -> Array:
+    """Return rows in their own scale, in double precision unless no row was scaled."""
+    if exponents.any():
+        scaled = scaled.astype(np.complex128 if np.iscomplexobj(scaled) else np.float64, copy=False)
+    return rescaled(scaled, exponents, name)
 
 
 def _from_columns(columns: Sequence[Array], shape: tuple[int, ...]) -> Array:

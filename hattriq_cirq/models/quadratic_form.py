@@ -7,7 +7,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.arrays import (
+    Array,
+    FloatArray,
+    binary_exponents,
+    rescaled,
+    times_power_of_2,
+)
 from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.simulation.statevector import Precision
 
@@ -83,11 +89,13 @@ def quadratic_value(model: QuadraticForm, x: ArrayLike) -> FloatArray:
         -3.0
     """
     x = model_inputs(model, x)
-    acted = observable_action(model, x, real_part=not np.iscomplexobj(x))
-    values: FloatArray = np.einsum("...k,...k->...", x.conj(), acted).real
-    return values
+    exponents = binary_exponents(x)
+    scaled = times_power_of_2(x, -exponents)
+    acted = observable_action(model, scaled, real_part=not np.iscomplexobj(x))
+    values: FloatArray = np.einsum("...k,...k->...", scaled.conj(), acted).real
+    return rescaled(values, 2 * exponents[..., 0], "F(x) of an input")
 
 
 def observable_name(model: QuadraticForm) -> str:
-    """Return the observable of a model as text, or the type of another quadratic form."""
-    return str(model.pauli_sum) if isinstance(model, Model) else type(model).__name__
+    """Return the observable of a model as text with all digits, or the type of another quadratic form."""
+    return model.observable_text if isinstance(model, Model) else type(model).__name__

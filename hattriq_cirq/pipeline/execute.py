@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from hashlib import sha256
 from typing import Any, Self
 
 import cirq
@@ -14,12 +13,13 @@ from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.placement import Placement
 from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.execution.journal_format import call_key, circuits_key
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Variants
 
-#: Note on the origin of a call's circuits if an earlier version of the library began the run.
+#: Note on the origin of a call's circuits if another version of the library, or another machine, began the run.
 _ORIGIN_NOTES = {
     "recorded": (
-        "Part of this run used circuits that an earlier version of hattriq_cirq compiled and recorded in the journal.",
+        "Part of this run used circuits that an earlier version of hattriq_cirq, or another machine, recorded in the journal.",
     ),
     "new in an earlier journal": (
         "Part of this run was not begun when an earlier version of hattriq_cirq stopped; this version compiled it.",
@@ -38,6 +38,7 @@ class PreparedCircuits:
         programs: Compiled programs; together they hold the requests 0, 1, ... once each.
         shots: Repetitions of each request; None for exact probabilities.
         mitigation: Correction of the outcomes; None for no correction.
+        key: Digest of the logical circuits and their placement, by which a journal knows them; None if they are not recorded.
 
     Example:
         >>> import cirq
@@ -52,6 +53,7 @@ class PreparedCircuits:
     programs: Sequence[ParameterizedCircuit]
     shots: Sequence[int] | None
     mitigation: Mitigation[Any] | None = None
+    key: str | None = None
 
     @classmethod
     def compile(
@@ -78,15 +80,16 @@ class PreparedCircuits:
         Raises:
             CircuitRefusedError: The processor cannot run one of the circuits.
         """
-        journal = None if shots is None or engine.processor is None else engine.journal
-        if journal is None:
-            return cls(engine, engine.compile(circuits, placement), shots, mitigation)
-        key = content_key(circuits, () if placement is None else sorted(placement.qubits.values()))
-        programs = journal.programs(key)
+        journal = None if shots is None else engine.journal
+        key = (
+            None if journal is None else circuits_key(circuits, () if placement is None else sorted(placement.qubits.values()))
+        )
+        programs = None if journal is None or key is None or engine.processor is None else journal.programs(key)
         if programs is None:
             programs = engine.compile(circuits, placement)
-            journal.record_programs(key, programs)
-        return cls(engine, programs, shots, mitigation)
+            if journal is not None and key is not None and engine.processor is not None:
+                journal.record_programs(key, programs)
+        return cls(engine, programs, shots, mitigation, key)
 
     @cached_property
     def variants(self) -> Variants[Any]:
@@ -119,16 +122,15 @@ class PreparedCircuits:
         Raises:
             EngineError: The engine could not run the circuits.
         """
-        call = self.engine.begin(self.variants.programs, self.variants.shots)
-        outcomes = self.engine.complete(call)
+        variants = self.variants
+        key = None if self.key is None else call_key(self.key, variants.shots, self.mitigation)
+        outcome = self.engine.execute_call(variants.programs, variants.shots, key)
         if self.mitigation is None or not self.programs:
-            mitigated = Mitigated(list(outcomes), MitigationSummary())
+            mitigated = Mitigated(list(outcome.distributions), MitigationSummary())
         else:
-            mitigated = self.mitigation.combine(replace(self.variants, programs=call.programs), outcomes)
-        notes = mitigated.summary.notes + _ORIGIN_NOTES.get(call.origin, ())
-        return replace(mitigated, summary=replace(mitigated.summary, notes=notes))
-
-
-def content_key(circuits: Sequence[cirq.AbstractCircuit], qubits: Sequence[cirq.Qid]) -> str:
-    """Return a digest of logical circuits and of the qubits that they run on, the same in every process."""
-    return sha256(repr((qubits, [list(circuit.all_operations()) for circuit in circuits])).encode()).hexdigest()
+            mitigated = self.mitigation.combine(replace(variants, programs=outcome.programs), outcome.distributions)
+        notes = mitigated.summary.notes + _ORIGIN_NOTES.get(outcome.origin, ())
+        if self.variants.shots is not None and self.engine.journal is not None:
+            notes += self.engine.journal.version_notes
+        shots = sum(distribution.shots or 0 for distribution in outcome.distributions)
+        return replace(mitigated, summary=replace(mitigated.summary, notes=notes), shots=shots)

@@ -9,7 +9,6 @@ significant bit.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +19,10 @@ import cirq
 import numpy as np
 from numpy.typing import DTypeLike
 
+from hattriq_cirq.circuits.unitaries import unitary_matrix
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.machine import available_cores
+from hattriq_cirq.simulation.qsim import for_qsim
 
 Precision = Literal["float64", "float32"]
 WINDOW = 4  # a 16 x 16 product does the most work per pass over memory in one BLAS call (measured for n = 8 .. 20)
@@ -260,18 +262,23 @@ def elementary_operations(circuit: cirq.AbstractCircuit) -> list[cirq.Operation]
     )
 
 
-def constant_gate(operation: cirq.Operation, axis_of: dict[cirq.Qid, int]) -> Gate:
-    """Return a resolved operation as a `Gate`.
-
-    Raises:
-        ValueError: The operation has no unitary, or is too wide to be stored as a matrix.
-    """
+def check_width(operation: cirq.Operation) -> None:
+    """Raise ValueError if an elementary operation acts on too many qubits to be stored as a matrix."""
     if len(operation.qubits) > _MAX_DENSE:
         raise ValueError(
             f"{operation} acts on {len(operation.qubits)} qubits and has no decomposition; "
             f"decompose it into gates on at most {_MAX_DENSE} qubits"
         )
-    matrix = cirq.unitary(operation)
+
+
+def constant_gate(operation: cirq.Operation, axis_of: dict[cirq.Qid, int]) -> Gate:
+    """Return a resolved operation as a `Gate`.
+
+    Raises:
+        ValueError: The operation is not unitary, or is too wide to be stored as a matrix.
+    """
+    check_width(operation)
+    matrix = unitary_matrix(operation)
     if not operation.qubits:  # a global phase, which may act on any axis
         return Gate((0,), matrix * np.eye(2), diagonal=True)
     return Gate(tuple(axis_of[q] for q in operation.qubits), matrix, cirq.is_diagonal(matrix, atol=0))
@@ -366,7 +373,8 @@ def qsim_apply(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid], states
     """
     from qsimcirq.qsim_simulator import QSimOptions, QSimSimulator
 
-    simulator = QSimSimulator(QSimOptions(cpu_threads=os.cpu_count() or 1, max_fused_gate_size=4))
+    circuit = for_qsim(circuit)
+    simulator = QSimSimulator(QSimOptions(cpu_threads=available_cores(), max_fused_gate_size=4))
     result = np.zeros(states.shape, dtype=np.complex64)
     for i, column in enumerate(states.T):
         norm = np.linalg.norm(column)

@@ -288,7 +288,7 @@ def test_exact_attribution_has_no_error_and_no_cost() -> None:
         form="quadratic",
         rule="exact",
         head="identity",
-        observables=(str(case.observable),),
+        observables=(case.model.observable_text,),
         baseline="constant 0",
     )
     assert set(a.provenance.versions) >= {"python", "hattriq_cirq", "cirq-core", "numpy"}

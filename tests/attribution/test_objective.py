@@ -168,7 +168,7 @@ def test_observables_argument_replaces_the_model_observable() -> None:
     x = amplitudes(rng, 4)
     a = integrated_gradients(case.model, x, baseline=0, observables=[other])
     assert_agrees(a, case.oracle(observables=[other]), [np.zeros(4)])
-    assert a.assumptions.observables == (str(other),)
+    assert a.assumptions.observables == (case.model.with_observable(other).observable_text,)
 
 
 heads = st.one_of(

@@ -38,6 +38,7 @@ from hattriq_cirq.execution.backends.google_jobs import MAX_BYTES, MAX_SHOTS, Se
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
+from hattriq_cirq.execution.ownership import Owned
 
 _Response = AwaitableFuture[quantum.QuantumResult | quantum.QuantumJob]
 
@@ -57,7 +58,7 @@ class _StreamedJob:
     state: State = State("queued")  # noqa: RUF009  State is frozen
 
 
-class GoogleBackend:
+class GoogleBackend(Owned):
     """Backend for one of Google's processors; `google` returns an engine with it.
 
     Args:

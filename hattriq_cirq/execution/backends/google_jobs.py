@@ -66,6 +66,10 @@ class SerializedJob:
                     f"job {job.id}: a circuit has {len(circuit):,} moments, the service accepts {MAX_MOMENTS:,}"
                 )
             measured_qubits(circuit)
+            if any(getattr(op.gate, "confusion_map", None) for op in circuit[-1]):
+                raise CircuitRefusedError(
+                    f"job {job.id}: the measurement has a confusion map, which the service does not take; leave it out"
+                )
         circuits = [_sort_operations(circuit) for circuit in job.circuits]
         try:
             if len(circuits) == 1:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import cirq
+import numpy as np
+from numpy.typing import NDArray
 
+from hattriq_cirq.circuits.errors import ServiceError
 from hattriq_cirq.circuits.outcomes import Distribution
-from hattriq_cirq.circuits.program import only_measurements, to_sweep
+from hattriq_cirq.circuits.program import Point, only_measurements, to_sweep
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.execution.backend import Job, Limits, State
+from hattriq_cirq.execution.ownership import Owned
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.provenance import Provenance
 
 
-class InProcessBackend(ABC):
+class InProcessBackend(Owned, ABC):
     """Backend whose jobs run in this process when their results are first requested.
 
     A job and its results are kept for as long as the caller holds the job.
@@ -63,6 +67,7 @@ class InProcessBackend(ABC):
         job = self._submitted(job)
         if job not in self._results:
             only_measurements(job.circuits)  # raises an error for a circuit without one
+            _check_circuits(job)
             self._results[job] = self.execute(job)
         return self._results[job]
 
@@ -112,8 +117,55 @@ class SamplerBackend(InProcessBackend):
             if self._exact is None:
                 raise ValueError(f"shots=None asks for exact probabilities, which {self.name} cannot give; give shots")
             return [Distribution(self._exact(circuit), None) for circuit in resolve_circuits(job)]
-        batch = self._sampler(job.seed).run_batch(job.circuits, [to_sweep(job.points)] * len(job.circuits), job.shots)
-        return to_distributions([result for results in batch for result in results])
+        circuits = [unambiguous_measurement(circuit) for circuit in job.circuits]
+        batch = self._sampler(job.seed).run_batch(circuits, [to_sweep(job.points)] * len(circuits), job.shots)
+        return to_distributions(self.name, job, batch)
+
+
+def _check_circuits(job: Job) -> None:
+    """Raise ValueError for circuits that a simulator of qubits with one measurement at the end cannot run."""
+    for circuit in job.circuits:
+        wide = next((q for q in circuit.all_qubits() if q.dimension != 2), None)
+        if wide is not None:
+            raise ValueError(f"{wide} is a system of {wide.dimension} levels; engines run circuits of qubits")
+        if keys := cirq.control_keys(circuit):
+            raise ValueError(
+                f"gates depend on the measurements {sorted(map(str, keys))}, but the only measurement is at the end; leave out "
+                "classical controls"
+            )
+        for point in job.points:
+            missing = sorted(cirq.parameter_names(circuit) - point.keys())
+            if missing:
+                raise ValueError(f"symbols {missing} of a circuit have no value; resolve the circuit before it is run")
+
+
+def unambiguous_measurement(circuit: cirq.AbstractCircuit) -> cirq.AbstractCircuit:
+    """Return a circuit whose measurement does not have both a confusion map and inverted bits.
+
+    By Cirq's definition bits are confused first and inverted afterwards; its simulators invert them first when they sample all
+    shots at once. The inversion is therefore made a part of the confusion.
+
+    Example:
+        >>> confusion = {(0,): np.array([[0.9, 0.1], [0.2, 0.8]])}
+        >>> gate = cirq.MeasurementGate(1, "z", invert_mask=(True,), confusion_map=confusion)
+        >>> (measured,) = unambiguous_measurement(cirq.Circuit(gate(cirq.q(0)))).all_operations()
+        >>> measured.gate.invert_mask, measured.gate.confusion_map[(0,)].tolist()
+        ((), [[0.1, 0.9], [0.8, 0.2]])
+    """
+    (measurement,) = circuit[-1].operations
+    gate = measurement.gate
+    if not isinstance(gate, cirq.MeasurementGate) or not gate.confusion_map or not any(gate.invert_mask):
+        return circuit
+    inverted, confusion = gate.full_invert_mask(), dict(gate.confusion_map)
+    apart = set(range(len(inverted))).difference(*confusion)
+    confusion |= {(i,): np.eye(2) for i in sorted(apart)}
+    flips = [sum(1 << (len(positions) - 1 - j) for j, i in enumerate(positions) if inverted[i]) for positions in confusion]
+    maps = {
+        positions: matrix[:, np.arange(len(matrix)) ^ flip]
+        for (positions, matrix), flip in zip(confusion.items(), flips, strict=True)
+    }
+    plain = cirq.MeasurementGate(gate.num_qubits(), gate.mkey, confusion_map=maps)
+    return cirq.Circuit(circuit[:-1], cirq.Moment(plain.on(*measurement.qubits)))
 
 
 def resolve_circuits(job: Job) -> list[cirq.FrozenCircuit]:
@@ -125,6 +177,60 @@ def resolve_circuits(job: Job) -> list[cirq.FrozenCircuit]:
     ]
 
 
-def to_distributions(results: Sequence[cirq.Result]) -> list[Distribution]:
-    """Return the distribution of the only measurement in each result."""
-    return Distribution.from_bits([bits for result in results for bits in result.measurements.values()])
+def to_distributions(name: str, job: Job, batch: object) -> list[Distribution]:
+    """Return the distributions of a sampler's results, which are checked here and counted as they are.
+
+    A sampler may return fewer shots than it was asked for, or more; the distributions, and so the cost, hold those that came.
+
+    Args:
+        name: Name of the sampler in messages.
+        job: Job that was run.
+        batch: Results of every circuit at every point, as `cirq.Sampler.run_batch` returns them.
+
+    Returns:
+        A distribution of each run, ordered by circuit, then by point.
+
+    Raises:
+        ServiceError: The results are not those of the job's only measurement, shots of zeros and ones.
+    """
+    try:
+        results = [list(of_one) for of_one in batch]  # type: ignore[attr-defined]
+    except TypeError:
+        raise _wrong_answer(name, job, f"{type(batch).__name__} is no list of lists of results") from None
+    numbers = list(map(len, results))
+    if numbers != [len(job.points)] * len(job.circuits):
+        raise _wrong_answer(name, job, f"{numbers} results of the circuits must be {[len(job.points)] * len(job.circuits)}")
+    measured = only_measurements(job.circuits)
+    return Distribution.from_bits(
+        [
+            _bits_of(name, job, result, measurement, point)
+            for own, measurement in zip(results, measured, strict=True)
+            for result, point in zip(own, job.points, strict=True)
+        ]
+    )
+
+
+def _bits_of(name: str, job: Job, result: object, measurement: cirq.Operation, point: Point) -> NDArray[np.uint8]:
+    """Return the measured bits of one result, (shots, bits)."""
+    key, width = cirq.measurement_key_name(measurement), len(measurement.qubits)
+    if not isinstance(result, cirq.Result):
+        raise _wrong_answer(name, job, f"{type(result).__name__} is no cirq.Result")
+    stated = {str(symbol): value for symbol, value in result.params.param_dict.items()}
+    if any(not np.isclose(complex(stated.get(symbol, value)), value) for symbol, value in point.items()):
+        raise _wrong_answer(name, job, f"a result at {stated} came in place of that at {dict(point)}")
+    try:
+        measurements = result.measurements
+    except ValueError as error:
+        raise _wrong_answer(name, job, str(error)) from error
+    if set(measurements) != {key}:
+        raise _wrong_answer(name, job, f"the results have the keys {sorted(map(str, measurements))}, must have {[key]}")
+    bits = np.asarray(measurements[key])
+    if bits.ndim != 2 or bits.shape[1] != width or not len(bits):
+        raise _wrong_answer(name, job, f"the bits have shape {bits.shape}, must have (shots, {width})")
+    if bits.dtype.kind not in "biu" or bits.min() < 0 or bits.max() > 1:
+        raise _wrong_answer(name, job, f"the bits, of type {bits.dtype}, must be whole numbers, 0 or 1")
+    return bits.astype(np.uint8)
+
+
+def _wrong_answer(name: str, job: Job, problem: str) -> ServiceError:
+    return ServiceError(f"the sampler {name} returned a wrong result of job {job.id}: {problem}; correct the sampler")

@@ -9,11 +9,16 @@ from typing import Any
 import cirq
 import numpy as np
 
+from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.circuits.outcomes import Distribution
+from hattriq_cirq.encoding.exact import encode
 from hattriq_cirq.execution.backend import Job, Limits
 from hattriq_cirq.execution.backends.sampler import InProcessBackend, SamplerBackend, resolve_circuits
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.identity import content_digest, describe_content
+from hattriq_cirq.foundation.machine import available_cores
+from hattriq_cirq.simulation.qsim import for_qsim
 
 #: Function that returns the exact probabilities of a circuit's outcomes, (2**measured,), big-endian in the measured order.
 Probabilities = Callable[[cirq.AbstractCircuit], FloatArray]
@@ -51,6 +56,7 @@ def qsim(
     seed: int | None = None,
     threads: int | None = None,
     noise: cirq.NoiseModel | None = None,
+    name: str | None = None,
     journal: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Engine:
@@ -58,8 +64,9 @@ def qsim(
 
     Args:
         seed: Random seed of the counts.
-        threads: Number of threads for one circuit; None uses every core.
+        threads: Number of threads for one circuit; None uses every core that the process may use.
         noise: Noise model, simulated by one quantum trajectory per shot; exact probabilities are then unavailable.
+        name: Name that results carry, None is "qsim"; a journal needs it for noise whose content cannot be compared.
         journal: Journal folder, see `Engine`.
         progress: True to show a progress bar.
 
@@ -73,12 +80,12 @@ def qsim(
         >>> int(distribution.counts.sum()), distribution.counts[[1, 2]].tolist()
         (1000, [0, 0])
     """
-    cores = threads or os.cpu_count() or 1
-    settings = {"kind": "simulator", "threads": cores, "noise": noise and repr(noise)}
+    cores = threads or available_cores()
+    settings = {"kind": "simulator", "threads": cores, **_content("noise", noise, name, journal)}
     if noise is None:
-        backend: InProcessBackend = ExactBackend("qsim", seed, state_vector(qsim_state(cores)), settings)
+        backend: InProcessBackend = ExactBackend(name or "qsim", seed, state_vector(qsim_state(cores)), settings)
     else:
-        backend = SamplerBackend("qsim", lambda job_seed: trajectories(noise, job_seed, cores), settings, seed=seed)
+        backend = SamplerBackend(name or "qsim", lambda job_seed: trajectories(noise, job_seed, cores), settings, seed=seed)
     return Engine(backend, journal=journal, progress=progress)
 
 
@@ -86,6 +93,7 @@ def cirq_simulator(
     *,
     seed: int | None = None,
     noise: cirq.NoiseModel | None = None,
+    name: str | None = None,
     journal: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Engine:
@@ -94,6 +102,7 @@ def cirq_simulator(
     Args:
         seed: Random seed of the counts.
         noise: Noise model, simulated exactly by a density matrix of up to about 8 qubits.
+        name: Name that results carry, None is "cirq"; a journal needs it for noise whose content cannot be compared.
         journal: Journal folder, see `Engine`.
         progress: True to show a progress bar.
 
@@ -108,7 +117,8 @@ def cirq_simulator(
         [0.25, 0.75]
     """
     exact = _cirq_state_vector if noise is None else _cirq_density_matrix(noise)
-    backend = ExactBackend("cirq", seed, exact, {"kind": "simulator", "noise": noise and repr(noise)})
+    settings = {"kind": "simulator", **_content("noise", noise, name, journal)}
+    backend = ExactBackend(name or "cirq", seed, exact, settings)
     return Engine(backend, journal=journal, progress=progress)
 
 
@@ -123,7 +133,8 @@ def sampler(
 
     Args:
         cirq_sampler: Sampler that runs the circuits unchanged. Cirq's own noiseless simulators also give exact probabilities.
-        name: Name that results carry; None takes the sampler's type.
+        name: Name that results carry, None takes the sampler's type; a journal needs it for a sampler whose content cannot be
+            compared, such as one that holds a connection.
         journal: Journal folder, see `Engine`.
         progress: True to show a progress bar.
 
@@ -146,8 +157,26 @@ def sampler(
     exact = None
     if isinstance(cirq_sampler, cirq.Simulator | cirq.DensityMatrixSimulator) and cirq_sampler.noise == cirq.NO_NOISE:
         exact = _cirq_state_vector if isinstance(cirq_sampler, cirq.Simulator) else _cirq_density_matrix(cirq.NO_NOISE)
-    backend = SamplerBackend(name or kind, lambda _: cirq_sampler, {"kind": "sampler", "sampler": kind}, exact=exact)
+    settings = {"kind": "sampler", **_content("sampler", cirq_sampler, name, journal), "sampler": kind}
+    backend = SamplerBackend(name or kind, lambda _: cirq_sampler, settings, exact=exact)
     return Engine(backend, journal=journal, progress=progress)
+
+
+def _content(what: str, value: object, name: str | None, journal: str | os.PathLike[str] | None) -> dict[str, str | None]:
+    """Return the record of a noise model or sampler: its text for people and its content, by which a journal knows it.
+
+    Raises:
+        JournalError: There is a journal, and the value is known neither by its content nor by a name.
+    """
+    if value is None:
+        return {what: None}
+    digest = content_digest(value)
+    if digest is None and name is None and journal is not None:
+        raise JournalError(
+            f"the content of {what}={describe_content(value)} cannot be compared, so a journal could not tell whether a run "
+            "resumes with the same one; name it by name=, and give each one another name"
+        )
+    return {what: describe_content(value), "content": digest}
 
 
 def _cirq_density_matrix(noise: cirq.NoiseModel) -> Probabilities:
@@ -165,27 +194,55 @@ def qsim_state(threads: int) -> FinalState:
     from qsimcirq.qsim_simulator import QSimOptions, QSimSimulator
 
     simulator = QSimSimulator(QSimOptions(cpu_threads=threads, max_fused_gate_size=4))
-    return lambda circuit, register: np.asarray(simulator.simulate(circuit, qubit_order=register).final_state_vector)
+    return lambda circuit, register: np.asarray(simulator.simulate(for_qsim(circuit), qubit_order=register).final_state_vector)
 
 
 def trajectories(noise: cirq.NoiseModel, seed: int | None, threads: int) -> cirq.Sampler:
     """Return a qsim sampler that simulates one quantum trajectory per shot."""
-    from qsimcirq.qsim_simulator import QSimOptions, QSimSimulator
+    return _Trajectories(noise, seed, threads)
 
-    options = QSimOptions(cpu_threads=threads, max_fused_gate_size=2 if threads == 1 else 4)
-    return QSimSimulator(options, noise=noise, seed=int(np.random.SeedSequence(seed).generate_state(1)[0]))
+
+class _Trajectories(cirq.Sampler):
+    """Sampler of trajectories by qsim, which reads the circuit with its noise, all of it translated."""
+
+    def __init__(self, noise: cirq.NoiseModel, seed: int | None, threads: int) -> None:
+        from qsimcirq.qsim_simulator import QSimOptions, QSimSimulator
+
+        options = QSimOptions(cpu_threads=threads, max_fused_gate_size=2 if threads == 1 else 4)
+        self._simulator = QSimSimulator(options, seed=int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        self._noise = cirq.NoiseModel.from_noise_model_like(noise)
+
+    def run_sweep(self, program: cirq.AbstractCircuit, params: cirq.Sweepable, repetitions: int = 1) -> Sequence[cirq.Result]:
+        """Run a circuit at every point."""
+        results: list[cirq.Result] = []
+        for resolver in cirq.to_resolvers(params):
+            circuit = cirq.resolve_parameters(program, resolver)
+            if self._noise is not cirq.NO_NOISE:
+                noisy = cirq.Circuit(self._noise.noisy_moments(circuit, sorted(circuit.all_qubits())))
+                _measured_with_noise(noisy, circuit)
+                circuit = noisy
+            outcomes = self._simulator.run(for_qsim(circuit), repetitions=repetitions).records
+            results.append(cirq.ResultDict(params=resolver, records=outcomes))
+        return results
 
 
 def state_vector_populations(
     circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid], final_state: FinalState
 ) -> FloatArray:
     """Return the probabilities of the basis states after a circuit of gates, (2**qubits,)."""
+    prepared: dict[int, cirq.Circuit] = {}  # by the operation's identity, because states cannot be hashed
+    touched: set[cirq.Qid] = set()
     for op in circuit.all_operations():
-        if not cirq.has_unitary(op) and not isinstance(op.gate, cirq.StatePreparationChannel):
+        if isinstance(op.gate, cirq.StatePreparationChannel) and touched.isdisjoint(op.qubits):
+            prepared[id(op)] = encode(op.gate.state, op.qubits)
+        elif not cirq.has_unitary(op):
             raise ValueError(
                 f"{op} is no gate that a state vector can follow, but a density matrix can: use "
                 "cirq_simulator(noise=cirq.NO_NOISE), or virtual(..., method='density')"
             )
+        touched.update(op.qubits)
+    if prepared:
+        circuit = cirq.Circuit([prepared.get(id(op), op) for op in circuit.all_operations()])
     return np.asarray(np.abs(final_state(circuit, register).astype(np.complex128)) ** 2)
 
 
@@ -208,11 +265,21 @@ def _cirq_state_vector(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qi
 
 def noisy_probabilities(circuit: cirq.AbstractCircuit, noise: cirq.NoiseModel, populations: Populations) -> FloatArray:
     """Return the exact outcome probabilities of a circuit with noise, from a density matrix of the circuit's own qubits."""
-    (measurement,) = circuit[-1].operations
     register = sorted(circuit.all_qubits())
-    noisy = circuit.unfreeze().with_noise(noise)
-    before = noisy[: next(i for i, moment in enumerate(noisy) if any(map(cirq.is_measurement, moment)))]
-    return marginal_probabilities(populations(before, register), register, measurement)
+    without_phases = cirq.map_operations(circuit.unfreeze(), lambda op, _: op if op.qubits else [])
+    noisy = without_phases.with_noise(noise)
+    end, measurement = _measured_with_noise(noisy, circuit)
+    return marginal_probabilities(populations(noisy[:end], register), register, measurement)
+
+
+def _measured_with_noise(noisy: cirq.AbstractCircuit, circuit: cirq.AbstractCircuit) -> tuple[int, cirq.Operation]:
+    """Return the moment and the operation by which a noise model replaced the measurement that ends a circuit."""
+    (measurement,) = circuit[-1].operations
+    measured = [(i, op) for i, moment in enumerate(noisy) for op in moment if cirq.is_measurement(op)]
+    if len(measured) != 1 or measured[0][1].qubits != measurement.qubits:
+        listed = ", ".join(str(op) for _, op in measured) or "nothing"
+        raise ValueError(f"the noise model replaces {measurement} by {listed}; it must keep one measurement of the same qubits")
+    return measured[0]
 
 
 def marginal_probabilities(probabilities: FloatArray, register: Sequence[cirq.Qid], measurement: cirq.Operation) -> FloatArray:
@@ -223,6 +290,10 @@ def marginal_probabilities(probabilities: FloatArray, register: Sequence[cirq.Qi
     ordered = marginal.transpose(np.argsort(np.argsort(axes)))
     gate = measurement.gate
     assert isinstance(gate, cirq.MeasurementGate)
+    for positions, confusion in gate.confusion_map.items():  # [true, observed], before the bits are inverted
+        k = len(positions)
+        observed = np.tensordot(ordered, confusion.reshape((2,) * (2 * k)), (positions, range(k)))
+        ordered = np.moveaxis(observed, range(-k, 0), positions)
     inverted = tuple(axis for axis, flipped in enumerate(gate.full_invert_mask()) if flipped)
     flat = np.flip(ordered, inverted).reshape(-1).clip(0)
     return np.asarray(flat / flat.sum())

@@ -142,7 +142,8 @@ class VirtualBackend(InProcessBackend):
         results = self._run_on_simulated_processor(job)
         if job.shots is None:
             return [Distribution(row, None) for circuit in job.circuits for row in self.probabilities(circuit, job.points)]
-        return to_distributions(results)
+        runs = len(job.points)
+        return to_distributions(self.name, job, [results[i * runs : (i + 1) * runs] for i in range(len(job.circuits))])
 
     def _run_on_simulated_processor(self, job: Job) -> Sequence[cirq.Result]:
         """Run a job on the simulated processor, which refuses circuits that the service would refuse.
