@@ -10,7 +10,6 @@ from scipy.linalg import null_space
 from scipy.sparse import csr_array
 from scipy.stats import norm
 
-from calibration.readout.correlated_calibration import format_p_value
 from hattriq_cirq.circuits.outcomes import Distribution, OutcomeWeights, QuasiDistribution
 from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.foundation.arrays import evenly_spaced, parity_signs
@@ -39,8 +38,8 @@ def residual_note(
     Example:
         >>> counts = ([990, 10], [900, 100], [700, 300])
         >>> outcomes = [Distribution.from_counts(np.array(each)) for each in counts]
-        >>> residual_note((1, 3, 5), 1, [outcomes])[:66]
-        'the zero-noise fit of degree 1 misses the counts by up to 4.5 stan'
+        >>> residual_note((1, 3, 5), 1, [outcomes])[:54]
+        'the zero-noise fit of degree 1 does not agree with the'
     """
     contrasts = null_space(np.vander(np.array(factors, dtype=float), degree + 1, increasing=True).T).T
     pulls: list[float] = []
@@ -54,12 +53,12 @@ def residual_note(
             pulls += np.abs(estimate.values / np.maximum(estimate.stderr, 1e-300)).tolist()
     if not pulls:
         return None
-    p_value = min(1.0, 2 * float(norm.sf(max(pulls))) * len(pulls))
-    if p_value >= _LEVEL:
-        return f"the zero-noise fit of degree {degree} agrees with the counts ({format_p_value(p_value)})"
+    found = f"by up to {max(pulls):.1f} standard errors in {len(pulls)} tests"
+    if 2 * float(norm.sf(max(pulls))) * len(pulls) >= _LEVEL:
+        return f"the zero-noise fit of degree {degree} agrees with the counts: it misses them {found}"
     return (
-        f"the zero-noise fit of degree {degree} misses the counts by up to {max(pulls):.1f} standard errors "
-        f"({format_p_value(p_value)}), so that values keep a bias beyond their errors; raise the degree, or twirl"
+        f"the zero-noise fit of degree {degree} does not agree with the counts: it misses them {found}, so that values keep a "
+        "bias beyond their errors; raise the degree, or twirl"
     )
 
 

@@ -198,7 +198,7 @@ class ReadoutCalibration:
         known = cls(tuple(rates), known=values)
         if shots is None:
             return known
-        shots = as_count(shots, "shots", advice="a whole number of shots per prepared state, or None for known rates")
+        shots = as_count(shots, "shots")
         wrong = np.rint(values * shots).astype(np.int64)
         if (off := np.abs(wrong - values * shots) > _ROUNDING * shots).any():
             i, state = (int(k) for k in np.argwhere(off)[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import cirq
 import numpy as np
@@ -232,9 +233,10 @@ def test_interval_of_an_attribution_is_its_stderr_times_the_quantile() -> None:
         low, high = a.interval(level)
         np.testing.assert_allclose(low, a.values - quantile * a.stderr, rtol=1e-6, atol=1e-7)
         np.testing.assert_allclose(high, a.values + quantile * a.stderr, rtol=1e-6, atol=1e-7)
-    for level in (0, 1, 1.5, float("nan"), "0.95", True):
+    wrong: tuple[Any, ...] = (0, 1, 1.5, float("nan"), "0.95", True)
+    for each in wrong:
         with pytest.raises(ValueError, match="level="):
-            a.interval(level)  # type: ignore[arg-type]
+            a.interval(each)
 
 
 @pytest.mark.parametrize("shots", [20, 300])
