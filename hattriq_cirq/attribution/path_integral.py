@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +20,7 @@ from hattriq_cirq.attribution.objective import Head, Objective
 from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.attribution.result import Assumptions, Attribution
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.checks import as_number, as_word, check_type
 from hattriq_cirq.models.model import Form, IdentityPartWarning, check_columns, model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, observable_name
 from hattriq_cirq.simulation.statevector import Precision
@@ -84,6 +86,9 @@ def exact_attribution(
         array([ 0.36, -0.64])
     """
     quadrature = parse_rule(rule)
+    tolerance = as_number(tolerance, "tolerance", above=0)
+    check_type(head, "head", Head | None, "a Head, such as Head('sigmoid', scale=5), or None")
+    as_word(precision, "precision", get_args(Precision))
     objective = Objective(form, head or Head())
     objective.head.check_count(len(models))
     if form == "quadratic":

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import cirq
 import numpy as np
-from tqdm import tqdm
 
 from hattriq_cirq.circuits.errors import JobCancelledError, JobFailedError, JournalError, SilenceError
 from hattriq_cirq.circuits.outcomes import Distribution
@@ -27,6 +26,7 @@ from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.journal_format import call_key, circuits_key, digest
 from hattriq_cirq.execution.ownership import Owned
 from hattriq_cirq.foundation.checks import as_counts
+from hattriq_cirq.foundation.progress import progress_bar
 from hattriq_cirq.foundation.provenance import Provenance
 
 _PLACED_BY = 4  # number of circuits that a placement is chosen by
@@ -334,7 +334,7 @@ class Engine(Owned):
         in_progress: dict[str, tuple[Job, State]] = {}
         counted = sum(d.shots or 0 for distributions in results.values() for d in distributions)
         last_change = time.monotonic()
-        with tqdm(total=len(jobs), initial=len(results), desc=self.name, unit="job", disable=not self._progress) as bar:
+        with progress_bar(shown=self._progress, total=len(jobs), initial=len(results), desc=self.name, unit="job") as bar:
             while waiting or in_progress:
                 while waiting and len(in_progress) < self.backend.limits.jobs:
                     job = waiting.popleft()

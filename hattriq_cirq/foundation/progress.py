@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.foundation.terminal import Stream
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 _Item = TypeVar("_Item")
 _is_shown: ContextVar[bool] = ContextVar("is_shown", default=False)
@@ -42,6 +49,19 @@ def track(items: Iterable[_Item], phase: str, unit: str, *, total: int | None = 
     if not _is_shown.get():
         yield from items
         return
+    yield from progress_bar(shown=True, iterable=items, desc=phase, unit=unit, total=total, leave=False)
+
+
+def progress_bar(*, shown: bool, **options: Any) -> tqdm[Any]:
+    """Return a progress bar on standard error; one that cannot be shown, or no longer, never stops the work.
+
+    Args:
+        shown: True shows the bar, if there is a standard error.
+        options: Options of `tqdm`, such as `total`, `desc` and `unit`.
+    """
     from tqdm import tqdm
 
-    yield from tqdm(items, desc=phase, unit=unit, total=total, leave=False)
+    stream = sys.stderr if isinstance(sys.stderr, Stream) else Stream(sys.stderr, keep_controls=True)
+    if "desc" in options:
+        options["desc"] = printable(options["desc"])
+    return tqdm(file=stream, dynamic_ncols=True, disable=not shown or sys.stderr is None, **options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
@@ -167,6 +166,7 @@ class Attribute:
     ) -> tuple[Array, hq.Attribution]:
         """Return the selected samples and their attribution."""
         from hattriq_cirq.cli import values
+        from hattriq_cirq.foundation.terminal import is_watched
 
         indices = values.select_inputs(self.inputs, data)
         label, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
@@ -182,6 +182,6 @@ class Attribute:
             engine=engine,
             shots=None if engine is None else self.shots or None,
             mitigation=values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age),
-            progress=engine is None and sys.stderr.isatty(),
+            progress=engine is None and is_watched(),
         )
         return indices, replace(a, assumptions=replace(a.assumptions, baseline=label))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass
 from math import isnan
@@ -90,11 +89,12 @@ class Train:
         """Train the model and write the results."""
         from hattriq_cirq.cli import folders, values
         from hattriq_cirq.foundation.files import write_new
+        from hattriq_cirq.foundation.terminal import is_watched
         from hattriq_cirq.workflows.accuracies import accuracies
 
         options = {name: value for name, value in settings.items() if name not in ("ansatz", "layers")}
         model = values.build_model(self.ansatz, data.n_qubits, self.layers)
-        training = hq.train(model, data.x_train, data.y_train, progress=sys.stderr.isatty(), **options)
+        training = hq.train(model, data.x_train, data.y_train, progress=is_watched(), **options)
         trained = training.model.with_contract(data.contract)
         rows = accuracies(trained, data)
         summary = {name: getattr(training, name) for name in ("best_epoch", "stopped", "seconds")}
