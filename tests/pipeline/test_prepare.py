@@ -140,7 +140,10 @@ def test_every_phase_of_a_run_has_a_progress_bar(capsys: pytest.CaptureFixture[s
     prepared(mitigation=mitigation, engine=hq.virtual("willow_pink", seed=1, progress=True)).execute()
     phases = capsys.readouterr().err
     for phase in (
+        "compare layouts",
         "build circuits",
+        "compile circuits",
+        "check circuits",
         "fold",
         "twirl",
         "fill idle time",
