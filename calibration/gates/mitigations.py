@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal
 
 import cirq
@@ -87,11 +88,10 @@ class ZeroNoiseExtrapolation(Mitigation[None]):
         """
         shares = np.abs(self.coefficients) if self.shares == "optimal" else np.ones(len(self.factors))
         variants, copies = [], _Copies(programs, len(self.factors))
-        for i, factor in enumerate(self.factors):
-            for program in track(programs, f"fold {factor} times", "program"):
-                circuit = fold(program.circuit, factor)
-                _check(engine, circuit, f"folded {factor} times", "use smaller factors, or a shallower circuit")
-                variants.append(replace(program, circuit=circuit, requests=copies.requests(program.requests, i)))
+        for i, program in track(list(product(range(len(self.factors)), programs)), "fold", "program"):
+            circuit = fold(program.circuit, self.factors[i])
+            _check(engine, circuit, f"folded {self.factors[i]} times", "use smaller factors, or a shallower circuit")
+            variants.append(replace(program, circuit=circuit, requests=copies.requests(program.requests, i)))
         return Variants(variants, copies.shots(shots, list(shares)), None)
 
     def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:
