@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 from hattriq_cirq.foundation.arrays import Array, as_amplitudes, freeze
 from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_shape
 from hattriq_cirq.foundation.contract import DataContract, column_names
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 
 _SIGMA_MAX = 1e4  # pixels: the cost of a Gaussian grows with its width
 NAMES = ("zero", "mean", "class_mean", "opposite_class_mean", "blur", "uniform", "max_distance", "sample")
@@ -63,6 +64,7 @@ def zero(x: ArrayLike) -> Array:
     return np.zeros_like(as_amplitudes(x))
 
 
+@with_numpy_defaults
 def uniform(x: ArrayLike) -> Array:
     """Return the same positive amplitude for every feature, with the norm of each row of x.
 
@@ -79,6 +81,7 @@ def uniform(x: ArrayLike) -> Array:
     return _scaled(np.ones(as_amplitudes(x).shape), x)
 
 
+@with_numpy_defaults
 def mean(x: ArrayLike, data: ArrayLike) -> Array:
     """Return the mean row of the data, rescaled to each row of x.
 
@@ -98,6 +101,7 @@ def mean(x: ArrayLike, data: ArrayLike) -> Array:
     return _scaled(np.broadcast_to(rows.mean(axis=0), x.shape), x)
 
 
+@with_numpy_defaults
 def class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: ArrayLike) -> Array:
     """Return the mean training row of each input's own class, rescaled.
 
@@ -128,6 +132,7 @@ def class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: Ar
     return _scaled(rows, x)
 
 
+@with_numpy_defaults
 def opposite_class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: ArrayLike) -> Array:
     """Return the mean training row of the other class, rescaled: the baseline that shows what separates the two classes.
 
@@ -150,6 +155,7 @@ def opposite_class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_l
     return class_mean(x, -as_labels(labels, "labels", np.shape(x)[:-1]), data, data_labels)
 
 
+@with_numpy_defaults
 def blur(x: ArrayLike, image_shape: tuple[int, int], sigma: float = 2.0) -> Array:
     """Return each image smoothed by a Gaussian, rescaled: the image without its details.
 
@@ -178,6 +184,7 @@ def blur(x: ArrayLike, image_shape: tuple[int, int], sigma: float = 2.0) -> Arra
     return _scaled(gaussian_filter(images, widths, mode="nearest").reshape(x.shape), x)
 
 
+@with_numpy_defaults
 def max_distance(x: ArrayLike, low: float = 0.0, high: float | None = None) -> Array:
     """Return for every feature the end of its range that is farther from x, rescaled (Sturmfels, Lundberg, Lee 2020).
 

@@ -10,10 +10,12 @@ from numpy.typing import ArrayLike
 from hattriq_cirq.faithfulness.removal import Reference, ScoreFunction, check_inputs_and_maps, evaluate, scores_without
 from hattriq_cirq.foundation.arrays import Array, BoolArray, FloatArray, as_amplitudes
 from hattriq_cirq.foundation.checks import as_count, as_counts, as_number, as_seed, check_flag
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 
 _SET_MEMBERS_MAX = 2**27  # sets times features, 1 GB of random numbers
 
 
+@with_numpy_defaults
 def sensitivity_n(
     score: ScoreFunction,
     x: ArrayLike,
@@ -55,6 +57,7 @@ def sensitivity_n(
     return np.stack(columns, axis=1) if columns else np.zeros((len(x), 0))
 
 
+@with_numpy_defaults
 def faithfulness_correlation(
     score: ScoreFunction, x: ArrayLike, maps: ArrayLike, *, reference: Reference, size: int, samples: int = 100, seed: int = 0
 ) -> FloatArray:
@@ -82,6 +85,7 @@ def faithfulness_correlation(
     return sensitivity_n(score, x, maps, reference=reference, sizes=[size], samples=samples, seed=seed)[:, 0]
 
 
+@with_numpy_defaults
 def infidelity(
     score: ScoreFunction,
     x: ArrayLike,
@@ -127,6 +131,7 @@ def infidelity(
     return np.asarray(np.mean((sums - losses) ** 2, axis=1))
 
 
+@with_numpy_defaults
 def max_sensitivity(
     explain: Callable[[Array], FloatArray], x: ArrayLike, *, radius: float, samples: int = 10, seed: int = 0
 ) -> FloatArray:

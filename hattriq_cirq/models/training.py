@@ -15,6 +15,7 @@ from scipy.special import expit
 from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze
 from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_word, check_flag, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bar
 from hattriq_cirq.models.gradients import TrainableProgram
 from hattriq_cirq.models.model import Model, model_inputs
@@ -84,6 +85,7 @@ class Training:
         )
 
 
+@with_numpy_defaults
 def accuracy(model: Model, x: ArrayLike, y: ArrayLike) -> float:
     """Return the share of inputs whose label is the sign of the expectation; an expectation of exactly 0 counts as an error.
 
@@ -108,6 +110,7 @@ def accuracy(model: Model, x: ArrayLike, y: ArrayLike) -> float:
     return float(np.mean(model.expectation(rows) * labels > 0))
 
 
+@with_numpy_defaults
 def train(  # noqa: PLR0913
     model: Model,
     x: ArrayLike,
