@@ -24,7 +24,7 @@ from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation import files
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import looks_empty, try_lock
-from hattriq_cirq.foundation.reading import read_bytes
+from hattriq_cirq.foundation.reading import FileError, read_bytes
 from hattriq_cirq.foundation.schema import parse_json
 
 if TYPE_CHECKING:
@@ -202,8 +202,8 @@ def begun_command(folder: Path) -> str | None:
 def read_picture(file: Path) -> bytes | None:
     """Return the content of a PNG file, or None if it is missing or damaged."""
     try:
-        content = file.read_bytes()
-    except FileNotFoundError:
+        content = read_bytes(file)
+    except (FileNotFoundError, FileError):
         return None
     position = len(_PNG)
     while content.startswith(_PNG) and position + 12 <= len(content):

@@ -242,14 +242,14 @@ class Contents:
                 self._check_circuits(program["circuit"] for program in record.get("programs", ()))
                 self.prepared[kind, record["key"]] = record[kind]
             case "note":
-                entry = self.jobs[record["job"]]
+                entry = self._recorded_job(record["job"])
                 entry.status, entry.message = record["status"], record["message"]
                 if entry.status == "submitting":
                     entry.submitted = True
                 elif entry.status in ("failed", "cancelled"):
                     entry.attempt, entry.submitted = entry.attempt + 1, False
             case "counts" | "sparse_counts":
-                entry = self.jobs[record["job"]]
+                entry = self._recorded_job(record["job"])
                 entry.status, entry.message, entry.counts = "done", "", record["counts"]
                 self._use_versions()
             case "finished" | "cancelled":
@@ -269,6 +269,11 @@ class Contents:
             if len(numbers) > 1:
                 changes.append(f"{name} {', then '.join(numbers)}")
         return (f"This run was continued with other versions: {'; '.join(changes)}.",) if self.jobs and changes else ()
+
+    def _recorded_job(self, job_id: str) -> Entry:
+        if job_id not in self.jobs:
+            raise ValueError(f"job {job_id!r} is not recorded")
+        return self.jobs[job_id]
 
     def _check_circuits(self, names: Iterable[str]) -> None:
         if missing := next((name for name in names if name not in self.circuits), None):

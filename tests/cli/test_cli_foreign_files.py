@@ -233,7 +233,7 @@ RECORDS_OF_JOURNALS: dict[str, tuple[str, Callable[[dict[str, Any]], None], str]
     "shots are true": ("begin", lambda r: r["jobs"][0].update(shots=True), "jobs[0].shots is True"),
     "unknown circuit": ("begin", lambda r: r["jobs"][0].update(circuits=["none"]), "circuit 'none' is not recorded"),
     "point is a text": ("begin", lambda r: r["jobs"][0].update(points=[{"a": "b"}]), "jobs[0].points[0].a is 'b'"),
-    "unknown job": ("note", lambda r: r.update(job="none"), "cannot be read: 'none'"),
+    "unknown job": ("note", lambda r: r.update(job="none"), "job 'none' is not recorded"),
     "no time": ("note", lambda r: r.pop("utc"), "utc is missing"),
     "process is a text": ("opened", lambda r: r.update(pid="x"), "pid is 'x', must be a whole number"),
     "engine is a list": ("header", lambda r: r.update(engine=[]), "engine is list, must be an object"),
