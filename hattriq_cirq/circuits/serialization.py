@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import inf
 from typing import TypeVar
 
 import cirq
@@ -13,7 +14,7 @@ from hattriq_cirq.foundation.schema import parse_json
 
 T = TypeVar("T")
 _LARGEST = 10**6  # integers, and numbers of repetitions of nested circuits
-_OTHERS = {"n_qubits": 8} | dict.fromkeys(("x", "row", "col", "picos", "i", "p", "q"), 2**63)  # limits of other fields
+_OTHERS = {"n_qubits": 8} | dict.fromkeys(("", "x", "row", "col", "picos", "i", "p", "q"), inf)  # limits of other fields
 _EXPONENT = 100  # of a power of constants, which SymPy evaluates
 _POWERS = 3  # levels of such powers
 
@@ -46,12 +47,12 @@ def read_cirq_json(text: str, name: object, kind: type[T]) -> T:
     return value
 
 
-def _check_sizes(value: object, field: str = "", limit: int = 0, powers: int = 0, repeats: int = 1) -> None:
+def _check_sizes(value: object, field: str = "", limit: float = 0, powers: int = 0, repeats: int = 1) -> None:
     """Raise ValueError for integers from which Cirq or SymPy would make something that takes all memory or time.
 
     Args:
         value: Part of the JSON.
-        field: Name of the field that it is in.
+        field: Name of the field of a Cirq object that it is in; empty elsewhere.
         limit: Largest integer; 0 for that of the field.
         powers: Number of powers of constants that it is in.
         repeats: Number of times that the circuit around it is repeated.
@@ -69,7 +70,7 @@ def _check_sizes(value: object, field: str = "", limit: int = 0, powers: int = 0
                 raise ValueError(f"the power {shown(text)} is not evaluated")
             _check_sizes(exponent, "exponent", _EXPONENT)
         for name, part in value.items():
-            _check_sizes(part, name, limit, powers, repeats)
+            _check_sizes(part, name if "cirq_type" in value else "", limit, powers, repeats)
     elif isinstance(value, list):
         for part in value:
             _check_sizes(part, field, limit, powers, repeats)

@@ -60,6 +60,14 @@ class PackedCounts(TypedDict):
     counts: PackedIntegers
 
 
+class PlacementRecord(TypedDict):
+    """Physical qubits of a run as Cirq JSON, the kind of its encoder, and its predicted error."""
+
+    qubits: str
+    uses_edges: bool
+    error: float
+
+
 class _Any(TypedDict):
     kind: str
     utc: str
@@ -91,7 +99,7 @@ class _Begin(_Any):
 
 class _Placement(_Any):
     key: str
-    placement: dict[str, Any]
+    placement: PlacementRecord
 
 
 class _Programs(_Any):
