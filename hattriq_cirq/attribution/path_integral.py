@@ -18,8 +18,8 @@ from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.attribution.objective import Head, Objective
 from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.attribution.result import Assumptions, Attribution
-from hattriq_cirq.foundation.arrays import Array, FloatArray
-from hattriq_cirq.models.model import Form, IdentityPartWarning, check_columns, model_inputs
+from hattriq_cirq.foundation.arrays import Array, FloatArray, rescaled, scaling_exponents, times_power_of_2
+from hattriq_cirq.models.model import Form, IdentityPartWarning, Model, check_columns, model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, observable_name
 from hattriq_cirq.simulation.statevector import Precision
 
@@ -93,8 +93,12 @@ def exact_attribution(
     references, label = resolve(baseline, inputs)
     rows = inputs.reshape(-1, inputs.shape[-1])
     real = not any(map(np.iscomplexobj, (inputs, references)))
-    end = PathEnd.of(models, rows, real, precision)
-    starts = [PathEnd.of(models, reference, real, precision) for reference in references]
+    homogeneous = objective.is_quadratic or form == "normalized"
+    exponents = scaling_exponents(rows, *references) if homogeneous else np.zeros((len(rows), 1), dtype=np.int64)
+    ends = [rows, *references]
+    if exponents.any():
+        ends = [times_power_of_2(of_one, -exponents) for of_one in ends]
+    end, *starts = (PathEnd.of(models, of_one, real, precision) for of_one in ends)
     values, imag_values, errors = np.zeros(rows.shape), None, np.zeros(rows.shape)
     for start in starts:
         path = StraightPath(start, end)
@@ -119,6 +123,11 @@ def exact_attribution(
         natural = end.expectation_bound() if objective.head.kind == "identity" else 1.0
         size = np.maximum(np.abs(f_input) + np.abs(f_baseline), np.maximum(np.abs(values).max(axis=1, initial=0), natural))
         _warn_of_errors(gaps, errors, _ERROR[precision] * size)
+    if objective.is_quadratic:
+        values, imag_values, f_input, f_baseline = (
+            None if of_one is None else rescaled(of_one.T, 2 * exponents[:, 0], "an attribution or a score").T
+            for of_one in (values, imag_values, f_input, f_baseline)
+        )
     lead = inputs.shape[:-1]
     if isinstance(baseline, BaselineSet):
         shown = references.reshape(len(references), *(1 for _ in lead), -1)
@@ -295,7 +304,7 @@ def _warn_of_identity_part(models: Sequence[QuadraticForm]) -> None:
     """Warn of every model whose observable has an identity part."""
     for model in models:
         c = model.identity_part
-        if abs(c) > _ROUNDING:
+        if abs(c) > _ROUNDING * (model.observable_size if isinstance(model, Model) else 1):
             warnings.warn(
                 f"the observable {observable_name(model)} has identity part {c:g}, which adds {c:g} (|x_k|^2 - |b_k|^2) to the "
                 "map: a copy of the input, even for an untrained model; for a Model, model.traceless() removes it",

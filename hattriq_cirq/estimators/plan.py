@@ -12,7 +12,7 @@ import numpy as np
 
 from hattriq_cirq.circuits.outcomes import Outcome, OutcomeWeights, SharedUncertainty
 from hattriq_cirq.estimators.bilinear import Allocation, BilinearTerm, Estimator, WeightedCircuit, pauli_terms
-from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders
+from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders, rescaled, times_power_of_2
 from hattriq_cirq.models.model import Model
 
 
@@ -85,6 +85,8 @@ class Estimate:
         offset: Values known without a circuit, (features,).
         constant: Further constant, (features,), by which `transform` keeps the transformed values; None is zero.
         notes: Findings of a mitigation about this input, one sentence each.
+        exponent: Power of 2 that multiplies all values; weights, offset and constant are without it, so that values of any
+            size have errors although their variance could not be represented.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -99,6 +101,7 @@ class Estimate:
     offset: FloatArray
     constant: FloatArray | None = None
     notes: tuple[str, ...] = ()
+    exponent: int = 0
 
     def transform(
         self,
@@ -130,8 +133,18 @@ class Estimate:
             weights += [w.combined(auxiliary_jacobian) for w in auxiliary.weights]
             outcomes += auxiliary.outcomes
         offset = self.offset if len(values) == len(self.offset) else np.zeros(len(values))
-        bare = Estimate(tuple(weights), outcomes, offset, None, self.notes)
-        return replace(bare, constant=values - bare.values)
+        bare = Estimate(tuple(weights), outcomes, offset, None, self.notes, self.exponent)
+        return replace(bare, constant=times_power_of_2(values, -self.exponent) - bare._scaled_values)
+
+    def times_power_of_2(self, exponent: int) -> Estimate:
+        """Return the estimate of the values times 2**exponent.
+
+        Raises:
+            ValueError: A value is too large for a number in double precision.
+        """
+        result = replace(self, exponent=self.exponent + exponent)
+        rescaled(result._scaled_values, result.exponent, "an attribution")
+        return result
 
     def _pairs(self) -> Iterator[tuple[OutcomeWeights, Outcome]]:
         return zip(self.weights, self.outcomes, strict=True)
@@ -139,6 +152,10 @@ class Estimate:
     @cached_property
     def values(self) -> FloatArray:
         """Estimated values, (features,)."""
+        return times_power_of_2(self._scaled_values, self.exponent)
+
+    @cached_property
+    def _scaled_values(self) -> FloatArray:
         start = np.zeros(len(self.offset)) if self.constant is None else self.constant
         return self.offset + sum((o.expectation(w) for w, o in self._pairs()), start)
 
@@ -148,20 +165,23 @@ class Estimate:
         total: dict[SharedUncertainty, FloatArray] = {}
         for weights, outcome in self._pairs():
             for shared, moved in outcome.sensitivities(weights).items():
-                total[shared] = total.get(shared, 0.0) + moved
+                total[shared] = total.get(shared, 0.0) + times_power_of_2(moved, self.exponent)
         return total
 
     @cached_property
     def stderr(self) -> FloatArray:
         """Standard error of each value, (features,)."""
         counted = sum((o.variances(w) for w, o in self._pairs()), np.zeros(len(self.offset)))
-        return np.sqrt(counted + sum(shared.variances(moved) for shared, moved in self.sensitivities.items()))
+        slopes = {shared: times_power_of_2(moved, -self.exponent) for shared, moved in self.sensitivities.items()}
+        variances = counted + sum(shared.variances(moved) for shared, moved in slopes.items())
+        return times_power_of_2(np.sqrt(variances), self.exponent)
 
     @cached_property
     def covariance(self) -> FloatArray:
         """Covariance of the values, (features, features)."""
         n = len(self.offset)
         counted = sum((o.covariance(w) for w, o in self._pairs()), np.zeros((n, n)))
+        counted = times_power_of_2(counted, 2 * self.exponent)
         return counted + sum(shared.covariance(moved) for shared, moved in self.sensitivities.items())
 
     @cached_property
