@@ -16,6 +16,7 @@ from hattriq_cirq.circuits.program import ParameterizedCircuit, Programs
 from hattriq_cirq.compilation.compile import check_runnable
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, Outcomes, Variants
 
 #: Pulse sequences of `cirq.add_dynamical_decoupling`.
@@ -82,7 +83,7 @@ class ZeroNoiseExtrapolation(Mitigation[None]):
         shares = np.abs(self.coefficients) if self.shares == "optimal" else np.ones(len(self.factors))
         variants, copies = [], _Copies(programs, len(self.factors))
         for i, factor in enumerate(self.factors):
-            for program in programs:
+            for program in track(programs, f"fold {factor} times", "program"):
                 circuit = fold(program.circuit, factor)
                 _check(engine, circuit, f"folded {factor} times", "use smaller factors, or a shallower circuit")
                 variants.append(replace(program, circuit=circuit, requests=copies.requests(program.requests, i)))
@@ -99,12 +100,14 @@ class PauliTwirling(Mitigation[None]):
     """Runs each circuit in several random gauges of its two-qubit gates and takes the mean.
 
     Coherent errors of the gates become stochastic ones, which are smaller by a power of their angle and shrink a map evenly
-    (Wallman and Emerson, PRA 94, 052325). The gauges are Cirq's, run as one circuit and a sweep and merged into the
-    single-qubit gates; no shots are lost. The standard error is that of the counts and does not include the finite number of
-    gauges.
+    (Wallman and Emerson, PRA 94, 052325). The gauges, those of `local_gates.gauges`, are run as one circuit and a sweep, merged
+    into the single-qubit gates; no shots are lost. All Pauli strings are gauges of CZ. Of sqrt-iSWAP and Sycamore only some
+    are, so that errors of the angle of these gates stay coherent. The standard error is that of the counts and does not
+    include the finite number of gauges.
 
     Args:
-        twirls: Number of gauges of each circuit, at least 1; over 16 in a row each CZ takes each of its gauges once.
+        twirls: Number of gauges of each circuit, at least 1; over 16 in a row each CZ takes each of its gauges once, each
+            sqrt-iSWAP or Sycamore twice.
         seed: Random seed for the gauges.
 
     Raises:
@@ -134,11 +137,11 @@ class PauliTwirling(Mitigation[None]):
         """Return one program for each, with its points in every gauge.
 
         Raises:
-            CircuitRefusedError: Cirq has no gauge for a gate, or a circuit is too long for the processor.
+            CircuitRefusedError: A circuit is too long for the processor.
             ValueError: A circuit has fewer shots than there are twirls.
         """
         variants, copies = [], _Copies(programs, self.twirls)
-        for i, program in enumerate(programs):
+        for i, program in enumerate(track(programs, "twirl", "program", total=len(programs))):
             circuit, points = twirl(program.circuit, program.points, self.twirls, (self.seed, i))
             _check(engine, circuit, "that is twirled", "leave twirling out, or use a shallower circuit")
             requests = tuple(r for copy in range(self.twirls) for r in copies.requests(program.requests, copy))
@@ -189,7 +192,7 @@ class DynamicalDecoupling(Mitigation[None]):
     def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[None]:
         """Return every point of every program as a program without symbols: pulses depend on the gates around them."""
         variants = []
-        for program in programs:
+        for program in track(programs, "fill idle time", "program"):
             for request, point in zip(program.requests, program.points, strict=True):
                 body, measurement = split_measurement(cirq.resolve_parameters(program.circuit, dict(point)))
                 circuit = append_measurement(cirq.add_dynamical_decoupling(body, schema=self.schema), measurement)

@@ -396,7 +396,7 @@ class ReadoutCalibration:
         for q, (e0, e1), (s0, s1), shots in zip(self.qubits, self.errors, np.sqrt(self.variances), self.shots, strict=True):
             n0, n1 = ("known" if np.isinf(n) else f"{n:.0f}" for n in shots)
             lines.append(f"{q!s:<12}{e0:>9.5f}{s0:>12.5f}{e1:>9.5f}{s1:>12.5f}{n0:>10}{n1:>10}")
-        return "\n".join(lines)
+        return printable("\n".join(lines), lines=True)
 
 
 def source_of(engine: Engine) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import sys
 import threading
 import time
 import traceback
@@ -16,9 +15,9 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from tqdm import tqdm
-
 from hattriq_cirq.foundation.arrays import plain
+from hattriq_cirq.foundation.progress import progress_bar
+from hattriq_cirq.foundation.terminal import is_watched
 
 T = TypeVar("T")
 Result = Mapping[str, Any]
@@ -69,7 +68,7 @@ def run_all(
     else:
         outcomes = _on_processes(run, tasks, workers)
     failed: list[_Outcome[T]] = []
-    bar = tqdm(total=done + len(tasks), initial=done, desc=name, unit="task", disable=not sys.stderr.isatty())
+    bar = progress_bar(shown=is_watched(), total=done + len(tasks), initial=done, desc=name, unit="task")
     with bar, closing(outcomes):
         for each in outcomes:
             if each.error:

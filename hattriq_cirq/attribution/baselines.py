@@ -189,7 +189,7 @@ def blur(x: ArrayLike, image_shape: tuple[int, int], sigma: float = 2.0) -> Arra
     x = as_amplitudes(x)
     if np.iscomplexobj(x):
         raise ValueError("blur smooths images, which are real; x is complex")
-    as_number(sigma, "sigma", above=0, maximum=_SIGMA_MAX, advice=f"positive and at most {_SIGMA_MAX:g} pixels")
+    as_number(sigma, "sigma", above=0, maximum=_SIGMA_MAX, advice=f"be positive and at most {_SIGMA_MAX:g} pixels")
     image_shape = as_shape(image_shape, x.shape[-1], "image_shape")
     scaled = times_power_of_2(x, -binary_exponents(x))
     images = scaled.reshape(*x.shape[:-1], *image_shape)
@@ -245,7 +245,7 @@ def sample(data: ArrayLike, count: int, *, seed: int) -> BaselineSet:
         (2, 2)
     """
     data = _rows(data)
-    advice = f"between 1 and the number of rows, {len(data)}"
+    advice = f"be between 1 and the number of rows, {len(data)}"
     count = as_count(count, "count", 1, len(data), advice=advice)
     return BaselineSet(data[np.random.default_rng(as_seed(seed)).choice(len(data), count, replace=False)])
 

@@ -14,6 +14,7 @@ import numpy as np
 from hattriq_cirq.attribution.break_points import Panels
 from hattriq_cirq.attribution.quadrature import Quadrature, integrate
 from hattriq_cirq.foundation.arrays import FloatArray, IntArray
+from hattriq_cirq.foundation.checks import as_count, as_number, as_word, set_fields
 from hattriq_cirq.models.model import Form, check_form
 
 _SAMPLES = 1024  # number of paths that are integrated together
@@ -45,13 +46,14 @@ class Head:
     target: int = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in ("identity", "sigmoid", "tanh", "softmax"):
-            raise ValueError(f"{self.kind=} must be 'identity', 'sigmoid', 'tanh' or 'softmax'")
-        if not np.isfinite(self.scale) or self.scale == 0:
-            raise ValueError(f"{self.scale=} must be a finite number other than 0")
+        as_word(self.kind, "kind", ("identity", "sigmoid", "tanh", "softmax"))
+        set_fields(self, scale=as_number(self.scale, "scale", advice="be a finite number other than 0"))
+        if self.scale == 0:
+            raise ValueError(f"scale={self.scale} must be a finite number other than 0")
+        set_fields(self, target=as_count(self.target, "target", 0, advice="name a component of a softmax, from 0"))
         if self.kind == "identity" and self.scale != 1:
             raise ValueError(f"{self.scale=} has no effect on the identity head; scale the observable instead")
-        if self.target < 0 or (self.target > 0 and self.kind != "softmax"):
+        if self.target > 0 and self.kind != "softmax":
             raise ValueError(f"{self.target=} must name a component of a softmax, from 0")
 
     def __str__(self) -> str:

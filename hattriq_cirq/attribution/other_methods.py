@@ -116,7 +116,8 @@ def occlusion(model: QuadraticForm, x: ArrayLike, *, baseline: float | ArrayLike
     x = model_inputs(model, x)
     b = _baseline(model, baseline, x)
     exponents = scaling_exponents(x, b)
-    return _share(_occlusion(model, *(times_power_of_2(v, -exponents) for v in (x, b)), form), exponents, form)
+    x, b = (times_power_of_2(v, -exponents) for v in (x, b))
+    return _share(_occlusion(model, x, b, form), exponents, form)
 
 
 def _occlusion(model: QuadraticForm, x: Array, b: Array, form: Form) -> FloatArray:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +20,7 @@ from hattriq_cirq.attribution.objective import Head, Objective
 from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.attribution.result import Assumptions, Attribution
 from hattriq_cirq.foundation.arrays import Array, FloatArray, rescaled, scaling_exponents, times_power_of_2
+from hattriq_cirq.foundation.checks import as_number, as_word, check_type
 from hattriq_cirq.models.model import Form, IdentityPartWarning, Model, check_columns, model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, observable_name
 from hattriq_cirq.simulation.statevector import Precision
@@ -84,6 +86,9 @@ def exact_attribution(
         array([ 0.36, -0.64])
     """
     quadrature = parse_rule(rule)
+    tolerance = as_number(tolerance, "tolerance", above=0)
+    check_type(head, "head", Head | None, "a Head, such as Head('sigmoid', scale=5), or None")
+    as_word(precision, "precision", get_args(Precision))
     objective = Objective(form, head or Head())
     objective.head.check_count(len(models))
     if form == "quadratic":
@@ -124,10 +129,12 @@ def exact_attribution(
         size = np.maximum(np.abs(f_input) + np.abs(f_baseline), np.maximum(np.abs(values).max(axis=1, initial=0), natural))
         _warn_of_errors(gaps, errors, _ERROR[precision] * size)
     if objective.is_quadratic:
-        values, imag_values, f_input, f_baseline = (
-            None if of_one is None else rescaled(of_one.T, 2 * exponents[:, 0], "an attribution or a score").T
-            for of_one in (values, imag_values, f_input, f_baseline)
+        units = 2 * exponents
+        values, f_input, f_baseline = (
+            rescaled(of_one, unit, "an attribution or a score")
+            for of_one, unit in ((values, units), (f_input, units[:, 0]), (f_baseline, units[:, 0]))
         )
+        imag_values = None if imag_values is None else rescaled(imag_values, units, "an attribution")
     lead = inputs.shape[:-1]
     if isinstance(baseline, BaselineSet):
         shown = references.reshape(len(references), *(1 for _ in lead), -1)

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 
 from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze
+from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_arrays
@@ -245,7 +246,7 @@ class Attribution:
                 f"variance times {c.variance_factor:.2f}"
             )
         lines += [f"  note: {note}" for note in a.notes]
-        return "\n".join(lines)
+        return printable("\n".join(lines), lines=True)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the attribution to a new `.npz` file without loss; a file that exists raises FileExistsError."""

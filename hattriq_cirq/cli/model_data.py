@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import hattriq_cirq as hq
-from hattriq_cirq.cli.folders import Record, read_record
+from hattriq_cirq.cli.records import Record, read_record
 from hattriq_cirq.cli.values import find_model
 from hattriq_cirq.foundation.contract import DataContract
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
-from hattriq_cirq.cli.folders import Record, class_names
+from hattriq_cirq.cli.records import Record
+from hattriq_cirq.cli.tables import class_names
+from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.foundation.reading import FileError, decimal, read_bytes
 from hattriq_cirq.models.training import History
 from hattriq_cirq.reporting.plotting import basis_grid
 
@@ -27,12 +31,22 @@ def draw_training(folder: Path, record: Record) -> Axes:
         folder: Folder that `hattriq train` wrote.
         record: Content of its run.json.
     """
-    with (folder / "training.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    curves = {name: np.array([float(row[name] or "nan") for row in rows]) for name in COLUMNS}
+    curves = _read_curves(folder / "training.csv")
+    if record["training"]["best_epoch"] >= len(curves["loss"]):
+        raise FileError(folder / "training.csv", f"it has no epoch {record['training']['best_epoch'] + 1}, the best one")
     summary = {name: record["training"][name] for name in ("best_epoch", "stopped", "seconds")}
     seed = record["settings"]["seed"]
     return hq.plot_training(hq.Training(hq.Model.load(folder / "model.json"), History(**curves), seed=seed, **summary))
+
+
+def _read_curves(file: Path) -> dict[str, Array]:
+    """Return the columns of a training.csv; an empty cell is NaN."""
+    header, *rows = list(csv.reader(read_bytes(file).decode("utf-8", "replace").splitlines())) or [[]]
+    numbers = [[decimal(cell) if cell else nan for cell in row] for row in rows]
+    if header != ["epoch", *COLUMNS] or any(len(row) != len(header) or None in row for row in numbers):
+        raise FileError(file, f"it must hold numbers in the columns epoch, {', '.join(COLUMNS)}")
+    columns = np.array(numbers, dtype=float).reshape(-1, len(header)).T
+    return dict(zip(COLUMNS, columns[1:], strict=True))
 
 
 def draw_gallery(a: hq.Attribution, labels: Sequence[int], data: Record) -> Figure:

@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
-from hattriq_cirq.cli.folders import Record, read_record, same_task
+from hattriq_cirq.cli.records import Record, read_record, same_task
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation import files

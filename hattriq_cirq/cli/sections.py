@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 import hattriq_cirq as hq
-from hattriq_cirq.cli.folders import Record, how_to_continue, read_record
 from hattriq_cirq.cli.pictures import GALLERY, TRAINING, draw_gallery, draw_training
+from hattriq_cirq.cli.records import Record, how_to_continue, read_record
 from hattriq_cirq.cli.run_folder import begun_command, read_picture
 from hattriq_cirq.datasets.user import checksum
 from hattriq_cirq.execution.journal_records import JOURNAL
@@ -76,7 +76,9 @@ def run_section(folder: Path, tolerance: float = TOLERANCE) -> Section:
         FileNotFoundError: A result is missing.
         ValueError: A file is damaged.
     """
-    file = folder / "run.json"
+    file, results = folder / "run.json", ("model.json", "attribution.npz")
+    if not any((folder / name).is_file() for name in results):
+        raise FileNotFoundError(f"{folder} holds a run.json and no {' or '.join(results)}; restore the folder from a copy")
     record = read_record(file)
     try:
         if record["command"] == "train":

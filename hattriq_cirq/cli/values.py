@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from inspect import signature
@@ -20,6 +19,7 @@ from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.foundation.terminal import is_watched
 from hattriq_cirq.pipeline.mitigation import Mitigation
 
 #: Names of mitigations of the package `calibration`, outermost first.
@@ -222,7 +222,7 @@ def parse_engine(text: str, seed: int, journal: Path | None = None) -> Engine:
         EngineError: The processor cannot be reached, or the journal belongs to another run or is in use.
     """
     kind, _, rest = text.partition(":")
-    progress = sys.stderr.isatty()
+    progress = is_watched()
     if text == "qsim" or text == "cirq":
         return (hq.qsim if text == "qsim" else hq.cirq_simulator)(seed=seed, journal=journal, progress=progress)
     if match := kind == "virtual" and re.fullmatch(r"([^,=]+)(?:,noise=([^,=]+))?", rest):

@@ -9,8 +9,8 @@ from hattriq_cirq.foundation.arrays import largest_remainders
 from hattriq_cirq.foundation.checks import as_number, as_seed
 
 IntArray = NDArray[np.int64]
-#: Accepted shares of the test set, in words.
-FRACTION = "between 0 and 1, both excluded; 0.3 is common"
+#: Words for the accepted shares of the test set.
+FRACTION = "be between 0 and 1, both excluded; 0.3 is common"
 
 
 def stratified_split(labels: ArrayLike, test_fraction: float = 0.3, *, seed: int = 0) -> tuple[IntArray, IntArray]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -15,9 +14,8 @@ import numpy as np
 from hattriq_cirq._moved import keep_old_names
 from hattriq_cirq.datasets.value import Dataset, from_features
 from hattriq_cirq.foundation.arrays import Array
-from hattriq_cirq.foundation.reading import FileError, read_arrays, read_bytes
-
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+from hattriq_cirq.foundation.checks import shown
+from hattriq_cirq.foundation.reading import FileError, decimal, read_arrays, read_bytes
 
 
 class LabelledTable(NamedTuple):
@@ -105,11 +103,11 @@ def _read_csv(path: Path, label_column: str | None) -> LabelledTable:
     """Read the header, then every cell as a finite number; labels may be text, which `from_features` reports later."""
     reader = csv.reader(io.StringIO(read_bytes(path).decode("utf-8-sig"), newline=""), strict=True)
     header = [cell.strip() for cell in next(reader, [])]
-    if len(header) < 2 or len(set(header)) != len(header) or all(_number(cell) is not None for cell in header):
-        raise ValueError(f"{path}, line 1: must name two or more columns, each once, by commas; got {header[:5]}")
+    if len(header) < 2 or len(set(header)) != len(header) or all(decimal(cell) is not None for cell in header):
+        raise ValueError(f"{path}, line 1: must name two or more columns, each once, by commas; got {shown(header[:5])}")
     if odd := next((name for name in header if not name.isprintable()), None):
         raise ValueError(
-            f"{path}, line 1, column {header.index(odd) + 1}: {odd!r} holds a character that cannot be seen; rename it"
+            f"{path}, line 1, column {header.index(odd) + 1}: {shown(odd)} holds a character that cannot be seen; rename it"
         )
     if label_column is not None and label_column not in header:
         raise ValueError(f"{label_column=} is not a column of {path}; columns: {', '.join(header)}")
@@ -123,27 +121,21 @@ def _read_csv(path: Path, label_column: str | None) -> LabelledTable:
         if len(cells) != len(header):
             raise ValueError(f"{where}: {len(cells)} cells, the header names {len(header)} columns")
         row = dict(zip(header, cells, strict=True))
-        numbers = {name: _number(row[name]) for name in features}
+        numbers = {name: decimal(row[name]) for name in features}
         for name, number in numbers.items():
             if number is None or not math.isfinite(number):
-                raise ValueError(f"{where}, column {name!r}: {row[name]!r} is not a finite number")
+                raise ValueError(f"{where}, column {name!r}: {shown(row[name])} is not a finite number")
         x.append(list(numbers.values()))
         y.append(row[label].strip())
-        if _number(y[-1]) is None and _is_odd_number(row[label]):
-            raise ValueError(f"{where}, column {label!r}: {row[label]!r} is not a plain number; write digits 0 to 9")
+        if decimal(y[-1]) is None and _is_odddecimal(row[label]):
+            raise ValueError(f"{where}, column {label!r}: {shown(row[label])} is not a plain number; write digits 0 to 9")
     if not x:
         raise ValueError(f"{path} has a header and no samples")
-    values = [_number(text) for text in y]
+    values = [decimal(text) for text in y]
     return LabelledTable(np.array(x, dtype=np.float64), np.array(y if None in values else values), features)
 
 
-def _number(text: str) -> float | None:
-    """Return the number in a cell, written in decimal digits with a point and an exponent, or None."""
-    plain = text.strip(" \t")
-    return float(plain) if _NUMBER.fullmatch(plain) else None
-
-
-def _is_odd_number(text: str) -> bool:
+def _is_odddecimal(text: str) -> bool:
     """Return true for text that Python takes for a number or that holds a character which cannot be seen."""
     try:
         float(text)

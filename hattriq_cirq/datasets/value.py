@@ -24,6 +24,7 @@ from hattriq_cirq.foundation.arrays import (
 )
 from hattriq_cirq.foundation.checks import as_counts, as_labels, as_number, as_seed, as_shape, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
+from hattriq_cirq.foundation.display import printable
 
 #: Numbers of padding pixels inside an image: (top, bottom, left, right).
 Padding = tuple[int, int, int, int]
@@ -259,7 +260,7 @@ class Dataset:
     def summary(self) -> str:
         """Return the data set in one line: sizes, meaning of the labels, chance."""
         shape = "" if self.image_shape is None else " as {}x{} pixels".format(*self.image_shape)
-        return (
+        return printable(
             f"{self.name}: {len(self.labels)} samples ({self.train.size} train, {self.test.size} test), "
             f"{self.n_qubits} qubits, {self.n_features} features{shape}, "
             f"-1 = {self.label_names[0]}, +1 = {self.label_names[1]}, chance {self.chance:.3f}"

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import cirq
 import numpy as np
-from tqdm import tqdm
 
 from hattriq_cirq.circuits.errors import JobCancelledError, JobFailedError, JournalError, SilenceError
 from hattriq_cirq.circuits.outcomes import Distribution
@@ -27,6 +26,7 @@ from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.journal_format import call_key, circuits_key, digest
 from hattriq_cirq.execution.ownership import Owned
 from hattriq_cirq.foundation.checks import as_counts
+from hattriq_cirq.foundation.progress import progress_bar
 from hattriq_cirq.foundation.provenance import Provenance
 
 _PLACED_BY = 4  # number of circuits that a placement is chosen by
@@ -114,7 +114,8 @@ class Engine(Owned):
         self._journal = None if journal is None else Journal(journal, backend.describe())
         self._poll_seconds, self._timeout, self._progress = poll_seconds, timeout, progress
         self._running = RLock()
-        self._completed: list[int] = []  # numbers of the calls that were completed
+        self._calls = 0  # number of calls that were completed
+        self._completed: set[int] = set()  # numbers of those that are in the journal
 
     @property
     def name(self) -> str:
@@ -125,6 +126,11 @@ class Engine(Owned):
     def seed(self) -> int | None:
         """Random seed of the counts."""
         return self.backend.seed
+
+    @property
+    def shows_progress(self) -> bool:
+        """True if the engine shows a progress bar of its jobs."""
+        return self._progress
 
     @property
     def processor(self) -> Processor | None:
@@ -227,7 +233,9 @@ class Engine(Owned):
         with self._running:
             call = self._begin(prepare, shots, key)
             distributions = self._complete(call)
-            self._completed.append(call.number)
+            self._calls += 1
+            if shots is not None:
+                self._completed.add(call.number)
         return Outcome(distributions, call.programs, call.origin)
 
     def _begin(
@@ -237,7 +245,7 @@ class Engine(Owned):
 
         A call takes the number that follows the calls completed so far, unless the journal knows its content by another number.
         """
-        number, journal = len(self._completed) + 1, None if shots is None else self._journal
+        number, journal = self._calls + 1, None if shots is None else self._journal
         if journal is None or shots is None:
             return self._plan(number, prepare(), shots)
         if key is not None and (known := self._number_of(journal, key)) is not None:
@@ -254,8 +262,7 @@ class Engine(Owned):
                 raise journal.another_run(number)
         if journal.earlier_calls and journal.earlier_calls.isdisjoint(self._completed) and not journal.unfinished():
             raise journal.another_run(min(journal.earlier_calls))
-        while number in journal.calls:
-            number += 1
+        number = max([number, *(known + 1 for known in journal.calls)])
         call = self._plan(number, programs, shots)
         journal.begin(number, key or content, call.jobs, [batch.requests for batch in call.batches])
         return replace(call, origin="new in an earlier journal") if journal.is_from_earlier_version else call
@@ -327,7 +334,7 @@ class Engine(Owned):
         in_progress: dict[str, tuple[Job, State]] = {}
         counted = sum(d.shots or 0 for distributions in results.values() for d in distributions)
         last_change = time.monotonic()
-        with tqdm(total=len(jobs), initial=len(results), desc=self.name, unit="job", disable=not self._progress) as bar:
+        with progress_bar(shown=self._progress, total=len(jobs), initial=len(results), desc=self.name, unit="job") as bar:
             while waiting or in_progress:
                 while waiting and len(in_progress) < self.backend.limits.jobs:
                     job = waiting.popleft()

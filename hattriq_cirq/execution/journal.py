@@ -210,6 +210,11 @@ class Journal(Owned):
         """Recorded calls by their numbers."""
         return MappingProxyType(self._contents.calls)
 
+    @property
+    def has_calls_of_earlier_version(self) -> bool:
+        """True if it records calls of a version that cut runs into larger chunks; these are known by their circuits only."""
+        return any(call.requests is None for call in self.calls.values())
+
     def jobs_of_call(self, call: int) -> list[Job]:
         """Return the recorded jobs of a call under their planned ids, in order."""
         return [self._planned_job(job_id) for job_id in self._contents.calls[call].jobs]

@@ -169,7 +169,7 @@ def exact_sum(rows: Array) -> Array:
 
     Example:
         >>> exact_sum(np.array([1e16, 1.0, -1e16]))
-        np.float64(1.0)
+        array(1.)
     """
     if np.iscomplexobj(rows):
         return np.asarray(exact_sum(rows.real) + 1j * exact_sum(rows.imag))
@@ -180,7 +180,7 @@ def exact_sum(rows: Array) -> Array:
         multiple = (rest + unit) - unit
         parts.append(multiple.sum(axis=0))
         rest = rest - multiple
-    return (parts[2] + parts[1]) + parts[0]
+    return np.asarray((parts[2] + parts[1]) + parts[0])
 
 
 def walsh_hadamard(values: FloatArray) -> FloatArray:

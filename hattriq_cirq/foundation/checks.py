@@ -41,7 +41,7 @@ def as_count(value: object, name: str, minimum: int = 1, maximum: int | None = N
         name: Name of the argument in error messages.
         minimum: Smallest number that is allowed.
         maximum: Largest number that is allowed; None for no limit.
-        advice: Accepted values in words, such as "at least 1, or None for all"; None states the limits.
+        advice: Words after "must", such as "be at least 1, or None for all"; None states the limits.
 
     Returns:
         The number.
@@ -57,9 +57,9 @@ def as_count(value: object, name: str, minimum: int = 1, maximum: int | None = N
     limits = f"at least {minimum}" if maximum is None else f"in {minimum}..{maximum}"
     number = _index(value)
     if number is None:
-        raise ArgumentTypeError(f"{name}={shown(value)} must be {advice or f'a whole number, {limits}'}")
+        raise ArgumentTypeError(f"{name}={shown(value)} must {advice or f'be a whole number, {limits}'}")
     if number < minimum or (maximum is not None and number > maximum):
-        raise ValueError(f"{name}={shown(number)} must {f'be {advice}' if advice else _verb(limits)}")
+        raise ValueError(f"{name}={shown(number)} must {advice or _verb(limits)}")
     return number
 
 
@@ -107,7 +107,7 @@ def as_number(
         maximum: Largest number that is allowed.
         above: Number that the value must exceed.
         below: Number that the value must stay below.
-        advice: Accepted values in words; None states the limits.
+        advice: Words after "must"; None states the limits.
 
     Returns:
         The number.
@@ -122,14 +122,14 @@ def as_number(
     """
     real = value.item() if isinstance(value, np.generic) or _is_scalar_array(value) else value
     if not _is_real(real):
-        raise ArgumentTypeError(f"{name}={shown(value)} must be {advice or 'a number'}")
+        raise ArgumentTypeError(f"{name}={shown(value)} must {advice or 'be a number'}")
     try:
         number = float(real)  # type: ignore[arg-type]
     except OverflowError:
         number = inf
     if isfinite(number) and minimum <= number <= maximum and above < number < below:
         return number
-    raise ValueError(f"{name}={shown(real)} must {f'be {advice}' if advice else _range(minimum, maximum, above, below)}")
+    raise ValueError(f"{name}={shown(real)} must {advice or _range(minimum, maximum, above, below)}")
 
 
 def as_seed(seed: object, name: str = "seed") -> int:
@@ -241,14 +241,17 @@ def as_labels(
     )
 
 
-def check_type(value: object, name: str, kind: type | UnionType | tuple[type, ...], advice: str) -> None:
-    """Refuse a value of a wrong type; a class where one of its values is wanted is refused as well.
+def check_type(value: object, name: str, kind: type | UnionType | tuple[type, ...], advice: str) -> Any:
+    """Return a value of the right type; a class where one of its values is wanted is refused as well.
 
     Args:
         value: Value of an argument.
         name: Name of the argument in the error message.
         kind: Type or types that are accepted.
         advice: Accepted values in words, such as "an engine, such as hattriq_cirq.qsim(seed=1)".
+
+    Returns:
+        The value.
 
     Raises:
         ArgumentTypeError: The value has another type.
@@ -260,6 +263,24 @@ def check_type(value: object, name: str, kind: type | UnionType | tuple[type, ..
     """
     if not isinstance(value, kind):
         raise ArgumentTypeError(f"{name}={shown(value)} must be {advice}")
+    return value
+
+
+def set_fields(value: object, **fields: object) -> None:
+    """Set fields of a frozen value to checked numbers, in its `__post_init__`.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Steps:
+        ...     count: int
+        ...     def __post_init__(self):
+        ...         set_fields(self, count=as_count(self.count, "count"))
+        >>> Steps(np.int64(3))
+        Steps(count=3)
+    """
+    for name, field in fields.items():
+        object.__setattr__(value, name, field)
 
 
 def check_flag(value: object, name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import stat
 import zipfile
 import zlib
@@ -19,6 +20,8 @@ from hattriq_cirq.foundation.display import printable
 #: Largest number of bytes that a file, or what a compressed file expands to, may take in memory: 2 GiB.
 MAX_BYTES = 2**31
 _INFLATION = 1032  # largest ratio by which deflate compresses, rounded up
+_LONGEST = 500  # characters of a problem in a message
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _RESTORE = "restore the file from a copy, or make it again"
 
 
@@ -38,13 +41,24 @@ class FileError(ValueError):
     """
 
     def __init__(self, name: object, problem: str, cure: str = _RESTORE) -> None:
-        super().__init__(printable(f"{name}: {problem}; {cure}"))
-        self.problem = printable(problem)
+        self.problem = printable(problem if len(problem) <= _LONGEST else f"{problem[:_LONGEST]}...")
+        super().__init__(printable(f"{name}: {self.problem}; {cure}"))
 
 
 def problem_of(error: Exception) -> str:
     """Return what an error says, without the name of the file and the advice if it is a `FileError`."""
     return error.problem if isinstance(error, FileError) else str(error)
+
+
+def decimal(text: str) -> float | None:
+    """Return the number that a person writes with the digits 0 to 9, a point and an exponent, or None.
+
+    Example:
+        >>> decimal(" 1.5e3"), decimal("1_000"), decimal("nan")
+        (1500.0, None, None)
+    """
+    plain = text.strip(" \t")
+    return float(plain) if _DECIMAL.fullmatch(plain) else None
 
 
 @contextmanager
@@ -140,7 +154,7 @@ def read_arrays(path: str | os.PathLike[str], names: Sequence[str] | None = None
         except MemoryError:
             raise FileError(path, "its arrays need more memory than there is", "use a smaller file") from None
         except Exception as error:  # a damaged archive or header can raise any error, from struct.error to TokenError
-            raise FileError(path, f"it is not an .npz archive, or a damaged one ({type(error).__name__}: {error})") from None
+            raise FileError(path, f"it is not a zip archive, or a damaged one ({type(error).__name__}: {error})") from None
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file_size: int, path: str | os.PathLike[str]) -> Array:

@@ -93,7 +93,7 @@ def _children(value: object) -> Iterable[object]:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
-def load(kind: type[T], value: object, name: object) -> T:
+def load(kind: type[T], value: object, name: object, field: str = "") -> T:
     """Return a JSON value as a type: a dataclass, a TypedDict, or an annotation made of these, lists, mappings and plain types.
 
     A field without a default must be there, an unknown field must not. `Annotated[int, Range(0)]` bounds a number, `Any` takes
@@ -103,6 +103,7 @@ def load(kind: type[T], value: object, name: object) -> T:
         kind: Type of the result.
         value: Value from `parse_json`.
         name: Name of the file in messages.
+        field: Path of the value in the file, for messages; empty for the whole file.
 
     Raises:
         FileError: The value does not fit; the message names the field.
@@ -118,7 +119,7 @@ def load(kind: type[T], value: object, name: object) -> T:
     try:
         return cast(T, _converter(cast(Any, kind))(value))
     except _Mismatch as error:
-        raise FileError(name, f"{error.path.removeprefix('.') or 'it'} {error.problem}") from None
+        raise FileError(name, f"{(field + error.path).removeprefix('.') or 'it'} {error.problem}") from None
 
 
 def _is(value: object, wanted: str) -> _Mismatch:

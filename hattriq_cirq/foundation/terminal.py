@@ -111,6 +111,11 @@ def exit_code(code: int, out: Stream) -> int:
     return code or 1
 
 
+def is_watched() -> bool:
+    """Return true if a person reads standard error, who wants to see progress."""
+    return Stream(sys.stderr).isatty()
+
+
 def describe(error: Exception) -> str:
     """Return what an error says; that of the operating system with the file it is about."""
     if isinstance(error, OSError) and error.strerror:

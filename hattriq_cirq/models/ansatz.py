@@ -7,8 +7,11 @@ from collections.abc import Iterable, Sequence
 import cirq
 import sympy
 
+from hattriq_cirq.foundation.checks import as_count
 from hattriq_cirq.models.model import Model
 
+_QUBITS_MAX = 62  # the index of a feature is a 64-bit integer
+_LAYERS_MAX = 10_000
 Observable = cirq.PauliSum | cirq.PauliString[cirq.Qid]
 
 
@@ -33,7 +36,8 @@ def ring_ansatz(n_qubits: int, layers: int, observable: Observable | None = None
         >>> ring_ansatz(4, 2)
         Model(4 qubits, 32 gates, 24 params, observable 1.0*Z(q(0)))
     """
-    qubits = cirq.LineQubit.range(_check_at_least(n_qubits, 1, "n_qubits"))
+    n_qubits = _size(n_qubits, "n_qubits", 1, _QUBITS_MAX)
+    qubits = cirq.LineQubit.range(n_qubits)
     pairs = [(qubits[i], qubits[(i + 1) % n_qubits]) for i in range(n_qubits if n_qubits > 2 else n_qubits - 1)]
     return _layered(qubits, pairs, layers, observable)
 
@@ -57,7 +61,9 @@ def grid_ansatz(rows: int, cols: int, layers: int, observable: Observable | None
         >>> grid_ansatz(2, 2, 1)
         Model(4 qubits, 20 gates, 16 params, observable 1.0*Z(q(0, 0)))
     """
-    qubits = cirq.GridQubit.rect(_check_at_least(rows, 1, "rows"), _check_at_least(cols, 1, "cols"))
+    rows = _size(rows, "rows", 1, _QUBITS_MAX)
+    cols = _size(cols, "cols", 1, _QUBITS_MAX // rows)
+    qubits = cirq.GridQubit.rect(rows, cols)
     steps = (cirq.GridQubit(0, 1), cirq.GridQubit(1, 0))
     pairs = [(q, q + step) for step in steps for q in qubits if q + step in qubits]
     return _layered(qubits, pairs, layers, observable)
@@ -68,7 +74,8 @@ def _layered(
 ) -> Model:
     cz_gates = [cirq.CZ(a, b) for a, b in pairs]
     circuit, names = cirq.Circuit(), []
-    for layer in range(_check_at_least(layers, 0, "layers") + 1):
+    layers = _size(layers, "layers", 0, _LAYERS_MAX)
+    for layer in range(layers + 1):
         for axis, gate in (("z", cirq.rz), ("y", cirq.ry)):
             symbols = [sympy.Symbol(f"{axis}{layer}_{i}") for i in range(len(qubits))]
             circuit.append(cirq.Moment(gate(symbol)(q) for symbol, q in zip(symbols, qubits, strict=True)))
@@ -79,7 +86,5 @@ def _layered(
     return Model(circuit, qubits, observable, dict.fromkeys(names, 0.0))
 
 
-def _check_at_least(value: int, least: int, name: str) -> int:
-    if value < least:
-        raise ValueError(f"{name}={value} must be at least {least}")
-    return value
+def _size(value: int, name: str, least: int, most: int) -> int:
+    return as_count(value, name, least, most, advice=f"be at least {least} and at most {most}")

@@ -27,7 +27,7 @@ from hattriq_cirq.foundation.arrays import (
     rescaled,
     times_power_of_2,
 )
-from hattriq_cirq.foundation.checks import as_number, check_type
+from hattriq_cirq.foundation.checks import as_number, as_word, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
@@ -487,8 +487,7 @@ def check_columns(model: Any, table: object, name: str) -> None:
 
 def check_form(form: str) -> None:
     """Raise ValueError unless the form is one of the two forms of the model."""
-    if form not in ("quadratic", "normalized"):
-        raise ValueError(f"{form=} must be 'quadratic' (x'Mx) or 'normalized' (x'Mx / x'x)")
+    as_word(form, "form", ("quadratic", "normalized"))
 
 
 def _as_pauli_sum(observable: object) -> cirq.PauliSum:

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult, minimize
 from scipy.special import expit
-from tqdm import tqdm
 
 from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze, unit_vectors
 from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_word, check_flag, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
+from hattriq_cirq.foundation.progress import progress_bar
 from hattriq_cirq.models.gradients import TrainableProgram
 from hattriq_cirq.models.model import Model, model_inputs
 
@@ -160,17 +160,17 @@ def train(  # noqa: PLR0913
     """
     check_type(model, "model", Model, _A_MODEL)
     as_word(optimizer, "optimizer", ("adam", "lbfgs"))
-    epochs = as_count(epochs, "epochs", maximum=_EPOCHS_MAX, advice=f"positive, a whole number up to {_EPOCHS_MAX:.0e}")
+    epochs = as_count(epochs, "epochs", maximum=_EPOCHS_MAX, advice=f"be positive, a whole number up to {_EPOCHS_MAX:.0e}")
     learning_rate, scale = (
-        as_number(number, name, above=0, maximum=largest, advice=f"positive and at most {largest:g}")
+        as_number(number, name, above=0, maximum=largest, advice=f"be positive and at most {largest:g}")
         for number, name, largest in ((learning_rate, "learning_rate", _ANGLE_MAX), (scale, "scale", _SCALE_MAX))
     )
     batch_size, patience = (
-        None if count is None else as_count(count, name, advice="at least 1, a whole number or None")
+        None if count is None else as_count(count, name, advice="be at least 1, a whole number or None")
         for count, name in ((batch_size, "batch_size"), (patience, "patience"))
     )
     if not (isinstance(start, str) and start == "model"):
-        start = as_number(start, "start", 0, _ANGLE_MAX, advice=f"a number of radians from 0 to {_ANGLE_MAX:g}, or 'model'")
+        start = as_number(start, "start", 0, _ANGLE_MAX, advice=f"be a number of radians from 0 to {_ANGLE_MAX:g}, or 'model'")
     check_flag(progress, "progress")
     start_time = time.perf_counter()
     rng = np.random.default_rng(seed := as_seed(seed))
@@ -184,7 +184,7 @@ def train(  # noqa: PLR0913
         held_out = _Objective(program, *_normalised(*validation, model, "validation x", "validation y"), scale)
     theta = np.array(list(model.params.values())) if start == "model" else rng.normal(0, start, len(program.names))
     tracker = _Progress(objective, held_out, patience)
-    with tqdm(total=epochs, desc="training", unit="epoch", disable=not progress, leave=False) as bar:
+    with progress_bar(shown=progress, total=epochs, desc="training", unit="epoch", leave=False) as bar:
 
         def after_epoch(theta: FloatArray) -> bool:
             keep_training = tracker.add(theta)

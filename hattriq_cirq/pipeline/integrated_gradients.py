@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import cirq
 from numpy.typing import ArrayLike
@@ -10,13 +11,15 @@ from numpy.typing import ArrayLike
 from hattriq_cirq.attribution.baselines import BaselineSet
 from hattriq_cirq.attribution.objective import Head, Objective
 from hattriq_cirq.attribution.path_integral import exact_attribution
+from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.estimators.bilinear import Estimator
 from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.foundation.checks import ArgumentTypeError, as_number, as_word, check_flag, check_type, shown
 from hattriq_cirq.models.model import Form, Model
 from hattriq_cirq.models.quadratic_form import QuadraticForm
-from hattriq_cirq.pipeline.mitigation import Mitigation
-from hattriq_cirq.pipeline.prepare import prepare
+from hattriq_cirq.pipeline.mitigation import Mitigation, as_mitigation
+from hattriq_cirq.pipeline.prepare import as_shots, check_engine, prepare
 from hattriq_cirq.simulation.statevector import Precision
 
 
@@ -34,7 +37,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     estimator: Estimator | None = None,
     engine: Engine | cirq.Sampler | None = None,
     shots: int | None = None,
-    mitigation: Mitigation | None = None,
+    mitigation: Mitigation | str | None = None,
     progress: bool = False,
 ) -> Attribution:
     """Attribute a model's output to the amplitudes of its input, by integrated gradients (Sundararajan et al. 2017).
@@ -57,7 +60,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
             result. F(x) and F(b) are still computed exactly, so the completeness gap measures the error of the circuits.
         engine: Engine that runs the circuits, such as `qsim(seed=1)`, `virtual("willow_pink")`, or any `cirq.Sampler`.
         shots: Number of shots per input, for all its circuits and path steps together; None for exact probabilities.
-        mitigation: Correction of the outcomes, such as `calibration.Readout()`; None for no correction.
+        mitigation: Correction of the outcomes, such as `calibration.Readout()` or its name `readout`; None for no correction.
         progress: Show a progress bar over the inputs if there is an estimator.
 
     Returns:
@@ -77,6 +80,16 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         >>> hq.integrated_gradients(model, [0.6, 0.8], baseline=0).values.round(2)
         array([ 0.36, -0.64])
     """
+    if isinstance(model, type) or not all(hasattr(model, name) for name in ("n_features", "observable_action")):
+        raise ArgumentTypeError(f"model={shown(model)} must be a Model or another QuadraticForm")
+    check_type(head, "head", Head | None, "a Head, such as Head('sigmoid', scale=5), or None")
+    as_number(tolerance, "tolerance", above=0)
+    as_word(precision, "precision", get_args(Precision))
+    check_flag(progress, "progress")
+    parse_rule(rule)
+    if estimator is not None and engine is not None:
+        check_engine(estimator, engine)
+    shots, mitigation = as_shots(shots), as_mitigation(mitigation)
     objective = Objective(form, head or Head())
     if not isinstance(model, Model) and (observables is not None or estimator is not None):
         raise ValueError(f"observables and estimator need a Model, which has a circuit, not {type(model).__name__}")
@@ -91,6 +104,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         )
     models: list[QuadraticForm] = [model]
     if observables is not None and isinstance(model, Model):
+        check_type(observables, "observables", Sequence, "a sequence of observables, such as [cirq.Z(qubit)], or None")
         models = [model.with_observable(observable) for observable in observables]
     objective.head.check_count(len(models))
     if estimator is None or engine is None:

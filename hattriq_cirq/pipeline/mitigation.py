@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
@@ -17,6 +18,7 @@ from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
 from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.foundation.checks import check_type
 from hattriq_cirq.models.model import Model
 
 Outcomes = Sequence[Distribution | QuasiDistribution]
@@ -67,6 +69,35 @@ class Mitigated:
     outcomes: Sequence[Distribution | QuasiDistribution]
     summary: MitigationSummary = MitigationSummary()
     shots: int = 0
+
+
+def as_mitigation(value: object) -> Mitigation | None:
+    """Return a mitigation, or create the one that a word names in the entry-point group `hattriq_cirq.mitigations`.
+
+    Args:
+        value: Mitigation, such as `calibration.Readout()`; its name, such as `readout`; or None for no correction.
+
+    Returns:
+        The mitigation.
+
+    Raises:
+        ValueError: The value is something else, such as a calibration or the class of a mitigation, or names none.
+
+    Example:
+        >>> as_mitigation("readout").shots
+        20000
+    """
+    if isinstance(value, str):
+        registered = entry_points(group="hattriq_cirq.mitigations")
+        if value not in registered.names:
+            raise ValueError(
+                f"mitigation={value!r} must be one of {', '.join(sorted(registered.names))}, or a value such as "
+                "calibration.MitigationSequence([...]) for several"
+            )
+        value = registered[value].load()()
+    advice = "a mitigation, such as calibration.Readout(), its name, or None"
+    mitigation: Mitigation | None = check_type(value, "mitigation", Mitigation | None, advice)
+    return mitigation
 
 
 class Mitigation(ABC, Generic[Context]):

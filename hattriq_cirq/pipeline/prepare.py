@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from itertools import islice
-from typing import Any
+from functools import cached_property, partial, wraps
+from itertools import chain, islice, repeat
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
 
 import cirq
 import numpy as np
 from numpy.typing import ArrayLike
-from tqdm import tqdm
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.attribution.path_integral import exact_attribution
@@ -30,14 +30,20 @@ from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_format import circuits_key
 from hattriq_cirq.foundation.arrays import Array, evenly_spaced, scaling_exponents, times_power_of_2
+from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type
+from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
 from hattriq_cirq.pipeline.execute import PreparedCircuits
-from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes
+from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes, as_mitigation
 from hattriq_cirq.pipeline.resources import GateCount, Resources, shots_for_cosine, shots_for_stderr
 from hattriq_cirq.simulation.statevector import Precision
 
 _CHUNK = 256  # number of circuits that are compiled and run together, or those of one input if they are more
 _ROUNDINGS = 4  # difference between equal vectors that rounding explains, in units of the double precision
+_SHOTS_MAX = 10**15  # counts are 64-bit integers, and weights of shots are floating-point numbers
+_TERMS_MAX = 10_000  # nodes of a rule times baselines, each of which has circuits of its own
+_AN_ESTIMATOR = "an estimator, such as ResolvedHadamardTest()"
+_INPUTS = (8, 64)  # largest number of inputs of the first chunk, so that its jobs start within seconds, and of the others
 _PLACED_BY = 2  # number of terms by whose circuits a placement is chosen
 
 
@@ -50,7 +56,7 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
     engine: Engine | cirq.Sampler,
     shots: int | None,
     rule: str = "exact",
-    mitigation: Mitigation[Any] | None = None,
+    mitigation: Mitigation[Any] | str | None = None,
     placement: Placement | None = None,
     precision: Precision = "float64",
     progress: bool = False,
@@ -87,7 +93,12 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
         >>> prepared.execute().values.shape
         (4,)
     """
-    run_on = check_engine(estimator, engine, shots)
+    check_model(model)
+    run_on = check_engine(estimator, engine)
+    shots, correction = as_shots(shots), as_mitigation(mitigation)
+    check_type(placement, "placement", Placement | None, "that of another preparation, prepared.placement, or None")
+    as_word(precision, "precision", get_args(Precision))
+    check_flag(progress, "progress")
     if estimator.measured is not None:
         raise ValueError("an estimator that measures some qubits has no value for each feature; use hq.estimate")
     if estimator.part != "real":
@@ -98,7 +109,7 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
     rows = inputs.reshape(-1, model.n_features)
     terms = bilinear_terms_of_rows(rows, references, parse_rule(rule))
     exact = partial(exact_attribution, [model], inputs, baseline=baseline, rule=rule, precision=precision)
-    return PreparedAttribution(model, terms, estimator, run_on, shots, mitigation, placement, progress, exact)
+    return PreparedAttribution(model, terms, estimator, run_on, shots, correction, placement, progress, exact)
 
 
 def estimate(
@@ -110,7 +121,7 @@ def estimate(
     engine: Engine | cirq.Sampler,
     shots: int | None,
     rule: str = "exact",
-    mitigation: Mitigation[Any] | None = None,
+    mitigation: Mitigation[Any] | str | None = None,
 ) -> Estimate:
     """Estimate the quadratic attributions of one input by circuits, with their full covariance.
 
@@ -141,9 +152,11 @@ def estimate(
         >>> marginal.values.shape
         (2,)
     """
-    run_on = check_engine(estimator, engine, shots)
+    check_model(model)
+    run_on = check_engine(estimator, engine)
+    shots, correction = as_shots(shots), as_mitigation(mitigation)
     terms = _terms_of_input(model, x, baseline, rule)
-    return PreparedAttribution(model, [terms], estimator, run_on, shots, mitigation).run().estimates[0]
+    return PreparedAttribution(model, [terms], estimator, run_on, shots, correction).run().estimates[0]
 
 
 def resources(  # noqa: PLR0913  one argument for each choice of the user
@@ -192,6 +205,10 @@ def resources(  # noqa: PLR0913  one argument for each choice of the user
     if device is not None:
         warnings.warn("resources(device=) is deprecated; use processor=", DeprecationWarning, stacklevel=2)
         processor = device
+    check_model(model)
+    check_type(estimator, "estimator", Estimator, _AN_ESTIMATOR)
+    check_type(processor, "processor", str | None, "the name of a processor, such as 'willow_pink', or None")
+    engine = None if engine is None else check_engine(estimator, engine)
     run_on = qsim() if processor is None else virtual(processor, gateset=gateset, noise="none")
     terms = _terms_of_input(model, x, baseline, rule)
     return PreparedAttribution(model, [terms], estimator, run_on, None).price(
@@ -214,13 +231,30 @@ class Execution:
     summary: MitigationSummary
 
 
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+def _with_bars(
+    method: Callable[Concatenate[PreparedAttribution, _Arguments], _Result],
+) -> Callable[Concatenate[PreparedAttribution, _Arguments], _Result]:
+    """Show the progress bars of all phases of a method if the run or its engine shows progress."""
+
+    @wraps(method)
+    def shown(self: PreparedAttribution, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        with progress_bars(self.progress or self.engine.shows_progress):
+            return method(self, *args, **kwargs)
+
+    return shown
+
+
 @dataclass(frozen=True, eq=False)
 class PreparedAttribution:
     """Attribution by circuits, ready to be priced and run; created by `prepare`.
 
-    The work is done in chunks of a few hundred circuits: a chunk's circuits are built, compiled and recorded in the journal
-    when its turn comes, so that a large batch never stands in memory and the first job starts early. A run that resumes from
-    a journal reads placement and programs from it and compiles nothing.
+    The work is done in chunks of at most 64 inputs or a few hundred circuits, the first one smaller: a chunk's circuits are
+    built, compiled and recorded in the journal when its turn comes, so that a large batch never stands in memory and the first
+    job starts early. A run that resumes from a journal reads placement and programs from it and compiles nothing.
 
     Args:
         model: Model of the quadratic form.
@@ -245,6 +279,7 @@ class PreparedAttribution:
     exact: Callable[[], Attribution] | None = None
 
     @cached_property
+    @_with_bars
     def placement(self) -> Placement | None:
         """Physical qubits and state preparation of all circuits; None where any circuit runs as it is."""
         processor, journal = self.engine.processor, None if self.shots is None else self.engine.journal
@@ -267,6 +302,8 @@ class PreparedAttribution:
     @property
     def resources(self) -> Resources:
         """Cost of exactly what `execute` runs, all of it compiled; `price` states the cost from a few circuits."""
+        if all(term.is_zero for terms in self.terms for term in terms):
+            return self._no_cost()
         prepared = [circuits for _, circuits in self.chunks()]
         programs = [program for circuits in prepared for program in circuits.programs]
         priced = self.price()
@@ -278,6 +315,27 @@ class PreparedAttribution:
             mitigation_circuits=sum(circuits.requests for circuits in prepared) - priced.circuits,
         )
 
+    def _no_cost(self) -> Resources:
+        """Return the cost of inputs that equal their baselines: nothing."""
+        nothing, processor = GateCount(0.0, 0, 0), self.engine.processor
+        return Resources(
+            estimator=self.estimator.describe(),
+            circuits=0,
+            qubits=0,
+            built=nothing,
+            compiled=nothing,
+            preparation=nothing,
+            routed=None if processor is None else nothing,
+            compiled_circuits=0,
+            gateset="cz",
+            processor=None if processor is None else processor.id,
+            shots_for_cosine=0,
+            shots_for_stderr=0,
+            target_cosine=0.95,
+            target_stderr=0.01,
+        )
+
+    @_with_bars
     def price(
         self,
         *,
@@ -303,6 +361,9 @@ class PreparedAttribution:
             ValueError: A target is out of range, or there is nothing to estimate.
         """
         target, processor = gateset_by_name(gateset), self.engine.processor
+        target_cosine = as_number(target_cosine, "target_cosine", above=0, below=1, advice="lie between 0 and 1")
+        target_stderr = as_number(target_stderr, "target_stderr", above=0)
+        sample = as_count(sample, "sample")
         plans = [plan(self.estimator, self.model, terms) for terms in self.terms]
         circuits = [c for one in plans for c in one.circuits]
         if not circuits:
@@ -316,13 +377,14 @@ class PreparedAttribution:
         routed = None
         if processor is not None and self.placement is not None:
             placed = evenly_spaced([c for one in self.input_plans() for c in one.plan.circuits], sample)
-            routed = GateCount.of([physical_circuit(processor, c.circuit, self.placement.qubits) for c in placed])
+            qubits, phase = self.placement.qubits, "compile for the processor"
+            routed = GateCount.of([physical_circuit(processor, c.circuit, qubits) for c in track(placed, phase, "circuit")])
         return Resources(
             estimator=self.estimator.describe(),
             circuits=len(circuits),
             qubits=max(len(c.circuit.all_qubits()) for c in chosen),
             built=GateCount.of([c.circuit for c in chosen]),
-            compiled=GateCount.of([compile_to_gateset(c.circuit, target) for c in chosen]),
+            compiled=GateCount.of([compile_to_gateset(c.circuit, target) for c in track(chosen, "compile", "circuit")]),
             preparation=GateCount.of([compile_to_gateset(c.preparation, target) for c in chosen]),
             routed=routed,
             compiled_circuits=len(chosen),
@@ -334,6 +396,7 @@ class PreparedAttribution:
             target_stderr=target_stderr,
         )
 
+    @_with_bars
     def run(self) -> Execution:
         """Run all circuits and decode their outcomes.
 
@@ -345,7 +408,7 @@ class PreparedAttribution:
         """
         estimates: list[Estimate] = []
         cost, summaries = Cost(), [MitigationSummary()]
-        with tqdm(total=len(self.terms), desc=self.estimator.describe(), unit="input", disable=not self.progress) as bar:
+        with progress_bar(shown=self.progress, total=len(self.terms), desc=self.estimator.describe(), unit="input") as bar:
             exponents = iter([2 * terms[0].exponent for terms in self.terms])
             for inputs, circuits in self.chunks():
                 mitigated = circuits.execute()
@@ -397,9 +460,23 @@ class PreparedAttribution:
         for terms in self.terms:
             yield InputPlan.build(placed, self.model, terms, self.shots, self.mitigation)
 
+    def _grouped(self, sizes: tuple[int, int]) -> Iterator[list[InputPlan]]:
+        """Yield the inputs in groups: until their circuits fill a chunk, and at most the given number of inputs."""
+        plans, left = self.input_plans(), len(self.terms)
+        for limit in chain(sizes[:1], repeat(sizes[1])):
+            at_most = min(limit, left)
+            chunk = list(_until_full(track(islice(plans, at_most), "build circuits", "input", total=at_most)))
+            left -= len(chunk)
+            if not chunk:
+                return
+            yield chunk
+
     def chunks(self) -> Iterator[tuple[list[InputPlan], PreparedCircuits]]:
         """Compile the circuits of a few inputs at a time; each chunk is prepared when it is asked for."""
-        for inputs in _grouped(self.input_plans()):
+        journal = None if self.shots is None else self.engine.journal
+        as_before = journal is not None and journal.has_calls_of_earlier_version
+        sizes = (sys.maxsize, sys.maxsize) if as_before else _INPUTS
+        for inputs in self._grouped(sizes):
             circuits = [circuit for one in inputs for circuit in one.circuits]
             shots = None if self.shots is None else [count for one in inputs for count in one.shots or ()]
             yield inputs, PreparedCircuits.compile(self.engine, circuits, shots, self.mitigation, placement=self.placement)
@@ -461,6 +538,9 @@ def bilinear_terms(row: Array, references: Array, rule: Quadrature | None) -> li
     Returns:
         The terms, weighted so that their sum is the mean over the baselines.
     """
+    count = len(references) * (1 if rule is None else len(rule.nodes))
+    if rule is not None and count > _TERMS_MAX:
+        raise ValueError(f"{count} baselines and nodes of the rule have circuits each; at most {_TERMS_MAX} are possible")
     exponent = int(scaling_exponents(row, *references)[0])
     row, references = (times_power_of_2(vectors, -exponent) for vectors in (row, references))
     terms = []
@@ -504,17 +584,25 @@ def baselines_of_row(baseline: float | ArrayLike | BaselineSet, row: Array) -> A
     return resolve(baseline, row)[0][:, 0]
 
 
-def check_engine(estimator: object, engine: object, shots: object) -> Engine:
-    """Return the engine, wrapping a `cirq.Sampler` if it is one; raise ValueError for anything else."""
-    if not isinstance(estimator, Estimator):
-        raise ValueError(f"estimator={estimator!r} must be an estimator, such as ResolvedHadamardTest()")
-    if shots is not None and (isinstance(shots, bool) or not isinstance(shots, int | np.integer) or shots < 1):
-        raise ValueError(f"{shots=} must be a whole number, at least 1, or None for exact probabilities")
+def check_model(model: object) -> None:
+    """Raise ArgumentTypeError unless a model has a circuit."""
+    check_type(model, "model", Model, "a Model, such as hattriq_cirq.ring_ansatz(n_qubits, layers)")
+
+
+def check_engine(estimator: object, engine: object) -> Engine:
+    """Return the engine, wrapping a `cirq.Sampler` if it is one; raise ArgumentTypeError for anything else."""
+    check_type(estimator, "estimator", Estimator, _AN_ESTIMATOR)
     if isinstance(engine, cirq.Sampler):
         return sampler(engine)
-    if not isinstance(engine, Engine):
-        raise ValueError(f"engine={engine!r} must be an engine, such as hattriq_cirq.qsim(seed=1), or a cirq.Sampler")
-    return engine
+    advice = "an engine, such as hattriq_cirq.qsim(seed=1), or a cirq.Sampler"
+    checked: Engine = check_type(engine, "engine", Engine, advice)
+    return checked
+
+
+def as_shots(shots: object) -> int | None:
+    """Return a number of shots as a plain integer; None stands for exact probabilities."""
+    advice = f"be a whole number, at least 1 and at most {_SHOTS_MAX:.0e}, or None for exact probabilities"
+    return None if shots is None else as_count(shots, "shots", 1, _SHOTS_MAX, advice=advice)
 
 
 def choose_placement(
@@ -554,16 +642,14 @@ def _placing_circuits(
     return sample_circuits(estimator.with_encoder(encoder), model, chosen)
 
 
-def _grouped(plans: Iterator[InputPlan]) -> Iterator[list[InputPlan]]:
-    """Group inputs until their circuits fill a chunk."""
-    chunk: list[InputPlan] = []
+def _until_full(plans: Iterator[InputPlan]) -> Iterator[InputPlan]:
+    """Yield inputs until their circuits fill a chunk."""
+    circuits = 0
     for one in plans:
-        chunk.append(one)
-        if sum(len(each.circuits) for each in chunk) >= _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+        yield one
+        circuits += len(one.circuits)
+        if circuits >= _CHUNK:
+            return
 
 
 def _cost_of(circuits: PreparedCircuits, own: Outcomes, all_shots: int, variance_factor: float) -> Cost:

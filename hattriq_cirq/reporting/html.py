@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jinja2
 
+from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.reporting.document import Section
 
@@ -43,6 +44,7 @@ def render(title: str, sections: Sequence[Section], summary: str = "") -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
     environment.filters |= {"number_and_interval": number_and_interval, "verdict": verdict}
     return environment.get_template("report.html").render(title=title, sections=sections, summary=summary)
@@ -65,6 +67,11 @@ def write_report(path: str | os.PathLike[str], title: str, sections: Sequence[Se
         ValueError: There is no section.
     """
     return write_new(path, render(title, sections, summary))
+
+
+def _shown(value: object) -> object:
+    """Return plain text without control characters; markup of the template's own stays as it is."""
+    return printable(value, lines=True) if type(value) is str else value
 
 
 def number_and_interval(cell: str) -> tuple[str, str] | None:

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.models.training import Training
 
 #: Names of the classes -1 and +1, in this order.
@@ -78,7 +79,8 @@ def plot_attribution(
         if ax is None:
             input_ax, ax = _pair_of_axes(a.n_features, shape)
             _draw_input(input_ax, a.x, shape)
-        ax.set_title(f"score {a.f_input:+.3f}, at the baseline {a.f_baseline:+.3f}" if title is None else title)
+        scores = f"score {a.f_input:+.3f}, at the baseline {a.f_baseline:+.3f}"
+        ax.set_title(scores if title is None else printable(title, lines=True))
         ax.title.set_parse_math(False)
         if shape is None:
             _draw_bars(ax, a, sign_label(a, classes))
@@ -135,7 +137,7 @@ def plot_gallery(
         if given is not None and np.shape(given) != (count,):
             raise ValueError(f"{name} has shape {np.shape(given)}, must be ({count},): one per input")
     columns = min(count, columns or max(4, min(8, ceil(sqrt(2 * count)))))
-    headings = list(titles) if titles is not None else _headings(a, labels, classes)
+    headings = [printable(each, lines=True) for each in (titles if titles is not None else _headings(a, labels, classes))]
     with _style():
         lines = 1 + max(heading.count("\n") for heading in headings)
         height = float(np.clip(1.65 * shape[0] / shape[1], 0.4, 3.3))
@@ -227,12 +229,12 @@ def sign_label(attribution: Attribution, classes: Classes | None = None) -> str:
     names = ", ".join(f"⟨{re.sub(r'(?<![0-9.])1[.]0+[*]', '', text)}⟩" for text in a.observables)
     score = names if a.head == "identity" else f"{a.head} of {names}"
     form = " (normalized)" if a.form == "normalized" else ""
-    bounded = a.head == "identity" and _is_pauli_string(a.observables[0])
+    bounded = a.head == "identity" and any(map(_is_pauli_string, a.observables[:1]))
     ends = ("towards +1", "towards -1") if bounded else ("the score up", "the score down")
     signs = [f"{sign} pushes {end}" for sign, end in zip("+-", ends, strict=True)]
     if classes:
         signs = [f"{sign}: {name}" for sign, name in zip(signs, classes[::-1], strict=True)]
-    return f"attribution to {score}{form}\n" + ("\n" if classes else ", ").join(signs)
+    return printable(f"attribution to {score}{form}\n" + ("\n" if classes else ", ").join(signs), lines=True)
 
 
 def basis_grid(n_features: int) -> tuple[int, int]:

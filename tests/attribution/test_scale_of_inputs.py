@@ -222,10 +222,10 @@ def standardised(seed: int, rows: int = 500, dtype: Any = np.float64, offset: fl
 )
 def test_mean_of_standardised_data_has_no_direction(data: Array) -> None:
     x = X + 0j if np.iscomplexobj(data) else X
-    with pytest.raises(ValueError, match="all zeros|zero to rounding"):
+    with pytest.raises(ValueError, match=r"all zeros|zero to rounding"):
         baselines.mean(x, data)
     labels = np.ones(len(data))
-    with pytest.raises(ValueError, match="all zeros|zero to rounding"):
+    with pytest.raises(ValueError, match=r"all zeros|zero to rounding"):
         baselines.class_mean(x, 1, data, labels)
 
 
@@ -260,7 +260,7 @@ def test_feature_that_is_constant_to_rounding_has_no_width() -> None:
 
     small = np.array([[1e-20, 0.1], [2e-20, 0.1], [3e-20, 0.1]]) * np.array([1.0, 3.0])
     _, width = _standardization(small)
-    np.testing.assert_allclose(width, [np.std([1e-20, 2e-20, 3e-20]), 1.0])
+    np.testing.assert_allclose(width, [float(np.std([1e-20, 2e-20, 3e-20])), 1.0])
 
 
 @pytest.mark.parametrize("scale", [1e-13, 1.0, 1e6])

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from scipy.stats import multinomial
 from strategies import Array, generators
 
-from hattriq_cirq.circuits.outcomes import Distribution
+from hattriq_cirq.circuits.outcomes import Distribution, LinearTerm, QuasiDistribution, SharedUncertainty
 
 
 def covariance_by_enumeration(probabilities: Array, weights: Array, shots: int) -> Array:
@@ -90,3 +90,57 @@ def test_invalid_distributions_are_rejected(probabilities: Array, shots: int | N
 def test_distribution_without_counts_is_rejected() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Distribution.from_counts(np.zeros(4, dtype=int))
+
+
+def uncertain(rng: np.random.Generator, shared: list[SharedUncertainty], moved: list[Array]) -> QuasiDistribution:
+    """Return an outcome of four probabilities that move along random directions with the shared numbers, now at `moved`."""
+    counted = rng.dirichlet(np.ones(4))
+    slopes = {each: rng.normal(size=(4, len(each.matrix))) for each in shared}
+    for each in slopes.values():
+        each -= each.mean(axis=0)
+    shifted = counted + sum(slope @ shift for slope, shift in zip(slopes.values(), moved, strict=True))
+    return QuasiDistribution((LinearTerm(Distribution(shifted, 1000)),), slopes)
+
+
+@given(
+    coefficients=st.lists(st.floats(-3, 3), min_size=1, max_size=4),
+    seed=st.integers(0, 2**31 - 1),
+    nested=st.booleans(),
+)
+def test_shared_uncertainty_of_a_combination_moves_it_as_its_outcomes_move(
+    coefficients: list[float], seed: int, nested: bool
+) -> None:
+    """The combination's own derivatives by each shared number, against the change of its values with that number."""
+    shared = [SharedUncertainty(np.diag([0.01, 0.02])), SharedUncertainty(np.array([[0.03]]))]
+    weights = csr_array(np.random.default_rng(seed + 1).normal(size=(3, 4)))
+
+    def combination(moved: list[Array]) -> QuasiDistribution:
+        rng = np.random.default_rng(seed)
+        first, *others = [uncertain(rng, shared[i % 2 :], moved[i % 2 :]) for i in range(len(coefficients))]
+        if nested:  # an extrapolation of means over twirls, for instance
+            first = QuasiDistribution.combined([0.25, 0.75], [first, uncertain(rng, shared, moved)])
+        return QuasiDistribution.combined(coefficients, [first, *others])
+
+    still = [np.zeros(2), np.zeros(1)]
+    at_rest, sensitivities = combination(still), combination(still).sensitivities(weights)
+    changes: dict[int, list[Array]] = {0: [], 1: []}
+    for number, index in ((0, 0), (0, 1), (1, 0)):
+        moved = [each.copy() for each in still]
+        moved[number][index] = 1e-2
+        changes[number].append((combination(moved).expectation(weights) - at_rest.expectation(weights)) / 1e-2)
+    found = {each.matrix.shape: moved for each, moved in sensitivities.items()}
+    for number, each in enumerate(shared):
+        expected = np.array(changes[number]).T
+        np.testing.assert_allclose(found.get(each.matrix.shape, 0 * expected), expected, rtol=0, atol=1e-9)
+
+
+def test_shared_uncertainty_cancels_in_a_difference_of_equal_outcomes() -> None:
+    """An error of the calibration moves both ends of a difference alike; an extrapolation keeps it once."""
+    shared, slopes = SharedUncertainty(np.array([[0.04]])), np.array([[1.0], [-1.0]])
+    ends = [QuasiDistribution((LinearTerm(Distribution(np.array([0.5, 0.5]), 100)),), {shared: slopes}) for _ in range(2)]
+    weights = csr_array(np.array([[1.0, -1.0]]))
+    for coefficients, expected in (([1.0, -1.0], 0.0), ([1.5, -0.5], 2.0), ([0.5, 0.5], 2.0), ([2.0, 1.0], 6.0)):
+        combined = QuasiDistribution.combined(coefficients, ends)
+        (moved,) = combined.sensitivities(weights).values()
+        assert moved[0, 0] == pytest.approx(expected)
+        assert shared.variances(moved)[0] == pytest.approx(0.04 * expected**2)

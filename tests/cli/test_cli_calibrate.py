@@ -97,7 +97,8 @@ def test_calibration_of_a_google_processor_has_a_journal(
         assert f"hattriq resume {tmp_path}/a.run" in capsys.readouterr().err
         assert run(f"resume {tmp_path}/a.run") == 0
         assert set(service.executions.values()) == {1}
-    saved = ReadoutCalibration.load(tmp_path / "a.json")
+    assert not (tmp_path / "a.json").exists()
+    saved = ReadoutCalibration.load(tmp_path / "a.run" / "a.json")
     assert saved.shots.tolist() == [[40, 40]] * 2
     assert saved.source["processor"] == "willow_pink"
 

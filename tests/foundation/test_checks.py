@@ -62,7 +62,7 @@ def test_counts_out_of_range_are_refused_with_the_range(number: int, minimum: in
 def test_advice_replaces_the_limits_in_the_message() -> None:
     for value in (0, 2.0, True):
         with pytest.raises(ValueError, match=f"shots={value} must be at least 1, or None for all$"):
-            as_count(value, "shots", advice="at least 1, or None for all")
+            as_count(value, "shots", advice="be at least 1, or None for all")
 
 
 @pytest.mark.parametrize("make", REAL_TYPES)

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hattriq_cirq.foundation.terminal import Stream, describe, exit_code, safe_streams, shell_word
+from hattriq_cirq.foundation.progress import progress_bar
+from hattriq_cirq.foundation.terminal import Stream, describe, exit_code, is_watched, safe_streams, shell_word
 
 NAMES = ("münchen", "漢字", "😀", os.fsdecode(b"bad\xff"), "a\x1b[31m", "\u202e", "\x85")
 
@@ -133,3 +134,22 @@ def test_error_of_the_operating_system_names_its_file() -> None:
     assert describe(OSError(errno.ENOSPC, "No space left on device")) == "No space left on device"
     assert describe(BlockingIOError(errno.EAGAIN, "busy")) == "busy"
     assert describe(ValueError()) == "ValueError"
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(errno.EPIPE, "pipe"), OSError(errno.EIO, "hangup"), ValueError("closed"), None]
+)
+def test_progress_bar_never_stops_the_work(error: Exception | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None if error is None else Failing(error))
+    with progress_bar(shown=True, total=3, desc="work") as bar:
+        for _ in range(3):
+            bar.update()
+    assert list(progress_bar(shown=True, iterable=range(3))) == [0, 1, 2]
+    assert not is_watched()
+
+
+def test_progress_bar_is_drawn_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(progress_bar(shown=True, iterable=range(3), desc="steps")) == [0, 1, 2]
+    assert "steps: 100%" in capsys.readouterr().err
+    assert list(progress_bar(shown=False, iterable=range(3))) == [0, 1, 2]
+    assert capsys.readouterr().err == ""

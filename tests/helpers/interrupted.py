@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -71,8 +72,9 @@ def killed_at_call(chosen: int, command: Callable[[], object]) -> bool:
 
 
 def results(root: Path) -> dict[str, Any]:
-    """Return the contents of all visible files below a folder by name, without times, and all hidden names."""
-    return {str(file.relative_to(root)): _content(file) for file in sorted(root.rglob("*")) if file.is_file()}
+    """Return the contents of all files below a folder by name, hidden ones included, without times."""
+    names = {file: re.sub(r"report-full-\w+", "report", str(file.relative_to(root))) for file in sorted(root.rglob("*"))}
+    return {name: _content(file) for file, name in names.items() if file.is_file()}
 
 
 def _content(file: Path) -> Any:

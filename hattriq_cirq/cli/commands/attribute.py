@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
@@ -87,7 +86,7 @@ class Attribute:
 
         A run that counts shots is journaled. One that was stopped continues: the missing results are written.
         """
-        from hattriq_cirq.cli import folders, model_data, pictures, run_folder, values
+        from hattriq_cirq.cli import folders, model_data, pictures, run_folder, tables, values
         from hattriq_cirq.datasets.user import checksum
 
         check = run_folder.check_journaled_run if self._is_counted else run_folder.check_run
@@ -108,8 +107,8 @@ class Attribute:
                 self._write(folder, a, indices, data, engine, {**task["model"], "repr": repr(model)})
             labels, shown = data.labels[indices].tolist(), folders.data_record(self.data, data)
             folder.draw("gallery.png", lambda: pictures.draw_gallery(a, labels, shown))
-        print(a, folders.score_table(a, indices, labels), sep="\n")
-        folders.print_files(folder.path)
+        print(a, tables.score_table(a, indices, labels), sep="\n")
+        tables.print_files(folder.path)
         if len(indices) > pictures.GALLERY_MAX:
             print(f"gallery.png shows the first {pictures.GALLERY_MAX} of {len(indices)} inputs; `hattriq show` draws any")
         return 0
@@ -167,6 +166,7 @@ class Attribute:
     ) -> tuple[Array, hq.Attribution]:
         """Return the selected samples and their attribution."""
         from hattriq_cirq.cli import values
+        from hattriq_cirq.foundation.terminal import is_watched
 
         indices = values.select_inputs(self.inputs, data)
         label, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
@@ -182,6 +182,6 @@ class Attribute:
             engine=engine,
             shots=None if engine is None else self.shots or None,
             mitigation=values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age),
-            progress=engine is None and sys.stderr.isatty(),
+            progress=engine is None and is_watched(),
         )
         return indices, replace(a, assumptions=replace(a.assumptions, baseline=label))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hattriq_cirq.cli.commands.resume import recorded_command
+
 if TYPE_CHECKING:
     from hattriq_cirq.execution.backend import Backend
     from hattriq_cirq.execution.journal import Journal
@@ -30,13 +32,16 @@ class Cancel:
 
     def run(self) -> int:
         """Cancel the jobs of the run and record that it was given up."""
-        from hattriq_cirq.cli.folders import engine_journal, read_task
-        from hattriq_cirq.cli.values import parse_engine
+        from hattriq_cirq.cli.records import read_task
 
         summary, task = read_task(self.folder)
         if summary.status in ("finished", "cancelled"):
             raise ValueError(f"{self.folder} is {summary.status} already, nothing is left to cancel")
-        engine = parse_engine(task["settings"]["engine"], task["settings"]["seed"], Path(self.folder))
+        from hattriq_cirq.cli.folders import engine_journal
+        from hattriq_cirq.cli.values import parse_engine
+
+        command = recorded_command(self.folder, task)
+        engine = parse_engine(command.engine, command.seed, Path(self.folder))
         with engine_journal(engine) as journal:
             cancelled, kept = cancel_jobs(engine.backend, journal)
             journal.cancel()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -62,7 +61,7 @@ class Cost:
 
     def run(self) -> int:
         """Predict the cost of every estimator on one input of a model, or on random ring models over a range of qubits."""
-        from hattriq_cirq.cli import folders, run_folder
+        from hattriq_cirq.cli import folders, run_folder, tables
         from hattriq_cirq.foundation.files import write_new
 
         if self.out is None:
@@ -76,14 +75,14 @@ class Cost:
             folder.write("cost.csv", lambda file: write_new(file, _csv(costs)))
             for name in pictures:
                 folder.draw(name, lambda: plot_costs(costs))
-        folders.print_files(folder.path)
+        tables.print_files(folder.path)
         return 0
 
     def _costs(self) -> list[tuple[int, hq.Resources]]:
         """Predict and print every cost, each with its number of qubits."""
-        from tqdm import tqdm
-
         from hattriq_cirq.cli import values
+        from hattriq_cirq.foundation.progress import progress_bar
+        from hattriq_cirq.foundation.terminal import is_watched
 
         cases = [self._saved_model(self.model)] if self.model else list(self._ring_models())
         estimators = [values.parse_estimator(name) for name in self.estimators.split(",")]
@@ -91,7 +90,7 @@ class Cost:
             raise ValueError("estimator 'exact' runs no circuit and costs nothing; leave it out")
         costs: list[tuple[int, hq.Resources]] = []
         work = [(case, estimator) for case in cases for estimator in estimators if estimator is not None]
-        for (model, x, baseline), estimator in tqdm(work, desc="estimators", leave=False, disable=not sys.stderr.isatty()):
+        for (model, x, baseline), estimator in progress_bar(shown=is_watched(), iterable=work, desc="estimators", leave=False):
             targets: dict[str, Any] = {"target_cosine": self.cosine, "target_stderr": self.stderr}
             result = hq.resources(model, x, baseline, estimator, gateset=self.gateset, processor=self.processor, **targets)
             costs.append((model.n_qubits, result))

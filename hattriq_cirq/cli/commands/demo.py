@@ -71,7 +71,8 @@ class Demo:
 
 def _complete(command: Train | Attribute, results: Collection[str], pictures: Collection[str]) -> None:
     """Run a command unless an earlier demo in this folder finished it."""
-    from hattriq_cirq.cli.folders import read_record, recorded_settings, same_task
+    from hattriq_cirq.cli.folders import recorded_settings
+    from hattriq_cirq.cli.records import read_record, same_task
     from hattriq_cirq.cli.run_folder import is_finished
 
     folder = Path(command.out)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import chdir, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hattriq_cirq.cli.commands.attribute import PICTURES, RESULTS, Attribute
-from hattriq_cirq.cli.commands.calibrate import Calibrate, journal_folder
+from hattriq_cirq.cli.commands.calibrate import Calibrate
+
+if TYPE_CHECKING:
+    from hattriq_cirq.cli.records import AttributeTask, CalibrateTask
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,8 @@ class Resume:
     folder: str
 
     def run(self) -> int:
-        """Run the recorded command with the recorded settings in the folder of the run; nothing is written elsewhere.
-
-        The file of a calibration lies beside its folder, which is named after it.
-        """
-        from hattriq_cirq.cli.folders import read_task
+        """Run the recorded command with the recorded settings in the folder of the run; nothing is written elsewhere."""
+        from hattriq_cirq.cli.records import read_task
         from hattriq_cirq.cli.run_folder import begun_command, is_finished
 
         folder = Path(self.folder).absolute()
@@ -43,11 +45,22 @@ class Resume:
         is_calibration = task["command"] == "calibrate"
         if summary.status == "finished" and (is_calibration or is_finished(folder, RESULTS, PICTURES)):
             raise ValueError(f"{self.folder} is finished, nothing is left to do; `hattriq show {self.folder}` prints it")
-        home = task["directory"]
-        with chdir(home) if Path(home).is_dir() else nullcontext():
-            if is_calibration:
-                name = Path(task["out"]).name
-                beside = folder.with_name(name)
-                file = beside if journal_folder(beside) == folder else folder / name
-                return Calibrate(out=str(file), **task["settings"]).measure(file, folder)
-            return Attribute(task["model"]["path"], data=task["data"]["spec"], out=str(folder), **task["settings"]).run()
+        recorded, home = recorded_command(self.folder, task), task["directory"]
+        with chdir(home) if os.path.isdir(home) else nullcontext():
+            if isinstance(recorded, Calibrate):
+                file = folder / (Path(recorded.out).name or "calibration.json")
+                return replace(recorded, out=str(file)).measure(file, folder)
+            return replace(recorded, out=str(folder)).run()
+
+
+def recorded_command(folder: str, task: AttributeTask | CalibrateTask) -> Attribute | Calibrate:
+    """Return the command that the journal in a folder records.
+
+    Raises:
+        FileError: One of its settings is unknown or of another type; a ValueError.
+    """
+    from hattriq_cirq.cli.records import command_from_task
+
+    if task["command"] == "calibrate":
+        return command_from_task(Calibrate, task, folder, out=task["out"])
+    return command_from_task(Attribute, task, folder, model=task["model"]["path"], data=task["data"]["spec"], out=folder)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hattriq_cirq.foundation.display import printable
+
 if TYPE_CHECKING:
     from hattriq_cirq.execution.journal_summary import RunSummary
 
@@ -47,8 +49,8 @@ class Runs:
             if JOURNAL in files:
                 try:
                     runs.append(read_summary(parent))
-                except JournalError as error:
-                    unreadable.append(f"unreadable: {error}")
+                except (JournalError, OSError) as error:
+                    unreadable.append(printable(f"unreadable: {error}"))
         if not runs and not unreadable:
             print(f"no run on an engine below {root}; `hattriq attribute --help` shows how to start one")
             return 0
@@ -56,7 +58,8 @@ class Runs:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        print(*unreadable, sep="\n", end="\n" if unreadable else "")
+        for line in unreadable:
+            print(line)
         if any(run.status not in ("finished", "running") for run in runs):
             print("`hattriq resume FOLDER` continues a run that is not finished")
         return 0
@@ -64,12 +67,15 @@ class Runs:
 
 def _row(run: RunSummary) -> tuple[str, ...]:
     task = run.task or {}
-    return (
-        str(run.folder),
+    settings = task.get("settings")
+    engine = settings.get("engine") if isinstance(settings, dict) else None
+    cells = (
+        run.folder,
         task.get("command", "-"),
-        task.get("settings", {}).get("engine") or str(run.engine.get("kind", "-")),
+        engine or run.engine.get("kind", "-"),
         run.status,
         f"{run.done}/{run.jobs}",
         f"{run.shots_done}/{run.shots}",
         run.updated_utc[:19].replace("T", " "),
     )
+    return tuple(printable(cell) for cell in cells)

@@ -41,9 +41,9 @@ class Show:
 
     def run(self) -> int:
         """Print the files that the path names, and draw a map where --png asks for it."""
-        from calibration import ReadoutCalibration
-        from hattriq_cirq.cli.folders import read_record
+        from hattriq_cirq.cli.records import read_record
         from hattriq_cirq.foundation.files import check_new
+        from hattriq_cirq.foundation.reading import read_bytes
 
         files = _files(Path(self.path))
         maps = [file for file in files if file.suffix.lower() == ".npz"]
@@ -61,7 +61,9 @@ class Show:
                 self._show_attribution(hq.Attribution.load(file), record)
             elif file.name == "run.json":
                 _show_record(read_record(file))
-            elif b"hattriq_cirq.ReadoutCalibration/" in file.read_bytes()[:100]:
+            elif b"hattriq_cirq.ReadoutCalibration/" in read_bytes(file)[:100]:
+                from calibration import ReadoutCalibration
+
                 print(ReadoutCalibration.load(file))
             else:
                 print(_model(file))
@@ -69,9 +71,8 @@ class Show:
         return 0
 
     def _show_attribution(self, attribution: hq.Attribution, record: Mapping[str, Any]) -> None:
-        from hattriq_cirq.cli import folders
+        from hattriq_cirq.cli import tables
         from hattriq_cirq.foundation.files import write_new
-        from hattriq_cirq.reporting.plotting import png
 
         axes = attribution.values.shape[:-1]
         count = axes[0] if axes else 1
@@ -85,13 +86,17 @@ class Show:
         print(attribution)
         _show_record(record)
         inputs = record.get("inputs")
+        if inputs and len(inputs["labels"]) != count:
+            raise ValueError(f"the run record has {len(inputs['labels'])} inputs, its attribution {count}; one is damaged")
         if axes and inputs:
-            print(folders.score_table(attribution, inputs["indices"], inputs["labels"]))
+            print(tables.score_table(attribution, inputs["indices"], inputs["labels"]))
         shape = self._image_shape(record)
         print(f"input {self.input}: the {min(self.top, one.n_features)} largest of {one.n_features} features")
         print(_feature_table(one, self.top, shape))
         if self.png is not None:
-            classes = folders.class_names(record["data"]["label_names"]) if record else None
+            from hattriq_cirq.reporting.plotting import png
+
+            classes = tables.class_names(record["data"]["label_names"]) if record else None
             drawing = hq.plot_attribution(one, shape=shape, classes=classes)
             print(f"wrote {printable(write_new(self.png, png(drawing)))}")
 
@@ -128,13 +133,12 @@ def _model(file: Path) -> hq.Model:
 
 
 def _show_record(record: Mapping[str, Any]) -> None:
-    from hattriq_cirq.cli.folders import accuracy_table
-    from hattriq_cirq.workflows.accuracies import Accuracy
+    from hattriq_cirq.cli.tables import accuracy_table
 
     if "data" in record:
         print(record["data"]["summary"])
     if "accuracies" in record:
-        print(accuracy_table(Accuracy(**row) for row in record["accuracies"]))
+        print(accuracy_table(record["accuracies"]))
     if "settings" in record:
         print("settings: " + ", ".join(f"{name}={value}" for name, value in record["settings"].items()))
     if "provenance" in record:

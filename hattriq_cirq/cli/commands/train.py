@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass
 from math import isnan
@@ -69,9 +68,8 @@ class Train:
 
         A run that was stopped goes on: what is missing is written.
         """
-        from hattriq_cirq.cli import folders, pictures
+        from hattriq_cirq.cli import folders, pictures, records, tables
         from hattriq_cirq.cli.run_folder import check_run, open_run
-        from hattriq_cirq.workflows.accuracies import Accuracy
 
         check_run(self.out, RESULTS, PICTURES)
         data = hq.datasets.load(self.data)
@@ -81,21 +79,22 @@ class Train:
             print(data.summary())
             if not folder.is_recorded:
                 print(self._train(folder, data, settings))
-            record = folders.read_record(folder.path / "run.json")
+            record = records.read_record(folder.path / "run.json")
             folder.draw("training.png", lambda: pictures.draw_training(folder.path, record))
-        print(folders.accuracy_table(Accuracy(**row) for row in record["accuracies"]))
-        folders.print_files(folder.path)
+        print(tables.accuracy_table(record["accuracies"]))
+        tables.print_files(folder.path)
         return 0
 
     def _train(self, folder: RunFolder, data: hq.datasets.Dataset, settings: Mapping[str, Any]) -> hq.Training:
         """Train the model and write the results."""
         from hattriq_cirq.cli import folders, values
         from hattriq_cirq.foundation.files import write_new
+        from hattriq_cirq.foundation.terminal import is_watched
         from hattriq_cirq.workflows.accuracies import accuracies
 
         options = {name: value for name, value in settings.items() if name not in ("ansatz", "layers")}
         model = values.build_model(self.ansatz, data.n_qubits, self.layers)
-        training = hq.train(model, data.x_train, data.y_train, progress=sys.stderr.isatty(), **options)
+        training = hq.train(model, data.x_train, data.y_train, progress=is_watched(), **options)
         trained = training.model.with_contract(data.contract)
         rows = accuracies(trained, data)
         summary = {name: getattr(training, name) for name in ("best_epoch", "stopped", "seconds")}

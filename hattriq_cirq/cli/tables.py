@@ -1,0 +1,42 @@
+"""Tables that commands print, and the names that stand in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import hattriq_cirq as hq
+from hattriq_cirq.cli.records import Record
+from hattriq_cirq.foundation.display import printable
+
+
+def class_names(label_names: Iterable[str]) -> tuple[str, str] | None:
+    """Return the names of the classes -1 and +1; None where they have no other names."""
+    minus, plus = label_names
+    return None if (minus, plus) == ("-1", "+1") else (minus, plus)
+
+
+def print_files(folder: Path) -> None:
+    """Print the names of the files in a folder."""
+    names = sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
+    print(f"wrote {printable(folder)}{os.sep}: {', '.join(names)}")
+
+
+def accuracy_table(rows: Iterable[Record]) -> str:
+    """Return accuracies as lines of text."""
+    lines = [f"{'accuracy':<22}{'train':>8}{'test':>8}"]
+    for row in rows:
+        train_text, test_text = ("-" if value is None else f"{value:.3f}" for value in (row["train"], row["test"]))
+        note = f"  ({row['note']})" if row["note"] else ""
+        lines.append(f"{row['classifier']:<22}{train_text:>8}{test_text:>8}{note}")
+    return "\n".join(lines)
+
+
+def score_table(a: hq.Attribution, indices: Iterable[int], labels: Iterable[int]) -> str:
+    """Return the scores and the completeness gap of each input as lines of text."""
+    lines = [f"{'sample':>8}{'label':>7}{'F(input)':>12}{'F(baseline)':>13}{'gap':>11}{'std. error':>12}"]
+    columns = (indices, labels, a.f_input, a.f_baseline, a.completeness_gap, a.completeness_gap_stderr)
+    for index, label, score, base, gap, error in zip(*columns, strict=True):
+        lines.append(f"{index:>8}{label:>+7d}{score:>+12.6f}{base:>+13.6f}{gap:>+11.1e}{error:>12.1e}")
+    return "\n".join(lines)

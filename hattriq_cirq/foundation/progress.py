@@ -1,0 +1,64 @@
+"""Progress bars of long phases, which functions at any depth draw if a caller asked for them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hattriq_cirq.foundation.terminal import Stream
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+_Item = TypeVar("_Item")
+_is_shown: ContextVar[bool] = ContextVar("is_shown", default=False)
+
+
+@contextmanager
+def progress_bars(shown: bool) -> Iterator[None]:
+    """Show the bars of all phases within a block; blocks inside it cannot hide them.
+
+    Args:
+        shown: True to show them.
+    """
+    token = _is_shown.set(shown or _is_shown.get())
+    try:
+        yield
+    finally:
+        _is_shown.reset(token)
+
+
+def track(items: Iterable[_Item], phase: str, unit: str, *, total: int | None = None) -> Iterator[_Item]:
+    """Yield items with a progress bar, which is removed at the end.
+
+    Args:
+        items: Items.
+        phase: Name of the phase, which stands before the bar.
+        unit: Word for one item.
+        total: Number of items; None takes their length.
+
+    Example:
+        >>> with progress_bars(False):
+        ...     list(track([1, 2], "compile circuits", "circuit"))
+        [1, 2]
+    """
+    if not _is_shown.get():
+        yield from items
+        return
+    yield from progress_bar(shown=True, iterable=items, desc=phase, unit=unit, total=total, leave=False)
+
+
+def progress_bar(*, shown: bool, **options: Any) -> tqdm[Any]:
+    """Return a progress bar on standard error; one that cannot be shown, or no longer, never stops the work.
+
+    Args:
+        shown: True shows the bar, if there is a standard error.
+        options: Options of `tqdm`, such as `total`, `desc` and `unit`.
+    """
+    from tqdm import tqdm
+
+    stream = sys.stderr if isinstance(sys.stderr, Stream) else Stream(sys.stderr, keep_controls=True)
+    return tqdm(file=stream, dynamic_ncols=True, disable=not shown or sys.stderr is None, **options)
