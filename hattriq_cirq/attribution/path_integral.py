@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.attribution.objective import Head, Objective
@@ -98,11 +98,7 @@ def exact_attribution(
     references, label = resolve(baseline, inputs)
     rows = inputs.reshape(-1, inputs.shape[-1])
     real = not any(map(np.iscomplexobj, (inputs, references)))
-    homogeneous = objective.is_quadratic or form == "normalized"
-    exponents = scaling_exponents(rows, *references) if homogeneous else np.zeros((len(rows), 1), dtype=np.int64)
-    ends = [rows, *references]
-    if exponents.any():
-        ends = [times_power_of_2(of_one, -exponents) for of_one in ends]
+    exponents, ends = _scaled_ends(objective, rows, references)
     end, *starts = (PathEnd.of(models, of_one, real, precision) for of_one in ends)
     values, imag_values, errors = np.zeros(rows.shape), None, np.zeros(rows.shape)
     for start in starts:
@@ -129,12 +125,11 @@ def exact_attribution(
         size = np.maximum(np.abs(f_input) + np.abs(f_baseline), np.maximum(np.abs(values).max(axis=1, initial=0), natural))
         _warn_of_errors(gaps, errors, _ERROR[precision] * size)
     if objective.is_quadratic:
-        units = 2 * exponents
         values, f_input, f_baseline = (
-            rescaled(of_one, unit, "an attribution or a score")
-            for of_one, unit in ((values, units), (f_input, units[:, 0]), (f_baseline, units[:, 0]))
+            rescaled(of_one, 2 * exponents.reshape(len(rows), *(1,) * (of_one.ndim - 1)), "an attribution or a score")
+            for of_one in (values, f_input, f_baseline)
         )
-        imag_values = None if imag_values is None else rescaled(imag_values, units, "an attribution")
+        imag_values = None if imag_values is None else rescaled(imag_values, 2 * exponents, "an attribution")
     lead = inputs.shape[:-1]
     if isinstance(baseline, BaselineSet):
         shown = references.reshape(len(references), *(1 for _ in lead), -1)
@@ -158,6 +153,15 @@ def exact_attribution(
             precision=precision,
         ),
     )
+
+
+def _scaled_ends(objective: Objective, rows: Array, references: Array) -> tuple[NDArray[np.int64], list[Array]]:
+    """Return inputs and baselines, each row of a homogeneous objective divided by a power of 2, with these exponents."""
+    ends = [rows, *references]
+    if not objective.is_quadratic and objective.form != "normalized":
+        return np.zeros((len(rows), 1), dtype=np.int64), ends
+    exponents = np.broadcast_to(scaling_exponents(*ends), (len(rows), 1))
+    return exponents, [times_power_of_2(of_one, -exponents) for of_one in ends] if exponents.any() else ends
 
 
 @dataclass(frozen=True)
