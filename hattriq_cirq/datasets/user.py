@@ -102,7 +102,7 @@ def _read_npz(path: Path) -> LabelledTable:
 def _read_csv(path: Path, label_column: str | None) -> LabelledTable:
     """Read the header, then every cell as a finite number; labels may be text, which `from_features` reports later."""
     reader = csv.reader(io.StringIO(read_bytes(path).decode("utf-8-sig"), newline=""), strict=True)
-    header = [cell.strip() for cell in next(reader, [])]
+    header = [cell.strip(" \t") for cell in next(reader, [])]
     if len(header) < 2 or len(set(header)) != len(header) or all(decimal(cell) is not None for cell in header):
         raise ValueError(f"{path}, line 1: must name two or more columns, each once, by commas; got {shown(header[:5])}")
     if odd := next((name for name in header if not name.isprintable()), None):
@@ -126,7 +126,7 @@ def _read_csv(path: Path, label_column: str | None) -> LabelledTable:
             if number is None or not math.isfinite(number):
                 raise ValueError(f"{where}, column {name!r}: {shown(row[name])} is not a finite number")
         x.append(list(numbers.values()))
-        y.append(row[label].strip())
+        y.append(row[label].strip(" \t"))
         if decimal(y[-1]) is None and _is_odddecimal(row[label]):
             raise ValueError(f"{where}, column {label!r}: {shown(row[label])} is not a plain number; write digits 0 to 9")
     if not x:

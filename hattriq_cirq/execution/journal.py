@@ -149,6 +149,11 @@ class Journal(Owned):
         """True if the journal was begun by a version that recorded neither placements nor programs."""
         return bool(self._contents.header["format"] != FORMAT)
 
+    @property
+    def version_notes(self) -> tuple[str, ...]:
+        """Note on the versions of the software that worked on the run, for its result; empty if they did not change."""
+        return self._contents.version_notes()
+
     def placement(self, key: str) -> Mapping[str, Any] | None:
         """Return the placement recorded under a key, as JSON; None if there is none."""
         placement: Mapping[str, Any] | None = self._contents.prepared.get(("placement", key))

@@ -205,6 +205,7 @@ class Contents:
     ended: str = ""
     updated_utc: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    used_versions: list[Mapping[str, str]] = field(default_factory=list)
     calls: dict[int, RecordedCall] = field(default_factory=dict)
     jobs: dict[str, Entry] = field(default_factory=dict)
     circuits: dict[str, str] = field(default_factory=dict)
@@ -225,6 +226,7 @@ class Contents:
                 self.task = record["task"]
             case "begin":
                 self.ended = ""
+                self._use_versions()
                 requests = record.get("requests") if self.header["format"] == FORMAT else None
                 self.calls[record["call"]] = RecordedCall(
                     record["key"],
@@ -249,8 +251,24 @@ class Contents:
             case "counts" | "sparse_counts":
                 entry = self.jobs[record["job"]]
                 entry.status, entry.message, entry.counts = "done", "", record["counts"]
+                self._use_versions()
             case "finished" | "cancelled":
                 self.ended = record["kind"]
+
+    def _use_versions(self) -> None:
+        """Remember the versions that plan a job or count its outcomes."""
+        if self.versions not in self.used_versions:
+            self.used_versions.append(self.versions)
+
+    def version_notes(self) -> tuple[str, ...]:
+        """Return a sentence on the versions that took part in the run one after the other; none if there is only one."""
+        used = [*self.used_versions, *([] if self.versions in self.used_versions else [self.versions])]
+        changes = []
+        for name in dict.fromkeys(name for versions in used for name in versions):
+            numbers = list(dict.fromkeys(versions.get(name, "none") for versions in used))
+            if len(numbers) > 1:
+                changes.append(f"{name} {', then '.join(numbers)}")
+        return (f"This run was continued with other versions: {'; '.join(changes)}.",) if self.jobs and changes else ()
 
     def _check_circuits(self, names: Iterable[str]) -> None:
         if missing := next((name for name in names if name not in self.circuits), None):

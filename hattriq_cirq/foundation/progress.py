@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.terminal import Stream
 
 if TYPE_CHECKING:
@@ -61,4 +62,6 @@ def progress_bar(*, shown: bool, **options: Any) -> tqdm[Any]:
     from tqdm import tqdm
 
     stream = sys.stderr if isinstance(sys.stderr, Stream) else Stream(sys.stderr, keep_controls=True)
+    if "desc" in options:
+        options["desc"] = printable(options["desc"])
     return tqdm(file=stream, dynamic_ncols=True, disable=not shown or sys.stderr is None, **options)

@@ -130,5 +130,7 @@ class PreparedCircuits:
         else:
             mitigated = self.mitigation.combine(replace(variants, programs=outcome.programs), outcome.distributions)
         notes = mitigated.summary.notes + _ORIGIN_NOTES.get(outcome.origin, ())
+        if self.variants.shots is not None and self.engine.journal is not None:
+            notes += self.engine.journal.version_notes
         shots = sum(distribution.shots or 0 for distribution in outcome.distributions)
         return replace(mitigated, summary=replace(mitigated.summary, notes=notes), shots=shots)

@@ -21,7 +21,7 @@ from hattriq_cirq.attribution.result import Attribution, Cost
 from hattriq_cirq.compilation.compile import physical_circuit
 from hattriq_cirq.compilation.gatesets import compile_to_gateset
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
-from hattriq_cirq.compilation.placement import Placement, best_placement, candidate_layouts
+from hattriq_cirq.compilation.placement import Placement, best_placement, candidate_layouts, promising_layouts
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
 from hattriq_cirq.estimators.plan import Estimate, Plan, plan, sample_circuits
@@ -628,10 +628,16 @@ def choose_placement(
         return None
     circuits: dict[Encoder, list[cirq.Circuit]] = {encode: _placing_circuits(model, estimator, terms, encode)}
     layouts = candidate_layouts(processor, circuits[encode], model.qubits, among=engine.qubits)
+    layouts = promising_layouts(processor, layouts, _placing_circuits(model, estimator, terms, _prepare_nothing))
     for encoder in dict.fromkeys(layout.encoder for layout in layouts):
         if encoder not in circuits:
             circuits[encoder] = _placing_circuits(model, estimator, terms, encoder)
     return best_placement(processor, layouts, circuits)
+
+
+def _prepare_nothing(x: ArrayLike, qubits: Sequence[cirq.Qid]) -> cirq.Circuit:
+    """Leave out the state preparation, as an encoder."""
+    return cirq.Circuit()
 
 
 def _placing_circuits(

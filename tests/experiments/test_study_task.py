@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ import pytest
 import tiny_study
 from hypothesis import given
 from hypothesis import strategies as st
+from interrupted import killed_at_call
+from pages import SECTION
 from tiny_study import ORDERS, STUDY, Task
 
 from experiments.runner import trained_models
 from experiments.runner.registry import study
 from experiments.runner.study import Findings, Study, newest_report, slug
 from experiments.runner.trained_models import SUBJECTS
+from hattriq_cirq import ParallelHadamardTest
 from hattriq_cirq.reporting.document import Section
 
 
@@ -157,3 +161,61 @@ def test_study_of_version_0_1_is_reported_without_running_its_tasks_again(tmp_pa
     before = old.read_bytes()
     assert study("signs").main(["--quick", "--workers", "1", "--out", str(tmp_path)]) == 0
     assert [path.read_bytes() for path in (tmp_path / "signs" / "tasks").iterdir()] == [before]
+
+
+@pytest.mark.parametrize(
+    ("name", "constant", "value"),
+    [
+        ("signs", "experiments.studies.signs.SHARES", (0.05, 0.1)),
+        ("budget", "experiments.studies.budget._DRAWS", 30),
+        ("baselines", "experiments.runner.faithfulness_metrics.SUBSETS", 65),
+        ("shot_noise", "experiments.runner.estimators.ESTIMATORS", {"parallel, m=3": ParallelHadamardTest(2)}),
+    ],
+)
+def test_path_of_a_result_follows_from_the_constants_of_its_code(
+    name: str, constant: str, value: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = study(name)
+    task = one.tasks(True)[0]
+    before = one.path(task, tmp_path)
+    assert "constants" not in before.name
+    module, _, attribute = constant.rpartition(".")
+    for each in {module, one.run.__module__}:
+        if hasattr(import_module(each), attribute):
+            monkeypatch.setattr(f"{each}.{attribute}", value)
+    assert one.path(task, tmp_path) != before
+    monkeypatch.undo()
+    assert one.path(task, tmp_path) == before
+
+
+def test_path_of_a_result_follows_from_the_revision_of_the_study(tmp_path: Path) -> None:
+    paths = {replace(STUDY, revision=revision).path(Task(1), tmp_path) for revision in range(3)}
+    assert len(paths) == 3
+    STUDY.save(Task(1), {"value": 1}, 1.0, tmp_path)
+    assert STUDY.path(Task(1), tmp_path) in paths
+    with pytest.raises(FileNotFoundError):
+        replace(STUDY, revision=1).load(Task(1), tmp_path)
+
+
+def test_report_names_all_versions_and_commits_of_its_results(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        STUDY.save(Task(seed), {"numbers": [1.0]}, 1.0, tmp_path)
+    done = [STUDY.load(Task(seed), tmp_path) for seed in (1, 2)]
+    old = {**done[0].provenance, "versions": {**done[0].provenance["versions"], "numpy": "1.0"}, "commit": "abc"}
+    section = STUDY.section([replace(done[0], provenance=old), done[1]])
+    assert f"numpy 1.0 and {done[1].provenance['versions']['numpy']}" in section.provenance["versions"]
+    assert f"commit abc and {done[1].provenance['commit']}" in section.provenance["versions"]
+
+
+@pytest.mark.parametrize("chosen", [1, 8, 11, 19, 28])
+def test_report_whose_writing_was_killed_is_finished_by_the_same_command(chosen: int, tmp_path: Path) -> None:
+    def summarise(done: object) -> Findings:
+        return Findings(("A finding.",), pictures=SECTION.pictures)
+
+    pictured = replace(STUDY, summarise=summarise)
+    pictured.save(Task(1), {"numbers": [1.0]}, 1.0, tmp_path)
+    done = [pictured.load(Task(1), tmp_path)]
+    killed_at_call(chosen, lambda: pictured.report(done, tmp_path, "full"))
+    section, folder = pictured.report(done, tmp_path, "full")
+    assert Section.load(folder) == section
+    assert {file.name for file in folder.iterdir()} == {"section.json", *(f"{each.name}.png" for each in SECTION.pictures)}

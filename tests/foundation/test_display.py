@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.foundation.progress import progress_bar
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,9 @@ def test_shown_text_has_no_control_characters_and_stays(text: str) -> None:
     assert printable(text, lines=True).replace("\n", "").replace("\t", "") == printable(
         text.replace("\n", "").replace("\t", "")
     )
+
+
+def test_progress_bar_shows_its_name_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar(shown=True, total=1, desc="\x1b[31mengine") as bar:
+        bar.update()
+    assert r"\x1b[31mengine" in capsys.readouterr().err

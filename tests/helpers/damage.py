@@ -126,12 +126,12 @@ def change_archive(content: bytes, rng: Rng) -> bytes:
     with zipfile.ZipFile(buffer, "w", method) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
-    data = bytearray(buffer.getvalue())
+    whole = bytearray(buffer.getvalue())
     if not rng.integers(4):  # sizes or method in the directory
-        entry = data.rfind(b"PK\x01\x02")
+        entry = whole.rfind(b"PK\x01\x02")
         place, form = [(10, "<H"), (20, "<I"), (24, "<I"), (8, "<H"), (42, "<I")][int(rng.integers(5))]
-        struct.pack_into(form, data, entry + place, int(rng.choice([0, 1, 14, 97, 2**15, 2**16 - 1])))
-    return bytes(data)
+        struct.pack_into(form, whole, entry + place, int(rng.choice([0, 1, 14, 97, 2**15, 2**16 - 1])))
+    return bytes(whole)
 
 
 _HEADERS = (
