@@ -132,8 +132,9 @@ def unit_vector_and_norm(x: Array) -> tuple[Array, float]:
         ValueError: The norm is too large for a number in double precision.
 
     Example:
-        >>> unit_vector_and_norm(np.array([3e200, 4e200]))
-        (array([0.6, 0.8]), 5e+200)
+        >>> direction, norm = unit_vector_and_norm(np.array([3e200, 4e200]))
+        >>> direction, f"{norm:.3g}"
+        (array([0.6, 0.8]), '5e+200')
     """
     direction, norm, exponent = unit_vectors(x)
     return direction, float(rescaled(norm, exponent, "a norm")[0])
