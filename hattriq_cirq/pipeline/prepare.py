@@ -634,7 +634,8 @@ def choose_placement(
     circuits: dict[Encoder, list[cirq.Circuit]] = {encode: _placing_circuits(model, estimator, terms, encode)}
     layouts = candidate_layouts(processor, circuits[encode], model.qubits, among=engine.qubits)
     layouts = promising_layouts(processor, layouts, _placing_circuits(model, estimator, terms, _prepare_nothing))
-    for encoder in dict.fromkeys(layout.encoder for layout in layouts):
+    encoders = list(dict.fromkeys(layout.encoder for layout in layouts))
+    for encoder in track(encoders, "build circuits for layouts", "layout"):
         if encoder not in circuits:
             circuits[encoder] = _placing_circuits(model, estimator, terms, encoder)
     return best_placement(processor, layouts, circuits)
