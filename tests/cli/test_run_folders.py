@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -215,6 +216,27 @@ def test_run_on_a_file_system_without_hard_links(
     assert names(tmp_path / "bars") == TRAINED
     assert names(tmp_path / "counted") == ATTRIBUTED | {"journal.jsonl"}
     assert run(f"{TRAIN} {tmp_path}/bars") == 2
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_run_on_a_file_system_without_locks_that_cannot_sync_folders(
+    number: int, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def sync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "a folder")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr("fcntl.flock", lambda *_: failing(number)())
+    with small_pictures():
+        assert run(f"{TRAIN} {tmp_path}/bars") == 0
+        for _ in range(2):
+            run(f"{attribute(home)} {tmp_path}/counted --estimator resolved --engine cirq --shots 100")
+    assert names(tmp_path / "bars") == TRAINED
+    assert names(tmp_path / "counted") == ATTRIBUTED | {"journal.jsonl"}
 
 
 # what is in the way

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hattriq_cirq.cli.commands.attribute import PICTURES, RESULTS, Attribute
 from hattriq_cirq.cli.commands.calibrate import Calibrate
+from hattriq_cirq.foundation.terminal import shell_word
 
 if TYPE_CHECKING:
     from hattriq_cirq.cli.records import AttributeTask, CalibrateTask
@@ -44,7 +45,9 @@ class Resume:
         summary, task = read_task(self.folder)
         is_calibration = task["command"] == "calibrate"
         if summary.status == "finished" and (is_calibration or is_finished(folder, RESULTS, PICTURES)):
-            raise ValueError(f"{self.folder} is finished, nothing is left to do; `hattriq show {self.folder}` prints it")
+            raise ValueError(
+                f"{self.folder} is finished, nothing is left to do; `hattriq show {shell_word(self.folder)}` prints it"
+            )
         recorded, home = recorded_command(self.folder, task), task["directory"]
         with chdir(home) if os.path.isdir(home) else nullcontext():
             if isinstance(recorded, Calibrate):
