@@ -53,7 +53,12 @@ class Resume:
             if isinstance(recorded, Calibrate):
                 file = folder / (Path(recorded.out).name or "calibration.json")
                 return replace(recorded, out=str(file)).measure(file, folder)
-            return replace(recorded, out=str(folder)).run()
+            try:
+                return replace(recorded, out=str(folder)).run()
+            except FileNotFoundError as error:
+                moved = f"hattriq attribute MODEL --data DATA --out {shell_word(self.folder)}"
+                error.add_note(f"if files were moved, repeat the command with their present paths: `{moved} ...`")
+                raise
 
 
 def recorded_command(folder: str, task: AttributeTask | CalibrateTask) -> Attribute | Calibrate:
