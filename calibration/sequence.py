@@ -88,13 +88,15 @@ class MitigationSequence(Mitigation[_Stages]):
         *outer, last = variants.context
         stages = [*outer, replace(last, programs=variants.programs)]
         notes: list[str] = []
+        warnings: list[str] = []
         calibration_id: str | None = None
         for part, stage in zip(reversed(self.parts), reversed(stages), strict=True):
             mitigated = part.combine(stage, outcomes)
             outcomes = mitigated.outcomes
             notes += mitigated.summary.notes
+            warnings += mitigated.summary.warnings
             calibration_id = calibration_id or mitigated.summary.calibration_id
-        return Mitigated(outcomes, MitigationSummary(calibration_id, tuple(notes)))
+        return Mitigated(outcomes, MitigationSummary(calibration_id, tuple(notes), tuple(warnings)))
 
     def auxiliary_circuits(self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]) -> CircuitShares:
         """Return the auxiliary circuits of all parts."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal
 
 import cirq
 import numpy as np
 
+from calibration.gates.fit_residual import residual_note
 from calibration.gates.folding import allocate_shots, append_measurement, fold, split_measurement
 from calibration.gates.pauli_twirling import twirl
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
@@ -17,7 +19,7 @@ from hattriq_cirq.compilation.compile import check_runnable
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.progress import track
-from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, Outcomes, Variants
+from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
 #: Pulse sequences of `cirq.add_dynamical_decoupling`.
 SCHEMAS = ("DEFAULT", "XX_PAIR", "X_XINV", "YY_PAIR", "Y_YINV")
@@ -32,7 +34,7 @@ class ZeroNoiseExtrapolation(Mitigation[None]):
     covariance follows. The fit is not weighted by counts, which would bias it. Degree 1 over 1, 3, 5 multiplies the variance
     by 3.4 and leaves the curvature of the decay; degree 2 multiplies it by 12. The effect of coherent errors need not grow
     smoothly with the factor: put `PauliTwirling` after this mitigation in a `MitigationSequence`, so that every folded circuit
-    is twirled.
+    is twirled. With more factors than coefficients, the result says whether the counts follow the polynomial.
 
     Args:
         factors: Different odd numbers of at least 1, more of them than the degree.
@@ -82,17 +84,18 @@ class ZeroNoiseExtrapolation(Mitigation[None]):
         """
         shares = np.abs(self.coefficients) if self.shares == "optimal" else np.ones(len(self.factors))
         variants, copies = [], _Copies(programs, len(self.factors))
-        for i, factor in enumerate(self.factors):
-            for program in track(programs, f"fold {factor} times", "program"):
-                circuit = fold(program.circuit, factor)
-                _check(engine, circuit, f"folded {factor} times", "use smaller factors, or a shallower circuit")
-                variants.append(replace(program, circuit=circuit, requests=copies.requests(program.requests, i)))
+        for i, program in track(list(product(range(len(self.factors)), programs)), "fold", "program"):
+            circuit = fold(program.circuit, self.factors[i])
+            _check(engine, circuit, f"folded {self.factors[i]} times", "use smaller factors, or a shallower circuit")
+            variants.append(replace(program, circuit=circuit, requests=copies.requests(program.requests, i)))
         return Variants(variants, copies.shots(shots, list(shares)), None)
 
     def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:
-        """Return the extrapolated outcome of each request."""
+        """Return the extrapolated outcome of each request, and a note on the residuals of the fit."""
         grouped = _outcomes_by_request(outcomes, len(self.factors))
-        return Mitigated([QuasiDistribution.combined(list(self.coefficients), copies) for copies in grouped])
+        note = residual_note(self.factors, self.degree, grouped)
+        extrapolated = [QuasiDistribution.combined(list(self.coefficients), copies) for copies in grouped]
+        return Mitigated(extrapolated, MitigationSummary(notes=() if note is None else (note,)))
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import cirq
 import numpy as np
 
 from calibration.readout.calibration import CalibrationError, OnStale, ReadoutCalibration, source_of
+from calibration.readout.correlated_calibration import batch_verdict
 from calibration.readout.drift import compare
 from calibration.readout.measure import Pattern, bit_patterns, measured_qubits, readout_circuits, shots_per_pattern, surround
 from hattriq_cirq.circuits.linear_maps import LinearMap
@@ -121,7 +122,9 @@ class Readout(Mitigation[ReadoutContext]):
     """Corrects readout errors qubit by qubit, by a given calibration or by one measured in the same batch.
 
     It is right where the errors of different qubits are independent. A calibration within the batch is taken half before and
-    half after the data: the counts of both ends correct the data, and the difference between the ends is tested for drift.
+    half after the data: the counts of both ends correct the data, the difference between the ends is tested for drift, and the
+    errors of all pairs of qubits are tested for independence (at most one false alarm in 1,000 batches). The
+    result says what was found, and an `AssumptionWarning` names qubits whose errors are correlated.
 
     Args:
         calibration: Calibration to use; None measures the qubits of each batch.
@@ -187,10 +190,14 @@ class Readout(Mitigation[ReadoutContext]):
         """Return each outcome corrected, the calibration's id, its typical errors, and the verdict on drift."""
         context = variants.context
         end = len(outcomes) - context.after
+        violated: tuple[str, ...] = ()
         measured = measured_qubits(variants.programs)
         if self.calibration is not None:
             calibration = self.calibration.of(_union(measured))
-            notes = [f"calibration {self.calibration.id} was {self.calibration.age_hours():.1f} hours old"]
+            notes = [
+                f"calibration {self.calibration.id} was {self.calibration.age_hours():.1f} hours old",
+                "independence of readout errors was not tested: a given calibration has no joint counts of pairs of qubits",
+            ]
             identifier = self.calibration.id
         else:
             qubits, parts = measured[0], (outcomes[: context.before], outcomes[end:])
@@ -199,10 +206,25 @@ class Readout(Mitigation[ReadoutContext]):
             e0, e1 = np.median(calibration.errors, axis=0)
             notes = [f"readout of {len(qubits)} qubits in the batch: median e0 {e0:.4f}, e1 {e1:.4f}"]
             notes += [str(compare(first, second)) for first, second in pairwise(calibrations)]
+            tested, violated = self._independence(qubits, [*outcomes[: context.before], *outcomes[end:]])
+            notes += tested
             identifier = calibration.id
         data = zip(outcomes[context.before : end], measured[context.before : end], strict=True)
         corrected = [correct(outcome, calibration, bits) for outcome, bits in data]
-        return Mitigated(corrected, MitigationSummary(identifier, tuple(notes)))
+        return Mitigated(corrected, MitigationSummary(identifier, tuple(notes), violated))
+
+    def _independence(self, qubits: Sequence[cirq.Qid], outcomes: Outcomes) -> tuple[list[str], tuple[str, ...]]:
+        """Return notes and warnings on the independence of readout errors, as calibration circuits show it."""
+        counted = [o for o in outcomes if isinstance(o, Distribution) and o.shots is not None]
+        if len(qubits) < 2 or len(counted) < len(outcomes):
+            return [], ()
+        rows = bit_patterns(len(qubits), self.pattern)
+        patterns = np.concatenate([rows] * (len(outcomes) // len(rows)))
+        pairs = list(combinations(range(len(qubits)), 2))
+        verdict = batch_verdict(qubits, patterns, counted, pairs, neighbours=True)
+        if not verdict.correlated:
+            return [str(verdict)], ()
+        return [], (f"{verdict}. Readout() assumes independent errors; use TwirledReadout() or CorrelatedReadout()",)
 
     def _measured(self, qubits: Sequence[cirq.Qid], outcomes: Outcomes, source: Mapping[str, str]) -> ReadoutCalibration:
         patterns = bit_patterns(len(qubits), self.pattern)

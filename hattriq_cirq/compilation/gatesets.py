@@ -35,6 +35,22 @@ def gateset(name: str) -> cirq.CompilationTargetGateset:
     raise ValueError(f"gateset={name!r} must be one of {', '.join(GATESETS)}")
 
 
+def native_gates(name: str) -> tuple[cirq.Gate, ...]:
+    """Return the two-qubit gates of a gate set whose errors its calibrations state; the name is that of `gateset`.
+
+    Example:
+        >>> native_gates("cz")
+        (cirq.CZ,)
+    """
+    if name == "cz":
+        return (cirq.CZ,)
+    if name == "sqrt_iswap":
+        return (cirq.SQRT_ISWAP, cirq.SQRT_ISWAP_INV)
+    from cirq_google import SYC
+
+    return (SYC,)
+
+
 def compile_to_gateset(circuit: cirq.AbstractCircuit, target: cirq.CompilationTargetGateset) -> cirq.AbstractCircuit:
     """Compile a circuit to a gate set on a free graph.
 

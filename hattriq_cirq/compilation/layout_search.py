@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +18,7 @@ from hattriq_cirq.foundation.arrays import FloatArray
 #: Index of the physical qubit of each logical qubit, in order.
 Assignment = tuple[int, ...]
 _CYCLE_NS = 70.0  # duration of a two-qubit gate and a rotation, during which the other qubits idle
+_DECIMALS = 9  # costs that agree to this many decimals are equal
 _ANGLE_WEIGHT = 0.15  # contribution of an angle error to a trace distance, per radian, relative to a Pauli error
 
 
@@ -171,11 +172,15 @@ class LayoutSearch:
         )
         return total
 
-    def cost(self, assignment: Sequence[int]) -> float:
-        """Return the predicted error of an assignment: of gates along the paths between qubits, and of single qubits."""
-        physical = np.array(assignment)
-        pairs = (self.counts.pairs * self.errors.pairs[physical[:, None], physical]).sum() / 2
-        return float(pairs + self.single[np.arange(len(physical)), physical].sum())
+    def costs(self, assignments: Sequence[Assignment]) -> FloatArray:
+        """Return the predicted error of each assignment: of gates along the paths between qubits, and of single qubits.
+
+        Costs are rounded, so that of equal ones the first is chosen on every machine.
+        """
+        physical = np.array(assignments).reshape(len(assignments), len(self.counts.qubits))
+        pairs = (self.counts.pairs * self.errors.pairs[physical[:, :, None], physical[:, None]]).sum(axis=(1, 2)) / 2
+        total: FloatArray = pairs + self.single[np.arange(physical.shape[1]), physical].sum(axis=1)
+        return np.round(total, _DECIMALS)
 
     def best(self, count: int) -> list[Assignment]:
         """Return the assignments with the lowest predicted errors.
@@ -189,10 +194,14 @@ class LayoutSearch:
             Assignments, best first.
         """
         starts = range(len(self.errors.qubits))
-        improved = {end for start in starts if (end := self._improve(self._grow(start))) is not None}
-        first = sorted(improved, key=self.cost)[: max(1, count // 3)]
-        swapped = {tuple(option) for assignment in first for option in _swaps(assignment)}
-        return sorted(improved | swapped, key=lambda assignment: (self.cost(assignment), assignment))[:count]
+        improved = self._sorted({end for start in starts if (end := self._improve(self._grow(start))) is not None})
+        swapped = [option for assignment in improved[: max(1, count // 3)] for option in _swaps(assignment)]
+        return self._sorted({*improved, *swapped})[:count]
+
+    def _sorted(self, assignments: Iterable[Assignment]) -> list[Assignment]:
+        """Return assignments by cost, equal ones in their own order."""
+        ordered = sorted(assignments)
+        return [ordered[i] for i in np.argsort(self.costs(ordered), kind="stable")]
 
     @cached_property
     def _order(self) -> list[int]:
@@ -215,27 +224,28 @@ class LayoutSearch:
             if free.size == 0:
                 return None
             pairs = self.errors.pairs[free[:, None], occupied] @ self.counts.pairs[logical, list(placed)]
-            placed[logical] = int(free[np.argmin(self.single[logical, free] + pairs)])
+            added = np.round(self.single[logical, free] + pairs, _DECIMALS)
+            placed[logical] = int(free[np.argmin(added)])
         return tuple(placed[i] for i in range(len(placed)))
 
     def _improve(self, assignment: Assignment | None) -> Assignment | None:
         """Apply the best swap of two qubits or move of one until none helps; patches stay connected."""
         while assignment is not None:
-            options = [*_swaps(assignment), *self._moves(assignment)]
-            option = min(options, key=lambda other: (self.cost(other), other), default=assignment)
-            if self.cost(option) >= self.cost(assignment) - 1e-12:
+            options = [assignment, *_swaps(assignment), *self._moves(assignment)]
+            costs = self.costs(options)
+            better = (options[i] for i in np.argsort(costs, kind="stable") if costs[i] < costs[0])
+            option = next((option for option in better if self._is_connected(option)), None)
+            if option is None:
                 return assignment
             assignment = option
         return None
 
     def _moves(self, assignment: Assignment) -> Iterator[Assignment]:
-        """Yield the assignments with one qubit moved to a free neighbour of the patch."""
+        """Yield the assignments with one qubit moved to a free neighbour of the patch, connected or not."""
         neighbours = np.flatnonzero(self.errors.adjacent[list(assignment)].any(axis=0))
         for new in neighbours[~np.isin(neighbours, assignment)].tolist():
             for i in range(len(assignment)):
-                moved = (*assignment[:i], new, *assignment[i + 1 :])
-                if self._is_connected(moved):
-                    yield moved
+                yield (*assignment[:i], new, *assignment[i + 1 :])
 
     def _is_connected(self, assignment: Assignment) -> bool:
         """Return True if the physical qubits of an assignment are connected."""

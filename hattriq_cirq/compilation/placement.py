@@ -1,24 +1,31 @@
-"""Choice of the physical qubit for each logical one: patches grown by the calibration, the best few compiled, the best kept."""
+"""Choice of the physical qubit for each logical one: patches grown by the calibration, the best few compared, the best kept."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import cirq
 import networkx as nx
 import numpy as np
 
-from hattriq_cirq.compilation.compile import Edges, edges_of_layouts, physical_circuits
+from hattriq_cirq.circuits.counting import multi_qubit_gates
+from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.compilation.circuit_stack import CircuitStack, Step, final_states, stack_of_program
+from hattriq_cirq.compilation.compile import Edges, QubitMap, compile_on_edges, edges_of
 from hattriq_cirq.compilation.layout_search import GateCounts, LayoutSearch, ProcessorErrors
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.encoding.connectivity import NeighbourEncoder
 from hattriq_cirq.encoding.exact import Encoder, encode
-from hattriq_cirq.simulation.statevector import state_fidelities
+from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.progress import track
 
 _CANDIDATES = 24  # assignments whose predicted error is compared
 _SHAPES = 4  # different coupling graphs among them, for each of which circuits are compiled
+_FURTHER_GATES = 4  # two-qubit gates that a layout may take more than the best one to be compared
+_MARGIN = 1e-9  # errors this close are equal, so that rounding does not choose between layouts
 _SIMULATED_QUBITS = 12  # circuits of at most this many qubits are simulated to predict the effect of angle errors
 
 
@@ -101,7 +108,8 @@ def candidate_layouts(
         raise ValueError(f"there is no connected patch of {len(counts.qubits)} qubits on {processor.id}")
     encoders: dict[Edges, Encoder] = {}
     layouts: list[Layout] = []
-    for patch, edges in zip(patches, edges_of_layouts(processor, patches), strict=True):
+    for patch in patches:
+        edges = edges_of(processor, patch)
         if edges not in encoders and len(encoders) < _SHAPES:
             encoders[edges] = encoder_for_edges(edges, patch)
         if edges in encoders:  # circuits are compiled once per shape, so another layout of a known shape costs little
@@ -109,10 +117,35 @@ def candidate_layouts(
     return [*layouts, Layout(patches[0], encode)]
 
 
+def promising_layouts(
+    processor: Processor, layouts: Sequence[Layout], unprepared: Sequence[cirq.AbstractCircuit]
+) -> list[Layout]:
+    """Return the layouts whose couplers suit circuits apart from their state preparation.
+
+    Preparation takes nearly as many gates on patches of equal size, and the search for it takes most of the time.
+
+    Args:
+        processor: Processor with its calibration.
+        layouts: Layouts of the circuits' qubits.
+        unprepared: The circuits without their state preparation.
+
+    Returns:
+        The layouts on which these circuits take at most a few two-qubit gates more than on the best one, in the same order.
+    """
+    gates: dict[Edges, int] = {}
+    own = [edges_of(processor, layout.qubits) for layout in layouts]
+    for edges in own:
+        if edges not in gates:
+            compiled = [compile_on_edges(processor, [circuit], edges)[0].circuit for circuit in unprepared]
+            gates[edges] = max(map(multi_qubit_gates, compiled), default=0)
+    most = min(gates.values(), default=0) + _FURTHER_GATES
+    return [layout for layout, edges in zip(layouts, own, strict=True) if gates[edges] <= most]
+
+
 def best_placement(
     processor: Processor, layouts: Sequence[Layout], circuits: Mapping[Encoder, Sequence[cirq.AbstractCircuit]]
 ) -> Placement:
-    """Compile circuits for every layout and keep the layout of the lowest predicted error.
+    """Compile circuits once for every shape of layouts and keep the layout of the lowest predicted error.
 
     Args:
         processor: Processor with its calibration.
@@ -120,18 +153,30 @@ def best_placement(
         circuits: Logical circuits by the encoder that prepares their amplitudes, for the encoder of every layout.
 
     Returns:
-        The best layout with its predicted error and its compiled circuits; the empty placement if there are no layouts.
+        The best layout with its predicted error and its compiled circuits, the first of equal ones; the empty placement if
+        there are no layouts. An error above 1 counts as 1, and then the layout of the highest fidelity is the best.
 
     Raises:
         CircuitRefusedError: A circuit cannot be compiled.
     """
-    compiled = physical_circuits(processor, [circuits[one.encoder] for one in layouts], [one.qubits for one in layouts])
-    errors = iter(predicted_errors(processor, [circuit for own in compiled for circuit in own]))
-    placements = [
-        Placement(one.qubits, one.encoder, float(np.mean([next(errors) for _ in own])), tuple(own))
-        for one, own in zip(layouts, compiled, strict=True)
-    ]
-    return min(placements, key=lambda placement: placement.error, default=Placement({}, encode, 0.0))
+    if not layouts:
+        return Placement({}, encode, 0.0)
+    shapes: dict[tuple[Encoder, Edges], list[int]] = {}
+    for i, layout in enumerate(layouts):
+        shapes.setdefault((layout.encoder, edges_of(processor, layout.qubits)), []).append(i)
+    random, coherent = np.zeros(len(layouts)), np.zeros(len(layouts))
+    compiled: dict[int, list[cirq.FrozenCircuit]] = {}
+    for (encoder, edges), members in track(shapes.items(), "compare layouts", "layout", total=len(shapes)):
+        own = [compile_on_edges(processor, [circuit], edges)[0].circuit for circuit in circuits[encoder]]
+        placed = [layouts[i].qubits for i in members]
+        random[members], coherent[members] = (part.mean(axis=1) for part in _layout_errors(processor, own, placed))
+        compiled |= dict.fromkeys(members, own)
+    capped = np.minimum(random + coherent, 1.0)
+    candidates = np.flatnonzero(capped <= capped.min() + _MARGIN)
+    best = int(candidates[np.argmax(random[candidates] <= random[candidates].min() + _MARGIN)])
+    qubits = dict(layouts[best].qubits)
+    on_processor = tuple(circuit.unfreeze().transform_qubits(qubits).freeze() for circuit in compiled[best])
+    return Placement(qubits, layouts[best].encoder, float(random[best] + coherent[best]), on_processor)
 
 
 def place_circuits(
@@ -160,29 +205,52 @@ def predicted_errors(processor: Processor, circuits: Sequence[cirq.AbstractCircu
     Returns:
         Numbers of at least 0; above 1 nothing of the signal is left.
     """
-    errors = [1 - fidelity for fidelity in processor.fidelities(circuits)]
-    if not processor.angle_errors:
-        return errors
-    small = [i for i, circuit in enumerate(circuits) if len(circuit.all_qubits()) <= _SIMULATED_QUBITS]
-    ideal = [circuits[i][:-1] for i in small]
-    actual = [cirq.Circuit(_with_angle_error(op, processor) for op in circuit.all_operations()) for circuit in ideal]
-    for i, fidelity in zip(small, state_fidelities(ideal, actual), strict=True):
-        errors[i] = float(errors[i] + np.sqrt(max(0.0, 1 - fidelity)))
-    return errors
+    parts = [_layout_errors(processor, [circuit], [{q: q for q in circuit.all_qubits()}]) for circuit in circuits]
+    return [float((random + coherent)[0, 0]) for random, coherent in parts]
 
 
-def _with_angle_error(op: cirq.Operation, processor: Processor) -> list[cirq.Operation]:
-    angles = processor.angle_errors.get(frozenset(op.qubits))
-    return [op] if len(op.qubits) != 2 or angles is None else [op, cirq.FSimGate(*angles)(*op.qubits)]
+def _layout_errors(
+    processor: Processor, circuits: Sequence[cirq.AbstractCircuit], layouts: Sequence[QubitMap]
+) -> tuple[FloatArray, FloatArray]:
+    """Return the random and the coherent part of the predicted errors of circuits on layouts, (layouts, circuits) each."""
+    random, coherent = np.zeros((2, len(layouts), len(circuits)))
+    for i, circuit in enumerate(circuits):
+        usage = processor.usage(circuit)
+        random[:, i] = [1 - usage.fidelity(processor, qubits) for qubits in layouts]
+        if processor.angle_errors and len(circuit.all_qubits()) <= _SIMULATED_QUBITS:
+            stack = stack_of_program(ParameterizedCircuit(circuit.freeze(), (0,)))
+            coherent[:, i] = np.sqrt(np.maximum(0.0, 1 - _overlaps(processor, stack, layouts)))
+    return random, coherent
+
+
+def _overlaps(processor: Processor, stack: CircuitStack, layouts: Sequence[QubitMap]) -> FloatArray:
+    """Return |<ideal|actual>|**2 for a circuit with the angle errors of each layout, (layouts,)."""
+    none = (0.0, 0.0)
+    steps: list[Step] = []
+    for step in stack.steps:
+        steps.append(step)
+        if len(step.axes) == 2:
+            pairs = [frozenset(qubits[stack.qubits[axis]] for axis in step.axes) for qubits in layouts]
+            steps.append(Step(step.axes, _fsim_matrices(tuple(processor.angle_errors.get(pair, none) for pair in pairs))))
+    (ideal,) = final_states(stack)
+    actual = final_states(replace(stack, steps=steps, rows=tuple(range(len(layouts)))))
+    overlaps: FloatArray = np.abs((ideal.conj() * actual).reshape(len(layouts), -1).sum(axis=1)) ** 2
+    return overlaps
+
+
+@lru_cache(maxsize=256)
+def _fsim_matrices(angles: tuple[tuple[float, float], ...]) -> Array:
+    """Return the matrices of FSim gates, (gates, 4, 4)."""
+    return np.array([cirq.unitary(cirq.FSimGate(*each)) for each in angles])
 
 
 def connectivity_encoder(processor: Processor, qubits: Mapping[cirq.Qid, cirq.Qid]) -> Encoder:
     """Return the encoder that uses the edges between placed qubits, in terms of the logical ones."""
-    return encoder_for_edges(edges_of_layouts(processor, [qubits])[0], qubits)
+    return encoder_for_edges(edges_of(processor, qubits), qubits)
 
 
 def encoder_for_edges(edges: Edges, qubits: Iterable[cirq.Qid]) -> Encoder:
     """Return the encoder that uses the given edges between logical qubits."""
-    graph = nx.Graph(map(tuple, edges))
-    graph.add_nodes_from(qubits)
+    graph = nx.Graph(sorted(tuple(sorted(edge)) for edge in edges))
+    graph.add_nodes_from(sorted(qubits))
     return NeighbourEncoder(graph)

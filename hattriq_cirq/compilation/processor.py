@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import cirq
 import networkx as nx
 
-from hattriq_cirq.compilation.gatesets import GATESETS, PROCESSORS
+from hattriq_cirq.compilation.gatesets import GATESETS, PROCESSORS, native_gates
+from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
 
 if TYPE_CHECKING:
     import cirq_google as cg
@@ -46,7 +48,7 @@ class Processor:
     Args:
         id: Name of the processor, such as `willow_pink`.
         device: Device that validates circuits; its metadata has the coupling graph and gate durations.
-        gateset: Gate set that circuits are compiled to.
+        gateset: Gate set that circuits are compiled to, with one kind of two-qubit gate, whose errors the calibration states.
         snapshot: Name of the calibration that the errors are from.
         two_qubit_errors: Pauli error of the gate set's two-qubit gate on each pair of coupled qubits.
         one_qubit_errors: Pauli error of a single-qubit gate on each qubit.
@@ -96,7 +98,7 @@ class Processor:
         """
         if not isinstance(device.metadata, cirq.GridDeviceMetadata):
             raise ValueError(f"{device.metadata=} of {id} must be cirq.GridDeviceMetadata, which has couplers and gate sets")
-        offered = {gateset_name(target): target for target in device.metadata.compilation_target_gatesets}
+        offered = [gateset_name(target) for target in device.metadata.compilation_target_gatesets]
         if gateset is None:
             gateset = next((name for name in offered if _metric(calibration, name)), next(iter(offered), None))
         if gateset is None or gateset not in offered:
@@ -118,7 +120,7 @@ class Processor:
         return cls(
             id,
             device,
-            offered[gateset],
+            gateset_by_name(gateset),
             snapshot,
             two_qubit_errors=_fill_missing(f"two_qubit_errors of {gateset}", errors, pairs, missing),
             one_qubit_errors=per_qubit("one_qubit_errors"),
@@ -174,9 +176,10 @@ class Processor:
             max((self.gate_ns(op) for op in moment.operations if not _is_measurement(op)), default=0.0) for moment in circuit
         )
 
-    def fidelities(self, circuits: Sequence[cirq.AbstractCircuit]) -> list[float]:
-        """Predict the probability that one run has no error, for each of some compiled circuits, as `fidelity` does."""
-        return [self.fidelity(circuit) for circuit in circuits]
+    def is_native(self, op: cirq.Operation) -> bool:
+        """Return True if an operation is the gate set's two-qubit gate on a pair of qubits whose error is known."""
+        known = self.two_qubit_errors or {frozenset(edge): 0.0 for edge in self.graph.edges}
+        return op.gate in native_gates(gateset_name(self.gateset)) and frozenset(op.qubits) in known
 
     def fidelity(self, circuit: cirq.AbstractCircuit) -> float:
         """Predict the probability that one run of a compiled circuit has no error.
@@ -192,26 +195,29 @@ class Processor:
             >>> bool(0.98 < processor.fidelity(circuit) < 1)
             True
         """
-        two, one, readout, t1 = self.two_qubit_errors, self.one_qubit_errors, self.readout_errors, self.t1_ns
+        return self.usage(circuit).fidelity(self, {q: q for q in circuit.all_qubits()})
+
+    def usage(self, circuit: cirq.AbstractCircuit) -> Usage:
+        """Return the gates, measurements and idle times of a circuit of native gates on any qubits."""
+        usage = Usage()
         busy: dict[cirq.Qid, float] = {}  # start of a qubit's first gate plus the durations of its gates so far
-        now, fidelity = 0.0, 1.0
+        now = 0.0
         for moment in circuit:
             longest = 0.0
             for op in moment.operations:
-                gate, qubits = op.gate, op.qubits
                 if _is_measurement(op):
-                    for q in qubits:
-                        fidelity *= 1 - sum(readout.get(q, (0.0, 0.0))) / 2
+                    usage.measurements.update(op.qubits)
                     continue
                 ns = self.gate_ns(op)
                 longest = max(longest, ns)
-                if isinstance(gate, cirq.WaitGate | cirq.IdentityGate) or is_virtual(op):
+                if isinstance(op.gate, cirq.WaitGate | cirq.IdentityGate) or is_virtual(op):
                     continue
-                fidelity *= 1 - (two.get(frozenset(qubits), 0.0) if len(qubits) == 2 else one.get(qubits[0], 0.0))
-                for q in qubits:
+                usage.gates[tuple(sorted(op.qubits))] += 1
+                for q in op.qubits:
                     busy[q] = busy.get(q, now) + ns
             now += longest
-        return fidelity * exp(-sum((now - time) / (2 * t1[q]) for q, time in busy.items() if q in t1))
+        usage.idle_ns.update({q: now - time for q, time in busy.items()})
+        return usage
 
     def describe(self) -> dict[str, Any]:
         """Return the record of the processor as JSON."""
@@ -229,6 +235,33 @@ class Processor:
             "median_t1_ns": _median(self.t1_ns.values()),
             "missing": list(self.missing),
         }
+
+
+@dataclass(frozen=True, eq=False)
+class Usage:
+    """Use that a compiled circuit makes of its qubits, from which its errors follow wherever it is placed.
+
+    Args:
+        gates: Number of gates on each qubit or sorted pair, virtual Z rotations excluded.
+        measurements: Number of measurements of each qubit.
+        idle_ns: Time of each qubit without a gate between its first gate and the end of the circuit, nanoseconds.
+    """
+
+    gates: Counter[tuple[cirq.Qid, ...]] = field(default_factory=Counter)
+    measurements: Counter[cirq.Qid] = field(default_factory=Counter)
+    idle_ns: dict[cirq.Qid, float] = field(default_factory=dict)
+
+    def fidelity(self, processor: Processor, qubits: Mapping[cirq.Qid, cirq.Qid]) -> float:
+        """Predict the probability that one run on physical qubits has no error, as `Processor.fidelity` does."""
+        fidelity = 1.0
+        for key, count in self.gates.items():
+            at = [qubits[q] for q in key]
+            one, two = processor.one_qubit_errors, processor.two_qubit_errors
+            fidelity *= (1 - (two.get(frozenset(at), 0.0) if len(at) == 2 else one.get(at[0], 0.0))) ** count
+        for q, count in self.measurements.items():
+            fidelity *= (1 - sum(processor.readout_errors.get(qubits[q], (0.0, 0.0))) / 2) ** count
+        decay = sum(ns / (2 * processor.t1_ns[qubits[q]]) for q, ns in self.idle_ns.items() if qubits[q] in processor.t1_ns)
+        return fidelity * exp(-decay)
 
 
 def load_processor(name: str, gateset: str | None = None) -> Processor:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, reduce
+from functools import cache, cached_property, lru_cache, reduce
 from itertools import combinations
 from operator import or_, xor
 from typing import Any, NamedTuple
@@ -144,6 +144,65 @@ class TreeTarget(RotationTarget):
         return _span(parity_sources(self.step.parities, self.step.position)[1])
 
 
+def canonical_order(neighbours: Sequence[Sequence[int]], encoded: int) -> list[int]:
+    """Return the nodes of a graph in an order that all numberings of the same graph lead to, nodes to encode first.
+
+    Nodes are distinguished by their neighbours as far as possible (colour refinement); otherwise each of them is tried.
+
+    Example:
+        >>> [canonical_order(path, 3) for path in ([[1], [0, 2], [1]], [[1, 2], [0], [0]])]
+        [[0, 2, 1], [1, 2, 0]]
+    """
+    nodes = range(len(neighbours))
+
+    def refine(colours: list[int]) -> list[int]:
+        while True:
+            keys = [(colours[i], *sorted(colours[j] for j in neighbours[i])) for i in nodes]
+            finer = [sorted(set(keys)).index(key) for key in keys]
+            if len(set(finer)) == len(set(colours)):
+                return finer
+            colours = finer
+
+    def orders(colours: list[int]) -> Iterator[list[int]]:
+        colours = refine(colours)
+        alike = next((same for c in sorted(colours) if len(same := [i for i in nodes if colours[i] == c]) > 1), [])
+        if not alike:
+            yield sorted(nodes, key=lambda i: colours[i])
+        around = [set(neighbours[i]) - set(alike) for i in alike]
+        inside = {len(set(neighbours[i]) & set(alike)) for i in alike}
+        if all(each == around[0] for each in around) and inside <= {0} | {len(alike) - 1}:  # they can be exchanged
+            alike = alike[:1]
+        for i in alike:
+            yield from orders([2 * c - (j == i) for j, c in enumerate(colours)])
+
+    def numbered(order: list[int]) -> list[list[int]]:
+        place = {node: i for i, node in enumerate(order)}
+        return [sorted(place[near] for near in neighbours[node]) for node in order]
+
+    return min(orders([int(i >= encoded) for i in nodes]), key=numbered)
+
+
+class DenseCosts(NamedTuple):
+    """Number of two-qubit gates of a multiplexer in which no rotation vanishes.
+
+    Args:
+        values: Number of values that the parities of the other qubits give.
+        rotations: Gates before and between the rotations.
+        closing: Gates that uncouple the target after the last rotation.
+    """
+
+    values: int
+    rotations: int
+    closing: int
+
+    @classmethod
+    @cache
+    def of(cls, costs: tuple[int, ...]) -> DenseCosts:
+        """Return the costs for the cheapest basis of parities: its cheapest element changes at every second rotation."""
+        rotations = sum(cost << len(costs) - 1 - i for i, cost in enumerate(costs))
+        return cls(len(costs), rotations, costs[-1] if costs else 0)
+
+
 class Region:
     """Qubits to encode, and those on the paths between them.
 
@@ -158,6 +217,10 @@ class Region:
         self.neighbours = [tuple(self.position[other] for other in near) for near in neighbours.values()]
         self.steiner_costs = [SteinerCosts.of(i, self.neighbours) for i in range(len(qubits))]
         self._targets: dict[RotationStep, TreeTarget] = {}
+        self._dense_costs: dict[Parities, tuple[DenseCosts, ...]] = {}
+        self._trees = [
+            [(_elements(tree), 2 * len(edges) - 1) for tree, edges in own.trees.items()] for own in self.steiner_costs
+        ]
 
     def target(self, step: RotationStep) -> TreeTarget:
         """Return the target of a step, before any fan-in."""
@@ -166,22 +229,71 @@ class Region:
             self._targets[step] = TreeTarget(self.qubits[step.position], parity, region=self, step=step)
         return self._targets[step]
 
-    def steps(self, parities: Parities, *, elsewhere: bool) -> Iterator[RotationStep]:
-        """Yield the rotations that prepare one more qubit, in its own position or, with `elsewhere`, in a neighbour's."""
-        prepared = reduce(or_, parities)
-        for position in range(len(self.qubits)):
-            if is_free(parities, position):
-                for qubit in (position, *(self.neighbours[position] if elsewhere else ())):
-                    if qubit < len(self.qubits) and not prepared >> qubit & 1:
-                        yield RotationStep(position, qubit, parities)
+    def renumbered(self, order: Sequence[int]) -> Region:
+        """Return the region with its qubits in another order, those to encode first."""
+        place = {position: i for i, position in enumerate(order)}
+        names = cirq.LineQubit.range(len(order))
+        neighbours = {names[i]: [names[place[j]] for j in self.neighbours[position]] for i, position in enumerate(order)}
+        return Region(names[: len(self.qubits)], {q: sorted(near) for q, near in neighbours.items()})
+
+    def is_connected_without(self, position: int) -> bool:
+        """Return True if the other qubits to encode are connected without the one in a position."""
+        others = set(range(len(self.qubits))) - {position}
+        pending = [min(others)]
+        while pending:
+            others.discard(pending[-1])
+            pending += [near for near in self.neighbours[pending.pop()] if near in others]
+        return not others
+
+    def free_positions(self, parities: Parities) -> list[int]:
+        """Return the positions of qubits without which the others hold all values that are prepared."""
+        prepared = reduce(or_, parities).bit_count()
+        return [i for i, costs in enumerate(self.dense_costs(parities)) if costs.values == prepared]
+
+    def dense_costs(self, parities: Parities) -> tuple[DenseCosts, ...]:
+        """Return, for every qubit, the costs of rotating it by an angle for every value of the others."""
+        if parities not in self._dense_costs:
+            self._dense_costs[parities] = tuple(self._costs_at(i, parities) for i in range(len(self.qubits)))
+        return self._dense_costs[parities]
+
+    def _costs_at(self, position: int, parities: Parities) -> DenseCosts:
+        """Find the cheapest basis of parities; its elements are single trees, since the trees of a set each cost less."""
+        contents = [*parities, *[0] * (len(self.all_qubits) - len(parities))]
+        prepared = reduce(or_, parities).bit_count()
+        basis: dict[int, int] = {}  # by highest bit
+        costs: list[int] = []
+        for tree, cost in self._trees[position]:  # from the smallest to the largest
+            parity = 0
+            for qubit in tree:
+                parity ^= contents[qubit]
+            while parity and parity.bit_length() in basis:
+                parity ^= basis[parity.bit_length()]
+            if parity:
+                basis[parity.bit_length()] = parity
+                costs.append(cost)
+                if len(costs) == prepared:
+                    break
+        return DenseCosts.of(tuple(costs))
+
+    def steps(self, parities: Parities, *, elsewhere: bool) -> Iterator[tuple[int, int]]:
+        """Yield the position and the qubit of rotations that prepare one more qubit, in its own position or a neighbour's.
+
+        Args:
+            parities: Parity that each qubit holds.
+            elsewhere: True to allow the position of a neighbour.
+        """
+        prepared, count = reduce(or_, parities), len(self.qubits)
+        for position in self.free_positions(parities):
+            for qubit in (position, *(self.neighbours[position] if elsewhere else ())):
+                if qubit < count and not prepared >> qubit & 1:
+                    yield position, qubit
 
     def fan_ins(self, parities: Parities) -> Iterator[tuple[FanIn, Parities]]:
         """Yield the CNOTs that lose no value, each with the parities after it."""
-        for i in range(len(self.qubits)):
-            if is_free(parities, i):
-                for near in self.neighbours[i]:
-                    if near < len(self.qubits) and parities[near]:
-                        yield (near, i), (*parities[:i], parities[i] ^ parities[near], *parities[i + 1 :])
+        for i in self.free_positions(parities):
+            for near in self.neighbours[i]:
+                if near < len(self.qubits) and parities[near]:
+                    yield (near, i), (*parities[:i], parities[i] ^ parities[near], *parities[i + 1 :])
 
 
 @lru_cache(maxsize=2**16)
@@ -213,11 +325,6 @@ def parity_sources(parities: Parities, position: int) -> tuple[dict[int, int], l
                 idle.append(qubits)
     solved = {value: reduced(1 << value, 0) for value in _elements(reduce(or_, parities))}
     return {value: qubits for value, (rest, qubits) in solved.items() if not rest}, idle
-
-
-def is_free(parities: Parities, position: int) -> bool:
-    """Return True if the other qubits hold all values that are prepared."""
-    return len(parity_sources(parities, position)[0]) == reduce(or_, parities).bit_count()
 
 
 @lru_cache(maxsize=32)

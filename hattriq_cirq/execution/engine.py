@@ -89,7 +89,7 @@ class Engine(Owned):
             with the same folder continues an interrupted run.
         qubits: Physical qubits to place circuits on; None chooses them by the calibration.
         poll_seconds: Seconds between polls of the jobs in progress.
-        timeout: Seconds without any change of a job's state before `SilenceError`; None waits forever.
+        timeout: Seconds without any change of a job's state before `SilenceError`, a day by default; None waits forever.
         progress: Show a progress bar of jobs.
 
     Example:

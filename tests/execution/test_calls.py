@@ -207,7 +207,9 @@ def test_calls_of_several_threads_are_run_one_after_the_other(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "mitigation", [None, calibration.Readout(shots=300), calibration.PauliTwirling(2, seed=1)], ids=["none", "readout", "twirl"]
+    "mitigation",
+    [None, pytest.param(calibration.Readout(shots=300), marks=pytest.mark.slow), calibration.PauliTwirling(2, seed=1)],
+    ids=["none", "readout", "twirl"],
 )
 def test_interrupted_run_on_a_processor_compiles_nothing_again(
     mitigation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

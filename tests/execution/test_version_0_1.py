@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +40,25 @@ def records_of_counts(folder: Path) -> dict[str, str]:
     return {record["job"]: json.dumps(record["counts"]) for record in records if record["kind"] == "counts"}
 
 
-def assert_equals_expected(home: Path, name: str) -> None:
-    """Compare the map of a resumed run with that of version 0.1 without interruption."""
+def assert_equals_expected(home: Path, name: str, *, compiled_anew: int = 0) -> None:
+    """Compare the map of a resumed run with that of version 0.1 without interruption.
+
+    This version compiles other circuits: the last `compiled_anew` inputs, which version 0.1 had not begun, agree to 5 standard
+    errors, and all others exactly.
+    """
     result, expected = (Attribution.load(folder / name / "attribution.npz") for folder in (home, home / "expected"))
-    for field in ("values", "stderr", "imag_values", "x", "baseline", "f_input", "f_baseline", "completeness_gap_stderr"):
+    kept = len(result.x) - compiled_anew
+    for field in ("x", "baseline", "f_input", "f_baseline"):
         np.testing.assert_array_equal(getattr(result, field), getattr(expected, field))
-    assert result.cost == expected.cost
+    for field in ("values", "stderr", "completeness_gap_stderr"):
+        np.testing.assert_array_equal(getattr(result, field)[:kept], getattr(expected, field)[:kept])
+    errors = np.hypot(result.stderr, expected.stderr)
+    assert (np.abs(result.values - expected.values) <= 5 * errors).all()
+    assert result.imag_values is expected.imag_values is None
+    assert result.cost.two_qubit_gates <= expected.cost.two_qubit_gates
+    settings = [replace(a.cost, two_qubit_gates=0, variance_factor=1.0) for a in (result, expected)]
+    assert settings[0] == settings[1]
+    assert result.cost.variance_factor == pytest.approx(expected.cost.variance_factor, rel=0.1 if compiled_anew else 1e-12)
 
 
 @pytest.mark.parametrize(
@@ -117,10 +131,11 @@ def test_resume_journal_of_version_0_1_on_a_virtual_processor(
     assert (summary.status, summary.done) == ("finished", summary.jobs)
     counts = records_of_counts(home / name)
     assert {job: counts[job] for job in recorded} == recorded
-    assert_equals_expected(home, name)
+    is_new = name == "interrupted_between_calls"  # the second call, with the last input, had not begun
+    assert_equals_expected(home, name, compiled_anew=1 if is_new else 0)
     notes = Attribution.load(home / name / "attribution.npz").assumptions.notes
-    is_new = any("earlier version" in note for note in notes)
-    assert is_new == (name == "interrupted_between_calls")  # the second call had not begun
+    assert any("recorded in the journal" in note for note in notes)
+    assert any("this version compiled it" in note for note in notes) == is_new
 
 
 def test_resume_journal_of_version_0_1_on_google(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,284 @@
+"""Circuits of one structure as arrays: the same gates on the same qubits, with the matrices of all circuits stacked.
+
+A campaign is many circuits that differ in the angles of their rotations. Every step of compilation (merging, decomposition,
+checking) is done for all of them at once by NumPy, and a single circuit is a stack of one. Matrices of size 2 and 4 are
+multiplied and diagonalised element by element and not by a linear algebra library, so that the result is the same for every
+library and every number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import cirq
+import numpy as np
+import sympy
+
+from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.foundation.arrays import Array, FloatArray
+
+#: Gates whose angles may differ between the circuits of a stack.
+ROTATIONS = (cirq.Rx, cirq.Ry, cirq.Rz)
+_CHUNK = 2**14  # amplitudes that are simulated together: they stay in the cache
+_NEGLIGIBLE = 1e-11  # half turns; a smaller rotation changes no amplitude by more than 2e-11
+
+
+class Step(NamedTuple):
+    """One gate of all circuits of a stack.
+
+    Args:
+        axes: Positions of the gate's qubits.
+        matrices: Unitary matrices, (circuits or 1, 2**axes, 2**axes); None is a CZ.
+    """
+
+    axes: tuple[int, ...]
+    matrices: Array | None
+
+
+#: Gates in order.
+Steps = list[Step]
+
+
+@dataclass(frozen=True, eq=False)
+class CircuitStack:
+    """Circuits that differ in their matrices only.
+
+    Args:
+        qubits: The qubits, in order.
+        steps: Gates on one or two qubits.
+        measurement: Measurement that ends every circuit, if there is one.
+        rows: Number of each circuit.
+
+    Example:
+        >>> q = cirq.LineQubit(0)
+        >>> stack = CircuitStack.of([cirq.Circuit(cirq.ry(angle)(q), cirq.measure(q)) for angle in (0.0, np.pi)])
+        >>> stack.probabilities().round(9).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
+
+    qubits: tuple[cirq.Qid, ...]
+    steps: Steps
+    measurement: cirq.Operation | None
+    rows: tuple[int, ...]
+
+    @classmethod
+    def of(cls, circuits: Sequence[cirq.AbstractCircuit]) -> CircuitStack:
+        """Stack circuits whose operations differ in the angles of Rx, Ry and Rz only.
+
+        Raises:
+            ValueError: An operation is not unitary or has no decomposition, or a measurement is not the last operation.
+        """
+        qubits = tuple(sorted(circuits[0].all_qubits()))
+        axis_of = {q: i for i, q in enumerate(qubits)}
+        steps: Steps = []
+        measurement = None
+        for together in zip(*(circuit.all_operations() for circuit in circuits), strict=True):
+            first = together[0]
+            if measurement is not None:
+                raise ValueError(f"{first} follows the measurement, which must come last")
+            if cirq.is_measurement(first):
+                measurement = first
+            elif isinstance(first.gate, ROTATIONS):
+                angles = np.array([op.gate.exponent for op in together]) * np.pi
+                rotations = _rotation_matrices(first.gate, angles[:1] if np.ptp(angles) == 0 else angles)
+                steps.append(Step((axis_of[first.qubits[0]],), rotations))
+            else:
+                steps += [Step(tuple(axis_of[q] for q in op.qubits), _constant(op)) for op in _elementary(first)]
+        return cls(qubits, steps, measurement, tuple(range(len(circuits))))
+
+    @property
+    def couplings(self) -> int:
+        """Number of gates on two qubits of each circuit."""
+        return sum(len(step.axes) > 1 for step in self.steps)
+
+    def select(self, positions: Sequence[int]) -> CircuitStack:
+        """Return the stack of the circuits at some positions of `rows`."""
+        at = list(positions)
+        steps = [s if s.matrices is None or len(s.matrices) == 1 else Step(s.axes, s.matrices[at]) for s in self.steps]
+        return replace(self, steps=steps, rows=tuple(self.rows[i] for i in at))
+
+    def on(self, qubits: Sequence[cirq.Qid]) -> CircuitStack:
+        """Return the same circuits on other qubits, in the order of `self.qubits`."""
+        renamed = dict(zip(self.qubits, qubits, strict=True))
+        measurement = None if self.measurement is None else self.measurement.transform_qubits(renamed)
+        return replace(self, qubits=tuple(qubits), measurement=measurement)
+
+    def probabilities(self) -> FloatArray:
+        """Return the exact outcome probabilities of the measurement, (circuits, 2**bits)."""
+        assert self.measurement is not None
+        axes = [self.qubits.index(q) for q in self.measurement.qubits]
+        count, size = len(self.rows), max(1, _CHUNK >> len(self.qubits))
+        chunks = [range(start, min(start + size, count)) for start in range(0, count, size)]
+        return np.concatenate([_marginals(final_states(self.select(chunk)), axes) for chunk in chunks])
+
+    def to_program(self) -> ParameterizedCircuit:
+        """Return the circuits as one Cirq circuit of CZ and PhasedXZ, with a symbol for every exponent that varies.
+
+        Two-qubit gates are placed as late as possible, in moments of their own between moments of single-qubit gates, because a
+        qubit does not decay before its first gate. The measurement is alone in the last moment.
+        """
+        symbols: list[FloatArray] = []
+
+        def exponent(values: FloatArray) -> float | sympy.Symbol:
+            if np.ptp(values) < _NEGLIGIBLE:
+                return float(values[0])
+            symbols.append(values)
+            return sympy.Symbol(f"t{len(symbols) - 1}")
+
+        placed: list[tuple[int, cirq.Operation]] = []
+        level = [0] * len(self.qubits)
+        for step in reversed(self.steps):
+            at = max(level[axis] for axis in step.axes) + 1
+            at += (at + len(step.axes)) % 2  # single-qubit gates at odd levels, counted from the end, and CZ at even ones
+            for axis in step.axes:
+                level[axis] = at
+            qubits = [self.qubits[axis] for axis in step.axes]
+            if step.matrices is None:
+                placed.append((at, cirq.CZ(*qubits)))
+            else:
+                x, z, a = (exponent(values) for values in phased_xz_exponents(step.matrices))
+                gate = cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=a)
+                placed.append((at, gate(*qubits)))
+        moments: dict[int, list[cirq.Operation]] = {}
+        for at, op in placed:
+            moments.setdefault(at, []).append(op)
+        ordered = [cirq.Moment(moments[at]) for at in sorted(moments, reverse=True)]
+        if self.measurement is not None:
+            ordered.append(cirq.Moment(self.measurement))
+        names = [f"t{i}" for i in range(len(symbols))]
+        table = np.array(symbols).reshape(len(symbols), len(self.rows)).T
+        points = tuple(dict(zip(names, row, strict=True)) for row in table.tolist())
+        return ParameterizedCircuit(cirq.FrozenCircuit.from_moments(*ordered), self.rows, points)
+
+
+def stack_of_program(program: ParameterizedCircuit) -> CircuitStack:
+    """Return a compiled program, whose symbols are exponents of PhasedXZ gates, as the stack of its points."""
+    columns = {name: np.array([point[name] for point in program.points]) for name in program.points[0]}
+
+    def values(exponent: float | sympy.Expr) -> FloatArray:
+        return columns[str(exponent)] if isinstance(exponent, sympy.Symbol) else np.array([float(exponent)])
+
+    qubits = tuple(sorted(program.circuit.all_qubits()))
+    axis_of = {q: i for i, q in enumerate(qubits)}
+    steps: Steps = []
+    for op in program.circuit.all_operations():
+        axes = tuple(axis_of[q] for q in op.qubits)
+        if cirq.is_parameterized(op):
+            gate = op.gate
+            assert isinstance(gate, cirq.PhasedXZGate)
+            exponents = (gate.x_exponent, gate.z_exponent, gate.axis_phase_exponent)
+            steps.append(Step(axes, phased_xz_matrices(*map(values, exponents))))
+        elif not cirq.is_measurement(op):
+            steps.append(Step(axes, _constant(op)))
+    *_, last = program.circuit.all_operations()
+    return CircuitStack(qubits, steps, last if cirq.is_measurement(last) else None, tuple(range(len(program.points))))
+
+
+def final_states(stack: CircuitStack) -> Array:
+    """Return the states that the circuits prepare from |0...0>, (circuits, 2, ..., 2)."""
+    n = len(stack.qubits)
+    states = np.zeros((len(stack.rows), *(2,) * n), dtype=np.complex128)
+    states.reshape(len(stack.rows), -1)[:, 0] = 1
+    for step in stack.steps:
+        states = apply(states, step)
+    return states
+
+
+def apply(states: Array, step: Step) -> Array:
+    """Return states, (circuits, 2, ..., 2), after a gate; the input is overwritten."""
+    moved = np.moveaxis(states, [axis + 1 for axis in step.axes], range(1, 1 + len(step.axes)))
+    if step.matrices is None:
+        moved[:, 1, 1] *= -1
+        return states
+    size = 2 ** len(step.axes)
+    old = moved.reshape(len(states), size, -1)
+    new = sum(step.matrices[:, :, k, np.newaxis] * old[:, k, np.newaxis] for k in range(size))
+    result = np.empty_like(states)
+    np.moveaxis(result, [axis + 1 for axis in step.axes], range(1, 1 + len(step.axes)))[...] = np.reshape(new, moved.shape)
+    return result
+
+
+def _marginals(states: Array, axes: Sequence[int]) -> FloatArray:
+    """Return the probabilities of the bits on some axes, (circuits, 2**bits)."""
+    populations = states.real**2 + states.imag**2
+    others = tuple(i + 1 for i in range(states.ndim - 1) if i not in axes)
+    kept = sorted(axes)
+    summed = populations.sum(axis=others)
+    ordered = np.transpose(summed, [0, *(kept.index(axis) + 1 for axis in axes)])
+    return np.asarray(ordered.reshape(len(states), -1))
+
+
+def phased_xz_exponents(matrices: Array) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return exponents (x, z, a) of the PhasedXZ gates that equal single-qubit unitaries up to a phase, (circuits,) each.
+
+    x lies in [0, 1], z and a in (-1, 1]. Exponents that do not matter are 0, and values within rounding of a border are on it.
+    """
+    m00, m01, m10, m11 = (matrices[:, i, j] for i in (0, 1) for j in (0, 1))
+    cosine, sine = np.hypot(np.abs(m00), np.abs(m11)), np.hypot(np.abs(m01), np.abs(m10))
+    x = 2 / np.pi * np.arctan2(sine, cosine)
+    x = np.where(x < _NEGLIGIBLE, 0.0, np.where(x > 1 - _NEGLIGIBLE, 1.0, x))
+    half_sum = np.angle(m11 * m00.conj()) / np.pi  # z
+    difference = np.angle(m10 * m01.conj()) / np.pi  # 2 a + z
+    relative = np.angle(1j * m10 * m00.conj()) / np.pi  # a + z
+    z = np.where(x == 1, 0.0, half_sum)
+    a = np.where(x == 0, 0.0, np.where(x == 1, difference / 2, relative - z))
+    return x, _wrap(z), _wrap(a)
+
+
+def _wrap(turns: FloatArray) -> FloatArray:
+    """Return half turns in (-1, 1]; what is within rounding of -1 becomes 1, so that rounding decides nothing."""
+    wrapped = turns - 2 * np.ceil((turns - 1 - _NEGLIGIBLE) / 2)
+    return np.where(np.abs(wrapped) < _NEGLIGIBLE, 0.0, wrapped)
+
+
+def phased_xz_matrices(x: FloatArray, z: FloatArray, a: FloatArray) -> Array:
+    """Return the matrices of PhasedXZ gates up to a phase, (circuits or 1, 2, 2)."""
+    x, z, a = np.broadcast_arrays(x, z, a)
+    cosine, sine = np.cos(np.pi * x / 2), -1j * np.sin(np.pi * x / 2)
+    phase, axis = np.exp(1j * np.pi * z), np.exp(1j * np.pi * a)
+    return _matrices(cosine, sine * axis.conj(), sine * axis * phase, cosine * phase)
+
+
+def _rotation_matrices(gate: cirq.Gate | None, angles: FloatArray) -> Array:
+    """Return the matrices of Rx, Ry or Rz, (angles, 2, 2)."""
+    cosine, sine = np.cos(angles / 2), np.sin(angles / 2)
+    if isinstance(gate, cirq.Rx):
+        return _matrices(cosine, -1j * sine, -1j * sine, cosine)
+    if isinstance(gate, cirq.Ry):
+        return _matrices(cosine, -sine, sine, cosine)
+    return _matrices(cosine - 1j * sine, 0 * sine, 0 * sine, cosine + 1j * sine)
+
+
+def _matrices(m00: Array, m01: Array, m10: Array, m11: Array) -> Array:
+    return np.stack([m00, m01, m10, m11], axis=-1).astype(np.complex128).reshape(-1, 2, 2)
+
+
+def _constant(op: cirq.Operation) -> Array | None:
+    """Return the matrix of an operation, (1, size, size), or None for a CZ."""
+    return None if op.gate == cirq.CZ else _unitary(op.untagged)
+
+
+@lru_cache(maxsize=4096)
+def _unitary(op: cirq.Operation) -> Array:
+    return cirq.unitary(op).astype(np.complex128)[np.newaxis]
+
+
+@lru_cache(maxsize=4096)
+def _elementary(op: cirq.Operation) -> list[cirq.Operation]:
+    """Decompose an operation into unitary operations on one or two qubits.
+
+    Raises:
+        ValueError: An operation has neither a unitary of this size nor a decomposition.
+    """
+
+    def fits(part: cirq.Operation) -> bool:
+        is_circuit = isinstance(part.untagged, cirq.CircuitOperation)
+        return len(part.qubits) <= 2 and not is_circuit and cirq.has_unitary(part)
+
+    def unable(part: cirq.Operation) -> ValueError:
+        return ValueError(f"{part} has no decomposition into unitary gates on one or two qubits")
+
+    return [part for part in cirq.decompose(op, keep=fits, on_stuck_raise=unable) if part.qubits]

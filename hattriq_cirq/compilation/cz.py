@@ -1,0 +1,214 @@
+"""Compilation to CZ and single-qubit gates on given couplers, for all circuits of a stack at once.
+
+The steps are those of `cirq.optimize_for_target_gateset`: gates on the same two qubits are merged into blocks, blocks that
+fewer CZ can do are decomposed anew, and runs of single-qubit gates become one PhasedXZ gate. Z rotations commute with CZ and
+are moved to the measurement, where they have no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import cirq
+import networkx as nx
+import numpy as np
+
+from hattriq_cirq.compilation.circuit_stack import CircuitStack, Step, apply, phased_xz_exponents, phased_xz_matrices
+from hattriq_cirq.compilation.kak import KakDecompositions, multiply
+from hattriq_cirq.foundation.arrays import Array
+
+#: Pairs of positions of qubits, sorted, along which two-qubit gates are possible.
+Couplers = tuple[tuple[int, int], ...]
+_H = cirq.unitary(cirq.H)[np.newaxis]
+_SWAP = cirq.unitary(cirq.SWAP)[np.newaxis]
+_IDENTITY = np.eye(2, dtype=np.complex128)[np.newaxis]
+
+
+def compile_to_cz(stack: CircuitStack, couplers: Couplers | None = None) -> list[CircuitStack]:
+    """Compile circuits to CZ and PhasedXZ.
+
+    Gates on qubits without a coupler are done in two ways, of which the one with fewer CZ is kept: by CZ gates along a path
+    between the qubits, and by Cirq's router, which moves qubits by SWAP.
+
+    Args:
+        stack: Circuits of one structure.
+        couplers: Pairs of positions that have a coupler; None for a free graph.
+
+    Returns:
+        Stacks that together hold all circuits, `rows` numbering those of the argument; there are several if some circuits take
+        fewer CZ than others.
+
+    Example:
+        >>> a, b = cirq.LineQubit.range(2)
+        >>> (compiled,) = compile_to_cz(CircuitStack.of([cirq.Circuit(cirq.SWAP(a, b))]))
+        >>> compiled.couplings
+        3
+    """
+    if _is_local(stack, couplers):
+        pieces = _reduce(stack)
+    else:
+        assert couplers is not None
+        pieces = []
+        for piece in _reduce(stack):
+            if _is_local(piece, couplers):
+                pieces.append(piece)
+            else:
+                options = [_reduce(option) for option in (_bridge(piece, couplers), _swap(piece, couplers))]
+                pieces += min(options, key=lambda option: sum(part.couplings * len(part.rows) for part in option))
+    return [_merge_rotations(piece) for piece in pieces]
+
+
+def _is_local(stack: CircuitStack, couplers: Couplers | None) -> bool:
+    """Return True if every two-qubit gate acts along a coupler."""
+    return couplers is None or all(len(step.axes) < 2 or tuple(sorted(step.axes)) in couplers for step in stack.steps)
+
+
+@dataclass
+class _Block:
+    """Neighbouring gates on one or two qubits."""
+
+    axes: tuple[int, ...]
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def may_shrink(self) -> bool:
+        """True if the block is not already a single CZ with rotations, or rotations alone."""
+        couplings = [step for step in self.steps if len(step.axes) > 1]
+        return len(couplings) > 1 or any(step.matrices is not None for step in couplings)
+
+    @property
+    def unitaries(self) -> Array:
+        """Unitaries of the block, (circuits or 1, 4, 4)."""
+        count = max(1 if step.matrices is None else len(step.matrices) for step in self.steps)
+        columns = np.broadcast_to(np.eye(4, dtype=np.complex128), (count, 4, 4)).reshape(count, 2, 2, 4).copy()
+        for axes, matrices in self.steps:
+            columns = apply(columns, Step(tuple(self.axes.index(axis) for axis in axes), matrices))
+        return columns.reshape(count, 4, 4)
+
+
+def _blocks(steps: Sequence[Step]) -> list[_Block]:
+    """Group gates into blocks: a gate joins the last block on its qubits if that block has all of them."""
+    blocks: list[_Block] = []
+    last: dict[int, _Block] = {}
+    for step in steps:
+        own = [last.get(axis) for axis in step.axes]
+        block = own[0]
+        if block is None or any(other is not block for other in own):
+            block = _Block(step.axes)
+            for other in own:
+                if other is not None and len(other.axes) == 1:  # rotations before the first two-qubit gate
+                    block.steps += other.steps
+                    blocks.remove(other)
+            blocks.append(block)
+        block.steps.append(step)
+        last |= dict.fromkeys(step.axes, block)
+    return blocks
+
+
+def _reduce(stack: CircuitStack) -> list[CircuitStack]:
+    """Decompose every block that fewer CZ can do; circuits for which these numbers differ are separated."""
+    blocks = _blocks(stack.steps)
+    shrinking = [block for block in blocks if block.may_shrink]
+    if not shrinking:
+        return [stack]
+    unitaries = [block.unitaries for block in shrinking]
+    ends = np.cumsum([len(each) for each in unitaries]).tolist()
+    decompositions = KakDecompositions.of(np.concatenate(unitaries))
+    own = [decompositions[end - len(each) : end] for each, end in zip(unitaries, ends, strict=True)]
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for row in range(len(stack.rows)):
+        groups.setdefault(tuple(int(each.cz_counts[row % len(each.cz_counts)]) for each in own), []).append(row)
+    if len(groups) > 1:
+        return [piece for rows in groups.values() for piece in _reduce(stack.select(rows))]
+    for block, decomposition in zip(shrinking, own, strict=True):
+        couplings = [step for step in block.steps if len(step.axes) > 1]
+        if decomposition.cz_counts[0] < len(couplings) or any(step.matrices is not None for step in couplings):
+            block.steps = [Step(tuple(block.axes[i] for i in axes), gate) for axes, gate in decomposition.cz_gates()]
+    return [replace(stack, steps=[step for block in blocks for step in block.steps])]
+
+
+def _bridge(stack: CircuitStack, couplers: Couplers) -> CircuitStack:
+    """Replace every CZ between qubits without a coupler by CZs along a path between them, which moves no qubit.
+
+    With b next to c on the path from a, CZ(a, c) = CZ(b, c) X CZ(b, c) X, where X is a CNOT from a to b.
+    """
+
+    def bridged(a: int, c: int) -> list[Step]:
+        *_, b, _ = _path(couplers, a, c)
+        if b == a:
+            return [Step((a, c), None)]
+        cnot = [Step((b,), _H), *bridged(a, b), Step((b,), _H)]
+        return [Step((b, c), None), *cnot, Step((b, c), None), *cnot]
+
+    return replace(
+        stack, steps=[part for step in stack.steps for part in ([step] if len(step.axes) < 2 else bridged(*step.axes))]
+    )
+
+
+@lru_cache(maxsize=4096)
+def _path(couplers: Couplers, a: int, c: int) -> list[int]:
+    return list(nx.shortest_path(nx.Graph(couplers), a, c))
+
+
+def _swap(stack: CircuitStack, couplers: Couplers) -> CircuitStack:
+    """Insert SWAPs by Cirq's router."""
+    routed, moved = _route(tuple(step.axes for step in stack.steps), len(stack.qubits), couplers)
+    steps = [Step(axes, _SWAP if source is None else stack.steps[source].matrices) for source, axes in routed]
+    renamed = {q: stack.qubits[moved[i]] for i, q in enumerate(stack.qubits)}
+    measurement = None if stack.measurement is None else stack.measurement.transform_qubits(renamed)
+    return replace(stack, steps=steps, measurement=measurement)
+
+
+@lru_cache(maxsize=64)  # circuits of one structure are routed once
+def _route(
+    gates: tuple[tuple[int, ...], ...], qubits: int, couplers: Couplers
+) -> tuple[list[tuple[int | None, tuple[int, ...]]], list[int]]:
+    """Return the position of each gate, or None for a SWAP, with the axes that it acts on; and where each qubit ends."""
+    line = cirq.LineQubit.range(qubits)
+    axis_of: dict[cirq.Qid, int] = {q: i for i, q in enumerate(line)}
+    graph: Any = nx.Graph([(line[a], line[b]) for a, b in couplers])
+    kinds = {1: cirq.I, 2: cirq.CZ}
+    circuit = cirq.Circuit(kinds[len(axes)](*(line[a] for a in axes)).with_tags(i) for i, axes in enumerate(gates))
+    start = cirq.HardCodedInitialMapper({q: q for q in line})
+    routed, _, moved = cirq.RouteCQC(graph).route_circuit(circuit + cirq.Circuit(map(cirq.I, line)), initial_mapper=start)
+    placed: list[tuple[int | None, tuple[int, ...]]] = []
+    for op in routed.all_operations():
+        axes = tuple(axis_of[q] for q in op.qubits)
+        if op.gate == cirq.SWAP:
+            placed.append((None, axes))
+        elif op.tags:
+            placed.append((int(str(op.tags[0])), axes))
+    return placed, [axis_of[moved[q]] for q in line]
+
+
+def _merge_rotations(stack: CircuitStack) -> CircuitStack:
+    """Merge runs of single-qubit gates into one rotation about an axis in the XY plane, and move Z rotations to the end."""
+    steps: list[Step] = []
+    pending: dict[int, Array] = {}  # product of the gates on each qubit since its last rotation
+
+    def rotate(axis: int, *, last: bool) -> None:
+        if axis not in pending:
+            return
+        x, z, a = phased_xz_exponents(pending.pop(axis))
+        if not last:
+            pending[axis] = phased_xz_matrices(0 * z, z, 0 * z)
+            z = 0 * z
+        if x.any() or z.any():
+            steps.append(Step((axis,), phased_xz_matrices(x, z, a)))
+
+    for axes, matrices in stack.steps:
+        if matrices is not None:
+            (axis,) = axes
+            pending[axis] = multiply(matrices, pending[axis]) if axis in pending else matrices
+            continue
+        for axis in axes:
+            rotate(axis, last=False)
+        steps.append(Step(axes, None))
+    measured = () if stack.measurement is None else stack.measurement.qubits
+    for axis, qubit in enumerate(stack.qubits):
+        if not measured or qubit in measured:
+            rotate(axis, last=not measured)
+    return replace(stack, steps=steps)
