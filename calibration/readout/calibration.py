@@ -26,7 +26,7 @@ from hattriq_cirq.circuits.serialization import read_cirq_json
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, freeze, read_only
-from hattriq_cirq.foundation.checks import as_count, shown
+from hattriq_cirq.foundation.checks import as_count, check_type, shown
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
@@ -194,6 +194,10 @@ class ReadoutCalibration:
             array([[[49,  1],
                     [ 5, 45]]])
         """
+        check_type(rates, "rates", Mapping, "a mapping from qubits to error rates (e0, e1)")
+        if not rates:
+            raise CalibrationError("rates must name the error rates (e0, e1) of at least one qubit, got none")
+        shots = None if shots is None else as_count(shots, "shots", 1, 2**53)
         values = np.array([list(pair) for pair in rates.values()], dtype=float).reshape(len(rates), -1)
         known = cls(tuple(rates), known=values)
         if shots is None:

@@ -21,6 +21,7 @@ from calibration.readout.measure import bit_patterns, readout_programs, shots_pe
 from hattriq_cirq.circuits.outcomes import Distribution, SharedUncertainty
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, IntArray, read_only
+from hattriq_cirq.foundation.checks import as_number, check_type
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import Outcomes
 
@@ -129,6 +130,7 @@ def measure_correlated(engine: Engine, qubits: Sequence[cirq.Qid], shots: int | 
                [0.05, 0.04, 0.9 , 0.01],
                [0.04, 0.05, 0.04, 0.87]])
     """
+    check_type(engine, "engine", Engine, "an engine, such as hattriq_cirq.virtual('willow_pink')")
     if not 1 <= len(qubits) <= MAX_GROUP:
         raise CalibrationError(
             f"{len(qubits)} qubits have 2**{len(qubits)} states; a group has 1 to {MAX_GROUP}: measure several groups"
@@ -241,9 +243,11 @@ def correlation_test(calibration: CorrelatedCalibration, level: float = 0.01) ->
         >>> verdict.correlated, verdict.pair, verdict.kind
         (True, (cirq.LineQubit(0), cirq.LineQubit(1)), 'they are flipped together')
     """
+    check_type(calibration, "calibration", CorrelatedCalibration, "a CorrelatedCalibration, as measure_correlated gives it")
     n = len(calibration.qubits)
     if n < 2 or any(row.shots is None for row in calibration.rows):
         raise CalibrationError(f"a test of correlation needs counts of 2 qubits or more, got {n} qubits; measure_correlated")
+    level = as_number(level, "level", above=0, below=1, advice="be between 0 and 1")
     states = np.arange(2**n)[:, np.newaxis] >> np.arange(n - 1, -1, -1) & 1
     counts = pair_counts(states.astype(bool), calibration.rows)
     tables: list[IntArray] = []
@@ -301,8 +305,6 @@ def _verdict(
     qubits: Sequence[cirq.Qid], counts: IntArray, tables: Sequence[IntArray], subjects: Sequence[Subject], level: float
 ) -> CorrelationVerdict:
     """Return the verdict of Fisher's test of tables of counts, (2, 2) each, one per pair and kind of dependence."""
-    if not 0 < level < 1:
-        raise ValueError(f"{level=} must be between 0 and 1")
     p_values = np.minimum(1.0, fisher_p_values(np.array(tables)) * len(tables))
     order = np.argsort(p_values, kind="stable")
     (i, j), kind = subjects[order[0]]

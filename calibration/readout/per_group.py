@@ -27,6 +27,7 @@ from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, Shar
 from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray
+from hattriq_cirq.foundation.checks import as_count, check_type, set_fields
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
 
@@ -121,10 +122,14 @@ class CorrelatedReadout(Mitigation[CorrelatedReadoutContext]):
     shots: int = field(default=20_000, kw_only=True)
 
     def __post_init__(self) -> None:
+        set_fields(self, group=as_count(self.group, "group", None), shots=as_count(self.shots, "shots", None))
         if not 1 <= self.group <= MAX_GROUP:
             raise CalibrationError(f"{self.group=} must be 1 to {MAX_GROUP} bits: 2**bits states are prepared")
         shots_per_pattern(self.shots, 2)
-        object.__setattr__(self, "calibrations", tuple(self.calibrations))
+        check_type(self.calibrations, "calibrations", Sequence, "a sequence of CorrelatedCalibration, empty to measure them")
+        for calibration in self.calibrations:
+            check_type(calibration, "calibrations", CorrelatedCalibration, "a sequence of CorrelatedCalibration")
+        set_fields(self, calibrations=tuple(self.calibrations))
 
     def describe(self) -> str:
         """Return the mitigation in a few words, for results."""

@@ -18,6 +18,7 @@ from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
 from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.checks import as_count, as_number, check_type, set_fields
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
 _SMALLEST_DETERMINANT = 0.05  # of a confusion matrix, 1 - e0 - e1: below it, inverting multiplies the variance by over 400
@@ -157,12 +158,18 @@ class Readout(Mitigation[ReadoutContext]):
     on_stale: OnStale = "refuse"
 
     def __post_init__(self) -> None:
+        advice = "a ReadoutCalibration, such as that of calibration.measure_readout, or None to measure one"
+        check_type(self.calibration, "calibration", ReadoutCalibration | None, advice)
         bit_patterns(1, self.pattern)
+        set_fields(self, shots=as_count(self.shots, "shots", None))
         shots_per_pattern(self.shots, 2)
         if self.on_stale not in ("refuse", "warn"):
             raise CalibrationError(f"{self.on_stale=} must be 'refuse' or 'warn'")
-        if self.max_age is not None and not self.max_age > 0:
-            raise CalibrationError(f"{self.max_age=} must be a positive number of hours, or None")
+        try:
+            if self.max_age is not None:
+                as_number(self.max_age, "max_age", above=0, advice="be a positive number of hours, or None")
+        except ValueError as error:
+            raise CalibrationError(str(error)) from error
 
     def describe(self) -> str:
         """Return the mitigation in a few words."""

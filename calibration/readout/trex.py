@@ -18,6 +18,7 @@ from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, Shar
 from hattriq_cirq.circuits.program import ParameterizedCircuit, Point, Programs, only_measurements
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray, parity_signs, walsh_hadamard
+from hattriq_cirq.foundation.checks import as_count, as_seed, set_fields
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
 _MAX_BITS = 11  # an outcome's derivatives by the calibration are 2**bits squared numbers, 34 MB
@@ -87,6 +88,8 @@ class TwirledReadout(Mitigation[TwirledReadoutContext]):
     seed: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
+        set_fields(self, masks=as_count(self.masks, "masks", None), seed=as_seed(self.seed))
+        set_fields(self, calibration_shots=as_count(self.calibration_shots, "calibration_shots", None))
         if self.masks < 2 or self.masks.bit_count() != 1:
             raise ValueError(f"{self.masks=} must be a power of 2, at least 2")
         if self.calibration_shots < 2 * self.masks:

@@ -23,6 +23,7 @@ from hattriq_cirq.encoding.connectivity import NeighbourEncoder
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import shown
+from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.reading import problem_of
 
 _CANDIDATES = 24  # assignments whose predicted error is compared
@@ -181,7 +182,7 @@ def best_placement(
         shapes.setdefault((layout.encoder, edges_of(processor, layout.qubits)), []).append(i)
     random, coherent = np.zeros(len(layouts)), np.zeros(len(layouts))
     compiled: dict[int, list[cirq.FrozenCircuit]] = {}
-    for (encoder, edges), members in shapes.items():
+    for (encoder, edges), members in track(shapes.items(), "compare layouts", "layout", total=len(shapes)):
         own = [compile_on_edges(processor, [circuit], edges)[0].circuit for circuit in circuits[encoder]]
         placed = [layouts[i].qubits for i in members]
         random[members], coherent[members] = (part.mean(axis=1) for part in _layout_errors(processor, own, placed))
