@@ -20,6 +20,7 @@ from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.encoding.connectivity import NeighbourEncoder
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.progress import track
 
 _CANDIDATES = 24  # assignments whose predicted error is compared
 _SHAPES = 4  # different coupling graphs among them, for each of which circuits are compiled
@@ -165,7 +166,7 @@ def best_placement(
         shapes.setdefault((layout.encoder, edges_of(processor, layout.qubits)), []).append(i)
     random, coherent = np.zeros(len(layouts)), np.zeros(len(layouts))
     compiled: dict[int, list[cirq.FrozenCircuit]] = {}
-    for (encoder, edges), members in shapes.items():
+    for (encoder, edges), members in track(shapes.items(), "compare layouts", "layout", total=len(shapes)):
         own = [compile_on_edges(processor, [circuit], edges)[0].circuit for circuit in circuits[encoder]]
         placed = [layouts[i].qubits for i in members]
         random[members], coherent[members] = (part.mean(axis=1) for part in _layout_errors(processor, own, placed))

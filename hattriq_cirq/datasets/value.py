@@ -83,7 +83,7 @@ class Dataset:
         if len(names) != 2 or names[0] == names[1] or not all(isinstance(name, str) for name in names):
             raise ValueError(f"{self.label_names=} must be two different names, for -1 and +1")
         object.__setattr__(self, "label_names", names)
-        object.__setattr__(self, "padding", as_counts(self.padding, "padding", minimum=-(2**63)))
+        object.__setattr__(self, "padding", as_counts(self.padding, "padding", minimum=None))
         if self.image_shape is not None:
             object.__setattr__(self, "image_shape", as_shape(self.image_shape, amplitudes.shape[1], "image_shape"))
         _check_padding(self.image_shape, self.padding)

@@ -22,6 +22,7 @@ from hattriq_cirq.estimators.bilinear import (
     parity_weights,
     qubits_set,
 )
+from hattriq_cirq.foundation.checks import check_flag
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class HadamardTest(Estimator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_flag(self.literal, "literal")
         if self.literal and self.encoder is not None:
             raise ValueError("the literal circuit controls every gate of an exact encoder; leave out encoder or literal")
 

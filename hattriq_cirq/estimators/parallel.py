@@ -21,6 +21,9 @@ from hattriq_cirq.estimators.bilinear import (
     qubits_set,
 )
 from hattriq_cirq.foundation.arrays import parity_signs
+from hattriq_cirq.foundation.checks import as_count, check_flag, set_fields
+
+_ANCILLAS_MAX = 62
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ class ParallelHadamardTest(Estimator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.m < 1:
-            raise ValueError(f"{self.m=} must be at least 1 ancilla")
+        set_fields(self, m=as_count(self.m, "m", 1, _ANCILLAS_MAX, advice=f"be at least 1 ancilla and at most {_ANCILLAS_MAX}"))
+        check_flag(self.weighted, "weighted")
 
     def describe(self) -> str:
         """Describe the estimator in a few words, for results."""

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 from hattriq_cirq.circuits.outcomes import OutcomeWeights
 from hattriq_cirq.encoding.exact import Encoder, encode_joint
 from hattriq_cirq.estimators.bilinear import KEY, Allocation, BilinearTerm, Estimator, PauliTerm, WeightedCircuit, ancillas
+from hattriq_cirq.foundation.checks import as_counts, as_word, set_fields
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,11 @@ class ResolvedHadamardTest(Estimator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.part not in ("real", "imaginary"):
-            raise ValueError(f"{self.part=} must be 'real' or 'imaginary'")
-        if self.measured is not None and len(set(self.measured)) != len(self.measured):
-            raise ValueError(f"{self.measured=} must not repeat a qubit")
+        as_word(self.part, "part", ("real", "imaginary"))
+        if self.measured is not None:
+            set_fields(self, measured=as_counts(self.measured, "measured", minimum=None))
+            if len(set(self.measured)) != len(self.measured):
+                raise ValueError(f"{self.measured=} must not repeat a qubit")
 
     def describe(self) -> str:
         """Describe the estimator in a few words, for results."""

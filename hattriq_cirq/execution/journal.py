@@ -145,6 +145,11 @@ class Journal(Owned):
         return bool(self._contents.jobs)
 
     @property
+    def has_prepared(self) -> bool:
+        """True if a placement or compiled programs are recorded."""
+        return bool(self._contents.prepared)
+
+    @property
     def is_from_earlier_version(self) -> bool:
         """True if the journal was begun by a version that recorded neither placements nor programs."""
         return bool(self._contents.header["format"] != FORMAT)

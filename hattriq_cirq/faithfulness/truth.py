@@ -138,7 +138,7 @@ def randomised(model: Model, seed: int, layers: Iterable[int] | None = None) -> 
         (0.0, 1.891)
     """
     seed, by_layer = as_seed(seed), parameter_layers(model)
-    chosen = range(len(by_layer)) if layers is None else sorted(set(as_counts(layers, "layers", minimum=-(2**63))))
+    chosen = range(len(by_layer)) if layers is None else sorted(set(as_counts(layers, "layers", minimum=None)))
     if not by_layer or not all(0 <= k < len(by_layer) for k in chosen):
         raise ValueError(f"layers={list(chosen)} must lie in 0..{len(by_layer) - 1}, the layers of parameters of {model!r}")
     params = dict(model.params)

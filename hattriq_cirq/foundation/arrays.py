@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
+from statistics import NormalDist
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from hattriq_cirq.foundation.checks import as_number
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -151,6 +154,29 @@ def parity_signs(masks: Array) -> FloatArray:
         array([ 1., -1., -1.,  1.])
     """
     return 1.0 - 2.0 * (np.bitwise_count(masks) % 2)
+
+
+def normal_interval(values: FloatArray, stderr: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
+    """Return the low and high ends of intervals of values with normally distributed errors.
+
+    Args:
+        values: Values, (...,).
+        stderr: Standard error of each value, (...,).
+        level: Probability that an interval holds the true value, between 0 and 1.
+
+    Returns:
+        Low and high ends, (...,) each.
+
+    Raises:
+        ValueError: The level is out of range.
+
+    Example:
+        >>> low, high = normal_interval(np.array([1.0]), np.array([0.5]), 0.95)
+        >>> low.round(2), high.round(2)
+        (array([0.02]), array([1.98]))
+    """
+    half = NormalDist().inv_cdf((1 + as_number(level, "level", above=0, below=1)) / 2) * stderr
+    return values - half, values + half
 
 
 def largest_remainders(ideal: FloatArray, total: int) -> list[int]:

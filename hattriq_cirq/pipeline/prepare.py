@@ -34,7 +34,7 @@ from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_f
 from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
 from hattriq_cirq.pipeline.execute import PreparedCircuits
-from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes, as_mitigation
+from hattriq_cirq.pipeline.mitigation import AssumptionWarning, Mitigation, MitigationSummary, Outcomes, as_mitigation
 from hattriq_cirq.pipeline.resources import GateCount, Resources, shots_for_cosine, shots_for_stderr
 from hattriq_cirq.simulation.statevector import Precision
 
@@ -417,8 +417,13 @@ class PreparedAttribution:
                 own = [outcome for one, part in zip(inputs, parts, strict=True) for outcome in part[: len(one.plan.circuits)]]
                 cost += _cost_of(circuits, own, mitigated.shots, max((factor for _, factor in decoded), default=1.0))
                 bar.update(len(inputs))
-        notes = [note for summary in summaries for note in summary.notes] + [note for e in estimates for note in e.notes]
-        return Execution(estimates, cost, MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes))))
+        violated = tuple(dict.fromkeys(text for summary in summaries for text in summary.warnings))
+        for text in violated:
+            warnings.warn(text, AssumptionWarning, stacklevel=3)
+        notes = [note for summary in summaries for note in (*summary.notes, *summary.warnings)]
+        notes += [note for e in estimates for note in e.notes]
+        summary = MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes)), violated)
+        return Execution(estimates, cost, summary)
 
     def execute(self) -> Attribution:
         """Run all circuits and return the attribution, with F(x) and F(b) computed exactly.
@@ -617,7 +622,8 @@ def choose_placement(
     circuits: dict[Encoder, list[cirq.Circuit]] = {encode: _placing_circuits(model, estimator, terms, encode)}
     layouts = candidate_layouts(processor, circuits[encode], model.qubits, among=engine.qubits)
     layouts = promising_layouts(processor, layouts, _placing_circuits(model, estimator, terms, _prepare_nothing))
-    for encoder in dict.fromkeys(layout.encoder for layout in layouts):
+    encoders = list(dict.fromkeys(layout.encoder for layout in layouts))
+    for encoder in track(encoders, "build circuits for layouts", "layout"):
         if encoder not in circuits:
             circuits[encoder] = _placing_circuits(model, estimator, terms, encoder)
     return best_placement(processor, layouts, circuits)

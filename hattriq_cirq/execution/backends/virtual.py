@@ -21,6 +21,7 @@ from hattriq_cirq.compilation.processor import gateset_name, load_processor
 from hattriq_cirq.execution.backend import Job, Limits
 from hattriq_cirq.execution.backends.sampler import InProcessBackend, to_distributions
 from hattriq_cirq.execution.backends.simulators import (
+    THREADS_MAX,
     marginal_probabilities,
     qsim_state,
     state_vector_populations,
@@ -28,6 +29,7 @@ from hattriq_cirq.execution.backends.simulators import (
 )
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.checks import as_count, as_seed, check_type, shown
 from hattriq_cirq.simulation import pauli_transfer
 
 if TYPE_CHECKING:
@@ -100,12 +102,14 @@ class VirtualBackend(InProcessBackend):
         method: Method | None = None,
         threads: int = 1,
     ) -> None:
-        if noise not in get_args(Noise):
-            raise ValueError(f"{noise=} must be one of {', '.join(get_args(Noise))}")
-        if method not in (None, *get_args(Method)):
-            raise ValueError(f"{method=} must be one of {', '.join(get_args(Method))}, or None for the faster one")
-        if threads < 1:
-            raise ValueError(f"{threads=} must be at least 1")
+        check_type(processor_id, "processor_id", str, "the name of a processor, such as 'willow_pink'")
+        check_type(gateset, "gateset", str | None, "the name of a gate set, such as 'cz', or None")
+        if not isinstance(noise, str) or noise not in get_args(Noise):
+            raise ValueError(f"noise={shown(noise)} must be one of {', '.join(get_args(Noise))}")
+        if method is not None and (not isinstance(method, str) or method not in get_args(Method)):
+            raise ValueError(f"method={shown(method)} must be one of {', '.join(get_args(Method))}, or None for the faster one")
+        threads = as_count(threads, "threads", advice=f"be at least 1 and at most {THREADS_MAX}", maximum=THREADS_MAX)
+        seed = None if seed is None else as_seed(seed)
         processor = load_processor(processor_id, gateset)
         if noise in ("calibrated", "gates") and not processor.two_qubit_errors:
             raise ValueError(
