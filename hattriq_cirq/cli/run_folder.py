@@ -124,7 +124,10 @@ def _begin(folder: Path, descriptor: int, task: Record, results: Collection[str]
             same_task(folder, known, task)
     if looks_empty(folder):  # else what is there may be of another command: this one only adds to it
         os.ftruncate(descriptor, 0)
-        files.write_all(descriptor, json.dumps({"format": _FORMAT, "task": task}).encode())
+        try:
+            files.write_all(descriptor, json.dumps({"format": _FORMAT, "task": task}).encode())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, os.fspath(folder)) from error
         files.sync_folder(folder)
     is_recorded = record is not None and all((folder / name).exists() for name in results)
     return RunFolder(folder, is_recorded, "replace" if begun is not None and record is None else "compare")

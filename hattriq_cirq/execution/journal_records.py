@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from hattriq_cirq.circuits.errors import JournalError
+from hattriq_cirq.foundation import files
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
 from hattriq_cirq.foundation.schema import Count, Range, Size, load, parse_json
@@ -336,14 +337,11 @@ def is_locked(path: Path) -> bool:
 
 
 def try_lock(descriptor: int, *, exclusive: bool) -> bool:
-    """Lock an open journal and return True, or return False if another process holds the lock."""
-    import fcntl  # missing on Windows, where everything except journals works
+    """Lock an open journal and return True, or return False if another process holds the lock.
 
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    Where the file system has no locks, nobody holds one.
+    """
+    return files.try_lock(descriptor, exclusive=exclusive) is not False
 
 
 def refuse_another(folder: Path, what: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
