@@ -50,7 +50,7 @@ def check_resume(home: Path, name: str) -> None:
     assert {job: counts[job] for job in recorded} == recorded
     result, expected = (Attribution.load(folder / name / "attribution.npz") for folder in (home, home / "expected"))
     for field in ("values", "x", "baseline", "f_input", "f_baseline"):
-        np.testing.assert_array_equal(getattr(result, field), getattr(expected, field))
+        np.testing.assert_allclose(getattr(result, field), getattr(expected, field), rtol=1e-13, atol=1e-15)
     np.testing.assert_allclose(result.stderr, expected.stderr, rtol=1)
 
 
