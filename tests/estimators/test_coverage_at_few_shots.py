@@ -263,6 +263,7 @@ def test_interval_of_an_attribution_is_saved_with_it(tmp_path: Path) -> None:
     a = hq.integrated_gradients(
         model(2, "no gates"), np.eye(4), baseline=0.1, estimator=hq.HadamardTest(), engine=hq.qsim(seed=1), shots=200
     )
+    assert a.rare_stderr is not None
     for level, quantile in ((0.95, 1.959964), (0.68, 0.994458), (0.99, 2.575829)):
         low, high = a.interval(level)
         half = quantile * np.hypot(a.stderr, a.rare_stderr)
