@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from hattriq_cirq.faithfulness.removal import Reference, ScoreFunction, check_inputs_and_maps, predicted_signs, scores_without
 from hattriq_cirq.foundation.arrays import FloatArray, freeze
 from hattriq_cirq.foundation.checks import as_count, as_seed, as_word
+from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
 
 Order = Literal["morf", "lerf"]
@@ -26,7 +27,7 @@ STEPS = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class Curve(Frozen):
     """Scores in favour of the predicted class while more and more features are changed.
 
     Args:
@@ -51,6 +52,7 @@ class Curve:
         if fractions[0] != 0 or fractions[-1] != 1 or not (np.diff(fractions) > 0).all():
             raise ValueError(f"{fractions=} must rise from 0 to 1")
         freeze(self, fractions=fractions, scores=scores)
+        super().__post_init__()
 
 
 @with_numpy_defaults
