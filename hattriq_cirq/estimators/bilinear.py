@@ -40,6 +40,8 @@ class BilinearTerm:
         left: Left vector, (features,), real or complex, of any norm.
         right: Right vector, (features,), real or complex, of any norm.
         weight: Real factor of the term.
+        exponent: Power of 2 that multiplies both vectors, so that inputs of any size are computed at about size 1; the same
+            for all terms of an input.
 
     Example:
         >>> import numpy as np
@@ -50,6 +52,7 @@ class BilinearTerm:
     left: Array
     right: Array
     weight: float = 1.0
+    exponent: int = 0
 
     @property
     def is_zero(self) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from hattriq_cirq.circuits.outcomes import Outcome, OutcomeWeights, SharedUncertainty
 from hattriq_cirq.estimators.bilinear import Allocation, BilinearTerm, Estimator, WeightedCircuit, pauli_terms
-from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders, normal_interval
+from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders, normal_interval, rescaled, times_power_of_2
 from hattriq_cirq.models.model import Model
 
 #: Variance that rare outcomes add to a value, in squares of the largest change that one shot makes. Exact coverages of binomial
@@ -89,6 +89,8 @@ class Estimate:
         offset: Values known without a circuit, (features,).
         constant: Further constant, (features,), by which `transform` keeps the transformed values; None is zero.
         notes: Findings of a mitigation about this input, one sentence each.
+        exponent: Power of 2 that multiplies all values; weights, offset and constant are without it, so that values of any
+            size have errors although their variance could not be represented.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -103,6 +105,7 @@ class Estimate:
     offset: FloatArray
     constant: FloatArray | None = None
     notes: tuple[str, ...] = ()
+    exponent: int = 0
 
     def transform(
         self,
@@ -134,8 +137,18 @@ class Estimate:
             weights += [w.combined(auxiliary_jacobian) for w in auxiliary.weights]
             outcomes += auxiliary.outcomes
         offset = self.offset if len(values) == len(self.offset) else np.zeros(len(values))
-        bare = Estimate(tuple(weights), outcomes, offset, None, self.notes)
-        return replace(bare, constant=values - bare.values)
+        bare = Estimate(tuple(weights), outcomes, offset, None, self.notes, self.exponent)
+        return replace(bare, constant=times_power_of_2(values, -self.exponent) - bare._scaled_values)
+
+    def times_power_of_2(self, exponent: int) -> Estimate:
+        """Return the estimate of the values times 2**exponent.
+
+        Raises:
+            ValueError: A value is too large for a number in double precision.
+        """
+        result = replace(self, exponent=self.exponent + exponent)
+        rescaled(result._scaled_values, result.exponent, "an attribution")
+        return result
 
     def _pairs(self) -> Iterator[tuple[OutcomeWeights, Outcome]]:
         return zip(self.weights, self.outcomes, strict=True)
@@ -143,12 +156,20 @@ class Estimate:
     @cached_property
     def values(self) -> FloatArray:
         """Estimated values, (features,)."""
+        return times_power_of_2(self._scaled_values, self.exponent)
+
+    @cached_property
+    def _scaled_values(self) -> FloatArray:
         start = np.zeros(len(self.offset)) if self.constant is None else self.constant
         return self.offset + sum((o.expectation(w) for w, o in self._pairs()), start)
 
     @cached_property
     def sensitivities(self) -> dict[SharedUncertainty, FloatArray]:
         """Derivative of the values by each shared parameter, (features, parameters), summed over circuits."""
+        return {shared: times_power_of_2(moved, self.exponent) for shared, moved in self._slopes.items()}
+
+    @cached_property
+    def _slopes(self) -> dict[SharedUncertainty, FloatArray]:
         total: dict[SharedUncertainty, FloatArray] = {}
         for weights, outcome in self._pairs():
             for shared, moved in outcome.sensitivities(weights).items():
@@ -164,7 +185,7 @@ class Estimate:
         1.96 stderr then cover each value in at least 93% of all runs, down to a handful of shots for each circuit; counts of
         0 leave an interval of 4.8 counts. The addition falls like 1 / shots**2 and is negligible beyond about 100 counts.
         """
-        return np.asarray(np.sqrt(self._variances + self._rare_changes**2))
+        return times_power_of_2(np.sqrt(self._variances + self._rare_changes**2), self.exponent)
 
     def interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
         """Return the low and the high end of the interval of each value, (features,) each.
@@ -187,14 +208,15 @@ class Estimate:
         counted = sum((o.covariance(w) for w, o in self._pairs()), np.zeros((n, n)))
         rare, correlation = self._rare_changes, self._correlation_of_rare_changes
         added = (1 - correlation) * np.diag(rare**2) + correlation * np.outer(rare, rare)
-        return added + counted + sum(shared.covariance(moved) for shared, moved in self.sensitivities.items())
+        shared = sum(shared.covariance(moved) for shared, moved in self._slopes.items())
+        return times_power_of_2(added + counted + shared, 2 * self.exponent)
 
     @cached_property
     def sum_stderr(self) -> float:
         """Standard error of the sum of the values."""
         rare, correlation = self._rare_changes, self._correlation_of_rare_changes
         added = (1 - correlation) * np.sum(rare**2) + correlation * np.sum(rare) ** 2
-        return float(np.sqrt(self._sum._variances[0] + added))
+        return float(times_power_of_2(np.sqrt(self._sum._variances[0] + added), self.exponent))
 
     @cached_property
     def _sum(self) -> Estimate:
@@ -204,7 +226,7 @@ class Estimate:
     def _variances(self) -> FloatArray:
         """Variance of each value, (features,), from counts and shared numbers, without outcomes too rare to be counted."""
         counted = sum((o.variances(w) for w, o in self._pairs()), np.zeros(len(self.offset)))
-        return counted + sum(shared.variances(moved) for shared, moved in self.sensitivities.items())
+        return counted + sum(shared.variances(moved) for shared, moved in self._slopes.items())
 
     @cached_property
     def _rare_changes(self) -> FloatArray:

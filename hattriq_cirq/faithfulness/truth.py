@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from hattriq_cirq.faithfulness.removal import check_maps
-from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, as_amplitudes
+from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, as_amplitudes, binary_exponents, times_power_of_2
 from hattriq_cirq.foundation.checks import as_counts, as_seed, check_type
 from hattriq_cirq.models.model import Model
 
@@ -55,6 +55,7 @@ def relevance_mass(maps: ArrayLike, truth: ArrayLike) -> FloatArray:
         array([0.9, 0.2])
     """
     sizes, truth = _sizes_and_truth(maps, truth)
+    sizes = times_power_of_2(sizes, -binary_exponents(sizes))
     total = sizes.sum(axis=1)
     return np.asarray(np.divide((sizes * truth).sum(axis=1), total, out=np.full(len(sizes), np.nan), where=total > 0))
 

@@ -29,7 +29,7 @@ from hattriq_cirq.execution.backends.simulators import qsim, sampler
 from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_format import circuits_key
-from hattriq_cirq.foundation.arrays import Array, evenly_spaced
+from hattriq_cirq.foundation.arrays import Array, evenly_spaced, scaling_exponents, times_power_of_2
 from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type
 from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
@@ -39,6 +39,7 @@ from hattriq_cirq.pipeline.resources import GateCount, Resources, shots_for_cosi
 from hattriq_cirq.simulation.statevector import Precision
 
 _CHUNK = 256  # number of circuits that are compiled and run together, or those of one input if they are more
+_ROUNDINGS = 4  # difference between equal vectors that rounding explains, in units of the double precision
 _SHOTS_MAX = 10**15  # counts are 64-bit integers, and weights of shots are floating-point numbers
 _TERMS_MAX = 10_000  # nodes of a rule times baselines, each of which has circuits of its own
 _AN_ESTIMATOR = "an estimator, such as ResolvedHadamardTest()"
@@ -369,7 +370,8 @@ class PreparedAttribution:
             raise ValueError(
                 "there is nothing to estimate: x equals the baseline, or the observable is a multiple of the identity"
             )
-        first = next(one for one in plans if one.circuits)
+        index = next(i for i, one in enumerate(plans) if one.circuits)
+        first, unit = plans[index], 2 * self.terms[index][0].exponent
         distributions = (simulator or qsim()).run([c.circuit for c in first.circuits], None)
         chosen = evenly_spaced(circuits, sample)
         routed = None
@@ -389,7 +391,7 @@ class PreparedAttribution:
             gateset=gateset,
             processor=None if processor is None else processor.id,
             shots_for_cosine=shots_for_cosine(first, distributions, target_cosine),
-            shots_for_stderr=shots_for_stderr(first, distributions, target_stderr),
+            shots_for_stderr=shots_for_stderr(first, distributions, float(np.ldexp(target_stderr, -unit))),
             target_cosine=target_cosine,
             target_stderr=target_stderr,
         )
@@ -407,13 +409,14 @@ class PreparedAttribution:
         estimates: list[Estimate] = []
         cost, summaries = Cost(), [MitigationSummary()]
         with progress_bar(shown=self.progress, total=len(self.terms), desc=self.estimator.describe(), unit="input") as bar:
+            exponents = iter([2 * terms[0].exponent for terms in self.terms])
             for inputs, circuits in self.chunks():
                 mitigated = circuits.execute()
                 summaries.append(mitigated.summary)
                 outcomes = iter(mitigated.outcomes)
                 parts = [list(islice(outcomes, len(one.circuits))) for one in inputs]
                 decoded = [one.decode(part, self.mitigation) for one, part in zip(inputs, parts, strict=True)]
-                estimates += [found for found, _ in decoded]
+                estimates += [found.times_power_of_2(next(exponents)) for found, _ in decoded]
                 own = [outcome for one, part in zip(inputs, parts, strict=True) for outcome in part[: len(one.plan.circuits)]]
                 cost += _cost_of(circuits, own, mitigated.shots, max((factor for _, factor in decoded), default=1.0))
                 bar.update(len(inputs))
@@ -543,17 +546,26 @@ def bilinear_terms(row: Array, references: Array, rule: Quadrature | None) -> li
     count = len(references) * (1 if rule is None else len(rule.nodes))
     if rule is not None and count > _TERMS_MAX:
         raise ValueError(f"{count} baselines and nodes of the rule have circuits each; at most {_TERMS_MAX} are possible")
+    exponent = int(scaling_exponents(row, *references)[0])
+    row, references = (times_power_of_2(vectors, -exponent) for vectors in (row, references))
     terms = []
     for reference in references:
-        step = row - reference
+        step = _sum_or_zero(row, -reference)
         if rule is None:
-            terms.append(BilinearTerm(step, row + reference, 1 / len(references)))
+            terms.append(BilinearTerm(step, _sum_or_zero(row, reference), 1 / len(references), exponent))
         else:
             terms += [
-                BilinearTerm(step, 2 * (reference + position * step), weight / len(references))
+                BilinearTerm(step, 2 * (reference + position * step), weight / len(references), exponent)
                 for position, weight in zip(rule.nodes, rule.weights, strict=True)
             ]
     return terms
+
+
+def _sum_or_zero(first: Array, second: Array) -> Array:
+    """Return the sum of two vectors, or zeros where rounding of the vectors themselves decides its direction."""
+    total = np.asarray(first + second)
+    is_zero = np.linalg.norm(total) <= _ROUNDINGS * np.finfo(float).eps * (np.linalg.norm(first) + np.linalg.norm(second))
+    return np.zeros_like(total) if is_zero else total
 
 
 def bilinear_terms_of_rows(rows: Array, references: Array, rule: Quadrature | None) -> list[list[BilinearTerm]]:

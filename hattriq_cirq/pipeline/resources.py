@@ -168,7 +168,11 @@ def shots_for_stderr(plan: Plan, distributions: Sequence[Distribution], stderr: 
     """
     if not stderr > 0:
         raise ValueError(f"target_stderr={stderr} must be positive")
-    return max(int(np.ceil(variances_per_shot(plan, distributions).max() / stderr**2)), len(plan.circuits))
+    with np.errstate(all="ignore"):
+        shots = np.ceil((np.sqrt(variances_per_shot(plan, distributions).max()) / stderr) ** 2)
+    if not shots < 2**62:
+        raise ValueError(f"target_stderr={stderr} takes more than 2**62 shots; give a larger one")
+    return max(int(shots), len(plan.circuits))
 
 
 def covariance_per_shot(plan: Plan, distributions: Sequence[Distribution]) -> FloatArray:
