@@ -274,7 +274,7 @@ def test_mitigations_on_every_processor_and_gate_set(name: str, native: str) -> 
         for program in programs
         for request, point in zip(program.requests, program.points, strict=True)
     }
-    sequence = MitigationSequence([ZeroNoiseExtrapolation((1, 3)), PauliTwirling(4)])
+    sequence = MitigationSequence([ZeroNoiseExtrapolation((1, 3)), PauliTwirling(8)])
     variants = sequence.expand(engine, programs, None)
     for program in variants.programs:
         engine.processor.device.validate_circuit(program.circuit)
