@@ -22,6 +22,7 @@ from hattriq_cirq.circuits.outcomes import Distribution, SharedUncertainty
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, IntArray, read_only
 from hattriq_cirq.foundation.checks import as_number, check_type
+from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import Outcomes
 
@@ -35,7 +36,7 @@ _LISTED = 5  # further pairs that a verdict names
 
 
 @dataclass(frozen=True, eq=False)
-class CorrelatedCalibration:
+class CorrelatedCalibration(Frozen):
     """The readout of a group of qubits in every state that it can be prepared in.
 
     Args:
@@ -64,6 +65,7 @@ class CorrelatedCalibration:
         shapes = {row.probabilities.shape for row in self.rows}
         if len(self.rows) != 2**n or shapes != {(2**n,)}:
             raise CalibrationError(f"{len(self.rows)} rows of shapes {shapes} must be {2**n} rows of ({2**n},)")
+        super().__post_init__()
 
     @cached_property
     def confusion(self) -> FloatArray:

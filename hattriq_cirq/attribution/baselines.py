@@ -25,6 +25,7 @@ from hattriq_cirq.foundation.arrays import (
 )
 from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_shape
 from hattriq_cirq.foundation.contract import DataContract, column_names
+from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.text import number_text
 
 _SIGMA_MAX = 1e4  # pixels: the cost of a Gaussian grows with its width
@@ -34,7 +35,7 @@ NAMES = ("zero", "mean", "class_mean", "opposite_class_mean", "blur", "uniform",
 
 
 @dataclass(frozen=True, eq=False)
-class BaselineSet:
+class BaselineSet(Frozen):
     """Several baselines for one attribution: expected gradients, the mean over the set.
 
     Args:
@@ -55,6 +56,7 @@ class BaselineSet:
         if rows.ndim != 2 or not len(rows):
             raise ValueError(f"{rows.shape=} must be (baselines, features) with at least one baseline")
         freeze(self, rows=rows)
+        super().__post_init__()
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -16,6 +16,7 @@ import numpy as np
 from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze, normal_interval
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
+from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_arrays
 from hattriq_cirq.foundation.schema import Count, load, parse_json
@@ -60,7 +61,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Assumptions:
+class Assumptions(Frozen):
     """Settings of the call that computed a result, as text.
 
     Example:
@@ -92,7 +93,7 @@ class _Meta(TypedDict):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Attribution:
+class Attribution(Frozen):
     """Attributions of one input or a batch; all arrays are read-only.
 
     Args:
@@ -153,6 +154,7 @@ class Attribution:
         for name in ("f_input", "f_baseline", "completeness_gap_stderr"):
             if getattr(self, name).shape != lead:
                 raise ValueError(f"{name}.shape={getattr(self, name).shape} must be {lead}, one number per input")
+        super().__post_init__()
 
     @property
     def completeness_gap(self) -> FloatArray:

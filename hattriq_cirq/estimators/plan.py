@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from itertools import islice
@@ -12,7 +12,15 @@ import numpy as np
 
 from hattriq_cirq.circuits.outcomes import Outcome, OutcomeWeights, SharedUncertainty
 from hattriq_cirq.estimators.bilinear import Allocation, BilinearTerm, Estimator, WeightedCircuit, pauli_terms
-from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders, normal_interval, rescaled, times_power_of_2
+from hattriq_cirq.foundation.arrays import (
+    FloatArray,
+    largest_remainders,
+    normal_interval,
+    read_only,
+    rescaled,
+    times_power_of_2,
+)
+from hattriq_cirq.foundation.frozen import Frozen, FrozenDict
 from hattriq_cirq.models.model import Model
 
 #: Variance that rare outcomes add to a value, in squares of the largest change that one shot makes. Exact coverages of binomial
@@ -21,7 +29,7 @@ RARE_OUTCOMES = 1.5
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Plan(Frozen):
     """All circuits of one attribution.
 
     Args:
@@ -50,8 +58,7 @@ class Plan:
         total squared error sum_c max_shot_norm_c**2 / S_c (Neyman allocation); `equal` gives every circuit the same share.
         """
         norms = np.array([c.max_shot_norm if self.allocation == "error" else 1.0 for c in self.circuits])
-        shares: FloatArray = norms / norms.sum()
-        return shares
+        return read_only(norms / norms.sum())
 
     def shots(self, total: int) -> list[int]:
         """Distribute a total number of shots among the circuits by `shares`, at least one each.
@@ -78,7 +85,7 @@ class Plan:
 
 
 @dataclass(frozen=True, eq=False)
-class Estimate:
+class Estimate(Frozen):
     """Values that are linear in the outcomes of circuits, with their errors: offset + constant + sum_c weights_c @ outcome_c.
 
     Values, standard errors and covariance are computed when they are first read.
@@ -156,7 +163,7 @@ class Estimate:
     @cached_property
     def values(self) -> FloatArray:
         """Estimated values, (features,)."""
-        return times_power_of_2(self._scaled_values, self.exponent)
+        return read_only(times_power_of_2(self._scaled_values, self.exponent))
 
     @cached_property
     def _scaled_values(self) -> FloatArray:
@@ -164,9 +171,9 @@ class Estimate:
         return self.offset + sum((o.expectation(w) for w, o in self._pairs()), start)
 
     @cached_property
-    def sensitivities(self) -> dict[SharedUncertainty, FloatArray]:
+    def sensitivities(self) -> Mapping[SharedUncertainty, FloatArray]:
         """Derivative of the values by each shared parameter, (features, parameters), summed over circuits."""
-        return {shared: times_power_of_2(moved, self.exponent) for shared, moved in self._slopes.items()}
+        return FrozenDict({shared: read_only(times_power_of_2(moved, self.exponent)) for shared, moved in self._slopes.items()})
 
     @cached_property
     def _slopes(self) -> dict[SharedUncertainty, FloatArray]:
@@ -185,7 +192,7 @@ class Estimate:
         1.96 stderr then cover each value in at least 93% of all runs, down to a handful of shots for each circuit; counts of
         0 leave an interval of 4.8 counts. The addition falls like 1 / shots**2 and is negligible beyond about 100 counts.
         """
-        return times_power_of_2(np.sqrt(self._variances + self._rare_changes**2), self.exponent)
+        return read_only(times_power_of_2(np.sqrt(self._variances + self._rare_changes**2), self.exponent))
 
     def interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
         """Return the low and the high end of the interval of each value, (features,) each.
@@ -209,7 +216,7 @@ class Estimate:
         rare, correlation = self._rare_changes, self._correlation_of_rare_changes
         added = (1 - correlation) * np.diag(rare**2) + correlation * np.outer(rare, rare)
         shared = sum(shared.covariance(moved) for shared, moved in self._slopes.items())
-        return times_power_of_2(added + counted + shared, 2 * self.exponent)
+        return read_only(times_power_of_2(added + counted + shared, 2 * self.exponent))
 
     @cached_property
     def sum_stderr(self) -> float:

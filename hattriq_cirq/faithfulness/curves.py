@@ -19,13 +19,14 @@ from numpy.typing import ArrayLike
 from hattriq_cirq.faithfulness.removal import Reference, ScoreFunction, check_inputs_and_maps, predicted_signs, scores_without
 from hattriq_cirq.foundation.arrays import FloatArray, freeze
 from hattriq_cirq.foundation.checks import as_count, as_seed, as_word
+from hattriq_cirq.foundation.frozen import Frozen
 
 Order = Literal["morf", "lerf"]
 STEPS = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class Curve(Frozen):
     """Scores in favour of the predicted class while more and more features are changed.
 
     Args:
@@ -50,6 +51,7 @@ class Curve:
         if fractions[0] != 0 or fractions[-1] != 1 or not (np.diff(fractions) > 0).all():
             raise ValueError(f"{fractions=} must rise from 0 to 1")
         freeze(self, fractions=fractions, scores=scores)
+        super().__post_init__()
 
 
 def deletion_curve(

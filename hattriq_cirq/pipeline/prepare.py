@@ -31,6 +31,7 @@ from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_format import circuits_key
 from hattriq_cirq.foundation.arrays import Array, evenly_spaced, scaling_exponents, times_power_of_2
 from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type
+from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
 from hattriq_cirq.pipeline.execute import PreparedCircuits
@@ -217,7 +218,7 @@ def resources(  # noqa: PLR0913  one argument for each choice of the user
 
 
 @dataclass(frozen=True, eq=False)
-class Execution:
+class Execution(Frozen):
     """Results of a run of circuits.
 
     Args:
@@ -249,7 +250,7 @@ def _with_bars(
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedAttribution:
+class PreparedAttribution(Frozen):
     """Attribution by circuits, ready to be priced and run; created by `prepare`.
 
     The work is done in chunks of at most 64 inputs or a few hundred circuits, the first one smaller: a chunk's circuits are
