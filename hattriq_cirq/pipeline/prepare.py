@@ -29,7 +29,7 @@ from hattriq_cirq.execution.backends.simulators import qsim, sampler
 from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_format import circuits_key
-from hattriq_cirq.foundation.arrays import Array, evenly_spaced, scaling_exponents, times_power_of_2
+from hattriq_cirq.foundation.arrays import Array, FloatArray, evenly_spaced, scaling_exponents, times_power_of_2
 from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
@@ -45,6 +45,7 @@ _SHOTS_MAX = 10**15  # counts are 64-bit integers, and weights of shots are floa
 _TERMS_MAX = 10_000  # nodes of a rule times baselines, each of which has circuits of its own
 _AN_ESTIMATOR = "an estimator, such as ResolvedHadamardTest()"
 _INPUTS = (8, 64)  # largest number of inputs of the first chunk, so that its jobs start within seconds, and of the others
+_LISTED = 10  # features that a note names
 _PLACED_BY = 2  # number of terms by whose circuits a placement is chosen
 
 
@@ -442,10 +443,14 @@ class PreparedAttribution(Frozen):
             raise ValueError("this run has estimates only; prepare it with hattriq_cirq.prepare for an attribution")
         exact, execution = self.exact(), self.run()
         estimates, summary, shape = execution.estimates, execution.summary, exact.values.shape
+        values, stderr, rare = (
+            np.array([getattr(e, name) for e in estimates]).reshape(shape) for name in ("values", "stderr", "rare_stderr")
+        )
         return replace(
             exact,
-            values=np.array([e.values for e in estimates]).reshape(shape),
-            stderr=np.array([e.stderr for e in estimates]).reshape(shape),
+            values=values,
+            stderr=stderr,
+            rare_stderr=None if self.shots is None else rare,
             imag_values=None,
             completeness_gap_stderr=np.array([e.sum_stderr for e in estimates]).reshape(shape[:-1]),
             cost=execution.cost,
@@ -456,7 +461,7 @@ class PreparedAttribution(Frozen):
                 seed=self.engine.seed,
                 calibration_id=summary.calibration_id,
                 mitigation="none" if self.mitigation is None else self.mitigation.describe(),
-                notes=summary.notes,
+                notes=(*summary.notes, *_few_counts(stderr, rare)),
             ),
         )
 
@@ -663,6 +668,19 @@ def _until_full(plans: Iterator[InputPlan]) -> Iterator[InputPlan]:
         circuits += len(one.circuits)
         if circuits >= _CHUNK:
             return
+
+
+def _few_counts(stderr: FloatArray, rare: FloatArray) -> list[str]:
+    """Return a note on the features whose intervals are more than a tenth wider than their standard errors have it."""
+    wider = np.divide(np.hypot(stderr, rare), stderr, out=np.ones_like(stderr), where=stderr > 0).reshape(-1, stderr.shape[-1])
+    few = np.flatnonzero((wider > 1.1).any(axis=0)).tolist()
+    if not few:
+        return []
+    listed = ", ".join(map(str, few[:_LISTED])) + (f" and {len(few) - _LISTED} more" if len(few) > _LISTED else "")
+    return [
+        f"few shots fell on features {listed}: their intervals, interval(), are up to {wider.max():.1f} times as wide as their "
+        "standard errors alone have it"
+    ]
 
 
 def _cost_of(circuits: PreparedCircuits, own: Outcomes, all_shots: int, variance_factor: float) -> Cost:
