@@ -30,6 +30,7 @@ from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import read_json
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
+from hattriq_cirq.reporting.plotting import plain_style
 
 T = TypeVar("T")
 Result = Mapping[str, Any]
@@ -242,7 +243,8 @@ class Study(Generic[T]):
             ) from error
 
     def _section(self, done: Sequence[Done[T]]) -> Section:
-        findings = self.summarise(done)
+        with plain_style():
+            findings = self.summarise(done)
         return Section(
             title=self.title,
             question=self.question,
