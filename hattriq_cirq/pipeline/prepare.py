@@ -32,6 +32,7 @@ from hattriq_cirq.execution.journal_format import circuits_key
 from hattriq_cirq.foundation.arrays import Array, FloatArray, evenly_spaced, scaling_exponents, times_power_of_2
 from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type
 from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.numerics import numpy_defaults, with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
 from hattriq_cirq.pipeline.execute import PreparedCircuits
@@ -49,6 +50,7 @@ _LISTED = 10  # features that a note names
 _PLACED_BY = 2  # number of terms by whose circuits a placement is chosen
 
 
+@with_numpy_defaults
 def prepare(  # noqa: PLR0913  one argument for each choice of the user
     model: Model,
     x: ArrayLike,
@@ -114,6 +116,7 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
     return PreparedAttribution(model, terms, estimator, run_on, shots, correction, placement, progress, exact)
 
 
+@with_numpy_defaults
 def estimate(
     model: Model,
     x: ArrayLike,
@@ -161,6 +164,7 @@ def estimate(
     return PreparedAttribution(model, [terms], estimator, run_on, shots, correction).run().estimates[0]
 
 
+@with_numpy_defaults
 def resources(  # noqa: PLR0913  one argument for each choice of the user
     model: Model,
     x: ArrayLike,
@@ -205,7 +209,7 @@ def resources(  # noqa: PLR0913  one argument for each choice of the user
         2
     """
     if device is not None:
-        warnings.warn("resources(device=) is deprecated; use processor=", DeprecationWarning, stacklevel=2)
+        warnings.warn("resources(device=) is deprecated; use processor=", DeprecationWarning, stacklevel=3)
         processor = device
     check_model(model)
     check_type(estimator, "estimator", Estimator, _AN_ESTIMATOR)
@@ -240,11 +244,11 @@ _Result = TypeVar("_Result")
 def _with_bars(
     method: Callable[Concatenate[PreparedAttribution, _Arguments], _Result],
 ) -> Callable[Concatenate[PreparedAttribution, _Arguments], _Result]:
-    """Show the progress bars of all phases of a method if the run or its engine shows progress."""
+    """Show the progress bars of all phases of a method if asked for; NumPy's errors are handled as by default."""
 
     @wraps(method)
     def shown(self: PreparedAttribution, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
-        with progress_bars(self.progress or self.engine.shows_progress):
+        with numpy_defaults(), progress_bars(self.progress or self.engine.shows_progress):
             return method(self, *args, **kwargs)
 
     return shown
@@ -430,6 +434,7 @@ class PreparedAttribution(Frozen):
         summary = MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes)), violated)
         return Execution(estimates, cost, summary)
 
+    @with_numpy_defaults
     def execute(self) -> Attribution:
         """Run all circuits and return the attribution, with F(x) and F(b) computed exactly.
 
