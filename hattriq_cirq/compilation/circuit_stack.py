@@ -114,8 +114,8 @@ class CircuitStack:
         chunks = [range(start, min(start + size, count)) for start in range(0, count, size)]
         return np.concatenate([_marginals(final_states(self.select(chunk)), axes) for chunk in chunks])
 
-    def to_program(self) -> ParameterizedCircuit:
-        """Return the circuits as one Cirq circuit of CZ and PhasedXZ, with a symbol for every exponent that varies.
+    def to_program(self, native: cirq.Gate = cirq.CZ) -> ParameterizedCircuit:
+        """Return the circuits as one Cirq circuit of PhasedXZ and a native gate, with a symbol for every exponent that varies.
 
         Two-qubit gates are placed as late as possible, in moments of their own between moments of single-qubit gates, because a
         qubit does not decay before its first gate. The measurement is alone in the last moment.
@@ -136,9 +136,10 @@ class CircuitStack:
             for axis in step.axes:
                 level[axis] = at
             qubits = [self.qubits[axis] for axis in step.axes]
-            if step.matrices is None:
-                placed.append((at, cirq.CZ(*qubits)))
+            if len(qubits) == 2:
+                placed.append((at, native(*qubits)))
             else:
+                assert step.matrices is not None
                 x, z, a = (exponent(values) for values in phased_xz_exponents(step.matrices))
                 gate = cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=a)
                 placed.append((at, gate(*qubits)))

@@ -17,7 +17,8 @@ from hattriq_cirq.circuits.errors import CircuitRefusedError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import Point, to_sweep
 from hattriq_cirq.circuits.swept_gates import columns_of, unitaries
-from hattriq_cirq.compilation.processor import gateset_name, load_processor
+from hattriq_cirq.compilation.gatesets import gateset_name
+from hattriq_cirq.compilation.processor import load_processor
 from hattriq_cirq.execution.backend import Job, Limits
 from hattriq_cirq.execution.backends.sampler import InProcessBackend, to_distributions
 from hattriq_cirq.execution.backends.simulators import (
