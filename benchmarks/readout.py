@@ -39,7 +39,7 @@ def _row(n: int, repeats: int) -> str:
     rng, bits = np.random.default_rng(0), n + 1
     counts = Distribution.from_counts(rng.multinomial(_SHOTS, rng.dirichlet(np.ones(2**bits))))
     qubits = cirq.LineQubit.range(bits)
-    rates = {q: (rng.uniform(0.002, 0.02), rng.uniform(0.01, 0.1)) for q in qubits}
+    rates = {q: (rng.integers(2, 20) / _CALIBRATION_SHOTS, rng.integers(10, 100) / _CALIBRATION_SHOTS) for q in qubits}
     calibration = ReadoutCalibration.from_mapping(rates, shots=_CALIBRATION_SHOTS)
     candidates = {"ours": partial(_ours, counts, calibration, qubits, _weights(n))}
     if bits <= _DENSE_MAX:

@@ -25,6 +25,7 @@ from hattriq_cirq.estimators.bilinear import (
 from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.checks import as_count, as_number, as_seed, check_flag, set_fields
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, Outcomes, Variants
 from hattriq_cirq.simulation.statevector import outcome_probabilities
@@ -33,6 +34,7 @@ from hattriq_cirq.simulation.statevector import outcome_probabilities
 _MIN_SIGNIFICANCE = 4.0
 #: Smallest norm of a known map that is used, relative to its largest possible norm; a smaller one is 0 but for rounding.
 _SMALLEST_MAP = 1e-6
+_CIRCUITS_MAX = 1000
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,9 @@ class _AuxiliaryMitigation(Mitigation[None]):
     largest: float = 3.0
 
     def __post_init__(self) -> None:
-        if not self.share > 0:
-            raise ValueError(f"{self.share=} must be above 0: its circuits need shots")
-        if not self.largest > 1:
-            raise ValueError(f"{self.largest=} must be above 1")
+        advice = "be above 0 and finite: its circuits need shots"
+        set_fields(self, share=as_number(self.share, "share", above=0, advice=advice))
+        set_fields(self, largest=as_number(self.largest, "largest", above=1))
 
     def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[None]:
         """Return the programs as they are."""
@@ -99,6 +100,10 @@ class CompletenessRescaling(_AuxiliaryMitigation):
     """
 
     additive: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_flag(self.additive, "additive")
 
     def describe(self) -> str:
         """Return the mitigation in a few words."""
@@ -191,8 +196,11 @@ class NoiseEstimation(_AuxiliaryMitigation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.circuits < 1:
-            raise ValueError(f"{self.circuits=} must be at least 1")
+        set_fields(
+            self,
+            circuits=as_count(self.circuits, "circuits", 1, _CIRCUITS_MAX, advice=f"be at least 1 and at most {_CIRCUITS_MAX}"),
+            seed=as_seed(self.seed),
+        )
 
     def describe(self) -> str:
         """Return the mitigation in a few words."""

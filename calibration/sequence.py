@@ -13,6 +13,7 @@ from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator
 from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.foundation.checks import ArgumentTypeError, check_type, shown
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
@@ -51,8 +52,11 @@ class MitigationSequence(Mitigation[_Stages]):
     parts: Sequence[Mitigation]
 
     def __post_init__(self) -> None:
+        check_type(self.parts, "parts", Sequence, "mitigations, one or more, such as [PauliTwirling(), Readout()]")
         if not all(isinstance(part, Mitigation) for part in self.parts) or not self.parts:
-            raise ValueError(f"{self.parts=} must be mitigations, one or more, such as [PauliTwirling(), Readout()]")
+            raise ArgumentTypeError(
+                f"parts={shown(self.parts)} must be mitigations, one or more, such as [PauliTwirling(), Readout()]"
+            )
         flat = tuple(p for part in self.parts for p in (part.parts if isinstance(part, MitigationSequence) else (part,)))
         twice = next((part for i, part in enumerate(flat) if part in flat[:i]), None)
         if twice is not None:
@@ -88,13 +92,15 @@ class MitigationSequence(Mitigation[_Stages]):
         *outer, last = variants.context
         stages = [*outer, replace(last, programs=variants.programs)]
         notes: list[str] = []
+        warnings: list[str] = []
         calibration_id: str | None = None
         for part, stage in zip(reversed(self.parts), reversed(stages), strict=True):
             mitigated = part.combine(stage, outcomes)
             outcomes = mitigated.outcomes
             notes += mitigated.summary.notes
+            warnings += mitigated.summary.warnings
             calibration_id = calibration_id or mitigated.summary.calibration_id
-        return Mitigated(outcomes, MitigationSummary(calibration_id, tuple(notes)))
+        return Mitigated(outcomes, MitigationSummary(calibration_id, tuple(notes), tuple(warnings)))
 
     def auxiliary_circuits(self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]) -> CircuitShares:
         """Return the auxiliary circuits of all parts."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal
 
 import cirq
 import numpy as np
 
+from calibration.gates.fit_residual import residual_note
 from calibration.gates.folding import allocate_shots, append_measurement, fold, split_measurement
 from calibration.gates.pauli_twirling import twirl
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
@@ -16,11 +18,15 @@ from hattriq_cirq.circuits.program import ParameterizedCircuit, Programs
 from hattriq_cirq.compilation.compile import check_runnable
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.checks import as_count, as_counts, as_seed, as_word, set_fields
 from hattriq_cirq.foundation.progress import track
-from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, Outcomes, Variants
+from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
 #: Pulse sequences of `cirq.add_dynamical_decoupling`.
 SCHEMAS = ("DEFAULT", "XX_PAIR", "X_XINV", "YY_PAIR", "Y_YINV")
+
+_FACTOR_MAX = 999  # a circuit folded that often holds nothing but noise
+_TWIRLS_MAX = 10_000
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class ZeroNoiseExtrapolation(Mitigation[None]):
     covariance follows. The fit is not weighted by counts, which would bias it. Degree 1 over 1, 3, 5 multiplies the variance
     by 3.4 and leaves the curvature of the decay; degree 2 multiplies it by 12. The effect of coherent errors need not grow
     smoothly with the factor: put `PauliTwirling` after this mitigation in a `MitigationSequence`, so that every folded circuit
-    is twirled.
+    is twirled. With more factors than coefficients, the result says whether the counts follow the polynomial.
 
     Args:
         factors: Different odd numbers of at least 1, more of them than the degree.
@@ -54,13 +60,13 @@ class ZeroNoiseExtrapolation(Mitigation[None]):
     shares: Literal["optimal", "equal"] = "optimal"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "factors", tuple(self.factors))
-        if any(isinstance(f, bool) or not isinstance(f, int) or f < 1 or f % 2 == 0 for f in self.factors):
-            raise ValueError(f"{self.factors=} must be odd numbers of at least 1: a circuit is folded as a whole")
-        if self.degree < 1 or len(set(self.factors)) != len(self.factors) or len(self.factors) <= self.degree:
+        factors = as_counts(self.factors, "factors", minimum=None)
+        set_fields(self, factors=factors, degree=as_count(self.degree, "degree"))
+        if any(factor < 1 or factor % 2 == 0 or factor > _FACTOR_MAX for factor in factors):
+            raise ValueError(f"{factors=} must be odd numbers from 1 to {_FACTOR_MAX}: a circuit is folded as a whole")
+        if len(set(self.factors)) != len(self.factors) or len(self.factors) <= self.degree:
             raise ValueError(f"{self.factors=} must be different and more than {self.degree=}, which is at least 1")
-        if self.shares not in ("optimal", "equal"):
-            raise ValueError(f"{self.shares=} must be 'optimal' or 'equal'")
+        as_word(self.shares, "shares", ("optimal", "equal"))
 
     @property
     def coefficients(self) -> FloatArray:
@@ -82,17 +88,18 @@ class ZeroNoiseExtrapolation(Mitigation[None]):
         """
         shares = np.abs(self.coefficients) if self.shares == "optimal" else np.ones(len(self.factors))
         variants, copies = [], _Copies(programs, len(self.factors))
-        for i, factor in enumerate(self.factors):
-            for program in track(programs, f"fold {factor} times", "program"):
-                circuit = fold(program.circuit, factor)
-                _check(engine, circuit, f"folded {factor} times", "use smaller factors, or a shallower circuit")
-                variants.append(replace(program, circuit=circuit, requests=copies.requests(program.requests, i)))
+        for i, program in track(list(product(range(len(self.factors)), programs)), "fold", "program"):
+            circuit = fold(program.circuit, self.factors[i])
+            _check(engine, circuit, f"folded {self.factors[i]} times", "use smaller factors, or a shallower circuit")
+            variants.append(replace(program, circuit=circuit, requests=copies.requests(program.requests, i)))
         return Variants(variants, copies.shots(shots, list(shares)), None)
 
     def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:
-        """Return the extrapolated outcome of each request."""
+        """Return the extrapolated outcome of each request, and a note on the residuals of the fit."""
         grouped = _outcomes_by_request(outcomes, len(self.factors))
-        return Mitigated([QuasiDistribution.combined(list(self.coefficients), copies) for copies in grouped])
+        note = residual_note(self.factors, self.degree, grouped)
+        extrapolated = [QuasiDistribution.combined(list(self.coefficients), copies) for copies in grouped]
+        return Mitigated(extrapolated, MitigationSummary(notes=() if note is None else (note,)))
 
 
 @dataclass(frozen=True)
@@ -126,8 +133,11 @@ class PauliTwirling(Mitigation[None]):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.twirls < 1:
-            raise ValueError(f"{self.twirls=} must be at least 1")
+        set_fields(
+            self,
+            twirls=as_count(self.twirls, "twirls", 1, _TWIRLS_MAX, advice=f"be at least 1 and at most {_TWIRLS_MAX}"),
+            seed=as_seed(self.seed),
+        )
 
     def describe(self) -> str:
         """Return the mitigation in a few words."""
@@ -182,8 +192,7 @@ class DynamicalDecoupling(Mitigation[None]):
     schema: str = "DEFAULT"
 
     def __post_init__(self) -> None:
-        if self.schema not in SCHEMAS:
-            raise ValueError(f"{self.schema=} must be one of {', '.join(SCHEMAS)}")
+        as_word(self.schema, "schema", SCHEMAS)
 
     def describe(self) -> str:
         """Return the mitigation in a few words."""
@@ -195,7 +204,8 @@ class DynamicalDecoupling(Mitigation[None]):
         for program in track(programs, "fill idle time", "program"):
             for request, point in zip(program.requests, program.points, strict=True):
                 body, measurement = split_measurement(cirq.resolve_parameters(program.circuit, dict(point)))
-                circuit = append_measurement(cirq.add_dynamical_decoupling(body, schema=self.schema), measurement)
+                decoupled = cirq.map_operations(cirq.add_dynamical_decoupling(body, schema=self.schema), _as_phased_xz)
+                circuit = append_measurement(decoupled, measurement)
                 _check(engine, circuit, "that is decoupled", "choose another schema")
                 variants.append(ParameterizedCircuit(circuit, (request,)))
         return Variants(variants, shots, None)
@@ -203,6 +213,11 @@ class DynamicalDecoupling(Mitigation[None]):
     def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:
         """Return the outcomes as they are."""
         return Mitigated(outcomes)
+
+
+def _as_phased_xz(op: cirq.Operation, _: int) -> cirq.Operation:
+    """Return a Pauli pulse as the gate whose error processors state."""
+    return cirq.PhasedXZGate.from_matrix(cirq.unitary(op))(*op.qubits) if isinstance(op.gate, cirq.Pauli) else op
 
 
 def _check(engine: Engine, circuit: cirq.AbstractCircuit, change: str, cure: str) -> None:

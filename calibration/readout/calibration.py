@@ -26,6 +26,7 @@ from hattriq_cirq.circuits.serialization import read_cirq_json
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, freeze, read_only
+from hattriq_cirq.foundation.checks import as_count, check_type, shown
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
@@ -36,6 +37,7 @@ FORMAT = "hattriq_cirq.ReadoutCalibration/1"
 OnStale = Literal["refuse", "warn"]
 IntArray = NDArray[np.int64]
 _Qubit = TypeVar("_Qubit", bound=cirq.Qid)
+_ROUNDING = 1e-12  # of a rate that is k / shots
 _CLOCK_DIFFERENCE = 0.1  # hours by which a calibration may seem to be from the future
 
 
@@ -120,7 +122,7 @@ class ReadoutCalibration:
         if (self.counts is None) == (self.known is None):
             raise CalibrationError("a readout calibration needs either counts or known rates; give one of them")
         if self.counts is not None:
-            counts = np.asarray(self.counts, dtype=np.int64)
+            counts = _whole_counts(self.counts)
             if counts.shape != (n, 2, 2) or counts.min() < 0 or counts.sum(axis=2).min() < 1:
                 raise CalibrationError(
                     f"{counts.shape=} must be ({n}, 2, 2) counts [qubit, prepared, observed], each state prepared at least once"
@@ -180,13 +182,34 @@ class ReadoutCalibration:
 
         Args:
             rates: Error rates by qubit.
-            shots: Shots per prepared state from which the rates count as estimated; None takes them as known.
+            shots: Shots per prepared state from which the rates count as estimated, as k / shots with a whole number k; None
+                takes them as known.
+
+        Raises:
+            CalibrationError: A rate is outside 0 .. 1, or is not that of any number of wrong readings in these shots.
+
+        Example:
+            >>> qubit = cirq.GridQubit(4, 10)
+            >>> ReadoutCalibration.from_mapping({qubit: (0.02, 0.1)}, shots=50).counts
+            array([[[49,  1],
+                    [ 5, 45]]])
         """
+        check_type(rates, "rates", Mapping, "a mapping from qubits to error rates (e0, e1)")
+        if not rates:
+            raise CalibrationError("rates must name the error rates (e0, e1) of at least one qubit, got none")
+        shots = None if shots is None else as_count(shots, "shots", 1, 2**53)
         values = np.array([list(pair) for pair in rates.values()], dtype=float).reshape(len(rates), -1)
         known = cls(tuple(rates), known=values)
         if shots is None:
             return known
+        shots = as_count(shots, "shots")
         wrong = np.rint(values * shots).astype(np.int64)
+        if (off := np.abs(wrong - values * shots) > _ROUNDING * shots).any():
+            i, state = (int(k) for k in np.argwhere(off)[0])
+            raise CalibrationError(
+                f"e{state} = {values[i, state]:g} of {known.qubits[i]} is {values[i, state] * shots:g} wrong readings of "
+                f"{shots=}, no whole number; give the shots from which it was estimated, or shots=None for a known rate"
+            )
         right = shots - wrong
         counts = np.stack([right[:, 0], wrong[:, 0], wrong[:, 1], right[:, 1]], axis=1).reshape(-1, 2, 2)
         return cls(known.qubits, counts=counts)
@@ -397,6 +420,16 @@ class ReadoutCalibration:
             n0, n1 = ("known" if np.isinf(n) else f"{n:.0f}" for n in shots)
             lines.append(f"{q!s:<12}{e0:>9.5f}{s0:>12.5f}{e1:>9.5f}{s1:>12.5f}{n0:>10}{n1:>10}")
         return printable("\n".join(lines), lines=True)
+
+
+def _whole_counts(counts: NDArray[Any]) -> IntArray:
+    """Return counts as integers; what is not a whole number is refused rather than rounded."""
+    array = np.asarray(counts)
+    if array.dtype.kind not in "iuf" or not np.array_equal(array, np.trunc(array)):
+        raise CalibrationError(f"counts={shown(counts)} must be whole numbers; give known= for error rates")
+    if array.size and np.abs(array).max() >= 2.0**63:
+        raise CalibrationError(f"counts={shown(counts)} must be below 2**63")
+    return array.astype(np.int64)
 
 
 def source_of(engine: Engine) -> dict[str, str]:

@@ -12,7 +12,6 @@ from itertools import combinations
 
 import cirq
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import block_diag
 from scipy.sparse import csr_array, eye_array
 from scipy.stats import hypergeom
@@ -21,13 +20,18 @@ from calibration.readout.calibration import CalibrationError
 from calibration.readout.measure import bit_patterns, readout_programs, shots_per_pattern
 from hattriq_cirq.circuits.outcomes import Distribution, SharedUncertainty
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, read_only
+from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, IntArray, read_only
+from hattriq_cirq.foundation.checks import as_number, check_type
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import Outcomes
 
 #: Largest number of qubits of a group: its confusion takes 2**qubits circuits, and its error 4**qubits numbers per outcome.
 MAX_GROUP = 5
+#: Largest probability of a false alarm with which a correction tests its own assumption in a batch.
+BATCH_LEVEL = 0.001
 _SMALLEST_SINGULAR_VALUE = 0.05  # of a confusion that is inverted
+_TOGETHER = "they are flipped together"
+_LISTED = 5  # further pairs that a verdict names
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +130,7 @@ def measure_correlated(engine: Engine, qubits: Sequence[cirq.Qid], shots: int | 
                [0.05, 0.04, 0.9 , 0.01],
                [0.04, 0.05, 0.04, 0.87]])
     """
+    check_type(engine, "engine", Engine, "an engine, such as hattriq_cirq.virtual('willow_pink')")
     if not 1 <= len(qubits) <= MAX_GROUP:
         raise CalibrationError(
             f"{len(qubits)} qubits have 2**{len(qubits)} states; a group has 1 to {MAX_GROUP}: measure several groups"
@@ -170,9 +175,13 @@ def from_patterns(
     return CorrelatedCalibration(tuple(qubits), tuple(rows))
 
 
+#: Pair of bits, by position, and the kind of dependence that a table of counts tests.
+Subject = tuple[tuple[int, int], str]
+
+
 @dataclass(frozen=True)
 class CorrelationVerdict:
-    """The result of a test of independence of the readout errors in a group of qubits.
+    """The result of a test of independence of the readout errors of several qubits.
 
     Args:
         correlated: True if `p_value` is below the level.
@@ -182,6 +191,7 @@ class CorrelationVerdict:
         together: Probability that both qubits of the pair are flipped, averaged over the prepared states.
         expected: The same probability if the flips were independent.
         level: Probability of a false alarm, at most.
+        others: All other pairs whose p-value, times the number of tests, is below the level; smallest first.
     """
 
     correlated: bool
@@ -191,13 +201,19 @@ class CorrelationVerdict:
     together: float
     expected: float
     level: float
+    others: tuple[tuple[cirq.Qid, cirq.Qid], ...] = ()
 
     def __str__(self) -> str:
         names = " and ".join(map(str, self.pair))
         if not self.correlated:
             return f"readout errors are compatible with independent ones ({format_p_value(self.p_value)}, smallest for {names})"
         figures = f"both flipped {self.together:.4f} of the time, {self.expected:.4f} if independent"
-        return f"readout errors of {names} are correlated, {format_p_value(self.p_value)}: {self.kind}; {figures}"
+        found = f"readout errors of {names} are correlated, {format_p_value(self.p_value)}: {self.kind}; {figures}"
+        if not self.others:
+            return found
+        listed = [f"{a} and {b}" for a, b in self.others[:_LISTED]]
+        more = len(self.others) - len(listed)
+        return f"{found}; so are those of {', of '.join(listed)}" + (f", and of {more} more pairs" if more else "")
 
 
 def correlation_test(calibration: CorrelatedCalibration, level: float = 0.01) -> CorrelationVerdict:
@@ -227,33 +243,106 @@ def correlation_test(calibration: CorrelatedCalibration, level: float = 0.01) ->
         >>> verdict.correlated, verdict.pair, verdict.kind
         (True, (cirq.LineQubit(0), cirq.LineQubit(1)), 'they are flipped together')
     """
+    check_type(calibration, "calibration", CorrelatedCalibration, "a CorrelatedCalibration, as measure_correlated gives it")
     n = len(calibration.qubits)
     if n < 2 or any(row.shots is None for row in calibration.rows):
         raise CalibrationError(f"a test of correlation needs counts of 2 qubits or more, got {n} qubits; measure_correlated")
-    if not 0 < level < 1:
-        raise ValueError(f"{level=} must be between 0 and 1")
-    index = np.arange(2**n)
-    counts = np.array([row.counts[state ^ index] for state, row in enumerate(calibration.rows)])  # [prepared, flips]
-    tensor = counts.reshape((2,) * (2 * n))
-    tables: list[NDArray[np.int64]] = []
-    subjects: list[tuple[tuple[int, int], str]] = []
-    joint: dict[tuple[int, int], FloatArray] = {}
-    for i, j in combinations(range(n), 2):
-        kept = (i, j, n + i, n + j)
-        four = tensor.sum(axis=tuple(axis for axis in range(2 * n) if axis not in kept))  # [i, j prepared, i, j flipped]
-        joint[i, j] = four.sum(axis=(0, 1)) / four.sum()
-        tables += [*four.reshape(4, 2, 2), *four.sum(axis=3), *four.sum(axis=2).transpose(1, 0, 2)]
-        subjects += [((i, j), "they are flipped together")] * 4
-        subjects += [((i, j), "the first depends on the second's state")] * 2
-        subjects += [((i, j), "the second depends on the first's state")] * 2
-    p_values = fisher_p_values(np.array(tables))
-    smallest = int(np.argmin(p_values))
-    (i, j), kind = subjects[smallest]
-    p_value = min(1.0, float(p_values[smallest]) * len(p_values))
-    both = joint[i, j]
-    expected = float(both[1].sum() * both[:, 1].sum())
-    pair = calibration.qubits[i], calibration.qubits[j]
-    return CorrelationVerdict(p_value < level, p_value, pair, kind, float(both[1, 1]), expected, level)
+    level = as_number(level, "level", above=0, below=1, advice="be between 0 and 1")
+    states = np.arange(2**n)[:, np.newaxis] >> np.arange(n - 1, -1, -1) & 1
+    counts = pair_counts(states.astype(bool), calibration.rows)
+    tables: list[IntArray] = []
+    subjects: list[Subject] = []
+    for pair in combinations(range(n), 2):
+        of_states, names = _tables_of_neighbours(counts[pair])
+        tables += [*counts[pair].reshape(4, 2, 2), *of_states]
+        subjects += [(pair, name) for name in [_TOGETHER] * 4 + names]
+    return _verdict(calibration.qubits, counts, tables, subjects, level)
+
+
+def batch_verdict(
+    qubits: Sequence[cirq.Qid],
+    patterns: BoolArray,
+    outcomes: Sequence[Distribution],
+    pairs: Sequence[tuple[int, int]],
+    *,
+    neighbours: bool,
+) -> CorrelationVerdict:
+    """Test some pairs of qubits for independence by the calibration circuits of a batch, at the level 0.001.
+
+    The flips of two qubits are compared within each prepared pattern, so that nothing that differs between patterns can look
+    like a correlation: rates that depend on other qubits of a group, or noise of the layer of X gates.
+
+    Args:
+        qubits: Measured qubits.
+        patterns: Prepared states, (circuits, qubits), True for 1; a pattern may be repeated.
+        outcomes: Counted outcome of each circuit.
+        pairs: Pairs to test, by position; at least one.
+        neighbours: Test whether the flips of one qubit depend on the state of the other too. The pattern of zeros, which has no
+            layer of X gates, is left out of this test.
+    """
+    rows, index = np.unique(patterns, axis=0, return_inverse=True)
+    by_row = [[o for k, o in zip(index, outcomes, strict=True) if k == row] for row in range(len(rows))]
+    counts = [pair_counts(np.stack([row] * len(same)), same) for row, same in zip(rows, by_row, strict=True)]
+    tables = [each[pair].sum(axis=(0, 1)) for each in counts for pair in pairs]
+    subjects: list[Subject] = [(pair, _TOGETHER) for _ in counts for pair in pairs]
+    excited = [each for each, row in zip(counts, rows, strict=True) if row.any()]
+    if neighbours:
+        by_state = np.sum(excited, axis=0)
+        for pair in pairs:
+            of_states, names = _tables_of_neighbours(by_state[pair])
+            tables += of_states
+            subjects += [(pair, name) for name in names]
+    return _verdict(qubits, np.sum(counts, axis=0), tables, subjects, BATCH_LEVEL)
+
+
+def _tables_of_neighbours(four: IntArray) -> tuple[list[IntArray], list[str]]:
+    """Return tables of one qubit's flips by the other's state, from counts [i prepared, j prepared, i flipped, j flipped]."""
+    names = ["the first depends on the second's state"] * 2 + ["the second depends on the first's state"] * 2
+    return [*four.sum(axis=3), *four.sum(axis=2).transpose(1, 0, 2)], names
+
+
+def _verdict(
+    qubits: Sequence[cirq.Qid], counts: IntArray, tables: Sequence[IntArray], subjects: Sequence[Subject], level: float
+) -> CorrelationVerdict:
+    """Return the verdict of Fisher's test of tables of counts, (2, 2) each, one per pair and kind of dependence."""
+    p_values = np.minimum(1.0, fisher_p_values(np.array(tables)) * len(tables))
+    order = np.argsort(p_values, kind="stable")
+    (i, j), kind = subjects[order[0]]
+    found = dict.fromkeys(subjects[k][0] for k in order if p_values[k] < level)
+    others = tuple((qubits[a], qubits[b]) for a, b in found if (a, b) != (i, j))
+    both = counts[i, j].sum(axis=(0, 1)) / counts[i, j].sum()
+    together, expected = float(both[1, 1]), float(both[1].sum() * both[:, 1].sum())
+    p_value = float(p_values[order[0]])
+    return CorrelationVerdict(p_value < level, p_value, (qubits[i], qubits[j]), kind, together, expected, level, others)
+
+
+def pair_counts(patterns: BoolArray, outcomes: Sequence[Distribution]) -> IntArray:
+    """Count the flips of every pair of measured bits.
+
+    Args:
+        patterns: Prepared states, (circuits, bits), True for 1.
+        outcomes: Counted outcome of each circuit.
+
+    Returns:
+        Array (bits, bits, 2, 2, 2, 2), [i, j, i prepared, j prepared, i flipped, j flipped].
+
+    Example:
+        >>> outcome = Distribution.from_counts(np.array([90, 6, 3, 1]))
+        >>> pair_counts(np.array([[False, False]]), [outcome])[0, 1, 0, 0]
+        array([[90,  6],
+               [ 3,  1]])
+    """
+    bits = patterns.shape[1]
+    counts = np.zeros((bits, bits, 2, 2, 2, 2), dtype=np.int64)
+    first, second = np.arange(bits)[:, np.newaxis], np.arange(bits)
+    for prepared, outcome in zip(patterns.astype(np.int64), outcomes, strict=True):
+        seen = np.flatnonzero(outcome.counts)
+        states = seen if outcome.support is None else outcome.support[seen]
+        flips = (states[:, np.newaxis] >> np.arange(bits - 1, -1, -1) & 1) ^ prepared
+        kinds = np.concatenate([1 - flips, flips], axis=1)  # not flipped, then flipped: (outcomes, 2 * bits)
+        table = (kinds.T * outcome.counts[seen]) @ kinds
+        counts[first, second, prepared[:, np.newaxis], prepared] += table.reshape(2, bits, 2, bits).transpose(1, 3, 0, 2)
+    return counts
 
 
 def format_p_value(p_value: float) -> str:
@@ -261,7 +350,7 @@ def format_p_value(p_value: float) -> str:
     return f"p = {p_value:.2g}" if p_value > 1e-300 else "p < 1e-300"
 
 
-def fisher_p_values(tables: NDArray[np.int64]) -> FloatArray:
+def fisher_p_values(tables: IntArray) -> FloatArray:
     """Return two-sided p-values of Fisher's exact test: twice the smaller tail of the hypergeometric distribution, at most 1.
 
     Args:

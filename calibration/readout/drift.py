@@ -9,6 +9,7 @@ import numpy as np
 
 from calibration.readout.calibration import CalibrationError, ReadoutCalibration
 from calibration.readout.correlated_calibration import fisher_p_values, format_p_value
+from hattriq_cirq.foundation.checks import as_number, check_type
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ def compare(first: ReadoutCalibration, second: ReadoutCalibration, level: float 
         >>> compare(before, after).drifted
         True
     """
-    if not 0 < level < 1:
-        raise ValueError(f"{level=} must be between 0 and 1")
+    for name, calibration in (("first", first), ("second", second)):
+        check_type(calibration, name, ReadoutCalibration, "a ReadoutCalibration, as measure_readout gives it")
+    level = as_number(level, "level", above=0, below=1, advice="be between 0 and 1")
     if set(first.qubits) != set(second.qubits):
         different = ", ".join(map(str, sorted(set(first.qubits) ^ set(second.qubits))))
         raise CalibrationError(f"calibrations must be of the same qubits to be compared; {different} are in one of them only")

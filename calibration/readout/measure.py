@@ -16,6 +16,7 @@ from hattriq_cirq.circuits.program import ParameterizedCircuit, Programs, only_m
 from hattriq_cirq.estimators.bilinear import KEY
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import BoolArray, parity_signs
+from hattriq_cirq.foundation.checks import as_count, check_type
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 
 Pattern = Literal["balanced", "complement", "full"]
@@ -93,6 +94,9 @@ def basis_state_circuit(qubits: Sequence[cirq.Qid], ones: BoolArray) -> cirq.Fro
     return cirq.FrozenCircuit([*([cirq.Moment(flips)] if flips else []), cirq.Moment(cirq.measure(*qubits, key=KEY))])
 
 
+_SHOTS_MAX = 10**15  # counts are 64-bit integers, and rates floating-point numbers
+
+
 def measure_readout(
     engine: Engine, qubits: Sequence[cirq.Qid], shots: int | None = 20_000, pattern: Pattern = "balanced"
 ) -> ReadoutCalibration:
@@ -120,6 +124,7 @@ def measure_readout(
         array([[0.021, 0.099],
                [0.018, 0.099]])
     """
+    check_type(engine, "engine", Engine, "an engine, such as hattriq_cirq.virtual('willow_pink')")
     if not qubits:
         raise CalibrationError("there are no qubits to calibrate; name at least one")
     size = len(qubits) if len(qubits) <= _MAX_AT_ONCE else _GROUP
@@ -176,8 +181,8 @@ def shots_per_pattern(shots: int, patterns: int, least: int = 1) -> list[int]:
     Raises:
         CalibrationError: There are no shots.
     """
-    if shots < 1:
-        raise CalibrationError(f"{shots=} of a calibration must be at least 1 in each state")
+    if not 1 <= as_count(shots, "shots", None) <= _SHOTS_MAX:
+        raise CalibrationError(f"{shots=} of a calibration must be at least 1 in each state, and at most {_SHOTS_MAX:.0e}")
     return [max(least, -(-2 * shots // patterns))] * patterns
 
 

@@ -7,18 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 import cirq
 import numpy as np
 
-from calibration.readout.calibration import CalibrationError
-from calibration.readout.correlated_calibration import MAX_GROUP, CorrelatedCalibration, correlation_test, from_patterns
+from calibration.readout.calibration import CalibrationError, ReadoutCalibration
+from calibration.readout.correlated_calibration import (
+    MAX_GROUP,
+    CorrelatedCalibration,
+    batch_verdict,
+    correlation_test,
+    from_patterns,
+)
+from calibration.readout.drift import compare
 from calibration.readout.measure import basis_state_circuit, bit_patterns, measured_qubits, shots_per_pattern, surround
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, SharedUncertainty
 from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray
+from hattriq_cirq.foundation.checks import as_count, check_type, set_fields
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
 
@@ -44,6 +53,30 @@ class _Register:
         patterns = np.concatenate([self.patterns] * (len(outcomes) // max(len(self.patterns), 1)) or [self.patterns])
         bits = [range(g.first, g.first + len(g.qubits)) for g in self.groups]
         return [g.given or from_patterns(g.qubits, b, patterns, outcomes) for g, b in zip(self.groups, bits, strict=True)]
+
+    def assumptions(self, before: Outcomes, after: Outcomes) -> tuple[list[str], list[str]]:
+        """Return notes and warnings on drift and on the independence of groups, from calibration circuits at both ends.
+
+        A group's errors may depend on all of its bits, which are prepared in step with those of other groups: only flips within
+        each prepared pattern are compared.
+        """
+        if len(self.groups) > 1 and any(group.given for group in self.groups):
+            return ["independence of groups was not tested: given calibrations have no joint counts of different groups"], []
+        counted = [o for o in (*before, *after) if isinstance(o, Distribution) and o.shots is not None]
+        if not after or len(counted) < len(before) + len(after):
+            return [], []
+        first, last = (ReadoutCalibration.from_outcomes(self.qubits, self.patterns, part) for part in (before, after))
+        notes = [str(compare(first, last))]
+        if len(self.groups) == 1:
+            return notes, []
+        number = [k for k, group in enumerate(self.groups) for _ in group.qubits]
+        apart = [(i, j) for i, j in combinations(range(len(number)), 2) if number[i] != number[j]]
+        patterns = np.concatenate([self.patterns] * 2)
+        verdict = batch_verdict(self.qubits, patterns, counted, apart, neighbours=False)
+        if not verdict.correlated:
+            return [*notes, f"between groups, {verdict}"], []
+        cure = "CorrelatedReadout() assumes that groups are independent; use TwirledReadout() or larger groups"
+        return notes, [f"between groups, {verdict}. {cure}"]
 
 
 @dataclass(frozen=True)
@@ -89,10 +122,14 @@ class CorrelatedReadout(Mitigation[CorrelatedReadoutContext]):
     shots: int = field(default=20_000, kw_only=True)
 
     def __post_init__(self) -> None:
+        set_fields(self, group=as_count(self.group, "group", None), shots=as_count(self.shots, "shots", None))
         if not 1 <= self.group <= MAX_GROUP:
             raise CalibrationError(f"{self.group=} must be 1 to {MAX_GROUP} bits: 2**bits states are prepared")
         shots_per_pattern(self.shots, 2)
-        object.__setattr__(self, "calibrations", tuple(self.calibrations))
+        check_type(self.calibrations, "calibrations", Sequence, "a sequence of CorrelatedCalibration, empty to measure them")
+        for calibration in self.calibrations:
+            check_type(calibration, "calibrations", CorrelatedCalibration, "a sequence of CorrelatedCalibration")
+        set_fields(self, calibrations=tuple(self.calibrations))
 
     def describe(self) -> str:
         """Return the mitigation in a few words, for results."""
@@ -149,15 +186,20 @@ class CorrelatedReadout(Mitigation[CorrelatedReadoutContext]):
         end = len(outcomes) - after
         measured = measured_qubits(variants.programs)[before:end]
         calibrations, start = {}, 0
+        notes: list[str] = []
+        violated: list[str] = []
         for register in self._registers(measured):
-            ends = [outcomes[:before], outcomes[end:]]
-            its_own = [outcome for part in ends for outcome in part[start : start + len(register.patterns)]]
-            calibrations[register.qubits] = register.calibrations(its_own)
+            ends = [part[start : start + len(register.patterns)] for part in (outcomes[:before], outcomes[end:])]
+            calibrations[register.qubits] = register.calibrations([outcome for part in ends for outcome in part])
             start += len(register.patterns)
+            tested, contradicted = register.assumptions(*ends)
+            notes += tested
+            violated += contradicted
         data = zip(outcomes[before:end], measured, strict=True)
         corrected = [correct(outcome, calibrations[qubits]) for outcome, qubits in data]
         testable = [c for each in calibrations.values() for c in each if len(c.qubits) > 1 and c.shared is not None]
-        return Mitigated(corrected, MitigationSummary(notes=tuple(str(correlation_test(c)) for c in testable)))
+        notes = [*(str(correlation_test(c)) for c in testable), *notes]
+        return Mitigated(corrected, MitigationSummary(notes=tuple(notes), warnings=tuple(violated)))
 
 
 def correct(outcome: Distribution | QuasiDistribution, calibrations: Sequence[CorrelatedCalibration]) -> QuasiDistribution:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
@@ -11,11 +11,14 @@ import numpy as np
 import sympy
 from scipy.sparse import csr_array, eye_array
 
+from calibration.readout.calibration import ReadoutCalibration
+from calibration.readout.drift import compare
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, SharedUncertainty
 from hattriq_cirq.circuits.program import ParameterizedCircuit, Point, Programs, only_measurements
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray, parity_signs, walsh_hadamard
+from hattriq_cirq.foundation.checks import as_count, as_seed, set_fields
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
 _MAX_BITS = 11  # an outcome's derivatives by the calibration are 2**bits squared numbers, 34 MB
@@ -58,7 +61,8 @@ class TwirledReadout(Mitigation[TwirledReadoutContext]):
     average, every error that distinguishes the states of up to three bits, such as any asymmetry of single bits (their fourth
     order, (e1 - e0)**4, remains) and of pairs; 2**bits masks cancel every such error. Flips that do not depend on the state,
     correlated or not, need no cancelling. The flips of a circuit run as one sweep, a layer of X**0 and X**1 whose own errors
-    are part of what the calibration measures.
+    are part of what the calibration measures. Readout must not change within a run: the calibrations before and after the data
+    are compared, and the result says what was found.
 
     Args:
         masks: Number of masks, a power of 2; a circuit of few bits takes at most 2**bits, and one of more than masks/2 bits
@@ -84,6 +88,8 @@ class TwirledReadout(Mitigation[TwirledReadoutContext]):
     seed: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
+        set_fields(self, masks=as_count(self.masks, "masks", None), seed=as_seed(self.seed))
+        set_fields(self, calibration_shots=as_count(self.calibration_shots, "calibration_shots", None))
         if self.masks < 2 or self.masks.bit_count() != 1:
             raise ValueError(f"{self.masks=} must be a power of 2, at least 2")
         if self.calibration_shots < 2 * self.masks:
@@ -181,7 +187,7 @@ class TwirledReadout(Mitigation[TwirledReadoutContext]):
             f"readout damps some parity of the bits to {factor:.3f} +- {error:.3f}, which is divided out"
             for factor, error in sorted(strongest)[:1]
         )
-        return Mitigated(corrected, MitigationSummary(notes=notes))
+        return Mitigated(corrected, MitigationSummary(notes=(*notes, *_drift(variants, outcomes))))
 
 
 class _Damping:
@@ -218,6 +224,20 @@ class _Damping:
             for shared, of_calibration in self.measured.shared.items():
                 slopes[shared] = slopes.get(shared, 0.0) + change @ of_calibration
         return replace(divided, shared=slopes)
+
+
+def _drift(variants: Variants[TwirledReadoutContext], outcomes: Outcomes) -> Iterator[str]:
+    """Yield a note for each register on drift between the calibrations at both ends, whose flips prepare all states."""
+    measurements = only_measurements([program.circuit for program in variants.programs])
+    qubits = {r: m.qubits for program, m in zip(variants.programs, measurements, strict=True) for r in program.requests}
+    for runs in variants.context.calibrations:
+        counted = [o for o in (outcomes[request] for request, _ in runs) if isinstance(o, Distribution) and o.shots is not None]
+        if len(counted) == len(runs):
+            register, half = qubits[runs[0][0]], len(runs) // 2
+            masks = np.array([mask for _, mask in runs[:half]])
+            patterns = (masks[:, np.newaxis] >> np.arange(len(register) - 1, -1, -1) & 1).astype(bool)
+            first, last = (ReadoutCalibration.from_outcomes(register, patterns, o) for o in (counted[:half], counted[half:]))
+            yield str(compare(first, last))
 
 
 def _undo_flips(runs: _Runs, outcomes: Outcomes) -> QuasiDistribution:

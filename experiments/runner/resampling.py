@@ -13,6 +13,7 @@ from scipy.sparse import csr_array, hstack
 import hattriq_cirq as hq
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.estimators import BilinearTerm, Estimator, Plan, plan
+from hattriq_cirq.estimators.plan import RARE_OUTCOMES
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 
 
@@ -53,6 +54,7 @@ class ResampledMaps:
     def stderr(self, counts: Array) -> FloatArray:
         """Compute the standard errors that `Plan.decode` reports, (replicates, features), by `Distribution.variances`."""
         total = np.zeros((len(self.plan.offset), len(counts)))
+        steps = [np.zeros(len(total))]
         for c, circuit in enumerate(self.plan.circuits):
             observed = counts[:, c]
             shots = observed.sum(axis=1, keepdims=True)
@@ -60,7 +62,8 @@ class ResampledMaps:
             weights = circuit.weights.explicit
             squares = weights.multiply(weights) @ smoothed
             total += np.maximum(squares - (weights @ smoothed) ** 2, 0) / shots.T
-        return np.asarray(np.sqrt(total).T)
+            steps.append(circuit.weights.ranges / shots[0])
+        return np.asarray(np.sqrt(total.T + RARE_OUTCOMES * np.max(steps, axis=0) ** 2))
 
 
 def random_model(n_qubits: int, layers: int, seed: int) -> hq.Model:

@@ -12,11 +12,24 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter
 
-from hattriq_cirq.foundation.arrays import Array, as_amplitudes, freeze
+from hattriq_cirq.foundation.arrays import (
+    Array,
+    FloatArray,
+    as_amplitudes,
+    binary_exponents,
+    exact_sum,
+    freeze,
+    rescaled,
+    times_power_of_2,
+    unit_vectors,
+)
 from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_shape
 from hattriq_cirq.foundation.contract import DataContract, column_names
+from hattriq_cirq.foundation.text import number_text
 
 _SIGMA_MAX = 1e4  # pixels: the cost of a Gaussian grows with its width
+_ZERO = 1e-12  # norm of a sum, relative to that of its summands, below which rounding decides its direction
+_ZERO_ROUNDINGS = 64  # the same in units of the precision of data in less than double precision
 NAMES = ("zero", "mean", "class_mean", "opposite_class_mean", "blur", "uniform", "max_distance", "sample")
 
 
@@ -84,10 +97,13 @@ def mean(x: ArrayLike, data: ArrayLike) -> Array:
 
     Args:
         x: Inputs, (..., features).
-        data: Training inputs, (samples, features).
+        data: Training inputs, (samples, features), whose order does not matter.
 
     Returns:
         Baselines, (..., features).
+
+    Raises:
+        ValueError: The mean is zero to rounding, as that of standardised data.
 
     Example:
         >>> mean([0.6, 0.8], [[0.0, 1.0], [1.0, 0.0]]).round(3)
@@ -95,7 +111,8 @@ def mean(x: ArrayLike, data: ArrayLike) -> Array:
     """
     rows = _rows(data, like=x)
     x = as_amplitudes(x)
-    return _scaled(np.broadcast_to(rows.mean(axis=0), x.shape), x)
+    average, size = _mean(rows)
+    return _scaled(np.broadcast_to(average, x.shape), x, size, _tolerance(data))
 
 
 def class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: ArrayLike) -> Array:
@@ -111,21 +128,22 @@ def class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: Ar
         Baselines, (..., features).
 
     Raises:
-        ValueError: A class has no training row, or the shapes do not match.
+        ValueError: A class has no training row, its mean is zero to rounding, or the shapes do not match.
 
     Example:
         >>> class_mean([0.6, 0.8], 1, [[0.0, 1.0], [1.0, 0.0]], [1, -1])
         array([0., 1.])
     """
+    tolerance = _tolerance(data)
     x, data = as_amplitudes(x), _rows(data, like=x)
     labels = as_labels(labels, "labels", x.shape[:-1])
     data_labels = as_labels(data_labels, "data_labels", len(data))
-    rows = np.empty(x.shape, dtype=np.result_type(x, data))
+    rows, sizes = np.empty(x.shape, dtype=np.result_type(x, data)), np.empty((*x.shape[:-1], 1))
     for label in np.unique(labels):
         if not (data_labels == label).any():
             raise ValueError(f"data_labels has no row of class {label}; its mean does not exist")
-        rows[labels == label] = data[data_labels == label].mean(axis=0)
-    return _scaled(rows, x)
+        rows[labels == label], sizes[labels == label] = _mean(data[data_labels == label])
+    return _scaled(rows, x, sizes, tolerance)
 
 
 def opposite_class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: ArrayLike) -> Array:
@@ -162,7 +180,7 @@ def blur(x: ArrayLike, image_shape: tuple[int, int], sigma: float = 2.0) -> Arra
         Baselines, (..., features).
 
     Raises:
-        ValueError: The shape does not match, sigma is not positive, or x is complex.
+        ValueError: The shape does not match, sigma is not positive, x is complex, or the smoothed image is zero to rounding.
 
     Example:
         >>> blur([1.0, 0.0, 0.0, 0.0], (2, 2), sigma=100).round(2)
@@ -173,9 +191,11 @@ def blur(x: ArrayLike, image_shape: tuple[int, int], sigma: float = 2.0) -> Arra
         raise ValueError("blur smooths images, which are real; x is complex")
     as_number(sigma, "sigma", above=0, maximum=_SIGMA_MAX, advice=f"be positive and at most {_SIGMA_MAX:g} pixels")
     image_shape = as_shape(image_shape, x.shape[-1], "image_shape")
-    images = x.reshape(*x.shape[:-1], *image_shape)
+    scaled = times_power_of_2(x, -binary_exponents(x))
+    images = scaled.reshape(*x.shape[:-1], *image_shape)
     widths = (0.0,) * (x.ndim - 1) + (sigma, sigma)
-    return _scaled(gaussian_filter(images, widths, mode="nearest").reshape(x.shape), x)
+    smooth = gaussian_filter(images, widths, mode="nearest").reshape(x.shape)
+    return _scaled(smooth, x, np.linalg.norm(scaled, axis=-1, keepdims=True))
 
 
 def max_distance(x: ArrayLike, low: float = 0.0, high: float | None = None) -> Array:
@@ -201,7 +221,9 @@ def max_distance(x: ArrayLike, low: float = 0.0, high: float | None = None) -> A
         raise ValueError("max_distance compares amplitudes by size, so x must be real")
     low = as_number(low, "low")
     top = np.max(x, axis=-1, keepdims=True) if high is None else np.asarray(as_number(high, "high"))
-    return _scaled(np.where(np.abs(x - low) >= np.abs(top - x), low, top), x)
+    with np.errstate(over="ignore"):
+        farther = np.where(np.abs(x - low) >= np.abs(top - x), low, top)
+    return _scaled(farther, x)
 
 
 def sample(data: ArrayLike, count: int, *, seed: int) -> BaselineSet:
@@ -248,7 +270,7 @@ def resolve(baseline: float | ArrayLike | BaselineSet, inputs: Array) -> tuple[A
         full = np.broadcast_to(array, inputs.shape)
     except ValueError:
         raise ValueError(f"baseline.shape={array.shape} must broadcast to x.shape={inputs.shape}") from None
-    label = f"constant {np.asarray(baseline).item():g}" if np.ndim(baseline) == 0 else "array"
+    label = f"constant {number_text(np.asarray(baseline).item())}" if np.ndim(baseline) == 0 else "array"
     if array.ndim == 1:
         return np.broadcast_to(array, features).reshape(1, 1, features), label
     return full.reshape(1, -1, features), label
@@ -263,9 +285,37 @@ def _rows(data: ArrayLike, like: ArrayLike | None = None) -> Array:
     return rows
 
 
-def _scaled(rows: Array, x: ArrayLike) -> Array:
-    """Return rows rescaled to the norms of x; a row of zeros has no direction and raises ValueError."""
-    norms = np.linalg.norm(rows, axis=-1, keepdims=True)
+def _mean(data: Array) -> tuple[Array, float]:
+    """Return a multiple of the mean row, the same for every order of the rows, and the size of the rows in the same unit."""
+    scaled = times_power_of_2(data, -binary_exponents(data.reshape(-1)))
+    return exact_sum(scaled) / len(data), float(np.linalg.norm(scaled) / np.sqrt(len(data)))
+
+
+def _tolerance(data: ArrayLike) -> float:
+    """Return the relative norm of a sum of data below which rounding decides its direction."""
+    dtype = np.asarray(data).dtype
+    return max(_ZERO, _ZERO_ROUNDINGS * float(np.finfo(dtype).eps)) if dtype.kind in "fc" else _ZERO
+
+
+def _scaled(rows: Array, x: ArrayLike, sizes: float | FloatArray = 0.0, tolerance: float = _ZERO) -> Array:
+    """Return rows rescaled to the norms of x; a row that is zero has no direction and raises ValueError.
+
+    Args:
+        rows: Baselines of any norm but 0, (..., features).
+        x: Inputs, (..., features).
+        sizes: Norms of what was summed in each row, (..., 1); a row that is small compared with it is zero.
+        tolerance: Relative norm of a row that counts as zero.
+    """
+    exponents = binary_exponents(rows)
+    scaled = times_power_of_2(rows, -exponents)
+    norms = np.linalg.norm(scaled, axis=-1, keepdims=True)
     if not norms.all():
         raise ValueError("a row of the baseline is all zeros and cannot be rescaled; use baselines.zero for the zero baseline")
-    return np.asarray(rows * (np.linalg.norm(np.asarray(x), axis=-1, keepdims=True) / norms))
+    shares = norms / np.maximum(times_power_of_2(np.broadcast_to(sizes, norms.shape), -exponents), np.finfo(float).tiny)
+    if (shares <= tolerance).any():
+        raise ValueError(
+            f"a row of the baseline is zero to rounding: its norm is {shares.min():.1e} of that of what was summed, so that "
+            "its direction means nothing; use data that are not centred, or baselines.zero for the zero baseline"
+        )
+    _, x_norms, x_exponents = unit_vectors(as_amplitudes(x))
+    return rescaled(scaled * (x_norms / norms), x_exponents, "a baseline with the norm of x")

@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import comb
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
+from hattriq_cirq.foundation.arrays import (
+    Array,
+    FloatArray,
+    as_amplitudes,
+    rescaled,
+    scaling_exponents,
+    times_power_of_2,
+    unit_vectors,
+)
 from hattriq_cirq.models.model import Form, check_columns, check_form, model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, quadratic_value
 
@@ -42,6 +50,12 @@ def gradient(model: QuadraticForm, x: ArrayLike, *, form: Form = "quadratic") ->
     """
     check_form(form)
     x = model_inputs(model, x)
+    exponents = scaling_exponents(x)
+    scaled = times_power_of_2(x, -exponents)
+    return rescaled(_gradient(model, scaled, form), exponents if form == "quadratic" else -exponents, "the gradient")
+
+
+def _gradient(model: QuadraticForm, x: Array, form: Form) -> Array:
     slope = 2 * observable_action(model, x, real_part=not np.iscomplexobj(x))
     if form == "quadratic":
         return slope
@@ -69,8 +83,11 @@ def gradient_times_input(model: QuadraticForm, x: ArrayLike, *, form: Form = "qu
         >>> gradient_times_input(ring_ansatz(1, 0), [0.6, 0.8]).round(2)
         array([ 0.72, -1.28])
     """
+    check_form(form)
     x = model_inputs(model, x)
-    return (x.conj() * gradient(model, x, form=form)).real
+    exponents = scaling_exponents(x)
+    scaled = times_power_of_2(x, -exponents)
+    return _share((scaled.conj() * _gradient(model, scaled, form)).real, exponents, form)
 
 
 def occlusion(model: QuadraticForm, x: ArrayLike, *, baseline: float | ArrayLike, form: Form = "quadratic") -> FloatArray:
@@ -97,8 +114,14 @@ def occlusion(model: QuadraticForm, x: ArrayLike, *, baseline: float | ArrayLike
     """
     check_form(form)
     x = model_inputs(model, x)
-    d = x - _baseline(model, baseline, x)
-    acted = observable_action(model, x)
+    b = _baseline(model, baseline, x)
+    exponents = scaling_exponents(x, b)
+    x, b = (times_power_of_2(v, -exponents) for v in (x, b))
+    return _share(_occlusion(model, x, b, form), exponents, form)
+
+
+def _occlusion(model: QuadraticForm, x: Array, b: Array, form: Form) -> FloatArray:
+    d, acted = x - b, observable_action(model, x)
     loss: FloatArray = 2 * (d.conj() * acted).real - np.abs(d) ** 2 * diagonal(model)
     if form == "quadratic":
         return loss
@@ -136,13 +159,20 @@ def shapley(model: QuadraticForm, x: ArrayLike, *, baseline: float | ArrayLike, 
     check_form(form)
     x = model_inputs(model, x)
     b = _baseline(model, baseline, x)
+    exponents = scaling_exponents(x, b)
+    x, b = (times_power_of_2(v, -exponents) for v in (x, b))
     if form == "quadratic":
-        return ((x - b).conj() * observable_action(model, x + b)).real
+        return _share(((x - b).conj() * observable_action(model, x + b)).real, exponents, form)
     n = model.n_features
     if n > _SHAPLEY_MAX:
         raise ValueError(f"{n} features have too many coalitions; at most {_SHAPLEY_MAX} are possible")
     rows = [_shapley_by_coalitions(model, u, v) for u, v in zip(x.reshape(-1, n), b.reshape(-1, n), strict=True)]
     return np.array(rows).reshape(x.shape)
+
+
+def _share(values: FloatArray, exponents: Array, form: Form) -> FloatArray:
+    """Return values of scaled inputs in the unit of the score: the square of the inputs' unit, or 1 if it is normalized."""
+    return rescaled(values, 2 * exponents, "an attribution") if form == "quadratic" else values
 
 
 def _baseline(model: QuadraticForm, baseline: float | ArrayLike, x: Array) -> Array:
@@ -187,7 +217,10 @@ def _shapley_by_coalitions(model: QuadraticForm, x: Array, b: Array) -> FloatArr
     masks = np.arange(2**n)
     member = (masks[:, np.newaxis] >> np.arange(n)) & 1 == 1
     points = np.where(member, x, b)
-    value = quadratic_value(model, points) / _squared_norm(points)[:, 0]
+    directions, norms, _ = unit_vectors(points)
+    if not norms.all():
+        raise ValueError("a coalition is the zero vector: form='normalized' has no value there")
+    value = quadratic_value(model, directions)
     size = member.sum(axis=1)
     result = np.empty(n)
     for k in range(n):

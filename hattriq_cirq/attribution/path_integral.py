@@ -13,15 +13,15 @@ from functools import cached_property
 from typing import get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.attribution.objective import Head, Objective
 from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.attribution.result import Assumptions, Attribution
-from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.arrays import Array, FloatArray, rescaled, scaling_exponents, times_power_of_2
 from hattriq_cirq.foundation.checks import as_number, as_word, check_type
-from hattriq_cirq.models.model import Form, IdentityPartWarning, check_columns, model_inputs
+from hattriq_cirq.models.model import Form, IdentityPartWarning, Model, check_columns, model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, observable_name
 from hattriq_cirq.simulation.statevector import Precision
 
@@ -98,8 +98,8 @@ def exact_attribution(
     references, label = resolve(baseline, inputs)
     rows = inputs.reshape(-1, inputs.shape[-1])
     real = not any(map(np.iscomplexobj, (inputs, references)))
-    end = PathEnd.of(models, rows, real, precision)
-    starts = [PathEnd.of(models, reference, real, precision) for reference in references]
+    exponents, ends = _scaled_ends(objective, rows, references)
+    end, *starts = (PathEnd.of(models, of_one, real, precision) for of_one in ends)
     values, imag_values, errors = np.zeros(rows.shape), None, np.zeros(rows.shape)
     for start in starts:
         path = StraightPath(start, end)
@@ -124,6 +124,12 @@ def exact_attribution(
         natural = end.expectation_bound() if objective.head.kind == "identity" else 1.0
         size = np.maximum(np.abs(f_input) + np.abs(f_baseline), np.maximum(np.abs(values).max(axis=1, initial=0), natural))
         _warn_of_errors(gaps, errors, _ERROR[precision] * size)
+    if objective.is_quadratic:
+        values, f_input, f_baseline = (
+            rescaled(of_one, 2 * exponents.reshape(len(rows), *(1,) * (of_one.ndim - 1)), "an attribution or a score")
+            for of_one in (values, f_input, f_baseline)
+        )
+        imag_values = None if imag_values is None else rescaled(imag_values, 2 * exponents, "an attribution")
     lead = inputs.shape[:-1]
     if isinstance(baseline, BaselineSet):
         shown = references.reshape(len(references), *(1 for _ in lead), -1)
@@ -147,6 +153,15 @@ def exact_attribution(
             precision=precision,
         ),
     )
+
+
+def _scaled_ends(objective: Objective, rows: Array, references: Array) -> tuple[NDArray[np.int64], list[Array]]:
+    """Return inputs and baselines, each row of a homogeneous objective divided by a power of 2, with these exponents."""
+    ends = [rows, *references]
+    if not objective.is_quadratic and objective.form != "normalized":
+        return np.zeros((len(rows), 1), dtype=np.int64), ends
+    exponents = np.broadcast_to(scaling_exponents(*ends), (len(rows), 1))
+    return exponents, [times_power_of_2(of_one, -exponents) for of_one in ends] if exponents.any() else ends
 
 
 @dataclass(frozen=True)
@@ -300,7 +315,7 @@ def _warn_of_identity_part(models: Sequence[QuadraticForm]) -> None:
     """Warn of every model whose observable has an identity part."""
     for model in models:
         c = model.identity_part
-        if abs(c) > _ROUNDING:
+        if abs(c) > _ROUNDING * (model.observable_size if isinstance(model, Model) else 1):
             warnings.warn(
                 f"the observable {observable_name(model)} has identity part {c:g}, which adds {c:g} (|x_k|^2 - |b_k|^2) to the "
                 "map: a copy of the input, even for an untrained model; for a Model, model.traceless() removes it",

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze
+from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze, normal_interval
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
@@ -159,6 +159,28 @@ class Attribution:
         """Sum of the values minus (f_input - f_baseline), (...,); its error is `completeness_gap_stderr`."""
         gap: FloatArray = self.values.sum(axis=-1) - (self.f_input - self.f_baseline)
         return gap
+
+    def interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+        """Return the low and high ends of the interval of each value, (..., features) each: values -+ z * stderr.
+
+        A 95% interval of sampled values covers the value in at least 93% of runs for every feature, also where few shots or
+        none fell on it: the standard error of circuits includes outcomes too rare to have been counted (`Estimate.stderr`).
+        It covers shot noise, not the errors of a processor.
+
+        Args:
+            level: Probability that an interval holds the exact value, between 0 and 1.
+
+        Raises:
+            ValueError: The level is out of range.
+
+        Example:
+            >>> import hattriq_cirq as hq
+            >>> settings = {"estimator": hq.ResolvedHadamardTest(), "engine": hq.cirq_simulator(seed=1), "shots": 1000}
+            >>> low, high = hq.integrated_gradients(hq.ring_ansatz(1, 0), [0.6, 0.8], baseline=0, **settings).interval()
+            >>> bool((low < [0.36, -0.64]).all() and (high > [0.36, -0.64]).all())
+            True
+        """
+        return normal_interval(self.values, self.stderr, level)
 
     @property
     def real_values(self) -> FloatArray:

@@ -91,6 +91,12 @@ class OutcomeWeights:
         return replace(self, matrix=csr_array(coefficients @ self.matrix))
 
     @cached_property
+    def ranges(self) -> FloatArray:
+        """Difference between the largest and the smallest weight of each value, (values,)."""
+        largest, smallest = (found.toarray().reshape(-1) for found in (self.matrix.max(axis=1), self.matrix.min(axis=1)))
+        return np.asarray(2 * np.maximum(largest, -smallest) if self.parity_bits else largest - smallest)
+
+    @cached_property
     def max_shot_norm(self) -> float:
         """Largest L2 norm of the values of one shot: a bound on its standard deviation."""
         return float(np.sqrt(np.asarray(self.matrix.multiply(self.matrix).sum(axis=0)).max(initial=0.0)))
@@ -142,6 +148,9 @@ class Outcome(Protocol):
 
     def variances(self, weights: Weights) -> FloatArray:
         """Return the diagonal of `covariance`, (values,)."""
+
+    def steps(self, weights: Weights) -> FloatArray:
+        """Return the largest change of each value by another outcome of one shot, (values,); 0 where they are exact."""
 
     def sensitivities(self, weights: Weights) -> Mapping[SharedUncertainty, FloatArray]:
         """Return the derivatives of the values by each shared parameter, (values, parameters) for each uncertainty."""
@@ -245,11 +254,16 @@ class Distribution:
         """Number of times that each outcome was seen, in the order of `probabilities`.
 
         Raises:
-            ValueError: The probabilities are exact.
+            ValueError: The probabilities are exact, or are not whole numbers of shots.
         """
         if self.shots is None:
             raise ValueError("exact probabilities have no counts")
-        return np.rint(self.probabilities * self.shots).astype(np.int64)
+        expected = self.probabilities * self.shots
+        counts = np.rint(expected)
+        if (off := np.abs(expected - counts) > 1e-9 * max(self.shots, 1_000)).any():
+            share = float(self.probabilities[off][0])
+            raise ValueError(f"probability {share:g} of {self.shots} shots is {share * self.shots:g} shots, no whole number")
+        return counts.astype(np.int64)
 
     @classmethod
     def merged(cls, parts: Sequence[Distribution]) -> Distribution:
@@ -269,7 +283,7 @@ class Distribution:
         """Return the covariance of the values weights @ probabilities: that of multinomial counts, or 0 where they are exact.
 
         It is taken at (counts + 4/K) / (shots + 4) for K outcomes (Agresti and Coull 1998), so that outcomes that were never
-        seen still contribute an error and intervals keep their coverage at few shots.
+        seen still contribute an error. At few shots that is not enough for each value; see `estimators.plan.Estimate.stderr`.
 
         Args:
             weights: Weights (values, 2**bits).
@@ -294,6 +308,10 @@ class Distribution:
         if self.shots is None:
             return np.zeros(weights.shape[0])
         return _variances(*self._smoothed(weights)) / self.shots
+
+    def steps(self, weights: Weights) -> FloatArray:
+        """Return the largest change of each value by another outcome of one shot, (values,); 0 where they are exact."""
+        return np.zeros(weights.shape[0]) if self.shots is None else OutcomeWeights.from_matrix(weights).ranges / self.shots
 
     def _smoothed(self, weights: Weights) -> tuple[csr_array, FloatArray]:
         """Return weights and smoothed probabilities: of all outcomes, or of those seen and of each distinct column."""
@@ -385,6 +403,11 @@ class LinearTerm:
             return self.scale**2 * counted.variances(weights)
         return self.scale**2 * (linear_map.variances(_seen(weights, None), counted.smoothed_probabilities) / counted.shots)
 
+    def steps(self, weights: Weights) -> FloatArray:
+        """Return the largest change of each value by one shot, (values,), with the gain of the map in the L2 norm."""
+        steps = abs(self.scale) * self.counted.steps(weights)
+        return steps if self.linear_map is None else steps * self.linear_map.gains(_seen(weights, None))
+
 
 @dataclass(frozen=True, eq=False)
 class QuasiDistribution:
@@ -438,6 +461,10 @@ class QuasiDistribution:
     def variances(self, weights: Weights) -> FloatArray:
         """Return the diagonal of `covariance`, (values,)."""
         return np.asarray(np.sum([term.variances(weights) for term in self.terms], axis=0))
+
+    def steps(self, weights: Weights) -> FloatArray:
+        """Return the largest change of each value by one shot of any term, (values,)."""
+        return np.asarray(np.max([term.steps(weights) for term in self.terms], axis=0))
 
     def sensitivities(self, weights: Weights) -> Mapping[SharedUncertainty, FloatArray]:
         """Return the derivatives of weights @ probabilities by each shared parameter, (values, parameters)."""

@@ -13,7 +13,8 @@ from hattriq_cirq._version import __version__
 from hattriq_cirq.cli.arguments import Command, make_parser
 from hattriq_cirq.cli.commands import attribute, calibrate, cancel, cost, demo, doctor, report, resume, runs, show, train
 from hattriq_cirq.foundation.display import printable
-from hattriq_cirq.foundation.terminal import describe, exit_code, safe_streams
+from hattriq_cirq.foundation.progress import progress_bars
+from hattriq_cirq.foundation.terminal import describe, exit_code, is_watched, safe_streams
 
 _COMMANDS: tuple[type[Command], ...] = (
     *(train.Train, attribute.Attribute, calibrate.Calibrate, cost.Cost, show.Show, report.Report, demo.Demo),
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 for success, 1 if a check failed or the output did not fit on the disk, 2 for bad input or a run that
         stopped (one line on stderr), 130 for Ctrl-C.
     """
-    with safe_streams() as out, warnings.catch_warnings():
+    with safe_streams() as out, warnings.catch_warnings(), progress_bars(is_watched()):
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *_, **__: _print_error(f"warning: {message}")
         try:

@@ -24,7 +24,8 @@ from hattriq_cirq.foundation.provenance import Provenance
 def journaled(folder: Path | None, engine_text: str, seed: int, task: Record) -> Iterator[Engine]:
     """Yield an engine that records its jobs and counts in a folder; leaving without an error marks the run as finished.
 
-    An error passes on with a note on how to continue. A run that stops before its first job leaves nothing behind.
+    An error passes on with a note on how to continue. A run that fails before its first job leaves nothing behind; one that is
+    interrupted keeps the circuits that were prepared.
 
     Args:
         folder: Folder from `check_journaled_run`; None records nothing.
@@ -53,7 +54,7 @@ def journaled(folder: Path | None, engine_text: str, seed: int, task: Record) ->
             yield engine
             journal.finish()
         except BaseException as error:
-            if journal.has_begun:
+            if journal.has_begun or (journal.has_prepared and not isinstance(error, Exception)):
                 error.add_note(how_to_continue(folder))
             else:
                 journal.discard()

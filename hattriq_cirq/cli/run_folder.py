@@ -24,7 +24,7 @@ from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation import files
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import looks_empty, try_lock
-from hattriq_cirq.foundation.reading import read_bytes
+from hattriq_cirq.foundation.reading import FileError, read_arrays, read_bytes
 from hattriq_cirq.foundation.schema import parse_json
 
 if TYPE_CHECKING:
@@ -124,7 +124,10 @@ def _begin(folder: Path, descriptor: int, task: Record, results: Collection[str]
             same_task(folder, known, task)
     if looks_empty(folder):  # else what is there may be of another command: this one only adds to it
         os.ftruncate(descriptor, 0)
-        files.write_all(descriptor, json.dumps({"format": _FORMAT, "task": task}).encode())
+        try:
+            files.write_all(descriptor, json.dumps({"format": _FORMAT, "task": task}).encode())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, os.fspath(folder)) from error
         files.sync_folder(folder)
     is_recorded = record is not None and all((folder / name).exists() for name in results)
     return RunFolder(folder, is_recorded, "replace" if begun is not None and record is None else "compare")
@@ -202,8 +205,8 @@ def begun_command(folder: Path) -> str | None:
 def read_picture(file: Path) -> bytes | None:
     """Return the content of a PNG file, or None if it is missing or damaged."""
     try:
-        content = file.read_bytes()
-    except FileNotFoundError:
+        content = read_bytes(file)
+    except (FileNotFoundError, FileError):
         return None
     position = len(_PNG)
     while content.startswith(_PNG) and position + 12 <= len(content):
@@ -236,9 +239,12 @@ def _would_be_same(file: Path, write: Callable[[Path], object]) -> bool:
             return _says_less(_json(file), json.loads(other.read_bytes()))
         if file.suffix != ".npz":
             return file.read_bytes() == other.read_bytes()
-        with np.load(file, allow_pickle=False) as left, np.load(other, allow_pickle=False) as right:
-            names = {*left.files, *right.files} - {"meta"}
-            return all(name in left and name in right and np.array_equal(left[name], right[name]) for name in names)
+        try:
+            left, right = read_arrays(file), read_arrays(other)
+        except FileError:
+            return False
+        names = (left.keys() | right.keys()) - {"meta"}
+        return all(name in left and name in right and np.array_equal(left[name], right[name]) for name in names)
 
 
 def _says_less(known: object, given: object) -> bool:

@@ -20,6 +20,7 @@ from hattriq_cirq.compilation.cz import Couplers
 from hattriq_cirq.compilation.gatesets import gateset_name
 from hattriq_cirq.compilation.native import compile_stack
 from hattriq_cirq.compilation.processor import Processor
+from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.simulation.statevector import outcome_probabilities
 
 #: Physical qubit of each logical one.
@@ -45,7 +46,7 @@ def compile_for(processor: Processor, circuits: Sequence[cirq.AbstractCircuit], 
         CircuitRefusedError: A circuit takes longer than the processor allows, or does not fit its gates or couplers.
     """
     programs = [on_qubits(program, qubits) for program in compile_on_edges(processor, circuits, edges_of(processor, qubits))]
-    for program in programs:
+    for program in track(programs, "check circuits", "program"):
         description = f"of {multi_qubit_gates(program.circuit)} two-qubit gates"
         check_runnable(processor, program.circuit, description, "use fewer layers or features, or an approximate encoder")
         _check_equal([circuits[request] for request in program.requests], program)
@@ -69,7 +70,7 @@ def compile_on_edges(
         CircuitRefusedError: An operation cannot be compiled.
     """
     programs: list[ParameterizedCircuit] = []
-    for requests in _families(circuits):
+    for requests in track(_families(circuits), "compile circuits", "structure"):
         try:
             stack = CircuitStack.of([circuits[i] for i in requests])
             compiled = compile_stack(stack, gateset_name(processor.gateset), _couplers(stack, edges))

@@ -12,7 +12,9 @@ import networkx as nx
 import numpy as np
 
 from hattriq_cirq.circuits.counting import multi_qubit_gates
+from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.circuits.serialization import read_cirq_json
 from hattriq_cirq.compilation.circuit_stack import CircuitStack, Step, final_states, stack_of_program
 from hattriq_cirq.compilation.compile import Edges, QubitMap, compile_on_edges, edges_of
 from hattriq_cirq.compilation.layout_search import GateCounts, LayoutSearch, ProcessorErrors
@@ -20,6 +22,9 @@ from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.encoding.connectivity import NeighbourEncoder
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.checks import shown
+from hattriq_cirq.foundation.progress import track
+from hattriq_cirq.foundation.reading import problem_of
 
 _CANDIDATES = 24  # assignments whose predicted error is compared
 _SHAPES = 4  # different coupling graphs among them, for each of which circuits are compiled
@@ -62,9 +67,21 @@ class Placement(Layout):
 
     @classmethod
     def from_record(cls, processor: Processor, record: Mapping[str, Any]) -> Placement:
-        """Return the placement that `to_record` describes, on the same processor and without its circuits."""
-        qubits = dict(cirq.read_json(json_text=record["qubits"]))
-        encoder = connectivity_encoder(processor, qubits) if record["uses_edges"] else encode
+        """Return the placement that `to_record` describes, on the same processor and without its circuits.
+
+        Raises:
+            JournalError: The record is damaged, or is of another processor.
+        """
+        try:
+            pairs = read_cirq_json(record["qubits"], "qubits", list)
+            qubits: dict[cirq.Qid, cirq.Qid] = dict(pairs)
+            if not qubits or set(qubits.values()) - set(processor.graph):
+                raise ValueError(f"{shown(list(qubits.values()))} are no qubits of {processor.id}")
+            encoder = connectivity_encoder(processor, qubits) if record["uses_edges"] else encode
+        except (LookupError, TypeError, ValueError, nx.NetworkXException) as error:
+            raise JournalError(
+                f"the recorded placement cannot be used: {problem_of(error)}; restore the journal from a copy"
+            ) from error
         return cls(qubits, encoder, record["error"])
 
 
@@ -165,7 +182,7 @@ def best_placement(
         shapes.setdefault((layout.encoder, edges_of(processor, layout.qubits)), []).append(i)
     random, coherent = np.zeros(len(layouts)), np.zeros(len(layouts))
     compiled: dict[int, list[cirq.FrozenCircuit]] = {}
-    for (encoder, edges), members in shapes.items():
+    for (encoder, edges), members in track(shapes.items(), "compare layouts", "layout", total=len(shapes)):
         own = [compile_on_edges(processor, [circuit], edges)[0].circuit for circuit in circuits[encoder]]
         placed = [layouts[i].qubits for i in members]
         random[members], coherent[members] = (part.mean(axis=1) for part in _layout_errors(processor, own, placed))

@@ -78,7 +78,7 @@ def read_table(path: str | Path, label_column: str | None = None, test_fraction:
 
 def checksum(path: Path) -> str:
     """Return the SHA-256 checksum of a file in hexadecimal, which identifies the data of a result."""
-    return sha256(path.read_bytes()).hexdigest()
+    return sha256(read_bytes(path)).hexdigest()
 
 
 def load_arrays(path: Path, names: tuple[str, ...]) -> list[Array]:

@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.datasets.split import IntArray, stratified_split
-from hattriq_cirq.foundation.arrays import Array, BoolArray, as_amplitudes, freeze, plain, read_only
+from hattriq_cirq.foundation.arrays import (
+    Array,
+    BoolArray,
+    as_amplitudes,
+    binary_exponents,
+    freeze,
+    plain,
+    read_only,
+    times_power_of_2,
+)
 from hattriq_cirq.foundation.checks import as_counts, as_labels, as_number, as_seed, as_shape, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.display import printable
@@ -83,7 +92,7 @@ class Dataset:
         if len(names) != 2 or names[0] == names[1] or not all(isinstance(name, str) for name in names):
             raise ValueError(f"{self.label_names=} must be two different names, for -1 and +1")
         object.__setattr__(self, "label_names", names)
-        object.__setattr__(self, "padding", as_counts(self.padding, "padding", minimum=-(2**63)))
+        object.__setattr__(self, "padding", as_counts(self.padding, "padding", minimum=None))
         if self.image_shape is not None:
             object.__setattr__(self, "image_shape", as_shape(self.image_shape, amplitudes.shape[1], "image_shape"))
         _check_padding(self.image_shape, self.padding)
@@ -312,6 +321,7 @@ def from_features(  # noqa: PLR0913
         raise ValueError(f"{len(rows)=} must equal {len(labels)=}: one label per row")
     if abs(int(labels.sum())) == len(labels):
         raise ValueError(f"y holds only the label {labels[0]:+d}: a two-class task needs -1 and +1")
+    rows = times_power_of_2(rows, -binary_exponents(rows))
     scale = np.abs(rows).max(axis=1, keepdims=True)
     zero_rows = np.flatnonzero(scale == 0).tolist()
     if zero_rows:

@@ -23,7 +23,7 @@ from hattriq_cirq.encoding.multiplexer import (
     closed_cnot_count,
     closed_operations,
 )
-from hattriq_cirq.foundation.arrays import Array, BoolArray, FloatArray, as_amplitudes
+from hattriq_cirq.foundation.arrays import Array, BoolArray, FloatArray, as_amplitudes, unit_vectors
 
 #: Function that returns a circuit which prepares a vector from |0...0> on qubits, most significant first, such as `encode`.
 Encoder = Callable[[ArrayLike, Sequence[cirq.Qid]], cirq.Circuit]
@@ -84,10 +84,10 @@ def unit_vector(x: ArrayLike, qubits: Sequence[cirq.Qid]) -> Array:
     vector = as_amplitudes(x, "x", 2 ** len(qubits))
     if vector.ndim != 1:
         raise ValueError(f"{vector.shape=} must be one vector; encode the rows of a batch one by one")
-    norm = np.linalg.norm(vector)
-    if norm == 0:
+    direction, _, _ = unit_vectors(vector)
+    if not direction.any():
         raise ValueError("x is the zero vector, which has no direction and cannot be amplitude-encoded; remove it")
-    return np.asarray(vector / norm)
+    return direction
 
 
 def circuit_from_ops(operations: Sequence[cirq.Operation]) -> cirq.Circuit:

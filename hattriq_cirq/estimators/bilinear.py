@@ -24,6 +24,7 @@ from hattriq_cirq.circuits.outcomes import OutcomeWeights
 from hattriq_cirq.circuits.unitaries import inverse_circuit
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.checks import ArgumentTypeError, as_word, shown
 from hattriq_cirq.models.model import Model
 
 #: Measurement key of every estimator circuit.
@@ -39,6 +40,8 @@ class BilinearTerm:
         left: Left vector, (features,), real or complex, of any norm.
         right: Right vector, (features,), real or complex, of any norm.
         weight: Real factor of the term.
+        exponent: Power of 2 that multiplies both vectors, so that inputs of any size are computed at about size 1; the same
+            for all terms of an input.
 
     Example:
         >>> import numpy as np
@@ -49,6 +52,7 @@ class BilinearTerm:
     left: Array
     right: Array
     weight: float = 1.0
+    exponent: int = 0
 
     @property
     def is_zero(self) -> bool:
@@ -148,8 +152,11 @@ class Estimator(ABC):
     part: Literal["real", "imaginary"] = "real"
 
     def __post_init__(self) -> None:
-        if self.allocation not in ("error", "equal"):
-            raise ValueError(f"{self.allocation=} must be 'error' or 'equal'")
+        as_word(self.allocation, "allocation", ("error", "equal"))
+        if self.encoder is not None and (isinstance(self.encoder, type) or not callable(self.encoder)):
+            raise ArgumentTypeError(
+                f"encoder={shown(self.encoder)} must be a function of a vector and qubits, such as encoding.encode, or None"
+            )
 
     @abstractmethod
     def weighted_circuits(self, pauli: PauliTerm, term: BilinearTerm) -> Iterator[WeightedCircuit]:

@@ -22,6 +22,8 @@ from hattriq_cirq.estimators.bilinear import (
     parity_weights,
     qubits_set,
 )
+from hattriq_cirq.foundation.arrays import unit_vector_and_norm
+from hattriq_cirq.foundation.checks import check_flag
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class HadamardTest(Estimator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_flag(self.literal, "literal")
         if self.literal and self.encoder is not None:
             raise ValueError("the literal circuit controls every gate of an exact encoder; leave out encoder or literal")
 
@@ -70,7 +73,7 @@ class HadamardTest(Estimator):
     def weighted_circuits(self, pauli: PauliTerm, term: BilinearTerm) -> Iterator[WeightedCircuit]:
         """Build one circuit for each component with left_k != 0; each outcome adds +-|left_k| |right| to it alone."""
         build = _literal_circuits(pauli, term) if self.literal else _lean_circuits(pauli, term, self.state_encoder)
-        norm = float(np.linalg.norm(term.right))
+        _, norm = unit_vector_and_norm(term.right)
         features = len(term.left)
         for k, circuit, preparation, bits in build:
             scale = np.array([[abs(term.left[k]) * norm]])
@@ -85,7 +88,8 @@ def _lean_circuits(pauli: PauliTerm, term: BilinearTerm, encoder: Encoder) -> _C
     qubits = list(pauli.model.qubits)
     (ancilla,) = ancillas(pauli, 1)
     ground_state = np.eye(1, len(term.right))[0]
-    shared = encode_joint(term.right / np.linalg.norm(term.right), ground_state, ancilla, qubits, encoder=encoder)
+    direction, _ = unit_vector_and_norm(term.right)
+    shared = encode_joint(direction, ground_state, ancilla, qubits, encoder=encoder)
     measured = [ancilla, *pauli.pauli.qubits]
     readout = pauli.circuit + cirq.Circuit(cirq.H(ancilla), pauli.basis_change, cirq.measure(*measured, key=KEY))
     for k in map(int, np.flatnonzero(term.left)):

@@ -20,7 +20,10 @@ from hattriq_cirq.estimators.bilinear import (
     parity_weights,
     qubits_set,
 )
-from hattriq_cirq.foundation.arrays import parity_signs
+from hattriq_cirq.foundation.arrays import parity_signs, unit_vector_and_norm
+from hattriq_cirq.foundation.checks import as_count, check_flag, set_fields
+
+_ANCILLAS_MAX = 62
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ class ParallelHadamardTest(Estimator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.m < 1:
-            raise ValueError(f"{self.m=} must be at least 1 ancilla")
+        set_fields(self, m=as_count(self.m, "m", 1, _ANCILLAS_MAX, advice=f"be at least 1 ancilla and at most {_ANCILLAS_MAX}"))
+        check_flag(self.weighted, "weighted")
 
     def describe(self) -> str:
         """Describe the estimator in a few words, for results."""
@@ -72,7 +75,7 @@ class ParallelHadamardTest(Estimator):
         if self.m > n + 1:
             raise ValueError(f"{self.m=} must be at most n_qubits + 1 = {n + 1}: there are no components for more ancillas")
         register = ancillas(pauli, self.m)
-        norm = float(np.linalg.norm(term.right))
+        direction, norm = unit_vector_and_norm(term.right)
         labels = _labels(self.m, n)
         share = 0.5 if self.weighted else 1 / (1 + len(labels))
         amplitude = np.sqrt(share * (1 - share) / len(labels))  # a_0 a_j
@@ -82,9 +85,7 @@ class ParallelHadamardTest(Estimator):
         readout = pauli.circuit + cirq.Circuit(cirq.H.on_each(register), pauli.basis_change, cirq.measure(*measured, key=KEY))
         walsh = parity_signs(np.array(labels)[:, np.newaxis] & np.arange(2**self.m))
         encodings = {
-            sign: encode_joint(
-                sign * np.sqrt(share) * term.right / norm, ground_state, register[0], qubits, encoder=self.state_encoder
-            )
+            sign: encode_joint(sign * np.sqrt(share) * direction, ground_state, register[0], qubits, encoder=self.state_encoder)
             for sign in (1, -1)
         }
         unread = term.left != 0

@@ -18,6 +18,7 @@ from hattriq_cirq.estimators.bilinear import (
     WeightedCircuit,
     parity_weights,
 )
+from hattriq_cirq.foundation.arrays import unit_vector_and_norm
 
 
 @dataclass(frozen=True)
@@ -52,17 +53,17 @@ class PolarizationShift(Estimator):
     def weighted_circuits(self, pauli: PauliTerm, term: BilinearTerm) -> Iterator[WeightedCircuit]:
         """Build two circuits for each component with left_k != 0."""
         qubits = list(pauli.model.qubits)
-        shift = float(np.linalg.norm(term.right))
+        _, shift = unit_vector_and_norm(term.right)
         features = len(term.left)
         readout = pauli.circuit + cirq.Circuit(pauli.basis_change, cirq.measure(*pauli.pauli.qubits, key=KEY))
         for k in map(int, np.flatnonzero(term.left)):
             size = abs(term.left[k])
             for sign in (1, -1):
                 shifted = term.right + np.eye(1, features, k)[0] * (sign * shift * term.left[k] / size)
-                norm = np.linalg.norm(shifted)
+                _, norm = unit_vector_and_norm(shifted)
                 if norm <= 1e-14 * shift:  # F(0) = 0 needs no circuit
                     continue
-                scale = np.array([[sign * size * norm**2 / (4 * shift)]])
+                scale = np.array([[sign * size * norm * (norm / (4 * shift))]])
                 preparation = self.state_encoder(shifted, qubits)
                 weights = parity_weights(scale, [k], features, len(pauli.pauli))
                 yield WeightedCircuit(preparation + readout, weights, preparation)

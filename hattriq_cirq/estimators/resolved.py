@@ -13,6 +13,8 @@ from scipy.sparse import csr_array
 from hattriq_cirq.circuits.outcomes import OutcomeWeights
 from hattriq_cirq.encoding.exact import Encoder, encode_joint
 from hattriq_cirq.estimators.bilinear import KEY, Allocation, BilinearTerm, Estimator, PauliTerm, WeightedCircuit, ancillas
+from hattriq_cirq.foundation.arrays import unit_vector_and_norm
+from hattriq_cirq.foundation.checks import as_counts, as_word, set_fields
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,11 @@ class ResolvedHadamardTest(Estimator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.part not in ("real", "imaginary"):
-            raise ValueError(f"{self.part=} must be 'real' or 'imaginary'")
-        if self.measured is not None and len(set(self.measured)) != len(self.measured):
-            raise ValueError(f"{self.measured=} must not repeat a qubit")
+        as_word(self.part, "part", ("real", "imaginary"))
+        if self.measured is not None:
+            set_fields(self, measured=as_counts(self.measured, "measured", minimum=None))
+            if len(set(self.measured)) != len(self.measured):
+                raise ValueError(f"{self.measured=} must not repeat a qubit")
 
     def describe(self) -> str:
         """Describe the estimator in a few words, for results."""
@@ -62,9 +65,9 @@ class ResolvedHadamardTest(Estimator):
         """Build the one circuit: outcome (ancilla, k) adds +-|left| |right| to feature k."""
         qubits = list(pauli.model.qubits)
         (ancilla,) = ancillas(pauli, 1)
-        left, right = (np.linalg.norm(side) for side in (term.left, term.right))
+        (left, left_norm), (right, right_norm) = (unit_vector_and_norm(side) for side in (term.left, term.right))
         read = qubits if self.measured is None else [qubits[i] for i in self.measured]
-        preparation = encode_joint(term.left / left, term.right / right, ancilla, qubits, encoder=self.state_encoder)
+        preparation = encode_joint(left, right, ancilla, qubits, encoder=self.state_encoder)
         circuit = (
             preparation
             + pauli.circuit
@@ -77,7 +80,7 @@ class ResolvedHadamardTest(Estimator):
             )
         )
         features = 2 ** len(read)
-        scale = left * right
+        scale = left_norm * right_norm
         index = np.arange(features)
         entries = np.repeat([scale, -scale], features), (np.tile(index, 2), np.arange(2 * features))
         weights = OutcomeWeights(csr_array(entries, shape=(features, 2 * features)))

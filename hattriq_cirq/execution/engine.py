@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from threading import RLock
@@ -25,7 +25,7 @@ from hattriq_cirq.execution.batching import Batch, batches
 from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.journal_format import call_key, circuits_key, digest
 from hattriq_cirq.execution.ownership import Owned
-from hattriq_cirq.foundation.checks import as_counts
+from hattriq_cirq.foundation.checks import ArgumentTypeError, as_counts, as_number, check_flag, check_type, shown
 from hattriq_cirq.foundation.progress import progress_bar
 from hattriq_cirq.foundation.provenance import Provenance
 
@@ -89,7 +89,7 @@ class Engine(Owned):
             with the same folder continues an interrupted run.
         qubits: Physical qubits to place circuits on; None chooses them by the calibration.
         poll_seconds: Seconds between polls of the jobs in progress.
-        timeout: Seconds without any change of a job's state before `SilenceError`; None waits forever.
+        timeout: Seconds without any change of a job's state before `SilenceError`, a day by default; None waits forever.
         progress: Show a progress bar of jobs.
 
     Example:
@@ -110,6 +110,13 @@ class Engine(Owned):
         timeout: float | None = SILENCE,
         progress: bool = False,
     ) -> None:
+        if isinstance(backend, type) or not all(hasattr(backend, name) for name in ("submit", "poll", "results")):
+            raise ArgumentTypeError(f"backend={shown(backend)} must be a backend; qsim, virtual and others create an engine")
+        check_type(journal, "journal", str | os.PathLike | None, "the path of a folder, or None")
+        qubits = None if qubits is None else _check_qubits(qubits)
+        poll_seconds = as_number(poll_seconds, "poll_seconds", minimum=0)
+        timeout = None if timeout is None else as_number(timeout, "timeout", minimum=0, advice="be at least 0 seconds, or None")
+        check_flag(progress, "progress")
         self.backend, self.qubits = backend, qubits
         self._journal = None if journal is None else Journal(journal, backend.describe())
         self._poll_seconds, self._timeout, self._progress = poll_seconds, timeout, progress
@@ -429,3 +436,11 @@ def _raise_if_lost(job: Job, state: State) -> None:
         raise JobFailedError(job.id, state.code, state.message)
     if state.status in ("cancelled", "unknown"):
         raise JobCancelledError(job.id)
+
+
+def _check_qubits(qubits: Sequence[cirq.Qid]) -> tuple[cirq.Qid, ...]:
+    """Return the qubits that circuits may be placed on, at least one."""
+    listed = tuple(qubits) if isinstance(qubits, Iterable) else ()
+    if not listed or not all(isinstance(q, cirq.Qid) for q in listed):
+        raise ArgumentTypeError(f"qubits={shown(qubits)} must be qubits of the processor, at least one, or None for all")
+    return listed

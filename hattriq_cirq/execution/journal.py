@@ -48,7 +48,7 @@ from hattriq_cirq.execution.journal_records import (
     try_lock,
 )
 from hattriq_cirq.execution.ownership import Owned
-from hattriq_cirq.foundation.files import write_new
+from hattriq_cirq.foundation.files import sync_folder, write_new
 from hattriq_cirq.foundation.provenance import Provenance
 
 __all__ = ["JOURNAL", "Journal", "JournalWarning", "digest", "is_locked"]
@@ -97,8 +97,8 @@ class Journal(Owned):
             if self._contents.header:
                 refuse_another(self.folder, "engine", *_comparable(self._contents.header["engine"], as_json(engine)))
             else:
-                _sync_folder(self.folder)
-                _sync_folder(self.folder.parent)
+                sync_folder(self.folder)
+                sync_folder(self.folder.parent)
                 self._append("header", format=FORMAT, run_id=secrets.token_hex(4), engine=as_json(engine))
             if task is not None:
                 self.record_task(task)
@@ -143,6 +143,11 @@ class Journal(Owned):
     def has_begun(self) -> bool:
         """True if any job is recorded."""
         return bool(self._contents.jobs)
+
+    @property
+    def has_prepared(self) -> bool:
+        """True if a placement or compiled programs are recorded."""
+        return bool(self._contents.prepared)
 
     @property
     def is_from_earlier_version(self) -> bool:
@@ -423,11 +428,3 @@ def _comparable(known: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str,
         return known, given
     texts = ("noise", "sampler")
     return tuple({name: value for name, value in each.items() if name not in texts} for each in (known, given))  # type: ignore[return-value]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

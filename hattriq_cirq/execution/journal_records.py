@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from hattriq_cirq.circuits.errors import JournalError
+from hattriq_cirq.foundation import files
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
 from hattriq_cirq.foundation.schema import Count, Range, Size, load, parse_json
@@ -60,6 +61,14 @@ class PackedCounts(TypedDict):
     counts: PackedIntegers
 
 
+class PlacementRecord(TypedDict):
+    """Physical qubits of a run as Cirq JSON, the kind of its encoder, and its predicted error."""
+
+    qubits: str
+    uses_edges: bool
+    error: float
+
+
 class _Any(TypedDict):
     kind: str
     utc: str
@@ -91,7 +100,7 @@ class _Begin(_Any):
 
 class _Placement(_Any):
     key: str
-    placement: dict[str, Any]
+    placement: PlacementRecord
 
 
 class _Programs(_Any):
@@ -242,14 +251,14 @@ class Contents:
                 self._check_circuits(program["circuit"] for program in record.get("programs", ()))
                 self.prepared[kind, record["key"]] = record[kind]
             case "note":
-                entry = self.jobs[record["job"]]
+                entry = self._recorded_job(record["job"])
                 entry.status, entry.message = record["status"], record["message"]
                 if entry.status == "submitting":
                     entry.submitted = True
                 elif entry.status in ("failed", "cancelled"):
                     entry.attempt, entry.submitted = entry.attempt + 1, False
             case "counts" | "sparse_counts":
-                entry = self.jobs[record["job"]]
+                entry = self._recorded_job(record["job"])
                 entry.status, entry.message, entry.counts = "done", "", record["counts"]
                 self._use_versions()
             case "finished" | "cancelled":
@@ -269,6 +278,11 @@ class Contents:
             if len(numbers) > 1:
                 changes.append(f"{name} {', then '.join(numbers)}")
         return (f"This run was continued with other versions: {'; '.join(changes)}.",) if self.jobs and changes else ()
+
+    def _recorded_job(self, job_id: str) -> Entry:
+        if job_id not in self.jobs:
+            raise ValueError(f"job {job_id!r} is not recorded")
+        return self.jobs[job_id]
 
     def _check_circuits(self, names: Iterable[str]) -> None:
         if missing := next((name for name in names if name not in self.circuits), None):
@@ -336,14 +350,11 @@ def is_locked(path: Path) -> bool:
 
 
 def try_lock(descriptor: int, *, exclusive: bool) -> bool:
-    """Lock an open journal and return True, or return False if another process holds the lock."""
-    import fcntl  # missing on Windows, where everything except journals works
+    """Lock an open journal and return True, or return False if another process holds the lock.
 
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    Where the file system has no locks, nobody holds one.
+    """
+    return files.try_lock(descriptor, exclusive=exclusive) is not False
 
 
 def refuse_another(folder: Path, what: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> None:

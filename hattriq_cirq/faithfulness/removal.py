@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from hattriq_cirq._moved import keep_old_names
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
-from hattriq_cirq.foundation.arrays import Array, BoolArray, FloatArray, as_amplitudes
+from hattriq_cirq.foundation.arrays import Array, BoolArray, FloatArray, as_amplitudes, unit_vectors
 from hattriq_cirq.models.model import Form, check_columns, check_form
 from hattriq_cirq.models.quadratic_form import QuadraticForm, quadratic_value
 
@@ -47,11 +47,10 @@ def score_of(model: QuadraticForm, *, form: Form = "quadratic") -> ScoreFunction
     check_form(form)
 
     def score(x: Array) -> FloatArray:
-        values = quadratic_value(model, x)
         if form == "quadratic":
-            return values
-        norms = np.sum(np.abs(x) ** 2, axis=-1)
-        return np.where(norms > 0, values, model.identity_part) / np.where(norms > 0, norms, 1)
+            return quadratic_value(model, x)
+        directions, norms, _ = unit_vectors(np.asarray(x))
+        return np.where(norms[..., 0] > 0, quadratic_value(model, directions), model.identity_part)
 
     score.__dict__["contract"] = getattr(model, "contract", None)  # so that tables are compared with the data of the model
     return score

@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.faithfulness.removal import Reference, ScoreFunction, check_inputs_and_maps, evaluate, scores_without
-from hattriq_cirq.foundation.arrays import Array, BoolArray, FloatArray, as_amplitudes
+from hattriq_cirq.foundation.arrays import (
+    Array,
+    BoolArray,
+    FloatArray,
+    as_amplitudes,
+    binary_exponents,
+    rescaled,
+    scaling_exponents,
+    times_power_of_2,
+)
 from hattriq_cirq.foundation.checks import as_count, as_counts, as_number, as_seed, check_flag
 
 _SET_MEMBERS_MAX = 2**27  # sets times features, 1 GB of random numbers
@@ -120,11 +129,15 @@ def infidelity(
     check_flag(scaled, "scaled")
     rechanged = np.random.default_rng(as_seed(seed)).random((_check_samples(samples, x.shape[1]), x.shape[1])) < 0.5
     sums, losses = _sums_and_losses(score, x, values, reference, rechanged)
+    exponents = scaling_exponents(sums, losses)
+    sums, losses = (times_power_of_2(v, -exponents) for v in (sums, losses))
     if scaled:
+        own = -binary_exponents(sums)
+        sums = times_power_of_2(sums, own)
         squares = np.sum(sums**2, axis=1)
         best = np.divide(np.sum(sums * losses, axis=1), squares, out=np.zeros(len(x)), where=squares > 0)
         sums = best[:, np.newaxis] * sums
-    return np.asarray(np.mean((sums - losses) ** 2, axis=1))
+    return rescaled(np.mean((sums - losses) ** 2, axis=1), 2 * exponents[:, 0], "the infidelity")
 
 
 def max_sensitivity(
@@ -155,11 +168,12 @@ def max_sensitivity(
     radius, samples = as_number(radius, "radius", above=0), as_count(samples, "samples")
     rng = np.random.default_rng(as_seed(seed))
     inputs, at_x = check_inputs_and_maps(explain, inputs, explain(inputs))
-    largest = np.zeros(len(inputs))
+    unit = binary_exponents(at_x)
+    scaled, largest = times_power_of_2(at_x, -unit), np.zeros(len(inputs))
     for _ in range(samples):
         _, changed = check_inputs_and_maps(explain, inputs, explain(inputs + rng.uniform(-radius, radius, inputs.shape)))
-        largest = np.maximum(largest, np.linalg.norm(changed - at_x, axis=1))
-    sizes = np.linalg.norm(at_x, axis=1)
+        largest = np.maximum(largest, np.linalg.norm(times_power_of_2(changed, -unit) - scaled, axis=1))
+    sizes = np.linalg.norm(scaled, axis=1)
     return np.asarray(np.divide(largest, sizes, out=np.full(len(inputs), np.nan), where=sizes > 0))
 
 
@@ -184,6 +198,7 @@ def _sums_and_losses(
 
 def _pearson(left: FloatArray, right: FloatArray) -> FloatArray:
     """Return the correlation along the last axis, (inputs,); NaN if one side does not vary beyond rounding."""
+    left, right = (times_power_of_2(v, -binary_exponents(v)) for v in (left, right))
     a, b = (v - v.mean(axis=1, keepdims=True) for v in (left, right))
     sizes = [np.linalg.norm(v, axis=1) for v in (a, b)]
     vary = [s > 1e-12 * np.linalg.norm(v, axis=1) for s, v in zip(sizes, (left, right), strict=True)]

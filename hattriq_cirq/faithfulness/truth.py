@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from hattriq_cirq.faithfulness.removal import check_maps
-from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, as_amplitudes
+from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, as_amplitudes, binary_exponents, times_power_of_2
 from hattriq_cirq.foundation.checks import as_counts, as_seed, check_type
 from hattriq_cirq.models.model import Model
 
@@ -55,6 +55,7 @@ def relevance_mass(maps: ArrayLike, truth: ArrayLike) -> FloatArray:
         array([0.9, 0.2])
     """
     sizes, truth = _sizes_and_truth(maps, truth)
+    sizes = times_power_of_2(sizes, -binary_exponents(sizes))
     total = sizes.sum(axis=1)
     return np.asarray(np.divide((sizes * truth).sum(axis=1), total, out=np.full(len(sizes), np.nan), where=total > 0))
 
@@ -138,7 +139,7 @@ def randomised(model: Model, seed: int, layers: Iterable[int] | None = None) -> 
         (0.0, 1.891)
     """
     seed, by_layer = as_seed(seed), parameter_layers(model)
-    chosen = range(len(by_layer)) if layers is None else sorted(set(as_counts(layers, "layers", minimum=-(2**63))))
+    chosen = range(len(by_layer)) if layers is None else sorted(set(as_counts(layers, "layers", minimum=None)))
     if not by_layer or not all(0 <= k < len(by_layer) for k in chosen):
         raise ValueError(f"layers={list(chosen)} must lie in 0..{len(by_layer) - 1}, the layers of parameters of {model!r}")
     params = dict(model.params)

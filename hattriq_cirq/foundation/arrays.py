@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
+from statistics import NormalDist
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from hattriq_cirq.foundation.checks import as_number
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
 #: Real or complex numbers: amplitudes may be either.
 Array = NDArray[Any]
+
+_WITHOUT_SCALING = 200  # powers of 2 whose fourth powers can be represented
 
 _Item = TypeVar("_Item")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -123,6 +128,65 @@ def unit_vectors(x: Array) -> tuple[Array, FloatArray, NDArray[np.int64]]:
     return np.asarray(scaled / np.where(norms > 0, norms, 1)), norms, exponents
 
 
+def unit_vector_and_norm(x: Array) -> tuple[Array, float]:
+    """Return the direction of one vector, (features,), and its norm; the zero vector has the direction 0.
+
+    Raises:
+        ValueError: The norm is too large for a number in double precision.
+
+    Example:
+        >>> direction, norm = unit_vector_and_norm(np.array([3e200, 4e200]))
+        >>> direction, f"{norm:.3g}"
+        (array([0.6, 0.8]), '5e+200')
+    """
+    direction, norm, exponent = unit_vectors(x)
+    return direction, float(rescaled(norm, exponent, "a norm")[0])
+
+
+def scaling_exponents(*vectors: Array) -> NDArray[np.int64]:
+    """Return for every row the exponent by which to divide several vectors; zeros if all fourth powers can be represented.
+
+    Args:
+        vectors: Vectors, (..., features), that broadcast against each other.
+
+    Returns:
+        Exponents of the largest numbers, (..., 1), or zeros if these lie between 2**-200 and 2**200.
+
+    Example:
+        >>> scaling_exponents(np.array([[1.0, 2.0]])), scaling_exponents(np.array([[1e-100, 0.0]]), np.array([1e100, 1e-200]))
+        (array([[0]]), array([[333]]))
+    """
+    sizes = [np.where(v.any(axis=-1, keepdims=True), binary_exponents(v), -(2**11)) for v in vectors]
+    largest = np.maximum.reduce(np.broadcast_arrays(*sizes))
+    largest = np.where(largest == -(2**11), 0, largest)
+    return largest if (np.abs(largest) > _WITHOUT_SCALING).any() else np.zeros_like(largest)
+
+
+def exact_sum(rows: Array) -> Array:
+    """Return the sum over the first axis, which does not depend on the order and is exact to 1e-30 of the largest number.
+
+    Numbers are split into parts that are multiples of one unit each, so that no sum of parts is rounded (Demmel and Nguyen
+    2013).
+
+    Args:
+        rows: Numbers, (rows, ...), between about 1e-200 and 1e200.
+
+    Example:
+        >>> exact_sum(np.array([1e16, 1.0, -1e16]))
+        array(1.)
+    """
+    if np.iscomplexobj(rows):
+        return np.asarray(exact_sum(rows.real) + 1j * exact_sum(rows.imag))
+    spread = max(2, len(rows)).bit_length() + 1
+    parts, rest = [], rows
+    for _ in range(3):
+        unit = np.ldexp(1.0, int(np.frexp(np.abs(rest).max(initial=0.0))[1]) + spread)
+        multiple = (rest + unit) - unit
+        parts.append(multiple.sum(axis=0))
+        rest = rest - multiple
+    return np.asarray((parts[2] + parts[1]) + parts[0])
+
+
 def walsh_hadamard(values: FloatArray) -> FloatArray:
     """Return the Walsh-Hadamard transform sum_p (-1)**popcount(p & m) values[p] of (..., 2**n) numbers, not normalised.
 
@@ -151,6 +215,29 @@ def parity_signs(masks: Array) -> FloatArray:
         array([ 1., -1., -1.,  1.])
     """
     return 1.0 - 2.0 * (np.bitwise_count(masks) % 2)
+
+
+def normal_interval(values: FloatArray, stderr: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
+    """Return the low and high ends of intervals of values with normally distributed errors.
+
+    Args:
+        values: Values, (...,).
+        stderr: Standard error of each value, (...,).
+        level: Probability that an interval holds the true value, between 0 and 1.
+
+    Returns:
+        Low and high ends, (...,) each.
+
+    Raises:
+        ValueError: The level is out of range.
+
+    Example:
+        >>> low, high = normal_interval(np.array([1.0]), np.array([0.5]), 0.95)
+        >>> low.round(2), high.round(2)
+        (array([0.02]), array([1.98]))
+    """
+    half = NormalDist().inv_cdf((1 + as_number(level, "level", above=0, below=1)) / 2) * stderr
+    return values - half, values + half
 
 
 def largest_remainders(ideal: FloatArray, total: int) -> list[int]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _Word = TypeVar("_Word", bound=str)
 _SHOWN = 80  # characters of a value in an error message
+_LISTED = 4  # words in an error message that stand in quotes
 
 
 class ArgumentTypeError(TypeError, ValueError):
@@ -33,13 +34,15 @@ class ArgumentTypeError(TypeError, ValueError):
     """
 
 
-def as_count(value: object, name: str, minimum: int = 1, maximum: int | None = None, *, advice: str | None = None) -> int:
+def as_count(
+    value: object, name: str, minimum: int | None = 1, maximum: int | None = None, *, advice: str | None = None
+) -> int:
     """Return a whole number as a plain integer.
 
     Args:
         value: Python or NumPy integer, or an integer array without axes; truth values, floats and texts are refused.
         name: Name of the argument in error messages.
-        minimum: Smallest number that is allowed.
+        minimum: Smallest number that is allowed; None for no limit.
         maximum: Largest number that is allowed; None for no limit.
         advice: Words after "must", such as "be at least 1, or None for all"; None states the limits.
 
@@ -55,21 +58,22 @@ def as_count(value: object, name: str, minimum: int = 1, maximum: int | None = N
         3
     """
     limits = f"at least {minimum}" if maximum is None else f"in {minimum}..{maximum}"
+    kind = f"a whole number{'' if minimum is None else f', {limits}'}"
     number = _index(value)
     if number is None:
-        raise ArgumentTypeError(f"{name}={shown(value)} must {advice or f'be a whole number, {limits}'}")
-    if number < minimum or (maximum is not None and number > maximum):
+        raise ArgumentTypeError(f"{name}={shown(value)} must {advice or f'be {kind}'}")
+    if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
         raise ValueError(f"{name}={shown(number)} must {advice or _verb(limits)}")
     return number
 
 
-def as_counts(values: object, name: str, minimum: int = 1, maximum: int | None = None) -> tuple[int, ...]:
+def as_counts(values: object, name: str, minimum: int | None = 1, maximum: int | None = None) -> tuple[int, ...]:
     """Return whole numbers as a tuple of plain integers.
 
     Args:
         values: Sequence or array of one axis, with numbers as `as_count` accepts them.
         name: Name of the argument in error messages.
-        minimum: Smallest number that is allowed.
+        minimum: Smallest number that is allowed; None for no limit.
         maximum: Largest number that is allowed; None for no limit.
 
     Returns:
@@ -163,6 +167,8 @@ def as_word(value: object, name: str, words: Sequence[_Word]) -> _Word:
     if isinstance(value, str) and value in words:
         return words[words.index(value)]
     listed = ", ".join(map(repr, words[:-1])) + " or " * (len(words) > 1) + repr(words[-1])
+    if len(words) > _LISTED:
+        listed = f"one of {', '.join(words)}"
     kind = ValueError if isinstance(value, str) else ArgumentTypeError
     raise kind(f"{name}={shown(value)} must be {listed}")
 
@@ -186,7 +192,7 @@ def as_shape(shape: object, features: int, name: str = "shape") -> tuple[int, in
         >>> as_shape(np.array([2, 4]), 8)
         (2, 4)
     """
-    sides = as_counts(shape, name, minimum=-(2**63))
+    sides = as_counts(shape, name, minimum=None)
     if len(sides) != 2 or min(sides) < 1 or sides[0] * sides[1] != features:
         raise ValueError(f"{name}={sides} must hold {features} pixels: (rows, cols) with rows * cols = features = {features}")
     return sides[0], sides[1]

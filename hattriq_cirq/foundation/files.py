@@ -123,14 +123,18 @@ def remove_drafts(folder: Path, name: str = "") -> None:
                 (folder / each).unlink()
 
 
-def try_lock(descriptor: int) -> bool | None:
+def try_lock(descriptor: int, *, exclusive: bool = True) -> bool | None:
     """Lock an open file until it is closed or its process ends.
+
+    Args:
+        descriptor: Descriptor of the file.
+        exclusive: True for the lock of one owner, false for one that only such an owner denies.
 
     Returns:
         True if it is locked now, false if it was locked already, None if the file system has no locks.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except (AttributeError, OSError):

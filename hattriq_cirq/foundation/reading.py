@@ -41,13 +41,17 @@ class FileError(ValueError):
     """
 
     def __init__(self, name: object, problem: str, cure: str = _RESTORE) -> None:
-        self.problem = printable(problem if len(problem) <= _LONGEST else f"{problem[:_LONGEST]}...")
+        self.problem = _shortened(problem)
         super().__init__(printable(f"{name}: {self.problem}; {cure}"))
 
 
 def problem_of(error: Exception) -> str:
-    """Return what an error says, without the name of the file and the advice if it is a `FileError`."""
-    return error.problem if isinstance(error, FileError) else str(error)
+    """Return what an error says, shortened, without the name of the file and the advice if it is a `FileError`."""
+    return error.problem if isinstance(error, FileError) else _shortened(str(error))
+
+
+def _shortened(text: str) -> str:
+    return printable(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
 
 
 def decimal(text: str) -> float | None:
@@ -145,10 +149,9 @@ def read_arrays(path: str | os.PathLike[str], names: Sequence[str] | None = None
                 members = {each.filename.removesuffix(".npy"): each for each in archive.infolist()}
                 if missing := [name for name in names or () if name not in members]:
                     raise FileError(path, f"arrays {', '.join(missing)} are missing, found {', '.join(members) or 'none'}")
-                return {
-                    name: _read_member(archive, members[name], file_size, path)
-                    for name in (members if names is None else names)
-                }
+                chosen = {name: members[name] for name in (members if names is None else names)}
+                check_size(sum(each.file_size for each in chosen.values()), path, "its arrays expand to")
+                return {name: _read_member(archive, member, file_size, path) for name, member in chosen.items()}
         except FileError:
             raise
         except MemoryError:
@@ -163,7 +166,6 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file_size: i
         raise FileError(
             path, f"{name} compression method {member.compress_type} or encryption is not read", "numpy.savez writes one"
         )
-    check_size(member.file_size, path, f"{name} it expands to")
     is_stored = member.compress_type == zipfile.ZIP_STORED
     check_expansion(min(member.compress_size, file_size), member.file_size, path, 1 if is_stored else _INFLATION)
     with archive.open(member) as stream:

@@ -59,7 +59,7 @@ def read_json(path: str | os.PathLike[str], kind: type[T]) -> T:
 
 
 def parse_json(text: bytes | str, name: object) -> Any:
-    """Return the value of JSON text: of at most `MAX_NESTING` levels, and without NaN and infinity.
+    """Return the value of JSON text: of at most `MAX_NESTING` levels.
 
     Args:
         text: JSON text, in UTF-8.
@@ -70,7 +70,7 @@ def parse_json(text: bytes | str, name: object) -> Any:
     """
     try:
         whole = text if isinstance(text, str) else text.decode()
-        value = json.loads(whole, parse_constant=_refuse_constant)
+        value = json.loads(whole)
         if whole.count("[") + whole.count("{") <= MAX_NESTING:
             return value
         level = [value]
@@ -83,10 +83,6 @@ def parse_json(text: bytes | str, name: object) -> Any:
         raise FileError(name, f"it has more than {MAX_NESTING} levels of lists and objects") from None
     except ValueError as error:
         raise FileError(name, f"it is not JSON: {error}") from None
-
-
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is no finite number")
 
 
 def _children(value: object) -> Iterable[object]:

@@ -188,6 +188,11 @@ class Model:
         """Weight of the identity in the observable, tr(O) / 2**n, which equals that of M."""
         return float(sum(term.coefficient.real for term in self.pauli_sum if len(term) == 0))
 
+    @cached_property
+    def observable_size(self) -> float:
+        """Sum of the absolute coefficients of the observable: a bound on |F(x)| / x'x."""
+        return float(sum(abs(term.coefficient) for term in self.pauli_sum))
+
     def traceless(self) -> Model:
         """Return the model without the identity part of its observable."""
         kept = cirq.PauliSum.from_pauli_strings([term for term in self.pauli_sum if len(term) > 0])
@@ -316,10 +321,9 @@ class Model:
         array = model_inputs(self, x)
         rows = array.reshape(-1, self.n_features)
         exponents = binary_exponents(rows)
-        if (np.abs(exponents) > _RANGE[precision]).any():
-            rows = times_power_of_2(rows, -exponents)
-        else:
+        if not (np.abs(exponents) > _RANGE[precision]).any():
             exponents = np.zeros_like(exponents)
+        rows = times_power_of_2(rows, -exponents) if exponents.any() else rows
         rows = rows.astype(complex_ if np.iscomplexobj(array) else real, copy=False)
         return rows, exponents, array.shape
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult, minimize
 from scipy.special import expit
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze
+from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze, unit_vectors
 from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_word, check_flag, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.progress import progress_bar
@@ -296,7 +296,7 @@ def _check_data(x: ArrayLike, y: ArrayLike, model: Model, x_name: str, y_name: s
 def _normalised(x: ArrayLike, y: ArrayLike, model: Model, x_name: str, y_name: str) -> tuple[Array, FloatArray]:
     """Return normalised columns (features, samples) and float labels, or raise ValueError."""
     rows, labels = _check_data(x, y, model, x_name, y_name)
-    norms = np.linalg.norm(rows, axis=1)
+    directions, norms, _ = unit_vectors(rows)
     if not norms.all():
         raise ValueError(f"{x_name}[{int(np.argmin(norms))}] is all zeros and cannot be amplitude-encoded; remove it")
-    return np.ascontiguousarray((rows / norms[:, np.newaxis]).T), labels
+    return np.ascontiguousarray(directions.T), labels

@@ -43,6 +43,16 @@ class Variants(Generic[Context]):
     context: Context
 
 
+class AssumptionWarning(UserWarning):
+    """The data of a run contradict an assumption of its mitigation, so that its values are biased by more than their errors.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore", AssumptionWarning)  # the notes of the result still say it
+    """
+
+
 @dataclass(frozen=True)
 class MitigationSummary:
     """Findings of a mitigation after a run.
@@ -50,10 +60,13 @@ class MitigationSummary:
     Args:
         calibration_id: Identifier of the calibration that was used; None without one.
         notes: Findings, such as the verdict on drift, one sentence each.
+        warnings: Findings that an assumption of the mitigation does not hold, one sentence each; the pipeline adds them to the
+            notes of the result and issues each as an `AssumptionWarning`.
     """
 
     calibration_id: str | None = None
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,16 +29,17 @@ from hattriq_cirq.execution.backends.simulators import qsim, sampler
 from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_format import circuits_key
-from hattriq_cirq.foundation.arrays import Array, evenly_spaced
+from hattriq_cirq.foundation.arrays import Array, evenly_spaced, scaling_exponents, times_power_of_2
 from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type
 from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
 from hattriq_cirq.pipeline.execute import PreparedCircuits
-from hattriq_cirq.pipeline.mitigation import Mitigation, MitigationSummary, Outcomes, as_mitigation
+from hattriq_cirq.pipeline.mitigation import AssumptionWarning, Mitigation, MitigationSummary, Outcomes, as_mitigation
 from hattriq_cirq.pipeline.resources import GateCount, Resources, shots_for_cosine, shots_for_stderr
 from hattriq_cirq.simulation.statevector import Precision
 
 _CHUNK = 256  # number of circuits that are compiled and run together, or those of one input if they are more
+_ROUNDINGS = 4  # difference between equal vectors that rounding explains, in units of the double precision
 _SHOTS_MAX = 10**15  # counts are 64-bit integers, and weights of shots are floating-point numbers
 _TERMS_MAX = 10_000  # nodes of a rule times baselines, each of which has circuits of its own
 _AN_ESTIMATOR = "an estimator, such as ResolvedHadamardTest()"
@@ -369,27 +370,31 @@ class PreparedAttribution:
             raise ValueError(
                 "there is nothing to estimate: x equals the baseline, or the observable is a multiple of the identity"
             )
-        first = next(one for one in plans if one.circuits)
+        index = next(i for i, one in enumerate(plans) if one.circuits)
+        first, unit = plans[index], 2 * self.terms[index][0].exponent
         distributions = (simulator or qsim()).run([c.circuit for c in first.circuits], None)
         chosen = evenly_spaced(circuits, sample)
         routed = None
         if processor is not None and self.placement is not None:
             placed = evenly_spaced([c for one in self.input_plans() for c in one.plan.circuits], sample)
             qubits, phase = self.placement.qubits, "compile for the processor"
-            routed = GateCount.of([physical_circuit(processor, c.circuit, qubits) for c in track(placed, phase, "circuit")])
+            physical = [physical_circuit(processor, c.circuit, qubits) for c in track(placed, phase, "circuit")]
+            routed = GateCount.of(physical, len(circuits))
         return Resources(
             estimator=self.estimator.describe(),
             circuits=len(circuits),
             qubits=max(len(c.circuit.all_qubits()) for c in chosen),
-            built=GateCount.of([c.circuit for c in chosen]),
-            compiled=GateCount.of([compile_to_gateset(c.circuit, target) for c in track(chosen, "compile", "circuit")]),
-            preparation=GateCount.of([compile_to_gateset(c.preparation, target) for c in chosen]),
+            built=GateCount.of([c.circuit for c in chosen], len(circuits)),
+            compiled=GateCount.of(
+                [compile_to_gateset(c.circuit, target) for c in track(chosen, "compile", "circuit")], len(circuits)
+            ),
+            preparation=GateCount.of([compile_to_gateset(c.preparation, target) for c in chosen], len(circuits)),
             routed=routed,
             compiled_circuits=len(chosen),
             gateset=gateset,
             processor=None if processor is None else processor.id,
             shots_for_cosine=shots_for_cosine(first, distributions, target_cosine),
-            shots_for_stderr=shots_for_stderr(first, distributions, target_stderr),
+            shots_for_stderr=shots_for_stderr(first, distributions, float(np.ldexp(target_stderr, -unit))),
             target_cosine=target_cosine,
             target_stderr=target_stderr,
         )
@@ -407,18 +412,24 @@ class PreparedAttribution:
         estimates: list[Estimate] = []
         cost, summaries = Cost(), [MitigationSummary()]
         with progress_bar(shown=self.progress, total=len(self.terms), desc=self.estimator.describe(), unit="input") as bar:
+            exponents = iter([2 * terms[0].exponent for terms in self.terms])
             for inputs, circuits in self.chunks():
                 mitigated = circuits.execute()
                 summaries.append(mitigated.summary)
                 outcomes = iter(mitigated.outcomes)
                 parts = [list(islice(outcomes, len(one.circuits))) for one in inputs]
                 decoded = [one.decode(part, self.mitigation) for one, part in zip(inputs, parts, strict=True)]
-                estimates += [found for found, _ in decoded]
+                estimates += [found.times_power_of_2(next(exponents)) for found, _ in decoded]
                 own = [outcome for one, part in zip(inputs, parts, strict=True) for outcome in part[: len(one.plan.circuits)]]
                 cost += _cost_of(circuits, own, mitigated.shots, max((factor for _, factor in decoded), default=1.0))
                 bar.update(len(inputs))
-        notes = [note for summary in summaries for note in summary.notes] + [note for e in estimates for note in e.notes]
-        return Execution(estimates, cost, MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes))))
+        violated = tuple(dict.fromkeys(text for summary in summaries for text in summary.warnings))
+        for text in violated:
+            warnings.warn(text, AssumptionWarning, stacklevel=3)
+        notes = [note for summary in summaries for note in (*summary.notes, *summary.warnings)]
+        notes += [note for e in estimates for note in e.notes]
+        summary = MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes)), violated)
+        return Execution(estimates, cost, summary)
 
     def execute(self) -> Attribution:
         """Run all circuits and return the attribution, with F(x) and F(b) computed exactly.
@@ -538,17 +549,26 @@ def bilinear_terms(row: Array, references: Array, rule: Quadrature | None) -> li
     count = len(references) * (1 if rule is None else len(rule.nodes))
     if rule is not None and count > _TERMS_MAX:
         raise ValueError(f"{count} baselines and nodes of the rule have circuits each; at most {_TERMS_MAX} are possible")
+    exponent = int(scaling_exponents(row, *references)[0])
+    row, references = (times_power_of_2(vectors, -exponent) for vectors in (row, references))
     terms = []
     for reference in references:
-        step = row - reference
+        step = _sum_or_zero(row, -reference)
         if rule is None:
-            terms.append(BilinearTerm(step, row + reference, 1 / len(references)))
+            terms.append(BilinearTerm(step, _sum_or_zero(row, reference), 1 / len(references), exponent))
         else:
             terms += [
-                BilinearTerm(step, 2 * (reference + position * step), weight / len(references))
+                BilinearTerm(step, 2 * (reference + position * step), weight / len(references), exponent)
                 for position, weight in zip(rule.nodes, rule.weights, strict=True)
             ]
     return terms
+
+
+def _sum_or_zero(first: Array, second: Array) -> Array:
+    """Return the sum of two vectors, or zeros where rounding of the vectors themselves decides its direction."""
+    total = np.asarray(first + second)
+    is_zero = np.linalg.norm(total) <= _ROUNDINGS * np.finfo(float).eps * (np.linalg.norm(first) + np.linalg.norm(second))
+    return np.zeros_like(total) if is_zero else total
 
 
 def bilinear_terms_of_rows(rows: Array, references: Array, rule: Quadrature | None) -> list[list[BilinearTerm]]:
@@ -617,7 +637,8 @@ def choose_placement(
     circuits: dict[Encoder, list[cirq.Circuit]] = {encode: _placing_circuits(model, estimator, terms, encode)}
     layouts = candidate_layouts(processor, circuits[encode], model.qubits, among=engine.qubits)
     layouts = promising_layouts(processor, layouts, _placing_circuits(model, estimator, terms, _prepare_nothing))
-    for encoder in dict.fromkeys(layout.encoder for layout in layouts):
+    encoders = list(dict.fromkeys(layout.encoder for layout in layouts))
+    for encoder in track(encoders, "build circuits for layouts", "layout"):
         if encoder not in circuits:
             circuits[encoder] = _placing_circuits(model, estimator, terms, encoder)
     return best_placement(processor, layouts, circuits)

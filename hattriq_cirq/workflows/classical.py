@@ -259,9 +259,9 @@ def score_accuracy(scorer: Scorer, x: Array, y: ArrayLike) -> float:
 
 
 def _standardization(x: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return mean and standard deviation of each feature; a deviation of 0 is replaced by 1."""
-    width = x.std(axis=0)
-    return x.mean(axis=0), np.where(width > 1e-12, width, 1.0)
+    """Return mean and standard deviation of each feature; a deviation that is 0 to rounding is replaced by 1."""
+    width, size = x.std(axis=0), np.abs(x).max(axis=0, initial=0.0)
+    return x.mean(axis=0), np.where(width > 1e-12 * size, width, 1.0)
 
 
 def _only_real(x: Array) -> FloatArray:

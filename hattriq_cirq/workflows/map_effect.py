@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.other_methods import shapley
 from hattriq_cirq.encoding.approximate import ApproximateEncoding
+from hattriq_cirq.foundation.arrays import scaling_exponents, times_power_of_2, unit_vector_and_norm
 from hattriq_cirq.models.model import model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm
 
@@ -50,8 +51,10 @@ def map_effect(model: QuadraticForm, x: ArrayLike, encoding: ApproximateEncoding
         0.98
     """
     x = model_inputs(model, x)
-    prepared = np.linalg.norm(x) * encoding.vector
+    prepared = unit_vector_and_norm(x)[1] * encoding.vector
     exact, approximate = (shapley(model, state, baseline=baseline) for state in (x, prepared))
+    unit = scaling_exponents(exact, approximate)
+    exact, approximate = (times_power_of_2(values, -unit) for values in (exact, approximate))
     size = float(np.linalg.norm(exact))
     if size == 0:
         raise ValueError("the map of x is zero everywhere and cannot be compared; choose another baseline")

@@ -14,6 +14,8 @@ import cirq_google as cg
 import numpy as np
 import pytest
 from cirq_google.api import v2
+from hypothesis import given
+from hypothesis import strategies as st
 from injected import Array, basis_state, observed_probabilities
 
 from calibration import CalibrationError, ReadoutCalibration, StaleCalibrationWarning, measure_readout, readout_programs
@@ -170,6 +172,56 @@ def test_known_rates_have_no_error_unless_shots_are_given() -> None:
     counted_as = ReadoutCalibration.from_mapping(RATES, shots=1000)
     np.testing.assert_allclose(counted_as.errors, list(RATES.values()))
     np.testing.assert_allclose(counted_as.variances[0], [0.01 * 0.99 / 1000, 0.1 * 0.9 / 1000], rtol=0.06)
+
+
+def test_rates_that_shots_cannot_give_are_refused() -> None:
+    """0.4 and 1.4 wrong readings of 20 used to become 0 and 1."""
+    with pytest.raises(CalibrationError, match=r"e0 = 0.02 of q\(0, 0\) is 0.4 wrong readings of shots=20, no whole number"):
+        ReadoutCalibration.from_mapping({A: (0.02, 0.07)}, shots=20)
+    with pytest.raises(ValueError, match=r"shots=20\.0 must be"):
+        ReadoutCalibration.from_mapping({A: (0.05, 0.1)}, shots=20.0)  # type: ignore[arg-type]
+    for shots in (0, -20, True):
+        with pytest.raises(ValueError, match="shots="):
+            ReadoutCalibration.from_mapping({A: (0.05, 0.1)}, shots=shots)
+
+
+@given(shots=st.integers(1, 10**9), wrong=st.tuples(st.floats(0, 1), st.floats(0, 1)))
+def test_rates_are_kept_as_given_or_refused(shots: int, wrong: tuple[float, float]) -> None:
+    counts = [round(share * shots) for share in wrong]
+    rates = counts[0] / shots, counts[1] / shots
+    assert ReadoutCalibration.from_mapping({A: rates}, shots=shots).errors.tolist() == [list(rates)]
+    if all(abs(share * shots - round(share * shots)) > 1e-6 * shots for share in wrong):
+        with pytest.raises(CalibrationError, match="no whole number"):
+            ReadoutCalibration.from_mapping({A: wrong}, shots=shots)
+
+
+@pytest.mark.parametrize("wrong", [20.4, 0.5, np.nan, np.inf, 2.0**64, "20", None, 1j])
+def test_counts_that_are_no_whole_numbers_are_refused(wrong: Any) -> None:
+    with pytest.raises(CalibrationError, match=r"counts=.*must be"):
+        ReadoutCalibration((A,), counts=np.array([[[980, wrong], [100, 900]]]))
+    with pytest.raises(CalibrationError, match=r"counts=.*must be"):
+        ReadoutCalibration((A,), counts=np.ones((1, 2, 2), dtype=bool))
+
+
+def test_whole_numbers_of_any_type_are_counts() -> None:
+    for kind in (np.int16, np.uint64, np.float64, object):
+        counts = np.array([[[980, 20], [100, 900]]]).astype(kind)
+        if kind is object:
+            counts = counts.tolist()
+        found = ReadoutCalibration((A,), counts=counts)
+        assert found.counts is not None
+        assert found.counts.dtype == np.int64
+        np.testing.assert_array_equal(found.errors, [[0.02, 0.1]])
+
+
+def test_distributions_that_are_no_counts_do_not_become_counts() -> None:
+    """0.4 of 20 shots used to be counted as none, so that a calibration from it had other rates."""
+    outcomes = [Distribution(np.array(p), 20) for p in ([0.98, 0.02], [0.07, 0.93])]
+    with pytest.raises(ValueError, match=r"probability 0.98 of 20 shots is 19.6 shots, no whole number"):
+        ReadoutCalibration.from_outcomes([A], np.array([[False], [True]]), outcomes)
+    for shots in (1, 3, 7, 10**6, 10**9 + 7, 10**12):
+        counts = np.array([shots - shots // 3, shots // 3])
+        np.testing.assert_array_equal(Distribution.from_counts(counts).counts, counts)
 
 
 def test_calibration_from_a_processor_is_dated_by_its_snapshot() -> None:

@@ -20,6 +20,8 @@ import pytest
 from command_line import TABLE, run
 
 from hattriq_cirq.circuits.errors import JournalError
+from hattriq_cirq.compilation.placement import Placement
+from hattriq_cirq.execution import virtual
 from hattriq_cirq.execution.journal import JOURNAL, Journal
 from hattriq_cirq.execution.journal_records import from_line, to_line
 from hattriq_cirq.execution.journal_summary import read_summary
@@ -83,7 +85,7 @@ RECORDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "label with a fraction": ("maps", {"inputs__labels": [0.5, 1]}, "inputs.labels[0] is 0.5, must be a whole number"),
     "label is a text": ("maps", {"inputs__labels": ["a", 1]}, "inputs.labels[0] is 'a', must be a whole number"),
     "labels too few": ("maps", {"inputs__labels": [1]}, "the lists in inputs have different lengths"),
-    "infinite score": ("maps", {"inputs__f_input": [1e999, 0]}, "Infinity is no finite number"),
+    "infinite score": ("maps", {"inputs__f_input": [1e999, 0]}, "inputs.f_input[0] is inf, must be a finite number"),
     "image without columns": ("maps", {"data__image_shape": [4, 0]}, "data.image_shape[1] is 0, must be at least 1"),
     "three classes": ("maps", {"data__label_names": ["a", "b", "c"]}, "data.label_names is list, must be a list of 2"),
     "summary is an object": ("maps", {"data__summary": {}}, "data.summary is object, must be a text"),
@@ -94,7 +96,11 @@ RECORDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "unknown command": ("maps", {"command": "erase"}, "its command is none of train, attribute"),
     "accuracies are texts": ("trained", {"accuracies": ["high"]}, "accuracies[0] is 'high', must be an object"),
     "epochs are a text": ("trained", {"training__epochs": "many"}, "training.epochs is 'many', must be a whole number"),
-    "seconds are infinite": ("trained", {"training__seconds": float("inf")}, "Infinity is no finite number"),
+    "seconds are infinite": (
+        "trained",
+        {"training__seconds": float("inf")},
+        "training.seconds is inf, must be a finite number",
+    ),
 }
 
 
@@ -233,7 +239,7 @@ RECORDS_OF_JOURNALS: dict[str, tuple[str, Callable[[dict[str, Any]], None], str]
     "shots are true": ("begin", lambda r: r["jobs"][0].update(shots=True), "jobs[0].shots is True"),
     "unknown circuit": ("begin", lambda r: r["jobs"][0].update(circuits=["none"]), "circuit 'none' is not recorded"),
     "point is a text": ("begin", lambda r: r["jobs"][0].update(points=[{"a": "b"}]), "jobs[0].points[0].a is 'b'"),
-    "unknown job": ("note", lambda r: r.update(job="none"), "cannot be read: 'none'"),
+    "unknown job": ("note", lambda r: r.update(job="none"), "job 'none' is not recorded"),
     "no time": ("note", lambda r: r.pop("utc"), "utc is missing"),
     "process is a text": ("opened", lambda r: r.update(pid="x"), "pid is 'x', must be a whole number"),
     "engine is a list": ("header", lambda r: r.update(engine=[]), "engine is list, must be an object"),
@@ -295,6 +301,43 @@ def test_damaged_task_of_a_journal_is_refused(
     assert run("runs") == 0
     for command in ("resume", "cancel"):
         assert words in refusal(f"{command} interrupted_mid_call", capsys)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda r: r["placement"].update(qubits=5), "placement.qubits is 5, must be a text"),
+        (lambda r: r["placement"].update(error="x"), "placement.error is 'x', must be a finite number"),
+        (lambda r: r["placement"].pop("error"), "placement.error is missing"),
+        (lambda r: r.update(placement=[]), "placement is list, must be an object"),
+    ],
+)
+def test_damaged_placement_of_a_journal_is_refused(
+    home: Path, change: Callable[[dict[str, Any]], None], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(OLD.parent / "journal_2" / "interrupted", home / "placed")
+    edit_journal(home / "placed" / JOURNAL, "placement", change)
+    assert run("runs") == 0
+    assert words in refusal("resume placed", capsys)
+
+
+@pytest.mark.parametrize(
+    "qubits",
+    [
+        "[]",
+        "[" * 1000,
+        "[[1, 2]]",
+        "[1]",
+        "{}",
+        '[[{"cirq_type":"LineQubit","x":0},{"cirq_type":"LineQubit","x":0}]]',
+        "nonsense",
+    ],
+)
+def test_recorded_placement_on_no_qubits_of_the_processor_is_refused(qubits: str) -> None:
+    processor = virtual("willow_pink").processor
+    assert processor is not None
+    with pytest.raises(JournalError, match="the recorded placement cannot be used"):
+        Placement.from_record(processor, {"qubits": qubits, "uses_edges": True, "error": 0.1})
 
 
 # writing elsewhere

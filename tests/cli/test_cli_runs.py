@@ -338,3 +338,27 @@ def test_help_has_description_arguments_and_examples(command: str, capsys: pytes
     shown: Any = capsys.readouterr().out
     assert f"examples:\n  hattriq {command}" in shown
     assert len(shown.split("\n\n")) >= 4
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ValueError])
+def test_run_stopped_before_its_first_job_keeps_what_was_prepared(
+    stop: type[BaseException], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Placement and circuits are not computed again after an interrupt; a run that was refused leaves no folder."""
+    options = "--data bars_and_stripes --inputs test:0:1 --estimator resolved --engine virtual:willow_pink --shots 400"
+    command = f"attribute {home}/bars {options} --mitigate zne,twirl:2,readout:100 --out"
+
+    def stopped(*_: object) -> None:
+        raise stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "begin", stopped)
+        assert run(f"{command} {tmp_path}/run") != 0
+    if stop is ValueError:
+        assert not (tmp_path / "run").exists()
+        return
+    with monkeypatch.context() as patch:
+        patch.setattr("hattriq_cirq.execution.engine.compile_for", stopped)
+        patch.setattr("hattriq_cirq.pipeline.prepare.choose_placement", stopped)
+        assert run(f"resume {tmp_path}/run") == 0
+    assert names(tmp_path / "run") >= RESULTS

@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,8 +19,11 @@ from command_line import TABLE, run
 from interrupted import WRITING, at_call, failing, killed_at_call, results
 from pages import make_png
 
+from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.cli import run_folder
 from hattriq_cirq.cli.run_folder import BEGUN
+from hattriq_cirq.execution.backend import Job
+from hattriq_cirq.execution.backends.simulators import ExactBackend
 
 TRAIN = "train bars_and_stripes --epochs 3 --seed 5 --out"
 TRAINED = {"model.json", "training.csv", "run.json", "training.png"}
@@ -217,6 +221,27 @@ def test_run_on_a_file_system_without_hard_links(
     assert run(f"{TRAIN} {tmp_path}/bars") == 2
 
 
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_run_on_a_file_system_without_locks_that_cannot_sync_folders(
+    number: int, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def sync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "a folder")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr("fcntl.flock", lambda *_: failing(number)())
+    with small_pictures():
+        assert run(f"{TRAIN} {tmp_path}/bars") == 0
+        for _ in range(2):
+            run(f"{attribute(home)} {tmp_path}/counted --estimator resolved --engine cirq --shots 100")
+    assert names(tmp_path / "bars") == TRAINED
+    assert names(tmp_path / "counted") == ATTRIBUTED | {"journal.jsonl"}
+
+
 # what is in the way
 
 
@@ -296,3 +321,34 @@ def test_unfinished_run_that_was_moved_is_finished_elsewhere(
     with small_pictures():
         assert run("train own.csv --epochs 3 --out run") == 0
     assert names(tmp_path / "here" / "run") == TRAINED
+
+
+def test_stopped_run_with_a_journal_that_was_moved_is_continued_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = tmp_path / "there"
+    (there / "data").mkdir(parents=True)
+    (there / "data" / "own.CSV").write_text(TABLE)
+    counted = "--estimator hadamard --engine cirq --shots 400 --inputs test:0:2"
+    with small_pictures():
+        assert run(f"train {there}/data/own.CSV:seed=1 --epochs 3 --out {there}/bars") == 0
+        attributed = f"attribute {there}/bars --data {there}/data/own.CSV:seed=1 {counted} --out"
+        assert run(f"{attributed} {there}/whole") == 0
+        execute, remaining = ExactBackend.execute, iter(range(2))
+
+        def stopping(self: ExactBackend, job: Job) -> list[Distribution]:
+            if next(remaining, None) is None:
+                raise KeyboardInterrupt
+            return execute(self, job)
+
+        with mock.patch.object(ExactBackend, "execute", stopping):
+            assert run(f"{attributed} {there}/stopped") == 130
+        there.rename(tmp_path / "here")
+        assert "repeat the command with their present paths" in refusal(f"resume {tmp_path}/here/stopped", capsys)
+        monkeypatch.chdir(tmp_path / "here")
+        line = refusal(f"attribute bars --data data/own.CSV:seed=2 {counted} --out stopped", capsys)
+        assert "task.data.spec was" in line
+        assert run(f"attribute bars --data data/own.CSV:seed=1 {counted} --out stopped") == 0
+    assert results(Path("stopped")).keys() == results(Path("whole")).keys()
+    assert results(Path("stopped"))["attribution.npz"] == results(Path("whole"))["attribution.npz"]
+    assert run("report stopped --out page.html") == 0

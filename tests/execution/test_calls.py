@@ -24,6 +24,7 @@ from hattriq_cirq.execution.backends.sampler import InProcessBackend
 from hattriq_cirq.execution.backends.simulators import ExactBackend
 from hattriq_cirq.execution.backends.virtual import VirtualBackend
 from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.foundation.provenance import Provenance
 
 Q = cirq.LineQubit.range(2)
 MODEL = hq.Model(cirq.Circuit(cirq.ry(0.3)(Q[0]), cirq.CNOT(*Q)), Q, 1.0 * cirq.Z(Q[0]))
@@ -207,7 +208,9 @@ def test_calls_of_several_threads_are_run_one_after_the_other(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "mitigation", [None, calibration.Readout(shots=300), calibration.PauliTwirling(2, seed=1)], ids=["none", "readout", "twirl"]
+    "mitigation",
+    [None, pytest.param(calibration.Readout(shots=300), marks=pytest.mark.slow), calibration.PauliTwirling(2, seed=1)],
+    ids=["none", "readout", "twirl"],
 )
 def test_interrupted_run_on_a_processor_compiles_nothing_again(
     mitigation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -292,3 +295,60 @@ def test_numpy_shots_are_those_of_plain_numbers(tmp_path: Path) -> None:
     engine = hq.cirq_simulator(seed=1, journal=tmp_path)
     found = engine.run(circuits(0), np.full(4, SHOTS))  # type: ignore[arg-type]
     assert [d.counts.tolist() for d in found] == plain
+
+
+def shifted(circuit: cirq.Circuit, shift: float) -> cirq.Circuit:
+    """Return a circuit whose rotations differ by an angle, as on another machine."""
+    return circuit.map_operations(
+        lambda op: cirq.ry(np.pi * op.gate.exponent + shift)(*op.qubits) if isinstance(op.gate, cirq.YPowGate) else op
+    )
+
+
+@pytest.mark.parametrize(
+    "make", [hq.cirq_simulator, lambda **k: hq.virtual("willow_pink", noise="none", **k)], ids=["cirq", "virtual"]
+)
+@pytest.mark.parametrize(
+    ("shift", "version", "is_same"), [(1e-13, "", True), (1e-4, "", False), (1e-8, "", False), (1e-8, "0.9", True)]
+)
+def test_call_computed_on_another_machine_or_by_another_version_goes_on(
+    make: Any, shift: float, version: str, is_same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Angles that differ by rounding are of another machine; another version may build other circuits of equal outcomes."""
+    engine = make(seed=1, journal=tmp_path)
+    expected = counts(engine, 0)
+    close(engine)
+    if version:
+        now = Provenance.now()
+        monkeypatch.setattr(Provenance, "now", lambda: Provenance({**now.versions, "hattriq_cirq": version}, now.created_utc))
+    again = make(seed=1, journal=tmp_path)
+    today = [shifted(circuit, shift) for circuit in circuits(0)]
+    if is_same:
+        backend = VirtualBackend if again.processor else ExactBackend
+        with stopped_after(0, backend=backend):
+            assert [d.counts.tolist() for d in again.run(today, [SHOTS] * 4)] == expected
+    else:
+        with pytest.raises(JournalError, match="holds another run"):
+            again.run(today, [SHOTS] * 4)
+
+
+def test_circuits_too_large_to_compare_are_not_run_twice_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hattriq_cirq.compilation.compile._CHECKED_QUBITS", 1)
+    engine = hq.cirq_simulator(seed=1, journal=tmp_path)
+    expected = counts(engine, 0)
+    close(engine)
+    now = Provenance.now()
+    monkeypatch.setattr(Provenance, "now", lambda: Provenance({**now.versions, "cirq-core": "9"}, now.created_utc))
+    for task in (None, {"command": "attribute"}):
+        again = hq.cirq_simulator(seed=1, journal=tmp_path)
+        assert again.journal is not None
+        if task is None:
+            with pytest.raises(JournalError, match="cannot be compared with this one, because its circuits are too large"):
+                again.run([shifted(circuit, 1e-8) for circuit in circuits(0)], [SHOTS] * 4)
+        else:
+            again.journal.record_task(task)
+            with stopped_after(0):
+                found = again.run([shifted(circuit, 1e-8) for circuit in circuits(0)], [SHOTS] * 4)
+            assert [d.counts.tolist() for d in found] == expected
+        again.journal.close()

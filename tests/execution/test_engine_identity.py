@@ -78,7 +78,7 @@ def test_same_content_resumes_and_other_content_is_refused(kind: Callable[[float
     def flips(make: Make) -> list[int]:
         engine = make(journal=tmp_path)
         try:
-            return engine.run([FLIP], [1000])[0].counts.tolist()
+            return [int(count) for count in engine.run([FLIP], [1000])[0].counts]
         finally:
             assert engine.journal is not None
             engine.journal.close()

@@ -10,12 +10,22 @@ from pathlib import Path
 
 import pytest
 from google_client import (
+    CALL_TIMEOUT,
+    COUNTS,
+    JOBS,
+    ONCE,
+    PATIENCE,
     PROCESSOR,
+    SLACK,
+    UNARY,
     basis_circuit,
     both_transports,
     call_within,
+    check_failure,
     connected_backend,
     expected_counts,
+    impatient_backend,
+    patient_backend,
     plain_job,
     run_jobs,
     swept_job,
@@ -35,34 +45,8 @@ from hattriq_cirq.circuits.errors import (
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution.backend import Job, State
 from hattriq_cirq.execution.backends.google import GoogleBackend, check_access, google
-from hattriq_cirq.execution.backends.google_calls import RefusedError, RetryingCaller, connect
+from hattriq_cirq.execution.backends.google_calls import RefusedError, connect
 from hattriq_cirq.execution.engine import Engine
-
-CALL_TIMEOUT, PATIENCE, SLACK = 0.2, 0.4, 3.0
-"""Seconds allowed for one call, for its repetitions, and for delays of a busy machine."""
-UNARY = ("CreateQuantumProgram", "CreateQuantumJob", "GetQuantumJob", "GetQuantumResult")
-JOBS = [plain_job(1), plain_job(2, 3, 4), swept_job(3, 0.0, 1.0)]
-COUNTS = [expected_counts(job, *outcomes) for job, outcomes in zip(JOBS, [(1,), (3, 4), (0, 4)], strict=True)]
-ONCE = {job.id: 1 for job in JOBS}
-
-
-def impatient_backend(service: StandIn, *, streaming: bool = False) -> GoogleBackend:
-    """Return a connected backend with short time limits; connecting itself may take longer on a busy machine."""
-    backend = connected_backend(service, streaming=streaming)
-    backend._call = RetryingCaller(call_timeout=CALL_TIMEOUT, patience=PATIENCE)
-    return backend
-
-
-def patient_backend(service: StandIn, *, streaming: bool = False) -> GoogleBackend:
-    """Return a backend with a short timeout per call that repeats calls for long."""
-    return connected_backend(service, streaming=streaming, call_timeout=CALL_TIMEOUT)
-
-
-def check_failure(backend: GoogleBackend, error: type[EngineError], message: str, *, calls: int = 1) -> None:
-    """Check that a run ends in the given error within the time limits of a number of calls."""
-    with pytest.raises(error, match=message) as caught:
-        run_jobs(backend, JOBS, seconds=calls * (PATIENCE + CALL_TIMEOUT) + SLACK)
-    assert type(caught.value) is error
 
 
 @pytest.mark.parametrize("method", UNARY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import warnings
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from command_line import run
 from hypothesis import given
 from hypothesis import strategies as st
 from journals import ENGINE, distributions_of, make_jobs, read_records, write_journal
@@ -89,6 +91,27 @@ def test_journal_of_a_later_version_is_rejected(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_bytes(to_line({"kind": "header", "utc": "", "format": "hattriq_cirq.Journal/3"}))
     with pytest.raises(JournalError, match=r"line 1 cannot be read: its format is 'hattriq_cirq\.Journal/3'"):
         Journal(tmp_path, ENGINE)
+
+
+@pytest.mark.parametrize("size", [0, 5, 100])
+def test_journal_of_a_run_that_stopped_at_once_starts_anew(
+    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixtures = Path(__file__).parents[1] / "fixtures"
+    shutil.copytree(fixtures / "version_0_1" / "trained", tmp_path / "trained")
+    (tmp_path / "run").mkdir()
+    content = (fixtures / "journal_2" / "interrupted" / JOURNAL).read_bytes()[:size]
+    (tmp_path / "run" / JOURNAL).write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    for command in ("resume run", "cancel run"):
+        assert run(command) == 2
+        assert "run records no command and no job" in capsys.readouterr().err
+        assert (tmp_path / "run" / JOURNAL).read_bytes() == content
+    data = "--data bars_and_stripes:side=2,noise=0.2,copies=20 --inputs test:0:1"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", JournalWarning)
+        assert run(f"attribute trained {data} --estimator resolved --shots 50 --engine cirq --out run") == 0
+    assert read_summary(tmp_path / "run").status == "finished"
 
 
 # a full disk

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ COPIES: dict[str, Callable[[Any], Any]] = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
     "deepcopy inside a list": lambda value: copy.deepcopy([value]),
-    **{f"pickle {protocol}": lambda value, p=protocol: pickle.dumps(value, p) for protocol in range(6)},
+    **{f"pickle {protocol}": partial(pickle.dumps, protocol=protocol) for protocol in range(6)},
     "pickle inside a dictionary": lambda value: pickle.dumps({"a": value}),
 }
 

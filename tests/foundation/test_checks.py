@@ -33,7 +33,7 @@ INTEGER_TYPES: list[Callable[[int], Any]] = [
 ]
 NO_COUNT = [True, False, np.True_, 1.0, np.float64(2), "3", b"3", None, [1], np.array([1]), np.array(1.0), 1j, Decimal(1)]
 REAL_TYPES: list[Callable[[float], Any]] = [float, np.float16, np.float32, np.float64, np.longdouble, np.array, Fraction]
-NO_NUMBER = [True, np.True_, "1.0", None, 1j, np.complex128(1), np.array([1.0]), [1.0], int, object()]
+NO_NUMBER = [True, np.True_, "1.0", None, 1j, np.complex128(1), np.array([1.0]), [1.0], int, ...]
 
 
 @pytest.mark.parametrize("make", INTEGER_TYPES)
@@ -129,6 +129,9 @@ class Series:
 
     def __init__(self, values: Sequence[Any], dtype: Any = None) -> None:
         self._array = np.array(values, dtype=dtype)
+
+    def __repr__(self) -> str:
+        return f"Series({self._array})"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return self._array.astype(dtype or self._array.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
@@ -9,6 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -81,9 +83,11 @@ def change_journal(content: bytes, rng: Rng) -> bytes:
     """Change one record of a journal below its checksum, or repeat, remove or exchange records."""
     lines = content.splitlines(keepends=True)
     one, two = (int(i) for i in rng.integers(len(lines), size=2))
-    match int(rng.integers(8)):
+    match int(rng.integers(10)):
         case 0:
             lines[one], lines[two] = lines[two], lines[one]
+        case 3 | 4:
+            return _change_circuit(content, rng)
         case 1:
             del lines[one]
         case 2:
@@ -91,6 +95,17 @@ def change_journal(content: bytes, rng: Rng) -> bytes:
         case _:
             lines[one] = line_of(change_json(lines[one][9:-1].decode(), rng).encode())
     return b"".join(lines)
+
+
+def _change_circuit(content: bytes, rng: Rng) -> bytes:
+    """Change a circuit that a journal records, and its name with it."""
+    records = [json.loads(line[9:]) for line in content.splitlines()]
+    circuits = next(record["circuits"] for record in records if record.get("circuits"))
+    name = sorted(circuits)[int(rng.integers(len(circuits)))]
+    text = change_json(gzip.decompress(base64.b64decode(circuits[name])).decode(), rng).encode()
+    circuits[name] = base64.b64encode(gzip.compress(text)).decode()
+    new = sha256(text).hexdigest()
+    return b"".join(line_of(json.dumps(record).replace(name, new).encode()) for record in records)
 
 
 def line_of(text: bytes) -> bytes:

@@ -13,6 +13,7 @@ import pytest
 import sympy
 from stand_in import StandIn
 
+from hattriq_cirq.circuits.errors import EngineError
 from hattriq_cirq.execution.backend import Job, State
 from hattriq_cirq.execution.backends.google import GoogleBackend
 from hattriq_cirq.execution.backends.google_calls import RetryingCaller
@@ -91,3 +92,30 @@ def expected_counts(job: Job, *outcomes: int) -> list[list[int]]:
     """Return the counts of a job whose runs have one outcome each."""
     assert job.shots is not None
     return [[job.shots if i == outcome else 0 for i in range(8)] for outcome in outcomes]
+
+
+CALL_TIMEOUT, PATIENCE, SLACK = 0.2, 0.4, 3.0
+"""Seconds allowed for one call, for its repetitions, and for delays of a busy machine."""
+UNARY = ("CreateQuantumProgram", "CreateQuantumJob", "GetQuantumJob", "GetQuantumResult")
+JOBS = [plain_job(1), plain_job(2, 3, 4), swept_job(3, 0.0, 1.0)]
+COUNTS = [expected_counts(job, *outcomes) for job, outcomes in zip(JOBS, [(1,), (3, 4), (0, 4)], strict=True)]
+ONCE = {job.id: 1 for job in JOBS}
+
+
+def impatient_backend(service: StandIn, *, streaming: bool = False) -> GoogleBackend:
+    """Return a connected backend with short time limits; connecting itself may take longer on a busy machine."""
+    backend = connected_backend(service, streaming=streaming)
+    backend._call = RetryingCaller(call_timeout=CALL_TIMEOUT, patience=PATIENCE)
+    return backend
+
+
+def patient_backend(service: StandIn, *, streaming: bool = False) -> GoogleBackend:
+    """Return a backend with a short timeout per call that repeats calls for long."""
+    return connected_backend(service, streaming=streaming, call_timeout=CALL_TIMEOUT)
+
+
+def check_failure(backend: GoogleBackend, error: type[EngineError], message: str, *, calls: int = 1) -> None:
+    """Check that a run ends in the given error within the time limits of a number of calls."""
+    with pytest.raises(error, match=message) as caught:
+        run_jobs(backend, JOBS, seconds=calls * (PATIENCE + CALL_TIMEOUT) + SLACK)
+    assert type(caught.value) is error

@@ -30,9 +30,9 @@ from cirq_google.engine.engine_client import EngineClient
 from cirq_google.engine.stream_manager import StreamError
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `python -m tests.helpers.stand_in`
-from stand_in_service import STATUSES, Code, Fault, Quantum, Refusal, State
+from stand_in_service import MESSAGES, STATUSES, Code, Fault, Quantum, Refusal, State
 
-__all__ = ["Fault", "StandIn", "client", "disconnect"]
+__all__ = ["Fault", "StandIn", "break_client", "client", "disconnect"]
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # a service that stops is expected
 SERVICE = "google.cloud.quantum.v1alpha1.QuantumEngineService"
 
@@ -169,9 +169,10 @@ class StandIn:
     def _ended(self, name: str) -> dict[str, Any] | None:
         """Return the result of a job that succeeded or the job itself if it failed; None while it is under way."""
         job = self.quantum.jobs[name].now()
-        if job.execution_status.state == State.SUCCESS:
+        state = quantum.QuantumJob.pb(job).execution_status.state
+        if state == State.SUCCESS:
             return {"result": self.quantum.result(name)}
-        return {"job": job} if job.execution_status.state in (State.FAILURE, State.CANCELLED) else None
+        return {"job": job} if state in (State.FAILURE, State.CANCELLED) else None
 
     def _on_stream(self, request: quantum.QuantumRunStreamRequest) -> str:
         """Execute a request on the stream and return the name of the job whose end answers it."""
@@ -191,9 +192,11 @@ class StandIn:
 
     def _perform(self, fault: str, action: Callable[[], Any]) -> Any:
         if fault in STATUSES:
-            raise Refusal(STATUSES[fault], None, f"injected: {fault}")
+            raise Refusal(STATUSES[fault], None, MESSAGES.get(fault, f"injected: {fault}"))
         with self._lock:
             done = action()
+        if fault.removeprefix("after_") in STATUSES:
+            raise Refusal(STATUSES[fault.removeprefix("after_")], None, f"injected: {fault}")
         if fault == "lost":
             raise Refusal(grpc.StatusCode.UNAVAILABLE, None, "injected: the connection broke")
         return done
@@ -218,6 +221,29 @@ def client(address: str, project: str = "p", *, streaming: bool = False) -> cg.E
     engine_client = EngineClient(service_args={"transport": made}, verbose=False, max_retry_delay_seconds=0)
     context = EngineContext(client=engine_client, enable_streaming=streaming, compress_run_context=True)
     return cg.Engine(project, context=context)
+
+
+def break_client(engine: cg.Engine, method: str, error: BaseException, *, times: float = 1, after: bool = False) -> None:
+    """Let the client's own call of a method raise an error, such as a broken connection, for a number of times.
+
+    Args:
+        engine: Client from `client`.
+        method: Method of the service in the words of the client, such as create_quantum_job.
+        error: Error to raise.
+        times: Number of calls.
+        after: True to raise it after the service has answered.
+    """
+    grpc_client: Any = engine.context.client.grpc_client
+    original, left = getattr(grpc_client, method), [times]
+
+    async def broken(*arguments: Any, **settings: Any) -> Any:
+        fails, left[0] = left[0] > 0, left[0] - 1
+        answer = await original(*arguments, **settings) if after or not fails else None
+        if fails:
+            raise error
+        return answer
+
+    setattr(grpc_client, method, broken)
 
 
 def disconnect(engine_client: EngineClient) -> None:

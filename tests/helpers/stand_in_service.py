@@ -34,7 +34,14 @@ STATUSES = {
     "unavailable": grpc.StatusCode.UNAVAILABLE,
     "internal": grpc.StatusCode.INTERNAL,
     "aborted": grpc.StatusCode.ABORTED,
+    "unknown": grpc.StatusCode.UNKNOWN,
+    "cancelled_call": grpc.StatusCode.CANCELLED,
+    "deadline": grpc.StatusCode.DEADLINE_EXCEEDED,
 }
+MESSAGES = {"unknown": "408: Request Timeout"}
+"""Messages of answers to a call, where they are not "injected: KIND"."""
+MEANWHILE = {"unspecified": State.STATE_UNSPECIFIED, "future": 99, "cancelling": State.CANCELLING}
+"""States of a job until its time is over, in place of RUNNING."""
 
 
 @dataclass
@@ -44,11 +51,12 @@ class Fault:
     Args:
         method: Method such as CreateQuantumJob; * stands for any, QuantumRunStream for each request on the stream, Job for each
             new job.
-        kind: Kind of fault. For a call: a key of STATUSES, hang (no effect, no answer), lost (effect, then the connection
+        kind: Kind of fault. For a call: a key of STATUSES, "after_" and such a key (effect, then this answer), hang
+            (no effect, no answer), lost (effect, then the connection
             breaks) or no_answer (effect, no answer). For a job: slow, failure, cancelled, shuffled, short (a shot is missing),
-            missing (one run is missing) or other (results of other qubits).
+            missing (one run is missing), other (results of other qubits) or a key of MEANWHILE.
         times: Number of calls or jobs.
-        seconds: Duration of a slow job.
+        seconds: Duration of a slow job, or of the state of a key of MEANWHILE.
     """
 
     method: str
@@ -74,11 +82,13 @@ class Record:
     ready: float
     result: Any = None
     failure: str = ""
+    meanwhile: Any = State.RUNNING
 
     def now(self) -> quantum.QuantumJob:
         """Return the job with its present status."""
-        status = quantum.ExecutionStatus(state=self.final if time.monotonic() >= self.ready else State.RUNNING)
-        if status.state == State.FAILURE:
+        state = self.final if time.monotonic() >= self.ready else self.meanwhile
+        status = quantum.ExecutionStatus(state=state)
+        if state == State.FAILURE:
             code = quantum.ExecutionStatus.Failure.Code.INVALID_PROGRAM
             status.failure = quantum.ExecutionStatus.Failure(error_code=code, error_message=self.failure)
         self.job.execution_status = status
@@ -120,6 +130,7 @@ class Quantum:
     ) -> None:
         self.faults, self.processor = list(faults), processor
         self.snapshot = SNAPSHOT
+        self.removed: set[str] = set()
         self.executions: Counter[str] = Counter()
         self.jobs: dict[str, Record] = {}
         self.programs: dict[str, quantum.QuantumProgram] = {}
@@ -155,6 +166,9 @@ class Quantum:
         program = self.get(self.programs, job.name.rpartition("/jobs/")[0], Code.PROGRAM_DOES_NOT_EXIST)
         if self._unique_ids and job.name in self.jobs:
             raise Refusal(grpc.StatusCode.ALREADY_EXISTS, Code.JOB_ALREADY_EXISTS, f"{job.name} exists")
+        snapshot = job.scheduling_config.processor_selector.device_config_selector.snapshot_id
+        if snapshot in self.removed:
+            raise Refusal(grpc.StatusCode.NOT_FOUND, Code.INVALID_ARGUMENT, f"the snapshot {snapshot} does not exist")
         fault, job_id = self.fault("Job"), job.name.rpartition("/")[2]
         record = Record(job, State.SUCCESS, time.monotonic() + max(self._job_seconds, fault.seconds))
         self.jobs[job.name] = record
@@ -168,6 +182,9 @@ class Quantum:
         if fault.kind in ("failure", "cancelled"):
             record.final = State.FAILURE if fault.kind == "failure" else State.CANCELLED
             record.failure = "Program too long."
+        if fault.kind in MEANWHILE:
+            record.meanwhile = MEANWHILE[fault.kind]
+            record.final = State.CANCELLED if fault.kind == "cancelling" else record.final
         return record
 
     def _execute(self, job_id: str, program: quantum.QuantumProgram, job: quantum.QuantumJob) -> Any:
@@ -216,7 +233,7 @@ class Quantum:
     def get_config(self, name: str) -> quantum.QuantumProcessorConfig:
         _, project, _, processor, kind, revision, _, config = name.split("/")
         current = kind == "configAutomationRuns" and revision == RUN
-        pinned = kind == "configSnapshots" and revision.startswith("snapshot-")
+        pinned = kind == "configSnapshots" and revision.startswith("snapshot-") and revision not in self.removed
         if processor != self.processor or config != CONFIG or not (current or pinned):
             raise Refusal(grpc.StatusCode.NOT_FOUND, None, f"{name} does not exist")
         snapshot = self.snapshot if current else revision

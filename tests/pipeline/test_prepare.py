@@ -107,6 +107,53 @@ def test_chunks_are_built_when_their_turn_comes(monkeypatch: pytest.MonkeyPatch)
     assert len(list(chunks)) == 5
 
 
+def test_first_job_runs_when_eight_inputs_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of 8, then of 64 inputs: the sequence of compilations and jobs on 80 inputs."""
+    events: list[tuple[str, int]] = []
+    compile_circuits, execute = Engine.compile, VirtualBackend.execute
+
+    def compiled(engine: Engine, circuits: Any, *arguments: Any) -> Any:
+        events.append(("compile", len(circuits)))
+        return compile_circuits(engine, circuits, *arguments)
+
+    def executed(backend: VirtualBackend, job: Job) -> Any:
+        events.append(("run", job.runs))
+        return execute(backend, job)
+
+    monkeypatch.setattr(Engine, "compile", compiled)
+    monkeypatch.setattr(VirtualBackend, "execute", executed)
+    x = np.random.default_rng(0).normal(size=(80, 4))
+    assert prepared(x=x, engine=hq.virtual("willow_pink", seed=1, noise="none"), shots=10).execute().cost.circuits == 80
+    assert [event for event in events if event[0] == "compile"] == [("compile", 8), ("compile", 64), ("compile", 8)]
+    first, second, *_ = events
+    assert (first, second[0]) == (("compile", 8), "run")
+    assert sum(count for kind, count in events if kind == "run") == 80
+
+
+def test_every_phase_of_a_run_has_a_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    mitigation = calibration.MitigationSequence(
+        [calibration.ZeroNoiseExtrapolation(), calibration.PauliTwirling(2), calibration.DynamicalDecoupling()]
+    )
+    run = prepared(mitigation=mitigation)
+    run.execute()
+    assert capsys.readouterr().err == ""
+    prepared(mitigation=mitigation, engine=hq.virtual("willow_pink", seed=1, progress=True)).execute()
+    phases = capsys.readouterr().err
+    for phase in (
+        "compare layouts",
+        "build circuits",
+        "compile circuits",
+        "check circuits",
+        "fold",
+        "twirl",
+        "fill idle time",
+        "virtual:willow_pink",
+    ):
+        assert f"{phase}:" in phases
+    prepared(progress=True).price()
+    assert "compile for the processor:" in capsys.readouterr().err
+
+
 class Stopped(Exception):
     """The process ended here."""
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hattriq_cirq.cli.commands.resume import recorded_command
+from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.foundation.terminal import shell_word
 
 if TYPE_CHECKING:
     from hattriq_cirq.execution.backend import Backend
@@ -46,8 +48,8 @@ class Cancel:
             cancelled, kept = cancel_jobs(engine.backend, journal)
             journal.cancel()
         print(
-            f"{self.folder}: cancelled {cancelled} jobs, kept the counts of {kept}; "
-            f"`hattriq resume {self.folder}` can still continue the run"
+            f"{printable(self.folder)}: cancelled {cancelled} jobs, kept the counts of {kept}; "
+            f"`hattriq resume {shell_word(self.folder)}` can still continue the run"
         )
         return 0
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import hattriq_cirq as hq
 from hattriq_cirq.cli.arguments import Seed
+from hattriq_cirq.foundation.progress import track
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,8 +82,6 @@ class Cost:
     def _costs(self) -> list[tuple[int, hq.Resources]]:
         """Predict and print every cost, each with its number of qubits."""
         from hattriq_cirq.cli import values
-        from hattriq_cirq.foundation.progress import progress_bar
-        from hattriq_cirq.foundation.terminal import is_watched
 
         cases = [self._saved_model(self.model)] if self.model else list(self._ring_models())
         estimators = [values.parse_estimator(name) for name in self.estimators.split(",")]
@@ -90,7 +89,7 @@ class Cost:
             raise ValueError("estimator 'exact' runs no circuit and costs nothing; leave it out")
         costs: list[tuple[int, hq.Resources]] = []
         work = [(case, estimator) for case in cases for estimator in estimators if estimator is not None]
-        for (model, x, baseline), estimator in progress_bar(shown=is_watched(), iterable=work, desc="estimators", leave=False):
+        for (model, x, baseline), estimator in track(work, "estimators", "estimator"):
             targets: dict[str, Any] = {"target_cosine": self.cosine, "target_stderr": self.stderr}
             result = hq.resources(model, x, baseline, estimator, gateset=self.gateset, processor=self.processor, **targets)
             costs.append((model.n_qubits, result))

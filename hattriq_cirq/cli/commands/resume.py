@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hattriq_cirq.cli.commands.attribute import PICTURES, RESULTS, Attribute
 from hattriq_cirq.cli.commands.calibrate import Calibrate
+from hattriq_cirq.foundation.terminal import shell_word
 
 if TYPE_CHECKING:
     from hattriq_cirq.cli.records import AttributeTask, CalibrateTask
@@ -44,13 +45,20 @@ class Resume:
         summary, task = read_task(self.folder)
         is_calibration = task["command"] == "calibrate"
         if summary.status == "finished" and (is_calibration or is_finished(folder, RESULTS, PICTURES)):
-            raise ValueError(f"{self.folder} is finished, nothing is left to do; `hattriq show {self.folder}` prints it")
+            raise ValueError(
+                f"{self.folder} is finished, nothing is left to do; `hattriq show {shell_word(self.folder)}` prints it"
+            )
         recorded, home = recorded_command(self.folder, task), task["directory"]
         with chdir(home) if os.path.isdir(home) else nullcontext():
             if isinstance(recorded, Calibrate):
                 file = folder / (Path(recorded.out).name or "calibration.json")
                 return replace(recorded, out=str(file)).measure(file, folder)
-            return replace(recorded, out=str(folder)).run()
+            try:
+                return replace(recorded, out=str(folder)).run()
+            except FileNotFoundError as error:
+                moved = f"hattriq attribute MODEL --data DATA --out {shell_word(self.folder)}"
+                error.add_note(f"if files were moved, repeat the command with their present paths: `{moved} ...`")
+                raise
 
 
 def recorded_command(folder: str, task: AttributeTask | CalibrateTask) -> Attribute | Calibrate:

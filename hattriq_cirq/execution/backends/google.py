@@ -17,7 +17,7 @@ import cirq_google as cg
 from cirq_google.cloud import quantum
 from duet.futuretools import AwaitableFuture
 
-from hattriq_cirq.circuits.errors import ServiceError
+from hattriq_cirq.circuits.errors import AccessError, ServiceError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.execution.backend import Job, Limits, State
@@ -35,7 +35,7 @@ from hattriq_cirq.execution.backends.google_calls import (
     log,
 )
 from hattriq_cirq.execution.backends.google_jobs import MAX_BYTES, MAX_SHOTS, SerializedJob, distributions_from_result, state_of
-from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.execution.engine import SILENCE, Engine
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.execution.ownership import Owned
@@ -154,6 +154,7 @@ class GoogleBackend(Owned):
             CircuitRefusedError: The job has more shots, bytes or moments than the service accepts, or cannot be serialised.
             EngineError: The service cannot be reached, refuses, or has another job of this id.
         """
+        self.check_owner()
         serialized = SerializedJob.from_job(job)
         serialized.check_size(self.limits.bytes, job.id)
         if not self._streaming:
@@ -177,6 +178,7 @@ class GoogleBackend(Owned):
 
     def poll(self, job: Job) -> State:
         """Return the state of a job; a job that the stream lost is submitted again without it, under the same id."""
+        self.check_owner()
         streamed = self._streamed.get(job.id)
         if streamed is None:
             return self._request_state(job)
@@ -221,18 +223,20 @@ class GoogleBackend(Owned):
                 raise
 
     def _request_state(self, job: Job) -> State:
-        """Request the state of a job from the service."""
+        """Request the state of a job from the service, again while the service reports none."""
+
+        async def request() -> tuple[quantum.QuantumJob, State]:
+            stored = await self._client.get_job_async(**job_ids(self._engine, job.id), return_run_context=False)
+            return stored, state_of(stored)
+
         try:
-            stored = self._call(
-                f"asking for job {job.id}",
-                lambda: self._client.get_job_async(**job_ids(self._engine, job.id), return_run_context=False),
-            )
+            stored, state = self._call(f"asking for job {job.id}", request)
         except RefusedError as error:
             if error.code == NOT_FOUND:
                 return State("unknown")
             raise
         self._check_same_job(job, stored)
-        return state_of(stored)
+        return state
 
     def _poll_or_resubmit(self, job: Job) -> State:
         """Return the state of a job that the stream does not report; submit the job without the stream if it never arrived."""
@@ -247,7 +251,25 @@ class GoogleBackend(Owned):
     def _submit_unary(self, job: Job, serialized: SerializedJob) -> None:
         """Submit a job by single calls, without the stream."""
         action = f"submitting job {job.id}"
-        self._check_same_job(job, create_job(action, self._engine, self._call, job.id, serialized, self._target))
+        try:
+            created = create_job(action, self._engine, self._call, job.id, serialized, self._target)
+        except RefusedError as error:
+            if error.code in (NOT_FOUND, BAD_REQUEST):
+                self._check_snapshot(action, error)
+            raise
+        self._check_same_job(job, created)
+
+    def _check_snapshot(self, action: str, refusal: RefusedError) -> None:
+        """Raise an error that says so if a job was refused because its snapshot was removed."""
+        target = self._target
+        name, snapshot = target["device_config_name"], target["snapshot_id"]
+        try:
+            get_configuration(self._engine, self._processor_id, self._call, name=name, snapshot=snapshot, run_name=None)
+        except AccessError:
+            raise ServiceError(
+                f"{action}: the snapshot {snapshot!r} of the configuration {name!r} exists no longer, so the remaining jobs "
+                "cannot run on it; all counts that arrived stay in the journal; start a new run in another folder"
+            ) from refusal
 
     def _check_same_job(self, job: Job, stored: quantum.QuantumJob) -> None:
         """Raise `ServiceError` if the service's job of this id has other circuits, points or shots."""
@@ -274,7 +296,7 @@ def google(  # noqa: PLR0913  each argument is one setting of the service
     patience: float = 300.0,
     jobs: int = 10,
     circuits_per_job: int = 20,
-    timeout: float | None = None,
+    timeout: float | None = SILENCE,
     poll_seconds: float = 1.0,
     qubits: Sequence[cirq.Qid] | None = None,
     progress: bool = False,
@@ -296,7 +318,7 @@ def google(  # noqa: PLR0913  each argument is one setting of the service
         patience: Seconds for which a call is repeated while the service is busy, failing or silent.
         jobs: Maximum number of unfinished jobs.
         circuits_per_job: Maximum number of different circuits per job.
-        timeout: Seconds without a change of any job's state before `SilenceError`; None waits for any time.
+        timeout: Seconds without a change of any job's state before `SilenceError`, a day by default; None waits for any time.
         poll_seconds: Seconds between two polls of unfinished jobs.
         qubits: Qubits of the processor that circuits may be placed on; None chooses them by the calibration.
         progress: True to show a progress bar of jobs.

@@ -6,6 +6,7 @@ import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -17,18 +18,20 @@ from duet.api import run, timeout_scope
 from google.api_core.exceptions import GoogleAPICallError
 from google.auth.exceptions import GoogleAuthError, TransportError
 
-from hattriq_cirq.circuits.errors import AccessError, QuotaError, ServiceError, SilenceError
+from hattriq_cirq.circuits.errors import AccessError, EngineError, QuotaError, ServiceError, SilenceError
 from hattriq_cirq.execution.backends.google_jobs import SerializedJob
 
 log = logging.getLogger("hattriq_cirq.execution")
 T = TypeVar("T")
 
-#: Code of a call that was not answered, in place of an HTTP code.
-NO_ANSWER = 0
+#: Codes in place of an HTTP code: of a call that was not answered, and of one in which the client itself failed.
+NO_ANSWER, CLIENT_FAILED = 0, -1
 NOT_FOUND, CONFLICT, BAD_REQUEST = 404, 409, 400
 _NO_CREDENTIALS, _DENIED, _TOO_MANY = 401, 403, 429
-#: Codes after which a call is repeated: no answer, too many requests, a broken connection, a failing service.
-_TRANSIENT = (NO_ANSWER, _TOO_MANY, 499, 500, 502, 503, 504)
+#: Codes after which a call is repeated: no answer, too many requests, a broken connection, a failing service or client.
+_TRANSIENT = (NO_ANSWER, CLIENT_FAILED, 408, _TOO_MANY, 499, 500, 502, 503, 504)
+#: Exceptions of the client and of what it is made of; one that is not of the service may be a broken connection.
+_FAILURES = (EngineException, GoogleAPICallError, GoogleAuthError, CancelledError, OSError, RuntimeError, ValueError)
 #: Text that the client puts before the message of a 5xx error.
 _GAVE_UP = "Reached max retry attempts for error: "
 #: Seconds before a call is repeated for the first time, doubled at each further time, and their maximum.
@@ -84,7 +87,7 @@ class RetryingCaller:
             AccessError: There are no credentials, or they do not allow the request.
             QuotaError: There were too many requests for longer than the patience.
             SilenceError: No call was answered for longer than the patience.
-            ServiceError: The service failed for longer than the patience.
+            ServiceError: The service or the client failed for longer than the patience.
             RefusedError: The service answered with any other code; the call is not repeated.
         """
         deadline, delay = time.monotonic() + self.patience, _FIRST_DELAY
@@ -92,7 +95,9 @@ class RetryingCaller:
             try:
                 answer: T = run(self._bounded, request)
                 return answer
-            except (EngineException, GoogleAPICallError, GoogleAuthError, TimeoutError) as error:
+            except EngineError:
+                raise
+            except _FAILURES as error:
                 code, message = code_and_message(error)
                 remaining = deadline - time.monotonic()
                 if code not in _TRANSIENT or remaining <= 0:
@@ -138,11 +143,15 @@ def code_and_message(error: BaseException) -> tuple[int, str]:
         return _NO_CREDENTIALS, str(error)
     if isinstance(error, TimeoutError):  # with a message if the client gives up after a 5xx error, without one after a timeout
         return (503, str(error).removeprefix(_GAVE_UP)) if str(error) else (NO_ANSWER, "")
+    if not isinstance(error, EngineException | GoogleAPICallError):
+        return CLIENT_FAILED, f"{type(error).__name__}: {error}".removesuffix(": ")
     return int(getattr(error, "code", None) or 500), str(error)
 
 
 def describe_error(code: int, message: str) -> str:
     """Return a code and its message in words."""
+    if code == CLIENT_FAILED:
+        return f"the client failed with {message}"
     return "nobody answered" if code == NO_ANSWER else f"the service answered {code}: {message}"
 
 
@@ -204,7 +213,10 @@ def get_configuration(
     action = f"asking for the configuration {name!r} of the processor {processor!r} at {revision}"
     configuration = caller(action, lambda: engine.get_processor_config_async(processor, revision, name))
     if configuration is None:
-        raise AccessError(f"{action}: there is none; leave out device_config_name, snapshot and run_name to take the default")
+        raise AccessError(
+            f"{action}: there is none; leave out device_config_name, snapshot and run_name to take the default; if an earlier "
+            "run used it, start a new run in another folder"
+        )
     if not (snapshot or configuration.snapshot_id):
         raise ServiceError(f"{action}: the service names no snapshot, so jobs cannot be pinned to it; name one by snapshot=")
     return configuration

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import cirq
@@ -13,6 +14,7 @@ import cirq_google as cg
 import numpy as np
 from cirq_google.api import v2
 from cirq_google.cloud import quantum
+from cirq_google.engine.engine_client import EngineException
 from cirq_google.engine.util import pack_any
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
@@ -118,11 +120,25 @@ def _sort_operations(circuit: cirq.AbstractCircuit) -> cirq.Circuit:
 
 
 def state_of(job: quantum.QuantumJob) -> State:
-    """Return the state of a job as reported by the service."""
-    status = job.execution_status
-    name = status.state.name
-    failure = (status.failure.error_code.name, status.failure.error_message) if name == "FAILURE" else ("", "")
-    return State(_STATUS.get(name, "queued"), *failure)
+    """Return the state of a job as reported by the service.
+
+    Raises:
+        EngineException: The service reports no state, or one that this version does not know; with the code of a failing
+            service, so that the call is repeated.
+    """
+    status = quantum.QuantumJob.pb(job).execution_status  # plain numbers: the client warns of those that it does not know
+    name = _name_of(status.state, quantum.ExecutionStatus.State)
+    if name not in _STATUS:
+        raise EngineException(f"the state of the job is {name}", code=503)
+    if name != "FAILURE":
+        return State(_STATUS[name])
+    code = _name_of(status.failure.error_code, quantum.ExecutionStatus.Failure.Code)
+    return State("failed", code, status.failure.error_message)
+
+
+def _name_of(number: int, known: type[IntEnum]) -> str:
+    """Return the name of a number of the service; the number itself if the client does not know it."""
+    return known(number).name if number in list(known) else str(number)
 
 
 def distributions_from_result(job: Job, result: quantum.QuantumResult) -> list[Distribution]:

@@ -216,7 +216,8 @@ def _bits_of(name: str, job: Job, result: object, measurement: cirq.Operation, p
     if not isinstance(result, cirq.Result):
         raise _wrong_answer(name, job, f"{type(result).__name__} is no cirq.Result")
     stated = {str(symbol): value for symbol, value in result.params.param_dict.items()}
-    if any(not np.isclose(complex(stated.get(symbol, value)), value) for symbol, value in point.items()):
+    at = np.array([stated.get(symbol, value) for symbol, value in point.items()], dtype=complex)
+    if not np.allclose(at, list(point.values())):
         raise _wrong_answer(name, job, f"a result at {stated} came in place of that at {dict(point)}")
     try:
         measurements = result.measurements

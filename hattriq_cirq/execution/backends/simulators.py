@@ -16,6 +16,7 @@ from hattriq_cirq.execution.backend import Job, Limits
 from hattriq_cirq.execution.backends.sampler import InProcessBackend, SamplerBackend, resolve_circuits
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_seed, check_type, shown
 from hattriq_cirq.foundation.identity import content_digest, describe_content
 from hattriq_cirq.foundation.machine import available_cores
 from hattriq_cirq.simulation.qsim import for_qsim
@@ -27,6 +28,8 @@ FinalState = Callable[[cirq.AbstractCircuit, Sequence[cirq.Qid]], Array]
 #: Function that returns the probabilities of the basis states after a circuit with channels, (2**qubits,).
 Populations = Callable[[cirq.AbstractCircuit, Sequence[cirq.Qid]], FloatArray]
 
+#: Largest number of threads for one circuit.
+THREADS_MAX = 1024
 #: One circuit per job, so that its counts do not depend on the other circuits of a call.
 UNLIMITED = Limits(shots=2**62, circuits=1)
 
@@ -80,7 +83,8 @@ def qsim(
         >>> int(distribution.counts.sum()), distribution.counts[[1, 2]].tolist()
         (1000, [0, 0])
     """
-    cores = threads or available_cores()
+    seed, noise = _check_simulator(seed, noise, name)
+    cores = available_cores() if threads is None else as_count(threads, "threads", 1, THREADS_MAX)
     settings = {"kind": "simulator", "threads": cores, **_content("noise", noise, name, journal)}
     if noise is None:
         backend: InProcessBackend = ExactBackend(name or "qsim", seed, state_vector(qsim_state(cores)), settings)
@@ -116,10 +120,21 @@ def cirq_simulator(
         >>> exact.probabilities.round(3).tolist()
         [0.25, 0.75]
     """
+    seed, noise = _check_simulator(seed, noise, name)
     exact = _cirq_state_vector if noise is None else _cirq_density_matrix(noise)
     settings = {"kind": "simulator", **_content("noise", noise, name, journal)}
     backend = ExactBackend(name or "cirq", seed, exact, settings)
     return Engine(backend, journal=journal, progress=progress)
+
+
+def _check_simulator(seed: object, noise: object, name: object) -> tuple[int | None, cirq.NoiseModel | None]:
+    """Return the seed and the noise model of a simulator; a channel on one qubit is noise on every qubit."""
+    check_type(name, "name", str | None, "a text, or None")
+    if noise is not None and not isinstance(noise, cirq.NoiseModel | cirq.Gate):
+        raise ArgumentTypeError(
+            f"noise={shown(noise)} must be a cirq.NoiseModel, such as cirq.ConstantQubitNoiseModel(...), or None"
+        )
+    return None if seed is None else as_seed(seed), noise  # type: ignore[return-value]
 
 
 def sampler(

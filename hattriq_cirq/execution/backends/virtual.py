@@ -18,10 +18,11 @@ from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import Point, to_sweep
 from hattriq_cirq.circuits.swept_gates import columns_of, unitaries
 from hattriq_cirq.compilation.gatesets import gateset_name
-from hattriq_cirq.compilation.processor import load_processor
+from hattriq_cirq.compilation.processor import is_virtual, load_processor
 from hattriq_cirq.execution.backend import Job, Limits
 from hattriq_cirq.execution.backends.sampler import InProcessBackend, to_distributions
 from hattriq_cirq.execution.backends.simulators import (
+    THREADS_MAX,
     marginal_probabilities,
     qsim_state,
     state_vector_populations,
@@ -29,6 +30,7 @@ from hattriq_cirq.execution.backends.simulators import (
 )
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.checks import as_count, as_seed, check_type, shown
 from hattriq_cirq.simulation import pauli_transfer
 
 if TYPE_CHECKING:
@@ -101,12 +103,14 @@ class VirtualBackend(InProcessBackend):
         method: Method | None = None,
         threads: int = 1,
     ) -> None:
-        if noise not in get_args(Noise):
-            raise ValueError(f"{noise=} must be one of {', '.join(get_args(Noise))}")
-        if method not in (None, *get_args(Method)):
-            raise ValueError(f"{method=} must be one of {', '.join(get_args(Method))}, or None for the faster one")
-        if threads < 1:
-            raise ValueError(f"{threads=} must be at least 1")
+        check_type(processor_id, "processor_id", str, "the name of a processor, such as 'willow_pink'")
+        check_type(gateset, "gateset", str | None, "the name of a gate set, such as 'cz', or None")
+        if not isinstance(noise, str) or noise not in get_args(Noise):
+            raise ValueError(f"noise={shown(noise)} must be one of {', '.join(get_args(Noise))}")
+        if method is not None and (not isinstance(method, str) or method not in get_args(Method)):
+            raise ValueError(f"method={shown(method)} must be one of {', '.join(get_args(Method))}, or None for the faster one")
+        threads = as_count(threads, "threads", advice=f"be at least 1 and at most {THREADS_MAX}", maximum=THREADS_MAX)
+        seed = None if seed is None else as_seed(seed)
         processor = load_processor(processor_id, gateset)
         if noise in ("calibrated", "gates") and not processor.two_qubit_errors:
             raise ValueError(
@@ -140,11 +144,26 @@ class VirtualBackend(InProcessBackend):
         """
         if self.method == "density" or (self.simulates_gates and job.shots is None):
             _check_density_matrix_size(job.circuits)
+        if self.simulates_gates:
+            self._check_errors_known(job.circuits)
         results = self._run_on_simulated_processor(job)
         if job.shots is None:
             return [Distribution(row, None) for circuit in job.circuits for row in self.probabilities(circuit, job.points)]
         runs = len(job.points)
         return to_distributions(self.name, job, [results[i * runs : (i + 1) * runs] for i in range(len(job.circuits))])
+
+    def _check_errors_known(self, circuits: Sequence[cirq.AbstractCircuit]) -> None:
+        """Refuse a gate that the device offers but the calibration has no error for: it would be simulated without noise."""
+        assert self.processor is not None
+        offered = self.processor.device.metadata.gateset  # type: ignore[union-attr]
+        known = _gates_with_errors(self._processor_id)
+        for op in (op for circuit in circuits for op in circuit.all_operations()):
+            is_exact = cirq.is_measurement(op) or is_virtual(op) or isinstance(op.gate, cirq.IdentityGate | cirq.WaitGate)
+            if not is_exact and (type(op.gate), frozenset(op.qubits)) not in known and op in offered:
+                raise CircuitRefusedError(
+                    f"the calibration of {self._processor_id} has no error for {op}, which would be simulated without noise; "
+                    "compile the circuit with Engine.compile, or use noise='readout'"
+                )
 
     def _run_on_simulated_processor(self, job: Job) -> Sequence[cirq.Result]:
         """Run a job on the simulated processor, which refuses circuits that the service would refuse.
@@ -285,6 +304,12 @@ def _properties(processor_id: str, noise: Noise, qubits: frozenset[cirq.Qid]) ->
         fsim_errors=restrict(properties.fsim_errors, "gates"),
         readout_errors=restrict(properties.readout_errors, "readout"),
     )
+
+
+@lru_cache(maxsize=4)
+def _gates_with_errors(processor_id: str) -> set[tuple[type, frozenset[cirq.Qid]]]:
+    """Return the types of gates and the qubits for which the noise properties of a processor have an error."""
+    return {(key.gate_type, frozenset(key.qubits)) for key in _load_properties(processor_id).gate_pauli_errors}
 
 
 @lru_cache(maxsize=4)
