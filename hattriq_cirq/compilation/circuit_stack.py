@@ -267,7 +267,6 @@ def _unitary(op: cirq.Operation) -> Array:
     return cirq.unitary(op).astype(np.complex128)[np.newaxis]
 
 
-@lru_cache(maxsize=4096)
 def _elementary(op: cirq.Operation) -> list[cirq.Operation]:
     """Decompose an operation into unitary operations on one or two qubits.
 
@@ -282,4 +281,6 @@ def _elementary(op: cirq.Operation) -> list[cirq.Operation]:
     def unable(part: cirq.Operation) -> ValueError:
         return ValueError(f"{part} has no decomposition into unitary gates on one or two qubits")
 
+    if op.gate is not None and fits(op):
+        return [op]
     return [part for part in cirq.decompose(op, keep=fits, on_stuck_raise=unable) if part.qubits]

@@ -185,7 +185,7 @@ def _route(
 
 
 def merge_rotations(stack: CircuitStack) -> CircuitStack:
-    """Merge runs of single-qubit gates into one PhasedXZ gate each; Z rotations are moved through CZ, and dropped at the end."""
+    """Merge runs of single-qubit gates into one PhasedXZ gate; Z rotations are moved through CZ and dropped at the end."""
     steps: list[Step] = []
     pending: dict[int, Array] = {}  # product of the gates on each qubit since its last rotation
 
