@@ -204,7 +204,9 @@ class DynamicalDecoupling(Mitigation[None]):
         for program in track(programs, "fill idle time", "program"):
             for request, point in zip(program.requests, program.points, strict=True):
                 body, measurement = split_measurement(cirq.resolve_parameters(program.circuit, dict(point)))
-                decoupled = cirq.map_operations(cirq.add_dynamical_decoupling(body, schema=self.schema), _as_phased_xz)
+                decoupled = cirq.add_dynamical_decoupling(body, schema=self.schema)
+                if engine.processor is not None:
+                    decoupled = cirq.map_operations(decoupled, _as_phased_xz)
                 circuit = append_measurement(decoupled, measurement)
                 _check(engine, circuit, "that is decoupled", "choose another schema")
                 variants.append(ParameterizedCircuit(circuit, (request,)))

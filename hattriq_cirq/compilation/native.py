@@ -51,7 +51,7 @@ def _replace_cz(stack: CircuitStack, native: cirq.Gate) -> CircuitStack:
         if len(block.axes) == 1:
             steps += block.steps
         else:
-            pair = cirq.LineQubit.range(2)
+            pair: list[cirq.Qid] = [*cirq.LineQubit.range(2)]
             kak = KakDecompositions.of(block.unitaries).canonical()
             for op in _operations(kak, native, *pair):
                 axes = tuple(block.axes[pair.index(q)] for q in op.qubits)
@@ -62,7 +62,7 @@ def _replace_cz(stack: CircuitStack, native: cirq.Gate) -> CircuitStack:
 def _operations(kak: cirq.KakDecomposition, native: cirq.Gate, a: cirq.Qid, b: cirq.Qid) -> list[cirq.Operation]:
     """Decompose a two-qubit unitary into a native gate and single-qubit gates."""
     if native == cirq.SQRT_ISWAP:
-        return cirq.two_qubit_matrix_to_sqrt_iswap_operations(a, b, kak, clean_operations=False)  # type: ignore[arg-type]
+        return [*cirq.two_qubit_matrix_to_sqrt_iswap_operations(a, b, kak, clean_operations=False)]  # type: ignore[arg-type]
     own = KakDecompositions.of(cirq.unitary(native)[np.newaxis]).canonical()
     if np.allclose(own.interaction_coefficients, kak.interaction_coefficients, rtol=0, atol=_SAME):
         before = zip(own.single_qubit_operations_before, kak.single_qubit_operations_before, (a, b), strict=True)

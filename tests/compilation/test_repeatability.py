@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import cirq
@@ -55,7 +56,8 @@ def test_cz_circuits_are_the_same_with_other_linear_algebra(core: str) -> None:
     there = in_another_process(numbers, OPENBLAS_CORETYPE=core, OPENBLAS_NUM_THREADS="1")
     for text, other in zip(map(compiled, numbers), there, strict=True):
         assert NUMBER.sub("#", text) == NUMBER.sub("#", other)
-        np.testing.assert_allclose(*(np.array(NUMBER.findall(each), dtype=float) for each in (text, other)), rtol=0, atol=1e-9)
+        here, elsewhere = (np.array(NUMBER.findall(each), dtype=float) for each in (text, other))
+        np.testing.assert_allclose(elsewhere, here, rtol=0, atol=1e-9)
 
 
 def test_strings_of_several_paulis_give_the_same_value_in_every_process() -> None:
@@ -65,8 +67,9 @@ def test_strings_of_several_paulis_give_the_same_value_in_every_process() -> Non
     engine = hq.cirq_simulator(noise=cirq.ConstantQubitNoiseModel(cirq.depolarize(0.02)))
     for observable in (1.0 * cirq.Z(q[0]) * cirq.Z(q[1]), 1.0 * cirq.Z(q[1]) * cirq.Z(q[0])):
         model = hq.Model(circuit, q, observable)
-        settings = {"estimator": hq.ResolvedHadamardTest(), "engine": engine, "shots": None}
-        values = hq.integrated_gradients(model, x / np.linalg.norm(x), baseline=0, **settings).values
+        values = hq.integrated_gradients(
+            model, x / np.linalg.norm(x), baseline=0, estimator=hq.ResolvedHadamardTest(), engine=engine, shots=None
+        ).values
         assert values[0] == pytest.approx(0.01090, abs=5e-6)
 
 
@@ -142,9 +145,8 @@ def test_largest_count_of_sampled_circuits_is_called_sampled() -> None:
 
 
 def test_there_is_one_two_qubit_depth() -> None:
-    from experiments.studies import compiled_cost
-
-    assert compiled_cost.two_qubit_depth is two_qubit_depth
+    study = import_module("experiments.studies.compiled_cost")
+    assert study.two_qubit_depth is two_qubit_depth
 
 
 def test_circuits_of_one_structure_are_compiled_in_one_pass() -> None:

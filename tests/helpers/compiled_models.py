@@ -59,8 +59,8 @@ def compiled(number: int) -> str:
     processor, gateset = (("willow_pink", None), ("willow_pink", None), ("weber", "sqrt_iswap"), ("weber", None))[number % 4]
     model, x = model_of(number)
     engine = hq.virtual(processor, gateset=gateset, noise="none")
-    settings = {"estimator": hq.ResolvedHadamardTest(), "engine": engine, "shots": 1000}
-    prepared = hq.prepare(model, x, baseline=0.1 if number % 2 else 0, **settings)
+    estimator, baseline = hq.ResolvedHadamardTest(), 0.1 if number % 2 else 0.0
+    prepared = hq.prepare(model, x, baseline=baseline, estimator=estimator, engine=engine, shots=1000)
     programs = [program for _, circuits in prepared.chunks() for program in circuits.programs]
     return json.dumps([[cirq.to_json(program.circuit, indent=None), list(program.points)] for program in programs])
 
