@@ -29,6 +29,7 @@ from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, freeze, read_o
 from hattriq_cirq.foundation.checks import as_count, check_type, shown
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
+from hattriq_cirq.foundation.frozen import Frozen, FrozenDict
 from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import problem_of
 from hattriq_cirq.foundation.schema import Count, read_json
@@ -81,7 +82,7 @@ class _Stored(TypedDict):
 
 
 @dataclass(frozen=True, eq=False)
-class ReadoutCalibration:
+class ReadoutCalibration(Frozen):
     """Readout error rates of each qubit: counted, or taken as known.
 
     Args:
@@ -136,6 +137,7 @@ class ReadoutCalibration:
         age = self.age_hours()
         if age < -_CLOCK_DIFFERENCE:
             raise CalibrationError(f"a readout calibration is dated {-age:.1f} hours in the future; set the clocks right")
+        super().__post_init__()
 
     @classmethod
     def from_outcomes(
@@ -270,7 +272,8 @@ class ReadoutCalibration:
     @cached_property
     def shots(self) -> FloatArray:
         """Shots in which each qubit was prepared as 0 and as 1, (qubits, 2); infinite where rates are known."""
-        return np.full((len(self.qubits), 2), np.inf) if self.counts is None else self.counts.sum(axis=2).astype(float)
+        counted = None if self.counts is None else self.counts.sum(axis=2).astype(float)
+        return read_only(np.full((len(self.qubits), 2), np.inf) if counted is None else counted)
 
     @cached_property
     def variances(self) -> FloatArray:
@@ -294,9 +297,9 @@ class ReadoutCalibration:
         return SharedUncertainty(np.diag(self.variances.reshape(-1)))
 
     @cached_property
-    def positions(self) -> dict[cirq.Qid, int]:
+    def positions(self) -> Mapping[cirq.Qid, int]:
         """Position of each qubit in `qubits`."""
-        return {q: i for i, q in enumerate(self.qubits)}
+        return FrozenDict({q: i for i, q in enumerate(self.qubits)})
 
     @cached_property
     def id(self) -> str:

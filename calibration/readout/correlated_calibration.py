@@ -22,6 +22,8 @@ from hattriq_cirq.circuits.outcomes import Distribution, SharedUncertainty
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, IntArray, read_only
 from hattriq_cirq.foundation.checks import as_number, check_type
+from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import Outcomes
 
@@ -35,7 +37,7 @@ _LISTED = 5  # further pairs that a verdict names
 
 
 @dataclass(frozen=True, eq=False)
-class CorrelatedCalibration:
+class CorrelatedCalibration(Frozen):
     """The readout of a group of qubits in every state that it can be prepared in.
 
     Args:
@@ -64,6 +66,7 @@ class CorrelatedCalibration:
         shapes = {row.probabilities.shape for row in self.rows}
         if len(self.rows) != 2**n or shapes != {(2**n,)}:
             raise CalibrationError(f"{len(self.rows)} rows of shapes {shapes} must be {2**n} rows of ({2**n},)")
+        super().__post_init__()
 
     @cached_property
     def confusion(self) -> FloatArray:
@@ -103,6 +106,7 @@ class CorrelatedCalibration:
         return CorrelatedCalibration(tuple(qubits), rows)
 
 
+@with_numpy_defaults
 def measure_correlated(engine: Engine, qubits: Sequence[cirq.Qid], shots: int | None = 20_000) -> CorrelatedCalibration:
     """Measure the confusion matrix of all states of a group of qubits.
 
@@ -216,6 +220,7 @@ class CorrelationVerdict:
         return f"{found}; so are those of {', of '.join(listed)}" + (f", and of {more} more pairs" if more else "")
 
 
+@with_numpy_defaults
 def correlation_test(calibration: CorrelatedCalibration, level: float = 0.01) -> CorrelationVerdict:
     """Test a measured joint confusion against a product of single-qubit confusions.
 

@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike
 from hattriq_cirq.attribution.other_methods import diagonal
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_name
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class Split(Frozen):
     """A map as the sum of the contribution of each feature alone and of its interference with others, both (..., features).
 
     Example:

@@ -11,6 +11,7 @@ from scipy.special import roots_legendre
 
 from hattriq_cirq.foundation.arrays import FloatArray, IntArray, freeze
 from hattriq_cirq.foundation.checks import check_type
+from hattriq_cirq.foundation.frozen import Frozen
 
 _EXACT = "exact"
 _STEPS_MAX = 1_000_000
@@ -23,7 +24,7 @@ _CHUNK = 4096  # number of pieces that are evaluated together
 
 
 @dataclass(frozen=True, eq=False)
-class Quadrature:
+class Quadrature(Frozen):
     """A rule by which the integral of f over [0, 1] is about sum_i weights[i] f(nodes[i]).
 
     Args:
@@ -46,6 +47,7 @@ class Quadrature:
             raise ValueError(f"nodes must lie in [0, 1], got {nodes.min()=}, {nodes.max()=}")
         if not np.all(weights > 0) or abs(weights.sum() - 1) > 1e-12:
             raise ValueError(f"weights must be positive and the weights sum to 1, got {weights.min()=}, {weights.sum()=}")
+        super().__post_init__()
 
 
 def parse_rule(rule: str) -> Quadrature | None:

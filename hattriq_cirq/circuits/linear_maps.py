@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hattriq_cirq.foundation.arrays import FloatArray, read_only_copies, walsh_hadamard
+from hattriq_cirq.foundation.frozen import Frozen
 
 _MERGED_SIZE = 16  # small factors are multiplied together up to this size, which takes fewer passes over the measure
 _LARGEST_PRODUCT = 2**11  # outcomes of a block that two different maps are multiplied out on
@@ -18,7 +19,7 @@ _CHUNK = 2**22  # numbers of the dense rows that are held at once
 
 
 @dataclass(frozen=True, eq=False)
-class LinearMap:
+class LinearMap(Frozen):
     """A linear map of signed measures over bit strings, such as the inverse of a confusion matrix: a Kronecker product.
 
     Each factor acts on a group of neighbouring bits, the most significant group first. A factor is a square matrix, or the
@@ -51,6 +52,7 @@ class LinearMap:
                     f"{factor.shape=} of a factor must be (2**bits, 2**bits), or (2**bits,) for Walsh coefficients"
                 )
         object.__setattr__(self, "factors", factors)
+        super().__post_init__()
 
     def apply(self, measure: FloatArray) -> FloatArray:
         """Return the mapped measure, or each column of (2**bits, columns) mapped, in time 2**bits times bits."""

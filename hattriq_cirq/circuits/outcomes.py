@@ -18,6 +18,7 @@ from scipy.sparse import csr_array, hstack, kron
 
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.foundation.arrays import FloatArray, freeze, parity_signs, read_only
+from hattriq_cirq.foundation.frozen import Frozen, owned
 
 #: Largest number of measured bits for which counts are kept as an array of 2**bits numbers.
 MAX_DENSE_BITS = 20
@@ -25,7 +26,7 @@ _MAX_BITS = 62  # outcomes are 64-bit integers
 
 
 @dataclass(frozen=True, eq=False)
-class OutcomeWeights:
+class OutcomeWeights(Frozen):
     """Weights of a circuit's outcomes, (values, 2**bits): a sparse matrix on the first bits, times the parity of the others.
 
     The weight of outcome (a, b) is matrix[:, a] * (-1)**popcount(b). The values are `outcome.expectation(weights)`.
@@ -60,7 +61,9 @@ class OutcomeWeights:
         """The whole matrix (values, 2**bits); for few bits."""
         if not self.parity_bits:
             return self.matrix
-        return csr_array(kron(self.matrix, parity_signs(np.arange(2**self.parity_bits))[np.newaxis], format="csr"))
+        whole = kron(self.matrix, parity_signs(np.arange(2**self.parity_bits))[np.newaxis], format="csr")
+        explicit: csr_array = owned(csr_array(whole))
+        return explicit
 
     def columns(self, outcomes: NDArray[np.int64]) -> csr_array:
         """Return the weights of some outcomes, (values, outcomes)."""
@@ -94,7 +97,7 @@ class OutcomeWeights:
     def ranges(self) -> FloatArray:
         """Difference between the largest and the smallest weight of each value, (values,)."""
         largest, smallest = (found.toarray().reshape(-1) for found in (self.matrix.max(axis=1), self.matrix.min(axis=1)))
-        return np.asarray(2 * np.maximum(largest, -smallest) if self.parity_bits else largest - smallest)
+        return read_only(2 * np.maximum(largest, -smallest) if self.parity_bits else largest - smallest)
 
     @cached_property
     def max_shot_norm(self) -> float:
@@ -107,7 +110,7 @@ Weights = csr_array | OutcomeWeights
 
 
 @dataclass(frozen=True, eq=False)
-class SharedUncertainty:
+class SharedUncertainty(Frozen):
     """Uncertain numbers that many outcomes depend on, such as the error rates of a calibration; compared by identity.
 
     Args:
@@ -157,7 +160,7 @@ class Outcome(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Distribution:
+class Distribution(Frozen):
     """The outcomes of one circuit, big-endian over its measured qubits.
 
     Up to 20 measured bits the probabilities of all 2**bits outcomes are kept; with more bits, only the outcomes that were
@@ -209,6 +212,7 @@ class Distribution:
         if self.shots is not None and self.shots < 1:
             raise ValueError(f"{self.shots=} must be at least 1, or None for exact probabilities")
         object.__setattr__(self, "probabilities", probabilities)
+        super().__post_init__()
 
     @classmethod
     def from_counts(cls, counts: NDArray[np.integer]) -> Distribution:
@@ -262,7 +266,10 @@ class Distribution:
         counts = np.rint(expected)
         if (off := np.abs(expected - counts) > 1e-9 * max(self.shots, 1_000)).any():
             share = float(self.probabilities[off][0])
-            raise ValueError(f"probability {share:g} of {self.shots} shots is {share * self.shots:g} shots, no whole number")
+            raise ValueError(
+                f"probabilities are not counts of {self.shots} shots: {share:g} of them is {share * self.shots:g}, not a whole "
+                "number"
+            )
         return counts.astype(np.int64)
 
     @classmethod
@@ -283,7 +290,7 @@ class Distribution:
         """Return the covariance of the values weights @ probabilities: that of multinomial counts, or 0 where they are exact.
 
         It is taken at (counts + 4/K) / (shots + 4) for K outcomes (Agresti and Coull 1998), so that outcomes that were never
-        seen still contribute an error. At few shots that is not enough for each value; see `estimators.plan.Estimate.stderr`.
+        seen still contribute an error. At few shots that is not enough for an interval of each value; see `Estimate.interval`.
 
         Args:
             weights: Weights (values, 2**bits).
@@ -362,7 +369,7 @@ def bit_counts(outcomes: Sequence[Distribution]) -> list[FloatArray]:
 
 
 @dataclass(frozen=True, eq=False)
-class LinearTerm:
+class LinearTerm(Frozen):
     """One term of a signed measure: scale * linear_map(counted).
 
     Args:
@@ -381,6 +388,7 @@ class LinearTerm:
     def __post_init__(self) -> None:
         if self.linear_map is not None and self.counted.support is not None:
             raise ValueError(too_many_bits(self.counted.n_bits, "a correction"))
+        super().__post_init__()
 
     @property
     def probabilities(self) -> FloatArray:
@@ -410,7 +418,7 @@ class LinearTerm:
 
 
 @dataclass(frozen=True, eq=False)
-class QuasiDistribution:
+class QuasiDistribution(Frozen):
     """A signed measure that is linear in several counted distributions and depends on numbers shared with other outcomes.
 
     Args:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 import cirq
 
 from hattriq_cirq.circuits.constants import owned_circuit
+from hattriq_cirq.foundation.frozen import Frozen
 
 #: A value for every symbol of a circuit; empty for a circuit without symbols.
 Point = Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
-class ParameterizedCircuit:
+class ParameterizedCircuit(Frozen):
     """Compiled circuit with the points of its sweep, each of which is one of the requested circuits.
 
     Args:
@@ -41,6 +42,7 @@ class ParameterizedCircuit:
             raise ValueError(
                 f"{len(self.requests)=} must equal the number of points, {len(self.points)}: one request per point"
             )
+        super().__post_init__()
 
 
 #: Programs that hold the requests 0, 1, ... once each, in any order.

@@ -23,6 +23,7 @@ from hattriq_cirq.encoding.connectivity import NeighbourEncoder
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import shown
+from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.reading import problem_of
 
@@ -34,7 +35,7 @@ _SIMULATED_QUBITS = 12  # circuits of at most this many qubits are simulated to 
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class Layout(Frozen):
     """Physical qubits for logical ones, and the state preparation that suits their couplers.
 
     Args:

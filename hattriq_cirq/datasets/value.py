@@ -25,6 +25,8 @@ from hattriq_cirq.foundation.arrays import (
 from hattriq_cirq.foundation.checks import as_counts, as_labels, as_number, as_seed, as_shape, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 
 #: Numbers of padding pixels inside an image: (top, bottom, left, right).
 Padding = tuple[int, int, int, int]
@@ -32,7 +34,7 @@ _FEATURE_COUNTS = ("features_given", "trailing_zero_features")  # details that f
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Dataset:
+class Dataset(Frozen):
     """Samples of a two-class task as amplitude-encoded states, with one train and test split.
 
     Args:
@@ -107,6 +109,7 @@ class Dataset:
             raise ValueError(f"details cannot be written as JSON: {error}; use lists, numbers and text") from error
         freeze(self, amplitudes=amplitudes, labels=labels, train=train, test=test)
         object.__setattr__(self, "details", MappingProxyType(details))
+        super().__post_init__()
 
     def __reduce__(self) -> tuple[type[Dataset], tuple[Any, ...]]:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -270,6 +273,7 @@ class Dataset:
         return f"<Dataset {self.summary()}>"
 
 
+@with_numpy_defaults
 def from_features(  # noqa: PLR0913
     x: ArrayLike,
     y: ArrayLike,
@@ -354,6 +358,7 @@ def from_features(  # noqa: PLR0913
     )
 
 
+@with_numpy_defaults
 def from_images(images: ArrayLike, y: ArrayLike, *, padding: Padding = (0, 0, 0, 0), **options: Any) -> Dataset:
     """Return a data set of images, with one feature per pixel, row by row.
 

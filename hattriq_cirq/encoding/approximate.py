@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.encoding.exact import encode, unit_vector
 from hattriq_cirq.foundation.arrays import FloatArray, read_only
+from hattriq_cirq.foundation.frozen import Frozen
 
 _CONVERGED = 1e-8  # gain in overlap below which sweeps stop
 #: Position q, and the (4, 4) rotation of qubits q and q + 1.
@@ -27,7 +28,7 @@ _Gate = tuple[int, FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
-class ApproximateEncoding:
+class ApproximateEncoding(Frozen):
     """A circuit that prepares a state close to a target vector.
 
     Args:
@@ -48,6 +49,7 @@ class ApproximateEncoding:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vector", read_only(self.vector))
+        super().__post_init__()
 
     @property
     def two_qubit_gates(self) -> int:

@@ -25,6 +25,7 @@ from hattriq_cirq.circuits.unitaries import inverse_circuit
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_word, shown
+from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.models.model import Model
 
 #: Measurement key of every estimator circuit.
@@ -33,7 +34,7 @@ Allocation = Literal["error", "equal"]
 
 
 @dataclass(frozen=True, eq=False)
-class BilinearTerm:
+class BilinearTerm(Frozen):
     """Term weight * Re(conj(left) o (M right)) of an attribution, o elementwise.
 
     Args:
@@ -61,7 +62,7 @@ class BilinearTerm:
 
 
 @dataclass(frozen=True, eq=False)
-class WeightedCircuit:
+class WeightedCircuit(Frozen):
     """Circuit together with the weights that turn its outcome probabilities into its part of the attributions.
 
     Args:

@@ -9,12 +9,13 @@ from functools import cache
 from importlib.metadata import version
 
 from hattriq_cirq._version import __version__
+from hattriq_cirq.foundation.frozen import Frozen
 
 _PACKAGES = ("cirq-core", "numpy", "scipy", "qsimcirq")
 
 
 @dataclass(frozen=True)
-class Provenance:
+class Provenance(Frozen):
     """Versions of the software that computed a result, and the time.
 
     Args:

@@ -15,6 +15,8 @@ from scipy.special import expit
 from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze, unit_vectors
 from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_word, check_flag, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
+from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bar
 from hattriq_cirq.models.gradients import TrainableProgram
 from hattriq_cirq.models.model import Model, model_inputs
@@ -27,7 +29,7 @@ _A_MODEL = "a Model, such as ring_ansatz(n_qubits, layers)"
 
 
 @dataclass(frozen=True, eq=False)
-class History:
+class History(Frozen):
     """Losses and accuracies after each epoch; `validation_*` are NaN if there is no validation set.
 
     Args:
@@ -45,6 +47,7 @@ class History:
     def __post_init__(self) -> None:
         names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
         freeze(self, **{name: np.asarray(getattr(self, name), dtype=float) for name in names})
+        super().__post_init__()
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -84,6 +87,7 @@ class Training:
         )
 
 
+@with_numpy_defaults
 def accuracy(model: Model, x: ArrayLike, y: ArrayLike) -> float:
     """Return the share of inputs whose label is the sign of the expectation; an expectation of exactly 0 counts as an error.
 
@@ -108,6 +112,7 @@ def accuracy(model: Model, x: ArrayLike, y: ArrayLike) -> float:
     return float(np.mean(model.expectation(rows) * labels > 0))
 
 
+@with_numpy_defaults
 def train(  # noqa: PLR0913
     model: Model,
     x: ArrayLike,

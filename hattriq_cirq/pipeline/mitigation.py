@@ -19,6 +19,7 @@ from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCi
 from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.checks import check_type
+from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.models.model import Model
 
 Outcomes = Sequence[Distribution | QuasiDistribution]
@@ -54,7 +55,7 @@ class AssumptionWarning(UserWarning):
 
 
 @dataclass(frozen=True)
-class MitigationSummary:
+class MitigationSummary(Frozen):
     """Findings of a mitigation after a run.
 
     Args:

@@ -13,6 +13,7 @@ from scipy.special import expit
 from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
+from hattriq_cirq.foundation.frozen import Frozen
 
 _STRENGTH = 100.0  # weight of the loss relative to the penalty on the matrix, whose entries must be large
 
@@ -28,7 +29,7 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class LinearScore:
+class LinearScore(Frozen):
     """The logit w.x + c.
 
     Args:
@@ -53,7 +54,7 @@ class LinearScore:
 
 
 @dataclass(frozen=True, eq=False)
-class QuadraticScore:
+class QuadraticScore(Frozen):
     """The logit x'Ax, of the same form as that of a quantum model, except that A is any symmetric matrix.
 
     Args:
@@ -76,7 +77,7 @@ class QuadraticScore:
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkScore:
+class NetworkScore(Frozen):
     """The logit v.tanh(Wx + b) + c of a network with one hidden layer.
 
     Args:

@@ -130,7 +130,7 @@ def test_gate_between_its_dressing_is_its_inverse(gate: cirq.Gate) -> None:
 
 
 @every_native_gate
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_folded_and_twirled_circuits_of_native_gates_are_equivalent(name: str, seed: int) -> None:
     circuit = native_circuit(name, seed)
     expected = distribution(circuit)
@@ -231,7 +231,7 @@ def rotation(string: str, angle: float) -> cirq.MatrixGate:
 @pytest.mark.parametrize("string", ["IY", "ZX"])
 def test_twirling_leaves_the_second_order_of_coherent_errors(name: str, string: str) -> None:
     """Half of the gauges of each native gate change the sign of a rotation that anticommutes with ZZ."""
-    error, twirling = rotation(string, 0.02), PauliTwirling(16)
+    error, twirling = rotation(string, 0.02), PauliTwirling(len(gauges(NATIVE[name])))
     assert deviation(name, error, twirling) < 0.15 * deviation(name, error, None)
 
 
@@ -244,11 +244,7 @@ def test_twirling_of_sqrt_iswap_leaves_the_second_order_of_double_flips() -> Non
 @every_native_gate
 def test_extrapolation_leaves_the_second_order_of_depolarization(name: str) -> None:
     error = cirq.depolarize(0.002, n_qubits=2)
-    raw, linear, quadratic = (
-        deviation(name, error, m) for m in (None, ZeroNoiseExtrapolation((1, 3)), ZeroNoiseExtrapolation((1, 3, 5), 2))
-    )
-    assert linear < 0.2 * raw
-    assert quadratic < 0.2 * linear
+    assert deviation(name, error, ZeroNoiseExtrapolation((1, 3))) < 0.2 * deviation(name, error, None)
 
 
 # processors

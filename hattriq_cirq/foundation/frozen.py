@@ -1,0 +1,114 @@
+"""Frozen values: what they keep is theirs alone, and what they hand out cannot be changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, NoReturn
+
+import numpy as np
+
+
+class FrozenDict(dict[Any, Any]):
+    """A dictionary that cannot be changed; JSON, copies and comparisons treat it as a dictionary.
+
+    Example:
+        >>> settings = FrozenDict({"noise": "none"})
+        >>> settings == {"noise": "none"}
+        True
+    """
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("this mapping belongs to a frozen value and cannot be changed; change a copy of it, dict(...)")
+
+    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
+
+    def __reduce__(self) -> tuple[type[FrozenDict], tuple[dict[Any, Any]]]:
+        return FrozenDict, (dict(self),)
+
+
+class FrozenList(list[Any]):
+    """A list that cannot be changed; JSON, copies and comparisons treat it as a list.
+
+    Example:
+        >>> FrozenList(["a", "b"]) == ["a", "b"]
+        True
+    """
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("this list belongs to a frozen value and cannot be changed; change a copy of it, list(...)")
+
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = append = extend = insert = _refuse
+    pop = remove = clear = sort = reverse = _refuse
+
+    def __reduce__(self) -> tuple[type[FrozenList], tuple[list[Any]]]:
+        return FrozenList, (list(self),)
+
+
+class Frozen:
+    """Base of frozen dataclasses whose fields are arrays, sequences or mappings.
+
+    Arrays become read-only copies, lists tuples, and mappings `FrozenDict`, when the value is created and when it is unpickled.
+    A subclass with a `__post_init__` of its own calls that of this class at its end.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Rows(Frozen):
+        ...     rows: object
+        >>> Rows([1, 2])
+        Rows(rows=(1, 2))
+    """
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # type: ignore[arg-type]
+            kept = getattr(self, field.name)
+            object.__setattr__(self, field.name, tuple(map(owned, kept)) if type(kept) is list else owned(kept))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, owned(value))
+
+
+def owned(value: Any) -> Any:
+    """Return a value that the caller cannot change: a read-only copy of an array, list or mapping, and others as they are.
+
+    Example:
+        >>> owned(np.zeros(2)).flags.writeable, owned({"a": [1]})
+        (False, {'a': [1]})
+    """
+    if isinstance(value, np.ndarray):
+        return value if _is_read_only(value) else _read_only(np.array(value))
+    if type(value).__module__.startswith("scipy.sparse") and value.format == "csr":
+        from scipy.sparse import csr_array  # late, because it takes long to import
+
+        parts = (_read_only(np.array(part)) for part in (value.data, value.indices, value.indptr))
+        return csr_array(tuple(parts), shape=value.shape)
+    if isinstance(value, Mapping):
+        entries = {key: owned(item) for key, item in value.items()}
+        unchanged = isinstance(value, FrozenDict) and all(entries[key] is item for key, item in value.items())
+        return value if unchanged else FrozenDict(entries)
+    if type(value) not in (tuple, list, FrozenList):
+        return value
+    items = tuple(map(owned, value))
+    if type(value) is not list and all(new is old for new, old in zip(items, value, strict=True)):
+        return value
+    return items if type(value) is tuple else FrozenList(items)
+
+
+def _is_read_only(array: np.ndarray[Any, Any]) -> bool:
+    """Return True if neither an array nor any array that it is a view of can be written to."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return False
+        base = base.base
+    return base is None
+
+
+def _read_only(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    array.flags.writeable = False
+    return array
