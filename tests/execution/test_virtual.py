@@ -161,8 +161,7 @@ def test_virtual_results_repeat() -> None:
 
 def test_sweep_results_are_in_the_order_of_points() -> None:
     t = sympy.Symbol("t")
-    flip = cirq.PhasedXZGate(x_exponent=t, z_exponent=0.0, axis_phase_exponent=0.0)
-    circuit = cirq.FrozenCircuit(flip(A), cirq.CZ(A, B), cirq.measure(A, B, key="z"))
+    circuit = cirq.FrozenCircuit(cirq.X(A) ** t, cirq.CZ(A, B), cirq.measure(A, B, key="z"))
     points = tuple({"t": value} for value in (0.0, 1.0, 0.5))
     for shots in (None, 200_000):
         on = backend("gates")
@@ -234,8 +233,7 @@ def test_unknown_settings_are_rejected(options: dict[str, Any], match: str) -> N
 
 def test_exact_probabilities_of_too_many_qubits_are_rejected() -> None:
     row = [q for q in sorted(load_processor("willow_pink").graph) if q.row in (5, 6)][:13]
-    flip = cirq.PhasedXZGate(x_exponent=1.0, z_exponent=0.0, axis_phase_exponent=0.0)
-    wide = cirq.FrozenCircuit(flip.on_each(*row), cirq.measure(A, key="z"))
+    wide = cirq.FrozenCircuit(cirq.X.on_each(*row), cirq.measure(A, key="z"))
     for on, shots in ((backend(), None), (backend("none", "density"), 10)):
         with pytest.raises(ValueError, match="a circuit on 13 qubits has too large a density matrix, the widest is 12"):
             run(on, shots, wide)

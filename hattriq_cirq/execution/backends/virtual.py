@@ -18,7 +18,7 @@ from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import Point, to_sweep
 from hattriq_cirq.circuits.swept_gates import columns_of, unitaries
 from hattriq_cirq.compilation.gatesets import gateset_name
-from hattriq_cirq.compilation.processor import is_virtual, load_processor
+from hattriq_cirq.compilation.processor import load_processor
 from hattriq_cirq.execution.backend import Job, Limits
 from hattriq_cirq.execution.backends.sampler import InProcessBackend, to_distributions
 from hattriq_cirq.execution.backends.simulators import (
@@ -153,13 +153,13 @@ class VirtualBackend(InProcessBackend):
         return to_distributions(self.name, job, [results[i * runs : (i + 1) * runs] for i in range(len(job.circuits))])
 
     def _check_errors_known(self, circuits: Sequence[cirq.AbstractCircuit]) -> None:
-        """Refuse a gate that the device offers but the calibration has no error for: it would be simulated without noise."""
+        """Refuse a two-qubit gate that the device offers without an error in its calibration: it would be simulated perfect."""
         assert self.processor is not None
         offered = self.processor.device.metadata.gateset  # type: ignore[union-attr]
         known = _gates_with_errors(self._processor_id)
         for op in (op for circuit in circuits for op in circuit.all_operations()):
-            is_exact = cirq.is_measurement(op) or is_virtual(op) or isinstance(op.gate, cirq.IdentityGate | cirq.WaitGate)
-            if not is_exact and (type(op.gate), frozenset(op.qubits)) not in known and op in offered:
+            is_pair = len(op.qubits) == 2 and not cirq.is_measurement(op)
+            if is_pair and (type(op.gate), frozenset(op.qubits)) not in known and op in offered:
                 raise CircuitRefusedError(
                     f"the calibration of {self._processor_id} has no error for {op}, which would be simulated without noise; "
                     "compile the circuit with Engine.compile, or use noise='readout'"
