@@ -23,6 +23,7 @@ from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, IntArray, read_only
 from hattriq_cirq.foundation.checks import as_number, check_type
 from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import Outcomes
 
@@ -105,6 +106,7 @@ class CorrelatedCalibration(Frozen):
         return CorrelatedCalibration(tuple(qubits), rows)
 
 
+@with_numpy_defaults
 def measure_correlated(engine: Engine, qubits: Sequence[cirq.Qid], shots: int | None = 20_000) -> CorrelatedCalibration:
     """Measure the confusion matrix of all states of a group of qubits.
 
@@ -218,6 +220,7 @@ class CorrelationVerdict:
         return f"{found}; so are those of {', of '.join(listed)}" + (f", and of {more} more pairs" if more else "")
 
 
+@with_numpy_defaults
 def correlation_test(calibration: CorrelatedCalibration, level: float = 0.01) -> CorrelationVerdict:
     """Test a measured joint confusion against a product of single-qubit confusions.
 

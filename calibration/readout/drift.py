@@ -10,6 +10,7 @@ import numpy as np
 from calibration.readout.calibration import CalibrationError, ReadoutCalibration
 from calibration.readout.correlated_calibration import fisher_p_values, format_p_value
 from hattriq_cirq.foundation.checks import as_number, check_type
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class DriftVerdict:
         return f"no drift of readout at level {self.level:g}: at most {figures} ({format_p_value(self.p_value)})"
 
 
+@with_numpy_defaults
 def compare(first: ReadoutCalibration, second: ReadoutCalibration, level: float = 0.005) -> DriftVerdict:
     """Test two calibrations for a change of any error rate, by Fisher's exact test of each.
 

@@ -17,6 +17,7 @@ from hattriq_cirq.estimators.bilinear import KEY
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import BoolArray, parity_signs
 from hattriq_cirq.foundation.checks import as_count, check_type
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 
 Pattern = Literal["balanced", "complement", "full"]
@@ -97,6 +98,7 @@ def basis_state_circuit(qubits: Sequence[cirq.Qid], ones: BoolArray) -> cirq.Fro
 _SHOTS_MAX = 10**15  # counts are 64-bit integers, and rates floating-point numbers
 
 
+@with_numpy_defaults
 def measure_readout(
     engine: Engine, qubits: Sequence[cirq.Qid], shots: int | None = 20_000, pattern: Pattern = "balanced"
 ) -> ReadoutCalibration:

@@ -14,7 +14,7 @@ import hattriq_cirq as hq
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.estimators import BilinearTerm, Estimator, Plan, plan
 from hattriq_cirq.estimators.plan import RARE_OUTCOMES
-from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,6 @@ class ResampledMaps:
     def stderr(self, counts: Array) -> FloatArray:
         """Compute the standard errors that `Plan.decode` reports, (replicates, features), by `Distribution.variances`."""
         total = np.zeros((len(self.plan.offset), len(counts)))
-        steps = [np.zeros(len(total))]
         for c, circuit in enumerate(self.plan.circuits):
             observed = counts[:, c]
             shots = observed.sum(axis=1, keepdims=True)
@@ -62,8 +61,14 @@ class ResampledMaps:
             weights = circuit.weights.explicit
             squares = weights.multiply(weights) @ smoothed
             total += np.maximum(squares - (weights @ smoothed) ** 2, 0) / shots.T
-            steps.append(circuit.weights.ranges / shots[0])
-        return np.asarray(np.sqrt(total.T + RARE_OUTCOMES * np.max(steps, axis=0) ** 2))
+        return np.asarray(np.sqrt(total).T)
+
+    def half_widths(self, counts: Array, level: float = 0.95) -> FloatArray:
+        """Compute half the widths of the intervals that `Estimate.interval` returns, (replicates, features)."""
+        shots = counts[0].sum(axis=1)
+        steps = [circuit.weights.ranges / n for circuit, n in zip(self.plan.circuits, shots, strict=True)]
+        stderr = np.sqrt(self.stderr(counts) ** 2 + RARE_OUTCOMES * np.max(steps, axis=0) ** 2)
+        return normal_interval(np.zeros(stderr.shape), stderr, level)[1]
 
 
 def random_model(n_qubits: int, layers: int, seed: int) -> hq.Model:

@@ -30,6 +30,7 @@ from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import read_json
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
+from hattriq_cirq.reporting.plotting import plain_style
 
 T = TypeVar("T")
 Result = Mapping[str, Any]
@@ -37,6 +38,7 @@ _FORMAT = "hattriq_cirq.Result/2"
 #: Digests of the constants that the studies had when the names of their results began to hold them.
 _FIRST_CONSTANTS = "a35a0857 c8b951f4 1a71c200 fc635d98 8355e435 636b76d2 9b4c76af 53165c64 eb878cd8 68fbd2d4 2c204f71 6a5bea5a"
 _LONGEST = 120
+_LONGEST_BYTES = 240  # of a name without the end `-DIGEST.json`
 _LISTED = 6
 
 
@@ -241,7 +243,8 @@ class Study(Generic[T]):
             ) from error
 
     def _section(self, done: Sequence[Done[T]]) -> Section:
-        findings = self.summarise(done)
+        with plain_style():
+            findings = self.summarise(done)
         return Section(
             title=self.title,
             question=self.question,
@@ -323,9 +326,10 @@ def slug(values: Mapping[str, Any]) -> str:
     """Return a file name for named values, ending in a digest if not every character could be kept."""
     text = ",".join(f"{name}={value}" for name, value in values.items())
     name = re.sub(r"[^\w=,.+-]+", "_", text)
-    if name == text and len(name) <= _LONGEST:
+    if name == text and len(name) <= _LONGEST and len(name.encode()) <= _LONGEST_BYTES:
         return name
-    return f"{name[:_LONGEST]}-{hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:8]}"
+    short = name[:_LONGEST].encode()[:_LONGEST_BYTES].decode(errors="ignore")
+    return f"{short}-{hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:8]}"
 
 
 @cache

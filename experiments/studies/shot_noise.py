@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
-from scipy.stats import norm
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import nested_bootstrap, nested_interval, nested_text
@@ -31,7 +30,6 @@ from hattriq_cirq.reporting.plotting import png
 
 NAMES = ("resolved", "Hadamard", "parallel, m=3", "polarization")
 SHOTS = (1_000, 10_000, 100_000, 1_000_000)
-_Z = float(norm.ppf(0.975))
 _LEAST, _MOST = 0.93, 0.97  # target of the coverage of 95% intervals
 
 
@@ -80,7 +78,7 @@ def run(task: Task) -> dict[str, Any]:
                 counts = circuits.counts(shots, task.replicates, rng)
                 off = circuits.values(counts) - exact[i]
                 error.append([float(f"{e:.5g}") for e in np.linalg.norm(off, axis=1) / np.linalg.norm(exact[i])])
-                covered.append(np.sum((np.abs(off) <= _Z * circuits.stderr(counts))[:, used], axis=1))
+                covered.append(np.sum((np.abs(off) <= circuits.half_widths(counts))[:, used], axis=1))
                 if i == 0:
                     result["first_counts"][str(shots)] = counts[0]
             result["error"].append(error)

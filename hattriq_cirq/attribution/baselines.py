@@ -26,6 +26,7 @@ from hattriq_cirq.foundation.arrays import (
 from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_shape
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.foundation.text import number_text
 
 _SIGMA_MAX = 1e4  # pixels: the cost of a Gaussian grows with its width
@@ -78,6 +79,7 @@ def zero(x: ArrayLike) -> Array:
     return np.zeros_like(as_amplitudes(x))
 
 
+@with_numpy_defaults
 def uniform(x: ArrayLike) -> Array:
     """Return the same positive amplitude for every feature, with the norm of each row of x.
 
@@ -94,6 +96,7 @@ def uniform(x: ArrayLike) -> Array:
     return _scaled(np.ones(as_amplitudes(x).shape), x)
 
 
+@with_numpy_defaults
 def mean(x: ArrayLike, data: ArrayLike) -> Array:
     """Return the mean row of the data, rescaled to each row of x.
 
@@ -117,6 +120,7 @@ def mean(x: ArrayLike, data: ArrayLike) -> Array:
     return _scaled(np.broadcast_to(average, x.shape), x, size, _tolerance(data))
 
 
+@with_numpy_defaults
 def class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: ArrayLike) -> Array:
     """Return the mean training row of each input's own class, rescaled.
 
@@ -148,6 +152,7 @@ def class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: Ar
     return _scaled(rows, x, sizes, tolerance)
 
 
+@with_numpy_defaults
 def opposite_class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: ArrayLike) -> Array:
     """Return the mean training row of the other class, rescaled: the baseline that shows what separates the two classes.
 
@@ -170,6 +175,7 @@ def opposite_class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_l
     return class_mean(x, -as_labels(labels, "labels", np.shape(x)[:-1]), data, data_labels)
 
 
+@with_numpy_defaults
 def blur(x: ArrayLike, image_shape: tuple[int, int], sigma: float = 2.0) -> Array:
     """Return each image smoothed by a Gaussian, rescaled: the image without its details.
 
@@ -200,6 +206,7 @@ def blur(x: ArrayLike, image_shape: tuple[int, int], sigma: float = 2.0) -> Arra
     return _scaled(smooth, x, np.linalg.norm(scaled, axis=-1, keepdims=True))
 
 
+@with_numpy_defaults
 def max_distance(x: ArrayLike, low: float = 0.0, high: float | None = None) -> Array:
     """Return for every feature the end of its range that is farther from x, rescaled (Sturmfels, Lundberg, Lee 2020).
 

@@ -19,6 +19,7 @@ from hattriq_cirq.foundation.arrays import (
     times_power_of_2,
     unit_vectors,
 )
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.models.model import Form, check_columns, check_form, model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, quadratic_value
 
@@ -26,6 +27,7 @@ _SHAPLEY_MAX = 16  # features up to which all 2**features coalitions are evaluat
 _CHUNK = 2**18
 
 
+@with_numpy_defaults
 def gradient(model: QuadraticForm, x: ArrayLike, *, form: Form = "quadratic") -> Array:
     """Return the gradient of the model by the amplitudes at x.
 
@@ -64,6 +66,7 @@ def _gradient(model: QuadraticForm, x: Array, form: Form) -> Array:
     return np.asarray((slope - 2 * value * x) / norm)
 
 
+@with_numpy_defaults
 def gradient_times_input(model: QuadraticForm, x: ArrayLike, *, form: Form = "quadratic") -> FloatArray:
     """Return gradient times input, Re(conj(x_k) dF/dx_k); its sum is 2 F(x), or 0 for the normalized form.
 
@@ -90,6 +93,7 @@ def gradient_times_input(model: QuadraticForm, x: ArrayLike, *, form: Form = "qu
     return _share((scaled.conj() * _gradient(model, scaled, form)).real, exponents, form)
 
 
+@with_numpy_defaults
 def occlusion(model: QuadraticForm, x: ArrayLike, *, baseline: float | ArrayLike, form: Form = "quadratic") -> FloatArray:
     """Return the decrease of the score when one feature alone is set to the baseline: F(x) - F(x with x_k -> b_k).
 
@@ -133,6 +137,7 @@ def _occlusion(model: QuadraticForm, x: Array, b: Array, form: Form) -> FloatArr
     return np.asarray(f / norm - (f - loss) / remaining)
 
 
+@with_numpy_defaults
 def shapley(model: QuadraticForm, x: ArrayLike, *, baseline: float | ArrayLike, form: Form = "quadratic") -> FloatArray:
     """Return the exact Shapley value of each feature in the game "x on S, baseline off S".
 
@@ -181,6 +186,7 @@ def _baseline(model: QuadraticForm, baseline: float | ArrayLike, x: Array) -> Ar
     return as_amplitudes(np.broadcast_to(np.asarray(baseline), x.shape), "baseline")
 
 
+@with_numpy_defaults
 def diagonal(model: QuadraticForm) -> FloatArray:
     """Return M_kk = <k|M|k>, the value of each feature alone, (features,).
 

@@ -279,7 +279,7 @@ class StraightPath:
                 f"by this distance; {near.size} of {len(distance)} inputs come close); the map is dominated by that passage: "
                 "use form='quadratic', or a baseline farther from the line through x and 0, such as baselines.mean",
                 NearOriginWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
 
@@ -307,7 +307,7 @@ def _warn_of_errors(gaps: FloatArray, errors: FloatArray, allowed: FloatArray) -
         f"{found}: the score changes too sharply on the path; lower the head's scale, move the baseline, or use "
         "precision='float64'",
         CompletenessWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
 
 
@@ -320,5 +320,5 @@ def _warn_of_identity_part(models: Sequence[QuadraticForm]) -> None:
                 f"the observable {observable_name(model)} has identity part {c:g}, which adds {c:g} (|x_k|^2 - |b_k|^2) to the "
                 "map: a copy of the input, even for an untrained model; for a Model, model.traceless() removes it",
                 IdentityPartWarning,
-                stacklevel=4,
+                stacklevel=5,
             )

@@ -22,7 +22,7 @@ from hattriq_cirq.foundation.reading import FileError, problem_of, read_arrays
 from hattriq_cirq.foundation.schema import Count, load, parse_json
 
 _FORMAT = "hattriq_cirq.Attribution/1"
-_REAL = ("values", "stderr", "imag_values", "f_input", "f_baseline", "completeness_gap_stderr")
+_REAL = ("values", "stderr", "imag_values", "f_input", "f_baseline", "completeness_gap_stderr", "rare_stderr")
 _AMPLITUDES = ("x", "baseline")
 _OF_ONE_CIRCUIT = ("two_qubit_gates", "variance_factor")  # costs of the most expensive circuit; all others are sums
 
@@ -110,6 +110,8 @@ class Attribution(Frozen):
         assumptions: Form, rule, head, observable, baseline, estimator, engine, seed and mitigation.
         cost: Number of circuits, shots and two-qubit gates.
         provenance: Versions and time.
+        rare_stderr: Standard deviation that outcomes too rare to have been counted add to each value in an interval,
+            (..., features), see `Estimate.rare_stderr`; None for an exact result or a file of version 0.1.
 
     Raises:
         ValueError: The shapes do not match, or a value is not finite.
@@ -132,6 +134,7 @@ class Attribution(Frozen):
     assumptions: Assumptions
     cost: Cost = field(default_factory=Cost)
     provenance: Provenance = field(default_factory=Provenance.now)
+    rare_stderr: FloatArray | None = None
 
     def __post_init__(self) -> None:
         freeze(self, **{name: getattr(self, name) for name in _array_names(self)})
@@ -139,7 +142,7 @@ class Attribution(Frozen):
             if not np.isfinite(getattr(self, name)).all():
                 raise ValueError(f"{name} of an attribution must be finite")
         lead = self.values.shape[:-1]
-        for name in ("stderr", "imag_values", "x"):
+        for name in ("stderr", "imag_values", "x", "rare_stderr"):
             shape = None if getattr(self, name) is None else getattr(self, name).shape
             if shape not in (None, self.values.shape):
                 raise ValueError(f"{name}.shape={shape} must be that of values, {self.values.shape}")
@@ -163,14 +166,17 @@ class Attribution(Frozen):
         return gap
 
     def interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
-        """Return the low and high ends of the interval of each value, (..., features) each: values -+ z * stderr.
+        """Return the low and high ends of the interval of each value, (..., features) each.
 
-        A 95% interval of sampled values covers the value in at least 93% of runs for every feature, also where few shots or
-        none fell on it: the standard error of circuits includes outcomes too rare to have been counted (`Estimate.stderr`).
-        It covers shot noise, not the errors of a processor.
+        A 95% interval of sampled values covers every feature in at least 93% of runs, also where few shots or none fell on it:
+        it is wider than 1.96 standard errors by outcomes too rare to have been counted (`rare_stderr`). It covers shot noise,
+        not the errors of a processor.
 
         Args:
             level: Probability that an interval holds the exact value, between 0 and 1.
+
+        Returns:
+            values -+ z * sqrt(stderr**2 + rare_stderr**2), with z the quantile of the normal distribution.
 
         Raises:
             ValueError: The level is out of range.
@@ -182,7 +188,8 @@ class Attribution(Frozen):
             >>> bool((low < [0.36, -0.64]).all() and (high > [0.36, -0.64]).all())
             True
         """
-        return normal_interval(self.values, self.stderr, level)
+        stderr = self.stderr if self.rare_stderr is None else np.hypot(self.stderr, self.rare_stderr)
+        return normal_interval(self.values, stderr, level)
 
     @property
     def real_values(self) -> FloatArray:
@@ -319,5 +326,5 @@ class Attribution(Frozen):
 
 
 def _array_names(a: Attribution) -> list[str]:
-    names = ("values", "stderr", "imag_values", "x", "baseline", "f_input", "f_baseline", "completeness_gap_stderr")
+    names = (*_REAL, *_AMPLITUDES)
     return [name for name in names if getattr(a, name) is not None]

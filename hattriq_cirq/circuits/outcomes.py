@@ -266,7 +266,10 @@ class Distribution(Frozen):
         counts = np.rint(expected)
         if (off := np.abs(expected - counts) > 1e-9 * max(self.shots, 1_000)).any():
             share = float(self.probabilities[off][0])
-            raise ValueError(f"probability {share:g} of {self.shots} shots is {share * self.shots:g} shots, no whole number")
+            raise ValueError(
+                f"probabilities are not counts of {self.shots} shots: {share:g} of them is {share * self.shots:g}, not a whole "
+                "number"
+            )
         return counts.astype(np.int64)
 
     @classmethod
@@ -287,7 +290,7 @@ class Distribution(Frozen):
         """Return the covariance of the values weights @ probabilities: that of multinomial counts, or 0 where they are exact.
 
         It is taken at (counts + 4/K) / (shots + 4) for K outcomes (Agresti and Coull 1998), so that outcomes that were never
-        seen still contribute an error. At few shots that is not enough for each value; see `estimators.plan.Estimate.stderr`.
+        seen still contribute an error. At few shots that is not enough for an interval of each value; see `Estimate.interval`.
 
         Args:
             weights: Weights (values, 2**bits).

@@ -175,7 +175,7 @@ def _inputs(record: Record, a: hq.Attribution, is_complete: np.ndarray[Any, np.d
         largest = _interval_text(value, float(one.stderr[feature]), "+.4f")
         verdict = "holds" if holds else "fails"
         rows.append((str(index), f"{label:+d}", *scores, gap, verdict, str(feature), largest))
-    errors = "Brackets are 95% intervals, 1.96 standard errors to either side." if a.stderr.any() else "Nothing was sampled."
+    errors = "Brackets are 1.96 standard errors to either side." if a.stderr.any() else "Nothing was sampled."
     return Table(
         "Scores of input and baseline, the gap between their difference and the sum of the map, and the largest value of the "
         f"map. {errors}",

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hattriq_cirq.datasets.value import Dataset, from_features
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 
 Boundary = Literal["periodic", "open"]
 
 
+@with_numpy_defaults
 def tfim(
     n_qubits: int = 8,
     samples: int = 200,
@@ -82,6 +84,7 @@ def tfim(
     )
 
 
+@with_numpy_defaults
 def ground_state(n_qubits: int, g: float, boundary: Boundary = "periodic") -> tuple[float, NDArray[np.float64]]:
     """Return the ground state of the transverse-field Ising chain, computed among the states that are even under prod X.
 

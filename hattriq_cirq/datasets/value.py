@@ -26,6 +26,7 @@ from hattriq_cirq.foundation.checks import as_counts, as_labels, as_number, as_s
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 
 #: Numbers of padding pixels inside an image: (top, bottom, left, right).
 Padding = tuple[int, int, int, int]
@@ -272,6 +273,7 @@ class Dataset(Frozen):
         return f"<Dataset {self.summary()}>"
 
 
+@with_numpy_defaults
 def from_features(  # noqa: PLR0913
     x: ArrayLike,
     y: ArrayLike,
@@ -356,6 +358,7 @@ def from_features(  # noqa: PLR0913
     )
 
 
+@with_numpy_defaults
 def from_images(images: ArrayLike, y: ArrayLike, *, padding: Padding = (0, 0, 0, 0), **options: Any) -> Dataset:
     """Return a data set of images, with one feature per pixel, row by row.
 

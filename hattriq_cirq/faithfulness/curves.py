@@ -20,6 +20,7 @@ from hattriq_cirq.faithfulness.removal import Reference, ScoreFunction, check_in
 from hattriq_cirq.foundation.arrays import FloatArray, freeze
 from hattriq_cirq.foundation.checks import as_count, as_seed, as_word
 from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 
 Order = Literal["morf", "lerf"]
 STEPS = 32
@@ -54,6 +55,7 @@ class Curve(Frozen):
         super().__post_init__()
 
 
+@with_numpy_defaults
 def deletion_curve(
     score: ScoreFunction,
     x: ArrayLike,
@@ -88,6 +90,7 @@ def deletion_curve(
     return _curve(score, x, maps, reference, order, steps, seed, insert=False)
 
 
+@with_numpy_defaults
 def insertion_curve(
     score: ScoreFunction,
     x: ArrayLike,
@@ -122,6 +125,7 @@ def insertion_curve(
     return _curve(score, x, maps, reference, order, steps, seed, insert=True)
 
 
+@with_numpy_defaults
 def area(curve: Curve) -> FloatArray:
     """Return the area under each curve by the trapezoidal rule, (inputs,): the mean score along the curve.
 
@@ -132,6 +136,7 @@ def area(curve: Curve) -> FloatArray:
     return np.asarray(np.trapezoid(curve.scores, curve.fractions, axis=1))
 
 
+@with_numpy_defaults
 def srg(
     score: ScoreFunction, x: ArrayLike, maps: ArrayLike, *, reference: Reference, steps: int = STEPS, seed: int = 0
 ) -> FloatArray:

@@ -19,10 +19,12 @@ from hattriq_cirq.foundation.arrays import (
     times_power_of_2,
 )
 from hattriq_cirq.foundation.checks import as_count, as_counts, as_number, as_seed, check_flag
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 
 _SET_MEMBERS_MAX = 2**27  # sets times features, 1 GB of random numbers
 
 
+@with_numpy_defaults
 def sensitivity_n(
     score: ScoreFunction,
     x: ArrayLike,
@@ -64,6 +66,7 @@ def sensitivity_n(
     return np.stack(columns, axis=1) if columns else np.zeros((len(x), 0))
 
 
+@with_numpy_defaults
 def faithfulness_correlation(
     score: ScoreFunction, x: ArrayLike, maps: ArrayLike, *, reference: Reference, size: int, samples: int = 100, seed: int = 0
 ) -> FloatArray:
@@ -91,6 +94,7 @@ def faithfulness_correlation(
     return sensitivity_n(score, x, maps, reference=reference, sizes=[size], samples=samples, seed=seed)[:, 0]
 
 
+@with_numpy_defaults
 def infidelity(
     score: ScoreFunction,
     x: ArrayLike,
@@ -140,6 +144,7 @@ def infidelity(
     return rescaled(np.mean((sums - losses) ** 2, axis=1), 2 * exponents[:, 0], "the infidelity")
 
 
+@with_numpy_defaults
 def max_sensitivity(
     explain: Callable[[Array], FloatArray], x: ArrayLike, *, radius: float, samples: int = 10, seed: int = 0
 ) -> FloatArray:

@@ -12,9 +12,11 @@ from scipy.stats import rankdata
 from hattriq_cirq.faithfulness.removal import check_maps
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, as_amplitudes, binary_exponents, times_power_of_2
 from hattriq_cirq.foundation.checks import as_counts, as_seed, check_type
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.models.model import Model
 
 
+@with_numpy_defaults
 def pointing_game(maps: ArrayLike, truth: ArrayLike) -> FloatArray:
     """Return 1 if the largest absolute attribution lies on a deciding feature, else 0 (Zhang et al. 2018).
 
@@ -37,6 +39,7 @@ def pointing_game(maps: ArrayLike, truth: ArrayLike) -> FloatArray:
     return np.where(sizes.any(axis=1), (largest & truth).sum(axis=1) / largest.sum(axis=1), np.nan)
 
 
+@with_numpy_defaults
 def relevance_mass(maps: ArrayLike, truth: ArrayLike) -> FloatArray:
     """Return the share of absolute attribution that lies on the deciding features (Arras, Osman, Samek 2022).
 
@@ -60,6 +63,7 @@ def relevance_mass(maps: ArrayLike, truth: ArrayLike) -> FloatArray:
     return np.asarray(np.divide((sizes * truth).sum(axis=1), total, out=np.full(len(sizes), np.nan), where=total > 0))
 
 
+@with_numpy_defaults
 def signed_correlation(maps: ArrayLike, others: ArrayLike, x: ArrayLike) -> FloatArray:
     """Return Spearman's correlation of signed maps on the support of the input, |x| > 0.
 

@@ -16,6 +16,7 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze, unit_vecto
 from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_word, check_flag, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bar
 from hattriq_cirq.models.gradients import TrainableProgram
 from hattriq_cirq.models.model import Model, model_inputs
@@ -86,6 +87,7 @@ class Training:
         )
 
 
+@with_numpy_defaults
 def accuracy(model: Model, x: ArrayLike, y: ArrayLike) -> float:
     """Return the share of inputs whose label is the sign of the expectation; an expectation of exactly 0 counts as an error.
 
@@ -110,6 +112,7 @@ def accuracy(model: Model, x: ArrayLike, y: ArrayLike) -> float:
     return float(np.mean(model.expectation(rows) * labels > 0))
 
 
+@with_numpy_defaults
 def train(  # noqa: PLR0913
     model: Model,
     x: ArrayLike,

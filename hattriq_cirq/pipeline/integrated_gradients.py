@@ -16,6 +16,7 @@ from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.estimators.bilinear import Estimator
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_number, as_word, check_flag, check_type, shown
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.models.model import Form, Model
 from hattriq_cirq.models.quadratic_form import QuadraticForm
 from hattriq_cirq.pipeline.mitigation import Mitigation, as_mitigation
@@ -23,6 +24,7 @@ from hattriq_cirq.pipeline.prepare import as_shots, check_engine, prepare
 from hattriq_cirq.simulation.statevector import Precision
 
 
+@with_numpy_defaults
 def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the user
     model: QuadraticForm,
     x: ArrayLike,

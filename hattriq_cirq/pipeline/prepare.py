@@ -29,9 +29,10 @@ from hattriq_cirq.execution.backends.simulators import qsim, sampler
 from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_format import circuits_key
-from hattriq_cirq.foundation.arrays import Array, evenly_spaced, scaling_exponents, times_power_of_2
+from hattriq_cirq.foundation.arrays import Array, FloatArray, evenly_spaced, scaling_exponents, times_power_of_2
 from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type
 from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.numerics import numpy_defaults, with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
 from hattriq_cirq.pipeline.execute import PreparedCircuits
@@ -45,9 +46,11 @@ _SHOTS_MAX = 10**15  # counts are 64-bit integers, and weights of shots are floa
 _TERMS_MAX = 10_000  # nodes of a rule times baselines, each of which has circuits of its own
 _AN_ESTIMATOR = "an estimator, such as ResolvedHadamardTest()"
 _INPUTS = (8, 64)  # largest number of inputs of the first chunk, so that its jobs start within seconds, and of the others
+_LISTED = 10  # features that a note names
 _PLACED_BY = 2  # number of terms by whose circuits a placement is chosen
 
 
+@with_numpy_defaults
 def prepare(  # noqa: PLR0913  one argument for each choice of the user
     model: Model,
     x: ArrayLike,
@@ -113,6 +116,7 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
     return PreparedAttribution(model, terms, estimator, run_on, shots, correction, placement, progress, exact)
 
 
+@with_numpy_defaults
 def estimate(
     model: Model,
     x: ArrayLike,
@@ -160,6 +164,7 @@ def estimate(
     return PreparedAttribution(model, [terms], estimator, run_on, shots, correction).run().estimates[0]
 
 
+@with_numpy_defaults
 def resources(  # noqa: PLR0913  one argument for each choice of the user
     model: Model,
     x: ArrayLike,
@@ -204,7 +209,7 @@ def resources(  # noqa: PLR0913  one argument for each choice of the user
         2
     """
     if device is not None:
-        warnings.warn("resources(device=) is deprecated; use processor=", DeprecationWarning, stacklevel=2)
+        warnings.warn("resources(device=) is deprecated; use processor=", DeprecationWarning, stacklevel=3)
         processor = device
     check_model(model)
     check_type(estimator, "estimator", Estimator, _AN_ESTIMATOR)
@@ -239,11 +244,11 @@ _Result = TypeVar("_Result")
 def _with_bars(
     method: Callable[Concatenate[PreparedAttribution, _Arguments], _Result],
 ) -> Callable[Concatenate[PreparedAttribution, _Arguments], _Result]:
-    """Show the progress bars of all phases of a method if the run or its engine shows progress."""
+    """Show the progress bars of all phases of a method if asked for; NumPy's errors are handled as by default."""
 
     @wraps(method)
     def shown(self: PreparedAttribution, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
-        with progress_bars(self.progress or self.engine.shows_progress):
+        with numpy_defaults(), progress_bars(self.progress or self.engine.shows_progress):
             return method(self, *args, **kwargs)
 
     return shown
@@ -379,14 +384,17 @@ class PreparedAttribution(Frozen):
         if processor is not None and self.placement is not None:
             placed = evenly_spaced([c for one in self.input_plans() for c in one.plan.circuits], sample)
             qubits, phase = self.placement.qubits, "compile for the processor"
-            routed = GateCount.of([physical_circuit(processor, c.circuit, qubits) for c in track(placed, phase, "circuit")])
+            physical = [physical_circuit(processor, c.circuit, qubits) for c in track(placed, phase, "circuit")]
+            routed = GateCount.of(physical, len(circuits))
         return Resources(
             estimator=self.estimator.describe(),
             circuits=len(circuits),
             qubits=max(len(c.circuit.all_qubits()) for c in chosen),
-            built=GateCount.of([c.circuit for c in chosen]),
-            compiled=GateCount.of([compile_to_gateset(c.circuit, target) for c in track(chosen, "compile", "circuit")]),
-            preparation=GateCount.of([compile_to_gateset(c.preparation, target) for c in chosen]),
+            built=GateCount.of([c.circuit for c in chosen], len(circuits)),
+            compiled=GateCount.of(
+                [compile_to_gateset(c.circuit, target) for c in track(chosen, "compile", "circuit")], len(circuits)
+            ),
+            preparation=GateCount.of([compile_to_gateset(c.preparation, target) for c in chosen], len(circuits)),
             routed=routed,
             compiled_circuits=len(chosen),
             gateset=gateset,
@@ -429,6 +437,7 @@ class PreparedAttribution(Frozen):
         summary = MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes)), violated)
         return Execution(estimates, cost, summary)
 
+    @with_numpy_defaults
     def execute(self) -> Attribution:
         """Run all circuits and return the attribution, with F(x) and F(b) computed exactly.
 
@@ -442,10 +451,14 @@ class PreparedAttribution(Frozen):
             raise ValueError("this run has estimates only; prepare it with hattriq_cirq.prepare for an attribution")
         exact, execution = self.exact(), self.run()
         estimates, summary, shape = execution.estimates, execution.summary, exact.values.shape
+        values, stderr, rare = (
+            np.array([getattr(e, name) for e in estimates]).reshape(shape) for name in ("values", "stderr", "rare_stderr")
+        )
         return replace(
             exact,
-            values=np.array([e.values for e in estimates]).reshape(shape),
-            stderr=np.array([e.stderr for e in estimates]).reshape(shape),
+            values=values,
+            stderr=stderr,
+            rare_stderr=None if self.shots is None else rare,
             imag_values=None,
             completeness_gap_stderr=np.array([e.sum_stderr for e in estimates]).reshape(shape[:-1]),
             cost=execution.cost,
@@ -456,7 +469,7 @@ class PreparedAttribution(Frozen):
                 seed=self.engine.seed,
                 calibration_id=summary.calibration_id,
                 mitigation="none" if self.mitigation is None else self.mitigation.describe(),
-                notes=summary.notes,
+                notes=(*summary.notes, *_few_counts(stderr, rare)),
             ),
         )
 
@@ -663,6 +676,19 @@ def _until_full(plans: Iterator[InputPlan]) -> Iterator[InputPlan]:
         circuits += len(one.circuits)
         if circuits >= _CHUNK:
             return
+
+
+def _few_counts(stderr: FloatArray, rare: FloatArray) -> list[str]:
+    """Return a note on the features whose intervals are more than a tenth wider than their standard errors have it."""
+    wider = np.divide(np.hypot(stderr, rare), stderr, out=np.ones_like(stderr), where=stderr > 0).reshape(-1, stderr.shape[-1])
+    few = np.flatnonzero((wider > 1.1).any(axis=0)).tolist()
+    if not few:
+        return []
+    listed = ", ".join(map(str, few[:_LISTED])) + (f" and {len(few) - _LISTED} more" if len(few) > _LISTED else "")
+    return [
+        f"few shots fell on features {listed}: their intervals, interval(), are up to {wider.max():.1f} times as wide as their "
+        "standard errors alone have it"
+    ]
 
 
 def _cost_of(circuits: PreparedCircuits, own: Outcomes, all_shots: int, variance_factor: float) -> Cost:

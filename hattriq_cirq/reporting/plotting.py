@@ -11,7 +11,9 @@ import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from math import ceil, sqrt
+from typing import Any
 
+import matplotlib.style
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -23,7 +25,9 @@ from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_labels, as_shape, check_type, shown
 from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.foundation.numerics import numpy_defaults
 from hattriq_cirq.models.training import Training
 
 #: Names of the classes -1 and +1, in this order.
@@ -33,6 +37,7 @@ _NEGATIVE, _POSITIVE = "#3372b5", "#c23b3b"  # blue and red can be distinguished
 _SIGNED = LinearSegmentedColormap.from_list(
     "signed", ["#0b3468", _NEGATIVE, "#a5c8e4", "#ffffff", "#f2b3a6", _POSITIVE, "#760d1c"], N=257
 )  # an odd number of colours makes 0 exactly white
+_PIXELS: dict[str, Any] = {"origin": "upper", "interpolation": "nearest"}  # one square per feature, the first row on top
 _SIGNIFICANT = 2.0  # standard errors
 _BITS_UP_TO = 16  # largest number of features whose ticks are labelled with bits
 _BARS_UP_TO = 128  # largest number of features that are drawn as bars
@@ -71,11 +76,12 @@ def plot_attribution(
         >>> ax.get_title()
         'score -0.280, at the baseline +0.000'
     """
-    a = attribution
+    a = _check_attribution(attribution)
+    classes = _check_classes(classes)
     if a.values.ndim != 1:
         raise ValueError(f"{a.values.shape=} is a batch; select one input, as in a[0], or plot all of them with plot_gallery")
-    _check_shape(shape, a.n_features)
-    with _style():
+    shape = None if shape is None else as_shape(shape, a.n_features)
+    with figure_style():
         if ax is None:
             input_ax, ax = _pair_of_axes(a.n_features, shape)
             _draw_input(input_ax, a.x, shape)
@@ -107,7 +113,8 @@ def plot_gallery(
     Args:
         attribution: Attribution of a batch, (inputs, features), or of one input.
         shape: (rows, cols) of the image, filled row by row.
-        labels: True classes, (inputs,), -1 or +1; a score of the wrong sign is marked if the attribution has no head.
+        labels: True classes, (inputs,), -1 or +1, or 0 and 1 for -1 and +1; a score of the wrong sign is marked if the
+            attribution has no head.
         columns: Number of inputs per row; None chooses it.
         titles: Titles, one per input, in place of the class and the score.
         classes: Names of the classes -1 and +1.
@@ -127,18 +134,21 @@ def plot_gallery(
         label -1
         score -0.28
     """
-    a = attribution
+    a = _check_attribution(attribution)
     values, stderr, x = (array.reshape(-1, a.n_features) for array in (a.values, a.stderr, a.x))
     count = len(values)
-    _check_shape(shape, a.n_features)
-    if count == 0 or (columns is not None and columns < 1):
-        raise ValueError(f"a gallery needs at least one input and one column, got {count} inputs and {columns=}")
-    for name, given in (("labels", labels), ("titles", titles)):
-        if given is not None and np.shape(given) != (count,):
-            raise ValueError(f"{name} has shape {np.shape(given)}, must be ({count},): one per input")
+    shape = as_shape(shape, a.n_features)
+    columns = None if columns is None else as_count(columns, "columns")
+    if count == 0:
+        raise ValueError("a gallery needs at least one input, got 0 inputs")
+    if titles is not None and (isinstance(titles, str) or np.shape(titles) != (count,)):
+        raise ValueError(f"titles has shape {np.shape(titles)}, must be ({count},): one per input")
+    classes = _check_classes(classes)
+    if labels is not None:
+        labels = as_labels(labels, "labels", count, zero_one=True)
     columns = min(count, columns or max(4, min(8, ceil(sqrt(2 * count)))))
     headings = [printable(each, lines=True) for each in (titles if titles is not None else _headings(a, labels, classes))]
-    with _style():
+    with figure_style():
         lines = 1 + max(heading.count("\n") for heading in headings)
         height = float(np.clip(1.65 * shape[0] / shape[1], 0.4, 3.3))
         rows = ceil(count / columns)
@@ -179,8 +189,9 @@ def plot_training(training: Training, ax: Axes | None = None) -> Axes:
         >>> hq.plot_training(training).get_xlabel()
         'epoch'
     """
+    check_type(training, "training", Training, "the result of train")
     history = training.history
-    with _style():
+    with figure_style():
         if ax is None:
             ax = Figure(figsize=(6.4, 3.8), layout="constrained").subplots()
         right = ax.twinx()
@@ -272,21 +283,32 @@ def png(plot: Axes | Figure, dpi: float = 150) -> bytes:
     figure = plot.get_figure(root=True)
     assert figure is not None
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.1)
+    with plain_style():
+        figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.1)
     return buffer.getvalue()
 
 
-def _style() -> ExitStack:
-    """Return a context with seaborn's ticks and font sizes."""
+def plain_style() -> ExitStack:
+    """Return a context in which pictures do not depend on the settings of the caller for matplotlib and NumPy.
+
+    Example:
+        >>> import matplotlib
+        >>> with matplotlib.rc_context({"image.origin": "lower"}), plain_style():
+        ...     print(matplotlib.rcParams["image.origin"])
+        upper
+    """
     stack = ExitStack()
-    stack.enter_context(sns.axes_style("ticks"))
-    stack.enter_context(sns.plotting_context("notebook", font_scale=0.85))
+    stack.enter_context(matplotlib.style.context("default"))
+    stack.enter_context(numpy_defaults())
     return stack
 
 
-def _check_shape(shape: tuple[int, int] | None, features: int) -> None:
-    if shape is not None and (len(shape) != 2 or min(shape) < 1 or shape[0] * shape[1] != features):
-        raise ValueError(f"{shape=} must be (rows, cols) with rows * cols = features = {features}")
+def figure_style() -> ExitStack:
+    """Return a context of `plain_style` with seaborn's ticks and font sizes."""
+    stack = plain_style()
+    stack.enter_context(sns.axes_style("ticks"))
+    stack.enter_context(sns.plotting_context("notebook", font_scale=0.85))
+    return stack
 
 
 def _pair_of_axes(features: int, shape: tuple[int, int] | None) -> tuple[Axes, Axes]:
@@ -324,11 +346,11 @@ def _draw_input(ax: Axes, x: Array, shape: tuple[int, int] | None) -> None:
 
 def _draw_gray(ax: Axes, amplitudes: FloatArray, shape: tuple[int, int]) -> AxesImage:
     """Draw amplitudes in shades of gray; black is 0, or the smallest amplitude if one is negative."""
-    return ax.imshow(amplitudes.reshape(shape), cmap="gray", vmin=min(0.0, float(amplitudes.min())))
+    return ax.imshow(amplitudes.reshape(shape), cmap="gray", vmin=min(0.0, float(amplitudes.min())), **_PIXELS)
 
 
 def _draw_map(ax: Axes, values: FloatArray, stderr: FloatArray, shape: tuple[int, int], limit: float) -> AxesImage:
-    image = ax.imshow(values.reshape(shape), cmap=_SIGNED, norm=Normalize(-limit, limit))
+    image = ax.imshow(values.reshape(shape), cmap=_SIGNED, norm=Normalize(-limit, limit), **_PIXELS)
     _integer_ticks(ax)
     if stderr.any():
         rows, cols = np.nonzero((np.abs(values) > _SIGNIFICANT * stderr).reshape(shape))
@@ -366,6 +388,23 @@ def _integer_ticks(ax: Axes) -> None:
 
 def _error_note(stderr: FloatArray) -> str:
     return f"dots: more than {_SIGNIFICANT:g} standard errors from 0 (standard error at most {stderr.max():.1g})"
+
+
+def _check_attribution(attribution: Attribution) -> Attribution:
+    checked: Attribution = check_type(
+        attribution, "attribution", Attribution, "an Attribution, as integrated_gradients gives it"
+    )
+    return checked
+
+
+def _check_classes(classes: Classes | None) -> Classes | None:
+    """Return the names of the classes -1 and +1."""
+    if classes is None:
+        return None
+    if isinstance(classes, str) or len(tuple(classes)) != 2:
+        raise ArgumentTypeError(f"classes={shown(classes)} must be the names of the classes -1 and +1, or None")
+    minus, plus = map(str, classes)
+    return minus, plus
 
 
 def _headings(a: Attribution, labels: ArrayLike | None, classes: Classes | None) -> list[str]:

@@ -374,7 +374,10 @@ def qsim_apply(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid], states
     from qsimcirq.qsim_simulator import QSimOptions, QSimSimulator
 
     circuit = for_qsim(circuit)
-    simulator = QSimSimulator(QSimOptions(cpu_threads=available_cores(), max_fused_gate_size=4))
+    # without a seed qsim would draw one from the global generator of NumPy
+    simulator = QSimSimulator(
+        QSimOptions(cpu_threads=available_cores(), max_fused_gate_size=4), seed=0
+    )  # without a seed qsim draws one from NumPy
     result = np.zeros(states.shape, dtype=np.complex64)
     for i, column in enumerate(states.T):
         norm = np.linalg.norm(column)

@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.foundation.checks import check_type
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.models.training import accuracy
 from hattriq_cirq.reporting.document import Table
@@ -43,6 +44,7 @@ class Accuracy:
                 raise ValueError(f"{name}={value} must be an accuracy in [0, 1]")
 
 
+@with_numpy_defaults
 def accuracies(model: Model, data: Dataset) -> tuple[Accuracy, ...]:
     """Compare a model with logistic regression on the same split, and with chance.
 
@@ -115,6 +117,7 @@ def _with_interval(row: Accuracy, samples: int) -> str:
     return f"{row.test:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
+@with_numpy_defaults
 def logistic_regression_accuracy(data: Dataset) -> tuple[float, float]:
     """Return the train and test accuracy of scikit-learn's logistic regression on the amplitudes of a data set.
 

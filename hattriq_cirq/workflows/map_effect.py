@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from hattriq_cirq.attribution.other_methods import shapley
 from hattriq_cirq.encoding.approximate import ApproximateEncoding
 from hattriq_cirq.foundation.arrays import scaling_exponents, times_power_of_2, unit_vector_and_norm
+from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.models.model import model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm
 
@@ -27,6 +28,7 @@ class MapEffect:
     relative_error: float
 
 
+@with_numpy_defaults
 def map_effect(model: QuadraticForm, x: ArrayLike, encoding: ApproximateEncoding, baseline: ArrayLike = 0.0) -> MapEffect:
     """Compare the attribution map of x with that of the state that an approximate encoding prepares instead.
 

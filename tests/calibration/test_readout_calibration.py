@@ -217,7 +217,7 @@ def test_whole_numbers_of_any_type_are_counts() -> None:
 def test_distributions_that_are_no_counts_do_not_become_counts() -> None:
     """0.4 of 20 shots used to be counted as none, so that a calibration from it had other rates."""
     outcomes = [Distribution(np.array(p), 20) for p in ([0.98, 0.02], [0.07, 0.93])]
-    with pytest.raises(ValueError, match=r"probability 0.98 of 20 shots is 19.6 shots, no whole number"):
+    with pytest.raises(ValueError, match=r"not counts of 20 shots: 0.98 of them is 19.6, not a whole number"):
         ReadoutCalibration.from_outcomes([A], np.array([[False], [True]]), outcomes)
     for shots in (1, 3, 7, 10**6, 10**9 + 7, 10**12):
         counts = np.array([shots - shots // 3, shots // 3])

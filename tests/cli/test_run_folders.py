@@ -21,12 +21,14 @@ from pages import make_png
 
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.cli import run_folder
+from hattriq_cirq.cli.commands.calibrate import journal_folder
 from hattriq_cirq.cli.run_folder import BEGUN
 from hattriq_cirq.execution.backend import Job
 from hattriq_cirq.execution.backends.simulators import ExactBackend
 
 TRAIN = "train bars_and_stripes --epochs 3 --seed 5 --out"
 TRAINED = {"model.json", "training.csv", "run.json", "training.png"}
+LONG = "a" * 250
 ATTRIBUTED = {"attribution.npz", "attribution.csv", "run.json", "gallery.png"}
 
 
@@ -306,6 +308,28 @@ def test_any_name_of_a_page(name: str, home: Path, tmp_path: Path, monkeypatch: 
     Path("link").symlink_to("real")
     assert run(f"report {home}/bars --out={shlex.quote(name)}") == 0
     assert Path(name).read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("a.json", "a.run"),
+        ("a.b.json", "a.b.run"),
+        ("a", "a.run"),
+        ("x.run", "x.run.run"),
+        ("a" * 250 + ".json", "a" * 250 + ".run"),
+    ],
+)
+def test_folder_of_the_jobs_of_a_calibration(name: str, folder: str) -> None:
+    assert journal_folder(Path("runs") / name) == Path("runs") / folder
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "a" * 252, "b" * 251 + ".run", "ü" * 127])
+def test_folder_of_the_jobs_of_a_calibration_with_a_long_name(name: str, tmp_path: Path) -> None:
+    folder = journal_folder(tmp_path / name)
+    folder.mkdir()
+    assert folder != tmp_path / name
+    assert folder != journal_folder(tmp_path / f"c{name[1:]}")
 
 
 @pytest.mark.parametrize("stopped_at", ["hattriq_cirq.cli.folders.run_record", "hattriq_cirq.reporting.plotting.png"])

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import cirq
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from strategies import Array
 
 import hattriq_cirq as hq
 from hattriq_cirq.attribution.quadrature import parse_rule
-from hattriq_cirq.circuits.outcomes import Distribution, OutcomeWeights
+from hattriq_cirq.circuits.linear_maps import LinearMap
+from hattriq_cirq.circuits.outcomes import Distribution, LinearTerm, OutcomeWeights, QuasiDistribution
 from hattriq_cirq.estimators import Estimate, Estimator, Plan, plan
 from hattriq_cirq.estimators.plan import RARE_OUTCOMES
 from hattriq_cirq.pipeline.prepare import bilinear_terms
@@ -80,7 +83,7 @@ class Exact:
     def coverage(self, shots: int, replicates: int, seed: int) -> Array:
         """Return the share of 95% intervals that hold the exact value, (features,), of features that have circuits.
 
-        Counts are multinomial; standard errors are those of `Estimate.stderr`, computed for all replicates at once.
+        Counts are multinomial; intervals are those of `Estimate.interval`, computed for all replicates at once.
         """
         rng, truth = np.random.default_rng(seed), self.plan.decode(self.distributions).values
         values = np.tile(self.plan.offset, (replicates, 1)).astype(float)
@@ -159,7 +162,8 @@ def test_vectorised_errors_of_these_tests_are_those_of_the_library(name: str) ->
         for estimate in exact.runs(shots, 60, seed=3):
             low, high = estimate.interval()
             held.append((low <= truth) & (truth <= high))
-            np.testing.assert_allclose(high - estimate.values, Z95 * estimate.stderr, rtol=1e-6)
+            half = Z95 * np.hypot(estimate.stderr, estimate.rare_stderr)
+            np.testing.assert_allclose(high - estimate.values, half, rtol=1e-6, atol=1e-7)
         library = np.mean(held, axis=0)
         assert library.min() > 0.8
         sampled = [Exact(exact.plan, exact.distributions).coverage(shots, 60, seed) for seed in range(4)]
@@ -182,37 +186,68 @@ def test_pipeline_covers_every_feature(shots: int) -> None:
     assert covered.min() >= LEAST, covered
 
 
-# values, sums and covariances
+# standard errors and values
 
 
 def counted(rng: np.random.Generator, features: int, shots: int) -> Estimate:
     """Return the estimate of a resolved test from sampled counts."""
-    weights = np.hstack([np.eye(features), -np.eye(features)])
+    weights = csr_array(np.hstack([np.eye(features), -np.eye(features)]))
     probabilities = rng.dirichlet(np.full(2 * features, 0.2))
     outcome = Distribution.from_counts(rng.multinomial(shots, probabilities))
-    return Estimate((OutcomeWeights.from_matrix(weights),), (outcome,), np.zeros(features))  # type: ignore[arg-type]
+    return Estimate((OutcomeWeights.from_matrix(weights),), (outcome,), np.zeros(features))
 
 
 @pytest.mark.parametrize("shots", [1, 7, 50, 10_000])
 @pytest.mark.parametrize("features", [2, 8, 32])
-def test_rare_outcomes_widen_values_but_not_their_sum(features: int, shots: int) -> None:
+def test_rare_outcomes_widen_intervals_but_not_standard_errors(features: int, shots: int) -> None:
     estimate = counted(np.random.default_rng(features + shots), features, shots)
-    covariance = estimate.covariance
-    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), estimate.stderr, rtol=1e-12)
-    np.testing.assert_allclose(covariance.sum(), estimate.sum_stderr**2, rtol=1e-9)
-    assert np.linalg.eigvalsh(covariance).min() > -1e-12 * np.trace(covariance)
-    assert (estimate.stderr >= np.sqrt(RARE_OUTCOMES) * 2 / shots).all()
     outcome, weights = estimate.outcomes[0], estimate.weights[0]
-    plain = float(outcome.covariance(weights).sum())
-    assert estimate.sum_stderr**2 == pytest.approx(plain + RARE_OUTCOMES * (2 / shots) ** 2, rel=1e-9)  # as of a single value
+    np.testing.assert_allclose(estimate.stderr**2, outcome.variances(weights), rtol=1e-12)
+    np.testing.assert_allclose(estimate.covariance, outcome.covariance(weights), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(estimate.covariance.sum(), estimate.sum_stderr**2, rtol=1e-9)
+    np.testing.assert_allclose(estimate.rare_stderr, np.full(features, np.sqrt(RARE_OUTCOMES) * 2 / shots))
+    low, high = estimate.interval()
+    assert (high - low > 2 * Z95 * estimate.stderr * (1 - 1e-6)).all()
+    assert (high - low >= 2 * 4.8 / shots).all()  # as a value on which no shot fell
 
 
-def test_transformed_estimates_have_rare_outcomes_of_their_own() -> None:
+def test_transformed_and_scaled_estimates_have_rare_outcomes_of_their_own() -> None:
     estimate = counted(np.random.default_rng(0), 4, 50)
     doubled = estimate.transform(2 * np.eye(4), 2 * estimate.values)
-    np.testing.assert_allclose(doubled.stderr, 2 * estimate.stderr, rtol=1e-12)
-    np.testing.assert_allclose(doubled.covariance, 4 * estimate.covariance, rtol=1e-9, atol=1e-15)
-    assert doubled.sum_stderr == pytest.approx(2 * estimate.sum_stderr, rel=1e-12)
+    np.testing.assert_allclose(doubled.rare_stderr, 2 * estimate.rare_stderr, rtol=1e-12)
+    total = estimate.transform(np.ones((1, 4)), np.array([estimate.values.sum()]))
+    np.testing.assert_allclose(total.rare_stderr, estimate.rare_stderr[:1], rtol=1e-12)
+    large = estimate.times_power_of_2(900)
+    np.testing.assert_allclose(large.rare_stderr, np.ldexp(estimate.rare_stderr, 900), rtol=1e-12)
+    np.testing.assert_allclose(large.interval()[1], np.ldexp(estimate.interval()[1], 900), rtol=1e-12)
+
+
+@pytest.mark.parametrize("gain", [0.5, 3.0])
+def test_rare_outcomes_of_combined_measures_are_those_of_the_largest_term(gain: float) -> None:
+    """A term with few shots and a large coefficient, a linear map of its own, and an exact term."""
+    rng, weights = np.random.default_rng(0), OutcomeWeights.from_matrix(csr_array([[1.0, -1.0, 0.0, 0.0]]))
+    few, many = (Distribution.from_counts(rng.multinomial(n, np.full(4, 0.25))) for n in (10, 1000))
+    measure = QuasiDistribution(
+        (
+            LinearTerm(few, LinearMap((gain * np.eye(4),)), -2.0),
+            LinearTerm(many, None, 5.0),
+            LinearTerm(Distribution(np.full(4, 0.25), None), None, 100.0),
+        )
+    )
+    np.testing.assert_allclose(measure.steps(weights), [max(2 * gain * 2 / 10, 5 * 2 / 1000)])
+
+
+def test_gain_of_a_linear_map_is_that_of_its_dense_matrix() -> None:
+    rng = np.random.default_rng(0)
+    factors = (rng.normal(size=(2, 2)), rng.normal(size=(4, 4)))
+    for rows in (2, 60):  # by dense rows, and by pairs of outcomes
+        weights = np.zeros((rows, 8))
+        weights[np.arange(rows), rng.integers(8, size=rows)] = rng.normal(size=rows)
+        weights[0] = 0
+        expected = np.linalg.norm(weights @ np.kron(*factors), axis=1)[1:] / np.linalg.norm(weights, axis=1)[1:]
+        gains = LinearMap(factors).gains(csr_array(weights))
+        np.testing.assert_allclose(gains[1:], expected, rtol=1e-9)
+        assert gains[0] == 1
 
 
 def test_exact_estimates_have_intervals_of_no_width() -> None:
@@ -221,22 +256,46 @@ def test_exact_estimates_have_intervals_of_no_width() -> None:
     estimate = exact.plan.decode(exact.distributions)
     for end in estimate.interval():
         np.testing.assert_array_equal(end, estimate.values)
-    assert estimate.sum_stderr == 0
-    assert not estimate.covariance.any()
+    assert not estimate.rare_stderr.any()
 
 
-def test_interval_of_an_attribution_is_its_stderr_times_the_quantile() -> None:
+def test_interval_of_an_attribution_is_saved_with_it(tmp_path: Path) -> None:
     a = hq.integrated_gradients(
         model(2, "no gates"), np.eye(4), baseline=0.1, estimator=hq.HadamardTest(), engine=hq.qsim(seed=1), shots=200
     )
+    assert a.rare_stderr is not None
     for level, quantile in ((0.95, 1.959964), (0.68, 0.994458), (0.99, 2.575829)):
         low, high = a.interval(level)
-        np.testing.assert_allclose(low, a.values - quantile * a.stderr, rtol=1e-6, atol=1e-7)
-        np.testing.assert_allclose(high, a.values + quantile * a.stderr, rtol=1e-6, atol=1e-7)
+        half = quantile * np.hypot(a.stderr, a.rare_stderr)
+        np.testing.assert_allclose(low, a.values - half, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(high, a.values + half, rtol=1e-6, atol=1e-7)
     wrong: tuple[Any, ...] = (0, 1, 1.5, float("nan"), "0.95", True)
     for each in wrong:
         with pytest.raises(ValueError, match="level="):
             a.interval(each)
+    loaded = hq.Attribution.load(a.save(tmp_path / "map.npz"))
+    assert loaded == a
+    np.testing.assert_array_equal(loaded.interval()[0], a.interval()[0])
+    np.testing.assert_array_equal(a[1].interval()[1], a.interval()[1][1])
+
+
+def test_note_names_the_features_on_which_few_shots_fell() -> None:
+    x, baseline = inputs(2)["tiny"]
+    settings: dict[str, Any] = {"baseline": baseline, "estimator": hq.ResolvedHadamardTest(), "engine": hq.qsim(seed=1)}
+    few = hq.integrated_gradients(model(2, "no gates"), x, shots=100, **settings)
+    (note,) = few.assumptions.notes
+    assert note.startswith("few shots fell on features ")
+    assert "3" in note
+    many = hq.integrated_gradients(model(2, "three layers"), np.full(4, 0.5), shots=10**6, **settings)
+    assert not many.assumptions.notes
+
+
+def test_interval_without_rare_outcomes_is_that_of_the_standard_errors() -> None:
+    """Files of version 0.1 have none, and exact results neither."""
+    a = hq.integrated_gradients(model(2, "no gates"), np.eye(4), baseline=0.1)
+    assert a.rare_stderr is None
+    for end in a.interval():
+        np.testing.assert_array_equal(end, a.values)
 
 
 @pytest.mark.parametrize("shots", [20, 300])

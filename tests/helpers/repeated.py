@@ -11,8 +11,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 ROOT = Path(__file__).parents[2]
 PRELOADED = """
 import sys
@@ -67,8 +65,3 @@ def run_until(words: str, code: str = HATTRIQ, moment: float | None = None, how:
         process.send_signal(how)
         _, errors = process.communicate()
     return Outcome(process.returncode, time.perf_counter() - start, errors)
-
-
-def moments(seconds: float, count: int, seed: int) -> list[float]:
-    """Return moments that are spread uniformly at random over a duration, in order."""
-    return sorted(np.random.default_rng(seed).uniform(0, seconds, count).tolist())

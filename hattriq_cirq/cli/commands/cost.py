@@ -160,13 +160,15 @@ def plot_costs(costs: Sequence[tuple[int, hq.Resources]]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
+    from hattriq_cirq.reporting.plotting import figure_style
+
     if not costs:
         raise ValueError("costs is empty; give the cost of at least one estimator")
     first = costs[0][1]
     names = list(dict.fromkeys(result.estimator for _, result in costs))
     colours = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
     markers = dict(zip(names, "osD^vPX*", strict=False))
-    with sns.axes_style("ticks"), sns.plotting_context("notebook", font_scale=0.85):
+    with figure_style():
         figure = Figure(figsize=(12.0, 3.9), layout="constrained")
         axes = figure.subplots(1, 3)
         for name in names:
