@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
+import hattriq_cirq as hq
 from hattriq_cirq.attribution.result import Assumptions, Attribution
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.models.ansatz import ring_ansatz
@@ -232,3 +233,14 @@ def test_best_epoch_is_marked_counting_from_1() -> None:
     ax = plot_training(trained(False), ax=Figure().subplots())
     (mark,) = (line for line in ax.lines if str(line.get_label()).startswith("best epoch"))
     assert list(mark.get_xdata()) == [5, 5]  # type: ignore[arg-type]
+
+
+def test_names_with_control_characters_are_drawn_escaped() -> None:
+    a = hq.integrated_gradients(ring_ansatz(2, layers=1), [[0.6, 0.0, 0.8, 0.0]], baseline=0)
+    classes = ("\x1b[31mminus", "plus\x07")
+    figure = plot_gallery(a, shape=(2, 2), labels=[-1], classes=classes)
+    assert figure.axes[0].get_title().startswith(r"\x1b[31mminus")
+    ax = plot_attribution(a[0], shape=(2, 2), classes=classes, title="\x9b31mtitle")
+    assert ax.get_title() == r"\x9b31mtitle"
+    assert png(figure) != png(ax)
+    assert r"\x1b[31mminus" in sign_label(a, classes)
