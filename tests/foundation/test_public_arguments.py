@@ -31,7 +31,8 @@ def measured(**options: Any) -> Any:
 
 
 def train(**options: Any) -> Any:
-    return hq.train(**({"model": MODEL, "x": ROWS, "y": Y, "seed": 0, "epochs": 1} | options))
+    defaults: dict[str, Any] = {"seed": 0, "epochs": 1}
+    return hq.train(MODEL, ROWS, Y, **(defaults | options))
 
 
 #: Functions with one whole number as argument, by name of the argument, and a number that they take.
@@ -136,7 +137,7 @@ def test_arguments_of_a_wrong_kind_are_refused_at_the_door(name: str) -> None:
         (lambda: hq.qsim(threads=0), "threads"),
         (lambda: hq.qsim(threads=10**30), "threads"),
         (lambda: hq.HadamardTest(encoder="x"), "encoder"),  # type: ignore[arg-type]
-        (lambda: hq.HadamardTest(encoder=hq.encoding.ApproximateEncoder), "encoder"),  # type: ignore[attr-defined]
+        (lambda: hq.HadamardTest(encoder=hq.encoding.ApproximateEncoder), "encoder"),  # type: ignore[arg-type]
         (lambda: layer.Readout("readout.json"), "calibration"),  # type: ignore[arg-type]
         (lambda: layer.ReadoutCalibration.from_mapping({}), "rates"),
         (lambda: hq.train("model", ROWS, Y, seed=0), "model"),  # type: ignore[arg-type]
