@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
@@ -12,6 +12,7 @@ import numpy as np
 
 from calibration.gates.fit_residual import residual_note
 from calibration.gates.folding import allocate_shots, append_measurement, fold, split_measurement
+from calibration.gates.local_gates import gauges
 from calibration.gates.pauli_twirling import twirl
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit, Programs
@@ -109,8 +110,8 @@ class PauliTwirling(Mitigation[None]):
     Coherent errors of the gates become stochastic ones, which are smaller by a power of their angle and shrink a map evenly
     (Wallman and Emerson, PRA 94, 052325). The gauges, those of `local_gates.gauges`, are run as one circuit and a sweep, merged
     into the single-qubit gates; no shots are lost. All Pauli strings are gauges of CZ. Of sqrt-iSWAP and Sycamore only some
-    are, so that errors of the angle of these gates stay coherent. The standard error is that of the counts and does not
-    include the finite number of gauges.
+    are, so that errors of the angle of these gates stay coherent. A gate on more than 3 qubits has none and stays as it is; the
+    result says so. The standard error is that of the counts and does not include the finite number of gauges.
 
     Args:
         twirls: Number of gauges of each circuit, at least 1; over 16 in a row each CZ takes each of its gauges once, each
@@ -160,7 +161,10 @@ class PauliTwirling(Mitigation[None]):
 
     def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:
         """Return the mean over the twirls of each request: all shots together where the outcomes are counts."""
-        return Mitigated([_mean_outcome(copies) for copies in _outcomes_by_request(outcomes, self.twirls)])
+        mean = [_mean_outcome(copies) for copies in _outcomes_by_request(outcomes, self.twirls)]
+        alone = sorted({kind for program in variants.programs for kind in _gates_without_gauges(program.circuit)})
+        notes = (f"gates that have no gauge were not twirled: {', '.join(alone)}",) if alone else ()
+        return Mitigated(mean, MitigationSummary(notes=notes))
 
 
 @dataclass(frozen=True)
@@ -204,7 +208,10 @@ class DynamicalDecoupling(Mitigation[None]):
         for program in track(programs, "fill idle time", "program"):
             for request, point in zip(program.requests, program.points, strict=True):
                 body, measurement = split_measurement(cirq.resolve_parameters(program.circuit, dict(point)))
-                circuit = append_measurement(cirq.add_dynamical_decoupling(body, schema=self.schema), measurement)
+                decoupled = cirq.add_dynamical_decoupling(body, schema=self.schema)
+                if engine.processor is not None:
+                    decoupled = cirq.map_operations(decoupled, _as_phased_xz)
+                circuit = append_measurement(decoupled, measurement)
                 _check(engine, circuit, "that is decoupled", "choose another schema")
                 variants.append(ParameterizedCircuit(circuit, (request,)))
         return Variants(variants, shots, None)
@@ -212,6 +219,11 @@ class DynamicalDecoupling(Mitigation[None]):
     def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:
         """Return the outcomes as they are."""
         return Mitigated(outcomes)
+
+
+def _as_phased_xz(op: cirq.Operation, _: int) -> cirq.Operation:
+    """Return a Pauli pulse as the gate whose error processors state."""
+    return cirq.PhasedXZGate.from_matrix(cirq.unitary(op))(*op.qubits) if isinstance(op.gate, cirq.Pauli) else op
 
 
 def _check(engine: Engine, circuit: cirq.AbstractCircuit, change: str, cure: str) -> None:
@@ -240,6 +252,14 @@ def _outcomes_by_request(outcomes: Outcomes, copies: int) -> list[list[Distribut
     """Return the outcomes of all copies of each request."""
     count = len(outcomes) // copies
     return [[outcomes[copy * count + request] for copy in range(copies)] for request in range(count)]
+
+
+def _gates_without_gauges(circuit: cirq.AbstractCircuit) -> Iterator[str]:
+    """Yield the type and number of qubits of the gates on several qubits that twirling leaves as they are."""
+    for op in circuit.all_operations():
+        gate = op.gate or op
+        if len(op.qubits) > 1 and not cirq.is_measurement(op) and len(gauges(gate)) == 1:
+            yield f"{type(gate).__name__} on {len(op.qubits)} qubits"
 
 
 def _mean_outcome(outcomes: Sequence[Distribution | QuasiDistribution]) -> Distribution | QuasiDistribution:

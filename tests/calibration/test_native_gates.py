@@ -190,6 +190,19 @@ def test_twirling_keeps_what_is_no_unitary_gate() -> None:
         np.testing.assert_allclose(np.diag(states[1]).real, np.diag(states[0]).real, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("gate", "is_noted"), [(cirq.X.controlled(3), True), (cirq.CZ ** sympy.Symbol("t"), True), (cirq.CCZ, False)]
+)
+def test_gates_without_gauges_are_noted(gate: cirq.Gate, is_noted: bool) -> None:
+    qubits = cirq.LineQubit.range(cirq.num_qubits(gate))
+    circuit = cirq.FrozenCircuit(cirq.H.on_each(*qubits), gate(*qubits), cirq.measure(*qubits, key="z"))
+    engine, twirling = hq.cirq_simulator(), PauliTwirling(2)
+    variants = twirling.expand(engine, [ParameterizedCircuit(circuit, (0,), ({"t": 0.3},))], None)
+    notes = twirling.combine(variants, engine.execute(variants.programs, None)).summary.notes
+    kind = f"{type(gate).__name__} on {len(qubits)} qubits"
+    assert notes == ((f"gates that have no gauge were not twirled: {kind}",) if is_noted else ())
+
+
 # errors
 
 
