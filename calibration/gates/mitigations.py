@@ -208,7 +208,10 @@ class DynamicalDecoupling(Mitigation[None]):
         for program in track(programs, "fill idle time", "program"):
             for request, point in zip(program.requests, program.points, strict=True):
                 body, measurement = split_measurement(cirq.resolve_parameters(program.circuit, dict(point)))
-                circuit = append_measurement(cirq.add_dynamical_decoupling(body, schema=self.schema), measurement)
+                decoupled = cirq.add_dynamical_decoupling(body, schema=self.schema)
+                if engine.processor is not None:
+                    decoupled = cirq.map_operations(decoupled, _as_phased_xz)
+                circuit = append_measurement(decoupled, measurement)
                 _check(engine, circuit, "that is decoupled", "choose another schema")
                 variants.append(ParameterizedCircuit(circuit, (request,)))
         return Variants(variants, shots, None)
@@ -216,6 +219,11 @@ class DynamicalDecoupling(Mitigation[None]):
     def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:
         """Return the outcomes as they are."""
         return Mitigated(outcomes)
+
+
+def _as_phased_xz(op: cirq.Operation, _: int) -> cirq.Operation:
+    """Return a Pauli pulse as the gate whose error processors state."""
+    return cirq.PhasedXZGate.from_matrix(cirq.unitary(op))(*op.qubits) if isinstance(op.gate, cirq.Pauli) else op
 
 
 def _check(engine: Engine, circuit: cirq.AbstractCircuit, change: str, cure: str) -> None:

@@ -114,8 +114,8 @@ class CircuitStack:
         chunks = [range(start, min(start + size, count)) for start in range(0, count, size)]
         return np.concatenate([_marginals(final_states(self.select(chunk)), axes) for chunk in chunks])
 
-    def to_program(self) -> ParameterizedCircuit:
-        """Return the circuits as one Cirq circuit of CZ and PhasedXZ, with a symbol for every exponent that varies.
+    def to_program(self, native: cirq.Gate = cirq.CZ) -> ParameterizedCircuit:
+        """Return the circuits as one Cirq circuit of PhasedXZ and a native gate, with a symbol for every exponent that varies.
 
         Two-qubit gates are placed as late as possible, in moments of their own between moments of single-qubit gates, because a
         qubit does not decay before its first gate. The measurement is alone in the last moment.
@@ -136,9 +136,10 @@ class CircuitStack:
             for axis in step.axes:
                 level[axis] = at
             qubits = [self.qubits[axis] for axis in step.axes]
-            if step.matrices is None:
-                placed.append((at, cirq.CZ(*qubits)))
+            if len(qubits) == 2:
+                placed.append((at, native(*qubits)))
             else:
+                assert step.matrices is not None
                 x, z, a = (exponent(values) for values in phased_xz_exponents(step.matrices))
                 gate = cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=a)
                 placed.append((at, gate(*qubits)))
@@ -266,7 +267,6 @@ def _unitary(op: cirq.Operation) -> Array:
     return cirq.unitary(op).astype(np.complex128)[np.newaxis]
 
 
-@lru_cache(maxsize=4096)
 def _elementary(op: cirq.Operation) -> list[cirq.Operation]:
     """Decompose an operation into unitary operations on one or two qubits.
 
@@ -281,4 +281,6 @@ def _elementary(op: cirq.Operation) -> list[cirq.Operation]:
     def unable(part: cirq.Operation) -> ValueError:
         return ValueError(f"{part} has no decomposition into unitary gates on one or two qubits")
 
+    if op.gate is not None and fits(op):
+        return [op]
     return [part for part in cirq.decompose(op, keep=fits, on_stuck_raise=unable) if part.qubits]

@@ -16,9 +16,10 @@ from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.circuits.errors import CircuitRefusedError
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.circuit_stack import ROTATIONS, CircuitStack, stack_of_program
-from hattriq_cirq.compilation.cz import Couplers, compile_to_cz
-from hattriq_cirq.compilation.gatesets import compile_to_gateset
-from hattriq_cirq.compilation.processor import Processor, gateset_name
+from hattriq_cirq.compilation.cz import Couplers
+from hattriq_cirq.compilation.gatesets import gateset_name
+from hattriq_cirq.compilation.native import compile_stack
+from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.simulation.statevector import outcome_probabilities
 
@@ -72,10 +73,7 @@ def compile_on_edges(
     for requests in track(_families(circuits), "compile circuits", "structure"):
         try:
             stack = CircuitStack.of([circuits[i] for i in requests])
-            pieces = compile_to_cz(stack, _couplers(stack, edges))
-            if not isinstance(processor.gateset, cirq.CZTargetGateset):  # no two of these gate sets' sequences are alike
-                pieces = [piece.select([i]) for piece in pieces for i in range(len(piece.rows))]
-            compiled = [_to_gateset(processor, piece.to_program()) for piece in pieces]
+            compiled = compile_stack(stack, gateset_name(processor.gateset), _couplers(stack, edges))
         except ValueError as error:
             raise CircuitRefusedError(f"a circuit cannot be compiled for {processor.id}: {error}") from error
         programs += [
@@ -120,14 +118,6 @@ def _couplers(stack: CircuitStack, edges: Edges) -> Couplers:
     position = {q: i for i, q in enumerate(stack.qubits)}
     pairs = [sorted(position[q] for q in edge) for edge in edges if edge <= position.keys()]
     return tuple(sorted((a, b) for a, b in pairs))
-
-
-def _to_gateset(processor: Processor, program: ParameterizedCircuit) -> ParameterizedCircuit:
-    """Compile a program of CZ and PhasedXZ to the native gates of a processor."""
-    if isinstance(processor.gateset, cirq.CZTargetGateset):
-        return program
-    native = cirq.synchronize_terminal_measurements(compile_to_gateset(program.circuit, processor.gateset))
-    return ParameterizedCircuit(native.freeze(), program.requests, program.points)
 
 
 def _families(circuits: Sequence[cirq.AbstractCircuit]) -> list[list[int]]:

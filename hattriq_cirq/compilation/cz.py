@@ -58,7 +58,7 @@ def compile_to_cz(stack: CircuitStack, couplers: Couplers | None = None) -> list
             else:
                 options = [_reduce(option) for option in (_bridge(piece, couplers), _swap(piece, couplers))]
                 pieces += min(options, key=lambda option: sum(part.couplings * len(part.rows) for part in option))
-    return [_merge_rotations(piece) for piece in pieces]
+    return [merge_rotations(piece) for piece in pieces]
 
 
 def _is_local(stack: CircuitStack, couplers: Couplers | None) -> bool:
@@ -67,7 +67,7 @@ def _is_local(stack: CircuitStack, couplers: Couplers | None) -> bool:
 
 
 @dataclass
-class _Block:
+class Block:
     """Neighbouring gates on one or two qubits."""
 
     axes: tuple[int, ...]
@@ -89,15 +89,15 @@ class _Block:
         return columns.reshape(count, 4, 4)
 
 
-def _blocks(steps: Sequence[Step]) -> list[_Block]:
+def two_qubit_blocks(steps: Sequence[Step]) -> list[Block]:
     """Group gates into blocks: a gate joins the last block on its qubits if that block has all of them."""
-    blocks: list[_Block] = []
-    last: dict[int, _Block] = {}
+    blocks: list[Block] = []
+    last: dict[int, Block] = {}
     for step in steps:
         own = [last.get(axis) for axis in step.axes]
         block = own[0]
         if block is None or any(other is not block for other in own):
-            block = _Block(step.axes)
+            block = Block(step.axes)
             for other in own:
                 if other is not None and len(other.axes) == 1:  # rotations before the first two-qubit gate
                     block.steps += other.steps
@@ -110,7 +110,7 @@ def _blocks(steps: Sequence[Step]) -> list[_Block]:
 
 def _reduce(stack: CircuitStack) -> list[CircuitStack]:
     """Decompose every block that fewer CZ can do; circuits for which these numbers differ are separated."""
-    blocks = _blocks(stack.steps)
+    blocks = two_qubit_blocks(stack.steps)
     shrinking = [block for block in blocks if block.may_shrink]
     if not shrinking:
         return [stack]
@@ -184,31 +184,31 @@ def _route(
     return placed, [axis_of[moved[q]] for q in line]
 
 
-def _merge_rotations(stack: CircuitStack) -> CircuitStack:
-    """Merge runs of single-qubit gates into one rotation about an axis in the XY plane, and move Z rotations to the end."""
+def merge_rotations(stack: CircuitStack) -> CircuitStack:
+    """Merge runs of single-qubit gates into one PhasedXZ gate; Z rotations are moved through CZ and dropped at the end."""
     steps: list[Step] = []
     pending: dict[int, Array] = {}  # product of the gates on each qubit since its last rotation
 
-    def rotate(axis: int, *, last: bool) -> None:
+    def rotate(axis: int, *, move_z: bool) -> None:
         if axis not in pending:
             return
         x, z, a = phased_xz_exponents(pending.pop(axis))
-        if not last:
+        if move_z:
             pending[axis] = phased_xz_matrices(0 * z, z, 0 * z)
             z = 0 * z
         if x.any() or z.any():
             steps.append(Step((axis,), phased_xz_matrices(x, z, a)))
 
     for axes, matrices in stack.steps:
-        if matrices is not None:
+        if matrices is not None and len(axes) == 1:
             (axis,) = axes
             pending[axis] = multiply(matrices, pending[axis]) if axis in pending else matrices
             continue
         for axis in axes:
-            rotate(axis, last=False)
-        steps.append(Step(axes, None))
+            rotate(axis, move_z=matrices is None)
+        steps.append(Step(axes, matrices))
     measured = () if stack.measurement is None else stack.measurement.qubits
     for axis, qubit in enumerate(stack.qubits):
         if not measured or qubit in measured:
-            rotate(axis, last=not measured)
+            rotate(axis, move_z=bool(measured))
     return replace(stack, steps=steps)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import cirq
 
+from hattriq_cirq.compilation.circuit_stack import CircuitStack
+from hattriq_cirq.compilation.native import compile_stack
+
 GATESETS = ("cz", "sqrt_iswap", "sycamore")
 PROCESSORS = ("willow_pink", "weber", "rainbow")
 
@@ -33,6 +36,12 @@ def gateset(name: str) -> cirq.CompilationTargetGateset:
 
         return SycamoreTargetGateset()
     raise ValueError(f"gateset={name!r} must be one of {', '.join(GATESETS)}")
+
+
+def gateset_name(gateset: cirq.CompilationTargetGateset) -> str:
+    """Return the name of a gate set's two-qubit gate: cz, sqrt_iswap or sycamore."""
+    kinds = dict(zip(GATESETS, (cirq.CZTargetGateset, cirq.SqrtIswapTargetGateset, object), strict=True))
+    return next(name for name, kind in kinds.items() if isinstance(gateset, kind))
 
 
 def native_gates(name: str) -> tuple[cirq.Gate, ...]:
@@ -69,4 +78,5 @@ def compile_to_gateset(circuit: cirq.AbstractCircuit, target: cirq.CompilationTa
         >>> sum(len(op.qubits) == 2 for op in compile_to_gateset(circuit, gateset("cz")).all_operations())
         3
     """
-    return cirq.optimize_for_target_gateset(circuit, gateset=target, ignore_failures=False)
+    (program,) = compile_stack(CircuitStack.of([circuit]), gateset_name(target))
+    return program.circuit

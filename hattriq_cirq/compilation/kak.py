@@ -86,6 +86,21 @@ class KakDecompositions:
         is_cz = small[:, 1] & (np.abs(sizes[:, 2] - np.pi / 4) < _ZERO)
         return np.where(small[:, 2], 0, np.where(is_cz, 1, np.where(small[:, 0], 2, 3)))
 
+    def canonical(self) -> cirq.KakDecomposition:
+        """Return the first decomposition as Cirq's value, up to a global phase; coefficients near a border are on it."""
+        angles = _SIGNS @ self.phases[0] / 4
+        borders = np.round(4 * angles / np.pi) * np.pi / 4
+        inner = cirq.kak_canonicalize_vector(*np.where(np.abs(angles - borders) < _ZERO, borders, np.round(angles, 12)))
+        outer = [_local_factors(_MAGIC @ side @ _MAGIC.conj().T) for side in (self.right[0].T, self.left[0])]
+        before = [own @ factor for own, factor in zip(inner.single_qubit_operations_before, outer[0], strict=True)]
+        after = [factor @ own for own, factor in zip(inner.single_qubit_operations_after, outer[1], strict=True)]
+        return cirq.KakDecomposition(
+            global_phase=1,
+            single_qubit_operations_before=(before[0], before[1]),
+            interaction_coefficients=inner.interaction_coefficients,
+            single_qubit_operations_after=(after[0], after[1]),
+        )
+
     def cz_gates(self) -> Gates:
         """Return gates that equal unitaries of the same `cz_counts` up to a global phase, with stacked matrices."""
         count = int(self.cz_counts[0])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import cirq
 import networkx as nx
 
-from hattriq_cirq.compilation.gatesets import GATESETS, PROCESSORS, native_gates
+from hattriq_cirq.compilation.gatesets import GATESETS, PROCESSORS, gateset_name, native_gates
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
 
 if TYPE_CHECKING:
@@ -294,12 +294,6 @@ def _load_processor(name: str, gateset: str | None) -> Processor:
     measured = datetime.fromtimestamp(calibration.timestamp / 1000, UTC).isoformat(timespec="seconds")
     device = create_device_from_processor_id(name)
     return Processor.from_calibration(name, device, calibration, f"median {measured}", gateset=gateset)
-
-
-def gateset_name(gateset: cirq.CompilationTargetGateset) -> str:
-    """Return the name of a gate set's two-qubit gate: cz, sqrt_iswap or sycamore."""
-    kinds = dict(zip(GATESETS, (cirq.CZTargetGateset, cirq.SqrtIswapTargetGateset, object), strict=True))
-    return next(name for name, kind in kinds.items() if isinstance(gateset, kind))
 
 
 def is_virtual(op: cirq.Operation) -> bool:

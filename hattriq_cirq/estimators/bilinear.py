@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, is_dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Literal, Self
 
 import cirq
@@ -126,10 +126,9 @@ class PauliTerm:
         return [rotations[pauli](q) for q, pauli in self.pauli.items() if pauli != cirq.Z]
 
 
-@lru_cache(maxsize=16)  # the light cone of each is computed once
-def pauli_terms(model: Model) -> tuple[PauliTerm, ...]:
+def pauli_terms(model: Model) -> list[PauliTerm]:
     """Return the Pauli strings of a model's observable without its identity part."""
-    return tuple(PauliTerm(model, pauli) for pauli in model.pauli_sum if len(pauli) > 0)
+    return [PauliTerm(model, pauli) for pauli in model.pauli_sum if len(pauli) > 0]
 
 
 class Estimator(ABC):

@@ -384,14 +384,17 @@ class PreparedAttribution(Frozen):
         if processor is not None and self.placement is not None:
             placed = evenly_spaced([c for one in self.input_plans() for c in one.plan.circuits], sample)
             qubits, phase = self.placement.qubits, "compile for the processor"
-            routed = GateCount.of([physical_circuit(processor, c.circuit, qubits) for c in track(placed, phase, "circuit")])
+            physical = [physical_circuit(processor, c.circuit, qubits) for c in track(placed, phase, "circuit")]
+            routed = GateCount.of(physical, len(circuits))
         return Resources(
             estimator=self.estimator.describe(),
             circuits=len(circuits),
             qubits=max(len(c.circuit.all_qubits()) for c in chosen),
-            built=GateCount.of([c.circuit for c in chosen]),
-            compiled=GateCount.of([compile_to_gateset(c.circuit, target) for c in track(chosen, "compile", "circuit")]),
-            preparation=GateCount.of([compile_to_gateset(c.preparation, target) for c in chosen]),
+            built=GateCount.of([c.circuit for c in chosen], len(circuits)),
+            compiled=GateCount.of(
+                [compile_to_gateset(c.circuit, target) for c in track(chosen, "compile", "circuit")], len(circuits)
+            ),
+            preparation=GateCount.of([compile_to_gateset(c.preparation, target) for c in chosen], len(circuits)),
             routed=routed,
             compiled_circuits=len(chosen),
             gateset=gateset,

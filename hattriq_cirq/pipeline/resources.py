@@ -23,6 +23,7 @@ class GateCount:
         mean: Mean number of two-qubit gates per circuit.
         largest: Largest number of two-qubit gates of a circuit.
         depth: Length of the longest chain of two-qubit gates, each after the one before on a shared qubit.
+        sampled: Number of circuits that were counted if there are more; 0 if all were, so that `largest` is a bound.
 
     Example:
         >>> import cirq
@@ -34,15 +35,18 @@ class GateCount:
     mean: float
     largest: int
     depth: int
+    sampled: int = 0
 
     @classmethod
-    def of(cls, circuits: Sequence[cirq.AbstractCircuit]) -> GateCount:
-        """Count the gates of circuits."""
+    def of(cls, circuits: Sequence[cirq.AbstractCircuit], total: int | None = None) -> GateCount:
+        """Count the gates of circuits, which are all there are or a sample of a total number."""
         gates = [multi_qubit_gates(circuit) for circuit in circuits]
-        return cls(float(np.mean(gates)), max(gates), max(map(two_qubit_depth, circuits)))
+        sampled = 0 if total is None or total <= len(circuits) else len(circuits)
+        return cls(float(np.mean(gates)), max(gates), max(map(two_qubit_depth, circuits)), sampled)
 
     def __str__(self) -> str:
-        return f"{self.mean:.1f} (at most {self.largest}, depth {self.depth})"
+        bound = f"largest of {self.sampled} sampled" if self.sampled else "at most"
+        return f"{self.mean:.1f} ({bound} {self.largest}, depth {self.depth})"
 
 
 @dataclass(frozen=True)

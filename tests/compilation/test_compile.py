@@ -163,7 +163,7 @@ def test_compiled_circuit_that_differs_from_its_source_is_rejected(monkeypatch: 
         (compiled,) = compile_to_cz(stack, couplers)  # type: ignore[arg-type]
         return [replace(compiled, steps=compiled.steps[1:])]
 
-    monkeypatch.setattr("hattriq_cirq.compilation.compile.compile_to_cz", forgetful)
+    monkeypatch.setattr("hattriq_cirq.compilation.native.compile_to_cz", forgetful)
     with pytest.raises(CircuitRefusedError, match="differs from its source by"):
         compile_for(load_processor(WILLOW), circuits, on_patch(circuits))
 

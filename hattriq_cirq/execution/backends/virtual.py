@@ -17,7 +17,8 @@ from hattriq_cirq.circuits.errors import CircuitRefusedError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import Point, to_sweep
 from hattriq_cirq.circuits.swept_gates import columns_of, unitaries
-from hattriq_cirq.compilation.processor import gateset_name, load_processor
+from hattriq_cirq.compilation.gatesets import gateset_name
+from hattriq_cirq.compilation.processor import load_processor
 from hattriq_cirq.execution.backend import Job, Limits
 from hattriq_cirq.execution.backends.sampler import InProcessBackend, to_distributions
 from hattriq_cirq.execution.backends.simulators import (
@@ -143,11 +144,26 @@ class VirtualBackend(InProcessBackend):
         """
         if self.method == "density" or (self.simulates_gates and job.shots is None):
             _check_density_matrix_size(job.circuits)
+        if self.simulates_gates:
+            self._check_errors_known(job.circuits)
         results = self._run_on_simulated_processor(job)
         if job.shots is None:
             return [Distribution(row, None) for circuit in job.circuits for row in self.probabilities(circuit, job.points)]
         runs = len(job.points)
         return to_distributions(self.name, job, [results[i * runs : (i + 1) * runs] for i in range(len(job.circuits))])
+
+    def _check_errors_known(self, circuits: Sequence[cirq.AbstractCircuit]) -> None:
+        """Refuse a two-qubit gate that the device offers without an error in its calibration: it would be simulated perfect."""
+        assert self.processor is not None
+        offered = self.processor.device.metadata.gateset  # type: ignore[union-attr]
+        known = _gates_with_errors(self._processor_id)
+        for op in (op for circuit in circuits for op in circuit.all_operations()):
+            is_pair = len(op.qubits) == 2 and not cirq.is_measurement(op)
+            if is_pair and (type(op.gate), frozenset(op.qubits)) not in known and op in offered:
+                raise CircuitRefusedError(
+                    f"the calibration of {self._processor_id} has no error for {op}, which would be simulated without noise; "
+                    "compile the circuit with Engine.compile, or use noise='readout'"
+                )
 
     def _run_on_simulated_processor(self, job: Job) -> Sequence[cirq.Result]:
         """Run a job on the simulated processor, which refuses circuits that the service would refuse.
@@ -288,6 +304,12 @@ def _properties(processor_id: str, noise: Noise, qubits: frozenset[cirq.Qid]) ->
         fsim_errors=restrict(properties.fsim_errors, "gates"),
         readout_errors=restrict(properties.readout_errors, "readout"),
     )
+
+
+@lru_cache(maxsize=4)
+def _gates_with_errors(processor_id: str) -> set[tuple[type, frozenset[cirq.Qid]]]:
+    """Return the types of gates and the qubits for which the noise properties of a processor have an error."""
+    return {(key.gate_type, frozenset(key.qubits)) for key in _load_properties(processor_id).gate_pauli_errors}
 
 
 @lru_cache(maxsize=4)
