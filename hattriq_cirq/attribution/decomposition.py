@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +10,13 @@ from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.other_methods import diagonal
 from hattriq_cirq.attribution.result import Attribution
-from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.arrays import FloatArray, rescaled, scaling_exponents, times_power_of_2
 from hattriq_cirq.foundation.frozen import Frozen
-from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_name
+from hattriq_cirq.models.model import Model
+from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_name, quadratic_value
+
+#: Difference between the scores of a model and recorded ones that rounding explains, relative to their size.
+_SCORES = {"float64": 1e-9, "float32": 1e-4}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +47,8 @@ def split_population(model: QuadraticForm, attribution: Attribution) -> Split:
         Both parts, whose sum is the map.
 
     Raises:
-        ValueError: The attribution has another form or a head, or the model has another size or observable.
+        ValueError: The attribution has another form or a head, or is not that of the model: it has another size or observable,
+            or its scores at the input and at the baseline are not the model's.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -55,13 +61,44 @@ def split_population(model: QuadraticForm, attribution: Attribution) -> Split:
         raise ValueError(
             f"only a quadratic score without a head has these parts; this attribution has form={a.form!r}, head={a.head!r}"
         )
-    if a.observables != (observable_name(model),) or attribution.n_features != model.n_features:
+    if not _is_of(model, a.observables) or attribution.n_features != model.n_features:
         raise ValueError(f"the attribution is of {a.observables} on {attribution.n_features} features, not of {model!r}")
-    reference = np.abs(attribution.baseline) ** 2
-    if reference.ndim > attribution.values.ndim:
-        reference = reference.mean(axis=0)
-    population = diagonal(model) * (np.abs(attribution.x) ** 2 - reference)
+    _check_scores(model, attribution)
+    x, baseline = attribution.x, attribution.baseline
+    is_set = baseline.ndim > x.ndim
+    exponents = scaling_exponents(x, *(baseline if is_set else [baseline]))
+    squares, reference = (np.abs(times_power_of_2(v, -exponents)) ** 2 for v in (x, baseline))
+    population = diagonal(model) * (squares - (reference.mean(axis=0) if is_set else reference))
+    population = rescaled(population, 2 * exponents, "the population")
     return Split(population, attribution.values - population)
+
+
+def _is_of(model: QuadraticForm, observables: tuple[str, ...]) -> bool:
+    """Return True if the recorded observable is the model's; version 0.1 recorded it with three decimals."""
+    if observables == (observable_name(model),):
+        return True
+    rounded = str(model.pauli_sum) if isinstance(model, Model) else ""
+    return len(observables) == 1 and sorted(_terms(observables[0])) == sorted(_terms(rounded))
+
+
+def _terms(text: str) -> list[str]:
+    """Return the terms of a recorded observable, whose order depended on the process."""
+    return ["*".join(sorted(term.lstrip("+").split("*"))) for term in re.split(r"(?<=[)I])(?=[+-])", text)]
+
+
+def _check_scores(model: QuadraticForm, attribution: Attribution) -> None:
+    """Raise ValueError if the recorded scores are not those of the model, as those of a model with another circuit."""
+    share = _SCORES[attribution.assumptions.precision]
+    f_baseline = quadratic_value(model, attribution.baseline)
+    if attribution.baseline.ndim > attribution.x.ndim:
+        f_baseline = np.mean(f_baseline, axis=0)
+    for name, own, recorded in (
+        ("x", quadratic_value(model, attribution.x), attribution.f_input),
+        ("the baseline", f_baseline, attribution.f_baseline),
+    ):
+        size = np.maximum(np.abs(own), np.abs(recorded)).max(initial=0.0)
+        if np.abs(own - recorded).max(initial=0.0) > share * max(size, float(np.abs(attribution.values).max(initial=0.0))):
+            raise ValueError(f"the attribution is of another model than {model!r}: its scores at {name} are not this model's")
 
 
 def by_qubit(values: ArrayLike) -> FloatArray:

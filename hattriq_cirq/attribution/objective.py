@@ -15,6 +15,7 @@ from hattriq_cirq.attribution.break_points import Panels
 from hattriq_cirq.attribution.quadrature import Quadrature, integrate
 from hattriq_cirq.foundation.arrays import FloatArray, IntArray
 from hattriq_cirq.foundation.checks import as_count, as_number, as_word, set_fields
+from hattriq_cirq.foundation.text import number_text
 from hattriq_cirq.models.model import Form, check_form
 
 _SAMPLES = 1024  # number of paths that are integrated together
@@ -58,7 +59,7 @@ class Head:
 
     def __str__(self) -> str:
         target = f", target={self.target}" if self.kind == "softmax" else ""
-        return self.kind if self.kind == "identity" else f"{self.kind}(scale={self.scale:g}{target})"
+        return self.kind if self.kind == "identity" else f"{self.kind}(scale={number_text(self.scale)}{target})"
 
     def check_count(self, observables: int) -> None:
         """Raise ValueError for a number of observables that the head cannot combine."""
