@@ -16,11 +16,27 @@ from typing import Annotated, Any, ClassVar, Literal, NoReturn, Protocol, get_ar
 
 def parse_seed(text: str) -> int:
     """Return the seed that a text names. Raise ArgumentTypeError for anything but digits."""
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} must be a non-negative whole number, such as 0")
     return int(text)
 
 
+def parse_int(text: str) -> int:
+    """Return the whole number that a text of ASCII digits names; Python's underscores and other digits are refused."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,30}", text):
+        raise ValueError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def parse_float(text: str) -> float:
+    """Return the number that a text of ASCII digits names, infinity and NaN included, which the command refuses itself."""
+    if not re.fullmatch(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|inf|nan)", text):
+        raise ValueError(f"{text!r} is no number")
+    return float(text)
+
+
+_PARSERS = {int: parse_int, float: parse_float}
+parse_int.__name__, parse_float.__name__ = "int", "float"  # argparse shows the name: invalid int value: '1_1'
 #: Type of a field that holds a seed; the function in `Annotated` reads the text of any such option.
 Seed = Annotated[int, parse_seed]
 
@@ -124,4 +140,4 @@ def _options(hint: Any) -> dict[str, Any]:
         return {"nargs": "+", **_options(get_args(hint)[0])}
     if get_origin(hint) is UnionType:
         (hint,) = (each for each in get_args(hint) if each is not NoneType)
-    return {"action": "store_true"} if hint is bool else {"type": hint}
+    return {"action": "store_true"} if hint is bool else {"type": _PARSERS.get(hint, hint)}

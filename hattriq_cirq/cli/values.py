@@ -14,16 +14,19 @@ import numpy as np
 
 import hattriq_cirq as hq
 from hattriq_cirq.attribution.objective import HeadKind
+from hattriq_cirq.cli.arguments import parse_float
 from hattriq_cirq.estimators import Estimator
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.foundation.checks import as_number
 from hattriq_cirq.foundation.terminal import is_watched
 from hattriq_cirq.pipeline.mitigation import Mitigation
 
 #: Names of mitigations of the package `calibration`, outermost first.
 _ORDER = ("completeness", "noise-estimation", "zne", "twirl", "dd", "readout", "correlated-readout", "twirled-readout")
+_BASELINES = ("zero", "mean", "class_mean", "opposite_class_mean", "uniform", "max_distance")
 #: Name of a mitigation -> the argument that a number after a colon sets.
 _COUNTS = {"twirl": "twirls", "readout": "shots", "correlated-readout": "shots", "twirled-readout": "masks"}
 
@@ -44,7 +47,7 @@ def build_model(ansatz: str, n_qubits: int, layers: int) -> hq.Model:
     """
     if ansatz == "ring":
         return hq.ring_ansatz(n_qubits, layers)
-    match = re.fullmatch(r"grid:(\d+)x(\d+)", ansatz)
+    match = re.fullmatch(r"grid:([0-9]+)x([0-9]+)", ansatz)
     if not match:
         raise ValueError(f"ansatz {ansatz!r} must be ring or grid:RxC, such as grid:2x3")
     rows, cols = int(match[1]), int(match[2])
@@ -74,13 +77,13 @@ def select_inputs(text: str, data: hq.datasets.Dataset) -> Array:
     Raises:
         ValueError: The text is malformed, an index is out of range, or nothing is selected.
     """
-    if match := re.fullmatch(r"(test|train)(?::(\d*):(\d*))?", text):
+    if match := re.fullmatch(r"(test|train)(?::([0-9]*):([0-9]*))?", text):
         start, stop = (int(bound) if bound else None for bound in match.group(2, 3))
         side: Array = getattr(data, match[1])
         if not len(side[start:stop]):
             raise ValueError(f"inputs {text!r} choose nothing: {data.name} has {len(side)} {match[1]} samples")
         return side[start:stop]
-    if not re.fullmatch(r"\d+(,\d+)*", text):
+    if not re.fullmatch(r"[0-9]+(,[0-9]+)*", text):
         raise ValueError(f"inputs {text!r} must be test, train, a slice such as test:0:8, or indices such as 0,1,2")
     indices = np.array([int(part) for part in text.split(",")])
     if indices.max() >= len(data.labels):
@@ -120,7 +123,7 @@ def make_baseline(text: str, data: hq.datasets.Dataset, indices: Array, seed: in
             raise ValueError(f"baseline {text!r} smooths images, and {data.name} has none; choose another")
         sigma = _number(argument or "2", "the width of blur")
         return f"blur:{sigma:g}", hq.baselines.blur(x, data.image_shape, sigma)
-    if name == "sample" and argument.isdecimal():
+    if name == "sample" and _is_count(argument):
         return f"{text}, seed {seed}", hq.baselines.sample(known, int(argument), seed=seed)
     raise ValueError(f"baseline {text!r} must be one of {', '.join(plain)}, blur or blur:SIGMA, sample:COUNT")
 
@@ -147,7 +150,7 @@ def parse_estimator(text: str) -> Estimator | None:
     if text in plain:
         return plain[text]()
     name, _, count = text.partition(":")
-    if name == "parallel" and count.isdecimal():
+    if name == "parallel" and _is_count(count):
         return hq.ParallelHadamardTest(int(count))
     raise ValueError(f"estimator {text!r} must be one of {', '.join(plain)}, parallel:M")
 
@@ -199,7 +202,7 @@ def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_a
             options |= {"calibration": ReadoutCalibration.load(calibration), "max_age": max_age}
         if number := numbers[name]:
             counted = None if "calibration" in options else _COUNTS.get(name)
-            if counted is None or not number.isdecimal():
+            if counted is None or not _is_count(number):
                 raise ValueError(f"mitigation '{name}:{number}' has no use for {number!r}; leave it out")
             options[counted] = int(number)
         parts.append(kind(**options))
@@ -239,8 +242,33 @@ def parse_engine(text: str, seed: int, journal: Path | None = None) -> Engine:
     raise ValueError(f"engine {text!r} must be qsim, cirq, virtual:PROCESSOR[,noise=NOISE] or google:PROJECT/PROCESSOR")
 
 
+def check_engine(text: str) -> None:
+    """Raise ValueError unless a text names an engine; a real processor is not asked."""
+    if not re.fullmatch(r"google:[^/]+/[^/]+", text):
+        parse_engine(text, 0)
+
+
+def check_inputs(text: str) -> None:
+    """Raise ValueError unless a text selects inputs of a data set."""
+    if not re.fullmatch(r"(test|train)(:[0-9]*:[0-9]*)?|[0-9]+(,[0-9]+)*", text):
+        raise ValueError(f"inputs {text!r} must be test, train, a slice such as test:0:8, or indices such as 0,1,2")
+
+
+def check_baseline(text: str) -> None:
+    """Raise ValueError unless a text names a baseline."""
+    name, colon, argument = text.partition(":")
+    if name == "blur" and colon:
+        as_number(_number(argument, "the width of blur"), "sigma", above=0)
+    elif not (text in (*_BASELINES, "blur") or (name == "sample" and _is_count(argument))):
+        raise ValueError(f"baseline {text!r} must be one of {', '.join(_BASELINES)}, blur or blur:SIGMA, sample:COUNT")
+
+
+def _is_count(text: str) -> bool:
+    return bool(re.fullmatch("[0-9]{1,18}", text))
+
+
 def _number(text: str, name: str) -> float:
     try:
-        return float(text)
+        return parse_float(text)
     except ValueError:
         raise ValueError(f"{name} is {text!r}, must be a number") from None

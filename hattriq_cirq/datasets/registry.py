@@ -83,6 +83,8 @@ def _parse(hint: Any, text: str) -> Any:
         return None if text.lower() == "none" else _parse(members[0], text)
     if hint in (int, float):
         try:
+            if "_" in text or not text.isascii():
+                raise ValueError(text)
             return hint(text)
         except ValueError as error:
             raise ValueError(f"{text!r} must be {'a whole number' if hint is int else 'a number'}") from error

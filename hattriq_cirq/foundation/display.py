@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 _LINES = "\n\t"
-#: Control characters, marks that change the direction of text, invisible marks, and halves of characters.
-_HIDDEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
 
 
 def printable(text: object, *, lines: bool = False) -> str:
-    r"""Return a text with its control characters and invisible marks shown as escape sequences.
+    r"""Return a text with every character that cannot be seen shown as an escape sequence, as Python's `repr` does.
+
+    These are control characters, marks that change the direction of text, invisible marks, spaces other than the plain one, and
+    halves of characters.
 
     Args:
         text: Text, or a value whose text is meant.
@@ -26,7 +22,11 @@ def printable(text: object, *, lines: bool = False) -> str:
         >>> print(printable("\x1b[31mred\x1b[0m"))
         \x1b[31mred\x1b[0m
     """
-    return _HIDDEN.sub(lambda match: match[0] if lines and match[0] in _LINES else _escape(match[0]), str(text))
+    shown = str(text)
+    if shown.isprintable():
+        return shown
+    kept = _LINES if lines else ""
+    return "".join(each if each.isprintable() or each in kept else _escape(each) for each in shown)
 
 
 def _escape(character: str) -> str:

@@ -89,6 +89,7 @@ class Attribute:
         from hattriq_cirq.cli import folders, model_data, pictures, run_folder, tables, values
         from hattriq_cirq.datasets.user import checksum
 
+        self._check()
         check = run_folder.check_journaled_run if self._is_counted else run_folder.check_run
         check(self.out, RESULTS, PICTURES)
         path, model = model_data.load_model(self.model)
@@ -112,6 +113,23 @@ class Attribute:
         if len(indices) > pictures.GALLERY_MAX:
             print(f"gallery.png shows the first {pictures.GALLERY_MAX} of {len(indices)} inputs; `hattriq show` draws any")
         return 0
+
+    def _check(self) -> None:
+        """Check every option, whether or not this run uses it."""
+        from hattriq_cirq.attribution.quadrature import parse_rule
+        from hattriq_cirq.cli import values
+        from hattriq_cirq.foundation.checks import as_count
+        from hattriq_cirq.models.model import check_form
+
+        values.check_inputs(self.inputs)
+        values.check_baseline(self.baseline)
+        check_form(self.form)
+        parse_rule(self.rule)
+        values.parse_head(self.head)
+        values.parse_estimator(self.estimator)
+        values.check_engine(self.engine)
+        values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age)
+        as_count(self.shots, "shots", 0, 10**15, advice="be at least 0, which takes exact probabilities, and at most 1e15")
 
     @property
     def _is_counted(self) -> bool:

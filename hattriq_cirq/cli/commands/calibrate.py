@@ -84,6 +84,7 @@ class Calibrate:
         from hattriq_cirq.cli import folders, run_folder
         from hattriq_cirq.foundation.files import check_new
 
+        self._check()
         is_written = folder is not None and run_folder.is_unfinished(folder) and file.is_file()
         if not is_written:
             check_new(self.out)
@@ -97,6 +98,19 @@ class Calibrate:
         print(calibration, f"wrote {printable(file)}", sep="\n")
         return 0
 
+    def _check(self) -> None:
+        """Check every option, whether or not this run uses it."""
+        from calibration.readout.measure import bit_patterns, shots_per_pattern
+        from hattriq_cirq.cli import values
+
+        values.check_inputs(self.inputs)
+        values.check_baseline(self.baseline)
+        values.parse_estimator(self.estimator)
+        bit_patterns(1, cast("Pattern", self.pattern))
+        shots_per_pattern(self.shots, 2)
+        if self.model is None and self.data is not None:
+            raise ValueError("MODEL and --data belong together; give both, or neither for all qubits of the processor")
+
     def _qubits(self, engine: Engine) -> list[cirq.Qid]:
         """Return the qubits of --qubits, those on which the circuits of a model would be placed, or all of the processor."""
         import cirq
@@ -104,7 +118,7 @@ class Calibrate:
         if engine.processor is None:
             raise ValueError(f"engine {self.engine!r} has no processor whose readout could be measured; use virtual or google")
         if self.qubits is not None:
-            if not re.fullmatch(r"\d+_\d+(,\d+_\d+)*", self.qubits):
+            if not re.fullmatch(r"[0-9]+_[0-9]+(,[0-9]+_[0-9]+)*", self.qubits):
                 raise ValueError(f"--qubits {self.qubits!r} must be rows and columns, such as 4_10,5_10")
             named: list[cirq.Qid] = [cirq.GridQubit(*map(int, part.split("_"))) for part in self.qubits.split(",")]
             if missing := [q for q in named if q not in engine.processor.graph]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,7 @@ class Cost:
         from hattriq_cirq.cli import folders, run_folder, tables
         from hattriq_cirq.foundation.files import write_new
 
+        self._check()
         if self.out is None:
             self._costs()
             return 0
@@ -95,6 +97,19 @@ class Cost:
             costs.append((model.n_qubits, result))
             print(f"n = {model.n_qubits}. {result}", flush=True)
         return costs
+
+    def _check(self) -> None:
+        """Check every option, whether or not this run uses it."""
+        from hattriq_cirq.cli import values
+
+        if not re.fullmatch("[1-9][0-9]?(,[1-9][0-9]?)*", self.qubits):
+            raise ValueError(f"--qubits {self.qubits!r} must be numbers from 1, such as 2,3,4")
+        hq.ring_ansatz(1, self.layers)
+        values.check_baseline(self.baseline)
+        if self.model is None and self.data is not None:
+            raise ValueError(f"--data {self.data!r} needs a MODEL that meets the data")
+        if self.model is None and self.index is not None:
+            raise ValueError(f"--index {self.index} needs a MODEL and its --data")
 
     def _saved_model(self, path: str) -> tuple[hq.Model, Any, Any]:
         """Return the model, the input and the baseline that are named."""

@@ -41,6 +41,12 @@ class Show:
 
     def run(self) -> int:
         """Print the files that the path names, and draw a map where --png asks for it."""
+        if self.top < 1:
+            raise ValueError(f"--top {self.top} must be at least 1")
+        if self.input < 0:
+            raise ValueError(f"--input {self.input} must be at least 0")
+        if self.shape is not None and not re.fullmatch("[1-9][0-9]{0,8}x[1-9][0-9]{0,8}", self.shape):
+            raise ValueError(f"--shape {self.shape!r} must be rows x columns, such as 8x8")
         from hattriq_cirq.cli.records import read_record
         from hattriq_cirq.foundation.files import check_new
         from hattriq_cirq.foundation.reading import read_bytes
@@ -80,8 +86,6 @@ class Show:
             raise ValueError(f"{attribution.values.shape=} has several axes of inputs; save one batch, (inputs, features)")
         if not 0 <= self.input < count:
             raise ValueError(f"--input {self.input} is out of range: there are inputs 0..{count - 1}")
-        if self.top < 1:
-            raise ValueError(f"--top {self.top} must be at least 1")
         one = attribution[self.input] if axes else attribution
         print(attribution)
         _show_record(record)
@@ -104,10 +108,8 @@ class Show:
         if self.shape is None:
             recorded = record["data"]["image_shape"] if record else None
             return (recorded[0], recorded[1]) if recorded else None
-        match = re.fullmatch(r"(\d+)x(\d+)", self.shape)
-        if not match:
-            raise ValueError(f"--shape {self.shape!r} must be rows x columns, such as 8x8")
-        return int(match[1]), int(match[2])
+        rows, cols = map(int, self.shape.split("x"))
+        return rows, cols
 
 
 def _files(path: Path) -> list[Path]:

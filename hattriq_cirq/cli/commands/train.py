@@ -19,7 +19,7 @@ RESULTS, PICTURES = ("model.json", "training.csv", "run.json"), ("training.png",
 
 
 def _batch_size(text: str) -> int | None:
-    if text != "all" and not text.isdecimal():
+    if text != "all" and not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} must be a number of samples, or all")
     return None if text == "all" else int(text)
 
