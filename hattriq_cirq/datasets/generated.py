@@ -7,6 +7,9 @@ import numpy as np
 from hattriq_cirq.datasets.split import IntArray, stratified_split
 from hattriq_cirq.datasets.value import Dataset, from_features, from_images
 from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.foundation.checks import as_count, as_counts, as_number, as_seed
+
+_SAMPLES_MAX = 10_000_000
 
 
 def bars_and_stripes(
@@ -37,10 +40,8 @@ def bars_and_stripes(
         >>> data.name, data.amplitudes.shape
         ('bars_and_stripes 2x2', (4, 4))
     """
-    if not 2 <= side <= 10:
-        raise ValueError(f"{side=} must lie in 2..10")
-    if not (noise >= 0 and np.isfinite(noise)) or copies < 1:
-        raise ValueError(f"{noise=} must be 0 or more and finite, {copies=} at least 1")
+    side, copies, seed = as_count(side, "side", 2, 10), as_count(copies, "copies", 1, _SAMPLES_MAX), as_seed(seed)
+    noise = as_number(noise, "noise", minimum=0)
     if hold_out not in ("samples", "patterns"):
         raise ValueError(f"{hold_out=} must be 'samples' or 'patterns'")
     lines = np.arange(1, 2**side - 1)[:, None] >> np.arange(side) & 1
@@ -137,13 +138,13 @@ def xor_pixels(
 
 def _sample_labels(n_qubits: int, samples: int, pixels: tuple[int, ...], seed: int) -> tuple[IntArray, np.random.Generator]:
     """Check the arguments that the planted tasks share, and return balanced labels in random order."""
-    if not len(pixels) <= n_qubits <= 14:
-        raise ValueError(f"{n_qubits=} must lie in {len(pixels)}..14")
-    if samples < 4:
-        raise ValueError(f"{samples=} must be 4 or more: two of each label, to train and to test")
+    pixels = as_counts(pixels, "pixels", minimum=None)
+    n_qubits = as_count(n_qubits, "n_qubits", len(pixels), 14)
+    advice = f"be 4 or more, at most {_SAMPLES_MAX}: two of each label, to train and to test"
+    samples = as_count(samples, "samples", 4, _SAMPLES_MAX, advice=advice)
     if len(set(pixels)) != len(pixels) or min(pixels) < 0 or max(pixels) >= 2**n_qubits:
         raise ValueError(f"{pixels=} must be different and lie in 0..{2**n_qubits - 1} (2**n_qubits - 1)")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(as_seed(seed))
     return rng.permutation(np.where(np.arange(samples) % 2, 1, -1)), rng
 
 

@@ -19,6 +19,7 @@ from hattriq_cirq.datasets.split import IntArray, stratified_draw
 from hattriq_cirq.datasets.user import checksum, load_arrays
 from hattriq_cirq.datasets.value import Dataset, from_images
 from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.foundation.checks import as_count, as_counts, as_seed
 from hattriq_cirq.foundation.reading import FileError, check_expansion, check_size, open_file
 
 Pair = tuple[int, int]
@@ -245,6 +246,11 @@ def _two_classes(  # noqa: PLR0913
     test_from: int | None = None,
 ) -> Dataset:
     """Keep two classes, shrink and pad their images, and split them (at index test_from if given)."""
+    given, seed = as_counts(pair, "pair", minimum=None), as_seed(seed)
+    size = None if size is None else as_count(size, "size", None)
+    samples = None if samples is None else as_count(samples, "samples", None)
+    if len(given) == 2:
+        pair = given[0], given[1]
     if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(range(10)):
         raise ValueError(f"{pair=} must be two different classes of 0..9, the first for -1 and the second for +1")
     if size is not None and not 2 <= size <= _SIDE:

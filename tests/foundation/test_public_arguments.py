@@ -173,3 +173,21 @@ def test_input_that_equals_its_baseline_costs_nothing() -> None:
 def test_rule_of_many_nodes_is_fast_and_exact() -> None:
     head = hq.Head("tanh")
     np.testing.assert_allclose(maps(head=head, rule="gauss-legendre:5000").values, maps(head=head).values, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "number"),
+    [
+        (lambda side: hq.datasets.bars_and_stripes(side=side), "side", 3),
+        (lambda copies: hq.datasets.bars_and_stripes(2, copies=copies), "copies", 2),
+        (lambda seed: hq.datasets.bars_and_stripes(2, seed=seed), "seed", 2),
+        (lambda samples: hq.datasets.planted_pixel(3, samples=samples, pixel=1), "samples", 8),
+        (lambda n_qubits: hq.datasets.planted_pixel(n_qubits, samples=8, pixel=1), "n_qubits", 3),
+        (lambda seed: hq.datasets.digits(seed=seed), "seed", 2),
+    ],
+)
+def test_generated_data_take_integers_of_numpy_and_refuse_others(call: Callable[..., Any], name: str, number: int) -> None:
+    np.testing.assert_array_equal(call(**{name: np.int64(number)}).amplitudes, call(**{name: number}).amplitudes)
+    for value in (True, float(number), str(number)):
+        with pytest.raises(ValueError, match=rf"{name}="):
+            call(**{name: value})
