@@ -1,8 +1,8 @@
 """A study as a value: its tasks, the function that runs one of them, and the function that summarises their results.
 
 A task is a frozen dataclass of primitives that decides its result. The path of the result follows from the task and from the
-settings of the model that the task explains, the constants of the code that runs it, and the revision of the study; a result
-that exists is neither computed again nor overwritten. Reports are functions of results and are kept beside them.
+settings of the model that the task explains and the revision of the study; a result that exists is neither computed again nor
+overwritten. Reports are functions of results and are kept beside them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Generic, Literal, NotRequired, TypedDict, TypeVar
 
-from experiments.runner.code_settings import code_settings, code_settings_digest
 from experiments.runner.pool import run_all
 from experiments.runner.trained_models import accuracy_table, settings_digest, settings_of, unchanged_since_version_0_1
 from hattriq_cirq.foundation.arrays import plain
@@ -35,8 +34,6 @@ from hattriq_cirq.reporting.plotting import plain_style
 T = TypeVar("T")
 Result = Mapping[str, Any]
 _FORMAT = "hattriq_cirq.Result/2"
-#: Digests of the constants that the studies had when the names of their results began to hold them.
-_FIRST_CONSTANTS = "a35a0857 c8b951f4 1a71c200 fc635d98 8355e435 636b76d2 9b4c76af 53165c64 eb878cd8 68fbd2d4 2c204f71 6a5bea5a"
 _LONGEST = 120
 _LONGEST_BYTES = 240  # of a name without the end `-DIGEST.json`
 _LISTED = 6
@@ -51,13 +48,12 @@ class ResultProvenance(TypedDict):
 
 
 class ResultRecord(TypedDict):
-    """JSON file of a task's result; version 0.1 recorded no settings of the model and of the code, and no digest."""
+    """JSON file of a task's result; version 0.1 recorded no settings of the model, no revision and no digest."""
 
     format: Literal["hattriq_cirq.Result/1", "hattriq_cirq.Result/2"]
     study: str
     task: dict[str, Any]
     model: NotRequired[dict[str, Any] | None]
-    constants: NotRequired[dict[str, Any]]
     revision: NotRequired[int]
     result: dict[str, Any]
     digest: NotRequired[str]
@@ -134,7 +130,7 @@ class Study(Generic[T]):
         summarise: Function that returns the findings of all results.
         passes: Function that says whether the results meet their targets; if not, `main` returns 1.
         options: Function that adds the study's own options to the command line.
-        revision: Number to raise when `run` computes something else from the same task and the same constants.
+        revision: Number to raise when `run` computes something else from the same task.
     """
 
     name: str
@@ -160,21 +156,15 @@ class Study(Generic[T]):
         """Return the path of a task's result below the folder of all studies.
 
         The name holds a digest of the settings of the task's model. Results of version 0.1, whose names did not, are used
-        where they exist and the settings are still those of version 0.1. Constants of the code and the revision are in the
-        name only if they differ from those of the first results, whose names held neither.
+        where they exist and the settings are still those of version 0.1. A revision is in
+        the name if it is above 0.
         """
         folder, digest = root / self.name / "tasks", settings_digest(task)
-        named = _fields(task) | self._code()
+        named = _fields(task) | ({"revision": self.revision} if self.revision else {})
         old = folder / f"{slug(named)}.json"
         if digest is None or (unchanged_since_version_0_1(task) and old.exists()):
             return old
         return folder / f"{slug(named | {'model': digest})}.json"
-
-    def _code(self) -> dict[str, Any]:
-        """Return what the name of a result says about the code that made it."""
-        constants = code_settings_digest(self.run)
-        code = {} if constants is None or constants in _FIRST_CONSTANTS.split() else {"constants": constants}
-        return code | ({"revision": self.revision} if self.revision else {})
 
     def load(self, task: T, root: Path) -> Done[T]:
         """Load the result of a task.
@@ -201,7 +191,6 @@ class Study(Generic[T]):
             "study": self.name,
             "task": _fields(task),
             "model": settings_of(task),
-            "constants": code_settings(self.run),
             "revision": self.revision,
             "result": result,
             "digest": _digest(_as_json(result)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import asdict, dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from experiments.runner import trained_models
 from experiments.runner.registry import study
 from experiments.runner.study import Findings, Study, newest_report, slug
 from experiments.runner.trained_models import SUBJECTS
-from hattriq_cirq import ParallelHadamardTest
 from hattriq_cirq.reporting.document import Section
 
 
@@ -161,31 +159,6 @@ def test_study_of_version_0_1_is_reported_without_running_its_tasks_again(tmp_pa
     before = old.read_bytes()
     assert study("signs").main(["--quick", "--workers", "1", "--out", str(tmp_path)]) == 0
     assert [path.read_bytes() for path in (tmp_path / "signs" / "tasks").iterdir()] == [before]
-
-
-@pytest.mark.parametrize(
-    ("name", "constant", "value"),
-    [
-        ("signs", "experiments.studies.signs.SHARES", (0.05, 0.1)),
-        ("budget", "experiments.studies.budget._DRAWS", 30),
-        ("baselines", "experiments.runner.faithfulness_metrics.SUBSETS", 65),
-        ("shot_noise", "experiments.runner.estimators.ESTIMATORS", {"parallel, m=3": ParallelHadamardTest(2)}),
-    ],
-)
-def test_path_of_a_result_follows_from_the_constants_of_its_code(
-    name: str, constant: str, value: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = study(name)
-    task = one.tasks(True)[0]
-    before = one.path(task, tmp_path)
-    assert "constants" not in before.name
-    module, _, attribute = constant.rpartition(".")
-    for each in {module, one.run.__module__}:
-        if hasattr(import_module(each), attribute):
-            monkeypatch.setattr(f"{each}.{attribute}", value)
-    assert one.path(task, tmp_path) != before
-    monkeypatch.undo()
-    assert one.path(task, tmp_path) == before
 
 
 def test_path_of_a_result_follows_from_the_revision_of_the_study(tmp_path: Path) -> None:
