@@ -163,8 +163,8 @@ def _scaled_ends(objective: Objective, rows: Array, references: Array) -> tuple[
         largest = max(float(np.abs(of_one).max(initial=0.0)) for of_one in ends)
         if largest > _SIZE_MAX:
             raise ValueError(
-                f"x and the baseline reach {largest:.1e}, and a head of the quadratic form takes at most {_SIZE_MAX:.1e}; divide "
-                "them by a common factor c and multiply the head's scale by c^2, or use form='normalized'"
+                f"x and the baseline reach {largest:.1e}, and a head of the quadratic form takes at most {_SIZE_MAX:.1e}; "
+                "divide them by a common factor c and multiply the head's scale by c^2, or use form='normalized'"
             )
         return np.zeros((len(rows), 1), dtype=np.int64), ends
     exponents = np.broadcast_to(scaling_exponents(*ends), (len(rows), 1))
