@@ -104,7 +104,7 @@ def exact_attribution(
     for start in starts:
         path = StraightPath(start, end)
         if objective.is_quadratic:
-            weights = objective.affine_weights(quadrature)
+            weights = objective.affine_weights(path.centre, quadrature)
         else:
             if form == "normalized":
                 path.check_origin()
@@ -225,9 +225,12 @@ class StraightPath:
 
     @cached_property
     def nearest(self) -> tuple[Array, ...]:
-        """Products A_j p at the centre."""
+        """Products A_j p at the centre, computed from the end of the path that is closer to it."""
         at = self.centre[:, np.newaxis]
-        return tuple(s + at * d for s, d in zip(self.start.actions, self.step_actions, strict=True))
+        late = at > 0.5
+        offset = np.where(late, at - 1, at)
+        ends = zip(self.start.actions, self.end.actions, self.step_actions, strict=True)
+        return tuple(np.where(late, end, start) + offset * step for start, end, step in ends)
 
     @cached_property
     def coefficients(self) -> FloatArray:
@@ -236,18 +239,18 @@ class StraightPath:
         return np.stack([constant, 2 * linear, inner_products(self.step, self.step_actions)], axis=-1)
 
     def mean_gradient(self, weights: FloatArray) -> Array:
-        """Return the gradient averaged over the path: sum_j (w_j0 A_j b + w_j1 A_j d), (samples, features)."""
+        """Return the gradient averaged over the path: sum_j (w_j0 A_j p_c + w_j1 A_j d), (samples, features)."""
         total: Array = np.zeros(1)
-        for j, (start, step) in enumerate(zip(self.start.actions, self.step_actions, strict=True)):
+        for j, (nearest, step) in enumerate(zip(self.nearest, self.step_actions, strict=True)):
             if weights[:, j].any():
-                total = total + weights[:, [j], 1] * step
-                if start.any():
-                    total += weights[:, [j], 0] * start
+                total = total + weights[:, [j], 1] * step + weights[:, [j], 0] * nearest
         return total
 
     def rounding_errors(self, objective: Objective, weights: FloatArray, tolerance: float, precision: Precision) -> FloatArray:
         """Return how much the values change if the quadratic forms change by their rounding errors, (samples, features)."""
-        rounded = self.coefficients + self._rounding(precision)
+        signs = -np.ones(self.coefficients.shape[1])
+        signs[[0, 1 + objective.head.target]] = 1  # the difference of two observables changes by the sum of their errors
+        rounded = self.coefficients + signs[:, np.newaxis] * self._rounding(precision)
         if objective.largest_change(self.coefficients, rounded) <= _ROUNDING:
             return np.zeros(self.end.rows.shape)
         change = objective.path_weights(rounded, self.centre, None, tolerance) - weights
@@ -257,7 +260,8 @@ class StraightPath:
         """Return what rounding may change in the coefficients, in their shape."""
         near, step = (np.stack([np.linalg.norm(a, axis=-1) for a in of], axis=-1) for of in (self.nearest, self.step_actions))
         unit = _ROUNDINGS * np.finfo(precision).eps
-        return np.asarray(unit * np.stack([near[:, :1] * near, 2 * step[:, :1] * near, step[:, :1] * step], axis=-1))
+        found = near + np.minimum(self.centre, 1 - self.centre)[:, np.newaxis] * step  # what `nearest` was computed from
+        return np.asarray(unit * np.stack([near[:, :1] * found, 2 * step[:, :1] * found, step[:, :1] * step], axis=-1))
 
     def check_origin(self) -> None:
         """Raise ValueError if the path of any sample passes through the origin, and warn if one comes close to it."""

@@ -61,6 +61,8 @@ def as_amplitudes(x: ArrayLike, name: str = "x", features: int | None = None) ->
         >>> as_amplitudes([1, 2j])
         array([1.+0.j, 0.+2.j])
     """
+    if np.ma.is_masked(x):
+        raise ValueError(f"{name} has masked entries; remove their rows or fill them")
     array = np.asarray(x)
     if array.dtype.kind not in "biufc":
         raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}")
