@@ -127,7 +127,7 @@ def unit_vectors(x: Array) -> tuple[Array, FloatArray, NDArray[np.int64]]:
     exponents = binary_exponents(x)
     scaled = times_power_of_2(x, -exponents)
     # one vector has its norm by a scalar product, which rounds as it always did: resumed runs repeat every bit
-    norms = np.linalg.norm(scaled, keepdims=True) if x.ndim == 1 else np.linalg.norm(scaled, axis=-1, keepdims=True)
+    norms = np.linalg.norm(scaled, axis=None if x.ndim == 1 else -1, keepdims=True)
     return np.asarray(scaled / np.where(norms > 0, norms, 1)), norms, exponents
 
 
