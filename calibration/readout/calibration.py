@@ -26,7 +26,7 @@ from hattriq_cirq.circuits.serialization import read_cirq_json
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, freeze, read_only
-from hattriq_cirq.foundation.checks import as_count, check_type, shown
+from hattriq_cirq.foundation.checks import as_count, as_number, check_type, shown
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.frozen import Frozen, FrozenDict
@@ -200,7 +200,14 @@ class ReadoutCalibration(Frozen):
         if not rates:
             raise CalibrationError("rates must name the error rates (e0, e1) of at least one qubit, got none")
         shots = None if shots is None else as_count(shots, "shots", 1, 2**53)
-        values = np.array([list(pair) for pair in rates.values()], dtype=float).reshape(len(rates), -1)
+        for qubit, pair in rates.items():
+            check_type(qubit, "a key of rates", cirq.Qid, "a qubit, such as cirq.GridQubit(4, 10)")
+            if np.shape(pair) != (2,):
+                raise CalibrationError(f"rates[{qubit}]={shown(pair)} must be two error rates, (e0, e1)")
+        try:
+            values = np.array([[as_number(rate, f"rates[{qubit}]") for rate in pair] for qubit, pair in rates.items()])
+        except ValueError as error:
+            raise CalibrationError(str(error)) from error
         known = cls(tuple(rates), known=values)
         if shots is None:
             return known

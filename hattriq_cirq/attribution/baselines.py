@@ -6,7 +6,7 @@ input, so that both ends of the path are states that a processor can prepare; th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +23,7 @@ from hattriq_cirq.foundation.arrays import (
     times_power_of_2,
     unit_vectors,
 )
-from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_shape
+from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_labels, as_number, as_seed, as_shape, set_fields
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
@@ -51,8 +51,10 @@ class BaselineSet(Frozen):
     """
 
     rows: Array
+    columns: tuple[str, ...] | None = field(default=None, init=False, repr=False, compare=False)  # of a table, None for none
 
     def __post_init__(self) -> None:
+        set_fields(self, columns=column_names(self.rows))
         rows = as_amplitudes(self.rows, "rows")
         if rows.ndim != 2 or not len(rows):
             raise ValueError(f"{rows.shape=} must be (baselines, features) with at least one baseline")
@@ -274,7 +276,9 @@ def resolve(baseline: float | ArrayLike | BaselineSet, inputs: Array) -> tuple[A
     if isinstance(baseline, BaselineSet):
         rows = as_amplitudes(baseline.rows, "baseline.rows", features)
         return rows[:, np.newaxis], f"set of {len(rows)}"
-    array = as_amplitudes(np.atleast_1d(np.asarray(baseline)), "baseline")
+    if isinstance(baseline, bool | np.bool_):
+        raise ArgumentTypeError(f"{baseline=} must be a number, amplitudes or a BaselineSet")
+    array = as_amplitudes(np.atleast_1d(np.asanyarray(baseline)), "baseline")
     try:
         full = np.broadcast_to(array, inputs.shape)
     except ValueError:

@@ -21,7 +21,7 @@ _NORM_RATIO = 4.0  # ratio of the squared norms of neighbouring break points
 class Panels:
     """Parts of the paths of a batch, each with the quadratic functions expanded around its own anchor.
 
-    The anchors are the start of the path, its point nearest to the origin, and all zeros of the arguments. An offset from an
+    The anchors are both ends of the path, its point nearest to the origin, and all zeros of the arguments. An offset from an
     anchor has its own precision, so that a step of a head is resolved even if it is narrower than the spacing of the numbers
     around its position.
 
@@ -47,7 +47,7 @@ class Panels:
         Args:
             coefficients: Coefficients of the squared norm and the arguments around the centre, (rows, 1 + arguments, 3).
             centre: Position of the centre on the path, (rows,).
-            zeros: Use the zeros of the arguments as anchors.
+            zeros: Use the zeros of the arguments and the end of the path as anchors.
         """
         rows, functions, _ = coefficients.shape
         nobody = np.zeros(rows, dtype=np.int64)
@@ -55,8 +55,10 @@ class Panels:
         if zeros:
             for i in range(1, functions):
                 for root in _roots(*np.moveaxis(coefficients[:, i], -1, 0)):
-                    anchors.append(centre + root)
+                    anchors.append(_at_ends(centre + root, centre))
                     owners.append(np.full(rows, i))
+            anchors.append(np.ones(rows))  # after the zeros: of equal anchors the first has the panel on the left
+            owners.append(nobody)
         anchor, owner = np.stack(anchors, axis=1), np.stack(owners, axis=1)
         anchor[~((anchor >= 0) & (anchor <= 1))] = np.nan
         order = np.argsort(anchor, axis=1, kind="stable")  # nan comes last
@@ -109,6 +111,13 @@ def _evaluate(coefficients: FloatArray, offset: FloatArray) -> FloatArray:
     """Return the values of quadratic functions, (rows,), from their coefficients, (rows, 3)."""
     value, slope, curvature = np.moveaxis(coefficients, -1, 0)
     return np.asarray(value + offset * (slope + offset * curvature))
+
+
+def _at_ends(position: FloatArray, centre: FloatArray) -> FloatArray:
+    """Return the positions of roots, those that only rounding moved off the path moved back to its ends."""
+    rounding = 4 * np.finfo(float).eps
+    position = np.where((position < 0) & (position >= -rounding * centre), 0.0, position)
+    return np.where((position > 1) & (position <= 1 + rounding * (1 - centre)), 1.0, position)
 
 
 def _roots(value: FloatArray, slope: FloatArray, curvature: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -162,20 +162,22 @@ class Objective:
             change = change / coefficients[:, :1, 0]
         return float(np.max(abs(self.head.scale) * change, initial=0.0))
 
-    def affine_weights(self, rule: Quadrature | None) -> FloatArray:
-        """Return the `path_weights` of F itself, (1, 2, 2); its gradient is affine, so one node in the middle is exact."""
+    def affine_weights(self, centre: FloatArray, rule: Quadrature | None) -> FloatArray:
+        """Return the `path_weights` of F itself, (samples, 2, 2); its gradient is affine, so the mean of the nodes is exact."""
         middle = 0.5 if rule is None else float(rule.weights @ rule.nodes)
-        return np.array([[[0.0, 0.0], [2.0, 2.0 * middle]]])
+        weights = np.zeros((len(centre), 2, 2))
+        weights[:, 1] = np.stack([np.full(len(centre), 2.0), 2 * (middle - centre)], axis=-1)
+        return weights
 
     @np.errstate(over="ignore", under="ignore")
     def path_weights(
         self, coefficients: FloatArray, centre: FloatArray, rule: Quadrature | None, tolerance: float
     ) -> FloatArray:
-        """Return the weights of A_j b and A_j d in the integrated gradient, with A_0 = 1 and A_j = M_j.
+        """Return the weights of A_j p_c and A_j d in the integrated gradient, with A_0 = 1, A_j = M_j, p_c = p(centre).
 
         On p(a) = b + a d, with q_j(a) = c_j0 + c_j1 (a - centre) + c_j2 (a - centre)^2, the gradient by p is
-        2 sum_j (df/dq_j) A_j p, so that the integrated gradient is Re(conj(d) sum_j (w_j0 A_j b + w_j1 A_j d)) with
-        w_ji = 2 int_0^1 (df/dq_j) a^i da.
+        2 sum_j (df/dq_j) A_j p, so that the integrated gradient is Re(conj(d) sum_j (w_j0 A_j p_c + w_j1 A_j d)) with
+        w_ji = 2 int_0^1 (df/dq_j) (a - centre)^i da.
 
         Args:
             coefficients: Coefficients c, (samples, 1 + observables, 3).
@@ -193,7 +195,7 @@ class Objective:
         arguments = np.concatenate([coefficients[:, :1], np.einsum("mj,sjk->smk", contrasts, coefficients[:, 1:])], axis=1)
         if rule is not None:
             offset = rule.nodes - centre[:, np.newaxis]
-            by_position = self._integrand(arguments, offset, centre[:, np.newaxis])
+            by_position = self._integrand(arguments, offset, np.zeros((samples, 1)))
             by_argument = np.einsum("n,snmi->smi", rule.weights, by_position)
         else:
             by_argument = np.concatenate(
@@ -210,25 +212,26 @@ class Objective:
         has_steps, by_norm = self.head.kind != "identity", self.form == "normalized"
         panels = Panels.of(arguments, centre, zeros=has_steps)
         panel, low, high = panels.pieces(abs(self.head.scale) if has_steps else None, by_norm)
+        distance = panels.anchor - centre[panels.row]
 
         def function(piece: IntArray, offset: FloatArray) -> FloatArray:
             own = panel[piece]
-            values = self._integrand(panels.coefficients[own], offset, panels.anchor[own, np.newaxis])
+            values = self._integrand(panels.coefficients[own], offset, distance[own, np.newaxis])
             return values.reshape(*offset.shape, -1)
 
         samples, functions, _ = arguments.shape
         value, _ = integrate(function, low, high, panels.row[panel], samples, tolerance)
         return value.reshape(samples, functions, 2)
 
-    def _integrand(self, coefficients: FloatArray, offset: FloatArray, anchor: FloatArray) -> FloatArray:
-        """Return 2 df/dq a^i of the squared norm and of every argument, (rows, nodes, 1 + arguments, 2).
+    def _integrand(self, coefficients: FloatArray, offset: FloatArray, distance: FloatArray) -> FloatArray:
+        """Return 2 df/dq (a - centre)^i of the squared norm and of every argument, (rows, nodes, 1 + arguments, 2).
 
         The derivative by an argument is that by the argument times the scale.
 
         Args:
             coefficients: Coefficients around the anchor, (rows, 1 + arguments, 3).
             offset: Offset of every node from the anchor, (rows, nodes).
-            anchor: Position of the anchor on the path, (rows, 1).
+            distance: Position of the anchor, counted from the centre, (rows, 1).
         """
         value, slope, curvature = np.moveaxis(coefficients[:, np.newaxis], -1, 0)
         at = offset[..., np.newaxis]
@@ -243,4 +246,4 @@ class Objective:
         else:
             by_norm = -np.sum(by_argument * scaled, axis=-1, keepdims=True)
             by_q = np.concatenate([by_norm, by_argument], axis=-1) / norm
-        return 2 * np.stack([by_q, (anchor + offset)[..., np.newaxis] * by_q], axis=-1)
+        return 2 * np.stack([by_q, (distance + offset)[..., np.newaxis] * by_q], axis=-1)

@@ -30,6 +30,7 @@ _ERROR: dict[Precision, float] = {"float64": 1e-6, "float32": 1e-4}
 _ROUNDINGS = 4  # rounding error of an inner product, in units of the precision
 _ROUNDING = 1e-12  # identity part that rounding can cause
 _ORIGIN = 1e-8  # distance to the origin, relative to the longer end, below which a segment counts as passing through it
+_SIZE_MAX = 2.0**480  # largest amplitude whose square, and sums of such squares, are numbers in double precision
 _NEAR_ORIGIN = 1e-2  # relative distance to the origin below which a warning is issued
 
 
@@ -104,7 +105,7 @@ def exact_attribution(
     for start in starts:
         path = StraightPath(start, end)
         if objective.is_quadratic:
-            weights = objective.affine_weights(quadrature)
+            weights = objective.affine_weights(path.centre, quadrature)
         else:
             if form == "normalized":
                 path.check_origin()
@@ -159,6 +160,12 @@ def _scaled_ends(objective: Objective, rows: Array, references: Array) -> tuple[
     """Return inputs and baselines, each row of a homogeneous objective divided by a power of 2, with these exponents."""
     ends = [rows, *references]
     if not objective.is_quadratic and objective.form != "normalized":
+        largest = max(float(np.abs(of_one).max(initial=0.0)) for of_one in ends)
+        if largest > _SIZE_MAX:
+            raise ValueError(
+                f"x and the baseline reach {largest:.1e}, and a head of the quadratic form takes at most {_SIZE_MAX:.1e}; "
+                "divide them by a common factor c and multiply the head's scale by c^2, or use form='normalized'"
+            )
         return np.zeros((len(rows), 1), dtype=np.int64), ends
     exponents = np.broadcast_to(scaling_exponents(*ends), (len(rows), 1))
     return exponents, [times_power_of_2(of_one, -exponents) for of_one in ends] if exponents.any() else ends
@@ -225,9 +232,12 @@ class StraightPath:
 
     @cached_property
     def nearest(self) -> tuple[Array, ...]:
-        """Products A_j p at the centre."""
+        """Products A_j p at the centre, computed from the end of the path that is closer to it."""
         at = self.centre[:, np.newaxis]
-        return tuple(s + at * d for s, d in zip(self.start.actions, self.step_actions, strict=True))
+        late = at > 0.5
+        offset = np.where(late, at - 1, at)
+        ends = zip(self.start.actions, self.end.actions, self.step_actions, strict=True)
+        return tuple(np.where(late, end, start) + offset * step for start, end, step in ends)
 
     @cached_property
     def coefficients(self) -> FloatArray:
@@ -236,18 +246,18 @@ class StraightPath:
         return np.stack([constant, 2 * linear, inner_products(self.step, self.step_actions)], axis=-1)
 
     def mean_gradient(self, weights: FloatArray) -> Array:
-        """Return the gradient averaged over the path: sum_j (w_j0 A_j b + w_j1 A_j d), (samples, features)."""
+        """Return the gradient averaged over the path: sum_j (w_j0 A_j p_c + w_j1 A_j d), (samples, features)."""
         total: Array = np.zeros(1)
-        for j, (start, step) in enumerate(zip(self.start.actions, self.step_actions, strict=True)):
+        for j, (nearest, step) in enumerate(zip(self.nearest, self.step_actions, strict=True)):
             if weights[:, j].any():
-                total = total + weights[:, [j], 1] * step
-                if start.any():
-                    total += weights[:, [j], 0] * start
+                total = total + weights[:, [j], 1] * step + weights[:, [j], 0] * nearest
         return total
 
     def rounding_errors(self, objective: Objective, weights: FloatArray, tolerance: float, precision: Precision) -> FloatArray:
         """Return how much the values change if the quadratic forms change by their rounding errors, (samples, features)."""
-        rounded = self.coefficients + self._rounding(precision)
+        signs = -np.ones(self.coefficients.shape[1])
+        signs[[0, 1 + objective.head.target]] = 1  # the difference of two observables changes by the sum of their errors
+        rounded = self.coefficients + signs[:, np.newaxis] * self._rounding(precision)
         if objective.largest_change(self.coefficients, rounded) <= _ROUNDING:
             return np.zeros(self.end.rows.shape)
         change = objective.path_weights(rounded, self.centre, None, tolerance) - weights
@@ -257,7 +267,8 @@ class StraightPath:
         """Return what rounding may change in the coefficients, in their shape."""
         near, step = (np.stack([np.linalg.norm(a, axis=-1) for a in of], axis=-1) for of in (self.nearest, self.step_actions))
         unit = _ROUNDINGS * np.finfo(precision).eps
-        return np.asarray(unit * np.stack([near[:, :1] * near, 2 * step[:, :1] * near, step[:, :1] * step], axis=-1))
+        found = near + np.minimum(self.centre, 1 - self.centre)[:, np.newaxis] * step  # what `nearest` was computed from
+        return np.asarray(unit * np.stack([near[:, :1] * found, 2 * step[:, :1] * found, step[:, :1] * step], axis=-1))
 
     def check_origin(self) -> None:
         """Raise ValueError if the path of any sample passes through the origin, and warn if one comes close to it."""

@@ -28,6 +28,13 @@ def parse_int(text: str) -> int:
     return int(text)
 
 
+def parse_text(text: str) -> str:
+    """Return a text. Raise ArgumentTypeError for an empty one, which an unset variable of the shell leaves."""
+    if not text:
+        raise argparse.ArgumentTypeError("the text is empty; is a variable of the shell not set?")
+    return text
+
+
 def parse_float(text: str) -> float:
     """Return the number that a text of ASCII digits names, infinity and NaN included, which the command refuses itself."""
     if not re.fullmatch(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|inf|nan)", text):
@@ -109,6 +116,8 @@ def _add_field(
 ) -> None:
     options = _options(hint)
     metavar, text = entries[field.name]
+    if options.get("type") is str and field.default != "":
+        options["type"] = parse_text
     if field.default is not MISSING:
         options |= {"default": field.default} if field.kw_only else {"default": field.default, "nargs": "?"}
         if field.default not in (None, "") and hint is not bool:

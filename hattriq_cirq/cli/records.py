@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict, TypeVar
 
@@ -12,7 +13,7 @@ from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.execution.journal_records import as_json, refuse_another
 from hattriq_cirq.execution.journal_summary import RunSummary, read_summary
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
-from hattriq_cirq.foundation.schema import Count, Range, Size, load, parse_json
+from hattriq_cirq.foundation.schema import Count, Range, Size, check_format, load, parse_json
 from hattriq_cirq.foundation.terminal import shell_word
 
 FORMAT = "hattriq_cirq.Run/1"
@@ -113,7 +114,7 @@ class AttributeRecord(_Run):
 
 #: Command -> its record, and the settings that other commands read, with their types.
 _KINDS: dict[object, tuple[type[_Run], dict[str, Any]]] = {
-    "train": (TrainRecord, {"seed": Count}),
+    "train": (TrainRecord, {"seed": Annotated[int, Range(0, inf)]}),
     "attribute": (AttributeRecord, {"estimator": str, "engine": str}),
 }
 
@@ -147,8 +148,7 @@ def read_record(file: Path) -> Record:
     """
     try:
         content = load(dict[str, Any], parse_json(read_bytes(file), file), file)
-        if content.get("format") != FORMAT:
-            raise ValueError(f"it must hold format {FORMAT!r}")
+        check_format(content.get("format"), FORMAT)
     except ValueError as error:
         raise FileError(f"{file} is not a run record", problem_of(error)) from error
     command = content.get("command")

@@ -130,11 +130,11 @@ def make_baseline(text: str, data: hq.datasets.Dataset, indices: Array, seed: in
 
 def parse_head(text: str) -> hq.Head:
     """Return the head that `identity`, `sigmoid:SCALE` or `tanh:SCALE` names. Raise ValueError for another text."""
-    kind, _, scale = text.partition(":")
+    kind, colon, scale = text.partition(":")
     if text == "identity":
         return hq.Head()
     if kind in ("sigmoid", "tanh"):
-        return hq.Head(cast(HeadKind, kind), _number(scale or "1", f"the scale of {kind}"))
+        return hq.Head(cast(HeadKind, kind), _number(scale if colon else "1", f"the scale of {kind}"))
     raise ValueError(f"head {text!r} must be identity, sigmoid:SCALE or tanh:SCALE")
 
 

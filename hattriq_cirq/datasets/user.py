@@ -14,16 +14,18 @@ import numpy as np
 from hattriq_cirq._moved import keep_old_names
 from hattriq_cirq.datasets.value import Dataset, from_features
 from hattriq_cirq.foundation.arrays import Array
-from hattriq_cirq.foundation.checks import shown
+from hattriq_cirq.foundation.checks import as_labels, shown
+from hattriq_cirq.foundation.contract import same_name
 from hattriq_cirq.foundation.reading import FileError, decimal, read_arrays, read_bytes
 
 
 class LabelledTable(NamedTuple):
-    """Rows of a file before their meaning is checked: x (samples, features), y (samples,), column names."""
+    """Rows of a file before their meaning is checked: x (samples, features), y (samples,), names of columns, None for none."""
 
     x: Array
     y: Array
     columns: list[str]
+    label_column: str | None
 
 
 def read_table(path: str | Path, label_column: str | None = None, test_fraction: float = 0.3, *, seed: int = 0) -> Dataset:
@@ -63,6 +65,10 @@ def read_table(path: str | Path, label_column: str | None = None, test_fraction:
         table = _read_npz(path) if path.suffix.lower() == ".npz" else _read_csv(path, label_column)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not a text table ({error}); save it as comma-separated values (CSV) in UTF-8") from error
+    details: dict[str, object] = {"source": path.name, "sha256": checksum(path), "columns": table.columns}
+    if table.label_column is not None:
+        details |= {"label_column": table.label_column}
+        _check_labels(table, path, label_column is None)
     try:
         return from_features(
             table.x,
@@ -70,7 +76,7 @@ def read_table(path: str | Path, label_column: str | None = None, test_fraction:
             name=path.stem,
             test_fraction=test_fraction,
             seed=seed,
-            details={"source": path.name, "sha256": checksum(path), "columns": table.columns},
+            details=details,
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -96,13 +102,14 @@ def load_arrays(path: Path, names: tuple[str, ...]) -> list[Array]:
 
 def _read_npz(path: Path) -> LabelledTable:
     x, y = load_arrays(path, ("x", "y"))
-    return LabelledTable(x, y, [])
+    return LabelledTable(x, y, [], None)
 
 
 def _read_csv(path: Path, label_column: str | None) -> LabelledTable:
     """Read the header, then every cell as a finite number; labels may be text, which `from_features` reports later."""
     reader = csv.reader(io.StringIO(read_bytes(path).decode("utf-8-sig"), newline=""), strict=True)
-    header = [cell.strip(" \t") for cell in next(reader, [])]
+    header = [same_name(cell.strip(" \t")) for cell in next(reader, [])]
+    label_column = None if label_column is None else same_name(label_column)
     if len(header) < 2 or len(set(header)) != len(header) or all(decimal(cell) is not None for cell in header):
         raise ValueError(f"{path}, line 1: must name two or more columns, each once, by commas; got {shown(header[:5])}")
     if odd := next((name for name in header if not name.isprintable()), None):
@@ -132,7 +139,16 @@ def _read_csv(path: Path, label_column: str | None) -> LabelledTable:
     if not x:
         raise ValueError(f"{path} has a header and no samples")
     values = [decimal(text) for text in y]
-    return LabelledTable(np.array(x, dtype=np.float64), np.array(y if None in values else values), features)
+    return LabelledTable(np.array(x, dtype=np.float64), np.array(y if None in values else values), features, label)
+
+
+def _check_labels(table: LabelledTable, path: Path, is_last: bool) -> None:
+    """Raise ValueError unless the labels of a text table are -1 and +1; the message names their column."""
+    try:
+        as_labels(table.y)
+    except ValueError as error:
+        last = f", the last one; name another with {path.name}:label_column=NAME" if is_last else ""
+        raise ValueError(f"{path}: the labels are read from the column {table.label_column!r}{last}: {error}") from error
 
 
 def _is_odddecimal(text: str) -> bool:

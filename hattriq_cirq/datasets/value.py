@@ -146,6 +146,7 @@ class Dataset(Frozen):
             image_shape=self.image_shape,
             padding=None if self.image_shape is None else self.padding,
             preparation=self.preparation,
+            label_column=None if (label := self.details.get("label_column")) is None else str(label),
         )
 
     def for_model(self, contract: DataContract | None) -> tuple[Dataset, tuple[str, ...]]:
@@ -173,6 +174,7 @@ class Dataset(Frozen):
         if contract is None:
             return self, (f"{self.name}: the model records nothing about its data, so that names were not compared.",)
         try:
+            contract.check_label(self.contract)
             data, notes = self._with_columns(contract)
             swapped, unknown = contract.compare(data.contract)
         except ValueError as error:

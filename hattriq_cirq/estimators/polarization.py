@@ -54,6 +54,7 @@ class PolarizationShift(Estimator):
         """Build two circuits for each component with left_k != 0."""
         qubits = list(pauli.model.qubits)
         _, shift = unit_vector_and_norm(term.right)
+        exponent = int(np.frexp(shift)[1])  # squares of norms are taken at about size 1
         features = len(term.left)
         readout = pauli.circuit + cirq.Circuit(pauli.basis_change, cirq.measure(*pauli.pauli.qubits, key=KEY))
         for k in map(int, np.flatnonzero(term.left)):
@@ -63,7 +64,8 @@ class PolarizationShift(Estimator):
                 _, norm = unit_vector_and_norm(shifted)
                 if norm <= 1e-14 * shift:  # F(0) = 0 needs no circuit
                     continue
-                scale = np.array([[sign * size * norm * (norm / (4 * shift))]])
+                unscaled = sign * size * np.ldexp(norm, -exponent) ** 2 / (4 * np.ldexp(shift, -exponent))
+                scale = np.array([[np.ldexp(unscaled, exponent)]])
                 preparation = self.state_encoder(shifted, qubits)
                 weights = parity_weights(scale, [k], features, len(pauli.pauli))
                 yield WeightedCircuit(preparation + readout, weights, preparation)

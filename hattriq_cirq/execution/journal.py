@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import secrets
 import time
@@ -82,6 +83,8 @@ class Journal(Owned):
     def __init__(
         self, folder: str | os.PathLike[str], engine: Mapping[str, Any], task: Mapping[str, Any] | None = None
     ) -> None:
+        if not os.fspath(folder):
+            raise JournalError(f"{folder!r} names no folder; give the path of one as the journal")
         self.folder = Path(folder)
         path = self.folder / JOURNAL
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -334,6 +337,8 @@ class Journal(Owned):
         while not try_lock(self._descriptor(), exclusive=True):
             if time.monotonic() > patience:
                 pid = read(read_content(path), str(path))[0].pid
+                if pid == os.getpid() and gc.collect() and try_lock(self._descriptor(), exclusive=True):
+                    return  # an engine that an exception had kept, with the variables of a function that it ended
                 cure = "wait until it ends, or end it"
                 if pid == os.getpid():
                     who, cure = "another engine of this process", "close it with its journal.close()"
@@ -378,6 +383,10 @@ class Journal(Owned):
         line = to_line(record)
         with self._writing:
             contents, descriptor, written = self._contents, self._descriptor(), 0
+            if os.fstat(descriptor).st_nlink == 0:
+                raise JournalError(
+                    f"{self.folder / JOURNAL} was removed, nothing can be recorded; give the engine another folder"
+                )
             self._is_settled = False  # an interrupt may arrive between any two of the following steps
             try:
                 while written < len(line):

@@ -18,7 +18,7 @@ from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.foundation import files
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
-from hattriq_cirq.foundation.schema import Count, Range, Size, load, parse_json
+from hattriq_cirq.foundation.schema import Count, Range, Size, check_format, load, parse_json
 
 JOURNAL = "journal.jsonl"
 FORMAT = "hattriq_cirq.Journal/2"
@@ -153,8 +153,8 @@ def from_line(line: bytes) -> Record | None:
         return None
     content = parse_json(text, "record")
     kind = content.get("kind") if isinstance(content, dict) else None
-    if kind == "header" and content.get("format") not in READABLE:
-        raise FileError("record", f"its format is {content.get('format')!r}, this version reads {', '.join(READABLE)}")
+    if kind == "header":
+        check_format(content.get("format"), *READABLE)
     if not isinstance(kind, str) or kind not in _KINDS:
         raise FileError("record", f"a record of kind {kind!r}, which this version does not know")
     record: Record = dict(load(_KINDS[kind], content, "record"))

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from hattriq_cirq._moved import keep_old_names
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.foundation.arrays import Array, BoolArray, FloatArray, as_amplitudes, unit_vectors
+from hattriq_cirq.foundation.checks import ArgumentTypeError, shown
 from hattriq_cirq.models.model import Form, check_columns, check_form
 from hattriq_cirq.models.quadratic_form import QuadraticForm, quadratic_value
 
@@ -45,6 +46,8 @@ def score_of(model: QuadraticForm, *, form: Form = "quadratic") -> ScoreFunction
         array([-0.6,  0. ])
     """
     check_form(form)
+    if not isinstance(getattr(model, "n_features", None), int):
+        raise ArgumentTypeError(f"model={shown(model)} must be a Model or another QuadraticForm")
 
     def score(x: Array) -> FloatArray:
         if form == "quadratic":
@@ -105,6 +108,7 @@ def scores_without(score: ScoreFunction, x: Array, reference: Reference, removed
     Raises:
         ValueError: The reference does not fit, or the score is not one finite number per input.
     """
+    check_columns(score, reference, "reference")
     rows, _ = resolve(reference, x)
     sets = removed.shape[1]
     step = max(1, _CHUNK // x.size)

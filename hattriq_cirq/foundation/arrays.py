@@ -61,6 +61,8 @@ def as_amplitudes(x: ArrayLike, name: str = "x", features: int | None = None) ->
         >>> as_amplitudes([1, 2j])
         array([1.+0.j, 0.+2.j])
     """
+    if np.ma.is_masked(x):
+        raise ValueError(f"{name} has masked entries; remove their rows or fill them")
     array = np.asarray(x)
     if array.dtype.kind not in "biufc":
         raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}")
@@ -124,7 +126,8 @@ def unit_vectors(x: Array) -> tuple[Array, FloatArray, NDArray[np.int64]]:
     """
     exponents = binary_exponents(x)
     scaled = times_power_of_2(x, -exponents)
-    norms = np.linalg.norm(scaled, axis=-1, keepdims=True)
+    # one vector has its norm by a scalar product, which rounds as it always did: resumed runs repeat every bit
+    norms = np.linalg.norm(scaled, axis=None if x.ndim == 1 else -1, keepdims=True)
     return np.asarray(scaled / np.where(norms > 0, norms, 1)), norms, exponents
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+from unicodedata import normalize
 
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_counts, shown
 
@@ -22,6 +23,7 @@ class DataContract:
         image_shape: Numbers (rows, cols) of the image that the features make, padding included.
         padding: Numbers of padding pixels (top, bottom, left, right) inside the image.
         preparation: Changes that were made to the features before they were encoded, in words; empty for none.
+        label_column: Name of the column with the labels.
 
     Raises:
         ValueError: A value has a wrong type, or the number of columns is not that of the features.
@@ -37,20 +39,24 @@ class DataContract:
     image_shape: tuple[int, int] | None = None
     padding: tuple[int, int, int, int] | None = None
     preparation: str | None = None
+    label_column: str | None = None
 
     def __post_init__(self) -> None:
         for name, length in (("columns", None), ("classes", 2)):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, _as_names(value, name, length))
+        if self.columns is not None:
+            object.__setattr__(self, "columns", _as_names([same_name(name) for name in self.columns], "columns", None))
         for name, least, length in (("image_shape", 1, 2), ("padding", 0, 4)):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, as_counts(value, name, least))
                 if len(getattr(self, name)) != length:
                     raise ValueError(f"{name}={value} must hold {length} numbers")
-        if self.preparation is not None and not isinstance(self.preparation, str):
-            raise ArgumentTypeError(f"preparation={shown(self.preparation)} must be a text")
+        for name in ("preparation", "label_column"):
+            if not isinstance(getattr(self, name), str | None):
+                raise ArgumentTypeError(f"{name}={shown(getattr(self, name))} must be a text")
         if self.features is not None:
             object.__setattr__(self, "features", as_count(self.features, "features"))
         elif self.columns is not None:
@@ -120,6 +126,22 @@ class DataContract:
             f"select them by name: {name}[{_brackets(self.columns)}]"
         )
 
+    def check_label(self, data: DataContract) -> None:
+        """Refuse labels of another column if the table holds the column with the labels of the training as well.
+
+        Args:
+            data: Form of the table, all its columns included.
+
+        Raises:
+            ValueError: The labels are in another column.
+        """
+        label = self.label_column
+        if label is not None and data.label_column != label and label in (data.columns or ()):
+            raise ValueError(
+                f"its labels are in the column {data.label_column!r}, those of the training were in {label!r}, which it has "
+                f"too; choose it with label_column={label}"
+            )
+
     def compare(self, data: DataContract) -> tuple[bool, tuple[str, ...]]:
         """Compare the form of a data set, its columns aside, with this one.
 
@@ -158,15 +180,22 @@ def column_names(table: object) -> tuple[str, ...] | None:
     """Return the names of the columns of a table, or of the entries of one row; None if it has none.
 
     Args:
-        table: Any object; a table of pandas or another library has the attribute `columns`, and a row of it `index`.
+        table: Any object; a table of pandas or another library has the attribute `columns`, and a row of it `index`. A list of
+            such rows has their names.
 
     Returns:
-        The names; None if there are none, or numbers in place of names.
+        The names; None if there are none, or only the numbers 0, 1, 2, ... in place of names.
 
     Example:
         >>> column_names([[1, 2]]) is None
         True
     """
+    if isinstance(table, list | tuple) and table and not isinstance(table[0], Sequence):
+        rows = {column_names(row) for row in table if hasattr(row, "index")}
+        if len(rows) > 1:
+            raise ValueError(f"the rows have different columns: {'; '.join(_listed(row or ()) or 'none' for row in rows)}")
+        return rows.pop() if rows else None
+    is_table = hasattr(table, "columns")
     names = getattr(table, "columns", getattr(table, "index", None))
     if names is None or callable(names) or isinstance(names, str):
         return None
@@ -174,7 +203,19 @@ def column_names(table: object) -> tuple[str, ...] | None:
         listed = tuple(names)
     except TypeError:
         return None
-    return listed if listed and all(isinstance(name, str) for name in listed) else None
+    if not listed or not (is_table or all(isinstance(name, str) for name in listed)) or listed == tuple(range(len(listed))):
+        return None
+    return tuple(same_name(str(name)) for name in listed)
+
+
+def same_name(name: str) -> str:
+    r"""Return a name in the composed form of Unicode, so that names that look the same are the same.
+
+    Example:
+        >>> same_name("u\u0308") == "\u00fc"
+        True
+    """
+    return normalize("NFC", name)
 
 
 def _as_names(value: object, name: str, length: int | None) -> tuple[str, ...]:

@@ -174,10 +174,10 @@ class _Walk:
         name = _name(function)
         if _is_installed(function.__module__ or "") and b"<" not in name:
             return _hash(b"function", name)
-        cells = [_content_of_cell(cell) for cell in function.__closure__ or ()]
-        names = sorted(_names_in(function.__code__) & function.__globals__.keys())
-        used = {each: function.__globals__[each] for each in names}
-        parts = (function.__code__, function.__defaults__, function.__kwdefaults__, cells, used)
+        code = function.__code__
+        cells = dict(zip(code.co_freevars, map(_content_of_cell, function.__closure__ or ()), strict=True))
+        used = _used({**function.__globals__, **cells}, _names_in(code) | cells.keys(), _attributes_in(code))
+        parts = (code, function.__defaults__, function.__kwdefaults__, used)
         return _hash(b"function", name, self._all("parts", parts))
 
     def _code(self, code: CodeType) -> bytes:
@@ -266,6 +266,20 @@ def _names_in(code: CodeType) -> set[str]:
         str(step.argval) for step in dis.get_instructions(code) if step.opname.startswith("LOAD_") and _is_global(step.opname)
     }
     return own.union(*map(_names_in, inner))
+
+
+def _attributes_in(code: CodeType) -> set[str]:
+    """Return the names of all attributes that a code and the functions in it refer to."""
+    return set(code.co_names).union(*(_attributes_in(const) for const in code.co_consts if isinstance(const, CodeType)))
+
+
+def _used(variables: Mapping[str, Any], names: set[str], attributes: set[str], seen: tuple[object, ...] = ()) -> dict[str, Any]:
+    """Return the variables of these names; a module of the user's stands for those of its variables that may be used."""
+    used = {name: variables[name] for name in sorted(names & variables.keys())}
+    for name, value in used.items():
+        if isinstance(value, ModuleType) and value not in seen and not _is_installed(value.__name__):
+            used[name] = _used(vars(value), attributes, attributes, (*seen, value))
+    return used
 
 
 def _is_global(operation: str) -> bool:

@@ -16,11 +16,14 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, NotRequired, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from hattriq_cirq._version import __version__
 from hattriq_cirq.foundation.reading import FileError, read_bytes
 
 T = TypeVar("T")
 
 MAX_NESTING = 100  # levels of lists and objects in JSON
+#: Advice for a file with parts that this version does not know.
+UPDATE = f"a later version than {__version__} may have written the file: update hattriq_cirq to read it"
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,24 @@ def load(kind: type[T], value: object, name: object, field: str = "") -> T:
         raise FileError(name, f"{(field + error.path).removeprefix('.') or 'it'} {error.problem}") from None
 
 
+def check_format(value: object, *known: str) -> None:
+    """Raise ValueError unless the format that a file states is one of those that this version reads.
+
+    Example:
+        >>> check_format("hattriq_cirq.Run/1", "hattriq_cirq.Run/1")
+    """
+    if value not in known:
+        raise ValueError(f"its format is {value!r}, this version reads {' and '.join(known)}{_advice(value, known)}")
+
+
+def _advice(value: object, known: Sequence[object]) -> str:
+    """Return advice for the format of a later version; nothing for another value."""
+    kinds = {each.rpartition("/")[0] for each in known if isinstance(each, str) and each.startswith("hattriq_cirq.")}
+    if not isinstance(value, str) or value.rpartition("/")[0] not in kinds:
+        return ""
+    return f"; {UPDATE}"
+
+
 def _is(value: object, wanted: str) -> _Mismatch:
     """Return the error of a value that is not what is wanted; long values are shortened."""
     try:
@@ -198,7 +219,7 @@ def _in_ranges(convert: Callable[[Any], Any], ranges: Sequence[Range]) -> Callab
 def _one_of(values: tuple[Any, ...]) -> Callable[[Any], Any]:
     def checked(value: Any) -> Any:
         if not any(type(value) is type(each) and value == each for each in values):
-            raise _is(value, " or ".join(map(repr, values)))
+            raise _is(value, " or ".join(map(repr, values)) + _advice(value, values))
         return value
 
     return checked
@@ -252,8 +273,12 @@ def _record(kind: type) -> Callable[[Any], Any]:
     def checked(value: Any) -> Any:
         if type(value) is not dict:
             raise _is(value, "an object")
-        for name in (*sorted(required - value.keys()), *sorted(value.keys() - converts.keys())):
-            raise _Mismatch("is missing" if name in required else "is a field that this version does not know", f".{name}")
+        if "format" in converts and "format" in value:  # that of a later version explains all other differences
+            _at(converts["format"], value["format"], ".format")
+        for name in sorted(required - value.keys()):
+            raise _Mismatch("is missing", f".{name}")
+        for name in sorted(value.keys() - converts.keys()):
+            raise _Mismatch(f"is a field that this version does not know; {UPDATE}", f".{name}")
         content = {name: _at(converts[name], item, f".{name}") for name, item in value.items()}
         try:
             return kind(**content)

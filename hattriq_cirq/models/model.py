@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired, TypedDict
 
 import cirq
 import numpy as np
@@ -31,6 +31,7 @@ from hattriq_cirq.foundation.checks import as_number, as_word, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
+from hattriq_cirq.foundation.schema import check_format, load
 from hattriq_cirq.simulation import statevector
 from hattriq_cirq.simulation.statevector import Precision
 
@@ -40,6 +41,17 @@ _CHUNK = 2**18  # amplitudes per pass: a batch of this size stays in the cache
 _MATRIX_MAX = 2**10  # features up to which M is built and kept automatically (16 MB)
 _QSIM_FROM = 18  # qubits from which qsim is faster than NumPy in single precision
 _RANGE = {"float64": 200, "float32": 40}  # powers of 2 within which squares of inputs neither overflow nor vanish
+
+
+class _ModelFields(TypedDict):
+    """Fields of a model file, after Cirq has read it; `Model` checks their values."""
+
+    format: str
+    circuit: Any
+    qubits: Any
+    observable: Any
+    params: Any
+    contract: NotRequired[Any]
 
 
 class IdentityPartWarning(UserWarning):
@@ -428,10 +440,8 @@ class Model:
         """
         try:
             content = read_cirq_json(text, "model", dict)
-            if content.get("format") != _JSON_FORMAT:
-                raise ValueError(f"it must hold format {_JSON_FORMAT!r}")
-            if unknown := content.keys() - {"format", "circuit", "qubits", "observable", "params", "contract"}:
-                raise ValueError(f"fields that this version does not know: {', '.join(sorted(unknown))}")
+            check_format(content.get("format"), _JSON_FORMAT)
+            load(_ModelFields, content, "model")
             contract = DataContract.from_record(content["contract"]) if "contract" in content else None
             return cls(content["circuit"], content["qubits"], content["observable"], content["params"], contract)
         except Exception as error:  # what the text describes may be anything but the parts of a model

@@ -30,6 +30,7 @@ from strategies import (
 from hattriq_cirq.attribution.objective import Head, HeadKind, Objective
 from hattriq_cirq.models.model import Form, Model
 from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
+from hattriq_cirq.simulation.statevector import Precision
 
 FORMS: tuple[Form, ...] = ("quadratic", "normalized")
 ONE_OBSERVABLE: tuple[HeadKind, ...] = ("sigmoid", "tanh")
@@ -160,6 +161,37 @@ def test_map_of_a_steep_head_does_not_depend_on_its_scale(scale: float) -> None:
     from_zero = integrated_gradients(model, [100.0, 40.0], baseline=0, head=Head("sigmoid", scale))
     assert_close(from_zero.values.sum(), 0.5, 1e-7)
     assert_close(from_zero.values, 0.5 * np.array([100.0**2, -(40.0**2)]) / (100.0**2 - 40.0**2), 1e-7)
+
+
+@pytest.mark.filterwarnings("ignore::hattriq_cirq.attribution.path_integral.CompletenessWarning")
+@pytest.mark.parametrize("scale", [1e3, 1e6])
+def test_steep_head_on_a_path_that_ends_on_the_boundary(scale: float) -> None:
+    """The half step at an end is found, on whichever side of the end rounding puts the zero of the form."""
+    a, b = cirq.LineQubit.range(2)
+    observable = -0.25 * cirq.Z(a) * cirq.Z(b) + 1.0 * cirq.Z(a)  # at the input: .75 (300^2 - 300^2) + 1.25 (150^2 - 150^2)
+    model = Model(cirq.Circuit(), [a, b], observable)
+    attribution = integrated_gradients(model, [300, 150, -300, 150], baseline=[0, 0, 150, 150], head=Head("tanh", scale))
+    assert_close(attribution.values, [31.2, 13.0, -43.2, 0.0], 1e-5)
+
+    model = Model(cirq.Circuit(), [a, b], 1e-4 * cirq.X(a) * cirq.Z(b) + 1e-4 * cirq.Z(b))
+    for sign in (1, -1):  # zero at both ends: two half steps of opposite sign
+        attribution = integrated_gradients(
+            model, 300 * np.ones(4), baseline=[300, -300, 300, -300], head=Head("sigmoid", sign * scale)
+        )
+        assert_close(attribution.values, np.zeros(4), 1e-7, 1.0)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("ratio", [1e4, 1e7])
+def test_map_of_an_input_that_is_small_beside_the_baseline(ratio: float, precision: Precision) -> None:
+    """The head changes close to the input, where the products of the baseline cancel."""
+    qubits = cirq.LineQubit.range(2)
+    observable = 0.5 * cirq.X(qubits[0]) * cirq.Z(qubits[1]) + 0.5 * cirq.Z(qubits[0])
+    model, matrix = Model(cirq.Circuit(), qubits, observable), observable.matrix(qubits)
+    x, b = np.array([0.9, 0.1, 1.1, 0.4]), ratio * np.array([1.6, -0.2, -1.9, 0.7])
+    a = integrated_gradients(model, x, baseline=b, head=Head("tanh", -1), precision=precision)
+    expected = steep_oracle([matrix], oracle.tanh(-1.0), 1.0, x, b, "quadratic")
+    assert_close(a.values, expected, 1e-6 if precision == "float64" else 1e-4, 1 + np.abs(expected).max())
 
 
 def test_observables_argument_replaces_the_model_observable() -> None:

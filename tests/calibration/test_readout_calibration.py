@@ -364,3 +364,13 @@ def test_mitigated_or_mixed_calibration_outcomes_are_rejected() -> None:
         ReadoutCalibration.from_outcomes([A], patterns, [QuasiDistribution((LinearTerm(exact),)), exact])
     with pytest.raises(CalibrationError, match="all counted or all exact"):
         ReadoutCalibration.from_outcomes([A], patterns, [Distribution.from_counts(some), exact])
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [{A: (True, False)}, {"q": (0.1, 0.1)}, {A: 0.1}, {A: (0.1,)}, {A: (0.1, 0.1, 0.1)}, {A: ("a", 0)}, {A: "ab"}],
+    ids=str,
+)
+def test_rates_of_a_wrong_type_are_refused(rates: Any) -> None:
+    with pytest.raises(ValueError, match="rates"):
+        ReadoutCalibration.from_mapping(rates)

@@ -151,3 +151,11 @@ def test_missing_entry_points_name_the_cure(monkeypatch: pytest.MonkeyPatch) -> 
     assert parse_mitigation("", 5) is None
     with pytest.raises(ValueError, match="install hattriq_cirq again"):
         parse_mitigation("readout", 5)
+
+
+@pytest.mark.parametrize(
+    "words", [["show", ""], ["runs", ""], ["cost", ""], ["train", "", "--out", "o"], ["train", "x.csv", "--out", ""]]
+)
+def test_empty_text_is_refused(words: list[str]) -> None:
+    with pytest.raises(ValueError, match="the text is empty"):
+        parse(words)

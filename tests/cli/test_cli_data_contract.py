@@ -158,6 +158,7 @@ def test_model_file_and_run_record_hold_the_form_of_the_data(home: Path) -> None
         "features": 3,
         "columns": ["b", "c", "d"],
         "preparation": "",
+        "label_column": "label",
     }
     contract = Model.load(home / "digits/model.json").contract
     assert contract is not None
@@ -185,3 +186,21 @@ def test_model_of_an_earlier_version_is_compared_by_the_record_of_its_training(
     (earlier / "run.json").unlink()
     assert run(COMMANDS["attribute"].format(model=earlier, data=tmp_path / "other.csv", out=tmp_path / "a")) == 0
     assert "note: other: the model records nothing about its data, so that names were not compared." in capsys.readouterr().out
+
+
+@each_command
+def test_labels_of_another_column_are_refused(
+    home: Path, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{line},{('male', 1, -1)[bool(k) + k % 2]}" for k, line in enumerate(TABLE.splitlines())]
+    (tmp_path / "other.csv").write_text("\n".join(rows) + "\n")
+    assert run(COMMANDS[command].format(model=home / "model", data=tmp_path / "other.csv", out=tmp_path / "out")) == 2
+    assert "its labels are in the column 'male', those of the training were in 'label'" in capsys.readouterr().err
+    data = f"{tmp_path}/other.csv:label_column=label"
+    assert run(COMMANDS["attribute"].format(model=home / "model", data=data, out=tmp_path / "out")) == 0
+
+
+def test_table_with_labels_elsewhere_is_refused_with_the_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "first.csv").write_text(table("label", "a", "b", "c"))
+    assert run(f"train {tmp_path}/first.csv --out {tmp_path}/out") == 2
+    assert "from the column 'c', the last one; name another with first.csv:label_column=NAME" in capsys.readouterr().err

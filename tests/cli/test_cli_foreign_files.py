@@ -530,3 +530,39 @@ def test_compressed_images_that_expand_for_ever_are_refused(tmp_path: Path, caps
     for name, dimensions in (("train-labels-idx1-ubyte", 1), ("t10k-images-idx3-ubyte", 3), ("t10k-labels-idx1-ubyte", 1)):
         (tmp_path / name).write_bytes(b"\0\0\x08" + bytes([dimensions]) + bytes(4 * dimensions))
     assert "more than the limit" in refusal(f"train mnist_idx:path={tmp_path} --out {tmp_path}/new", capsys)
+
+
+LATER: dict[str, tuple[str, dict[str, Any]]] = {
+    "field of a run": ("maps/run.json", {"colour": "red"}),
+    "field inside a run": ("trained/run.json", {"training__colour": "red"}),
+    "format of a run": ("maps/run.json", {"format": "hattriq_cirq.Run/2", "colour": "red"}),
+    "field of a model": ("trained/model.json", {"colour": "red"}),
+    "format of a model": ("trained/model.json", {"format": "hattriq_cirq.Model/7"}),
+    "format of a calibration": ("calibration/readout.json", {"format": "hattriq_cirq.ReadoutCalibration/3", "colour": 1}),
+}
+
+
+@pytest.mark.parametrize(("file", "changes"), LATER.values(), ids=LATER.keys())
+def test_file_of_a_later_version_is_refused_with_the_advice_to_update(
+    home: Path, file: str, changes: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit_record(home / file, **changes)
+    error = refusal(f"show {file}", capsys)
+    assert file in error
+    assert changes.get("format", "colour") in error
+    assert "may have written the file: update hattriq_cirq to read it" in error
+
+
+def test_attribution_of_a_later_version_or_without_an_array_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arrays = dict(np.load("maps/attribution.npz"))
+    np.savez("later.npz", **arrays, medians=np.ones(3))
+    assert "array medians is one that this version does not know; a later version" in refusal("show later.npz", capsys)
+    del arrays["x"]
+    np.savez("short.npz", **arrays)
+    assert "arrays x are missing, found " in refusal("show short.npz", capsys)
+
+
+def test_record_of_a_training_with_a_long_seed_is_read(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit_record(home / "trained" / "run.json", settings__seed=10**30)
+    assert run("show trained") == 0
+    assert f"seed={10**30}" in capsys.readouterr().out

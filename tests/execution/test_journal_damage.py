@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import resource
 import shutil
@@ -175,7 +176,38 @@ def test_interrupt_while_writing_leaves_a_complete_journal(tmp_path: Path, monke
         assert (tmp_path / JOURNAL).read_bytes() == before
 
 
+def test_journal_that_was_removed_takes_no_more_records(tmp_path: Path) -> None:
+    with Journal(tmp_path / "run", ENGINE) as journal:
+        shutil.rmtree(tmp_path / "run")
+        with pytest.raises(JournalError, match="was removed, nothing can be recorded"):
+            journal.finish()
+
+
+def test_name_of_no_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(JournalError, match="'' names no folder"):
+        Journal("", ENGINE)
+    assert not list(tmp_path.iterdir())
+
+
 # two processes
+
+
+def test_journal_that_only_an_exception_keeps_can_be_opened_again(tmp_path: Path) -> None:
+    def run(fault: type[Exception] | None) -> None:
+        Journal(tmp_path, ENGINE)
+        try:
+            if fault is not None:
+                raise fault
+        except OSError as error:
+            kept = error  # noqa: F841  a cycle: the exception refers to this frame
+
+    gc.disable()
+    try:
+        run(OSError)
+        run(None)
+    finally:
+        gc.enable()
 
 
 def test_second_process_gets_an_error_that_names_the_first(tmp_path: Path) -> None:

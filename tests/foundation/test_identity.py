@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cirq
@@ -193,6 +194,25 @@ def test_digest_is_the_same_in_every_process() -> None:
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_identity as t; print(*t.all_digests())"
     )
     assert output_of(script, 7) == all_digests()
+
+
+def test_digest_follows_the_variables_of_a_module_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    package, settings = ModuleType("package"), ModuleType("package.settings")
+    for module in (package, settings):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    package.settings, settings.package = settings, package  # type: ignore[attr-defined]
+    settings.unused = open(os.devnull)  # type: ignore[attr-defined]  # noqa: SIM115
+
+    def noise() -> object:
+        return cirq.depolarize(package.settings.STRENGTH)
+
+    digests = []
+    for strength in (0.01, 0.2, 0.01):
+        settings.STRENGTH = strength  # type: ignore[attr-defined]
+        digests.append(content_digest(noise))
+    settings.unused.close()
+    assert digests[0] == digests[2] != digests[1]
+    assert None not in digests
 
 
 @pytest.mark.slow

@@ -44,6 +44,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "gradient": lambda x: hq.other_methods.gradient(MODEL, x),
     "srg": lambda x: hq.faithfulness.srg(SCORE, x, ARRAY, reference=0),
     "infidelity": lambda x: hq.faithfulness.infidelity(SCORE, x, ARRAY, reference=0),
+    "reference": lambda x: hq.faithfulness.srg(SCORE, ARRAY, ARRAY, reference=x),
     "mean of data": lambda x: hq.baselines.mean(FRAME, x),
     "class mean of data": lambda x: hq.baselines.class_mean(FRAME, Y, x, Y),
 }
@@ -172,3 +173,47 @@ def test_names_are_known_by_attributes_alone() -> None:
     assert column_names(pd.Series([1.0, 2.0])) is None
     assert column_names("text") is None
     assert column_names([1, 2]) is None
+
+
+TABLES: dict[str, Any] = {
+    "two levels of names": pd.DataFrame(ARRAY, columns=pd.MultiIndex.from_product([["d", "c"], ["a", "b"]])),
+    "names and numbers": pd.DataFrame(ARRAY, columns=["d", 1, "c", "a"]),
+    "numbers out of order": pd.DataFrame(ARRAY)[[3, 1, 2, 0]],
+    "list of rows": [row for _, row in FRAME[["d", "b", "c", "a"]].iterrows()],
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_table_with_names_of_any_kind_is_compared(name: str) -> None:
+    for call in ("accuracy", "baseline", "validation"):
+        with pytest.raises(ValueError, match=r"'a', 'b', 'c', 'd'"):
+            CALLS[call](TABLES[name])
+    with pytest.raises(ValueError, match=r"'a', 'b', 'c', 'd'"):
+        hq.integrated_gradients(MODEL, ARRAY, baseline=hq.BaselineSet(TABLES[name]))
+
+
+def test_rows_of_different_tables_are_refused_in_one_list() -> None:
+    with pytest.raises(ValueError, match="the rows have different columns"):
+        MODEL.expectation([FRAME.iloc[0], FRAME[["d", "b", "c", "a"]].iloc[1]])
+
+
+def test_names_that_look_the_same_are_the_same() -> None:
+    assert DataContract(columns=("gr\u00f6\u00dfe", "b")).positions(
+        column_names(FRAME[["b"]].assign(**{"gro\u0308\u00dfe": 1})) or ()
+    ) == (1, 0)
+
+
+def test_masked_inputs_are_refused() -> None:
+    with pytest.raises(ValueError, match="x has masked entries"):
+        MODEL.expectation(np.ma.masked_array(ARRAY, mask=ARRAY > 2))
+
+
+def test_truth_value_is_no_baseline() -> None:
+    with pytest.raises(TypeError, match="baseline=True must be a number"):
+        hq.integrated_gradients(MODEL, ARRAY, baseline=True)
+
+
+@pytest.mark.parametrize("model", ["m", hq.Model, None, 5])
+def test_score_of_no_model_is_refused(model: Any) -> None:
+    with pytest.raises(TypeError, match="must be a Model or another QuadraticForm"):
+        hq.faithfulness.score_of(model)

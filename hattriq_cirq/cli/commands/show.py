@@ -125,9 +125,13 @@ def _files(path: Path) -> list[Path]:
 
 
 def _model(file: Path) -> hq.Model:
+    from hattriq_cirq.foundation.reading import read_bytes
+
     try:
         return hq.Model.load(file)
     except ValueError as error:
+        if b"hattriq_cirq.Model/" in read_bytes(file)[:100]:
+            raise
         raise ValueError(
             f"{file} is not a model file, nor anything else that hattriq wrote; "
             "give an attribution.npz, a model.json, a run.json, a readout calibration or a run's folder"
