@@ -30,6 +30,7 @@ _ERROR: dict[Precision, float] = {"float64": 1e-6, "float32": 1e-4}
 _ROUNDINGS = 4  # rounding error of an inner product, in units of the precision
 _ROUNDING = 1e-12  # identity part that rounding can cause
 _ORIGIN = 1e-8  # distance to the origin, relative to the longer end, below which a segment counts as passing through it
+_SIZE_MAX = 2.0**480  # largest amplitude whose square, and sums of such squares, are numbers in double precision
 _NEAR_ORIGIN = 1e-2  # relative distance to the origin below which a warning is issued
 
 
@@ -159,6 +160,12 @@ def _scaled_ends(objective: Objective, rows: Array, references: Array) -> tuple[
     """Return inputs and baselines, each row of a homogeneous objective divided by a power of 2, with these exponents."""
     ends = [rows, *references]
     if not objective.is_quadratic and objective.form != "normalized":
+        largest = max(float(np.abs(of_one).max(initial=0.0)) for of_one in ends)
+        if largest > _SIZE_MAX:
+            raise ValueError(
+                f"x and the baseline reach {largest:.1e}, and a head of the quadratic form takes at most {_SIZE_MAX:.1e}; "
+                "divide them by a common factor c and multiply the head's scale by c^2, or use form='normalized'"
+            )
         return np.zeros((len(rows), 1), dtype=np.int64), ends
     exponents = np.broadcast_to(scaling_exponents(*ends), (len(rows), 1))
     return exponents, [times_power_of_2(of_one, -exponents) for of_one in ends] if exponents.any() else ends

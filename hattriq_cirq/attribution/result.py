@@ -19,7 +19,7 @@ from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_arrays
-from hattriq_cirq.foundation.schema import Count, load, parse_json
+from hattriq_cirq.foundation.schema import UPDATE, Count, load, parse_json
 
 _FORMAT = "hattriq_cirq.Attribution/1"
 _REAL = ("values", "stderr", "imag_values", "f_input", "f_baseline", "completeness_gap_stderr", "rare_stderr")
@@ -302,10 +302,12 @@ class Attribution(Frozen):
 
     @classmethod
     def _from_arrays(cls, content: dict[str, Array], path: str | os.PathLike[str]) -> Attribution:
-        unknown = content.keys() - {"meta", *_REAL, *_AMPLITUDES}
-        if unknown or "meta" not in content:
-            raise ValueError(f"arrays {', '.join(sorted(unknown)) or 'without meta'}")
+        optional = {each.name for each in fields(cls) if each.default is None} | {"imag_values"}
+        if missing := sorted({"meta", *_REAL, *_AMPLITUDES} - optional - content.keys()):
+            raise ValueError(f"arrays {', '.join(missing)} are missing, found {', '.join(content)}")
         for name, array in content.items():
+            if name not in ("meta", *_REAL, *_AMPLITUDES):
+                raise ValueError(f"array {name} is one that this version does not know; {UPDATE}")
             if array.dtype.kind not in ("U" if name == "meta" else "fc" if name in _AMPLITUDES else "f"):
                 raise ValueError(f"array {name} has type {array.dtype}")
         meta = load(_Meta, parse_json(str(content.pop("meta")), path), path)

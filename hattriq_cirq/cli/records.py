@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict, TypeVar
 
@@ -113,7 +114,7 @@ class AttributeRecord(_Run):
 
 #: Command -> its record, and the settings that other commands read, with their types.
 _KINDS: dict[object, tuple[type[_Run], dict[str, Any]]] = {
-    "train": (TrainRecord, {"seed": Count}),
+    "train": (TrainRecord, {"seed": Annotated[int, Range(0, inf)]}),
     "attribute": (AttributeRecord, {"estimator": str, "engine": str}),
 }
 

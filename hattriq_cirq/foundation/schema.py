@@ -22,7 +22,8 @@ from hattriq_cirq.foundation.reading import FileError, read_bytes
 T = TypeVar("T")
 
 MAX_NESTING = 100  # levels of lists and objects in JSON
-_UPDATE = f"a later version than {__version__} may have written the file: update hattriq_cirq to read it"
+#: Advice for a file with parts that this version does not know.
+UPDATE = f"a later version than {__version__} may have written the file: update hattriq_cirq to read it"
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _advice(value: object, known: Sequence[object]) -> str:
     kinds = {each.rpartition("/")[0] for each in known if isinstance(each, str) and each.startswith("hattriq_cirq.")}
     if not isinstance(value, str) or value.rpartition("/")[0] not in kinds:
         return ""
-    return f"; {_UPDATE}"
+    return f"; {UPDATE}"
 
 
 def _is(value: object, wanted: str) -> _Mismatch:
@@ -277,7 +278,7 @@ def _record(kind: type) -> Callable[[Any], Any]:
         for name in sorted(required - value.keys()):
             raise _Mismatch("is missing", f".{name}")
         for name in sorted(value.keys() - converts.keys()):
-            raise _Mismatch(f"is a field that this version does not know; {_UPDATE}", f".{name}")
+            raise _Mismatch(f"is a field that this version does not know; {UPDATE}", f".{name}")
         content = {name: _at(converts[name], item, f".{name}") for name, item in value.items()}
         try:
             return kind(**content)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult, minimize
 from scipy.special import expit
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze, unit_vectors
+from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze, scaling_exponents, times_power_of_2, unit_vectors
 from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_word, check_flag, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.frozen import Frozen
@@ -109,7 +109,8 @@ def accuracy(model: Model, x: ArrayLike, y: ArrayLike) -> float:
     """
     check_type(model, "model", Model, _A_MODEL)
     rows, labels = _check_data(x, y, model, "x", "y")
-    return float(np.mean(model.expectation(rows) * labels > 0))
+    rows = times_power_of_2(rows, -scaling_exponents(rows))  # the sign does not depend on the size, but F(x) may be 0 by it
+    return float(np.mean(np.sign(model.expectation(rows)) * labels > 0))
 
 
 @with_numpy_defaults

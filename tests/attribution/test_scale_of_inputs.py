@@ -270,3 +270,17 @@ def test_identity_part_is_judged_by_the_size_of_the_observable(scale: float) -> 
         hq.integrated_gradients(model, [0.6, 0.8], baseline=0)
     rounding = Model(cirq.Circuit(), [A], scale * (0.5 * cirq.Z(A) + 1e-16))
     hq.integrated_gradients(rounding, [0.6, 0.8], baseline=0)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-170, 1e160, 1e300])
+def test_accuracy_of_inputs_whose_scores_are_no_numbers_in_double_precision(factor: float) -> None:
+    assert hq.accuracy(MODEL, factor * DATA, LABELS) == hq.accuracy(MODEL, DATA, LABELS)
+
+
+@pytest.mark.filterwarnings("error")
+def test_head_of_the_quadratic_form_refuses_inputs_whose_squares_are_no_numbers() -> None:
+    x = np.ones(DATA.shape[-1])
+    with pytest.raises(ValueError, match=r"reach 1.0e\+200, .*divide them by a common factor"):
+        hq.integrated_gradients(MODEL, 1e200 * x, baseline=0, head=hq.Head("tanh", 3))
+    with pytest.raises(ValueError, match=r"reach 1.0e\+200, .*divide them by a common factor"):
+        hq.integrated_gradients(MODEL, x, baseline=1e200 * x, head=hq.Head("tanh", 3))

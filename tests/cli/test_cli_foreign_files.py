@@ -551,3 +551,18 @@ def test_file_of_a_later_version_is_refused_with_the_advice_to_update(
     assert file in error
     assert changes.get("format", "colour") in error
     assert "may have written the file: update hattriq_cirq to read it" in error
+
+
+def test_attribution_of_a_later_version_or_without_an_array_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arrays = dict(np.load("maps/attribution.npz"))
+    np.savez("later.npz", **arrays, medians=np.ones(3))
+    assert "array medians is one that this version does not know; a later version" in refusal("show later.npz", capsys)
+    del arrays["x"]
+    np.savez("short.npz", **arrays)
+    assert "arrays x are missing, found " in refusal("show short.npz", capsys)
+
+
+def test_record_of_a_training_with_a_long_seed_is_read(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit_record(home / "trained" / "run.json", settings__seed=10**30)
+    assert run("show trained") == 0
+    assert f"seed={10**30}" in capsys.readouterr().out
