@@ -23,6 +23,7 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray
 #: Gates whose angles may differ between the circuits of a stack.
 ROTATIONS = (cirq.Rx, cirq.Ry, cirq.Rz)
 _CHUNK = 2**14  # amplitudes that are simulated together: they stay in the cache
+_RELATIVE_NS = 25.0, 42.0  # durations of gates on one and on two qubits
 _NEGLIGIBLE = 1e-11  # half turns; a smaller rotation changes no amplitude by more than 2e-11
 
 
@@ -117,8 +118,8 @@ class CircuitStack:
     def to_program(self, native: cirq.Gate = cirq.CZ) -> ParameterizedCircuit:
         """Return the circuits as one Cirq circuit of PhasedXZ and a native gate, with a symbol for every exponent that varies.
 
-        Two-qubit gates are placed as late as possible, in moments of their own between moments of single-qubit gates, because a
-        qubit does not decay before its first gate. The measurement is alone in the last moment.
+        Gates are placed as late as possible, because a qubit does not decay before its first gate. The measurement is alone in
+        the last moment.
         """
         symbols: list[FloatArray] = []
 
@@ -128,24 +129,16 @@ class CircuitStack:
             symbols.append(values)
             return sympy.Symbol(f"t{len(symbols) - 1}")
 
-        placed: list[tuple[int, cirq.Operation]] = []
-        level = [0] * len(self.qubits)
-        for step in reversed(self.steps):
-            at = max(level[axis] for axis in step.axes) + 1
-            at += (at + len(step.axes)) % 2  # single-qubit gates at odd levels, counted from the end, and CZ at even ones
-            for axis in step.axes:
-                level[axis] = at
+        moments: dict[int, list[cirq.Operation]] = {}
+        for step, at in zip(reversed(self.steps), _levels(self.steps, len(self.qubits)), strict=True):
             qubits = [self.qubits[axis] for axis in step.axes]
             if len(qubits) == 2:
-                placed.append((at, native(*qubits)))
+                moments.setdefault(at, []).append(native(*qubits))
             else:
                 assert step.matrices is not None
                 x, z, a = (exponent(values) for values in phased_xz_exponents(step.matrices))
                 gate = cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=a)
-                placed.append((at, gate(*qubits)))
-        moments: dict[int, list[cirq.Operation]] = {}
-        for at, op in placed:
-            moments.setdefault(at, []).append(op)
+                moments.setdefault(at, []).append(gate(*qubits))
         ordered = [cirq.Moment(moments[at]) for at in sorted(moments, reverse=True)]
         if self.measurement is not None:
             ordered.append(cirq.Moment(self.measurement))
@@ -153,6 +146,31 @@ class CircuitStack:
         table = np.array(symbols).reshape(len(symbols), len(self.rows)).T
         points = tuple(dict(zip(names, row, strict=True)) for row in table.tolist())
         return ParameterizedCircuit(cirq.FrozenCircuit.from_moments(*ordered), self.rows, points)
+
+
+def _levels(steps: Steps, qubits: int) -> list[int]:
+    """Return the moment of each gate, from the last gate on, counted from the end.
+
+    There are three ways to place gates as late as possible: each as soon as its qubits are free, and with two-qubit gates in
+    even or in odd moments and single-qubit gates in the others, so that long and short gates share no moment. The way with the
+    least time from the qubits' first gates to the end is taken.
+    """
+    ways = []
+    for parity in (0, 1, None):
+        level = [0] * qubits
+        levels = []
+        for step in reversed(steps):
+            at = max(level[axis] for axis in step.axes) + 1
+            if parity is not None:
+                at += (at + len(step.axes) + parity) % 2
+            for axis in step.axes:
+                level[axis] = at
+            levels.append(at)
+        longest: dict[int, float] = {}
+        for step, at in zip(reversed(steps), levels, strict=True):
+            longest[at] = max(longest.get(at, 0.0), _RELATIVE_NS[len(step.axes) - 1])
+        ways.append((sum(ns * sum(at <= first for first in level) for at, ns in longest.items()), levels))
+    return min(ways, key=lambda way: way[0])[1]
 
 
 def stack_of_program(program: ParameterizedCircuit) -> CircuitStack:

@@ -24,14 +24,14 @@ from hattriq_cirq.foundation.arrays import Array
 Couplers = tuple[tuple[int, int], ...]
 _H = cirq.unitary(cirq.H)[np.newaxis]
 _SWAP = cirq.unitary(cirq.SWAP)[np.newaxis]
-_IDENTITY = np.eye(2, dtype=np.complex128)[np.newaxis]
+_ROUNDING = 1e-9  # off-diagonal elements up to this are zero
 
 
 def compile_to_cz(stack: CircuitStack, couplers: Couplers | None = None) -> list[CircuitStack]:
     """Compile circuits to CZ and PhasedXZ.
 
-    Gates on qubits without a coupler are done in two ways, of which the one with fewer CZ is kept: by CZ gates along a path
-    between the qubits, and by Cirq's router, which moves qubits by SWAP.
+    Gates on qubits without a coupler are done in three ways, of which the one with fewest CZ is kept: by CZ gates along a path
+    from either of the qubits, and by Cirq's router, which moves qubits by SWAP.
 
     Args:
         stack: Circuits of one structure.
@@ -47,23 +47,28 @@ def compile_to_cz(stack: CircuitStack, couplers: Couplers | None = None) -> list
         >>> compiled.couplings
         3
     """
-    if _is_local(stack, couplers):
-        pieces = _reduce(stack)
-    else:
-        assert couplers is not None
-        pieces = []
-        for piece in _reduce(stack):
-            if _is_local(piece, couplers):
-                pieces.append(piece)
-            else:
-                options = [_reduce(option) for option in (_bridge(piece, couplers), _swap(piece, couplers))]
-                pieces += min(options, key=lambda option: sum(part.couplings * len(part.rows) for part in option))
+    pieces: list[CircuitStack] = []
+    for piece in _reduce(stack):
+        if couplers is None or _is_local(piece, couplers):
+            routes = [piece]
+        else:
+            routes = [_bridge(piece, couplers), _bridge(piece, couplers, reverse=True), _swap(piece, couplers)]
+        pieces += _fully_reduced(routes)
     return [merge_rotations(piece) for piece in pieces]
 
 
-def _is_local(stack: CircuitStack, couplers: Couplers | None) -> bool:
+def _fully_reduced(options: Sequence[CircuitStack]) -> list[CircuitStack]:
+    """Decompose blocks of neighbours or of gates that commute as long as fewer CZ come out; the best option is kept."""
+    merged = [merge_rotations(option) for option in options]
+    reduced = [_reduce(each, commuting=commuting) for commuting in (False, True) for each in merged]
+    best = min(reduced, key=lambda pieces: sum(piece.couplings * len(piece.rows) for piece in pieces))
+    least = min(option.couplings for option in options)
+    return [part for piece in best for part in (_fully_reduced([piece]) if piece.couplings < least else [piece])]
+
+
+def _is_local(stack: CircuitStack, couplers: Couplers) -> bool:
     """Return True if every two-qubit gate acts along a coupler."""
-    return couplers is None or all(len(step.axes) < 2 or tuple(sorted(step.axes)) in couplers for step in stack.steps)
+    return all(len(step.axes) < 2 or tuple(sorted(step.axes)) in couplers for step in stack.steps)
 
 
 @dataclass
@@ -72,6 +77,13 @@ class Block:
 
     axes: tuple[int, ...]
     steps: list[Step] = field(default_factory=list)
+    mixed: set[int] = field(default_factory=set)  # axes on which some gate is not diagonal, so that a CZ does not commute
+
+    def add(self, step: Step) -> None:
+        """Append a gate."""
+        self.steps.append(step)
+        if step.matrices is not None and (len(step.axes) > 1 or np.abs(step.matrices[:, [0, 1], [1, 0]]).max() > _ROUNDING):
+            self.mixed.update(step.axes)
 
     @property
     def may_shrink(self) -> bool:
@@ -89,28 +101,55 @@ class Block:
         return columns.reshape(count, 4, 4)
 
 
-def two_qubit_blocks(steps: Sequence[Step]) -> list[Block]:
-    """Group gates into blocks: a gate joins the last block on its qubits if that block has all of them."""
+def two_qubit_blocks(steps: Sequence[Step], *, commuting: bool = False) -> list[Block]:
+    """Group gates into blocks: a gate joins the last block on its qubits if that block has all of them.
+
+    Args:
+        steps: Gates in order.
+        commuting: A CZ also joins an earlier block on its qubits if all gates since then are diagonal on them.
+
+    Returns:
+        Blocks in an order in which they equal the gates.
+    """
     blocks: list[Block] = []
-    last: dict[int, Block] = {}
+    chains: dict[int, list[Block]] = {}  # blocks on each axis, in order
     for step in steps:
-        own = [last.get(axis) for axis in step.axes]
-        block = own[0]
-        if block is None or any(other is not block for other in own):
+        own = [chains.setdefault(axis, []) for axis in step.axes]
+        block = _joined(step, own, commuting)
+        if block is None:
             block = Block(step.axes)
-            for other in own:
-                if other is not None and len(other.axes) == 1:  # rotations before the first two-qubit gate
-                    block.steps += other.steps
-                    blocks.remove(other)
+            for chain in own:
+                if chain and len(chain[-1].axes) == 1:  # rotations before the first two-qubit gate
+                    for earlier in chain[-1].steps:
+                        block.add(earlier)
+                    blocks.remove(chain.pop())
+                chain.append(block)
             blocks.append(block)
-        block.steps.append(step)
-        last |= dict.fromkeys(step.axes, block)
+        block.add(step)
     return blocks
 
 
-def _reduce(stack: CircuitStack) -> list[CircuitStack]:
+def _joined(step: Step, chains: Sequence[list[Block]], commuting: bool) -> Block | None:
+    """Return the block that a gate may join, given the blocks on each of its axes."""
+    if step.matrices is not None or not commuting:
+        last = [chain[-1] if chain else None for chain in chains]
+        return last[0] if all(block is last[0] for block in last) else None
+    found: list[Block | None] = []
+    for axis, chain in zip(step.axes, chains, strict=True):
+        for block in reversed(chain):
+            if set(block.axes) == set(step.axes):
+                found.append(block)
+                break
+            if axis in block.mixed:
+                return None
+        else:
+            return None
+    return found[0] if all(block is found[0] for block in found) else None
+
+
+def _reduce(stack: CircuitStack, *, commuting: bool = False) -> list[CircuitStack]:
     """Decompose every block that fewer CZ can do; circuits for which these numbers differ are separated."""
-    blocks = two_qubit_blocks(stack.steps)
+    blocks = two_qubit_blocks(stack.steps, commuting=commuting)
     shrinking = [block for block in blocks if block.may_shrink]
     if not shrinking:
         return [stack]
@@ -122,7 +161,7 @@ def _reduce(stack: CircuitStack) -> list[CircuitStack]:
     for row in range(len(stack.rows)):
         groups.setdefault(tuple(int(each.cz_counts[row % len(each.cz_counts)]) for each in own), []).append(row)
     if len(groups) > 1:
-        return [piece for rows in groups.values() for piece in _reduce(stack.select(rows))]
+        return [piece for rows in groups.values() for piece in _reduce(stack.select(rows), commuting=commuting)]
     for block, decomposition in zip(shrinking, own, strict=True):
         couplings = [step for step in block.steps if len(step.axes) > 1]
         if decomposition.cz_counts[0] < len(couplings) or any(step.matrices is not None for step in couplings):
@@ -130,10 +169,11 @@ def _reduce(stack: CircuitStack) -> list[CircuitStack]:
     return [replace(stack, steps=[step for block in blocks for step in block.steps])]
 
 
-def _bridge(stack: CircuitStack, couplers: Couplers) -> CircuitStack:
+def _bridge(stack: CircuitStack, couplers: Couplers, *, reverse: bool = False) -> CircuitStack:
     """Replace every CZ between qubits without a coupler by CZs along a path between them, which moves no qubit.
 
-    With b next to c on the path from a, CZ(a, c) = CZ(b, c) X CZ(b, c) X, where X is a CNOT from a to b.
+    With b next to c on the path from a, CZ(a, c) = CZ(b, c) X CZ(b, c) X, where X is a CNOT from a to b. Which of the two
+    qubits is a decides which gates may cancel against their neighbours.
     """
 
     def bridged(a: int, c: int) -> list[Step]:
@@ -144,7 +184,12 @@ def _bridge(stack: CircuitStack, couplers: Couplers) -> CircuitStack:
         return [Step((b, c), None), *cnot, Step((b, c), None), *cnot]
 
     return replace(
-        stack, steps=[part for step in stack.steps for part in ([step] if len(step.axes) < 2 else bridged(*step.axes))]
+        stack,
+        steps=[
+            part
+            for step in stack.steps
+            for part in ([step] if len(step.axes) < 2 else bridged(*sorted(step.axes, reverse=reverse)))
+        ],
     )
 
 

@@ -11,7 +11,6 @@ import cirq
 import networkx as nx
 import numpy as np
 
-from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.circuits.serialization import read_cirq_json
@@ -27,9 +26,10 @@ from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.reading import problem_of
 
-_CANDIDATES = 24  # assignments whose predicted error is compared
+_CANDIDATES = 48  # assignments whose predicted error is compared
 _SHAPES = 4  # different coupling graphs among them, for each of which circuits are compiled
-_FURTHER_GATES = 4  # two-qubit gates that a layout may take more than the best one to be compared
+_FURTHER_ERROR = 0.02  # error that the best layout of a shape may have more than the best one to be compared
+_NEAR = 0.03  # layouts whose predicted errors differ by less than this fraction are compared by fidelity
 _MARGIN = 1e-9  # errors this close are equal, so that rounding does not choose between layouts
 _SIMULATED_QUBITS = 12  # circuits of at most this many qubits are simulated to predict the effect of angle errors
 
@@ -147,16 +147,20 @@ def promising_layouts(
         unprepared: The circuits without their state preparation.
 
     Returns:
-        The layouts on which these circuits take at most a few two-qubit gates more than on the best one, in the same order.
+        The layouts of the coupling graphs on which these circuits can have nearly the lowest random error, in the same order.
     """
-    gates: dict[Edges, int] = {}
-    own = [edges_of(processor, layout.qubits) for layout in layouts]
-    for edges in own:
-        if edges not in gates:
-            compiled = [compile_on_edges(processor, [circuit], edges)[0].circuit for circuit in unprepared]
-            gates[edges] = max(map(multi_qubit_gates, compiled), default=0)
-    most = min(gates.values(), default=0) + _FURTHER_GATES
-    return [layout for layout, edges in zip(layouts, own, strict=True) if gates[edges] <= most]
+    shapes: dict[Edges, list[int]] = {}
+    for i, layout in enumerate(layouts):
+        shapes.setdefault(edges_of(processor, layout.qubits), []).append(i)
+    errors: dict[Edges, float] = {}
+    for edges, members in shapes.items():
+        compiled = [compile_on_edges(processor, [circuit], edges)[0].circuit for circuit in unprepared]
+        uses = [processor.usage(circuit) for circuit in compiled]
+        errors[edges] = min(
+            float(np.mean([1 - use.fidelity(processor, layouts[i].qubits) for use in uses] or [0.0])) for i in members
+        )
+    most = min(errors.values(), default=0.0) + _FURTHER_ERROR
+    return [layouts[i] for i in sorted(i for edges, members in shapes.items() if errors[edges] <= most for i in members)]
 
 
 def best_placement(
@@ -171,7 +175,8 @@ def best_placement(
 
     Returns:
         The best layout with its predicted error and its compiled circuits, the first of equal ones; the empty placement if
-        there are no layouts. An error above 1 counts as 1, and then the layout of the highest fidelity is the best.
+        there are no layouts. Of layouts with nearly the lowest error that of the highest fidelity is the best; an error above 1
+        counts as 1.
 
     Raises:
         CircuitRefusedError: A circuit cannot be compiled.
@@ -189,7 +194,7 @@ def best_placement(
         random[members], coherent[members] = (part.mean(axis=1) for part in _layout_errors(processor, own, placed))
         compiled |= dict.fromkeys(members, own)
     capped = np.minimum(random + coherent, 1.0)
-    candidates = np.flatnonzero(capped <= capped.min() + _MARGIN)
+    candidates = np.flatnonzero(capped <= capped.min() * (1 + _NEAR) + _MARGIN)
     best = int(candidates[np.argmax(random[candidates] <= random[candidates].min() + _MARGIN)])
     qubits = dict(layouts[best].qubits)
     on_processor = tuple(circuit.unfreeze().transform_qubits(qubits).freeze() for circuit in compiled[best])

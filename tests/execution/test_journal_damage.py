@@ -108,6 +108,11 @@ def test_journal_of_a_run_that_stopped_at_once_starts_anew(
         assert run(command) == 2
         assert "run records no command and no job" in capsys.readouterr().err
         assert (tmp_path / "run" / JOURNAL).read_bytes() == content
+    assert run("runs run") == 0
+    assert "repeat what began it" in (listed := capsys.readouterr().out)
+    assert "resume" not in listed
+    assert run("show run") == 2
+    assert "run holds no result yet; `hattriq runs run`" in capsys.readouterr().err
     data = "--data bars_and_stripes:side=2,noise=0.2,copies=20 --inputs test:0:1"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", JournalWarning)

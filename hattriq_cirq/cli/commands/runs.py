@@ -60,8 +60,11 @@ class Runs:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         for line in unreadable:
             print(line)
-        if any(run.status not in ("finished", "running") for run in runs):
+        stopped = [run for run in runs if run.status not in ("finished", "running")]
+        if any(run.task is not None for run in stopped):
             print("`hattriq resume FOLDER` continues a run that is not finished")
+        if any(run.task is None for run in stopped):
+            print("a run without a command was made by a script, or stopped at once: repeat what began it")
         return 0
 
 

@@ -114,11 +114,18 @@ class Show:
 
 def _files(path: Path) -> list[Path]:
     """Return the files to print: the path itself, or the result of each run below a folder."""
+    from hattriq_cirq.execution.journal_records import JOURNAL
+    from hattriq_cirq.foundation.terminal import shell_word
+
     if not path.is_dir():
         if not path.exists():
             raise FileNotFoundError(f"no file or folder {path}; give an attribution.npz, a model.json or a run's folder")
         return [path]
     files = [file for name in ("model.json", "attribution.npz") for file in path.rglob(name)]
+    if not files and next(path.rglob(JOURNAL), None) is not None:
+        raise ValueError(
+            f"{path} holds no result yet; `hattriq runs {shell_word(path)}` lists its runs and how to continue them"
+        )
     if not files:
         raise ValueError(f"{path} holds no model.json and no attribution.npz: no run of this program")
     return sorted(files, key=lambda file: file.stat().st_mtime_ns)
