@@ -105,6 +105,8 @@ class Head:
             >>> Head("tanh").value(np.array([[0.0], [0.5]])).round(3)
             array([0.   , 0.462])
         """
+        if self.kind == "identity":
+            return z[..., 0]
         return self.score(self.scaled(z @ self.contrasts(z.shape[-1]).T))
 
     def gradient(self, z: FloatArray) -> FloatArray:
@@ -161,13 +163,6 @@ class Objective:
         if self.form == "normalized":
             change = change / coefficients[:, :1, 0]
         return float(np.max(abs(self.head.scale) * change, initial=0.0))
-
-    def affine_weights(self, centre: FloatArray, rule: Quadrature | None) -> FloatArray:
-        """Return the `path_weights` of F itself, (samples, 2, 2); its gradient is affine, so the mean of the nodes is exact."""
-        middle = 0.5 if rule is None else float(rule.weights @ rule.nodes)
-        weights = np.zeros((len(centre), 2, 2))
-        weights[:, 1] = np.stack([np.full(len(centre), 2.0), 2 * (middle - centre)], axis=-1)
-        return weights
 
     @np.errstate(over="ignore", under="ignore")
     def path_weights(

@@ -105,14 +105,15 @@ def exact_attribution(
     for start in starts:
         path = StraightPath(start, end)
         if objective.is_quadratic:
-            weights = objective.affine_weights(path.centre, quadrature)
+            gradient = path.quadratic_gradient(0.5 if quadrature is None else float(quadrature.weights @ quadrature.nodes))
         else:
             if form == "normalized":
                 path.check_origin()
             weights = objective.path_weights(path.coefficients, path.centre, quadrature, tolerance)
+            gradient = path.mean_gradient(weights)
             if quadrature is None:
                 errors += path.rounding_errors(objective, weights, tolerance, precision) / len(starts)
-        gradient = path.mean_gradient(weights * (1 / len(starts)))
+        gradient = gradient * (1 / len(starts))
         values += path.step.real * gradient.real
         if np.iscomplexobj(path.step):
             imaginary = path.step.imag * gradient.imag
@@ -125,7 +126,7 @@ def exact_attribution(
         natural = end.expectation_bound() if objective.head.kind == "identity" else 1.0
         size = np.maximum(np.abs(f_input) + np.abs(f_baseline), np.maximum(np.abs(values).max(axis=1, initial=0), natural))
         _warn_of_errors(gaps, errors, _ERROR[precision] * size)
-    if objective.is_quadratic:
+    if objective.is_quadratic and exponents.any():
         values, f_input, f_baseline = (
             rescaled(of_one, 2 * exponents.reshape(len(rows), *(1,) * (of_one.ndim - 1)), "an attribution or a score")
             for of_one in (values, f_input, f_baseline)
@@ -244,6 +245,12 @@ class StraightPath:
         """Coefficients c, (samples, 1 + observables, 3)."""
         constant, linear = (inner_products(rows, self.nearest) for rows in (self.nearest[0], self.step))
         return np.stack([constant, 2 * linear, inner_products(self.step, self.step_actions)], axis=-1)
+
+    def quadratic_gradient(self, position: float) -> Array:
+        """Return the gradient 2 M p of one quadratic form at a position, which is affine: at the mean position it is the mean."""
+        start, end = self.start.actions[1], self.end.actions[1]
+        later = 2 * position * end
+        return later + 2 * (1 - position) * start if start.any() else later
 
     def mean_gradient(self, weights: FloatArray) -> Array:
         """Return the gradient averaged over the path: sum_j (w_j0 A_j p_c + w_j1 A_j d), (samples, features)."""

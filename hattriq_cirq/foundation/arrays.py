@@ -90,6 +90,15 @@ def binary_exponents(x: Array) -> NDArray[np.int64]:
     return np.asarray(np.frexp(largest)[1], dtype=np.int64)
 
 
+def needs_scaling(x: Array, power: int) -> bool:
+    """Return True if the largest part of some vector, (..., features), is neither 0 nor between 2**-power and 2**power."""
+    sizes = np.abs(x.real).max(axis=-1, initial=0.0)
+    if np.iscomplexobj(x):
+        sizes = np.maximum(sizes, np.abs(x.imag).max(axis=-1, initial=0.0))
+    largest = sizes.max(initial=0.0)
+    return bool(largest > 2.0**power or ((sizes < 2.0**-power) & (sizes > 0)).any())
+
+
 def times_power_of_2(x: Array, exponents: ArrayLike) -> Array:
     """Return x * 2**exponents, exact unless it overflows to infinity or loses digits of subnormal numbers."""
     with np.errstate(all="ignore"):
@@ -103,7 +112,7 @@ def times_power_of_2(x: Array, exponents: ArrayLike) -> Array:
 
 def rescaled(values: Array, exponents: ArrayLike, name: str) -> Array:
     """Return values * 2**exponents, or raise ValueError where the result is too large for a number in double precision."""
-    result = times_power_of_2(values, exponents)
+    result = times_power_of_2(values, exponents) if np.any(exponents) else values
     if not np.isfinite(result).all():
         raise ValueError(f"{name} is too large for a number in double precision; divide the inputs by a common factor")
     return result
@@ -159,6 +168,8 @@ def scaling_exponents(*vectors: Array) -> NDArray[np.int64]:
         >>> scaling_exponents(np.array([[1.0, 2.0]])), scaling_exponents(np.array([[1e-100, 0.0]]), np.array([1e100, 1e-200]))
         (array([[0]]), array([[333]]))
     """
+    if not any(needs_scaling(v, _WITHOUT_SCALING) for v in vectors):
+        return np.zeros((*np.broadcast_shapes(*(v.shape[:-1] for v in vectors)), 1), dtype=np.int64)
     sizes = [np.where(v.any(axis=-1, keepdims=True), binary_exponents(v), -(2**11)) for v in vectors]
     largest = np.maximum.reduce(np.broadcast_arrays(*sizes))
     largest = np.where(largest == -(2**11), 0, largest)

@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+_PLAIN = (str, int, float, bool, type(None))  # types of values that nobody can change
+
 
 class FrozenDict(dict[Any, Any]):
     """A dictionary that cannot be changed; JSON, copies and comparisons treat it as a dictionary.
@@ -61,9 +63,10 @@ class Frozen:
     """
 
     def __post_init__(self) -> None:
-        for field in fields(self):  # type: ignore[arg-type]
-            kept = getattr(self, field.name)
-            object.__setattr__(self, field.name, tuple(map(owned, kept)) if type(kept) is list else owned(kept))
+        for name in self.__dataclass_fields__:  # type: ignore[attr-defined]
+            kept = getattr(self, name)
+            if type(kept) not in _PLAIN:
+                object.__setattr__(self, name, tuple(map(owned, kept)) if type(kept) is list else owned(kept))
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
@@ -80,6 +83,8 @@ def owned(value: Any) -> Any:
         >>> owned(np.zeros(2)).flags.writeable, owned({"a": [1]})
         (False, {'a': [1]})
     """
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, np.ndarray):
         return value if _is_read_only(value) else _read_only(np.array(value))
     if type(value).__module__.startswith("scipy.sparse") and value.format == "csr":

@@ -23,6 +23,7 @@ from hattriq_cirq.foundation.arrays import (
     FloatArray,
     as_amplitudes,
     binary_exponents,
+    needs_scaling,
     read_only,
     rescaled,
     times_power_of_2,
@@ -332,10 +333,11 @@ class Model:
         real, complex_ = statevector.dtypes(precision)
         array = model_inputs(self, x)
         rows = array.reshape(-1, self.n_features)
-        exponents = binary_exponents(rows)
-        if not (np.abs(exponents) > _RANGE[precision]).any():
-            exponents = np.zeros_like(exponents)
-        rows = times_power_of_2(rows, -exponents) if exponents.any() else rows
+        if needs_scaling(rows, _RANGE[precision]):
+            exponents = binary_exponents(rows)
+            rows = times_power_of_2(rows, -exponents)
+        else:
+            exponents = np.zeros((len(rows), 1), dtype=np.int64)
         rows = rows.astype(complex_ if np.iscomplexobj(array) else real, copy=False)
         return rows, exponents, array.shape
 
