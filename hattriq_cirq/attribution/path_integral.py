@@ -247,7 +247,7 @@ class StraightPath:
         return np.stack([constant, 2 * linear, inner_products(self.step, self.step_actions)], axis=-1)
 
     def quadratic_gradient(self, position: float) -> Array:
-        """Return the gradient 2 M p of one quadratic form at a position, which is affine: at the mean position it is the mean."""
+        """Return the gradient 2 M p of one quadratic form at a position, affine in the position: at the mean it is the mean."""
         start, end = self.start.actions[1], self.end.actions[1]
         later = 2 * position * end
         return later + 2 * (1 - position) * start if start.any() else later
