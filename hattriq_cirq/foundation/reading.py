@@ -6,6 +6,7 @@ import math
 import os
 import re
 import stat
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -179,6 +180,11 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file_size: i
         content = stream.read(size)
         if len(content) != size or stream.read(1):
             raise FileError(path, f"{name} it has {len(content):,} bytes, its header announces {size:,}")
+    if (
+        dtype.kind == "U"
+        and np.frombuffer(content, np.dtype(np.uint32).newbyteorder(dtype.byteorder)).max(initial=0) > sys.maxunicode
+    ):
+        raise FileError(path, f"{name} its text has a character beyond the last one, {sys.maxunicode:#x}")
     return np.frombuffer(content, dtype=dtype).reshape(shape, order="F" if fortran else "C")
 
 

@@ -10,7 +10,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -108,6 +108,18 @@ def zeros(count: int) -> bytes:
     packer = zlib.compressobj(9, wbits=-15)
     block = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
     return block * (count >> 20) + packer.flush()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_text_beyond_the_last_character_is_refused(order: Literal["<", ">"], tmp_path: Path) -> None:
+    text = np.array(["last \U0010ffff", "b"]).astype(f"{order}U6")
+    np.savez(tmp_path / "good.npz", names=text)
+    assert read_arrays(tmp_path / "good.npz")["names"].tolist() == text.tolist()
+    codes = text.view(np.dtype(np.uint32).newbyteorder(order)).copy()
+    codes[3] = 0x110000
+    np.savez(tmp_path / "bad.npz", names=codes.view(text.dtype))
+    with pytest.raises(FileError, match="array names: its text has a character beyond the last one, 0x10ffff"):
+        read_arrays(tmp_path / "bad.npz")
 
 
 def test_archive_of_3_megabytes_that_expands_to_3_gigabytes_is_refused(tmp_path: Path) -> None:
