@@ -51,9 +51,10 @@ def refusal(line: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def edit_record(file: Path, **changes: Any) -> None:
+    """Set fields of a record; the name of a field inside others is that of each, or its index in a list, joined by __."""
     record = json.loads(file.read_text())
     for place, value in changes.items():
-        *parents, name = place.split("__")
+        *parents, name = [int(part) if part.isdecimal() else part for part in place.split("__")]
         part = record
         for each in parents:
             part = part[each]
@@ -179,14 +180,7 @@ def test_damaged_calibration_is_refused(
     home: Path, changes: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = home / "calibration" / "readout.json"
-    record = json.loads(file.read_text())
-    for place, value in changes.items():
-        *parents, name = [int(part) if part.isdecimal() else part for part in place.split("__")]
-        part = record
-        for each in parents:
-            part = part[each]
-        part[name] = value
-    file.write_text(json.dumps(record))
+    edit_record(file, **changes)
     assert words in refusal(f"show {file}", capsys)
 
 
