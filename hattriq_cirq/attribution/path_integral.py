@@ -160,7 +160,7 @@ def _scaled_ends(objective: Objective, rows: Array, references: Array) -> tuple[
                 "divide them by a common factor c and multiply the head's scale by c^2, or use form='normalized'"
             )
         return np.zeros((len(rows), 1), dtype=np.int64), ends
-    exponents = np.broadcast_to(scaling_exponents(*ends), (len(rows), 1))
+    exponents = scaling_exponents(*ends)
     return exponents, [times_power_of_2(of_one, -exponents) for of_one in ends] if exponents.any() else ends
 
 
@@ -182,10 +182,9 @@ class PathEnd:
     @classmethod
     def of(cls, models: Sequence[QuadraticForm], rows: Array, real: bool, precision: Precision) -> PathEnd:
         """Compute the products at the given amplitudes; the zero vector needs no computation."""
-        if rows.any():
-            acted = tuple(observable_action(model, rows, real_part=real, precision=precision) for model in models)
-        else:
-            acted = tuple(rows for _ in models)
+        if not rows.any():
+            return cls(rows, (rows,) * (1 + len(models)), np.zeros((len(rows), 1 + len(models))))
+        acted = (observable_action(model, rows, real_part=real, precision=precision) for model in models)
         actions = (rows, *acted)
         return cls(rows, actions, inner_products(rows, actions))
 
