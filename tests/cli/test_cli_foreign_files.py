@@ -17,7 +17,8 @@ from zlib import compress
 
 import numpy as np
 import pytest
-from command_line import TABLE, run
+from command_line import TABLE, refusal, run
+from damage import line_of
 
 from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.compilation.placement import Placement
@@ -37,17 +38,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copytree(OLD / name, tmp_path / "home" / name)
     monkeypatch.chdir(tmp_path / "home")
     return tmp_path / "home"
-
-
-def refusal(line: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command that must be refused; return its one line."""
-    capsys.readouterr()
-    assert run(line) == 2
-    (error,) = capsys.readouterr().err.splitlines()
-    assert error.startswith("hattriq: error: ")
-    assert error.isprintable()
-    assert len(error) < 1500
-    return error
 
 
 def edit_record(file: Path, **changes: Any) -> None:
@@ -261,11 +251,8 @@ def test_damaged_journal_is_refused_and_listed_beside_others(
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"kind":' * 100_000, "9" * 5000, "[]", "null", '{"kind":[]}', '"\\ud800"'])
 def test_journal_of_nested_text_is_listed_beside_others(home: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    import zlib
-
     file = home / "interrupted_mid_call" / JOURNAL
-    line = b"%08x %b\n" % (zlib.crc32(text.encode()), text.encode())
-    file.write_bytes(file.read_bytes().splitlines(keepends=True)[0] + line)
+    file.write_bytes(file.read_bytes().splitlines(keepends=True)[0] + line_of(text.encode()))
     assert f"{JOURNAL}, line 2 cannot be read" in refusal("resume interrupted_mid_call", capsys)
     assert run("runs") == 0
     assert "\nfinished " in capsys.readouterr().out

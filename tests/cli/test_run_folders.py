@@ -16,7 +16,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from command_line import TABLE, run
+from command_line import TABLE, refusal, run
 from interrupted import WRITING, at_call, failing, killed_at_call, results
 from pages import make_png
 
@@ -49,13 +49,6 @@ def attribute(home: Path) -> str:
 
 def names(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir()}
-
-
-def refusal(words: str, capsys: pytest.CaptureFixture[str]) -> str:
-    capsys.readouterr()
-    assert run(words) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
 
 
 @contextmanager
