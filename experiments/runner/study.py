@@ -8,7 +8,6 @@ overwritten. Reports are functions of results and are kept beside them.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import re
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, NotRequired, TypedDict, TypeVar
 
 from experiments.runner.pool import run_all
-from experiments.runner.trained_models import accuracy_table, settings_digest, settings_of, unchanged_since_version_0_1
+from experiments.runner.trained_models import accuracy_table, digest, settings_digest, settings_of, unchanged_since_version_0_1
 from hattriq_cirq.foundation.arrays import plain
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.machine import available_cores
@@ -69,7 +68,7 @@ def read_record(path: Path) -> ResultRecord:
         FileError: The file is damaged; a ValueError.
     """
     record = read_json(path, ResultRecord)
-    if "digest" in record and record["digest"] != _digest(record["result"]):
+    if "digest" in record and record["digest"] != digest(record["result"]):
         raise FileError(path, "the result is not the one that was written", "remove it and run again")
     return record
 
@@ -159,12 +158,12 @@ class Study(Generic[T]):
         where they exist and the settings are still those of version 0.1. A revision is in
         the name if it is above 0.
         """
-        folder, digest = root / self.name / "tasks", settings_digest(task)
+        folder, settings = root / self.name / "tasks", settings_digest(task)
         named = _fields(task) | ({"revision": self.revision} if self.revision else {})
         old = folder / f"{slug(named)}.json"
-        if digest is None or (unchanged_since_version_0_1(task) and old.exists()):
+        if settings is None or (unchanged_since_version_0_1(task) and old.exists()):
             return old
-        return folder / f"{slug(named | {'model': digest})}.json"
+        return folder / f"{slug(named | {'model': settings})}.json"
 
     def load(self, task: T, root: Path) -> Done[T]:
         """Load the result of a task.
@@ -193,7 +192,7 @@ class Study(Generic[T]):
             "model": settings_of(task),
             "revision": self.revision,
             "result": result,
-            "digest": _digest(_as_json(result)),
+            "digest": digest(_as_json(result)),
             "seconds": seconds,
             "provenance": asdict(Provenance.now()) | {"commit": commit()},
         }
@@ -318,7 +317,7 @@ def slug(values: Mapping[str, Any]) -> str:
     if name == text and len(name) <= _LONGEST and len(name.encode()) <= _LONGEST_BYTES:
         return name
     short = name[:_LONGEST].encode()[:_LONGEST_BYTES].decode(errors="ignore")
-    return f"{short}-{hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:8]}"
+    return f"{short}-{digest(values)}"
 
 
 @cache
@@ -360,11 +359,6 @@ def _versions(provenances: Sequence[Mapping[str, Any]]) -> str:
 
 def _distinct(values: Iterable[object]) -> list[str]:
     return list(dict.fromkeys(str(value) for value in values if value is not None))
-
-
-def _digest(result: object) -> str:
-    """Return eight hexadecimal digits that change with a result as JSON holds it."""
-    return hashlib.sha256(json.dumps(result, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _as_json(value: object) -> object:

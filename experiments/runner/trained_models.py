@@ -108,10 +108,12 @@ def settings_of(task: object) -> dict[str, Any] | None:
 def settings_digest(task: object) -> str | None:
     """Return eight hexadecimal digits that change with the settings of a task's model; None without a model."""
     settings = settings_of(task)
-    if settings is None:
-        return None
-    text = json.dumps([getattr(task, "subject", ""), settings], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return None if settings is None else digest([getattr(task, "subject", ""), settings])
+
+
+def digest(value: object) -> str:
+    """Return eight hexadecimal digits that change with a value as JSON holds it; what JSON cannot hold counts as its text."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 def unchanged_since_version_0_1(task: object) -> bool:

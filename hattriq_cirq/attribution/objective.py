@@ -242,3 +242,7 @@ class Objective:
             by_norm = -np.sum(by_argument * scaled, axis=-1, keepdims=True)
             by_q = np.concatenate([by_norm, by_argument], axis=-1) / norm
         return 2 * np.stack([by_q, (distance + offset)[..., np.newaxis] * by_q], axis=-1)
+
+
+#: The quadratic form itself, which circuits measure.
+QUADRATIC = Objective("quadratic", Head())

@@ -10,18 +10,16 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
-from hattriq_cirq.attribution.objective import Head, Objective
+from hattriq_cirq.attribution.objective import QUADRATIC, Objective
 from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.attribution.result import Assumptions, Attribution
 from hattriq_cirq.foundation.arrays import Array, FloatArray, rescaled, scaling_exponents, times_power_of_2
-from hattriq_cirq.foundation.checks import as_number, as_word, check_type
-from hattriq_cirq.models.model import Form, IdentityPartWarning, Model, check_columns, model_inputs
+from hattriq_cirq.models.model import IdentityPartWarning, Model, check_columns, model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, observable_name
 from hattriq_cirq.simulation.statevector import Precision
 
@@ -57,24 +55,23 @@ def exact_attribution(
     x: ArrayLike,
     *,
     baseline: float | ArrayLike | BaselineSet,
-    form: Form = "quadratic",
+    objective: Objective = QUADRATIC,
     rule: str = "exact",
-    head: Head | None = None,
     tolerance: float = 1e-10,
     precision: Precision = "float64",
 ) -> Attribution:
     """Compute integrated gradients of a head on one or several quadratic forms, without circuits.
 
-    Users call `hattriq_cirq.integrated_gradients`, which describes the arguments, errors and warnings.
+    Users call `hattriq_cirq.integrated_gradients`, which describes the arguments, errors and warnings. It and
+    `hattriq_cirq.prepare` check the options before they call this function.
 
     Args:
         models: Quadratic forms whose values the head combines, in its order.
         x: Inputs, (..., features).
         baseline: Number, array that broadcasts to x, or `BaselineSet`.
-        form: `quadratic` for x' M x, `normalized` for x' M x / x' x.
+        objective: Form and head; the quadratic form x' M x itself if it is left out.
         rule: Quadrature rule of the path, as `parse_rule` reads it.
-        head: Classical function of the values; None for the value itself.
-        tolerance: Tolerance of integrals without a closed form.
+        tolerance: Tolerance of integrals without a closed form, > 0.
         precision: `float64`, or `float32` for models with a circuit.
 
     Returns:
@@ -87,12 +84,7 @@ def exact_attribution(
         array([ 0.36, -0.64])
     """
     quadrature = parse_rule(rule)
-    tolerance = as_number(tolerance, "tolerance", above=0)
-    check_type(head, "head", Head | None, "a Head, such as Head('sigmoid', scale=5), or None")
-    as_word(precision, "precision", get_args(Precision))
-    objective = Objective(form, head or Head())
-    objective.head.check_count(len(models))
-    if form == "quadratic":
+    if objective.form == "quadratic":
         _warn_of_identity_part(models)
     inputs = model_inputs(models[0], x)
     check_columns(models[0], baseline, "baseline")
@@ -107,7 +99,7 @@ def exact_attribution(
         if objective.is_quadratic:
             gradient = path.quadratic_gradient(0.5 if quadrature is None else float(quadrature.weights @ quadrature.nodes))
         else:
-            if form == "normalized":
+            if objective.form == "normalized":
                 path.check_origin()
             weights = objective.path_weights(path.coefficients, path.centre, quadrature, tolerance)
             gradient = path.mean_gradient(weights)
@@ -147,7 +139,7 @@ def exact_attribution(
         f_baseline=f_baseline.reshape(lead),
         completeness_gap_stderr=np.zeros(lead),
         assumptions=Assumptions(
-            form=form,
+            form=objective.form,
             rule=rule,
             head=str(objective.head),
             observables=tuple(map(observable_name, models)),
@@ -168,7 +160,7 @@ def _scaled_ends(objective: Objective, rows: Array, references: Array) -> tuple[
                 "divide them by a common factor c and multiply the head's scale by c^2, or use form='normalized'"
             )
         return np.zeros((len(rows), 1), dtype=np.int64), ends
-    exponents = np.broadcast_to(scaling_exponents(*ends), (len(rows), 1))
+    exponents = scaling_exponents(*ends)
     return exponents, [times_power_of_2(of_one, -exponents) for of_one in ends] if exponents.any() else ends
 
 
@@ -190,10 +182,9 @@ class PathEnd:
     @classmethod
     def of(cls, models: Sequence[QuadraticForm], rows: Array, real: bool, precision: Precision) -> PathEnd:
         """Compute the products at the given amplitudes; the zero vector needs no computation."""
-        if rows.any():
-            acted = tuple(observable_action(model, rows, real_part=real, precision=precision) for model in models)
-        else:
-            acted = tuple(rows for _ in models)
+        if not rows.any():
+            return cls(rows, (rows,) * (1 + len(models)), np.zeros((len(rows), 1 + len(models))))
+        acted = (observable_action(model, rows, real_part=real, precision=precision) for model in models)
         actions = (rows, *acted)
         return cls(rows, actions, inner_products(rows, actions))
 

@@ -1,6 +1,6 @@
 """Argument parsers generated from the settings dataclasses of commands and their docstrings.
 
-Only the standard library is imported, so that `hattriq --help` appears at once.
+Only the standard library and the pattern of a number are imported, so that `hattriq --help` appears at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import MISSING, Field, fields
 from inspect import cleandoc
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, NoReturn, Protocol, get_args, get_origin, get_type_hints
+
+from hattriq_cirq.foundation.text import DECIMAL
 
 
 def parse_seed(text: str) -> int:
@@ -37,7 +39,7 @@ def parse_text(text: str) -> str:
 
 def parse_float(text: str) -> float:
     """Return the number that a text of ASCII digits names, infinity and NaN included, which the command refuses itself."""
-    if not re.fullmatch(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|inf|nan)", text):
+    if not re.fullmatch(f"[+-]?(?:{DECIMAL}|inf|nan)", text):
         raise ValueError(f"{text!r} is no number")
     return float(text)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hattriq_cirq as hq
 from hattriq_cirq.cli.records import Record, read_record
+from hattriq_cirq.cli.tables import class_names
 from hattriq_cirq.cli.values import find_model
 from hattriq_cirq.foundation.contract import DataContract
 
@@ -66,10 +67,9 @@ def _recorded_contract(record: Record) -> DataContract | None:
     if "contract" in record:
         return DataContract.from_record(record["contract"])
     data = record["data"]
-    columns, classes = data["details"].get("columns") or None, tuple(data["label_names"])
     return DataContract(
         features=data["details"].get("features_given"),
-        columns=columns,
-        classes=None if classes == ("-1", "+1") else classes,
+        columns=data["details"].get("columns") or None,
+        classes=class_names(data["label_names"]),
         image_shape=data["image_shape"],
     )

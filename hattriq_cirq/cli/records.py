@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict, TypeVar
 from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.execution.journal_records import as_json, refuse_another
 from hattriq_cirq.execution.journal_summary import RunSummary, read_summary
-from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
-from hattriq_cirq.foundation.schema import Count, Range, Size, check_format, load, parse_json
+from hattriq_cirq.foundation.reading import FileError, problem_of
+from hattriq_cirq.foundation.schema import Count, Range, Size, check_format, load, read_json
 from hattriq_cirq.foundation.terminal import shell_word
 
 FORMAT = "hattriq_cirq.Run/1"
@@ -147,7 +147,7 @@ def read_record(file: Path) -> Record:
         FileError: The file is no run.json of this program, or is damaged; a ValueError.
     """
     try:
-        content = load(dict[str, Any], parse_json(read_bytes(file), file), file)
+        content = read_json(file, dict[str, Any])
         check_format(content.get("format"), FORMAT)
     except ValueError as error:
         raise FileError(f"{file} is not a run record", problem_of(error)) from error

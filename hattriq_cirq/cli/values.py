@@ -26,7 +26,15 @@ from hattriq_cirq.pipeline.mitigation import Mitigation
 
 #: Names of mitigations of the package `calibration`, outermost first.
 _ORDER = ("completeness", "noise-estimation", "zne", "twirl", "dd", "readout", "correlated-readout", "twirled-readout")
-_BASELINES = ("zero", "mean", "class_mean", "opposite_class_mean", "uniform", "max_distance")
+#: Name of a baseline without numbers -> its function of inputs, their labels, training samples and their labels.
+_BASELINES: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
+    "zero": lambda x, y, known, labels: hq.baselines.zero(x),
+    "mean": lambda x, y, known, labels: hq.baselines.mean(x, known),
+    "class_mean": lambda x, y, known, labels: hq.baselines.class_mean(x, y, known, labels),
+    "opposite_class_mean": lambda x, y, known, labels: hq.baselines.opposite_class_mean(x, y, known, labels),
+    "uniform": lambda x, y, known, labels: hq.baselines.uniform(x),
+    "max_distance": lambda x, y, known, labels: hq.baselines.max_distance(x),
+}
 #: Name of a mitigation -> the argument that a number after a colon sets.
 _COUNTS = {"twirl": "twirls", "readout": "shots", "correlated-readout": "shots", "twirled-readout": "masks"}
 
@@ -77,14 +85,13 @@ def select_inputs(text: str, data: hq.datasets.Dataset) -> Array:
     Raises:
         ValueError: The text is malformed, an index is out of range, or nothing is selected.
     """
+    check_inputs(text)
     if match := re.fullmatch(r"(test|train)(?::([0-9]*):([0-9]*))?", text):
         start, stop = (int(bound) if bound else None for bound in match.group(2, 3))
         side: Array = getattr(data, match[1])
         if not len(side[start:stop]):
             raise ValueError(f"inputs {text!r} choose nothing: {data.name} has {len(side)} {match[1]} samples")
         return side[start:stop]
-    if not re.fullmatch(r"[0-9]+(,[0-9]+)*", text):
-        raise ValueError(f"inputs {text!r} must be test, train, a slice such as test:0:8, or indices such as 0,1,2")
     indices = np.array([int(part) for part in text.split(",")])
     if indices.max() >= len(data.labels):
         raise ValueError(f"input {indices.max()} is out of range: {data.name} has samples 0..{len(data.labels) - 1}")
@@ -106,26 +113,17 @@ def make_baseline(text: str, data: hq.datasets.Dataset, indices: Array, seed: in
     Raises:
         ValueError: The name is unknown, or the baseline does not apply to these inputs.
     """
-    name, colon, argument = text.partition(":")
-    x, y, known, labels = data.amplitudes[indices], data.labels[indices], data.x_train, data.y_train
-    plain: dict[str, Callable[[], Array]] = {
-        "zero": lambda: hq.baselines.zero(x),
-        "mean": lambda: hq.baselines.mean(x, known),
-        "class_mean": lambda: hq.baselines.class_mean(x, y, known, labels),
-        "opposite_class_mean": lambda: hq.baselines.opposite_class_mean(x, y, known, labels),
-        "uniform": lambda: hq.baselines.uniform(x),
-        "max_distance": lambda: hq.baselines.max_distance(x),
-    }
-    if name in plain and not colon:
-        return name, plain[name]()
+    check_baseline(text)
+    name, _, argument = text.partition(":")
+    x = data.amplitudes[indices]
     if name == "blur":
         if data.image_shape is None:
             raise ValueError(f"baseline {text!r} smooths images, and {data.name} has none; choose another")
         sigma = _number(argument or "2", "the width of blur")
         return f"blur:{sigma:g}", hq.baselines.blur(x, data.image_shape, sigma)
-    if name == "sample" and _is_count(argument):
-        return f"{text}, seed {seed}", hq.baselines.sample(known, int(argument), seed=seed)
-    raise ValueError(f"baseline {text!r} must be one of {', '.join(plain)}, blur or blur:SIGMA, sample:COUNT")
+    if name == "sample":
+        return f"{text}, seed {seed}", hq.baselines.sample(data.x_train, int(argument), seed=seed)
+    return name, _BASELINES[name](x, data.labels[indices], data.x_train, data.y_train)
 
 
 def parse_head(text: str) -> hq.Head:

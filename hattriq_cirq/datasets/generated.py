@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from hattriq_cirq.datasets.split import IntArray, stratified_split
+from hattriq_cirq.datasets.split import SAMPLES_MAX, IntArray, stratified_split
 from hattriq_cirq.datasets.value import Dataset, from_features, from_images
 from hattriq_cirq.foundation.arrays import Array
-from hattriq_cirq.foundation.checks import as_count, as_counts, as_number, as_seed
-
-_SAMPLES_MAX = 10_000_000
+from hattriq_cirq.foundation.checks import as_count, as_counts, as_number, as_seed, as_word
 
 
 def bars_and_stripes(
@@ -40,10 +38,9 @@ def bars_and_stripes(
         >>> data.name, data.amplitudes.shape
         ('bars_and_stripes 2x2', (4, 4))
     """
-    side, copies, seed = as_count(side, "side", 2, 10), as_count(copies, "copies", 1, _SAMPLES_MAX), as_seed(seed)
+    side, copies, seed = as_count(side, "side", 2, 10), as_count(copies, "copies", 1, SAMPLES_MAX), as_seed(seed)
     noise = as_number(noise, "noise", minimum=0)
-    if hold_out not in ("samples", "patterns"):
-        raise ValueError(f"{hold_out=} must be 'samples' or 'patterns'")
+    as_word(hold_out, "hold_out", ("samples", "patterns"))
     lines = np.arange(1, 2**side - 1)[:, None] >> np.arange(side) & 1
     stripes = np.repeat(lines[:, :, None], side, axis=2).astype(np.float64)
     patterns = np.concatenate([stripes.transpose(0, 2, 1), stripes])
@@ -96,7 +93,7 @@ def planted_pixel(
     """
     labels, rng = _sample_labels(n_qubits, samples, (pixel,), seed)
     share = np.where(labels > 0, rng.uniform(0.6, 0.9, samples), rng.uniform(0.0, 0.1, samples))
-    background = 1.0 - rng.random((samples, 2**n_qubits))
+    background = 1.0 - rng.random((samples, 2 ** int(n_qubits)))
     x = _place_values(background, (pixel,), np.sqrt(share)[:, None])
     return _planted_dataset(x, labels, (pixel,), "planted_pixel", ("dark pixel", "bright pixel"), test_fraction, seed)
 
@@ -132,7 +129,7 @@ def xor_pixels(
     share, part = rng.uniform(0.6, 0.9, samples), rng.uniform(0.3, 0.7, samples)
     sign = rng.choice([-1, 1], samples)
     pair = np.stack([sign * np.sqrt(share * part), sign * labels * np.sqrt(share * (1 - part))], axis=1)
-    x = _place_values(rng.standard_normal((samples, 2**n_qubits)), pixels, pair)
+    x = _place_values(rng.standard_normal((samples, 2 ** int(n_qubits))), pixels, pair)
     return _planted_dataset(x, labels, pixels, "xor_pixels", ("opposite signs", "equal signs"), test_fraction, seed)
 
 
@@ -140,8 +137,8 @@ def _sample_labels(n_qubits: int, samples: int, pixels: tuple[int, ...], seed: i
     """Check the arguments that the planted tasks share, and return balanced labels in random order."""
     pixels = as_counts(pixels, "pixels", minimum=None)
     n_qubits = as_count(n_qubits, "n_qubits", len(pixels), 14)
-    advice = f"be 4 or more, at most {_SAMPLES_MAX}: two of each label, to train and to test"
-    samples = as_count(samples, "samples", 4, _SAMPLES_MAX, advice=advice)
+    advice = f"be 4 or more, at most {SAMPLES_MAX}: two of each label, to train and to test"
+    samples = as_count(samples, "samples", 4, SAMPLES_MAX, advice=advice)
     if len(set(pixels)) != len(pixels) or min(pixels) < 0 or max(pixels) >= 2**n_qubits:
         raise ValueError(f"{pixels=} must be different and lie in 0..{2**n_qubits - 1} (2**n_qubits - 1)")
     rng = np.random.default_rng(as_seed(seed))

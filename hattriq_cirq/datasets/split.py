@@ -9,6 +9,8 @@ from hattriq_cirq.foundation.arrays import largest_remainders
 from hattriq_cirq.foundation.checks import as_number, as_seed
 
 IntArray = NDArray[np.int64]
+#: Largest number of samples of a generated data set.
+SAMPLES_MAX = 10_000_000
 #: Words for the accepted shares of the test set.
 FRACTION = "be between 0 and 1, both excluded; 0.3 is common"
 

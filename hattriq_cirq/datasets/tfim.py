@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hattriq_cirq.datasets.split import FRACTION, SAMPLES_MAX
 from hattriq_cirq.datasets.value import Dataset, from_features
+from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_number, as_seed, as_word, shown
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
 
 Boundary = Literal["periodic", "open"]
+_QUBITS = 3, 16
+_FIELDS = "be (low, high) with 0 < low < 1 < high"
 
 
 @with_numpy_defaults
@@ -49,15 +54,19 @@ def tfim(
         >>> data.label_names
         ('paramagnetic, g > 1', 'ordered, g < 1')
     """
-    low, high = g_range
-    if samples < 4 or samples % 2:
-        raise ValueError(f"{samples=} must be even and 4 or more: half of each phase, to train and to test")
-    if not 0 < low < 1 < high or not np.isfinite(high):
-        raise ValueError(f"{g_range=} must be (low, high) with 0 < low < 1 < high")
-    if not 0 <= train_gap < min(1 - low, high - 1):
-        raise ValueError(f"{train_gap=} must be 0 or more and leave fields inside {g_range=} on both sides of 1")
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"{test_fraction=} must lie between 0 and 1, both excluded")
+    n_qubits, seed = as_count(n_qubits, "n_qubits", *_QUBITS), as_seed(seed)
+    advice = f"be even and 4 or more, at most {SAMPLES_MAX}: half of each phase, to train and to test"
+    samples = as_count(samples, "samples", 4, SAMPLES_MAX, advice=advice)
+    if samples % 2:
+        raise ValueError(f"{samples=} must {advice}")
+    if not isinstance(g_range, Sequence | np.ndarray) or len(g_range) != 2:
+        raise ArgumentTypeError(f"g_range={shown(g_range)} must {_FIELDS}")
+    low, high = (as_number(g, f"g_range[{i}]", advice=f"be finite; g_range must {_FIELDS}") for i, g in enumerate(g_range))
+    if not 0 < low < 1 < high:
+        raise ValueError(f"{g_range=} must {_FIELDS}")
+    advice = f"be 0 or more and leave fields inside {g_range=} on both sides of 1"
+    train_gap = as_number(train_gap, "train_gap", 0, below=min(1 - low, high - 1), advice=advice)
+    test_fraction = as_number(test_fraction, "test_fraction", above=0, below=1, advice=FRACTION)
     rng = np.random.default_rng(seed)
     half = samples // 2
     held_out = int(np.clip(np.rint(test_fraction * half), 1, half - 1))
@@ -111,12 +120,9 @@ def ground_state(n_qubits: int, g: float, boundary: Boundary = "periodic") -> tu
     from scipy.sparse import csr_array, diags_array
     from scipy.sparse.linalg import eigsh
 
-    if not 3 <= n_qubits <= 16:
-        raise ValueError(f"{n_qubits=} must lie in 3..16")
-    if not (g > 0 and np.isfinite(g)):
-        raise ValueError(f"{g=} must be positive and finite: at g = 0 the ground state is not unique")
-    if boundary not in ("periodic", "open"):
-        raise ValueError(f"{boundary=} must be 'periodic' or 'open'")
+    n_qubits = as_count(n_qubits, "n_qubits", *_QUBITS)
+    g = as_number(g, "g", above=0, advice="be positive and finite: at g = 0 the ground state is not unique")
+    as_word(boundary, "boundary", get_args(Boundary))
     size = 2 ** (n_qubits - 1)
     states = np.arange(size)
     z = 1.0 - 2.0 * (states[:, None] >> np.arange(n_qubits) & 1)

@@ -16,7 +16,8 @@ from hattriq_cirq.datasets.value import Dataset, from_features
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_labels, shown
 from hattriq_cirq.foundation.contract import same_name
-from hattriq_cirq.foundation.reading import FileError, decimal, read_arrays, read_bytes
+from hattriq_cirq.foundation.reading import FileError, read_arrays, read_bytes
+from hattriq_cirq.foundation.text import decimal
 
 
 class LabelledTable(NamedTuple):
@@ -134,7 +135,7 @@ def _read_csv(path: Path, label_column: str | None) -> LabelledTable:
                 raise ValueError(f"{where}, column {name!r}: {shown(row[name])} is not a finite number")
         x.append(list(numbers.values()))
         y.append(row[label].strip(" \t"))
-        if decimal(y[-1]) is None and _is_odddecimal(row[label]):
+        if decimal(y[-1]) is None and _is_odd_number(row[label]):
             raise ValueError(f"{where}, column {label!r}: {shown(row[label])} is not a plain number; write digits 0 to 9")
     if not x:
         raise ValueError(f"{path} has a header and no samples")
@@ -151,7 +152,7 @@ def _check_labels(table: LabelledTable, path: Path, is_last: bool) -> None:
         raise ValueError(f"{path}: the labels are read from the column {table.label_column!r}{last}: {error}") from error
 
 
-def _is_odddecimal(text: str) -> bool:
+def _is_odd_number(text: str) -> bool:
     """Return true for text that Python takes for a number or that holds a character which cannot be seen."""
     try:
         float(text)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from hattriq_cirq.foundation.arrays import (
     read_only,
     times_power_of_2,
 )
-from hattriq_cirq.foundation.checks import as_counts, as_labels, as_number, as_seed, as_shape, check_type
+from hattriq_cirq.foundation.checks import as_counts, as_labels, as_number, as_seed, as_shape, check_type, set_fields
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.frozen import Frozen
@@ -93,10 +92,9 @@ class Dataset(Frozen):
         names = tuple(self.label_names)
         if len(names) != 2 or names[0] == names[1] or not all(isinstance(name, str) for name in names):
             raise ValueError(f"{self.label_names=} must be two different names, for -1 and +1")
-        object.__setattr__(self, "label_names", names)
-        object.__setattr__(self, "padding", as_counts(self.padding, "padding", minimum=None))
+        set_fields(self, label_names=names, padding=as_counts(self.padding, "padding", minimum=None))
         if self.image_shape is not None:
-            object.__setattr__(self, "image_shape", as_shape(self.image_shape, amplitudes.shape[1], "image_shape"))
+            set_fields(self, image_shape=as_shape(self.image_shape, amplitudes.shape[1], "image_shape"))
         _check_padding(self.image_shape, self.padding)
         if self.truth is not None:
             truth = np.asarray(self.truth)
@@ -108,12 +106,8 @@ class Dataset(Frozen):
         except (TypeError, ValueError) as error:
             raise ValueError(f"details cannot be written as JSON: {error}; use lists, numbers and text") from error
         freeze(self, amplitudes=amplitudes, labels=labels, train=train, test=test)
-        object.__setattr__(self, "details", MappingProxyType(details))
+        set_fields(self, details=details)
         super().__post_init__()
-
-    def __reduce__(self) -> tuple[type[Dataset], tuple[Any, ...]]:
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
-        return type(self), tuple((values | {"details": dict(self.details)}).values())
 
     @property
     def n_features(self) -> int:

@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from hattriq_cirq.foundation.arrays import read_only
+
 _PLAIN = (str, int, float, bool, type(None))  # types of values that nobody can change
 
 
@@ -86,11 +88,11 @@ def owned(value: Any) -> Any:
     if type(value) in _PLAIN:
         return value
     if isinstance(value, np.ndarray):
-        return value if _is_read_only(value) else _read_only(np.array(value))
+        return value if _is_read_only(value) else read_only(value)
     if type(value).__module__.startswith("scipy.sparse") and value.format == "csr":
         from scipy.sparse import csr_array  # late, because it takes long to import
 
-        parts = (_read_only(np.array(part)) for part in (value.data, value.indices, value.indptr))
+        parts = (read_only(part) for part in (value.data, value.indices, value.indptr))
         return csr_array(tuple(parts), shape=value.shape)
     if isinstance(value, Mapping):
         entries = {key: owned(item) for key, item in value.items()}
@@ -112,8 +114,3 @@ def _is_read_only(array: np.ndarray[Any, Any]) -> bool:
             return False
         base = base.base
     return base is None
-
-
-def _read_only(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    array.flags.writeable = False
-    return array

@@ -1,4 +1,4 @@
-"""Cores and memory that this process may use, which can be fewer and less than those of the machine."""
+"""Cores that this process may use, which can be fewer than those of the machine."""
 
 from __future__ import annotations
 
@@ -30,30 +30,10 @@ def available_cores() -> int:
     return max(1, min([cores or 1, *map(ceil, _cpu_quotas())]))
 
 
-def available_memory() -> int:
-    """Return the number of bytes that this process may allocate: memory of the machine or the limits set for the process.
-
-    Example:
-        >>> available_memory() > 2**20
-        True
-    """
-    limits = list(_memory_limits())
-    if hasattr(os, "sysconf") and {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= os.sysconf_names.keys():
-        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    try:
-        import resource
-    except ImportError:  # Windows
-        pass
-    else:
-        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-        limits += [soft] if soft != resource.RLIM_INFINITY else []
-    return min((limit for limit in limits if limit > 0), default=2**62)
-
-
 def _cpu_quotas() -> list[float]:
     """Return the quotas, in cores, of the control groups that this process belongs to."""
     quotas = []
-    for folder in _control_groups("cpu"):
+    for folder in _control_groups():
         words = _read(folder / "cpu.max").split()  # version 2: quota and period, or "max" and period
         words = words or [_read(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
         if len(words) == 2 and words[0].isdigit() and words[1].isdigit() and int(words[0]) and int(words[1]):
@@ -61,20 +41,14 @@ def _cpu_quotas() -> list[float]:
     return quotas
 
 
-def _memory_limits() -> list[int]:
-    """Return the memory limits, in bytes, of the control groups that this process belongs to."""
-    texts = [_read(folder / name) for folder in _control_groups("memory") for name in ("memory.max", "memory.limit_in_bytes")]
-    return [int(text) for text in texts if text.isdigit()]
-
-
-def _control_groups(controller: str) -> list[Path]:
-    """Return the folders of the control groups of this process, each with all groups above it."""
-    folders = {_CGROUPS: None, _CGROUPS / controller: None}
+def _control_groups() -> list[Path]:
+    """Return the folders of the control groups that limit the cores of this process, each with all groups above it."""
+    folders = {_CGROUPS: None, _CGROUPS / "cpu": None}
     for line in _read(_OWN_CGROUPS).splitlines():
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if controllers and controller not in controllers.split(","):
+        if controllers and "cpu" not in controllers.split(","):
             continue
-        root = _CGROUPS / controller if controllers else _CGROUPS
+        root = _CGROUPS / "cpu" if controllers else _CGROUPS
         group = root / path.lstrip("/")
         folders |= dict.fromkeys(folder for folder in (group, *group.parents) if folder.is_relative_to(root))
     return list(folders)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import stat
 import sys
 import zipfile
@@ -22,7 +21,6 @@ from hattriq_cirq.foundation.display import printable
 MAX_BYTES = 2**31
 _INFLATION = 1032  # largest ratio by which deflate compresses, rounded up
 _LONGEST = 500  # characters of a problem in a message
-_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _RESTORE = "restore the file from a copy, or make it again"
 
 
@@ -53,17 +51,6 @@ def problem_of(error: Exception) -> str:
 
 def _shortened(text: str) -> str:
     return printable(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
-
-
-def decimal(text: str) -> float | None:
-    """Return the number that a person writes with the digits 0 to 9, a point and an exponent, or None.
-
-    Example:
-        >>> decimal(" 1.5e3"), decimal("1_000"), decimal("nan")
-        (1500.0, None, None)
-    """
-    plain = text.strip(" \t")
-    return float(plain) if _DECIMAL.fullmatch(plain) else None
 
 
 @contextmanager

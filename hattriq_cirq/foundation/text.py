@@ -1,6 +1,12 @@
-"""Numbers as text that loses nothing, for what is kept in results and compared."""
+"""Numbers as text: that of results, which loses nothing, and that which a person writes."""
 
 from __future__ import annotations
+
+import re
+
+#: Pattern of a number with the digits 0 to 9, a point and an exponent, without its sign.
+DECIMAL = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_SIGNED = re.compile(f"[+-]?{DECIMAL}")
 
 
 def number_text(value: float | complex) -> str:
@@ -14,3 +20,14 @@ def number_text(value: float | complex) -> str:
         return number_text(value.real) if not value.imag else repr(complex(value)).strip("()")
     short = f"{value:g}"
     return short if float(short) == value else repr(float(value))
+
+
+def decimal(text: str) -> float | None:
+    """Return the number that a person writes with the digits 0 to 9, a point and an exponent, or None.
+
+    Example:
+        >>> decimal(" 1.5e3"), decimal("1_000"), decimal("nan")
+        (1500.0, None, None)
+    """
+    plain = text.strip(" \t")
+    return float(plain) if _SIGNED.fullmatch(plain) else None

@@ -394,7 +394,7 @@ class Model:
         gates = sum(1 for _ in self.circuit.all_operations())
         return f"Model({self.n_qubits} qubits, {gates} gates, {len(self.params)} params, observable {self.observable_text})"
 
-    @property
+    @cached_property
     def observable_text(self) -> str:
         """The observable with every coefficient in full, its strings in the order of the qubits: the same in every process."""
         order = {q: i for i, q in enumerate(self.qubits)}

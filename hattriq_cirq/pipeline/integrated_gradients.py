@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 from hattriq_cirq.attribution.baselines import BaselineSet
 from hattriq_cirq.attribution.objective import Head, Objective
 from hattriq_cirq.attribution.path_integral import exact_attribution
-from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.estimators.bilinear import Estimator
 from hattriq_cirq.execution.engine import Engine
@@ -85,10 +84,9 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     if isinstance(model, type) or not all(hasattr(model, name) for name in ("n_features", "observable_action")):
         raise ArgumentTypeError(f"model={shown(model)} must be a Model or another QuadraticForm")
     check_type(head, "head", Head | None, "a Head, such as Head('sigmoid', scale=5), or None")
-    as_number(tolerance, "tolerance", above=0)
+    tolerance = as_number(tolerance, "tolerance", above=0)
     as_word(precision, "precision", get_args(Precision))
     check_flag(progress, "progress")
-    parse_rule(rule)
     if estimator is not None and engine is not None:
         check_engine(estimator, engine)
     shots, mitigation = as_shots(shots), as_mitigation(mitigation)
@@ -111,7 +109,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     objective.head.check_count(len(models))
     if estimator is None or engine is None:
         return exact_attribution(
-            models, x, baseline=baseline, form=form, rule=rule, head=head, tolerance=tolerance, precision=precision
+            models, x, baseline=baseline, objective=objective, rule=rule, tolerance=tolerance, precision=precision
         )
     (measured,) = models
     assert isinstance(measured, Model)

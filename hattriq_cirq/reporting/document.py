@@ -17,7 +17,7 @@ from typing import Any, Literal, TypedDict
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import as_bytes, write_same
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
-from hattriq_cirq.foundation.schema import load, parse_json
+from hattriq_cirq.foundation.schema import load, read_json
 
 _FORMAT = "hattriq_cirq.Section/1"
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -227,7 +227,7 @@ class Section:
         """
         source = Path(folder)
         try:
-            content = load(dict[str, Any], parse_json(read_bytes(source / FILE), FILE), FILE)
+            content = read_json(source / FILE, dict[str, Any])
             files = load(_Envelope, {name: content.pop(name, None) for name in ("format", "pictures")}, FILE)
             pictures = tuple(each.read(source) for each in files["pictures"])
             return replace(load(Section, content, FILE), pictures=pictures)

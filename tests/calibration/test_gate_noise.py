@@ -10,6 +10,7 @@ import cirq
 import numpy as np
 import pytest
 import sympy
+from oracle import distribution
 from scipy.sparse import csr_array
 from strategies import Array
 
@@ -41,14 +42,6 @@ def compiled() -> tuple[Engine, tuple[ParameterizedCircuit, ...]]:
     programs = engine.compile([p.circuits[0].circuit for p in PLANS])
     assert [len(program.points) for program in programs] == [2]
     return engine, tuple(programs)
-
-
-def distribution(circuit: cirq.AbstractCircuit) -> Array:
-    """Return the distribution by Cirq's own simulator, in the measured order."""
-    *_, measurement = circuit.all_operations()
-    register = [*measurement.qubits, *sorted(circuit.all_qubits() - set(measurement.qubits))]
-    state = cirq.Simulator(dtype=np.complex128).simulate(circuit[:-1], qubit_order=register).final_state_vector
-    return np.asarray((np.abs(state) ** 2).reshape(2 ** len(measurement.qubits), -1).sum(axis=1))
 
 
 def requested(programs: Sequence[ParameterizedCircuit]) -> dict[int, Array]:

@@ -11,6 +11,7 @@ import pytest
 import sympy
 from cirq.transformers.gauge_compiling import CZGaugeTransformer
 from cirq.transformers.gauge_compiling.gauge_compiling import ConstantGauge, GaugeSelector
+from oracle import distribution
 from strategies import Array
 
 import hattriq_cirq as hq
@@ -54,14 +55,6 @@ PROCESSORS = [
 ]
 every_gate = pytest.mark.parametrize("gate", GATES, ids=str)
 every_native_gate = pytest.mark.parametrize("name", NATIVE)
-
-
-def distribution(circuit: cirq.AbstractCircuit) -> Array:
-    """Return the distribution by Cirq's own simulator, in the measured order."""
-    *_, measurement = circuit.all_operations()
-    register = [*measurement.qubits, *sorted(circuit.all_qubits() - set(measurement.qubits))]
-    state = cirq.Simulator(dtype=np.complex128).simulate(circuit[:-1], qubit_order=register).final_state_vector
-    return np.asarray((np.abs(state) ** 2).reshape(2 ** len(measurement.qubits), -1).sum(axis=1))
 
 
 def overlap(first: Array, second: Array) -> float:

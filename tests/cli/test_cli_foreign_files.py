@@ -17,7 +17,8 @@ from zlib import compress
 
 import numpy as np
 import pytest
-from command_line import TABLE, run
+from command_line import TABLE, refusal, run
+from damage import line_of
 
 from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.compilation.placement import Placement
@@ -39,21 +40,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-def refusal(line: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command that must be refused; return its one line."""
-    capsys.readouterr()
-    assert run(line) == 2
-    (error,) = capsys.readouterr().err.splitlines()
-    assert error.startswith("hattriq: error: ")
-    assert error.isprintable()
-    assert len(error) < 1500
-    return error
-
-
 def edit_record(file: Path, **changes: Any) -> None:
+    """Set fields of a record; the name of a field inside others is that of each, or its index in a list, joined by __."""
     record = json.loads(file.read_text())
     for place, value in changes.items():
-        *parents, name = place.split("__")
+        *parents, name = [int(part) if part.isdecimal() else part for part in place.split("__")]
         part = record
         for each in parents:
             part = part[each]
@@ -179,14 +170,7 @@ def test_damaged_calibration_is_refused(
     home: Path, changes: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = home / "calibration" / "readout.json"
-    record = json.loads(file.read_text())
-    for place, value in changes.items():
-        *parents, name = [int(part) if part.isdecimal() else part for part in place.split("__")]
-        part = record
-        for each in parents:
-            part = part[each]
-        part[name] = value
-    file.write_text(json.dumps(record))
+    edit_record(file, **changes)
     assert words in refusal(f"show {file}", capsys)
 
 
@@ -267,11 +251,8 @@ def test_damaged_journal_is_refused_and_listed_beside_others(
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"kind":' * 100_000, "9" * 5000, "[]", "null", '{"kind":[]}', '"\\ud800"'])
 def test_journal_of_nested_text_is_listed_beside_others(home: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    import zlib
-
     file = home / "interrupted_mid_call" / JOURNAL
-    line = b"%08x %b\n" % (zlib.crc32(text.encode()), text.encode())
-    file.write_bytes(file.read_bytes().splitlines(keepends=True)[0] + line)
+    file.write_bytes(file.read_bytes().splitlines(keepends=True)[0] + line_of(text.encode()))
     assert f"{JOURNAL}, line 2 cannot be read" in refusal("resume interrupted_mid_call", capsys)
     assert run("runs") == 0
     assert "\nfinished " in capsys.readouterr().out

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import run, start
+from command_line import refusal, run, start
 
 from hattriq_cirq import ResolvedHadamardTest, datasets, integrated_gradients, qsim
 from hattriq_cirq.attribution.result import Attribution
@@ -231,14 +231,6 @@ def test_run_continues_after_a_full_disk(home: Path, stopped: Path, capsys: pyte
 
 
 # refused commands
-
-
-def refusal(words: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """Return the one line with which a command is refused."""
-    assert run(words) == 2
-    (error_line,) = capsys.readouterr().err.splitlines()
-    assert error_line.startswith("hattriq: error: ")
-    return error_line
 
 
 def test_folder_of_another_run_is_refused_with_the_differences(

@@ -16,7 +16,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from command_line import TABLE, run
+from command_line import TABLE, refusal, run
 from interrupted import WRITING, at_call, failing, killed_at_call, results
 from pages import make_png
 
@@ -51,18 +51,18 @@ def names(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir()}
 
 
-def refusal(words: str, capsys: pytest.CaptureFixture[str]) -> str:
-    capsys.readouterr()
-    assert run(words) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
-
-
 @contextmanager
 def small_pictures() -> Iterator[None]:
     """Draw nothing: every picture is the same small one."""
     with mock.patch("hattriq_cirq.reporting.plotting.png", return_value=make_png(8, 8, 0)):
         yield
+
+
+def copy_without(folder: Path, copy: Path, missing: set[str]) -> None:
+    """Copy a folder but for some of its files."""
+    shutil.copytree(folder, copy)
+    for name in missing:
+        (copy / name).unlink()
 
 
 # what is missing is written
@@ -99,18 +99,14 @@ def test_picture_is_drawn_again_by_the_same_command_and_by_report(
     "missing", [TRAINED - {"model.json"}, {"training.csv"}, *slow({"run.json", "training.png"}, {"model.json"})]
 )
 def test_results_that_version_0_1_left_are_completed(missing: set[str], home: Path, tmp_path: Path) -> None:
-    shutil.copytree(home / "bars", tmp_path / "bars")
-    for name in missing:
-        (tmp_path / "bars" / name).unlink()
+    copy_without(home / "bars", tmp_path / "bars", missing)
     assert run(f"{TRAIN} {tmp_path}/bars") == 0
     assert results(tmp_path / "bars") == results(home / "bars")
 
 
 @pytest.mark.parametrize("missing", [ATTRIBUTED - {"attribution.npz"}, {"attribution.csv"}, {"attribution.npz", "gallery.png"}])
 def test_maps_that_version_0_1_left_are_completed(missing: set[str], home: Path, tmp_path: Path) -> None:
-    shutil.copytree(home / "maps", tmp_path / "maps")
-    for name in missing:
-        (tmp_path / "maps" / name).unlink()
+    copy_without(home / "maps", tmp_path / "maps", missing)
     assert run(f"{attribute(home)} {tmp_path}/maps") == 0
     assert results(tmp_path / "maps") == results(home / "maps")
 
@@ -119,8 +115,7 @@ def test_maps_that_version_0_1_left_are_completed(missing: set[str], home: Path,
 def test_incomplete_folder_of_another_run_is_not_changed(
     missing: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(home / "bars", tmp_path / "bars")
-    (tmp_path / "bars" / missing).unlink()
+    copy_without(home / "bars", tmp_path / "bars", {missing})
     before = results(tmp_path)
     for _ in range(2):
         line = refusal(f"{TRAIN} {tmp_path}/bars --epochs 4", capsys)

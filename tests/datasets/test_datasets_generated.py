@@ -199,6 +199,13 @@ def test_tfim_labels_fields_and_gap() -> None:
         ({"train_gap": -0.1}, "train_gap="),
         ({"boundary": "closed"}, "boundary='closed'"),
         ({"test_fraction": 0.0}, "test_fraction=0.0"),
+        ({"seed": None}, "seed=None"),
+        ({"samples": 10**12}, "samples=1000000000000"),
+        ({"train_gap": "wide"}, "train_gap='wide'"),
+        ({"test_fraction": None}, "test_fraction=None"),
+        ({"g_range": 1}, "g_range=1"),
+        ({"g_range": (0.5, "b")}, r"g_range\[1\]='b'"),
+        ({"boundary": 1}, "boundary=1"),
     ],
 )
 def test_invalid_tfim_arguments_are_rejected(changes: dict[str, Any], message: str) -> None:

@@ -15,7 +15,6 @@ from google_client import (
     CALL_TIMEOUT,
     COUNTS,
     JOBS,
-    ONCE,
     PATIENCE,
     PROCESSOR,
     SLACK,
@@ -24,6 +23,7 @@ from google_client import (
     both_transports,
     call_within,
     check_failure,
+    check_recovery,
     connected_backend,
     expected_counts,
     impatient_backend,
@@ -59,19 +59,13 @@ def test_job_that_is_being_cancelled_counts_as_cancelled(service: StandIn, strea
 @pytest.mark.parametrize("method", UNARY)
 @pytest.mark.parametrize("kind", ["unknown", "cancelled_call", "deadline"])
 def test_temporary_rare_answer_of_a_call_does_not_change_the_result(service: StandIn, method: str, kind: str) -> None:
-    backend = patient_backend(service)
-    service.inject(Fault(method, kind, times=2))
-    assert run_jobs(backend, JOBS) == COUNTS
-    assert service.executions == ONCE
+    check_recovery(service, Fault(method, kind, times=2))
 
 
 @pytest.mark.parametrize("times", [1, inf], ids=["once", "for ever"])
 @pytest.mark.parametrize("kind", ["unknown", "cancelled_call", "deadline", "internal"])
 def test_rare_answer_of_the_stream_does_not_change_the_result(service: StandIn, kind: str, times: float) -> None:
-    backend = patient_backend(service, streaming=True)
-    service.inject(Fault("QuantumRunStream", kind, times=times))
-    assert run_jobs(backend, JOBS) == COUNTS
-    assert service.executions == ONCE
+    check_recovery(service, Fault("QuantumRunStream", kind, times=times), streaming=True)
 
 
 @both_transports
@@ -85,10 +79,7 @@ def test_permanent_rare_answer_is_a_service_error_in_time(service: StandIn, stre
 @both_transports
 @pytest.mark.parametrize("kind", ["unspecified", "future"])
 def test_job_without_a_known_state_is_asked_for_again(service: StandIn, streaming: bool, kind: str) -> None:
-    backend = patient_backend(service, streaming=streaming)
-    service.inject(Fault("Job", kind, times=inf, seconds=0.4))
-    assert run_jobs(backend, JOBS) == COUNTS
-    assert service.executions == ONCE
+    check_recovery(service, Fault("Job", kind, times=inf, seconds=0.4), streaming=streaming)
 
 
 @both_transports

@@ -22,6 +22,7 @@ from google_client import (
     both_transports,
     call_within,
     check_failure,
+    check_recovery,
     connected_backend,
     expected_counts,
     impatient_backend,
@@ -52,19 +53,13 @@ from hattriq_cirq.execution.engine import Engine
 @pytest.mark.parametrize("method", UNARY)
 @pytest.mark.parametrize("kind", ["quota", "unavailable", "internal", "hang", "lost", "no_answer"])
 def test_temporary_fault_of_a_call_does_not_change_the_result(service: StandIn, method: str, kind: str) -> None:
-    backend = patient_backend(service)
-    service.inject(Fault(method, kind, times=2))
-    assert run_jobs(backend, JOBS) == COUNTS
-    assert service.executions == ONCE
+    check_recovery(service, Fault(method, kind, times=2))
 
 
 @pytest.mark.parametrize("kind", ["quota", "unavailable", "internal", "hang", "lost", "no_answer", "denied", "unauthenticated"])
 @pytest.mark.parametrize("times", [1, inf], ids=["once", "for ever"])
 def test_fault_of_the_stream_does_not_change_the_result(service: StandIn, kind: str, times: float) -> None:
-    backend = patient_backend(service, streaming=True)
-    service.inject(Fault("QuantumRunStream", kind, times=times))
-    assert run_jobs(backend, JOBS) == COUNTS
-    assert service.executions == ONCE
+    backend = check_recovery(service, Fault("QuantumRunStream", kind, times=times), streaming=True)
     before = service.count("CreateQuantumJob")
     assert run_jobs(backend, [plain_job(4)]) == [expected_counts(plain_job(4), 4)]
     if kind in ("quota", "denied", "unauthenticated"):  # these faults end the stream, which is not used again
@@ -75,10 +70,7 @@ def test_fault_of_the_stream_does_not_change_the_result(service: StandIn, kind: 
 @pytest.mark.parametrize("method", ["CreateQuantumProgram", "CreateQuantumJob"])
 def test_lost_answer_is_recovered_by_id_before_resubmission(method: str, kind: str) -> None:
     with StandIn(unique_ids=False) as service:  # a second job of the same id would run twice
-        backend = patient_backend(service)
-        service.inject(Fault(method, kind))
-        assert run_jobs(backend, JOBS) == COUNTS
-        assert service.executions == ONCE
+        check_recovery(service, Fault(method, kind))
 
 
 @both_transports

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,11 +9,11 @@ import cirq
 import numpy as np
 import pytest
 from command_line import run
+from journals import records_of_counts
 from stand_in import StandIn
 
 import hattriq_cirq as hq
 from hattriq_cirq.attribution.result import Attribution
-from hattriq_cirq.execution.journal import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -29,12 +28,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(FIXTURES / "version_0_1" / "trained", tmp_path / "home" / "trained")
     monkeypatch.chdir(tmp_path / "home")
     return tmp_path / "home"
-
-
-def records_of_counts(folder: Path) -> dict[str, str]:
-    """Return the records of counts in a journal by job, without their times."""
-    records = [json.loads(line[9:]) for line in (folder / JOURNAL).read_text().splitlines()]
-    return {record["job"]: json.dumps(record["counts"]) for record in records if record["kind"] == "counts"}
 
 
 def check_resume(home: Path, name: str) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import run
+from journals import records_of_counts
 from stand_in import StandIn
 
 from calibration.readout.calibration import ReadoutCalibration
 from hattriq_cirq import datasets, integrated_gradients
 from hattriq_cirq.attribution.result import Attribution
-from hattriq_cirq.execution.journal import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.reporting.document import Section
@@ -31,12 +31,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(FIXTURES, tmp_path / "home")
     monkeypatch.chdir(tmp_path / "home")
     return tmp_path / "home"
-
-
-def records_of_counts(folder: Path) -> dict[str, str]:
-    """Return the records of counts in a journal by job, without their times."""
-    records = [json.loads(line[9:]) for line in (folder / JOURNAL).read_text().splitlines()]
-    return {record["job"]: json.dumps(record["counts"]) for record in records if record["kind"] == "counts"}
 
 
 def assert_equals_expected(home: Path, name: str, *, compiled_anew: int = 0) -> None:

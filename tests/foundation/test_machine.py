@@ -1,4 +1,4 @@
-"""Cores and memory of the process."""
+"""Cores of the process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 import hattriq_cirq as hq
 from hattriq_cirq.foundation import machine
-from hattriq_cirq.foundation.machine import available_cores, available_memory
+from hattriq_cirq.foundation.machine import available_cores
 
 
 @pytest.fixture
@@ -47,15 +47,6 @@ def test_cores_by_the_quota_of_control_groups(own: str, files: dict[str, str], c
     for name, text in files.items():
         write(groups / "cgroup" / name, text)
     assert available_cores() == cores
-
-
-def test_memory_by_the_limits_of_control_groups(groups: Path) -> None:
-    unlimited = available_memory()
-    write(groups / "own", "0::/job\n")
-    write(groups / "cgroup/job/memory.max", "1048576\n")
-    assert available_memory() == 2**20 < unlimited
-    write(groups / "cgroup/job/memory.max", "max\n")
-    assert available_memory() == unlimited
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")

@@ -35,6 +35,14 @@ def train(**options: Any) -> Any:
     return hq.train(MODEL, ROWS, Y, **(defaults | options))
 
 
+def tfim(**options: Any) -> Any:
+    return hq.datasets.tfim(**({"n_qubits": 3, "samples": 4} | options))
+
+
+def planted(**options: Any) -> Any:
+    return hq.datasets.planted_pixel(**({"samples": 4} | options))
+
+
 #: Functions with one whole number as argument, by name of the argument, and a number that they take.
 COUNTS: list[tuple[Callable[..., Any], str, int]] = [
     (lambda seed: hq.qsim(seed=seed), "seed", 1),
@@ -69,6 +77,9 @@ COUNTS: list[tuple[Callable[..., Any], str, int]] = [
     (lambda count: hq.baselines.sample(ROWS, count, seed=0), "count", 2),
     (lambda seed: hq.baselines.sample(ROWS, 2, seed=seed), "seed", 2),
     (lambda seed: hq.datasets.from_features(ROWS, Y, name="own", seed=seed), "seed", 2),
+    *((lambda name: (lambda **kw: tfim(**kw), name, 8))(name) for name in ("n_qubits", "samples", "seed")),
+    *((lambda name: (lambda **kw: planted(**kw), name, 8))(name) for name in ("n_qubits", "samples", "seed")),
+    (lambda n_qubits: hq.datasets.ground_state(n_qubits, 0.5), "n_qubits", 8),
 ]  # fmt: skip
 COUNT_IDS = [f"{i} {name}" for i, (_, name, _) in enumerate(COUNTS)]
 

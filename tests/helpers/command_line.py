@@ -6,6 +6,8 @@ import shlex
 import subprocess
 import sys
 
+import pytest
+
 from hattriq_cirq.cli import main
 
 TABLE = "a,b,c,d,label\n" + "".join(f"{1 + k % 3},{k % 2},{k % 5},1,{1 if k % 2 else -1}\n" for k in range(20))
@@ -14,6 +16,17 @@ TABLE = "a,b,c,d,label\n" + "".join(f"{1 + k % 3},{k % 2},{k % 5},1,{1 if k % 2 
 def run(line: str) -> int:
     """Run the words after `hattriq` and return the exit code."""
     return main(shlex.split(line))
+
+
+def refusal(line: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that must be refused; return its one line."""
+    capsys.readouterr()
+    assert run(line) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith("hattriq: error: ")
+    assert error.isprintable()
+    assert len(error) < 1500
+    return error
 
 
 def start(line: str) -> subprocess.Popen[str]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import cirq
 import pytest
 import sympy
-from stand_in import StandIn
+from stand_in import Fault, StandIn
 
 from hattriq_cirq.circuits.errors import EngineError
 from hattriq_cirq.execution.backend import Job, State
@@ -112,6 +112,15 @@ def impatient_backend(service: StandIn, *, streaming: bool = False) -> GoogleBac
 def patient_backend(service: StandIn, *, streaming: bool = False) -> GoogleBackend:
     """Return a backend with a short timeout per call that repeats calls for long."""
     return connected_backend(service, streaming=streaming, call_timeout=CALL_TIMEOUT)
+
+
+def check_recovery(service: StandIn, fault: Fault, *, streaming: bool = False) -> GoogleBackend:
+    """Check that every job runs once and has its counts in spite of a fault; return the backend."""
+    backend = patient_backend(service, streaming=streaming)
+    service.inject(fault)
+    assert run_jobs(backend, JOBS) == COUNTS
+    assert service.executions == ONCE
+    return backend
 
 
 def check_failure(backend: GoogleBackend, error: type[EngineError], message: str, *, calls: int = 1) -> None:

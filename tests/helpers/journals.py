@@ -46,3 +46,8 @@ def write_journal(folder: Path, count: int = 3) -> list[str]:
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line[9:]) for line in (folder / JOURNAL).read_text().splitlines()]
+
+
+def records_of_counts(folder: Path) -> dict[str, str]:
+    """Return the records of counts in a journal by job, without their times."""
+    return {record["job"]: json.dumps(record["counts"]) for record in read_records(folder) if record["kind"] == "counts"}

@@ -37,6 +37,14 @@ def unitary(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid]) -> Array:
     return circuit.unitary(qubit_order=qubits, qubits_that_should_be_present=qubits)
 
 
+def distribution(circuit: cirq.AbstractCircuit) -> Array:
+    """Return the distribution by Cirq's own simulator, in the measured order."""
+    *_, measurement = circuit.all_operations()
+    register = [*measurement.qubits, *sorted(circuit.all_qubits() - set(measurement.qubits))]
+    state = cirq.Simulator(dtype=np.complex128).simulate(circuit[:-1], qubit_order=register).final_state_vector
+    return np.asarray((np.abs(state) ** 2).reshape(2 ** len(measurement.qubits), -1).sum(axis=1))
+
+
 def identity(z: Array) -> Array:
     return z[..., 0]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import KW_ONLY, dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -150,6 +149,8 @@ def journal_folder(file: Path) -> Path:
     """Return the folder beside a file that records its jobs and counts."""
     folder = file.with_name(f"{file.name}.run") if file.suffix == ".run" else file.with_suffix(".run")
     if len(os.fsencode(folder.name)) > _LONGEST:
+        from hashlib import sha256  # late, so that help appears at once
+
         return file.with_name(f"{sha256(os.fsencode(file.name)).hexdigest()[:16]}.run")
     return folder
 

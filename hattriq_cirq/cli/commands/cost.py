@@ -71,7 +71,6 @@ class Cost:
             self._costs()
             return 0
         pictures = () if self.model else ("cost.png",)
-        run_folder.check_run(self.out, ("cost.csv",), pictures)
         task = {"command": "cost", "settings": folders.recorded_settings(self, "out")}
         with run_folder.open_run(self.out, task, ("cost.csv",), pictures) as folder:
             costs = self._costs()
@@ -131,13 +130,10 @@ class Cost:
         """Yield models, inputs and baselines over a range of qubits."""
         import numpy as np
 
-        parts = self.qubits.split(",")
-        if not all(part.isdecimal() and int(part) >= 1 for part in parts):
-            raise ValueError(f"--qubits {self.qubits!r} must be numbers from 1, such as 2,3,4")
         if self.baseline != "zero":
             raise ValueError("--baseline needs a MODEL and its --data; the baseline of random inputs is zero")
         rng = np.random.default_rng(self.seed)
-        for n in map(int, parts):
+        for n in map(int, self.qubits.split(",")):
             model, x = hq.ring_ansatz(n, self.layers), rng.normal(size=2**n)
             yield model.with_params({name: float(rng.normal()) for name in model.params}), x / np.linalg.norm(x), 0.0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 
 _PACKAGES = ("hattriq_cirq", "cirq-core", "cirq-google", "qsimcirq", "numpy", "scipy", "seaborn")
 _EXTRAS = ("scikit-learn", "mlxtend")
@@ -72,6 +71,8 @@ class Doctor:
 
 
 def _packages() -> str:
+    from importlib.metadata import version
+
     versions = {name: version(name) for name in _PACKAGES}
     if versions["cirq-core"] != versions["cirq-google"]:
         raise ValueError(f"cirq-core {versions['cirq-core']} and cirq-google {versions['cirq-google']} must be of one version")
@@ -79,6 +80,8 @@ def _packages() -> str:
 
 
 def _extras() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return ", ".join(f"{name} {version(name)}" for name in _EXTRAS)
     except PackageNotFoundError as missing:

@@ -115,8 +115,9 @@ class Train:
 
 
 def _history_csv(training: hq.Training) -> str:
-    names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
-    lines = [",".join(["epoch", *names])]
-    for epoch, row in enumerate(zip(*(getattr(training.history, name) for name in names), strict=True), start=1):
+    from hattriq_cirq.cli.pictures import COLUMNS
+
+    lines = [",".join(["epoch", *COLUMNS])]
+    for epoch, row in enumerate(zip(*(getattr(training.history, name) for name in COLUMNS), strict=True), start=1):
         lines.append(",".join([str(epoch), *("" if isnan(value) else repr(float(value)) for value in row)]))
     return "\n".join(lines) + "\n"
