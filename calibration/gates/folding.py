@@ -72,7 +72,7 @@ def _inverse(body: cirq.Circuit) -> cirq.Circuit:
             inverted.append(cirq.inverse(op) if dressing is None else op)
             for dressed, unitaries in zip((before, after), () if dressing is None else dressing, strict=False):
                 for qubit, unitary in zip(op.qubits, unitaries, strict=True):
-                    x, z, axis = phased_xz_exponents(unitary).tolist()
+                    x, z, axis = map(float, phased_xz_exponents(unitary))
                     must_merge |= x != 0
                     if x:
                         dressed.append(cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=axis)(qubit))

@@ -49,7 +49,7 @@ def twirl(
     layers = _Layers.of(body, columns_of(points), len(points))
     if not any(len(step.op.qubits) > 1 for step in layers.steps):
         return circuit, list(points) * twirls
-    exponents = phased_xz_exponents(layers.in_gauges(twirls, np.random.default_rng(seed)))
+    exponents = np.array(phased_xz_exponents(layers.in_gauges(twirls, np.random.default_rng(seed))))
     twirled, swept = layers.circuit(exponents.reshape(3, len(layers.gates), -1), points)
     return append_measurement(twirled, measurement), swept
 

@@ -15,8 +15,8 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray
 
 #: Value of each symbol at every point of a sweep, (points,).
 Columns = Mapping[str, FloatArray]
-_NEGLIGIBLE = 1e-10  # smaller entries of a unitary do not decide its angles
-_SEAM = 1e-9  # exponents that are less than this below 1 are given as about -1, so that rounding does not decide the sign
+#: Smaller angles in half turns are 0: such a rotation changes no amplitude by more than 2e-11.
+NEGLIGIBLE = 1e-11
 
 
 def columns_of(points: Sequence[Point]) -> Columns:
@@ -77,44 +77,45 @@ def phased_xz_unitaries(x: FloatArray, z: FloatArray, a: FloatArray) -> Array:
     """Return the unitaries of PhasedXZ gates up to their phases, (points, 2, 2), for exponents that are (points,) or ().
 
     Example:
-        >>> phased_xz_unitaries(np.array(0.0), np.array(0.5), np.array(0.0)).round(3)
-        array([[[1.+0.j, 0.+0.j],
-                [0.+0.j, 0.+1.j]]])
+        >>> phased_xz_unitaries(np.array(0.0), np.array(0.5), np.array(0.0)).diagonal(axis1=1, axis2=2).round(3)
+        array([[1.+0.j, 0.+1.j]])
     """
-    x, z, a = (np.atleast_1d(exponent) for exponent in np.broadcast_arrays(x, z, a))
-    cosine, sine = np.cos(np.pi / 2 * x), -1j * np.sin(np.pi / 2 * x)
-    rows = [[cosine, sine * _turn(-a)], [sine * _turn(z + a), cosine * _turn(z)]]
-    return np.moveaxis(np.array(rows), (0, 1), (-2, -1))
+    x, z, a = np.broadcast_arrays(x, z, a)
+    cosine, sine = np.cos(np.pi * x / 2), -1j * np.sin(np.pi * x / 2)
+    phase, axis = np.exp(1j * np.pi * z), np.exp(1j * np.pi * a)
+    entries = np.stack([cosine, sine * axis.conj(), sine * axis * phase, cosine * phase], axis=-1)
+    return np.asarray(entries.astype(np.complex128).reshape(-1, 2, 2))
 
 
-def phased_xz_exponents(matrices: Array) -> FloatArray:
+def phased_xz_exponents(matrices: Array) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the exponents x, z, a of PhasedXZ gates with given unitaries, up to their phases.
 
-    Rounding errors of the unitaries stay rounding errors: an axis that has no meaning, because x is 0, is 0 itself, and z is 0
-    where x is 1.
+    Rounding errors of the unitaries stay rounding errors: exponents that do not matter are 0, such as a where x is 0 and z
+    where x is 1, and values within rounding of a border are on it.
 
     Args:
         matrices: Unitaries, (..., 2, 2).
 
     Returns:
-        Exponents (3, ...): x from 0 to 1, z and a from -1 to 1.
+        Exponents, (...,) each: x in [0, 1], z and a in (-1, 1].
 
     Example:
-        >>> phased_xz_exponents(cirq.unitary(cirq.S)).tolist()
+        >>> [float(exponent) for exponent in phased_xz_exponents(cirq.unitary(cirq.S))]
         [0.0, 0.5, 0.0]
     """
-    u00, u01, u10, u11 = (matrices[..., i, j] for i in range(2) for j in range(2))
-    x = 2 / np.pi * np.arctan2(np.abs(u10), np.abs(u00))
-    is_diagonal, is_flip = np.abs(u10) < _NEGLIGIBLE, np.abs(u00) < _NEGLIGIBLE
-    z = np.where(is_flip, 0.0, np.angle(u11 * u00.conj()) / np.pi)
-    axis = np.where(is_flip, _in_one_turn(np.angle(u10 * u01.conj()) / np.pi) / 2, -np.angle(1j * u01 * u00.conj()) / np.pi)
-    a = np.where(is_diagonal, 0.0, axis)
-    return np.array([np.where(is_diagonal, 0.0, np.where(is_flip, 1.0, x)), _in_one_turn(z), _in_one_turn(a)])
+    m00, m01, m10, m11 = (matrices[..., i, j] for i in (0, 1) for j in (0, 1))
+    cosine, sine = np.hypot(np.abs(m00), np.abs(m11)), np.hypot(np.abs(m01), np.abs(m10))
+    x = 2 / np.pi * np.arctan2(sine, cosine)
+    x = np.where(x < NEGLIGIBLE, 0.0, np.where(x > 1 - NEGLIGIBLE, 1.0, x))
+    half_sum = np.angle(m11 * m00.conj()) / np.pi  # z
+    difference = np.angle(m10 * m01.conj()) / np.pi  # 2 a + z
+    relative = np.angle(1j * m10 * m00.conj()) / np.pi  # a + z
+    z = np.where(x == 1, 0.0, half_sum)
+    a = np.where(x == 0, 0.0, np.where(x == 1, _wrap(difference) / 2, relative - z))
+    return x, _wrap(z), _wrap(a)
 
 
-def _turn(exponent: FloatArray) -> Array:
-    return np.asarray(np.exp(1j * np.pi * exponent))
-
-
-def _in_one_turn(exponent: FloatArray) -> FloatArray:
-    return np.asarray(exponent - 2 * np.floor((exponent + 1 + _SEAM) / 2))
+def _wrap(turns: FloatArray) -> FloatArray:
+    """Return half turns in (-1, 1]; what is within rounding of -1 becomes 1, so that rounding decides nothing."""
+    wrapped = turns - 2 * np.ceil((turns - 1 - NEGLIGIBLE) / 2)
+    return np.where(np.abs(wrapped) < NEGLIGIBLE, 0.0, wrapped)

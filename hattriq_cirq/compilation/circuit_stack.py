@@ -18,13 +18,13 @@ import numpy as np
 import sympy
 
 from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.circuits.swept_gates import NEGLIGIBLE, columns_of, phased_xz_exponents, unitaries
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 
 #: Gates whose angles may differ between the circuits of a stack.
 ROTATIONS = (cirq.Rx, cirq.Ry, cirq.Rz)
 _CHUNK = 2**14  # amplitudes that are simulated together: they stay in the cache
 _RELATIVE_NS = 25.0, 42.0  # durations of gates on one and on two qubits
-_NEGLIGIBLE = 1e-11  # half turns; a smaller rotation changes no amplitude by more than 2e-11
 
 
 class Step(NamedTuple):
@@ -101,12 +101,6 @@ class CircuitStack:
         steps = [s if s.matrices is None or len(s.matrices) == 1 else Step(s.axes, s.matrices[at]) for s in self.steps]
         return replace(self, steps=steps, rows=tuple(self.rows[i] for i in at))
 
-    def on(self, qubits: Sequence[cirq.Qid]) -> CircuitStack:
-        """Return the same circuits on other qubits, in the order of `self.qubits`."""
-        renamed = dict(zip(self.qubits, qubits, strict=True))
-        measurement = None if self.measurement is None else self.measurement.transform_qubits(renamed)
-        return replace(self, qubits=tuple(qubits), measurement=measurement)
-
     def probabilities(self) -> FloatArray:
         """Return the exact outcome probabilities of the measurement, (circuits, 2**bits)."""
         assert self.measurement is not None
@@ -124,7 +118,7 @@ class CircuitStack:
         symbols: list[FloatArray] = []
 
         def exponent(values: FloatArray) -> float | sympy.Symbol:
-            if np.ptp(values) < _NEGLIGIBLE:
+            if np.ptp(values) < NEGLIGIBLE:
                 return float(values[0])
             symbols.append(values)
             return sympy.Symbol(f"t{len(symbols) - 1}")
@@ -174,24 +168,15 @@ def _levels(steps: Steps, qubits: int) -> list[int]:
 
 
 def stack_of_program(program: ParameterizedCircuit) -> CircuitStack:
-    """Return a compiled program, whose symbols are exponents of PhasedXZ gates, as the stack of its points."""
-    columns = {name: np.array([point[name] for point in program.points]) for name in program.points[0]}
-
-    def values(exponent: float | sympy.Expr) -> FloatArray:
-        return columns[str(exponent)] if isinstance(exponent, sympy.Symbol) else np.array([float(exponent)])
-
+    """Return a compiled program as the stack of its points."""
+    columns = columns_of(program.points)
     qubits = tuple(sorted(program.circuit.all_qubits()))
     axis_of = {q: i for i, q in enumerate(qubits)}
-    steps: Steps = []
-    for op in program.circuit.all_operations():
-        axes = tuple(axis_of[q] for q in op.qubits)
-        if cirq.is_parameterized(op):
-            gate = op.gate
-            assert isinstance(gate, cirq.PhasedXZGate)
-            exponents = (gate.x_exponent, gate.z_exponent, gate.axis_phase_exponent)
-            steps.append(Step(axes, phased_xz_matrices(*map(values, exponents))))
-        elif not cirq.is_measurement(op):
-            steps.append(Step(axes, _constant(op)))
+    steps = [
+        Step(tuple(axis_of[q] for q in op.qubits), unitaries(op, columns) if cirq.is_parameterized(op) else _constant(op))
+        for op in program.circuit.all_operations()
+        if not cirq.is_measurement(op)
+    ]
     *_, last = program.circuit.all_operations()
     return CircuitStack(qubits, steps, last if cirq.is_measurement(last) else None, tuple(range(len(program.points))))
 
@@ -228,37 +213,6 @@ def _marginals(states: Array, axes: Sequence[int]) -> FloatArray:
     summed = populations.sum(axis=others)
     ordered = np.transpose(summed, [0, *(kept.index(axis) + 1 for axis in axes)])
     return np.asarray(ordered.reshape(len(states), -1))
-
-
-def phased_xz_exponents(matrices: Array) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return exponents (x, z, a) of the PhasedXZ gates that equal single-qubit unitaries up to a phase, (circuits,) each.
-
-    x lies in [0, 1], z and a in (-1, 1]. Exponents that do not matter are 0, and values within rounding of a border are on it.
-    """
-    m00, m01, m10, m11 = (matrices[:, i, j] for i in (0, 1) for j in (0, 1))
-    cosine, sine = np.hypot(np.abs(m00), np.abs(m11)), np.hypot(np.abs(m01), np.abs(m10))
-    x = 2 / np.pi * np.arctan2(sine, cosine)
-    x = np.where(x < _NEGLIGIBLE, 0.0, np.where(x > 1 - _NEGLIGIBLE, 1.0, x))
-    half_sum = np.angle(m11 * m00.conj()) / np.pi  # z
-    difference = np.angle(m10 * m01.conj()) / np.pi  # 2 a + z
-    relative = np.angle(1j * m10 * m00.conj()) / np.pi  # a + z
-    z = np.where(x == 1, 0.0, half_sum)
-    a = np.where(x == 0, 0.0, np.where(x == 1, difference / 2, relative - z))
-    return x, _wrap(z), _wrap(a)
-
-
-def _wrap(turns: FloatArray) -> FloatArray:
-    """Return half turns in (-1, 1]; what is within rounding of -1 becomes 1, so that rounding decides nothing."""
-    wrapped = turns - 2 * np.ceil((turns - 1 - _NEGLIGIBLE) / 2)
-    return np.where(np.abs(wrapped) < _NEGLIGIBLE, 0.0, wrapped)
-
-
-def phased_xz_matrices(x: FloatArray, z: FloatArray, a: FloatArray) -> Array:
-    """Return the matrices of PhasedXZ gates up to a phase, (circuits or 1, 2, 2)."""
-    x, z, a = np.broadcast_arrays(x, z, a)
-    cosine, sine = np.cos(np.pi * x / 2), -1j * np.sin(np.pi * x / 2)
-    phase, axis = np.exp(1j * np.pi * z), np.exp(1j * np.pi * a)
-    return _matrices(cosine, sine * axis.conj(), sine * axis * phase, cosine * phase)
 
 
 def _rotation_matrices(gate: cirq.Gate | None, angles: FloatArray) -> Array:

@@ -16,7 +16,8 @@ import cirq
 import networkx as nx
 import numpy as np
 
-from hattriq_cirq.compilation.circuit_stack import CircuitStack, Step, apply, phased_xz_exponents, phased_xz_matrices
+from hattriq_cirq.circuits.swept_gates import phased_xz_exponents, phased_xz_unitaries
+from hattriq_cirq.compilation.circuit_stack import CircuitStack, Step, apply
 from hattriq_cirq.compilation.kak import KakDecompositions, multiply
 from hattriq_cirq.foundation.arrays import Array
 
@@ -239,10 +240,10 @@ def merge_rotations(stack: CircuitStack) -> CircuitStack:
             return
         x, z, a = phased_xz_exponents(pending.pop(axis))
         if move_z:
-            pending[axis] = phased_xz_matrices(0 * z, z, 0 * z)
+            pending[axis] = phased_xz_unitaries(0 * z, z, 0 * z)
             z = 0 * z
         if x.any() or z.any():
-            steps.append(Step((axis,), phased_xz_matrices(x, z, a)))
+            steps.append(Step((axis,), phased_xz_unitaries(x, z, a)))
 
     for axes, matrices in stack.steps:
         if matrices is not None and len(axes) == 1:

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hattriq_cirq.circuits.light_cone import light_cone
 from hattriq_cirq.circuits.outcomes import OutcomeWeights
 from hattriq_cirq.circuits.unitaries import inverse_circuit
 from hattriq_cirq.encoding.exact import Encoder, encode
@@ -112,7 +111,7 @@ class PauliTerm:
     @cached_property
     def circuit(self) -> cirq.FrozenCircuit:
         """U without the gates that cancel in U' P U."""
-        return light_cone(self.model.resolved_circuit, self.pauli)
+        return self.model.light_cone(self.pauli)
 
     @cached_property
     def inverse(self) -> cirq.FrozenCircuit:

@@ -16,6 +16,7 @@ import sympy
 from numpy.typing import ArrayLike, NDArray
 
 from hattriq_cirq.circuits.constants import constant, owned_circuit
+from hattriq_cirq.circuits.light_cone import light_cone
 from hattriq_cirq.circuits.serialization import read_cirq_json
 from hattriq_cirq.circuits.unitaries import inverse_circuit, unitary_matrix
 from hattriq_cirq.foundation.arrays import (
@@ -195,6 +196,23 @@ class Model:
     def resolved_circuit(self) -> cirq.FrozenCircuit:
         """U with every symbol replaced by its number."""
         return cirq.resolve_parameters(self.circuit.freeze(), dict(self.params))
+
+    def light_cone(self, pauli: cirq.PauliString[cirq.Qid]) -> cirq.FrozenCircuit:
+        """Return U without the gates that cancel in U' P U; that of each Pauli string P is found once and kept.
+
+        Example:
+            >>> a, b = cirq.LineQubit.range(2)
+            >>> model = Model(cirq.Circuit(cirq.X(a), cirq.H(b)), [a, b], cirq.Z(a))
+            >>> model.light_cone(cirq.PauliString(cirq.Z(a))) == cirq.FrozenCircuit(cirq.X(a))
+            True
+        """
+        if pauli not in self._light_cones:
+            self._light_cones[pauli] = light_cone(self.resolved_circuit, pauli)
+        return self._light_cones[pauli]
+
+    @cached_property
+    def _light_cones(self) -> dict[cirq.PauliString[cirq.Qid], cirq.FrozenCircuit]:
+        return {}
 
     @cached_property
     def identity_part(self) -> float:

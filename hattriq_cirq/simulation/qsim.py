@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cirq
 import numpy as np
 
+if TYPE_CHECKING:
+    from qsimcirq.qsim_simulator import QSimSimulator
+
 _MATRIX_QUBITS = 6  # qubits of the widest matrix that qsim reads
 _CONTROLLED_QUBITS = 4  # qubits of the widest gate that qsim reads with controls
+
+
+def qsim_simulator(threads: int) -> QSimSimulator:
+    """Return a simulator of state vectors; its seed keeps it from drawing one from the global generator of NumPy."""
+    from qsimcirq.qsim_simulator import QSimOptions, QSimSimulator
+
+    return QSimSimulator(QSimOptions(cpu_threads=threads, max_fused_gate_size=4), seed=0)
 
 
 def for_qsim(circuit: cirq.AbstractCircuit) -> cirq.FrozenCircuit:

@@ -22,7 +22,7 @@ from numpy.typing import DTypeLike
 from hattriq_cirq.circuits.unitaries import unitary_matrix
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.machine import available_cores
-from hattriq_cirq.simulation.qsim import for_qsim
+from hattriq_cirq.simulation.qsim import for_qsim, qsim_simulator
 
 Precision = Literal["float64", "float32"]
 WINDOW = 4  # a 16 x 16 product does the most work per pass over memory in one BLAS call (measured for n = 8 .. 20)
@@ -371,13 +371,7 @@ def qsim_apply(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid], states
     Returns:
         The new batch, (features, samples), complex64.
     """
-    from qsimcirq.qsim_simulator import QSimOptions, QSimSimulator
-
-    circuit = for_qsim(circuit)
-    # without a seed qsim would draw one from the global generator of NumPy
-    simulator = QSimSimulator(
-        QSimOptions(cpu_threads=available_cores(), max_fused_gate_size=4), seed=0
-    )  # without a seed qsim draws one from NumPy
+    simulator, circuit = qsim_simulator(available_cores()), for_qsim(circuit)
     result = np.zeros(states.shape, dtype=np.complex64)
     for i, column in enumerate(states.T):
         norm = np.linalg.norm(column)
@@ -414,12 +408,3 @@ def final_state(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> 
     state = np.zeros((2 ** len(register), 1))
     state[0] = 1
     return np.asarray(compile_circuit(circuit.freeze(), register).apply(state)[:, 0])
-
-
-def state_fidelities(first: Sequence[cirq.AbstractCircuit], second: Sequence[cirq.AbstractCircuit]) -> list[float]:
-    """Return |<a|b>|**2 of the states that each pair of unitary circuits on the same qubits prepares from |0...0>."""
-    overlaps = []
-    for a, b in zip(first, second, strict=True):
-        register = sorted(a.all_qubits())
-        overlaps.append(np.vdot(final_state(a, register), final_state(b, register)))
-    return [float(np.abs(overlap) ** 2) for overlap in overlaps]

@@ -19,6 +19,7 @@ import hattriq_cirq as hq
 from hattriq_cirq.circuits.counting import multi_qubit_gates, two_qubit_depth
 from hattriq_cirq.circuits.errors import CircuitRefusedError
 from hattriq_cirq.circuits.program import ParameterizedCircuit
+from hattriq_cirq.circuits.swept_gates import phased_xz_exponents
 from hattriq_cirq.compilation.compile import check_runnable, compile_for
 from hattriq_cirq.compilation.gatesets import compile_to_gateset, gateset, native_gates
 from hattriq_cirq.compilation.processor import load_processor
@@ -37,6 +38,12 @@ def in_another_process(numbers: list[int], **environment: str) -> list[str]:
 def test_circuits_are_the_same_in_another_process() -> None:
     numbers = [0, 5]
     assert in_another_process(numbers, PYTHONHASHSEED="3", OPENBLAS_NUM_THREADS="2") == [compiled(i) for i in numbers]
+
+
+@pytest.mark.parametrize("rounding", [-1e-16, 0.0, 1e-16])
+def test_sign_of_an_axis_is_not_decided_by_rounding(rounding: float) -> None:
+    flip = cirq.unitary(cirq.Y) + np.array([[0, rounding], [0, 0]])
+    assert [float(exponent) for exponent in phased_xz_exponents(flip)] == [1.0, 0.0, 0.5]
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import cirq
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Case, amplitudes, assert_close, cases, random_case, random_observable
 
+from hattriq_cirq.circuits.light_cone import light_cone
 from hattriq_cirq.models import model as model_module
 from hattriq_cirq.models.ansatz import ring_ansatz
 from hattriq_cirq.models.model import Form, Model
@@ -23,6 +25,16 @@ from hattriq_cirq.models.model import Form, Model
 A, B, C = cirq.LineQubit.range(3)
 ANGLE = sympy.Symbol("angle")
 FORMS: tuple[Form, ...] = ("quadratic", "normalized")
+
+
+def test_light_cone_of_a_string_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = Mock(wraps=light_cone)
+    monkeypatch.setattr(model_module, "light_cone", counted)
+    model = ring_ansatz(2, 1)
+    for qubit in (*model.qubits, *model.qubits):
+        pauli: cirq.PauliString[cirq.Qid] = cirq.PauliString(cirq.Z(qubit))
+        assert model.light_cone(pauli) == light_cone(model.resolved_circuit, pauli)
+    assert counted.call_count == 2
 
 
 # against the oracle

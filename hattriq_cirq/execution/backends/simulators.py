@@ -19,7 +19,7 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_seed, check_type, shown
 from hattriq_cirq.foundation.identity import content_digest, describe_content
 from hattriq_cirq.foundation.machine import available_cores
-from hattriq_cirq.simulation.qsim import for_qsim
+from hattriq_cirq.simulation.qsim import for_qsim, qsim_simulator
 
 #: Function that returns the exact probabilities of a circuit's outcomes, (2**measured,), big-endian in the measured order.
 Probabilities = Callable[[cirq.AbstractCircuit], FloatArray]
@@ -206,11 +206,7 @@ def _cirq_populations(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid
 
 def qsim_state(threads: int) -> FinalState:
     """Return a function that computes state vectors by qsim, in single precision."""
-    from qsimcirq.qsim_simulator import QSimOptions, QSimSimulator
-
-    simulator = QSimSimulator(
-        QSimOptions(cpu_threads=threads, max_fused_gate_size=4), seed=0
-    )  # without a seed qsim draws one from NumPy
+    simulator = qsim_simulator(threads)
     return lambda circuit, register: np.asarray(simulator.simulate(for_qsim(circuit), qubit_order=register).final_state_vector)
 
 
