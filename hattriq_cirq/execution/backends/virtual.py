@@ -135,6 +135,32 @@ class VirtualBackend(InProcessBackend):
         described = super().describe()
         return described | {"versions": described["versions"] | {"cirq-google": version("cirq-google")}}
 
+    def size(self, job: Job) -> int:
+        """Return the number of bytes that submitting a job to the real processor would send."""
+        from hattriq_cirq.execution.backends.google_jobs import SerializedJob
+
+        return SerializedJob.from_job(job).size
+
+    def check(self, job: Job) -> None:
+        """Raise an error for a job that the service would refuse, or that cannot be simulated.
+
+        Raises:
+            CircuitRefusedError: The service would refuse a circuit.
+            ValueError: A circuit has more qubits than a density matrix can hold, and the job needs one.
+        """
+        from hattriq_cirq.execution.backends.google_jobs import MAX_BYTES, SerializedJob
+
+        super().check(job)
+        self._check_simulation(job)
+        SerializedJob.from_job(job).check_size(MAX_BYTES, job.id)
+
+    def _check_simulation(self, job: Job) -> None:
+        """Raise an error for a job whose noise cannot be simulated."""
+        if self.method == "density" or (self.simulates_gates and job.shots is None):
+            _check_density_matrix_size(job.circuits)
+        if self.simulates_gates:
+            self._check_errors_known(job.circuits)
+
     def execute(self, job: Job) -> list[Distribution]:
         """Run a job and return its distributions, ordered by circuit, then by point.
 
@@ -142,10 +168,7 @@ class VirtualBackend(InProcessBackend):
             CircuitRefusedError: The service would refuse a circuit.
             ValueError: A circuit has more qubits than a density matrix can hold, and the job needs one.
         """
-        if self.method == "density" or (self.simulates_gates and job.shots is None):
-            _check_density_matrix_size(job.circuits)
-        if self.simulates_gates:
-            self._check_errors_known(job.circuits)
+        self._check_simulation(job)
         results = self._run_on_simulated_processor(job)
         if job.shots is None:
             return [Distribution(row, None) for circuit in job.circuits for row in self.probabilities(circuit, job.points)]
