@@ -14,6 +14,7 @@ from hattriq_cirq.cli.records import Record, how_to_continue, read_record
 from hattriq_cirq.cli.run_folder import begun_command, read_picture
 from hattriq_cirq.datasets.user import checksum
 from hattriq_cirq.execution.journal_records import JOURNAL
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
 from hattriq_cirq.reporting.plotting import png
 from hattriq_cirq.workflows.accuracies import Accuracy, table_of_accuracies
@@ -96,8 +97,8 @@ def _training(folder: Path, record: Record) -> Section:
         title=f"Training on {data['name']}",
         question=f"How well does a trained quantum model distinguish the classes? {data['summary']}",
         findings=(
-            f"Training ran for {training['epochs']} epochs (stopped by {training['stopped']}); the parameters of epoch "
-            f"{best} were kept.",
+            f"Training ran for {quantity(training['epochs'], 'epoch')} (stopped by {training['stopped']}); the parameters of "
+            f"epoch {best} were kept.",
         ),
         not_claimed=("An accuracy beyond this split and this seed.", _NO_HARDWARE),
         accuracy=_accuracies(record),
@@ -113,7 +114,7 @@ def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: flo
     data, settings = record["data"], record["settings"]
     minus, plus = data["label_names"]
     is_complete = np.abs(a.completeness_gap) <= tolerance + _STANDARD_ERRORS * a.completeness_gap_stderr
-    verdict = "holds" if is_complete.all() else f"fails for {np.sum(~is_complete)} of {len(a)} inputs"
+    verdict = "holds" if is_complete.all() else f"fails for {np.sum(~is_complete)} of {quantity(len(a), 'input')}"
     allowed = f"{tolerance:.0e}" + (f" plus {_STANDARD_ERRORS:g} standard errors" if a.completeness_gap_stderr.any() else "")
     caption = f"Inputs above their signed maps. Red pushes towards +1 ({plus}), blue towards -1 ({minus})."
     alt = f"Pictures of inputs of {data['name']}, and below each its attribution map in red and blue"
@@ -136,7 +137,8 @@ def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: flo
         question="How much does each feature, encoded in an amplitude, push the model's answer up or down? " + data["summary"],
         findings=(
             f"Completeness {verdict}: the values of a map sum to the score of the input minus the score of the baseline. The "
-            f"largest gap of {len(a)} inputs is {np.max(np.abs(a.completeness_gap)):.1e}; at most {allowed} is allowed.",
+            f"largest gap of {quantity(len(a), 'input')} is {np.max(np.abs(a.completeness_gap)):.1e}; at most {allowed} is "
+            "allowed.",
         ),
         not_claimed=tuple(limits),
         accuracy=None if trained is None else _accuracies(trained[1]),

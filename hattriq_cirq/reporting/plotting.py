@@ -28,6 +28,7 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_labels, as_shape, check_type, shown
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.numerics import numpy_defaults
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.training import Training
 
 #: Names of the classes -1 and +1, in this order.
@@ -210,7 +211,9 @@ def plot_training(training: Training, ax: Axes | None = None) -> Axes:
             axes.tick_params(axis="y", colors=colour)
         best = training.best_epoch + 1
         lines.append(ax.axvline(best, color="0.35", ls=":", lw=1.5, label=f"best epoch, {best}"))
-        ax.set(xlabel="epoch", title=f"{len(history)} epochs, {training.seconds:.1f} s; stopped by {training.stopped}")
+        ax.set(
+            xlabel="epoch", title=f"{quantity(len(history), 'epoch')}, {training.seconds:.1f} s; stopped by {training.stopped}"
+        )
         ax.set_ylim(bottom=0)
         right.set_ylim(min(0.5, float(history.accuracy.min())) - 0.02, 1.02)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
