@@ -189,8 +189,7 @@ class Attribution(Frozen):
             >>> bool((low < [0.36, -0.64]).all() and (high > [0.36, -0.64]).all())
             True
         """
-        stderr = self.stderr if self.rare_stderr is None else np.hypot(self.stderr, self.rare_stderr)
-        return normal_interval(self.values, stderr, level)
+        return normal_interval(self.values, self.stderr, level, self.rare_stderr)
 
     @property
     def real_values(self) -> FloatArray:

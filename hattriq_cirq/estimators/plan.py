@@ -219,7 +219,7 @@ class Estimate(Frozen):
         Raises:
             ValueError: The level is out of range.
         """
-        return normal_interval(self.values, np.hypot(self.stderr, self.rare_stderr), level)
+        return normal_interval(self.values, self.stderr, level, self.rare_stderr)
 
     @cached_property
     def covariance(self) -> FloatArray:
