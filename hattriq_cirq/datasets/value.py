@@ -26,7 +26,6 @@ from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
-from hattriq_cirq.foundation.text import quantity
 
 #: Numbers of padding pixels inside an image: (top, bottom, left, right).
 Padding = tuple[int, int, int, int]
@@ -261,8 +260,8 @@ class Dataset(Frozen):
         """Return the data set in one line: sizes, meaning of the labels, chance."""
         shape = "" if self.image_shape is None else " as {}x{} pixels".format(*self.image_shape)
         return printable(
-            f"{self.name}: {quantity(len(self.labels), 'sample')} ({self.train.size} train, {self.test.size} test), "
-            f"{quantity(self.n_qubits, 'qubit')}, {self.n_features} features{shape}, "
+            f"{self.name}: {len(self.labels)} samples ({self.train.size} train, {self.test.size} test), "
+            f"{self.n_qubits} qubits, {self.n_features} features{shape}, "
             f"-1 = {self.label_names[0]}, +1 = {self.label_names[1]}, chance {self.chance:.3f}"
         )
 
