@@ -88,7 +88,8 @@ class RunResources:
         mitigation_shots: Number of shots of `shots` that the mitigation adds.
 
     Example:
-        >>> print(RunResources(circuits=2, programs=1, jobs=1, shots=300, depth=12, mitigation_circuits=4, mitigation_shots=100))
+        >>> added = {"mitigation_circuits": 4, "mitigation_shots": 100}
+        >>> print(RunResources(circuits=2, programs=1, jobs=1, shots=300, depth=12, **added))
           circuits  2, and 4 by the mitigation
           programs  1
           jobs      1
@@ -308,7 +309,7 @@ class Resources(RunResources):
         if self.routed is not None:
             rows.append((f"routed on {self.processor}", str(self.routed)))
         if self.compiled_circuits < self.circuits:
-            counted = f"{self.compiled_circuits} circuits evenly spaced among {self.circuits}"
+            counted = f"{quantity(self.compiled_circuits, 'circuit')} evenly spaced among {self.circuits}"
             rows.append(("gates were counted for", counted))
         rows.append((f"shots to cosine {self.target_cosine:g}", f"{self.shots_for_cosine} per input"))
         rows.append((f"shots to standard error {self.target_stderr:g}", f"{self.shots_for_stderr} per input"))
