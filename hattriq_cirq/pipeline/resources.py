@@ -135,9 +135,9 @@ class RunResources:
             shots=all_shots,
             bytes=sum(sizes) if any(sizes) else None,
             depth=max(map(len, running), default=0),
-            processor_seconds=sum(map(processor_seconds, counted)) if processor and counted else None,
-            processor=processor and processor.id,
-            snapshot=processor and processor.snapshot,
+            processor_seconds=sum(map(processor_seconds, counted)) if processor is not None and counted else None,
+            processor=None if processor is None else processor.id,
+            snapshot=None if processor is None else processor.snapshot,
             mitigation_circuits=prepared.requests - circuits,
             mitigation_shots=all_shots - shots,
         )

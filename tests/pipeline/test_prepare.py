@@ -54,7 +54,12 @@ def test_resources_price_exactly_what_runs(
 ) -> None:
     jobs: list[Job] = []
     execute = VirtualBackend.execute
-    monkeypatch.setattr(VirtualBackend, "execute", lambda backend, job: jobs.append(job) or execute(backend, job))
+
+    def executed(backend: VirtualBackend, job: Job) -> Any:
+        jobs.append(job)
+        return execute(backend, job)
+
+    monkeypatch.setattr(VirtualBackend, "execute", executed)
     run = prepared(estimator, mitigation=mitigation)
     priced = run.resources
     assert jobs == []
