@@ -11,6 +11,7 @@ from typing import Any
 from experiments.runner import registry
 from experiments.runner.study import ResultRecord, Study, newest_report, read_record
 from hattriq_cirq.foundation.files import replace
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.reporting.document import Section, Table, in_markdown
 
 FOLD = 15  # tables of this many rows or more are folded until a reader opens them
@@ -63,7 +64,8 @@ def main(arguments: Sequence[str]) -> int:
         print(f"no study has a full report in {chosen.out}; run: python -m experiments all --out {chosen.out}")
         return 1
     print(
-        f"wrote {chosen.page} from {len(studies) - len(missing)} studies" + (f"; not run: {', '.join(missing)}" * bool(missing))
+        f"wrote {chosen.page} from {quantity(len(studies) - len(missing), 'study', 'studies')}"
+        + (f"; not run: {', '.join(missing)}" * bool(missing))
     )
     return 0
 
@@ -79,16 +81,20 @@ def write(studies: Sequence[Study[Any]], root: Path, page: Path) -> list[str]:
     Returns:
         Names of the studies without a full report.
     """
-    reports = {study.name: newest_report(root, study.name, "full") for study in studies}
-    sections = {name: Section.load(folder) for name, folder in reports.items() if folder is not None}
-    missing = [name for name in reports if name not in sections]
+    sections: dict[str, Section] = {}
+    records: list[ResultRecord] = []
+    for study in studies:
+        if (full := _full_run(study, root)) is not None:
+            sections[study.name] = full[0]
+            records += full[1]
+    names = [study.name for study in studies]
+    missing = [name for name in names if name not in sections]
     if not sections:
         return missing
-    records = [record for study in studies if study.name in sections for record in _records(study, root)]
-    parts = [_HEAD, _origin(sections, records, missing), _answers(sections, set(reports)), _UNKNOWN]
+    parts = [_HEAD, _origin(sections, records, missing), _answers(sections, set(names)), _UNKNOWN]
     parts += [_chapter(name, section) for name, section in sections.items()]
     images = page.parent / IMAGES
-    present = {file for name in reports for file in images.glob(f"{name}-*.png")}
+    present = {file for name in sections for file in images.glob(f"{name}-*.png")}
     pictures = {images / f"{name}-{each.name}.png": each.png for name, section in sections.items() for each in section.pictures}
     for file, content in pictures.items():
         replace(file, content)
@@ -115,17 +121,27 @@ def wall_seconds(records: Iterable[Mapping[str, Any]]) -> float:
     return total
 
 
-def _records(study: Study[Any], root: Path) -> list[ResultRecord]:
-    """Read the records of the tasks of a full run."""
-    paths = (study.path(task, root) for task in study.tasks(False))
-    return [read_record(path) for path in paths if path.exists()]
+def _full_run(study: Study[Any], root: Path) -> tuple[Section, list[ResultRecord]] | None:
+    """Return the newest report of a study's full run and the records of its tasks; None if the study was not run in full.
+
+    Earlier versions gave the report of a run with options the same name; it has other tasks, or fewer.
+    """
+    folder = newest_report(root, study.name, "full")
+    if folder is None:
+        return None
+    section = Section.load(folder)
+    paths = [study.path(task, root) for task in study.all_tasks(root)]
+    if not all(path.exists() for path in paths) or int(section.provenance.get("tasks", 0)) < len(paths):
+        return None
+    return section, [read_record(path) for path in paths]
 
 
 def _origin(sections: Mapping[str, Section], records: Sequence[ResultRecord], missing: Sequence[str]) -> str:
     versions = sorted({record["provenance"]["versions"].get("hattriq_cirq", "unknown") for record in records})
     last = max((record["provenance"]["created_utc"][:10] for record in records), default="unknown")
+    studies = "The study" if len(sections) == 1 else f"The {len(sections)} studies"
     lines = [
-        f"The {len(sections)} studies ran {len(records)} tasks: {sum(record['seconds'] for record in records) / 60:.0f} "
+        f"{studies} ran {quantity(len(records), 'task')}: {sum(record['seconds'] for record in records) / 60:.0f} "
         f"core-minutes of processor time, in at least {wall_seconds(records) / 60:.0f} minutes of wall time (by when tasks "
         f"ended and how long they computed). Version {', '.join(versions) or 'unknown'} of hattriq_cirq, last result on "
         f"{last}; settings stand under each study."

@@ -36,6 +36,7 @@ _FORMAT = "hattriq_cirq.Result/2"
 _LONGEST = 120
 _LONGEST_BYTES = 240  # of a name without the end `-DIGEST.json`
 _LISTED = 6
+_EVERY_STUDY = {"quick", "out", "workers", "scheduler"}  # options of the runner
 
 
 class ResultProvenance(TypedDict):
@@ -123,7 +124,7 @@ class Study(Generic[T]):
         name: Name on the command line, and of the folder of results.
         text: Docstring of its module: a line with the title, a colon and a summary, then a paragraph with the question.
         tasks: Function that returns all tasks, or the few of a quick run if its argument is true. With `options` it takes the
-            parsed command line as a second argument.
+            parsed command line as a second argument and refuses a word that it does not know or that would change nothing.
         run: Function that returns the result of one task, which JSON can hold (NumPy numbers and arrays are converted); the
             same task always gives the same result.
         summarise: Function that returns the findings of all results.
@@ -261,12 +262,8 @@ class Study(Generic[T]):
         os.utime(folder)  # so that the report requested last is the newest
         return section, folder
 
-    def main(self, arguments: Sequence[str] | None = None) -> int:
-        """Run the study from the command line, print its report and say where that is kept.
-
-        Returns:
-            0, or 1 if a target of the study is missed.
-        """
+    def parser(self) -> argparse.ArgumentParser:
+        """Return the parser of the study's command line: its own options, then those of every study."""
         parser = argparse.ArgumentParser(
             prog=f"python -m experiments {self.name}", description=f"{self.title}. {self.question}"
         )
@@ -280,12 +277,40 @@ class Study(Generic[T]):
             metavar="ADDRESS",
             help="address of a Dask cluster of workers with one thread each, such as tcp://127.0.0.1:8786",
         )
+        return parser
+
+    def chosen_tasks(self, chosen: argparse.Namespace) -> Sequence[T]:
+        """Return the tasks of a parsed command line.
+
+        Raises:
+            ValueError: A word of an option is unknown, or would change nothing.
+        """
+        return self.tasks(chosen.quick) if self.options is None else self.tasks(chosen.quick, chosen)
+
+    def all_tasks(self, root: Path) -> Sequence[T]:
+        """Return the tasks of the full run, without options of the study, whose results are kept below a folder."""
+        return self.chosen_tasks(self.parser().parse_args(["--out", str(root)]))
+
+    def _scale(self, chosen: argparse.Namespace) -> str:
+        """Return the word for a run in the name of its report; only a full run without options answers the question."""
+        defaults = vars(self.parser().parse_args([]))
+        own = defaults.keys() - _EVERY_STUDY
+        changed = any(getattr(chosen, name) != defaults[name] for name in own)
+        return "quick" if chosen.quick else "options" if changed else "full"
+
+    def main(self, arguments: Sequence[str] | None = None) -> int:
+        """Run the study from the command line, print its report and say where that is kept.
+
+        Returns:
+            0, or 1 if a target of the study is missed.
+        """
+        parser = self.parser()
         chosen = parser.parse_args(arguments)
         if chosen.workers < 1:
             parser.error(f"--workers {chosen.workers} must be at least 1")
-        tasks = self.tasks(chosen.quick) if self.options is None else self.tasks(chosen.quick, chosen)
+        tasks = self.chosen_tasks(chosen)
         done = self.collect(tasks, chosen.out, workers=chosen.workers, scheduler=chosen.scheduler)
-        section, folder = self.report(done, chosen.out, "quick" if chosen.quick else "full")
+        section, folder = self.report(done, chosen.out, self._scale(chosen))
         print(section.markdown())
         print(f"kept in {folder}; for a page: hattriq report {folder} --out report.html")
         return 0 if self.passes(done) else 1

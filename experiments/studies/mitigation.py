@@ -22,17 +22,19 @@ from calibration.testing import FaultyReadout
 from experiments.runner import depolarizing
 from experiments.runner.estimators import ESTIMATORS
 from experiments.runner.study import Done, Findings, Study
-from experiments.runner.trained_models import accuracies, trained
+from experiments.runner.trained_models import SUBJECTS, accuracies, present, trained
 from experiments.studies import mitigation_report as report
 from experiments.studies.mitigation_report import CALIBRATED, DEPOLARISING, EXACT, FAULTS, LONGEST, READOUT_OF, ROUNDS
 from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import only_measurement
+from hattriq_cirq.compilation.gatesets import PROCESSORS
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.estimators import BilinearTerm, Plan, plan
 from hattriq_cirq.execution.backends.simulators import sampler
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.checks import as_word
 from hattriq_cirq.pipeline.mitigation import AssumptionWarning, Mitigation
 from hattriq_cirq.simulation.statevector import outcome_probabilities
 
@@ -40,6 +42,8 @@ STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 CALIBRATION_SHOTS = 20_000  # with each qubit in 0, and again with each in 1
 METHODS = ("raw", "product", "correlated", "TREX")
 SHOTS = (10_000, 100_000, 1_000_000)
+_PATTERNS = "bars_and_stripes"  # data set of the clean pictures
+_REPLACED = "willow_pink"  # processor that --processor replaces
 #: Mitigations of the study `gate_noise`.
 CORRECTIONS = (
     *("readout", "twirled readout", "completeness", "noise estimation", "extrapolation", "twirling"),
@@ -135,7 +139,7 @@ def _pictures(task: Task, data: Dataset) -> tuple[Array, Sequence[int]]:
     last = task.first + task.inputs
     if task.pictures == "test":
         return data.x_test[task.first : last], ()
-    source = data.x_test if task.pictures == "noisy" else hq.datasets.load("bars_and_stripes").amplitudes
+    source = data.x_test if task.pictures == "noisy" else hq.datasets.load(_PATTERNS).amplitudes
     rng = np.random.default_rng(task.seed)
     return source[rng.permutation(len(source))[task.first : last]], rng.integers(2**31, size=task.inputs).tolist()
 
@@ -335,19 +339,30 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _subjects(tasks: Sequence[Task]) -> list[str]:
+    """Return the models that all tasks can explain: clean pictures are those of Bars and Stripes."""
+    patterns = any(task.pictures == "clean" for task in tasks)
+    return [name for name in present(SUBJECTS) if not patterns or SUBJECTS[name].data.startswith(_PATTERNS)]
+
+
 def _preset(
     name: str, tasks: Callable[[bool], list[Task]], summarise: Callable[[Sequence[Done[Any]]], Findings]
 ) -> Study[Task]:
-    def chosen_tasks(quick: bool, chosen: argparse.Namespace | None = None) -> list[Task]:
+    def chosen_tasks(quick: bool, chosen: argparse.Namespace) -> list[Task]:
         selected = tasks(quick)
-        if chosen is None:
-            return selected
         if chosen.mitigation:
-            selected = [task for task in selected if task.mitigation in ("none", "raw", *chosen.mitigation)]
+            held = list(dict.fromkeys(task.mitigation for task in selected))
+            option = "--mitigation, with --quick," if quick else "--mitigation"
+            kept = {as_word(word, option, held) for word in chosen.mitigation} | {"none", "raw"}
+            selected = [task for task in selected if task.mitigation in kept]
         if chosen.subject:
-            selected = [replace(task, subject=chosen.subject) for task in selected]
+            subject = as_word(chosen.subject, "--subject", _subjects(selected))
+            selected = [replace(task, subject=subject) for task in selected]
         if chosen.processor:
-            selected = [replace(task, noise=task.noise.replace("willow_pink", chosen.processor)) for task in selected]
+            processor = as_word(chosen.processor, "--processor", PROCESSORS)
+            if not any(_REPLACED in task.noise for task in selected):
+                raise ValueError(f"--processor {processor} changes nothing: no task of this run uses {_REPLACED}; leave it out")
+            selected = [replace(task, noise=task.noise.replace(_REPLACED, processor)) for task in selected]
         return list(dict.fromkeys(selected))
 
     return Study(name, tasks.__doc__, chosen_tasks, run, summarise, options=options)

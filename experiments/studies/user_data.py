@@ -26,6 +26,7 @@ from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies
 from hattriq_cirq.datasets.user import checksum
 from hattriq_cirq.faithfulness import score_of, srg
+from hattriq_cirq.foundation.checks import as_count
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
@@ -56,14 +57,11 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layers", type=int, default=LAYERS, help="layers of the circuit (default: %(default)s)")
 
 
-def tasks(quick: bool, chosen: argparse.Namespace | None = None) -> list[Task]:
+def tasks(quick: bool, chosen: argparse.Namespace) -> list[Task]:
     """Return the tasks of the table that the command line names."""
-    if chosen is None:
-        return table_tasks(breast_cancer(Path("runs/user_data")).resolve(), None, LAYERS, quick)
-    if chosen.layers < 0:
-        raise ValueError(f"--layers {chosen.layers} must be at least 0")
+    layers = as_count(chosen.layers, "--layers", minimum=0)
     path = chosen.data or breast_cancer(chosen.out / "user_data")
-    return table_tasks(path.resolve(), chosen.label_column, chosen.layers, quick)
+    return table_tasks(path.resolve(), chosen.label_column, layers, quick)
 
 
 def table_tasks(path: Path, label_column: str | None, layers: int, quick: bool) -> list[Task]:

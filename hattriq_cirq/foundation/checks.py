@@ -166,9 +166,10 @@ def as_word(value: object, name: str, words: Sequence[_Word]) -> _Word:
     """
     if isinstance(value, str) and value in words:
         return words[words.index(value)]
-    listed = ", ".join(map(repr, words[:-1])) + " or " * (len(words) > 1) + repr(words[-1])
     if len(words) > _LISTED:
-        listed = f"one of {', '.join(words)}"
+        listed = f"one of {', '.join(map(repr, words) if any(',' in word for word in words) else words)}"
+    else:
+        listed = ", ".join(map(repr, words[:-1])) + " or " * (len(words) > 1) + repr(words[-1])
     kind = ValueError if isinstance(value, str) else ArgumentTypeError
     raise kind(f"{name}={shown(value)} must be {listed}")
 

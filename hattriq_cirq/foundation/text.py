@@ -22,6 +22,21 @@ def number_text(value: float | complex) -> str:
     return short if float(short) == value else repr(float(value))
 
 
+def quantity(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun, in the singular for 1.
+
+    Args:
+        number: Whole number.
+        noun: Noun in the singular, with the words before it, such as "two-qubit gate".
+        plural: Its plural; None adds an s.
+
+    Example:
+        >>> quantity(1, "circuit"), quantity(20_000, "shot"), quantity(0, "study", "studies")
+        ('1 circuit', '20000 shots', '0 studies')
+    """
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def decimal(text: str) -> float | None:
     """Return the number that a person writes with the digits 0 to 9, a point and an exponent, or None.
 

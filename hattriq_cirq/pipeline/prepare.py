@@ -686,8 +686,8 @@ def _few_counts(stderr: FloatArray, rare: FloatArray) -> list[str]:
         return []
     listed = ", ".join(map(str, few[:_LISTED])) + (f" and {len(few) - _LISTED} more" if len(few) > _LISTED else "")
     return [
-        f"few shots fell on features {listed}: their intervals, interval(), are up to {wider.max():.1f} times as wide as their "
-        "standard errors alone have it"
+        f"few shots fell on features {listed}: their intervals, interval(), are up to {wider.max():.1f} times as wide as "
+        "their standard errors alone would make them"
     ]
 
 

@@ -13,6 +13,7 @@ from hattriq_cirq.circuits.counting import multi_qubit_gates, two_qubit_depth
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.estimators.plan import Plan
 from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.text import quantity
 
 
 @dataclass(frozen=True)
@@ -99,16 +100,16 @@ class Resources:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.estimator}: {self.circuits} circuits on {self.qubits} qubits",
+            f"{self.estimator}: {quantity(self.circuits, 'circuit')} on {quantity(self.qubits, 'qubit')}",
             f"  two-qubit gates as built    {self.built}",
             f"  compiled to {self.gateset:<15} {self.compiled}, preparation alone {self.preparation.mean:.1f}",
         ]
         if self.routed is not None:
             lines.append(f"  routed on {self.processor:<17} {self.routed}")
         if self.compiled_circuits < self.circuits:
-            lines.append(f"  (gates from {self.compiled_circuits} circuits evenly spaced among {self.circuits})")
+            lines.append(f"  (gates from {quantity(self.compiled_circuits, 'circuit')} evenly spaced among {self.circuits})")
         if self.programs:
-            lines.append(f"  this run: {self.programs} programs, {self.shots} shots")
+            lines.append(f"  this run: {quantity(self.programs, 'program')}, {quantity(self.shots, 'shot')}")
         if self.mitigation_circuits:
             lines.append(f"  circuits added by the mitigation: {self.mitigation_circuits}")
         lines.append(f"  shots to cosine {self.target_cosine:g}: {self.shots_for_cosine}")

@@ -291,3 +291,44 @@ def test_points_of_a_sweep_have_the_probabilities_of_single_circuits(
     model = on.noise_on(circuit)
     expected = [noisy_probabilities(cirq.resolve_parameters(circuit, point), model, populations) for point in points]
     np.testing.assert_allclose(on.probabilities(circuit, points), expected, rtol=0, atol=1e-12)
+
+
+T = sympy.Symbol("t")
+SINGLE_QUBIT_GATES: list[cirq.Gate] = [
+    cirq.X, cirq.Y, cirq.H, cirq.X**0.3, cirq.Y**-0.5, cirq.H**0.5, cirq.X**T, cirq.rx(T), cirq.rx(0.7), cirq.ry(-0.2),
+    cirq.PhasedXPowGate(phase_exponent=0.2, exponent=0.6), cirq.PhasedXPowGate(phase_exponent=T),
+    cirq.SingleQubitCliffordGate.X_sqrt, cirq.MatrixGate(cirq.testing.random_unitary(2, random_state=0)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["willow_pink", "weber", "rainbow"])
+@pytest.mark.parametrize("noise", ["calibrated", "gates"])
+def test_every_single_qubit_gate_has_the_error_of_phased_xz(name: str, noise: Noise) -> None:
+    on = VirtualBackend(name, noise=noise)
+    a, b = sorted(load_processor(name).graph)[:2]
+    start = [cirq.PhasedXZGate(x_exponent=0.4, z_exponent=0.3, axis_phase_exponent=0.1).on(q) for q in (a, b)]
+    points = [{"t": 0.3}, {"t": 0.8}]
+    for gate in SINGLE_QUBIT_GATES:
+        resolved = [cirq.resolve_parameters(gate, point) for point in points]
+        pulses = [cirq.PhasedXZGate.from_matrix(cirq.unitary(each)) for each in resolved]
+        sweep, *circuits = (
+            cirq.FrozenCircuit.from_moments(start, each(a), [each(a), start[1]], cirq.measure(a, b, key="z"))
+            for each in (gate, *resolved, *pulses)
+        )
+        exact = [on.probabilities(circuit, [{}])[0] for circuit in circuits]
+        np.testing.assert_allclose(exact[:2], exact[2:], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(on.probabilities(sweep, points), exact[:2], rtol=0, atol=1e-12)
+        noisy = [cirq.Circuit(on.noise_on(each).noisy_moments(each, [a, b])) for each in circuits]  # for trajectories
+        for own, expected, single in zip(noisy[:2], noisy[2:], resolved, strict=True):
+            pairs = zip(own.all_operations(), expected.all_operations(), strict=True)
+            assert [op.untagged for op, other in pairs if op != other] == [single(a)] * 2
+
+
+@pytest.mark.parametrize("op", [cirq.Z(A) ** 0.3, cirq.rz(0.2)(A), cirq.I(A), cirq.measure(A, key="k")])
+def test_operations_without_a_pulse_have_the_noise_of_google_noise_model(op: cirq.Operation) -> None:
+    circuit = cirq.Circuit.from_moments(cirq.X(B), [op, cirq.PhasedXPowGate(phase_exponent=0.1)(B)], op)
+    own = cirq.Circuit(backend().noise_on(circuit).noisy_moments(circuit, [A, B]))
+    google = cg.NoiseModelFromGoogleNoiseProperties(cg.engine.load_device_noise_properties("willow_pink"))
+    assert [each for each in own.all_operations() if each.qubits == (A,)] == [
+        each for each in circuit.with_noise(google).all_operations() if each.qubits == (A,)
+    ]

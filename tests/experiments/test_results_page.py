@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,44 @@ def test_page_written_again_removes_old_pictures(written: Path) -> None:
     assert page.write(STUDIES, written.parent.parent / "runs", written) == ["budget"]
     assert written.read_bytes() == before
     assert {file.name for file in images.iterdir()} == {"gate_noise-squares.png", "signs-squares.png", "mine.png"}
+
+
+def numbers(quick: bool, chosen: argparse.Namespace) -> list[Task]:
+    return [Task(k + chosen.first) for k in range(2 if quick else 4)]
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--first", type=int, default=0)
+
+
+WITH_OPTIONS = replace(study("signs"), tasks=numbers, options=options)
+
+
+def test_run_with_options_is_not_the_study(tmp_path: Path) -> None:
+    root, written = tmp_path / "runs", tmp_path / "docs" / "results.md"
+    alone = ["--workers", "1", "--out", str(root)]
+    WITH_OPTIONS.main(["--first", "4", *alone])
+    assert page.write([WITH_OPTIONS], root, written) == ["signs"]
+    WITH_OPTIONS.main(alone)
+    WITH_OPTIONS.main(["--first", "4", *alone])
+    assert page.write([WITH_OPTIONS], root, written) == []
+    assert "The study ran 4 tasks" in written.read_text()
+    assert "The sum is 14 [" in written.read_text()
+
+
+@pytest.mark.parametrize("first", [0, 4])
+def test_report_of_an_earlier_run_with_options_is_not_the_study(tmp_path: Path, first: int) -> None:
+    tasks = [Task(first), Task(first + 1)] if first == 0 else [Task(first + k) for k in range(4)]
+    STUDIES[1].report(STUDIES[1].collect(tasks, tmp_path), tmp_path, "full")
+    assert page.write(STUDIES, tmp_path, tmp_path / "results.md") == [each.name for each in STUDIES]
+    assert not (tmp_path / "results.md").exists()
+
+
+def test_pictures_of_studies_that_were_not_run_are_kept(written: Path) -> None:
+    kept = written.parent / "images" / "results" / "budget-squares.png"
+    kept.write_bytes(b"of another computer")
+    assert page.write(STUDIES, written.parent.parent / "runs", written) == ["budget"]
+    assert kept.exists()
 
 
 def test_page_without_a_full_run_is_not_written(

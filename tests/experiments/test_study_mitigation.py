@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+from pathlib import Path
 from typing import Any
 
 import cirq
@@ -11,6 +11,7 @@ import pytest
 
 from calibration import measure_correlated, measure_readout
 from calibration.testing import FaultyReadout
+from experiments.__main__ import main
 from experiments.runner.bias_and_coverage import summarize_map_errors
 from experiments.runner.figures import confusion_figure, drift_figure, error_figure, map_figure
 from experiments.runner.study import Done
@@ -189,19 +190,54 @@ def test_mitigations_are_compared_on_the_same_pictures() -> None:
 
 
 def test_longest_mitigation_is_applied_to_the_first_picture_of_the_others() -> None:
-    chosen = mitigation.noise_mitigation_tasks(False)
-    assert {task.inputs for task in chosen if task.mitigation == mitigation_report.LONGEST} == {1}
-    assert {task.mitigation for task in chosen} == set(mitigation.OPTIONS)
+    full = mitigation.noise_mitigation_tasks(False)
+    assert {task.inputs for task in full if task.mitigation == mitigation_report.LONGEST} == {1}
+    assert {task.mitigation for task in full} == set(mitigation.OPTIONS)
     one, two = (mitigation.run(Task("resolved", "willow_pink", "none", 20, inputs, (0, 10_000), "clean")) for inputs in (1, 2))
     np.testing.assert_allclose(one["exact"][0], two["exact"][0], rtol=0, atol=1e-12)
     np.testing.assert_array_equal(one["maps"]["10000"]["values"][0], two["maps"]["10000"]["values"][0])
     assert not np.allclose(two["exact"][0], two["exact"][1])
 
 
+def chosen(name: str, *words: str) -> list[Task]:
+    study = STUDIES[name]
+    return list(study.chosen_tasks(study.parser().parse_args(words)))
+
+
 def test_settings_of_a_preset_are_options_of_its_command() -> None:
-    parser = argparse.ArgumentParser()
-    mitigation.options(parser)
-    chosen = parser.parse_args(["--processor", "weber", "--mitigation", "twirling", "--subject", "bars"])
-    made = STUDIES["noise_mitigation"].tasks(False, chosen)
+    made = chosen("noise_mitigation", "--processor", "weber", "--mitigation", "twirling", "--subject", "bars")
     assert {task.mitigation for task in made} == {"none", "twirling"}
     assert {(task.noise, task.subject) for task in made} == {("weber", "bars")}
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("option", ["--mitigation", "--processor", "--subject"])
+def test_unknown_word_of_an_option_is_refused_with_the_known_ones(
+    name: str, option: str, quick: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [name, option, "bogus", *["--quick"] * quick]
+    assert main(words) == 1
+    printed = capsys.readouterr().err
+    assert f"{option}{', with --quick,' * (quick and option == '--mitigation')}='bogus' must be" in printed
+    known = {
+        "--mitigation": {repr(task.mitigation) for task in chosen(name, *words[3:])},
+        "--processor": {"willow_pink", "weber", "rainbow"},
+        "--subject": {"bars", "bars3"},
+    }
+    assert all(word in printed or word.strip("'") in printed for word in known[option])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "message"),
+    [
+        ("noise_mitigation", ("--mitigation", "twirling"), "must be 'none' or 'twirling, readout'"),
+        ("readout_mitigation", ("--processor", "weber"), "changes nothing"),
+        ("best_pipeline", ("--subject", "digits"), "must be 'bars_clean', 'bars', 'bars3' or 'bars_held_out'"),
+    ],
+)
+def test_option_without_an_effect_on_the_quick_run_is_refused(name: str, words: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        chosen(name, "--quick", *words)

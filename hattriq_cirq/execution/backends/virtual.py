@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from itertools import takewhile
@@ -157,6 +157,32 @@ class VirtualBackend(InProcessBackend):
         described = super().describe()
         return described | {"versions": described["versions"] | {"cirq-google": version("cirq-google")}}
 
+    def size(self, job: Job) -> int:
+        """Return the number of bytes that submitting a job to the real processor would send."""
+        from hattriq_cirq.execution.backends.google_jobs import SerializedJob
+
+        return SerializedJob.from_job(job).size
+
+    def check(self, job: Job) -> None:
+        """Raise an error for a job that the service would refuse, or that cannot be simulated.
+
+        Raises:
+            CircuitRefusedError: The service would refuse a circuit.
+            ValueError: A circuit has more qubits than a density matrix can hold, and the job needs one.
+        """
+        from hattriq_cirq.execution.backends.google_jobs import MAX_BYTES, SerializedJob
+
+        super().check(job)
+        self._check_simulation(job)
+        SerializedJob.from_job(job).check_size(MAX_BYTES, job.id)
+
+    def _check_simulation(self, job: Job) -> None:
+        """Raise an error for a job whose noise cannot be simulated."""
+        if self.method == "density" or (self.simulates_gates and job.shots is None):
+            _check_density_matrix_size(job.circuits)
+        if self.simulates_gates:
+            self._check_errors_known(job.circuits)
+
     def execute(self, job: Job) -> list[Distribution]:
         """Run a job and return its distributions, ordered by circuit, then by point.
 
@@ -164,10 +190,7 @@ class VirtualBackend(InProcessBackend):
             CircuitRefusedError: The service would refuse a circuit.
             ValueError: A circuit has more qubits than a density matrix can hold, and the job needs one.
         """
-        if self.method == "density" or (self.simulates_gates and job.shots is None):
-            _check_density_matrix_size(job.circuits)
-        if self.simulates_gates:
-            self._check_errors_known(job.circuits)
+        self._check_simulation(job)
         results = self._run_on_simulated_processor(job)
         if job.shots is None:
             return [Distribution(row, None) for circuit in job.circuits for row in self.probabilities(circuit, job.points)]
@@ -306,7 +329,43 @@ class VirtualBackend(InProcessBackend):
             return cirq.NO_NOISE
         from cirq_google import NoiseModelFromGoogleNoiseProperties
 
-        return NoiseModelFromGoogleNoiseProperties(_restricted(self._properties, self.noise, qubits))
+        return _PulseNoise(NoiseModelFromGoogleNoiseProperties(_restricted(self._properties, self.noise, qubits)))
+
+
+class _PulseNoise(cirq.NoiseModel):
+    """Noise model in which every single-qubit gate that a processor runs as a pulse has the error and duration of PhasedXZ.
+
+    Google's noise properties name gates by type and have an error for PhasedXZ only. Another gate, such as X, is therefore
+    replaced by PhasedXZ while Google's model adds the noise, and put back afterwards. Virtual Z gates, identities and waits
+    have no pulse.
+    """
+
+    def __init__(self, calibrated: cirq.NoiseModel) -> None:
+        self._calibrated = calibrated
+
+    def noisy_moments(self, moments: Iterable[cirq.Moment], system_qubits: Sequence[cirq.Qid]) -> Sequence[cirq.OP_TREE]:
+        """Return moments with noise."""
+        pulses = [cirq.Moment(map(_as_phased_xz, moment)) for moment in moments]
+        noisy = cirq.Circuit(self._calibrated.noisy_moments(pulses, system_qubits))
+        return [cirq.Moment(map(_original, moment)) for moment in noisy]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Replaced:
+    """Tag of a PhasedXZ gate that stands for another operation."""
+
+    operation: cirq.Operation
+
+
+def _as_phased_xz(op: cirq.Operation) -> cirq.Operation:
+    is_gate = len(op.qubits) == 1 and (cirq.has_unitary(op) or cirq.is_parameterized(op))
+    if not is_gate or isinstance(op.gate, cirq.PhasedXZGate | cirq.ZPowGate | cirq.IdentityGate | cirq.WaitGate):
+        return op
+    return _PHASED_XZ.on(*op.qubits).with_tags(*op.tags, _Replaced(op))
+
+
+def _original(op: cirq.Operation) -> cirq.Operation:
+    return next((tag.operation for tag in op.tags if isinstance(tag, _Replaced)), op)
 
 
 def _alternatives(snapshot: Snapshot) -> str:
