@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from hattriq_cirq.encoding.connectivity import NeighbourEncoder
     from hattriq_cirq.estimators import HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
     from hattriq_cirq.execution import cirq_simulator, qsim, sampler, virtual
-    from hattriq_cirq.execution.backends.google import google
+    from hattriq_cirq.execution.backends.google import google, snapshot
+    from hattriq_cirq.execution.processors import processors
     from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
     from hattriq_cirq.models.model import IdentityPartWarning, Model
     from hattriq_cirq.models.training import Training, accuracy, train
@@ -47,7 +48,8 @@ _NAMES = {
     "encoding.connectivity": "NeighbourEncoder",
     "estimators": "HadamardTest ParallelHadamardTest PolarizationShift ResolvedHadamardTest",
     "execution": "cirq_simulator qsim sampler virtual",
-    "execution.backends.google": "google",
+    "execution.backends.google": "google snapshot",
+    "execution.processors": "processors",
     "models.ansatz": "grid_ansatz ring_ansatz",
     "models.model": "IdentityPartWarning Model",
     "models.training": "Training accuracy train",
@@ -94,10 +96,12 @@ __all__ = [
     "plot_gallery",
     "plot_training",
     "prepare",
+    "processors",
     "qsim",
     "resources",
     "ring_ansatz",
     "sampler",
+    "snapshot",
     "train",
     "virtual",
 ]
