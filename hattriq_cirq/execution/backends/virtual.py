@@ -46,7 +46,7 @@ _DENSITY_NUMBERS = 2**18  # numbers of all density matrices that are evolved at 
 _MAX_DENSITY_QUBITS = 12  # beyond it a density matrix and its intermediate arrays take more than 0.3 GB
 
 
-def virtual(
+def virtual(  # noqa: PLR0913  one argument for each choice of the user
     processor_id: str,
     *,
     seed: int | None = None,
@@ -57,6 +57,9 @@ def virtual(
     journal: str | os.PathLike[str] | None = None,
     qubits: Sequence[cirq.Qid] | None = None,
     progress: bool = False,
+    max_shots: int | None = None,
+    max_jobs: int | None = None,
+    max_seconds: float | None = None,
 ) -> Engine:
     """Return an engine on a virtual processor with the couplers, gates, calibrated noise and service limits of a real one.
 
@@ -71,6 +74,9 @@ def virtual(
         journal: Journal folder, see `Engine`.
         qubits: Qubits of the processor that circuits may be placed on; None allows all.
         progress: True to show a progress bar.
+        max_shots: Cap on the shots of all jobs, see `Engine`; None sets no cap.
+        max_jobs: Cap on the number of jobs.
+        max_seconds: Cap on the seconds of waiting for jobs.
 
     Returns:
         The engine. `shots=None` gives exact probabilities with noise for circuits of up to 12 qubits.
@@ -87,7 +93,15 @@ def virtual(
         True
     """
     backend = VirtualBackend(processor_id, seed=seed, noise=noise, gateset=gateset, method=method, threads=threads)
-    return Engine(backend, journal=journal, qubits=qubits, progress=progress)
+    return Engine(
+        backend,
+        journal=journal,
+        qubits=qubits,
+        progress=progress,
+        max_shots=max_shots,
+        max_jobs=max_jobs,
+        max_seconds=max_seconds,
+    )
 
 
 class VirtualBackend(InProcessBackend):
