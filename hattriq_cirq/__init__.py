@@ -5,6 +5,7 @@ Public names are imported on first use, so that `import hattriq_cirq` and `hattr
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,7 @@ __all__ = [
 ]
 
 install()
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # a program that uses the library decides on its log
 
 
 def __getattr__(name: str) -> Any:

@@ -304,6 +304,9 @@ def google(  # noqa: PLR0913  each argument is one setting of the service
     poll_seconds: float = 1.0,
     qubits: Sequence[cirq.Qid] | None = None,
     progress: bool = False,
+    max_shots: int | None = None,
+    max_jobs: int | None = None,
+    max_seconds: float | None = None,
     engine: cg.Engine | None = None,
 ) -> Engine:
     """Return an engine on one of Google's processors.
@@ -326,6 +329,9 @@ def google(  # noqa: PLR0913  each argument is one setting of the service
         poll_seconds: Seconds between two polls of unfinished jobs.
         qubits: Qubits of the processor that circuits may be placed on; None chooses them by the calibration.
         progress: True to show a progress bar of jobs.
+        max_shots: Cap on the shots of all jobs, see `Engine`; None sets no cap.
+        max_jobs: Cap on the number of jobs.
+        max_seconds: Cap on the seconds of waiting for jobs.
         engine: Configured client; None makes one from the default credentials.
 
     Returns:
@@ -359,7 +365,17 @@ def google(  # noqa: PLR0913  each argument is one setting of the service
         jobs=jobs,
         circuits_per_job=circuits_per_job,
     )
-    return Engine(backend, journal=journal, qubits=qubits, poll_seconds=poll_seconds, timeout=timeout, progress=progress)
+    return Engine(
+        backend,
+        journal=journal,
+        qubits=qubits,
+        poll_seconds=poll_seconds,
+        timeout=timeout,
+        progress=progress,
+        max_shots=max_shots,
+        max_jobs=max_jobs,
+        max_seconds=max_seconds,
+    )
 
 
 def check_access(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,8 +24,9 @@ from google.auth.exceptions import GoogleAuthError, TransportError
 from hattriq_cirq.circuits.errors import AccessError, EngineError, QuotaError, ServiceError, SilenceError
 from hattriq_cirq.compilation.snapshot import Snapshot
 from hattriq_cirq.execution.backends.google_jobs import SerializedJob
+from hattriq_cirq.foundation.log import Log
 
-log = logging.getLogger("hattriq_cirq.execution")
+log = Log("execution")
 T = TypeVar("T")
 
 #: Codes in place of an HTTP code: of a call that was not answered, and of one in which the client itself failed.
