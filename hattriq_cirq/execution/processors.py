@@ -214,11 +214,10 @@ def processors(
     bundled = [ProcessorInfo(name, "", find_snapshot(name)) for name in PROCESSORS]
     if project is None and engine is None:
         return ProcessorList(bundled)
-    from hattriq_cirq.execution.backends import google as service
-    from hattriq_cirq.execution.backends.google_calls import RetryingCaller, list_processors
+    from hattriq_cirq.execution.backends.google_calls import RetryingCaller, connect, list_processors
 
     assert project is not None or engine is not None
-    client = engine or service.connect(str(project))
+    client = engine or connect(str(project))
     caller = RetryingCaller(call_timeout, patience)
     listed = list_processors(client, caller)
     with progress_bar(shown=progress, total=len(listed), desc="processors", unit="processor") as bar:
