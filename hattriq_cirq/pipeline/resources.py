@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from textwrap import indent
 from typing import Any, Self
 
 import cirq
@@ -18,7 +19,7 @@ from hattriq_cirq.execution.engine import Call
 from hattriq_cirq.execution.processor_time import processor_seconds
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.progress import track
-from hattriq_cirq.foundation.text import quantity
+from hattriq_cirq.foundation.text import aligned, quantity
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 
 
@@ -192,7 +193,7 @@ class RunResources:
         )
 
     def __str__(self) -> str:
-        return _aligned(self._rows())
+        return indent(aligned(self._rows()), "  ") if self._rows() else "  nothing to run"
 
     def _rows(self) -> list[tuple[str, str]]:
         """Return the label and the text of each figure that is known."""
@@ -314,13 +315,7 @@ class Resources(RunResources):
         rows.append((f"shots to cosine {self.target_cosine:g}", f"{self.shots_for_cosine} per input"))
         rows.append((f"shots to standard error {self.target_stderr:g}", f"{self.shots_for_stderr} per input"))
         title = f"{self.estimator}: {quantity(self.circuits, 'circuit')} on {quantity(self.qubits, 'qubit')}"
-        return f"{title}\n{_aligned([*rows, *self._rows()])}"
-
-
-def _aligned(rows: Sequence[tuple[str, str]]) -> str:
-    """Return labels and texts as lines in two columns."""
-    width = max((len(label) for label, _ in rows), default=0)
-    return "\n".join(f"  {label:{width}}  {text}" for label, text in rows)
+        return f"{title}\n{indent(aligned([*rows, *self._rows()]), '  ')}"
 
 
 def _with_added(number: int, added: int) -> str:
