@@ -80,7 +80,7 @@ class RunResources:
         depth: Largest number of moments of a circuit.
         duration_ns: Duration of the longest circuit without its measurement, nanoseconds; None without a processor.
         predicted_fidelity: Lowest predicted probability that one run of a compiled circuit has no error, readout included,
-            see `Processor.fidelity`; None without a processor.
+            see `Processor.fidelity`; None without a processor, or if its calibration lacks the errors of two-qubit gates.
         processor_seconds: Estimated time on the processor without other jobs in its queue, in seconds, see
             `execution.processor_time`; None without a processor.
         processor: Name of the processor, or None.
@@ -187,7 +187,7 @@ class RunResources:
             routed=GateCount.of(compiled),
             depth=max(map(len, running)),
             duration_ns=max(map(processor.duration_ns, running)),
-            predicted_fidelity=min(map(processor.fidelity, compiled)),
+            predicted_fidelity=min(map(processor.fidelity, compiled)) if processor.two_qubit_errors else None,
             processor=processor.id,
             snapshot=processor.snapshot,
         )
@@ -212,6 +212,8 @@ class RunResources:
             rows.append(("depth", quantity(self.depth, "moment")))
         if self.duration_ns is not None:
             rows.append(("longest circuit", f"{self.duration_ns / 1000:.2f} us"))
+        if self.duration_ns is not None and self.predicted_fidelity is None:
+            rows.append(("predicted fidelity", "unknown: the calibration has no errors of the two-qubit gate"))
         if self.predicted_fidelity is not None:
             error = 1 - self.predicted_fidelity
             rows.append(("predicted fidelity", f"{self.predicted_fidelity:.3f} of the worst circuit (error {error:.3f})"))

@@ -16,7 +16,7 @@ from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.cli import main
 from hattriq_cirq.cli.commands.cost import plot_costs
 from hattriq_cirq.compilation.gatesets import gateset
-from hattriq_cirq.compilation.processor import load_processor
+from hattriq_cirq.compilation.snapshot import find_snapshot, load_processor
 from hattriq_cirq.estimators import BilinearTerm, Estimator, plan
 from hattriq_cirq.pipeline.resources import shots_for_cosine, shots_for_stderr
 
@@ -116,6 +116,29 @@ def test_routing_on_a_device_adds_gates_and_keeps_to_its_couplers() -> None:
     assert found.routed is not None
     assert found.routed.mean > found.compiled.mean
     assert "routed on willow_pink" in str(found)
+
+
+def test_processor_may_be_a_name_a_snapshot_its_file_or_a_device_without_calibration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, x = random_model(2, 0, layers=1), unit(2, 0)
+    snapshot = find_snapshot("willow_pink")
+    snapshot.save(tmp_path / "device.json")
+    (tmp_path / "device.bin").write_bytes(snapshot.specification)
+    options = {"shots": 500, "mitigation": "readout"}
+    named, *same = (
+        hq.resources(model, x, 0, hq.HadamardTest(), processor=source, **options)  # type: ignore[arg-type]
+        for source in ("willow_pink", snapshot, tmp_path / "device.json")
+    )
+    assert same == [named, named]
+    assert named.predicted_fidelity is not None
+    bare = hq.resources(model, x, 0, hq.HadamardTest(), processor=tmp_path / "device.bin", **options)  # type: ignore[arg-type]
+    assert (bare.jobs, bare.shots, bare.snapshot, bare.predicted_fidelity) == (named.jobs, named.shots, "none", None)
+    assert bare.duration_ns is not None
+    assert "unknown: the calibration has no errors of the two-qubit gate" in str(bare)
+    for option in (f"--processor {tmp_path}/device.json", f"--engine virtual:{tmp_path}/device.json,noise=none"):
+        assert main(shlex.split(f"cost --qubits 1 --layers 1 --estimators hadamard --shots 100 {option}")) == 0
+        assert f"willow_pink, calibration {named.snapshot}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
