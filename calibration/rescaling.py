@@ -26,7 +26,7 @@ from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_number, as_seed, check_flag, set_fields
-from hattriq_cirq.foundation.text import number_text
+from hattriq_cirq.foundation.text import number_text, quantity
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, Outcomes, Variants
 from hattriq_cirq.simulation.statevector import outcome_probabilities
@@ -205,7 +205,9 @@ class NoiseEstimation(_AuxiliaryMitigation):
 
     def describe(self) -> str:
         """Return the mitigation in a few words."""
-        return f"noise estimation ({self.circuits} circuits, {number_text(self.share)} of the shots, seed {self.seed})"
+        return (
+            f"noise estimation ({quantity(self.circuits, 'circuit')}, {number_text(self.share)} of the shots, seed {self.seed})"
+        )
 
     def auxiliary_circuits(self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]) -> CircuitShares:
         """Return the circuits of the map with rounded angles, which measure its damping; none if all known maps are 0.

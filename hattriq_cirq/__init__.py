@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.attribution.objective import Head
     from hattriq_cirq.attribution.path_integral import CompletenessWarning, NearOriginWarning
     from hattriq_cirq.attribution.result import Assumptions, Attribution, Cost
+    from hattriq_cirq.compilation.snapshot import Snapshot
     from hattriq_cirq.encoding.connectivity import NeighbourEncoder
     from hattriq_cirq.estimators import HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
     from hattriq_cirq.execution import cirq_simulator, qsim, sampler, virtual
@@ -42,6 +43,7 @@ _NAMES = {
     "attribution.objective": "Head",
     "attribution.path_integral": "CompletenessWarning NearOriginWarning",
     "attribution.result": "Assumptions Attribution Cost",
+    "compilation.snapshot": "Snapshot",
     "encoding.connectivity": "NeighbourEncoder",
     "estimators": "HadamardTest ParallelHadamardTest PolarizationShift ResolvedHadamardTest",
     "execution": "cirq_simulator qsim sampler virtual",
@@ -72,6 +74,7 @@ __all__ = [
     "PolarizationShift",
     "ResolvedHadamardTest",
     "Resources",
+    "Snapshot",
     "Training",
     "__version__",
     "accuracy",

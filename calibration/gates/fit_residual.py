@@ -13,6 +13,7 @@ from scipy.stats import norm
 from hattriq_cirq.circuits.outcomes import Distribution, OutcomeWeights, QuasiDistribution
 from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.foundation.arrays import evenly_spaced, parity_signs
+from hattriq_cirq.foundation.text import quantity
 
 _LEVEL = 0.001  # probability of a false alarm
 _CIRCUITS = 16  # circuits that are tested
@@ -53,7 +54,7 @@ def residual_note(
             pulls += np.abs(estimate.values / np.maximum(estimate.stderr, 1e-300)).tolist()
     if not pulls:
         return None
-    found = f"by up to {max(pulls):.1f} standard errors in {len(pulls)} tests"
+    found = f"by up to {max(pulls):.1f} standard errors in {quantity(len(pulls), 'test')}"
     if 2 * float(norm.sf(max(pulls))) * len(pulls) >= _LEVEL:
         return f"the zero-noise fit of degree {degree} agrees with the counts: it misses them {found}"
     return (

@@ -21,6 +21,7 @@ from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_counts, as_seed, as_word, set_fields
 from hattriq_cirq.foundation.progress import track
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
 #: Pulse sequences of `cirq.add_dynamical_decoupling`.
@@ -142,7 +143,7 @@ class PauliTwirling(Mitigation[None]):
 
     def describe(self) -> str:
         """Return the mitigation in a few words."""
-        return f"Pauli twirling ({self.twirls} gauges, seed {self.seed})"
+        return f"Pauli twirling ({quantity(self.twirls, 'gauge')}, seed {self.seed})"
 
     def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[None]:
         """Return one program for each, with its points in every gauge.
@@ -259,7 +260,7 @@ def _gates_without_gauges(circuit: cirq.AbstractCircuit) -> Iterator[str]:
     for op in circuit.all_operations():
         gate = op.gate or op
         if len(op.qubits) > 1 and not cirq.is_measurement(op) and len(gauges(gate)) == 1:
-            yield f"{type(gate).__name__} on {len(op.qubits)} qubits"
+            yield f"{type(gate).__name__} on {quantity(len(op.qubits), 'qubit')}"
 
 
 def _mean_outcome(outcomes: Sequence[Distribution | QuasiDistribution]) -> Distribution | QuasiDistribution:

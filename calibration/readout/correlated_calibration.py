@@ -24,6 +24,7 @@ from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, IntArray, read
 from hattriq_cirq.foundation.checks import as_number, check_type
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import Outcomes
 
@@ -251,7 +252,9 @@ def correlation_test(calibration: CorrelatedCalibration, level: float = 0.01) ->
     check_type(calibration, "calibration", CorrelatedCalibration, "a CorrelatedCalibration, as measure_correlated gives it")
     n = len(calibration.qubits)
     if n < 2 or any(row.shots is None for row in calibration.rows):
-        raise CalibrationError(f"a test of correlation needs counts of 2 qubits or more, got {n} qubits; measure_correlated")
+        raise CalibrationError(
+            f"a test of correlation needs counts of 2 qubits or more, got {quantity(n, 'qubit')}; measure_correlated"
+        )
     level = as_number(level, "level", above=0, below=1, advice="be between 0 and 1")
     states = np.arange(2**n)[:, np.newaxis] >> np.arange(n - 1, -1, -1) & 1
     counts = pair_counts(states.astype(bool), calibration.rows)

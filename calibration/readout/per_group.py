@@ -28,6 +28,7 @@ from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray
 from hattriq_cirq.foundation.checks import as_count, check_type, set_fields
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
 
@@ -134,8 +135,8 @@ class CorrelatedReadout(Mitigation[CorrelatedReadoutContext]):
     def describe(self) -> str:
         """Return the mitigation in a few words, for results."""
         if self.calibrations:
-            return f"correlated readout by {len(self.calibrations)} calibrations of groups"
-        return f"correlated readout in groups of {self.group}, {self.shots} shots a state"
+            return f"correlated readout by {quantity(len(self.calibrations), 'calibration')} of groups"
+        return f"correlated readout in groups of {self.group}, {quantity(self.shots, 'shot')} a state"
 
     def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[CorrelatedReadoutContext]:
         """Return the programs, and before and after them every state of each group of measured qubits, all groups at once.

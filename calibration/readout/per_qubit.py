@@ -19,6 +19,7 @@ from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_number, check_type, set_fields
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 
 _SMALLEST_DETERMINANT = 0.05  # of a confusion matrix, 1 - e0 - e1: below it, inverting multiplies the variance by over 400
@@ -175,7 +176,7 @@ class Readout(Mitigation[ReadoutContext]):
         """Return the mitigation in a few words."""
         if self.calibration is not None:
             return f"readout by calibration {self.calibration.id}"
-        return f"readout calibrated in the batch, {self.shots} shots a state, {self.pattern} patterns"
+        return f"readout calibrated in the batch, {quantity(self.shots, 'shot')} a state, {self.pattern} patterns"
 
     def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[ReadoutContext]:
         """Return the programs, between the two halves of a calibration if none was given.
@@ -211,7 +212,7 @@ class Readout(Mitigation[ReadoutContext]):
             calibrations = [self._measured(qubits, part, context.source) for part in parts if part]
             calibration = ReadoutCalibration.pooled(calibrations)
             e0, e1 = np.median(calibration.errors, axis=0)
-            notes = [f"readout of {len(qubits)} qubits in the batch: median e0 {e0:.4f}, e1 {e1:.4f}"]
+            notes = [f"readout of {quantity(len(qubits), 'qubit')} in the batch: median e0 {e0:.4f}, e1 {e1:.4f}"]
             notes += [str(compare(first, second)) for first, second in pairwise(calibrations)]
             tested, violated = self._independence(qubits, [*outcomes[: context.before], *outcomes[end:]])
             notes += tested

@@ -27,6 +27,7 @@ from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies, trained
 from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.pipeline.resources import shots_for_cosine, shots_for_stderr, variances_per_shot
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
@@ -186,7 +187,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 cells = (nested_text(a_circuit, np.median, 0), nested_text(shots, np.median, 0), times)
                 table.append((s, name, circuits, str(results[0]["steps"]), *cells, nested_text(_ratios(results, what))))
             cosine_rows.append((s, name, *(nested_text(_at(results, i)) for i in range(len(SHOTS)))))
-    sample = f"{len(settings[subjects[0]]['resolved'])} seeds of {done[0].task.inputs} inputs"
+    sample = f"{quantity(len(settings[subjects[0]]['resolved']), 'seed')} of {quantity(done[0].task.inputs, 'input')}"
     columns = ("model", "setting", "circuits per step", "steps", "shots per circuit", "shots in all", "over resolved")
     return Findings(
         findings=tuple(_finding(s, settings[s]) for s in subjects) + tuple(_verdict(s, settings[s]) for s in subjects),

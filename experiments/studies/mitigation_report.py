@@ -18,6 +18,7 @@ from experiments.runner.map_metrics import cosines, errors, sign_agreement, slop
 from experiments.runner.study import Done, Findings, done_by
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 
@@ -290,7 +291,7 @@ def _noise_findings(kind: str, of: Of, counts: Sequence[int]) -> list[str]:
         f"{kind.capitalize()} pictures, {max(counts):,} shots: the smallest median error is that of {best}, "
         f"{cells[best][0]} with cosine {cells[best][1]}, slope {cells[best][2]} and completeness gap {cells[best][3]}, where "
         f"no correction has {cells['none'][0]}, {cells['none'][1]}, {cells['none'][2]} and {cells['none'][3]}; it takes "
-        f"{circuits[0]} circuits per map instead of {circuits[1]}.",
+        f"{quantity(circuits[0], 'circuit')} per map instead of {circuits[1]}.",
         f"{kind.capitalize()} pictures, error over that without correction at {max(counts):,} shots, median [95%]: smaller "
         f"with {'; '.join(better) or 'none'}. Larger with {'; '.join(worse) or 'none'}. Undecided: "
         f"{'; '.join(unclear) or 'none'}.",

@@ -24,6 +24,7 @@ from experiments.runner.resampling import ResampledMaps, exponents, random_input
 from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies, trained
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.pipeline.resources import variances_per_shot
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
@@ -142,9 +143,8 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
         times = (nested_text(_ratios(results, name), digits=1) for name in NAMES[1:])
         noise_rows.append((str(n), str(2**n), nested_text([r["noise"] for r in results["resolved"]]), *times))
     noise_rows.append(("exponent of N in shots", "", *(nested_text(growth[name]) for name in NAMES)))
-    per_cell = (
-        f"{len(next(iter(subjects.values()))['resolved'])} seeds of {sampled.inputs} inputs with {sampled.replicates} draws"
-    )
+    seeds, inputs = len(next(iter(subjects.values()))["resolved"]), quantity(sampled.inputs, "input")
+    per_cell = f"{quantity(seeds, 'seed')} of {inputs} with {sampled.replicates} draws"
     growing = "; ".join(f"{name} N^{nested_text(growth[name], digits=2)}" for name in NAMES)
     return Findings(
         findings=(

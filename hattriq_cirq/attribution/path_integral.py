@@ -19,6 +19,7 @@ from hattriq_cirq.attribution.objective import QUADRATIC, Objective
 from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.attribution.result import Assumptions, Attribution
 from hattriq_cirq.foundation.arrays import Array, FloatArray, rescaled, scaling_exponents, times_power_of_2
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.model import IdentityPartWarning, Model, check_columns, model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, observable_name
 from hattriq_cirq.simulation.statevector import Precision
@@ -285,8 +286,9 @@ class StraightPath:
             warnings.warn(
                 f"the segment from the baseline to x[{worst}] comes within {distance[worst]:.1e} of the origin, where the "
                 f"normalized form has no value (condition number {longest[worst] / distance[worst]:.1e}: the longer end's norm "
-                f"by this distance; {near.size} of {len(distance)} inputs come close); the map is dominated by that passage: "
-                "use form='quadratic', or a baseline farther from the line through x and 0, such as baselines.mean",
+                f"by this distance; {near.size} of {quantity(len(distance), 'input')} come close); the map is dominated by "
+                "that passage: use form='quadratic', or a baseline farther from the line through x and 0, such as "
+                "baselines.mean",
                 NearOriginWarning,
                 stacklevel=5,
             )

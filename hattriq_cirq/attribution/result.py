@@ -20,6 +20,7 @@ from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_arrays
 from hattriq_cirq.foundation.schema import UPDATE, Count, load, parse_json
+from hattriq_cirq.foundation.text import quantity
 
 _FORMAT = "hattriq_cirq.Attribution/1"
 _REAL = ("values", "stderr", "imag_values", "f_input", "f_baseline", "completeness_gap_stderr", "rare_stderr")
@@ -188,8 +189,7 @@ class Attribution(Frozen):
             >>> bool((low < [0.36, -0.64]).all() and (high > [0.36, -0.64]).all())
             True
         """
-        stderr = self.stderr if self.rare_stderr is None else np.hypot(self.stderr, self.rare_stderr)
-        return normal_interval(self.values, stderr, level)
+        return normal_interval(self.values, self.stderr, level, self.rare_stderr)
 
     @property
     def real_values(self) -> FloatArray:
@@ -249,7 +249,7 @@ class Attribution(Frozen):
 
     def __repr__(self) -> str:
         lead = self.values.shape[:-1]
-        inputs = f"{int(np.prod(lead))} inputs" if lead else "one input"
+        inputs = quantity(int(np.prod(lead)), "input") if lead else "one input"
         a = self.assumptions
         lines = [
             f"Attribution of {inputs}, {self.n_features} features",
@@ -269,12 +269,13 @@ class Attribution(Frozen):
             lines.append(f"  largest: {top}")
         c = self.cost
         lines.append(
-            f"  cost: {c.circuits} circuits, {c.shots} shots, {c.two_qubit_gates} two-qubit gates, {c.programs} compiled"
+            f"  cost: {quantity(c.circuits, 'circuit')}, {quantity(c.shots, 'shot')}, "
+            f"{quantity(c.two_qubit_gates, 'two-qubit gate')}, {c.programs} compiled"
         )
         if a.mitigation != "none":
             lines.append(
-                f"  mitigation {a.mitigation}: {c.mitigation_circuits} circuits, {c.mitigation_shots} shots more; "
-                f"variance times {c.variance_factor:.2f}"
+                f"  mitigation {a.mitigation}: {quantity(c.mitigation_circuits, 'circuit')}, "
+                f"{quantity(c.mitigation_shots, 'shot')} more; variance times {c.variance_factor:.2f}"
             )
         lines += [f"  note: {note}" for note in a.notes]
         return printable("\n".join(lines), lines=True)

@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     with safe_streams() as out, warnings.catch_warnings(), progress_bars(is_watched()):
         warnings.simplefilter("always", UserWarning)
+        warnings.simplefilter("always", FutureWarning)  # of former options
         warnings.showwarning = lambda message, *_, **__: _print_error(f"warning: {message}")
         try:
             return exit_code(parse(arguments).run(), out)

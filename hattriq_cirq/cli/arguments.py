@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, Field, fields
 from inspect import cleandoc
@@ -55,7 +56,8 @@ class Command(Protocol):
 
     Fields before `KW_ONLY` are positional arguments and fields after it are options. The docstring is the help text: one
     summary line, a description, one entry `name (METAVAR): Text.` per field under `Args:`, and lines to type under `Examples:`.
-    A field with the metadata `{"alias": NAME}` has a second option `--NAME`, which has an entry of its own.
+    A field with the metadata `{"alias": NAME}` has a second option `--NAME`, which has an entry of its own; one with
+    `{"former": NAME}` as well, and the use of that option gives a warning.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -67,6 +69,14 @@ class Command(Protocol):
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message}; see {self.prog} --help")
+
+
+class _Former(argparse.Action):
+    """Option under its former name."""
+
+    def __call__(self, parser: object, namespace: argparse.Namespace, values: object, option: str | None = None) -> None:
+        warnings.warn(f"{option} is deprecated; use --{self.dest.replace('_', '-')}", FutureWarning, stacklevel=2)
+        setattr(namespace, self.dest, values)
 
 
 def make_parser(commands: Sequence[type[Command]], prog: str, version: str, help_text: str) -> argparse.ArgumentParser:
@@ -128,13 +138,13 @@ def _add_field(
         parser.add_argument(field.name, metavar=metavar, help=text, **options)
         return
     flag = f"--{field.name.replace('_', '-')}"
-    if alias := field.metadata.get("alias"):
+    former = field.metadata.get("former")
+    if alias := field.metadata.get("alias", former):
         group = parser.add_mutually_exclusive_group()
         group.add_argument(flag, metavar=metavar, help=text, **options)
         metavar, text = entries[alias]
-        group.add_argument(
-            f"--{alias}", dest=field.name, metavar=metavar, help=text, **options | {"default": argparse.SUPPRESS}
-        )
+        options |= {"default": argparse.SUPPRESS} | ({"action": _Former} if former else {})
+        group.add_argument(f"--{alias}", dest=field.name, metavar=metavar, help=text, **options)
     elif "action" in options:
         parser.add_argument(flag, help=text, **options)
     else:

@@ -159,7 +159,9 @@ def check_run(path: str | os.PathLike[str], results: Collection[str] = (), pictu
         elif results and is_finished(folder, results, pictures):
             state = "holds a finished run"
         if state:
-            raise FileExistsError(f"{printable(folder)} exists and {state}; results are never overwritten: choose another")
+            raise FileExistsError(
+                f"{printable(folder)} exists and {state}; results are never overwritten: choose another folder"
+            )
     files.check_writable(folder)
     return folder
 
@@ -176,7 +178,7 @@ def check_journaled_run(path: str | os.PathLike[str], results: Collection[str] =
     if not (folder / JOURNAL).is_file():
         return check_run(path)
     if read_summary(folder).status == "finished" and is_finished(folder, results, pictures):
-        raise FileExistsError(f"{path} holds a finished run; results are never overwritten: choose another")
+        raise FileExistsError(f"{path} holds a finished run; results are never overwritten: choose another folder")
     for name in (*results, *pictures):
         files.remove_drafts(folder, name)
     return folder

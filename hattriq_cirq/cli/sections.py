@@ -14,6 +14,8 @@ from hattriq_cirq.cli.records import Record, how_to_continue, read_record
 from hattriq_cirq.cli.run_folder import begun_command, read_picture
 from hattriq_cirq.datasets.user import checksum
 from hattriq_cirq.execution.journal_records import JOURNAL
+from hattriq_cirq.foundation.arrays import FloatArray, normal_interval
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
 from hattriq_cirq.reporting.plotting import png
 from hattriq_cirq.workflows.accuracies import Accuracy, table_of_accuracies
@@ -22,7 +24,7 @@ from hattriq_cirq.workflows.accuracies import Accuracy, table_of_accuracies
 TOLERANCE = 1e-9
 _EXPECTED = "give the folder of a study, of one of its reports, of `hattriq train` or of `hattriq attribute`"
 _STANDARD_ERRORS = 5.0  # largest distance of a sampled gap from 0
-_Z95 = 1.96
+_LEVEL = 0.95  # of intervals
 _NO_HARDWARE = "Anything about a quantum processor: everything was simulated."
 
 
@@ -96,8 +98,8 @@ def _training(folder: Path, record: Record) -> Section:
         title=f"Training on {data['name']}",
         question=f"How well does a trained quantum model distinguish the classes? {data['summary']}",
         findings=(
-            f"Training ran for {training['epochs']} epochs (stopped by {training['stopped']}); the parameters of epoch "
-            f"{best} were kept.",
+            f"Training ran for {quantity(training['epochs'], 'epoch')} (stopped by {training['stopped']}); the parameters of "
+            f"epoch {best} were kept.",
         ),
         not_claimed=("An accuracy beyond this split and this seed.", _NO_HARDWARE),
         accuracy=_accuracies(record),
@@ -113,7 +115,7 @@ def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: flo
     data, settings = record["data"], record["settings"]
     minus, plus = data["label_names"]
     is_complete = np.abs(a.completeness_gap) <= tolerance + _STANDARD_ERRORS * a.completeness_gap_stderr
-    verdict = "holds" if is_complete.all() else f"fails for {np.sum(~is_complete)} of {len(a)} inputs"
+    verdict = "holds" if is_complete.all() else f"fails for {np.sum(~is_complete)} of {quantity(len(a), 'input')}"
     allowed = f"{tolerance:.0e}" + (f" plus {_STANDARD_ERRORS:g} standard errors" if a.completeness_gap_stderr.any() else "")
     caption = f"Inputs above their signed maps. Red pushes towards +1 ({plus}), blue towards -1 ({minus})."
     alt = f"Pictures of inputs of {data['name']}, and below each its attribution map in red and blue"
@@ -136,7 +138,8 @@ def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: flo
         question="How much does each feature, encoded in an amplitude, push the model's answer up or down? " + data["summary"],
         findings=(
             f"Completeness {verdict}: the values of a map sum to the score of the input minus the score of the baseline. The "
-            f"largest gap of {len(a)} inputs is {np.max(np.abs(a.completeness_gap)):.1e}; at most {allowed} is allowed.",
+            f"largest gap of {quantity(len(a), 'input')} is {np.max(np.abs(a.completeness_gap)):.1e}; at most {allowed} is "
+            "allowed.",
         ),
         not_claimed=tuple(limits),
         accuracy=None if trained is None else _accuracies(trained[1]),
@@ -171,11 +174,13 @@ def _inputs(record: Record, a: hq.Attribution, is_complete: np.ndarray[Any, np.d
     for index, label, one, holds in samples:
         ((feature, value),) = one.top(1)
         scores = (f"{float(one.f_input):+.4f}", f"{float(one.f_baseline):+.4f}")
-        gap = _interval_text(float(one.completeness_gap), float(one.completeness_gap_stderr), ".1e")
-        largest = _interval_text(value, float(one.stderr[feature]), "+.4f")
+        low, high = normal_interval(one.completeness_gap, one.completeness_gap_stderr, _LEVEL)
+        gap = _interval_text(float(one.completeness_gap), low, high, ".1e")
+        low, high = one.interval(_LEVEL)
+        largest = _interval_text(value, low[feature], high[feature], "+.4f")
         verdict = "holds" if holds else "fails"
         rows.append((str(index), f"{label:+d}", *scores, gap, verdict, str(feature), largest))
-    errors = "Brackets are 1.96 standard errors to either side." if a.stderr.any() else "Nothing was sampled."
+    errors = "Brackets are 95% intervals." if a.stderr.any() else "Nothing was sampled."
     return Table(
         "Scores of input and baseline, the gap between their difference and the sum of the map, and the largest value of the "
         f"map. {errors}",
@@ -184,9 +189,8 @@ def _inputs(record: Record, a: hq.Attribution, is_complete: np.ndarray[Any, np.d
     )
 
 
-def _interval_text(value: float, stderr: float, digits: str) -> str:
-    text = f"{value:{digits}}"
-    return f"{text} [{value - _Z95 * stderr:{digits}}, {value + _Z95 * stderr:{digits}}]" if stderr else text
+def _interval_text(value: float, low: FloatArray, high: FloatArray, digits: str) -> str:
+    return f"{value:{digits}}" + (f" [{low:{digits}}, {high:{digits}}]" if high > low else "")
 
 
 def _cost(cost: Mapping[str, Any]) -> Table:

@@ -118,7 +118,7 @@ def make_baseline(text: str, data: hq.datasets.Dataset, indices: Array, seed: in
     x = data.amplitudes[indices]
     if name == "blur":
         if data.image_shape is None:
-            raise ValueError(f"baseline {text!r} smooths images, and {data.name} has none; choose another")
+            raise ValueError(f"baseline {text!r} smooths images, and {data.name} has none; choose another baseline")
         sigma = _number(argument or "2", "the width of blur")
         return f"blur:{sigma:g}", hq.baselines.blur(x, data.image_shape, sigma)
     if name == "sample":

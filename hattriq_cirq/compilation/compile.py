@@ -130,7 +130,7 @@ def _families(circuits: Sequence[cirq.AbstractCircuit]) -> list[list[int]]:
 
 
 def check_runnable(processor: Processor, circuit: cirq.AbstractCircuit, description: str, cure: str) -> None:
-    """Raise an error for a circuit that its processor would refuse.
+    """Raise an error for a circuit that its processor would refuse, or whose errors its calibration does not state.
 
     Args:
         processor: Processor that the circuit is for.
@@ -142,16 +142,31 @@ def check_runnable(processor: Processor, circuit: cirq.AbstractCircuit, descript
         CircuitRefusedError: The circuit takes too long, or has a gate that the processor does not offer, or a two-qubit gate
             other than the one whose errors its calibration states.
     """
-    try:
-        processor.device.validate_circuit(circuit)
-    except ValueError as error:
-        raise CircuitRefusedError(f"{processor.id} would refuse a circuit {description}: {error}; {cure}") from error
+    check_on_device(processor, circuit, description, cure)
     for op in circuit.all_operations():
         if len(op.qubits) == 2 and not cirq.is_measurement(op) and not processor.is_native(op):
             raise CircuitRefusedError(
                 f"a circuit {description} has {op}, whose error on {processor.id} is not known: its calibration is for "
                 f"{gateset_name(processor.gateset)} gates on couplers; compile the circuit to these"
             )
+
+
+def check_on_device(processor: Processor, circuit: cirq.AbstractCircuit, description: str, cure: str) -> None:
+    """Raise an error for a circuit that its processor would refuse.
+
+    Args:
+        processor: Processor that the circuit is for.
+        circuit: Circuit of gates on physical qubits.
+        description: Kind of circuit for the message, such as `folded 3 times`.
+        cure: Advice for the message.
+
+    Raises:
+        CircuitRefusedError: The circuit takes too long, or has a qubit or a gate that the processor does not offer.
+    """
+    try:
+        processor.device.validate_circuit(circuit)
+    except ValueError as error:
+        raise CircuitRefusedError(f"{processor.id} would refuse a circuit {description}: {error}; {cure}") from error
     if (duration := processor.duration_ns(circuit)) > processor.max_duration_ns:
         raise CircuitRefusedError(
             f"a circuit {description} takes {duration / 1000:.1f} us on {processor.id}, which allows "

@@ -10,21 +10,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import cirq
 import networkx as nx
 import numpy as np
 
-from hattriq_cirq.circuits.swept_gates import phased_xz_exponents, phased_xz_unitaries
+from hattriq_cirq.circuits.swept_gates import after_z_rotation, phased_xz_exponents, phased_xz_unitaries
 from hattriq_cirq.compilation.circuit_stack import CircuitStack, Step, apply
 from hattriq_cirq.compilation.kak import KakDecompositions, multiply
-from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.foundation.arrays import Array, FloatArray
 
 #: Pairs of positions of qubits, sorted, along which two-qubit gates are possible.
 Couplers = tuple[tuple[int, int], ...]
 _H = cirq.unitary(cirq.H)[np.newaxis]
 _SWAP = cirq.unitary(cirq.SWAP)[np.newaxis]
+_IDENTITY = np.eye(2, dtype=np.complex128)[np.newaxis]
 _ROUNDING = 1e-9  # off-diagonal elements up to this are zero
 
 
@@ -232,29 +233,58 @@ def _route(
 
 def merge_rotations(stack: CircuitStack) -> CircuitStack:
     """Merge runs of single-qubit gates into one PhasedXZ gate; Z rotations are moved through CZ and dropped at the end."""
-    steps: list[Step] = []
-    pending: dict[int, Array] = {}  # product of the gates on each qubit since its last rotation
-
-    def rotate(axis: int, *, move_z: bool) -> None:
-        if axis not in pending:
-            return
-        x, z, a = phased_xz_exponents(pending.pop(axis))
-        if move_z:
-            pending[axis] = phased_xz_unitaries(0 * z, z, 0 * z)
-            z = 0 * z
-        if x.any() or z.any():
-            steps.append(Step((axis,), phased_xz_unitaries(x, z, a)))
-
-    for axes, matrices in stack.steps:
-        if matrices is not None and len(axes) == 1:
-            (axis,) = axes
-            pending[axis] = multiply(matrices, pending[axis]) if axis in pending else matrices
-            continue
-        for axis in axes:
-            rotate(axis, move_z=matrices is None)
-        steps.append(Step(axes, matrices))
+    products: dict[int, Array] = {}  # of the gates on each qubit since its last gate on two qubits
+    ordered: list[_Run | Step] = []
+    for step in stack.steps:
+        if step.matrices is not None and len(step.axes) == 1:
+            (axis,) = step.axes
+            products[axis] = multiply(step.matrices, products[axis]) if axis in products else step.matrices
+        else:
+            ordered += [_Run(axis, products.pop(axis, _IDENTITY), step.matrices is None) for axis in step.axes]
+            ordered.append(step)
     measured = () if stack.measurement is None else stack.measurement.qubits
-    for axis, qubit in enumerate(stack.qubits):
-        if not measured or qubit in measured:
-            rotate(axis, move_z=bool(measured))
-    return replace(stack, steps=steps)
+    last = [axis for axis, qubit in enumerate(stack.qubits) if not measured or qubit in measured]
+    ordered += [_Run(axis, products.pop(axis, _IDENTITY), bool(measured)) for axis in last]
+    rotations = iter(_rotations([each for each in ordered if isinstance(each, _Run)]))
+    steps = [next(rotations) if isinstance(each, _Run) else each for each in ordered]
+    return replace(stack, steps=[step for step in steps if step is not None])
+
+
+class _Run(NamedTuple):
+    """Single-qubit gates without a two-qubit gate between them.
+
+    Args:
+        axis: Position of the qubit.
+        product: Product of the gates, (circuits or 1, 2, 2).
+        move_z: True if a Z rotation at the end is moved to the qubit's next run.
+    """
+
+    axis: int
+    product: Array
+    move_z: bool
+
+
+def _rotations(runs: Sequence[_Run]) -> list[Step | None]:
+    """Return one PhasedXZ gate for each run, or None for an identity; all are computed together."""
+    if not runs:
+        return []
+    cuts = np.cumsum([len(run.product) for run in runs])[:-1]
+    exponents = [np.split(each, cuts) for each in phased_xz_exponents(np.concatenate([run.product for run in runs]))]
+    moved: list[FloatArray] = []  # Z rotation that is moved to each run
+    pending: dict[int, FloatArray] = {}
+    for run, x, z in zip(runs, *exponents[:2], strict=True):
+        moved.append(pending.pop(run.axis, np.zeros(1)))
+        if run.move_z:
+            pending[run.axis] = (x != 1) * (z + moved[-1])
+    sizes = [max(map(len, each)) for each in zip(exponents[0], moved, strict=True)]
+
+    def joined(parts: Sequence[FloatArray]) -> FloatArray:
+        return np.concatenate([part if len(part) == n else part.repeat(n) for part, n in zip(parts, sizes, strict=True)])
+
+    x, z, a = map(joined, exponents)
+    x, z, a = after_z_rotation(x, z, a, joined(moved))
+    z = np.where(np.repeat([run.move_z for run in runs], sizes), 0.0, z)
+    cuts = np.cumsum(sizes)[:-1]
+    needed = np.logical_or.reduceat((x != 0) | (z != 0), [0, *cuts]).tolist()
+    matrices = np.split(phased_xz_unitaries(x, z, a), cuts)
+    return [Step((run.axis,), each) if some else None for run, each, some in zip(runs, matrices, needed, strict=True)]

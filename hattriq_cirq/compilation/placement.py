@@ -25,6 +25,7 @@ from hattriq_cirq.foundation.checks import shown
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.reading import problem_of
+from hattriq_cirq.foundation.text import quantity
 
 _CANDIDATES = 48  # assignments whose predicted error is compared
 _SHAPES = 4  # different coupling graphs among them, for each of which circuits are compiled
@@ -117,12 +118,12 @@ def candidate_layouts(
     errors = ProcessorErrors.from_processor(processor, among)
     if len(counts.qubits) > len(errors.qubits):
         raise ValueError(
-            f"the circuits need {len(counts.qubits)} qubits, {processor.id} has {len(errors.qubits)} to choose from"
+            f"the circuits need {quantity(len(counts.qubits), 'qubit')}, {processor.id} has {len(errors.qubits)} to choose from"
         )
     assignments = LayoutSearch(counts, errors).best(_CANDIDATES)
     patches = [dict(zip(counts.qubits, (errors.qubits[i] for i in at), strict=True)) for at in assignments]
     if not patches:
-        raise ValueError(f"there is no connected patch of {len(counts.qubits)} qubits on {processor.id}")
+        raise ValueError(f"there is no connected patch of {quantity(len(counts.qubits), 'qubit')} on {processor.id}")
     encoders: dict[Edges, Encoder] = {}
     layouts: list[Layout] = []
     for patch in patches:

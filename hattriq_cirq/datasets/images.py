@@ -21,6 +21,7 @@ from hattriq_cirq.datasets.value import Dataset, from_images
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_count, as_counts, as_seed
 from hattriq_cirq.foundation.reading import FileError, check_expansion, check_size, open_file
+from hattriq_cirq.foundation.text import quantity
 
 Pair = tuple[int, int]
 CLASSES = tuple(f"class {number}" for number in range(10))
@@ -184,7 +185,7 @@ def idx_images(
         if images.ndim != 3 or images.shape[1:] != (_SIDE, _SIDE) or images.dtype.kind not in "uif":
             raise ValueError(f"{path}: {where} {images.shape=}, {images.dtype=} must be numbers (samples, 28, 28)")
         if labels.shape != images.shape[:1]:
-            raise ValueError(f"{path}: {where} has {len(images)} images and labels of shape {labels.shape}")
+            raise ValueError(f"{path}: {where} has {quantity(len(images), 'image')} and labels of shape {labels.shape}")
         if labels.dtype.kind not in "ui" or (labels.size and (labels.min() < 0 or labels.max() > 9)):
             values = np.unique(labels)[:12].tolist()
             raise ValueError(f"{path}: {where} labels must be integers 0..9, found {values}")

@@ -17,7 +17,7 @@ from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_labels, shown
 from hattriq_cirq.foundation.contract import same_name
 from hattriq_cirq.foundation.reading import FileError, read_arrays, read_bytes
-from hattriq_cirq.foundation.text import decimal
+from hattriq_cirq.foundation.text import decimal, quantity
 
 
 class LabelledTable(NamedTuple):
@@ -127,7 +127,7 @@ def _read_csv(path: Path, label_column: str | None) -> LabelledTable:
             continue
         where = f"{path}, line {reader.line_num}"
         if len(cells) != len(header):
-            raise ValueError(f"{where}: {len(cells)} cells, the header names {len(header)} columns")
+            raise ValueError(f"{where}: {quantity(len(cells), 'cell')}, the header names {quantity(len(header), 'column')}")
         row = dict(zip(header, cells, strict=True))
         numbers = {name: decimal(row[name]) for name in features}
         for name, number in numbers.items():

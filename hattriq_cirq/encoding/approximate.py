@@ -21,7 +21,7 @@ from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.encoding.exact import encode, unit_vector
 from hattriq_cirq.foundation.arrays import FloatArray, read_only
 from hattriq_cirq.foundation.frozen import Frozen
-from hattriq_cirq.foundation.text import number_text
+from hattriq_cirq.foundation.text import number_text, quantity
 
 _CONVERGED = 1e-8  # gain in overlap below which sweeps stop
 #: Position q, and the (4, 4) rotation of qubits q and q + 1.
@@ -83,8 +83,8 @@ class ApproximateEncoder:
         return encoding.circuit.unfreeze()
 
     def __str__(self) -> str:
-        aim = f"{self.layers} layers" if self.layers is not None else f"fidelity {number_text(self.min_fidelity or 0)}"
-        sweeps = "" if self.sweeps == ApproximateEncoder.sweeps else f", {self.sweeps} sweeps"
+        aim = quantity(self.layers, "layer") if self.layers is not None else f"fidelity {number_text(self.min_fidelity or 0)}"
+        sweeps = "" if self.sweeps == ApproximateEncoder.sweeps else f", {quantity(self.sweeps, 'sweep')}"
         return f"approximate encoding of {aim}{sweeps}"
 
 

@@ -206,7 +206,7 @@ class Estimate(Frozen):
     def interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
         """Return the low and the high end of the interval of each value, (features,) each.
 
-        The intervals are wider than the standard errors alone would have them, by outcomes too rare to have been counted
+        The intervals are wider than the standard errors alone would make them, by outcomes too rare to have been counted
         (`rare_stderr`): 95% intervals cover every value in at least 93% of all runs, down to a handful of shots for each
         circuit. A value on which no shot fell has an interval of 4.8 shots to either side.
 
@@ -219,7 +219,7 @@ class Estimate(Frozen):
         Raises:
             ValueError: The level is out of range.
         """
-        return normal_interval(self.values, np.hypot(self.stderr, self.rare_stderr), level)
+        return normal_interval(self.values, self.stderr, level, self.rare_stderr)
 
     @cached_property
     def covariance(self) -> FloatArray:

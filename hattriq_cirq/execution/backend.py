@@ -95,6 +95,9 @@ class Backend(Protocol):
     def size(self, job: Job) -> int:
         """Return the number of bytes that submitting a job would send; called only if `limits.bytes` is a number."""
 
+    def check(self, job: Job) -> None:
+        """Raise an error for a job that cannot be run, such as `CircuitRefusedError`; nothing is submitted."""
+
     def submit(self, job: Job) -> None:
         """Submit a job without waiting for it; a job whose id is already known is not run again."""
 

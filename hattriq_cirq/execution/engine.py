@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from threading import RLock
@@ -17,7 +17,7 @@ import numpy as np
 from hattriq_cirq.circuits.errors import JobCancelledError, JobFailedError, JournalError, SilenceError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
-from hattriq_cirq.compilation.compile import compile_for, largest_difference
+from hattriq_cirq.compilation.compile import check_on_device, compile_for, largest_difference
 from hattriq_cirq.compilation.placement import Placement, place_circuits
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.execution.backend import Backend, Job, State
@@ -26,7 +26,7 @@ from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.journal_format import call_key, circuits_key, digest
 from hattriq_cirq.execution.ownership import Owned
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_counts, as_number, check_flag, check_type, shown
-from hattriq_cirq.foundation.progress import progress_bar
+from hattriq_cirq.foundation.progress import progress_bar, track
 from hattriq_cirq.foundation.provenance import Provenance
 
 _PLACED_BY = 4  # number of circuits that a placement is chosen by
@@ -232,6 +232,96 @@ class Engine(Owned):
         counts = _check_shots(shots, sum(len(program.requests) for program in programs))
         return self._perform(lambda: programs, counts, key)
 
+    def plan_call(
+        self,
+        programs: Sequence[ParameterizedCircuit],
+        shots: Sequence[int] | None,
+        key: str | None = None,
+        *,
+        after: Collection[int] = (),
+    ) -> Call:
+        """Return the call that `execute_call` would make, with all its jobs; nothing is recorded and nothing is submitted.
+
+        Args:
+            programs: Programs from `compile`, or variants of them.
+            shots: Repetitions of each request; None for exact probabilities.
+            key: Key of the call's content, as in `execute_call`.
+            after: Numbers of the calls that are planned before this one and not completed yet.
+
+        Returns:
+            The call; the journal's own jobs if it records a call of this content.
+
+        Raises:
+            ValueError: The number of shots is missing for a request, or below 1.
+            JournalError: The journal holds another run.
+        """
+        counts = _check_shots(shots, sum(len(program.requests) for program in programs))
+        self.check_owner()
+        with self._running:
+            return self._find_or_plan(lambda: programs, counts, key, after)[0]
+
+    def record_call(
+        self,
+        programs: Sequence[ParameterizedCircuit],
+        shots: Sequence[int] | None,
+        key: str | None = None,
+        *,
+        after: Collection[int] = (),
+    ) -> Call:
+        """Check all jobs of a call and record them in the journal, without submitting any: a dry run of `execute_call`.
+
+        A call that is recorded runs from the journal when it is executed, on this engine or in a new process, with the counts
+        of a call that was never recorded before.
+
+        Args:
+            programs: Programs from `compile`, or variants of them.
+            shots: Repetitions of each request.
+            key: Key of the call's content, as in `execute_call`.
+            after: Numbers of the calls that are recorded before this one and not completed yet.
+
+        Returns:
+            The call with its recorded jobs.
+
+        Raises:
+            ValueError: There are no shots or no journal, or a job cannot be run.
+            CircuitRefusedError: The processor or its service would refuse a job.
+            JournalError: The journal holds another run, or cannot be written.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> import cirq
+            >>> import hattriq_cirq as hq
+            >>> flipped = cirq.Circuit(cirq.X(cirq.q(0)), cirq.measure(cirq.q(0)))
+            >>> with TemporaryDirectory() as folder:
+            ...     engine = hq.qsim(seed=1, journal=folder)
+            ...     planned = engine.record_call(engine.compile([flipped]), [10])
+            ...     len(planned.jobs), engine.journal.done
+            (1, 0)
+        """
+        counts = _check_shots(shots, sum(len(program.requests) for program in programs))
+        if counts is None or self._journal is None:
+            what = (
+                "shots: exact probabilities are no jobs" if counts is None else "a journal; give the engine a folder, journal="
+            )
+            raise ValueError(f"a call is recorded only with {what}")
+        self.check_owner()
+        with self._running:
+            call, new_key = self._find_or_plan(lambda: programs, counts, key, after)
+            self._check(call)
+            if new_key is not None:
+                self._journal.begin(call.number, new_key, call.jobs, [batch.requests for batch in call.batches])
+        return call
+
+    def _check(self, call: Call) -> None:
+        """Raise an error for a job that the processor or the backend would refuse."""
+        if self.processor is not None:
+            for circuit in {id(circuit): circuit for job in call.jobs for circuit in job.circuits}.values():
+                check_on_device(
+                    self.processor, circuit, f"of call {call.number}", "compile it with Engine.compile, or shorten it"
+                )
+        for job in track(call.jobs, "check jobs", "job"):
+            self.backend.check(job)
+
     def _perform(
         self, prepare: Callable[[], Sequence[ParameterizedCircuit]], shots: Sequence[int] | None, key: str | None
     ) -> Outcome:
@@ -248,36 +338,49 @@ class Engine(Owned):
     def _begin(
         self, prepare: Callable[[], Sequence[ParameterizedCircuit]], shots: Sequence[int] | None, key: str | None
     ) -> Call:
-        """Return a call whose jobs are recorded in the journal, without submitting anything.
+        """Return a call whose jobs are recorded in the journal, without submitting anything."""
+        call, new_key = self._find_or_plan(prepare, shots, key)
+        if new_key is not None and self._journal is not None:
+            self._journal.begin(call.number, new_key, call.jobs, [batch.requests for batch in call.batches])
+        return call
 
-        A call takes the number that follows the calls completed so far, unless the journal knows its content by another number.
+    def _find_or_plan(
+        self,
+        prepare: Callable[[], Sequence[ParameterizedCircuit]],
+        shots: Sequence[int] | None,
+        key: str | None,
+        after: Collection[int] = (),
+    ) -> tuple[Call, str | None]:
+        """Return a call as the journal records it, or planned anew with the key to record it by; None for the key if neither.
+
+        A call takes the number that follows those before it, which are the calls completed so far and those of `after`, unless
+        the journal knows its content by another number.
         """
-        number, journal = self._calls + 1, None if shots is None else self._journal
+        past = self._completed.union(after)
+        number = self._calls + len(past) - len(self._completed) + 1
+        journal = None if shots is None else self._journal
         if journal is None or shots is None:
-            return self._plan(number, prepare(), shots)
-        if key is not None and (known := self._number_of(journal, key)) is not None:
-            return self._recorded(journal, known)
+            return self._plan(number, prepare(), shots), None
+        if key is not None and (known := _number_of(journal, key, past)) is not None:
+            return self._recorded(journal, known), None
         programs = prepare()
         content = digest(programs, shots)
-        if (known := self._number_of(journal, content)) is not None:
-            return self._recorded(journal, known, self._plan(known, programs, shots))
-        if number in journal.earlier_calls and number not in self._completed:
+        if (known := _number_of(journal, content, past)) is not None:
+            return self._recorded(journal, known, self._plan(known, programs, shots)), None
+        if number in journal.earlier_calls and number not in past:
             like = self._equivalent(journal, self._plan(number, programs, shots), key)
             if like is not None:
-                return like
+                return like, None
             if journal.task is not None or journal.calls[number].requests is None:  # known by its number only
                 raise journal.another_run(number)
-        if journal.earlier_calls and journal.earlier_calls.isdisjoint(self._completed) and not journal.unfinished():
+        if journal.earlier_calls and journal.earlier_calls.isdisjoint(past) and not journal.unfinished():
             raise journal.another_run(min(journal.earlier_calls))
         number = max([number, *(known + 1 for known in journal.calls)])
         call = self._plan(number, programs, shots)
-        journal.begin(number, key or content, call.jobs, [batch.requests for batch in call.batches])
-        return replace(call, origin="new in an earlier journal") if journal.is_from_earlier_version else call
-
-    def _number_of(self, journal: Journal, *keys: str) -> int | None:
-        """Return the number of the first recorded call of a content that this engine has not completed."""
-        numbers = (n for n, call in journal.calls.items() if call.key in keys and n not in self._completed)
-        return next(numbers, None)
+        origin: Literal["given", "new in an earlier journal"] = (
+            "new in an earlier journal" if journal.is_from_earlier_version else "given"
+        )
+        return replace(call, origin=origin), key or content
 
     def _plan(self, number: int, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Call:
         """Cut programs into jobs, with the ids and seeds of a call of this number."""
@@ -389,6 +492,11 @@ class Engine(Owned):
         self.backend.submit(job)
         _note(journal, planned_id, State("queued"))
         return job, State("queued")
+
+
+def _number_of(journal: Journal, key: str, past: Collection[int]) -> int | None:
+    """Return the number of the first recorded call of a content that is not one of the past calls."""
+    return next((number for number, call in journal.calls.items() if call.key == key and number not in past), None)
 
 
 def _check_shots(shots: Sequence[int] | None, requests: int) -> tuple[int, ...] | None:

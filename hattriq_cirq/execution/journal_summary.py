@@ -11,7 +11,7 @@ from typing import Any, Literal
 from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.execution.journal_records import JOURNAL, Contents, is_locked, read, read_content
 
-RunStatus = Literal["finished", "unfinished", "running", "failed", "cancelled"]
+RunStatus = Literal["finished", "planned", "unfinished", "running", "failed", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class RunSummary:
         done: Number of jobs whose counts are recorded.
         shots_done: Number of shots of these finished jobs.
         shots: Number of shots of all planned jobs.
-        status: Status of the run; `running` if a living process works on it, `failed` or `cancelled` if one of its jobs was.
+        status: Status of the run; `planned` if its jobs are recorded and none was submitted, as by a dry run, `running` if a
+            living process works on it, `failed` or `cancelled` if one of its jobs was.
         updated_utc: Time of the last record, ISO 8601.
     """
 
@@ -82,4 +83,6 @@ def _status(contents: Contents) -> RunStatus:
         return "finished"
     if contents.ended == "cancelled" or "cancelled" in states:
         return "cancelled"
+    if states == {"planned"}:
+        return "planned"
     return "failed" if "failed" in states else "unfinished"

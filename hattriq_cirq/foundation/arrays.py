@@ -231,13 +231,16 @@ def parity_signs(masks: Array) -> FloatArray:
     return 1.0 - 2.0 * (np.bitwise_count(masks) % 2)
 
 
-def normal_interval(values: FloatArray, stderr: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
+def normal_interval(
+    values: FloatArray, stderr: FloatArray, level: float, rare_stderr: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray]:
     """Return the low and high ends of intervals of values with normally distributed errors.
 
     Args:
         values: Values, (...,).
         stderr: Standard error of each value, (...,).
         level: Probability that an interval holds the true value, between 0 and 1.
+        rare_stderr: Standard deviation that outcomes too rare to have been counted add, (...,); None for nothing.
 
     Returns:
         Low and high ends, (...,) each.
@@ -250,7 +253,8 @@ def normal_interval(values: FloatArray, stderr: FloatArray, level: float) -> tup
         >>> low.round(2), high.round(2)
         (array([0.02]), array([1.98]))
     """
-    half = NormalDist().inv_cdf((1 + as_number(level, "level", above=0, below=1)) / 2) * stderr
+    deviation = stderr if rare_stderr is None else np.hypot(stderr, rare_stderr)
+    half = NormalDist().inv_cdf((1 + as_number(level, "level", above=0, below=1)) / 2) * deviation
     return values - half, values + half
 
 

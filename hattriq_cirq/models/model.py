@@ -34,6 +34,7 @@ from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
 from hattriq_cirq.foundation.schema import check_format, load
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.simulation import statevector
 from hattriq_cirq.simulation.statevector import Precision
 
@@ -410,7 +411,8 @@ class Model:
 
     def __repr__(self) -> str:
         gates = sum(1 for _ in self.circuit.all_operations())
-        return f"Model({self.n_qubits} qubits, {gates} gates, {len(self.params)} params, observable {self.observable_text})"
+        parts = quantity(self.n_qubits, "qubit"), quantity(gates, "gate"), quantity(len(self.params), "param")
+        return f"Model({', '.join(parts)}, observable {self.observable_text})"
 
     @cached_property
     def observable_text(self) -> str:

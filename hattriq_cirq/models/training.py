@@ -18,6 +18,7 @@ from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bar
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.gradients import TrainableProgram
 from hattriq_cirq.models.model import Model, model_inputs
 
@@ -82,7 +83,7 @@ class Training:
     def __repr__(self) -> str:
         h, i = self.history, self.best_epoch
         return (
-            f"Training({len(h)} epochs in {self.seconds:.1f} s, stopped by {self.stopped}; best epoch {i + 1}: "
+            f"Training({quantity(len(h), 'epoch')} in {self.seconds:.1f} s, stopped by {self.stopped}; best epoch {i + 1}: "
             f"loss {h.loss[i]:.4f}, accuracy {h.accuracy[i]:.4f})"
         )
 

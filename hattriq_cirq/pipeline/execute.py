@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -12,7 +12,7 @@ import cirq
 from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.placement import Placement
-from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.execution.engine import Call, Engine
 from hattriq_cirq.execution.journal_format import call_key, circuits_key
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Variants
 
@@ -99,6 +99,34 @@ class PreparedCircuits:
         return self.mitigation.expand(self.engine, self.programs, self.shots)
 
     @property
+    def call_key(self) -> str | None:
+        """Key by which a journal knows the call of all variants; None if the circuits are not recorded."""
+        return None if self.key is None else call_key(self.key, self.variants.shots, self.mitigation)
+
+    def plan(self, after: Collection[int] = ()) -> Call:
+        """Return the call that `execute` makes, with its jobs; nothing is recorded and nothing is submitted.
+
+        Args:
+            after: Numbers of the calls of the engine that come before this one and are not completed yet.
+        """
+        return self.engine.plan_call(self.variants.programs, self.variants.shots, self.call_key, after=after)
+
+    def record(self, after: Collection[int] = ()) -> Call:
+        """Check all jobs and record them in the engine's journal, from which `execute` runs them; nothing is submitted.
+
+        Args:
+            after: Numbers of the calls of the engine that are recorded before this one and are not completed yet.
+
+        Returns:
+            The recorded call.
+
+        Raises:
+            ValueError: There are no shots, or the engine has no journal.
+            CircuitRefusedError: The processor or its service would refuse a job.
+        """
+        return self.engine.record_call(self.variants.programs, self.variants.shots, self.call_key, after=after)
+
+    @property
     def requests(self) -> int:
         """Number of circuits that are run, with those of the mitigation."""
         return sum(len(program.requests) for program in self.variants.programs)
@@ -123,8 +151,7 @@ class PreparedCircuits:
             EngineError: The engine could not run the circuits.
         """
         variants = self.variants
-        key = None if self.key is None else call_key(self.key, variants.shots, self.mitigation)
-        outcome = self.engine.execute_call(variants.programs, variants.shots, key)
+        outcome = self.engine.execute_call(variants.programs, variants.shots, self.call_key)
         if self.mitigation is None or not self.programs:
             mitigated = Mitigated(list(outcome.distributions), MitigationSummary())
         else:

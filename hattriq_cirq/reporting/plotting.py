@@ -28,17 +28,20 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_labels, as_shape, check_type, shown
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.numerics import numpy_defaults
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.training import Training
 
 #: Names of the classes -1 and +1, in this order.
 Classes = tuple[str, str]
+
+#: Low and high ends of the intervals of the values.
+Interval = tuple[FloatArray, FloatArray]
 
 _NEGATIVE, _POSITIVE = "#3372b5", "#c23b3b"  # blue and red can be distinguished with every kind of colour vision
 _SIGNED = LinearSegmentedColormap.from_list(
     "signed", ["#0b3468", _NEGATIVE, "#a5c8e4", "#ffffff", "#f2b3a6", _POSITIVE, "#760d1c"], N=257
 )  # an odd number of colours makes 0 exactly white
 _PIXELS: dict[str, Any] = {"origin": "upper", "interpolation": "nearest"}  # one square per feature, the first row on top
-_SIGNIFICANT = 2.0  # standard errors
 _BITS_UP_TO = 16  # largest number of features whose ticks are labelled with bits
 _BARS_UP_TO = 128  # largest number of features that are drawn as bars
 
@@ -53,8 +56,8 @@ def plot_attribution(
 ) -> Axes:
     """Plot the signed attribution of one input in diverging colours centred on 0.
 
-    If the values come from shots, dots mark the features that differ from 0 by more than 2 standard errors, and bars
-    have error bars.
+    If the values come from shots, dots mark the features whose 95% interval, `Attribution.interval`, leaves 0 out, and bars
+    show their intervals.
 
     Args:
         attribution: Attribution of one input; use `a[0]` to select one from a batch.
@@ -91,11 +94,11 @@ def plot_attribution(
         if shape is None:
             _draw_bars(ax, a, sign_label(a, classes))
         else:
-            image = _draw_map(ax, a.values, a.stderr, shape, _limit(a.values))
+            image = _draw_map(ax, a.values, a.interval(), shape, _limit(a.values))
             bar = ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03)
             bar.set_label(sign_label(a, classes), parse_math=False)
-            if a.stderr.any():
-                ax.set_xlabel(_error_note(a.stderr))
+            if _is_sampled(a):
+                ax.set_xlabel(_error_note(a))
     return ax
 
 
@@ -135,7 +138,7 @@ def plot_gallery(
         score -0.28
     """
     a = _check_attribution(attribution)
-    values, stderr, x = (array.reshape(-1, a.n_features) for array in (a.values, a.stderr, a.x))
+    values, low, high, x = (array.reshape(-1, a.n_features) for array in (a.values, *a.interval(), a.x))
     count = len(values)
     shape = as_shape(shape, a.n_features)
     columns = None if columns is None else as_count(columns, "columns")
@@ -161,11 +164,11 @@ def plot_gallery(
             above, below = figure.add_subplot(grid[row, col]), figure.add_subplot(grid[row + 1, col])
             _draw_gray(above, _real_amplitudes(x[i]), shape)
             above.set_title(headings[i], fontsize=9, parse_math=False)
-            image = _draw_map(below, values[i], stderr[i], shape, limit)
+            image = _draw_map(below, values[i], (low[i], high[i]), shape, limit)
             for ax in (above, below):
                 ax.set(xticks=[], yticks=[])
         bar = figure.colorbar(image, ax=figure.axes, location="bottom", aspect=40, shrink=0.8, pad=0.02)
-        note = f"\n{_error_note(stderr)}" if stderr.any() else ""
+        note = f"\n{_error_note(a)}" if _is_sampled(a) else ""
         bar.set_label(sign_label(a, classes) + note, parse_math=False, fontsize=9)
         bar.ax.tick_params(labelsize=9)
         bar.locator = MaxNLocator(nbins=min(8, columns + 3))
@@ -210,7 +213,9 @@ def plot_training(training: Training, ax: Axes | None = None) -> Axes:
             axes.tick_params(axis="y", colors=colour)
         best = training.best_epoch + 1
         lines.append(ax.axvline(best, color="0.35", ls=":", lw=1.5, label=f"best epoch, {best}"))
-        ax.set(xlabel="epoch", title=f"{len(history)} epochs, {training.seconds:.1f} s; stopped by {training.stopped}")
+        ax.set(
+            xlabel="epoch", title=f"{quantity(len(history), 'epoch')}, {training.seconds:.1f} s; stopped by {training.stopped}"
+        )
         ax.set_ylim(bottom=0)
         right.set_ylim(min(0.5, float(history.accuracy.min())) - 0.02, 1.02)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -349,11 +354,13 @@ def _draw_gray(ax: Axes, amplitudes: FloatArray, shape: tuple[int, int]) -> Axes
     return ax.imshow(amplitudes.reshape(shape), cmap="gray", vmin=min(0.0, float(amplitudes.min())), **_PIXELS)
 
 
-def _draw_map(ax: Axes, values: FloatArray, stderr: FloatArray, shape: tuple[int, int], limit: float) -> AxesImage:
+def _draw_map(ax: Axes, values: FloatArray, interval: Interval, shape: tuple[int, int], limit: float) -> AxesImage:
+    """Draw a map, with dots on the features whose interval leaves 0 out unless all of them are exact."""
     image = ax.imshow(values.reshape(shape), cmap=_SIGNED, norm=Normalize(-limit, limit), **_PIXELS)
     _integer_ticks(ax)
-    if stderr.any():
-        rows, cols = np.nonzero((np.abs(values) > _SIGNIFICANT * stderr).reshape(shape))
+    low, high = interval
+    if (high > low).any():
+        rows, cols = np.nonzero(((low > 0) | (high < 0)).reshape(shape))
         pixel = 72 * ax.bbox.width / ax.figure.dpi / shape[1]  # in points
         ax.scatter(cols, rows, s=min(6.0, 0.22 * pixel) ** 2, color="0.1", linewidths=0)
     return image
@@ -362,8 +369,10 @@ def _draw_map(ax: Axes, values: FloatArray, stderr: FloatArray, shape: tuple[int
 def _draw_bars(ax: Axes, a: Attribution, label: str) -> None:
     colours = np.where(a.values < 0, _NEGATIVE, _POSITIVE)
     _bars_or_lines(ax, a.values, colours.tolist())
-    if a.stderr.any():
-        ax.errorbar(range(a.n_features), a.values, a.stderr, fmt="none", ecolor="0.25", elinewidth=1, capsize=2)
+    if _is_sampled(a):
+        low, high = a.interval()
+        sides = np.stack([a.values - low, high - a.values])
+        ax.errorbar(range(a.n_features), a.values, sides, fmt="none", ecolor="0.25", elinewidth=1, capsize=2)
     ax.axhline(0, color="0.3", lw=0.8)
     ax.set_ylabel(label, parse_math=False, fontsize=8)  # the lines of the label fit the axis
     ax.margins(x=0.02)
@@ -371,7 +380,7 @@ def _draw_bars(ax: Axes, a: Attribution, label: str) -> None:
         bits = (a.n_features - 1).bit_length()
         ax.set_xticks(range(a.n_features), [f"{k:0{bits}b}" for k in range(a.n_features)])
         ax.tick_params(axis="x", rotation=0 if a.n_features <= 8 else 45)
-    ax.set_xlabel("basis state" + (", with standard errors" if a.stderr.any() else ""))
+    ax.set_xlabel("basis state" + (", with 95% intervals" if _is_sampled(a) else ""))
 
 
 def _bars_or_lines(ax: Axes, heights: FloatArray, colours: str | list[str]) -> None:
@@ -386,8 +395,14 @@ def _integer_ticks(ax: Axes) -> None:
         axis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 4, 8, 10], integer=True, min_n_ticks=1))
 
 
-def _error_note(stderr: FloatArray) -> str:
-    return f"dots: more than {_SIGNIFICANT:g} standard errors from 0 (standard error at most {stderr.max():.1g})"
+def _is_sampled(a: Attribution) -> bool:
+    low, high = a.interval()
+    return bool((high > low).any())
+
+
+def _error_note(a: Attribution) -> str:
+    low, high = a.interval()
+    return f"dots: the 95% interval leaves out 0 (half of its width at most {np.max(high - low) / 2:.1g})"
 
 
 def _check_attribution(attribution: Attribution) -> Attribution:

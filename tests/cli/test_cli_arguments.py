@@ -116,8 +116,9 @@ def test_help_follows_from_the_docstring(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_cost_takes_the_former_name_of_processor() -> None:
-    for option in ("--processor", "--device"):
-        assert parse(["cost", option, "weber"]) == Cost(processor="weber")
+    assert parse(["cost", "--processor", "weber"]) == Cost(processor="weber")
+    with pytest.warns(FutureWarning, match="--device is deprecated; use --processor"):
+        assert parse(["cost", "--device", "weber"]) == Cost(processor="weber")
 
 
 def test_attribute_takes_indices_as_inputs() -> None:

@@ -77,6 +77,9 @@ class RecordingBackend:
     def describe(self) -> dict[str, Any]:
         return ENGINE
 
+    def check(self, job: Job) -> None:
+        pass
+
     def size(self, job: Job) -> int:
         return 0
 

@@ -177,11 +177,17 @@ def test_run_that_stops_before_its_first_job_leaves_no_folder(
     assert not (tmp_path / "a").exists()
 
 
-def test_resume_from_another_directory(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_from_another_directory(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(home)
     with monkeypatch.context() as patch:
         patch.setattr(ExactBackend, "execute", failing_after(3, KeyboardInterrupt()))
         assert run(f"attribute bars {OPTIONS} --out elsewhere") == 130
+    interrupted = shutil.copytree("elsewhere", "again")
+    assert run(f"resume {interrupted}") == 0
+    assert f"wrote again{os.sep}: " in capsys.readouterr().out
+    shutil.rmtree(interrupted)
     monkeypatch.chdir(tmp_path)
     assert run(f"resume {shlex.quote(os.path.relpath(home / 'elsewhere'))}") == 0
     assert Path.cwd() == tmp_path

@@ -252,6 +252,9 @@ def test_run_without_a_task_is_finished_when_its_jobs_are(tmp_path: Path) -> Non
     with Journal(tmp_path, ENGINE) as journal:
         (job,) = make_jobs(journal, 1)
         journal.begin(1, "key", [job])
+    assert read_summary(tmp_path).status == "planned"
+    with Journal(tmp_path, ENGINE) as journal:
+        journal.note(job.id, "submitting")
     assert read_summary(tmp_path).status == "unfinished"
     with Journal(tmp_path, ENGINE) as journal:
         journal.store(job.id, distributions_of(8, 0, 0, 0))

@@ -40,6 +40,9 @@ class SlowBackend:
     def size(self, job: Job) -> int:
         return 0
 
+    def check(self, job: Job) -> None:
+        pass
+
     def submit(self, job: Job) -> None:
         pass
 

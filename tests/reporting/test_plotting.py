@@ -121,14 +121,27 @@ def test_complex_input_is_shown_by_absolute_values() -> None:
     np.testing.assert_allclose(shown(figure_of(ax).axes[0]), np.abs(x).reshape(4, 4), rtol=0, atol=1e-15)
 
 
-def test_dots_mark_values_beyond_two_standard_errors() -> None:
-    a = make(stderr=0.3)
-    ax = plot_attribution(a, shape=(4, 4))
-    (dots,) = ax.collections
-    marked = {(int(row), int(col)) for col, row in np.asarray(dots.get_offsets())}
-    assert marked == {divmod(int(k), 4) for k in np.flatnonzero(np.abs(a.values) > 0.6)}
-    assert "2 standard errors" in ax.get_xlabel()
+@pytest.mark.parametrize(("stderr", "rare"), [(0.3, 0.0), (0.3, 0.4), (0.0, 0.5)])
+def test_dots_mark_values_whose_interval_leaves_out_zero(stderr: float, rare: float) -> None:
+    a = replace(make(inputs=2, stderr=stderr), rare_stderr=np.full((2, 16), rare))
+    marked = [{divmod(int(k), 4) for k in np.flatnonzero(np.abs(row) > 1.96 * np.hypot(stderr, rare))} for row in a.values]
+    assert 0 < len(marked[0]) < 16
+    ax = plot_attribution(a[0], shape=(4, 4))
+    assert dots(ax) == marked[0]
+    assert "95% interval" in ax.get_xlabel()
+    figure = plot_gallery(a, shape=(4, 4))
+    assert [dots(figure.axes[1]), dots(figure.axes[3])] == marked
+
+
+def test_exact_map_has_no_dots() -> None:
     assert not plot_attribution(make(), shape=(4, 4)).collections
+    assert "interval" not in plot_attribution(make(), shape=(4, 4)).get_xlabel()
+
+
+def dots(ax: Axes) -> set[tuple[int, int]]:
+    """Return the rows and columns of the pixels with a dot."""
+    (collection,) = ax.collections
+    return {(int(row), int(col)) for col, row in np.asarray(collection.get_offsets())}
 
 
 def test_bar_plot_with_error_bars_without_a_shape() -> None:
@@ -139,7 +152,7 @@ def test_bar_plot_with_error_bars_without_a_shape() -> None:
     np.testing.assert_array_equal(heights < 0, a.values < 0)
     (errors,) = ax.collections
     spans = np.array([np.ptp(np.asarray(path.vertices)[:, 1]) for path in errors.get_paths()])
-    np.testing.assert_allclose(spans, 0.5)
+    np.testing.assert_allclose(spans, 2 * 1.96 * 0.25, rtol=1e-4)
     assert [tick.get_text() for tick in ax.get_xticklabels()] == [f"{k:03b}" for k in range(8)]
     assert "pushes towards +1" in ax.get_ylabel()
 

@@ -48,9 +48,11 @@ class Calibrate:
         seed (N): Random seed for sampling counts.
 
     Examples:
-        hattriq calibrate --engine virtual:willow_pink --qubits 4_10,5_10 --out readout.json
         hattriq calibrate runs/bars --data bars_and_stripes --inputs test:0:2 --engine virtual:willow_pink --out bars.json
-        hattriq show readout.json
+        hattriq attribute runs/bars --data bars_and_stripes --inputs test:0:2 --out runs/calibrated --estimator resolved \
+--engine virtual:willow_pink --mitigate readout --calibration bars.json
+        hattriq calibrate --engine virtual:willow_pink --qubits 4_10,5_10 --out two_qubits.json
+        hattriq show bars.json
     """
 
     help_lists: ClassVar = (ENGINES,)

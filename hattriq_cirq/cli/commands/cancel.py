@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hattriq_cirq.cli.commands.resume import recorded_command
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.terminal import shell_word
+from hattriq_cirq.foundation.text import quantity
 
 if TYPE_CHECKING:
     from hattriq_cirq.execution.backend import Backend
@@ -48,7 +49,7 @@ class Cancel:
             cancelled, kept = cancel_jobs(engine.backend, journal)
             journal.cancel()
         print(
-            f"{printable(self.folder)}: cancelled {cancelled} jobs, kept the counts of {kept}; "
+            f"{printable(self.folder)}: cancelled {quantity(cancelled, 'job')}, kept the counts of {kept}; "
             f"`hattriq resume {shell_word(self.folder)}` can still continue the run"
         )
         return 0

@@ -55,7 +55,7 @@ class Cost:
     layers: int = 4
     estimators: str = "resolved,hadamard,parallel:2,polarization"
     gateset: str = "cz"
-    processor: str | None = field(default=None, metadata={"alias": "device"})
+    processor: str | None = field(default=None, metadata={"former": "device"})
     cosine: float = 0.95
     stderr: float = 0.01
     seed: Seed = 0

@@ -49,12 +49,14 @@ class Resume:
                 f"{self.folder} is finished, nothing is left to do; `hattriq show {shell_word(self.folder)}` prints it"
             )
         recorded, home = recorded_command(self.folder, task), task["directory"]
-        with chdir(home) if os.path.isdir(home) else nullcontext():
+        moves = os.path.isdir(home) and not os.path.samefile(home, ".")
+        with chdir(home) if moves else nullcontext():
+            out = folder if moves else Path(self.folder)  # printed as it was given, where that still names the folder
             if isinstance(recorded, Calibrate):
-                file = folder / (Path(recorded.out).name or "calibration.json")
-                return replace(recorded, out=str(file)).measure(file, folder)
+                file = out / (Path(recorded.out).name or "calibration.json")
+                return replace(recorded, out=str(file)).measure(file, out)
             try:
-                return replace(recorded, out=str(folder)).run()
+                return replace(recorded, out=str(out)).run()
             except FileNotFoundError as error:
                 moved = f"hattriq attribute MODEL --data DATA --out {shell_word(self.folder)}"
                 error.add_note(f"if files were moved, repeat the command with their present paths: `{moved} ...`")

@@ -19,10 +19,10 @@ _HEADINGS: tuple[str, ...] = ("folder", "command", "engine", "status", "jobs", "
 class Runs:
     """List runs and their progress.
 
-    Every run on an engine below a folder is listed as finished, unfinished, running (a process is working on it), failed
-    or cancelled, with the jobs and shots whose counts are recorded.
+    Every run on an engine below a folder is listed as finished, planned (recorded by a dry run, nothing submitted),
+    unfinished, running (a process is working on it), failed or cancelled, with the jobs and shots whose counts are recorded.
 
-    `hattriq resume` continues unfinished, failed and cancelled runs.
+    `hattriq resume` continues planned, unfinished, failed and cancelled runs.
 
     Args:
         folder (FOLDER): Folder to search.

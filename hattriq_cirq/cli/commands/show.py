@@ -10,6 +10,7 @@ from typing import Any
 
 import hattriq_cirq as hq
 from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.foundation.text import quantity
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,9 @@ class Show:
         _show_record(record)
         inputs = record.get("inputs")
         if inputs and len(inputs["labels"]) != count:
-            raise ValueError(f"the run record has {len(inputs['labels'])} inputs, its attribution {count}; one is damaged")
+            raise ValueError(
+                f"the run record has {quantity(len(inputs['labels']), 'input')}, its attribution {count}; one is damaged"
+            )
         if axes and inputs:
             print(tables.score_table(attribution, inputs["indices"], inputs["labels"]))
         shape = self._image_shape(record)

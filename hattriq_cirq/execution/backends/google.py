@@ -147,6 +147,10 @@ class GoogleBackend(Owned):
         """Return the number of bytes that submitting a job would send."""
         return SerializedJob.from_job(job).size
 
+    def check(self, job: Job) -> None:
+        """Raise `CircuitRefusedError` for a job with more shots, bytes or moments than accepted; the service is not called."""
+        SerializedJob.from_job(job).check_size(self.limits.bytes, job.id)
+
     def submit(self, job: Job) -> None:
         """Submit a job without waiting for it; a job whose id is already known is not run again.
 

@@ -52,6 +52,11 @@ class InProcessBackend(Owned, ABC):
         """Return 0, since nothing is sent."""
         return 0
 
+    def check(self, job: Job) -> None:
+        """Raise ValueError for circuits that a simulator of qubits with one measurement at the end cannot run."""
+        only_measurements(job.circuits)  # raises an error for a circuit without one
+        _check_circuits(job)
+
     def submit(self, job: Job) -> None:
         """Accept a job, unless the same one was submitted before."""
         self._jobs[job.id] = self._submitted(job)
@@ -66,8 +71,7 @@ class InProcessBackend(Owned, ABC):
         """Return the distributions of a job, ordered by circuit, then by point; the first call runs it."""
         job = self._submitted(job)
         if job not in self._results:
-            only_measurements(job.circuits)  # raises an error for a circuit without one
-            _check_circuits(job)
+            InProcessBackend.check(self, job)
             self._results[job] = self.execute(job)
         return self._results[job]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
@@ -18,7 +19,8 @@ from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import Point, to_sweep
 from hattriq_cirq.circuits.swept_gates import columns_of, unitaries
 from hattriq_cirq.compilation.gatesets import gateset_name
-from hattriq_cirq.compilation.processor import load_processor
+from hattriq_cirq.compilation.metrics import is_missing_for
+from hattriq_cirq.compilation.snapshot import Snapshot, find_snapshot
 from hattriq_cirq.execution.backend import Job, Limits
 from hattriq_cirq.execution.backends.sampler import InProcessBackend, to_distributions
 from hattriq_cirq.execution.backends.simulators import (
@@ -46,8 +48,18 @@ _DENSITY_NUMBERS = 2**18  # numbers of all density matrices that are evolved at 
 _MAX_DENSITY_QUBITS = 12  # beyond it a density matrix and its intermediate arrays take more than 0.3 GB
 
 
+class MissingCalibrationWarning(UserWarning):
+    """The calibration lacks figures of the simulated noise: they are the median of other qubits, or count as no error.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore", MissingCalibrationWarning)  # the notes of the result still say it
+    """
+
+
 def virtual(
-    processor_id: str,
+    processor_id: str | os.PathLike[str] | Snapshot,
     *,
     seed: int | None = None,
     noise: Noise = "calibrated",
@@ -60,10 +72,14 @@ def virtual(
 ) -> Engine:
     """Return an engine on a virtual processor with the couplers, gates, calibrated noise and service limits of a real one.
 
+    What the calibration lacks of the simulated noise is stated by a `MissingCalibrationWarning`, by the record of the engine
+    and by the notes of results.
+
     Args:
-        processor_id: Name of a processor bundled with cirq_google: willow_pink, weber or rainbow.
+        processor_id: Name of a processor bundled with cirq_google (willow_pink, weber or rainbow), a `Snapshot`, or a file that
+            `find_snapshot` reads.
         seed: Random seed of the counts.
-        noise: Simulated part of the median calibration's noise: all of it, none, readout only, or gates and idling only.
+        noise: Simulated part of the calibration's noise: all of it, none, readout only, or gates and idling only.
         gateset: Gate set, cz, sqrt_iswap or sycamore; None takes the first one whose errors the calibration has.
         method: Simulation of gate noise: "density" takes the same time for any number of shots, "trajectories" allows more
             qubits, None takes the faster one. Without gate noise a state vector is used.
@@ -78,6 +94,7 @@ def virtual(
     Raises:
         ValueError: An argument is unknown, or the calibration has no errors for the gate set, so that its noise cannot be
             simulated.
+        FileNotFoundError: The path names no file.
 
     Example:
         >>> import cirq
@@ -95,7 +112,7 @@ class VirtualBackend(InProcessBackend):
 
     def __init__(
         self,
-        processor_id: str,
+        processor_id: str | os.PathLike[str] | Snapshot,
         *,
         seed: int | None = None,
         noise: Noise = "calibrated",
@@ -103,7 +120,6 @@ class VirtualBackend(InProcessBackend):
         method: Method | None = None,
         threads: int = 1,
     ) -> None:
-        check_type(processor_id, "processor_id", str, "the name of a processor, such as 'willow_pink'")
         check_type(gateset, "gateset", str | None, "the name of a gate set, such as 'cz', or None")
         if not isinstance(noise, str) or noise not in get_args(Noise):
             raise ValueError(f"noise={shown(noise)} must be one of {', '.join(get_args(Noise))}")
@@ -111,21 +127,27 @@ class VirtualBackend(InProcessBackend):
             raise ValueError(f"method={shown(method)} must be one of {', '.join(get_args(Method))}, or None for the faster one")
         threads = as_count(threads, "threads", advice=f"be at least 1 and at most {THREADS_MAX}", maximum=THREADS_MAX)
         seed = None if seed is None else as_seed(seed)
-        processor = load_processor(processor_id, gateset)
+        snapshot = find_snapshot(processor_id)
+        processor = snapshot.processor(gateset)
         if noise in ("calibrated", "gates") and not processor.two_qubit_errors:
             raise ValueError(
-                f"the calibration of {processor_id} has no errors for {gateset=}, so {noise=} would leave its two-qubit gates "
-                f"perfect; use gateset={gateset_name(load_processor(processor_id).gateset)!r}, or noise='readout'"
+                f"the calibration of {snapshot.name} has no errors for {gateset=}, so {noise=} would leave its two-qubit gates "
+                f"perfect; {_alternatives(snapshot)}"
             )
-        super().__init__(
-            f"virtual:{processor_id}",
-            seed,
-            Limits(circuits=20),
-            {"kind": "virtual", "noise": noise, "method": method, "processor": processor.describe()},
-            processor,
-        )
         self.noise, self.method, self.threads = noise, method, threads
-        self._processor_id = processor_id
+        settings: dict[str, Any] = {"kind": "virtual", "noise": noise, "method": method, "processor": processor.describe()}
+        if snapshot.source != "bundled":  # which is known by its name
+            settings["snapshot"] = snapshot.digest
+        super().__init__(f"virtual:{snapshot.name}", seed, Limits(circuits=20), settings, processor)
+        self._processor_id = snapshot.processor_id
+        self._properties = snapshot.noise_properties()
+        self.notes = tuple(
+            f"Noise of {snapshot.name}: {sentence}."
+            for sentence in processor.missing
+            if is_missing_for(sentence, gates=self.simulates_gates, readout=noise in ("calibrated", "readout"))
+        )
+        for note in self.notes:
+            warnings.warn(note, MissingCalibrationWarning, stacklevel=3)
         self._noise_on = lru_cache(maxsize=64)(self._build_noise)
         self._noisy_moment = lru_cache(maxsize=4096)(self._convert_moment)
         self._density = lru_cache(maxsize=64)(self._compute_density)
@@ -135,6 +157,32 @@ class VirtualBackend(InProcessBackend):
         described = super().describe()
         return described | {"versions": described["versions"] | {"cirq-google": version("cirq-google")}}
 
+    def size(self, job: Job) -> int:
+        """Return the number of bytes that submitting a job to the real processor would send."""
+        from hattriq_cirq.execution.backends.google_jobs import SerializedJob
+
+        return SerializedJob.from_job(job).size
+
+    def check(self, job: Job) -> None:
+        """Raise an error for a job that the service would refuse, or that cannot be simulated.
+
+        Raises:
+            CircuitRefusedError: The service would refuse a circuit.
+            ValueError: A circuit has more qubits than a density matrix can hold, and the job needs one.
+        """
+        from hattriq_cirq.execution.backends.google_jobs import MAX_BYTES, SerializedJob
+
+        super().check(job)
+        self._check_simulation(job)
+        SerializedJob.from_job(job).check_size(MAX_BYTES, job.id)
+
+    def _check_simulation(self, job: Job) -> None:
+        """Raise an error for a job whose noise cannot be simulated."""
+        if self.method == "density" or (self.simulates_gates and job.shots is None):
+            _check_density_matrix_size(job.circuits)
+        if self.simulates_gates:
+            self._check_errors_known(job.circuits)
+
     def execute(self, job: Job) -> list[Distribution]:
         """Run a job and return its distributions, ordered by circuit, then by point.
 
@@ -142,10 +190,7 @@ class VirtualBackend(InProcessBackend):
             CircuitRefusedError: The service would refuse a circuit.
             ValueError: A circuit has more qubits than a density matrix can hold, and the job needs one.
         """
-        if self.method == "density" or (self.simulates_gates and job.shots is None):
-            _check_density_matrix_size(job.circuits)
-        if self.simulates_gates:
-            self._check_errors_known(job.circuits)
+        self._check_simulation(job)
         results = self._run_on_simulated_processor(job)
         if job.shots is None:
             return [Distribution(row, None) for circuit in job.circuits for row in self.probabilities(circuit, job.points)]
@@ -156,7 +201,7 @@ class VirtualBackend(InProcessBackend):
         """Refuse a two-qubit gate that the device offers without an error in its calibration: it would be simulated perfect."""
         assert self.processor is not None
         offered = self.processor.device.metadata.gateset  # type: ignore[union-attr]
-        known = _gates_with_errors(self._processor_id)
+        known = {(key.gate_type, frozenset(key.qubits)) for key in self._properties.gate_pauli_errors}
         for op in (op for circuit in circuits for op in circuit.all_operations()):
             is_pair = len(op.qubits) == 2 and not cirq.is_measurement(op)
             if is_pair and (type(op.gate), frozenset(op.qubits)) not in known and op in offered:
@@ -284,7 +329,7 @@ class VirtualBackend(InProcessBackend):
             return cirq.NO_NOISE
         from cirq_google import NoiseModelFromGoogleNoiseProperties
 
-        return _PulseNoise(NoiseModelFromGoogleNoiseProperties(_properties(self._processor_id, self.noise, qubits)))
+        return _PulseNoise(NoiseModelFromGoogleNoiseProperties(_restricted(self._properties, self.noise, qubits)))
 
 
 class _PulseNoise(cirq.NoiseModel):
@@ -323,9 +368,15 @@ def _original(op: cirq.Operation) -> cirq.Operation:
     return next((tag.operation for tag in op.tags if isinstance(tag, _Replaced)), op)
 
 
-def _properties(processor_id: str, noise: Noise, qubits: frozenset[cirq.Qid]) -> cg.GoogleNoiseProperties:
-    """Return the noise properties of a processor, restricted to some qubits and to the requested part of the noise."""
-    properties = _load_properties(processor_id)
+def _alternatives(snapshot: Snapshot) -> str:
+    """Return advice for a gate set without errors: the one that has them, if there is one, or less noise."""
+    processor = snapshot.processor()
+    other = f"use gateset={gateset_name(processor.gateset)!r}, or " if processor.two_qubit_errors else "use "
+    return f"{other}noise='readout'" if processor.readout_errors else f"{other}noise='none'"
+
+
+def _restricted(properties: cg.GoogleNoiseProperties, noise: Noise, qubits: frozenset[cirq.Qid]) -> cg.GoogleNoiseProperties:
+    """Return noise properties restricted to some qubits and to the requested part of the noise."""
 
     def restrict(values: Mapping[Any, Any], kind: Noise) -> dict[Any, Any]:
         if noise not in ("calibrated", kind):
@@ -340,19 +391,6 @@ def _properties(processor_id: str, noise: Noise, qubits: frozenset[cirq.Qid]) ->
         fsim_errors=restrict(properties.fsim_errors, "gates"),
         readout_errors=restrict(properties.readout_errors, "readout"),
     )
-
-
-@lru_cache(maxsize=4)
-def _gates_with_errors(processor_id: str) -> set[tuple[type, frozenset[cirq.Qid]]]:
-    """Return the types of gates and the qubits for which the noise properties of a processor have an error."""
-    return {(key.gate_type, frozenset(key.qubits)) for key in _load_properties(processor_id).gate_pauli_errors}
-
-
-@lru_cache(maxsize=4)
-def _load_properties(processor_id: str) -> cg.GoogleNoiseProperties:
-    from cirq_google.engine import load_device_noise_properties
-
-    return load_device_noise_properties(processor_id)
 
 
 def _check_density_matrix_size(circuits: Sequence[cirq.AbstractCircuit]) -> None:
