@@ -89,9 +89,9 @@ class KakDecompositions:
     def canonical(self) -> cirq.KakDecomposition:
         """Return the first decomposition as Cirq's value, up to a global phase, as a function of the unitary alone.
 
-        Coefficients are x >= y >= |z| with x <= pi/4, and z >= 0 if x = pi/4; those near 0 and pi/4 are equal to them. Single-qubit
-        gates do not depend on the way in which eigenvectors were computed. Their errors are rounding errors divided by the
-        difference of the closest eigenvalues that are not within rounding.
+        Coefficients are x >= y >= |z| with x <= pi/4, and z >= 0 if x = pi/4; those within rounding of 0 and pi/4 are equal to
+        them. Single-qubit gates do not depend on the way in which eigenvectors were computed; their errors are rounding errors
+        divided by the smallest difference between eigenvalues that are not equal within rounding.
         """
         left, phases, right = _standard_form(self.left[0], self.phases[0], self.right[0])
         coefficients, before, after = _ordered(_SIGNS @ phases / 4)

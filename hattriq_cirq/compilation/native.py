@@ -100,15 +100,16 @@ def _is_rotation(matrices: Array) -> bool:
 def _native_gates(unitary: Array, native: cirq.Gate) -> Gates:
     """Return gates that equal a unitary, (4, 4), up to a global phase; None is the native gate."""
     kak = KakDecompositions.of(unitary[np.newaxis]).canonical()
-    before, after = kak.single_qubit_operations_before, kak.single_qubit_operations_after
+    before, after = [*kak.single_qubit_operations_before], [*kak.single_qubit_operations_after]
     parts = _split(kak.interaction_coefficients, native)
     if parts == [kak.interaction_coefficients]:
         middle, own = _sequence(kak.interaction_coefficients, native)
-        before = tuple(inner.conj().T @ outer for inner, outer in zip(own.single_qubit_operations_before, before, strict=True))
-        after = tuple(outer @ inner.conj().T for inner, outer in zip(own.single_qubit_operations_after, after, strict=True))
+        for i in (0, 1):
+            before[i] = own.single_qubit_operations_before[i].conj().T @ before[i]
+            after[i] = after[i] @ own.single_qubit_operations_after[i].conj().T
     else:
         middle = [gate for part in parts for gate in _interaction_gates(part, native)]
-    return [*(((i,), gate) for i, gate in enumerate(before)), *middle, *(((i,), gate) for i, gate in enumerate(after))]
+    return [((0,), before[0]), ((1,), before[1]), *middle, ((0,), after[0]), ((1,), after[1])]
 
 
 @lru_cache(maxsize=4096)
@@ -136,15 +137,19 @@ def _sequence(coefficients: Coefficients, native: cirq.Gate) -> tuple[Gates, cir
 
 def _is_native(coefficients: Coefficients, native: cirq.Gate) -> bool:
     """Return True if an interaction is the native gate up to single-qubit gates."""
-    own = KakDecompositions.of(cirq.unitary(native)[np.newaxis]).canonical().interaction_coefficients
-    return bool(np.allclose(own, coefficients, rtol=0, atol=_SAME))
+    return bool(np.allclose(_coefficients(native), coefficients, rtol=0, atol=_SAME))
+
+
+@lru_cache(maxsize=4)
+def _coefficients(native: cirq.Gate) -> Coefficients:
+    return KakDecompositions.of(cirq.unitary(native)[np.newaxis]).canonical().interaction_coefficients
 
 
 def _split(coefficients: Coefficients, native: cirq.Gate) -> list[Coefficients]:
     """Return interactions, each of at most two native gates, whose product is an interaction in canonical form.
 
-    Two sqrt-iSWAP gates do the interactions with x >= y + |z| (Huang et al. 2023, arXiv:2105.06074). From any other, one gate is
-    split off. Two Sycamore gates do an interaction along one axis.
+    Two sqrt-iSWAP gates do the interactions with x >= y + |z| (Huang et al. 2021, arXiv:2105.06074). From any other, one gate
+    is split off. Two Sycamore gates do an interaction along one axis.
     """
     x, y, z = coefficients
     if _is_native(coefficients, native):
@@ -163,16 +168,15 @@ def _split(coefficients: Coefficients, native: cirq.Gate) -> list[Coefficients]:
 def _between_sqrt_iswaps(x: float, y: float, z: float) -> Layer:
     """Return the gates between two sqrt-iSWAP gates, whose product does an interaction with x >= y + |z| in canonical form.
 
-    They are RZ(-gamma) RX(-alpha) RZ(-gamma) and RX(-beta) of Huang et al. 2023 (arXiv:2105.06074), equations 4 to 8, in terms of
-    half-angle functions.
+    They are RZ(-gamma) RX(-alpha) RZ(-gamma) and RX(-beta) of Huang et al. 2021 (arXiv:2105.06074), equations 4 to 8, written
+    with sines and cosines of half angles, which do not cancel. What is within rounding of x = pi/4, y = pi/4 or x = y + |z| is
+    on it, since the angles change there as a square root.
     """
     slack = x - y - abs(z) if x - y - abs(z) > _SAME else 0.0
     a, b, c = np.sin(x + y), np.sin(slack + abs(z)), np.sin(abs(z))
     p, q = np.sqrt(np.sin(x + y - z) * np.sin(x + y + z)), np.sqrt(np.sin(slack) * np.sin(slack + 2 * abs(z)))
-    cos_2x = max(np.sin(np.pi / 2 - 2 * x), 0.0) if x < np.pi / 4 - _SAME else 0.0
-    cos_2y = np.cos(2 * y) if y < np.pi / 4 - _SAME else 0.0
-    sin_alpha = c * (a + b + p + q) / np.sqrt(2 * (a + p) * (b + q)) if c else 0.0
-    alpha = 2 * np.arctan2(sin_alpha, np.sqrt(max(1 - sin_alpha**2, 0.0)))
+    cos_2x, cos_2y = (np.cos(2 * each) if each < np.pi / 4 - _SAME else 0.0 for each in (x, y))
+    alpha = 2 * np.arcsin(c * (a + b + p + q) / np.sqrt(2 * (a + p) * (b + q))) if c else 0.0
     cos_beta = np.sqrt((np.sin(2 * x) * np.sin(2 * y) / (p + q)) ** 2 / 2 + cos_2x + 2 * (np.sin(x) * np.sin(y)) ** 2)
     beta = 2 * np.arctan2(np.sqrt(a * b + c**2 + p * q), cos_beta)
     sin_gamma, cos_gamma = np.sqrt(cos_2x * cos_2y * np.cos(2 * z)), 2 * np.cos(x) * np.cos(z) * np.sin(y)
