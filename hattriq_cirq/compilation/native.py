@@ -13,8 +13,9 @@ import numpy as np
 
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.circuit_stack import CircuitStack, Step
-from hattriq_cirq.compilation.cz import Couplers, compile_to_cz, merge_rotations, two_qubit_blocks
+from hattriq_cirq.compilation.cz import compile_to_cz, merge_rotations, two_qubit_blocks
 from hattriq_cirq.compilation.kak import KakDecompositions
+from hattriq_cirq.compilation.routing import Couplers
 
 _SAME = 1e-9  # radians by which interaction coefficients of the same gate may differ
 
