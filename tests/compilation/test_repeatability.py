@@ -22,7 +22,7 @@ from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.circuits.swept_gates import phased_xz_exponents
 from hattriq_cirq.compilation.compile import check_runnable, compile_for
 from hattriq_cirq.compilation.gatesets import compile_to_gateset, gateset, native_gates
-from hattriq_cirq.compilation.processor import load_processor
+from hattriq_cirq.compilation.snapshot import load_processor
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "compiled_models.py"
 NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?|-?\d+e-?\d+")
