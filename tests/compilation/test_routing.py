@@ -11,8 +11,8 @@ from hattriq_cirq.circuits.errors import CircuitRefusedError
 from hattriq_cirq.compilation.circuit_stack import CircuitStack
 from hattriq_cirq.compilation.compile import compile_on_edges
 from hattriq_cirq.compilation.cz import compile_to_cz
-from hattriq_cirq.compilation.processor import load_processor
 from hattriq_cirq.compilation.routing import Couplers, route
+from hattriq_cirq.compilation.snapshot import load_processor
 
 LINE: Couplers = ((0, 1), (1, 2), (2, 3))
 
