@@ -213,9 +213,11 @@ def command_from_task(kind: type[T], task: AttributeTask | CalibrateTask, folder
     return load(kind, task["settings"] | given, folder, "task.settings")
 
 
-def how_to_continue(folder: Path) -> str:
-    """Return the commands that continue or cancel a run."""
+def how_to_continue(folder: Path, error: object = "") -> str:
+    """Return the commands that continue or cancel a run; an error that names the first one itself needs only the second."""
     name = shell_word(folder)
+    if f"`hattriq resume {name}" in str(error):
+        return f"or give up with `hattriq cancel {name}`"
     return f"go on with `hattriq resume {name}`, or give up with `hattriq cancel {name}`"
 
 

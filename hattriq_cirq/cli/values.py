@@ -207,13 +207,14 @@ def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_a
     return MitigationSequence(parts) if len(parts) > 1 else next(iter(parts), None)
 
 
-def parse_engine(text: str, seed: int, journal: Path | None = None) -> Engine:
+def parse_engine(text: str, seed: int, journal: Path | None = None, **options: Any) -> Engine:
     """Return the engine that a text names.
 
     Args:
         text: Name such as `qsim`, `cirq`, `virtual:PROCESSOR[,noise=NOISE]` or `google:PROJECT/PROCESSOR`.
         seed: Random seed for the counts; a real processor has none.
         journal: Folder of the run; `google` needs one.
+        **options: Further arguments of every engine, such as `max_shots`.
 
     Returns:
         The engine.
@@ -223,12 +224,12 @@ def parse_engine(text: str, seed: int, journal: Path | None = None) -> Engine:
         EngineError: The processor cannot be reached, or the journal belongs to another run or is in use.
     """
     kind, _, rest = text.partition(":")
-    progress = is_watched()
+    options |= {"journal": journal, "progress": is_watched()}
     if text == "qsim" or text == "cirq":
-        return (hq.qsim if text == "qsim" else hq.cirq_simulator)(seed=seed, journal=journal, progress=progress)
+        return (hq.qsim if text == "qsim" else hq.cirq_simulator)(seed=seed, **options)
     if match := kind == "virtual" and re.fullmatch(r"([^,=]+)(?:,noise=([^,=]+))?", rest):
         noise: Any = match[2] or "calibrated"
-        return hq.virtual(match[1], seed=seed, noise=noise, journal=journal, progress=progress)
+        return hq.virtual(match[1], seed=seed, noise=noise, **options)
     if match := kind == "google" and re.fullmatch(r"([^/]+)/([^/]+)", rest):
         from hattriq_cirq.execution.backends.google import google
 
@@ -236,7 +237,7 @@ def parse_engine(text: str, seed: int, journal: Path | None = None) -> Engine:
             raise ValueError(f"engine {text!r} counts shots and cannot give exact probabilities; give --shots 1 or more")
         recorded = read_summary(journal).engine if (journal / JOURNAL).is_file() else {}  # a run keeps its snapshot
         pinned: dict[str, Any] = {name: recorded.get(name) for name in ("device_config_name", "snapshot")}
-        return google(match[1], match[2], journal=journal, progress=progress, **pinned)
+        return google(match[1], match[2], **options, **pinned)
     raise ValueError(f"engine {text!r} must be qsim, cirq, virtual:PROCESSOR[,noise=NOISE] or google:PROJECT/PROCESSOR")
 
 

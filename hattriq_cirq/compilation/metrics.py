@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cirq
 
@@ -64,9 +64,8 @@ class CalibratedDevice:
 
     def stated(self, figure: str) -> Errors:
         """Return the usable values of a figure by qubits: finite ones, T1 above 0, and errors from 0 to 1."""
-        metric: Mapping[tuple[object, ...], list[object]] = {}
-        if self.calibration is not None:
-            metric = next((self.calibration[name] for name in _METRICS[figure] if name in self.calibration), metric)
+        known: Mapping[str, Any] = {} if self.calibration is None else self.calibration
+        metric = next((known[name] for name in _METRICS[figure] if name in known), {})
         return {
             frozenset(qubit for qubit in key if isinstance(qubit, cirq.Qid)): value
             for key, values in metric.items()
@@ -105,7 +104,7 @@ class CalibratedDevice:
         """
         import cirq_google as cg
 
-        def metric(values: Errors) -> dict[tuple[cirq.Qid, ...], list[float]]:
+        def metric(values: Errors) -> dict[Any, Any]:
             return {tuple(sorted(key)): [value] for key, value in values.items()}
 
         nothing = dict.fromkeys(self._qubits, 0.0)
@@ -126,9 +125,9 @@ def is_missing_for(sentence: str, *, gates: bool, readout: bool) -> bool:
     return (gates or readout) if figure == "calibration" else readout if figure in READOUT else gates
 
 
-def _number(values: list[object]) -> float:
+def _number(values: Sequence[Any]) -> float:
     try:
-        return float(values[0])  # type: ignore[arg-type]
+        return float(values[0])
     except (IndexError, ValueError):
         return float("nan")
 

@@ -19,8 +19,9 @@ import numpy as np
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.circuits.swept_gates import phased_xz_exponents, phased_xz_unitaries
 from hattriq_cirq.compilation.circuit_stack import CircuitStack, Step
-from hattriq_cirq.compilation.cz import Couplers, compile_to_cz, merge_rotations, two_qubit_blocks
+from hattriq_cirq.compilation.cz import compile_to_cz, merge_rotations, two_qubit_blocks
 from hattriq_cirq.compilation.kak import Gates, KakDecompositions, interaction, multiply
+from hattriq_cirq.compilation.routing import Couplers
 from hattriq_cirq.foundation.arrays import Array
 
 _IDENTITY = np.eye(2)[np.newaxis]

@@ -223,8 +223,9 @@ class Snapshot:
         Those of a bundled processor are cirq_google's own, which include phase errors that no calibration states.
         """
         own = self._noise_properties
-        parts = {name: dict(getattr(own, name)) for name in ("t1_ns", "tphi_ns", "readout_errors", "gate_pauli_errors")}
-        return replace(own, gate_times_ns=dict(own.gate_times_ns), fsim_errors=dict(own.fsim_errors), **parts)
+        names = ("gate_times_ns", "t1_ns", "tphi_ns", "readout_errors", "gate_pauli_errors", "fsim_errors")
+        parts: dict[str, Any] = {name: dict(getattr(own, name)) for name in names}
+        return replace(own, **parts)
 
     @cached_property
     def _noise_properties(self) -> cg.GoogleNoiseProperties:
@@ -247,7 +248,7 @@ class Snapshot:
         """Return device and calibration as JSON of their messages."""
         from cirq_google.api.v2.device_pb2 import DeviceSpecification
         from cirq_google.api.v2.metrics_pb2 import MetricsSnapshot
-        from google.protobuf.json_format import MessageToDict
+        from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
 
         metrics = None if self.metrics is None else MessageToDict(MetricsSnapshot.FromString(self.metrics))
         return {
@@ -377,14 +378,17 @@ def _parse_json_message(value: object, path: object, name: str, kind: Any = None
 def _parse_message(content: bytes, path: Path) -> DeviceSpecification:
     """Return the `DeviceSpecification` of a text or binary file."""
     from cirq_google.api.v2.device_pb2 import DeviceSpecification
-    from google.protobuf import text_format
-    from google.protobuf.message import DecodeError
+    from google.protobuf import text_format  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+    message = DeviceSpecification()
     try:
-        return text_format.Parse(content.decode(), DeviceSpecification())
+        text_format.Parse(content.decode(), message)
+        return message
     except (UnicodeDecodeError, text_format.ParseError):
-        pass
+        message.Clear()
     try:
-        return DeviceSpecification.FromString(content)
+        message.ParseFromString(content)
+        return message
     except DecodeError as error:
         raise FileError(path, f"it is neither a snapshot nor a device specification: {error}", _ADVICE) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from hattriq_cirq.execution.journal_format import circuits_key
 from hattriq_cirq.foundation.arrays import Array, FloatArray, evenly_spaced, scaling_exponents, times_power_of_2
 from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type, shown
 from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.numerics import numpy_defaults, with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
@@ -40,6 +42,7 @@ from hattriq_cirq.pipeline.mitigation import AssumptionWarning, Mitigation, Miti
 from hattriq_cirq.pipeline.resources import GateCount, Resources, RunResources, shots_for_cosine, shots_for_stderr
 from hattriq_cirq.simulation.statevector import Precision
 
+log = Log("pipeline")
 _CHUNK = 256  # number of circuits that are compiled and run together, or those of one input if they are more
 _ROUNDINGS = 4  # difference between equal vectors that rounding explains, in units of the double precision
 _SHOTS_MAX = 10**15  # counts are 64-bit integers, and weights of shots are floating-point numbers
@@ -269,11 +272,11 @@ _Result = TypeVar("_Result")
 def _with_bars(
     method: Callable[Concatenate[PreparedAttribution, _Arguments], _Result],
 ) -> Callable[Concatenate[PreparedAttribution, _Arguments], _Result]:
-    """Show the progress bars of all phases of a method if asked for; NumPy's errors are handled as by default."""
+    """Show the progress bars of all phases of a method if asked for, and log them; NumPy's errors are handled as by default."""
 
     @wraps(method)
     def shown(self: PreparedAttribution, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
-        with numpy_defaults(), progress_bars(self.progress or self.engine.shows_progress):
+        with numpy_defaults(), progress_bars(self.progress or self.engine.shows_progress), self.engine.logged():
             return method(self, *args, **kwargs)
 
     return shown
@@ -318,8 +321,13 @@ class PreparedAttribution(Frozen):
             return self.given_placement
         key = None if journal is None else self._placement_key
         if journal is not None and key is not None and (record := journal.placement(key)) is not None:
+            log.info("the placement is that of the journal")
             return Placement.from_record(processor, record)
+        start = time.monotonic()
         chosen = choose_placement(self.model, self.estimator, self.terms, self.engine)
+        if chosen is not None:
+            listed = ", ".join(f"{logical} on {physical}" for logical, physical in chosen.qubits.items())
+            log.info("placement chosen in %.1f s: %s; predicted error %.3g", time.monotonic() - start, listed, chosen.error)
         if journal is not None and key is not None and chosen is not None:
             journal.record_placement(key, chosen.to_record())
         return chosen
@@ -487,6 +495,8 @@ class PreparedAttribution(Frozen):
         with progress_bar(shown=self.progress, total=len(self.terms), desc=self.estimator.describe(), unit="input") as bar:
             exponents = iter([2 * terms[0].exponent for terms in self.terms])
             for inputs, circuits in self.chunks():
+                if self.engine.caps and not estimates:
+                    self.engine.expect(circuits.plan(), self._times_of(inputs))
                 mitigated = circuits.execute()
                 summaries.append(mitigated.summary)
                 outcomes = iter(mitigated.outcomes)
@@ -503,6 +513,11 @@ class PreparedAttribution(Frozen):
         notes += [note for e in estimates for note in e.notes]
         summary = MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes)), violated)
         return Execution(estimates, cost, summary)
+
+    def _times_of(self, inputs: Sequence[InputPlan]) -> float:
+        """Return the number of times that the circuits of some inputs stand for those of all."""
+        with_circuits = sum(any(not term.is_zero for term in terms) for terms in self.terms)
+        return with_circuits / max(1, sum(bool(one.plan.circuits) for one in inputs))
 
     @with_numpy_defaults
     def execute(self) -> Attribution:

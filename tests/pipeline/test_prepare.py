@@ -14,7 +14,7 @@ from strategies import Array
 import calibration
 import hattriq_cirq as hq
 from hattriq_cirq.circuits.errors import JournalError
-from hattriq_cirq.compilation.processor import load_processor
+from hattriq_cirq.compilation.snapshot import load_processor
 from hattriq_cirq.encoding.exact import encode
 from hattriq_cirq.estimators import Estimator
 from hattriq_cirq.execution import Engine

@@ -58,7 +58,7 @@ class MissingCalibrationWarning(UserWarning):
     """
 
 
-def virtual(
+def virtual(  # noqa: PLR0913  one argument for each choice of the user
     processor_id: str | os.PathLike[str] | Snapshot,
     *,
     seed: int | None = None,
@@ -69,6 +69,9 @@ def virtual(
     journal: str | os.PathLike[str] | None = None,
     qubits: Sequence[cirq.Qid] | None = None,
     progress: bool = False,
+    max_shots: int | None = None,
+    max_jobs: int | None = None,
+    max_seconds: float | None = None,
 ) -> Engine:
     """Return an engine on a virtual processor with the couplers, gates, calibrated noise and service limits of a real one.
 
@@ -87,6 +90,9 @@ def virtual(
         journal: Journal folder, see `Engine`.
         qubits: Qubits of the processor that circuits may be placed on; None allows all.
         progress: True to show a progress bar.
+        max_shots: Cap on the shots of all jobs, see `Engine`; None sets no cap.
+        max_jobs: Cap on the number of jobs.
+        max_seconds: Cap on the seconds of waiting for jobs.
 
     Returns:
         The engine. `shots=None` gives exact probabilities with noise for circuits of up to 12 qubits.
@@ -104,7 +110,15 @@ def virtual(
         True
     """
     backend = VirtualBackend(processor_id, seed=seed, noise=noise, gateset=gateset, method=method, threads=threads)
-    return Engine(backend, journal=journal, qubits=qubits, progress=progress)
+    return Engine(
+        backend,
+        journal=journal,
+        qubits=qubits,
+        progress=progress,
+        max_shots=max_shots,
+        max_jobs=max_jobs,
+        max_seconds=max_seconds,
+    )
 
 
 class VirtualBackend(InProcessBackend):
