@@ -109,6 +109,7 @@ class Attribute(EngineOptions):
             "settings": folders.recorded_settings(self, *NO_SETTINGS),
             "model": {"path": str(path), "sha256": checksum(path)},
             "data": folders.data_record(self.data, loaded if self._is_counted else data),
+            **values.snapshot_file(self.engine),
         }
         with self._opened(task) as (folder, engine):
             indices = values.select_inputs(self.inputs, data)
