@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 from scipy.integrate import quad
 
 from hattriq_cirq.attribution.objective import Head, HeadKind, Objective
@@ -28,8 +29,8 @@ class Diagonal:
     def n_features(self) -> int:
         return len(self.entries)
 
-    def observable_action(self, x: Array) -> Array:
-        return self.entries * x
+    def observable_action(self, x: ArrayLike) -> Array:
+        return self.entries * np.asarray(x)
 
 
 def vanishing_at(at: float, x: FloatArray, b: FloatArray, rng: np.random.Generator) -> FloatArray:
