@@ -22,7 +22,7 @@ from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.compile import compile_for
-from hattriq_cirq.compilation.processor import load_processor
+from hattriq_cirq.compilation.snapshot import load_processor
 from hattriq_cirq.encoding.exact import Encoder
 from hattriq_cirq.estimators import plan
 from hattriq_cirq.pipeline.prepare import bilinear_terms, choose_placement

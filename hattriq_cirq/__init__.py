@@ -5,6 +5,7 @@ Public names are imported on first use, so that `import hattriq_cirq` and `hattr
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     from hattriq_cirq.attribution.objective import Head
     from hattriq_cirq.attribution.path_integral import CompletenessWarning, NearOriginWarning
     from hattriq_cirq.attribution.result import Assumptions, Attribution, Cost
+    from hattriq_cirq.compilation.snapshot import Snapshot
     from hattriq_cirq.encoding.connectivity import NeighbourEncoder
     from hattriq_cirq.estimators import HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
     from hattriq_cirq.execution import cirq_simulator, qsim, sampler, virtual
-    from hattriq_cirq.execution.backends.google import google
+    from hattriq_cirq.execution.backends.google import google, snapshot
+    from hattriq_cirq.execution.processors import processors
     from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
     from hattriq_cirq.models.model import IdentityPartWarning, Model
     from hattriq_cirq.models.training import Training, accuracy, train
@@ -42,10 +45,12 @@ _NAMES = {
     "attribution.objective": "Head",
     "attribution.path_integral": "CompletenessWarning NearOriginWarning",
     "attribution.result": "Assumptions Attribution Cost",
+    "compilation.snapshot": "Snapshot",
     "encoding.connectivity": "NeighbourEncoder",
     "estimators": "HadamardTest ParallelHadamardTest PolarizationShift ResolvedHadamardTest",
     "execution": "cirq_simulator qsim sampler virtual",
-    "execution.backends.google": "google",
+    "execution.backends.google": "google snapshot",
+    "execution.processors": "processors",
     "models.ansatz": "grid_ansatz ring_ansatz",
     "models.model": "IdentityPartWarning Model",
     "models.training": "Training accuracy train",
@@ -72,6 +77,7 @@ __all__ = [
     "PolarizationShift",
     "ResolvedHadamardTest",
     "Resources",
+    "Snapshot",
     "Training",
     "__version__",
     "accuracy",
@@ -91,15 +97,18 @@ __all__ = [
     "plot_gallery",
     "plot_training",
     "prepare",
+    "processors",
     "qsim",
     "resources",
     "ring_ansatz",
     "sampler",
+    "snapshot",
     "train",
     "virtual",
 ]
 
 install()
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # a program that uses the library decides on its log
 
 
 def __getattr__(name: str) -> Any:

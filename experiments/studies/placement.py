@@ -25,7 +25,7 @@ from experiments.runner.map_metrics import errors
 from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies, trained
 from hattriq_cirq.compilation.placement import Layout, best_placement, connectivity_encoder
-from hattriq_cirq.compilation.processor import load_processor
+from hattriq_cirq.compilation.snapshot import load_processor
 from hattriq_cirq.encoding.exact import encode
 from hattriq_cirq.estimators import BilinearTerm
 from hattriq_cirq.estimators.plan import sample_circuits

@@ -53,6 +53,18 @@ class CircuitRefusedError(EngineError, ValueError):
     """Circuit that the processor would refuse, detected before submission: too long, off the device, or unsupported gates."""
 
 
+class CapReachedError(EngineError):
+    """Cap on the shots, jobs or seconds of a run that the next job would pass; the jobs before it are finished and kept."""
+
+
+class StaleConfigurationError(ServiceError):
+    """Configuration of a processor that is older than allowed, or a pinned snapshot that the service no longer offers."""
+
+
+class ProcessorUnavailableError(EngineError):
+    """Processor that takes no jobs now: it is in maintenance or down, or its time slot is over; the run goes on later."""
+
+
 class OwnerError(EngineError, TypeError):
     """Engine, backend or journal that was copied, pickled or used in another process than the one that made it."""
 

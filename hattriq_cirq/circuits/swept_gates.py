@@ -115,6 +115,20 @@ def phased_xz_exponents(matrices: Array) -> tuple[FloatArray, FloatArray, FloatA
     return x, _wrap(z), _wrap(a)
 
 
+def after_z_rotation(
+    x: FloatArray, z: FloatArray, a: FloatArray, turns: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the exponents of PhasedXZ gates together with Z**turns before them, as `phased_xz_exponents` would.
+
+    Example:
+        >>> [float(exponent) for exponent in after_z_rotation(*phased_xz_exponents(cirq.unitary(cirq.S)), np.array(0.25))]
+        [0.0, 0.75, 0.0]
+    """
+    z = np.where(x == 1, 0.0, _wrap(z + turns))
+    a = np.where(x == 0, 0.0, np.where(x == 1, _wrap(2 * a - turns) / 2, _wrap(a - turns)))
+    return x, z, a
+
+
 def _wrap(turns: FloatArray) -> FloatArray:
     """Return half turns in (-1, 1]; what is within rounding of -1 becomes 1, so that rounding decides nothing."""
     wrapped = turns - 2 * np.ceil((turns - 1 - NEGLIGIBLE) / 2)

@@ -5,20 +5,37 @@ Each command imports the library only when it runs, so that help appears at once
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
 
 from hattriq_cirq._version import __version__
 from hattriq_cirq.cli.arguments import Command, make_parser
-from hattriq_cirq.cli.commands import attribute, calibrate, cancel, cost, demo, doctor, report, resume, runs, show, train
+from hattriq_cirq.cli.commands import (
+    attribute,
+    calibrate,
+    cancel,
+    cost,
+    demo,
+    doctor,
+    processors,
+    report,
+    resume,
+    runs,
+    show,
+    snapshot,
+    train,
+)
 from hattriq_cirq.foundation.display import printable
-from hattriq_cirq.foundation.progress import progress_bars
+from hattriq_cirq.foundation.progress import print_beside_bars, progress_bars
 from hattriq_cirq.foundation.terminal import describe, exit_code, is_watched, safe_streams
 
 _COMMANDS: tuple[type[Command], ...] = (
     *(train.Train, attribute.Attribute, calibrate.Calibrate, cost.Cost, show.Show, report.Report, demo.Demo),
-    *(runs.Runs, resume.Resume, cancel.Cancel, doctor.Doctor),
+    *(runs.Runs, resume.Resume, cancel.Cancel, doctor.Doctor, processors.Processors, snapshot.Snapshot),
 )
 
 _HELP = """Input attribution of amplitude-encoded quantum models by integrated gradients.
@@ -48,7 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.simplefilter("always", FutureWarning)  # of former options
         warnings.showwarning = lambda message, *_, **__: _print_error(f"warning: {message}")
         try:
-            return exit_code(parse(arguments).run(), out)
+            command, verbose = _parse(arguments)
+            with _printed_log() if verbose else nullcontext():
+                return exit_code(command.run(), out)
         except KeyboardInterrupt as error:
             _print_error("; ".join(["interrupted", *_notes(error)]))
             return 130
@@ -63,9 +82,38 @@ def parse(arguments: Sequence[str] | None = None) -> Command:
     Raises:
         ValueError: The words are not a command of the program.
     """
+    return _parse(arguments)[0]
+
+
+def _parse(arguments: Sequence[str] | None) -> tuple[Command, bool]:
+    """Return the command that the words name, and true if its log is to be printed."""
     values = vars(make_parser(_COMMANDS, "hattriq", f"hattriq {__version__}", _HELP).parse_args(arguments))
     command: type[Command] = values.pop("command")
-    return command(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    verbose: bool = values.pop("verbose")
+    return command(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}), verbose
+
+
+@contextmanager
+def _printed_log() -> Iterator[None]:
+    """Print on standard error what the library logs, beside the progress bars."""
+    logger, handler = logging.getLogger("hattriq_cirq"), _Printer()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+class _Printer(logging.Handler):
+    """Handler that prints sentences on standard error without breaking a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a sentence with its time."""
+        at = f"{datetime.fromtimestamp(record.created):%H:%M:%S}"
+        print_beside_bars(f"{at} {printable(record.getMessage())}")
 
 
 def _expected_errors() -> tuple[type[Exception], ...]:
@@ -76,7 +124,7 @@ def _expected_errors() -> tuple[type[Exception], ...]:
 
 
 def _print_error(text: str) -> None:
-    print(f"hattriq: {printable(' '.join(text.split()))}", file=sys.stderr)
+    print_beside_bars(f"hattriq: {printable(' '.join(text.split()))}")
 
 
 def _notes(error: BaseException) -> list[str]:

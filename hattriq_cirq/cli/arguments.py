@@ -9,7 +9,7 @@ import argparse
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, is_dataclass
 from inspect import cleandoc
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, NoReturn, Protocol, get_args, get_origin, get_type_hints
@@ -56,6 +56,7 @@ class Command(Protocol):
 
     Fields before `KW_ONLY` are positional arguments and fields after it are options. The docstring is the help text: one
     summary line, a description, one entry `name (METAVAR): Text.` per field under `Args:`, and lines to type under `Examples:`.
+    Fields that a command inherits are described in the class that defines them, and stand at the end of the help.
     A field with the metadata `{"alias": NAME}` has a second option `--NAME`, which has an entry of its own; one with
     `{"former": NAME}` as well, and the use of that option gives a warning.
     """
@@ -89,7 +90,7 @@ def make_parser(commands: Sequence[type[Command]], prog: str, version: str, help
         help_text: Description of the program, with the lines to type under `Examples:`.
 
     Returns:
-        The parser; its result holds the class as `command` and one value per field.
+        The parser; its result holds the class as `command`, one value per field, and `verbose`.
     """
     parser = _Parser(prog=prog, **_help(help_text))
     parser.add_argument("--version", action="version", version=version)
@@ -99,9 +100,14 @@ def make_parser(commands: Sequence[type[Command]], prog: str, version: str, help
         summary = text.partition("\n")[0].replace("%", "%%")
         subparser = subparsers.add_parser(command.__name__.lower(), help=summary, **_help(text))
         subparser.set_defaults(command=command)
-        hints = get_type_hints(command, include_extras=True)
-        for field in fields(command):
-            _add_field(subparser, field, hints[field.name], dict(_entries(text)))
+        hints, entries = get_type_hints(command, include_extras=True), dict(_entries(text))
+        shared = [base for base in command.__mro__[1:] if is_dataclass(base)]
+        for base in shared:
+            entries |= dict(_entries(cleandoc(base.__doc__ or "")))
+        inherited = {field.name for base in shared for field in fields(base)}
+        for field in sorted(fields(command), key=lambda field: field.name in inherited):
+            _add_field(subparser, field, hints[field.name], entries)
+        subparser.add_argument("--verbose", action="store_true", help="Print on stderr what the command does.")
     return parser
 
 

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import hattriq_cirq as hq
+from hattriq_cirq.cli.engine_options import EngineOptions
 from hattriq_cirq.cli.records import FORMAT, Record, how_to_continue, same_task
 from hattriq_cirq.cli.values import parse_engine
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
+from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.provenance import Provenance
+
+log = Log("cli")
 
 
 @contextmanager
-def journaled(folder: Path | None, engine_text: str, seed: int, task: Record) -> Iterator[Engine]:
+def journaled(folder: Path | None, engine_text: str, seed: int, task: Record, options: Mapping[str, Any]) -> Iterator[Engine]:
     """Yield an engine that records its jobs and counts in a folder; leaving without an error marks the run as finished.
 
     An error passes on with a note on how to continue. A run that fails before its first job leaves nothing behind; one that is
@@ -32,6 +36,7 @@ def journaled(folder: Path | None, engine_text: str, seed: int, task: Record) ->
         engine_text: Name of the engine.
         seed: Random seed for the counts.
         task: Everything that `hattriq resume` needs beside the working directory, as JSON.
+        options: Options of the engine, which may change when the run goes on.
 
     Yields:
         The engine.
@@ -41,21 +46,23 @@ def journaled(folder: Path | None, engine_text: str, seed: int, task: Record) ->
         JournalError: The folder holds another run.
     """
     if folder is None:
-        yield parse_engine(engine_text, seed)
+        yield parse_engine(engine_text, seed, **options)
         return
     task = {**task, "directory": os.getcwd()}
     if (folder / JOURNAL).is_file() and (recorded := read_summary(folder).task) is not None:
         same_task(folder, recorded, task)
         task = recorded
-    engine = parse_engine(engine_text, seed, folder)
-    with engine_journal(engine) as journal:
+    engine = parse_engine(engine_text, seed, folder, **options)
+    with engine_journal(engine) as journal, engine.logged():
+        log.info("process %d works on `hattriq %s` with the engine %s", os.getpid(), task["command"], engine.name)
         try:
             journal.record_task(task)
             yield engine
             journal.finish()
+            log.info("finished: %s", journal.used)
         except BaseException as error:
             if journal.has_begun or (journal.has_prepared and not isinstance(error, Exception)):
-                error.add_note(how_to_continue(folder))
+                error.add_note(how_to_continue(folder, error))
             else:
                 journal.discard()
             raise
@@ -68,8 +75,9 @@ def engine_journal(engine: Engine) -> Journal:
 
 
 def recorded_settings(command: Any, *excluded: str) -> dict[str, Any]:
-    """Return the settings of a command as records hold them, without the excluded fields."""
-    return {name: value for name, value in asdict(command).items() if name not in excluded}
+    """Return the settings of a command as records hold them, without the excluded fields and the options of its engine."""
+    options = {field.name for field in fields(EngineOptions)}
+    return {name: value for name, value in asdict(command).items() if name not in excluded and name not in options}
 
 
 def data_record(spec: str, data: hq.datasets.Dataset) -> dict[str, Any]:

@@ -127,6 +127,7 @@ class AttributeTask(TypedDict):
     model: SourceRecord
     data: DataRecord
     calibration: NotRequired[SourceRecord]
+    snapshot: NotRequired[SourceRecord]
     directory: str
 
 
@@ -213,9 +214,11 @@ def command_from_task(kind: type[T], task: AttributeTask | CalibrateTask, folder
     return load(kind, task["settings"] | given, folder, "task.settings")
 
 
-def how_to_continue(folder: Path) -> str:
-    """Return the commands that continue or cancel a run."""
+def how_to_continue(folder: Path, error: object = "") -> str:
+    """Return the commands that continue or cancel a run; an error that names the first one itself needs only the second."""
     name = shell_word(folder)
+    if f"`hattriq resume {name}" in str(error):
+        return f"or give up with `hattriq cancel {name}`"
     return f"go on with `hattriq resume {name}`, or give up with `hattriq cancel {name}`"
 
 
@@ -231,6 +234,9 @@ def _without_places(task: dict[str, Any]) -> dict[str, Any]:
     """Return a task whose files are named without their folders; the record of a data set identifies its files by content."""
     if "out" in task:
         task = task | {"out": Path(task["out"]).name}
+    if (snapshot := task.get("snapshot")) and (settings := task["settings"]):
+        engine = str(settings.get("engine")).replace(snapshot["path"], snapshot["sha256"], 1)
+        task = task | {"settings": settings | {"engine": engine}}
     data = task.get("data")
     if not isinstance(data, dict):
         return task

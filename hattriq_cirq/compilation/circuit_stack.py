@@ -123,14 +123,18 @@ class CircuitStack:
             symbols.append(values)
             return sympy.Symbol(f"t{len(symbols) - 1}")
 
+        rotations = [step.matrices for step in self.steps if len(step.axes) == 1 and step.matrices is not None]
+        cuts = np.cumsum([0, *map(len, rotations)])
+        exponents = phased_xz_exponents(np.concatenate([np.zeros((0, 2, 2)), *rotations]))
         moments: dict[int, list[cirq.Operation]] = {}
+        done = len(rotations)
         for step, at in zip(reversed(self.steps), _levels(self.steps, len(self.qubits)), strict=True):
             qubits = [self.qubits[axis] for axis in step.axes]
             if len(qubits) == 2:
                 moments.setdefault(at, []).append(native(*qubits))
             else:
-                assert step.matrices is not None
-                x, z, a = (exponent(values) for values in phased_xz_exponents(step.matrices))
+                done -= 1
+                x, z, a = (exponent(values[cuts[done] : cuts[done + 1]]) for values in exponents)
                 gate = cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=a)
                 moments.setdefault(at, []).append(gate(*qubits))
         ordered = [cirq.Moment(moments[at]) for at in sorted(moments, reverse=True)]

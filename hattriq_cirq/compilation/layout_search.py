@@ -106,7 +106,7 @@ class ProcessorErrors:
             ValueError: The processor lacks one of the qubits, or they are not connected.
 
         Example:
-            >>> from hattriq_cirq.compilation.processor import load_processor
+            >>> from hattriq_cirq.compilation.snapshot import load_processor
             >>> errors = ProcessorErrors.from_processor(load_processor("rainbow"), None)
             >>> errors.pairs.shape, bool((errors.pairs >= 0).all())
             ((23, 23), True)

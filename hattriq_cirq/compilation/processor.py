@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import cached_property, lru_cache
-from math import exp, isfinite
+from functools import cached_property
+from math import exp
 from statistics import median
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import cirq
 import networkx as nx
 
-from hattriq_cirq.compilation.gatesets import GATESETS, PROCESSORS, gateset_name, native_gates
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
+from hattriq_cirq.compilation.gatesets import gateset_name, native_gates
+from hattriq_cirq.compilation.metrics import CalibratedDevice
 
 if TYPE_CHECKING:
     import cirq_google as cg
-
-Key = TypeVar("Key", cirq.Qid, frozenset[cirq.Qid])
-
-#: Metric names of each figure: that of today's service, if there is one, and that of calibrations bundled with cirq_google.
-_METRICS = {
-    "e0": ("zero_error", "single_qubit_p00_error"),
-    "e1": ("one_error", "single_qubit_p11_error"),
-    "one_qubit_errors": ("sq_rb_pauli_error", "single_qubit_rb_pauli_error_per_gate"),
-    "t1_ns": ("single_qubit_idle_t1_micros",),
-    "cz": ("cz_inferred_gate_error_pauli", "two_qubit_parallel_cz_gate_xeb_pauli_error_per_cycle"),
-    "sqrt_iswap": ("two_qubit_parallel_sqrt_iswap_gate_xeb_pauli_error_per_cycle",),
-    "sycamore": ("two_qubit_parallel_sycamore_gate_xeb_pauli_error_per_cycle",),
-    **{
-        f"{angle} of {gate}": (f"two_qubit_parallel_{gate}_gate_xeb_entangler_{angle}_error_per_cycle",)
-        for gate in GATESETS
-        for angle in ("theta", "phi")
-    },
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +42,7 @@ class Processor:
             gate, radians; empty if the calibration has none.
 
     Example:
+        >>> from hattriq_cirq.compilation.snapshot import load_processor
         >>> processor = load_processor("willow_pink")
         >>> processor.graph.number_of_nodes(), gateset_name(processor.gateset)
         (105, 'cz')
@@ -79,14 +62,15 @@ class Processor:
 
     @classmethod
     def from_calibration(
-        cls, id: str, device: cirq.Device, calibration: cg.Calibration, snapshot: str, *, gateset: str | None = None
+        cls, id: str, device: cirq.Device, calibration: cg.Calibration | None, snapshot: str, *, gateset: str | None = None
     ) -> Processor:
         """Return a processor with the errors of a calibration; missing qubits are given the median of the others.
 
         Args:
             id: Name of the processor.
             device: Device with metadata.
-            calibration: Calibration of today's service or one bundled with cirq_google, whose metric names are both known.
+            calibration: Calibration of today's service or one bundled with cirq_google, whose metric names are both known; None
+                if there is none.
             snapshot: Name of the calibration.
             gateset: Gate set, cz, sqrt_iswap or sycamore; None takes the device's first one whose errors the calibration has.
 
@@ -98,35 +82,28 @@ class Processor:
         """
         if not isinstance(device.metadata, cirq.GridDeviceMetadata):
             raise ValueError(f"{device.metadata=} of {id} must be cirq.GridDeviceMetadata, which has couplers and gate sets")
+        calibrated = CalibratedDevice(device, calibration)
         offered = [gateset_name(target) for target in device.metadata.compilation_target_gatesets]
         if gateset is None:
-            gateset = next((name for name in offered if _metric(calibration, name)), next(iter(offered), None))
+            gateset = next((name for name in offered if calibrated.stated(name)), next(iter(offered), None))
         if gateset is None or gateset not in offered:
             raise ValueError(f"{gateset=} is not one of {id}, which has {', '.join(offered) or 'none'}")
-        qubits = sorted(device.metadata.qubit_set)
-        pairs = [frozenset(edge) for edge in device.metadata.nx_graph.edges]
-        missing: list[str] = []
 
-        def per_qubit(name: str) -> dict[cirq.Qid, float]:
-            values = {key[0]: value for key, value in _metric(calibration, name).items()}
-            return _fill_missing(name, values, qubits, missing)
+        def per_qubit(figure: str) -> dict[cirq.Qid, float]:
+            return {q: value for (q,), value in calibrated.completed(figure)[0].items()}
 
         e0, e1 = per_qubit("e0"), per_qubit("e1")
-        theta, phi = (
-            {frozenset(key): value for key, value in _metric(calibration, f"{angle} of {gateset}").items()}
-            for angle in ("theta", "phi")
-        )
-        errors = {frozenset(key): value for key, value in _metric(calibration, gateset).items()}
+        theta, phi = (calibrated.stated(f"{angle} of {gateset}") for angle in ("theta", "phi"))
         return cls(
             id,
             device,
             gateset_by_name(gateset),
             snapshot,
-            two_qubit_errors=_fill_missing(f"two_qubit_errors of {gateset}", errors, pairs, missing),
+            two_qubit_errors=calibrated.completed(gateset)[0],
             one_qubit_errors=per_qubit("one_qubit_errors"),
             readout_errors={q: (e0.get(q, 0.0), e1.get(q, 0.0)) for q in e0.keys() | e1.keys()},
             t1_ns={q: 1000 * micros for q, micros in per_qubit("t1_ns").items()},
-            missing=tuple(missing),
+            missing=calibrated.missing(gateset),
             angle_errors={pair: (theta.get(pair, 0.0), phi.get(pair, 0.0)) for pair in theta.keys() | phi.keys()},
         )
 
@@ -190,6 +167,7 @@ class Processor:
         as idle time.
 
         Example:
+            >>> from hattriq_cirq.compilation.snapshot import load_processor
             >>> processor = load_processor("willow_pink")
             >>> circuit = cirq.Circuit(cirq.X(cirq.GridQubit(6, 6)), cirq.measure(cirq.GridQubit(6, 6)))
             >>> bool(0.98 < processor.fidelity(circuit) < 1)
@@ -264,59 +242,9 @@ class Usage:
         return fidelity * exp(-decay)
 
 
-def load_processor(name: str, gateset: str | None = None) -> Processor:
-    """Return a processor bundled with cirq_google, with its median calibration; it is loaded once.
-
-    Args:
-        name: Name of the processor: willow_pink, weber or rainbow.
-        gateset: Gate set, cz, sqrt_iswap or sycamore; None takes the first one whose errors the calibration has.
-
-    Returns:
-        The processor.
-
-    Raises:
-        ValueError: The name or the gate set is unknown.
-
-    Example:
-        >>> load_processor("rainbow").graph.number_of_nodes()
-        23
-    """
-    if name not in PROCESSORS:
-        raise ValueError(f"processor {name!r} must be one of {', '.join(PROCESSORS)}")
-    return _load_processor(name, gateset)
-
-
-@lru_cache(maxsize=16)
-def _load_processor(name: str, gateset: str | None) -> Processor:
-    from cirq_google.engine import create_device_from_processor_id, load_median_device_calibration
-
-    calibration = load_median_device_calibration(name)
-    measured = datetime.fromtimestamp(calibration.timestamp / 1000, UTC).isoformat(timespec="seconds")
-    device = create_device_from_processor_id(name)
-    return Processor.from_calibration(name, device, calibration, f"median {measured}", gateset=gateset)
-
-
 def is_virtual(op: cirq.Operation) -> bool:
     """Return True for a Z rotation that is not tagged as physical: a change of frame without duration and error."""
     return isinstance(op.gate, cirq.ZPowGate) and not op.tags
-
-
-def _metric(calibration: cg.Calibration, name: str) -> dict[tuple[cirq.Qid, ...], float]:
-    """Return the finite values of a figure by qubits; empty if the calibration has none of its metrics."""
-    metric = next((calibration[metric] for metric in _METRICS[name] if metric in calibration), {})
-    values = {calibration.key_to_qubits(key): calibration.value_to_float(value) for key, value in metric.items()}
-    return {qubits: value for qubits, value in values.items() if isfinite(value)}
-
-
-def _fill_missing(name: str, values: Mapping[Key, float], keys: Collection[Key], missing: list[str]) -> dict[Key, float]:
-    """Return the values of all keys, missing ones replaced by the median and listed; empty if there are none at all."""
-    filled = {key: values[key] for key in keys if key in values}
-    if not filled:
-        missing.append(f"{name}: the calibration has none; they count as no error")
-    elif len(filled) < len(keys):
-        missing.append(f"{name}: {len(keys) - len(filled)} of {len(keys)} are the median of the others")
-        filled |= dict.fromkeys(set(keys) - filled.keys(), median(filled.values()))
-    return filled
 
 
 def _median(values: Iterable[float]) -> float | None:

@@ -217,10 +217,9 @@ class Region:
         self.neighbours = [tuple(self.position[other] for other in near) for near in neighbours.values()]
         self.steiner_costs = [SteinerCosts.of(i, self.neighbours) for i in range(len(qubits))]
         self._targets: dict[RotationStep, TreeTarget] = {}
-        self._dense_costs: dict[Parities, tuple[DenseCosts, ...]] = {}
-        self._trees = [
-            [(_elements(tree), 2 * len(edges) - 1) for tree, edges in own.trees.items()] for own in self.steiner_costs
-        ]
+        self._dense_costs: dict[Parities, dict[int, DenseCosts]] = {}
+        self._costs_by_others: dict[tuple[int, ...], DenseCosts] = {}
+        self._growth = [_growth(own.trees) for own in self.steiner_costs]
 
     def target(self, step: RotationStep) -> TreeTarget:
         """Return the target of a step, before any fan-in."""
@@ -245,31 +244,37 @@ class Region:
             pending += [near for near in self.neighbours[pending.pop()] if near in others]
         return not others
 
-    def free_positions(self, parities: Parities) -> list[int]:
-        """Return the positions of qubits without which the others hold all values that are prepared."""
-        prepared = reduce(or_, parities).bit_count()
-        return [i for i, costs in enumerate(self.dense_costs(parities)) if costs.values == prepared]
+    def dense_costs(self, parities: Parities) -> dict[int, DenseCosts]:
+        """Return the costs of rotating a qubit by an angle for every value of the others, for each qubit that may be rotated.
 
-    def dense_costs(self, parities: Parities) -> tuple[DenseCosts, ...]:
-        """Return, for every qubit, the costs of rotating it by an angle for every value of the others."""
+        These are the positions of qubits without which the others hold all values that are prepared.
+        """
         if parities not in self._dense_costs:
-            self._dense_costs[parities] = tuple(self._costs_at(i, parities) for i in range(len(self.qubits)))
+            self._dense_costs[parities] = {i: self._costs_at(i, parities) for i in _elements(_dependent(parities))}
         return self._dense_costs[parities]
 
     def _costs_at(self, position: int, parities: Parities) -> DenseCosts:
+        """Return the costs of rotating one qubit, which do not depend on the parity that it holds itself."""
+        others = (position, *parities[:position], 0, *parities[position + 1 :])
+        if others not in self._costs_by_others:
+            self._costs_by_others[others] = self._cheapest_basis(*others)
+        return self._costs_by_others[others]
+
+    def _cheapest_basis(self, position: int, *parities: int) -> DenseCosts:
         """Find the cheapest basis of parities; its elements are single trees, since the trees of a set each cost less."""
         contents = [*parities, *[0] * (len(self.all_qubits) - len(parities))]
         prepared = reduce(or_, parities).bit_count()
-        basis: dict[int, int] = {}  # by highest bit
+        basis: list[int] = []
         costs: list[int] = []
-        for tree, cost in self._trees[position]:  # from the smallest to the largest
-            parity = 0
-            for qubit in tree:
-                parity ^= contents[qubit]
-            while parity and parity.bit_length() in basis:
-                parity ^= basis[parity.bit_length()]
+        collected = [0]  # parity of no tree, and of each tree, from the smallest to the largest
+        for smaller, child, cost in self._growth[position]:
+            parity = collected[smaller] ^ contents[child]
+            collected.append(parity)
+            for element in basis:
+                if parity ^ element < parity:
+                    parity ^= element
             if parity:
-                basis[parity.bit_length()] = parity
+                basis.append(parity)
                 costs.append(cost)
                 if len(costs) == prepared:
                     break
@@ -283,14 +288,14 @@ class Region:
             elsewhere: True to allow the position of a neighbour.
         """
         prepared, count = reduce(or_, parities), len(self.qubits)
-        for position in self.free_positions(parities):
+        for position in self.dense_costs(parities):
             for qubit in (position, *(self.neighbours[position] if elsewhere else ())):
                 if qubit < count and not prepared >> qubit & 1:
                     yield position, qubit
 
     def fan_ins(self, parities: Parities) -> Iterator[tuple[FanIn, Parities]]:
         """Yield the CNOTs that lose no value, each with the parities after it."""
-        for i in self.free_positions(parities):
+        for i in self.dense_costs(parities):
             for near in self.neighbours[i]:
                 if near < len(self.qubits) and parities[near]:
                     yield (near, i), (*parities[:i], parities[i] ^ parities[near], *parities[i + 1 :])
@@ -361,6 +366,32 @@ def region_of(edges: Edges, qubits: tuple[cirq.Qid, ...]) -> Region:
             f"{len(region)} qubits lie on the paths that join {len(qubits)}, more than {_MAX_REGION}; choose nearer ones"
         )
     return Region(qubits, {q: [other for other in graph[q] if other in region] for q in region})
+
+
+def _growth(trees: dict[int, tuple[tuple[int, int], ...]]) -> list[tuple[int, int, int]]:
+    """Return how each tree grows from a smaller one: the smaller one's number, from 1, the qubit added, and the gates.
+
+    A tree of a single qubit grows from number 0.
+    """
+    numbers = {tree: i for i, tree in enumerate((0, *trees))}
+    added = [(tree, edges[0][0], 2 * len(edges) - 1) for tree, edges in trees.items()]
+    return [(numbers[tree ^ 1 << child], child, cost) for tree, child, cost in added]
+
+
+def _dependent(parities: Parities) -> int:
+    """Return the positions of the parities that are sums of others, as a set."""
+    n = len(parities)
+    basis: list[int] = []
+    dependent = 0
+    for i, parity in enumerate(parities):
+        rest = parity << n | 1 << i  # the low bits say which parities were added
+        for element in basis:
+            rest = min(rest, rest ^ element)
+        if rest >> n:
+            basis.append(rest)
+        else:
+            dependent |= rest
+    return dependent
 
 
 def _elements(subset: int) -> list[int]:

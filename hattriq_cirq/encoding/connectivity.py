@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial, reduce
+from heapq import nsmallest
 from itertools import chain
-from operator import or_
-from typing import Any
+from operator import ne, or_
+from typing import Any, NamedTuple
 
 import cirq
 import numpy as np
@@ -38,8 +39,35 @@ _SPECIAL = 1e-9  # radians; a rotation this near to a special value counts as th
 _ZERO = 1e-14  # largest amplitude by which a product may differ from a vector of norm 1
 #: Pauli axis that an operation preserves on each of its qubits.
 Axes = dict[cirq.Qid, str]
-#: Number of gates so far, partial schedule, and the parities that the qubits hold after it.
-_State = tuple[int, Schedule, Parities]
+
+
+class _State(NamedTuple):
+    """Partial schedule of a search; the smallest of states for the same values is the best.
+
+    Args:
+        bound: Least number of gates of the whole schedule: each value away from its position will cost at least one more.
+        cost: Number of gates so far.
+        earlier: Schedule without its last step.
+        fan_ins: Fan-ins before the last step.
+        position: Position of the qubit that is rotated last.
+        qubit: Position of the qubit whose value is prepared last.
+        before: Parities that the qubits hold before the last rotation.
+        after: Parities that the qubits hold after it.
+    """
+
+    bound: int
+    cost: int
+    earlier: Schedule
+    fan_ins: tuple[FanIn, ...]
+    position: int
+    qubit: int
+    before: Parities
+    after: Parities
+
+    @property
+    def schedule(self) -> Schedule:
+        """The partial schedule."""
+        return (*self.earlier, (self.fan_ins, RotationStep(self.position, self.qubit, self.before)))
 
 
 @dataclass(frozen=True, init=False)
@@ -284,37 +312,35 @@ def _cheapest_schedules(
     """
     n = len(region.qubits)
     final = tuple(1 << i for i in range(n))
-    best: dict[Any, _State] = {(): (0, (), (0,) * n)}
+    best: dict[Any, _State] = {}
+    kept: list[tuple[int, Schedule, Parities]] = [(0, (), (0,) * n)]
     for length in range(1, n + 1):
-        kept, best = _best_states(best.values(), width), {}
-        for total, schedule, parities in kept:
-            for collected, fan_ins in _with_fan_ins(region, parities, most).items():
-                for position, qubit in region.steps(collected, elsewhere=most > 0):
-                    after = (*collected[:position], 1 << qubit, *collected[position + 1 :])
+        best = {}
+        for total, earlier, parities in kept:
+            for before, fan_ins in _with_fan_ins(region, parities, most).items():
+                for position, qubit in region.steps(before, elsewhere=most > 0):
+                    after = (*before[:position], 1 << qubit, *before[position + 1 :])
                     if length < n or after == final:
-                        cost = total + len(fan_ins) + cnot_cost(position, qubit, collected)
+                        cost = total + len(fan_ins) + cnot_cost(position, qubit, before)
                         key = after if length < n else qubit
-                        if key not in best or cost <= best[key][0]:
-                            state = cost, (*schedule, (fan_ins, RotationStep(position, qubit, collected))), after
-                            best[key] = min(state, best.get(key, state))
+                        other = best.get(key)
+                        if other is None or cost <= other.cost:
+                            bound = cost + sum(map(ne, after, final)) - (n - length)
+                            state = _State(bound, cost, earlier, fan_ins, position, qubit, before, after)
+                            best[key] = state if other is None else min(state, other)
+        kept = [(state.cost, state.schedule, state.after) for state in _best_states(best.values(), width)]
     if not best:  # no state that was kept can still put every value in its own position
         return _cheapest_schedules(region, cnot_cost, 1, 0)
-    return [schedule for _, schedule, _ in sorted(best.values())]
+    return [state.schedule for state in sorted(best.values())]
 
 
 def _best_states(states: Iterable[_State], width: int) -> list[_State]:
-    """Return the best states per set of prepared values; each value away from its position will cost at least one gate."""
+    """Return the best states per set of prepared values."""
     by_values: dict[int, list[_State]] = {}
-    for state in sorted(states, key=lambda state: (state[0] + _misplaced(state[2]), state)):
-        by_values.setdefault(reduce(or_, state[2]), []).append(state)
-    return [state for states in list(by_values.values())[:_MAX_SUBSETS] for state in states[:width]]
-
-
-@lru_cache(maxsize=2**16)
-def _misplaced(parities: Parities) -> int:
-    """Return the number of values that are prepared but not in their own position."""
-    prepared = reduce(or_, parities)
-    return sum(prepared >> i & 1 and parity != 1 << i for i, parity in enumerate(parities))
+    for state in states:
+        by_values.setdefault(reduce(or_, state.after), []).append(state)
+    best = sorted(nsmallest(width, alike) for alike in by_values.values())[:_MAX_SUBSETS]
+    return [state for alike in best for state in alike]
 
 
 def _with_fan_ins(region: Region, parities: Parities, most: int) -> dict[Parities, tuple[FanIn, ...]]:

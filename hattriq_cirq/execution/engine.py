@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
-from collections import deque
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from math import inf
 from threading import RLock
@@ -14,24 +14,29 @@ from typing import Any, Literal
 import cirq
 import numpy as np
 
-from hattriq_cirq.circuits.errors import JobCancelledError, JobFailedError, JournalError, SilenceError
+from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.compile import check_on_device, compile_for, largest_difference
 from hattriq_cirq.compilation.placement import Placement, place_circuits
 from hattriq_cirq.compilation.processor import Processor
-from hattriq_cirq.execution.backend import Backend, Job, State
+from hattriq_cirq.execution.backend import Backend, Job
 from hattriq_cirq.execution.batching import Batch, batches
+from hattriq_cirq.execution.caps import Caps, CapWarning
+from hattriq_cirq.execution.job_runner import JobRunner, shots_of
 from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.journal_format import call_key, circuits_key, digest
 from hattriq_cirq.execution.ownership import Owned
+from hattriq_cirq.execution.usage import Meter, Usage
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_counts, as_number, check_flag, check_type, shown
-from hattriq_cirq.foundation.progress import progress_bar, track
+from hattriq_cirq.foundation.log import Log, log_to
+from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.provenance import Provenance
 
 _PLACED_BY = 4  # number of circuits that a placement is chosen by
 SILENCE = 86_400.0  # seconds without a change of any job's state, after which an engine gives up by default
 _ROUNDING = 1e-9  # largest difference of angles between machines
+log = Log("execution")
 _TOLERANCE = 1e-6  # largest difference of an outcome probability between a recorded circuit and the same circuit compiled today
 
 
@@ -53,6 +58,11 @@ class Call:
     batches: Sequence[Batch]
     jobs: Sequence[Job]
     origin: Literal["given", "recorded", "new in an earlier journal"] = "given"
+
+    @property
+    def is_counted(self) -> bool:
+        """True if the jobs have shots; exact probabilities are neither recorded nor counted."""
+        return bool(self.jobs) and self.jobs[0].shots is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +101,10 @@ class Engine(Owned):
         poll_seconds: Seconds between polls of the jobs in progress.
         timeout: Seconds without any change of a job's state before `SilenceError`, a day by default; None waits forever.
         progress: Show a progress bar of jobs.
+        max_shots: Cap on the shots of all jobs; with a journal, all caps count over every process that works on the run. The
+            job that would pass a cap is not submitted: `CapReachedError`. A larger cap lets the run go on.
+        max_jobs: Cap on the number of jobs.
+        max_seconds: Cap on the seconds of waiting for jobs, after which no job is submitted.
 
     Example:
         >>> import cirq
@@ -109,6 +123,9 @@ class Engine(Owned):
         poll_seconds: float = 0.0,
         timeout: float | None = SILENCE,
         progress: bool = False,
+        max_shots: int | None = None,
+        max_jobs: int | None = None,
+        max_seconds: float | None = None,
     ) -> None:
         if isinstance(backend, type) or not all(hasattr(backend, name) for name in ("submit", "poll", "results")):
             raise ArgumentTypeError(f"backend={shown(backend)} must be a backend; qsim, virtual and others create an engine")
@@ -117,9 +134,11 @@ class Engine(Owned):
         poll_seconds = as_number(poll_seconds, "poll_seconds", minimum=0)
         timeout = None if timeout is None else as_number(timeout, "timeout", minimum=0, advice="be at least 0 seconds, or None")
         check_flag(progress, "progress")
+        caps = Caps(max_shots, max_jobs, max_seconds)
         self.backend, self.qubits = backend, qubits
         self._journal = None if journal is None else Journal(journal, backend.describe())
         self._poll_seconds, self._timeout, self._progress = poll_seconds, timeout, progress
+        self.caps, self._meter, self._needed, self._has_warned = caps, Meter(), Usage(), False
         self._running = RLock()
         self._calls = 0  # number of calls that were completed
         self._completed: set[int] = set()  # numbers of those that are in the journal
@@ -140,6 +159,12 @@ class Engine(Owned):
         return self._progress
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes on the backend that every result carries, such as on noise that a calibration lacks, one sentence each."""
+        notes: tuple[str, ...] = getattr(self.backend, "notes", ())
+        return notes
+
+    @property
     def processor(self) -> Processor | None:
         """Processor that circuits are compiled for; None where any circuit runs."""
         return self.backend.processor
@@ -148,6 +173,10 @@ class Engine(Owned):
     def journal(self) -> Journal | None:
         """Journal of ids and counts; closing it lets another engine continue the run."""
         return self._journal
+
+    def logged(self) -> AbstractContextManager[None]:
+        """Return a block in which all sentences on what the run does are written into the log file beside its journal."""
+        return log_to(None if self._journal is None else self._journal.folder)
 
     def describe(self) -> dict[str, Any]:
         """Return everything that a record of a run states about the engine, as JSON."""
@@ -231,6 +260,28 @@ class Engine(Owned):
         """
         counts = _check_shots(shots, sum(len(program.requests) for program in programs))
         return self._perform(lambda: programs, counts, key)
+
+    def expect(self, call: Call, times: float = 1.0) -> None:
+        """Warn before the first job of a run that needs more than the caps allow.
+
+        Args:
+            call: First call of the run, from `plan_call`.
+            times: Number of such calls that the run will make.
+
+        Warns:
+            CapWarning: A cap is smaller than what the run needs.
+        """
+        if self.caps and call.is_counted:
+            self._need(Usage(round(times * sum(map(shots_of, call.jobs))), round(times * len(call.jobs))))
+
+    def _need(self, needed: Usage) -> None:
+        """Remember what the run needs, as far as it is known, and warn once if a cap is smaller."""
+        self._needed = Usage(max(self._needed.shots, needed.shots), max(self._needed.jobs, needed.jobs))
+        shortfall = self.caps.shortfall(self._needed)
+        if shortfall and not self._has_warned:
+            self._has_warned = True
+            log.warning(shortfall)
+            warnings.warn(f"{shortfall}; the run will stop before, and can go on with larger ones", CapWarning, stacklevel=5)
 
     def plan_call(
         self,
@@ -327,7 +378,7 @@ class Engine(Owned):
     ) -> Outcome:
         """Begin a call or go on with it, and return its result; one call at a time."""
         self.check_owner()
-        with self._running:
+        with self._running, self.logged():
             call = self._begin(prepare, shots, key)
             distributions = self._complete(call)
             self._calls += 1
@@ -428,70 +479,24 @@ class Engine(Owned):
 
     def _complete(self, call: Call) -> list[Distribution]:
         """Run the jobs of a call that have no counts yet, and return a distribution for each request, in order."""
-        journal = None if not call.jobs or call.jobs[0].shots is None else self._journal
-        results = self._complete_jobs(call.jobs, journal)
+        runner = JobRunner(
+            self.backend,
+            self._journal if call.is_counted else None,
+            self.caps if call.is_counted else Caps(),
+            self._meter if call.is_counted else Meter(),
+            self._poll_seconds,
+            self._timeout,
+            self._progress,
+        )
+        if self.caps and call.is_counted:
+            self._need(runner.needed_by(call.jobs))
+            runner.needed = self._needed
+        results = runner.run(call.jobs)
         parts: dict[int, list[Distribution]] = {}
         for job, batch in zip(call.jobs, call.batches, strict=True):
             for request, distribution in zip(batch.requests, results[job.id], strict=True):
                 parts.setdefault(request, []).append(distribution)
         return [own[0] if len(own) == 1 else Distribution.merged(own) for _, own in sorted(parts.items())]
-
-    def _complete_jobs(self, jobs: Sequence[Job], journal: Journal | None) -> dict[str, list[Distribution]]:
-        """Return the distributions of every job by its planned id, read from the journal or run."""
-        recorded = {} if journal is None else {job.id: journal.stored(job.id) for job in jobs}
-        results = {job_id: stored for job_id, stored in recorded.items() if stored is not None}
-        waiting = deque(job for job in jobs if job.id not in results)
-        in_progress: dict[str, tuple[Job, State]] = {}
-        counted = sum(d.shots or 0 for distributions in results.values() for d in distributions)
-        last_change = time.monotonic()
-        with progress_bar(shown=self._progress, total=len(jobs), initial=len(results), desc=self.name, unit="job") as bar:
-            while waiting or in_progress:
-                while waiting and len(in_progress) < self.backend.limits.jobs:
-                    job = waiting.popleft()
-                    in_progress[job.id] = self._submit(job, journal)
-                    last_change = time.monotonic()
-                changed = False
-                for planned_id, (job, before) in list(in_progress.items()):
-                    state = self.backend.poll(job)
-                    if state == before:
-                        continue
-                    changed = True
-                    in_progress[planned_id] = job, state
-                    if state.status == "done":
-                        results[planned_id] = self.backend.results(job)
-                        counted += sum(d.shots or 0 for d in results[planned_id])
-                        if journal is not None:
-                            journal.store(planned_id, results[planned_id])
-                        del in_progress[planned_id]
-                        bar.update()
-                    else:
-                        _note(journal, planned_id, state)
-                        _raise_if_lost(job, state)
-                queued = sum(state.status == "queued" for _, state in in_progress.values())
-                running = len(in_progress) - queued
-                bar.set_postfix_str(f"{len(waiting) + queued} queued, {running} running, {counted:,} shots", refresh=changed)
-                if changed:
-                    last_change = time.monotonic()
-                elif self._timeout is not None and time.monotonic() - last_change > self._timeout:
-                    raise SilenceError(
-                        f"no job of {self.name} changed its state for {self._timeout:g} s; they stay with the service: "
-                        "resume the run to pick them up, or cancel it"
-                    )
-                elif in_progress:
-                    time.sleep(self._poll_seconds)
-        return results
-
-    def _submit(self, job: Job, journal: Journal | None) -> tuple[Job, State]:
-        """Submit a job under its recorded id, unless its backend has it already."""
-        planned_id = job.id
-        if journal is not None:
-            job = replace(job, id=journal.attempt_id(planned_id))
-            if journal.was_submitted(planned_id) and self.backend.poll(job).status != "unknown":
-                return job, State("queued")
-            journal.note(planned_id, "submitting")
-        self.backend.submit(job)
-        _note(journal, planned_id, State("queued"))
-        return job, State("queued")
 
 
 def _number_of(journal: Journal, key: str, past: Collection[int]) -> int | None:
@@ -532,18 +537,6 @@ def _differs_by_rounding(ours: Job, theirs: Job) -> bool:
     """Return True if two jobs have the same gates on the same qubits, with angles that are equal to 1e-9."""
     pairs = zip(_resolved(ours), _resolved(theirs), strict=True)
     return all(cirq.approx_eq(first, second, atol=_ROUNDING) for first, second in pairs)
-
-
-def _note(journal: Journal | None, job_id: str, state: State) -> None:
-    if journal is not None:
-        journal.note(job_id, state.status, f"{state.code} {state.message}".strip())
-
-
-def _raise_if_lost(job: Job, state: State) -> None:
-    if state.status == "failed":
-        raise JobFailedError(job.id, state.code, state.message)
-    if state.status in ("cancelled", "unknown"):
-        raise JobCancelledError(job.id)
 
 
 def _check_qubits(qubits: Sequence[cirq.Qid]) -> tuple[cirq.Qid, ...]:

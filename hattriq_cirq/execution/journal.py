@@ -24,6 +24,7 @@ from hattriq_cirq.circuits.errors import JournalError, JournalInUseError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution.backend import Job
+from hattriq_cirq.execution.caps import Caps
 from hattriq_cirq.execution.journal_format import (
     digest,
     kind_of_counts,
@@ -37,6 +38,7 @@ from hattriq_cirq.execution.journal_format import (
 from hattriq_cirq.execution.journal_records import (
     FORMAT,
     JOURNAL,
+    CapsRecord,
     Contents,
     Entry,
     RecordedCall,
@@ -49,7 +51,9 @@ from hattriq_cirq.execution.journal_records import (
     try_lock,
 )
 from hattriq_cirq.execution.ownership import Owned
+from hattriq_cirq.execution.usage import Usage
 from hattriq_cirq.foundation.files import sync_folder, write_new
+from hattriq_cirq.foundation.log import LOG
 from hattriq_cirq.foundation.provenance import Provenance
 
 __all__ = ["JOURNAL", "Journal", "JournalWarning", "digest", "is_locked"]
@@ -257,6 +261,22 @@ class Journal(Owned):
         self._entry(job_id)
         self._append("note", job=job_id, status=status, message=message)
 
+    @property
+    def used(self) -> Usage:
+        """Shots, jobs and seconds that the run has taken up to now, over all processes that worked on it."""
+        self._contents.meter.advance(time.time())
+        return self._contents.meter.used
+
+    def record_caps(self, caps: Caps) -> None:
+        """Record the caps of the run, which a resume keeps; nothing is written if they are recorded already."""
+        record = CapsRecord(shots=caps.shots, jobs=caps.jobs, seconds=caps.seconds)
+        if record != (self._contents.caps or asdict(Caps())):
+            self._append("caps", caps=record)
+
+    def pause(self) -> None:
+        """Record that nobody waits for the jobs in progress any longer, so that the time until the next job does not count."""
+        self._append("paused")
+
     def attempt(self, job_id: str) -> int:
         """Return the number of attempts at a job that ended without counts, failed or cancelled."""
         return self._entry(job_id).attempt
@@ -312,6 +332,7 @@ class Journal(Owned):
         if self.has_begun:
             raise JournalError(f"{self.folder} records jobs and is not removed; cancel the run instead")
         (self.folder / JOURNAL).unlink()
+        (self.folder / LOG).unlink(missing_ok=True)
         self.close()
         with suppress(OSError):
             self.folder.rmdir()

@@ -11,10 +11,12 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from hattriq_cirq.circuits.errors import JournalError
+from hattriq_cirq.execution.usage import Meter
 from hattriq_cirq.foundation import files
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
@@ -109,6 +111,18 @@ class _Programs(_Any):
     circuits: dict[str, str]
 
 
+class CapsRecord(TypedDict):
+    """Caps of a run; None sets no limit."""
+
+    shots: Size | None
+    jobs: Size | None
+    seconds: Annotated[float, Range(0)] | None
+
+
+class _Caps(_Any):
+    caps: CapsRecord
+
+
 class _Note(_Any):
     job: str
     status: str
@@ -128,7 +142,9 @@ _KINDS: dict[str, type[_Any]] = {
     "begin": _Begin,
     "placement": _Placement,
     "programs": _Programs,
+    "caps": _Caps,
     "note": _Note,
+    "paused": _Any,
     "counts": _Counts,
     "sparse_counts": _Counts,
     "finished": _Any,
@@ -219,10 +235,15 @@ class Contents:
     jobs: dict[str, Entry] = field(default_factory=dict)
     circuits: dict[str, str] = field(default_factory=dict)
     prepared: dict[tuple[str, str], Any] = field(default_factory=dict)
+    caps: CapsRecord | None = None
+    meter: Meter = field(default_factory=Meter)
 
     def apply(self, record: Record) -> None:
         """Apply the next record."""
         self.updated_utc = record["utc"]
+        if record["kind"] == "opened":
+            self.meter.pause()  # the process that wrote the records before has ended
+        self.meter.advance(datetime.fromisoformat(record["utc"]).timestamp())
         match record["kind"]:
             case "header":
                 if self.header:
@@ -250,19 +271,32 @@ class Contents:
                 self.circuits |= record.get("circuits", {})
                 self._check_circuits(program["circuit"] for program in record.get("programs", ()))
                 self.prepared[kind, record["key"]] = record[kind]
-            case "note":
-                entry = self._recorded_job(record["job"])
-                entry.status, entry.message = record["status"], record["message"]
-                if entry.status == "submitting":
-                    entry.submitted = True
-                elif entry.status in ("failed", "cancelled"):
-                    entry.attempt, entry.submitted = entry.attempt + 1, False
-            case "counts" | "sparse_counts":
-                entry = self._recorded_job(record["job"])
-                entry.status, entry.message, entry.counts = "done", "", record["counts"]
-                self._use_versions()
+            case "note" | "counts" | "sparse_counts":
+                self._apply_to_job(record)
+            case "caps":
+                self.caps = record["caps"]
+            case "paused":
+                self.meter.pause()
             case "finished" | "cancelled":
                 self.ended = record["kind"]
+
+    def _apply_to_job(self, record: Record) -> None:
+        """Apply a record of a job: its status or its counts."""
+        entry = self._recorded_job(record["job"])
+        if record["kind"] == "note":
+            entry.status, entry.message = record["status"], record["message"]
+        else:
+            entry.status, entry.message, entry.counts = "done", "", record["counts"]
+            self._use_versions()
+        if entry.status == "submitting" and not entry.submitted:
+            entry.submitted = True
+            self.meter.submit(record["job"], entry.shots)
+        elif entry.status in ("submitting", "queued", "running"):
+            self.meter.wait_for(record["job"])
+        else:
+            self.meter.end(record["job"])
+        if entry.status in ("failed", "cancelled"):
+            entry.attempt, entry.submitted = entry.attempt + 1, False
 
     def _use_versions(self) -> None:
         """Remember the versions that plan a job or count its outcomes."""

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hattriq_cirq.circuits.errors import JournalError
-from hattriq_cirq.execution.journal_records import JOURNAL, Contents, is_locked, read, read_content
+from hattriq_cirq.execution.journal_records import JOURNAL, CapsRecord, Contents, is_locked, read, read_content
+from hattriq_cirq.execution.usage import Usage
 
 RunStatus = Literal["finished", "planned", "unfinished", "running", "failed", "cancelled"]
 
@@ -30,6 +31,8 @@ class RunSummary:
         status: Status of the run; `planned` if its jobs are recorded and none was submitted, as by a dry run, `running` if a
             living process works on it, `failed` or `cancelled` if one of its jobs was.
         updated_utc: Time of the last record, ISO 8601.
+        used: Shots, jobs and seconds that count towards the caps.
+        caps: Caps of the run; None if it never had any.
     """
 
     folder: Path
@@ -42,6 +45,8 @@ class RunSummary:
     shots: int
     status: RunStatus
     updated_utc: str
+    used: Usage
+    caps: CapsRecord | None
 
 
 def read_summary(folder: str | os.PathLike[str]) -> RunSummary:
@@ -73,6 +78,8 @@ def read_summary(folder: str | os.PathLike[str]) -> RunSummary:
         shots=sum(entry.shots for entry in entries),
         status="running" if locked else _status(contents),
         updated_utc=contents.updated_utc,
+        used=contents.meter.used,
+        caps=contents.caps,
     )
 
 

@@ -65,3 +65,17 @@ def progress_bar(*, shown: bool, **options: Any) -> tqdm[Any]:
     if "desc" in options:
         options["desc"] = printable(options["desc"])
     return tqdm(file=stream, dynamic_ncols=True, disable=not shown or sys.stderr is None, **options)
+
+
+def print_beside_bars(line: str) -> None:
+    """Print a line on standard error; bars that are shown make room for it.
+
+    Args:
+        line: Text of one line.
+    """
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        tqdm.write(line, file=sys.stderr)
+    else:
+        print(line, file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 #: Pattern of a number with the digits 0 to 9, a point and an exponent, without its sign.
 DECIMAL = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
@@ -35,6 +36,19 @@ def quantity(number: int, noun: str, plural: str | None = None) -> str:
         ('1 circuit', '20000 shots', '0 studies')
     """
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as lines of text, with the columns below each other.
+
+    Example:
+        >>> print(aligned([("run", "shots"), ("noisy", "200")]))
+        run    shots
+        noisy  200
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def decimal(text: str) -> float | None:

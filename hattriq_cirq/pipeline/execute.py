@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,8 +15,11 @@ from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.placement import Placement
 from hattriq_cirq.execution.engine import Call, Engine
 from hattriq_cirq.execution.journal_format import call_key, circuits_key
+from hattriq_cirq.foundation.log import Log
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Variants
 
+log = Log("pipeline")
 #: Note on the origin of a call's circuits if another version of the library, or another machine, began the run.
 _ORIGIN_NOTES = {
     "recorded": (
@@ -85,8 +89,13 @@ class PreparedCircuits:
             None if journal is None else circuits_key(circuits, () if placement is None else sorted(placement.qubits.values()))
         )
         programs = None if journal is None or key is None or engine.processor is None else journal.programs(key)
-        if programs is None:
+        if programs is not None:
+            log.info("%s of the journal run %s", quantity(len(programs), "program"), quantity(len(circuits), "circuit"))
+        else:
+            start = time.monotonic()
             programs = engine.compile(circuits, placement)
+            compiled = quantity(len(circuits), "circuit"), quantity(len(programs), "program")
+            log.info("%s compiled to %s in %.1f s", *compiled, time.monotonic() - start)
             if journal is not None and key is not None and engine.processor is not None:
                 journal.record_programs(key, programs)
         return cls(engine, programs, shots, mitigation, key)
@@ -156,7 +165,7 @@ class PreparedCircuits:
             mitigated = Mitigated(list(outcome.distributions), MitigationSummary())
         else:
             mitigated = self.mitigation.combine(replace(variants, programs=outcome.programs), outcome.distributions)
-        notes = mitigated.summary.notes + _ORIGIN_NOTES.get(outcome.origin, ())
+        notes = mitigated.summary.notes + self.engine.notes + _ORIGIN_NOTES.get(outcome.origin, ())
         if self.variants.shots is not None and self.engine.journal is not None:
             notes += self.engine.journal.version_notes
         shots = sum(distribution.shots or 0 for distribution in outcome.distributions)

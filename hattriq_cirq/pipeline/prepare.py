@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from hattriq_cirq.attribution.path_integral import exact_attribution
 from hattriq_cirq.attribution.quadrature import Quadrature, parse_rule
 from hattriq_cirq.attribution.result import Attribution, Cost
 from hattriq_cirq.compilation.compile import physical_circuit
-from hattriq_cirq.compilation.gatesets import compile_to_gateset
+from hattriq_cirq.compilation.gatesets import compile_to_gateset, gateset_name
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
 from hattriq_cirq.compilation.placement import Placement, best_placement, candidate_layouts, promising_layouts
 from hattriq_cirq.encoding.exact import Encoder, encode
@@ -30,16 +31,18 @@ from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_format import circuits_key
 from hattriq_cirq.foundation.arrays import Array, FloatArray, evenly_spaced, scaling_exponents, times_power_of_2
-from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type
+from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type, shown
 from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.numerics import numpy_defaults, with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import AssumptionWarning, Mitigation, MitigationSummary, Outcomes, as_mitigation
-from hattriq_cirq.pipeline.resources import GateCount, Resources, shots_for_cosine, shots_for_stderr
+from hattriq_cirq.pipeline.resources import GateCount, Resources, RunResources, shots_for_cosine, shots_for_stderr
 from hattriq_cirq.simulation.statevector import Precision
 
+log = Log("pipeline")
 _CHUNK = 256  # number of circuits that are compiled and run together, or those of one input if they are more
 _ROUNDINGS = 4  # difference between equal vectors that rounding explains, in units of the double precision
 _SHOTS_MAX = 10**15  # counts are 64-bit integers, and weights of shots are floating-point numbers
@@ -172,54 +175,79 @@ def resources(  # noqa: PLR0913  one argument for each choice of the user
     estimator: Estimator,
     *,
     rule: str = "exact",
-    gateset: str = "cz",
+    gateset: str | None = None,
     processor: str | None = None,
+    engine: Engine | cirq.Sampler | None = None,
+    shots: int | None = None,
+    mitigation: Mitigation[Any] | str | None = None,
     target_cosine: float = 0.95,
     target_stderr: float = 0.01,
     sample: int = 4,
-    engine: Engine | None = None,
     device: str | None = None,
 ) -> Resources:
-    """Price one attribution before it is run: compile a few of its circuits and predict its shots.
+    """Price an attribution before it is run: compile its circuits, and predict the shots to a wanted precision.
+
+    Without shots a few circuits are compiled. With shots the whole run is compiled and cut into jobs as an engine would run it,
+    and the cost also states jobs, bytes, duration and time on the processor. Nothing is run in either case.
 
     Args:
         model: Model of the quadratic form F(x) = x' M x.
-        x: Input, (features,).
-        baseline: Number, (features,), or a `BaselineSet`.
+        x: Input, (features,), or batch of inputs, (..., features).
+        baseline: Number, (features,), or a `BaselineSet`; or array that broadcasts to a batch.
         estimator: Estimator that would build the circuits.
         rule: `exact`, or a quadrature rule with circuits for each of its nodes.
-        gateset: `cz`, `sqrt_iswap` or `sycamore`.
-        processor: Google processor whose calibration places and routes the circuits: `willow_pink`, `weber` or `rainbow`; None
-            for a free graph only.
+        gateset: `cz`, `sqrt_iswap` or `sycamore`; None takes that of the engine's processor, and else `cz`.
+        processor: Processor whose calibration places and routes the circuits: the name of one that is bundled with cirq_google,
+            such as `willow_pink`, or another processor that `virtual` takes; None for a free graph only.
+        engine: Engine that would run the circuits, in place of a processor.
+        shots: Number of shots per input with which the whole run is priced; None for a few circuits.
+        mitigation: Correction of the outcomes, whose circuits and shots are priced too; it needs shots.
         target_cosine: Wanted cosine of the map to the exact one, between 0 and 1.
         target_stderr: Wanted standard error of the least certain feature, above 0.
-        sample: Largest number of circuits to compile, evenly spaced among all.
-        engine: Engine that gives the exact probabilities for the prediction of shots; None is qsim.
+        sample: Largest number of circuits to compile for the gate counts on a free graph, evenly spaced among all.
         device: Former name of `processor`.
 
     Returns:
-        The cost.
+        The cost; shots to the targets are those of the first input with circuits, simulated exactly and without noise.
 
     Raises:
         ValueError: The input is invalid, or there is nothing to estimate (x equals the baseline).
+        CircuitRefusedError: The processor cannot run a circuit.
 
     Example:
         >>> import hattriq_cirq as hq
-        >>> hq.resources(hq.ring_ansatz(2, layers=1), [0.6, 0, 0, 0.8], 0, hq.HadamardTest()).circuits
+        >>> model, x = hq.ring_ansatz(2, layers=1), [0.6, 0, 0, 0.8]
+        >>> hq.resources(model, x, 0, hq.HadamardTest()).circuits
         2
+        >>> hq.resources(model, x, 0, hq.HadamardTest(), processor="willow_pink", shots=1000, mitigation="readout").jobs
+        4
     """
     if device is not None:
         warnings.warn("resources(device=) is deprecated; use processor=", DeprecationWarning, stacklevel=3)
         processor = device
     check_model(model)
     check_type(estimator, "estimator", Estimator, _AN_ESTIMATOR)
-    check_type(processor, "processor", str | None, "the name of a processor, such as 'willow_pink', or None")
-    engine = None if engine is None else check_engine(estimator, engine)
-    run_on = qsim() if processor is None else virtual(processor, gateset=gateset, noise="none")
-    terms = _terms_of_input(model, x, baseline, rule)
-    return PreparedAttribution(model, [terms], estimator, run_on, None).price(
-        gateset=gateset, target_cosine=target_cosine, target_stderr=target_stderr, sample=sample, simulator=engine
-    )
+    shots, correction = as_shots(shots), as_mitigation(mitigation)
+    if engine is not None and processor is not None:
+        raise ValueError(f"engine={shown(engine)} has its own processor; leave out processor={shown(processor)}")
+    if correction is not None and shots is None:
+        raise ValueError("mitigation needs shots: its circuits and shots are those of a whole run")
+    if engine is not None:
+        run_on = check_engine(estimator, engine)
+    else:
+        run_on = qsim() if processor is None else virtual(processor, gateset=gateset or "cz", noise="none")
+    inputs = model_inputs(model, x)
+    if inputs.ndim == 1:
+        terms = [_terms_of_input(model, x, baseline, rule)]
+    else:
+        check_columns(model, baseline, "baseline")
+        references, _ = resolve(baseline, inputs)
+        terms = bilinear_terms_of_rows(inputs.reshape(-1, model.n_features), references, parse_rule(rule))
+    prepared = PreparedAttribution(model, terms, estimator, run_on, shots, correction)
+    targets: dict[str, Any] = {"gateset": gateset, "target_cosine": target_cosine, "target_stderr": target_stderr}
+    if shots is None:
+        return prepared.price(sample=sample, **targets)
+    return prepared.predict(sample=sample, **targets).with_run(prepared.run_resources())
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,11 +272,11 @@ _Result = TypeVar("_Result")
 def _with_bars(
     method: Callable[Concatenate[PreparedAttribution, _Arguments], _Result],
 ) -> Callable[Concatenate[PreparedAttribution, _Arguments], _Result]:
-    """Show the progress bars of all phases of a method if asked for; NumPy's errors are handled as by default."""
+    """Show the progress bars of all phases of a method if asked for, and log them; NumPy's errors are handled as by default."""
 
     @wraps(method)
     def shown(self: PreparedAttribution, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
-        with numpy_defaults(), progress_bars(self.progress or self.engine.shows_progress):
+        with numpy_defaults(), progress_bars(self.progress or self.engine.shows_progress), self.engine.logged():
             return method(self, *args, **kwargs)
 
     return shown
@@ -293,8 +321,13 @@ class PreparedAttribution(Frozen):
             return self.given_placement
         key = None if journal is None else self._placement_key
         if journal is not None and key is not None and (record := journal.placement(key)) is not None:
+            log.info("the placement is that of the journal")
             return Placement.from_record(processor, record)
+        start = time.monotonic()
         chosen = choose_placement(self.model, self.estimator, self.terms, self.engine)
+        if chosen is not None:
+            listed = ", ".join(f"{logical} on {physical}" for logical, physical in chosen.qubits.items())
+            log.info("placement chosen in %.1f s: %s; predicted error %.3g", time.monotonic() - start, listed, chosen.error)
         if journal is not None and key is not None and chosen is not None:
             journal.record_placement(key, chosen.to_record())
         return chosen
@@ -308,44 +341,64 @@ class PreparedAttribution(Frozen):
     @property
     def resources(self) -> Resources:
         """Cost of exactly what `execute` runs, all of it compiled; `price` states the cost from a few circuits."""
-        if all(term.is_zero for terms in self.terms for term in terms):
-            return self._no_cost()
-        prepared = [circuits for _, circuits in self.chunks()]
-        programs = [program for circuits in prepared for program in circuits.programs]
-        priced = self.price()
-        return replace(
-            priced,
-            routed=None if self.engine.processor is None else GateCount.of([program.circuit for program in programs]),
-            shots=sum(circuits.total_shots for circuits in prepared),
-            programs=len(programs),
-            mitigation_circuits=sum(circuits.requests for circuits in prepared) - priced.circuits,
-        )
+        return self.predict().with_run(self.run_resources())
 
-    def _no_cost(self) -> Resources:
-        """Return the cost of inputs that equal their baselines: nothing."""
-        nothing, processor = GateCount(0.0, 0, 0), self.engine.processor
-        return Resources(
-            estimator=self.estimator.describe(),
-            circuits=0,
-            qubits=0,
-            built=nothing,
-            compiled=nothing,
-            preparation=nothing,
-            routed=None if processor is None else nothing,
-            compiled_circuits=0,
-            gateset="cz",
-            processor=None if processor is None else processor.id,
-            shots_for_cosine=0,
-            shots_for_stderr=0,
-            target_cosine=0.95,
-            target_stderr=0.01,
-        )
+    @_with_bars
+    def record(self) -> Resources:
+        """Compile and check the whole run and record its jobs in the engine's journal, without submitting any: a dry run.
+
+        `execute` runs the recorded jobs, in this process or in a new one that prepares the same attribution with the same
+        journal: nothing is compiled again, and the result is that of a run that was never recorded. What an earlier dry run or
+        a part of the run has recorded is kept.
+
+        Returns:
+            The cost of the run, as `resources`.
+
+        Raises:
+            ValueError: There are no shots, or the engine has no journal.
+            CircuitRefusedError: The processor or its service would refuse a circuit or a job.
+            EngineError: The journal holds another run, or cannot be written.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> import hattriq_cirq as hq
+            >>> model, x = hq.ring_ansatz(2, layers=1), [0.6, 0, 0, 0.8]
+            >>> with TemporaryDirectory() as folder:
+            ...     engine = hq.qsim(seed=1, journal=folder)
+            ...     options = dict(baseline=0, estimator=hq.ResolvedHadamardTest(), engine=engine, shots=1000)
+            ...     prepared = hq.prepare(model, x, **options)
+            ...     prepared.record().jobs, prepared.execute().cost.shots
+            (1, 1000)
+        """
+        if self.shots is None or self.engine.journal is None:
+            what = (
+                "shots; exact probabilities are no jobs" if self.shots is None else "an engine with a journal, journal=FOLDER"
+            )
+            raise ValueError(f"a dry run needs {what}")
+        return self.predict().with_run(self.run_resources(record=True))
+
+    @_with_bars
+    def run_resources(self, *, record: bool = False) -> RunResources:
+        """Compile the whole run and count its resources, without the predictions of `resources`.
+
+        Args:
+            record: True to check all jobs and record them in the journal too, as `record` does.
+        """
+        parts, numbers = [RunResources()], list[int]()
+        with progress_bar(shown=self.progress, total=len(self.terms), desc="prepare the run", unit="input") as bar:
+            for inputs, circuits in self.chunks():
+                call = circuits.record(numbers) if record else circuits.plan(numbers)
+                numbers.append(call.number)
+                own = [one.own_shots for one in inputs]
+                parts.append(RunResources.of_call(circuits, call, sum(len(o.plan.circuits) for o in inputs), sum(own)))
+                bar.update(len(inputs))
+        return RunResources.total(parts)
 
     @_with_bars
     def price(
         self,
         *,
-        gateset: str = "cz",
+        gateset: str | None = None,
         target_cosine: float = 0.95,
         target_stderr: float = 0.01,
         sample: int = 4,
@@ -354,7 +407,8 @@ class PreparedAttribution(Frozen):
         """Price the run by a few of its circuits, without compiling the others.
 
         Args:
-            gateset: Gate set that circuits are compiled to on a free graph: `cz`, `sqrt_iswap` or `sycamore`.
+            gateset: Gate set that circuits are compiled to on a free graph: `cz`, `sqrt_iswap` or `sycamore`; None takes that
+                of the engine's processor, and else `cz`.
             target_cosine: Wanted cosine of the map to the exact one, between 0 and 1.
             target_stderr: Wanted standard error of the least certain feature, above 0.
             sample: Largest number of circuits to compile, evenly spaced among all.
@@ -366,26 +420,50 @@ class PreparedAttribution(Frozen):
         Raises:
             ValueError: A target is out of range, or there is nothing to estimate.
         """
-        target, processor = gateset_by_name(gateset), self.engine.processor
+        predicted = self.predict(
+            gateset=gateset, target_cosine=target_cosine, target_stderr=target_stderr, sample=sample, simulator=simulator
+        )
+        if not predicted.circuits:
+            raise ValueError(
+                "there is nothing to estimate: x equals the baseline, or the observable is a multiple of the identity"
+            )
+        processor = self.engine.processor
+        if processor is None or self.placement is None:
+            return predicted
+        placed = evenly_spaced([c for one in self.input_plans() for c in one.plan.circuits], sample)
+        qubits, phase = self.placement.qubits, "compile for the processor"
+        physical = [physical_circuit(processor, c.circuit, qubits) for c in track(placed, phase, "circuit")]
+        return replace(predicted.on(processor, physical, physical), routed=GateCount.of(physical, predicted.circuits))
+
+    @_with_bars
+    def predict(
+        self,
+        *,
+        gateset: str | None = None,
+        target_cosine: float = 0.95,
+        target_stderr: float = 0.01,
+        sample: int = 4,
+        simulator: Engine | None = None,
+    ) -> Resources:
+        """Return the cost on a free graph and the predicted shots, without the figures of a processor or of a run.
+
+        The arguments are those of `price`; inputs that equal their baselines cost nothing.
+        """
+        if gateset is None:
+            gateset = "cz" if self.engine.processor is None else gateset_name(self.engine.processor.gateset)
+        target = gateset_by_name(gateset)
         target_cosine = as_number(target_cosine, "target_cosine", above=0, below=1, advice="lie between 0 and 1")
         target_stderr = as_number(target_stderr, "target_stderr", above=0)
         sample = as_count(sample, "sample")
         plans = [plan(self.estimator, self.model, terms) for terms in self.terms]
         circuits = [c for one in plans for c in one.circuits]
+        targets: dict[str, Any] = {"target_cosine": target_cosine, "target_stderr": target_stderr}
         if not circuits:
-            raise ValueError(
-                "there is nothing to estimate: x equals the baseline, or the observable is a multiple of the identity"
-            )
+            return Resources.of_nothing(self.estimator.describe(), gateset, **targets)
         index = next(i for i, one in enumerate(plans) if one.circuits)
         first, unit = plans[index], 2 * self.terms[index][0].exponent
         distributions = (simulator or qsim()).run([c.circuit for c in first.circuits], None)
         chosen = evenly_spaced(circuits, sample)
-        routed = None
-        if processor is not None and self.placement is not None:
-            placed = evenly_spaced([c for one in self.input_plans() for c in one.plan.circuits], sample)
-            qubits, phase = self.placement.qubits, "compile for the processor"
-            physical = [physical_circuit(processor, c.circuit, qubits) for c in track(placed, phase, "circuit")]
-            routed = GateCount.of(physical, len(circuits))
         return Resources(
             estimator=self.estimator.describe(),
             circuits=len(circuits),
@@ -395,14 +473,11 @@ class PreparedAttribution(Frozen):
                 [compile_to_gateset(c.circuit, target) for c in track(chosen, "compile", "circuit")], len(circuits)
             ),
             preparation=GateCount.of([compile_to_gateset(c.preparation, target) for c in chosen], len(circuits)),
-            routed=routed,
             compiled_circuits=len(chosen),
             gateset=gateset,
-            processor=None if processor is None else processor.id,
             shots_for_cosine=shots_for_cosine(first, distributions, target_cosine),
             shots_for_stderr=shots_for_stderr(first, distributions, float(np.ldexp(target_stderr, -unit))),
-            target_cosine=target_cosine,
-            target_stderr=target_stderr,
+            **targets,
         )
 
     @_with_bars
@@ -420,6 +495,8 @@ class PreparedAttribution(Frozen):
         with progress_bar(shown=self.progress, total=len(self.terms), desc=self.estimator.describe(), unit="input") as bar:
             exponents = iter([2 * terms[0].exponent for terms in self.terms])
             for inputs, circuits in self.chunks():
+                if self.engine.caps and not estimates:
+                    self.engine.expect(circuits.plan(), self._times_of(inputs))
                 mitigated = circuits.execute()
                 summaries.append(mitigated.summary)
                 outcomes = iter(mitigated.outcomes)
@@ -436,6 +513,11 @@ class PreparedAttribution(Frozen):
         notes += [note for e in estimates for note in e.notes]
         summary = MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes)), violated)
         return Execution(estimates, cost, summary)
+
+    def _times_of(self, inputs: Sequence[InputPlan]) -> float:
+        """Return the number of times that the circuits of some inputs stand for those of all."""
+        with_circuits = sum(any(not term.is_zero for term in terms) for terms in self.terms)
+        return with_circuits / max(1, sum(bool(one.plan.circuits) for one in inputs))
 
     @with_numpy_defaults
     def execute(self) -> Attribution:
@@ -529,6 +611,11 @@ class InputPlan:
         asked = [] if mitigation is None or not own.circuits else mitigation.auxiliary_circuits(model, estimator, terms)
         counts = None if shots is None else own.shots(shots) + [max(1, round(share * shots)) for _, share in asked]
         return cls(own, [circuit for circuit, _ in asked], counts)
+
+    @property
+    def own_shots(self) -> int:
+        """Number of shots of the plan's circuits; 0 for exact probabilities."""
+        return sum((self.shots or [])[: len(self.plan.circuits)])
 
     @property
     def circuits(self) -> list[cirq.Circuit]:

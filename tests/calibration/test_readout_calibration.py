@@ -21,7 +21,8 @@ from injected import Array, basis_state, observed_probabilities
 from calibration import CalibrationError, ReadoutCalibration, StaleCalibrationWarning, measure_readout, readout_programs
 from calibration.readout.measure import Pattern, bit_patterns, shots_per_pattern
 from hattriq_cirq.circuits.outcomes import Distribution, LinearTerm, QuasiDistribution
-from hattriq_cirq.compilation.processor import Processor, load_processor
+from hattriq_cirq.compilation.processor import Processor
+from hattriq_cirq.compilation.snapshot import load_processor
 from hattriq_cirq.execution import qsim, virtual
 from hattriq_cirq.foundation.provenance import Provenance
 

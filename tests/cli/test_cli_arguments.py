@@ -72,6 +72,7 @@ def test_types_defaults_and_choices_follow_from_the_fields() -> None:
         "max_hours": None,
         "dry": False,
         "seed": 0,
+        "verbose": False,
     }
     line = "paint north --coats 2 --finish gloss --max-hours 1.5 --dry --color blue --seed 7"
     values = vars(parser().parse_args(line.split()))

@@ -30,6 +30,10 @@ COMMANDS = {
     "report": "report {home}/maps --out {out}",
 }
 NUMBERS = ("nonsense", "1_1", "٣", "nan", "1e999", "")
+CAPS = {
+    **dict.fromkeys(("max-shots", "max-jobs"), (*NUMBERS, "0", "-1", "1.5")),
+    "max-seconds": ("nonsense", "0", "-1", "1_1", "nan", ""),
+}
 #: Options of each command with words that they refuse; every option but file names and free texts is listed.
 OPTIONS = {
     "train": {
@@ -53,6 +57,7 @@ OPTIONS = {
         "calibration": ("nonsense", ""),
         "max-age": ("nonsense", "1", "1_1", ""),
         "seed": (*NUMBERS, "-1"),
+        **CAPS,
     },
     "calibrate": {
         "engine": ("nonsense", "virtual:", "qsim", ""),
@@ -65,6 +70,7 @@ OPTIONS = {
         "pattern": ("nonsense", ""),
         "seed": (*NUMBERS, "-1"),
         "data": ("nonsense",),
+        **CAPS,
     },
     "cost": {
         "qubits": ("nonsense", "0", "1_1", "-1", "٣", ""),

@@ -25,6 +25,7 @@ from hattriq_cirq.execution.backend import Job
 from hattriq_cirq.execution.backends.simulators import ExactBackend
 from hattriq_cirq.execution.journal import JOURNAL, Journal
 from hattriq_cirq.execution.journal_summary import read_summary
+from hattriq_cirq.foundation.log import LOG
 from hattriq_cirq.models.model import Model
 
 RESULTS = {"attribution.npz", "attribution.csv", "gallery.png", "run.json"}
@@ -81,7 +82,7 @@ def stopped(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 def test_journal_of_a_finished_run(home: Path) -> None:
-    assert names(home / "whole") == RESULTS | {JOURNAL}
+    assert names(home / "whole") == RESULTS | {JOURNAL, LOG}
     summary = read_summary(home / "whole")
     assert (summary.status, summary.done, summary.shots_done) == ("finished", summary.jobs, 3 * 1600)
     assert summary.task is not None
@@ -134,7 +135,7 @@ def test_killed_run_continues_to_the_same_result(home: Path, tmp_path: Path, how
     assert process.returncode == -signal.SIGKILL
     done = read_summary(tmp_path / "a").done
     assert read_summary(tmp_path / "a").status == "unfinished"
-    assert names(tmp_path / "a") <= {JOURNAL, "journal.torn-1"}
+    assert names(tmp_path / "a") <= {JOURNAL, LOG, "journal.torn-1"}
     assert run(line(home, tmp_path / "a") if how == "again" else f"resume {tmp_path}/a") == 0
     assert_same_arrays(tmp_path / "a", home / "whole")
     counted = [record for record in (tmp_path / "a" / JOURNAL).read_text().splitlines() if '"kind":"counts"' in record]
@@ -164,7 +165,7 @@ def test_engine_error_is_one_line_with_how_to_continue(
         assert run(line(home, tmp_path / "a")) == 2
     (error_line,) = capsys.readouterr().err.splitlines()
     assert error_line.startswith("hattriq: error: job j failed: INVALID: Program too long.; go on with `hattriq resume ")
-    assert names(tmp_path / "a") == {JOURNAL}
+    assert names(tmp_path / "a") == {JOURNAL, LOG}
     assert run(f"resume {tmp_path}/a") == 0
     assert_same_arrays(tmp_path / "a", home / "whole")
 
@@ -207,7 +208,7 @@ def test_resume_writes_only_missing_results(home: Path, tmp_path: Path) -> None:
     kept = {name: (folder / name).stat().st_mtime_ns for name in ("attribution.npz", "run.json")}
     assert run(f"resume {folder}") == 0
     assert {name: (folder / name).stat().st_mtime_ns for name in kept} == kept
-    assert names(folder) == RESULTS | {JOURNAL}
+    assert names(folder) == RESULTS | {JOURNAL, LOG}
     assert (folder / "attribution.csv").read_bytes() == (home / "whole" / "attribution.csv").read_bytes()
     assert read_summary(folder).status == "finished"
 
@@ -234,6 +235,38 @@ def test_run_continues_after_a_full_disk(home: Path, stopped: Path, capsys: pyte
     assert f"go on with `hattriq resume {stopped}`" in error_line
     assert run(f"resume {stopped}") == 0
     assert_same_arrays(stopped, home / "whole")
+
+
+# caps
+
+
+@pytest.mark.parametrize("how", ["again", "resume"])
+def test_cap_stops_a_run_that_goes_on_with_a_larger_one(
+    home: Path, tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "a"
+    assert run(f"{line(home, folder)} --max-shots 1000") == 2
+    warning, error = capsys.readouterr().err.splitlines()
+    assert "max_shots=1000 of 4800 shots" in warning
+    assert error.startswith("hattriq: error: max_shots=1000 is reached: 5 jobs with 1,000 shots in ")
+    assert error.endswith(f"go on with `hattriq resume {folder} --max-shots 4800`; or give up with `hattriq cancel {folder}`")
+    summary = read_summary(folder)
+    assert (summary.done, summary.shots_done, summary.status) == (5, 1000, "unfinished")
+    assert run(f"resume {folder}") == 2  # the cap holds until a larger one is given
+    assert "max_shots=1000 is reached: 5 jobs" in capsys.readouterr().err
+    assert run(f"resume {folder} --max-shots 4800" if how == "resume" else f"{line(home, folder)} --max-shots 4800") == 0
+    assert_same_arrays(folder, home / "whole")
+    assert capsys.readouterr().err == ""
+
+
+def test_calibration_stops_at_its_cap(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = f"calibrate --engine virtual:willow_pink --qubits 4_10,5_10 --shots 100 --out {tmp_path}/readout.json"
+    assert run(f"{words} --max-shots 199") == 2
+    warning, error = capsys.readouterr().err.splitlines()
+    assert "max_shots=199 of 200 shots" in warning
+    assert "max_shots=199 is reached: 0 jobs with 0 shots" in error
+    assert names(tmp_path) == set()
+    assert run(f"{words} --max-jobs 4 --max-shots 200") == 0
 
 
 # refused commands

@@ -219,7 +219,7 @@ def test_run_on_a_file_system_without_hard_links(
         assert run(f"{TRAIN} {tmp_path}/bars") == 0
         assert run(f"{attribute(home)} {tmp_path}/counted --estimator resolved --engine cirq --shots 100") == 0
     assert names(tmp_path / "bars") == TRAINED
-    assert names(tmp_path / "counted") == ATTRIBUTED | {"journal.jsonl"}
+    assert names(tmp_path / "counted") == ATTRIBUTED | {"journal.jsonl", "hattriq.log"}
     assert run(f"{TRAIN} {tmp_path}/bars") == 2
 
 
@@ -241,7 +241,7 @@ def test_run_on_a_file_system_without_locks_that_cannot_sync_folders(
         for _ in range(2):
             run(f"{attribute(home)} {tmp_path}/counted --estimator resolved --engine cirq --shots 100")
     assert names(tmp_path / "bars") == TRAINED
-    assert names(tmp_path / "counted") == ATTRIBUTED | {"journal.jsonl"}
+    assert names(tmp_path / "counted") == ATTRIBUTED | {"journal.jsonl", "hattriq.log"}
 
 
 # what is in the way
@@ -288,7 +288,7 @@ def test_empty_journal_is_begun_anew_and_gets_the_right_advice(
         assert "hattriq resume" not in line
     with small_pictures():
         assert run(f"{attribute(home)} {tmp_path} --estimator resolved --engine cirq --shots 100") == 0
-    assert names(tmp_path) == ATTRIBUTED | {"journal.jsonl"}
+    assert names(tmp_path) == ATTRIBUTED | {"journal.jsonl", "hattriq.log"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.circuit_stack import CircuitStack
 from hattriq_cirq.compilation.compile import compile_for, physical_circuit
 from hattriq_cirq.compilation.cz import compile_to_cz
-from hattriq_cirq.compilation.processor import Processor, load_processor
+from hattriq_cirq.compilation.processor import Processor
+from hattriq_cirq.compilation.snapshot import load_processor
 from hattriq_cirq.estimators import BilinearTerm, Estimator, plan
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.models.model import Model

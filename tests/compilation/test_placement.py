@@ -20,7 +20,8 @@ from hattriq_cirq.compilation.placement import (
     connectivity_encoder,
     predicted_errors,
 )
-from hattriq_cirq.compilation.processor import Processor, load_processor
+from hattriq_cirq.compilation.processor import Processor
+from hattriq_cirq.compilation.snapshot import load_processor
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.estimators import BilinearTerm, plan
 

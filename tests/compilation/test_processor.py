@@ -13,7 +13,8 @@ import sympy
 from cirq_google.api import v2
 
 from hattriq_cirq.compilation.gatesets import gateset_name
-from hattriq_cirq.compilation.processor import Processor, load_processor
+from hattriq_cirq.compilation.processor import Processor
+from hattriq_cirq.compilation.snapshot import load_processor
 
 DEVICE = cg.engine.create_device_from_processor_id("willow_pink")
 WILLOW = load_processor("willow_pink")

@@ -252,9 +252,11 @@ def test_google_passes_its_settings_to_engine_and_backend(service: StandIn, monk
     monkeypatch.setattr(
         "hattriq_cirq.execution.backends.google.Engine", lambda backend, **settings: made.update(settings, backend=backend)
     )
-    google("p", PROCESSOR, journal="folder", jobs=3, circuits_per_job=7, timeout=9.0, qubits=QUBITS, engine=service.engine())
+    caps = {"max_shots": 11, "max_jobs": 12, "max_seconds": 13.0}
+    settings: dict[str, Any] = {"jobs": 3, "circuits_per_job": 7, "timeout": 9.0, "qubits": QUBITS, **caps}
+    google("p", PROCESSOR, journal="folder", engine=service.engine(), **settings)
     backend = made.pop("backend")
-    assert made == {"journal": "folder", "qubits": QUBITS, "poll_seconds": 1.0, "timeout": 9.0, "progress": False}
+    assert made == {"journal": "folder", "qubits": QUBITS, "poll_seconds": 1.0, "timeout": 9.0, "progress": False, **caps}
     assert (backend.limits.jobs, backend.limits.circuits, backend.limits.shots) == (3, 7, 5_000_000)
     assert (backend.name, backend.seed) == (f"google:p/{PROCESSOR}", None)
 

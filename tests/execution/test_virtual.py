@@ -16,7 +16,7 @@ from strategies import Array
 
 from hattriq_cirq.circuits.errors import CircuitRefusedError
 from hattriq_cirq.circuits.program import ParameterizedCircuit
-from hattriq_cirq.compilation.processor import load_processor
+from hattriq_cirq.compilation.snapshot import load_processor
 from hattriq_cirq.execution import Engine, virtual
 from hattriq_cirq.execution.backend import Job
 from hattriq_cirq.execution.backends.simulators import noisy_probabilities

@@ -106,6 +106,8 @@ class StandIn:
             "CancelQuantumJob": (quantum.CancelQuantumJobRequest, lambda r: known.cancel(r.name)),
             "GetQuantumResult": (quantum.GetQuantumResultRequest, lambda r: known.result(r.parent)),
             "GetQuantumProcessor": (quantum.GetQuantumProcessorRequest, lambda r: known.get_processor(r.name)),
+            "ListQuantumProcessors": (quantum.ListQuantumProcessorsRequest, lambda r: known.list_processors(r.parent)),
+            "ListQuantumTimeSlots": (quantum.ListQuantumTimeSlotsRequest, lambda r: known.list_time_slots(r.parent)),
             "GetQuantumProcessorConfig": (quantum.GetQuantumProcessorConfigRequest, lambda r: known.get_config(r.name)),
         }
         handlers: dict[str, Any] = {

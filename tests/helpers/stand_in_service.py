@@ -6,7 +6,7 @@ import gzip
 import time
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,6 +30,8 @@ Code = quantum.StreamError.Code
 STATUSES = {
     "unauthenticated": grpc.StatusCode.UNAUTHENTICATED,
     "denied": grpc.StatusCode.PERMISSION_DENIED,
+    "disabled": grpc.StatusCode.PERMISSION_DENIED,
+    "not_found": grpc.StatusCode.NOT_FOUND,
     "quota": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "unavailable": grpc.StatusCode.UNAVAILABLE,
     "internal": grpc.StatusCode.INTERNAL,
@@ -38,7 +40,10 @@ STATUSES = {
     "cancelled_call": grpc.StatusCode.CANCELLED,
     "deadline": grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-MESSAGES = {"unknown": "408: Request Timeout"}
+MESSAGES = {
+    "unknown": "408: Request Timeout",
+    "disabled": "Quantum Engine API has not been used in project 1 before or it is disabled. Enable it by visiting a page.",
+}
 """Messages of answers to a call, where they are not "injected: KIND"."""
 MEANWHILE = {"unspecified": State.STATE_UNSPECIFIED, "future": 99, "cancelling": State.CANCELLING}
 """States of a job until its time is over, in place of RUNNING."""
@@ -95,6 +100,15 @@ class Record:
         return self.job
 
 
+TODAY = {
+    "single_qubit_p00_error": "zero_error",
+    "single_qubit_p11_error": "one_error",
+    "single_qubit_rb_pauli_error_per_gate": "sq_rb_pauli_error",
+    "two_qubit_parallel_cz_gate_xeb_pauli_error_per_cycle": "cz_inferred_gate_error_pauli",
+}
+"""Metric names of bundled calibrations and of today's service."""
+
+
 @cache
 def _device(processor: str) -> tuple[Any, Any, cirq.Device]:
     spec = create_device_spec_from_processor_id(processor)
@@ -115,6 +129,13 @@ class Quantum:
         keyed: True if the results of several circuits carry their keys.
         processor: Name of the processor whose device and median calibration are served.
         log: File that gets a line for each job that ran.
+
+    Attributes:
+        descriptions: Fields of each listed processor's description that differ from the usual ones; every listed processor has
+            the device and the calibration of `processor`.
+        unreadable: Listed processors whose configuration this account may not read.
+        slots: Time slots of processors.
+        calibration: Calibration that is served; tests may change it.
     """
 
     def __init__(
@@ -129,6 +150,10 @@ class Quantum:
         log: Path | None = None,
     ) -> None:
         self.faults, self.processor = list(faults), processor
+        self.descriptions: dict[str, dict[str, Any]] = {processor: {}}
+        self.unreadable: set[str] = set()
+        self.slots: dict[str, list[quantum.QuantumTimeSlot]] = {}
+        self.calibration = v2.metrics_pb2.MetricsSnapshot.FromString(_device(processor)[1].SerializeToString())
         self.snapshot = SNAPSHOT
         self.removed: set[str] = set()
         self.executions: Counter[str] = Counter()
@@ -141,7 +166,16 @@ class Quantum:
             keyed,
             log,
         )
-        _device(processor)
+
+    def use_todays_names(self) -> None:
+        """Rename the metrics of the calibration as today's service does."""
+        for metric in self.calibration.metrics:
+            metric.name = TODAY.get(metric.name, metric.name)
+
+    def drop_metrics(self, keep: Callable[[str, tuple[str, ...]], bool]) -> None:
+        """Remove the metrics of the calibration for whose name and qubits a function returns False."""
+        kept = [metric for metric in self.calibration.metrics if keep(metric.name, tuple(metric.targets))]
+        self.calibration = v2.metrics_pb2.MetricsSnapshot(timestamp_ms=self.calibration.timestamp_ms, metrics=kept)
 
     def fault(self, method: str) -> Fault:
         """Return the fault of this call or job; its kind is empty if there is none."""
@@ -225,23 +259,33 @@ class Quantum:
         return quantum.QuantumResult(parent=name, result=record.result)
 
     def get_processor(self, name: str) -> quantum.QuantumProcessor:
-        if not name.endswith(f"/processors/{self.processor}"):
+        processor = name.rpartition("/processors/")[2]
+        if processor not in self.descriptions:
             raise Refusal(grpc.StatusCode.NOT_FOUND, None, f"{name} does not exist")
         key = quantum.DeviceConfigKey(run=RUN, config_alias=CONFIG)
-        return quantum.QuantumProcessor(name=name, health=quantum.QuantumProcessor.Health.OK, default_device_config_key=key)
+        known = {"health": quantum.QuantumProcessor.Health.OK, "default_device_config_key": key}
+        return quantum.QuantumProcessor(name=name, **(known | self.descriptions[processor]))
+
+    def list_processors(self, project: str) -> quantum.ListQuantumProcessorsResponse:
+        listed = [self.get_processor(f"{project}/processors/{processor}") for processor in self.descriptions]
+        return quantum.ListQuantumProcessorsResponse(processors=listed)
+
+    def list_time_slots(self, name: str) -> quantum.ListQuantumTimeSlotsResponse:
+        return quantum.ListQuantumTimeSlotsResponse(time_slots=self.slots.get(name.rpartition("/")[2], []))
 
     def get_config(self, name: str) -> quantum.QuantumProcessorConfig:
         _, project, _, processor, kind, revision, _, config = name.split("/")
         current = kind == "configAutomationRuns" and revision == RUN
         pinned = kind == "configSnapshots" and revision.startswith("snapshot-") and revision not in self.removed
-        if processor != self.processor or config != CONFIG or not (current or pinned):
+        if processor not in self.descriptions or config != CONFIG or not (current or pinned):
             raise Refusal(grpc.StatusCode.NOT_FOUND, None, f"{name} does not exist")
         snapshot = self.snapshot if current else revision
-        spec, metrics, _ = _device(processor)
+        if processor in self.unreadable:
+            raise Refusal(grpc.StatusCode.PERMISSION_DENIED, None, f"{name} is not for this account")
         return quantum.QuantumProcessorConfig(
             name=f"projects/{project}/processors/{processor}/configSnapshots/{snapshot}/configs/{config}",
-            device_specification=pack_any(spec),
-            characterization=pack_any(metrics),
+            device_specification=pack_any(_device(self.processor)[0]),
+            characterization=pack_any(self.calibration),
         )
 
 

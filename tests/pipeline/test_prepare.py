@@ -8,15 +8,18 @@ from typing import Any
 import cirq
 import numpy as np
 import pytest
+from cirq_google.engine import estimate_run_sweep_time
 from strategies import Array
 
 import calibration
 import hattriq_cirq as hq
 from hattriq_cirq.circuits.errors import JournalError
+from hattriq_cirq.compilation.snapshot import load_processor
 from hattriq_cirq.encoding.exact import encode
 from hattriq_cirq.estimators import Estimator
 from hattriq_cirq.execution import Engine
 from hattriq_cirq.execution.backend import Job
+from hattriq_cirq.execution.backends.google_jobs import SerializedJob
 from hattriq_cirq.execution.backends.virtual import VirtualBackend
 from hattriq_cirq.execution.journal import JOURNAL
 from hattriq_cirq.execution.journal_records import from_line, to_line
@@ -46,17 +49,65 @@ def prepared(estimator: Estimator = ESTIMATORS[0], x: Array = X, **options: obje
 
 @pytest.mark.parametrize("mitigation", MITIGATIONS, ids=lambda m: "none" if m is None else m.describe())
 @pytest.mark.parametrize("estimator", ESTIMATORS[:2], ids=lambda e: e.describe())
-def test_resources_price_exactly_what_runs(estimator: Estimator, mitigation: Mitigation | None) -> None:
+def test_resources_price_exactly_what_runs(
+    estimator: Estimator, mitigation: Mitigation | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[Job] = []
+    execute = VirtualBackend.execute
+
+    def executed(backend: VirtualBackend, job: Job) -> Any:
+        jobs.append(job)
+        return execute(backend, job)
+
+    monkeypatch.setattr(VirtualBackend, "execute", executed)
     run = prepared(estimator, mitigation=mitigation)
-    priced, cost = run.resources, run.execute().cost
-    assert (priced.circuits, priced.programs, priced.mitigation_circuits) == (
-        cost.circuits,
-        cost.programs,
-        cost.mitigation_circuits,
-    )
-    assert priced.shots == cost.shots + cost.mitigation_shots
+    priced = run.resources
+    assert jobs == []
+    cost = run.execute().cost
+    assert (priced.circuits, priced.programs) == (cost.circuits, cost.programs)
+    assert (priced.mitigation_circuits, priced.mitigation_shots) == (cost.mitigation_circuits, cost.mitigation_shots)
+    assert priced.shots == cost.shots + cost.mitigation_shots == sum(job.runs * (job.shots or 0) for job in jobs)
     assert priced.routed is not None
     assert priced.routed.largest == cost.two_qubit_gates
+    assert (priced.jobs, priced.bytes) == (len(jobs), sum(SerializedJob.from_job(job).size for job in jobs))
+    circuits = [circuit for job in jobs for circuit in job.circuits]
+    assert priced.depth == max(map(len, circuits))
+    processor = load_processor("willow_pink")
+    assert priced.duration_ns == max(map(processor.duration_ns, circuits))
+    assert (priced.processor, priced.snapshot) == (processor.id, processor.snapshot)
+    seconds = sum(
+        1.5
+        + sum(estimate_run_sweep_time(circuit, list(map(dict, job.points)), job.shots or 0, 0.0) for circuit in job.circuits)
+        for job in jobs
+    )
+    assert priced.processor_seconds == pytest.approx(seconds)
+    assert priced.predicted_fidelity is not None
+    if mitigation is None:
+        assert priced.predicted_fidelity == min(map(processor.fidelity, circuits))
+
+
+def test_resources_of_several_chunks_are_those_of_one_chunk_of_all_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = prepared(hq.HadamardTest(), mitigation=MITIGATIONS[1]).resources
+    monkeypatch.setattr(prepare_module, "_CHUNK", 1)
+    two = prepared(hq.HadamardTest(), mitigation=MITIGATIONS[1]).resources
+    assert (one.shots - one.mitigation_shots, one.circuits) == (two.shots - two.mitigation_shots, two.circuits)
+    assert (one.depth, one.duration_ns, one.predicted_fidelity) == (two.depth, two.duration_ns, two.predicted_fidelity)
+    assert two.mitigation_shots == 2 * one.mitigation_shots  # each chunk has a calibration of its own
+    assert one.routed is not None
+    assert two.routed is not None
+    assert (one.routed.largest, one.routed.depth) == (two.routed.largest, two.routed.depth)
+
+
+def test_resources_on_an_engine_without_a_processor_are_those_of_its_jobs() -> None:
+    priced = prepared(hq.HadamardTest(), engine=hq.qsim(seed=1), mitigation=MITIGATIONS[1]).resources
+    assert (priced.circuits, priced.programs, priced.shots) == (6, 6, 4000 + priced.mitigation_shots)
+    assert priced.jobs == priced.circuits + priced.mitigation_circuits == 14  # one circuit per job
+    unknown = (priced.bytes, priced.routed, priced.duration_ns, priced.predicted_fidelity, priced.processor_seconds)
+    assert (*unknown, priced.processor, priced.snapshot) == (None,) * 7
+    exact = prepared(engine=hq.virtual("willow_pink", seed=1), shots=None).resources
+    assert (exact.shots, exact.bytes, exact.processor_seconds) == (0, None, None)
+    assert exact.jobs > 0
+    assert "none: exact probabilities" in str(exact)
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: e.describe())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import hattriq_cirq as hq
 from hattriq_cirq.cli.arguments import Seed
+from hattriq_cirq.cli.engine_options import EngineOptions
 from hattriq_cirq.cli.help_lists import DATA_SETS, ENGINES, MITIGATIONS
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ RESULTS, PICTURES = ("attribution.npz", "attribution.csv", "run.json"), ("galler
 
 
 @dataclass(frozen=True)
-class Attribute:
+class Attribute(EngineOptions):
     """Attribute the scores of a model to the features of its inputs.
 
     The integrated gradients of a trained model are computed. Arrays, a table, a gallery and all settings are written into
@@ -99,6 +100,7 @@ class Attribute:
             "settings": folders.recorded_settings(self, "model", "data", "out"),
             "model": {"path": str(path), "sha256": checksum(path)},
             "data": folders.data_record(self.data, loaded if self._is_counted else data),
+            **values.snapshot_file(self.engine),
         }
         with self._opened(task) as (folder, engine):
             if folder.is_recorded:
@@ -128,6 +130,7 @@ class Attribute:
         values.parse_head(self.head)
         values.parse_estimator(self.estimator)
         values.check_engine(self.engine)
+        self.check_engine_options()
         values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age)
         as_count(self.shots, "shots", 0, 10**15, advice="be at least 0, which takes exact probabilities, and at most 1e15")
 
@@ -147,7 +150,7 @@ class Attribute:
             return
         if self.calibration is not None:
             task["calibration"] = {"path": self.calibration, "sha256": checksum(Path(self.calibration))}
-        with folders.journaled(Path(self.out), self.engine, self.seed, task) as engine:
+        with folders.journaled(Path(self.out), self.engine, self.seed, task, self.engine_options) as engine:
             yield run_folder.RunFolder(Path(self.out)), engine
 
     def _write(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 import hattriq_cirq as hq
 from hattriq_cirq.cli.arguments import Seed
+from hattriq_cirq.cli.engine_options import EngineOptions
 from hattriq_cirq.cli.help_lists import ENGINES
 from hattriq_cirq.foundation.display import printable
 
@@ -24,7 +25,7 @@ _LONGEST = 255  # bytes of a file's name
 
 
 @dataclass(frozen=True)
-class Calibrate:
+class Calibrate(EngineOptions):
     """Measure the readout errors of the qubits of a processor.
 
     The readout error rates of each qubit are measured, with all qubits in the same shots, and written into a new file for
@@ -90,7 +91,7 @@ class Calibrate:
         if not is_written:
             check_new(self.out)
         task = {"command": "calibrate", "settings": folders.recorded_settings(self, "out"), "out": str(file)}
-        with folders.journaled(folder, self.engine, self.seed, task) as engine:
+        with folders.journaled(folder, self.engine, self.seed, task, self.engine_options) as engine:
             calibration = measure_readout(engine, self._qubits(engine), self.shots, cast("Pattern", self.pattern))
             if is_written:
                 _check_same(calibration, file)
@@ -107,6 +108,7 @@ class Calibrate:
         values.check_inputs(self.inputs)
         values.check_baseline(self.baseline)
         values.parse_estimator(self.estimator)
+        self.check_engine_options()
         bit_patterns(1, cast("Pattern", self.pattern))
         shots_per_pattern(self.shots, 2)
         if self.model is None and self.data is not None:

@@ -6,30 +6,34 @@ import os
 from contextlib import chdir, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hattriq_cirq.cli.commands.attribute import PICTURES, RESULTS, Attribute
 from hattriq_cirq.cli.commands.calibrate import Calibrate
+from hattriq_cirq.cli.engine_options import EngineOptions
+from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.terminal import shell_word
 
 if TYPE_CHECKING:
     from hattriq_cirq.cli.records import AttributeTask, CalibrateTask
+    from hattriq_cirq.execution.journal_summary import RunSummary
 
 
 @dataclass(frozen=True)
-class Resume:
+class Resume(EngineOptions):
     """Continue a run that stopped.
 
     The run continues from the records in its folder, as if the same command were typed again.
 
     Finished jobs are not run again, and jobs that are still with the service are found by their ids, so the result equals
-    that of an uninterrupted run.
+    that of an uninterrupted run. The caps of the run stay unless larger ones are given here.
 
     Args:
         folder (RUN): Folder of the run.
 
     Examples:
         hattriq resume runs/noisy
+        hattriq resume runs/noisy --max-shots 200000
     """
 
     folder: str
@@ -39,6 +43,7 @@ class Resume:
         from hattriq_cirq.cli.records import read_task
         from hattriq_cirq.cli.run_folder import begun_command, is_finished
 
+        self.check_engine_options()
         folder = Path(self.folder).absolute()
         if command := begun_command(folder):
             raise ValueError(f"{self.folder} holds a run of `hattriq {command}` without a journal; repeat the command to go on")
@@ -48,7 +53,8 @@ class Resume:
             raise ValueError(
                 f"{self.folder} is finished, nothing is left to do; `hattriq show {shell_word(self.folder)}` prints it"
             )
-        recorded, home = recorded_command(self.folder, task), task["directory"]
+        print(f"{printable(self.folder)}: {summary.done} of {summary.jobs} jobs are done, going on", flush=True)
+        recorded, home = replace(recorded_command(self.folder, task), **self._options(summary)), task["directory"]
         moves = os.path.isdir(home) and not os.path.samefile(home, ".")
         with chdir(home) if moves else nullcontext():
             out = folder if moves else Path(self.folder)  # printed as it was given, where that still names the folder
@@ -61,6 +67,11 @@ class Resume:
                 moved = f"hattriq attribute MODEL --data DATA --out {shell_word(self.folder)}"
                 error.add_note(f"if files were moved, repeat the command with their present paths: `{moved} ...`")
                 raise
+
+    def _options(self, summary: RunSummary) -> dict[str, Any]:
+        """Return the options of the engine: those that are given, else those that the journal records."""
+        recorded = {f"max_{name}": value for name, value in (summary.caps or {}).items()}
+        return {name: recorded.get(name) if value is None else value for name, value in self.engine_options.items()}
 
 
 def recorded_command(folder: str, task: AttributeTask | CalibrateTask) -> Attribute | Calibrate:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import time
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from duet.futuretools import AwaitableFuture
 from hattriq_cirq.circuits.errors import AccessError, ServiceError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.compilation.processor import Processor
+from hattriq_cirq.compilation.snapshot import Snapshot
 from hattriq_cirq.execution.backend import Job, Limits, State
 from hattriq_cirq.execution.backends.google_calls import (
     BAD_REQUEST,
@@ -27,6 +27,7 @@ from hattriq_cirq.execution.backends.google_calls import (
     NOT_FOUND,
     RefusedError,
     RetryingCaller,
+    configuration_of_key,
     connect,
     create_job,
     get_configuration,
@@ -104,7 +105,7 @@ class GoogleBackend(Owned):
         return f"google:{self._engine.project_id}/{self._processor_id}"
 
     @cached_property
-    def configuration(self) -> cg.engine.ProcessorConfig:
+    def configuration(self) -> Snapshot:
         """Device configuration with its calibration that every job runs on; requested once.
 
         Raises:
@@ -127,8 +128,7 @@ class GoogleBackend(Owned):
     @cached_property
     def processor(self) -> Processor:
         """Processor that circuits are compiled for: the pinned device and its calibration."""
-        device, calibration = self.configuration.effective_device, self.configuration.calibration
-        return Processor.from_calibration(self._processor_id, device, calibration, self._target["snapshot_id"])
+        return self.configuration.processor()
 
     def describe(self) -> dict[str, Any]:
         """Return the record of the backend as JSON; the service is called for settings that were not given."""
@@ -304,6 +304,9 @@ def google(  # noqa: PLR0913  each argument is one setting of the service
     poll_seconds: float = 1.0,
     qubits: Sequence[cirq.Qid] | None = None,
     progress: bool = False,
+    max_shots: int | None = None,
+    max_jobs: int | None = None,
+    max_seconds: float | None = None,
     engine: cg.Engine | None = None,
 ) -> Engine:
     """Return an engine on one of Google's processors.
@@ -326,6 +329,9 @@ def google(  # noqa: PLR0913  each argument is one setting of the service
         poll_seconds: Seconds between two polls of unfinished jobs.
         qubits: Qubits of the processor that circuits may be placed on; None chooses them by the calibration.
         progress: True to show a progress bar of jobs.
+        max_shots: Cap on the shots of all jobs, see `Engine`; None sets no cap.
+        max_jobs: Cap on the number of jobs.
+        max_seconds: Cap on the seconds of waiting for jobs.
         engine: Configured client; None makes one from the default credentials.
 
     Returns:
@@ -359,7 +365,17 @@ def google(  # noqa: PLR0913  each argument is one setting of the service
         jobs=jobs,
         circuits_per_job=circuits_per_job,
     )
-    return Engine(backend, journal=journal, qubits=qubits, poll_seconds=poll_seconds, timeout=timeout, progress=progress)
+    return Engine(
+        backend,
+        journal=journal,
+        qubits=qubits,
+        poll_seconds=poll_seconds,
+        timeout=timeout,
+        progress=progress,
+        max_shots=max_shots,
+        max_jobs=max_jobs,
+        max_seconds=max_seconds,
+    )
 
 
 def check_access(
@@ -375,7 +391,7 @@ def check_access(
         patience: Seconds for which a call is repeated.
 
     Returns:
-        The project, processor, health, device_config_name, snapshot and calibration_time in UTC (ISO 8601).
+        The project, processor, health, device_config_name, snapshot and calibration_time in UTC (ISO 8601), None if unknown.
 
     Raises:
         AccessError: There are no credentials, or no access; the message says what to do.
@@ -383,16 +399,50 @@ def check_access(
     """
     client, caller = engine or connect(project), RetryingCaller(call_timeout, patience)
     description = get_processor(client, processor, caller)
-    key = description.default_device_config_key
-    configuration = get_configuration(
-        client, processor, caller, name=key.config_alias or None, snapshot=key.snapshot_id or None, run_name=key.run or None
-    )
-    calibrated = datetime.datetime.fromtimestamp(configuration.calibration.timestamp / 1000, datetime.UTC)
+    configuration = configuration_of_key(client, processor, caller, description.default_device_config_key)
     return {
         "project": project,
         "processor": processor,
         "health": description.health.name,
         "device_config_name": configuration.config_name,
         "snapshot": configuration.snapshot_id,
-        "calibration_time": calibrated.isoformat(timespec="seconds"),
+        "calibration_time": configuration.calibration_utc,
     }
+
+
+def snapshot(
+    project: str,
+    processor: str,
+    *,
+    device_config_name: str | None = None,
+    snapshot: str | None = None,
+    run_name: str | None = None,
+    call_timeout: float = 60.0,
+    patience: float = 60.0,
+    engine: cg.Engine | None = None,
+) -> Snapshot:
+    """Return device and calibration of one of Google's processors, to save, rehearse with `hattriq_cirq.virtual` and price.
+
+    Args:
+        project: Google Cloud project.
+        processor: Id of the processor.
+        device_config_name: Name of the device configuration; None takes the processor's default.
+        snapshot: Id of an earlier snapshot; None takes the current one.
+        run_name: Automation run whose snapshot is taken; None takes the processor's default.
+        call_timeout: Seconds after which a call counts as unanswered.
+        patience: Seconds for which a call is repeated while the service is busy, failing or silent.
+        engine: Configured client; None makes one from the default credentials.
+
+    Returns:
+        The snapshot; `Snapshot.save` writes it into a file.
+
+    Raises:
+        AccessError: There are no credentials, or no access to the project, the processor or the configuration.
+        EngineError: The service cannot be reached.
+
+    Example:
+        >>> device = snapshot("my-project", "my-processor")  # doctest: +SKIP
+        >>> device.save("device.json")  # doctest: +SKIP
+    """
+    client, caller = engine or connect(project), RetryingCaller(call_timeout, patience)
+    return get_configuration(client, processor, caller, name=device_config_name, snapshot=snapshot, run_name=run_name)

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import itertools
-import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
 
 import cirq_google as cg
+from cirq_google.api import v2
 from cirq_google.cloud import quantum
 from cirq_google.engine.engine import EngineContext
 from cirq_google.engine.engine_client import EngineClient, EngineException
+from cirq_google.engine.util import unpack_any
 from duet.api import run, timeout_scope
 from google.api_core.exceptions import GoogleAPICallError
 from google.auth.exceptions import GoogleAuthError, TransportError
 
 from hattriq_cirq.circuits.errors import AccessError, EngineError, QuotaError, ServiceError, SilenceError
+from hattriq_cirq.compilation.snapshot import Snapshot
 from hattriq_cirq.execution.backends.google_jobs import SerializedJob
+from hattriq_cirq.foundation.log import Log
 
-log = logging.getLogger("hattriq_cirq.execution")
+log = Log("execution")
 T = TypeVar("T")
 
 #: Codes in place of an HTTP code: of a call that was not answered, and of one in which the client itself failed.
@@ -117,6 +122,11 @@ class RetryingCaller:
         reason = f"{action}: {describe_error(code, message)}"
         if code == _NO_CREDENTIALS or "metadata from plugin" in message:
             raise AccessError(f"{reason}; run `gcloud auth application-default login`, then `hattriq doctor`") from error
+        if code == _DENIED and re.search("SERVICE_DISABLED|has not been used in project|is disabled", message):
+            raise AccessError(
+                f"{reason}; enable the Quantum Engine API by `gcloud services enable quantum.googleapis.com --project PROJECT` "
+                "and try again after a few minutes"
+            ) from error
         if code == _DENIED:
             raise AccessError(
                 f"{reason}; ask the owner of the project for access to it and to the processor, and check that the "
@@ -185,9 +195,44 @@ def get_processor(engine: cg.Engine, processor: str, caller: RetryingCaller) -> 
         raise AccessError(f"{error}; check both names, and ask the owner of the project for access to the processor") from error
 
 
+def list_processors(engine: cg.Engine, caller: RetryingCaller) -> list[quantum.QuantumProcessor]:
+    """Return the service's descriptions of the processors of a project.
+
+    Raises:
+        AccessError: The project is unknown, or this account sees no processors in it.
+        EngineError: The service cannot be reached.
+    """
+    action = f"asking for the processors of project {engine.project_id!r}"
+    try:
+        listed = caller(action, lambda: engine.context.client.list_processors_async(engine.project_id))
+    except RefusedError as error:
+        if error.code != NOT_FOUND:
+            raise
+        raise AccessError(f"{error}; check the id of the project, as in `gcloud projects list`") from error
+    if not listed:
+        raise AccessError(
+            f"{action}: there are none; ask Google for access of the project to a processor, or the owner of the project for "
+            "that of your account"
+        )
+    return listed
+
+
+def list_time_slots(engine: cg.Engine, processor: str, caller: RetryingCaller) -> list[quantum.QuantumTimeSlot]:
+    """Return the time slots of a processor that have not ended.
+
+    Raises:
+        EngineError: The service cannot be reached, or tells this account no schedule.
+    """
+    only = f"end_time > {int(time.time())}"
+    return caller(
+        f"asking for the time slots of the processor {processor!r}",
+        lambda: engine.context.client.list_time_slots_async(engine.project_id, processor, only),
+    )
+
+
 def get_configuration(
     engine: cg.Engine, processor: str, caller: RetryingCaller, *, name: str | None, snapshot: str | None, run_name: str | None
-) -> cg.engine.ProcessorConfig:
+) -> Snapshot:
     """Return a device configuration with its calibration, of one snapshot.
 
     Args:
@@ -203,23 +248,55 @@ def get_configuration(
 
     Raises:
         AccessError: This account sees no such configuration.
-        EngineError: The service cannot be reached, or names no snapshot.
+        EngineError: The service cannot be reached, names no snapshot, or its answer is no configuration.
     """
-    revision = cg.Snapshot(snapshot) if snapshot else cg.Run(run_name) if run_name else None
-    if name is None or revision is None:
+    key = None
+    if name is None or not (snapshot or run_name):
         key = get_processor(engine, processor, caller).default_device_config_key
+    return configuration_of_key(engine, processor, caller, key, name=name, snapshot=snapshot, run_name=run_name)
+
+
+def configuration_of_key(
+    engine: cg.Engine,
+    processor: str,
+    caller: RetryingCaller,
+    key: quantum.DeviceConfigKey | None,
+    *,
+    name: str | None = None,
+    snapshot: str | None = None,
+    run_name: str | None = None,
+) -> Snapshot:
+    """Return a device configuration as `get_configuration` does; what is not given is taken from a processor's default key."""
+    revision: cg.Snapshot | cg.Run | None = cg.Snapshot(snapshot) if snapshot else cg.Run(run_name) if run_name else None
+    if key is not None:
         name = name or key.config_alias or "default"
         revision = revision or (cg.Snapshot(key.snapshot_id) if key.snapshot_id else cg.Run(key.run or "default"))
+    if name is None or revision is None:
+        raise ValueError("key=None needs a name, and a snapshot or run_name")
     action = f"asking for the configuration {name!r} of the processor {processor!r} at {revision}"
-    configuration = caller(action, lambda: engine.get_processor_config_async(processor, revision, name))
-    if configuration is None:
+    client, project = engine.context.client, engine.project_id
+    answer = caller(action, lambda: client.get_quantum_processor_config_async(project, processor, name, revision))
+    if answer is None:
         raise AccessError(
             f"{action}: there is none; leave out device_config_name, snapshot and run_name to take the default; if an earlier "
             "run used it, start a new run in another folder"
         )
-    if not (snapshot or configuration.snapshot_id):
+    match = re.fullmatch(r"projects/.*/configSnapshots/([^/]+)/configs/([^/]+)", answer.name)
+    snapshot = snapshot or (match[1] if match else None)
+    if not snapshot:
         raise ServiceError(f"{action}: the service names no snapshot, so jobs cannot be pinned to it; name one by snapshot=")
-    return configuration
+    try:
+        return Snapshot.from_protos(
+            processor,
+            unpack_any(answer.device_specification, v2.device_pb2.DeviceSpecification()),
+            unpack_any(answer.characterization, v2.metrics_pb2.MetricsSnapshot()) if answer.characterization.type_url else None,
+            snapshot_id=snapshot,
+            config_name=answer.name.rpartition("/")[2],
+            project=project,
+            taken_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+    except ValueError as error:
+        raise ServiceError(f"{action}: the answer cannot be read: {error}; ask the service's support") from error
 
 
 def job_ids(engine: cg.Engine, job_id: str) -> dict[str, Any]:

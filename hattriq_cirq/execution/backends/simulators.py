@@ -62,6 +62,9 @@ def qsim(
     name: str | None = None,
     journal: str | os.PathLike[str] | None = None,
     progress: bool = False,
+    max_shots: int | None = None,
+    max_jobs: int | None = None,
+    max_seconds: float | None = None,
 ) -> Engine:
     """Return an engine on the qsim simulator, which is fast and computes in single precision.
 
@@ -72,6 +75,9 @@ def qsim(
         name: Name that results carry, None is "qsim"; a journal needs it for noise whose content cannot be compared.
         journal: Journal folder, see `Engine`.
         progress: True to show a progress bar.
+        max_shots: Cap on the shots of all jobs, see `Engine`; None sets no cap.
+        max_jobs: Cap on the number of jobs.
+        max_seconds: Cap on the seconds of waiting for jobs.
 
     Returns:
         The engine.
@@ -90,7 +96,7 @@ def qsim(
         backend: InProcessBackend = ExactBackend(name or "qsim", seed, state_vector(qsim_state(cores)), settings)
     else:
         backend = SamplerBackend(name or "qsim", lambda job_seed: trajectories(noise, job_seed, cores), settings, seed=seed)
-    return Engine(backend, journal=journal, progress=progress)
+    return Engine(backend, journal=journal, progress=progress, max_shots=max_shots, max_jobs=max_jobs, max_seconds=max_seconds)
 
 
 def cirq_simulator(
@@ -100,6 +106,9 @@ def cirq_simulator(
     name: str | None = None,
     journal: str | os.PathLike[str] | None = None,
     progress: bool = False,
+    max_shots: int | None = None,
+    max_jobs: int | None = None,
+    max_seconds: float | None = None,
 ) -> Engine:
     """Return an engine on Cirq's simulators, which compute in double precision, exact to rounding.
 
@@ -109,6 +118,9 @@ def cirq_simulator(
         name: Name that results carry, None is "cirq"; a journal needs it for noise whose content cannot be compared.
         journal: Journal folder, see `Engine`.
         progress: True to show a progress bar.
+        max_shots: Cap on the shots of all jobs, see `Engine`; None sets no cap.
+        max_jobs: Cap on the number of jobs.
+        max_seconds: Cap on the seconds of waiting for jobs.
 
     Returns:
         The engine.
@@ -124,7 +136,7 @@ def cirq_simulator(
     exact = _cirq_state_vector if noise is None else _cirq_density_matrix(noise)
     settings = {"kind": "simulator", **_content("noise", noise, name, journal)}
     backend = ExactBackend(name or "cirq", seed, exact, settings)
-    return Engine(backend, journal=journal, progress=progress)
+    return Engine(backend, journal=journal, progress=progress, max_shots=max_shots, max_jobs=max_jobs, max_seconds=max_seconds)
 
 
 def _check_simulator(seed: object, noise: object, name: object) -> tuple[int | None, cirq.NoiseModel | None]:
@@ -143,6 +155,9 @@ def sampler(
     name: str | None = None,
     journal: str | os.PathLike[str] | None = None,
     progress: bool = False,
+    max_shots: int | None = None,
+    max_jobs: int | None = None,
+    max_seconds: float | None = None,
 ) -> Engine:
     """Return an engine on any `cirq.Sampler`, which is not seeded by the engine.
 
@@ -152,6 +167,9 @@ def sampler(
             compared, such as one that holds a connection.
         journal: Journal folder, see `Engine`.
         progress: True to show a progress bar.
+        max_shots: Cap on the shots of all jobs, see `Engine`; None sets no cap.
+        max_jobs: Cap on the number of jobs.
+        max_seconds: Cap on the seconds of waiting for jobs.
 
     Returns:
         The engine.
@@ -174,7 +192,7 @@ def sampler(
         exact = _cirq_state_vector if isinstance(cirq_sampler, cirq.Simulator) else _cirq_density_matrix(cirq.NO_NOISE)
     settings = {"kind": "sampler", **_content("sampler", cirq_sampler, name, journal), "sampler": kind}
     backend = SamplerBackend(name or kind, lambda _: cirq_sampler, settings, exact=exact)
-    return Engine(backend, journal=journal, progress=progress)
+    return Engine(backend, journal=journal, progress=progress, max_shots=max_shots, max_jobs=max_jobs, max_seconds=max_seconds)
 
 
 def _content(what: str, value: object, name: str | None, journal: str | os.PathLike[str] | None) -> dict[str, str | None]:

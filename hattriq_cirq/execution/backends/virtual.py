@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
@@ -18,7 +19,8 @@ from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import Point, to_sweep
 from hattriq_cirq.circuits.swept_gates import columns_of, unitaries
 from hattriq_cirq.compilation.gatesets import gateset_name
-from hattriq_cirq.compilation.processor import load_processor
+from hattriq_cirq.compilation.metrics import is_missing_for
+from hattriq_cirq.compilation.snapshot import Snapshot, find_snapshot
 from hattriq_cirq.execution.backend import Job, Limits
 from hattriq_cirq.execution.backends.sampler import InProcessBackend, to_distributions
 from hattriq_cirq.execution.backends.simulators import (
@@ -46,8 +48,18 @@ _DENSITY_NUMBERS = 2**18  # numbers of all density matrices that are evolved at 
 _MAX_DENSITY_QUBITS = 12  # beyond it a density matrix and its intermediate arrays take more than 0.3 GB
 
 
-def virtual(
-    processor_id: str,
+class MissingCalibrationWarning(UserWarning):
+    """The calibration lacks figures of the simulated noise: they are the median of other qubits, or count as no error.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore", MissingCalibrationWarning)  # the notes of the result still say it
+    """
+
+
+def virtual(  # noqa: PLR0913  one argument for each choice of the user
+    processor_id: str | os.PathLike[str] | Snapshot,
     *,
     seed: int | None = None,
     noise: Noise = "calibrated",
@@ -57,13 +69,20 @@ def virtual(
     journal: str | os.PathLike[str] | None = None,
     qubits: Sequence[cirq.Qid] | None = None,
     progress: bool = False,
+    max_shots: int | None = None,
+    max_jobs: int | None = None,
+    max_seconds: float | None = None,
 ) -> Engine:
     """Return an engine on a virtual processor with the couplers, gates, calibrated noise and service limits of a real one.
 
+    What the calibration lacks of the simulated noise is stated by a `MissingCalibrationWarning`, by the record of the engine
+    and by the notes of results.
+
     Args:
-        processor_id: Name of a processor bundled with cirq_google: willow_pink, weber or rainbow.
+        processor_id: Name of a processor bundled with cirq_google (willow_pink, weber or rainbow), a `Snapshot`, or a file that
+            `find_snapshot` reads.
         seed: Random seed of the counts.
-        noise: Simulated part of the median calibration's noise: all of it, none, readout only, or gates and idling only.
+        noise: Simulated part of the calibration's noise: all of it, none, readout only, or gates and idling only.
         gateset: Gate set, cz, sqrt_iswap or sycamore; None takes the first one whose errors the calibration has.
         method: Simulation of gate noise: "density" takes the same time for any number of shots, "trajectories" allows more
             qubits, None takes the faster one. Without gate noise a state vector is used.
@@ -71,6 +90,9 @@ def virtual(
         journal: Journal folder, see `Engine`.
         qubits: Qubits of the processor that circuits may be placed on; None allows all.
         progress: True to show a progress bar.
+        max_shots: Cap on the shots of all jobs, see `Engine`; None sets no cap.
+        max_jobs: Cap on the number of jobs.
+        max_seconds: Cap on the seconds of waiting for jobs.
 
     Returns:
         The engine. `shots=None` gives exact probabilities with noise for circuits of up to 12 qubits.
@@ -78,6 +100,7 @@ def virtual(
     Raises:
         ValueError: An argument is unknown, or the calibration has no errors for the gate set, so that its noise cannot be
             simulated.
+        FileNotFoundError: The path names no file.
 
     Example:
         >>> import cirq
@@ -87,7 +110,15 @@ def virtual(
         True
     """
     backend = VirtualBackend(processor_id, seed=seed, noise=noise, gateset=gateset, method=method, threads=threads)
-    return Engine(backend, journal=journal, qubits=qubits, progress=progress)
+    return Engine(
+        backend,
+        journal=journal,
+        qubits=qubits,
+        progress=progress,
+        max_shots=max_shots,
+        max_jobs=max_jobs,
+        max_seconds=max_seconds,
+    )
 
 
 class VirtualBackend(InProcessBackend):
@@ -95,7 +126,7 @@ class VirtualBackend(InProcessBackend):
 
     def __init__(
         self,
-        processor_id: str,
+        processor_id: str | os.PathLike[str] | Snapshot,
         *,
         seed: int | None = None,
         noise: Noise = "calibrated",
@@ -103,7 +134,6 @@ class VirtualBackend(InProcessBackend):
         method: Method | None = None,
         threads: int = 1,
     ) -> None:
-        check_type(processor_id, "processor_id", str, "the name of a processor, such as 'willow_pink'")
         check_type(gateset, "gateset", str | None, "the name of a gate set, such as 'cz', or None")
         if not isinstance(noise, str) or noise not in get_args(Noise):
             raise ValueError(f"noise={shown(noise)} must be one of {', '.join(get_args(Noise))}")
@@ -111,21 +141,27 @@ class VirtualBackend(InProcessBackend):
             raise ValueError(f"method={shown(method)} must be one of {', '.join(get_args(Method))}, or None for the faster one")
         threads = as_count(threads, "threads", advice=f"be at least 1 and at most {THREADS_MAX}", maximum=THREADS_MAX)
         seed = None if seed is None else as_seed(seed)
-        processor = load_processor(processor_id, gateset)
+        snapshot = find_snapshot(processor_id)
+        processor = snapshot.processor(gateset)
         if noise in ("calibrated", "gates") and not processor.two_qubit_errors:
             raise ValueError(
-                f"the calibration of {processor_id} has no errors for {gateset=}, so {noise=} would leave its two-qubit gates "
-                f"perfect; use gateset={gateset_name(load_processor(processor_id).gateset)!r}, or noise='readout'"
+                f"the calibration of {snapshot.name} has no errors for {gateset=}, so {noise=} would leave its two-qubit gates "
+                f"perfect; {_alternatives(snapshot)}"
             )
-        super().__init__(
-            f"virtual:{processor_id}",
-            seed,
-            Limits(circuits=20),
-            {"kind": "virtual", "noise": noise, "method": method, "processor": processor.describe()},
-            processor,
-        )
         self.noise, self.method, self.threads = noise, method, threads
-        self._processor_id = processor_id
+        settings: dict[str, Any] = {"kind": "virtual", "noise": noise, "method": method, "processor": processor.describe()}
+        if snapshot.source != "bundled":  # which is known by its name
+            settings["snapshot"] = snapshot.digest
+        super().__init__(f"virtual:{snapshot.name}", seed, Limits(circuits=20), settings, processor)
+        self._processor_id = snapshot.processor_id
+        self._properties = snapshot.noise_properties()
+        self.notes = tuple(
+            f"Noise of {snapshot.name}: {sentence}."
+            for sentence in processor.missing
+            if is_missing_for(sentence, gates=self.simulates_gates, readout=noise in ("calibrated", "readout"))
+        )
+        for note in self.notes:
+            warnings.warn(note, MissingCalibrationWarning, stacklevel=3)
         self._noise_on = lru_cache(maxsize=64)(self._build_noise)
         self._noisy_moment = lru_cache(maxsize=4096)(self._convert_moment)
         self._density = lru_cache(maxsize=64)(self._compute_density)
@@ -179,7 +215,7 @@ class VirtualBackend(InProcessBackend):
         """Refuse a two-qubit gate that the device offers without an error in its calibration: it would be simulated perfect."""
         assert self.processor is not None
         offered = self.processor.device.metadata.gateset  # type: ignore[union-attr]
-        known = _gates_with_errors(self._processor_id)
+        known = {(key.gate_type, frozenset(key.qubits)) for key in self._properties.gate_pauli_errors}
         for op in (op for circuit in circuits for op in circuit.all_operations()):
             is_pair = len(op.qubits) == 2 and not cirq.is_measurement(op)
             if is_pair and (type(op.gate), frozenset(op.qubits)) not in known and op in offered:
@@ -307,7 +343,7 @@ class VirtualBackend(InProcessBackend):
             return cirq.NO_NOISE
         from cirq_google import NoiseModelFromGoogleNoiseProperties
 
-        return _PulseNoise(NoiseModelFromGoogleNoiseProperties(_properties(self._processor_id, self.noise, qubits)))
+        return _PulseNoise(NoiseModelFromGoogleNoiseProperties(_restricted(self._properties, self.noise, qubits)))
 
 
 class _PulseNoise(cirq.NoiseModel):
@@ -346,9 +382,15 @@ def _original(op: cirq.Operation) -> cirq.Operation:
     return next((tag.operation for tag in op.tags if isinstance(tag, _Replaced)), op)
 
 
-def _properties(processor_id: str, noise: Noise, qubits: frozenset[cirq.Qid]) -> cg.GoogleNoiseProperties:
-    """Return the noise properties of a processor, restricted to some qubits and to the requested part of the noise."""
-    properties = _load_properties(processor_id)
+def _alternatives(snapshot: Snapshot) -> str:
+    """Return advice for a gate set without errors: the one that has them, if there is one, or less noise."""
+    processor = snapshot.processor()
+    other = f"use gateset={gateset_name(processor.gateset)!r}, or " if processor.two_qubit_errors else "use "
+    return f"{other}noise='readout'" if processor.readout_errors else f"{other}noise='none'"
+
+
+def _restricted(properties: cg.GoogleNoiseProperties, noise: Noise, qubits: frozenset[cirq.Qid]) -> cg.GoogleNoiseProperties:
+    """Return noise properties restricted to some qubits and to the requested part of the noise."""
 
     def restrict(values: Mapping[Any, Any], kind: Noise) -> dict[Any, Any]:
         if noise not in ("calibrated", kind):
@@ -363,19 +405,6 @@ def _properties(processor_id: str, noise: Noise, qubits: frozenset[cirq.Qid]) ->
         fsim_errors=restrict(properties.fsim_errors, "gates"),
         readout_errors=restrict(properties.readout_errors, "readout"),
     )
-
-
-@lru_cache(maxsize=4)
-def _gates_with_errors(processor_id: str) -> set[tuple[type, frozenset[cirq.Qid]]]:
-    """Return the types of gates and the qubits for which the noise properties of a processor have an error."""
-    return {(key.gate_type, frozenset(key.qubits)) for key in _load_properties(processor_id).gate_pauli_errors}
-
-
-@lru_cache(maxsize=4)
-def _load_properties(processor_id: str) -> cg.GoogleNoiseProperties:
-    from cirq_google.engine import load_device_noise_properties
-
-    return load_device_noise_properties(processor_id)
 
 
 def _check_density_matrix_size(circuits: Sequence[cirq.AbstractCircuit]) -> None:
