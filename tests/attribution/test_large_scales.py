@@ -30,7 +30,7 @@ class Diagonal:
         return len(self.entries)
 
     def observable_action(self, x: ArrayLike) -> Array:
-        return self.entries * np.asarray(x)
+        return np.asarray(self.entries * np.asarray(x))
 
 
 def vanishing_at(at: float, x: FloatArray, b: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -60,7 +60,7 @@ def limit(x: FloatArray, b: FloatArray, at: float, differences: list[FloatArray]
 
     reach = 60 / min(map(abs, slopes))
     weights = [2 * quad(product, -reach, reach, args=(j,), points=[0.0], limit=500)[0] for j in range(len(slopes))]
-    return np.sum([w * d * (entries * point) / norm for w, entries in zip(weights, differences, strict=True)], axis=0)
+    return np.asarray(sum(w * d * (entries * point) / norm for w, entries in zip(weights, differences, strict=True)))
 
 
 @pytest.mark.parametrize("form", ["quadratic", "normalized"])
