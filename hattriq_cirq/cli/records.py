@@ -127,6 +127,7 @@ class AttributeTask(TypedDict):
     model: SourceRecord
     data: DataRecord
     calibration: NotRequired[SourceRecord]
+    snapshot: NotRequired[SourceRecord]
     directory: str
 
 
@@ -233,6 +234,9 @@ def _without_places(task: dict[str, Any]) -> dict[str, Any]:
     """Return a task whose files are named without their folders; the record of a data set identifies its files by content."""
     if "out" in task:
         task = task | {"out": Path(task["out"]).name}
+    if (snapshot := task.get("snapshot")) and (settings := task["settings"]):
+        engine = str(settings.get("engine")).replace(snapshot["path"], snapshot["sha256"], 1)
+        task = task | {"settings": settings | {"engine": engine}}
     data = task.get("data")
     if not isinstance(data, dict):
         return task

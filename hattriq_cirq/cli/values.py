@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from inspect import signature
@@ -15,6 +16,7 @@ import numpy as np
 import hattriq_cirq as hq
 from hattriq_cirq.attribution.objective import HeadKind
 from hattriq_cirq.cli.arguments import parse_float
+from hattriq_cirq.compilation.snapshot import find_snapshot
 from hattriq_cirq.estimators import Estimator
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_records import JOURNAL
@@ -35,6 +37,8 @@ _BASELINES: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
     "uniform": lambda x, y, known, labels: hq.baselines.uniform(x),
     "max_distance": lambda x, y, known, labels: hq.baselines.max_distance(x),
 }
+#: Engine that simulates a processor: the name of the processor or its file, and the noise.
+_VIRTUAL = re.compile(r"virtual:(.+?)(?:,noise=([^,=]+))?")
 #: Name of a mitigation -> the argument that a number after a colon sets.
 _COUNTS = {"twirl": "twirls", "readout": "shots", "correlated-readout": "shots", "twirled-readout": "masks"}
 
@@ -211,7 +215,8 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
     """Return the engine that a text names.
 
     Args:
-        text: Name such as `qsim`, `cirq`, `virtual:PROCESSOR[,noise=NOISE]` or `google:PROJECT/PROCESSOR`.
+        text: Name such as `qsim`, `cirq`, `virtual:PROCESSOR[,noise=NOISE]` or `google:PROJECT/PROCESSOR`; PROCESSOR of virtual
+            is a bundled processor or a file with a snapshot or a device.
         seed: Random seed for the counts; a real processor has none.
         journal: Folder of the run; `google` needs one.
         **options: Further arguments of every engine, such as `max_shots`.
@@ -223,14 +228,14 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
         ValueError: The text names no engine.
         EngineError: The processor cannot be reached, or the journal belongs to another run or is in use.
     """
-    kind, _, rest = text.partition(":")
     options |= {"journal": journal, "progress": is_watched()}
     if text == "qsim" or text == "cirq":
         return (hq.qsim if text == "qsim" else hq.cirq_simulator)(seed=seed, **options)
-    if match := kind == "virtual" and re.fullmatch(r"([^,=]+)(?:,noise=([^,=]+))?", rest):
-        noise: Any = match[2] or "calibrated"
-        return hq.virtual(match[1], seed=seed, noise=noise, **options)
-    if match := kind == "google" and re.fullmatch(r"([^/]+)/([^/]+)", rest):
+    if match := _VIRTUAL.fullmatch(text):
+        source, noise = match[1], cast(Any, match[2] or "calibrated")
+        if not re.search("[,=]", source) or Path(source).exists():
+            return hq.virtual(source, seed=seed, noise=noise, **options)
+    if match := re.fullmatch(r"google:([^/]+)/([^/]+)", text):
         from hattriq_cirq.execution.backends.google import google
 
         if journal is None:
@@ -242,9 +247,18 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
 
 
 def check_engine(text: str) -> None:
-    """Raise ValueError unless a text names an engine; a real processor is not asked."""
+    """Raise ValueError unless a text names an engine; a real processor is not asked, and warnings come when the engine runs."""
     if not re.fullmatch(r"google:[^/]+/[^/]+", text):
-        parse_engine(text, 0)
+        with warnings.catch_warnings(action="ignore"):
+            parse_engine(text, 0)
+
+
+def snapshot_file(engine: str) -> dict[str, dict[str, str]]:
+    """Return the record of the file that a virtual engine simulates, by its content; empty for any other engine."""
+    match = _VIRTUAL.fullmatch(engine)
+    if match is None or not Path(match[1]).is_file():
+        return {}
+    return {"snapshot": {"path": match[1], "sha256": find_snapshot(match[1]).digest}}
 
 
 def check_inputs(text: str) -> None:

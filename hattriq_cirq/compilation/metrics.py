@@ -34,6 +34,7 @@ _METRICS = {
 }
 READOUT, QUBIT_NOISE = ("e0", "e1"), ("one_qubit_errors", "t1_ns", "dephasing")
 _NO_RELAXATION = 1e6  # T1 in microseconds of a qubit that does not relax
+_SMALLEST = 1e-15  # readout error in place of 0
 _NO_CALIBRATION = "calibration: there is none; all errors are unknown and count as no error"
 
 Errors = dict[frozenset[cirq.Qid], float]
@@ -65,7 +66,7 @@ class CalibratedDevice:
     def stated(self, figure: str) -> Errors:
         """Return the usable values of a figure by qubits: finite ones, T1 above 0, and errors from 0 to 1."""
         known: Mapping[str, Any] = {} if self.calibration is None else self.calibration
-        metric = next((known[name] for name in _METRICS[figure] if name in known), {})
+        metric: Mapping[Any, Any] = next((known[name] for name in _METRICS[figure] if name in known), {})
         return {
             frozenset(qubit for qubit in key if isinstance(qubit, cirq.Qid)): value
             for key, values in metric.items()
@@ -110,6 +111,8 @@ class CalibratedDevice:
         nothing = dict.fromkeys(self._qubits, 0.0)
         unknown = {"t1_ns": dict.fromkeys(self._qubits, _NO_RELAXATION), "dephasing": nothing}
         figures = {name: self.completed(name)[0] or unknown.get(name, {}) for name in (*READOUT, *QUBIT_NOISE, *GATESETS)}
+        if figures["e0"] or figures["e1"]:  # cirq divides by both
+            figures |= {e: {key: max(figures[e].get(key, 0.0), _SMALLEST) for key in self._qubits} for e in READOUT}
         figures |= {f"{angle} of {gate}": self.stated(f"{angle} of {gate}") for gate in GATESETS for angle in ("theta", "phi")}
         return cg.Calibration(metrics={_METRICS[name][-1]: metric(values) for name, values in figures.items()})
 

@@ -22,6 +22,7 @@ from hattriq_cirq.compilation.gatesets import PROCESSORS, gateset_name
 from hattriq_cirq.compilation.metrics import CalibratedDevice
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.foundation.checks import check_type
+from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.reading import FileError, read_bytes
 from hattriq_cirq.foundation.schema import load, parse_json
@@ -186,6 +187,15 @@ class Snapshot:
         return (
             self.processor_id if self.source == "bundled" or not self.snapshot_id else f"{self.processor_id}@{self.snapshot_id}"
         )
+
+    def __str__(self) -> str:
+        """Return the snapshot as text: its name, size and calibration, and what the calibration lacks."""
+        age = "" if self.age_hours is None else f" ({self.age_hours:.1f} hours ago)"
+        lines = [
+            f"{self.name}: {self.qubits} qubits, {self.couplers} couplers, gate sets {', '.join(self.gatesets) or 'none'}",
+            f"  configuration {self.config_name or '-'}, calibration {self.calibration_utc or 'of unknown time'}{age}",
+        ]
+        return "\n".join(printable(line) for line in [*lines, *(f"  missing: {sentence}" for sentence in self.missing)])
 
     @cached_property
     def digest(self) -> str:

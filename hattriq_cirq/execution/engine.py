@@ -159,6 +159,12 @@ class Engine(Owned):
         return self._progress
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes on the backend that every result carries, such as on noise that a calibration lacks, one sentence each."""
+        notes: tuple[str, ...] = getattr(self.backend, "notes", ())
+        return notes
+
+    @property
     def processor(self) -> Processor | None:
         """Processor that circuits are compiled for; None where any circuit runs."""
         return self.backend.processor

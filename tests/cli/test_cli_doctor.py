@@ -58,9 +58,9 @@ def test_doctor_names_a_broken_package_and_the_cure(
     assert all("pip install" in line for line in failed)
 
 
-def test_doctor_project_without_processor_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("doctor --project p") == 2
-    assert "--project and --processor belong together" in capsys.readouterr().err
+def test_doctor_processor_without_project_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("doctor --processor x") == 2
+    assert "--processor 'x' needs --project" in capsys.readouterr().err
 
 
 # cancelling

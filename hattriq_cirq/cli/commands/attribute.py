@@ -100,6 +100,7 @@ class Attribute(EngineOptions):
             "settings": folders.recorded_settings(self, "model", "data", "out"),
             "model": {"path": str(path), "sha256": checksum(path)},
             "data": folders.data_record(self.data, loaded if self._is_counted else data),
+            **values.snapshot_file(self.engine),
         }
         with self._opened(task) as (folder, engine):
             if folder.is_recorded:
