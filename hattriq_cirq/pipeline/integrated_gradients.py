@@ -9,7 +9,7 @@ import cirq
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet
-from hattriq_cirq.attribution.objective import Head, Objective
+from hattriq_cirq.attribution.objective import QUADRATIC, Head, Objective
 from hattriq_cirq.attribution.path_integral import exact_attribution
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.estimators.bilinear import Estimator
@@ -90,7 +90,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     if estimator is not None and engine is not None:
         check_engine(estimator, engine)
     shots, mitigation = as_shots(shots), as_mitigation(mitigation)
-    objective = Objective(form, head or Head())
+    objective = QUADRATIC if form == "quadratic" and head is None else Objective(form, head or Head())
     if not isinstance(model, Model) and (observables is not None or estimator is not None):
         raise ValueError(f"observables and estimator need a Model, which has a circuit, not {type(model).__name__}")
     if estimator is None and (engine is not None or shots is not None or mitigation is not None):
