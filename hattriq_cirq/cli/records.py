@@ -222,6 +222,11 @@ def how_to_continue(folder: Path, error: object = "") -> str:
     return f"go on with `hattriq resume {name}`, or give up with `hattriq cancel {name}`"
 
 
+def how_to_go_on_dry(folder: Path) -> str:
+    """Return what continues a dry run that stopped."""
+    return f"the dry run submitted nothing; repeat it to go on, or run it with `hattriq resume {shell_word(folder)}`"
+
+
 def same_task(folder: Path, recorded: Record, task: Record) -> None:
     """Raise JournalError if a recorded task is not the given one.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from hashlib import sha256
@@ -98,14 +98,22 @@ class Snapshot:
             **origin: Further fields, such as snapshot_id.
 
         Raises:
-            ValueError: The specification describes no device.
+            ValueError: The specification describes no device, or the calibration cannot be read.
         """
         has_metrics = calibration is not None and len(calibration.metrics) > 0
         metrics = calibration.SerializeToString(deterministic=True) if calibration is not None and has_metrics else None
         snapshot = cls(processor_id, specification.SerializeToString(deterministic=True), metrics, **origin)
         if not snapshot.qubits:
             raise ValueError("the device specification has no qubits")
+        try:
+            _ = snapshot.calibration
+        except (AssertionError, TypeError) as error:  # of cirq_google, for metrics without qubits or without a value
+            raise ValueError(f"the calibration cannot be read: {error}") from error
         return snapshot
+
+    def __reduce__(self) -> tuple[type[Snapshot], tuple[Any, ...]]:
+        """Pickle the fields only, since everything else follows from them."""
+        return Snapshot, tuple(getattr(self, each.name) for each in fields(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Snapshot:

@@ -97,11 +97,8 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         raise ValueError("engine, shots and mitigation need an estimator, such as estimator=ResolvedHadamardTest()")
     if estimator is not None and engine is None:
         raise ValueError("an estimator needs an engine to run its circuits, such as engine=hattriq_cirq.qsim(seed=1)")
-    if estimator is not None and not objective.is_quadratic:
-        raise ValueError(
-            f"circuits measure the quadratic form without a head, not form={objective.form!r}, head={objective.head}; "
-            "leave out estimator for an exact result"
-        )
+    if estimator is not None:
+        check_measurable(objective)
     models: list[QuadraticForm] = [model]
     if observables is not None and isinstance(model, Model):
         check_type(observables, "observables", Sequence, "a sequence of observables, such as [cirq.Z(qubit)], or None")
@@ -125,3 +122,12 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         precision=precision,
         progress=progress,
     ).execute()
+
+
+def check_measurable(objective: Objective) -> None:
+    """Raise ValueError for an objective that the circuits of an estimator do not measure."""
+    if not objective.is_quadratic:
+        raise ValueError(
+            f"circuits measure the quadratic form without a head, not form={objective.form!r}, head={objective.head}; "
+            "leave out estimator for an exact result"
+        )

@@ -76,6 +76,8 @@ def test_snapshot_saves_a_processor_and_prints_what_it_lacks(
     assert "willow_pink@snapshot-1: 105 qubits, 182 couplers, gate sets cz" in out
     assert "missing: t1_ns: the calibration has none; they count as no error" in out
     assert Snapshot.load(tmp_path / "device.json").project == "p"
+    assert run(f"show {tmp_path}/device.json") == 0
+    assert capsys.readouterr().out.splitlines()[0] == out.splitlines()[0]
     calls = len(service.calls)
     again = f"snapshot --project p willow_pink --out {tmp_path}/device.json"
     assert "exists and is not overwritten" in refusal(again, capsys)

@@ -80,7 +80,9 @@ def test_saved_snapshot_of_the_service_is_loaded_without_loss(change: Callable[[
     assert loaded == snapshot == find_snapshot(tmp_path / "device.json") == find_snapshot(str(tmp_path / "device.json"))
     assert (loaded.digest, loaded.source, loaded.missing) == (snapshot.digest, "service", ())
     assert loaded.calibration_utc == "2024-08-16T08:11:17+00:00"
+    _ = loaded.noise_properties(), loaded.processor()
     assert pickle.loads(pickle.dumps(loaded)) == loaded
+    assert len(pickle.dumps(loaded)) < 1.1 * len(loaded.specification + (loaded.metrics or b"")) + 1000
     own, expected = loaded.noise_properties(), BUNDLED.noise_properties()
     assert {part: getattr(own, part) for part in PARTS} == {part: getattr(expected, part) for part in PARTS}
     used, gates = own.gate_times_ns, expected.gate_times_ns
@@ -162,6 +164,14 @@ DAMAGED = {
     "missing field": (_damaged(lambda c: c.pop("processor_id")), "processor_id is missing"),
     "wrong qubit": (_damaged(lambda c: c["device_specification"]["validQubits"].append("x")), "'x'"),
     "wrong metric": (_damaged(lambda c: c["calibration"]["metrics"].append(5)), "calibration cannot be read"),
+    "no value": (
+        _damaged(lambda c: c["calibration"]["metrics"].append({"name": "zero_error", "targets": ["5_0"], "values": [{}]})),
+        "calibration cannot be read",
+    ),
+    "no qubits of metrics": (
+        _damaged(lambda c: c["calibration"]["metrics"].extend([{"name": "zero_error"}] * 2)),
+        "calibration cannot be read",
+    ),
     "no qubits": (_damaged(lambda c: c.update(device_specification={})), "has no qubits"),
 }
 

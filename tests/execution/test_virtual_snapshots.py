@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,28 @@ def test_missing_readout_is_named_only_where_it_is_simulated() -> None:
         hq.virtual(device, noise="readout")
     assert [str(warning.message).split(": ")[1] for warning in caught] == ["e0", "e1"]
     assert hq.virtual(device, noise="gates").notes == ()
+
+
+@pytest.mark.parametrize(("e0", "e1", "named"), [(0.0, 0.0, False), (0.0, 0.1, False), (0.1, 0.0, False), (0.6, 0.9, True)])
+def test_extreme_readout_errors_are_simulated(e0: float, e1: float, named: bool) -> None:
+    rates = {"single_qubit_p00_error": e0, "single_qubit_p11_error": e1}
+
+    def change(quantum: Any) -> None:
+        for metric in quantum.calibration.metrics:
+            if metric.name in rates and list(metric.targets) == ["6_6"]:
+                metric.values[0].double_val = rates[metric.name]
+
+    device = taken(change)
+    sentence = "readout: 1 of 105 have e0 + e1 above 1, simulated as 1"
+    assert device.missing == ((sentence,) if named else ())
+    with pytest.warns(MissingCalibrationWarning, match="above 1") if named else nullcontext():
+        engine = hq.virtual(device, noise="readout")
+    zero, one = (
+        cirq.FrozenCircuit(cirq.Moment(cirq.X(A) ** turns), cirq.Moment(cirq.measure(A, key="z"))) for turns in (0.0, 1.0)
+    )
+    found = engine.execute([ParameterizedCircuit(zero, (0,)), ParameterizedCircuit(one, (1,))], None)
+    expected = np.array([e0, e1]) / max(1.0, e0 + e1)
+    np.testing.assert_allclose([found[0].probabilities[1], found[1].probabilities[0]], expected, rtol=0, atol=1e-6)
 
 
 def test_gates_without_any_error_are_refused(tmp_path: Path) -> None:
