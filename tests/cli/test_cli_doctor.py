@@ -15,9 +15,9 @@ from journals import ENGINE, distributions_of, make_jobs
 from hattriq_cirq.circuits.errors import AccessError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.cli.commands.cancel import cancel_jobs
-from hattriq_cirq.cli.values import parse_engine
 from hattriq_cirq.execution.backend import Job, Limits, State, Status
 from hattriq_cirq.execution.journal import Journal
+from hattriq_cirq.workflows.values import parse_engine
 
 # doctor
 

@@ -96,8 +96,9 @@ class Attribute(EngineOptions):
 
         A run that counts shots is journaled. One that was stopped continues: the missing results are written.
         """
-        from hattriq_cirq.cli import folders, model_data, pictures, run_folder, tables, values
+        from hattriq_cirq.cli import folders, model_data, pictures, run_folder, tables
         from hattriq_cirq.datasets.user import checksum
+        from hattriq_cirq.workflows import values
 
         self._check()
         check = run_folder.check_journaled_run if self._is_counted else run_folder.check_run
@@ -132,9 +133,9 @@ class Attribute(EngineOptions):
     def _check(self) -> None:
         """Check every option, whether or not this run uses it."""
         from hattriq_cirq.attribution.quadrature import parse_rule
-        from hattriq_cirq.cli import values
         from hattriq_cirq.foundation.checks import as_count
         from hattriq_cirq.models.model import check_form
+        from hattriq_cirq.workflows import values
 
         values.check_inputs(self.inputs)
         values.check_baseline(self.baseline)
@@ -158,8 +159,9 @@ class Attribute(EngineOptions):
     @contextmanager
     def _opened(self, task: dict[str, Any]) -> Iterator[tuple[RunFolder, Engine | None]]:
         """Yield the folder of the run and its engine, if it has one, with a journal where shots are counted."""
-        from hattriq_cirq.cli import folders, run_folder, values
+        from hattriq_cirq.cli import folders, run_folder
         from hattriq_cirq.datasets.user import checksum
+        from hattriq_cirq.workflows import values
 
         if not self._is_counted:
             with run_folder.open_run(self.out, task, RESULTS, PICTURES) as folder:
@@ -202,7 +204,7 @@ class Attribute(EngineOptions):
 
     def _attribution(self, model: hq.Model, data: hq.datasets.Dataset, indices: Array, engine: Engine | None) -> hq.Attribution:
         """Return the attribution of the selected samples: measured on the engine, or exact without one."""
-        from hattriq_cirq.cli import values
+        from hattriq_cirq.workflows import values
 
         label, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
         if engine is not None:
@@ -223,8 +225,8 @@ class Attribute(EngineOptions):
     def _prepared(self, model: hq.Model, data: hq.datasets.Dataset, indices: Array, engine: Engine) -> PreparedAttribution:
         """Return the attribution of the selected samples, ready to run on the engine."""
         from hattriq_cirq.attribution.objective import Objective
-        from hattriq_cirq.cli import values
         from hattriq_cirq.pipeline.integrated_gradients import check_measurable
+        from hattriq_cirq.workflows import values
 
         check_measurable(Objective(cast("Form", self.form), values.parse_head(self.head)))
         estimator = values.parse_estimator(self.estimator)
@@ -243,6 +245,6 @@ class Attribute(EngineOptions):
 
     @property
     def _mitigation(self) -> Mitigation | None:
-        from hattriq_cirq.cli import values
+        from hattriq_cirq.workflows import values
 
         return values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age)

@@ -116,7 +116,7 @@ class Calibrate(EngineOptions):
     def _check(self) -> None:
         """Check every option, whether or not this run uses it."""
         from calibration.readout.measure import bit_patterns, shots_per_pattern
-        from hattriq_cirq.cli import values
+        from hattriq_cirq.workflows import values
 
         values.check_inputs(self.inputs)
         values.check_baseline(self.baseline)
@@ -147,7 +147,8 @@ class Calibrate(EngineOptions):
         return self._placed_qubits(self.model, self.data, engine)
 
     def _placed_qubits(self, model_path: str, spec: str, engine: Engine) -> list[cirq.Qid]:
-        from hattriq_cirq.cli import model_data, values
+        from hattriq_cirq.cli import model_data
+        from hattriq_cirq.workflows import values
 
         path, model = model_data.load_model(model_path)
         _, data = model_data.load_data(spec, model, path)

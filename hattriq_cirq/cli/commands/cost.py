@@ -105,7 +105,8 @@ class Cost:
 
     def _costs(self) -> list[tuple[int, hq.Resources]]:
         """Predict and print every cost, each with its number of qubits."""
-        from hattriq_cirq.cli import folders, values
+        from hattriq_cirq.cli import folders
+        from hattriq_cirq.workflows import values
 
         cases = [self._saved_model(self.model)] if self.model else list(self._ring_models())
         estimators = [values.parse_estimator(name) for name in self.estimators.split(",")]
@@ -136,8 +137,8 @@ class Cost:
     def _check(self) -> None:
         """Check every option, whether or not this run uses it."""
         from hattriq_cirq.attribution.quadrature import parse_rule
-        from hattriq_cirq.cli import values
         from hattriq_cirq.pipeline.prepare import as_shots
+        from hattriq_cirq.workflows import values
 
         if not re.fullmatch("[1-9][0-9]?(,[1-9][0-9]?)*", self.qubits):
             raise ValueError(f"--qubits {self.qubits!r} must be numbers from 1, such as 2,3,4")
@@ -160,7 +161,8 @@ class Cost:
 
     def _saved_model(self, path: str) -> tuple[hq.Model, Any, Any]:
         """Return the model, the inputs and the baseline that are named."""
-        from hattriq_cirq.cli import model_data, values
+        from hattriq_cirq.cli import model_data
+        from hattriq_cirq.workflows import values
 
         if self.data is None:
             raise ValueError("cost of a MODEL needs --data, the data set its inputs come from")

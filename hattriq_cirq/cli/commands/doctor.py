@@ -150,7 +150,7 @@ def _run_one_qubit(engine_text: str) -> str:
     import cirq
 
     from hattriq_cirq.circuits.errors import EngineError
-    from hattriq_cirq.cli.values import parse_engine
+    from hattriq_cirq.workflows.values import parse_engine
 
     engine = parse_engine(engine_text, 0)
     qubit = cirq.q(0)

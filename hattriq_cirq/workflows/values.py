@@ -1,4 +1,4 @@
-"""Values that the texts of a command line name: models, inputs, baselines, heads, estimators, mitigations and engines."""
+"""Values that short texts name: models, inputs, baselines, heads, estimators, mitigations and engines."""
 
 from __future__ import annotations
 
@@ -13,29 +13,35 @@ from typing import Any, cast
 
 import numpy as np
 
-import hattriq_cirq as hq
-from hattriq_cirq.attribution.objective import HeadKind
-from hattriq_cirq.cli.arguments import parse_float
+from hattriq_cirq.attribution import baselines
+from hattriq_cirq.attribution.baselines import BaselineSet
+from hattriq_cirq.attribution.objective import Head, HeadKind
 from hattriq_cirq.compilation.snapshot import find_snapshot
-from hattriq_cirq.estimators import Estimator
+from hattriq_cirq.datasets import Dataset
+from hattriq_cirq.estimators import Estimator, HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
+from hattriq_cirq.execution.backends.simulators import cirq_simulator, qsim
+from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_number
 from hattriq_cirq.foundation.terminal import is_watched
+from hattriq_cirq.foundation.text import decimal
+from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
+from hattriq_cirq.models.model import Model
 from hattriq_cirq.pipeline.mitigation import Mitigation
 
 #: Names of mitigations of the package `calibration`, outermost first.
 _ORDER = ("completeness", "noise-estimation", "zne", "twirl", "dd", "readout", "correlated-readout", "twirled-readout")
 #: Name of a baseline without numbers -> its function of inputs, their labels, training samples and their labels.
 _BASELINES: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
-    "zero": lambda x, y, known, labels: hq.baselines.zero(x),
-    "mean": lambda x, y, known, labels: hq.baselines.mean(x, known),
-    "class_mean": lambda x, y, known, labels: hq.baselines.class_mean(x, y, known, labels),
-    "opposite_class_mean": lambda x, y, known, labels: hq.baselines.opposite_class_mean(x, y, known, labels),
-    "uniform": lambda x, y, known, labels: hq.baselines.uniform(x),
-    "max_distance": lambda x, y, known, labels: hq.baselines.max_distance(x),
+    "zero": lambda x, y, known, labels: baselines.zero(x),
+    "mean": lambda x, y, known, labels: baselines.mean(x, known),
+    "class_mean": lambda x, y, known, labels: baselines.class_mean(x, y, known, labels),
+    "opposite_class_mean": lambda x, y, known, labels: baselines.opposite_class_mean(x, y, known, labels),
+    "uniform": lambda x, y, known, labels: baselines.uniform(x),
+    "max_distance": lambda x, y, known, labels: baselines.max_distance(x),
 }
 #: Engine that simulates a processor: the name of the processor or its file, and the noise.
 _VIRTUAL = re.compile(r"virtual:(.+?)(?:,noise=([^,=]+))?")
@@ -43,7 +49,7 @@ _VIRTUAL = re.compile(r"virtual:(.+?)(?:,noise=([^,=]+))?")
 _COUNTS = {"twirl": "twirls", "readout": "shots", "correlated-readout": "shots", "twirled-readout": "masks"}
 
 
-def build_model(ansatz: str, n_qubits: int, layers: int) -> hq.Model:
+def build_model(ansatz: str, n_qubits: int, layers: int) -> Model:
     """Return an untrained model.
 
     Args:
@@ -58,14 +64,14 @@ def build_model(ansatz: str, n_qubits: int, layers: int) -> hq.Model:
         ValueError: The text names no circuit, or a grid with another number of qubits.
     """
     if ansatz == "ring":
-        return hq.ring_ansatz(n_qubits, layers)
+        return ring_ansatz(n_qubits, layers)
     match = re.fullmatch(r"grid:([0-9]+)x([0-9]+)", ansatz)
     if not match:
         raise ValueError(f"ansatz {ansatz!r} must be ring or grid:RxC, such as grid:2x3")
     rows, cols = int(match[1]), int(match[2])
     if rows * cols != n_qubits:
         raise ValueError(f"ansatz {ansatz!r} has {rows * cols} qubits, the data need {n_qubits}")
-    return hq.grid_ansatz(rows, cols, layers)
+    return grid_ansatz(rows, cols, layers)
 
 
 def find_model(path: str | os.PathLike[str]) -> Path:
@@ -76,7 +82,7 @@ def find_model(path: str | os.PathLike[str]) -> Path:
     return file
 
 
-def select_inputs(text: str, data: hq.datasets.Dataset) -> Array:
+def select_inputs(text: str, data: Dataset) -> Array:
     """Return the indices of the samples that a text selects.
 
     Args:
@@ -102,7 +108,7 @@ def select_inputs(text: str, data: hq.datasets.Dataset) -> Array:
     return indices
 
 
-def make_baseline(text: str, data: hq.datasets.Dataset, indices: Array, seed: int) -> tuple[str, Array | hq.BaselineSet]:
+def make_baseline(text: str, data: Dataset, indices: Array, seed: int) -> tuple[str, Array | BaselineSet]:
     """Return the baseline of selected inputs; means and samples are taken from the training samples.
 
     Args:
@@ -124,19 +130,19 @@ def make_baseline(text: str, data: hq.datasets.Dataset, indices: Array, seed: in
         if data.image_shape is None:
             raise ValueError(f"baseline {text!r} smooths images, and {data.name} has none; choose another baseline")
         sigma = _number(argument or "2", "the width of blur")
-        return f"blur:{sigma:g}", hq.baselines.blur(x, data.image_shape, sigma)
+        return f"blur:{sigma:g}", baselines.blur(x, data.image_shape, sigma)
     if name == "sample":
-        return f"{text}, seed {seed}", hq.baselines.sample(data.x_train, int(argument), seed=seed)
+        return f"{text}, seed {seed}", baselines.sample(data.x_train, int(argument), seed=seed)
     return name, _BASELINES[name](x, data.labels[indices], data.x_train, data.y_train)
 
 
-def parse_head(text: str) -> hq.Head:
+def parse_head(text: str) -> Head:
     """Return the head that `identity`, `sigmoid:SCALE` or `tanh:SCALE` names. Raise ValueError for another text."""
     kind, colon, scale = text.partition(":")
     if text == "identity":
-        return hq.Head()
+        return Head()
     if kind in ("sigmoid", "tanh"):
-        return hq.Head(cast(HeadKind, kind), _number(scale if colon else "1", f"the scale of {kind}"))
+        return Head(cast(HeadKind, kind), _number(scale if colon else "1", f"the scale of {kind}"))
     raise ValueError(f"head {text!r} must be identity, sigmoid:SCALE or tanh:SCALE")
 
 
@@ -144,16 +150,16 @@ def parse_estimator(text: str) -> Estimator | None:
     """Return the estimator that a text names, None for `exact`. Raise ValueError for an unknown name."""
     plain: dict[str, Callable[[], Estimator | None]] = {
         "exact": lambda: None,
-        "resolved": hq.ResolvedHadamardTest,
-        "hadamard": hq.HadamardTest,
-        "hadamard-literal": lambda: hq.HadamardTest(literal=True),
-        "polarization": hq.PolarizationShift,
+        "resolved": ResolvedHadamardTest,
+        "hadamard": HadamardTest,
+        "hadamard-literal": lambda: HadamardTest(literal=True),
+        "polarization": PolarizationShift,
     }
     if text in plain:
         return plain[text]()
     name, _, count = text.partition(":")
     if name == "parallel" and _is_count(count):
-        return hq.ParallelHadamardTest(int(count))
+        return ParallelHadamardTest(int(count))
     raise ValueError(f"estimator {text!r} must be one of {', '.join(plain)}, parallel:M")
 
 
@@ -230,11 +236,11 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
     """
     options |= {"journal": journal, "progress": is_watched()}
     if text == "qsim" or text == "cirq":
-        return (hq.qsim if text == "qsim" else hq.cirq_simulator)(seed=seed, **options)
+        return (qsim if text == "qsim" else cirq_simulator)(seed=seed, **options)
     if match := _VIRTUAL.fullmatch(text):
         source, noise = match[1], cast(Any, match[2] or "calibrated")
         if not re.search("[,=]", source) or Path(source).exists():
-            return hq.virtual(source, seed=seed, noise=noise, **options)
+            return virtual(source, seed=seed, noise=noise, **options)
     if match := re.fullmatch(r"google:([^/]+)/([^/]+)", text):
         from hattriq_cirq.execution.backends.google import google
 
@@ -281,7 +287,7 @@ def _is_count(text: str) -> bool:
 
 
 def _number(text: str, name: str) -> float:
-    try:
-        return parse_float(text)
-    except ValueError:
-        raise ValueError(f"{name} is {text!r}, must be a number") from None
+    number = decimal(text)
+    if number is None:
+        raise ValueError(f"{name} is {text!r}, must be a number")
+    return number
