@@ -129,7 +129,7 @@ class Attribute(EngineOptions):
         values.parse_head(self.head)
         values.parse_estimator(self.estimator)
         values.check_engine(self.engine)
-        self.check_engine_options()
+        self.check_engine_options(self.engine)
         values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age)
         as_count(self.shots, "shots", 0, 10**15, advice="be at least 0, which takes exact probabilities, and at most 1e15")
 
