@@ -11,7 +11,7 @@ from calibration.gates.mitigations import DynamicalDecoupling, PauliTwirling, Ze
 from calibration.readout.calibration import CalibrationError, ReadoutCalibration, StaleCalibrationWarning
 from calibration.readout.correlated_calibration import CorrelatedCalibration, correlation_test, measure_correlated
 from calibration.readout.drift import DriftVerdict, compare
-from calibration.readout.measure import measure_readout, readout_programs
+from calibration.readout.measure import measure_readout, prepare_readout, readout_programs
 from calibration.readout.per_group import CorrelatedReadout
 from calibration.readout.per_qubit import Readout
 from calibration.readout.trex import TwirledReadout
@@ -38,6 +38,7 @@ __all__ = [
     "correlation_test",
     "measure_correlated",
     "measure_readout",
+    "prepare_readout",
     "readout_programs",
 ]
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.estimators import HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
     from hattriq_cirq.execution import cirq_simulator, qsim, sampler, virtual
     from hattriq_cirq.execution.backends.google import google, snapshot
+    from hattriq_cirq.execution.backends.virtual import MissingCalibrationWarning
     from hattriq_cirq.execution.processors import processors
     from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
     from hattriq_cirq.models.model import IdentityPartWarning, Model
@@ -50,6 +51,7 @@ _NAMES = {
     "estimators": "HadamardTest ParallelHadamardTest PolarizationShift ResolvedHadamardTest",
     "execution": "cirq_simulator qsim sampler virtual",
     "execution.backends.google": "google snapshot",
+    "execution.backends.virtual": "MissingCalibrationWarning",
     "execution.processors": "processors",
     "models.ansatz": "grid_ansatz ring_ansatz",
     "models.model": "IdentityPartWarning Model",
@@ -70,6 +72,7 @@ __all__ = [
     "HadamardTest",
     "Head",
     "IdentityPartWarning",
+    "MissingCalibrationWarning",
     "Model",
     "NearOriginWarning",
     "NeighbourEncoder",

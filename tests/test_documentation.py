@@ -82,6 +82,7 @@ def test_example_of_a_command_has_arguments_and_help(example: Example, capsys: p
     parser = make_parser([command], "hattriq", "0", "Program.\n\nExamples:\n    hattriq gap FILE")
     values = vars(parser.parse_args(["gap", "map.npz", "--digits", "2"]))
     assert values.pop("command") is command
+    assert values.pop("verbose") is False
     assert command(**values).run() == 0
     assert capsys.readouterr().out.startswith("largest completeness gap: ")
     with pytest.raises(SystemExit):

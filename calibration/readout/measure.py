@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal, get_args
 
@@ -14,11 +14,12 @@ from calibration.readout.calibration import CalibrationError, ReadoutCalibration
 from hattriq_cirq.circuits.outcomes import MAX_DENSE_BITS, too_many_bits
 from hattriq_cirq.circuits.program import ParameterizedCircuit, Programs, only_measurements
 from hattriq_cirq.estimators.bilinear import KEY
-from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.execution.engine import Call, Engine
 from hattriq_cirq.foundation.arrays import BoolArray, parity_signs
 from hattriq_cirq.foundation.checks import as_count, check_type
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.pipeline.execute import PreparedCircuits
+from hattriq_cirq.pipeline.resources import RunResources
 
 Pattern = Literal["balanced", "complement", "full"]
 _MAX_FULL = 10  # qubits of which every bit pattern is prepared
@@ -126,26 +127,94 @@ def measure_readout(
         array([[0.021, 0.099],
                [0.018, 0.099]])
     """
+    return prepare_readout(engine, qubits, shots, pattern).execute()
+
+
+@with_numpy_defaults
+def prepare_readout(
+    engine: Engine, qubits: Sequence[cirq.Qid], shots: int | None = 20_000, pattern: Pattern = "balanced"
+) -> PreparedReadout:
+    """Prepare the measurement of readout errors without running anything; the arguments are those of `measure_readout`.
+
+    Returns:
+        The prepared measurement: `.resources` counts exactly what `.execute()` runs.
+
+    Raises:
+        CalibrationError: There are no qubits, or no shots.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> prepared = prepare_readout(hq.virtual("willow_pink", seed=1), cirq.GridQubit.rect(1, 2, 5, 9), shots=1000)
+        >>> prepared.resources.shots, prepared.execute().qubits
+        (2000, (cirq.GridQubit(5, 9), cirq.GridQubit(5, 10)))
+    """
     check_type(engine, "engine", Engine, "an engine, such as hattriq_cirq.virtual('willow_pink')")
     if not qubits:
         raise CalibrationError("there are no qubits to calibrate; name at least one")
     size = len(qubits) if len(qubits) <= _MAX_AT_ONCE else _GROUP
-    groups = [list(qubits[i : i + size]) for i in range(0, len(qubits), size)]
+    groups = [tuple(qubits[i : i + size]) for i in range(0, len(qubits), size)]
     patterns = [bit_patterns(len(group), pattern) for group in groups]
     circuits = [circuit for group in groups for circuit in readout_circuits(group, pattern)]
     programs = [ParameterizedCircuit(circuit, (i,)) for i, circuit in enumerate(circuits)]
     allotted = None if shots is None else [count for rows in patterns for count in shots_per_pattern(shots, len(rows))]
-    outcomes = iter(PreparedCircuits(engine, programs, allotted).execute().outcomes)
-    source = source_of(engine)
-    parts = [
-        ReadoutCalibration.from_outcomes(group, rows, list(islice(outcomes, len(rows))), source=source, pattern=pattern)
-        for group, rows in zip(groups, patterns, strict=True)
-    ]
-    counts = [part.counts for part in parts if part.counts is not None]
-    known = [part.known for part in parts if part.known is not None]
-    return ReadoutCalibration(
-        tuple(qubits), np.concatenate(counts) if counts else None, np.concatenate(known) if known else None, source, pattern
-    )
+    return PreparedReadout(PreparedCircuits(engine, programs, allotted), groups, pattern)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedReadout:
+    """Measurement of readout errors, ready to be priced and run; created by `prepare_readout`.
+
+    Args:
+        circuits: Circuits of all groups of qubits.
+        groups: Qubits that are calibrated in the same shots.
+        pattern: Pattern of the prepared bits.
+    """
+
+    circuits: PreparedCircuits
+    groups: Sequence[tuple[cirq.Qid, ...]]
+    pattern: Pattern
+
+    @property
+    def resources(self) -> RunResources:
+        """Resources of exactly what `execute` runs."""
+        return self._resources(self.circuits.plan())
+
+    def record(self) -> RunResources:
+        """Check all jobs and record them in the engine's journal, without submitting any; `execute` runs the recorded jobs.
+
+        Returns:
+            The resources of the jobs.
+
+        Raises:
+            ValueError: There are no shots, or the engine has no journal.
+            CircuitRefusedError: The processor or its service would refuse a job.
+        """
+        return self._resources(self.circuits.record())
+
+    def _resources(self, call: Call) -> RunResources:
+        return RunResources.of_call(self.circuits, call, self.circuits.requests, self.circuits.total_shots)
+
+    def execute(self) -> ReadoutCalibration:
+        """Measure the readout errors.
+
+        Raises:
+            EngineError: The engine could not run the circuits.
+        """
+        outcomes, source = iter(self.circuits.execute().outcomes), source_of(self.circuits.engine)
+        parts = []
+        for group in self.groups:
+            rows = bit_patterns(len(group), self.pattern)
+            own = list(islice(outcomes, len(rows)))
+            parts.append(ReadoutCalibration.from_outcomes(group, rows, own, source=source, pattern=self.pattern))
+        counts = [part.counts for part in parts if part.counts is not None]
+        known = [part.known for part in parts if part.known is not None]
+        return ReadoutCalibration(
+            tuple(q for group in self.groups for q in group),
+            np.concatenate(counts) if counts else None,
+            np.concatenate(known) if known else None,
+            source,
+            self.pattern,
+        )
 
 
 def measured_qubits(programs: Programs, *, purpose: str | None = None) -> tuple[tuple[cirq.Qid, ...], ...]:

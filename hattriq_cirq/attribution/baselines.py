@@ -279,14 +279,15 @@ def resolve(baseline: float | ArrayLike | BaselineSet, inputs: Array) -> tuple[A
     if isinstance(baseline, bool | np.bool_):
         raise ArgumentTypeError(f"{baseline=} must be a number, amplitudes or a BaselineSet")
     array = as_amplitudes(np.atleast_1d(np.asanyarray(baseline)), "baseline")
+    if np.ndim(baseline) == 0:
+        return np.full((1, 1, features), array[0]), f"constant {number_text(np.asarray(baseline).item())}"
     try:
         full = np.broadcast_to(array, inputs.shape)
     except ValueError:
         raise ValueError(f"baseline.shape={array.shape} must broadcast to x.shape={inputs.shape}") from None
-    label = f"constant {number_text(np.asarray(baseline).item())}" if np.ndim(baseline) == 0 else "array"
     if array.ndim == 1:
-        return np.broadcast_to(array, features).reshape(1, 1, features), label
-    return full.reshape(1, -1, features), label
+        return np.broadcast_to(array, features).reshape(1, 1, features), "array"
+    return full.reshape(1, -1, features), "array"
 
 
 def _rows(data: ArrayLike, like: ArrayLike | None = None) -> Array:

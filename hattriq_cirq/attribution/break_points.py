@@ -22,12 +22,12 @@ class Panels:
     """Parts of the paths of a batch, each with the quadratic functions expanded around its own anchor.
 
     The anchors are both ends of the path, its point nearest to the origin, and all zeros of the arguments. An offset from an
-    anchor has its own precision, so that a step of a head is resolved even if it is narrower than the spacing of the numbers
-    around its position.
+    anchor, and that of an anchor from the centre, has its own precision, so that a step of a head is resolved even if it is
+    narrower than the spacing of the numbers around its position.
 
     Args:
         row: Row of the batch, (panels,).
-        anchor: Position of the anchor on the path, (panels,).
+        anchor: Offset of the anchor from the centre, (panels,).
         low: Lowest offset from the anchor, (panels,).
         high: Highest offset, (panels,).
         coefficients: Value, slope and curvature of the squared norm and of every argument at the anchor,
@@ -50,31 +50,22 @@ class Panels:
             zeros: Use the zeros of the arguments and the end of the path as anchors.
         """
         rows, functions, _ = coefficients.shape
-        nobody = np.zeros(rows, dtype=np.int64)
-        anchors, owners = [np.zeros(rows), centre], [nobody, nobody]
+        first, last = -centre, 1 - centre
+        anchors, roots = [first, np.zeros(rows)], np.full((rows, functions, 2), np.nan)
         if zeros:
             for i in range(1, functions):
-                for root in _roots(*np.moveaxis(coefficients[:, i], -1, 0)):
-                    anchors.append(_at_ends(centre + root, centre))
-                    owners.append(np.full(rows, i))
-            anchors.append(np.ones(rows))  # after the zeros: of equal anchors the first has the panel on the left
-            owners.append(nobody)
-        anchor, owner = np.stack(anchors, axis=1), np.stack(owners, axis=1)
-        anchor[~((anchor >= 0) & (anchor <= 1))] = np.nan
-        order = np.argsort(anchor, axis=1, kind="stable")  # nan comes last
-        anchor, owner = np.take_along_axis(anchor, order, axis=1), np.take_along_axis(owner, order, axis=1)
-        middle = (anchor[:, 1:] + anchor[:, :-1]) / 2
-        high = np.concatenate([middle, np.full((rows, 1), np.nan)], axis=1) - anchor
-        high = np.where(np.isnan(high), 1 - anchor, high)
-        low = np.concatenate([-anchor[:, :1], middle - anchor[:, 1:]], axis=1)
+                for k, root in enumerate(_roots(*np.moveaxis(coefficients[:, i], -1, 0))):
+                    on_path = _at_ends(root, first, last)
+                    roots[:, i, k] = np.where((on_path >= first) & (on_path <= last), on_path, np.nan)
+            anchors += [*np.moveaxis(roots[:, 1:].reshape(rows, -1), -1, 0), last]
+        anchor = np.sort(np.stack(anchors, axis=1), axis=1)  # nan comes last
+        half = (anchor[:, 1:] - anchor[:, :-1]) / 2  # exact, whereas the midpoint of two neighbouring numbers is one of them
+        high = np.concatenate([half, np.full((rows, 1), np.nan)], axis=1)
+        high = np.where(np.isnan(high), last[:, np.newaxis] - anchor, high)
+        low = np.concatenate([first[:, np.newaxis] - anchor[:, :1], -half], axis=1)
         row, column = np.nonzero(high > low)
         kept = row, column
-        offset = (anchor[kept] - centre[row])[:, np.newaxis]
-        value, slope, curvature = np.moveaxis(coefficients[row], -1, 0)
-        local = np.stack([value + offset * (slope + offset * curvature), slope + 2 * offset * curvature, curvature], axis=-1)
-        own_zero = (owner[kept][:, np.newaxis] == np.arange(functions)) & (np.arange(functions) > 0)
-        local[own_zero, 0] = 0.0
-        return cls(row, anchor[kept], low[kept], high[kept], local)
+        return cls(row, anchor[kept], low[kept], high[kept], _shifted(coefficients[row], anchor[kept], roots[row]))
 
     def pieces(self, scale: float | None, by_norm: bool) -> tuple[IntArray, FloatArray, FloatArray]:
         """Return panel, lowest and highest offset of every piece between neighbouring break points.
@@ -107,17 +98,41 @@ class Panels:
         return panel, points[panel, column], points[panel, column + 1]
 
 
+def _shifted(coefficients: FloatArray, offset: FloatArray, roots: FloatArray) -> FloatArray:
+    """Return quadratic functions around an offset; those with a zero are computed from their distance to the nearest one.
+
+    In this way a function vanishes at one and the same position in all panels, and its value near that is exact to rounding
+    relative to itself, however close the zeros of other functions are.
+
+    Args:
+        coefficients: Coefficients around the centre, (panels, functions, 3).
+        offset: Offset from the centre, (panels,).
+        roots: Zeros on the path as offsets from the centre, (panels, functions, 2), nan where there is none.
+
+    Returns:
+        Coefficients around the offset, (panels, functions, 3).
+    """
+    value, slope, curvature = np.moveaxis(coefficients, -1, 0)
+    at = offset[:, np.newaxis]
+    distance = at[..., np.newaxis] - roots
+    nearest = np.argmin(np.where(np.isnan(distance), np.inf, np.abs(distance)), axis=-1)[..., np.newaxis]
+    root, past = (np.take_along_axis(each, nearest, axis=-1)[..., 0] for each in (roots, distance))
+    from_root = past * (slope + 2 * root * curvature + past * curvature)
+    local = np.where(np.isnan(root), value + at * (slope + at * curvature), from_root)
+    return np.stack([local, slope + 2 * at * curvature, curvature], axis=-1)
+
+
 def _evaluate(coefficients: FloatArray, offset: FloatArray) -> FloatArray:
     """Return the values of quadratic functions, (rows,), from their coefficients, (rows, 3)."""
     value, slope, curvature = np.moveaxis(coefficients, -1, 0)
     return np.asarray(value + offset * (slope + offset * curvature))
 
 
-def _at_ends(position: FloatArray, centre: FloatArray) -> FloatArray:
-    """Return the positions of roots, those that only rounding moved off the path moved back to its ends."""
-    rounding = 4 * np.finfo(float).eps
-    position = np.where((position < 0) & (position >= -rounding * centre), 0.0, position)
-    return np.where((position > 1) & (position <= 1 + rounding * (1 - centre)), 1.0, position)
+def _at_ends(root: FloatArray, first: FloatArray, last: FloatArray) -> FloatArray:
+    """Return the offsets of roots, those that only rounding moved off the path moved back to its ends."""
+    beyond = 1 + 4 * np.finfo(float).eps
+    root = np.where((root < first) & (root >= first * beyond), first, root)
+    return np.where((root > last) & (root <= last * beyond), last, root)
 
 
 def _roots(value: FloatArray, slope: FloatArray, curvature: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -207,11 +207,10 @@ class Objective:
         has_steps, by_norm = self.head.kind != "identity", self.form == "normalized"
         panels = Panels.of(arguments, centre, zeros=has_steps)
         panel, low, high = panels.pieces(abs(self.head.scale) if has_steps else None, by_norm)
-        distance = panels.anchor - centre[panels.row]
 
         def function(piece: IntArray, offset: FloatArray) -> FloatArray:
             own = panel[piece]
-            values = self._integrand(panels.coefficients[own], offset, distance[own, np.newaxis])
+            values = self._integrand(panels.coefficients[own], offset, panels.anchor[own, np.newaxis])
             return values.reshape(*offset.shape, -1)
 
         samples, functions, _ = arguments.shape

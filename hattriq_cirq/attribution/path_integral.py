@@ -113,7 +113,7 @@ def exact_attribution(
             values += imaginary
             imag_values = imaginary if imag_values is None else imag_values + imaginary
     f_input = objective.value(end.products)
-    f_baseline = np.mean([objective.value(start.products) for start in starts], axis=0) + np.zeros(len(rows))
+    f_baseline = sum(objective.value(start.products) for start in starts) / len(starts) + np.zeros(len(rows))
     if quadrature is None and not objective.is_quadratic:
         gaps = values.sum(axis=1) - (f_input - f_baseline)
         natural = end.expectation_bound() if objective.head.kind == "identity" else 1.0
@@ -256,11 +256,17 @@ class StraightPath:
         """Return how much the values change if the quadratic forms change by their rounding errors, (samples, features)."""
         signs = -np.ones(self.coefficients.shape[1])
         signs[[0, 1 + objective.head.target]] = 1  # the difference of two observables changes by the sum of their errors
-        rounded = self.coefficients + signs[:, np.newaxis] * self._rounding(precision)
-        if objective.largest_change(self.coefficients, rounded) <= _ROUNDING:
-            return np.zeros(self.end.rows.shape)
-        change = objective.path_weights(rounded, self.centre, None, tolerance) - weights
-        return np.asarray(np.abs(self.step.conj() * self.mean_gradient(change)))
+        rounding, errors = self._rounding(precision), np.zeros(self.end.rows.shape)
+        changes = [signs[:, np.newaxis] * rounding]
+        if objective.largest_change(self.coefficients, self.coefficients + changes[0]) <= _ROUNDING:
+            return errors
+        if len(signs) > 3:  # zeros of several differences change their order if one observable changes alone
+            shift = rounding.sum(axis=-1, keepdims=True) * np.array([1.0, 0.0, 0.0])
+            changes += [sign * mask[:, np.newaxis] * shift for mask in np.eye(len(signs))[1:] for sign in (1, -1)]
+        for each in changes:
+            change = objective.path_weights(self.coefficients + each, self.centre, None, tolerance) - weights
+            errors = np.maximum(errors, np.abs(self.step.conj() * self.mean_gradient(change)))
+        return np.asarray(errors)
 
     def _rounding(self, precision: Precision) -> FloatArray:
         """Return what rounding may change in the coefficients, in their shape."""
@@ -300,7 +306,10 @@ def inner_products(left: Array, actions: Sequence[Array]) -> FloatArray:
     for action in actions:
         dtype = np.complex128 if np.iscomplexobj(left) or np.iscomplexobj(action) else np.float64
         columns.append(np.einsum("sk,sk->s", left.conj(), action, dtype=dtype).real)
-    return np.stack(columns, axis=-1)
+    products = np.empty((len(columns[0]), len(columns)))
+    for j, column in enumerate(columns):
+        products[:, j] = column
+    return products
 
 
 def _warn_of_errors(gaps: FloatArray, errors: FloatArray, allowed: FloatArray) -> None:

@@ -13,10 +13,11 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze, normal_interval
+from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval
+from hattriq_cirq.foundation.checks import set_fields
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
-from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.frozen import Frozen, owned
 from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_arrays
 from hattriq_cirq.foundation.schema import UPDATE, Count, load, parse_json
@@ -138,15 +139,15 @@ class Attribution(Frozen):
     rare_stderr: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        freeze(self, **{name: getattr(self, name) for name in _array_names(self)})
-        for name in _array_names(self):
-            if not np.isfinite(getattr(self, name)).all():
+        arrays = {name: owned(np.asarray(getattr(self, name))) for name in _array_names(self)}
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
                 raise ValueError(f"{name} of an attribution must be finite")
+        set_fields(self, **arrays)
         lead = self.values.shape[:-1]
         for name in ("stderr", "imag_values", "x", "rare_stderr"):
-            shape = None if getattr(self, name) is None else getattr(self, name).shape
-            if shape not in (None, self.values.shape):
-                raise ValueError(f"{name}.shape={shape} must be that of values, {self.values.shape}")
+            if name in arrays and arrays[name].shape != self.values.shape:
+                raise ValueError(f"{name}.shape={arrays[name].shape} must be that of values, {self.values.shape}")
         if self.baseline.shape != self.values.shape and not (
             self.baseline.ndim == self.values.ndim + 1
             and all(own in (1, size) for own, size in zip(self.baseline.shape[1:-1], lead, strict=True))
@@ -156,9 +157,8 @@ class Attribution(Frozen):
                 f"baseline.shape={self.baseline.shape} must be {self.values.shape}, or a set of them with an axis in front"
             )
         for name in ("f_input", "f_baseline", "completeness_gap_stderr"):
-            if getattr(self, name).shape != lead:
-                raise ValueError(f"{name}.shape={getattr(self, name).shape} must be {lead}, one number per input")
-        super().__post_init__()
+            if arrays[name].shape != lead:
+                raise ValueError(f"{name}.shape={arrays[name].shape} must be {lead}, one number per input")
 
     @property
     def completeness_gap(self) -> FloatArray:

@@ -46,7 +46,9 @@ def unitary_matrix(operation: cirq.Operation) -> Matrix:
         raise ValueError(f"{operation} is not unitary; a model is noiseless: noise belongs to the engine")
     if matrix.shape != (size, size):
         raise ValueError(f"{operation} has a matrix of shape {matrix.shape}, which must be {(size, size)}; correct the gate")
-    deviation = float(np.abs(matrix.conj().T @ matrix - np.eye(size)).max())
+    gram = matrix.conj().T @ matrix
+    gram.flat[:: size + 1] -= 1
+    deviation = float(np.abs(gram).max())
     if not deviation <= UNITARY_TOLERANCE:
         raise ValueError(
             f"{operation} is not unitary: its matrix V has an entry of V'V - 1 of size {deviation:.1e}, above "

@@ -14,14 +14,28 @@ from datetime import datetime
 
 from hattriq_cirq._version import __version__
 from hattriq_cirq.cli.arguments import Command, make_parser
-from hattriq_cirq.cli.commands import attribute, calibrate, cancel, cost, demo, doctor, report, resume, runs, show, train
+from hattriq_cirq.cli.commands import (
+    attribute,
+    calibrate,
+    cancel,
+    cost,
+    demo,
+    doctor,
+    processors,
+    report,
+    resume,
+    runs,
+    show,
+    snapshot,
+    train,
+)
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.progress import print_beside_bars, progress_bars
 from hattriq_cirq.foundation.terminal import describe, exit_code, is_watched, safe_streams
 
 _COMMANDS: tuple[type[Command], ...] = (
     *(train.Train, attribute.Attribute, calibrate.Calibrate, cost.Cost, show.Show, report.Report, demo.Demo),
-    *(runs.Runs, resume.Resume, cancel.Cancel, doctor.Doctor),
+    *(runs.Runs, resume.Resume, cancel.Cancel, doctor.Doctor, processors.Processors, snapshot.Snapshot),
 )
 
 _HELP = """Input attribution of amplitude-encoded quantum models by integrated gradients.

@@ -8,24 +8,32 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import hattriq_cirq as hq
 from hattriq_cirq.cli.engine_options import EngineOptions
-from hattriq_cirq.cli.records import FORMAT, Record, how_to_continue, same_task
-from hattriq_cirq.cli.values import parse_engine
+from hattriq_cirq.cli.records import FORMAT, Record, how_to_continue, how_to_go_on_dry, same_task
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
+from hattriq_cirq.execution.usage import Usage
+from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.provenance import Provenance
+from hattriq_cirq.foundation.terminal import shell_word
+from hattriq_cirq.foundation.text import quantity
+from hattriq_cirq.pipeline.resources import RunResources
+from hattriq_cirq.workflows.values import parse_engine
 
 log = Log("cli")
 
 
 @contextmanager
-def journaled(folder: Path | None, engine_text: str, seed: int, task: Record, options: Mapping[str, Any]) -> Iterator[Engine]:
+def journaled(
+    folder: Path | None, engine_text: str, seed: int, task: Record, options: Mapping[str, Any], *, dry_run: bool = False
+) -> Iterator[Engine]:
     """Yield an engine that records its jobs and counts in a folder; leaving without an error marks the run as finished.
 
     An error passes on with a note on how to continue. A run that fails before its first job leaves nothing behind; one that is
@@ -37,6 +45,7 @@ def journaled(folder: Path | None, engine_text: str, seed: int, task: Record, op
         seed: Random seed for the counts.
         task: Everything that `hattriq resume` needs beside the working directory, as JSON.
         options: Options of the engine, which may change when the run goes on.
+        dry_run: True if the jobs are only recorded, so that the run is not finished when they are.
 
     Yields:
         The engine.
@@ -58,14 +67,45 @@ def journaled(folder: Path | None, engine_text: str, seed: int, task: Record, op
         try:
             journal.record_task(task)
             yield engine
-            journal.finish()
-            log.info("finished: %s", journal.used)
+            if not dry_run:
+                journal.finish()
+                log.info("finished: %s", journal.used)
         except BaseException as error:
             if journal.has_begun or (journal.has_prepared and not isinstance(error, Exception)):
-                error.add_note(how_to_continue(folder, error))
+                error.add_note(how_to_go_on_dry(folder) if dry_run else how_to_continue(folder, error))
             else:
                 journal.discard()
             raise
+
+
+@contextmanager
+def only_planning(engine_text: str, seed: int) -> Iterator[Engine]:
+    """Yield an engine whose runs are compiled and counted; nothing is run, and nothing is kept.
+
+    Args:
+        engine_text: Name of the engine; the service is called for the device and the calibration of a real processor.
+        seed: Random seed of the engine.
+    """
+    if not engine_text.startswith("google:"):
+        yield parse_engine(engine_text, seed)
+        return
+    with TemporaryDirectory() as folder:  # this engine works with a journal only
+        engine = parse_engine(engine_text, seed, Path(folder))
+        with engine_journal(engine):
+            yield engine
+
+
+def print_plan(resources: RunResources, engine: Engine) -> None:
+    """Print the resources of a dry run, and how to go on from it."""
+    journal = engine_journal(engine)
+    log.info("dry run: %s recorded, nothing submitted", quantity(resources.jobs, "job"))
+    print(resources)
+    jobs = f"{quantity(resources.jobs, 'job')} recorded in {printable(journal.folder)}"
+    done = f", {journal.done} of them done before" if journal.done else ""
+    print(f"dry run: {jobs}{done}; nothing was submitted")
+    if shortfall := engine.caps.shortfall(Usage(resources.shots, resources.jobs)):
+        print(f"the run will stop early: {shortfall}")
+    print(f"`hattriq resume {shell_word(journal.folder)}`, or the same command without --dry-run, goes on from here")
 
 
 def engine_journal(engine: Engine) -> Journal:

@@ -6,8 +6,9 @@ DATA_SETS = """data sets, with options after a colon:
   my.csv  my.npz                                              (your table with the labels -1 and +1)"""
 ENGINES = """engines:
   qsim  cirq                        simulators without noise on this machine
-  virtual:PROCESSOR[,noise=NOISE]   a Google processor simulated from its calibration; PROCESSOR is willow_pink, weber or
-                                    rainbow, and NOISE is calibrated (default), none, readout or gates
+  virtual:PROCESSOR[,noise=NOISE]   a Google processor simulated from its calibration; PROCESSOR is willow_pink, weber,
+                                    rainbow or a file that `hattriq snapshot` wrote (a DeviceSpecification file has no
+                                    calibration: noise=none), and NOISE is calibrated (default), none, readout or gates
   google:PROJECT/PROCESSOR          a real processor, for a Google Cloud project with access to it"""
 MITIGATIONS = """mitigations, in any order, separated by commas:
   readout[:SHOTS]             correct readout errors per qubit, by a calibration that is measured with the data (SHOTS shots

@@ -127,6 +127,7 @@ class AttributeTask(TypedDict):
     model: SourceRecord
     data: DataRecord
     calibration: NotRequired[SourceRecord]
+    snapshot: NotRequired[SourceRecord]
     directory: str
 
 
@@ -221,6 +222,11 @@ def how_to_continue(folder: Path, error: object = "") -> str:
     return f"go on with `hattriq resume {name}`, or give up with `hattriq cancel {name}`"
 
 
+def how_to_go_on_dry(folder: Path) -> str:
+    """Return what continues a dry run that stopped."""
+    return f"the dry run submitted nothing; repeat it to go on, or run it with `hattriq resume {shell_word(folder)}`"
+
+
 def same_task(folder: Path, recorded: Record, task: Record) -> None:
     """Raise JournalError if a recorded task is not the given one.
 
@@ -233,6 +239,9 @@ def _without_places(task: dict[str, Any]) -> dict[str, Any]:
     """Return a task whose files are named without their folders; the record of a data set identifies its files by content."""
     if "out" in task:
         task = task | {"out": Path(task["out"]).name}
+    if (snapshot := task.get("snapshot")) and (settings := task["settings"]):
+        engine = str(settings.get("engine")).replace(snapshot["path"], snapshot["sha256"], 1)
+        task = task | {"settings": settings | {"engine": engine}}
     data = task.get("data")
     if not isinstance(data, dict):
         return task

@@ -16,10 +16,10 @@ from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.circuits.errors import CircuitRefusedError
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.circuit_stack import ROTATIONS, CircuitStack, stack_of_program
-from hattriq_cirq.compilation.cz import Couplers
 from hattriq_cirq.compilation.gatesets import gateset_name
 from hattriq_cirq.compilation.native import compile_stack
 from hattriq_cirq.compilation.processor import Processor
+from hattriq_cirq.compilation.routing import Couplers
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.simulation.statevector import outcome_probabilities
 

@@ -9,31 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cirq
-import networkx as nx
 import numpy as np
 
 from hattriq_cirq.circuits.swept_gates import after_z_rotation, phased_xz_exponents, phased_xz_unitaries
 from hattriq_cirq.compilation.circuit_stack import CircuitStack, Step, apply
 from hattriq_cirq.compilation.kak import KakDecompositions, multiply
+from hattriq_cirq.compilation.routing import Couplers, path_between, route
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 
-#: Pairs of positions of qubits, sorted, along which two-qubit gates are possible.
-Couplers = tuple[tuple[int, int], ...]
 _H = cirq.unitary(cirq.H)[np.newaxis]
 _SWAP = cirq.unitary(cirq.SWAP)[np.newaxis]
 _IDENTITY = np.eye(2, dtype=np.complex128)[np.newaxis]
+_FEW_BRIDGES = 1.7  # bridges of all gates are tried if they have fewer CZ than this many times those of the circuit
 _ROUNDING = 1e-9  # off-diagonal elements up to this are zero
 
 
 def compile_to_cz(stack: CircuitStack, couplers: Couplers | None = None) -> list[CircuitStack]:
     """Compile circuits to CZ and PhasedXZ.
 
-    Gates on qubits without a coupler are done in three ways, of which the one with fewest CZ is kept: by CZ gates along a path
-    from either of the qubits, and by Cirq's router, which moves qubits by SWAP.
+    Gates on qubits without a coupler are done by bridges only, if these are few, or by SWAPs with or without bridges; the way
+    with fewest CZ is kept.
 
     Args:
         stack: Circuits of one structure.
@@ -54,7 +52,9 @@ def compile_to_cz(stack: CircuitStack, couplers: Couplers | None = None) -> list
         if couplers is None or _is_local(piece, couplers):
             routes = [piece]
         else:
-            routes = [_bridge(piece, couplers), _bridge(piece, couplers, reverse=True), _swap(piece, couplers)]
+            bridged = [_bridged(piece, couplers, reverse=reverse) for reverse in (False, True)]
+            routes = [each for each in bridged if each.couplings < _FEW_BRIDGES * piece.couplings]
+            routes += [_routed(piece, couplers, bridges=bridges) for bridges in (True, False)]
         pieces += _fully_reduced(routes)
     return [merge_rotations(piece) for piece in pieces]
 
@@ -88,10 +88,14 @@ class Block:
             self.mixed.update(step.axes)
 
     @property
-    def may_shrink(self) -> bool:
-        """True if the block is not already a single CZ with rotations, or rotations alone."""
-        couplings = [step for step in self.steps if len(step.axes) > 1]
-        return len(couplings) > 1 or any(step.matrices is not None for step in couplings)
+    def couplings(self) -> int:
+        """Number of gates on two qubits."""
+        return sum(len(step.axes) > 1 for step in self.steps)
+
+    @property
+    def is_cz_only(self) -> bool:
+        """True if all gates on two qubits are CZ."""
+        return all(len(step.axes) < 2 or step.matrices is None for step in self.steps)
 
     @property
     def unitaries(self) -> Array:
@@ -152,7 +156,7 @@ def _joined(step: Step, chains: Sequence[list[Block]], commuting: bool) -> Block
 def _reduce(stack: CircuitStack, *, commuting: bool = False) -> list[CircuitStack]:
     """Decompose every block that fewer CZ can do; circuits for which these numbers differ are separated."""
     blocks = two_qubit_blocks(stack.steps, commuting=commuting)
-    shrinking = [block for block in blocks if block.may_shrink]
+    shrinking = [block for block in blocks if block.couplings > 1 or not block.is_cz_only]
     if not shrinking:
         return [stack]
     unitaries = [block.unitaries for block in shrinking]
@@ -165,70 +169,51 @@ def _reduce(stack: CircuitStack, *, commuting: bool = False) -> list[CircuitStac
     if len(groups) > 1:
         return [piece for rows in groups.values() for piece in _reduce(stack.select(rows), commuting=commuting)]
     for block, decomposition in zip(shrinking, own, strict=True):
-        couplings = [step for step in block.steps if len(step.axes) > 1]
-        if decomposition.cz_counts[0] < len(couplings) or any(step.matrices is not None for step in couplings):
+        if decomposition.cz_counts[0] < block.couplings or not block.is_cz_only:
             block.steps = [Step(tuple(block.axes[i] for i in axes), gate) for axes, gate in decomposition.cz_gates()]
     return [replace(stack, steps=[step for block in blocks for step in block.steps])]
 
 
-def _bridge(stack: CircuitStack, couplers: Couplers, *, reverse: bool = False) -> CircuitStack:
-    """Replace every CZ between qubits without a coupler by CZs along a path between them, which moves no qubit.
-
-    With b next to c on the path from a, CZ(a, c) = CZ(b, c) X CZ(b, c) X, where X is a CNOT from a to b. Which of the two
-    qubits is a decides which gates may cancel against their neighbours.
-    """
-
-    def bridged(a: int, c: int) -> list[Step]:
-        *_, b, _ = _path(couplers, a, c)
-        if b == a:
-            return [Step((a, c), None)]
-        cnot = [Step((b,), _H), *bridged(a, b), Step((b,), _H)]
-        return [Step((b, c), None), *cnot, Step((b, c), None), *cnot]
-
-    return replace(
-        stack,
-        steps=[
-            part
-            for step in stack.steps
-            for part in ([step] if len(step.axes) < 2 else bridged(*sorted(step.axes, reverse=reverse)))
-        ],
-    )
-
-
-@lru_cache(maxsize=4096)
-def _path(couplers: Couplers, a: int, c: int) -> list[int]:
-    return list(nx.shortest_path(nx.Graph(couplers), a, c))
-
-
-def _swap(stack: CircuitStack, couplers: Couplers) -> CircuitStack:
-    """Insert SWAPs by Cirq's router."""
-    routed, moved = _route(tuple(step.axes for step in stack.steps), len(stack.qubits), couplers)
-    steps = [Step(axes, _SWAP if source is None else stack.steps[source].matrices) for source, axes in routed]
-    renamed = {q: stack.qubits[moved[i]] for i, q in enumerate(stack.qubits)}
+def _routed(stack: CircuitStack, couplers: Couplers, *, bridges: bool) -> CircuitStack:
+    """Insert SWAPs, and replace CZ by bridges if that is allowed."""
+    blocks = two_qubit_blocks(stack.steps)
+    pairs = [block for block in blocks if len(block.axes) == 2]
+    interactions = tuple((block.axes[0], block.axes[1], min(3, block.couplings)) for block in pairs)
+    steps = [step for block in blocks if len(block.axes) == 1 for step in block.steps]
+    places = list(range(len(stack.qubits)))
+    for number, path in route(interactions, len(places), couplers, bridges=bridges):
+        if number is None:
+            exchanged = dict(zip(path, reversed(path), strict=True))
+            places = [exchanged.get(place, place) for place in places]
+            steps.append(Step(path, _SWAP))
+            continue
+        for axes, matrices in pairs[number].steps:
+            is_bridge = len(axes) == 2 and len(path) > 2
+            steps += _bridge(path) if is_bridge else [Step(tuple(places[axis] for axis in axes), matrices)]
+    renamed = {q: stack.qubits[place] for q, place in zip(stack.qubits, places, strict=True)}
     measurement = None if stack.measurement is None else stack.measurement.transform_qubits(renamed)
     return replace(stack, steps=steps, measurement=measurement)
 
 
-@lru_cache(maxsize=64)  # circuits of one structure are routed once
-def _route(
-    gates: tuple[tuple[int, ...], ...], qubits: int, couplers: Couplers
-) -> tuple[list[tuple[int | None, tuple[int, ...]]], list[int]]:
-    """Return the position of each gate, or None for a SWAP, with the axes that it acts on; and where each qubit ends."""
-    line = cirq.LineQubit.range(qubits)
-    axis_of: dict[cirq.Qid, int] = {q: i for i, q in enumerate(line)}
-    graph: Any = nx.Graph([(line[a], line[b]) for a, b in couplers])
-    kinds = {1: cirq.I, 2: cirq.CZ}
-    circuit = cirq.Circuit(kinds[len(axes)](*(line[a] for a in axes)).with_tags(i) for i, axes in enumerate(gates))
-    start = cirq.HardCodedInitialMapper({q: q for q in line})
-    routed, _, moved = cirq.RouteCQC(graph).route_circuit(circuit + cirq.Circuit(map(cirq.I, line)), initial_mapper=start)
-    placed: list[tuple[int | None, tuple[int, ...]]] = []
-    for op in routed.all_operations():
-        axes = tuple(axis_of[q] for q in op.qubits)
-        if op.gate == cirq.SWAP:
-            placed.append((None, axes))
-        elif op.tags:
-            placed.append((int(str(op.tags[0])), axes))
-    return placed, [axis_of[moved[q]] for q in line]
+def _bridged(stack: CircuitStack, couplers: Couplers, *, reverse: bool) -> CircuitStack:
+    """Replace every CZ by gates along a path between its qubits, from the one or the other, which moves no qubit."""
+    steps: list[Step] = []
+    for step in stack.steps:
+        steps += _bridge(path_between(couplers, *sorted(step.axes, reverse=reverse))) if len(step.axes) == 2 else [step]
+    return replace(stack, steps=steps)
+
+
+def _bridge(path: tuple[int, ...]) -> list[Step]:
+    """Return gates along a path that equal a CZ between its ends, which moves no qubit.
+
+    With b next to c on the path from a, CZ(a, c) = CZ(b, c) X CZ(b, c) X, where X is a CNOT from a to b. Which of the two ends
+    is a decides which gates may cancel against their neighbours.
+    """
+    *_, b, c = path
+    if len(path) == 2:
+        return [Step(path, None)]
+    cnot = [Step((b,), _H), *_bridge(path[:-1]), Step((b,), _H)]
+    return [Step((b, c), None), *cnot, Step((b, c), None), *cnot]
 
 
 def merge_rotations(stack: CircuitStack) -> CircuitStack:

@@ -87,18 +87,29 @@ class KakDecompositions:
         return np.where(small[:, 2], 0, np.where(is_cz, 1, np.where(small[:, 0], 2, 3)))
 
     def canonical(self) -> cirq.KakDecomposition:
-        """Return the first decomposition as Cirq's value, up to a global phase; coefficients near a border are on it."""
-        angles = _SIGNS @ self.phases[0] / 4
-        borders = np.round(4 * angles / np.pi) * np.pi / 4
-        inner = cirq.kak_canonicalize_vector(*np.where(np.abs(angles - borders) < _ZERO, borders, np.round(angles, 12)))
-        outer = [_local_factors(_MAGIC @ side @ _MAGIC.conj().T) for side in (self.right[0].T, self.left[0])]
-        before = [own @ factor for own, factor in zip(inner.single_qubit_operations_before, outer[0], strict=True)]
-        after = [factor @ own for own, factor in zip(inner.single_qubit_operations_after, outer[1], strict=True)]
+        """Return the first decomposition as Cirq's value, up to a global phase, as a function of the unitary alone.
+
+        Coefficients are x >= y >= |z| with x <= pi/4, and z >= 0 if x = pi/4; those within rounding of 0 and pi/4 are equal to
+        them. Single-qubit gates do not depend on the way in which eigenvectors were computed; their errors are rounding errors
+        divided by the smallest difference between eigenvalues that are not equal within rounding.
+        """
+        left, phases, right = _standard_form(self.left[0], self.phases[0], self.right[0])
+        coefficients, before, after = _ordered(_SIGNS @ phases / 4)
+        coefficients = np.where(np.abs(coefficients) < _ZERO, 0.0, coefficients)
+        coefficients = np.where(np.abs(coefficients - np.pi / 4) < _ZERO, np.pi / 4, coefficients)
+        x, y, z = (float(each) for each in coefficients)
+        flip, shift = np.eye(2), np.eye(2)  # XX, YY and ZZ change sign in pairs if one qubit is flipped on both sides
+        if x < 0 or y < 0:
+            flip = _Z if x < 0 and y < 0 else _Y if x < 0 else _X
+            x, y, z = abs(x), abs(y), z if x < 0 and y < 0 else -z
+        if x == np.pi / 4 and z < 0:  # exp(i pi/2 XX) is X on both qubits
+            flip, shift, z = _Y @ flip, _X, -z
+        outer = [_local_factors(_MAGIC @ side @ _MAGIC.conj().T) for side in (right.T, left)]
         return cirq.KakDecomposition(
             global_phase=1,
-            single_qubit_operations_before=(before[0], before[1]),
-            interaction_coefficients=inner.interaction_coefficients,
-            single_qubit_operations_after=(after[0], after[1]),
+            single_qubit_operations_before=(flip @ shift @ before @ outer[0][0], shift @ before @ outer[0][1]),
+            interaction_coefficients=(x, y, z),
+            single_qubit_operations_after=(outer[1][0] @ after @ flip.conj().T, outer[1][1] @ after),
         )
 
     def cz_gates(self) -> Gates:
@@ -113,15 +124,7 @@ class KakDecompositions:
 
 def _sequence(left: FloatArray, phases: FloatArray, right: FloatArray, count: int) -> Gates:
     """Return the gates of left * exp(i phases) * right' in the magic basis."""
-    angles, turns = _reduced(_SIGNS @ phases / 4)
-    order = np.argsort(-np.round(np.abs(angles) / _ZERO) * _ZERO, kind="stable")
-    x, y, z = angles[order]
-    frame = _CLIFFORDS[tuple(order.tolist())]
-    shift = np.eye(2)
-    for pauli, turn in zip(_PAULIS, turns, strict=True):
-        if turn % 2:
-            shift = pauli @ shift
-    before, after = frame @ shift, frame.conj().T
+    (x, y, z), before, after = _ordered(_SIGNS @ phases / 4)
     core: Gates
     cz: tuple[tuple[int, ...], Array | None] = ((0, 1), None)
     if count == 0:
@@ -147,6 +150,60 @@ def _sequence(left: FloatArray, phases: FloatArray, right: FloatArray, count: in
     first = [((i,), before @ factor) for i, factor in enumerate(outer[0])]
     last = [((i,), factor @ after) for i, factor in enumerate(outer[1])]
     return [*first, *core, *last]
+
+
+def interaction(coefficients: FloatArray) -> Array:
+    """Return the matrix exp(i (x XX + y YY + z ZZ)), (4, 4).
+
+    Example:
+        >>> interaction(np.array([0, 0, np.pi / 2])).diagonal().round(9) + 0
+        array([0.+1.j, 0.-1.j, 0.-1.j, 0.+1.j])
+    """
+    return np.asarray(_MAGIC * np.exp(1j * _SIGNS.T @ coefficients) @ _MAGIC.conj().T)
+
+
+def _standard_form(left: FloatArray, phases: FloatArray, right: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return a decomposition of the same matrix that depends on the matrix only.
+
+    The phases are in order, and those of equal eigenvalues are equal. The eigenvectors of an eigenvalue are the projections of
+    unit vectors onto its eigenspace, in the order of their lengths.
+    """
+    matrix = left * np.exp(1j * phases) @ right.T
+    values = np.exp(2j * phases)
+    halves = np.angle(values) / 2
+    halves = np.where(halves < -np.pi / 2 + _ZERO, halves + np.pi, halves)
+    vectors: list[FloatArray] = []
+    centers: list[float] = []
+    remaining = np.argsort(halves)
+    while len(remaining):
+        first = remaining[0]
+        equal = np.abs(values[remaining] - values[first]) < _ZERO
+        own, remaining = remaining[equal], remaining[~equal]
+        centers += [halves[first] + np.angle(values[own] * values[first].conj()).mean() / 2] * len(own)
+        projector = right[:, own] @ right[:, own].T
+        for _ in own:
+            pivot = int(np.argmax(np.round(np.diagonal(projector), 6)))
+            vectors.append(projector[:, pivot] / np.sqrt(projector[pivot, pivot]))
+            projector = projector - np.outer(vectors[-1], vectors[-1])
+    right, phases = np.array(vectors).T, np.array(centers)
+    right[:, 0] *= np.sign(np.linalg.det(right))
+    left = (matrix @ right * np.exp(-1j * phases)).real
+    if np.linalg.det(left) < 0:
+        left[:, 0] *= -1
+        phases[0] += np.pi
+    return left, phases, right
+
+
+def _ordered(angles: FloatArray) -> tuple[FloatArray, Array, Array]:
+    """Return coefficients in (-pi/4, pi/4] of decreasing size with the gates on both qubits before and after them."""
+    angles, turns = _reduced(angles)
+    order = np.argsort(-np.round(np.abs(angles) / _ZERO) * _ZERO, kind="stable")
+    frame = _CLIFFORDS[tuple(order.tolist())]
+    shift = np.eye(2)
+    for pauli, turn in zip(_PAULIS, turns, strict=True):
+        if turn % 2:
+            shift = pauli @ shift
+    return angles[order], frame @ shift, frame.conj().T
 
 
 def _power(pauli: Array, exponent: float) -> Array:

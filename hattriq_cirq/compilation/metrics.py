@@ -34,6 +34,7 @@ _METRICS = {
 }
 READOUT, QUBIT_NOISE = ("e0", "e1"), ("one_qubit_errors", "t1_ns", "dephasing")
 _NO_RELAXATION = 1e6  # T1 in microseconds of a qubit that does not relax
+_SMALLEST = 1e-15  # readout error in place of 0
 _NO_CALIBRATION = "calibration: there is none; all errors are unknown and count as no error"
 
 Errors = dict[frozenset[cirq.Qid], float]
@@ -65,7 +66,7 @@ class CalibratedDevice:
     def stated(self, figure: str) -> Errors:
         """Return the usable values of a figure by qubits: finite ones, T1 above 0, and errors from 0 to 1."""
         known: Mapping[str, Any] = {} if self.calibration is None else self.calibration
-        metric = next((known[name] for name in _METRICS[figure] if name in known), {})
+        metric: Mapping[Any, Any] = next((known[name] for name in _METRICS[figure] if name in known), {})
         return {
             frozenset(qubit for qubit in key if isinstance(qubit, cirq.Qid)): value
             for key, values in metric.items()
@@ -94,8 +95,16 @@ class CalibratedDevice:
         """Return the figures that the calibration lacks for circuits of these gate sets, one sentence each."""
         if self.calibration is None:
             return (_NO_CALIBRATION,)
-        sentences = (self.completed(figure)[1] for figure in (*READOUT, *gatesets, *QUBIT_NOISE))
+        sentences = [self.completed(figure)[1] for figure in (*READOUT, *gatesets, *QUBIT_NOISE)]
+        excess = sum(e0 + e1 > 1 for e0, e1 in self._readout().values())
+        if excess:
+            sentences.append(f"readout: {excess} of {len(self._qubits)} have e0 + e1 above 1, simulated as 1")
         return tuple(sentence for sentence in sentences if sentence is not None)
+
+    def _readout(self) -> dict[frozenset[cirq.Qid], tuple[float, float]]:
+        """Return e0 and e1 of each qubit, 0 for one that the calibration lacks altogether; empty if it lacks both."""
+        e0, e1 = (self.completed(figure)[0] for figure in READOUT)
+        return {key: (e0.get(key, 0.0), e1.get(key, 0.0)) for key in self._qubits if e0 or e1}
 
     def calibration_for_noise(self) -> cg.Calibration:
         """Return the completed figures in the metric names that cirq_google's noise properties are made from.
@@ -109,7 +118,9 @@ class CalibratedDevice:
 
         nothing = dict.fromkeys(self._qubits, 0.0)
         unknown = {"t1_ns": dict.fromkeys(self._qubits, _NO_RELAXATION), "dephasing": nothing}
-        figures = {name: self.completed(name)[0] or unknown.get(name, {}) for name in (*READOUT, *QUBIT_NOISE, *GATESETS)}
+        figures = {name: self.completed(name)[0] or unknown.get(name, {}) for name in (*QUBIT_NOISE, *GATESETS)}
+        for i, name in enumerate(READOUT):  # cirq divides by both errors, and damps by their sum
+            figures[name] = {key: max(pair[i], _SMALLEST) / max(1.0, sum(pair)) for key, pair in self._readout().items()}
         figures |= {f"{angle} of {gate}": self.stated(f"{angle} of {gate}") for gate in GATESETS for angle in ("theta", "phi")}
         return cg.Calibration(metrics={_METRICS[name][-1]: metric(values) for name, values in figures.items()})
 
@@ -122,7 +133,9 @@ def is_missing_for(sentence: str, *, gates: bool, readout: bool) -> bool:
         False
     """
     figure = sentence.partition(":")[0]
-    return (gates or readout) if figure == "calibration" else readout if figure in READOUT else gates
+    if figure == "calibration":
+        return gates or readout
+    return readout if figure in (*READOUT, "readout") else gates
 
 
 def _number(values: Sequence[Any]) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from hashlib import sha256
@@ -22,6 +22,7 @@ from hattriq_cirq.compilation.gatesets import PROCESSORS, gateset_name
 from hattriq_cirq.compilation.metrics import CalibratedDevice
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.foundation.checks import check_type
+from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.reading import FileError, read_bytes
 from hattriq_cirq.foundation.schema import load, parse_json
@@ -97,14 +98,22 @@ class Snapshot:
             **origin: Further fields, such as snapshot_id.
 
         Raises:
-            ValueError: The specification describes no device.
+            ValueError: The specification describes no device, or the calibration cannot be read.
         """
         has_metrics = calibration is not None and len(calibration.metrics) > 0
         metrics = calibration.SerializeToString(deterministic=True) if calibration is not None and has_metrics else None
         snapshot = cls(processor_id, specification.SerializeToString(deterministic=True), metrics, **origin)
         if not snapshot.qubits:
             raise ValueError("the device specification has no qubits")
+        try:
+            _ = snapshot.calibration
+        except (AssertionError, TypeError) as error:  # of cirq_google, for metrics without qubits or without a value
+            raise ValueError(f"the calibration cannot be read: {error}") from error
         return snapshot
+
+    def __reduce__(self) -> tuple[type[Snapshot], tuple[Any, ...]]:
+        """Pickle the fields only, since everything else follows from them."""
+        return Snapshot, tuple(getattr(self, each.name) for each in fields(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Snapshot:
@@ -186,6 +195,15 @@ class Snapshot:
         return (
             self.processor_id if self.source == "bundled" or not self.snapshot_id else f"{self.processor_id}@{self.snapshot_id}"
         )
+
+    def __str__(self) -> str:
+        """Return the snapshot as text: its name, size and calibration, and what the calibration lacks."""
+        age = "" if self.age_hours is None else f" ({self.age_hours:.1f} hours ago)"
+        lines = [
+            f"{self.name}: {self.qubits} qubits, {self.couplers} couplers, gate sets {', '.join(self.gatesets) or 'none'}",
+            f"  configuration {self.config_name or '-'}, calibration {self.calibration_utc or 'of unknown time'}{age}",
+        ]
+        return "\n".join(printable(line) for line in [*lines, *(f"  missing: {sentence}" for sentence in self.missing)])
 
     @cached_property
     def digest(self) -> str:

@@ -212,13 +212,11 @@ def processors(
         processor    qubits  couplers  availability  ...
     """
     bundled = [ProcessorInfo(name, "", find_snapshot(name)) for name in PROCESSORS]
-    if project is None and engine is None:
+    if project is None:
         return ProcessorList(bundled)
     from hattriq_cirq.execution.backends.google_calls import RetryingCaller, connect, list_processors
 
-    assert project is not None or engine is not None
-    client = engine or connect(str(project))
-    caller = RetryingCaller(call_timeout, patience)
+    client, caller = engine or connect(project), RetryingCaller(call_timeout, patience)
     listed = list_processors(client, caller)
     with progress_bar(shown=progress, total=len(listed), desc="processors", unit="processor") as bar:
         found = []

@@ -92,11 +92,14 @@ def binary_exponents(x: Array) -> NDArray[np.int64]:
 
 def needs_scaling(x: Array, power: int) -> bool:
     """Return True if the largest part of some vector, (..., features), is neither 0 nor between 2**-power and 2**power."""
-    sizes = np.abs(x.real).max(axis=-1, initial=0.0)
+    largest = np.maximum.reduce  # without the checks of `max`, which take longer than the maximum of one vector
+    sizes = largest(np.abs(x.real), axis=-1, initial=0.0)
     if np.iscomplexobj(x):
-        sizes = np.maximum(sizes, np.abs(x.imag).max(axis=-1, initial=0.0))
-    largest = sizes.max(initial=0.0)
-    return bool(largest > 2.0**power or ((sizes < 2.0**-power) & (sizes > 0)).any())
+        sizes = np.maximum(sizes, largest(np.abs(x.imag), axis=-1, initial=0.0))
+    if not largest(sizes, axis=None, initial=0.0) <= 2.0**power:
+        return True
+    small = sizes < 2.0**-power
+    return bool(small.any() and (small & (sizes > 0)).any())
 
 
 def times_power_of_2(x: Array, exponents: ArrayLike) -> Array:
@@ -169,7 +172,8 @@ def scaling_exponents(*vectors: Array) -> NDArray[np.int64]:
         (array([[0]]), array([[333]]))
     """
     if not any(needs_scaling(v, _WITHOUT_SCALING) for v in vectors):
-        return np.zeros((*np.broadcast_shapes(*(v.shape[:-1] for v in vectors)), 1), dtype=np.int64)
+        shapes = {v.shape[:-1] for v in vectors}
+        return np.zeros((*(shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)), 1), dtype=np.int64)
     sizes = [np.where(v.any(axis=-1, keepdims=True), binary_exponents(v), -(2**11)) for v in vectors]
     largest = np.maximum.reduce(np.broadcast_arrays(*sizes))
     largest = np.where(largest == -(2**11), 0, largest)

@@ -85,10 +85,12 @@ def owned(value: Any) -> Any:
         >>> owned(np.zeros(2)).flags.writeable, owned({"a": [1]})
         (False, {'a': [1]})
     """
-    if type(value) in _PLAIN:
+    if type(value) in _PLAIN or isinstance(value, Frozen):
         return value
     if isinstance(value, np.ndarray):
         return value if _is_read_only(value) else read_only(value)
+    if type(value) is tuple and all(type(item) in _PLAIN for item in value):
+        return value
     if type(value).__module__.startswith("scipy.sparse") and value.format == "csr":
         from scipy.sparse import csr_array  # late, because it takes long to import
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 
 from hattriq_cirq._version import __version__
@@ -29,7 +30,12 @@ class Provenance(Frozen):
     @classmethod
     def now(cls) -> Provenance:
         """Return the provenance of a result that is created in this process at this moment."""
-        return cls(dict(_versions()), datetime.now(UTC).isoformat(timespec="seconds"))
+        return _provenance(int(time.time()))
+
+
+@lru_cache(maxsize=1)
+def _provenance(second: int) -> Provenance:
+    return Provenance(_versions(), datetime.fromtimestamp(second, UTC).isoformat())
 
 
 @cache

@@ -282,7 +282,7 @@ class Model:
             >>> Model(cirq.Circuit(cirq.X(qubit)), [qubit], cirq.Z(qubit)).evolve([0.6, 0.8])
             array([0.8, 0.6])
         """
-        rows, exponents, shape = self._rows(x, precision)
+        rows, exponents, shape = self._rows(model_inputs(self, x), precision)
         with np.errstate(all="ignore"):
             columns = [self._evolve(chunk, precision, adjoint) for chunk in self._chunks(rows)]
         return _restored(_from_columns(columns, rows.shape), exponents, "U x").reshape(shape)
@@ -304,6 +304,16 @@ class Model:
         Example:
             >>> qubit = cirq.LineQubit(0)
             >>> Model(cirq.Circuit(), [qubit], cirq.Z(qubit)).observable_action([0.6, 0.8])
+            array([ 0.6, -0.8])
+        """
+        return self.action_of_amplitudes(model_inputs(self, x), real_part=real_part, precision=precision)
+
+    def action_of_amplitudes(self, x: Array, *, real_part: bool = False, precision: Precision = "float64") -> Array:
+        """Return M x as `observable_action` does, for amplitudes that `model_inputs` has checked.
+
+        Example:
+            >>> qubit = cirq.LineQubit(0)
+            >>> Model(cirq.Circuit(), [qubit], cirq.Z(qubit)).action_of_amplitudes(np.array([0.6, 0.8]))
             array([ 0.6, -0.8])
         """
         rows, exponents, shape = self._rows(x, precision)
@@ -337,7 +347,7 @@ class Model:
             (-3.0, -0.6)
         """
         check_form(form)
-        rows, exponents, shape = self._rows(x, precision)
+        rows, exponents, shape = self._rows(model_inputs(self, x), precision)
         with np.errstate(all="ignore"):
             values = np.concatenate([np.zeros(0), *(self._expect(chunk, precision) for chunk in self._chunks(rows))])
         if form == "normalized":
@@ -347,10 +357,9 @@ class Model:
             values, exponents = values / norms, np.zeros(1, dtype=np.int64)
         return rescaled(values, 2 * exponents.reshape(-1), "F(x) of an input").reshape(shape[:-1])[()]
 
-    def _rows(self, x: ArrayLike, precision: Precision) -> tuple[Array, NDArray[np.int64], tuple[int, ...]]:
+    def _rows(self, array: Array, precision: Precision) -> tuple[Array, NDArray[np.int64], tuple[int, ...]]:
         """Return the rows, each scaled by a power of 2 where squares could overflow or vanish, with exponents and shape."""
         real, complex_ = statevector.dtypes(precision)
-        array = model_inputs(self, x)
         rows = array.reshape(-1, self.n_features)
         if needs_scaling(rows, _RANGE[precision]):
             exponents = binary_exponents(rows)

@@ -46,14 +46,12 @@ class QuadraticForm(Protocol):
         """Return M x for a batch of inputs, (..., features)."""
 
 
-def observable_action(
-    model: QuadraticForm, x: ArrayLike, *, real_part: bool = False, precision: Precision = "float64"
-) -> Array:
+def observable_action(model: QuadraticForm, x: Array, *, real_part: bool = False, precision: Precision = "float64") -> Array:
     """Return M x, or its real part, which is all that real inputs need and which a `Model` computes faster.
 
     Args:
         model: Quadratic form with matrix M.
-        x: Inputs, (..., features).
+        x: Amplitudes that `model_inputs` has checked, (..., features).
         real_part: Return Re(M x).
         precision: `float64`, or `float32` for a `Model`.
 
@@ -64,7 +62,7 @@ def observable_action(
         ValueError: The precision is `float32` and the form is not a `Model`.
     """
     if isinstance(model, Model):
-        return model.observable_action(x, real_part=real_part, precision=precision)
+        return model.action_of_amplitudes(x, real_part=real_part, precision=precision)
     if precision != "float64":
         raise ValueError(f"{precision=} needs a Model, not {type(model).__name__}; use precision='float64'")
     acted = model.observable_action(x)

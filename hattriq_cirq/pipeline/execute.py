@@ -195,7 +195,7 @@ class PreparedCircuits:
             mitigated = Mitigated(list(outcome.distributions), MitigationSummary())
         else:
             mitigated = self.mitigation.combine(replace(variants, programs=outcome.programs), outcome.distributions)
-        notes = mitigated.summary.notes + _ORIGIN_NOTES.get(outcome.origin, ())
+        notes = mitigated.summary.notes + self.engine.notes + _ORIGIN_NOTES.get(outcome.origin, ())
         if self.variants.shots is not None and self.engine.journal is not None:
             notes += self.engine.journal.notes
         shots = sum(distribution.shots or 0 for distribution in outcome.distributions)

@@ -9,7 +9,7 @@ import cirq
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet
-from hattriq_cirq.attribution.objective import Head, Objective
+from hattriq_cirq.attribution.objective import QUADRATIC, Head, Objective
 from hattriq_cirq.attribution.path_integral import exact_attribution
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.estimators.bilinear import Estimator
@@ -90,18 +90,15 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     if estimator is not None and engine is not None:
         check_engine(estimator, engine)
     shots, mitigation = as_shots(shots), as_mitigation(mitigation)
-    objective = Objective(form, head or Head())
+    objective = QUADRATIC if form == "quadratic" and head is None else Objective(form, head or Head())
     if not isinstance(model, Model) and (observables is not None or estimator is not None):
         raise ValueError(f"observables and estimator need a Model, which has a circuit, not {type(model).__name__}")
     if estimator is None and (engine is not None or shots is not None or mitigation is not None):
         raise ValueError("engine, shots and mitigation need an estimator, such as estimator=ResolvedHadamardTest()")
     if estimator is not None and engine is None:
         raise ValueError("an estimator needs an engine to run its circuits, such as engine=hattriq_cirq.qsim(seed=1)")
-    if estimator is not None and not objective.is_quadratic:
-        raise ValueError(
-            f"circuits measure the quadratic form without a head, not form={objective.form!r}, head={objective.head}; "
-            "leave out estimator for an exact result"
-        )
+    if estimator is not None:
+        check_measurable(objective)
     models: list[QuadraticForm] = [model]
     if observables is not None and isinstance(model, Model):
         check_type(observables, "observables", Sequence, "a sequence of observables, such as [cirq.Z(qubit)], or None")
@@ -125,3 +122,12 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         precision=precision,
         progress=progress,
     ).execute()
+
+
+def check_measurable(objective: Objective) -> None:
+    """Raise ValueError for an objective that the circuits of an estimator do not measure."""
+    if not objective.is_quadratic:
+        raise ValueError(
+            f"circuits measure the quadratic form without a head, not form={objective.form!r}, head={objective.head}; "
+            "leave out estimator for an exact result"
+        )

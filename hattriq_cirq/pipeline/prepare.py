@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import warnings
@@ -23,6 +24,7 @@ from hattriq_cirq.compilation.compile import physical_circuit
 from hattriq_cirq.compilation.gatesets import compile_to_gateset, gateset_name
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
 from hattriq_cirq.compilation.placement import Placement, best_placement, candidate_layouts, promising_layouts
+from hattriq_cirq.compilation.snapshot import Snapshot
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
 from hattriq_cirq.estimators.plan import Estimate, Plan, plan, sample_circuits
@@ -176,7 +178,7 @@ def resources(  # noqa: PLR0913  one argument for each choice of the user
     *,
     rule: str = "exact",
     gateset: str | None = None,
-    processor: str | None = None,
+    processor: str | os.PathLike[str] | Snapshot | None = None,
     engine: Engine | cirq.Sampler | None = None,
     shots: int | None = None,
     mitigation: Mitigation[Any] | str | None = None,
@@ -197,8 +199,8 @@ def resources(  # noqa: PLR0913  one argument for each choice of the user
         estimator: Estimator that would build the circuits.
         rule: `exact`, or a quadrature rule with circuits for each of its nodes.
         gateset: `cz`, `sqrt_iswap` or `sycamore`; None takes that of the engine's processor, and else `cz`.
-        processor: Processor whose calibration places and routes the circuits: the name of one that is bundled with cirq_google,
-            such as `willow_pink`, or another processor that `virtual` takes; None for a free graph only.
+        processor: Processor whose calibration places and routes the circuits: a name, such as `willow_pink`, a file or a
+            `Snapshot`, as `find_snapshot` takes them; None for a free graph only.
         engine: Engine that would run the circuits, in place of a processor.
         shots: Number of shots per input with which the whole run is priced; None for a few circuits.
         mitigation: Correction of the outcomes, whose circuits and shots are priced too; it needs shots.

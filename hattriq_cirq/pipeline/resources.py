@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from textwrap import indent
 from typing import Any, Self
 
 import cirq
@@ -18,7 +19,7 @@ from hattriq_cirq.execution.engine import Call
 from hattriq_cirq.execution.processor_time import processor_seconds
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.progress import track
-from hattriq_cirq.foundation.text import quantity
+from hattriq_cirq.foundation.text import aligned, quantity
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 
 
@@ -79,7 +80,7 @@ class RunResources:
         depth: Largest number of moments of a circuit.
         duration_ns: Duration of the longest circuit without its measurement, nanoseconds; None without a processor.
         predicted_fidelity: Lowest predicted probability that one run of a compiled circuit has no error, readout included,
-            see `Processor.fidelity`; None without a processor.
+            see `Processor.fidelity`; None without a processor, or if its calibration lacks the errors of two-qubit gates.
         processor_seconds: Estimated time on the processor without other jobs in its queue, in seconds, see
             `execution.processor_time`; None without a processor.
         processor: Name of the processor, or None.
@@ -186,13 +187,13 @@ class RunResources:
             routed=GateCount.of(compiled),
             depth=max(map(len, running)),
             duration_ns=max(map(processor.duration_ns, running)),
-            predicted_fidelity=min(map(processor.fidelity, compiled)),
+            predicted_fidelity=min(map(processor.fidelity, compiled)) if processor.two_qubit_errors else None,
             processor=processor.id,
             snapshot=processor.snapshot,
         )
 
     def __str__(self) -> str:
-        return _aligned(self._rows())
+        return indent(aligned(self._rows()), "  ") if self._rows() else "  nothing to run"
 
     def _rows(self) -> list[tuple[str, str]]:
         """Return the label and the text of each figure that is known."""
@@ -211,6 +212,8 @@ class RunResources:
             rows.append(("depth", quantity(self.depth, "moment")))
         if self.duration_ns is not None:
             rows.append(("longest circuit", f"{self.duration_ns / 1000:.2f} us"))
+        if self.duration_ns is not None and self.predicted_fidelity is None:
+            rows.append(("predicted fidelity", "unknown: the calibration has no errors of the two-qubit gate"))
         if self.predicted_fidelity is not None:
             error = 1 - self.predicted_fidelity
             rows.append(("predicted fidelity", f"{self.predicted_fidelity:.3f} of the worst circuit (error {error:.3f})"))
@@ -314,13 +317,7 @@ class Resources(RunResources):
         rows.append((f"shots to cosine {self.target_cosine:g}", f"{self.shots_for_cosine} per input"))
         rows.append((f"shots to standard error {self.target_stderr:g}", f"{self.shots_for_stderr} per input"))
         title = f"{self.estimator}: {quantity(self.circuits, 'circuit')} on {quantity(self.qubits, 'qubit')}"
-        return f"{title}\n{_aligned([*rows, *self._rows()])}"
-
-
-def _aligned(rows: Sequence[tuple[str, str]]) -> str:
-    """Return labels and texts as lines in two columns."""
-    width = max((len(label) for label, _ in rows), default=0)
-    return "\n".join(f"  {label:{width}}  {text}" for label, text in rows)
+        return f"{title}\n{indent(aligned([*rows, *self._rows()]), '  ')}"
 
 
 def _with_added(number: int, added: int) -> str:

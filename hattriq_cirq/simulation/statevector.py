@@ -281,7 +281,8 @@ def constant_gate(operation: cirq.Operation, axis_of: dict[cirq.Qid, int]) -> Ga
     matrix = unitary_matrix(operation)
     if not operation.qubits:  # a global phase, which may act on any axis
         return Gate((0,), matrix * np.eye(2), diagonal=True)
-    return Gate(tuple(axis_of[q] for q in operation.qubits), matrix, cirq.is_diagonal(matrix, atol=0))
+    is_diagonal = np.count_nonzero(matrix) == np.count_nonzero(matrix.diagonal())
+    return Gate(tuple(axis_of[q] for q in operation.qubits), matrix, is_diagonal)
 
 
 def compile_circuit(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid]) -> FusedCircuit:

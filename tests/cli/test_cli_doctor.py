@@ -15,9 +15,9 @@ from journals import ENGINE, distributions_of, make_jobs
 from hattriq_cirq.circuits.errors import AccessError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.cli.commands.cancel import cancel_jobs
-from hattriq_cirq.cli.values import parse_engine
 from hattriq_cirq.execution.backend import Job, Limits, State, Status
 from hattriq_cirq.execution.journal import Journal
+from hattriq_cirq.workflows.values import parse_engine
 
 # doctor
 
@@ -58,9 +58,9 @@ def test_doctor_names_a_broken_package_and_the_cure(
     assert all("pip install" in line for line in failed)
 
 
-def test_doctor_project_without_processor_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("doctor --project p") == 2
-    assert "--project and --processor belong together" in capsys.readouterr().err
+def test_doctor_processor_without_project_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("doctor --processor x") == 2
+    assert "--processor 'x' needs --project" in capsys.readouterr().err
 
 
 # cancelling

@@ -83,11 +83,18 @@ OPTIONS = {
         "seed": (*NUMBERS, "-1"),
         "baseline": ("nonsense", "mean", ""),
         "data": ("nonsense",),
+        "inputs": ("nonsense", "test:0:1", ""),
         "index": ("nonsense", "0", "1_1"),
+        "rule": ("nonsense", "riemann:0", ""),
+        "engine": ("nonsense", "virtual:", "virtual:nonsense", "google:", ""),
+        "shots": (*NUMBERS, "-1", "0", "1.5", "1" + "0" * 25),
+        "mitigate": ("nonsense", "readout"),  # a mitigation needs shots
+        "calibration": ("nonsense", ""),
+        "max-age": ("nonsense", "1", ""),
     },
     "cost of a model": {
         "qubits": ("nonsense", ""), "layers": (*NUMBERS, "-1"),
-        "index": ("-1", "20", "1_1"), "baseline": ("nonsense",),
+        "index": ("-1", "20", "1_1"), "inputs": ("nonsense", "test:9:9", ""), "baseline": ("nonsense",),
     },
     "show": {"input": (*NUMBERS, "-1"), "top": (*NUMBERS, "0"), "shape": ("nonsense", "2x", "0x4", "1_0x2", "٣x1", "")},
 }  # fmt: skip

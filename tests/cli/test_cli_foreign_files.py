@@ -338,7 +338,7 @@ def test_resume_of_a_calibration_from_elsewhere_writes_inside_its_folder(
     settings = {"model": None, "data": None, "engine": "virtual:willow_pink", "qubits": "4_10", "shots": 20, "seed": 1}
     run("calibrate --engine virtual:willow_pink --qubits 4_10 --shots 20 --seed 1 --out reference.json")
     folder = home / "stolen.run"
-    from hattriq_cirq.cli.values import parse_engine
+    from hattriq_cirq.workflows.values import parse_engine
 
     engine = parse_engine("virtual:willow_pink", 1).describe()
     task = {"command": "calibrate", "settings": settings, "out": out.replace("ELSEWHERE", str(elsewhere))}

@@ -103,6 +103,21 @@ def test_interrupted_call_runs_only_the_missing_jobs_to_the_same_counts(
     assert second.total() == (undisturbed.total() if journal is None else undisturbed.total() - half)
 
 
+def test_programs_of_calls_with_a_key_are_not_digested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digested: list[object] = []
+    monkeypatch.setattr("hattriq_cirq.execution.engine.digest", lambda *content: digested.append(content))
+    engine = hq.cirq_simulator(seed=1, journal=tmp_path)
+    first = counts(engine, 0)
+    with stopped_after(2), pytest.raises(Stop):
+        counts(engine, 1)
+    close(engine)
+    again = hq.cirq_simulator(seed=1, journal=tmp_path)
+    assert counts(again, 0) == first
+    counts(again, 1)
+    counts(again, 2)
+    assert digested == []
+
+
 @pytest.mark.slow
 def test_a_fresh_process_reads_everything_from_the_journal(tmp_path: Path) -> None:
     engine = hq.cirq_simulator(seed=1, journal=tmp_path)

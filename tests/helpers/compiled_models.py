@@ -56,7 +56,8 @@ def model_of(number: int) -> tuple[hq.Model, np.ndarray]:
 
 def compiled(number: int) -> str:
     """Return the compiled circuits of a model, as JSON."""
-    processor, gateset = (("willow_pink", None), ("willow_pink", None), ("weber", "sqrt_iswap"), ("weber", None))[number % 4]
+    older = "rainbow" if number // 4 % 2 else "weber"
+    processor, gateset = (("willow_pink", None), ("willow_pink", None), (older, "sqrt_iswap"), (older, "sycamore"))[number % 4]
     model, x = model_of(number)
     engine = hq.virtual(processor, gateset=gateset, noise="none")
     estimator, baseline = hq.ResolvedHadamardTest(), 0.1 if number % 2 else 0.0

@@ -83,7 +83,7 @@ def _content(file: Path) -> Any:
             return {name: arrays[name].tolist() for name in arrays.files if name != "meta"}
     if file.suffix == ".json":
         return _without_times(json.loads(file.read_text()))
-    if file.name in ("training.png", "journal.jsonl") or file.suffix == ".html":  # they show times
+    if file.name in ("training.png", "journal.jsonl", "hattriq.log") or file.suffix == ".html":  # they show times
         return None
     return file.read_bytes()
 

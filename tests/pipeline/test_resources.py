@@ -16,6 +16,7 @@ from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.cli import main
 from hattriq_cirq.cli.commands.cost import plot_costs
 from hattriq_cirq.compilation.gatesets import gateset
+from hattriq_cirq.compilation.snapshot import find_snapshot, load_processor
 from hattriq_cirq.estimators import BilinearTerm, Estimator, plan
 from hattriq_cirq.pipeline.resources import shots_for_cosine, shots_for_stderr
 
@@ -117,6 +118,29 @@ def test_routing_on_a_device_adds_gates_and_keeps_to_its_couplers() -> None:
     assert "routed on willow_pink" in str(found)
 
 
+def test_processor_may_be_a_name_a_snapshot_its_file_or_a_device_without_calibration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, x = random_model(2, 0, layers=1), unit(2, 0)
+    snapshot = find_snapshot("willow_pink")
+    snapshot.save(tmp_path / "device.json")
+    (tmp_path / "device.bin").write_bytes(snapshot.specification)
+    options = {"shots": 500, "mitigation": "readout"}
+    named, *same = (
+        hq.resources(model, x, 0, hq.HadamardTest(), processor=source, **options)  # type: ignore[arg-type]
+        for source in ("willow_pink", snapshot, tmp_path / "device.json")
+    )
+    assert same == [named, named]
+    assert named.predicted_fidelity is not None
+    bare = hq.resources(model, x, 0, hq.HadamardTest(), processor=tmp_path / "device.bin", **options)  # type: ignore[arg-type]
+    assert (bare.jobs, bare.shots, bare.snapshot, bare.predicted_fidelity) == (named.jobs, named.shots, "none", None)
+    assert bare.duration_ns is not None
+    assert "unknown: the calibration has no errors of the two-qubit gate" in str(bare)
+    for option in (f"--processor {tmp_path}/device.json", f"--engine virtual:{tmp_path}/device.json,noise=none"):
+        assert main(shlex.split(f"cost --qubits 1 --layers 1 --estimators hadamard --shots 100 {option}")) == 0
+        assert f"willow_pink, calibration {named.snapshot}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -125,6 +149,8 @@ def test_routing_on_a_device_adds_gates_and_keeps_to_its_couplers() -> None:
         ({"target_cosine": 1.0}, "target_cosine=1.0 must lie between 0 and 1"),
         ({"target_stderr": 0.0}, "target_stderr=0.0 must be positive"),
         ({"baseline": [0.6, 0.8]}, "x equals the baseline"),
+        ({"mitigation": "readout"}, "mitigation needs shots"),
+        ({"engine": hq.qsim(), "processor": "weber"}, "has its own processor; leave out processor='weber'"),
     ],
 )
 def test_bad_requests_are_refused(options: dict[str, object], message: str) -> None:
@@ -144,8 +170,51 @@ def test_cost_on_the_command_line_writes_a_table_and_a_picture(tmp_path: Path, c
     with (tmp_path / "cost" / "cost.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["n_qubits"], row["circuits"]) for row in rows] == [("1", "1"), ("1", "4"), ("2", "1"), ("2", "8")]
+    assert {(row["routed_mean"], row["processor"], row["jobs"]) for row in rows} == {("", "", "0")}
     assert (tmp_path / "cost" / "cost.png").read_bytes().startswith(b"\x89PNG")
     assert "polarization shift: 8 circuits on 2 qubits" in capsys.readouterr().out
+
+
+def test_table_of_the_cost_of_a_run_has_every_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = "cost --qubits 1 --layers 1 --estimators resolved,hadamard --shots 600 --mitigate readout:50"
+    assert main(shlex.split(f"{line} --engine virtual:willow_pink --out {tmp_path / 'cost'}")) == 0
+    with (tmp_path / "cost" / "cost.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    printed = capsys.readouterr().out
+    assert [row["shots"] for row in rows] == ["700", "700"]
+    assert [row["mitigation_shots"] for row in rows] == ["100", "100"]  # 50 in each state
+    for row in rows:
+        assert f"{row['jobs']}\n" in printed
+        assert f"{row['bytes']}\n" in printed
+        assert all(float(row[name]) > 0 for name in ("duration_ns", "predicted_fidelity", "processor_seconds", "routed_mean"))
+        assert row["snapshot"] == load_processor("willow_pink").snapshot
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--engine virtual:willow_pink --processor weber", "has its own processor; leave out --processor 'weber'"),
+        ("--mitigate readout", "--mitigate 'readout' needs --shots"),
+        ("--inputs test", "--inputs 'test' needs a MODEL"),
+    ],
+)
+def test_contradicting_options_of_cost_are_refused(options: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(shlex.split(f"cost {options}")) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_engine_may_be_any_and_a_batch_is_priced_as_a_whole() -> None:
+    model, x = random_model(2, 0, layers=1), np.array([unit(2, 0), unit(2, 1)])
+    plain = hq.resources(model, x, 0.0, hq.HadamardTest())
+    assert plain.circuits == 8
+    for engine in (cirq.ZerosSampler(), hq.cirq_simulator(), hq.virtual("rainbow")):
+        whole = hq.resources(model, x, 0.0, hq.HadamardTest(), engine=engine, shots=100)
+        assert (whole.circuits, whole.shots, whole.shots_for_cosine) == (8, 200, plain.shots_for_cosine)
+        assert whole.jobs > 0
+    assert (whole.gateset, whole.processor) == ("sycamore", "rainbow")
+    few = hq.resources(model, x, 0.0, hq.HadamardTest(), engine=hq.virtual("rainbow"))
+    assert (few.shots, few.jobs, few.processor_seconds) == (0, 0, None)
+    assert (few.routed, few.predicted_fidelity) != (None, None)
 
 
 def test_chart_of_costs_has_one_line_per_estimator() -> None:

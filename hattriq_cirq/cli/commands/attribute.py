@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from hattriq_cirq.execution.engine import Engine
     from hattriq_cirq.foundation.arrays import Array
     from hattriq_cirq.models.model import Form
+    from hattriq_cirq.pipeline.mitigation import Mitigation
+    from hattriq_cirq.pipeline.prepare import PreparedAttribution
 
+#: Fields of the command that do not decide the results: paths, which may change, and a dry run, which the run goes on from.
+NO_SETTINGS = ("model", "data", "out", "dry_run")
 RESULTS, PICTURES = ("attribution.npz", "attribution.csv", "run.json"), ("gallery.png",)
 
 
@@ -51,6 +55,8 @@ class Attribute(EngineOptions):
         mitigate (NAME,...): Mitigations, as listed above (default: none).
         calibration (FILE): Calibration for --mitigate readout that `hattriq calibrate` wrote.
         max_age (HOURS): Largest age of the --calibration; an older one is refused.
+        dry_run: Compile and check everything, print the cost of the run and record its jobs in the folder, but submit
+            nothing; the same command without --dry-run goes on from there.
         seed (N): Random seed for baselines, counts and mitigations.
 
     Examples:
@@ -59,6 +65,8 @@ class Attribute(EngineOptions):
         hattriq attribute runs/digits --data digits:pair=0/1 --out runs/shots --estimator resolved --shots 20000
         hattriq attribute runs/bars --data bars_and_stripes --inputs test:0:2 --out runs/noisy --estimator resolved \
 --engine virtual:willow_pink --mitigate readout
+        hattriq attribute runs/bars --data bars_and_stripes --out runs/planned --estimator resolved \
+--engine virtual:willow_pink --dry-run
         hattriq attribute runs/bars/model.json --data bars_and_stripes --out runs/bars-maps --index 0,1,2
     """
 
@@ -80,6 +88,7 @@ class Attribute(EngineOptions):
     mitigate: str = ""
     calibration: str | None = None
     max_age: float | None = None
+    dry_run: bool = False
     seed: Seed = 0
 
     def run(self) -> int:
@@ -87,8 +96,9 @@ class Attribute(EngineOptions):
 
         A run that counts shots is journaled. One that was stopped continues: the missing results are written.
         """
-        from hattriq_cirq.cli import folders, model_data, pictures, run_folder, tables, values
+        from hattriq_cirq.cli import folders, model_data, pictures, run_folder, tables
         from hattriq_cirq.datasets.user import checksum
+        from hattriq_cirq.workflows import values
 
         self._check()
         check = run_folder.check_journaled_run if self._is_counted else run_folder.check_run
@@ -97,15 +107,20 @@ class Attribute(EngineOptions):
         loaded, data = model_data.load_data(self.data, model, path)
         task: dict[str, Any] = {
             "command": "attribute",
-            "settings": folders.recorded_settings(self, "model", "data", "out"),
+            "settings": folders.recorded_settings(self, *NO_SETTINGS),
             "model": {"path": str(path), "sha256": checksum(path)},
             "data": folders.data_record(self.data, loaded if self._is_counted else data),
+            **values.snapshot_file(self.engine),
         }
         with self._opened(task) as (folder, engine):
+            indices = values.select_inputs(self.inputs, data)
+            if self.dry_run and engine is not None:
+                folders.print_plan(self._prepared(model, data, indices, engine).record(), engine)
+                return 0
             if folder.is_recorded:
-                indices, a = values.select_inputs(self.inputs, data), hq.Attribution.load(folder.path / "attribution.npz")
+                a = hq.Attribution.load(folder.path / "attribution.npz")
             else:
-                indices, a = self._integrated_gradients(model, data, engine)
+                a = self._attribution(model, data, indices, engine)
                 self._write(folder, a, indices, data, engine, {**task["model"], "repr": repr(model)})
             labels, shown = data.labels[indices].tolist(), folders.data_record(self.data, data)
             folder.draw("gallery.png", lambda: pictures.draw_gallery(a, labels, shown))
@@ -118,9 +133,9 @@ class Attribute(EngineOptions):
     def _check(self) -> None:
         """Check every option, whether or not this run uses it."""
         from hattriq_cirq.attribution.quadrature import parse_rule
-        from hattriq_cirq.cli import values
         from hattriq_cirq.foundation.checks import as_count
         from hattriq_cirq.models.model import check_form
+        from hattriq_cirq.workflows import values
 
         values.check_inputs(self.inputs)
         values.check_baseline(self.baseline)
@@ -131,6 +146,10 @@ class Attribute(EngineOptions):
         values.check_engine(self.engine)
         self.check_engine_options(self.engine)
         values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age)
+        if self.dry_run and self.estimator == "exact":
+            raise ValueError("--dry-run needs an --estimator whose circuits are compiled; 'exact' runs none")
+        if self.dry_run and self.shots == 0:
+            raise ValueError("--dry-run needs --shots 1 or more; --shots 0 takes exact probabilities, which are no jobs")
         as_count(self.shots, "shots", 0, 10**15, advice="be at least 0, which takes exact probabilities, and at most 1e15")
 
     @property
@@ -140,8 +159,9 @@ class Attribute(EngineOptions):
     @contextmanager
     def _opened(self, task: dict[str, Any]) -> Iterator[tuple[RunFolder, Engine | None]]:
         """Yield the folder of the run and its engine, if it has one, with a journal where shots are counted."""
-        from hattriq_cirq.cli import folders, run_folder, values
+        from hattriq_cirq.cli import folders, run_folder
         from hattriq_cirq.datasets.user import checksum
+        from hattriq_cirq.workflows import values
 
         if not self._is_counted:
             with run_folder.open_run(self.out, task, RESULTS, PICTURES) as folder:
@@ -149,7 +169,8 @@ class Attribute(EngineOptions):
             return
         if self.calibration is not None:
             task["calibration"] = {"path": self.calibration, "sha256": checksum(Path(self.calibration))}
-        with folders.journaled(Path(self.out), self.engine, self.seed, task, self.engine_options) as engine:
+        options = self.engine_options
+        with folders.journaled(Path(self.out), self.engine, self.seed, task, options, dry_run=self.dry_run) as engine:
             yield run_folder.RunFolder(Path(self.out)), engine
 
     def _write(
@@ -170,7 +191,7 @@ class Attribute(EngineOptions):
             "attribute",
             self.data,
             data,
-            settings=folders.recorded_settings(self, "model", "data", "out"),
+            settings=folders.recorded_settings(self, *NO_SETTINGS),
             model=model,
             engine=None if engine is None else engine.describe(),
             inputs=inputs | {name: getattr(a, name).tolist() for name in columns},
@@ -181,27 +202,49 @@ class Attribute(EngineOptions):
         folder.write("attribution.csv", a.to_csv)
         folder.write("run.json", lambda file: write_new(file, record))
 
-    def _integrated_gradients(
-        self, model: hq.Model, data: hq.datasets.Dataset, engine: Engine | None
-    ) -> tuple[Array, hq.Attribution]:
-        """Return the selected samples and their attribution."""
-        from hattriq_cirq.cli import values
-        from hattriq_cirq.foundation.terminal import is_watched
+    def _attribution(self, model: hq.Model, data: hq.datasets.Dataset, indices: Array, engine: Engine | None) -> hq.Attribution:
+        """Return the attribution of the selected samples: measured on the engine, or exact without one."""
+        from hattriq_cirq.workflows import values
 
-        indices = values.select_inputs(self.inputs, data)
         label, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
-        a = hq.integrated_gradients(
+        if engine is not None:
+            a = self._prepared(model, data, indices, engine).execute()
+        else:
+            a = hq.integrated_gradients(
+                model,
+                data.amplitudes[indices],
+                baseline=baseline,
+                form=cast("Form", self.form),
+                head=values.parse_head(self.head),
+                rule=self.rule,
+                precision=self.precision,
+                mitigation=self._mitigation,
+            )
+        return replace(a, assumptions=replace(a.assumptions, baseline=label))
+
+    def _prepared(self, model: hq.Model, data: hq.datasets.Dataset, indices: Array, engine: Engine) -> PreparedAttribution:
+        """Return the attribution of the selected samples, ready to run on the engine."""
+        from hattriq_cirq.attribution.objective import Objective
+        from hattriq_cirq.pipeline.integrated_gradients import check_measurable
+        from hattriq_cirq.workflows import values
+
+        check_measurable(Objective(cast("Form", self.form), values.parse_head(self.head)))
+        estimator = values.parse_estimator(self.estimator)
+        assert estimator is not None  # as there is an engine
+        return hq.prepare(
             model,
             data.amplitudes[indices],
-            baseline=baseline,
-            form=cast("Form", self.form),
-            rule=self.rule,
-            head=values.parse_head(self.head),
-            precision=self.precision,
-            estimator=values.parse_estimator(self.estimator),
+            baseline=values.make_baseline(self.baseline, data, indices, self.seed)[1],
+            estimator=estimator,
             engine=engine,
-            shots=None if engine is None else self.shots or None,
-            mitigation=values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age),
-            progress=engine is None and is_watched(),
+            shots=self.shots or None,
+            rule=self.rule,
+            mitigation=self._mitigation,
+            precision=self.precision,
         )
-        return indices, replace(a, assumptions=replace(a.assumptions, baseline=label))
+
+    @property
+    def _mitigation(self) -> Mitigation | None:
+        from hattriq_cirq.workflows import values
+
+        return values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age)

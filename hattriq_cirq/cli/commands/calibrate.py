@@ -46,6 +46,8 @@ class Calibrate(EngineOptions):
         estimator (NAME): Estimator as in `hattriq attribute` (only with MODEL).
         shots (N): Number of shots per prepared state of every qubit.
         pattern (NAME): Set of prepared states, balanced, complement or full.
+        dry_run: Check everything, print the cost and record the jobs in a folder beside FILE, but submit nothing; the same
+            command without --dry-run goes on from there.
         seed (N): Random seed for sampling counts.
 
     Examples:
@@ -53,6 +55,7 @@ class Calibrate(EngineOptions):
         hattriq attribute runs/bars --data bars_and_stripes --inputs test:0:2 --out runs/calibrated --estimator resolved \
 --engine virtual:willow_pink --mitigate readout --calibration bars.json
         hattriq calibrate --engine virtual:willow_pink --qubits 4_10,5_10 --out two_qubits.json
+        hattriq calibrate --engine virtual:willow_pink --qubits 4_10,5_10 --out planned.json --dry-run
         hattriq show bars.json
     """
 
@@ -69,20 +72,25 @@ class Calibrate(EngineOptions):
     estimator: str = "resolved"
     shots: int = 20_000
     pattern: str = "balanced"
+    dry_run: bool = False
     seed: Seed = 0
 
     def run(self) -> int:
         """Measure the readout errors, write them and print them.
 
-        On a real processor, jobs and counts are recorded in a folder beside the file, called like it with the suffix .run;
-        the same command continues a run that stopped.
+        On a real processor, and by a dry run, jobs and counts are recorded in a folder beside the file, called like it with the
+        suffix .run; the same command continues a run that stopped.
         """
+        from hattriq_cirq.cli.run_folder import is_unfinished
+
         file = Path(self.out)
-        return self.measure(file, journal_folder(file) if self.engine.startswith("google:") else None)
+        folder = journal_folder(file)
+        is_journaled = self.dry_run or self.engine.startswith("google:") or is_unfinished(folder)
+        return self.measure(file, folder if is_journaled else None)
 
     def measure(self, file: Path, folder: Path | None) -> int:
         """Measure the readout errors, write them into a file and print them; None for the folder records no jobs."""
-        from calibration import measure_readout
+        from calibration import prepare_readout
         from hattriq_cirq.cli import folders, run_folder
         from hattriq_cirq.foundation.files import check_new
 
@@ -90,9 +98,14 @@ class Calibrate(EngineOptions):
         is_written = folder is not None and run_folder.is_unfinished(folder) and file.is_file()
         if not is_written:
             check_new(self.out)
-        task = {"command": "calibrate", "settings": folders.recorded_settings(self, "out"), "out": str(file)}
-        with folders.journaled(folder, self.engine, self.seed, task, self.engine_options) as engine:
-            calibration = measure_readout(engine, self._qubits(engine), self.shots, cast("Pattern", self.pattern))
+        task = {"command": "calibrate", "settings": folders.recorded_settings(self, "out", "dry_run"), "out": str(file)}
+        options = self.engine_options
+        with folders.journaled(folder, self.engine, self.seed, task, options, dry_run=self.dry_run) as engine:
+            prepared = prepare_readout(engine, self._qubits(engine), self.shots, cast("Pattern", self.pattern))
+            if self.dry_run:
+                folders.print_plan(prepared.record(), engine)
+                return 0
+            calibration = prepared.execute()
             if is_written:
                 _check_same(calibration, file)
             else:
@@ -103,7 +116,7 @@ class Calibrate(EngineOptions):
     def _check(self) -> None:
         """Check every option, whether or not this run uses it."""
         from calibration.readout.measure import bit_patterns, shots_per_pattern
-        from hattriq_cirq.cli import values
+        from hattriq_cirq.workflows import values
 
         values.check_inputs(self.inputs)
         values.check_baseline(self.baseline)
@@ -134,7 +147,8 @@ class Calibrate(EngineOptions):
         return self._placed_qubits(self.model, self.data, engine)
 
     def _placed_qubits(self, model_path: str, spec: str, engine: Engine) -> list[cirq.Qid]:
-        from hattriq_cirq.cli import model_data, values
+        from hattriq_cirq.cli import model_data
+        from hattriq_cirq.workflows import values
 
         path, model = model_data.load_model(model_path)
         _, data = model_data.load_data(spec, model, path)
@@ -144,7 +158,7 @@ class Calibrate(EngineOptions):
         indices = values.select_inputs(self.inputs, data)
         _, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
         x = data.amplitudes[indices]
-        placement = hq.prepare(model, x, baseline=baseline, estimator=estimator, engine=engine, shots=None).placement
+        placement = hq.prepare(model, x, baseline=baseline, estimator=estimator, engine=engine, shots=self.shots).placement
         assert placement is not None  # the engine has a processor
         return sorted(placement.qubits.values())
 

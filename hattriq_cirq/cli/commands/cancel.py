@@ -41,7 +41,7 @@ class Cancel:
         if summary.status in ("finished", "cancelled"):
             raise ValueError(f"{self.folder} is {summary.status} already, nothing is left to cancel")
         from hattriq_cirq.cli.folders import engine_journal
-        from hattriq_cirq.cli.values import parse_engine
+        from hattriq_cirq.workflows.values import parse_engine
 
         command = recorded_command(self.folder, task)
         engine = parse_engine(command.engine, command.seed, Path(self.folder))

@@ -6,11 +6,13 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import hattriq_cirq as hq
 from hattriq_cirq.cli.arguments import Seed
+from hattriq_cirq.cli.help_lists import DATA_SETS, ENGINES, MITIGATIONS
 from hattriq_cirq.foundation.progress import track
 
 if TYPE_CHECKING:
@@ -22,47 +24,68 @@ class Cost:
     """Predict the cost of an attribution before it is run.
 
     For each estimator, circuits, qubits and compiled two-qubit gates are counted, and the shots to a target precision are
-    predicted. Without MODEL, ring models with random parameters and inputs are taken over --qubits, and a picture is drawn.
+    predicted. With --shots the whole run is compiled as `hattriq attribute` would run it, and its jobs, shots, bytes,
+    duration and time on the processor are printed as well. Nothing is run, and nothing is submitted.
+
+    Without MODEL, ring models with random parameters and inputs are taken over --qubits, and a picture is drawn.
 
     Args:
         model (MODEL): A model.json, or a folder that holds one.
-        data (DATA): Data set with the input (only with MODEL).
-        index (I): Index of the input in the data set (only with MODEL; default: first test sample).
+        data (DATA): Data set with the inputs, as listed above (only with MODEL).
+        inputs (SIDE[:FROM:TO]): Inputs of one side of the data set, all of test or train or a slice (only with MODEL). Without
+            it these are test:0:8 with --shots, as in `hattriq attribute`, and otherwise test:0:1.
+        index (I,J,...): Inputs by their indices in the whole data set, from 0 (only with MODEL).
         baseline (NAME): Baseline as in `hattriq attribute` (only with MODEL).
+        rule (RULE): Quadrature rule as in `hattriq attribute`.
         qubits (N,...): Numbers of data qubits (only without MODEL).
         layers (N): Number of coupling layers (only without MODEL).
         estimators (NAME,...): Estimators: resolved, hadamard, hadamard-literal, parallel:M or polarization.
-        gateset (NAME): Gate set, cz, sqrt_iswap or sycamore.
-        processor (NAME): Processor on which the circuits are also routed, willow_pink, weber or rainbow.
+        gateset (NAME): Gate set, cz, sqrt_iswap or sycamore (default: that of the --engine, or else cz).
+        engine (ENGINE): Engine that would run the circuits, as listed above.
+        processor (NAME): Processor on which the circuits are also routed, as PROCESSOR of an engine.
         device (NAME): Former name of --processor.
+        shots (N): Number of shots per input with which the whole run is compiled and counted.
+        mitigate (NAME,...): Mitigations of the run, as listed above (only with --shots).
+        calibration (FILE): Calibration for --mitigate readout that `hattriq calibrate` wrote.
+        max_age (HOURS): Largest age of the --calibration; an older one is refused.
         cosine (C): Target cosine between the estimated and the exact map.
         stderr (E): Target standard error of each feature.
-        seed (N): Random seed for parameters, inputs and sampled baselines.
+        seed (N): Random seed for parameters, inputs, sampled baselines and mitigations.
         out (DIR): New or empty folder for cost.csv and, over qubits, cost.png.
 
     Examples:
         hattriq cost runs/digits --data digits:pair=0/1 --index 0 --estimators resolved
         hattriq cost runs/bars --data bars_and_stripes --processor willow_pink --estimators resolved,hadamard
+        hattriq cost runs/bars --data bars_and_stripes --inputs test --engine virtual:willow_pink --shots 20000 \
+--mitigate readout --estimators resolved
         hattriq cost --qubits 2,3,4 --layers 2 --out runs/cost
     """
+
+    help_lists: ClassVar = (ENGINES, MITIGATIONS, DATA_SETS)
 
     model: str | None = None
     _: KW_ONLY
     data: str | None = None
-    index: int | None = None
+    inputs: str | None = field(default=None, metadata={"alias": "index"})
     baseline: str = "zero"
+    rule: str = "exact"
     qubits: str = "2,3,4,5"
     layers: int = 4
     estimators: str = "resolved,hadamard,parallel:2,polarization"
-    gateset: str = "cz"
+    gateset: str | None = None
+    engine: str | None = None
     processor: str | None = field(default=None, metadata={"former": "device"})
+    shots: int | None = None
+    mitigate: str = ""
+    calibration: str | None = None
+    max_age: float | None = None
     cosine: float = 0.95
     stderr: float = 0.01
     seed: Seed = 0
     out: str | None = None
 
     def run(self) -> int:
-        """Predict the cost of every estimator on one input of a model, or on random ring models over a range of qubits."""
+        """Predict the cost of every estimator on inputs of a model, or on random ring models over a range of qubits."""
         from hattriq_cirq.cli import folders, run_folder, tables
         from hattriq_cirq.foundation.files import write_new
 
@@ -82,7 +105,8 @@ class Cost:
 
     def _costs(self) -> list[tuple[int, hq.Resources]]:
         """Predict and print every cost, each with its number of qubits."""
-        from hattriq_cirq.cli import values
+        from hattriq_cirq.cli import folders
+        from hattriq_cirq.workflows import values
 
         cases = [self._saved_model(self.model)] if self.model else list(self._ring_models())
         estimators = [values.parse_estimator(name) for name in self.estimators.split(",")]
@@ -90,41 +114,63 @@ class Cost:
             raise ValueError("estimator 'exact' runs no circuit and costs nothing; leave it out")
         costs: list[tuple[int, hq.Resources]] = []
         work = [(case, estimator) for case in cases for estimator in estimators if estimator is not None]
-        for (model, x, baseline), estimator in track(work, "estimators", "estimator"):
-            targets: dict[str, Any] = {"target_cosine": self.cosine, "target_stderr": self.stderr}
-            result = hq.resources(model, x, baseline, estimator, gateset=self.gateset, processor=self.processor, **targets)
-            costs.append((model.n_qubits, result))
-            print(f"n = {model.n_qubits}. {result}", flush=True)
+        with nullcontext() if self.engine is None else folders.only_planning(self.engine, self.seed) as engine:
+            for (model, x, baseline), estimator in track(work, "estimators", "estimator"):
+                result = hq.resources(
+                    model,
+                    x,
+                    baseline,
+                    estimator,
+                    rule=self.rule,
+                    gateset=self.gateset,
+                    processor=self.processor,
+                    engine=engine,
+                    shots=self.shots,
+                    mitigation=values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age),
+                    target_cosine=self.cosine,
+                    target_stderr=self.stderr,
+                )
+                costs.append((model.n_qubits, result))
+                print(f"n = {model.n_qubits}. {result}", flush=True)
         return costs
 
     def _check(self) -> None:
         """Check every option, whether or not this run uses it."""
-        from hattriq_cirq.cli import values
+        from hattriq_cirq.attribution.quadrature import parse_rule
+        from hattriq_cirq.pipeline.prepare import as_shots
+        from hattriq_cirq.workflows import values
 
         if not re.fullmatch("[1-9][0-9]?(,[1-9][0-9]?)*", self.qubits):
             raise ValueError(f"--qubits {self.qubits!r} must be numbers from 1, such as 2,3,4")
         hq.ring_ansatz(1, self.layers)
         values.check_baseline(self.baseline)
-        if self.model is None and self.data is not None:
-            raise ValueError(f"--data {self.data!r} needs a MODEL that meets the data")
-        if self.model is None and self.index is not None:
-            raise ValueError(f"--index {self.index} needs a MODEL and its --data")
+        parse_rule(self.rule)
+        as_shots(self.shots)
+        values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age)
+        if self.mitigate and self.shots is None:
+            raise ValueError(f"--mitigate {self.mitigate!r} needs --shots, with which the whole run is counted")
+        if self.engine is not None and self.processor is not None:
+            raise ValueError(f"--engine {self.engine!r} has its own processor; leave out --processor {self.processor!r}")
+        if self.engine is not None:
+            values.check_engine(self.engine)
+        for option, value in (("data", self.data), ("inputs", self.inputs)):
+            if self.model is None and value is not None:
+                raise ValueError(f"--{option} {value!r} needs a MODEL and its --data")
+        if self.inputs is not None:
+            values.check_inputs(self.inputs)
 
     def _saved_model(self, path: str) -> tuple[hq.Model, Any, Any]:
-        """Return the model, the input and the baseline that are named."""
-        import numpy as np
-
-        from hattriq_cirq.cli import model_data, values
+        """Return the model, the inputs and the baseline that are named."""
+        from hattriq_cirq.cli import model_data
+        from hattriq_cirq.workflows import values
 
         if self.data is None:
-            raise ValueError("cost of a MODEL needs --data, the data set its input comes from")
+            raise ValueError("cost of a MODEL needs --data, the data set its inputs come from")
         file, model = model_data.load_model(path)
         _, data = model_data.load_data(self.data, model, file)
-        index = int(data.test[0]) if self.index is None else self.index
-        if not 0 <= index < len(data.labels):
-            raise ValueError(f"--index {index} is out of range: {data.name} has samples 0..{len(data.labels) - 1}")
-        _, baseline = values.make_baseline(self.baseline, data, np.array([index]), self.seed)
-        return model, data.amplitudes[index], baseline if isinstance(baseline, hq.BaselineSet) else baseline[0]
+        indices = values.select_inputs(self.inputs or ("test:0:1" if self.shots is None else "test:0:8"), data)
+        _, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
+        return model, data.amplitudes[indices], baseline
 
     def _ring_models(self) -> Iterator[tuple[hq.Model, Any, Any]]:
         """Yield models, inputs and baselines over a range of qubits."""
@@ -140,13 +186,7 @@ class Cost:
 
 def _csv(costs: Sequence[tuple[int, hq.Resources]]) -> str:
     """Return one row per cost; the numbers of a gate count are columns of their own."""
-    rows: list[dict[str, object]] = []
-    for n, result in costs:
-        rows.append({"n_qubits": n})
-        for name, value in asdict(result).items():
-            if value not in (None, 0):  # the processor without routing, and counts of a run that is not prepared
-                counts = value if isinstance(value, dict) else {"": value}
-                rows[-1] |= {f"{name}_{inner}".removesuffix("_"): number for inner, number in counts.items()}
+    rows = [{"n_qubits": n, **result.row()} for n, result in costs]
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

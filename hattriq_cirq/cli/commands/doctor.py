@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hattriq_cirq.execution.processors import ProcessorInfo
 
 _PACKAGES = ("hattriq_cirq", "cirq-core", "cirq-google", "qsimcirq", "numpy", "scipy", "seaborn")
 _EXTRAS = ("scikit-learn", "mlxtend")
@@ -19,8 +23,9 @@ class _Skipped(Exception):
 class Doctor:
     """Check the installation and the access to processors.
 
-    The packages, the simulators and the virtual processors are checked and, with --project and --processor, the
-    credentials and the access, by one cheap call. Each line says ok, failed or skipped, and what to do.
+    The packages, the simulators and the virtual processors are checked. With --project, the credentials, the Quantum Engine
+    API, the project and the access to each of its processors are checked as well, by one cheap call each; --processor narrows
+    it to one processor. Each line says ok, failed or skipped, and what to do.
 
     The exit code is 0 if nothing failed, else 1.
 
@@ -30,6 +35,7 @@ class Doctor:
 
     Examples:
         hattriq doctor
+        hattriq doctor --project my-project
         hattriq doctor --project my-project --processor my-processor
     """
 
@@ -39,8 +45,8 @@ class Doctor:
 
     def run(self) -> int:
         """Print one line per check and return 1 if a check failed."""
-        if (self.project is None) != (self.processor is None):
-            raise ValueError("--project and --processor belong together; give both, or neither")
+        if self.project is None and self.processor is not None:
+            raise ValueError(f"--processor {self.processor!r} needs --project, the Google Cloud project that it belongs to")
         exit_code = 0
         for name, check, cure in self._checks():
             try:
@@ -60,14 +66,65 @@ class Doctor:
         yield "real images", _extras, ""
         for name in ("qsim", "cirq", *(f"virtual:{name},noise=none" for name in PROCESSORS)):
             yield name.split(",")[0], partial(_run_one_qubit, name), "pip install --force-reinstall qsimcirq cirq-google"
-        yield f"google:{self.project or 'PROJECT'}/{self.processor or 'PROCESSOR'}", self._access, ""
+        yield from self._service_checks()
 
-    def _access(self) -> str:
-        if self.project is None or self.processor is None:
-            raise _Skipped("give --project and --processor to check credentials and access")
-        from hattriq_cirq.execution.backends.google import check_access
+    def _service_checks(self) -> Iterator[tuple[str, Callable[[], str], str]]:
+        """Yield the checks of the access to the service, the processors of the project as they are listed."""
+        if self.project is None:
+            yield "google:PROJECT/PROCESSOR", _no_project, ""
+        elif self.processor is not None:
+            yield (
+                f"google:{self.project}/{self.processor}",
+                partial(_online, partial(_access, self.project, self.processor)),
+                "",
+            )
+        else:
+            listed: list[ProcessorInfo] = []
+            yield f"google:{self.project}", partial(_online, partial(_list, self.project, listed)), ""
+            for info in listed:
+                yield f"google:{self.project}/{info.id}", partial(_described, info), ""
 
-        return ", ".join(f"{name} {value}" for name, value in check_access(self.project, self.processor).items())
+
+def _no_project() -> str:
+    raise _Skipped("give --project to check credentials and access")
+
+
+def _online(check: Callable[[], str]) -> str:
+    """Return the result of a check that calls the service; where nobody answers, its error names the network."""
+    from hattriq_cirq.circuits.errors import ServiceError
+
+    try:
+        return check()
+    except ServiceError as error:
+        raise ServiceError(f"{error}; check the network of this machine, and repeat `hattriq doctor`") from error
+
+
+def _access(project: str, processor: str) -> str:
+    from hattriq_cirq.execution.backends.google import check_access
+
+    return ", ".join(f"{name} {value}" for name, value in check_access(project, processor).items())
+
+
+def _list(project: str, listed: list[ProcessorInfo]) -> str:
+    """Request the processors of a project and add them to a list."""
+    import hattriq_cirq as hq
+    from hattriq_cirq.foundation.terminal import is_watched
+
+    listed += [each for each in hq.processors(project, progress=is_watched()) if each.project]
+    return f"credentials, API and project are in order; processors: {', '.join(each.id for each in listed)}"
+
+
+def _described(info: ProcessorInfo) -> str:
+    """Return what the service tells of a processor. Raise AccessError if this account cannot read its configuration."""
+    from hattriq_cirq.circuits.errors import AccessError
+
+    if info.snapshot is None:
+        raise AccessError(info.problem)
+    taken = info.snapshot
+    return (
+        f"{info.availability}, {taken.qubits} qubits, configuration {taken.config_name}, snapshot {taken.snapshot_id}, "
+        f"calibration {taken.calibration_utc or 'of unknown time'}"
+    )
 
 
 def _packages() -> str:
@@ -93,7 +150,7 @@ def _run_one_qubit(engine_text: str) -> str:
     import cirq
 
     from hattriq_cirq.circuits.errors import EngineError
-    from hattriq_cirq.cli.values import parse_engine
+    from hattriq_cirq.workflows.values import parse_engine
 
     engine = parse_engine(engine_text, 0)
     qubit = cirq.q(0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.foundation.text import aligned
 
 if TYPE_CHECKING:
     from hattriq_cirq.execution.journal_summary import RunSummary
@@ -55,9 +56,7 @@ class Runs:
             print(f"no run on an engine below {root}; `hattriq attribute --help` shows how to start one")
             return 0
         rows = [_HEADINGS, *(_row(run) for run in sorted(runs, key=lambda run: run.updated_utc))]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(aligned(rows))
         for line in unreadable:
             print(line)
         stopped = [run for run in runs if run.status not in ("finished", "running")]

@@ -15,13 +15,13 @@ from hattriq_cirq.foundation.text import quantity
 
 @dataclass(frozen=True)
 class Show:
-    """Print a saved model, attribution, calibration or run.
+    """Print a saved model, attribution, calibration, snapshot or run.
 
     A model is printed with its accuracies, an attribution with its largest features, and a run with its settings. For a
     folder, every run below it is printed.
 
     Args:
-        path (PATH): An attribution.npz, model.json, run.json or readout calibration, or a folder.
+        path (PATH): An attribution.npz, model.json, run.json, readout calibration or snapshot, or a folder.
         png (FILE): New file for a picture of the input and its map.
         input (K): Index of the input in the attribution, from 0.
         top (N): Number of features to list.
@@ -72,6 +72,8 @@ class Show:
                 from calibration import ReadoutCalibration
 
                 print(ReadoutCalibration.load(file))
+            elif b"hattriq_cirq.Snapshot/" in read_bytes(file)[:100]:
+                print(hq.Snapshot.load(file))
             else:
                 print(_model(file))
                 _show_record(record)

@@ -87,9 +87,10 @@ class Train:
 
     def _train(self, folder: RunFolder, data: hq.datasets.Dataset, settings: Mapping[str, Any]) -> hq.Training:
         """Train the model and write the results."""
-        from hattriq_cirq.cli import folders, values
+        from hattriq_cirq.cli import folders
         from hattriq_cirq.foundation.files import write_new
         from hattriq_cirq.foundation.terminal import is_watched
+        from hattriq_cirq.workflows import values
         from hattriq_cirq.workflows.accuracies import accuracies
 
         options = {name: value for name, value in settings.items() if name not in ("ansatz", "layers")}

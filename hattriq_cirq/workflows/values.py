@@ -1,9 +1,10 @@
-"""Values that the texts of a command line name: models, inputs, baselines, heads, estimators, mitigations and engines."""
+"""Values that short texts name: models, inputs, baselines, heads, estimators, mitigations and engines."""
 
 from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from inspect import signature
@@ -12,32 +13,41 @@ from typing import Any, cast
 
 import numpy as np
 
-import hattriq_cirq as hq
-from hattriq_cirq.attribution.objective import HeadKind
-from hattriq_cirq.cli.arguments import parse_float
-from hattriq_cirq.estimators import Estimator
+from hattriq_cirq.attribution import baselines
+from hattriq_cirq.attribution.baselines import BaselineSet
+from hattriq_cirq.attribution.objective import Head, HeadKind
+from hattriq_cirq.compilation.snapshot import find_snapshot
+from hattriq_cirq.datasets import Dataset
+from hattriq_cirq.estimators import Estimator, HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
+from hattriq_cirq.execution.backends.simulators import cirq_simulator, qsim
+from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_number
 from hattriq_cirq.foundation.terminal import is_watched
+from hattriq_cirq.foundation.text import decimal
+from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
+from hattriq_cirq.models.model import Model
 from hattriq_cirq.pipeline.mitigation import Mitigation
 
 #: Names of mitigations of the package `calibration`, outermost first.
 _ORDER = ("completeness", "noise-estimation", "zne", "twirl", "dd", "readout", "correlated-readout", "twirled-readout")
 #: Name of a baseline without numbers -> its function of inputs, their labels, training samples and their labels.
 _BASELINES: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
-    "zero": lambda x, y, known, labels: hq.baselines.zero(x),
-    "mean": lambda x, y, known, labels: hq.baselines.mean(x, known),
-    "class_mean": lambda x, y, known, labels: hq.baselines.class_mean(x, y, known, labels),
-    "opposite_class_mean": lambda x, y, known, labels: hq.baselines.opposite_class_mean(x, y, known, labels),
-    "uniform": lambda x, y, known, labels: hq.baselines.uniform(x),
-    "max_distance": lambda x, y, known, labels: hq.baselines.max_distance(x),
+    "zero": lambda x, y, known, labels: baselines.zero(x),
+    "mean": lambda x, y, known, labels: baselines.mean(x, known),
+    "class_mean": lambda x, y, known, labels: baselines.class_mean(x, y, known, labels),
+    "opposite_class_mean": lambda x, y, known, labels: baselines.opposite_class_mean(x, y, known, labels),
+    "uniform": lambda x, y, known, labels: baselines.uniform(x),
+    "max_distance": lambda x, y, known, labels: baselines.max_distance(x),
 }
+#: Engine that simulates a processor: the name of the processor or its file, and the noise.
+_VIRTUAL = re.compile(r"virtual:(.+?)(?:,noise=([^,=]+))?")
 #: Name of a mitigation -> the argument that a number after a colon sets.
 _COUNTS = {"twirl": "twirls", "readout": "shots", "correlated-readout": "shots", "twirled-readout": "masks"}
 
 
-def build_model(ansatz: str, n_qubits: int, layers: int) -> hq.Model:
+def build_model(ansatz: str, n_qubits: int, layers: int) -> Model:
     """Return an untrained model.
 
     Args:
@@ -52,14 +62,14 @@ def build_model(ansatz: str, n_qubits: int, layers: int) -> hq.Model:
         ValueError: The text names no circuit, or a grid with another number of qubits.
     """
     if ansatz == "ring":
-        return hq.ring_ansatz(n_qubits, layers)
+        return ring_ansatz(n_qubits, layers)
     match = re.fullmatch(r"grid:([0-9]+)x([0-9]+)", ansatz)
     if not match:
         raise ValueError(f"ansatz {ansatz!r} must be ring or grid:RxC, such as grid:2x3")
     rows, cols = int(match[1]), int(match[2])
     if rows * cols != n_qubits:
         raise ValueError(f"ansatz {ansatz!r} has {rows * cols} qubits, the data need {n_qubits}")
-    return hq.grid_ansatz(rows, cols, layers)
+    return grid_ansatz(rows, cols, layers)
 
 
 def find_model(path: str | os.PathLike[str]) -> Path:
@@ -70,7 +80,7 @@ def find_model(path: str | os.PathLike[str]) -> Path:
     return file
 
 
-def select_inputs(text: str, data: hq.datasets.Dataset) -> Array:
+def select_inputs(text: str, data: Dataset) -> Array:
     """Return the indices of the samples that a text selects.
 
     Args:
@@ -96,7 +106,7 @@ def select_inputs(text: str, data: hq.datasets.Dataset) -> Array:
     return indices
 
 
-def make_baseline(text: str, data: hq.datasets.Dataset, indices: Array, seed: int) -> tuple[str, Array | hq.BaselineSet]:
+def make_baseline(text: str, data: Dataset, indices: Array, seed: int) -> tuple[str, Array | BaselineSet]:
     """Return the baseline of selected inputs; means and samples are taken from the training samples.
 
     Args:
@@ -118,19 +128,19 @@ def make_baseline(text: str, data: hq.datasets.Dataset, indices: Array, seed: in
         if data.image_shape is None:
             raise ValueError(f"baseline {text!r} smooths images, and {data.name} has none; choose another baseline")
         sigma = _number(argument or "2", "the width of blur")
-        return f"blur:{sigma:g}", hq.baselines.blur(x, data.image_shape, sigma)
+        return f"blur:{sigma:g}", baselines.blur(x, data.image_shape, sigma)
     if name == "sample":
-        return f"{text}, seed {seed}", hq.baselines.sample(data.x_train, int(argument), seed=seed)
+        return f"{text}, seed {seed}", baselines.sample(data.x_train, int(argument), seed=seed)
     return name, _BASELINES[name](x, data.labels[indices], data.x_train, data.y_train)
 
 
-def parse_head(text: str) -> hq.Head:
+def parse_head(text: str) -> Head:
     """Return the head that `identity`, `sigmoid:SCALE` or `tanh:SCALE` names. Raise ValueError for another text."""
     kind, colon, scale = text.partition(":")
     if text == "identity":
-        return hq.Head()
+        return Head()
     if kind in ("sigmoid", "tanh"):
-        return hq.Head(cast(HeadKind, kind), _number(scale if colon else "1", f"the scale of {kind}"))
+        return Head(cast(HeadKind, kind), _number(scale if colon else "1", f"the scale of {kind}"))
     raise ValueError(f"head {text!r} must be identity, sigmoid:SCALE or tanh:SCALE")
 
 
@@ -138,16 +148,16 @@ def parse_estimator(text: str) -> Estimator | None:
     """Return the estimator that a text names, None for `exact`. Raise ValueError for an unknown name."""
     plain: dict[str, Callable[[], Estimator | None]] = {
         "exact": lambda: None,
-        "resolved": hq.ResolvedHadamardTest,
-        "hadamard": hq.HadamardTest,
-        "hadamard-literal": lambda: hq.HadamardTest(literal=True),
-        "polarization": hq.PolarizationShift,
+        "resolved": ResolvedHadamardTest,
+        "hadamard": HadamardTest,
+        "hadamard-literal": lambda: HadamardTest(literal=True),
+        "polarization": PolarizationShift,
     }
     if text in plain:
         return plain[text]()
     name, _, count = text.partition(":")
     if name == "parallel" and _is_count(count):
-        return hq.ParallelHadamardTest(int(count))
+        return ParallelHadamardTest(int(count))
     raise ValueError(f"estimator {text!r} must be one of {', '.join(plain)}, parallel:M")
 
 
@@ -209,7 +219,8 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
     """Return the engine that a text names.
 
     Args:
-        text: Name such as `qsim`, `cirq`, `virtual:PROCESSOR[,noise=NOISE]` or `google:PROJECT/PROCESSOR`.
+        text: Name such as `qsim`, `cirq`, `virtual:PROCESSOR[,noise=NOISE]` or `google:PROJECT/PROCESSOR`; PROCESSOR of virtual
+            is a bundled processor or a file with a snapshot or a device.
         seed: Random seed for the counts; a real processor has none.
         journal: Folder of the run; `google` needs one.
         **options: Further arguments of every engine, such as `max_shots`.
@@ -221,16 +232,16 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
         ValueError: The text names no engine.
         EngineError: The processor cannot be reached, or the journal belongs to another run or is in use.
     """
-    kind, _, rest = text.partition(":")
     options |= {"journal": journal, "progress": is_watched()}
     if kind != "google":  # only the configuration of a real processor changes
         options = {name: value for name, value in options.items() if name not in ("max_configuration_age", "recompile")}
     if text == "qsim" or text == "cirq":
-        return (hq.qsim if text == "qsim" else hq.cirq_simulator)(seed=seed, **options)
-    if match := kind == "virtual" and re.fullmatch(r"([^,=]+)(?:,noise=([^,=]+))?", rest):
-        noise: Any = match[2] or "calibrated"
-        return hq.virtual(match[1], seed=seed, noise=noise, **options)
-    if match := kind == "google" and re.fullmatch(r"([^/]+)/([^/]+)", rest):
+        return (qsim if text == "qsim" else cirq_simulator)(seed=seed, **options)
+    if match := _VIRTUAL.fullmatch(text):
+        source, noise = match[1], cast(Any, match[2] or "calibrated")
+        if not re.search("[,=]", source) or Path(source).exists():
+            return virtual(source, seed=seed, noise=noise, **options)
+    if match := re.fullmatch(r"google:([^/]+)/([^/]+)", text):
         from hattriq_cirq.execution.backends.google import google
 
         if journal is None:
@@ -240,9 +251,18 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
 
 
 def check_engine(text: str) -> None:
-    """Raise ValueError unless a text names an engine; a real processor is not asked."""
+    """Raise ValueError unless a text names an engine; a real processor is not asked, and warnings come when the engine runs."""
     if not re.fullmatch(r"google:[^/]+/[^/]+", text):
-        parse_engine(text, 0)
+        with warnings.catch_warnings(action="ignore"):
+            parse_engine(text, 0)
+
+
+def snapshot_file(engine: str) -> dict[str, dict[str, str]]:
+    """Return the record of the file that a virtual engine simulates, by its content; empty for any other engine."""
+    match = _VIRTUAL.fullmatch(engine)
+    if match is None or not Path(match[1]).is_file():
+        return {}
+    return {"snapshot": {"path": match[1], "sha256": find_snapshot(match[1]).digest}}
 
 
 def check_inputs(text: str) -> None:
@@ -265,7 +285,7 @@ def _is_count(text: str) -> bool:
 
 
 def _number(text: str, name: str) -> float:
-    try:
-        return parse_float(text)
-    except ValueError:
-        raise ValueError(f"{name} is {text!r}, must be a number") from None
+    number = decimal(text)
+    if number is None:
+        raise ValueError(f"{name} is {text!r}, must be a number")
+    return number
