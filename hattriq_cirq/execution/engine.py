@@ -151,7 +151,8 @@ class Engine(Owned):
         self._running = RLock()
         self._calls = 0  # number of calls that were completed
         self._completed: set[int] = set()  # numbers of those that are in the journal
-        self._is_checked, self._earlier_processor = False, None
+        self._is_checked = False
+        self._earlier_processor: Processor | None = None
         self._begin_configuration()
 
     @property

@@ -38,7 +38,6 @@ from hattriq_cirq.execution.journal_format import (
 from hattriq_cirq.execution.journal_records import (
     FORMAT,
     JOURNAL,
-    CapsRecord,
     Contents,
     Entry,
     RecordedCall,
@@ -321,7 +320,7 @@ class Journal(Owned):
 
     def record_caps(self, caps: Caps) -> None:
         """Record the caps of the run, which a resume keeps; nothing is written if they are recorded already."""
-        record = CapsRecord(**asdict(caps))
+        record = asdict(caps)
         if record != (self._contents.caps or asdict(Caps())):
             self._append("caps", caps=record)
 

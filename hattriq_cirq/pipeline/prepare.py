@@ -592,21 +592,23 @@ class PreparedAttribution(Frozen):
         journal = None if self.shots is None else self.engine.journal
         as_before = journal is not None and journal.has_calls_of_earlier_version
         sizes = (sys.maxsize, sys.maxsize) if as_before else _INPUTS
-        earlier = [(placed, configuration, placed._grouped(sizes)) for placed, configuration in self._on_earlier()]
+        earlier = [(placed, index, placed._grouped(sizes)) for placed, index in self._on_earlier()]
         for inputs in self._grouped(sizes):
-            before = [(next(groups), placed.placement, index) for placed, index, groups in earlier]
-            finished = (
-                (own, circuits)
-                for own, placement, index in before
-                if placement is not None
-                and (circuits := PreparedCircuits.finished(self.engine, *_merged(own), self.mitigation, placement, index))
-            )
-            compiled = next(finished, None)
-            if compiled is not None:
-                yield compiled
-            else:
-                circuits, shots = _merged(inputs)
-                yield inputs, PreparedCircuits.compile(self.engine, circuits, shots, self.mitigation, placement=self.placement)
+            before = [(placed, index, next(groups)) for placed, index, groups in earlier]
+            finished = (placed._finished(own, index) for placed, index, own in before)
+            yield next((chunk for chunk in finished if chunk is not None), None) or self._compiled(inputs)
+
+    def _compiled(self, inputs: list[InputPlan]) -> tuple[list[InputPlan], PreparedCircuits]:
+        """Return a chunk of inputs with its compiled circuits."""
+        circuits, shots = _merged(inputs)
+        return inputs, PreparedCircuits.compile(self.engine, circuits, shots, self.mitigation, placement=self.placement)
+
+    def _finished(self, inputs: list[InputPlan], index: int) -> tuple[list[InputPlan], PreparedCircuits] | None:
+        """Return a chunk of inputs that an earlier configuration of the processor has finished; None if it has not."""
+        if self.placement is None:
+            return None
+        found = PreparedCircuits.finished(self.engine, *_merged(inputs), self.mitigation, self.placement, index)
+        return None if found is None else (inputs, found)
 
     def _on_earlier(self) -> Iterator[tuple[PreparedAttribution, int]]:
         """Yield this attribution as it was placed on each earlier configuration of the processor, with its index."""

@@ -233,7 +233,7 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
         EngineError: The processor cannot be reached, or the journal belongs to another run or is in use.
     """
     options |= {"journal": journal, "progress": is_watched()}
-    if kind != "google":  # only the configuration of a real processor changes
+    if not text.startswith("google:"):  # only the configuration of a real processor changes
         options = {name: value for name, value in options.items() if name not in ("max_configuration_age", "recompile")}
     if text == "qsim" or text == "cirq":
         return (qsim if text == "qsim" else cirq_simulator)(seed=seed, **options)

@@ -229,7 +229,7 @@ def slot(kind: str, start: float, end: float, project: str = "p") -> quantum.Qua
 @pytest.mark.parametrize("health", ["DOWN", "UNAVAILABLE", "INACTIVE"])
 def test_processor_that_is_down_is_typed_before_a_job_is_submitted(service: StandIn, tmp_path: Path, health: str) -> None:
     recovery = datetime.datetime(2026, 12, 1, 8, 30, tzinfo=datetime.UTC)
-    service.quantum.descriptions[PROCESSOR] = {"health": Health[health], "expected_recovery_time": recovery}
+    service.quantum.descriptions[PROCESSOR] = {"health": getattr(Health, health), "expected_recovery_time": recovery}
     with pytest.raises(
         ProcessorUnavailableError, match=rf"takes no jobs now: {health}, expected back 2026-12-01 08:30; resume"
     ):
