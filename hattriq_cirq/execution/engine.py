@@ -422,6 +422,21 @@ class Engine(Owned):
         for job in track(call.jobs, "check jobs", "job"):
             self.backend.check(job)
 
+    @contextmanager
+    def one_run(self) -> Iterator[None]:
+        """Complete all calls of a block together, while calls of other threads wait.
+
+        After an error none of them counts as completed: when the block is repeated, each is found in the journal or has the
+        same seeds again, so that nothing runs twice and the counts are those of an undisturbed run.
+        """
+        with self._running:
+            calls, completed = self._calls, frozenset(self._completed)
+            try:
+                yield
+            except BaseException:
+                self._calls, self._completed = calls, set(completed)
+                raise
+
     def _perform(
         self, prepare: Callable[[], Sequence[ParameterizedCircuit]], shots: Sequence[int] | None, key: str | None
     ) -> Outcome:
@@ -465,8 +480,8 @@ class Engine(Owned):
         if key is not None and (known := _number_of(journal, key, past)) is not None:
             return self._recorded(journal, known), None
         programs = prepare()
-        is_new = key is not None and past.issuperset(journal.calls)  # then no recorded call can be known by these programs
-        content = key if is_new else digest(programs, shots)
+        # a call with a key is digested only if the journal may know it by its programs
+        content = key if key is not None and past.issuperset(journal.calls) else digest(programs, shots)
         if (known := _number_of(journal, content, past)) is not None:
             return self._recorded(journal, known, self._plan(known, programs, shots)), None
         if number in journal.earlier_calls and number not in past:

@@ -495,7 +495,11 @@ class PreparedAttribution(Frozen):
         estimates: list[Estimate] = []
         configurations: list[int | None] = []
         cost, summaries = Cost(), [MitigationSummary()]
-        with progress_bar(shown=self.progress, total=len(self.terms), desc=self.estimator.describe(), unit="input") as bar:
+        what = self.estimator.describe()
+        with (
+            self.engine.one_run(),
+            progress_bar(shown=self.progress, total=len(self.terms), desc=what, unit="input") as bar,
+        ):
             exponents = iter([2 * terms[0].exponent for terms in self.terms])
             for inputs, circuits in self.chunks():
                 if self.engine.caps and not estimates:
