@@ -203,7 +203,7 @@ def map_figure(maps: Mapping[str, tuple[FloatArray, FloatArray]], exact: FloatAr
     shown = {**maps, "exact": (exact, np.full_like(exact, np.inf))}
     shape = basis_grid(len(exact))
     limit = max(float(np.abs(values).max()) for values, _ in shown.values())
-    figure = Figure(figsize=(2.1 * len(shown) + 0.6, 3.1), layout="constrained")
+    figure = Figure(figsize=(2.1 * len(shown) + 0.6, 2.1 * shape[0] / shape[1] + 1.0), layout="constrained")
     axes = figure.subplots(1, len(shown))
     for ax, (name, (values, stderr)) in zip(axes, shown.items(), strict=True):
         image = ax.imshow(values.reshape(shape), cmap="RdBu_r", vmin=-limit, vmax=limit)

@@ -144,7 +144,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         "shots": ((), "N", "shots per input; 0 for exact probabilities"),
         "seeds": (("--seed",), "N", "random seeds"),
     }
-    defaults = {each.name: each.default for each in fields(Plan)}
+    defaults: dict[str, Any] = {each.name: each.default for each in fields(Plan)}
     for name, (short, metavar, text) in texts.items():
         shown = "" if defaults[name] is MISSING else f" (default: {' '.join(map(str, defaults[name]))})"
         kind = int if name in ("shots", "seeds") else str

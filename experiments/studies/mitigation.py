@@ -54,7 +54,7 @@ METRICS = {
 _COSTS = ("circuits", "shots", "two-qubit gates")
 _SCOPE, _PIPELINE = ("model", "data", "inputs", "baseline"), ("engine", "estimator", "mitigation", "shots")
 _DIGITS = 16  # of digests in the identity of a task
-_LINES = 7  # lines of a figure that can be told apart
+_LINES = 7  # largest number of lines or maps of a figure
 
 
 @dataclass(frozen=True)
@@ -389,12 +389,13 @@ def _pictures(done: Results, names: Sequence[str]) -> tuple[Picture, ...]:
     counts = list(dict.fromkeys(_level(d.task) for d in done))
     for settings, mine, metrics in _rows(done, (*lines, "shots")):
         label = " · ".join(settings[:-1])
-        estimates.setdefault(label, {})[settings[-1]] = metrics["error"]
+        count = settings[-1] if settings[-1] == EXACT else f"{int(settings[-1]):,} shots"
+        estimates.setdefault(label, {})[count] = metrics["error"]
         costs[label] = {kind: max(value, 0.5) for kind, value in _cost(mine).items()}
     first = done[0].task
     same = [d for d in done if all(getattr(d.task, n) == getattr(first, n) for n in (*_SCOPE, "seed", "repeat"))]
     level = _level(first)
-    maps = {}
+    maps: dict[str, tuple[FloatArray, FloatArray]] = {}
     for d in same:
         if _level(d.task) == level and len(maps) < _LINES:
             stored = d.result["maps"][level]
@@ -418,9 +419,8 @@ def _pictures(done: Results, names: Sequence[str]) -> tuple[Picture, ...]:
             "maps",
         ),
     ]
-    numbers = [int(count) for count in counts if count != EXACT]
-    if len(numbers) > 1 and len(estimates) <= _LINES:
-        panel = {label: {int(at): interval for at, interval in by.items() if at != EXACT} for label, by in estimates.items()}
+    if len(counts) > 1 and EXACT not in counts and len(estimates) <= _LINES:
+        panel = {label: dict(zip(map(int, counts), by.values(), strict=True)) for label, by in estimates.items()}
         pictures.append(
             Picture(
                 png(figures.error_figure({"all inputs": panel}, width=5.0)),
