@@ -55,7 +55,7 @@ def metric_of_maps(result: Mapping[str, Any], level: str, metric: str) -> FloatA
     maps, exact = result["maps"][level], np.array(result["exact"])[:, np.newaxis]
     values = np.array(maps["values"])
     if metric == "gap":
-        return np.abs(np.array(maps["gap"]))
+        return np.asarray(np.abs(np.array(maps["gap"])), dtype=float)
     if metric == "coverage":
         return np.asarray(np.mean(np.abs(values - exact) <= np.array(maps["half_width"]) + 1e-12, axis=-1))
     if metric == "cosine on support":
