@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial, wraps
-from itertools import chain, islice, repeat
+from itertools import chain, groupby, islice, repeat
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
 
 import cirq
@@ -340,7 +340,7 @@ class PreparedAttribution(Frozen):
         circuits = _placing_circuits(self.model, self.estimator, self.terms, encode)
         return circuits_key(circuits, (*self.model.qubits, *(self.engine.qubits or ())))
 
-    @property
+    @cached_property
     def resources(self) -> Resources:
         """Cost of exactly what `execute` runs, all of it compiled; `price` states the cost from a few circuits."""
         return self.predict().with_run(self.run_resources())
@@ -432,7 +432,7 @@ class PreparedAttribution(Frozen):
         processor = self.engine.processor
         if processor is None or self.placement is None:
             return predicted
-        placed = evenly_spaced([c for one in self.input_plans() for c in one.plan.circuits], sample)
+        placed = self._sampled(self._placed_estimator, sample)
         qubits, phase = self.placement.qubits, "compile for the processor"
         physical = [physical_circuit(processor, c.circuit, qubits) for c in track(placed, phase, "circuit")]
         return replace(predicted.on(processor, physical, physical), routed=GateCount.of(physical, predicted.circuits))
@@ -457,24 +457,23 @@ class PreparedAttribution(Frozen):
         target_cosine = as_number(target_cosine, "target_cosine", above=0, below=1, advice="lie between 0 and 1")
         target_stderr = as_number(target_stderr, "target_stderr", above=0)
         sample = as_count(sample, "sample")
-        plans = [plan(self.estimator, self.model, terms) for terms in self.terms]
-        circuits = [c for one in plans for c in one.circuits]
+        circuits = sum(self._circuits_of_inputs)
         targets: dict[str, Any] = {"target_cosine": target_cosine, "target_stderr": target_stderr}
         if not circuits:
             return Resources.of_nothing(self.estimator.describe(), gateset, **targets)
-        index = next(i for i, one in enumerate(plans) if one.circuits)
-        first, unit = plans[index], 2 * self.terms[index][0].exponent
+        index = next(i for i, own in enumerate(self._circuits_of_inputs) if own)
+        first, unit = plan(self.estimator, self.model, self.terms[index]), 2 * self.terms[index][0].exponent
         distributions = (simulator or qsim()).run([c.circuit for c in first.circuits], None)
-        chosen = evenly_spaced(circuits, sample)
+        chosen = self._sampled(self.estimator, sample)
         return Resources(
             estimator=self.estimator.describe(),
-            circuits=len(circuits),
+            circuits=circuits,
             qubits=max(len(c.circuit.all_qubits()) for c in chosen),
-            built=GateCount.of([c.circuit for c in chosen], len(circuits)),
+            built=GateCount.of([c.circuit for c in chosen], circuits),
             compiled=GateCount.of(
-                [compile_to_gateset(c.circuit, target) for c in track(chosen, "compile", "circuit")], len(circuits)
+                [compile_to_gateset(c.circuit, target) for c in track(chosen, "compile", "circuit")], circuits
             ),
-            preparation=GateCount.of([compile_to_gateset(c.preparation, target) for c in chosen], len(circuits)),
+            preparation=GateCount.of([compile_to_gateset(c.preparation, target) for c in chosen], circuits),
             compiled_circuits=len(chosen),
             gateset=gateset,
             shots_for_cosine=shots_for_cosine(first, distributions, target_cosine),
@@ -563,9 +562,28 @@ class PreparedAttribution(Frozen):
 
     def input_plans(self) -> Iterator[InputPlan]:
         """Build the circuits of one input after the other, prepared as the placement asks."""
-        placed = self.estimator if self.placement is None else self.estimator.with_encoder(self.placement.encoder)
         for terms in self.terms:
-            yield InputPlan.build(placed, self.model, terms, self.shots, self.mitigation)
+            yield InputPlan.build(self._placed_estimator, self.model, terms, self.shots, self.mitigation)
+
+    @property
+    def _placed_estimator(self) -> Estimator:
+        """Estimator that prepares states as the placement asks."""
+        return self.estimator if self.placement is None else self.estimator.with_encoder(self.placement.encoder)
+
+    @cached_property
+    def _circuits_of_inputs(self) -> list[int]:
+        """Number of circuits of each input, of which one input's are built at a time."""
+        return [len(plan(self.estimator, self.model, terms).circuits) for terms in track(self.terms, "count circuits", "input")]
+
+    def _sampled(self, estimator: Estimator, sample: int) -> list[WeightedCircuit]:
+        """Return circuits that are evenly spaced among those of all inputs, without building the others at once."""
+        ends = np.cumsum(self._circuits_of_inputs)
+        chosen: list[WeightedCircuit] = []
+        positions = evenly_spaced(range(ends[-1]), sample)
+        for i, own in groupby(positions, key=lambda position: int(np.searchsorted(ends, position, side="right"))):
+            circuits = plan(estimator, self.model, self.terms[i]).circuits
+            chosen += [circuits[position - ends[i]] for position in own]
+        return chosen
 
     def _grouped(self, sizes: tuple[int, int]) -> Iterator[list[InputPlan]]:
         """Yield the inputs in groups: until their circuits fill a chunk, and at most the given number of inputs."""
