@@ -188,3 +188,23 @@ def test_stopped_run_on_a_saved_device_goes_on_with_the_moved_file_only(
     maps = [(tmp_path / folder / "attribution.csv").read_bytes() for folder in ("whole", "run")]
     assert maps[0] == maps[1]
     assert json.loads((tmp_path / "run" / "run.json").read_text())["engine"]["snapshot"] == find_snapshot(moved).digest
+
+
+def test_stopped_cost_on_a_saved_device_goes_on_with_the_moved_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device, moved = tmp_path / "device.json", tmp_path / "moved.json"
+    assert run(f"snapshot willow_pink --out {device}") == 0
+    line = f"cost --qubits 1 --layers 1 --estimators polarization --out {tmp_path}/cost --processor "
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hattriq_cirq.cli.commands.cost.plot_costs", interrupted)
+        assert run(line + str(device)) == 130
+    device.rename(moved)
+    capsys.readouterr()
+    assert "holds another run" in refusal(line + "willow_pink", capsys)
+    assert run(line + str(moved)) == 0
+    assert (tmp_path / "cost" / "cost.png").is_file()
