@@ -157,7 +157,7 @@ def line(home: Path, device: Path, out: Path, shots: int = 60) -> str:
     return f"attribute {home}/model --data {home}/table.csv {options} --out {out}"
 
 
-@pytest.mark.parametrize("shots", [60, 0])
+@pytest.mark.parametrize("shots", [60, pytest.param(0, marks=pytest.mark.slow)])
 def test_stopped_run_on_a_saved_device_goes_on_with_the_moved_file_only(
     shots: int,
     home: Path,
@@ -190,6 +190,7 @@ def test_stopped_run_on_a_saved_device_goes_on_with_the_moved_file_only(
     assert json.loads((tmp_path / "run" / "run.json").read_text())["engine"]["snapshot"] == find_snapshot(moved).digest
 
 
+@pytest.mark.slow
 def test_stopped_cost_on_a_saved_device_goes_on_with_the_moved_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
