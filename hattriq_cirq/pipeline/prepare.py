@@ -482,6 +482,7 @@ class PreparedAttribution(Frozen):
             EngineError: The engine could not run the circuits.
         """
         estimates: list[Estimate] = []
+        configurations: list[int | None] = []
         cost, summaries = Cost(), [MitigationSummary()]
         what = self.estimator.describe()
         with (
@@ -494,6 +495,7 @@ class PreparedAttribution(Frozen):
                     self.engine.expect(circuits.plan(), self._times_of(inputs))
                 mitigated = circuits.execute()
                 summaries.append(mitigated.summary)
+                configurations += [mitigated.configuration] * len(inputs)
                 outcomes = iter(mitigated.outcomes)
                 parts = [list(islice(outcomes, len(one.circuits))) for one in inputs]
                 decoded = [one.decode(part, self.mitigation) for one, part in zip(inputs, parts, strict=True)]
@@ -505,9 +507,20 @@ class PreparedAttribution(Frozen):
         for text in violated:
             warnings.warn(text, AssumptionWarning, stacklevel=3)
         notes = [note for summary in summaries for note in (*summary.notes, *summary.warnings)]
-        notes += [note for e in estimates for note in e.notes]
+        notes += [*self._configuration_notes(configurations), *(note for e in estimates for note in e.notes)]
         summary = MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes)), violated)
         return Execution(estimates, cost, summary)
+
+    def _configuration_notes(self, configurations: Sequence[int | None]) -> list[str]:
+        """Return a note that names the inputs of each configuration, if the run began anew on another one."""
+        journal = None if self.shots is None else self.engine.journal
+        if journal is None or len(journal.engines) == 1:
+            return []
+        parts = []
+        for index, engine in enumerate(journal.engines):
+            if own := [i for i, configuration in enumerate(configurations) if configuration == index]:
+                parts.append(f"{_ranges(own)} ran on the snapshot {engine['snapshot']!r} of {engine['device_config_name']!r}")
+        return [f"The run was compiled anew for another configuration of the processor: {'; '.join(parts)}."]
 
     def _times_of(self, inputs: Sequence[InputPlan]) -> float:
         """Return the number of times that the circuits of some inputs stand for those of all."""
@@ -591,10 +604,36 @@ class PreparedAttribution(Frozen):
         journal = None if self.shots is None else self.engine.journal
         as_before = journal is not None and journal.has_calls_of_earlier_version
         sizes = (sys.maxsize, sys.maxsize) if as_before else _INPUTS
+        earlier = [(placed, index, placed._grouped(sizes)) for placed, index in self._on_earlier()]
         for inputs in self._grouped(sizes):
-            circuits = [circuit for one in inputs for circuit in one.circuits]
-            shots = None if self.shots is None else [count for one in inputs for count in one.shots or ()]
-            yield inputs, PreparedCircuits.compile(self.engine, circuits, shots, self.mitigation, placement=self.placement)
+            before = [(placed, index, next(groups)) for placed, index, groups in earlier]
+            finished = (placed._finished(own, index) for placed, index, own in before)
+            yield next((chunk for chunk in finished if chunk is not None), None) or self._compiled(inputs)
+
+    def _compiled(self, inputs: list[InputPlan]) -> tuple[list[InputPlan], PreparedCircuits]:
+        """Return a chunk of inputs with its compiled circuits."""
+        circuits, shots = _merged(inputs)
+        return inputs, PreparedCircuits.compile(self.engine, circuits, shots, self.mitigation, placement=self.placement)
+
+    def _finished(self, inputs: list[InputPlan], index: int) -> tuple[list[InputPlan], PreparedCircuits] | None:
+        """Return a chunk of inputs that an earlier configuration of the processor has finished; None if it has not."""
+        if self.placement is None:
+            return None
+        found = PreparedCircuits.finished(self.engine, *_merged(inputs), self.mitigation, self.placement, index)
+        return None if found is None else (inputs, found)
+
+    def _on_earlier(self) -> Iterator[tuple[PreparedAttribution, int]]:
+        """Yield this attribution as it was placed on each earlier configuration of the processor, with its index."""
+        journal = None if self.shots is None or self.given_placement is not None else self.engine.journal
+        key = None if journal is None or len(journal.engines) == 1 else self._placement_key
+        if journal is None or key is None:
+            return
+        for index in range(len(journal.engines) - 1):
+            if (record := journal.earlier_placement(index, key)) is not None:
+                with self.engine.at_configuration(index):
+                    processor = self.engine.processor
+                    assert processor is not None
+                    yield replace(self, given_placement=Placement.from_record(processor, record)), index
 
 
 @dataclass(frozen=True, eq=False)
@@ -767,6 +806,28 @@ def _placing_circuits(
     """Return the few circuits of a run, prepared by an encoder, that its placement is chosen by."""
     chosen = evenly_spaced([term for of_one in terms for term in of_one if not term.is_zero], _PLACED_BY)
     return sample_circuits(estimator.with_encoder(encoder), model, chosen)
+
+
+def _ranges(indices: Sequence[int]) -> str:
+    """Return sorted indices of inputs in words.
+
+    Example:
+        >>> _ranges([0, 1, 2, 5])
+        'inputs 0 to 2, 5'
+    """
+    texts, start = [], indices[0]
+    for index, following in zip(indices, [*indices[1:], None], strict=True):
+        if following != index + 1:
+            texts.append(str(start) if start == index else f"{start} to {index}")
+            start = index if following is None else following
+    return f"input{'' if len(indices) == 1 else 's'} {', '.join(texts)}"
+
+
+def _merged(inputs: Sequence[InputPlan]) -> tuple[list[cirq.Circuit], list[int] | None]:
+    """Return the circuits of some inputs and their shots, in order; None for exact probabilities."""
+    has_shots = all(one.shots is not None for one in inputs)
+    counts = [count for one in inputs for count in one.shots or ()]
+    return [circuit for one in inputs for circuit in one.circuits], counts if has_shots else None
 
 
 def _until_full(plans: Iterator[InputPlan]) -> Iterator[InputPlan]:
