@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from math import inf
 from threading import RLock
@@ -14,13 +14,13 @@ from typing import Any, Literal
 import cirq
 import numpy as np
 
-from hattriq_cirq.circuits.errors import JournalError
+from hattriq_cirq.circuits.errors import EngineError, JournalError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.compile import check_on_device, compile_for, largest_difference
 from hattriq_cirq.compilation.placement import Placement, place_circuits
 from hattriq_cirq.compilation.processor import Processor
-from hattriq_cirq.execution.backend import Backend, Job
+from hattriq_cirq.execution.backend import Backend, ConfiguredBackend, Job
 from hattriq_cirq.execution.batching import Batch, batches
 from hattriq_cirq.execution.caps import Caps, CapWarning
 from hattriq_cirq.execution.job_runner import JobRunner, shots_of
@@ -73,11 +73,13 @@ class Outcome:
         distributions: A distribution for each request, in order.
         programs: Programs that ran, from which the measured qubits are read.
         origin: Origin of the programs, see `Call`.
+        configuration: Index of the configuration that ran them in `journal.engines`; None without a journal.
     """
 
     distributions: list[Distribution]
     programs: Sequence[ParameterizedCircuit]
     origin: Literal["given", "recorded", "new in an earlier journal"]
+    configuration: int | None = None
 
 
 class Engine(Owned):
@@ -105,6 +107,10 @@ class Engine(Owned):
             job that would pass a cap is not submitted: `CapReachedError`. A larger cap lets the run go on.
         max_jobs: Cap on the number of jobs.
         max_seconds: Cap on the seconds of waiting for jobs, after which no job is submitted.
+        max_configuration_age: Largest age of the processor's configuration in hours, checked before the first submission of
+            each process; None for any age.
+        recompile: Go on with the backend's configuration although the journal began with another one: finished calls stay, the
+            others begin anew.
 
     Example:
         >>> import cirq
@@ -114,7 +120,7 @@ class Engine(Owned):
         array([ 0, 10])
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one argument for each choice of the user
         self,
         backend: Backend,
         *,
@@ -126,6 +132,8 @@ class Engine(Owned):
         max_shots: int | None = None,
         max_jobs: int | None = None,
         max_seconds: float | None = None,
+        max_configuration_age: float | None = None,
+        recompile: bool = False,
     ) -> None:
         if isinstance(backend, type) or not all(hasattr(backend, name) for name in ("submit", "poll", "results")):
             raise ArgumentTypeError(f"backend={shown(backend)} must be a backend; qsim, virtual and others create an engine")
@@ -134,14 +142,18 @@ class Engine(Owned):
         poll_seconds = as_number(poll_seconds, "poll_seconds", minimum=0)
         timeout = None if timeout is None else as_number(timeout, "timeout", minimum=0, advice="be at least 0 seconds, or None")
         check_flag(progress, "progress")
-        caps = Caps(max_shots, max_jobs, max_seconds)
+        check_flag(recompile, "recompile")
+        caps = Caps(max_shots, max_jobs, max_seconds, max_configuration_age)
         self.backend, self.qubits = backend, qubits
-        self._journal = None if journal is None else Journal(journal, backend.describe())
+        self._journal = None if journal is None else Journal(journal, backend.describe(), recompile=recompile)
         self._poll_seconds, self._timeout, self._progress = poll_seconds, timeout, progress
         self.caps, self._meter, self._needed, self._has_warned = caps, Meter(), Usage(), False
         self._running = RLock()
         self._calls = 0  # number of calls that were completed
         self._completed: set[int] = set()  # numbers of those that are in the journal
+        self._is_checked = False
+        self._earlier_processor: Processor | None = None
+        self._begin_configuration()
 
     @property
     def name(self) -> str:
@@ -167,7 +179,44 @@ class Engine(Owned):
     @property
     def processor(self) -> Processor | None:
         """Processor that circuits are compiled for; None where any circuit runs."""
-        return self.backend.processor
+        return self.backend.processor if self._earlier_processor is None else self._earlier_processor
+
+    @contextmanager
+    def at_configuration(self, index: int | None) -> Iterator[None]:
+        """Let `processor` be that of an earlier configuration of the run within a block.
+
+        Args:
+            index: Index of the configuration in `journal.engines`; None for the present one.
+        """
+        before = self._earlier_processor
+        if index is not None and self._journal is not None and isinstance(self.backend, ConfiguredBackend):
+            self._earlier_processor = self.backend.earlier_processor(self._journal.engines[index])
+        try:
+            yield
+        finally:
+            self._earlier_processor = before
+
+    def _begin_configuration(self) -> None:
+        """Keep the configuration beside the journal, and cancel the jobs that a new configuration has made useless."""
+        if self._journal is None or not isinstance(self.backend, ConfiguredBackend):
+            return
+        self.backend.keep_configuration()
+        with self.logged():
+            for job_id in self._journal.abandoned:
+                try:
+                    self.backend.cancel(job_id)
+                except EngineError as error:
+                    log.warning("job %s of the earlier configuration could not be cancelled: %s", job_id, error)
+
+    def _check_configuration(self, jobs: Sequence[Job]) -> None:
+        """Check once, before the first job of this process, that the processor takes jobs on its pinned configuration."""
+        if self._is_checked or not isinstance(self.backend, ConfiguredBackend):
+            return
+        note = self.backend.check_configuration(self.caps.configuration_age, jobs)
+        self._is_checked = True
+        log.info(note or "the processor takes jobs, its configuration is the one of this run")
+        if note and self._journal is not None:
+            self._journal.record_change(note)
 
     @property
     def journal(self) -> Journal | None:
@@ -373,6 +422,21 @@ class Engine(Owned):
         for job in track(call.jobs, "check jobs", "job"):
             self.backend.check(job)
 
+    @contextmanager
+    def one_run(self) -> Iterator[None]:
+        """Complete all calls of a block together, while calls of other threads wait.
+
+        After an error none of them counts as completed: when the block is repeated, each is found in the journal or has the
+        same seeds again, so that nothing runs twice and the counts are those of an undisturbed run.
+        """
+        with self._running:
+            calls, completed = self._calls, frozenset(self._completed)
+            try:
+                yield
+            except BaseException:
+                self._calls, self._completed = calls, set(completed)
+                raise
+
     def _perform(
         self, prepare: Callable[[], Sequence[ParameterizedCircuit]], shots: Sequence[int] | None, key: str | None
     ) -> Outcome:
@@ -384,7 +448,8 @@ class Engine(Owned):
             self._calls += 1
             if shots is not None:
                 self._completed.add(call.number)
-        return Outcome(distributions, call.programs, call.origin)
+        known = None if shots is None or self._journal is None else self._journal.calls.get(call.number)
+        return Outcome(distributions, call.programs, call.origin, None if known is None else known.configuration)
 
     def _begin(
         self, prepare: Callable[[], Sequence[ParameterizedCircuit]], shots: Sequence[int] | None, key: str | None
@@ -415,8 +480,8 @@ class Engine(Owned):
         if key is not None and (known := _number_of(journal, key, past)) is not None:
             return self._recorded(journal, known), None
         programs = prepare()
-        is_new = key is not None and past.issuperset(journal.calls)  # then no recorded call can be known by these programs
-        content = key if is_new else digest(programs, shots)
+        # a call with a key is digested only if the journal may know it by its programs
+        content = key if key is not None and past.issuperset(journal.calls) else digest(programs, shots)
         if (known := _number_of(journal, content, past)) is not None:
             return self._recorded(journal, known, self._plan(known, programs, shots)), None
         if number in journal.earlier_calls and number not in past:
@@ -427,7 +492,7 @@ class Engine(Owned):
                 raise journal.another_run(number)
         if journal.earlier_calls and journal.earlier_calls.isdisjoint(past) and not journal.unfinished():
             raise journal.another_run(min(journal.earlier_calls))
-        number = max([number, *(known + 1 for known in journal.calls)])
+        number = max(number, journal.last_call + 1)
         call = self._plan(number, programs, shots)
         origin: Literal["given", "new in an earlier journal"] = (
             "new in an earlier journal" if journal.is_from_earlier_version else "given"
@@ -488,6 +553,7 @@ class Engine(Owned):
             self._poll_seconds,
             self._timeout,
             self._progress,
+            self._check_configuration,
         )
         if self.caps and call.is_counted:
             self._need(runner.needed_by(call.jobs))

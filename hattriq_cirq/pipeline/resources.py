@@ -85,6 +85,7 @@ class RunResources:
             `execution.processor_time`; None without a processor.
         processor: Name of the processor, or None.
         snapshot: Name of the calibration that qubits, errors and durations are from, or None.
+        missing: Figures that the calibration lacks, so that the fidelity is predicted without them, one sentence each.
         mitigation_circuits: Number of circuits that the mitigation adds.
         mitigation_shots: Number of shots of `shots` that the mitigation adds.
 
@@ -110,6 +111,7 @@ class RunResources:
     processor_seconds: float | None = None
     processor: str | None = None
     snapshot: str | None = None
+    missing: tuple[str, ...] = ()
     mitigation_circuits: int = 0
     mitigation_shots: int = 0
 
@@ -165,7 +167,7 @@ class RunResources:
         )
         return cls(
             **{name: over(name, sum) for name in sums},
-            **{name: over(name, lambda values: values[0]) for name in ("processor", "snapshot")},
+            **{name: over(name, lambda values: values[0]) for name in ("processor", "snapshot", "missing")},
             routed=GateCount.merged(gates) if gates else None,
             depth=over("depth", max),
             duration_ns=over("duration_ns", max),
@@ -190,6 +192,7 @@ class RunResources:
             predicted_fidelity=min(map(processor.fidelity, compiled)) if processor.two_qubit_errors else None,
             processor=processor.id,
             snapshot=processor.snapshot,
+            missing=processor.missing,
         )
 
     def __str__(self) -> str:
@@ -221,6 +224,7 @@ class RunResources:
             rows.append(("processor time", f"about {_duration(self.processor_seconds)} (a rough estimate of cirq_google)"))
         if self.processor is not None:
             rows.append(("processor", f"{self.processor}, calibration {self.snapshot}"))
+        rows.extend(("not calibrated", sentence) for sentence in self.missing)
         return rows
 
 
@@ -301,7 +305,8 @@ class Resources(RunResources):
                 count = getattr(self, each.name)
                 row |= {f"{each.name}_{inner.name}": count and getattr(count, inner.name) for inner in fields(GateCount)}
             else:
-                row[each.name] = getattr(self, each.name)
+                value = getattr(self, each.name)
+                row[each.name] = "; ".join(value) if each.name == "missing" else value
         return row
 
     def __str__(self) -> str:

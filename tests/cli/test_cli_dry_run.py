@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NoReturn
 from unittest import mock
@@ -10,6 +11,7 @@ from unittest import mock
 import pytest
 from command_line import TABLE, refusal, run
 from interrupted import killed_at_call, results
+from journals import interrupting
 from stand_in import StandIn
 
 from hattriq_cirq.execution import engine
@@ -100,15 +102,7 @@ def test_dry_run_after_a_part_of_the_run_records_the_rest(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patch:
-        left, store = [3], Journal.store
-
-        def stopping(self: Journal, *words: object) -> None:
-            left[0] -= 1
-            if not left[0]:
-                raise KeyboardInterrupt
-            store(self, *words)  # type: ignore[arg-type]
-
-        patch.setattr(Journal, "store", stopping)
+        patch.setattr(Journal, "store", interrupting(Journal.store, 3))
         assert run(line(home, tmp_path / "run")) == 130
     before = read_summary(tmp_path / "run")
     assert (before.done, before.status) == (2, "unfinished")
@@ -150,26 +144,35 @@ def test_interrupted_dry_run_says_how_to_go_on(
     assert "the dry run submitted nothing; repeat it to go on" in capsys.readouterr().err
 
 
+def connected_to(service: StandIn) -> AbstractContextManager[object]:
+    return mock.patch("hattriq_cirq.execution.backends.google.connect", lambda project, **_: service.engine(project))
+
+
 def test_dry_run_calls_no_service_that_creates_a_program_or_a_job(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("secrets.token_hex", lambda size: "0" * 2 * size)  # the counts of the service follow from the ids
-    for folder in ("whole", "planned"):
-        with StandIn() as service:
-            connect = mock.patch(
-                "hattriq_cirq.execution.backends.google.connect", lambda project, service=service, **_: service.engine(project)
-            )
-            with connect:
-                command = line(home, tmp_path / folder, "google:p/willow_pink")
-                if folder == "planned":
-                    assert run(f"{command} --dry-run") == 0
-                    assert [service.count(method) for method in SUBMITTING] == [0, 0, 0]
-                    assert service.quantum.programs == service.quantum.jobs == {}
-                    assert service.count("GetQuantumProcessorConfig") == 1
-                    assert read_summary(tmp_path / folder).status == "planned"
-                assert run(command) == 0
-                assert set(service.executions.values()) == {1}
-                assert service.executions.total() == read_summary(tmp_path / folder).jobs
+    whole, planned = (line(home, tmp_path / name, "google:p/willow_pink") for name in ("whole", "planned"))
+    with StandIn() as service, connected_to(service):
+        assert run(whole) == 0
+    with StandIn() as service, connected_to(service):
+        capsys.readouterr()
+        assert run(f"{planned} --dry-run") == 0
+        printed = capsys.readouterr().out
+        assert [service.count(method) for method in SUBMITTING] == [0, 0, 0]
+        assert service.quantum.programs == service.quantum.jobs == {}
+        assert service.count("GetQuantumProcessorConfig") == 1
+        assert read_summary(tmp_path / "planned").status == "planned"
+        options = "--inputs test:0:3 --estimators polarization --engine google:p/willow_pink --shots 160 --mitigate readout:40"
+        assert run(f"cost {home}/model --data {home}/table.csv {options} --seed 3") == 0
+        assert capsys.readouterr().out == f"n = 2. {printed.partition('dry run:')[0]}"
+        assert [service.count(method) for method in SUBMITTING] == [0, 0, 0]
+        assert run(planned) == 0
+        assert set(service.executions.values()) == {1}
+        assert service.executions.total() == read_summary(tmp_path / "planned").jobs
+        sent = [request.quantum_program.code for method, request in service.calls if method == "CreateQuantumProgram"]
+        sent += [request.quantum_job.run_context for method, request in service.calls if method == "CreateQuantumJob"]
+        assert re.search(rf"\n  bytes to send +{sum(message.ByteSize() for message in sent)}\n", printed)
     assert results(tmp_path / "planned") == results(tmp_path / "whole")
 
 

@@ -25,6 +25,7 @@ from hattriq_cirq.execution.backends.simulators import ExactBackend
 from hattriq_cirq.execution.backends.virtual import VirtualBackend
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.provenance import Provenance
+from hattriq_cirq.pipeline import prepare
 
 Q = cirq.LineQubit.range(2)
 MODEL = hq.Model(cirq.Circuit(cirq.ry(0.3)(Q[0]), cirq.CNOT(*Q)), Q, 1.0 * cirq.Z(Q[0]))
@@ -116,6 +117,31 @@ def test_programs_of_calls_with_a_key_are_not_digested(tmp_path: Path, monkeypat
     counts(again, 1)
     counts(again, 2)
     assert digested == []
+
+
+@pytest.mark.parametrize("journaled", [False, True])
+@pytest.mark.parametrize("stopped", [1, 3, 5])
+def test_interrupted_run_of_several_calls_is_repeated_on_the_same_engine(
+    stopped: int, journaled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three calls of two jobs each; the second input equals the first, so that two calls are equal."""
+    monkeypatch.setattr(prepare, "_CHUNK", 1)
+    options = {"baseline": 0.1, "estimator": hq.PolarizationShift(), "shots": 400}
+    x = np.array([[0.6, 0.1], [0.6, 0.1], [0.3, -0.4]])
+    model = hq.Model(cirq.Circuit(cirq.ry(0.3)(Q[0])), Q[:1], 1.0 * cirq.Z(Q[0]))
+    with stopped_after(100) as undisturbed:
+        expected = hq.prepare(model, x, engine=hq.cirq_simulator(seed=1), **options).execute()  # type: ignore[arg-type]
+    engine = hq.cirq_simulator(seed=1, journal=tmp_path if journaled else None)
+    prepared = hq.prepare(model, x, engine=engine, **options)  # type: ignore[arg-type]
+    with stopped_after(stopped) as first, pytest.raises(Stop):
+        prepared.execute()
+    if journaled:
+        assert prepared.record().jobs == undisturbed.total()
+    with stopped_after(100) as second:
+        found = prepared.execute()
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert first.total() == stopped
+    assert second.total() == undisturbed.total() - (stopped if journaled else 0)
 
 
 @pytest.mark.slow

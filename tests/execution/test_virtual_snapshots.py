@@ -57,14 +57,11 @@ def ones_after_idling(source: Snapshot) -> float:
     return float(found.probabilities[1])
 
 
-@pytest.mark.parametrize("noise", ["calibrated", "readout", "gates"])
-def test_snapshot_of_the_service_is_simulated_as_the_same_bundled_calibration(
-    noise: Noise, device: Snapshot, tmp_path: Path
-) -> None:
+def test_snapshot_of_the_service_is_simulated_as_the_same_bundled_calibration(device: Snapshot, tmp_path: Path) -> None:
     todays = taken(lambda quantum: quantum.use_todays_names())
-    expected = probabilities(PROCESSOR, noise)
+    expected = probabilities(PROCESSOR)
     for source in (device, todays, todays.save(tmp_path / "device.json")):
-        np.testing.assert_array_equal(probabilities(source, noise), expected)
+        np.testing.assert_array_equal(probabilities(source), expected)
 
 
 def test_processor_of_the_engine_is_that_of_the_snapshot(device: Snapshot) -> None:
@@ -106,6 +103,20 @@ def test_missing_relaxation_is_warned_of_recorded_and_noted_and_idling_is_free()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert hq.virtual(device, noise="readout").notes == hq.virtual(device, noise="none").notes == ()
+
+
+def test_cost_on_a_snapshot_names_what_its_calibration_lacks(device: Snapshot, tmp_path: Path) -> None:
+    def cost(processor: Any) -> hq.Resources:
+        x = [0.6, 0.0, 0.0, 0.8]
+        return hq.resources(hq.ring_ansatz(2, layers=1), x, 0, hq.PolarizationShift(), processor=processor)
+
+    lacking = taken(lambda quantum: quantum.drop_metrics(lambda name, _: "t1" not in name))
+    whole, found = cost(device.save(tmp_path / "device.json")), cost(lacking)
+    assert (whole.snapshot, whole.missing, whole.row()["missing"]) == ("snapshot-1", (), "")
+    assert whole.predicted_fidelity == cost(PROCESSOR).predicted_fidelity
+    assert found.missing == lacking.missing
+    assert "not calibrated" in str(found)
+    assert lacking.missing[0] in str(found)
 
 
 def test_missing_coupler_has_the_median_error_and_is_named() -> None:

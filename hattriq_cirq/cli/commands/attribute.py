@@ -144,7 +144,7 @@ class Attribute(EngineOptions):
         values.parse_head(self.head)
         values.parse_estimator(self.estimator)
         values.check_engine(self.engine)
-        self.check_engine_options()
+        self.check_engine_options(self.engine)
         values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age)
         if self.dry_run and self.estimator == "exact":
             raise ValueError("--dry-run needs an --estimator whose circuits are compiled; 'exact' runs none")
