@@ -247,8 +247,9 @@ def _without_places(task: dict[str, Any]) -> dict[str, Any]:
     if "out" in task:
         task = task | {"out": Path(task["out"]).name}
     if (snapshot := task.get("snapshot")) and (settings := task["settings"]):
-        engine = str(settings.get("engine")).replace(snapshot["path"], snapshot["sha256"], 1)
-        task = task | {"settings": settings | {"engine": engine}}
+        named = {name: text for name in ("engine", "processor") if isinstance(text := settings.get(name), str)}
+        known = {name: text.replace(snapshot["path"], snapshot["sha256"], 1) for name, text in named.items()}
+        task = task | {"settings": settings | known}
     data = task.get("data")
     if not isinstance(data, dict):
         return task

@@ -257,12 +257,13 @@ def check_engine(text: str) -> None:
             parse_engine(text, 0)
 
 
-def snapshot_file(engine: str) -> dict[str, dict[str, str]]:
-    """Return the record of the file that a virtual engine simulates, by its content; empty for any other engine."""
-    match = _VIRTUAL.fullmatch(engine)
-    if match is None or not Path(match[1]).is_file():
+def snapshot_file(engine: str | None, processor: str | None = None) -> dict[str, dict[str, str]]:
+    """Return the record of the file of a virtual engine, or of a processor, by its content; empty if there is no such file."""
+    match = _VIRTUAL.fullmatch(engine or "")
+    path = match[1] if match else processor
+    if path is None or not Path(path).is_file():
         return {}
-    return {"snapshot": {"path": match[1], "sha256": find_snapshot(match[1]).digest}}
+    return {"snapshot": {"path": path, "sha256": find_snapshot(path).digest}}
 
 
 def check_inputs(text: str) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command_line import TABLE, run
+from journals import interrupting
 from stand_in import StandIn
 
 from hattriq_cirq.attribution.result import Attribution
@@ -36,26 +35,13 @@ def connect_to(service: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def interrupting(method: Callable[..., None], matches: Callable[..., bool], number: int) -> Callable[..., None]:
-    """Return a method of the journal that raises KeyboardInterrupt at the given number of matching calls."""
-    left = [number]
-
-    def called(self: Journal, *words: Any) -> None:
-        left[0] -= matches(*words)
-        if not left[0]:
-            raise KeyboardInterrupt
-        method(self, *words)
-
-    return called
-
-
 def test_resumed_run_on_google_runs_no_job_twice(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with StandIn() as service:
         connect_to(service, monkeypatch)
         with monkeypatch.context() as patch:
-            patch.setattr(Journal, "store", interrupting(Journal.store, lambda *_: True, 2))
+            patch.setattr(Journal, "store", interrupting(Journal.store, 2))
             assert run(line(home, tmp_path / "a")) == 130
         assert "hattriq resume" in capsys.readouterr().err
         before = read_summary(tmp_path / "a")
@@ -76,7 +62,7 @@ def test_cancelled_run_on_google_leaves_no_job_with_the_service(
     with StandIn(job_seconds=1.0) as service:
         connect_to(service, monkeypatch)
         with monkeypatch.context() as patch:
-            patch.setattr(Journal, "note", interrupting(Journal.note, lambda _, status, *__: status == "queued", 2))
+            patch.setattr(Journal, "note", interrupting(Journal.note, 2, lambda _, status, *__: status == "queued"))
             assert run(line(home, tmp_path / "a")) == 130
         assert run(f"cancel {tmp_path}/a") == 0
         assert "kept the counts of 0" in capsys.readouterr().out
