@@ -84,7 +84,7 @@ def _duration(seconds: float) -> str:
     """Return a number of seconds in words.
 
     Example:
-        >>> _duration(5.2), _duration(150), _duration(9000)
+        >>> _duration(5.2), _duration(160), _duration(9000)
         ('6 s', '3 min', '2.5 h')
     """
     if seconds < 100:
