@@ -39,6 +39,8 @@ _ROUNDING = 1e-9  # largest difference of angles between machines
 log = Log("execution")
 _TOLERANCE = 1e-6  # largest difference of an outcome probability between a recorded circuit and the same circuit compiled today
 
+Origin = Literal["given", "recorded", "new in an earlier journal"]
+
 
 @dataclass(frozen=True, eq=False)
 class Call:
@@ -57,7 +59,7 @@ class Call:
     programs: Sequence[ParameterizedCircuit]
     batches: Sequence[Batch]
     jobs: Sequence[Job]
-    origin: Literal["given", "recorded", "new in an earlier journal"] = "given"
+    origin: Origin = "given"
 
     @property
     def is_counted(self) -> bool:
@@ -78,7 +80,7 @@ class Outcome:
 
     distributions: list[Distribution]
     programs: Sequence[ParameterizedCircuit]
-    origin: Literal["given", "recorded", "new in an earlier journal"]
+    origin: Origin
     configuration: int | None = None
 
 
@@ -494,10 +496,7 @@ class Engine(Owned):
             raise journal.another_run(min(journal.earlier_calls))
         number = max(number, journal.last_call + 1)
         call = self._plan(number, programs, shots)
-        origin: Literal["given", "new in an earlier journal"] = (
-            "new in an earlier journal" if journal.is_from_earlier_version else "given"
-        )
-        return replace(call, origin=origin), key or content
+        return replace(call, origin=_origin_of_new_calls(journal)), key or content
 
     def _plan(self, number: int, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Call:
         """Cut programs into jobs, with the ids and seeds of a call of this number."""
@@ -513,12 +512,13 @@ class Engine(Owned):
     def _recorded(self, journal: Journal, number: int, given: Call | None = None) -> Call:
         """Return a call as the journal recorded it; one of an earlier version has its requests in the order of `given`."""
         jobs, requests = journal.jobs_of_call(number), journal.calls[number].requests
+        origin: Origin = "given" if requests is None else _origin_of_new_calls(journal)
         if requests is None:
             if given is None or list(map(_shape, given.jobs)) != list(map(_shape, jobs)):
                 raise journal.another_run(number)
             requests = tuple(batch.requests for batch in given.batches)
         planned = [Batch(job.circuits, job.points, job.shots, own) for job, own in zip(jobs, requests, strict=True)]
-        return Call(number, [program for batch in planned for program in batch.programs()], planned, jobs)
+        return Call(number, [program for batch in planned for program in batch.programs()], planned, jobs, origin)
 
     def _equivalent(self, journal: Journal, call: Call, key: str | None) -> Call | None:
         """Return the recorded call of the same number if it is the same one, compiled by another version or on another machine.
@@ -564,6 +564,11 @@ class Engine(Owned):
             for request, distribution in zip(batch.requests, results[job.id], strict=True):
                 parts.setdefault(request, []).append(distribution)
         return [own[0] if len(own) == 1 else Distribution.merged(own) for _, own in sorted(parts.items())]
+
+
+def _origin_of_new_calls(journal: Journal) -> Origin:
+    """Return the origin of the calls that this version begins in a journal."""
+    return "new in an earlier journal" if journal.is_from_earlier_version else "given"
 
 
 def _number_of(journal: Journal, key: str, past: Collection[int]) -> int | None:

@@ -274,7 +274,7 @@ class Contents:
             case "begin":
                 self.ended = ""
                 self._use_versions()
-                requests = record.get("requests") if self.header["format"] == FORMAT else None
+                requests = record.get("requests")  # also of a call that a later version added to a journal of version 0.1
                 self.calls[record["call"]] = RecordedCall(
                     record["key"],
                     tuple(plan["id"] for plan in record["jobs"]),
