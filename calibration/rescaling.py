@@ -275,10 +275,10 @@ class _RoundedTerm(PauliTerm):
         elif len(op.qubits) != 1 or cirq.has_stabilizer_effect(op):
             return op
         else:
-            x, z, axis = (self._quarters(exponent) / 2 for exponent in phased_xz_exponents(cirq.unitary(op)))
+            x, z, axis = (self._quarters(float(exponent)) / 2 for exponent in phased_xz_exponents(cirq.unitary(op)))
             rounded = cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=axis)
         return rounded.on(*op.qubits)
 
     def _quarters(self, exponent: float) -> int:
         """Return an angle of `exponent` half turns as a number of quarter turns."""
-        return round(2 * float(exponent) + self._spread * self._rng.normal())
+        return round(2 * exponent + self._spread * self._rng.normal())

@@ -12,6 +12,7 @@ from hattriq_cirq.foundation.terminal import describe, exit_code, safe_streams
 _HELP = """usage: python -m experiments NAME [--quick] [--out DIR] [--workers N] [--scheduler ADDRESS] [options of the study]
        python -m experiments all [the same options]
        python -m experiments page [--out DIR] [--page FILE]
+       python -m experiments PLAN.toml [--list] [--out DIR] [--workers N] [--scheduler ADDRESS]
 
 A study runs its tasks on a pool of processes, keeps each result as soon as it is known, skips results that exist, prints its
 findings and keeps them for `hattriq report`. It can be stopped at any time and started again. `all` runs every study; `page`
@@ -34,22 +35,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    name, *rest = arguments or ["--help"]
-    if name in ("-h", "--help"):
+    if not arguments or arguments[0] in ("-h", "--help"):
         print(_HELP)
-        for study in registry.STUDIES:
-            print(f"  {study:<22}{registry.summary(study)}")
+        print(registry.listed())
         return 0
-    if name == "all":
-        return registry.run_everything(rest)
-    if name == "page":
-        from experiments.runner import results_page
-
-        return results_page.main(rest)
-    if name not in registry.STUDIES:
-        print(f"experiments: no study {printable(name)!r}; choose one of {', '.join(registry.STUDIES)}", file=sys.stderr)
+    if arguments[0] not in (*registry.STUDIES, "all", "page") and not arguments[0].endswith(".toml"):
+        known = ", ".join(registry.STUDIES)
+        print(f"experiments: no study {printable(arguments[0])!r}; choose one of {known}", file=sys.stderr)
         return 2
-    return registry.run(name, rest)
+    return registry.run_words(arguments)
 
 
 if __name__ == "__main__":

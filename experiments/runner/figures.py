@@ -18,6 +18,7 @@ from calibration.readout.correlated_calibration import CorrelatedCalibration, co
 from calibration.readout.drift import compare
 from experiments.runner.bootstrap import Interval, Values, nested_bootstrap
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.reporting.plotting import basis_grid
 
 _BANDS = 4  # largest number of lines of a panel whose intervals are drawn as bands
 COLOURS = ("0.5", "C0", "C2", "C3", "C1", "C4", "C5")
@@ -189,7 +190,7 @@ def cost_figure(estimates: Mapping[str, Mapping[str, Interval]], costs: Mapping[
 
 
 def map_figure(maps: Mapping[str, tuple[FloatArray, FloatArray]], exact: FloatArray, title: str) -> Figure:
-    """Plot maps of square pictures beside the exact one; crosses mark features off by 2 standard errors or more.
+    """Plot maps beside the exact one, on the most nearly square grid; crosses mark features off by 2 standard errors or more.
 
     Args:
         maps: Values and standard errors, (features,) each, by correction.
@@ -200,13 +201,13 @@ def map_figure(maps: Mapping[str, tuple[FloatArray, FloatArray]], exact: FloatAr
         Figure with one colour scale for all maps, centred on 0.
     """
     shown = {**maps, "exact": (exact, np.full_like(exact, np.inf))}
-    side = int(np.sqrt(len(exact)))
+    shape = basis_grid(len(exact))
     limit = max(float(np.abs(values).max()) for values, _ in shown.values())
-    figure = Figure(figsize=(2.1 * len(shown) + 0.6, 3.1), layout="constrained")
+    figure = Figure(figsize=(2.1 * len(shown) + 0.6, 2.1 * shape[0] / shape[1] + 1.0), layout="constrained")
     axes = figure.subplots(1, len(shown))
     for ax, (name, (values, stderr)) in zip(axes, shown.items(), strict=True):
-        image = ax.imshow(values.reshape(side, side), cmap="RdBu_r", vmin=-limit, vmax=limit)
-        row, column = np.divmod(np.flatnonzero(np.abs(values - exact) >= 2 * stderr), side)
+        image = ax.imshow(values.reshape(shape), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        row, column = np.divmod(np.flatnonzero(np.abs(values - exact) >= 2 * stderr), shape[1])
         ax.plot(column, row, "x", color="black")
         off, expected = (float(np.linalg.norm(error) / np.linalg.norm(exact)) for error in (values - exact, stderr))
         wrapped = name.replace(", ", ",\n")

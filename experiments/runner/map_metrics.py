@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 
 from hattriq_cirq.foundation.arrays import FloatArray
@@ -30,3 +33,31 @@ def sign_agreement(maps: FloatArray, exact: FloatArray, share: float = 0.1) -> F
     """
     main = np.abs(exact) >= share * np.abs(exact).max(axis=-1, keepdims=True)
     return np.asarray(np.sum((maps * exact > 0) & main, axis=-1) / main.sum(axis=-1))
+
+
+METRICS: Mapping[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
+    "error": errors,
+    "cosine": cosines,
+    "slope": slopes,
+    "signs": sign_agreement,
+}
+
+
+def metric_of_maps(result: Mapping[str, Any], level: str, metric: str) -> FloatArray:
+    """Return a metric of every map of a task's result, (inputs, runs).
+
+    Args:
+        result: Result with `exact` maps, (inputs, features), and under `maps` the `values`, (inputs, runs, features).
+        level: Key of `maps`: strength of the noise, number of shots, or a word.
+        metric: `error`, `cosine`, `slope`, `signs`; `gap`, the absolute completeness gap; `coverage`, the share of features
+            whose 95% interval holds the exact value; or `cosine on support`, which leaves out the features that are 0.
+    """
+    maps, exact = result["maps"][level], np.array(result["exact"])[:, np.newaxis]
+    values = np.array(maps["values"])
+    if metric == "gap":
+        return np.asarray(np.abs(np.array(maps["gap"])), dtype=float)
+    if metric == "coverage":
+        return np.asarray(np.mean(np.abs(values - exact) <= np.array(maps["half_width"]) + 1e-12, axis=-1))
+    if metric == "cosine on support":
+        return cosines(np.where(np.array(result["x"])[:, np.newaxis] != 0, values, 0), exact)
+    return METRICS[metric](values, exact)

@@ -15,6 +15,7 @@ from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.estimators import BilinearTerm, Estimator, Plan, plan
 from hattriq_cirq.estimators.plan import RARE_OUTCOMES
 from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval
+from hattriq_cirq.workflows.generated_models import random_ring
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +74,7 @@ class ResampledMaps:
 
 def random_model(n_qubits: int, layers: int, seed: int) -> hq.Model:
     """Return a ring model with normally distributed parameters, which behaves like an untrained one."""
-    rng = np.random.default_rng([seed, n_qubits, layers])
-    model = hq.ring_ansatz(n_qubits, layers)
-    return model.with_params({name: float(rng.normal()) for name in model.params})
+    return random_ring(n_qubits, layers, seed)
 
 
 def random_inputs(n_qubits: int, seed: int, count: int) -> FloatArray:

@@ -22,21 +22,25 @@ from typing import Any, Generic, Literal, NotRequired, TypedDict, TypeVar
 from experiments.runner.pool import run_all
 from experiments.runner.trained_models import accuracy_table, digest, settings_digest, settings_of, unchanged_since_version_0_1
 from hattriq_cirq.foundation.arrays import plain
-from hattriq_cirq.foundation.files import write_new
+from hattriq_cirq.foundation.files import replace, write_new
 from hattriq_cirq.foundation.machine import available_cores
+from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import read_json
+from hattriq_cirq.foundation.text import aligned, quantity
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
+from hattriq_cirq.reporting.html import render
 from hattriq_cirq.reporting.plotting import plain_style
 
 T = TypeVar("T")
 Result = Mapping[str, Any]
+PAGE = "page.html"  # page of a report, beside its file
 _FORMAT = "hattriq_cirq.Result/2"
 _LONGEST = 120
 _LONGEST_BYTES = 240  # of a name without the end `-DIGEST.json`
 _LISTED = 6
-_EVERY_STUDY = {"quick", "out", "workers", "scheduler"}  # options of the runner
+_EVERY_STUDY = {"list", "quick", "out", "workers", "scheduler"}  # options of the runner
 
 
 class ResultProvenance(TypedDict):
@@ -131,16 +135,26 @@ class Study(Generic[T]):
         passes: Function that says whether the results meet their targets; if not, `main` returns 1.
         options: Function that adds the study's own options to the command line.
         revision: Number to raise when `run` computes something else from the same task.
+        keeps_journals: `run` takes the folder of the task's journal as a second argument, so that a task that was killed
+            goes on where it stopped.
+        price: Function that returns the cost of a task as cells of a table, by column, without running it.
+        files: Function that returns texts to write beside the report, such as tables of numbers, by the name of the file.
+
+    A field of a task that is declared with `field(compare=False)`, such as the path of a file that another field knows by its
+    checksum, is no part of the task's identity.
     """
 
     name: str
     text: str | None
     tasks: Callable[..., Sequence[T]]
-    run: Callable[[T], Result]
+    run: Callable[..., Result]
     summarise: Callable[[Sequence[Done[T]]], Findings]
     passes: Callable[[Sequence[Done[T]]], bool] = lambda done: True
     options: Callable[[argparse.ArgumentParser], None] | None = None
     revision: int = 0
+    keeps_journals: bool = False
+    price: Callable[[T], Mapping[str, str]] | None = None
+    files: Callable[[Sequence[Done[T]]], Mapping[str, str]] = lambda done: {}
 
     @property
     def title(self) -> str:
@@ -219,8 +233,13 @@ class Study(Generic[T]):
         """
         missing = [task for task in tasks if not self.path(task, root).exists()]
         save, done = partial(self.save, root=root), len(tasks) - len(missing)
-        run_all(self.run, missing, save, done=done, name=self.name, workers=workers, scheduler=scheduler)
+        run = partial(_run_with_journal, self, root) if self.keeps_journals else self.run
+        run_all(run, missing, save, done=done, name=self.name, workers=workers, scheduler=scheduler)
         return [self.load(task, root) for task in tasks]
+
+    def journal(self, task: T, root: Path) -> Path:
+        """Return the folder of a task's journal."""
+        return root / self.name / "journals" / self.path(task, root).stem
 
     def section(self, done: Sequence[Done[T]]) -> Section:
         """Return the report of results: the study's findings with title, question, settings, accuracies and origin."""
@@ -265,10 +284,11 @@ class Study(Generic[T]):
     def parser(self) -> argparse.ArgumentParser:
         """Return the parser of the study's command line: its own options, then those of every study."""
         parser = argparse.ArgumentParser(
-            prog=f"python -m experiments {self.name}", description=f"{self.title}. {self.question}"
+            prog=f"hattriq study {self.name}", allow_abbrev=False, description=f"{self.title}. {self.question}"
         )
         if self.options is not None:
             self.options(parser)
+        parser.add_argument("--list", "--dry-run", action="store_true", help="print the tasks with their cost and run none")
         parser.add_argument("--quick", action="store_true", help="run a small sample, within a minute")
         parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of all studies (default: %(default)s)")
         parser.add_argument("--workers", type=int, default=available_cores(), help="processes (default: one per core)")
@@ -309,11 +329,31 @@ class Study(Generic[T]):
         if chosen.workers < 1:
             parser.error(f"--workers {chosen.workers} must be at least 1")
         tasks = self.chosen_tasks(chosen)
+        if chosen.list:
+            self._print_tasks(tasks, chosen.out)
+            return 0
         done = self.collect(tasks, chosen.out, workers=chosen.workers, scheduler=chosen.scheduler)
         section, folder = self.report(done, chosen.out, self._scale(chosen))
+        for name, text in {**self.files(done), PAGE: render(section.title, [section])}.items():
+            replace(folder / name, text)
         print(section.markdown())
-        print(f"kept in {folder}; for a page: hattriq report {folder} --out report.html")
+        print(f"kept in {folder}: {', '.join(sorted(file.name for file in folder.iterdir()))}")
+        print(
+            f"open {folder / PAGE} in a browser; for several studies on one page: hattriq report FOLDER ... --out report.html"
+        )
         return 0 if self.passes(done) else 1
+
+    def _print_tasks(self, tasks: Sequence[T], root: Path) -> None:
+        """Print every task: the fields in which tasks differ, its cost, and whether it has a result."""
+        varying = [each.name for each in fields(tasks[0]) if len({getattr(task, each.name) for task in tasks}) > 1]  # type: ignore[arg-type]
+        rows: list[dict[str, str]] = []
+        for task in track(tasks, "price", "task"):
+            state = "done" if self.path(task, root).exists() else "begun" if self.journal(task, root).exists() else "to run"
+            cost = {} if self.price is None else self.price(task)
+            rows.append({name: str(getattr(task, name)) or "none" for name in varying} | dict(cost) | {"state": state})
+        print(aligned([list(rows[0]), *(list(row.values()) for row in rows)]))
+        left = sum(row["state"] != "done" for row in rows)
+        print(f"{quantity(len(tasks), 'task')} of {self.name}, {left} of them to run; results are kept in {root / self.name}")
 
 
 def done_by(done: Sequence[Done[Any]], *names: str) -> dict[Any, list[Done[Any]]]:
@@ -360,7 +400,12 @@ def commit() -> str:
 
 
 def _fields(task: object) -> dict[str, Any]:
-    return asdict(task)  # type: ignore[call-overload, no-any-return]
+    identity = {each.name for each in fields(task) if each.compare}  # type: ignore[arg-type]
+    return {name: value for name, value in asdict(task).items() if name in identity}  # type: ignore[call-overload]
+
+
+def _run_with_journal(study: Study[T], root: Path, task: T) -> Result:
+    return study.run(task, study.journal(task, root))
 
 
 def _settings(tasks: Sequence[object]) -> dict[str, str]:

@@ -1,376 +1,470 @@
-"""Mitigation: maps of models under noise, by estimator, noise and mitigation, with and without shots.
+"""Mitigation: error, intervals and cost of whole pipelines on one's own models, data and engines.
 
-One task serves four studies, which differ in what they vary: `gate_noise`, `readout_mitigation`, `noise_mitigation` and
-`best_pipeline`. The noise is a depolarising channel of several strengths, the calibrated noise of a virtual processor or its
-readout errors alone, or readout errors of known size.
+How near to the exact map does each pipeline of estimator, engine and mitigation bring a measured one, do its 95% intervals
+hold, and what does it cost?
+
+The grid is a TOML plan (`--plan`, or `hattriq study plan.toml`) or options of the command; without either it is that of random
+circuits with dense random inputs on virtual processors.
 """
 
 from __future__ import annotations
 
 import argparse
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import product
+from pathlib import Path
 from typing import Any
 
-import cirq
 import numpy as np
 
-import calibration
 import hattriq_cirq as hq
-from calibration.testing import FaultyReadout
-from experiments.runner import depolarizing
-from experiments.runner.estimators import ESTIMATORS
-from experiments.runner.study import Done, Findings, Study
-from experiments.runner.trained_models import SUBJECTS, accuracies, present, trained
-from experiments.studies import mitigation_report as report
-from experiments.studies.mitigation_report import CALIBRATED, DEPOLARISING, EXACT, FAULTS, LONGEST, READOUT_OF, ROUNDS
-from hattriq_cirq.circuits.counting import multi_qubit_gates
-from hattriq_cirq.circuits.outcomes import Distribution
-from hattriq_cirq.circuits.program import only_measurement
-from hattriq_cirq.compilation.gatesets import PROCESSORS
+from experiments.runner import figures
+from experiments.runner.bootstrap import Interval, nested_estimate, with_interval
+from experiments.runner.map_metrics import metric_of_maps
+from experiments.runner.measured_maps import collect, measure
+from experiments.runner.plan import Plan, add_plan_options, plan_of_options
+from experiments.runner.study import Done, Findings, Study, done_by
 from hattriq_cirq.datasets import Dataset
-from hattriq_cirq.estimators import BilinearTerm, Plan, plan
-from hattriq_cirq.execution.backends.simulators import sampler
+from hattriq_cirq.datasets.user import checksum
+from hattriq_cirq.estimators import Estimator
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, FloatArray
-from hattriq_cirq.foundation.checks import as_word
-from hattriq_cirq.pipeline.mitigation import AssumptionWarning, Mitigation
-from hattriq_cirq.simulation.statevector import outcome_probabilities
+from hattriq_cirq.foundation.identity import content_digest
+from hattriq_cirq.pipeline.mitigation import Mitigation
+from hattriq_cirq.reporting.document import Picture, Table
+from hattriq_cirq.reporting.plotting import png
+from hattriq_cirq.workflows import values
+from hattriq_cirq.workflows.generated_models import generate_model, is_generated
 
-STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
-CALIBRATION_SHOTS = 20_000  # with each qubit in 0, and again with each in 1
-METHODS = ("raw", "product", "correlated", "TREX")
-SHOTS = (10_000, 100_000, 1_000_000)
-_PATTERNS = "bars_and_stripes"  # data set of the clean pictures
-_REPLACED = "willow_pink"  # processor that --processor replaces
-#: Mitigations of the study `gate_noise`.
-CORRECTIONS = (
-    *("readout", "twirled readout", "completeness", "noise estimation", "extrapolation", "twirling"),
-    *("twirling, readout", "noise estimation, twirling, readout", "extrapolation, twirling, readout"),
-)
-#: Mitigations of the study `noise_mitigation`.
-OPTIONS = (
-    *("none", "readout", "linear ZNE", "quadratic ZNE", "twirling", "decoupling"),
-    *("completeness", "completeness, shift", "noise estimation"),
-    *("twirling, readout", "completeness, twirling, readout", "noise estimation, twirling, readout"),
-    *("linear ZNE, readout", "quadratic ZNE, readout", "linear ZNE, twirling, readout", "quadratic ZNE, twirling, readout"),
-    LONGEST,
-)
+NONE = "none"  # mitigation that is none
+EXACT = "exact probabilities"
+#: Metrics of a map with the headings of their columns.
+METRICS = {
+    "error": "relative L2 error",
+    "cosine": "cosine",
+    "signs": "signs right",
+    "gap": "completeness gap",
+    "coverage": "coverage of 95%",
+}
+#: Costs of one task, with the headings of their columns; those of inputs are divided by their number.
+_COSTS = ("circuits", "shots", "two-qubit gates")
+_SCOPE, _PIPELINE = ("model", "data", "inputs", "baseline"), ("engine", "estimator", "mitigation", "shots")
+_DIGITS = 16  # of digests in the identity of a task
+_LINES = 7  # largest number of lines or maps of a figure
 
 
 @dataclass(frozen=True)
 class Task:
-    """Maps of some pictures of one model under one noise and one mitigation.
+    """Maps of some inputs by one pipeline.
 
     Args:
+        model: Text of a generated model, or the checksum of a file.
+        data: Text of a data set, or a digest of the content of one from files.
+        inputs: Selection of inputs, measured together.
+        baseline: Name of the baseline.
+        engine: Name of the engine; the file of a snapshot is replaced by its digest.
         estimator: Name of the estimator.
-        noise: `depolarising`, a processor, `readout of` a processor, or a kind of injected readout errors.
-        mitigation: Name of the mitigation, or several separated by commas.
-        seed: Seed of the model and of the choice of pictures.
-        inputs: Number of pictures.
-        shots: Shots of a map, several numbers one after the other; 0 for exact probabilities.
-        pictures: `test` for the first test inputs, `clean` or `noisy` for a random choice of patterns or test inputs.
-        first: Index of the first picture in that order.
-        runs: Number of runs of each picture, each with a calibration of its own.
-        engine_seed: Seed of the processor that runs all pictures; None for a seed per picture.
-        mitigation_seed: Seed of twirls and roundings.
-        subject: Name of the model.
+        mitigation: Names of mitigations, or `none`.
+        shots: Shots per input; 0 for exact probabilities.
+        seed: Random seed.
+        repeat: Number of the run with this seed, from 0.
+        given: Texts that name the model, the data and the engine, which may hold paths.
     """
 
+    model: str = field(metadata={"reported": False})
+    data: str = field(metadata={"reported": False})
+    inputs: str
+    baseline: str
+    engine: str = field(metadata={"reported": False})
     estimator: str
-    noise: str
     mitigation: str
+    shots: int
     seed: int
-    inputs: int
-    shots: tuple[int, ...] = (0,)
-    pictures: str = "test"
-    first: int = 0
-    runs: int = 1
-    engine_seed: int | None = field(default=None, metadata={"reported": False})
-    mitigation_seed: int = field(default=0, metadata={"reported": False})
-    subject: str = "bars3"
+    repeat: int
+    given: tuple[str, str, str] = field(compare=False, metadata={"reported": False})
+
+    @property
+    def run_seed(self) -> int:
+        """Seed of counts and mitigations: `seed` for the first run, others for its repetitions."""
+        return self.seed if self.repeat == 0 else int(np.random.SeedSequence([self.seed, self.repeat]).generate_state(1)[0])
 
 
-def mitigation(name: str, seed: int = 0) -> Mitigation | None:
-    """Return the mitigation of a name; None for `none` and `raw`."""
-    parts: dict[str, Callable[[], Mitigation]] = {
-        "readout": calibration.Readout,
-        "product": calibration.Readout,
-        "correlated": calibration.CorrelatedReadout,
-        "twirled readout": lambda: calibration.TwirledReadout(calibration_shots=2 * CALIBRATION_SHOTS, seed=seed),
-        "TREX": lambda: calibration.TwirledReadout(calibration_shots=2 * CALIBRATION_SHOTS, seed=seed),
-        "completeness": calibration.CompletenessRescaling,
-        "completeness, shift": lambda: calibration.CompletenessRescaling(additive=True),
-        "noise estimation": lambda: calibration.NoiseEstimation(seed=seed),
-        "one noise estimation": lambda: calibration.NoiseEstimation(circuits=1, seed=seed),
-        "extrapolation": calibration.ZeroNoiseExtrapolation,
-        "linear ZNE": calibration.ZeroNoiseExtrapolation,
-        "quadratic ZNE": lambda: calibration.ZeroNoiseExtrapolation(degree=2),
-        "twirling": lambda: calibration.PauliTwirling(seed=seed),
-        "decoupling": calibration.DynamicalDecoupling,
-    }
-    if name in ("none", "raw"):
-        return None
-    if name in parts:
-        return parts[name]()
-    words = "one noise estimation, completeness, quadratic ZNE, twirling, readout" if name == LONGEST else name
-    return calibration.MitigationSequence([parts[word]() for word in words.split(", ")])
+#: Random circuits and dense random inputs, on which nothing was tuned.
+FULL = Plan(
+    models=tuple(f"random:n={n},seed={seed},gates=mixed" for n in (3, 4) for seed in range(5)),
+    data=("random_states:seed=1",),
+    inputs=("test:0:4",),
+    engines=("virtual:weber", "virtual:willow_pink"),
+    mitigations=(NONE, "readout", "twirl,readout", "zne,twirl,readout"),
+    shots=(100_000,),
+    repeats=2,
+)
+QUICK = Plan(
+    models=("random:n=2,seed=7",),
+    data=("random_states:seed=1",),
+    inputs=("test:0:2",),
+    engines=("virtual:weber",),
+    mitigations=(NONE, "readout"),
+    shots=(10_000,),
+    repeats=2,
+)
 
 
-def run(task: Task) -> dict[str, Any]:
-    """Attribute the pictures at every strength of the noise or number of shots, and exactly."""
-    model, data = trained(task.subject, task.seed)
-    x, seeds = _pictures(task, data)
-    exact = hq.integrated_gradients(model, x, baseline=0).values
-    attribute = _depolarised if task.noise == DEPOLARISING else _on_engine
-    with warnings.catch_warnings():
-        if task.noise in FAULTS:  # the study measures what a correction does whose assumption is wrong
-            warnings.simplefilter("ignore", AssumptionWarning)
-        maps = attribute(task, model, x, seeds)
-    result = {"accuracy": accuracies(model, data), "x": x, "exact": exact, **maps}
-    if task.noise in FAULTS and task.mitigation == METHODS[0]:
-        result["calibrations"] = _calibrations(task)
-    return result
+def tasks(quick: bool, chosen: argparse.Namespace) -> list[Task]:
+    """Return the tasks of the plan that the command line gives, or of the study's own."""
+    given = plan_of_options(chosen)
+    if given is not None and quick:
+        raise ValueError("--quick runs a small sample of the study's own plan; leave it out")
+    return plan_tasks(given or (QUICK if quick else FULL))
 
 
-def _pictures(task: Task, data: Dataset) -> tuple[Array, Sequence[int]]:
-    """Return the pictures, and a seed for each."""
-    last = task.first + task.inputs
-    if task.pictures == "test":
-        return data.x_test[task.first : last], ()
-    source = data.x_test if task.pictures == "noisy" else hq.datasets.load(_PATTERNS).amplitudes
-    rng = np.random.default_rng(task.seed)
-    return source[rng.permutation(len(source))[task.first : last]], rng.integers(2**31, size=task.inputs).tolist()
+def plan_tasks(plan: Plan) -> list[Task]:
+    """Return all combinations of a plan, each once; every text is checked, and files are read, before anything runs.
 
-
-def _depolarised(task: Task, model: hq.Model, x: Array, seeds: Sequence[int]) -> dict[str, Any]:
-    """Compute the maps at every strength of a depolarising channel after each CZ, exactly."""
-    gates, values = [], []
-    for row in x:
-        circuits = plan(ESTIMATORS[task.estimator], model, [BilinearTerm(row, row)])
-        compiled = [depolarizing.in_cz(each.circuit) for each in circuits.circuits]
-        probabilities = depolarizing.probabilities(compiled, STRENGTHS)
-        gates.append(float(np.mean([multi_qubit_gates(circuit) for circuit in compiled])))
-        values.append(
-            [circuits.decode([Distribution(each[i], None) for each in probabilities]).values for i in range(len(STRENGTHS))]
-        )
-    scores = model.expectation(x)[:, np.newaxis]
-    maps = {
-        str(strength): {"values": of_one[:, np.newaxis], "gap": of_one.sum(axis=1)[:, np.newaxis] - scores}
-        for strength, of_one in zip(STRENGTHS, np.array(values).swapaxes(0, 1), strict=True)
-    }
-    return {"two_qubit_gates": gates, "maps": maps}
-
-
-def _on_engine(task: Task, model: hq.Model, x: Array, seeds: Sequence[int]) -> dict[str, Any]:
-    """Run the pictures, together if they share an engine, at every number of shots on the same qubits."""
-    correction = mitigation(task.mitigation, task.mitigation_seed)
-    injected, shared = task.noise in FAULTS, task.engine_seed is not None
-    options: dict[str, Any] = {"baseline": 0, "estimator": ESTIMATORS[task.estimator], "mitigation": correction}
-    rows = [x] if shared and task.runs == 1 else list(x)
-    first = plan(ESTIMATORS[task.estimator], model, [BilinearTerm(x[0], x[0])]).circuits[0]
-    if shared:
-        engines = [hq.qsim(seed=0) if injected else _virtual(task.noise, task.engine_seed)] * len(rows)
-        placements = [hq.prepare(model, x, engine=engines[0], shots=None, **options).placement] * len(rows)
-    else:
-        engines = [_virtual(task.noise, seed) for seed in seeds]
-        placements = [
-            hq.prepare(model, row, engine=e, shots=None, **options).placement for row, e in zip(rows, engines, strict=True)
-        ]
-    maps = {}
-    for shots in task.shots:
-        runs = []
-        for i, (batch, engine, placement) in enumerate(zip(rows, engines, placements, strict=True)):
-            again = []
-            for number in range(task.runs):
-                if injected:
-                    total = shots + (2 * CALIBRATION_SHOTS if correction else 0)
-                    key = [METHODS.index(task.mitigation), shots, i, number]
-                    engine = _faulty(task, only_measurement(first.circuit).qubits, total, key)
-                prepared = hq.prepare(model, batch, engine=engine, shots=shots or None, placement=placement, **options)
-                again.append(prepared.execute())
-            runs.append(again)
-        maps[str(shots) if shots else EXACT] = _collected(runs, task, model, x, shots)
-    return {"two_qubit_gates": [max(cost["two_qubit_gates"] for each in maps.values() for cost in each["cost"])], "maps": maps}
-
-
-def _collected(runs: Sequence[Sequence[hq.Attribution]], task: Task, model: hq.Model, x: Array, shots: int) -> dict[str, Any]:
-    """Return values and standard errors, (inputs, runs, features), completeness gaps, (inputs, runs), and costs per batch."""
-
-    def stacked(name: str) -> Array:
-        return np.concatenate([np.stack([np.atleast_1d(getattr(a, name)) for a in again], axis=-1) for again in runs])
-
-    def rows(name: str) -> FloatArray:
-        return np.concatenate([np.stack([np.atleast_2d(getattr(a, name)) for a in again], axis=1) for again in runs])
-
-    stderr = rows("stderr")
-    collected = {
-        "values": rows("values"),
-        "stderr": stderr,
-        "gap": stacked("completeness_gap"),
-        "cost": [asdict(again[0].cost) for again in runs],
-    }
-    if task.runs > 1:
-        plans = (plan(ESTIMATORS[task.estimator], model, [BilinearTerm(row, row)]) for row in x)
-        ideal = [_ideal_variance(circuits, shots) for circuits in plans]
-        collected["variance_factor"] = np.mean(np.sum(stderr**2, axis=2), axis=1) / np.array(ideal)
-    return collected
-
-
-def _ideal_variance(circuits: Plan, shots: int) -> float:
-    """Return the summed variance of a map whose circuits run without errors."""
-    counts = circuits.shots(shots)
-    outcomes = [Distribution(outcome_probabilities(c.circuit), n) for c, n in zip(circuits.circuits, counts, strict=True)]
-    return float(np.sum(circuits.decode(outcomes).stderr ** 2))
-
-
-def _virtual(noise: str, seed: int | None) -> Engine:
-    if noise.startswith(READOUT_OF):
-        return hq.virtual(noise.removeprefix(READOUT_OF), seed=seed, noise="readout")
-    return hq.virtual(noise, seed=seed)
-
-
-def _faulty(task: Task, qubits: Sequence[cirq.Qid], repetitions: int, key: Sequence[int]) -> Engine:
-    """Return a simulator that misreads these qubits and drifts while a number of repetitions is served."""
-    (seed,) = np.random.SeedSequence([list(FAULTS).index(task.noise), task.seed, *key]).generate_state(1).tolist()
-    return sampler(FaultyReadout(qubits, over=repetitions, seed=seed, **FAULTS[task.noise]))
-
-
-def _calibrations(task: Task) -> dict[str, Any]:
-    """Measure the correlated confusion of three qubits, and several calibrations of each while the readout may drift."""
-    correlated = calibration.measure_correlated(_faulty(task, CALIBRATED, 2 * CALIBRATION_SHOTS, [0]), CALIBRATED)
-    engine = _faulty(task, CALIBRATED, 2 * CALIBRATION_SHOTS * ROUNDS, [1])
-    rounds = [calibration.measure_readout(engine, CALIBRATED, CALIBRATION_SHOTS).counts for _ in range(ROUNDS)]
-    return {"joint": [row.counts for row in correlated.rows], "rounds": rounds}
-
-
-def gate_noise_tasks(quick: bool) -> list[Task]:
-    """Gate noise: its effect on the maps of each estimator, by depolarising noise and on virtual processors.
-
-    How far do noisy two-qubit gates, and the calibrated noise of processors, take each estimator's maps from the exact ones,
-    and how much of it do corrections undo?
-
-    Return five seeds, with as many inputs as an estimator's circuits allow; for a quick run, one seed of the fast ones.
+    Raises:
+        ValueError: A text names nothing, or inputs do not fit a model.
+        FileNotFoundError: A file does not exist.
     """
-
-    def one(estimator: str, noise: str, correction: str, seed: int, inputs: int) -> Task:
-        return Task(estimator, noise, correction, seed, inputs, engine_seed=seed, mitigation_seed=seed)
-
-    if quick:
-        on_processor = [one("resolved", "willow_pink", name, 0, 1) for name in ("none", "readout")]
-        return [one(name, DEPOLARISING, "none", 0, 2) for name in ("resolved", "polarization")] + on_processor
-    inputs = {"resolved": 20, "Hadamard": 6, "Hadamard, literal": 1, "parallel, m=2": 6, "polarization": 20}
-    settings = [(name, DEPOLARISING, "none", count) for name, count in inputs.items()]
-    settings += [("resolved", "willow_pink", "none", 20), ("polarization", "willow_pink", "none", 4)]
-    settings += [(name, "willow_pink", "none", 1) for name in ("Hadamard", "parallel, m=2")]
-    settings += [("resolved", processor, "none", 4) for processor in ("weber", "rainbow")]
-    settings += [("resolved", "willow_pink", name, 2 if name.count(",") > 1 else 4) for name in CORRECTIONS]
-    selected = [one(name, noise, correction, seed, count) for name, noise, correction, count in settings for seed in range(5)]
-    selected += [one("polarization", other, "none", seed, 1) for other in ("weber", "rainbow") for seed in range(3)]
-    return [*selected, one("Hadamard, literal", "willow_pink", "none", 0, 1)]
+    check_pipelines(plan)
+    selected: dict[Task, None] = {}
+    for model_text, data_text in product(plan.models, plan.data):
+        model, model_name = find_model(model_text)
+        data_text = _sized(data_text, model)
+        data, data_name = _find_data(data_text, model)
+        for inputs, baseline in product(plan.inputs, plan.baselines):
+            values.make_baseline(baseline, data, values.select_inputs(inputs, data), plan.seeds[0])
+            rest = product(plan.engines, plan.estimators, plan.mitigations, plan.shots, plan.seeds, range(plan.repeats))
+            for engine, estimator, mitigation, shots, seed, repeat in rest:
+                names = (model_name, data_name, inputs, baseline, _engine_name(engine), estimator, mitigation or NONE)
+                selected[Task(*names, shots, seed, repeat, (_place(model_text), data_text, engine))] = None
+    return list(selected)
 
 
-def readout_mitigation_tasks(quick: bool) -> list[Task]:
-    """Readout corrected: none, product, correlated groups, and twirling (TREX).
-
-    Raw, product inversion, correlated groups or twirling: how large are the remaining readout errors of a map, do its error
-    bars hold, and what does each correction cost?
-
-    Return every correction of five models; fewer inputs on processors, and none there for a quick run.
-    """
-    kinds = [("pair flips", 2), ("drifting", 1)] if quick else [(kind, 20) for kind in FAULTS]
-    kinds += [] if quick else [(READOUT_OF + name, 8) for name in ("willow_pink", "weber")]
-    return [
-        Task("resolved", noise, method, seed, inputs, (2_000, 20_000, 200_000), runs=2, engine_seed=seed)
-        for noise, inputs in kinds
-        for seed in range(1 if quick else 5)
-        for method in METHODS
-    ]
-
-
-def noise_mitigation_tasks(quick: bool) -> list[Task]:
-    """Gate noise corrected: corrections alone and combined, on maps of a virtual processor, and their cost.
-
-    What does each correction of gate noise, alone and together with others, do to maps of a noisy processor, and what does it
-    cost?
-
-    Return every mitigation on two clean pictures of each of five models, and a few mitigations on noisy pictures.
-    """
-
-    def one(name: str, pictures: str, seed: int, inputs: int) -> Task:
-        return Task("resolved", "willow_pink", name, seed, inputs, (0, *SHOTS), pictures)
-
-    seeds = range(20, 25)  # the options were chosen on models of seeds 0 to 3
-    if quick:
-        return [one(name, "clean", seeds[0], 1) for name in ("none", "twirling, readout")]
-    clean = [one(name, "clean", seed, 1 if name == LONGEST else 2) for seed in seeds for name in OPTIONS]
-    return clean + [one(name, "noisy", seed, 1) for seed in seeds for name in report.ON_NOISY]
+def check_pipelines(plan: Plan) -> None:
+    """Raise ValueError unless every text of a plan names an estimator, a mitigation, an engine, inputs or a baseline."""
+    for estimator in plan.estimators:
+        if values.parse_estimator(estimator) is None:
+            raise ValueError("estimator 'exact' runs no circuit and has no error; leave it out")
+    for mitigation in plan.mitigations:
+        _mitigation(mitigation, 0)
+    for engine in plan.engines:
+        values.check_engine(engine)
+        if engine.startswith("google:") and 0 in plan.shots:
+            raise ValueError(f"engine {engine!r} counts shots and cannot give exact probabilities; take 0 out of shots")
+    for inputs in plan.inputs:
+        values.check_inputs(inputs)
+    for baseline in plan.baselines:
+        values.check_baseline(baseline)
 
 
-def best_pipeline_tasks(quick: bool) -> list[Task]:
-    """The best pipeline: readout correction, twirling and extrapolation together, at a fixed number of shots.
-
-    How near to the exact map is a noisy processor brought with 1,000,000 shots per picture, and is the target of a median
-    relative L2 error of at most 0.10 and a median cosine of at least 0.995 met?
-
-    Return four mitigations on 14 pictures of each of five models, two pictures per calibration.
-    """
-    names = ("none", "readout", "twirling, readout", "extrapolation, twirling, readout")
-    seeds, inputs = range(30, 35), 1 if quick else 2  # nothing was tuned on these models and pictures
-
-    def one(name: str, seed: int, first: int) -> Task:
-        share = 0 if name == "none" else 2 * CALIBRATION_SHOTS // inputs
-        (engine_seed,) = np.random.SeedSequence([seed, first, names.index(name)]).generate_state(1).tolist()
-        shots = (report.PIPELINE_SHOTS - share,)
-        return Task("resolved", "willow_pink", name, seed, inputs, shots, "clean", first, engine_seed=engine_seed)
-
-    if quick:
-        return [one(name, seeds[0], 0) for name in ("none", "twirling, readout")]
-    return [one(name, seed, first) for seed in seeds for first in range(0, 14, inputs) for name in names]
+def find_model(text: str) -> tuple[hq.Model, str]:
+    """Return the model that a text names and what identifies it: the text of a generated one, the checksum of a file."""
+    if is_generated(text):
+        return generate_model(text), text
+    if not Path(text).exists() and "=" in text:
+        return generate_model(text), text  # raises an error that names the generated models
+    file = values.find_model(text)
+    return hq.Model.load(file), f"file {checksum(file)[:_DIGITS]}"
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """Add the settings that can be changed in every preset."""
-    parser.add_argument("--subject", metavar="NAME", help="model to explain (default: bars3)")
-    parser.add_argument("--processor", metavar="NAME", help="virtual processor instead of willow_pink")
-    parser.add_argument(
-        "--mitigation", action="append", metavar="NAMES", help="mitigation to keep besides none; may be repeated"
+def _place(text: str) -> str:
+    return text if is_generated(text) else str(values.find_model(text).resolve())
+
+
+def _sized(text: str, model: hq.Model) -> str:
+    """Return the text of a data set; random states without a number of qubits take that of the model."""
+    name, _, options = text.partition(":")
+    if name != "random_states" or "n_qubits=" in options:
+        return text
+    return f"{name}:n_qubits={model.n_qubits}" + (f",{options}" if options else "")
+
+
+def _find_data(text: str, model: hq.Model) -> tuple[Dataset, str]:
+    """Return a data set in the order of a model's columns and what identifies it: its text, or a digest if it is from files."""
+    data = hq.datasets.load(text)
+    name = text
+    if "sha256" in data.details:
+        content = (data.amplitudes, data.labels, data.train, data.test)
+        name = f"{data.name} {str(content_digest(content))[:_DIGITS]}"
+    matched, _ = data.for_model(model.contract)
+    if matched.n_features != model.n_features:
+        raise ValueError(f"the model has {model.n_features} features, {data.name} has {matched.n_features}; give other data")
+    return matched, name
+
+
+def _engine_name(text: str) -> str:
+    """Return what identifies an engine: its text, in which the digest of a snapshot stands for its file."""
+    snapshot = values.snapshot_file(text).get("snapshot")
+    return text if snapshot is None else text.replace(snapshot["path"], f"snapshot {snapshot['sha256'][:_DIGITS]}")
+
+
+def _mitigation(text: str, seed: int) -> Mitigation[Any] | None:
+    return values.parse_mitigation("" if text == NONE else text, seed)
+
+
+def run(task: Task, journal: Path) -> dict[str, Any]:
+    """Measure the maps of a task, and compute them exactly; counts are kept in the journal as they arrive."""
+    model, options, x = _resolved(task)
+    exact = hq.integrated_gradients(model, x, baseline=options["baseline"]).values
+    engine = values.parse_engine(task.given[2], task.run_seed, journal if task.shots else None)
+    try:
+        level = collect([[measure(model, x, engine, task.shots, **options)]])
+        if engine.journal is not None:
+            engine.journal.finish()
+    finally:
+        if engine.journal is not None:
+            engine.journal.close()
+    return {"exact": exact, "maps": {_level(task): level}}
+
+
+def _resolved(task: Task) -> tuple[hq.Model, dict[str, Any], Array]:
+    """Return the model of a task, its estimator, baseline and mitigation, and its inputs."""
+    model, name = find_model(task.given[0])
+    data, data_name = _find_data(task.given[1], model)
+    if (name, data_name, _engine_name(task.given[2])) != (task.model, task.data, task.engine):
+        raise ValueError(f"a file of {', '.join(task.given)} has changed since the command was started; run it again")
+    indices = values.select_inputs(task.inputs, data)
+    estimator: Estimator | None = values.parse_estimator(task.estimator)
+    assert estimator is not None  # check_pipelines refuses it
+    _, baseline = values.make_baseline(task.baseline, data, indices, task.seed)
+    mitigation = _mitigation(task.mitigation, task.run_seed)
+    return model, {"estimator": estimator, "baseline": baseline, "mitigation": mitigation}, data.amplitudes[indices]
+
+
+def price(task: Task) -> dict[str, str]:
+    """Return the cost of a task, whose circuits are compiled for it; a real processor is not asked."""
+    if task.given[2].startswith("google:"):
+        return dict.fromkeys(_COSTS, "?")
+    key = (*task.given, task.inputs, task.baseline, task.estimator, task.mitigation, task.shots)
+    if key not in _PRICES:
+        model, options, x = _resolved(task)
+        engine: Engine = values.parse_engine(task.given[2], task.run_seed)
+        found = hq.prepare(model, x, engine=engine, shots=task.shots or None, **options).run_resources()
+        gates = "-" if found.routed is None else f"{found.routed.largest}"
+        counts = (f"{found.circuits + found.mitigation_circuits:,}", f"{found.shots:,}" if task.shots else EXACT, gates)
+        _PRICES[key] = dict(zip(_COSTS, counts, strict=True))
+    return _PRICES[key]
+
+
+_PRICES: dict[tuple[object, ...], dict[str, str]] = {}
+
+
+def _level(task: Task) -> str:
+    return str(task.shots) if task.shots else EXACT
+
+
+Results = Sequence[Done[Any]]
+
+
+def groups(done: Results, metric: str) -> list[FloatArray]:
+    """Return a metric of every map, one group per input, whose values are those of its seeds and repeats."""
+    of: dict[tuple[object, ...], list[FloatArray]] = {}
+    for d in done:
+        for i, runs in enumerate(metric_of_maps(d.result, _level(d.task), metric)):
+            of.setdefault((*(getattr(d.task, name) for name in _SCOPE), i), []).append(runs)
+    return [np.concatenate(runs) for runs in of.values()]
+
+
+def _cost(done: Results) -> dict[str, float]:
+    """Return the mean cost per input and run, calibrations included, and the gates of the largest circuit."""
+    costs = [cost for d in done for cost in d.result["maps"][_level(d.task)]["cost"]]
+    inputs = sum(len(d.result["exact"]) for d in done)
+    totals = [sum(c[kind] + c[f"mitigation_{kind}"] for c in costs) / inputs for kind in ("circuits", "shots")]
+    return dict(zip(_COSTS, (*totals, max(c["two_qubit_gates"] for c in costs)), strict=True))
+
+
+def _shown(task: Task, name: str) -> str:
+    """Return a setting of a task as tables show it: models, data and engines as the plan names them."""
+    if name in ("model", "data", "engine"):
+        text = task.given[("model", "data", "engine").index(name)]
+        path = re.sub(r"/model\.json$", "", text)
+        return Path(path).name if name == "model" and "/" in path else text
+    return _level(task) if name == "shots" else str(getattr(task, name))
+
+
+def _varying(done: Results) -> tuple[str, ...]:
+    """Return the settings, besides inputs, seeds and repeats, that differ between tasks, and always the mitigation."""
+    names = ("model", "data", "baseline", *_PIPELINE)
+    return tuple(name for name in names if name == "mitigation" or len({getattr(d.task, name) for d in done}) > 1)
+
+
+def summarise(done: Results) -> Findings:
+    """Return the table of pipelines, that of each model or data set if there are several, and figures."""
+    varying = _varying(done)
+    pipelines = tuple(name for name in varying if name in _PIPELINE)
+    tables = [_table(done, pipelines, "all models and data sets" if varying != pipelines else "")]
+    if varying != pipelines:
+        tables.append(_table(done, varying, "each model, data set and baseline by itself"))
+    engines = {d.task.given[2] for d in done}
+    return Findings(
+        findings=list(_findings(done, pipelines)),
+        not_claimed=(
+            "That other models, inputs or processors behave alike: the intervals are those of the inputs of this study.",
+            "Errors that maps share between runs, such as those of a placement, vary only between the inputs.",
+            *(["Anything about hardware: everything was simulated."] if not any(map(_is_real, engines)) else []),
+        ),
+        tables=tables,
+        pictures=_pictures(done, pipelines),
+        settings={
+            "models": _listed(done, "model"),
+            "data sets": _listed(done, "data"),
+            "engines": _listed(done, "engine"),
+        },
+        assumptions={
+            "exact map": "of the model without noise, from the same baseline",
+            "intervals in brackets": "95%, bootstrap over inputs and, within each, over seeds and repeats",
+            "coverage": "share of the features whose interval(0.95) holds the exact value",
+            "signs": "share of the features of at least a tenth of the largest exact value whose sign is right",
+        },
     )
 
 
-def _subjects(tasks: Sequence[Task]) -> list[str]:
-    """Return the models that all tasks can explain: clean pictures are those of Bars and Stripes."""
-    patterns = any(task.pictures == "clean" for task in tasks)
-    return [name for name in present(SUBJECTS) if not patterns or SUBJECTS[name].data.startswith(_PATTERNS)]
+def _is_real(engine: str) -> bool:
+    return engine.startswith("google:")
 
 
-def _preset(
-    name: str, tasks: Callable[[bool], list[Task]], summarise: Callable[[Sequence[Done[Any]]], Findings]
-) -> Study[Task]:
-    def chosen_tasks(quick: bool, chosen: argparse.Namespace) -> list[Task]:
-        selected = tasks(quick)
-        if chosen.mitigation:
-            held = list(dict.fromkeys(task.mitigation for task in selected))
-            option = "--mitigation, with --quick," if quick else "--mitigation"
-            kept = {as_word(word, option, held) for word in chosen.mitigation} | {"none", "raw"}
-            selected = [task for task in selected if task.mitigation in kept]
-        if chosen.subject:
-            subject = as_word(chosen.subject, "--subject", _subjects(selected))
-            selected = [replace(task, subject=subject) for task in selected]
-        if chosen.processor:
-            processor = as_word(chosen.processor, "--processor", PROCESSORS)
-            if not any(_REPLACED in task.noise for task in selected):
-                raise ValueError(f"--processor {processor} changes nothing: no task of this run uses {_REPLACED}; leave it out")
-            selected = [replace(task, noise=task.noise.replace(_REPLACED, processor)) for task in selected]
-        return list(dict.fromkeys(selected))
-
-    return Study(name, tasks.__doc__, chosen_tasks, run, summarise, options=options)
+def _listed(done: Results, name: str) -> str:
+    return ", ".join(dict.fromkeys(_shown(d.task, name) for d in done))
 
 
-STUDIES = {
-    "gate_noise": _preset("gate_noise", gate_noise_tasks, report.summarise_gate_noise),
-    "readout_mitigation": _preset("readout_mitigation", readout_mitigation_tasks, report.summarise_readout),
-    "noise_mitigation": _preset("noise_mitigation", noise_mitigation_tasks, report.summarise_noise),
-    "best_pipeline": _preset("best_pipeline", best_pipeline_tasks, report.summarise_pipeline),
-}
+def _rows(done: Results, names: Sequence[str]) -> Iterator[tuple[list[str], Results, dict[str, Interval]]]:
+    """Yield the settings, the tasks and the metrics of each pipeline."""
+    for mine in done_by(done, names[0], *names[1:]).values():
+        yield (
+            [_shown(mine[0].task, name) for name in names],
+            mine,
+            {metric: nested_estimate(groups(mine, metric)) for metric in METRICS},
+        )
+
+
+def _table(done: Results, names: Sequence[str], scope: str) -> Table:
+    rows = []
+    for settings, mine, metrics in _rows(done, names):
+        cost = _cost(mine)
+        cells = [with_interval(*interval) for interval in metrics.values()]
+        maps = str(sum(len(d.result["exact"]) for d in mine))
+        rows.append((*settings, maps, *cells, *(f"{cost[kind]:,.0f}" for kind in _COSTS)))
+    return Table(
+        f"Maps against the exact ones{': ' * bool(scope)}{scope}. Means over inputs, seeds and repeats with 95% intervals, "
+        "bootstrap over both. Circuits and shots are those of one map, its share of calibrations included; gates are those of "
+        "the largest compiled circuit.",
+        (*names, "maps", *METRICS.values(), *_COSTS),
+        tuple(rows),
+    )
+
+
+def _findings(done: Results, names: Sequence[str]) -> Iterator[str]:
+    """Yield sentences on the best pipeline and on the intervals."""
+    rows = list(_rows(done, names))
+    order = sorted(rows, key=lambda row: row[2]["error"][0])
+    for word, (settings, mine, metrics) in (("smallest", order[0]), ("largest", order[-1]))[: len(order)]:
+        cost = _cost(mine)
+        yield (
+            f"The {word} relative L2 error is {with_interval(*metrics['error'])}, with {_named(names, settings)}: cosine "
+            f"{with_interval(*metrics['cosine'])}, signs right {with_interval(*metrics['signs'])}, "
+            f"{cost['circuits']:,.0f} circuits and {cost['shots']:,.0f} shots per map."
+        )
+    counted = [row for row in rows if row[1][0].task.shots]
+    if counted:
+        low = min(counted, key=lambda row: row[2]["coverage"][0])
+        held = sum(row[2]["coverage"][0] >= 0.93 for row in counted)
+        yield (
+            f"The 95% intervals hold at least 93% of the exact values for {held} of {len(counted)} pipelines; the least is "
+            f"{with_interval(*low[2]['coverage'])}, with {_named(names, low[0])}."
+        )
+
+
+def _named(names: Sequence[str], settings: Sequence[str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in zip(names, settings, strict=True))
+
+
+def _pictures(done: Results, names: Sequence[str]) -> tuple[Picture, ...]:
+    lines = tuple(name for name in names if name != "shots")
+    estimates: dict[str, dict[str, Interval]] = {}
+    costs: dict[str, dict[str, float]] = {}
+    counts = list(dict.fromkeys(_level(d.task) for d in done))
+    for settings, mine, metrics in _rows(done, (*lines, "shots")):
+        label = " · ".join(settings[:-1])
+        count = settings[-1] if settings[-1] == EXACT else f"{int(settings[-1]):,} shots"
+        estimates.setdefault(label, {})[count] = metrics["error"]
+        costs[label] = {kind: max(value, 0.5) for kind, value in _cost(mine).items()}
+    first = done[0].task
+    same = [d for d in done if all(getattr(d.task, n) == getattr(first, n) for n in (*_SCOPE, "seed", "repeat"))]
+    level = _level(first)
+    maps: dict[str, tuple[FloatArray, FloatArray]] = {}
+    for d in same:
+        if _level(d.task) == level and len(maps) < _LINES:
+            stored = d.result["maps"][level]
+            maps[" · ".join(_shown(d.task, n) for n in lines)] = (
+                np.array(stored["values"][0][0]),
+                np.array(stored["stderr"][0][0]),
+            )
+    title = f"{_shown(first, 'model')}, first of {first.inputs}, {level}{'' if level == EXACT else ' shots'}"
+    pictures = [
+        Picture(
+            png(figures.cost_figure(estimates, costs)),
+            "Relative L2 error of each pipeline with its 95% interval, one mark per number of shots, beside its cost at the "
+            "last of them.",
+            "Rows of errors with intervals, the smallest on top, beside circuits, shots and two-qubit gates",
+            "errors_and_cost",
+        ),
+        Picture(
+            png(figures.map_figure(maps, np.array(done[0].result["exact"][0]), title)),
+            "One input's map by each pipeline and exact; above each its relative error and that of its standard errors.",
+            "Heat maps of one attribution side by side, measured by each pipeline and exact",
+            "maps",
+        ),
+    ]
+    if len(counts) > 1 and EXACT not in counts and len(estimates) <= _LINES:
+        panel = {label: dict(zip(map(int, counts), by.values(), strict=True)) for label, by in estimates.items()}
+        pictures.append(
+            Picture(
+                png(figures.error_figure({"all inputs": panel}, width=5.0)),
+                "Error of maps against shots for each pipeline, with 95% intervals.",
+                "Lines of the relative error against shots, one line per pipeline",
+                "errors_against_shots",
+            )
+        )
+    return tuple(pictures)
+
+
+def files(done: Results) -> Mapping[str, str]:
+    """Return two tables of numbers as CSV: one row per pipeline, model, data set and baseline, and one row per map."""
+    names = ("model", "data", "baseline", *_PIPELINE)
+    ends = [column for metric in METRICS for column in (metric, f"{metric} low", f"{metric} high")]
+    table = [(*names, "maps", *ends, *_COSTS)]
+    for settings, mine, metrics in _rows(done, names):
+        cells = [repr(number) for value, ends_of in metrics.values() for number in (value, *ends_of)]
+        maps = sum(len(d.result["exact"]) for d in mine)
+        table.append((*settings, str(maps), *cells, *(repr(value) for value in _cost(mine).values())))
+    own = [each.name for each in fields(Task) if each.compare]
+    rows = [(*own, "input", *METRICS)]
+    for d in done:
+        measured = {metric: metric_of_maps(d.result, _level(d.task), metric)[:, 0] for metric in METRICS}
+        for i in range(len(d.result["exact"])):
+            numbers = (repr(float(measured[metric][i])) for metric in METRICS)
+            rows.append((*(_shown(d.task, name) for name in own), str(i), *numbers))
+    return {"table.csv": _csv(table), "maps.csv": _csv(rows)}
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+STUDY = Study(
+    "mitigation",
+    __doc__,
+    tasks,
+    run,
+    summarise,
+    options=add_plan_options,
+    keeps_journals=True,
+    price=price,
+    files=files,
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import cirq
@@ -14,7 +14,7 @@ from calibration import CorrelatedCalibration, ReadoutCalibration, compare, corr
 from experiments.runner import figures
 from experiments.runner.bias_and_coverage import MapErrorSummary, summarize_map_errors
 from experiments.runner.bootstrap import Interval, nested_bootstrap, nested_estimate, nested_text, with_interval
-from experiments.runner.map_metrics import cosines, errors, sign_agreement, slopes
+from experiments.runner.map_metrics import metric_of_maps
 from experiments.runner.study import Done, Findings, done_by
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.foundation.arrays import FloatArray
@@ -50,12 +50,6 @@ LARGEST_ERROR, LEAST_COSINE = 0.10, 0.995
 COVERAGE = (0.93, 0.97)
 
 Results = Sequence[Done[Any]]
-METRICS: Mapping[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
-    "error": errors,
-    "cosine": cosines,
-    "slope": slopes,
-    "signs": sign_agreement,
-}
 
 
 def groups(done: Results, level: str, metric: str = "error") -> list[FloatArray]:
@@ -68,15 +62,7 @@ def groups(done: Results, level: str, metric: str = "error") -> list[FloatArray]
     """
     by_seed: dict[int, list[FloatArray]] = {}
     for d in done:
-        maps, exact = d.result["maps"][level], np.array(d.result["exact"])
-        values = np.array(maps["values"])[:, 0]
-        if metric == "gap":
-            measured = np.abs(np.array(maps["gap"])[:, 0])
-        elif metric == "cosine on support":
-            measured = cosines(np.where(np.array(d.result["x"]) != 0, values, 0), exact)
-        else:
-            measured = METRICS[metric](values, exact)
-        by_seed.setdefault(d.task.seed, []).append(measured)
+        by_seed.setdefault(d.task.seed, []).append(metric_of_maps(d.result, level, metric)[:, 0])
     return [np.concatenate(by_seed[seed]) for seed in sorted(by_seed)]
 
 

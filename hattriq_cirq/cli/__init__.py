@@ -27,6 +27,7 @@ from hattriq_cirq.cli.commands import (
     runs,
     show,
     snapshot,
+    study,
     train,
 )
 from hattriq_cirq.foundation.display import printable
@@ -36,6 +37,7 @@ from hattriq_cirq.foundation.terminal import describe, exit_code, is_watched, sa
 _COMMANDS: tuple[type[Command], ...] = (
     *(train.Train, attribute.Attribute, calibrate.Calibrate, cost.Cost, show.Show, report.Report, demo.Demo),
     *(runs.Runs, resume.Resume, cancel.Cancel, doctor.Doctor, processors.Processors, snapshot.Snapshot),
+    study.Study,
 )
 
 _HELP = """Input attribution of amplitude-encoded quantum models by integrated gradients.

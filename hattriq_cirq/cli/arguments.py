@@ -58,7 +58,8 @@ class Command(Protocol):
     summary line, a description, one entry `name (METAVAR): Text.` per field under `Args:`, and lines to type under `Examples:`.
     Fields that a command inherits are described in the class that defines them, and stand at the end of the help.
     A field with the metadata `{"alias": NAME}` has a second option `--NAME`, which has an entry of its own; one with
-    `{"former": NAME}` as well, and the use of that option gives a warning.
+    `{"former": NAME}` as well, and the use of that option gives a warning. A positional field with `{"rest": True}` takes all
+    words that follow, which the command parses itself.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -140,6 +141,8 @@ def _add_field(
         options |= {"default": field.default} if field.kw_only else {"default": field.default, "nargs": "?"}
         if field.default not in (None, "") and hint is not bool:
             text = f"{text.removesuffix('.')} (default: %(default)s)."
+    if field.metadata.get("rest"):
+        options = {"nargs": argparse.REMAINDER, "default": []}
     if not field.kw_only:
         parser.add_argument(field.name, metavar=metavar, help=text, **options)
         return

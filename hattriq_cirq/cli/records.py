@@ -215,10 +215,17 @@ def command_from_task(kind: type[T], task: AttributeTask | CalibrateTask, folder
 
 
 def how_to_continue(folder: Path, error: object = "") -> str:
-    """Return the commands that continue or cancel a run; an error that names the first one itself needs only the second."""
+    """Return the commands that continue or cancel a run.
+
+    Args:
+        folder: Folder of the run.
+        error: Error that stopped it; one that names the first command itself needs only the second.
+    """
     name = shell_word(folder)
     if f"`hattriq resume {name}" in str(error):
         return f"or give up with `hattriq cancel {name}`"
+    if "--recompile" in str(error):
+        return f"go on with `hattriq resume {name} --recompile`, or give up with `hattriq cancel {name}`"
     return f"go on with `hattriq resume {name}`, or give up with `hattriq cancel {name}`"
 
 
@@ -240,8 +247,9 @@ def _without_places(task: dict[str, Any]) -> dict[str, Any]:
     if "out" in task:
         task = task | {"out": Path(task["out"]).name}
     if (snapshot := task.get("snapshot")) and (settings := task["settings"]):
-        engine = str(settings.get("engine")).replace(snapshot["path"], snapshot["sha256"], 1)
-        task = task | {"settings": settings | {"engine": engine}}
+        named = {name: text for name in ("engine", "processor") if isinstance(text := settings.get(name), str)}
+        known = {name: text.replace(snapshot["path"], snapshot["sha256"], 1) for name, text in named.items()}
+        task = task | {"settings": settings | known}
     data = task.get("data")
     if not isinstance(data, dict):
         return task

@@ -58,7 +58,7 @@ def load_section(folder: Path) -> Section:
     if (folder / "tasks").is_dir():
         raise ValueError(
             f"{folder} holds results of a study but no report yet; finish it: "
-            f"python -m experiments {folder.resolve().name} --out {folder.parent}"
+            f"python -m experiments {folder.resolve().name} --out {folder.parent}, with the options or the plan it began with"
         )
     raise ValueError(f"{folder} holds nothing to report; {_EXPECTED}")
 

@@ -299,7 +299,7 @@ def find_snapshot(source: str | os.PathLike[str] | Snapshot) -> Snapshot:
     if source in PROCESSORS:
         return _bundled(str(source))
     path = Path(source)
-    if path.exists():
+    if path.is_file():
         return _from_file(path)
     if isinstance(source, os.PathLike) or path.suffix or len(path.parts) > 1:
         raise FileNotFoundError(f"no file {path}; {_ADVICE}, or one of {', '.join(PROCESSORS)}")

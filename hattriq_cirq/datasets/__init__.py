@@ -3,7 +3,7 @@
 Every function returns one frozen `Dataset`; `load` creates any of them from a short text.
 """
 
-from hattriq_cirq.datasets.generated import bars_and_stripes, planted_pixel, xor_pixels
+from hattriq_cirq.datasets.generated import bars_and_stripes, planted_pixel, random_states, xor_pixels
 from hattriq_cirq.datasets.images import area_average, digits, fashion_mnist, idx_images, mnist, mnist_idx
 from hattriq_cirq.datasets.registry import NAMES, load
 from hattriq_cirq.datasets.split import stratified_draw, stratified_split
@@ -26,6 +26,7 @@ __all__ = [
     "mnist",
     "mnist_idx",
     "planted_pixel",
+    "random_states",
     "read_table",
     "stratified_draw",
     "stratified_split",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import cirq
 
+from hattriq_cirq.circuits.errors import EngineError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import Point
 from hattriq_cirq.compilation.processor import Processor
@@ -46,11 +48,13 @@ class State:
         status: Status of the job.
         code: Error code of a failure.
         message: Explanation of a failure.
+        error: Error that says what to do about a job that failed or was cancelled; None if the backend knows no more.
     """
 
     status: Status
     code: str = ""
     message: str = ""
+    error: EngineError | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -109,3 +113,30 @@ class Backend(Protocol):
 
     def cancel(self, job_id: str) -> None:
         """Cancel a job if it has not finished; other ids are ignored."""
+
+
+@runtime_checkable
+class ConfiguredBackend(Protocol):
+    """Backend of a processor whose configuration changes with time, while its jobs are pinned to one snapshot."""
+
+    def check_configuration(self, max_age_hours: float | None, jobs: Sequence[Job]) -> str:
+        """Check that the processor takes jobs, and that the pinned configuration may still be used for some of them.
+
+        Args:
+            max_age_hours: Largest age of the pinned configuration; None for any.
+            jobs: Jobs that are about to be submitted.
+
+        Returns:
+            Note for the result if the processor has another configuration by now; else an empty text.
+
+        Raises:
+            ProcessorUnavailableError: The processor takes no jobs now.
+            StaleConfigurationError: The pinned configuration is too old, or no longer offered.
+            CircuitRefusedError: The circuits use qubits that the processor no longer has.
+        """
+
+    def keep_configuration(self) -> None:
+        """Write the pinned configuration into the folder of the run, so that a resume does not depend on the service."""
+
+    def earlier_processor(self, record: Mapping[str, Any]) -> Processor:
+        """Return the processor of an earlier configuration of the run, from the record of the backend that ran on it."""

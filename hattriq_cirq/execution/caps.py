@@ -25,6 +25,7 @@ class Caps:
         shots: Number of shots of all jobs together.
         jobs: Number of jobs.
         seconds: Seconds of waiting for jobs, after which no job is submitted; jobs in progress are awaited.
+        configuration_age: Largest age of the processor's configuration in hours, at the first submission of each process.
 
     Raises:
         ValueError: A cap is below 1, or not above 0 seconds.
@@ -38,15 +39,18 @@ class Caps:
     shots: int | None = None
     jobs: int | None = None
     seconds: float | None = None
+    configuration_age: float | None = None
 
     def __post_init__(self) -> None:
         shots, jobs = (
             None if value is None else as_count(value, f"max_{name}", advice="be a whole number, at least 1, or None")
             for name, value in (("shots", self.shots), ("jobs", self.jobs))
         )
-        advice = "be a number above 0, or None"
-        seconds = None if self.seconds is None else as_number(self.seconds, "max_seconds", above=0, advice=advice)
-        set_fields(self, shots=shots, jobs=jobs, seconds=seconds)
+        seconds, age = (
+            None if value is None else as_number(value, f"max_{name}", above=0, advice="be a number above 0, or None")
+            for name, value in (("seconds", self.seconds), ("configuration_age", self.configuration_age))
+        )
+        set_fields(self, shots=shots, jobs=jobs, seconds=seconds, configuration_age=age)
 
     def __bool__(self) -> bool:
         return self != Caps()

@@ -14,13 +14,13 @@ from typing import Any, Literal
 import cirq
 import numpy as np
 
-from hattriq_cirq.circuits.errors import JournalError
+from hattriq_cirq.circuits.errors import EngineError, JournalError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.compile import check_on_device, compile_for, largest_difference
 from hattriq_cirq.compilation.placement import Placement, place_circuits
 from hattriq_cirq.compilation.processor import Processor
-from hattriq_cirq.execution.backend import Backend, Job
+from hattriq_cirq.execution.backend import Backend, ConfiguredBackend, Job
 from hattriq_cirq.execution.batching import Batch, batches
 from hattriq_cirq.execution.caps import Caps, CapWarning
 from hattriq_cirq.execution.job_runner import JobRunner, shots_of
@@ -38,6 +38,8 @@ SILENCE = 86_400.0  # seconds without a change of any job's state, after which a
 _ROUNDING = 1e-9  # largest difference of angles between machines
 log = Log("execution")
 _TOLERANCE = 1e-6  # largest difference of an outcome probability between a recorded circuit and the same circuit compiled today
+
+Origin = Literal["given", "recorded", "new in an earlier journal"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,7 @@ class Call:
     programs: Sequence[ParameterizedCircuit]
     batches: Sequence[Batch]
     jobs: Sequence[Job]
-    origin: Literal["given", "recorded", "new in an earlier journal"] = "given"
+    origin: Origin = "given"
 
     @property
     def is_counted(self) -> bool:
@@ -73,11 +75,13 @@ class Outcome:
         distributions: A distribution for each request, in order.
         programs: Programs that ran, from which the measured qubits are read.
         origin: Origin of the programs, see `Call`.
+        configuration: Index of the configuration that ran them in `journal.engines`; None without a journal.
     """
 
     distributions: list[Distribution]
     programs: Sequence[ParameterizedCircuit]
-    origin: Literal["given", "recorded", "new in an earlier journal"]
+    origin: Origin
+    configuration: int | None = None
 
 
 class Engine(Owned):
@@ -105,6 +109,10 @@ class Engine(Owned):
             job that would pass a cap is not submitted: `CapReachedError`. A larger cap lets the run go on.
         max_jobs: Cap on the number of jobs.
         max_seconds: Cap on the seconds of waiting for jobs, after which no job is submitted.
+        max_configuration_age: Largest age of the processor's configuration in hours, checked before the first submission of
+            each process; None for any age.
+        recompile: Go on with the backend's configuration although the journal began with another one: finished calls stay, the
+            others begin anew.
 
     Example:
         >>> import cirq
@@ -114,7 +122,7 @@ class Engine(Owned):
         array([ 0, 10])
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one argument for each choice of the user
         self,
         backend: Backend,
         *,
@@ -126,6 +134,8 @@ class Engine(Owned):
         max_shots: int | None = None,
         max_jobs: int | None = None,
         max_seconds: float | None = None,
+        max_configuration_age: float | None = None,
+        recompile: bool = False,
     ) -> None:
         if isinstance(backend, type) or not all(hasattr(backend, name) for name in ("submit", "poll", "results")):
             raise ArgumentTypeError(f"backend={shown(backend)} must be a backend; qsim, virtual and others create an engine")
@@ -134,14 +144,18 @@ class Engine(Owned):
         poll_seconds = as_number(poll_seconds, "poll_seconds", minimum=0)
         timeout = None if timeout is None else as_number(timeout, "timeout", minimum=0, advice="be at least 0 seconds, or None")
         check_flag(progress, "progress")
-        caps = Caps(max_shots, max_jobs, max_seconds)
+        check_flag(recompile, "recompile")
+        caps = Caps(max_shots, max_jobs, max_seconds, max_configuration_age)
         self.backend, self.qubits = backend, qubits
-        self._journal = None if journal is None else Journal(journal, backend.describe())
+        self._journal = None if journal is None else Journal(journal, backend.describe(), recompile=recompile)
         self._poll_seconds, self._timeout, self._progress = poll_seconds, timeout, progress
         self.caps, self._meter, self._needed, self._has_warned = caps, Meter(), Usage(), False
         self._running = RLock()
         self._calls = 0  # number of calls that were completed
         self._completed: set[int] = set()  # numbers of those that are in the journal
+        self._is_checked = False
+        self._earlier_processor: Processor | None = None
+        self._begin_configuration()
 
     @property
     def name(self) -> str:
@@ -167,7 +181,44 @@ class Engine(Owned):
     @property
     def processor(self) -> Processor | None:
         """Processor that circuits are compiled for; None where any circuit runs."""
-        return self.backend.processor
+        return self.backend.processor if self._earlier_processor is None else self._earlier_processor
+
+    @contextmanager
+    def at_configuration(self, index: int | None) -> Iterator[None]:
+        """Let `processor` be that of an earlier configuration of the run within a block.
+
+        Args:
+            index: Index of the configuration in `journal.engines`; None for the present one.
+        """
+        before = self._earlier_processor
+        if index is not None and self._journal is not None and isinstance(self.backend, ConfiguredBackend):
+            self._earlier_processor = self.backend.earlier_processor(self._journal.engines[index])
+        try:
+            yield
+        finally:
+            self._earlier_processor = before
+
+    def _begin_configuration(self) -> None:
+        """Keep the configuration beside the journal, and cancel the jobs that a new configuration has made useless."""
+        if self._journal is None or not isinstance(self.backend, ConfiguredBackend):
+            return
+        self.backend.keep_configuration()
+        with self.logged():
+            for job_id in self._journal.abandoned:
+                try:
+                    self.backend.cancel(job_id)
+                except EngineError as error:
+                    log.warning("job %s of the earlier configuration could not be cancelled: %s", job_id, error)
+
+    def _check_configuration(self, jobs: Sequence[Job]) -> None:
+        """Check once, before the first job of this process, that the processor takes jobs on its pinned configuration."""
+        if self._is_checked or not isinstance(self.backend, ConfiguredBackend):
+            return
+        note = self.backend.check_configuration(self.caps.configuration_age, jobs)
+        self._is_checked = True
+        log.info(note or "the processor takes jobs, its configuration is the one of this run")
+        if note and self._journal is not None:
+            self._journal.record_change(note)
 
     @property
     def journal(self) -> Journal | None:
@@ -399,7 +450,8 @@ class Engine(Owned):
             self._calls += 1
             if shots is not None:
                 self._completed.add(call.number)
-        return Outcome(distributions, call.programs, call.origin)
+        known = None if shots is None or self._journal is None else self._journal.calls.get(call.number)
+        return Outcome(distributions, call.programs, call.origin, None if known is None else known.configuration)
 
     def _begin(
         self, prepare: Callable[[], Sequence[ParameterizedCircuit]], shots: Sequence[int] | None, key: str | None
@@ -442,12 +494,9 @@ class Engine(Owned):
                 raise journal.another_run(number)
         if journal.earlier_calls and journal.earlier_calls.isdisjoint(past) and not journal.unfinished():
             raise journal.another_run(min(journal.earlier_calls))
-        number = max([number, *(known + 1 for known in journal.calls)])
+        number = max(number, journal.last_call + 1)
         call = self._plan(number, programs, shots)
-        origin: Literal["given", "new in an earlier journal"] = (
-            "new in an earlier journal" if journal.is_from_earlier_version else "given"
-        )
-        return replace(call, origin=origin), key or content
+        return replace(call, origin=_origin_of_new_calls(journal)), key or content
 
     def _plan(self, number: int, programs: Sequence[ParameterizedCircuit], shots: Sequence[int] | None) -> Call:
         """Cut programs into jobs, with the ids and seeds of a call of this number."""
@@ -463,12 +512,13 @@ class Engine(Owned):
     def _recorded(self, journal: Journal, number: int, given: Call | None = None) -> Call:
         """Return a call as the journal recorded it; one of an earlier version has its requests in the order of `given`."""
         jobs, requests = journal.jobs_of_call(number), journal.calls[number].requests
+        origin: Origin = "given" if requests is None else _origin_of_new_calls(journal)
         if requests is None:
             if given is None or list(map(_shape, given.jobs)) != list(map(_shape, jobs)):
                 raise journal.another_run(number)
             requests = tuple(batch.requests for batch in given.batches)
         planned = [Batch(job.circuits, job.points, job.shots, own) for job, own in zip(jobs, requests, strict=True)]
-        return Call(number, [program for batch in planned for program in batch.programs()], planned, jobs)
+        return Call(number, [program for batch in planned for program in batch.programs()], planned, jobs, origin)
 
     def _equivalent(self, journal: Journal, call: Call, key: str | None) -> Call | None:
         """Return the recorded call of the same number if it is the same one, compiled by another version or on another machine.
@@ -503,6 +553,7 @@ class Engine(Owned):
             self._poll_seconds,
             self._timeout,
             self._progress,
+            self._check_configuration,
         )
         if self.caps and call.is_counted:
             self._need(runner.needed_by(call.jobs))
@@ -513,6 +564,11 @@ class Engine(Owned):
             for request, distribution in zip(batch.requests, results[job.id], strict=True):
                 parts.setdefault(request, []).append(distribution)
         return [own[0] if len(own) == 1 else Distribution.merged(own) for _, own in sorted(parts.items())]
+
+
+def _origin_of_new_calls(journal: Journal) -> Origin:
+    """Return the origin of the calls that this version begins in a journal."""
+    return "new in an earlier journal" if journal.is_from_earlier_version else "given"
 
 
 def _number_of(journal: Journal, key: str, past: Collection[int]) -> int | None:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hattriq_cirq.circuits.errors import EngineError, JobCancelledError, JobFailedError, JournalError, SilenceError
+from hattriq_cirq.circuits.errors import (
+    CircuitRefusedError,
+    EngineError,
+    JobCancelledError,
+    JobFailedError,
+    JournalError,
+    SilenceError,
+    StaleConfigurationError,
+)
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.execution.backend import Backend, Job, State
 from hattriq_cirq.execution.caps import Caps
@@ -17,6 +25,7 @@ from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.usage import Meter, Usage
 from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.progress import progress_bar
+from hattriq_cirq.foundation.text import quantity
 
 _SIGN_OF_LIFE = 60.0  # seconds after which the state of a job that has not changed is recorded again
 
@@ -35,6 +44,7 @@ class JobRunner:
         poll_seconds: Seconds between polls of the jobs in progress.
         timeout: Seconds without any change of a job's state before `SilenceError`; None waits forever.
         progress: Show a progress bar of jobs.
+        check_configuration: Function that checks, before jobs are submitted, that the processor takes them.
         needed: Usage that the whole run needs, as far as it is known.
     """
 
@@ -45,7 +55,9 @@ class JobRunner:
     poll_seconds: float = 0.0
     timeout: float | None = None
     progress: bool = False
+    check_configuration: Callable[[Sequence[Job]], None] = lambda _: None
     needed: Usage = Usage()  # noqa: RUF009  Usage is frozen
+    _refusal: EngineError | None = field(init=False, default=None)
     _counted: int = field(init=False, default=0)
     _results: dict[str, list[Distribution]] = field(init=False, default_factory=dict)
     _in_progress: dict[str, _Submitted] = field(init=False, default_factory=dict)
@@ -70,36 +82,43 @@ class JobRunner:
         try:
             with progress_bar(shown=shown, total=len(jobs), initial=done, desc=self.backend.name, unit="job") as bar:
                 while waiting or self._in_progress:
-                    reached = self._submit_within_caps(waiting)
-                    if reached is not None and not self._in_progress:
-                        raise reached
+                    refusal = self._submit_allowed(waiting)
+                    if refusal is not None and not self._in_progress:
+                        raise refusal
                     self._poll_all(bar, len(waiting))
         except BaseException as error:
             self._stop_waiting(error)
             raise
         return self._results
 
-    def _submit_within_caps(self, waiting: deque[Job]) -> EngineError | None:
-        """Submit jobs until the backend takes no more; return the error of a cap that the next job would pass."""
+    def _submit_allowed(self, waiting: deque[Job]) -> EngineError | None:
+        """Submit jobs until the backend takes no more; return the error of a cap or configuration that forbids the next job."""
         while waiting and len(self._in_progress) < self.backend.limits.jobs:
             job = waiting[0]
-            if (error := self._cap_reached_by(job)) is not None:
-                return error
+            if not self._is_paid(job):
+                self._refusal = self._refusal or self._cap_reached_by(job) or self._configuration_refused(waiting)
+            if self._refusal is not None:
+                return self._refusal
             self._in_progress[job.id] = self._submit(waiting.popleft())
             self._last_change = time.monotonic()
         return None
 
+    def _configuration_refused(self, waiting: Sequence[Job]) -> EngineError | None:
+        """Return the error of a configuration that may not be used any longer; jobs in progress are still awaited."""
+        try:
+            self.check_configuration(waiting)
+        except (StaleConfigurationError, CircuitRefusedError) as error:
+            return error
+        return None
+
     def _cap_reached_by(self, job: Job) -> EngineError | None:
-        if not self.caps or self._is_paid(job):
-            return None
         used, shots = self._used(), shots_of(job)
         name = self.caps.reached(used, shots)
         if name is None:
             return None
         folder = None if self.journal is None else self.journal.folder
         is_command = self.journal is not None and self.journal.task is not None
-        error: EngineError = self.caps.error(name, used, shots, self.needed, folder, is_command=is_command)
-        return error
+        return self.caps.error(name, used, shots, self.needed, folder, is_command=is_command)
 
     def needed_by(self, jobs: Sequence[Job]) -> Usage:
         """Return the usage that the run will have when all these jobs are done."""
@@ -131,9 +150,8 @@ class JobRunner:
             self.meter.submit(job.id, shots_of(job))
         self.backend.submit(job)
         self._note(planned_id, queued)
-        log.info(
-            "job %s submitted: %d circuits at %d points, %d shots", job.id, len(job.circuits), len(job.points), shots_of(job)
-        )
+        size = quantity(len(job.circuits), "circuit"), quantity(len(job.points), "point")
+        log.info("job %s submitted with %d shots: %s at %s", job.id, shots_of(job), *size)
         return _Submitted(job, queued)
 
     def _poll_all(self, bar: Any, waiting: int) -> None:
@@ -191,7 +209,8 @@ class JobRunner:
 
     def _stop_waiting(self, error: BaseException) -> None:
         """Count no more time, because nobody waits for the jobs in progress."""
-        log.warning("stopped with %d jobs in progress: %s", len(self._in_progress), str(error) or type(error).__name__)
+        left = quantity(len(self._in_progress), "job")
+        log.warning("stopped with %s in progress: %s", left, str(error) or type(error).__name__)
         self.meter.advance(time.time())
         self.meter.pause()
         if self._in_progress and self.journal is not None:
@@ -226,6 +245,8 @@ def shots_of(job: Job) -> int:
 
 
 def _raise_if_lost(job: Job, state: State) -> None:
+    if state.error is not None:
+        raise state.error
     if state.status == "failed":
         raise JobFailedError(job.id, state.code, state.message)
     if state.status in ("cancelled", "unknown"):

@@ -38,7 +38,6 @@ from hattriq_cirq.execution.journal_format import (
 from hattriq_cirq.execution.journal_records import (
     FORMAT,
     JOURNAL,
-    CapsRecord,
     Contents,
     Entry,
     RecordedCall,
@@ -58,6 +57,8 @@ from hattriq_cirq.foundation.provenance import Provenance
 
 __all__ = ["JOURNAL", "Journal", "JournalWarning", "digest", "is_locked"]
 
+#: End of the names of files that hold configurations of a processor beside the journal.
+CONFIGURATION = ".snapshot.json"
 _PATIENCE = 0.2  # seconds to wait for a process that only checks whether the journal is locked
 
 
@@ -76,6 +77,8 @@ class Journal(Owned):
         folder: Folder of the run, created if missing.
         engine: Description of the engine, from `Backend.describe`; a journal of another engine is refused.
         task: Description of the run, as JSON; None leaves it open.
+        recompile: True to go on with another configuration of the same processor if the engine has one: calls that are not
+            finished are forgotten and begin anew. Such a journal is otherwise that of another run.
 
     Raises:
         JournalInUseError: Another process is working on this run.
@@ -85,7 +88,12 @@ class Journal(Owned):
     _size = -1  # bytes of complete records, known once the file is read
 
     def __init__(
-        self, folder: str | os.PathLike[str], engine: Mapping[str, Any], task: Mapping[str, Any] | None = None
+        self,
+        folder: str | os.PathLike[str],
+        engine: Mapping[str, Any],
+        task: Mapping[str, Any] | None = None,
+        *,
+        recompile: bool = False,
     ) -> None:
         if not os.fspath(folder):
             raise JournalError(f"{folder!r} names no folder; give the path of one as the journal")
@@ -101,16 +109,23 @@ class Journal(Owned):
         try:
             self._lock(path)
             self._recorded, self._size = self._read_existing(path)
+            is_new_configuration = False
             if self._contents.header:
-                refuse_another(self.folder, "engine", *_comparable(self._contents.header["engine"], as_json(engine)))
+                pair = _comparable(self._contents.engines[-1], as_json(engine))
+                is_new_configuration = recompile and pair[0] != pair[1]
+                refuse_another(self.folder, "engine", *(map(_without_configuration, pair) if recompile else pair))
             else:
                 sync_folder(self.folder)
                 sync_folder(self.folder.parent)
                 self._append("header", format=FORMAT, run_id=secrets.token_hex(4), engine=as_json(engine))
             if task is not None:
                 self.record_task(task)
-            self.earlier_calls = frozenset(self._contents.calls)
             self._append("opened", pid=os.getpid(), directory=os.getcwd(), versions=asdict(Provenance.now())["versions"])
+            self.abandoned: list[str] = []
+            if is_new_configuration:
+                self.abandoned = [self.attempt_id(job) for job in self.unfinished() if self.was_submitted(job)]
+                self._append("configuration", engine=as_json(engine))
+            self.earlier_calls = frozenset(self._contents.calls)
         except BaseException:
             if self._size == 0:  # nothing is recorded, so nothing may stand in the way of a repetition
                 path.unlink()
@@ -126,9 +141,13 @@ class Journal(Owned):
 
     @property
     def engine(self) -> Mapping[str, Any]:
-        """Description of the engine that began the run."""
-        engine: Mapping[str, Any] = self._contents.header["engine"]
-        return engine
+        """Description of the engine that works on the run."""
+        return self._contents.engines[-1]
+
+    @property
+    def engines(self) -> tuple[Mapping[str, Any], ...]:
+        """Descriptions of the engine with each configuration of the processor, in the order in which the run took them."""
+        return tuple(self._contents.engines)
 
     @property
     def task(self) -> Mapping[str, Any] | None:
@@ -165,6 +184,33 @@ class Journal(Owned):
     def version_notes(self) -> tuple[str, ...]:
         """Note on the versions of the software that worked on the run, for its result; empty if they did not change."""
         return self._contents.version_notes()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes for the result: on versions of the software, and on changes of the processor's configuration."""
+        return (*self.version_notes, *dict.fromkeys(self._contents.changes))
+
+    def record_change(self, text: str) -> None:
+        """Record that the processor has another configuration than the one that the run stays on."""
+        if text not in self._contents.changes:
+            self._append("changed", text=text)
+
+    def earlier_placement(self, configuration: int, key: str) -> Mapping[str, Any] | None:
+        """Return a placement as `placement` does, chosen for an earlier configuration of the processor, from 0."""
+        placement: Mapping[str, Any] | None = self._contents.earlier[configuration].get(("placement", key))
+        return placement
+
+    def earlier_programs(self, configuration: int, key: str) -> list[ParameterizedCircuit] | None:
+        """Return programs as `programs` does, compiled for an earlier configuration of the processor, from 0."""
+        records = self._contents.earlier[configuration].get(("programs", key))
+        return None if records is None else unpack_programs(records, self._contents.circuits)
+
+    def configuration_of(self, key: str) -> int | None:
+        """Return the index of the configuration that ran a call to its end; None if no such call is finished."""
+        for call in self.calls.values():
+            if call.key == key and all(self._entry(job_id).counts is not None for job_id in call.jobs):
+                return call.configuration
+        return None
 
     def placement(self, key: str) -> Mapping[str, Any] | None:
         """Return the placement recorded under a key, as JSON; None if there is none."""
@@ -228,6 +274,11 @@ class Journal(Owned):
         return MappingProxyType(self._contents.calls)
 
     @property
+    def last_call(self) -> int:
+        """Largest number of a call that was ever recorded; 0 if there is none."""
+        return self._contents.last_call
+
+    @property
     def has_calls_of_earlier_version(self) -> bool:
         """True if it records calls of a version that cut runs into larger chunks; these are known by their circuits only."""
         return any(call.requests is None for call in self.calls.values())
@@ -269,7 +320,7 @@ class Journal(Owned):
 
     def record_caps(self, caps: Caps) -> None:
         """Record the caps of the run, which a resume keeps; nothing is written if they are recorded already."""
-        record = CapsRecord(shots=caps.shots, jobs=caps.jobs, seconds=caps.seconds)
+        record = asdict(caps)
         if record != (self._contents.caps or asdict(Caps())):
             self._append("caps", caps=record)
 
@@ -332,7 +383,8 @@ class Journal(Owned):
         if self.has_begun:
             raise JournalError(f"{self.folder} records jobs and is not removed; cancel the run instead")
         (self.folder / JOURNAL).unlink()
-        (self.folder / LOG).unlink(missing_ok=True)
+        for file in (self.folder / LOG, *self.folder.glob(f"*{CONFIGURATION}")):
+            file.unlink(missing_ok=True)
         self.close()
         with suppress(OSError):
             self.folder.rmdir()
@@ -458,3 +510,8 @@ def _comparable(known: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str,
         return known, given
     texts = ("noise", "sampler")
     return tuple({name: value for name, value in each.items() if name not in texts} for each in (known, given))  # type: ignore[return-value]
+
+
+def _without_configuration(engine: dict[str, Any]) -> dict[str, Any]:
+    """Return the record of an engine without the configuration of its processor."""
+    return {name: value for name, value in engine.items() if name not in ("device_config_name", "snapshot")}

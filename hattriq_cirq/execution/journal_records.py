@@ -112,15 +112,24 @@ class _Programs(_Any):
 
 
 class CapsRecord(TypedDict):
-    """Caps of a run; None sets no limit."""
+    """Caps of a run, and the largest age of the processor's configuration in hours; None sets no limit."""
 
     shots: Size | None
     jobs: Size | None
     seconds: Annotated[float, Range(0)] | None
+    configuration_age: Annotated[float, Range(0)] | None
 
 
 class _Caps(_Any):
     caps: CapsRecord
+
+
+class _Configuration(_Any):
+    engine: dict[str, Any]
+
+
+class _Changed(_Any):
+    text: str
 
 
 class _Note(_Any):
@@ -143,6 +152,8 @@ _KINDS: dict[str, type[_Any]] = {
     "placement": _Placement,
     "programs": _Programs,
     "caps": _Caps,
+    "configuration": _Configuration,
+    "changed": _Changed,
     "note": _Note,
     "paused": _Any,
     "counts": _Counts,
@@ -212,12 +223,14 @@ class RecordedCall:
         jobs: Planned ids of its jobs.
         requests: Requests that each job belongs to; None in journals of earlier versions.
         versions: Versions of the software that recorded it.
+        configuration: Index of the configuration of the processor that its jobs run on.
     """
 
     key: str
     jobs: tuple[str, ...]
     requests: tuple[tuple[int, ...], ...] | None
     versions: Mapping[str, str]
+    configuration: int = 0
 
 
 @dataclass
@@ -235,6 +248,10 @@ class Contents:
     jobs: dict[str, Entry] = field(default_factory=dict)
     circuits: dict[str, str] = field(default_factory=dict)
     prepared: dict[tuple[str, str], Any] = field(default_factory=dict)
+    earlier: list[dict[tuple[str, str], Any]] = field(default_factory=list)
+    engines: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+    last_call: int = 0
     caps: CapsRecord | None = None
     meter: Meter = field(default_factory=Meter)
 
@@ -248,7 +265,7 @@ class Contents:
             case "header":
                 if self.header:
                     raise ValueError("a second header")
-                self.header = record
+                self.header, self.engines = record, [record["engine"]]
             case "opened":
                 self.pid, self.versions = record["pid"], record["versions"]
                 self.ended = "" if self.ended == "cancelled" else self.ended
@@ -257,13 +274,15 @@ class Contents:
             case "begin":
                 self.ended = ""
                 self._use_versions()
-                requests = record.get("requests") if self.header["format"] == FORMAT else None
+                requests = record.get("requests")  # also of a call that a later version added to a journal of version 0.1
                 self.calls[record["call"]] = RecordedCall(
                     record["key"],
                     tuple(plan["id"] for plan in record["jobs"]),
                     None if requests is None else _requests_of_jobs(record["jobs"], requests),
                     self.versions,
+                    len(self.engines) - 1,
                 )
+                self.last_call = max(self.last_call, record["call"])
                 self.circuits |= record["circuits"]
                 self._check_circuits(name for plan in record["jobs"] for name in plan["circuits"])
                 self.jobs |= {plan["id"]: Entry(plan) for plan in record["jobs"]}
@@ -273,12 +292,33 @@ class Contents:
                 self.prepared[kind, record["key"]] = record[kind]
             case "note" | "counts" | "sparse_counts":
                 self._apply_to_job(record)
+            case "finished" | "cancelled":
+                self.ended = record["kind"]
+            case _:
+                self._apply_to_limits(record)
+
+    def _apply_to_limits(self, record: Record) -> None:
+        """Apply a record on the caps, the waiting or the processor's configuration."""
+        match record["kind"]:
             case "caps":
                 self.caps = record["caps"]
             case "paused":
                 self.meter.pause()
-            case "finished" | "cancelled":
-                self.ended = record["kind"]
+            case "changed":
+                self.changes.append(record["text"])
+            case "configuration":
+                self._begin_configuration(record["engine"])
+
+    def _begin_configuration(self, engine: dict[str, Any]) -> None:
+        """Go on with another configuration of the processor: calls that are not finished are forgotten and begin anew."""
+        self.engines.append(engine)
+        self.earlier.append(self.prepared)
+        self.prepared, self.changes = {}, []
+        for number, call in list(self.calls.items()):
+            if any(self.jobs[job_id].counts is None for job_id in call.jobs):
+                del self.calls[number]
+                for job_id in call.jobs:
+                    del self.jobs[job_id]
 
     def _apply_to_job(self, record: Record) -> None:
         """Apply a record of a job: its status or its counts."""

@@ -71,7 +71,7 @@ def read_summary(folder: str | os.PathLike[str]) -> RunSummary:
         folder=Path(folder),
         run_id=contents.header.get("run_id", ""),
         task=contents.task,
-        engine=contents.header.get("engine", {}),
+        engine=contents.engines[-1] if contents.engines else {},
         jobs=len(entries),
         done=sum(entry.counts is not None for entry in entries),
         shots_done=sum(entry.shots for entry in entries if entry.counts is not None),

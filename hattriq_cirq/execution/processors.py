@@ -221,13 +221,19 @@ def processors(
     with progress_bar(shown=progress, total=len(listed), desc="processors", unit="processor") as bar:
         found = []
         for each in listed:
-            found.append(_requested(client, each, caller))
+            found.append(request_processor(client, each, caller))
             bar.update()
     return ProcessorList([*found, *bundled])
 
 
-def _requested(engine: cg.Engine, listed: quantum.QuantumProcessor, caller: Any) -> ProcessorInfo:
-    """Return a processor with its default configuration and its schedule, as far as the service tells them."""
+def request_processor(engine: cg.Engine, listed: quantum.QuantumProcessor, caller: Any) -> ProcessorInfo:
+    """Return a processor with its default configuration and its schedule, as far as the service tells them.
+
+    Args:
+        engine: Client.
+        listed: Description of the processor by the service.
+        caller: Caller that repeats failing calls.
+    """
     from hattriq_cirq.execution.backends.google_calls import configuration_of_key, list_time_slots
 
     processor_id, snapshot, problem, schedule = listed.name.rpartition("/")[2], None, "", None

@@ -43,6 +43,7 @@ class PreparedCircuits:
         shots: Repetitions of each request; None for exact probabilities.
         mitigation: Correction of the outcomes; None for no correction.
         key: Digest of the logical circuits and their placement, by which a journal knows them; None if they are not recorded.
+        configuration: Index of the earlier configuration of the processor that ran them; None for the present one.
 
     Example:
         >>> import cirq
@@ -58,6 +59,34 @@ class PreparedCircuits:
     shots: Sequence[int] | None
     mitigation: Mitigation[Any] | None = None
     key: str | None = None
+    configuration: int | None = None
+
+    @classmethod
+    def finished(
+        cls,
+        engine: Engine,
+        circuits: Sequence[cirq.AbstractCircuit],
+        shots: Sequence[int] | None,
+        mitigation: Mitigation[Any] | None,
+        placement: Placement,
+        configuration: int,
+    ) -> Self | None:
+        """Return circuits whose call an earlier configuration of the processor has finished; None if it has not.
+
+        Args:
+            engine: Engine with a journal.
+            circuits: Logical circuits, as for `compile`.
+            shots: Repetitions of each circuit.
+            mitigation: Correction of the outcomes; None for no correction.
+            placement: Placement on the earlier configuration.
+            configuration: Index of that configuration in `journal.engines`.
+        """
+        key, journal = circuits_key(circuits, sorted(placement.qubits.values())), engine.journal
+        programs = None if journal is None or key is None else journal.earlier_programs(configuration, key)
+        if programs is None or journal is None:
+            return None
+        prepared = cls(engine, programs, shots, mitigation, key, configuration)
+        return None if prepared.call_key is None or journal.configuration_of(prepared.call_key) is None else prepared
 
     @classmethod
     def compile(
@@ -105,7 +134,8 @@ class PreparedCircuits:
         """Programs that are run in place of the compiled ones, with their shots."""
         if self.mitigation is None or not self.programs:
             return Variants(self.programs, self.shots, None)
-        return self.mitigation.expand(self.engine, self.programs, self.shots)
+        with self.engine.at_configuration(self.configuration):
+            return self.mitigation.expand(self.engine, self.programs, self.shots)
 
     @property
     def call_key(self) -> str | None:
@@ -167,6 +197,7 @@ class PreparedCircuits:
             mitigated = self.mitigation.combine(replace(variants, programs=outcome.programs), outcome.distributions)
         notes = mitigated.summary.notes + self.engine.notes + _ORIGIN_NOTES.get(outcome.origin, ())
         if self.variants.shots is not None and self.engine.journal is not None:
-            notes += self.engine.journal.version_notes
+            notes += self.engine.journal.notes
         shots = sum(distribution.shots or 0 for distribution in outcome.distributions)
-        return replace(mitigated, summary=replace(mitigated.summary, notes=notes), shots=shots)
+        summary = replace(mitigated.summary, notes=notes)
+        return replace(mitigated, summary=summary, shots=shots, configuration=outcome.configuration)

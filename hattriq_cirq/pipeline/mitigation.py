@@ -78,11 +78,14 @@ class Mitigated:
         outcomes: One outcome per request of the original programs, in order.
         summary: Findings, such as the calibration that was measured in the run.
         shots: Number of shots that came back for all variants, filled in after `Mitigation.combine`.
+        configuration: Index of the processor's configuration that ran them in `journal.engines`, filled in as well; None
+            without a journal.
     """
 
     outcomes: Sequence[Distribution | QuasiDistribution]
     summary: MitigationSummary = MitigationSummary()
     shots: int = 0
+    configuration: int | None = None
 
 
 def as_mitigation(value: object) -> Mitigation | None:

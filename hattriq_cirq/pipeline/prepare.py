@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial, wraps
-from itertools import chain, islice, repeat
+from itertools import chain, groupby, islice, repeat
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
 
 import cirq
@@ -247,9 +247,7 @@ def resources(  # noqa: PLR0913  one argument for each choice of the user
         terms = bilinear_terms_of_rows(inputs.reshape(-1, model.n_features), references, parse_rule(rule))
     prepared = PreparedAttribution(model, terms, estimator, run_on, shots, correction)
     targets: dict[str, Any] = {"gateset": gateset, "target_cosine": target_cosine, "target_stderr": target_stderr}
-    if shots is None:
-        return prepared.price(sample=sample, **targets)
-    return prepared.predict(sample=sample, **targets).with_run(prepared.run_resources())
+    return prepared.price(sample=sample, **targets, run=None if shots is None else prepared.run_resources)
 
 
 @dataclass(frozen=True, eq=False)
@@ -340,10 +338,10 @@ class PreparedAttribution(Frozen):
         circuits = _placing_circuits(self.model, self.estimator, self.terms, encode)
         return circuits_key(circuits, (*self.model.qubits, *(self.engine.qubits or ())))
 
-    @property
+    @cached_property
     def resources(self) -> Resources:
         """Cost of exactly what `execute` runs, all of it compiled; `price` states the cost from a few circuits."""
-        return self.predict().with_run(self.run_resources())
+        return self.price(run=self.run_resources)
 
     @_with_bars
     def record(self) -> Resources:
@@ -377,7 +375,7 @@ class PreparedAttribution(Frozen):
                 "shots; exact probabilities are no jobs" if self.shots is None else "an engine with a journal, journal=FOLDER"
             )
             raise ValueError(f"a dry run needs {what}")
-        return self.predict().with_run(self.run_resources(record=True))
+        return self.price(run=partial(self.run_resources, record=True))
 
     @_with_bars
     def run_resources(self, *, record: bool = False) -> RunResources:
@@ -405,6 +403,7 @@ class PreparedAttribution(Frozen):
         target_stderr: float = 0.01,
         sample: int = 4,
         simulator: Engine | None = None,
+        run: Callable[[], RunResources] | None = None,
     ) -> Resources:
         """Price the run by a few of its circuits, without compiling the others.
 
@@ -415,41 +414,14 @@ class PreparedAttribution(Frozen):
             target_stderr: Wanted standard error of the least certain feature, above 0.
             sample: Largest number of circuits to compile, evenly spaced among all.
             simulator: Engine that gives the exact probabilities for the prediction of shots; None is qsim.
+            run: Function that returns the figures of the whole run, such as `run_resources`, which take the place of those of a
+                few circuits on the processor.
 
         Returns:
             The cost; shots to the targets are those of the first input with circuits.
 
         Raises:
-            ValueError: A target is out of range, or there is nothing to estimate.
-        """
-        predicted = self.predict(
-            gateset=gateset, target_cosine=target_cosine, target_stderr=target_stderr, sample=sample, simulator=simulator
-        )
-        if not predicted.circuits:
-            raise ValueError(
-                "there is nothing to estimate: x equals the baseline, or the observable is a multiple of the identity"
-            )
-        processor = self.engine.processor
-        if processor is None or self.placement is None:
-            return predicted
-        placed = evenly_spaced([c for one in self.input_plans() for c in one.plan.circuits], sample)
-        qubits, phase = self.placement.qubits, "compile for the processor"
-        physical = [physical_circuit(processor, c.circuit, qubits) for c in track(placed, phase, "circuit")]
-        return replace(predicted.on(processor, physical, physical), routed=GateCount.of(physical, predicted.circuits))
-
-    @_with_bars
-    def predict(
-        self,
-        *,
-        gateset: str | None = None,
-        target_cosine: float = 0.95,
-        target_stderr: float = 0.01,
-        sample: int = 4,
-        simulator: Engine | None = None,
-    ) -> Resources:
-        """Return the cost on a free graph and the predicted shots, without the figures of a processor or of a run.
-
-        The arguments are those of `price`; inputs that equal their baselines cost nothing.
+            ValueError: A target is out of range, or there is nothing to estimate and no run.
         """
         if gateset is None:
             gateset = "cz" if self.engine.processor is None else gateset_name(self.engine.processor.gateset)
@@ -457,30 +429,47 @@ class PreparedAttribution(Frozen):
         target_cosine = as_number(target_cosine, "target_cosine", above=0, below=1, advice="lie between 0 and 1")
         target_stderr = as_number(target_stderr, "target_stderr", above=0)
         sample = as_count(sample, "sample")
-        plans = [plan(self.estimator, self.model, terms) for terms in self.terms]
-        circuits = [c for one in plans for c in one.circuits]
+        circuits = sum(self._circuits_of_inputs)
         targets: dict[str, Any] = {"target_cosine": target_cosine, "target_stderr": target_stderr}
         if not circuits:
-            return Resources.of_nothing(self.estimator.describe(), gateset, **targets)
-        index = next(i for i, one in enumerate(plans) if one.circuits)
-        first, unit = plans[index], 2 * self.terms[index][0].exponent
+            if run is None:
+                raise ValueError(
+                    "there is nothing to estimate: x equals the baseline, or the observable is a multiple of the identity"
+                )
+            return Resources.of_nothing(self.estimator.describe(), gateset, **targets).with_run(run())
+        index = next(i for i, own in enumerate(self._circuits_of_inputs) if own)
+        first, unit = plan(self.estimator, self.model, self.terms[index]), 2 * self.terms[index][0].exponent
         distributions = (simulator or qsim()).run([c.circuit for c in first.circuits], None)
-        chosen = evenly_spaced(circuits, sample)
-        return Resources(
+        chosen = self._sampled(self.estimator, sample)
+        predicted = Resources(
             estimator=self.estimator.describe(),
-            circuits=len(circuits),
+            circuits=circuits,
             qubits=max(len(c.circuit.all_qubits()) for c in chosen),
-            built=GateCount.of([c.circuit for c in chosen], len(circuits)),
+            built=GateCount.of([c.circuit for c in chosen], circuits),
             compiled=GateCount.of(
-                [compile_to_gateset(c.circuit, target) for c in track(chosen, "compile", "circuit")], len(circuits)
+                [compile_to_gateset(c.circuit, target) for c in track(chosen, "compile", "circuit")], circuits
             ),
-            preparation=GateCount.of([compile_to_gateset(c.preparation, target) for c in chosen], len(circuits)),
+            preparation=GateCount.of([compile_to_gateset(c.preparation, target) for c in chosen], circuits),
             compiled_circuits=len(chosen),
             gateset=gateset,
             shots_for_cosine=shots_for_cosine(first, distributions, target_cosine),
             shots_for_stderr=shots_for_stderr(first, distributions, float(np.ldexp(target_stderr, -unit))),
             **targets,
         )
+        return self._on_processor(predicted, sample) if run is None else predicted.with_run(run())
+
+    def _on_processor(self, predicted: Resources, sample: int) -> Resources:
+        """Return a cost with the figures of a few circuits on the processor, if there is one."""
+        processor = self.engine.processor
+        if processor is None or self.placement is None:
+            return predicted
+        placed, qubits, phase = (
+            self._sampled(self._placed_estimator, sample),
+            self.placement.qubits,
+            "compile for the processor",
+        )
+        physical = [physical_circuit(processor, c.circuit, qubits) for c in track(placed, phase, "circuit")]
+        return replace(predicted.on(processor, physical, physical), routed=GateCount.of(physical, predicted.circuits))
 
     @_with_bars
     def run(self) -> Execution:
@@ -493,6 +482,7 @@ class PreparedAttribution(Frozen):
             EngineError: The engine could not run the circuits.
         """
         estimates: list[Estimate] = []
+        configurations: list[int | None] = []
         cost, summaries = Cost(), [MitigationSummary()]
         what = self.estimator.describe()
         with (
@@ -505,6 +495,7 @@ class PreparedAttribution(Frozen):
                     self.engine.expect(circuits.plan(), self._times_of(inputs))
                 mitigated = circuits.execute()
                 summaries.append(mitigated.summary)
+                configurations += [mitigated.configuration] * len(inputs)
                 outcomes = iter(mitigated.outcomes)
                 parts = [list(islice(outcomes, len(one.circuits))) for one in inputs]
                 decoded = [one.decode(part, self.mitigation) for one, part in zip(inputs, parts, strict=True)]
@@ -516,9 +507,20 @@ class PreparedAttribution(Frozen):
         for text in violated:
             warnings.warn(text, AssumptionWarning, stacklevel=3)
         notes = [note for summary in summaries for note in (*summary.notes, *summary.warnings)]
-        notes += [note for e in estimates for note in e.notes]
+        notes += [*self._configuration_notes(configurations), *(note for e in estimates for note in e.notes)]
         summary = MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes)), violated)
         return Execution(estimates, cost, summary)
+
+    def _configuration_notes(self, configurations: Sequence[int | None]) -> list[str]:
+        """Return a note that names the inputs of each configuration, if the run began anew on another one."""
+        journal = None if self.shots is None else self.engine.journal
+        if journal is None or len(journal.engines) == 1:
+            return []
+        parts = []
+        for index, engine in enumerate(journal.engines):
+            if own := [i for i, configuration in enumerate(configurations) if configuration == index]:
+                parts.append(f"{_ranges(own)} ran on the snapshot {engine['snapshot']!r} of {engine['device_config_name']!r}")
+        return [f"The run was compiled anew for another configuration of the processor: {'; '.join(parts)}."]
 
     def _times_of(self, inputs: Sequence[InputPlan]) -> float:
         """Return the number of times that the circuits of some inputs stand for those of all."""
@@ -563,9 +565,28 @@ class PreparedAttribution(Frozen):
 
     def input_plans(self) -> Iterator[InputPlan]:
         """Build the circuits of one input after the other, prepared as the placement asks."""
-        placed = self.estimator if self.placement is None else self.estimator.with_encoder(self.placement.encoder)
         for terms in self.terms:
-            yield InputPlan.build(placed, self.model, terms, self.shots, self.mitigation)
+            yield InputPlan.build(self._placed_estimator, self.model, terms, self.shots, self.mitigation)
+
+    @property
+    def _placed_estimator(self) -> Estimator:
+        """Estimator that prepares states as the placement asks."""
+        return self.estimator if self.placement is None else self.estimator.with_encoder(self.placement.encoder)
+
+    @cached_property
+    def _circuits_of_inputs(self) -> list[int]:
+        """Number of circuits of each input, of which one input's are built at a time."""
+        return [len(plan(self.estimator, self.model, terms).circuits) for terms in track(self.terms, "count circuits", "input")]
+
+    def _sampled(self, estimator: Estimator, sample: int) -> list[WeightedCircuit]:
+        """Return circuits that are evenly spaced among those of all inputs, without building the others at once."""
+        ends = np.cumsum(self._circuits_of_inputs)
+        chosen: list[WeightedCircuit] = []
+        positions = evenly_spaced(range(ends[-1]), sample)
+        for i, own in groupby(positions, key=lambda position: int(np.searchsorted(ends, position, side="right"))):
+            circuits = plan(estimator, self.model, self.terms[i]).circuits
+            chosen += [circuits[position - ends[i]] for position in own]
+        return chosen
 
     def _grouped(self, sizes: tuple[int, int]) -> Iterator[list[InputPlan]]:
         """Yield the inputs in groups: until their circuits fill a chunk, and at most the given number of inputs."""
@@ -583,10 +604,36 @@ class PreparedAttribution(Frozen):
         journal = None if self.shots is None else self.engine.journal
         as_before = journal is not None and journal.has_calls_of_earlier_version
         sizes = (sys.maxsize, sys.maxsize) if as_before else _INPUTS
+        earlier = [(placed, index, placed._grouped(sizes)) for placed, index in self._on_earlier()]
         for inputs in self._grouped(sizes):
-            circuits = [circuit for one in inputs for circuit in one.circuits]
-            shots = None if self.shots is None else [count for one in inputs for count in one.shots or ()]
-            yield inputs, PreparedCircuits.compile(self.engine, circuits, shots, self.mitigation, placement=self.placement)
+            before = [(placed, index, next(groups)) for placed, index, groups in earlier]
+            finished = (placed._finished(own, index) for placed, index, own in before)
+            yield next((chunk for chunk in finished if chunk is not None), None) or self._compiled(inputs)
+
+    def _compiled(self, inputs: list[InputPlan]) -> tuple[list[InputPlan], PreparedCircuits]:
+        """Return a chunk of inputs with its compiled circuits."""
+        circuits, shots = _merged(inputs)
+        return inputs, PreparedCircuits.compile(self.engine, circuits, shots, self.mitigation, placement=self.placement)
+
+    def _finished(self, inputs: list[InputPlan], index: int) -> tuple[list[InputPlan], PreparedCircuits] | None:
+        """Return a chunk of inputs that an earlier configuration of the processor has finished; None if it has not."""
+        if self.placement is None:
+            return None
+        found = PreparedCircuits.finished(self.engine, *_merged(inputs), self.mitigation, self.placement, index)
+        return None if found is None else (inputs, found)
+
+    def _on_earlier(self) -> Iterator[tuple[PreparedAttribution, int]]:
+        """Yield this attribution as it was placed on each earlier configuration of the processor, with its index."""
+        journal = None if self.shots is None or self.given_placement is not None else self.engine.journal
+        key = None if journal is None or len(journal.engines) == 1 else self._placement_key
+        if journal is None or key is None:
+            return
+        for index in range(len(journal.engines) - 1):
+            if (record := journal.earlier_placement(index, key)) is not None:
+                with self.engine.at_configuration(index):
+                    processor = self.engine.processor
+                    assert processor is not None
+                    yield replace(self, given_placement=Placement.from_record(processor, record)), index
 
 
 @dataclass(frozen=True, eq=False)
@@ -759,6 +806,28 @@ def _placing_circuits(
     """Return the few circuits of a run, prepared by an encoder, that its placement is chosen by."""
     chosen = evenly_spaced([term for of_one in terms for term in of_one if not term.is_zero], _PLACED_BY)
     return sample_circuits(estimator.with_encoder(encoder), model, chosen)
+
+
+def _ranges(indices: Sequence[int]) -> str:
+    """Return sorted indices of inputs in words.
+
+    Example:
+        >>> _ranges([0, 1, 2, 5])
+        'inputs 0 to 2, 5'
+    """
+    texts, start = [], indices[0]
+    for index, following in zip(indices, [*indices[1:], None], strict=True):
+        if following != index + 1:
+            texts.append(str(start) if start == index else f"{start} to {index}")
+            start = index if following is None else following
+    return f"input{'' if len(indices) == 1 else 's'} {', '.join(texts)}"
+
+
+def _merged(inputs: Sequence[InputPlan]) -> tuple[list[cirq.Circuit], list[int] | None]:
+    """Return the circuits of some inputs and their shots, in order; None for exact probabilities."""
+    has_shots = all(one.shots is not None for one in inputs)
+    counts = [count for one in inputs for count in one.shots or ()]
+    return [circuit for one in inputs for circuit in one.circuits], counts if has_shots else None
 
 
 def _until_full(plans: Iterator[InputPlan]) -> Iterator[InputPlan]:

@@ -22,8 +22,6 @@ from hattriq_cirq.estimators import Estimator, HadamardTest, ParallelHadamardTes
 from hattriq_cirq.execution.backends.simulators import cirq_simulator, qsim
 from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.execution.journal_records import JOURNAL
-from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_number
 from hattriq_cirq.foundation.terminal import is_watched
@@ -235,6 +233,8 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
         EngineError: The processor cannot be reached, or the journal belongs to another run or is in use.
     """
     options |= {"journal": journal, "progress": is_watched()}
+    if not text.startswith("google:"):  # only the configuration of a real processor changes
+        options = {name: value for name, value in options.items() if name not in ("max_configuration_age", "recompile")}
     if text == "qsim" or text == "cirq":
         return (qsim if text == "qsim" else cirq_simulator)(seed=seed, **options)
     if match := _VIRTUAL.fullmatch(text):
@@ -246,9 +246,7 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
 
         if journal is None:
             raise ValueError(f"engine {text!r} counts shots and cannot give exact probabilities; give --shots 1 or more")
-        recorded = read_summary(journal).engine if (journal / JOURNAL).is_file() else {}  # a run keeps its snapshot
-        pinned: dict[str, Any] = {name: recorded.get(name) for name in ("device_config_name", "snapshot")}
-        return google(match[1], match[2], **options, **pinned)
+        return google(match[1], match[2], **options)
     raise ValueError(f"engine {text!r} must be qsim, cirq, virtual:PROCESSOR[,noise=NOISE] or google:PROJECT/PROCESSOR")
 
 
@@ -259,12 +257,13 @@ def check_engine(text: str) -> None:
             parse_engine(text, 0)
 
 
-def snapshot_file(engine: str) -> dict[str, dict[str, str]]:
-    """Return the record of the file that a virtual engine simulates, by its content; empty for any other engine."""
-    match = _VIRTUAL.fullmatch(engine)
-    if match is None or not Path(match[1]).is_file():
+def snapshot_file(engine: str | None, processor: str | None = None) -> dict[str, dict[str, str]]:
+    """Return the record of the file of a virtual engine, or of a processor, by its content; empty if there is no such file."""
+    match = _VIRTUAL.fullmatch(engine or "")
+    path = match[1] if match else processor
+    if path is None or not Path(path).is_file():
         return {}
-    return {"snapshot": {"path": match[1], "sha256": find_snapshot(match[1]).digest}}
+    return {"snapshot": {"path": path, "sha256": find_snapshot(path).digest}}
 
 
 def check_inputs(text: str) -> None:

@@ -9,6 +9,7 @@ import cirq
 import numpy as np
 import pytest
 from command_line import TABLE, run
+from journals import interrupting
 from stand_in import StandIn
 
 import calibration as layer
@@ -135,15 +136,7 @@ def test_readout_calibration_of_a_resumed_run_equals_that_of_an_uninterrupted_ru
     options = f"{ENGINE} --shots 2000 --mitigate readout:300"
     assert run(attribute(home, tmp_path / "uninterrupted", options)) == 0
     with monkeypatch.context() as patch:
-        left, store = [3], Journal.store
-
-        def stopping(self: Journal, *words: object) -> None:
-            left[0] -= 1
-            if not left[0]:
-                raise KeyboardInterrupt
-            store(self, *words)  # type: ignore[arg-type]
-
-        patch.setattr(Journal, "store", stopping)
+        patch.setattr(Journal, "store", interrupting(Journal.store, 3))
         assert run(attribute(home, tmp_path / "interrupted", options)) == 130
     assert run(f"resume {tmp_path}/interrupted") == 0
     uninterrupted, interrupted = (

@@ -11,6 +11,7 @@ from unittest import mock
 import pytest
 from command_line import TABLE, refusal, run
 from interrupted import killed_at_call, results
+from journals import interrupting
 from stand_in import StandIn
 
 from hattriq_cirq.execution import engine
@@ -101,15 +102,7 @@ def test_dry_run_after_a_part_of_the_run_records_the_rest(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patch:
-        left, store = [3], Journal.store
-
-        def stopping(self: Journal, *words: object) -> None:
-            left[0] -= 1
-            if not left[0]:
-                raise KeyboardInterrupt
-            store(self, *words)  # type: ignore[arg-type]
-
-        patch.setattr(Journal, "store", stopping)
+        patch.setattr(Journal, "store", interrupting(Journal.store, 3))
         assert run(line(home, tmp_path / "run")) == 130
     before = read_summary(tmp_path / "run")
     assert (before.done, before.status) == (2, "unfinished")

@@ -32,7 +32,7 @@ COMMANDS = {
 NUMBERS = ("nonsense", "1_1", "٣", "nan", "1e999", "")
 CAPS = {
     **dict.fromkeys(("max-shots", "max-jobs"), (*NUMBERS, "0", "-1", "1.5")),
-    "max-seconds": ("nonsense", "0", "-1", "1_1", "nan", ""),
+    **dict.fromkeys(("max-seconds", "max-configuration-age"), ("nonsense", "0", "-1", "1_1", "nan", "")),
 }
 #: Options of each command with words that they refuse; every option but file names and free texts is listed.
 OPTIONS = {

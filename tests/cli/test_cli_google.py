@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command_line import TABLE, run
+from journals import interrupting
 from stand_in import StandIn
 
 from hattriq_cirq.attribution.result import Attribution
@@ -36,26 +35,13 @@ def connect_to(service: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def interrupting(method: Callable[..., None], matches: Callable[..., bool], number: int) -> Callable[..., None]:
-    """Return a method of the journal that raises KeyboardInterrupt at the given number of matching calls."""
-    left = [number]
-
-    def called(self: Journal, *words: Any) -> None:
-        left[0] -= matches(*words)
-        if not left[0]:
-            raise KeyboardInterrupt
-        method(self, *words)
-
-    return called
-
-
 def test_resumed_run_on_google_runs_no_job_twice(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with StandIn() as service:
         connect_to(service, monkeypatch)
         with monkeypatch.context() as patch:
-            patch.setattr(Journal, "store", interrupting(Journal.store, lambda *_: True, 2))
+            patch.setattr(Journal, "store", interrupting(Journal.store, 2))
             assert run(line(home, tmp_path / "a")) == 130
         assert "hattriq resume" in capsys.readouterr().err
         before = read_summary(tmp_path / "a")
@@ -76,7 +62,7 @@ def test_cancelled_run_on_google_leaves_no_job_with_the_service(
     with StandIn(job_seconds=1.0) as service:
         connect_to(service, monkeypatch)
         with monkeypatch.context() as patch:
-            patch.setattr(Journal, "note", interrupting(Journal.note, lambda _, status, *__: status == "queued", 2))
+            patch.setattr(Journal, "note", interrupting(Journal.note, 2, lambda _, status, *__: status == "queued"))
             assert run(line(home, tmp_path / "a")) == 130
         assert run(f"cancel {tmp_path}/a") == 0
         assert "kept the counts of 0" in capsys.readouterr().out
@@ -87,6 +73,36 @@ def test_cancelled_run_on_google_leaves_no_job_with_the_service(
     summary = read_summary(tmp_path / "a")
     assert sum(record["kind"] == "counts" for record in records) == summary.jobs
     assert summary.status == "finished"
+
+
+def test_new_configuration_of_the_next_day_on_the_command_line(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "a"
+    with StandIn() as service:
+        connect_to(service, monkeypatch)
+        service.quantum.publish("snapshot-1", hours_ago=30)
+        assert run(f"{line(home, folder)} --max-configuration-age 24") == 2
+        assert "'snapshot-1' is 30.0 hours old" in capsys.readouterr().err
+        assert run(f"resume {folder} --max-jobs 1 --max-configuration-age 48") == 2
+        assert f"`hattriq resume {folder} --max-jobs " in capsys.readouterr().err
+        service.quantum.publish("snapshot-2")
+        service.quantum.removed.add("snapshot-1")
+        assert run(f"resume {folder} --max-jobs 1000") == 2
+        (error,) = capsys.readouterr().err.splitlines()
+        assert "the snapshot 'snapshot-1' of the configuration 'config-1' exists no longer" in error
+        assert error.endswith(f"go on with `hattriq resume {folder} --recompile`, or give up with `hattriq cancel {folder}`")
+        assert run(f"resume {folder} --recompile") == 0
+        assert "snapshot 'snapshot-2'" in capsys.readouterr().out
+        assert set(service.executions.values()) == {1}
+    record = json.loads((folder / "run.json").read_text())
+    assert record["engine"]["snapshot"] == "snapshot-2"
+    assert sorted(file.name for file in folder.glob("*.snapshot.json")) == [
+        "snapshot-1.snapshot.json",
+        "snapshot-2.snapshot.json",
+    ]
+    assert run(f"{line(home, tmp_path / 'b').replace('google:p/willow_pink', 'qsim')} --recompile") == 2
+    assert "--recompile are for google:PROJECT/PROCESSOR" in capsys.readouterr().err
 
 
 def test_google_processor_without_access_is_one_line(

@@ -157,7 +157,7 @@ def line(home: Path, device: Path, out: Path, shots: int = 60) -> str:
     return f"attribute {home}/model --data {home}/table.csv {options} --out {out}"
 
 
-@pytest.mark.parametrize("shots", [60, 0])
+@pytest.mark.parametrize("shots", [60, pytest.param(0, marks=pytest.mark.slow)])
 def test_stopped_run_on_a_saved_device_goes_on_with_the_moved_file_only(
     shots: int,
     home: Path,
@@ -188,3 +188,24 @@ def test_stopped_run_on_a_saved_device_goes_on_with_the_moved_file_only(
     maps = [(tmp_path / folder / "attribution.csv").read_bytes() for folder in ("whole", "run")]
     assert maps[0] == maps[1]
     assert json.loads((tmp_path / "run" / "run.json").read_text())["engine"]["snapshot"] == find_snapshot(moved).digest
+
+
+@pytest.mark.slow
+def test_stopped_cost_on_a_saved_device_goes_on_with_the_moved_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device, moved = tmp_path / "device.json", tmp_path / "moved.json"
+    assert run(f"snapshot willow_pink --out {device}") == 0
+    line = f"cost --qubits 1 --layers 1 --estimators polarization --out {tmp_path}/cost --processor "
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hattriq_cirq.cli.commands.cost.plot_costs", interrupted)
+        assert run(line + str(device)) == 130
+    device.rename(moved)
+    capsys.readouterr()
+    assert "holds another run" in refusal(line + "willow_pink", capsys)
+    assert run(line + str(moved)) == 0
+    assert (tmp_path / "cost" / "cost.png").is_file()

@@ -187,7 +187,9 @@ def test_damaged_or_foreign_file_is_refused_by_name(name: str, tmp_path: Path) -
 def test_unknown_name_or_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'willow' must be one of willow_pink, weber, rainbow, or a file"):
         find_snapshot("willow")
-    for path in (tmp_path / "a", f"{tmp_path}/a", "device.json"):
+    with pytest.raises(ValueError, match="'' must be one of willow_pink"):
+        find_snapshot("")
+    for path in (tmp_path, tmp_path / "a", f"{tmp_path}/a", "device.json"):
         with pytest.raises(FileNotFoundError, match=r"no file .*; name a file from `hattriq snapshot`"):
             find_snapshot(path)
     wrong: Any = 5

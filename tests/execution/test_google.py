@@ -252,7 +252,7 @@ def test_google_passes_its_settings_to_engine_and_backend(service: StandIn, monk
     monkeypatch.setattr(
         "hattriq_cirq.execution.backends.google.Engine", lambda backend, **settings: made.update(settings, backend=backend)
     )
-    caps = {"max_shots": 11, "max_jobs": 12, "max_seconds": 13.0}
+    caps = {"max_shots": 11, "max_jobs": 12, "max_seconds": 13.0, "max_configuration_age": 14.0, "recompile": True}
     settings: dict[str, Any] = {"jobs": 3, "circuits_per_job": 7, "timeout": 9.0, "qubits": QUBITS, **caps}
     google("p", PROCESSOR, journal="folder", engine=service.engine(), **settings)
     backend = made.pop("backend")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from stand_in import StandIn
 from calibration.readout.calibration import ReadoutCalibration
 from hattriq_cirq import datasets, integrated_gradients
 from hattriq_cirq.attribution.result import Attribution
+from hattriq_cirq.cli.commands.attribute import Attribute
+from hattriq_cirq.cli.commands.resume import recorded_command
+from hattriq_cirq.cli.records import read_task
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.reporting.document import Section
@@ -126,6 +130,23 @@ def test_resume_journal_of_version_0_1_on_a_virtual_processor(
     notes = Attribution.load(home / name / "attribution.npz").assumptions.notes
     assert any("recorded in the journal" in note for note in notes)
     assert any("this version compiled it" in note for note in notes) == is_new
+
+
+@pytest.mark.slow
+def test_dry_run_of_a_journal_of_version_0_1_is_repeated_and_resumed(home: Path) -> None:
+    name = "interrupted_between_calls"
+    recorded = records_of_counts(home / name)
+    command = recorded_command(name, read_task(name)[1])
+    assert isinstance(command, Attribute)
+    for _ in range(2):
+        assert replace(command, dry_run=True).run() == 0
+        assert records_of_counts(home / name) == recorded
+        assert read_summary(home / name).jobs == 96
+    assert run(f"resume {name}") == 0
+    assert read_summary(home / name).done == 96
+    assert_equals_expected(home, name, compiled_anew=1)
+    notes = Attribution.load(home / name / "attribution.npz").assumptions.notes
+    assert any("this version compiled it" in note for note in notes)
 
 
 def test_resume_journal_of_version_0_1_on_google(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

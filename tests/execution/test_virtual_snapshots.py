@@ -57,14 +57,11 @@ def ones_after_idling(source: Snapshot) -> float:
     return float(found.probabilities[1])
 
 
-@pytest.mark.parametrize("noise", ["calibrated", "readout", "gates"])
-def test_snapshot_of_the_service_is_simulated_as_the_same_bundled_calibration(
-    noise: Noise, device: Snapshot, tmp_path: Path
-) -> None:
+def test_snapshot_of_the_service_is_simulated_as_the_same_bundled_calibration(device: Snapshot, tmp_path: Path) -> None:
     todays = taken(lambda quantum: quantum.use_todays_names())
-    expected = probabilities(PROCESSOR, noise)
+    expected = probabilities(PROCESSOR)
     for source in (device, todays, todays.save(tmp_path / "device.json")):
-        np.testing.assert_array_equal(probabilities(source, noise), expected)
+        np.testing.assert_array_equal(probabilities(source), expected)
 
 
 def test_processor_of_the_engine_is_that_of_the_snapshot(device: Snapshot) -> None:

@@ -14,7 +14,7 @@ from experiments.runner.estimators import ESTIMATORS
 from experiments.runner.map_metrics import slopes
 from experiments.runner.study import Done
 from experiments.runner.trained_models import trained
-from experiments.studies import approximate_encoding, mitigation, mitigation_report, placement
+from experiments.studies import approximate_encoding, mitigation_report, noise_presets, placement
 from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.estimators import BilinearTerm, plan
@@ -106,21 +106,21 @@ def test_compiling_does_not_reduce_the_cz_of_the_estimators() -> None:
 
 
 def test_slope_of_maps_decreases_with_the_strength_of_noise() -> None:
-    result = mitigation.run(mitigation.Task("resolved", mitigation_report.DEPOLARISING, "none", 0, 3))
-    slope = np.array([slopes(result["maps"][str(p)]["values"][:, 0], result["exact"]) for p in mitigation.STRENGTHS])
+    result = noise_presets.run(noise_presets.Task("resolved", mitigation_report.DEPOLARISING, "none", 0, 3))
+    slope = np.array([slopes(result["maps"][str(p)]["values"][:, 0], result["exact"]) for p in noise_presets.STRENGTHS])
     assert np.all(np.diff(slope, axis=0) < 0)
     assert np.all((slope > 0.5) & (slope < 1))
 
 
 def test_gate_noise_has_five_seeds_and_a_hundred_inputs_of_the_cheap_estimators() -> None:
-    tasks = mitigation.gate_noise_tasks(quick=False)
+    tasks = noise_presets.gate_noise_tasks(quick=False)
     assert len(set(tasks)) == len(tasks)
     for name in ("resolved", "polarization"):
         of_it = [t for t in tasks if (t.estimator, t.noise) == (name, mitigation_report.DEPOLARISING)]
         assert {t.seed for t in of_it} == set(range(5))
         assert sum(t.inputs for t in of_it) == 100
     corrections = {t.mitigation for t in tasks if t.noise == "willow_pink"}
-    assert corrections == {"none", *mitigation.CORRECTIONS}
+    assert corrections == {"none", *noise_presets.CORRECTIONS}
 
 
 @pytest.mark.parametrize(

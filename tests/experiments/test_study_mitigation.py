@@ -15,8 +15,9 @@ from experiments.__main__ import main
 from experiments.runner.bias_and_coverage import summarize_map_errors
 from experiments.runner.figures import confusion_figure, drift_figure, error_figure, map_figure
 from experiments.runner.study import Done
-from experiments.studies import mitigation, mitigation_report
-from experiments.studies.mitigation import STUDIES, Task
+from experiments.studies import mitigation_report
+from experiments.studies import noise_presets as mitigation
+from experiments.studies.noise_presets import STUDIES, Task
 from hattriq_cirq.execution.backends.simulators import sampler
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +52,16 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
 def records_of_counts(folder: Path) -> dict[str, str]:
     """Return the records of counts in a journal by job, without their times."""
     return {record["job"]: json.dumps(record["counts"]) for record in read_records(folder) if record["kind"] == "counts"}
+
+
+def interrupting(method: Callable[..., None], number: int, matches: Callable[..., bool] | None = None) -> Callable[..., None]:
+    """Return a method of the journal that raises KeyboardInterrupt at the given number of calls that match, or of all."""
+    left = [number]
+
+    def called(self: Journal, *words: Any) -> None:
+        left[0] -= matches is None or matches(*words)
+        if not left[0]:
+            raise KeyboardInterrupt
+        method(self, *words)
+
+    return called

@@ -136,6 +136,8 @@ class Quantum:
         unreadable: Listed processors whose configuration this account may not read.
         slots: Time slots of processors.
         calibration: Calibration that is served; tests may change it.
+        published: Published configurations by their snapshots; any other snapshot has the usual device and calibration.
+        dead: Qubits that no job may use, whatever its snapshot says.
     """
 
     def __init__(
@@ -155,6 +157,8 @@ class Quantum:
         self.slots: dict[str, list[quantum.QuantumTimeSlot]] = {}
         self.calibration = v2.metrics_pb2.MetricsSnapshot.FromString(_device(processor)[1].SerializeToString())
         self.snapshot = SNAPSHOT
+        self.published: dict[str, tuple[Any, Any]] = {}
+        self.dead: set[cirq.GridQubit] = set()
         self.removed: set[str] = set()
         self.executions: Counter[str] = Counter()
         self.jobs: dict[str, Record] = {}
@@ -166,6 +170,46 @@ class Quantum:
             keyed,
             log,
         )
+
+    def publish(
+        self, snapshot: str, *, hours_ago: float = 0.0, without: Sequence[cirq.GridQubit] = (), error_factor: float = 1.0
+    ) -> None:
+        """Make a new configuration the current one; earlier snapshots are still offered until they are in `removed`.
+
+        Args:
+            snapshot: Id of the snapshot, which begins with snapshot-.
+            hours_ago: Age of its calibration.
+            without: Qubits that the new device lacks.
+            error_factor: Factor of all errors of two-qubit gates, by the row of the first qubit odd or even, so that other
+                qubits are best.
+        """
+        device = type(_device(self.processor)[0]).FromString(_device(self.processor)[0].SerializeToString())
+        gone = {v2.qubit_to_proto_id(q) for q in without}
+        device.valid_qubits[:] = [q for q in device.valid_qubits if q not in gone]
+        for targets in device.valid_targets:
+            kept = [target for target in targets.targets if gone.isdisjoint(target.ids)]
+            del targets.targets[:]
+            targets.targets.extend(kept)
+        metrics = [metric for metric in self.calibration.metrics if gone.isdisjoint(metric.targets)]
+        calibration = v2.metrics_pb2.MetricsSnapshot(timestamp_ms=int((time.time() - 3600 * hours_ago) * 1000), metrics=metrics)
+        for metric in calibration.metrics:
+            if metric.name.startswith("two_qubit") and int(metric.targets[0].lstrip("q").split("_")[0]) % 2:
+                metric.values[0].double_val *= error_factor
+        self.published[snapshot], self.snapshot = (device, calibration), snapshot
+
+    def check_available(self, project: str) -> None:
+        """Refuse a job while the processor is down or the time slots belong to others."""
+        health = self.descriptions[self.processor].get("health", quantum.QuantumProcessor.Health.OK)
+        now, slots = time.time(), self.slots.get(self.processor, [])
+        open_slots = [
+            slot for slot in slots
+            if slot.start_time.timestamp() <= now < slot.end_time.timestamp()
+            and slot.time_slot_type.name in ("RESERVATION", "OPEN_SWIM")
+        ]  # fmt: skip
+        if health != quantum.QuantumProcessor.Health.OK or (slots and not open_slots):
+            raise Refusal(
+                grpc.StatusCode.FAILED_PRECONDITION, Code.INVALID_ARGUMENT, f"{project} may not use the processor now"
+            )
 
     def use_todays_names(self) -> None:
         """Rename the metrics of the calibration as today's service does."""
@@ -203,6 +247,7 @@ class Quantum:
         snapshot = job.scheduling_config.processor_selector.device_config_selector.snapshot_id
         if snapshot in self.removed:
             raise Refusal(grpc.StatusCode.NOT_FOUND, Code.INVALID_ARGUMENT, f"the snapshot {snapshot} does not exist")
+        self.check_available(job.name.split("/")[1])
         fault, job_id = self.fault("Job"), job.name.rpartition("/")[2]
         record = Record(job, State.SUCCESS, time.monotonic() + max(self._job_seconds, fault.seconds))
         self.jobs[job.name] = record
@@ -235,6 +280,8 @@ class Quantum:
         sampler = self._sampler or cirq.Simulator(seed=zlib.crc32(job_id.encode()))
         result = v2.result_pb2.Result()
         for key, circuit in circuits:
+            if broken := self.dead & circuit.all_qubits():
+                raise ValueError(f"qubits {sorted(broken)} are not available")
             _device(self.processor)[2].validate_circuit(circuit)
             runs = sampler.run_sweep(circuit, sweep, setting.repetitions)
             v2.results_to_proto([runs], v2.find_measurements(circuit), out=result)
@@ -280,12 +327,13 @@ class Quantum:
         if processor not in self.descriptions or config != CONFIG or not (current or pinned):
             raise Refusal(grpc.StatusCode.NOT_FOUND, None, f"{name} does not exist")
         snapshot = self.snapshot if current else revision
+        device, calibration = self.published.get(snapshot, (_device(self.processor)[0], self.calibration))
         if processor in self.unreadable:
             raise Refusal(grpc.StatusCode.PERMISSION_DENIED, None, f"{name} is not for this account")
         return quantum.QuantumProcessorConfig(
             name=f"projects/{project}/processors/{processor}/configSnapshots/{snapshot}/configs/{config}",
-            device_specification=pack_any(_device(self.processor)[0]),
-            characterization=pack_any(self.calibration),
+            device_specification=pack_any(device),
+            characterization=pack_any(calibration),
         )
 
 

@@ -262,7 +262,7 @@ def test_another_run_in_the_same_journal_is_refused(tmp_path: Path) -> None:
 
 
 def as_version_0_1(folder: Path) -> None:
-    """Rewrite a journal as version 0.1 wrote it: another format number, and no records of placements and programs."""
+    """Rewrite a journal as version 0.1 wrote it: another format number, and no placements, programs and requests."""
     path = folder / JOURNAL
     kept: list[dict[str, Any]] = []
     circuits: dict[str, str] = {}
@@ -272,6 +272,7 @@ def as_version_0_1(folder: Path) -> None:
         if record["kind"] in ("placement", "programs"):
             circuits |= record.get("circuits", {})
         else:
+            record.pop("requests", None)
             kept.append(record | ({"circuits": circuits | record["circuits"]} if record["kind"] == "begin" else {}))
     kept[0]["format"] = "hattriq_cirq.Journal/1"
     path.write_bytes(b"".join(map(to_line, kept)))

@@ -121,7 +121,7 @@ class Calibrate(EngineOptions):
         values.check_inputs(self.inputs)
         values.check_baseline(self.baseline)
         values.parse_estimator(self.estimator)
-        self.check_engine_options()
+        self.check_engine_options(self.engine)
         bit_patterns(1, cast("Pattern", self.pattern))
         shots_per_pattern(self.shots, 2)
         if self.model is None and self.data is not None:

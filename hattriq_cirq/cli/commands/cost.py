@@ -88,13 +88,15 @@ class Cost:
         """Predict the cost of every estimator on inputs of a model, or on random ring models over a range of qubits."""
         from hattriq_cirq.cli import folders, run_folder, tables
         from hattriq_cirq.foundation.files import write_new
+        from hattriq_cirq.workflows import values
 
         self._check()
         if self.out is None:
             self._costs()
             return 0
         pictures = () if self.model else ("cost.png",)
-        task = {"command": "cost", "settings": folders.recorded_settings(self, "out")}
+        snapshot = values.snapshot_file(self.engine, self.processor)
+        task = {"command": "cost", "settings": folders.recorded_settings(self, "out"), **snapshot}
         with run_folder.open_run(self.out, task, ("cost.csv",), pictures) as folder:
             costs = self._costs()
             folder.write("cost.csv", lambda file: write_new(file, _csv(costs)))

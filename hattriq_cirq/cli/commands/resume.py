@@ -26,7 +26,9 @@ class Resume(EngineOptions):
     The run continues from the records in its folder, as if the same command were typed again.
 
     Finished jobs are not run again, and jobs that are still with the service are found by their ids, so the result equals
-    that of an uninterrupted run. The caps of the run stay unless larger ones are given here.
+    that of an uninterrupted run. The caps of the run stay unless other ones are given here.
+
+    A run on a google processor stays on the configuration that it began with, unless --recompile is given.
 
     Args:
         folder (RUN): Folder of the run.
@@ -34,6 +36,7 @@ class Resume(EngineOptions):
     Examples:
         hattriq resume runs/noisy
         hattriq resume runs/noisy --max-shots 200000
+        hattriq resume runs/hardware --recompile
     """
 
     folder: str
@@ -43,7 +46,6 @@ class Resume(EngineOptions):
         from hattriq_cirq.cli.records import read_task
         from hattriq_cirq.cli.run_folder import begun_command, is_finished
 
-        self.check_engine_options()
         folder = Path(self.folder).absolute()
         if command := begun_command(folder):
             raise ValueError(f"{self.folder} holds a run of `hattriq {command}` without a journal; repeat the command to go on")
@@ -53,6 +55,7 @@ class Resume(EngineOptions):
             raise ValueError(
                 f"{self.folder} is finished, nothing is left to do; `hattriq show {shell_word(self.folder)}` prints it"
             )
+        self.check_engine_options(str(task["settings"].get("engine")))
         print(f"{printable(self.folder)}: {summary.done} of {summary.jobs} jobs are done, going on", flush=True)
         recorded, home = replace(recorded_command(self.folder, task), **self._options(summary)), task["directory"]
         moves = os.path.isdir(home) and not os.path.samefile(home, ".")
@@ -71,7 +74,8 @@ class Resume(EngineOptions):
     def _options(self, summary: RunSummary) -> dict[str, Any]:
         """Return the options of the engine: those that are given, else those that the journal records."""
         recorded = {f"max_{name}": value for name, value in (summary.caps or {}).items()}
-        return {name: recorded.get(name) if value is None else value for name, value in self.engine_options.items()}
+        given = self.engine_options
+        return {name: recorded.get(name) if value is None else value for name, value in given.items()}
 
 
 def recorded_command(folder: str, task: AttributeTask | CalibrateTask) -> Attribute | Calibrate:

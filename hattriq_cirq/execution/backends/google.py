@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import cirq_google as cg
 from cirq_google.cloud import quantum
 from duet.futuretools import AwaitableFuture
 
-from hattriq_cirq.circuits.errors import AccessError, ServiceError
+from hattriq_cirq.circuits.errors import AccessError, CircuitRefusedError, EngineError, ServiceError, StaleConfigurationError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.compilation.snapshot import Snapshot
@@ -25,6 +26,7 @@ from hattriq_cirq.execution.backends.google_calls import (
     BAD_REQUEST,
     CONFLICT,
     NOT_FOUND,
+    NoConfigurationError,
     RefusedError,
     RetryingCaller,
     configuration_of_key,
@@ -36,11 +38,22 @@ from hattriq_cirq.execution.backends.google_calls import (
     log,
 )
 from hattriq_cirq.execution.backends.google_jobs import MAX_BYTES, MAX_SHOTS, SerializedJob, distributions_from_result, state_of
+from hattriq_cirq.execution.backends.google_state import (
+    RECOMPILE,
+    changed_note,
+    check_age,
+    check_circuits,
+    unavailable,
+)
 from hattriq_cirq.execution.engine import SILENCE, Engine
+from hattriq_cirq.execution.journal import CONFIGURATION
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.execution.ownership import Owned
+from hattriq_cirq.execution.processors import ProcessorInfo, request_processor
 
+#: Codes of jobs that failed because their time had not come or was over.
+_NOT_NOW = ("SCHEDULING_EXPIRED", "FAILED_PRECONDITION")
 _Response = AwaitableFuture[quantum.QuantumResult | quantum.QuantumJob]
 
 
@@ -72,6 +85,7 @@ class GoogleBackend(Owned):
         streaming: True to submit jobs through the stream.
         jobs: Maximum number of unfinished jobs.
         circuits_per_job: Maximum number of different circuits per job.
+        folder: Folder of the run's journal, where configurations are kept; None keeps none.
     """
 
     seed: int | None = None
@@ -88,7 +102,9 @@ class GoogleBackend(Owned):
         streaming: bool = False,
         jobs: int = 10,
         circuits_per_job: int = 20,
+        folder: Path | None = None,
     ) -> None:
+        self._folder = folder
         self._engine, self._client, self._processor_id = engine, engine.context.client, processor
         self._call = RetryingCaller() if caller is None else caller
         self._given = device_config_name, snapshot, run_name
@@ -113,7 +129,84 @@ class GoogleBackend(Owned):
             EngineError: The service cannot be reached.
         """
         name, snapshot, run_name = self._given
-        return get_configuration(self._engine, self._processor_id, self._call, name=name, snapshot=snapshot, run_name=run_name)
+        kept = None if snapshot is None else self._kept(snapshot)
+        if kept is not None:
+            return kept
+        try:
+            found = get_configuration(
+                self._engine, self._processor_id, self._call, name=name, snapshot=snapshot, run_name=run_name
+            )
+        except NoConfigurationError as error:
+            if snapshot is None or self._folder is None or not (self._folder / JOURNAL).is_file():
+                raise
+            raise _removed_error("asking for the configuration", name or "default", snapshot) from error
+        self._keep(found)
+        return found
+
+    def _get(self, name: str | None, snapshot: str | None, run_name: str | None = None) -> Snapshot:
+        """Request a configuration from the service."""
+        own = self._engine, self._processor_id, self._call
+        return get_configuration(*own, name=name, snapshot=snapshot, run_name=run_name)
+
+    def _file(self, snapshot_id: str) -> Path | None:
+        """Return the file that keeps a configuration beside the journal."""
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", snapshot_id).lstrip(".")
+        return None if self._folder is None else self._folder / f"{name}{CONFIGURATION}"
+
+    def _kept(self, snapshot_id: str) -> Snapshot | None:
+        """Return a configuration that an earlier process has kept; None if there is none that can be read."""
+        file = self._file(snapshot_id)
+        try:
+            kept = None if file is None else Snapshot.load(file)
+        except (OSError, ValueError):
+            return None
+        return kept if kept is not None and kept.snapshot_id == snapshot_id else None
+
+    def _keep(self, found: Snapshot) -> None:
+        file = self._file(found.snapshot_id)
+        if file is not None and (file.parent / JOURNAL).is_file() and self._kept(found.snapshot_id) is None:
+            try:
+                file.unlink(missing_ok=True)
+                found.save(file)
+            except OSError as error:
+                log.warning("the configuration could not be kept beside the journal: %s", error)
+
+    def keep_configuration(self) -> None:
+        """Write the configuration into the folder of the run, if it is known already; else this is done once it is known."""
+        if "configuration" in vars(self):
+            self._keep(self.configuration)
+
+    def earlier_processor(self, record: Mapping[str, Any]) -> Processor:
+        """Return the processor of an earlier configuration of the run, from its record; it may be gone from the service."""
+        name, snapshot = record["device_config_name"], record["snapshot"]
+        found = self._kept(snapshot) or self._get(name, snapshot)
+        return found.processor()
+
+    def check_configuration(self, max_age_hours: float | None, jobs: Sequence[Job]) -> str:
+        """Check that the processor takes jobs and that their configuration may still be used, see `ConfiguredBackend`."""
+        info = self._request_info()
+        if (error := unavailable(info)) is not None:
+            raise error
+        pinned, current = self.configuration, self._current(info)
+        check_age(pinned, max_age_hours, current)
+        if current is None:
+            return ""
+        check_circuits(current, jobs)
+        return changed_note(pinned, current)
+
+    def _request_info(self) -> ProcessorInfo:
+        description = get_processor(self._engine, self._processor_id, self._call)
+        return request_processor(self._engine, description, self._call)
+
+    def _current(self, info: ProcessorInfo) -> Snapshot | None:
+        """Return the present snapshot of the configuration that jobs run on; None if it cannot be read."""
+        name = self._target["device_config_name"]
+        if info.snapshot is None or info.snapshot.config_name == name:
+            return info.snapshot
+        try:
+            return self._get(name, None, self._given[2])
+        except AccessError:
+            return None
 
     @property
     def _target(self) -> dict[str, Any]:
@@ -183,6 +276,23 @@ class GoogleBackend(Owned):
     def poll(self, job: Job) -> State:
         """Return the state of a job; a job that the stream lost is submitted again without it, under the same id."""
         self.check_owner()
+        state = self._poll(job)
+        return replace(state, error=self._reason(job, state)) if state.status in ("failed", "cancelled") else state
+
+    def _reason(self, job: Job, state: State) -> EngineError | None:
+        """Return the error of a processor that no longer takes a job that failed or was cancelled; None if that is not why."""
+        try:
+            info = self._request_info()
+            if (error := unavailable(info, refused=state.code in _NOT_NOW or state.status == "cancelled")) is not None:
+                return error
+            current = self._current(info)
+            if current is not None and state.status == "failed":
+                check_circuits(current, [job], f"job {job.id} failed: {state.code}: {state.message}")
+        except EngineError as error:
+            return error if isinstance(error, CircuitRefusedError) else None
+        return None
+
+    def _poll(self, job: Job) -> State:
         streamed = self._streamed.get(job.id)
         if streamed is None:
             return self._request_state(job)
@@ -257,23 +367,23 @@ class GoogleBackend(Owned):
         action = f"submitting job {job.id}"
         try:
             created = create_job(action, self._engine, self._call, job.id, serialized, self._target)
-        except RefusedError as error:
-            if error.code in (NOT_FOUND, BAD_REQUEST):
-                self._check_snapshot(action, error)
-            raise
+        except (RefusedError, AccessError) as error:
+            raise self._explained(action, error) from error
         self._check_same_job(job, created)
 
-    def _check_snapshot(self, action: str, refusal: RefusedError) -> None:
-        """Raise an error that says so if a job was refused because its snapshot was removed."""
-        target = self._target
-        name, snapshot = target["device_config_name"], target["snapshot_id"]
+    def _explained(self, action: str, refusal: RefusedError | AccessError) -> EngineError:
+        """Return the error that says why a job was refused: the processor takes none, its snapshot is gone, or the refusal."""
+        name, snapshot = self._target["device_config_name"], self._target["snapshot_id"]
         try:
-            get_configuration(self._engine, self._processor_id, self._call, name=name, snapshot=snapshot, run_name=None)
-        except AccessError:
-            raise ServiceError(
-                f"{action}: the snapshot {snapshot!r} of the configuration {name!r} exists no longer, so the remaining jobs "
-                "cannot run on it; all counts that arrived stay in the journal; start a new run in another folder"
-            ) from refusal
+            if (error := unavailable(self._request_info(), refused=True)) is not None:
+                return error
+            if isinstance(refusal, RefusedError) and refusal.code in (NOT_FOUND, BAD_REQUEST):
+                self._get(name, snapshot)
+        except NoConfigurationError:
+            return _removed_error(action, name, snapshot)
+        except EngineError:
+            pass  # the refusal says more
+        return refusal
 
     def _check_same_job(self, job: Job, stored: quantum.QuantumJob) -> None:
         """Raise `ServiceError` if the service's job of this id has other circuits, points or shots."""
@@ -285,6 +395,13 @@ class GoogleBackend(Owned):
                 raise ServiceError(
                     f"job {job.id} exists in project {self._engine.project_id} with other circuits or shots; start a new run"
                 )
+
+
+def _removed_error(action: str, name: str, snapshot: str) -> StaleConfigurationError:
+    return StaleConfigurationError(
+        f"{action}: the snapshot {snapshot!r} of the configuration {name!r} exists no longer, so the remaining jobs cannot "
+        f"run on it; all counts that arrived stay in the journal; {RECOMPILE}"
+    )
 
 
 def google(  # noqa: PLR0913  each argument is one setting of the service
@@ -307,6 +424,8 @@ def google(  # noqa: PLR0913  each argument is one setting of the service
     max_shots: int | None = None,
     max_jobs: int | None = None,
     max_seconds: float | None = None,
+    max_configuration_age: float | None = None,
+    recompile: bool = False,
     engine: cg.Engine | None = None,
 ) -> Engine:
     """Return an engine on one of Google's processors.
@@ -332,6 +451,10 @@ def google(  # noqa: PLR0913  each argument is one setting of the service
         max_shots: Cap on the shots of all jobs, see `Engine`; None sets no cap.
         max_jobs: Cap on the number of jobs.
         max_seconds: Cap on the seconds of waiting for jobs.
+        max_configuration_age: Largest age in hours of the processor's configuration, that is of its calibration, at the first
+            submission and at every resume; None for any age. `Readout(max_age=)` limits the age of a readout calibration.
+        recompile: True to go on with the processor's current configuration after it changed: the calls of the journal that are
+            not finished are compiled anew and begin again, finished ones stay. False stays on the snapshot that was pinned.
         engine: Configured client; None makes one from the default credentials.
 
     Returns:
@@ -351,7 +474,7 @@ def google(  # noqa: PLR0913  each argument is one setting of the service
         ('google:my-project/willow', 'snap-1')
     """
     recorded = read_summary(journal).engine if (Path(journal) / JOURNAL).is_file() else {}
-    if not (snapshot or run_name):  # a resumed run keeps the configuration that it began with
+    if not (snapshot or run_name or recompile):  # a resumed run keeps the configuration that it began with
         device_config_name = device_config_name or recorded.get("device_config_name")
         snapshot = recorded.get("snapshot")
     backend = GoogleBackend(
@@ -364,6 +487,7 @@ def google(  # noqa: PLR0913  each argument is one setting of the service
         streaming=streaming,
         jobs=jobs,
         circuits_per_job=circuits_per_job,
+        folder=Path(journal),
     )
     return Engine(
         backend,
@@ -375,6 +499,8 @@ def google(  # noqa: PLR0913  each argument is one setting of the service
         max_shots=max_shots,
         max_jobs=max_jobs,
         max_seconds=max_seconds,
+        max_configuration_age=max_configuration_age,
+        recompile=recompile,
     )
 
 

@@ -57,6 +57,10 @@ class RefusedError(ServiceError):
         self.code = code
 
 
+class NoConfigurationError(AccessError):
+    """Name or snapshot of a configuration that the service does not offer to this account."""
+
+
 @dataclass(frozen=True)
 class RetryingCaller:
     """Caller of a service that may be busy, failing or silent.
@@ -277,7 +281,7 @@ def configuration_of_key(
     client, project = engine.context.client, engine.project_id
     answer = caller(action, lambda: client.get_quantum_processor_config_async(project, processor, name, revision))
     if answer is None:
-        raise AccessError(
+        raise NoConfigurationError(
             f"{action}: there is none; leave out device_config_name, snapshot and run_name to take the default; if an earlier "
             "run used it, start a new run in another folder"
         )
