@@ -215,10 +215,17 @@ def command_from_task(kind: type[T], task: AttributeTask | CalibrateTask, folder
 
 
 def how_to_continue(folder: Path, error: object = "") -> str:
-    """Return the commands that continue or cancel a run; an error that names the first one itself needs only the second."""
+    """Return the commands that continue or cancel a run.
+
+    Args:
+        folder: Folder of the run.
+        error: Error that stopped it; one that names the first command itself needs only the second.
+    """
     name = shell_word(folder)
     if f"`hattriq resume {name}" in str(error):
         return f"or give up with `hattriq cancel {name}`"
+    if "--recompile" in str(error):
+        return f"go on with `hattriq resume {name} --recompile`, or give up with `hattriq cancel {name}`"
     return f"go on with `hattriq resume {name}`, or give up with `hattriq cancel {name}`"
 
 

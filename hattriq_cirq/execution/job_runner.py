@@ -25,6 +25,7 @@ from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.usage import Meter, Usage
 from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.progress import progress_bar
+from hattriq_cirq.foundation.text import quantity
 
 _SIGN_OF_LIFE = 60.0  # seconds after which the state of a job that has not changed is recorded again
 
@@ -149,9 +150,8 @@ class JobRunner:
             self.meter.submit(job.id, shots_of(job))
         self.backend.submit(job)
         self._note(planned_id, queued)
-        log.info(
-            "job %s submitted: %d circuits at %d points, %d shots", job.id, len(job.circuits), len(job.points), shots_of(job)
-        )
+        size = quantity(len(job.circuits), "circuit"), quantity(len(job.points), "point")
+        log.info("job %s submitted with %d shots: %s at %s", job.id, shots_of(job), *size)
         return _Submitted(job, queued)
 
     def _poll_all(self, bar: Any, waiting: int) -> None:
@@ -209,7 +209,8 @@ class JobRunner:
 
     def _stop_waiting(self, error: BaseException) -> None:
         """Count no more time, because nobody waits for the jobs in progress."""
-        log.warning("stopped with %d jobs in progress: %s", len(self._in_progress), str(error) or type(error).__name__)
+        left = quantity(len(self._in_progress), "job")
+        log.warning("stopped with %s in progress: %s", left, str(error) or type(error).__name__)
         self.meter.advance(time.time())
         self.meter.pause()
         if self._in_progress and self.journal is not None:

@@ -47,6 +47,12 @@ class Stream:
             with self._remembering():
                 self._stream.flush()
 
+    def move_up(self, lines: int) -> None:
+        """Go back over the last lines of a terminal and clear them, so that the next ones take their place."""
+        if lines and self._stream is not None and self.isatty():
+            with self._remembering():
+                self._stream.write(f"\x1b[{lines}A\x1b[J")
+
     def isatty(self) -> bool:
         """Return true if a person is reading."""
         with suppress(ValueError):  # it was closed

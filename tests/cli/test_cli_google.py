@@ -75,6 +75,36 @@ def test_cancelled_run_on_google_leaves_no_job_with_the_service(
     assert summary.status == "finished"
 
 
+def test_new_configuration_of_the_next_day_on_the_command_line(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "a"
+    with StandIn() as service:
+        connect_to(service, monkeypatch)
+        service.quantum.publish("snapshot-1", hours_ago=30)
+        assert run(f"{line(home, folder)} --max-configuration-age 24") == 2
+        assert "'snapshot-1' is 30.0 hours old" in capsys.readouterr().err
+        assert run(f"resume {folder} --max-jobs 1 --max-configuration-age 48") == 2
+        assert f"`hattriq resume {folder} --max-jobs " in capsys.readouterr().err
+        service.quantum.publish("snapshot-2")
+        service.quantum.removed.add("snapshot-1")
+        assert run(f"resume {folder} --max-jobs 1000") == 2
+        (error,) = capsys.readouterr().err.splitlines()
+        assert "the snapshot 'snapshot-1' of the configuration 'config-1' exists no longer" in error
+        assert error.endswith(f"go on with `hattriq resume {folder} --recompile`, or give up with `hattriq cancel {folder}`")
+        assert run(f"resume {folder} --recompile") == 0
+        assert "snapshot 'snapshot-2'" in capsys.readouterr().out
+        assert set(service.executions.values()) == {1}
+    record = json.loads((folder / "run.json").read_text())
+    assert record["engine"]["snapshot"] == "snapshot-2"
+    assert sorted(file.name for file in folder.glob("*.snapshot.json")) == [
+        "snapshot-1.snapshot.json",
+        "snapshot-2.snapshot.json",
+    ]
+    assert run(f"{line(home, tmp_path / 'b').replace('google:p/willow_pink', 'qsim')} --recompile") == 2
+    assert "--recompile are for google:PROJECT/PROCESSOR" in capsys.readouterr().err
+
+
 def test_google_processor_without_access_is_one_line(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

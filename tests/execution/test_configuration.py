@@ -96,7 +96,9 @@ def test_age_is_checked_again_at_a_resume_which_still_fetches_what_was_submitted
         run(service, tmp_path, max_jobs=5)
     service.inject()
     service.quantum.publish("snapshot-2")
-    with pytest.raises(StaleConfigurationError, match=r"max_configuration_age=1; begin the unfinished part anew .*--recompile"):
+    with pytest.raises(
+        StaleConfigurationError, match=r"max_configuration_age=1; compile the unfinished part anew .*--recompile"
+    ):
         run(service, tmp_path, max_configuration_age=1)
     with engine(service, tmp_path).journal as journal:  # type: ignore[union-attr]
         assert journal.done == len(service.executions) == 5

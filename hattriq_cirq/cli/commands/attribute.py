@@ -54,7 +54,8 @@ class Attribute(EngineOptions):
         shots (N): Number of shots per input with an estimator; 0 takes exact probabilities.
         mitigate (NAME,...): Mitigations, as listed above (default: none).
         calibration (FILE): Calibration for --mitigate readout that `hattriq calibrate` wrote.
-        max_age (HOURS): Largest age of the --calibration; an older one is refused.
+        max_age (HOURS): Largest age of the readout --calibration; an older one is refused. The age of a processor's own
+            calibration is limited by --max-configuration-age.
         dry_run: Compile and check everything, print the cost of the run and record its jobs in the folder, but submit
             nothing; the same command without --dry-run goes on from there.
         seed (N): Random seed for baselines, counts and mitigations.

@@ -40,6 +40,8 @@ class Cancel:
         summary, task = read_task(self.folder)
         if summary.status in ("finished", "cancelled"):
             raise ValueError(f"{self.folder} is {summary.status} already, nothing is left to cancel")
+        done = f"{summary.done} of {summary.jobs} jobs are done"
+        print(f"{printable(self.folder)}: {done}, cancelling the others", flush=True)
         from hattriq_cirq.cli.folders import engine_journal
         from hattriq_cirq.workflows.values import parse_engine
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.execution.journal_summary import RunSummary
 
 _HEADINGS: tuple[str, ...] = ("folder", "command", "engine", "status", "jobs", "shots", "updated (UTC)")
+_SECONDS = 1.0  # between two looks at runs in progress
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,22 @@ class Runs:
 
     `hattriq resume` continues planned, unfinished, failed and cancelled runs.
 
+    With --follow, the runs in progress are shown with the time left and the last line of their logs, until none is left
+    or Ctrl-C ends it; the runs themselves go on. Each run has a log, `hattriq.log`, in its folder.
+
     Args:
         folder (FOLDER): Folder to search.
+        follow: Follow the runs in progress.
 
     Examples:
         hattriq runs
         hattriq runs runs
+        hattriq runs runs/hardware --follow
     """
 
     folder: str = "."
+    _: KW_ONLY
+    follow: bool = False
 
     def run(self) -> int:
         """Print one line per run, the one that was updated last at the end."""
@@ -55,6 +65,8 @@ class Runs:
         if not runs and not unreadable:
             print(f"no run on an engine below {root}; `hattriq attribute --help` shows how to start one")
             return 0
+        if self.follow:
+            return _follow(runs, root)
         rows = [_HEADINGS, *(_row(run) for run in sorted(runs, key=lambda run: run.updated_utc))]
         print(aligned(rows))
         for line in unreadable:
@@ -65,6 +77,19 @@ class Runs:
         if any(run.task is None for run in stopped):
             print("a run without a command was made by a script, or stopped at once: repeat what began it")
         return 0
+
+
+def _follow(runs: Sequence[RunSummary], root: Path) -> int:
+    """Follow the runs in progress until they end or Ctrl-C is pressed."""
+    from hattriq_cirq.cli.follow import FollowedRun, follow
+
+    followed = {run.folder: FollowedRun(run.folder) for run in runs if run.status == "running"}
+    if not followed:
+        print(printable(f"no run is in progress below {root}; `hattriq runs {root}` lists all"))
+        return 0
+    with suppress(KeyboardInterrupt):
+        follow(followed, _SECONDS)
+    return 0
 
 
 def _row(run: RunSummary) -> tuple[str, ...]:

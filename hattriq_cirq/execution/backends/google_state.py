@@ -14,8 +14,8 @@ from hattriq_cirq.execution.processors import ProcessorInfo, TimeSlot
 _DOWN = ("DOWN", "INACTIVE", "UNAVAILABLE")
 #: Cure for a configuration that the run cannot go on with.
 RECOMPILE = (
-    "begin the unfinished part anew on the current configuration by recompile=True, `hattriq resume DIR --recompile`, or start "
-    "a new run in another folder"
+    "compile the unfinished part anew for the current configuration, --recompile or recompile=True, or start a new run in "
+    "another folder"
 )
 
 
