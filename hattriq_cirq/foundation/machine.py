@@ -1,10 +1,17 @@
-"""Cores that this process may use, which can be fewer than those of the machine."""
+"""Cores that this process may use, which can be fewer than those of the machine, and threads of linear algebra."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from math import ceil
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
@@ -60,3 +67,23 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold the linear algebra of this process to one thread: small products are slower on several.
+
+    Example:
+        >>> with one_blas_thread():
+        ...     pass
+    """
+    with _libraries().limit(limits=1, user_api="blas"):
+        yield
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Return the control of the loaded libraries' threads, found once."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

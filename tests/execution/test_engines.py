@@ -20,7 +20,7 @@ from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution import Engine, cirq_simulator, qsim, sampler
 from hattriq_cirq.execution.backend import Backend, Job
 from hattriq_cirq.execution.backends.simulators import ExactBackend
-from hattriq_cirq.simulation.pauli_transfer import populations
+from hattriq_cirq.simulation.noisy_program import populations
 
 Factory = Callable[..., Engine]
 both = pytest.mark.parametrize("factory", [cirq_simulator, qsim])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
-from itertools import takewhile
+from itertools import count, takewhile
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import cirq
@@ -17,7 +17,7 @@ import numpy as np
 from hattriq_cirq.circuits.errors import CircuitRefusedError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import Point, to_sweep
-from hattriq_cirq.circuits.swept_gates import columns_of, unitaries
+from hattriq_cirq.circuits.swept_gates import columns_of, evaluate, unitaries
 from hattriq_cirq.compilation.gatesets import gateset_name
 from hattriq_cirq.compilation.metrics import is_missing_for
 from hattriq_cirq.compilation.snapshot import Snapshot, find_snapshot
@@ -27,6 +27,7 @@ from hattriq_cirq.execution.backends.simulators import (
     THREADS_MAX,
     marginal_probabilities,
     qsim_state,
+    sample_counts,
     state_vector_populations,
     trajectories,
 )
@@ -34,6 +35,8 @@ from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_seed, check_type, shown
 from hattriq_cirq.simulation import pauli_transfer
+from hattriq_cirq.simulation.noisy_program import NoisyProgram, Step, gather, steps_of
+from hattriq_cirq.simulation.statevector import Precision
 
 if TYPE_CHECKING:
     import cirq_google as cg
@@ -44,7 +47,6 @@ Method = Literal["density", "trajectories"]
 _STAND_IN = "stands for a gate of any angles"
 _END = "end of the moment"
 _PHASED_XZ = cirq.PhasedXZGate(x_exponent=0.25, z_exponent=0.25, axis_phase_exponent=0.25)
-_DENSITY_NUMBERS = 2**18  # numbers of all density matrices that are evolved at once: they stay in the cache
 _MAX_DENSITY_QUBITS = 12  # beyond it a density matrix and its intermediate arrays take more than 0.3 GB
 
 
@@ -65,6 +67,7 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
     noise: Noise = "calibrated",
     gateset: str | None = None,
     method: Method | None = None,
+    precision: Precision = "float64",
     threads: int = 1,
     journal: str | os.PathLike[str] | None = None,
     qubits: Sequence[cirq.Qid] | None = None,
@@ -86,6 +89,8 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
         gateset: Gate set, cz, sqrt_iswap or sycamore; None takes the first one whose errors the calibration has.
         method: Simulation of gate noise: "density" takes the same time for any number of shots, "trajectories" allows more
             qubits, None takes the faster one. Without gate noise a state vector is used.
+        precision: Precision of density matrices. With "float32" they take about half the time, and the error of probabilities,
+            about 1e-8, is checked; counts then repeat on the same machine only, while those of "float64" repeat on others too.
         threads: Number of threads for one circuit.
         journal: Journal folder, see `Engine`.
         qubits: Qubits of the processor that circuits may be placed on; None allows all.
@@ -109,7 +114,9 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
         >>> bool(0.98 < exact.probabilities[1] < 1)
         True
     """
-    backend = VirtualBackend(processor_id, seed=seed, noise=noise, gateset=gateset, method=method, threads=threads)
+    backend = VirtualBackend(
+        processor_id, seed=seed, noise=noise, gateset=gateset, method=method, precision=precision, threads=threads
+    )
     return Engine(
         backend,
         journal=journal,
@@ -132,6 +139,7 @@ class VirtualBackend(InProcessBackend):
         noise: Noise = "calibrated",
         gateset: str | None = None,
         method: Method | None = None,
+        precision: Precision = "float64",
         threads: int = 1,
     ) -> None:
         check_type(gateset, "gateset", str | None, "the name of a gate set, such as 'cz', or None")
@@ -139,6 +147,8 @@ class VirtualBackend(InProcessBackend):
             raise ValueError(f"noise={shown(noise)} must be one of {', '.join(get_args(Noise))}")
         if method is not None and (not isinstance(method, str) or method not in get_args(Method)):
             raise ValueError(f"method={shown(method)} must be one of {', '.join(get_args(Method))}, or None for the faster one")
+        if not isinstance(precision, str) or precision not in get_args(Precision):
+            raise ValueError(f"precision={shown(precision)} must be one of {', '.join(get_args(Precision))}")
         threads = as_count(threads, "threads", advice=f"be at least 1 and at most {THREADS_MAX}", maximum=THREADS_MAX)
         seed = None if seed is None else as_seed(seed)
         snapshot = find_snapshot(processor_id)
@@ -148,7 +158,7 @@ class VirtualBackend(InProcessBackend):
                 f"the calibration of {snapshot.name} has no errors for {gateset=}, so {noise=} would leave its two-qubit gates "
                 f"perfect; {_alternatives(snapshot)}"
             )
-        self.noise, self.method, self.threads = noise, method, threads
+        self.noise, self.method, self.precision, self.threads = noise, method, precision, threads
         settings: dict[str, Any] = {"kind": "virtual", "noise": noise, "method": method, "processor": processor.describe()}
         if snapshot.source != "bundled":  # which is known by its name
             settings["snapshot"] = snapshot.digest
@@ -164,7 +174,8 @@ class VirtualBackend(InProcessBackend):
             warnings.warn(note, MissingCalibrationWarning, stacklevel=3)
         self._noise_on = lru_cache(maxsize=64)(self._build_noise)
         self._noisy_moment = lru_cache(maxsize=4096)(self._convert_moment)
-        self._density = lru_cache(maxsize=64)(self._compute_density)
+        self._program = lru_cache(maxsize=64)(self._compile_program)
+        self._densities = lru_cache(maxsize=64)(self._compute_densities)
 
     def describe(self) -> dict[str, Any]:
         """Return the record of the backend as JSON."""
@@ -205,11 +216,27 @@ class VirtualBackend(InProcessBackend):
             ValueError: A circuit has more qubits than a density matrix can hold, and the job needs one.
         """
         self._check_simulation(job)
-        results = self._run_on_simulated_processor(job)
+        self._validate(job)
         if job.shots is None:
-            return [Distribution(row, None) for circuit in job.circuits for row in self.probabilities(circuit, job.points)]
-        runs = len(job.points)
-        return to_distributions(self.name, job, [results[i * runs : (i + 1) * runs] for i in range(len(job.circuits))])
+            return [Distribution(row, None) for rows in self._exact(job.circuits, job.points) for row in rows]
+        return self._sample(job, job.shots)
+
+    def _sample(self, job: Job, shots: int) -> list[Distribution]:
+        """Sample the counts of a job, all of them from its seed."""
+        rng = np.random.default_rng(job.seed)
+        sampled = [circuit for circuit in job.circuits if self.method_for(circuit, shots) == "density"]
+        exact = iter(self._exact(sampled, job.points))
+        results: list[Distribution] = []
+        for circuit in job.circuits:
+            if self.method_for(circuit, shots) == "density":
+                results += [sample_counts(row, shots, rng) for row in next(exact)]
+                continue
+            runs = []
+            for resolver in cirq.to_resolvers(to_sweep(job.points)):
+                sampler = trajectories(self.noise_on(circuit), int(rng.integers(2**63)), self.threads)
+                runs.append(sampler.run(cirq.resolve_parameters(circuit, resolver), resolver, shots))
+            results += to_distributions(self.name, dataclasses.replace(job, circuits=(circuit,)), [runs])
+        return results
 
     def _check_errors_known(self, circuits: Sequence[cirq.AbstractCircuit]) -> None:
         """Refuse a two-qubit gate that the device offers without an error in its calibration: it would be simulated perfect."""
@@ -224,11 +251,8 @@ class VirtualBackend(InProcessBackend):
                     "compile the circuit with Engine.compile, or use noise='readout'"
                 )
 
-    def _run_on_simulated_processor(self, job: Job) -> Sequence[cirq.Result]:
-        """Run a job on the simulated processor, which refuses circuits that the service would refuse.
-
-        A job for exact probabilities is only validated, with one repetition that returns zeros.
-        """
+    def _validate(self, job: Job) -> None:
+        """Run a job on a simulated processor that returns zeros, and refuses circuits that the service would refuse."""
         from cirq_google.engine import SimulatedLocalEngine, SimulatedLocalProcessor, engine_validator
         from cirq_google.serialization import CIRCUIT_SERIALIZER
 
@@ -236,7 +260,7 @@ class VirtualBackend(InProcessBackend):
         check_program = engine_validator.create_program_validator()
         simulated = SimulatedLocalProcessor(
             processor_id=self._processor_id,
-            sampler=cirq.ZerosSampler() if job.shots is None else _SeededSampler(self, job.seed),
+            sampler=cirq.ZerosSampler(),
             device=self.processor.device,
             validator=engine_validator.create_engine_validator(),
             program_validator=check_program,
@@ -246,8 +270,7 @@ class VirtualBackend(InProcessBackend):
         try:
             for circuit in job.circuits[1:]:  # the service's check validates the first one only
                 check_program([circuit], [points], shots, CIRCUIT_SERIALIZER)
-            running = simulated.run_sweep(job.circuits, job_id=job.id, params=points, repetitions=shots)
-            return running.results()  # called once, since a second call would sample again
+            simulated.run_sweep(job.circuits, job_id=job.id, params=points, repetitions=shots).results()
         except (RuntimeError, ValueError) as error:
             raise CircuitRefusedError(f"{self.name} refuses job {job.id}: {error}") from error
 
@@ -262,10 +285,17 @@ class VirtualBackend(InProcessBackend):
 
     def probabilities(self, circuit: cirq.FrozenCircuit, points: Sequence[Point]) -> FloatArray:
         """Return the exact outcome probabilities of a circuit at every point, noise included, (points, 2**measured)."""
+        return self._exact((circuit,), points)[0]
+
+    def _exact(self, circuits: Sequence[cirq.FrozenCircuit], points: Sequence[Point]) -> list[FloatArray]:
+        """Return the exact outcome probabilities of each circuit at every point, (points, 2**measured) each."""
         if self.simulates_gates or self.method == "density":
-            return self._density(circuit, tuple(tuple(point.items()) for point in points))
-        resolved = (cirq.resolve_parameters(circuit, cirq.ParamResolver(dict(point))) if point else circuit for point in points)
-        return np.array([self._state_vector_probabilities(one) for one in resolved])
+            return self._densities(tuple(circuits), tuple(tuple(point.items()) for point in points))
+        resolvers = [cirq.ParamResolver(dict(point)) for point in points]
+        resolved = [
+            [cirq.resolve_parameters(circuit, r) if r.param_dict else circuit for r in resolvers] for circuit in circuits
+        ]
+        return [np.array([self._state_vector_probabilities(one) for one in own]) for own in resolved]
 
     def _state_vector_probabilities(self, circuit: cirq.FrozenCircuit) -> FloatArray:
         """Return the probabilities of a circuit without symbols and with noise in its readout at most, (2**measured,)."""
@@ -279,34 +309,54 @@ class VirtualBackend(InProcessBackend):
                 populations = np.moveaxis(np.tensordot(transitions, populations, (1, axis)), 0, axis)
         return marginal_probabilities(populations, register, measurement)
 
-    def _compute_density(self, circuit: cirq.FrozenCircuit, items: tuple[tuple[tuple[str, float], ...], ...]) -> FloatArray:
-        """Return the probabilities of a circuit at every point from density matrices, a few points at once."""
-        register = sorted(circuit.all_qubits())
-        at_once = max(1, _DENSITY_NUMBERS >> 2 * len(register))
+    def _compute_densities(
+        self, circuits: tuple[cirq.FrozenCircuit, ...], items: tuple[tuple[tuple[str, float], ...], ...]
+    ) -> list[FloatArray]:
+        """Return the probabilities of circuits at every point from density matrices, all runs of one program together."""
         points = [dict(point) for point in items]
-        (measurement,) = circuit[-1].operations
-        return np.array(
-            [
-                marginal_probabilities(row, register, measurement)
-                for start in range(0, len(points), at_once)
-                for row in self._populations(circuit, register, points[start : start + at_once])
-            ]
-        )
+        compiled = [self._noisy_program(circuit) for circuit in circuits]
+        together: dict[int, list[int]] = {}
+        for i, (program, _) in enumerate(compiled):
+            together.setdefault(id(program), []).append(i)
+        results: dict[int, FloatArray] = {}
+        for indices in together.values():
+            program, gates = compiled[indices[0]]
+            swept = len(indices) == 1
+            matrices = _matrices_of_sweep(gates, points) if swept else _matrices([compiled[i][1] for i in indices])
+            rows = program.populations(matrices, self.precision)
+            shares = [rows] if swept else rows[:, np.newaxis]
+            for i, own in zip(indices, shares, strict=True):
+                (measurement,) = circuits[i][-1].operations
+                exact = [marginal_probabilities(row, measurement.qubits, measurement) for row in own]
+                results[i] = np.array(exact * len(points) if len(exact) < len(points) else exact)
+        return [results[i] for i in range(len(circuits))]
 
-    def _populations(self, circuit: cirq.FrozenCircuit, register: Sequence[cirq.Qid], points: Sequence[Point]) -> FloatArray:
-        """Return the populations at every point, (points, 2**n).
+    def _noisy_program(self, circuit: cirq.FrozenCircuit) -> tuple[NoisyProgram, list[cirq.Operation]]:
+        """Return the program of a circuit and the gates whose angles are to be filled in.
+
+        These are the gates with symbols; in a circuit without symbols they are all gates that may have any angles, so that
+        circuits which differ in angles have the same program.
+        """
+        is_swept = cirq.is_parameterized if cirq.is_parameterized(circuit) else _has_angles
+        moments = tuple(tuple(_stand_in(op) if is_swept(op) else op for op in moment) for moment in circuit)
+        return self._program(moments, circuit.all_qubits()), [op for op in circuit.all_operations() if is_swept(op)]
+
+    def _compile_program(self, moments: tuple[tuple[cirq.Operation, ...], ...], qubits: frozenset[cirq.Qid]) -> NoisyProgram:
+        """Compile the program of moments in which stand-ins are the gates with angles.
 
         The noise of a moment depends on the types of its gates and on qubits only. It is therefore converted once for all
         moments that differ in angles, with stand-ins for the gates that have them.
         """
-        columns = columns_of(points)
-        channels: list[pauli_transfer.Channel] = []
-        for moment in circuit:
-            angled = [op for op in moment if _has_angles(op)]
-            own = {op.qubits: pauli_transfer.transfer_matrix(unitaries(op, columns)[:, np.newaxis]) for op in angled}
-            for qubits, matrix in self._noisy_moment(tuple(map(_stand_in, moment)), circuit.all_qubits()):
-                channels.append(pauli_transfer.Channel(qubits, own[qubits] if matrix is None else matrix))
-        return pauli_transfer.populations_of_sweep(channels, register, len(points))
+        axis = {qubit: i for i, qubit in enumerate(sorted(qubits))}
+        steps: list[Step] = []
+        index = count()
+        for moment in moments:
+            angled = [op for op in moment if _STAND_IN in op.tags or _has_angles(op)]
+            own = {op.qubits: next(index) if _STAND_IN in op.tags else _transfer_matrix(op) for op in angled}
+            for on, matrix in self._noisy_moment(tuple(map(_stand_in, moment)), qubits):
+                steps.append(Step(tuple(axis[q] for q in on), own[on] if matrix is None else matrix))
+        (measurement,) = moments[-1]
+        return NoisyProgram.compile(steps, len(axis), [axis[q] for q in measurement.qubits])
 
     def _convert_moment(
         self, operations: tuple[cirq.Operation, ...], qubits: frozenset[cirq.Qid]
@@ -318,9 +368,11 @@ class VirtualBackend(InProcessBackend):
         converted: list[tuple[tuple[cirq.Qid, ...], FloatArray | None]] = []
         constant: list[cirq.Operation] = []
 
+        ordered = sorted(qubits)
+
         def convert_constant() -> None:
-            channels = pauli_transfer.fused(pauli_transfer.channels_of(constant))
-            converted.extend((channel.qubits, channel.matrix) for channel in channels)
+            for block in gather(steps_of(constant, ordered)):
+                converted.append((tuple(ordered[axis] for axis in block.axes), block.matrix((), np.float64)[0]))
             constant.clear()
 
         for op in takewhile(lambda op: not cirq.is_measurement(op), noisy):
@@ -422,7 +474,7 @@ def _has_angles(op: cirq.Operation) -> bool:
 
 def _stand_in(op: cirq.Operation) -> cirq.Operation:
     """Return an operation without its angles: the same type of gate, qubits and tags."""
-    if not _has_angles(op):
+    if not _has_angles(op) or _STAND_IN in op.tags:
         return op
     if isinstance(op.gate, cirq.PhasedXZGate):
         return _PHASED_XZ.on(*op.qubits).with_tags(*op.tags, _STAND_IN)
@@ -430,30 +482,32 @@ def _stand_in(op: cirq.Operation) -> cirq.Operation:
     return resolved.with_tags(_STAND_IN)
 
 
-class _SeededSampler(cirq.Sampler):
-    """Sampler that draws all counts of one job from the job's seed."""
+def _transfer_matrix(op: cirq.Operation) -> FloatArray:
+    return np.asarray(pauli_transfer.transfer_matrix(unitaries(op, {})[:, np.newaxis])[0])
 
-    def __init__(self, backend: VirtualBackend, seed: int | None) -> None:
-        self._backend, self._rng = backend, np.random.default_rng(seed)
 
-    def run_sweep(self, program: cirq.AbstractCircuit, params: cirq.Sweepable, repetitions: int = 1) -> Sequence[cirq.Result]:
-        """Run a circuit at every point."""
-        return list(self._results(program, params, repetitions))
+def _matrices(gates: Sequence[Sequence[cirq.Operation]]) -> list[FloatArray]:
+    """Return the matrices of PhasedXZ gates without symbols, (circuits, 4, 4) for each gate of the circuits."""
+    names = ("x_exponent", "z_exponent", "axis_phase_exponent")
+    exponents = np.array([[[getattr(op.gate, name) for op in own] for own in gates] for name in names], dtype=float)
+    return list(pauli_transfer.phased_xz_transfer(*exponents.swapaxes(1, 2)))
 
-    def _results(self, program: cirq.AbstractCircuit, params: cirq.Sweepable, repetitions: int) -> Iterator[cirq.Result]:
-        backend, circuit, resolvers = self._backend, program.freeze(), list(cirq.to_resolvers(params))
-        if backend.method_for(circuit, repetitions) == "trajectories":
-            for resolver in resolvers:
-                sampler = trajectories(backend.noise_on(circuit), int(self._rng.integers(2**63)), backend.threads)
-                yield sampler.run(cirq.resolve_parameters(circuit, resolver), resolver, repetitions)
-            return
-        (measurement,), key = circuit[-1].operations, cirq.measurement_key_name(circuit[-1].operations[0])
-        points = [{str(name): float(value) for name, value in resolver.param_dict.items()} for resolver in resolvers]
-        for resolver, probabilities in zip(resolvers, backend.probabilities(circuit, points), strict=True):
-            counts = self._rng.multinomial(repetitions, probabilities)
-            outcomes = np.repeat(np.arange(len(counts)), counts)
-            bits = (outcomes[:, np.newaxis] >> np.arange(len(measurement.qubits) - 1, -1, -1)) & 1
-            yield cirq.ResultDict(params=resolver, measurements={key: bits.astype(np.uint8)})
+
+def _matrices_of_sweep(gates: Sequence[cirq.Operation], points: Sequence[Point]) -> list[FloatArray]:
+    """Return the matrices of gates at the points of a sweep, (points, 4**k, 4**k) each."""
+    if not any(cirq.is_parameterized(op) for op in gates):
+        return _matrices([gates])
+    columns = columns_of(points)
+    names = ("x_exponent", "z_exponent", "axis_phase_exponent")
+    angled = [i for i, op in enumerate(gates) if isinstance(op.gate, cirq.PhasedXZGate)]
+    exponents = [
+        [np.broadcast_to(evaluate(getattr(gates[i].gate, name), columns), len(points)) for i in angled] for name in names
+    ]
+    matrices = dict(zip(angled, pauli_transfer.phased_xz_transfer(*map(np.array, exponents)), strict=True)) if angled else {}
+    return [
+        matrices[i] if i in matrices else pauli_transfer.transfer_matrix(unitaries(op, columns)[:, np.newaxis])
+        for i, op in enumerate(gates)
+    ]
 
 
 def faster_method(qubits: int, shots: int) -> Method:
