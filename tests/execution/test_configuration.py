@@ -24,6 +24,7 @@ from hattriq_cirq.circuits.errors import (
     ProcessorUnavailableError,
     StaleConfigurationError,
 )
+from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.log import LOG
 
@@ -48,11 +49,12 @@ def run(service: StandIn, folder: Path, **settings: Any) -> list[int]:
     """Run eight basis states and return their outcomes."""
 
     def go() -> list[int]:
-        own = engine(service, folder, qubits=QUBITS, **settings)
+        own = engine(service, folder, **settings)
         assert own.journal is not None
         with own.journal, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return [int(d.counts.argmax()) for d in own.run([basis_circuit(i) for i in range(8)], [10] * 8)]
+            programs = [ParameterizedCircuit(basis_circuit(i), (i,)) for i in range(8)]
+            return [int(d.counts.argmax()) for d in own.execute(programs, [10] * 8)]
 
     return call_within(30, go)
 
