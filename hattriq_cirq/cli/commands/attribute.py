@@ -166,7 +166,8 @@ class Attribute(EngineOptions):
 
         if not self._is_counted:
             with run_folder.open_run(self.out, task, RESULTS, PICTURES) as folder:
-                yield folder, None if self.estimator == "exact" else values.parse_engine(self.engine, self.seed)
+                options = self.engine_options
+                yield folder, None if self.estimator == "exact" else values.parse_engine(self.engine, self.seed, **options)
             return
         if self.calibration is not None:
             task["calibration"] = {"path": self.calibration, "sha256": checksum(Path(self.calibration))}
