@@ -287,7 +287,7 @@ def test_points_of_a_sweep_have_the_probabilities_of_single_circuits(
     )
     points = [{"t": 0.1 * i, "s": 0.3 - 0.2 * i} for i in range(5)]
     on = VirtualBackend(name, noise=noise, gateset=gateset)
-    monkeypatch.setattr("hattriq_cirq.simulation.noisy_program._STATE_NUMBERS", 2 * 4**3)
+    monkeypatch.setattr("hattriq_cirq.simulation.noisy_program._STATE_BYTES", 16 * 4**3)
     model = on.noise_on(circuit)
     expected = [noisy_probabilities(cirq.resolve_parameters(circuit, point), model, populations) for point in points]
     np.testing.assert_allclose(on.probabilities(circuit, points), expected, rtol=0, atol=1e-12)
