@@ -2,8 +2,8 @@
 
 Run `python -m benchmarks.noisy --against CHECKOUT`, where CHECKOUT is an earlier version (`git worktree add CHECKOUT COMMIT`).
 All sides run in turn, each in a process of its own with one thread; results are compared before ratios are printed. Seconds
-are processor time of a whole call on a new engine, noise model and compilation included, or of a call on an engine that has run the circuit at
-other points before ("warm"). The cases:
+are processor time of a whole call on a new engine, noise model and compilation included, or of a call on an engine that has
+run the circuit at other points before ("warm"). The cases:
 
 - campaign: n = 8, 30 CZ, each circuit with its own single-qubit gates (a random gauge and a product-state probe), all read
 - campaign, one qubit read: the same, of which one qubit is measured

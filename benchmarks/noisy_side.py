@@ -2,8 +2,8 @@
 
 Run by its path, with the package's checkout in PYTHONPATH: python noisy_side.py PROGRAM POINTS RESULT SHOTS METHOD. METHOD is
 "float64" or "float32" for the engine, or "rebuild" to convert the noise of every circuit anew, as `noisy_probabilities` does.
-Each line that is read starts a run on a new engine, "warm" on one that has run the circuit at another point before; its processor
-seconds are printed and its probabilities are saved.
+Each line that is read starts a run on a new engine, "warm" on one that has run the circuit at another point before; its
+processor seconds are printed and its probabilities are saved.
 """
 
 from __future__ import annotations

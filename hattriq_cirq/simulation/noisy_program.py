@@ -335,7 +335,7 @@ def _layout(order: tuple[int, ...], axes: set[int], coming: Sequence[set[int]]) 
 
 
 def _gathered(order: tuple[int, ...], blocks: Sequence[set[int]]) -> tuple[int, ...]:
-    """Return the order in which the first block's axes are in front, followed by those of later blocks, as far as they allow."""
+    """Return the order with the first block's axes in front, followed by those of later blocks as far as these allow it."""
     placed: list[int] = []
     for i, axes in enumerate(blocks):
         if not axes <= set(order):

@@ -160,6 +160,8 @@ class VirtualBackend(InProcessBackend):
             )
         self.noise, self.method, self.precision, self.threads = noise, method, precision, threads
         settings: dict[str, Any] = {"kind": "virtual", "noise": noise, "method": method, "processor": processor.describe()}
+        if precision != "float64":  # absent from older records
+            settings["precision"] = precision
         if snapshot.source != "bundled":  # which is known by its name
             settings["snapshot"] = snapshot.digest
         super().__init__(f"virtual:{snapshot.name}", seed, Limits(circuits=20), settings, processor)
