@@ -174,7 +174,7 @@ class Study(Generic[T]):
         the name if it is above 0.
         """
         folder, settings = root / self.name / "tasks", settings_digest(task)
-        named = _fields(task) | ({"revision": self.revision} if self.revision else {})
+        named = _named(task, self.revision)
         old = folder / f"{slug(named)}.json"
         if settings is None or (unchanged_since_version_0_1(task) and old.exists()):
             return old
@@ -233,13 +233,16 @@ class Study(Generic[T]):
         """
         missing = [task for task in tasks if not self.path(task, root).exists()]
         save, done = partial(self.save, root=root), len(tasks) - len(missing)
-        run = partial(_run_with_journal, self, root) if self.keeps_journals else self.run
+        run = partial(_run_with_journal, self.run, self._journals(root), self.revision) if self.keeps_journals else self.run
         run_all(run, missing, save, done=done, name=self.name, workers=workers, scheduler=scheduler)
         return [self.load(task, root) for task in tasks]
 
     def journal(self, task: T, root: Path) -> Path:
         """Return the folder of a task's journal."""
-        return root / self.name / "journals" / self.path(task, root).stem
+        return self._journals(root) / slug(_named(task, self.revision))
+
+    def _journals(self, root: Path) -> Path:
+        return root / self.name / "journals"
 
     def section(self, done: Sequence[Done[T]]) -> Section:
         """Return the report of results: the study's findings with title, question, settings, accuracies and origin."""
@@ -404,8 +407,12 @@ def _fields(task: object) -> dict[str, Any]:
     return {name: value for name, value in asdict(task).items() if name in identity}  # type: ignore[call-overload]
 
 
-def _run_with_journal(study: Study[T], root: Path, task: T) -> Result:
-    return study.run(task, study.journal(task, root))
+def _named(task: object, revision: int) -> dict[str, Any]:
+    return _fields(task) | ({"revision": revision} if revision else {})
+
+
+def _run_with_journal(run: Callable[..., Result], folder: Path, revision: int, task: object) -> Result:
+    return run(task, folder / slug(_named(task, revision)))
 
 
 def _settings(tasks: Sequence[object]) -> dict[str, str]:

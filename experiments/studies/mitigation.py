@@ -29,11 +29,11 @@ from experiments.runner.measured_maps import collect, measure
 from experiments.runner.plan import Plan, add_plan_options, plan_of_options
 from experiments.runner.study import Done, Findings, Study, done_by
 from hattriq_cirq.datasets import Dataset
-from hattriq_cirq.datasets.user import checksum
 from hattriq_cirq.estimators import Estimator
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.identity import content_digest
+from hattriq_cirq.foundation.reading import checksum
 from hattriq_cirq.pipeline.mitigation import Mitigation
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
@@ -50,8 +50,9 @@ METRICS = {
     "gap": "completeness gap",
     "coverage": "coverage of 95%",
 }
-#: Costs of one task, with the headings of their columns; those of inputs are divided by their number.
-_COSTS = ("circuits", "shots", "two-qubit gates")
+#: Costs of one map, calibrations included, and of a whole task.
+_COSTS = ("circuits per map", "shots per map", "two-qubit gates")
+_PRICED = ("circuits", "all shots", "two-qubit gates")
 _SCOPE, _PIPELINE = ("model", "data", "inputs", "baseline"), ("engine", "estimator", "mitigation", "shots")
 _DIGITS = 16  # of digests in the identity of a task
 _LINES = 7  # largest number of lines or maps of a figure
@@ -62,29 +63,29 @@ class Task:
     """Maps of some inputs by one pipeline.
 
     Args:
-        model: Text of a generated model, or the checksum of a file.
-        data: Text of a data set, or a digest of the content of one from files.
-        inputs: Selection of inputs, measured together.
-        baseline: Name of the baseline.
-        engine: Name of the engine; the file of a snapshot is replaced by its digest.
         estimator: Name of the estimator.
         mitigation: Names of mitigations, or `none`.
         shots: Shots per input; 0 for exact probabilities.
         seed: Random seed.
         repeat: Number of the run with this seed, from 0.
+        inputs: Selection of inputs, measured together.
+        baseline: Name of the baseline.
+        model: Text of a generated model, or the checksum of a file.
+        data: Text of a data set, or a digest of the content of one from files.
+        engine: Name of the engine; the file of a snapshot is replaced by its digest.
         given: Texts that name the model, the data and the engine, which may hold paths.
     """
 
-    model: str = field(metadata={"reported": False})
-    data: str = field(metadata={"reported": False})
-    inputs: str
-    baseline: str
-    engine: str = field(metadata={"reported": False})
     estimator: str
     mitigation: str
     shots: int
     seed: int
     repeat: int
+    inputs: str
+    baseline: str
+    model: str = field(metadata={"reported": False})
+    data: str = field(metadata={"reported": False})
+    engine: str = field(metadata={"reported": False})
     given: tuple[str, str, str] = field(compare=False, metadata={"reported": False})
 
     @property
@@ -139,8 +140,9 @@ def plan_tasks(plan: Plan) -> list[Task]:
             values.make_baseline(baseline, data, values.select_inputs(inputs, data), plan.seeds[0])
             rest = product(plan.engines, plan.estimators, plan.mitigations, plan.shots, plan.seeds, range(plan.repeats))
             for engine, estimator, mitigation, shots, seed, repeat in rest:
-                names = (model_name, data_name, inputs, baseline, _engine_name(engine), estimator, mitigation or NONE)
-                selected[Task(*names, shots, seed, repeat, (_place(model_text), data_text, engine))] = None
+                pipeline = (estimator, mitigation or NONE, shots, seed, repeat)
+                names = (model_name, data_name, _engine_name(engine))
+                selected[Task(*pipeline, inputs, baseline, *names, (_place(model_text), data_text, engine))] = None
     return list(selected)
 
 
@@ -238,7 +240,7 @@ def _resolved(task: Task) -> tuple[hq.Model, dict[str, Any], Array]:
 def price(task: Task) -> dict[str, str]:
     """Return the cost of a task, whose circuits are compiled for it; a real processor is not asked."""
     if task.given[2].startswith("google:"):
-        return dict.fromkeys(_COSTS, "?")
+        return dict.fromkeys(_PRICED, "?")
     key = (*task.given, task.inputs, task.baseline, task.estimator, task.mitigation, task.shots)
     if key not in _PRICES:
         model, options, x = _resolved(task)
@@ -246,7 +248,7 @@ def price(task: Task) -> dict[str, str]:
         found = hq.prepare(model, x, engine=engine, shots=task.shots or None, **options).run_resources()
         gates = "-" if found.routed is None else f"{found.routed.largest}"
         counts = (f"{found.circuits + found.mitigation_circuits:,}", f"{found.shots:,}" if task.shots else EXACT, gates)
-        _PRICES[key] = dict(zip(_COSTS, counts, strict=True))
+        _PRICES[key] = dict(zip(_PRICED, counts, strict=True))
     return _PRICES[key]
 
 
@@ -366,7 +368,7 @@ def _findings(done: Results, names: Sequence[str]) -> Iterator[str]:
         yield (
             f"The {word} relative L2 error is {with_interval(*metrics['error'])}, with {_named(names, settings)}: cosine "
             f"{with_interval(*metrics['cosine'])}, signs right {with_interval(*metrics['signs'])}, "
-            f"{cost['circuits']:,.0f} circuits and {cost['shots']:,.0f} shots per map."
+            f"{cost[_COSTS[0]]:,.0f} circuits and {cost[_COSTS[1]]:,.0f} shots per map."
         )
     counted = [row for row in rows if row[1][0].task.shots]
     if counted:

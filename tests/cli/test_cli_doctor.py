@@ -138,15 +138,13 @@ def test_unknown_engine_names_are_rejected(words: str, message: str) -> None:
 
 
 def test_resumed_run_on_a_real_processor_keeps_its_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    monkeypatch.setattr(
-        "hattriq_cirq.execution.backends.google.google", lambda *words, **options: calls.append((words, options))
-    )
+    monkeypatch.setattr("hattriq_cirq.execution.backends.google.Engine", lambda backend, **_: pins.append(backend._given))
+    pins: list[tuple[str | None, ...]] = []
     parse_engine("google:p/x", 0, tmp_path)
     Journal(tmp_path, {"kind": "google", "device_config_name": "c", "snapshot": "s1"}).close()
     parse_engine("google:p/x", 0, tmp_path)
-    pins = [(words, options["device_config_name"], options["snapshot"]) for words, options in calls]
-    assert pins == [(("p", "x"), None, None), (("p", "x"), "c", "s1")]
+    parse_engine("google:p/x", 0, tmp_path, recompile=True)
+    assert pins == [(None, None, None), ("c", "s1", None), (None, None, None)]
 
 
 # common mistakes

@@ -115,7 +115,7 @@ def test_dry_run_after_a_part_of_the_run_records_the_rest(
     assert results(tmp_path / "run") == results(home / "whole")
 
 
-@pytest.mark.parametrize("chosen", [8, 20, pytest.param(0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("chosen", [20, pytest.param(0, marks=pytest.mark.slow)])
 def test_killed_dry_run_is_repeated_or_resumed(home: Path, tmp_path: Path, chosen: int) -> None:
     """Killed at a call of the operating system; at each of them in the slow test."""
     for call in (chosen,) if chosen else range(1, 60):

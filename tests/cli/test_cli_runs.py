@@ -8,6 +8,8 @@ import resource
 import shlex
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -176,6 +178,21 @@ def test_run_that_stops_before_its_first_job_leaves_no_folder(
     assert run(f"{line(home, tmp_path / 'a')} --rule simpson:3") == 2
     assert "resume" not in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("command", ["resume", "cancel"])
+def test_first_line_is_printed_before_cirq_is_imported(stopped: Path, command: str) -> None:
+    script = (
+        "import builtins, sys; from hattriq_cirq.cli import main\n"
+        "def first_line(text, **_):\n"
+        "    sys.stdout.write(text)\n"
+        "    raise SystemExit(3 if 'cirq' in sys.modules else 0)\n"
+        "builtins.print = first_line\n"
+        f"main([{command!r}, {str(stopped)!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{stopped}: 10 of ")
 
 
 def test_resume_from_another_directory(

@@ -200,16 +200,20 @@ def test_seconds_count_only_while_a_process_waits_for_a_job(tmp_path: Path, monk
 
     waited: list[str] = []
     engine = hq.cirq_simulator(seed=3, journal=tmp_path)
+    start = time.monotonic()
     with monkeypatch.context() as patch:
         patch.setattr(ExactBackend, "execute", slow)
         with pytest.raises(KeyboardInterrupt):
             engine.run(CIRCUITS, SHOTS)
-    time.sleep(0.3)  # nobody waits for a job
+    stop = time.monotonic()
     assert engine.journal is not None
     used = engine.journal.used
-    assert 0.14 < used.seconds < 0.3
+    assert 0.14 < used.seconds < stop - start + 0.01
+    time.sleep(0.3)  # nobody waits for a job
+    assert engine.journal.used == used
+    again = time.monotonic()
     assert [d.counts.tolist() for d in engine.run(CIRCUITS, SHOTS)] == WHOLE
-    assert engine.journal.used.seconds < used.seconds + 0.25
+    assert engine.journal.used.seconds < used.seconds + time.monotonic() - again + 0.01
     engine.journal.close()
 
 
@@ -238,7 +242,7 @@ def test_state_that_does_not_change_is_recorded_now_and_then(
     call_within(20, lambda: engine.run([basis_circuit(1)], [10]))
     records = [from_line(line) for line in (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)]
     states = [record["status"] for record in records if record is not None and record["kind"] == "note"]
-    assert 3 <= states.count("running") <= 9
+    assert 2 <= states.count("running") <= 9
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from hattriq_cirq.circuits.errors import (
     ProcessorUnavailableError,
     StaleConfigurationError,
 )
+from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.log import LOG
 
@@ -48,11 +49,12 @@ def run(service: StandIn, folder: Path, **settings: Any) -> list[int]:
     """Run eight basis states and return their outcomes."""
 
     def go() -> list[int]:
-        own = engine(service, folder, qubits=QUBITS, **settings)
+        own = engine(service, folder, **settings)
         assert own.journal is not None
         with own.journal, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return [int(d.counts.argmax()) for d in own.run([basis_circuit(i) for i in range(8)], [10] * 8)]
+            programs = [ParameterizedCircuit(basis_circuit(i), (i,)) for i in range(8)]
+            return [int(d.counts.argmax()) for d in own.execute(programs, [10] * 8)]
 
     return call_within(30, go)
 
@@ -156,7 +158,8 @@ def test_removed_snapshot_is_typed_and_a_recompiled_run_keeps_its_finished_input
     assert "inputs 8 to 10 ran on the snapshot 'snapshot-2' of 'config-1'" in note
     exact = hq.integrated_gradients(MODEL, X, baseline=0.0).values
     assert np.abs(a.values - exact).max() < 5 * a.stderr.max()  # the service has no noise
-    again = attribute(service, tmp_path)  # a further resume stays on the second snapshot and runs nothing
+    service.quantum.removed.add("snapshot-2")
+    again = attribute(service, tmp_path)  # a further resume reads the configurations beside the journal and runs nothing
     np.testing.assert_array_equal(again.values, a.values)
     assert again.assumptions.notes == a.assumptions.notes
     assert set(service.executions.values()) == {1}

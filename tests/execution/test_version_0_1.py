@@ -18,10 +18,10 @@ from hattriq_cirq import datasets, integrated_gradients
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.cli.commands.attribute import Attribute
 from hattriq_cirq.cli.commands.resume import recorded_command
-from hattriq_cirq.cli.records import read_task
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.reporting.document import Section
+from hattriq_cirq.reporting.records import read_task
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "version_0_1"
 FINISHED = ("finished", "maps", "shots")

@@ -90,6 +90,6 @@ def _content(file: Path) -> Any:
 
 def _without_times(value: Any) -> Any:
     if isinstance(value, dict):
-        timed = ("provenance", "seconds", "id", "calibration_id")  # an id of a calibration depends on its time
+        timed = ("provenance", "seconds", "id", "calibration_id", "taken_utc")  # an id of a calibration depends on its time
         return {name: _without_times(each) for name, each in value.items() if name not in timed}
     return value

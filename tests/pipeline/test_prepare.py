@@ -87,9 +87,9 @@ def test_resources_price_exactly_what_runs(
 
 
 def test_resources_of_several_chunks_are_those_of_one_chunk_of_all_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = prepared(hq.HadamardTest(), mitigation=MITIGATIONS[1]).resources
+    one = prepared(mitigation=MITIGATIONS[1]).resources
     monkeypatch.setattr(prepare_module, "_CHUNK", 1)
-    two = prepared(hq.HadamardTest(), mitigation=MITIGATIONS[1]).resources
+    two = prepared(mitigation=MITIGATIONS[1]).resources
     assert (one.shots - one.mitigation_shots, one.circuits) == (two.shots - two.mitigation_shots, two.circuits)
     assert (one.depth, one.duration_ns, one.predicted_fidelity) == (two.depth, two.duration_ns, two.predicted_fidelity)
     assert two.mitigation_shots == 2 * one.mitigation_shots  # each chunk has a calibration of its own

@@ -121,7 +121,7 @@ def test_routing_on_a_device_adds_gates_and_keeps_to_its_couplers() -> None:
 def test_processor_may_be_a_name_a_snapshot_its_file_or_a_device_without_calibration(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model, x = random_model(2, 0, layers=1), unit(2, 0)
+    model, x = random_model(1, 0, layers=1), unit(1, 0)
     snapshot = find_snapshot("willow_pink")
     snapshot.save(tmp_path / "device.json")
     (tmp_path / "device.bin").write_bytes(snapshot.specification)
@@ -137,7 +137,7 @@ def test_processor_may_be_a_name_a_snapshot_its_file_or_a_device_without_calibra
     assert bare.duration_ns is not None
     assert "unknown: the calibration has no errors of the two-qubit gate" in str(bare)
     for option in (f"--processor {tmp_path}/device.json", f"--engine virtual:{tmp_path}/device.json,noise=none"):
-        assert main(shlex.split(f"cost --qubits 1 --layers 1 --estimators hadamard --shots 100 {option}")) == 0
+        assert main(shlex.split(f"cost --qubits 1 --layers 1 --estimators resolved --shots 100 {option}")) == 0
         assert f"willow_pink, calibration {named.snapshot}" in capsys.readouterr().out
 
 
@@ -176,13 +176,13 @@ def test_cost_on_the_command_line_writes_a_table_and_a_picture(tmp_path: Path, c
 
 
 def test_table_of_the_cost_of_a_run_has_every_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = "cost --qubits 1 --layers 1 --estimators resolved,hadamard --shots 600 --mitigate readout:50"
+    line = "cost --qubits 1 --layers 1 --estimators resolved --shots 600 --mitigate readout:50"
     assert main(shlex.split(f"{line} --engine virtual:willow_pink --out {tmp_path / 'cost'}")) == 0
     with (tmp_path / "cost" / "cost.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     printed = capsys.readouterr().out
-    assert [row["shots"] for row in rows] == ["700", "700"]
-    assert [row["mitigation_shots"] for row in rows] == ["100", "100"]  # 50 in each state
+    assert [row["shots"] for row in rows] == ["700"]
+    assert [row["mitigation_shots"] for row in rows] == ["100"]  # 50 in each state
     for row in rows:
         assert f"{row['jobs']}\n" in printed
         assert f"{row['bytes']}\n" in printed
@@ -204,12 +204,12 @@ def test_contradicting_options_of_cost_are_refused(options: str, message: str, c
 
 
 def test_engine_may_be_any_and_a_batch_is_priced_as_a_whole() -> None:
-    model, x = random_model(2, 0, layers=1), np.array([unit(2, 0), unit(2, 1)])
+    model, x = random_model(1, 0, layers=1), np.array([unit(1, 0), unit(1, 1)])
     plain = hq.resources(model, x, 0.0, hq.HadamardTest())
-    assert plain.circuits == 8
+    assert plain.circuits == 4
     for engine in (cirq.ZerosSampler(), hq.cirq_simulator(), hq.virtual("rainbow")):
         whole = hq.resources(model, x, 0.0, hq.HadamardTest(), engine=engine, shots=100)
-        assert (whole.circuits, whole.shots, whole.shots_for_cosine) == (8, 200, plain.shots_for_cosine)
+        assert (whole.circuits, whole.shots, whole.shots_for_cosine) == (4, 200, plain.shots_for_cosine)
         assert whole.jobs > 0
     assert (whole.gateset, whole.processor) == ("sycamore", "rainbow")
     few = hq.resources(model, x, 0.0, hq.HadamardTest(), engine=hq.virtual("rainbow"))

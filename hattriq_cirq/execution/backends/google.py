@@ -167,7 +167,7 @@ class GoogleBackend(Owned):
         if file is not None and (file.parent / JOURNAL).is_file() and self._kept(found.snapshot_id) is None:
             try:
                 file.unlink(missing_ok=True)
-                found.save(file)
+                replace(found, taken_utc="").save(file)  # the journal has the time: equal runs have equal files
             except OSError as error:
                 log.warning("the configuration could not be kept beside the journal: %s", error)
 
