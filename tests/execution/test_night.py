@@ -22,6 +22,7 @@ import pandas as pd
 import pytest
 from command_line import run
 from forked import ForkServer
+from hattriq_on_service import connected
 from interrupted import results
 from stand_in import Fault, StandIn
 
@@ -31,7 +32,6 @@ from hattriq_cirq.execution.journal_summary import read_summary
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 PAGE = (Path(__file__).parents[2] / "docs" / "night.md").read_text(encoding="utf-8")
-EVENT = "the service: "
 NOT_RUN = {"gcloud auth application-default login"}  # no program of ours
 JOBS, DONE, SUBMITTED = 23, 11, 21
 """Jobs of the run, and those with counts and at the service when it is killed; ten are in progress at once."""
@@ -42,13 +42,11 @@ class Step:
     """Command of the page, with what happens meanwhile and what it prints.
 
     Args:
-        section: Heading of its section.
         command: Line after the prompt.
         event: What the service does meanwhile; empty for nothing.
         printed: Lines that it prints; `...` stands for any text, alone for any lines.
     """
 
-    section: str
     command: str
     event: str = ""
     printed: list[str] = field(default_factory=list)
@@ -56,13 +54,13 @@ class Step:
 
 def steps() -> Iterator[Step]:
     """Yield the commands of the page."""
-    section = event = ""
-    pattern = r"^## (?P<section>[^\n]*)$|^<!-- (?P<event>[^\n]*) -->$|^```console\n(?P<block>.*?)^```$"
+    event = ""
+    pattern = r"^<!-- the service: (?P<event>[^\n]*) -->$|^```console\n(?P<block>.*?)^```$"
     for found in re.finditer(pattern, PAGE, re.M | re.S):
-        section, event = found["section"] or section, found["event"] or event
+        event = found["event"] or event
         for text in re.split(r"^\$ ", found["block"] or "", flags=re.M)[1:]:
             command, *printed = text.replace("\\\n", "").splitlines()
-            yield Step(section, " ".join(command.split()), event.removeprefix(EVENT), printed)
+            yield Step(" ".join(command.split()), event, printed)
             event = ""
 
 
@@ -162,11 +160,7 @@ class ThisProcess:
 
     def run(self, words: list[str], service: StandIn) -> tuple[int, str, str]:
         out, err = io.StringIO(), io.StringIO()
-        with self.monkeypatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            for module in ("google", "google_calls"):
-                path = f"hattriq_cirq.execution.backends.{module}.connect"
-                patch.setattr(path, lambda project, **options: service.engine(project, **options))
-            patch.setitem(hq.google.__kwdefaults__, "poll_seconds", 0.02)
+        with connected(service.engine), redirect_stdout(out), redirect_stderr(err):
             code = run(shlex.join(words))
         return code, out.getvalue(), err.getvalue()
 
@@ -225,17 +219,8 @@ def play(page: list[Step], shell: Shell, service: StandIn) -> None:
             Path(target).write_text(out)
 
 
-def chosen(shell: Shell) -> list[Step]:
-    """Return the commands that a shell runs: all, or in this process only what the night needs, for time's sake."""
-    every = [step for step in steps() if step.command not in NOT_RUN]
-    if isinstance(shell, Processes):
-        return every
-    left_out = ("hattriq doctor", "hattriq processors", "hattriq cost")
-    return [step for step in every if not step.command.startswith(left_out)]
-
-
 def test_night_on_a_processor_is_the_script_of_its_page(shell: Shell) -> None:
-    page = chosen(shell)
+    page = [step for step in steps() if step.command not in NOT_RUN]
     with StandIn(sampler=ContentSampler(), job_seconds=0.01) as service, StandIn(sampler=ContentSampler()) as calm:
         for each in (service, calm):
             each.quantum.publish("snapshot-1", hours_ago=2)

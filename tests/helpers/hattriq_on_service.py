@@ -8,13 +8,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from unittest import mock
 
+import cirq_google as cg
 from forked import serve
 from stand_in import client
 
 from hattriq_cirq.cli import main
-from hattriq_cirq.execution.backends import google, google_calls
+from hattriq_cirq.execution.backends.google import google
 
 POLL_SECONDS = 0.02
 #: Modules that are imported once, before the forks.
@@ -33,6 +37,15 @@ EARLY = (
 )
 
 
+@contextmanager
+def connected(connect: Callable[..., cg.Engine]) -> Iterator[None]:
+    """Let all projects be reached by a client, and poll them often."""
+    path = "hattriq_cirq.execution.backends"
+    often = mock.patch.dict(google.__kwdefaults__ or {}, poll_seconds=POLL_SECONDS)
+    with mock.patch(f"{path}.google.connect", connect), mock.patch(f"{path}.google_calls.connect", connect), often:
+        yield
+
+
 def command(line: str) -> int:
     """Run one command."""
     request = json.loads(line)
@@ -40,10 +53,8 @@ def command(line: str) -> int:
     for stream, file in ((1, request["out"]), (2, request["err"])):
         with open(file, "wb") as output:
             os.dup2(output.fileno(), stream)
-    for module in (google, google_calls):
-        module.connect = lambda project, **options: client(request["address"], project, **options)
-    google.google.__kwdefaults__["poll_seconds"] = POLL_SECONDS
-    code = main(request["words"])
+    with connected(lambda project, **options: client(request["address"], project, **options)):
+        code = main(request["words"])
     sys.stdout.flush()
     sys.stderr.flush()
     return code
