@@ -44,6 +44,7 @@ studies: .venv/with-test
 benchmarks: .venv/with-bench
 	$(BIN)/python -m benchmarks.attribution
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.noisy
 
 .venv/with-%: setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hattriq_cirq needs Python 3.11 or newer; name one: make PYTHON=python3.11 ...")'
