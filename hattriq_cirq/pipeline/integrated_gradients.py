@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import get_args
 
 import cirq
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet
+from hattriq_cirq.attribution.measured_errors import with_measured_errors
 from hattriq_cirq.attribution.objective import QUADRATIC, Head, Objective
 from hattriq_cirq.attribution.path_integral import exact_attribution
+from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.estimators.bilinear import Estimator
 from hattriq_cirq.execution.engine import Engine
@@ -47,7 +50,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     A positive value raises the score above f_baseline and a negative value lowers it; the values sum to the difference.
 
     Args:
-        model: `Model`, or any other `QuadraticForm` F(x) = x' M x.
+        model: `Model`, `LearnedModel`, whose errors the result carries, or any other `QuadraticForm` F(x) = x' M x.
         x: Input or batch of inputs, (..., features), real or complex, of any norm.
         baseline: Number for every amplitude, array that broadcasts to x, or a `BaselineSet`, over which the map is averaged.
         form: `quadratic` to attribute x' M x, `normalized` to attribute x' M x / x' x.
@@ -105,9 +108,11 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         models = [model.with_observable(observable) for observable in observables]
     objective.head.check_count(len(models))
     if estimator is None or engine is None:
-        return exact_attribution(
-            models, x, baseline=baseline, objective=objective, rule=rule, tolerance=tolerance, precision=precision
+        compute = partial(
+            exact_attribution, x=x, baseline=baseline, objective=objective, rule=rule, tolerance=tolerance, precision=precision
         )
+        is_linear = objective.is_quadratic and parse_rule(rule) is None
+        return with_measured_errors(models, compute, baseline if is_linear else None)
     (measured,) = models
     assert isinstance(measured, Model)
     return prepare(
