@@ -30,6 +30,7 @@ class RunSummary:
         shots: Number of shots of all planned jobs.
         status: Status of the run; `planned` if its jobs are recorded and none was submitted, as by a dry run, `running` if a
             living process works on it, `failed` or `cancelled` if one of its jobs was.
+        begun_utc: Time of the first record, ISO 8601.
         updated_utc: Time of the last record, ISO 8601.
         used: Shots, jobs and seconds that count towards the caps.
         caps: Caps of the run; None if it never had any.
@@ -44,6 +45,7 @@ class RunSummary:
     shots_done: int
     shots: int
     status: RunStatus
+    begun_utc: str
     updated_utc: str
     used: Usage
     caps: CapsRecord | None
@@ -77,6 +79,7 @@ def read_summary(folder: str | os.PathLike[str]) -> RunSummary:
         shots_done=sum(entry.shots for entry in entries if entry.counts is not None),
         shots=sum(entry.shots for entry in entries),
         status="running" if locked else _status(contents),
+        begun_utc=contents.header.get("utc", ""),
         updated_utc=contents.updated_utc,
         used=contents.meter.used,
         caps=contents.caps,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import killed_run
 import numpy as np
 import pytest
+from forked import ForkServer
 from killed_run import JOBS, KINDS
 
 from hattriq_cirq.execution.journal import JOURNAL
@@ -63,55 +63,41 @@ class Run:
         return Counter(line.partition("-")[2] for line in log.read_text().split()) if log.exists() else Counter()
 
 
-class Server:
-    """Server that forks runs from a process with all imports done."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen([sys.executable, SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self, line: str) -> int:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{line}\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-    def run(self, run: Run, kill_at: float | None = None) -> int:
-        """Return the exit code of a run, -9 if it was killed when its journal reached a number of bytes."""
-        pid = self.ask(" ".join(run.words))
-        if kill_at is not None:
-            while run.size < kill_at and not run.result.exists():
-                time.sleep(0.0002)
-            os.kill(pid, signal.SIGKILL)  # the server waits for the process only later, so the id is still its own
-        return self.ask("reap")
+def finish(server: ForkServer, run: Run, kill_at: float | None = None) -> int:
+    """Return the exit code of a run, -9 if it was killed when its journal reached a number of bytes."""
+    pid = server.start(" ".join(run.words))
+    if kill_at is None:
+        return server.wait()
+    while run.size < kill_at and not run.result.exists():
+        time.sleep(0.0002)
+    return server.kill(pid)
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.process.communicate()
+def server() -> Iterator[ForkServer]:
+    with ForkServer(SCRIPT) as server:
+        yield server
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def unbroken(request: pytest.FixtureRequest, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def unbroken(request: pytest.FixtureRequest, server: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Return a run that was not interrupted."""
     run = Run(request.param, tmp_path_factory.mktemp(request.param))
-    assert server.run(run) == 0
+    assert finish(server, run) == 0
     assert run.executed().total() == JOBS
     return run
 
 
 @pytest.mark.filterwarnings("ignore::hattriq_cirq.execution.journal.JournalWarning")
-def test_run_killed_at_random_moments_resumes_to_the_same_counts(unbroken: Run, server: Server, tmp_path: Path) -> None:
+def test_run_killed_at_random_moments_resumes_to_the_same_counts(unbroken: Run, server: ForkServer, tmp_path: Path) -> None:
     killed, done = 0, []
     for i, moment in enumerate(np.random.default_rng(5).uniform(0, unbroken.size, KILLS)):
         run = Run(unbroken.kind, tmp_path / str(i))
         run.home.mkdir()
-        killed += server.run(run, kill_at=moment) == -signal.SIGKILL
+        killed += finish(server, run, kill_at=moment) == -signal.SIGKILL
         before, recorded = run.executed(), run.recorded()
         done.append(len(recorded))
-        assert server.run(run) == 0
+        assert finish(server, run) == 0
         np.testing.assert_array_equal(run.counts, unbroken.counts)
         again = run.executed() - before
         assert set(again) & recorded == set()
@@ -123,11 +109,11 @@ def test_run_killed_at_random_moments_resumes_to_the_same_counts(unbroken: Run, 
     assert max(done) > 40
 
 
-def test_run_killed_repeatedly_still_finishes(unbroken: Run, server: Server, tmp_path: Path) -> None:
+def test_run_killed_repeatedly_still_finishes(unbroken: Run, server: ForkServer, tmp_path: Path) -> None:
     run = Run(unbroken.kind, tmp_path)
     deaths = 0
     while not run.result.exists():
-        deaths += server.run(run, kill_at=run.size + unbroken.size / 7) == -signal.SIGKILL
+        deaths += finish(server, run, kill_at=run.size + unbroken.size / 7) == -signal.SIGKILL
         assert deaths < 50
     assert deaths >= 3
     np.testing.assert_array_equal(run.counts, unbroken.counts)
