@@ -279,7 +279,7 @@ def resolve(baseline: float | ArrayLike | BaselineSet, inputs: Array) -> tuple[A
         return rows[:, np.newaxis], f"set of {len(rows)}"
     if isinstance(baseline, bool | np.bool_):
         raise ArgumentTypeError(f"{baseline=} must be a number, amplitudes or a BaselineSet")
-    if type(baseline) in (int, float) and isfinite(baseline):
+    if isinstance(baseline, int | float) and not isinstance(baseline, np.generic) and isfinite(baseline):
         return np.full((1, 1, features), float(baseline)), f"constant {number_text(baseline)}"
     array = as_amplitudes(np.atleast_1d(np.asanyarray(baseline)), "baseline")
     if np.ndim(baseline) == 0:

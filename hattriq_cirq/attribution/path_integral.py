@@ -200,17 +200,7 @@ class _PathIntegral:
         total: Array | None = None
         for start in starts:
             path = StraightPath(start, end)
-            if objective.is_quadratic:
-                position = 0.5 if self.rule is None else float(self.rule.weights @ self.rule.nodes)
-                gradient = path.quadratic_gradient(position)
-            else:
-                if objective.form == "normalized":
-                    _keep_closest(found, path.origin(first))
-                weights = objective.path_weights(path.coefficients, path.centre, self.rule, self.tolerance)
-                gradient = path.mean_gradient(weights)
-                if self.rule is None:
-                    errors = path.rounding_errors(objective, weights, self.tolerance, self.precision) / len(starts)
-                    found["errors"] = errors if "errors" not in found else found["errors"] + errors
+            gradient = self._gradient(path, found, first, len(starts))
             if len(starts) > 1:
                 gradient = gradient * (1 / len(starts))
             values, imaginary = path.step.real * gradient.real, None
@@ -237,6 +227,19 @@ class _PathIntegral:
             found["x"] = x.copy() if x is stored else x
         return found
 
+    def _gradient(self, path: StraightPath, found: dict[str, Array], first: int, paths: int) -> Array:
+        """Return the integrated gradient of a path, and add to `found` how accurate it is, as one of several paths."""
+        objective = self.objective
+        if objective.is_quadratic:
+            return path.quadratic_gradient(0.5 if self.rule is None else float(self.rule.weights @ self.rule.nodes))
+        if objective.form == "normalized":
+            _keep_closest(found, path.origin(first))
+        weights = objective.path_weights(path.coefficients, path.centre, self.rule, self.tolerance)
+        if self.rule is None:
+            errors = path.rounding_errors(objective, weights, self.tolerance, self.precision) / paths
+            found["errors"] = errors if "errors" not in found else found["errors"] + errors
+        return path.mean_gradient(weights)
+
     def _add_accuracy(self, found: dict[str, Array], end: PathEnd) -> None:
         """Replace the errors of all features by those of one feature per input, beside what is allowed for it."""
         errors, values, f_input, f_baseline = (found[name] for name in ("errors", "values", "f_input", "f_baseline"))
@@ -261,7 +264,7 @@ class _PathIntegral:
 def _mean_score(objective: Objective, starts: Sequence[PathEnd], samples: int) -> FloatArray:
     """Return the score at the baselines of each input, or its mean over the set, (samples,)."""
     scores = [objective.value(start.products) for start in starts]
-    mean = scores[0] if len(scores) == 1 else sum(scores) / len(scores)
+    mean: FloatArray = scores[0] if len(scores) == 1 else np.asarray(sum(scores) / len(scores))
     return mean if len(mean) == samples else np.broadcast_to(mean, samples)
 
 
@@ -307,7 +310,7 @@ class PathEnd:
         """Compute the products at amplitudes; the zero vector needs no computation.
 
         Args:
-            models: Quadratic forms with the matrices M_j; every `Model` was told the number of products (`announce`).
+            models: Quadratic forms with the matrices M_j; the number of products was announced to every `Model`.
             rows: Amplitudes, (samples, features).
             real: The whole path is real.
             precision: `float64` or `float32`.
@@ -426,8 +429,8 @@ class StraightPath:
         through = np.flatnonzero(distance <= _ORIGIN * longest)
         if through.size:
             raise ValueError(
-                f"the segment from the baseline to x[{first + through[0]}] passes through the origin, where the normalized form "
-                "x'Mx / x'x has no value: its integrated gradients diverge like log(1/eps) while their sum stays finite; "
+                f"the segment from the baseline to x[{first + through[0]}] passes through the origin, where the normalized "
+                "form x'Mx / x'x has no value: its integrated gradients diverge like log(1/eps) while their sum stays finite; "
                 "use form='quadratic', or a baseline off the line through x and 0, such as baselines.mean"
             )
         return distance, longest

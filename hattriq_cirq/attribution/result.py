@@ -196,12 +196,13 @@ class Attribution(Frozen):
             ValueError: A value or a score is not finite.
         """
         scores = np.asarray(f_input), np.asarray(f_baseline)
-        for name, array in (("values", values), ("f_input", scores[0]), ("f_baseline", scores[1])):
-            _check_finite(name, array)
+        for name, checked in (("values", values), ("f_input", scores[0]), ("f_baseline", scores[1])):
+            _check_finite(name, checked)
         for array in (values, imag_values, x, *scores):
-            while isinstance(array, np.ndarray):  # and all that it is a view of
-                array.flags.writeable = False
-                array = array.base
+            own: Any = array
+            while isinstance(own, np.ndarray):  # and all that it is a view of
+                own.flags.writeable = False
+                own = own.base
         self = object.__new__(cls)
         self.__dict__.update(
             values=values,

@@ -25,7 +25,6 @@ from hattriq_cirq.foundation.arrays import (
     as_amplitudes,
     binary_exponents,
     needs_scaling,
-    read_only,
     rescaled,
     times_power_of_2,
 )
@@ -314,7 +313,7 @@ class Model:
         return self.action_of_amplitudes(amplitudes, real_part=real_part, precision=precision)
 
     def action_of_amplitudes(self, x: Array, *, real_part: bool = False, precision: Precision = "float64") -> Array:
-        """Return M x as `observable_action` does, for checked amplitudes of which the model was told (`announce`).
+        """Return M x as `observable_action` does, for checked amplitudes whose number was announced (`announce`).
 
         Example:
             >>> qubit = cirq.LineQubit(0)

@@ -56,7 +56,7 @@ def observable_action(
         x: Amplitudes that `model_inputs` has checked, (..., features).
         real_part: Return Re(M x).
         precision: `float64`, or `float32` for a `Model`.
-        announced: A `Model` was told of these inputs before.
+        announced: The number of inputs was announced to the `Model`.
 
     Returns:
         M x, (..., features).

@@ -170,9 +170,10 @@ class EvolvedObservable:
         if self.has_matrix and self._is_fast(real):
             factor = self._parts[real, precision]
 
-            def product(columns: Array) -> Array:
-                return columns @ factor
+            def by_matrix(columns: Array) -> Array:
+                return np.asarray(columns @ factor)
 
+            product: Callable[[Array], Array] = by_matrix
         else:
             product = self._by_gates(precision)
 
@@ -204,7 +205,7 @@ class EvolvedObservable:
         return self.program.astype("float32")
 
     def _on_own_axes(self, rows: Array, act: Callable[[Array], Array]) -> Array:
-        """Apply a function of rows on its own axes, (any number, size), to rows of the register, in parts that fit the cache."""
+        """Apply a function of rows on its own axes, (any number, size), to rows of the register, in parts."""
         if rows.size <= statevector.CHUNK and self.size == 2**self.n_qubits:
             return act(rows)
         source, result, target = self._own_axes_last(np.ascontiguousarray(rows)), None, None

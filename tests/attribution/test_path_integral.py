@@ -388,7 +388,8 @@ def test_large_batch_is_the_same_bit_for_bit_on_any_number_of_threads(
     found.append(integrated_gradients(case.model, np.load(tmp_path / "x.npy", mmap_mode="r"), **settings))
     for a in found[1:]:
         assert replace(a, provenance=found[0].provenance) == found[0]
-    assert isinstance(found[-1].values, np.memmap) and isinstance(found[-1].x, np.memmap)
+    assert isinstance(found[-1].values, np.memmap)
+    assert isinstance(found[-1].x, np.memmap)
     single = [integrated_gradients(case.model, x, baseline=b, form=form) for x, b in zip(xs, xs[::-1] + 3.0, strict=True)]
     assert_close(found[0].values, [a.values for a in single])
 
@@ -405,9 +406,9 @@ def test_messages_name_the_input_of_a_large_batch(monkeypatch: pytest.MonkeyPatc
             )
     x[13, 2] = np.nan
     np.save(tmp_path / "x.npy", x)
-    for given in (x, np.load(tmp_path / "x.npy", mmap_mode="r")):
+    for inputs in (x, np.load(tmp_path / "x.npy", mmap_mode="r")):
         with pytest.raises(ValueError, match=r"x\[13, 2\] = nan is not finite"):
-            integrated_gradients(model, given, baseline=0)
+            integrated_gradients(model, inputs, baseline=0)
 
 
 def test_file_of_other_numbers_is_attributed_and_its_inputs_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -417,7 +418,8 @@ def test_file_of_other_numbers_is_attributed_and_its_inputs_are_kept(monkeypatch
     file = np.load(tmp_path / "x.npy", mmap_mode="r+")
     a = integrated_gradients(model, file, baseline=0)
     file[:] = 0  # the result has its own copy
-    assert a.x.dtype == np.float64 and np.array_equal(a.x, x) and not a.x.flags.writeable
+    assert (a.x.dtype.name, a.x.flags.writeable) == ("float64", False)
+    assert np.array_equal(a.x, x)
     assert_close(a.values, integrated_gradients(model, x, baseline=0).values)
 
 

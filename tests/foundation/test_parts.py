@@ -54,5 +54,6 @@ def test_results_of_a_file_are_on_disk(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X)
     x = np.load(tmp_path / "x.npy", mmap_mode="r")
     found = in_parts(lambda part: {"double": 2 * x[part], "sum": x[part].sum(axis=1)}, x)
-    assert isinstance(found["double"], np.memmap) and not isinstance(found["sum"], np.memmap)
+    assert isinstance(found["double"], np.memmap)
+    assert not isinstance(found["sum"], np.memmap)
     assert np.array_equal(found["double"], 2 * X)
