@@ -39,3 +39,8 @@ def run(task: Task) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(task.pause)
     return {"numbers": np.random.default_rng(task.seed).standard_normal(5), "seed": np.int64(task.seed)}
+
+
+def unfit(task: Task) -> dict[str, Any]:
+    """Return a result that JSON cannot hold for the first two seeds."""
+    return {"value": float("nan") if task.seed == 0 else object() if task.seed == 1 else 1.0}
