@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test wheel-check format accuracy studies benchmarks clean
+.PHONY: demo test types tests wheel-check format accuracy studies benchmarks clean
 
 demo: demo/report.html
 	@echo "The report is demo/report.html: open it in a browser."
@@ -14,11 +14,18 @@ demo: demo/report.html
 demo/report.html: | .venv/with-data
 	$(BIN)/hattriq demo --out demo
 
+# types are checked beside the tests, because mypy uses one core and the first tests wait for files
 test: .venv/with-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(MAKE) --no-print-directory -j2 types tests
+
+types: .venv/with-test
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto
+
+# each process takes half of the tests in their order, so that tests of one file share their fixtures, and helps the others at the end
+tests: .venv/with-test
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 wheel-check: .venv/with-test
 	$(BIN)/python tests/wheel/check_wheel.py
@@ -37,6 +44,7 @@ studies: .venv/with-test
 benchmarks: .venv/with-bench
 	$(BIN)/python -m benchmarks.attribution
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.noisy
 
 .venv/with-%: setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hattriq_cirq needs Python 3.11 or newer; name one: make PYTHON=python3.11 ...")'

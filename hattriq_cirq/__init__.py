@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
     from hattriq_cirq.pipeline.prepare import estimate, prepare, resources
     from hattriq_cirq.pipeline.resources import Resources
+    from hattriq_cirq.reporting import runs
     from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_training
     from hattriq_cirq.workflows.learn import learn_observable
 
@@ -42,6 +43,7 @@ _RENAMED = ("approximate", "engines", "saliency")
 _MODULES = {name: f"hattriq_cirq.{name}" for name in ("datasets", "encoding", "estimators", "faithfulness", *_RENAMED)} | {
     name: f"hattriq_cirq.attribution.{name}" for name in ("baselines", "decomposition", "other_methods")
 }
+_MODULES["runs"] = "hattriq_cirq.reporting.runs"
 #: Modules -> the public names that they define.
 _NAMES = {
     "attribution.baselines": "BaselineSet",
@@ -110,6 +112,7 @@ __all__ = [
     "qsim",
     "resources",
     "ring_ansatz",
+    "runs",
     "sampler",
     "snapshot",
     "train",

@@ -39,7 +39,7 @@ ARROWS: dict[str, set[str]] = {
     "pipeline": PIPELINE,
     "datasets": {*SIMULATION, "datasets"},
     "faithfulness": {*ATTRIBUTION, "faithfulness"},
-    "reporting": {*ATTRIBUTION, "reporting"},
+    "reporting": {*EXECUTION, *ATTRIBUTION, "reporting"},
     "readout": {*PIPELINE, "readout"},
     "gates": {*PIPELINE, "gates"},
     "calibration": CALIBRATION,

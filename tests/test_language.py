@@ -30,6 +30,7 @@ PUBLIC_MODULES = (
     "hattriq_cirq.attribution.baselines",
     "hattriq_cirq.attribution.decomposition",
     "hattriq_cirq.attribution.other_methods",
+    "hattriq_cirq.reporting.runs",
 )
 QUESTION = re.compile(r"(What|Whatever|Whether|How|Where|Which)\b")
 PREPOSITION = re.compile(r"(of|in|by|from|for|to|with|at|on)\b", re.I)

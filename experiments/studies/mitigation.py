@@ -29,11 +29,11 @@ from experiments.runner.measured_maps import collect, measure
 from experiments.runner.plan import Plan, add_plan_options, plan_of_options
 from experiments.runner.study import Done, Findings, Study, done_by
 from hattriq_cirq.datasets import Dataset
-from hattriq_cirq.datasets.user import checksum
 from hattriq_cirq.estimators import Estimator
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.identity import content_digest
+from hattriq_cirq.foundation.reading import checksum
 from hattriq_cirq.pipeline.mitigation import Mitigation
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png

@@ -24,10 +24,10 @@ from experiments.runner.bootstrap import bootstrap_interval, bootstrap_text, nes
 from experiments.runner.figures import panels
 from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies
-from hattriq_cirq.datasets.user import checksum
 from hattriq_cirq.faithfulness import score_of, srg
 from hattriq_cirq.foundation.checks import as_count
 from hattriq_cirq.foundation.files import write_new
+from hattriq_cirq.foundation.reading import checksum
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 

@@ -1,4 +1,4 @@
-"""Options of every command that runs circuits on an engine: its caps. They may change when a run goes on."""
+"""Options of every command that runs circuits on an engine: caps and workers. They may change when a run goes on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """Limits of a run, which are no part of its identity: a run that reached one goes on with a larger one.
+    """Limits and workers of a run, which are no part of its identity: a run goes on with other ones.
 
     Args:
         max_shots (N): Cap on the shots of all jobs, those of earlier processes included; the job that would pass it is not
@@ -19,6 +19,8 @@ class EngineOptions:
             checked when the first job is submitted and when the run is resumed (default: any age).
         recompile: If a google processor has a new configuration, compile the unfinished inputs anew for it and begin them
             again; finished inputs stay (default: the run stays on the configuration that it began with).
+        workers (N): Number of processes of this machine that simulate; the results do not depend on it.
+        scheduler (ADDRESS): Address of a Dask cluster whose workers simulate, such as tcp://127.0.0.1:8786 (default: none).
     """
 
     max_shots: int | None = None
@@ -26,6 +28,8 @@ class EngineOptions:
     max_seconds: float | None = None
     max_configuration_age: float | None = None
     recompile: bool = False
+    workers: int = 1
+    scheduler: str | None = None
 
     @property
     def engine_options(self) -> dict[str, Any]:
@@ -35,6 +39,7 @@ class EngineOptions:
     def check_engine_options(self, engine: str) -> None:
         """Raise ValueError for an option out of range, or one that the named engine has no use for."""
         from hattriq_cirq.execution.caps import Caps
+        from hattriq_cirq.foundation.pool import check_workers
 
         Caps(self.max_shots, self.max_jobs, self.max_seconds, self.max_configuration_age)
         if (self.max_configuration_age is not None or self.recompile) and not engine.startswith("google:"):
@@ -42,3 +47,5 @@ class EngineOptions:
                 "--max-configuration-age and --recompile are for google:PROJECT/PROCESSOR, whose configuration changes; that "
                 f"of {engine!r} does not"
             )
+        if check_workers(self.workers, self.scheduler) != (1, None) and engine.startswith("google:"):
+            raise ValueError(f"--workers and --scheduler are for simulators; {engine!r} runs its jobs itself")

@@ -13,7 +13,7 @@ from typing import Any
 
 import hattriq_cirq as hq
 from hattriq_cirq.cli.engine_options import EngineOptions
-from hattriq_cirq.cli.records import FORMAT, Record, how_to_continue, how_to_go_on_dry, same_task
+from hattriq_cirq.cli.records import how_to_continue, how_to_go_on_dry, same_task
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.journal_records import JOURNAL
@@ -25,6 +25,7 @@ from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.terminal import shell_word
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.pipeline.resources import RunResources
+from hattriq_cirq.reporting.records import FORMAT, Record
 from hattriq_cirq.workflows.values import parse_engine
 
 log = Log("cli")

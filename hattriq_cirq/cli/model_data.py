@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import hattriq_cirq as hq
-from hattriq_cirq.cli.records import Record, read_record
 from hattriq_cirq.cli.tables import class_names
 from hattriq_cirq.foundation.contract import DataContract
+from hattriq_cirq.reporting.records import Record, read_record
 from hattriq_cirq.workflows.values import find_model
 
 

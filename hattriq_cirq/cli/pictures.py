@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
-from hattriq_cirq.cli.records import Record
 from hattriq_cirq.cli.tables import class_names
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.reading import FileError, read_bytes
 from hattriq_cirq.foundation.text import decimal
 from hattriq_cirq.models.training import History
 from hattriq_cirq.reporting.plotting import basis_grid
+from hattriq_cirq.reporting.records import Record
 
 TRAINING, GALLERY = "training.png", "gallery.png"
 GALLERY_MAX = 32  # inputs that fit a readable gallery

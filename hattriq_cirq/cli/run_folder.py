@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
-from hattriq_cirq.cli.records import Record, read_record, same_task
+from hattriq_cirq.cli.records import same_task
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation import files
@@ -26,15 +26,12 @@ from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import looks_empty, try_lock
 from hattriq_cirq.foundation.reading import FileError, read_arrays, read_bytes
 from hattriq_cirq.foundation.schema import parse_json
+from hattriq_cirq.reporting.records import BEGUN, BEGUN_FORMAT, RECORD, Record, read_begun, read_record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-RECORD = "run.json"
-#: Hidden file with the command of a run that has not ended.
-BEGUN = ".hattriq-begun.json"
-_FORMAT = "hattriq_cirq.Begun/1"
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
 
 
@@ -117,7 +114,7 @@ def open_run(
 def _begin(folder: Path, descriptor: int, task: Record, results: Collection[str], pictures: Collection[str]) -> RunFolder:
     """Compare the folder with the task, record the task, and remove what killed processes left."""
     check_run(folder, results, pictures)  # another process may have ended in the meantime
-    begun = None if looks_empty(folder) else _read_begun(folder)
+    begun = None if looks_empty(folder) else read_begun(folder)
     record = read_record(folder / RECORD) if (folder / RECORD).exists() else None
     for known in (begun, record):
         if known is not None:
@@ -125,7 +122,7 @@ def _begin(folder: Path, descriptor: int, task: Record, results: Collection[str]
     if looks_empty(folder):  # else what is there may be of another command: this one only adds to it
         os.ftruncate(descriptor, 0)
         try:
-            files.write_all(descriptor, json.dumps({"format": _FORMAT, "task": task}).encode())
+            files.write_all(descriptor, json.dumps({"format": BEGUN_FORMAT, "task": task}).encode())
         except OSError as error:
             raise OSError(error.errno, error.strerror, os.fspath(folder)) from error
         files.sync_folder(folder)
@@ -198,12 +195,6 @@ def is_unfinished(folder: Path) -> bool:
     return (folder / JOURNAL).is_file() and read_summary(folder).status != "finished"
 
 
-def begun_command(folder: Path) -> str | None:
-    """Return the name of the command whose run without a journal has not ended in a folder, or None."""
-    begun = _read_begun(folder) if (folder / BEGUN).is_file() else None
-    return None if begun is None else str(begun.get("command"))
-
-
 def read_picture(file: Path) -> bytes | None:
     """Return the content of a PNG file, or None if it is missing or damaged."""
     try:
@@ -270,15 +261,6 @@ def _lock(folder: Path) -> int:
             if os.path.samestat(os.fstat(descriptor), os.stat(file)):
                 return descriptor
         os.close(descriptor)  # its process has ended, and has removed it, in the meantime
-
-
-def _read_begun(folder: Path) -> Record | None:
-    """Return the recorded task; None if recording it was interrupted, so that nothing was written after it."""
-    content = _json(folder / BEGUN)
-    if not isinstance(content, dict) or content.get("format") != _FORMAT or not isinstance(content.get("task"), dict):
-        return None
-    task: Record = content["task"]
-    return task
 
 
 def _json(file: Path) -> object:

@@ -10,14 +10,14 @@ import numpy as np
 
 import hattriq_cirq as hq
 from hattriq_cirq.cli.pictures import GALLERY, TRAINING, draw_gallery, draw_training
-from hattriq_cirq.cli.records import Record, how_to_continue, read_record
-from hattriq_cirq.cli.run_folder import begun_command, read_picture
-from hattriq_cirq.datasets.user import checksum
+from hattriq_cirq.cli.records import how_to_continue
+from hattriq_cirq.cli.run_folder import read_picture
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.foundation.arrays import FloatArray, normal_interval
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
 from hattriq_cirq.reporting.plotting import png
+from hattriq_cirq.reporting.records import Record, begun_command, read_record, training_run
 from hattriq_cirq.workflows.accuracies import Accuracy, table_of_accuracies
 
 #: Largest completeness gap that is allowed where nothing was sampled.
@@ -123,7 +123,7 @@ def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: flo
     pictures = [Picture(gallery, caption, alt, "gallery")]
     used: dict[str, Any] = {"data": data["spec"], "model": record["model"]["path"]}
     limits = ["That a map explains the data: it explains the answers of this model."]
-    trained = _training_run(record)
+    trained = training_run(folder, record)
     if trained is None:
         used |= settings
         limits.append(f"How accurate the model is: the run that trained it is not at {record['model']['path']}.")
@@ -150,16 +150,6 @@ def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: flo
         assumptions={**_assumptions(record["assumptions"]), "model": record["model"]["repr"]},
         provenance=_provenance(record),
     )
-
-
-def _training_run(record: Record) -> tuple[Path, Record] | None:
-    """Return the run that trained the model of an attribution, if the model file has not changed since."""
-    model = Path(record["model"]["path"])
-    file = model.parent / "run.json"
-    if not (model.is_file() and file.is_file() and checksum(model) == record["model"]["sha256"]):
-        return None
-    trained = read_record(file)
-    return (model.parent, trained) if trained.get("command") == "train" else None
 
 
 def _accuracies(record: Record) -> Table:

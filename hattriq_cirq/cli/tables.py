@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import hattriq_cirq as hq
-from hattriq_cirq.cli.records import Record
 from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.reporting.records import Record
 
 
 def class_names(label_names: Iterable[str]) -> tuple[str, str] | None:

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hattriq_cirq.datasets.split import IntArray, stratified_draw
-from hattriq_cirq.datasets.user import checksum, load_arrays
+from hattriq_cirq.datasets.user import load_arrays
 from hattriq_cirq.datasets.value import Dataset, from_images
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_count, as_counts, as_seed
-from hattriq_cirq.foundation.reading import FileError, check_expansion, check_size, open_file
+from hattriq_cirq.foundation.reading import FileError, check_expansion, check_size, checksum, open_file
 from hattriq_cirq.foundation.text import quantity
 
 Pair = tuple[int, int]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from hattriq_cirq.datasets.value import Dataset, from_features
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_labels, shown
 from hattriq_cirq.foundation.contract import same_name
-from hattriq_cirq.foundation.reading import FileError, read_arrays, read_bytes
+from hattriq_cirq.foundation.reading import FileError, checksum, read_arrays, read_bytes
 from hattriq_cirq.foundation.text import decimal, quantity
 
 
@@ -81,11 +80,6 @@ def read_table(path: str | Path, label_column: str | None = None, test_fraction:
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 checksum of a file in hexadecimal, which identifies the data of a result."""
-    return sha256(read_bytes(path)).hexdigest()
 
 
 def load_arrays(path: Path, names: tuple[str, ...]) -> list[Array]:

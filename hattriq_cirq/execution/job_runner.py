@@ -28,6 +28,7 @@ from hattriq_cirq.foundation.progress import progress_bar
 from hattriq_cirq.foundation.text import quantity
 
 _SIGN_OF_LIFE = 60.0  # seconds after which the state of a job that has not changed is recorded again
+_LEAST_PAUSE = 0.005  # seconds between polls, so that waiting for workers of this machine takes none of its cores
 
 log = Log("execution")
 
@@ -201,7 +202,7 @@ class JobRunner:
         if now - oldest.noted > _SIGN_OF_LIFE:  # a run that is killed later has counted its seconds up to here
             self._note(planned_id, oldest.state)
             oldest.noted = now
-        time.sleep(self.poll_seconds)
+        time.sleep(max(self.poll_seconds, _LEAST_PAUSE))
 
     def _note(self, planned_id: str, state: State) -> None:
         if self.journal is not None:

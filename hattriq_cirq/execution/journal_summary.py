@@ -26,10 +26,12 @@ class RunSummary:
         engine: Record of the backend.
         jobs: Number of jobs that were planned so far.
         done: Number of jobs whose counts are recorded.
+        circuits: Number of circuits of all planned jobs, each point of a sweep counted.
         shots_done: Number of shots of these finished jobs.
         shots: Number of shots of all planned jobs.
         status: Status of the run; `planned` if its jobs are recorded and none was submitted, as by a dry run, `running` if a
             living process works on it, `failed` or `cancelled` if one of its jobs was.
+        begun_utc: Time of the first record, ISO 8601.
         updated_utc: Time of the last record, ISO 8601.
         used: Shots, jobs and seconds that count towards the caps.
         caps: Caps of the run; None if it never had any.
@@ -41,9 +43,11 @@ class RunSummary:
     engine: Mapping[str, Any]
     jobs: int
     done: int
+    circuits: int
     shots_done: int
     shots: int
     status: RunStatus
+    begun_utc: str
     updated_utc: str
     used: Usage
     caps: CapsRecord | None
@@ -74,9 +78,11 @@ def read_summary(folder: str | os.PathLike[str]) -> RunSummary:
         engine=contents.engines[-1] if contents.engines else {},
         jobs=len(entries),
         done=sum(entry.counts is not None for entry in entries),
+        circuits=sum(len(entry.plan["circuits"]) * len(entry.plan["points"]) for entry in entries),
         shots_done=sum(entry.shots for entry in entries if entry.counts is not None),
         shots=sum(entry.shots for entry in entries),
         status="running" if locked else _status(contents),
+        begun_utc=contents.header.get("utc", ""),
         updated_utc=contents.updated_utc,
         used=contents.meter.used,
         caps=contents.caps,

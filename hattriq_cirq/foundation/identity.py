@@ -21,8 +21,8 @@ import numpy as np
 _NAMED_PACKAGES = {"hattriq_cirq", "calibration", "experiments"}
 #: Attributes in which Cirq keeps results of methods that were called; whether they were is no part of the content.
 _CACHE_PREFIX = "_method_cache_"
-#: Streams of random numbers: which numbers were drawn already is no part of the content.
-_STREAMS = np.random.Generator | np.random.RandomState | np.random.BitGenerator | random.Random
+#: Streams of random numbers; which numbers were drawn already is no part of the content.
+STREAMS = np.random.Generator | np.random.RandomState | np.random.BitGenerator | random.Random
 _IGNORED_IN_CLASSES = {
     "__dict__",
     "__weakref__",
@@ -129,7 +129,7 @@ class _Walk:
             (np.generic, lambda: self.digest(value.item())),
             (np.ndarray, lambda: self._array(value)),
             (set | frozenset | KeysView, lambda: self._unordered("set", value)),
-            (_STREAMS, lambda: _hash(b"stream", _name(type(value)))),
+            (STREAMS, lambda: _hash(b"stream", _name(type(value)))),
             (ModuleType, lambda: _hash(b"module", value.__name__.encode())),
             (CodeType, lambda: self._code(value)),
             (type, lambda: self._class(value)),

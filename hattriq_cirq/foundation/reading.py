@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import IO, Any
 
 import numpy as np
@@ -81,6 +82,11 @@ def read_bytes(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> bytes:
             return file.read()
         except MemoryError:
             raise FileError(path, f"its {size:,} bytes need more memory than there is", "use a smaller file") from None
+
+
+def checksum(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 checksum of a file in hexadecimal, which identifies the data of a result."""
+    return sha256(read_bytes(path)).hexdigest()
 
 
 def check_size(size: int, name: object, words: str = "it needs", limit: int = MAX_BYTES) -> None:

@@ -13,7 +13,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import nnls
 
 from hattriq_cirq.foundation.arrays import FloatArray, read_only
 from hattriq_cirq.foundation.frozen import Frozen
@@ -172,8 +171,7 @@ def _moments(table: FloatArray, values: FloatArray, noise: FloatArray, index: ND
     own = [table[:, index == c] for c in range(count)]
     overlaps = np.array([[float(np.sum((a.T @ b) ** 2)) for b in own] for a in own])
     squares = np.array([float(np.sum((a.T @ values) ** 2) - np.sum(a**2 * noise[:, np.newaxis])) for a in own])
-    sizes = np.diag(overlaps)
-    scales, _ = nnls(overlaps / sizes[:, np.newaxis], squares / sizes)
+    scales = np.linalg.lstsq(overlaps, squares, rcond=None)[0].clip(0)
     typical = max(float(np.mean(values**2)), float(noise.mean())) / table.shape[1]
     return np.asarray(np.maximum(scales, 1e-3 * max(typical, float(scales.max()))))
 

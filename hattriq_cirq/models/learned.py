@@ -13,7 +13,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import cho_factor, cho_solve
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval, read_only
 from hattriq_cirq.foundation.checks import check_type
@@ -529,4 +529,4 @@ def _chi_squared(
         agrees = np.abs(difference).max(initial=0.0) <= _EXACT * max(1e-300, np.abs(measured).max(initial=0.0))
         return ProbeTest(0.0 if agrees else np.inf, count, float(agrees), predicted, measured, stderr, damping)
     statistic = float(difference @ cho_solve(_factor(covariance), difference))
-    return ProbeTest(statistic, count, float(chi2.sf(statistic, count)), predicted, measured, stderr, damping)
+    return ProbeTest(statistic, count, float(chdtrc(count, statistic)), predicted, measured, stderr, damping)

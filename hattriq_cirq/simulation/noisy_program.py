@@ -26,7 +26,7 @@ from hattriq_cirq.foundation.machine import one_blas_thread
 from hattriq_cirq.simulation.pauli_transfer import transfer_matrix
 from hattriq_cirq.simulation.statevector import Precision, dtypes
 
-_STATE_NUMBERS = 2**18  # numbers of all states that are evolved at once: they stay in the cache
+_STATE_BYTES = 2**19  # size of all states that are evolved at once: they stay in the cache
 _MATRIX_NUMBERS = 2**21  # numbers of all blocks whose angles are filled in at once
 _OBSERVABLE_NUMBERS = 2**22  # numbers of all observables that are kept for the Heisenberg picture
 _POINTS = 32  # points that share the evolution of observables when its cost is compared with that of states
@@ -84,7 +84,7 @@ class Block:
     def keeps_trace(self) -> bool:
         """True if every step keeps the trace, as gates and physical channels do."""
         rows = [step.factor[0] for step in self.steps if not isinstance(step.factor, int)]
-        return all(np.allclose(row, np.eye(len(row))[0], rtol=0, atol=1e-14) for row in rows)
+        return all(abs(row[0] - 1) < 1e-14 and np.abs(row[1:]).max() < 1e-14 for row in rows)
 
     @cached_property
     def _layers(self) -> list[FloatArray | list[tuple[tuple[int, ...], int]]]:
@@ -326,7 +326,7 @@ def _layout(order: tuple[int, ...], axes: set[int], coming: Sequence[set[int]]) 
     Of the layouts in which the product is fast, it is the one from which the fewest moves follow.
     """
     in_place = _is_fast(order, axes)
-    front = order if in_place else (*(a for a in order if a in axes), *(a for a in order if a not in axes))
+    front = order if in_place else _gathered(order, [axes, *coming])
     candidates = [(front, False)]
     if set(front[: len(axes)]) == axes:
         candidates.append(((*front[len(axes) :], *front[: len(axes)]), True))
@@ -334,13 +334,26 @@ def _layout(order: tuple[int, ...], axes: set[int], coming: Sequence[set[int]]) 
     return () if in_place else front, to_back
 
 
+def _gathered(order: tuple[int, ...], blocks: Sequence[set[int]]) -> tuple[int, ...]:
+    """Return the order with the first block's axes in front, followed by those of later blocks as far as these allow it."""
+    placed: list[int] = []
+    for i, axes in enumerate(blocks):
+        if not axes <= set(order):
+            continue
+        following = next((later for later in blocks[i + 1 :] if not later.isdisjoint(axes) and later != axes), set[int]())
+        new = sorted(axes.difference(placed), key=lambda axis: (axis in following, order.index(axis)))
+        if len(new) == len(axes) or (placed and placed[-1] in axes):
+            placed += new
+    return (*placed, *(axis for axis in order if axis not in placed))
+
+
 def _moves(order: tuple[int, ...], coming: Sequence[set[int]]) -> int:
     """Return how many of the coming blocks need a move of the axes."""
     moves = 0
-    for axes in coming:
+    for i, axes in enumerate(coming):
         if axes <= set(order) and not _is_fast(order, axes):
             moves += 1
-            order = (*(a for a in order if a in axes), *(a for a in order if a not in axes))
+            order = _gathered(order, coming[i:])
     return moves
 
 
@@ -418,7 +431,8 @@ class NoisyProgram:
         blocks = [one.block for one in self.schedule.products]
         numbers = sum(prod(block.sizes.values()) * 4 ** len(block.axes) for block in blocks if not block.is_constant)
         built = max(1, _MATRIX_NUMBERS // max(1, numbers))
-        at_once = max(1, _STATE_NUMBERS // max([1, *(prod(one.shape) for one in self.schedule.products)]))
+        largest = max([1, *(prod(one.shape) for one in self.schedule.products)])
+        at_once = max(1, _STATE_BYTES // (np.dtype(dtype).itemsize * largest))
         rows = []
         with one_blas_thread():
             fixed = [block.matrix((), dtype) if block.is_constant else None for block in blocks]

@@ -43,6 +43,8 @@ _BASELINES: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
 }
 #: Engine that simulates a processor: the name of the processor or its file, and the noise.
 _VIRTUAL = re.compile(r"virtual:(.+?)(?:,noise=([^,=]+))?")
+#: Options of engines that real processors have no use for, and those that simulators have no use for.
+_FOR_SIMULATORS, _FOR_PROCESSORS = ("workers", "scheduler"), ("max_configuration_age", "recompile")
 #: Name of a mitigation -> the argument that a number after a colon sets.
 _COUNTS = {"twirl": "twirls", "readout": "shots", "correlated-readout": "shots", "twirled-readout": "masks"}
 
@@ -233,8 +235,8 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
         EngineError: The processor cannot be reached, or the journal belongs to another run or is in use.
     """
     options |= {"journal": journal, "progress": is_watched()}
-    if not text.startswith("google:"):  # only the configuration of a real processor changes
-        options = {name: value for name, value in options.items() if name not in ("max_configuration_age", "recompile")}
+    unused = _FOR_SIMULATORS if text.startswith("google:") else _FOR_PROCESSORS
+    options = {name: value for name, value in options.items() if name not in unused}
     if text == "qsim" or text == "cirq":
         return (qsim if text == "qsim" else cirq_simulator)(seed=seed, **options)
     if match := _VIRTUAL.fullmatch(text):

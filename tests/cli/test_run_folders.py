@@ -23,9 +23,9 @@ from pages import make_png
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.cli import run_folder
 from hattriq_cirq.cli.commands.calibrate import journal_folder
-from hattriq_cirq.cli.run_folder import BEGUN
 from hattriq_cirq.execution.backend import Job
 from hattriq_cirq.execution.backends.simulators import ExactBackend
+from hattriq_cirq.reporting.records import BEGUN
 
 TRAIN = "train bars_and_stripes --epochs 3 --seed 5 --out"
 TRAINED = {"model.json", "training.csv", "run.json", "training.png"}

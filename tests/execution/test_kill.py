@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -15,8 +13,10 @@ from pathlib import Path
 import killed_run
 import numpy as np
 import pytest
+from forked import ForkServer
 from killed_run import JOBS, KINDS
 
+from hattriq_cirq.circuits.errors import JournalInUseError
 from hattriq_cirq.execution.journal import JOURNAL
 from hattriq_cirq.execution.journal_records import read
 from hattriq_cirq.execution.journal_summary import read_summary
@@ -63,55 +63,41 @@ class Run:
         return Counter(line.partition("-")[2] for line in log.read_text().split()) if log.exists() else Counter()
 
 
-class Server:
-    """Server that forks runs from a process with all imports done."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen([sys.executable, SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self, line: str) -> int:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{line}\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-    def run(self, run: Run, kill_at: float | None = None) -> int:
-        """Return the exit code of a run, -9 if it was killed when its journal reached a number of bytes."""
-        pid = self.ask(" ".join(run.words))
-        if kill_at is not None:
-            while run.size < kill_at and not run.result.exists():
-                time.sleep(0.0002)
-            os.kill(pid, signal.SIGKILL)  # the server waits for the process only later, so the id is still its own
-        return self.ask("reap")
+def finish(server: ForkServer, run: Run, kill_at: float | None = None) -> int:
+    """Return the exit code of a run, -9 if it was killed when its journal reached a number of bytes."""
+    pid = server.start(" ".join(run.words))
+    if kill_at is None:
+        return server.wait()
+    while run.size < kill_at and not run.result.exists():
+        time.sleep(0.0002)
+    return server.kill(pid)
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.process.communicate()
+def server() -> Iterator[ForkServer]:
+    with ForkServer(SCRIPT) as server:
+        yield server
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def unbroken(request: pytest.FixtureRequest, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def unbroken(request: pytest.FixtureRequest, server: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Return a run that was not interrupted."""
     run = Run(request.param, tmp_path_factory.mktemp(request.param))
-    assert server.run(run) == 0
+    assert finish(server, run) == 0
     assert run.executed().total() == JOBS
     return run
 
 
 @pytest.mark.filterwarnings("ignore::hattriq_cirq.execution.journal.JournalWarning")
-def test_run_killed_at_random_moments_resumes_to_the_same_counts(unbroken: Run, server: Server, tmp_path: Path) -> None:
+def test_run_killed_at_random_moments_resumes_to_the_same_counts(unbroken: Run, server: ForkServer, tmp_path: Path) -> None:
     killed, done = 0, []
     for i, moment in enumerate(np.random.default_rng(5).uniform(0, unbroken.size, KILLS)):
         run = Run(unbroken.kind, tmp_path / str(i))
         run.home.mkdir()
-        killed += server.run(run, kill_at=moment) == -signal.SIGKILL
+        killed += finish(server, run, kill_at=moment) == -signal.SIGKILL
         before, recorded = run.executed(), run.recorded()
         done.append(len(recorded))
-        assert server.run(run) == 0
+        assert finish(server, run) == 0
         np.testing.assert_array_equal(run.counts, unbroken.counts)
         again = run.executed() - before
         assert set(again) & recorded == set()
@@ -123,28 +109,27 @@ def test_run_killed_at_random_moments_resumes_to_the_same_counts(unbroken: Run, 
     assert max(done) > 40
 
 
-def test_run_killed_repeatedly_still_finishes(unbroken: Run, server: Server, tmp_path: Path) -> None:
+def test_run_killed_repeatedly_still_finishes(unbroken: Run, server: ForkServer, tmp_path: Path) -> None:
     run = Run(unbroken.kind, tmp_path)
     deaths = 0
     while not run.result.exists():
-        deaths += server.run(run, kill_at=run.size + unbroken.size / 7) == -signal.SIGKILL
+        deaths += finish(server, run, kill_at=run.size + unbroken.size / 7) == -signal.SIGKILL
         assert deaths < 50
     assert deaths >= 3
     np.testing.assert_array_equal(run.counts, unbroken.counts)
     assert run.executed().total() <= JOBS + deaths
 
 
-def test_process_holds_the_lock_of_its_run_until_it_is_killed(unbroken: Run, tmp_path: Path) -> None:
+def test_process_holds_the_lock_of_its_run_until_it_is_killed(unbroken: Run, server: ForkServer, tmp_path: Path) -> None:
     run = Run(unbroken.kind, tmp_path)
-    first = subprocess.Popen([sys.executable, SCRIPT, *run.words])
+    first = server.start(" ".join(run.words))
     while run.executed().total() < {"slow": 2, "remote": 30}[run.kind]:
         time.sleep(0.002)
-    first.send_signal(signal.SIGSTOP)
-    second = subprocess.run([sys.executable, SCRIPT, *run.words], capture_output=True, text=True, check=False)
-    assert f"JournalInUseError: process {first.pid} is working on the run in {tmp_path}" in second.stderr
-    first.kill()
-    assert first.wait() == -signal.SIGKILL
+    os.kill(first, signal.SIGSTOP)
+    with pytest.raises(JournalInUseError, match=f"^process {first} is working on the run in {tmp_path}"):
+        killed_run.run_line(" ".join(run.words))
+    assert server.kill(first) == -signal.SIGKILL
     recorded, before = run.recorded(), run.executed()
-    killed_run.run(unbroken.kind, *map(Path, run.words[1:]))
+    killed_run.run_line(" ".join(run.words))
     np.testing.assert_array_equal(run.counts, unbroken.counts)
     assert set(run.executed() - before) & recorded == set()

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +14,16 @@ from command_line import run
 from journals import records_of_counts
 from stand_in import StandIn
 
+from calibration import Readout
 from calibration.readout.calibration import ReadoutCalibration
-from hattriq_cirq import datasets, integrated_gradients
+from hattriq_cirq import PolarizationShift, datasets, google, integrated_gradients, virtual
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.cli.commands.attribute import Attribute
 from hattriq_cirq.cli.commands.resume import recorded_command
-from hattriq_cirq.cli.records import read_task
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.reporting.document import Section
+from hattriq_cirq.reporting.records import read_task
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "version_0_1"
 FINISHED = ("finished", "maps", "shots")
@@ -163,3 +165,24 @@ def test_resume_journal_of_version_0_1_on_google(home: Path, monkeypatch: pytest
     assert {job: counts[job] for job in recorded} == recorded
     assert read_summary(home / "google_interrupted").status == "finished"
     assert_equals_expected(home, "google_interrupted")
+
+
+@pytest.mark.parametrize("name", ["google_interrupted", pytest.param("interrupted_mid_call", marks=pytest.mark.slow)])
+def test_script_goes_on_with_a_journal_of_version_0_1(home: Path, name: str) -> None:
+    recorded, expected = records_of_counts(home / name), Attribution.load(home / "expected" / name / "attribution.npz")
+    data = datasets.load("bars_and_stripes:side=2,noise=0.2,copies=20")
+    settings: dict[str, Any] = {"baseline": 0, "estimator": PolarizationShift()}
+    with StandIn() as service:
+        if name == "google_interrupted":
+            engine = google("example", "willow_pink", journal=name, engine=service.engine("example"), poll_seconds=0.01)
+            settings |= {"x": data.x_test[:1], "shots": 200}
+        else:
+            engine = virtual("willow_pink", seed=1, journal=name)
+            settings |= {"x": data.x_train[:3], "shots": 1000, "mitigation": Readout(shots=200)}
+        a = integrated_gradients(Model.load("trained/model.json"), engine=engine, **settings)
+        assert len(service.executions) == (4 if name == "google_interrupted" else 0)
+    for field in ("values", "stderr", "completeness_gap_stderr"):
+        np.testing.assert_array_equal(getattr(a, field), getattr(expected, field))
+    counts = records_of_counts(home / name)
+    assert {job: counts[job] for job in recorded} == recorded
+    assert read_summary(home / name).done == INTERRUPTED[name][1]

@@ -222,6 +222,7 @@ def test_gate_noise_without_calibrated_gate_errors_is_rejected(name: str, noise:
         ({"noise": "full"}, "noise='full' must be one of calibrated, none, readout, gates"),
         ({"method": "qsim"}, "method='qsim' must be one of density, trajectories, or None"),
         ({"threads": 0}, "threads=0 must be at least 1"),
+        ({"precision": "double"}, "precision='double' must be one of float64, float32"),
         ({"gateset": "sycamore"}, "gateset='sycamore' is not one of willow_pink"),
         ({"processor_id": "willow"}, "'willow' must be one of willow_pink"),
     ],
@@ -287,7 +288,7 @@ def test_points_of_a_sweep_have_the_probabilities_of_single_circuits(
     )
     points = [{"t": 0.1 * i, "s": 0.3 - 0.2 * i} for i in range(5)]
     on = VirtualBackend(name, noise=noise, gateset=gateset)
-    monkeypatch.setattr("hattriq_cirq.simulation.noisy_program._STATE_NUMBERS", 2 * 4**3)
+    monkeypatch.setattr("hattriq_cirq.simulation.noisy_program._STATE_BYTES", 16 * 4**3)
     model = on.noise_on(circuit)
     expected = [noisy_probabilities(cirq.resolve_parameters(circuit, point), model, populations) for point in points]
     np.testing.assert_allclose(on.probabilities(circuit, points), expected, rtol=0, atol=1e-12)
@@ -332,3 +333,41 @@ def test_operations_without_a_pulse_have_the_noise_of_google_noise_model(op: cir
     assert [each for each in own.all_operations() if each.qubits == (A,)] == [
         each for each in circuit.with_noise(google).all_operations() if each.qubits == (A,)
     ]
+
+
+def swept_layers() -> tuple[cirq.FrozenCircuit, list[dict[str, float]]]:
+    """Return a circuit whose single-qubit gates have symbols, and five points."""
+    symbols = [[sympy.Symbol(f"{letter}{i}") for letter in "xza"] for i in range(12)]
+    turns = iter(cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=a) for x, z, a in symbols)
+    moments = []
+    for pairs in (((A, B), (C, D)), ((A, C), (B, D)), ((A, B), (C, D))):
+        moments.append(cirq.Moment(next(turns).on(q) for q in LINE))
+        moments.append(cirq.Moment(cirq.CZ(*pair) for pair in pairs))
+    values = np.random.default_rng(5).uniform(-1, 1, (5, 36))
+    names = [str(symbol) for own in symbols for symbol in own]
+    points = [dict(zip(names, map(float, row), strict=True)) for row in values]
+    return cirq.FrozenCircuit(*moments, cirq.Moment(cirq.measure(*LINE, key="z"))), points
+
+
+def test_circuits_that_differ_in_angles_share_a_program_and_have_the_results_of_a_sweep() -> None:
+    circuit, points = swept_layers()
+    resolved = [cirq.resolve_parameters(circuit, point) for point in points]
+    on = VirtualBackend("willow_pink")
+    alone = np.array(run(on, None, *resolved))
+    assert on._program.cache_info().currsize == 1
+    np.testing.assert_array_equal(alone, on.probabilities(circuit, points))
+    np.testing.assert_array_equal(alone, [run(on, None, one)[0] for one in resolved])
+    fewer = Job("sweep", (circuit,), tuple(points), 1000, 9)
+    on.submit(fewer)
+    rng = np.random.default_rng(9)
+    expected = [rng.multinomial(1000, row) for row in alone]
+    np.testing.assert_array_equal([one.counts for one in on.results(fewer)], expected)
+
+
+def test_single_precision_is_recorded_and_its_error_is_small() -> None:
+    circuit, points = swept_layers()
+    double, single = VirtualBackend("willow_pink"), VirtualBackend("willow_pink", precision="float32")
+    assert "precision" not in double.describe()
+    assert single.describe()["precision"] == "float32"
+    difference = np.abs(single.probabilities(circuit, points) - double.probabilities(circuit, points))
+    assert 0 < difference.max() < 1e-7

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import tiny_study
+from dask_cluster import dask_cluster
 from tiny_study import COUNT, ORDERS, STUDY, Task
 
 TESTS = Path(__file__).parents[1] / "helpers"
@@ -32,31 +32,9 @@ def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def scheduler(orders: Path) -> Iterator[str]:
-    """Return the address of a Dask cluster of two worker processes that are not restarted."""
-    address = orders / "scheduler.json"
-    shared = ["--scheduler-file", str(address), "--no-dashboard", "--host", "127.0.0.1"]
-    own = ["--no-nanny", "--nthreads", "1", "--local-directory", str(orders)]
-    python = [sys.executable, "-m"]
-    worker = [*python, "distributed.cli.dask_worker", *shared, *own]
-    commands = [[*python, "distributed.cli.dask_scheduler", *shared, "--port", "0"], worker, worker]
-    started = [subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for words in commands]
-    try:
-        while not address.exists():
-            assert started[0].poll() is None
-            time.sleep(0.05)
-        yield f"tcp://127.0.0.1:{_port(address)}"
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-
-
-def _port(address: Path) -> int:
-    while True:
-        try:
-            return int(json.loads(address.read_text())["address"].rpartition(":")[2])
-        except ValueError:  # it is being written
-            time.sleep(0.05)
+    """Return the address of a Dask cluster of two worker processes."""
+    with dask_cluster(orders) as cluster:
+        yield cluster.address
 
 
 def serial(root: Path) -> dict[str, dict[str, object]]:
@@ -81,7 +59,7 @@ def test_killed_worker_loses_no_result(pool: str, orders: Path, tmp_path: Path, 
 
 def test_task_that_always_crashes_its_worker_is_named_in_the_error(orders: Path, tmp_path: Path) -> None:
     (orders / "always-die-0").touch()
-    with pytest.raises(RuntimeError, match=r"1 of 12 tasks of tiny_study failed.*\n.*seed=0.*died twice") as caught:
+    with pytest.raises(RuntimeError, match=r"1 of 12 tasks of tiny_study failed.*\n.*seed=0.*crashed twice") as caught:
         STUDY.collect(TASKS, tmp_path, workers=2)
     assert "seed=1," not in str(caught.value)
     assert len(tiny_study.contents(tmp_path)) == COUNT - 1
@@ -92,7 +70,7 @@ def test_failed_task_is_named_in_the_error_and_alone_repeated(workers: int, orde
     expected = serial(tmp_path / "serial")
     (orders / "log").unlink()
     (orders / "raise-3").touch()
-    with pytest.raises(RuntimeError, match=r"1 of 12 .*\n.*seed=3.*ArithmeticError: no luck with 3 \(tiny_study.py, line"):
+    with pytest.raises(RuntimeError, match=r"1 of 12 .*\n.*seed=3.*ArithmeticError: no luck with 3 \(tiny_tasks.py, line"):
         STUDY.collect(TASKS, tmp_path / "broken", workers=workers)
     assert sorted(tiny_study.started(orders)) == list(range(COUNT))
     missing = {name for name in expected if name not in tiny_study.contents(tmp_path / "broken")}

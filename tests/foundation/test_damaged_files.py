@@ -22,13 +22,13 @@ from experiments.runner import study
 from hattriq_cirq import datasets
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.circuits.errors import JournalError
-from hattriq_cirq.cli.records import read_record
 from hattriq_cirq.execution.journal_format import unpack_circuit, unpack_counts, unpack_programs
 from hattriq_cirq.execution.journal_records import JOURNAL, read, read_content
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation.reading import FileError
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.reporting.document import Section
+from hattriq_cirq.reporting.records import read_record
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 OLD = FIXTURES / "version_0_1"

@@ -1,12 +1,7 @@
-"""Run of 50 jobs in a process to be killed, and a server that forks such runs so that Cirq is imported only once.
-
-`python killed_run.py KIND FOLDER RESULT LOG` runs once; without arguments, each line on stdin with these words forks a run.
-"""
+"""Runs of 50 jobs in forked processes to be killed, one for each line KIND FOLDER RESULT LOG of standard input."""
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +9,7 @@ from typing import Any
 
 import cirq
 import numpy as np
+from forked import serve
 
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.execution.backend import Job, Limits, State
@@ -112,23 +108,14 @@ def run(kind: str, folder: Path, result: Path, log: Path) -> None:
     draft.rename(result)
 
 
-def serve() -> None:
-    """Fork a run for each line, print its process id, and wait for its end after the next line."""
-    cirq.final_state_vector(circuits()[0][:-1])  # slow only the first time
-    pack_circuit(circuits()[0].freeze())
-    for line in sys.stdin:
-        kind, *paths = line.split()
-        pid = os.fork()
-        if pid == 0:
-            run(kind, *map(Path, paths))
-            os._exit(0)
-        print(pid, flush=True)
-        sys.stdin.readline()
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+def run_line(line: str) -> int:
+    """Run once, with the words of a line."""
+    kind, *paths = line.split()
+    run(kind, *map(Path, paths))
+    return 0
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        run(sys.argv[1], *map(Path, sys.argv[2:]))
-    else:
-        serve()
+    cirq.final_state_vector(circuits()[0][:-1])  # slow only the first time
+    pack_circuit(circuits()[0].freeze())
+    serve(run_line)

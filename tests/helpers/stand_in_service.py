@@ -138,6 +138,7 @@ class Quantum:
         calibration: Calibration that is served; tests may change it.
         published: Published configurations by their snapshots; any other snapshot has the usual device and calibration.
         dead: Qubits that no job may use, whatever its snapshot says.
+        shots: Number of shots of all executions.
     """
 
     def __init__(
@@ -161,6 +162,7 @@ class Quantum:
         self.dead: set[cirq.GridQubit] = set()
         self.removed: set[str] = set()
         self.executions: Counter[str] = Counter()
+        self.shots = 0
         self.jobs: dict[str, Record] = {}
         self.programs: dict[str, quantum.QuantumProgram] = {}
         self._sampler, self._job_seconds, self._unique_ids, self._keyed, self._log = (
@@ -287,6 +289,7 @@ class Quantum:
             v2.results_to_proto([runs], v2.find_measurements(circuit), out=result)
             for run in result.sweep_results[-1].parameterized_results:
                 run.params.key = key if self._keyed else ""
+            self.shots += setting.repetitions * len(runs)
         self.executions[job_id] += 1
         if self._log is not None:
             with self._log.open("a") as file:

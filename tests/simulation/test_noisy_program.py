@@ -83,7 +83,7 @@ def test_result_of_a_point_is_the_same_to_the_last_bit_for_any_number_of_points(
     program = NoisyProgram.compile(random.steps, 5, random.measured)
     together = program.populations(random.gates, precision)
     assert np.ptp(together, axis=0).max() > 1e-3
-    for name in ("_STATE_NUMBERS", "_MATRIX_NUMBERS"):
+    for name in ("_STATE_BYTES", "_MATRIX_NUMBERS"):
         monkeypatch.setattr(noisy_program, name, numbers)
     np.testing.assert_array_equal(program.populations(random.gates, precision), together)
     for i, row in enumerate(together):

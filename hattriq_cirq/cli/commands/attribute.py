@@ -98,7 +98,7 @@ class Attribute(EngineOptions):
         A run that counts shots is journaled. One that was stopped continues: the missing results are written.
         """
         from hattriq_cirq.cli import folders, model_data, pictures, run_folder, tables
-        from hattriq_cirq.datasets.user import checksum
+        from hattriq_cirq.foundation.reading import checksum
         from hattriq_cirq.workflows import values
 
         self._check()
@@ -161,12 +161,13 @@ class Attribute(EngineOptions):
     def _opened(self, task: dict[str, Any]) -> Iterator[tuple[RunFolder, Engine | None]]:
         """Yield the folder of the run and its engine, if it has one, with a journal where shots are counted."""
         from hattriq_cirq.cli import folders, run_folder
-        from hattriq_cirq.datasets.user import checksum
+        from hattriq_cirq.foundation.reading import checksum
         from hattriq_cirq.workflows import values
 
         if not self._is_counted:
             with run_folder.open_run(self.out, task, RESULTS, PICTURES) as folder:
-                yield folder, None if self.estimator == "exact" else values.parse_engine(self.engine, self.seed)
+                options = self.engine_options
+                yield folder, None if self.estimator == "exact" else values.parse_engine(self.engine, self.seed, **options)
             return
         if self.calibration is not None:
             task["calibration"] = {"path": self.calibration, "sha256": checksum(Path(self.calibration))}

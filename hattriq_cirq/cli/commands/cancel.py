@@ -35,7 +35,7 @@ class Cancel:
 
     def run(self) -> int:
         """Cancel the jobs of the run and record that it was given up."""
-        from hattriq_cirq.cli.records import read_task
+        from hattriq_cirq.reporting.records import read_task
 
         summary, task = read_task(self.folder)
         if summary.status in ("finished", "cancelled"):

@@ -72,8 +72,9 @@ class Demo:
 def _complete(command: Train | Attribute, results: Collection[str], pictures: Collection[str]) -> None:
     """Run a command unless an earlier demo in this folder finished it."""
     from hattriq_cirq.cli.folders import recorded_settings
-    from hattriq_cirq.cli.records import read_record, same_task
+    from hattriq_cirq.cli.records import same_task
     from hattriq_cirq.cli.run_folder import is_finished
+    from hattriq_cirq.reporting.records import read_record
 
     folder = Path(command.out)
     if not is_finished(folder, results, pictures):

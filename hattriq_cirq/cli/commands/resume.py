@@ -15,8 +15,8 @@ from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.terminal import shell_word
 
 if TYPE_CHECKING:
-    from hattriq_cirq.cli.records import AttributeTask, CalibrateTask
     from hattriq_cirq.execution.journal_summary import RunSummary
+    from hattriq_cirq.reporting.records import AttributeTask, CalibrateTask
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Resume(EngineOptions):
 
     def run(self) -> int:
         """Run the recorded command with the recorded settings in the folder of the run; nothing is written elsewhere."""
-        from hattriq_cirq.cli.records import read_task
-        from hattriq_cirq.cli.run_folder import begun_command, is_finished
+        from hattriq_cirq.cli.run_folder import is_finished
+        from hattriq_cirq.reporting.records import begun_command, read_task
 
         folder = Path(self.folder).absolute()
         if command := begun_command(folder):

@@ -48,9 +48,9 @@ class Show:
             raise ValueError(f"--input {self.input} must be at least 0")
         if self.shape is not None and not re.fullmatch("[1-9][0-9]{0,8}x[1-9][0-9]{0,8}", self.shape):
             raise ValueError(f"--shape {self.shape!r} must be rows x columns, such as 8x8")
-        from hattriq_cirq.cli.records import read_record
         from hattriq_cirq.foundation.files import check_new
         from hattriq_cirq.foundation.reading import read_bytes
+        from hattriq_cirq.reporting.records import read_record
 
         files = _files(Path(self.path))
         maps = [file for file in files if file.suffix.lower() == ".npz"]

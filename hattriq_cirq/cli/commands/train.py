@@ -68,8 +68,9 @@ class Train:
 
         A run that was stopped goes on: what is missing is written.
         """
-        from hattriq_cirq.cli import folders, pictures, records, tables
+        from hattriq_cirq.cli import folders, pictures, tables
         from hattriq_cirq.cli.run_folder import check_run, open_run
+        from hattriq_cirq.reporting.records import read_record
 
         check_run(self.out, RESULTS, PICTURES)
         data = hq.datasets.load(self.data)
@@ -79,7 +80,7 @@ class Train:
             print(data.summary())
             if not folder.is_recorded:
                 print(self._train(folder, data, settings))
-            record = records.read_record(folder.path / "run.json")
+            record = read_record(folder.path / "run.json")
             folder.draw("training.png", lambda: pictures.draw_training(folder.path, record))
         print(tables.accuracy_table(record["accuracies"]))
         tables.print_files(folder.path)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from math import ceil
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import cirq
@@ -21,11 +24,16 @@ from hattriq_cirq.execution.ownership import Owned
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.provenance import Provenance
 
+T = TypeVar("T")
+_PART_RUNS = 16  # largest number of circuits times points of a part for exact probabilities
+_PART_NUMBERS = 2**22  # numbers that a simulator holds for all circuits and points of a part
+
 
 class InProcessBackend(Owned, ABC):
     """Backend whose jobs run in this process when their results are first requested.
 
-    A job and its results are kept for as long as the caller holds the job.
+    A job and its results are kept for as long as the caller holds the job. A job is run in parts that are independent of each
+    other, which `DistributedBackend` sends to other processes.
 
     Args:
         name: Name that results carry.
@@ -38,11 +46,16 @@ class InProcessBackend(Owned, ABC):
     def __init__(
         self, name: str, seed: int | None, limits: Limits, settings: Mapping[str, Any], processor: Processor | None = None
     ) -> None:
-        self.name, self.seed, self.limits, self.processor = name, seed, limits, processor
-        self._settings = settings
+        self.name, self.seed, self.processor = name, seed, processor
+        self._limits, self._settings = limits, settings
         self._jobs: WeakValueDictionary[str, Job] = WeakValueDictionary()
         self._results: WeakKeyDictionary[Job, list[Distribution]] = WeakKeyDictionary()
         self._cancelled: set[str] = set()
+
+    @property
+    def limits(self) -> Limits:
+        """Limits of one job."""
+        return self._limits
 
     def describe(self) -> dict[str, Any]:
         """Return the record of the backend as JSON."""
@@ -71,8 +84,7 @@ class InProcessBackend(Owned, ABC):
         """Return the distributions of a job, ordered by circuit, then by point; the first call runs it."""
         job = self._submitted(job)
         if job not in self._results:
-            InProcessBackend.check(self, job)
-            self._results[job] = self.execute(job)
+            self._results[job] = self.run(job)
         return self._results[job]
 
     def _submitted(self, job: Job) -> Job:
@@ -87,9 +99,61 @@ class InProcessBackend(Owned, ABC):
         if job is not None and job not in self._results:
             self._cancelled.add(job_id)
 
+    def run(self, job: Job) -> list[Distribution]:
+        """Check and run a job; return its distributions, ordered by circuit, then by point."""
+        InProcessBackend.check(self, job)
+        return self.gather(job, map(self.execute, self.parts(job)))
+
+    def parts(self, job: Job) -> Sequence[Job]:
+        """Return jobs that may run in any order and whose distributions together are those of a job.
+
+        A part without shots gives the exact probabilities, from which `gather` samples the counts with the seed of the job, in
+        order. The parts follow from the job alone, so that the counts are the same wherever they run.
+        """
+        return [job]
+
+    def gather(self, job: Job, results: Iterable[Sequence[Distribution]]) -> list[Distribution]:
+        """Return the distributions of a job from those of its parts, in order."""
+        rng = np.random.default_rng(job.seed)
+        return [each if each.shots else sample_counts(each.probabilities, job.shots, rng) for part in results for each in part]
+
     @abstractmethod
-    def execute(self, job: Job) -> list[Distribution]:
-        """Run a job and return its distributions, ordered by circuit, then by point."""
+    def execute(self, part: Job) -> list[Distribution]:
+        """Run a part of a job and return its distributions, ordered by circuit, then by point."""
+
+
+def exact_parts(job: Job, most_runs: int = _PART_RUNS, levels: int = 2) -> list[Job]:
+    """Return parts of a job for its exact probabilities, each with about equally many circuits or points of one circuit.
+
+    Args:
+        job: Job for counts or exact probabilities.
+        most_runs: Largest number of circuits times points of a part.
+        levels: A simulator holds levels**qubits numbers for each of them; parts of large circuits have fewer.
+    """
+    widest = max(len(circuit.all_qubits()) for circuit in job.circuits)
+    runs = max(1, min(most_runs, _PART_NUMBERS // levels**widest))
+    exact = replace(job, shots=None, seed=None)
+    if len(job.points) == 1:
+        return [replace(exact, circuits=some) for some in _divided(job.circuits, runs)]
+    return [replace(exact, circuits=(circuit,), points=some) for circuit in job.circuits for some in _divided(job.points, runs)]
+
+
+def _divided(items: tuple[T, ...], largest: int) -> list[tuple[T, ...]]:
+    """Divide items into parts of about equal numbers, in order."""
+    bounds = np.linspace(0, len(items), 1 + ceil(len(items) / largest)).round().astype(int)
+    return [items[start:stop] for start, stop in pairwise(bounds)]
+
+
+def sample_counts(probabilities: FloatArray, shots: int | None, rng: np.random.Generator) -> Distribution:
+    """Sample counts with the given number of shots; return the exact probabilities themselves if `shots` is None.
+
+    Example:
+        >>> sample_counts(np.array([0.0, 1.0]), 10, np.random.default_rng(0)).counts.tolist()
+        [0, 10]
+    """
+    if shots is None:
+        return Distribution(probabilities, None)
+    return Distribution.from_counts(rng.multinomial(shots, probabilities))
 
 
 class SamplerBackend(InProcessBackend):
@@ -115,15 +179,19 @@ class SamplerBackend(InProcessBackend):
         super().__init__(name, seed, Limits(), settings)
         self._sampler, self._exact = sampler, exact
 
-    def execute(self, job: Job) -> list[Distribution]:
-        """Run a job and return its distributions, ordered by circuit, then by point."""
-        if job.shots is None:
+    def parts(self, job: Job) -> Sequence[Job]:
+        """Return the parts of a job: all of it if the sampler samples, and else a few circuits or points each."""
+        return [job] if job.shots is not None else exact_parts(job)
+
+    def execute(self, part: Job) -> list[Distribution]:
+        """Run a part of a job and return its distributions, ordered by circuit, then by point."""
+        if part.shots is None:
             if self._exact is None:
                 raise ValueError(f"shots=None asks for exact probabilities, which {self.name} cannot give; give shots")
-            return [Distribution(self._exact(circuit), None) for circuit in resolve_circuits(job)]
-        circuits = [unambiguous_measurement(circuit) for circuit in job.circuits]
-        batch = self._sampler(job.seed).run_batch(circuits, [to_sweep(job.points)] * len(circuits), job.shots)
-        return to_distributions(self.name, job, batch)
+            return [Distribution(self._exact(circuit), None) for circuit in resolve_circuits(part)]
+        circuits = [unambiguous_measurement(circuit) for circuit in part.circuits]
+        batch = self._sampler(part.seed).run_batch(circuits, [to_sweep(part.points)] * len(circuits), part.shots)
+        return to_distributions(self.name, part, batch)
 
 
 def _check_circuits(job: Job) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import cirq
@@ -13,7 +14,8 @@ from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.encoding.exact import encode
 from hattriq_cirq.execution.backend import Job, Limits
-from hattriq_cirq.execution.backends.sampler import InProcessBackend, SamplerBackend, resolve_circuits
+from hattriq_cirq.execution.backends.distributed import check_stateless, spread
+from hattriq_cirq.execution.backends.sampler import InProcessBackend, SamplerBackend, exact_parts, resolve_circuits
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_seed, check_type, shown
@@ -48,13 +50,16 @@ class ExactBackend(InProcessBackend):
         super().__init__(name, seed, UNLIMITED, settings)
         self._probabilities = probabilities
 
-    def execute(self, job: Job) -> list[Distribution]:
-        """Run a job and return its distributions, ordered by circuit, then by point."""
-        rng = np.random.default_rng(job.seed)
-        return [sample_counts(self._probabilities(circuit), job.shots, rng) for circuit in resolve_circuits(job)]
+    def parts(self, job: Job) -> Sequence[Job]:
+        """Return the parts of a job, a few circuits or points each, for exact probabilities."""
+        return exact_parts(job)
+
+    def execute(self, part: Job) -> list[Distribution]:
+        """Run a part of a job and return its distributions, ordered by circuit, then by point."""
+        return [Distribution(self._probabilities(circuit), None) for circuit in resolve_circuits(part)]
 
 
-def qsim(
+def qsim(  # noqa: PLR0913  one argument for each choice of the user
     *,
     seed: int | None = None,
     threads: int | None = None,
@@ -65,12 +70,14 @@ def qsim(
     max_shots: int | None = None,
     max_jobs: int | None = None,
     max_seconds: float | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
 ) -> Engine:
     """Return an engine on the qsim simulator, which is fast and computes in single precision.
 
     Args:
         seed: Random seed of the counts.
-        threads: Number of threads for one circuit; None uses every core that the process may use.
+        threads: Number of threads for one circuit; None shares the cores that this process may use among the workers.
         noise: Noise model, simulated by one quantum trajectory per shot; exact probabilities are then unavailable.
         name: Name that results carry, None is "qsim"; a journal needs it for noise whose content cannot be compared.
         journal: Journal folder, see `Engine`.
@@ -78,6 +85,8 @@ def qsim(
         max_shots: Cap on the shots of all jobs, see `Engine`; None sets no cap.
         max_jobs: Cap on the number of jobs.
         max_seconds: Cap on the seconds of waiting for jobs.
+        workers: Number of processes of this machine that run jobs; 1 runs them in this one. The counts are the same.
+        scheduler: Address of a Dask scheduler whose workers run the jobs, such as "tcp://127.0.0.1:8786".
 
     Returns:
         The engine.
@@ -92,11 +101,24 @@ def qsim(
     seed, noise = _check_simulator(seed, noise, name)
     cores = available_cores() if threads is None else as_count(threads, "threads", 1, THREADS_MAX)
     settings = {"kind": "simulator", "threads": cores, **_content("noise", noise, name, journal)}
+    shared = cores if noise is not None or threads is not None else max(1, cores // as_count(workers, "workers"))
+    make = partial(_qsim_backend, name or "qsim", seed, noise, shared, settings)
+    return Engine(
+        spread(make, workers, scheduler),
+        journal=journal,
+        progress=progress,
+        max_shots=max_shots,
+        max_jobs=max_jobs,
+        max_seconds=max_seconds,
+    )
+
+
+def _qsim_backend(
+    name: str, seed: int | None, noise: cirq.NoiseModel | None, threads: int, settings: Mapping[str, Any]
+) -> InProcessBackend:
     if noise is None:
-        backend: InProcessBackend = ExactBackend(name or "qsim", seed, state_vector(qsim_state(cores)), settings)
-    else:
-        backend = SamplerBackend(name or "qsim", lambda job_seed: trajectories(noise, job_seed, cores), settings, seed=seed)
-    return Engine(backend, journal=journal, progress=progress, max_shots=max_shots, max_jobs=max_jobs, max_seconds=max_seconds)
+        return ExactBackend(name, seed, state_vector(qsim_state(threads)), settings)
+    return SamplerBackend(name, lambda job_seed: trajectories(noise, job_seed, threads), settings, seed=seed)
 
 
 def cirq_simulator(
@@ -109,6 +131,8 @@ def cirq_simulator(
     max_shots: int | None = None,
     max_jobs: int | None = None,
     max_seconds: float | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
 ) -> Engine:
     """Return an engine on Cirq's simulators, which compute in double precision, exact to rounding.
 
@@ -121,6 +145,8 @@ def cirq_simulator(
         max_shots: Cap on the shots of all jobs, see `Engine`; None sets no cap.
         max_jobs: Cap on the number of jobs.
         max_seconds: Cap on the seconds of waiting for jobs.
+        workers: Number of processes of this machine that run jobs; 1 runs them in this one. The counts are the same.
+        scheduler: Address of a Dask scheduler whose workers run the jobs, such as "tcp://127.0.0.1:8786".
 
     Returns:
         The engine.
@@ -133,10 +159,21 @@ def cirq_simulator(
         [0.25, 0.75]
     """
     seed, noise = _check_simulator(seed, noise, name)
-    exact = _cirq_state_vector if noise is None else _cirq_density_matrix(noise)
     settings = {"kind": "simulator", **_content("noise", noise, name, journal)}
-    backend = ExactBackend(name or "cirq", seed, exact, settings)
-    return Engine(backend, journal=journal, progress=progress, max_shots=max_shots, max_jobs=max_jobs, max_seconds=max_seconds)
+    make = partial(_cirq_backend, name or "cirq", seed, noise, settings)
+    return Engine(
+        spread(make, workers, scheduler),
+        journal=journal,
+        progress=progress,
+        max_shots=max_shots,
+        max_jobs=max_jobs,
+        max_seconds=max_seconds,
+    )
+
+
+def _cirq_backend(name: str, seed: int | None, noise: cirq.NoiseModel | None, settings: Mapping[str, Any]) -> InProcessBackend:
+    exact = _cirq_state_vector if noise is None else _cirq_density_matrix(noise)
+    return ExactBackend(name, seed, exact, settings)
 
 
 def _check_simulator(seed: object, noise: object, name: object) -> tuple[int | None, cirq.NoiseModel | None]:
@@ -158,6 +195,8 @@ def sampler(
     max_shots: int | None = None,
     max_jobs: int | None = None,
     max_seconds: float | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
 ) -> Engine:
     """Return an engine on any `cirq.Sampler`, which is not seeded by the engine.
 
@@ -170,6 +209,8 @@ def sampler(
         max_shots: Cap on the shots of all jobs, see `Engine`; None sets no cap.
         max_jobs: Cap on the number of jobs.
         max_seconds: Cap on the seconds of waiting for jobs.
+        workers: Number of processes of this machine that run jobs; 1 runs them in this one. The counts are the same.
+        scheduler: Address of a Dask scheduler whose workers run the jobs, such as "tcp://127.0.0.1:8786".
 
     Returns:
         The engine.
@@ -187,12 +228,25 @@ def sampler(
     if not isinstance(cirq_sampler, cirq.Sampler):
         raise ValueError(f"{cirq_sampler=} must be a cirq.Sampler, such as cirq.Simulator()")
     kind = type(cirq_sampler).__name__
+    settings = {"kind": "sampler", **_content("sampler", cirq_sampler, name, journal), "sampler": kind}
+    if workers != 1 or scheduler is not None:
+        check_stateless(cirq_sampler, f"cirq_sampler={describe_content(cirq_sampler)}")
+    make = partial(_sampler_backend, name or kind, cirq_sampler, settings)
+    return Engine(
+        spread(make, workers, scheduler),
+        journal=journal,
+        progress=progress,
+        max_shots=max_shots,
+        max_jobs=max_jobs,
+        max_seconds=max_seconds,
+    )
+
+
+def _sampler_backend(name: str, cirq_sampler: cirq.Sampler, settings: Mapping[str, Any]) -> InProcessBackend:
     exact = None
     if isinstance(cirq_sampler, cirq.Simulator | cirq.DensityMatrixSimulator) and cirq_sampler.noise == cirq.NO_NOISE:
         exact = _cirq_state_vector if isinstance(cirq_sampler, cirq.Simulator) else _cirq_density_matrix(cirq.NO_NOISE)
-    settings = {"kind": "sampler", **_content("sampler", cirq_sampler, name, journal), "sampler": kind}
-    backend = SamplerBackend(name or kind, lambda _: cirq_sampler, settings, exact=exact)
-    return Engine(backend, journal=journal, progress=progress, max_shots=max_shots, max_jobs=max_jobs, max_seconds=max_seconds)
+    return SamplerBackend(name, lambda _: cirq_sampler, settings, exact=exact)
 
 
 def _content(what: str, value: object, name: str | None, journal: str | os.PathLike[str] | None) -> dict[str, str | None]:
@@ -217,7 +271,7 @@ def _cirq_density_matrix(noise: cirq.NoiseModel) -> Probabilities:
 
 
 def _cirq_populations(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> FloatArray:
-    simulator = cirq.DensityMatrixSimulator(dtype=np.complex128)
+    simulator = cirq.DensityMatrixSimulator(dtype=np.complex128, split_untangled_states=False)
     rho = simulator.simulate(circuit, qubit_order=register).final_density_matrix
     return np.asarray(np.diag(rho).real)
 
@@ -290,7 +344,7 @@ def state_vector(final_state: FinalState) -> Probabilities:
 
 @state_vector
 def _cirq_state_vector(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> Array:
-    simulator = cirq.Simulator(dtype=np.complex128)
+    simulator = cirq.Simulator(dtype=np.complex128, split_untangled_states=False)
     return np.asarray(simulator.simulate(circuit, qubit_order=register).final_state_vector)
 
 
@@ -328,15 +382,3 @@ def marginal_probabilities(probabilities: FloatArray, register: Sequence[cirq.Qi
     inverted = tuple(axis for axis, flipped in enumerate(gate.full_invert_mask()) if flipped)
     flat = np.flip(ordered, inverted).reshape(-1).clip(0)
     return np.asarray(flat / flat.sum())
-
-
-def sample_counts(probabilities: FloatArray, shots: int | None, rng: np.random.Generator) -> Distribution:
-    """Sample counts with the given number of shots; return the exact probabilities themselves if `shots` is None.
-
-    Example:
-        >>> sample_counts(np.array([0.0, 1.0]), 10, np.random.default_rng(0)).counts.tolist()
-        [0, 10]
-    """
-    if shots is None:
-        return Distribution(probabilities, None)
-    return Distribution.from_counts(rng.multinomial(shots, probabilities))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from importlib.metadata import version
 from itertools import count, takewhile
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -22,12 +22,12 @@ from hattriq_cirq.compilation.gatesets import gateset_name
 from hattriq_cirq.compilation.metrics import is_missing_for
 from hattriq_cirq.compilation.snapshot import Snapshot, find_snapshot
 from hattriq_cirq.execution.backend import Job, Limits
-from hattriq_cirq.execution.backends.sampler import InProcessBackend, to_distributions
+from hattriq_cirq.execution.backends.distributed import spread
+from hattriq_cirq.execution.backends.sampler import InProcessBackend, exact_parts, sample_counts, to_distributions
 from hattriq_cirq.execution.backends.simulators import (
     THREADS_MAX,
     marginal_probabilities,
     qsim_state,
-    sample_counts,
     state_vector_populations,
     trajectories,
 )
@@ -47,6 +47,7 @@ Method = Literal["density", "trajectories"]
 _STAND_IN = "stands for a gate of any angles"
 _END = "end of the moment"
 _PHASED_XZ = cirq.PhasedXZGate(x_exponent=0.25, z_exponent=0.25, axis_phase_exponent=0.25)
+_PART_RUNS = 64  # largest number of circuits times points of a part of a job
 _MAX_DENSITY_QUBITS = 12  # beyond it a density matrix and its intermediate arrays take more than 0.3 GB
 
 
@@ -75,6 +76,8 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
     max_shots: int | None = None,
     max_jobs: int | None = None,
     max_seconds: float | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
 ) -> Engine:
     """Return an engine on a virtual processor with the couplers, gates, calibrated noise and service limits of a real one.
 
@@ -98,6 +101,8 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
         max_shots: Cap on the shots of all jobs, see `Engine`; None sets no cap.
         max_jobs: Cap on the number of jobs.
         max_seconds: Cap on the seconds of waiting for jobs.
+        workers: Number of processes of this machine that simulate; 1 simulates in this one. The counts are the same.
+        scheduler: Address of a Dask scheduler whose workers simulate, such as "tcp://127.0.0.1:8786".
 
     Returns:
         The engine. `shots=None` gives exact probabilities with noise for circuits of up to 12 qubits.
@@ -114,11 +119,19 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
         >>> bool(0.98 < exact.probabilities[1] < 1)
         True
     """
-    backend = VirtualBackend(
-        processor_id, seed=seed, noise=noise, gateset=gateset, method=method, precision=precision, threads=threads
+    snapshot = find_snapshot(processor_id)
+    make = partial(
+        VirtualBackend,
+        snapshot.name if snapshot.source == "bundled" else snapshot,
+        seed=seed,
+        noise=noise,
+        gateset=gateset,
+        method=method,
+        precision=precision,
+        threads=threads,
     )
     return Engine(
-        backend,
+        spread(make, workers, scheduler),
         journal=journal,
         qubits=qubits,
         progress=progress,
@@ -160,6 +173,8 @@ class VirtualBackend(InProcessBackend):
             )
         self.noise, self.method, self.precision, self.threads = noise, method, precision, threads
         settings: dict[str, Any] = {"kind": "virtual", "noise": noise, "method": method, "processor": processor.describe()}
+        if precision != "float64":  # absent from older records
+            settings["precision"] = precision
         if snapshot.source != "bundled":  # which is known by its name
             settings["snapshot"] = snapshot.digest
         super().__init__(f"virtual:{snapshot.name}", seed, Limits(circuits=20), settings, processor)
@@ -171,7 +186,7 @@ class VirtualBackend(InProcessBackend):
             if is_missing_for(sentence, gates=self.simulates_gates, readout=noise in ("calibrated", "readout"))
         )
         for note in self.notes:
-            warnings.warn(note, MissingCalibrationWarning, stacklevel=3)
+            warnings.warn(note, MissingCalibrationWarning, stacklevel=4)
         self._noise_on = lru_cache(maxsize=64)(self._build_noise)
         self._noisy_moment = lru_cache(maxsize=4096)(self._convert_moment)
         self._program = lru_cache(maxsize=64)(self._compile_program)
@@ -208,8 +223,8 @@ class VirtualBackend(InProcessBackend):
         if self.simulates_gates:
             self._check_errors_known(job.circuits)
 
-    def execute(self, job: Job) -> list[Distribution]:
-        """Run a job and return its distributions, ordered by circuit, then by point.
+    def parts(self, job: Job) -> Sequence[Job]:
+        """Return the parts of a job, which the simulated processor accepts: exact probabilities, or one trajectory sweep each.
 
         Raises:
             CircuitRefusedError: The service would refuse a circuit.
@@ -217,12 +232,33 @@ class VirtualBackend(InProcessBackend):
         """
         self._check_simulation(job)
         self._validate(job)
-        if job.shots is None:
-            return [Distribution(row, None) for rows in self._exact(job.circuits, job.points) for row in rows]
-        return self._sample(job, job.shots)
+        methods = {"density"} if job.shots is None else {self.method_for(circuit, job.shots) for circuit in job.circuits}
+        if methods == {"density"}:
+            return exact_parts(job, _PART_RUNS, 4 if self.simulates_gates or self.method == "density" else 2)
+        return [job] if "density" in methods else self._trajectory_parts(job, np.random.default_rng(job.seed))
+
+    def _trajectory_parts(self, job: Job, rng: np.random.Generator) -> list[Job]:
+        """Return one part for each circuit and point, with a seed of its own."""
+        single = [(circuit, point) for circuit in job.circuits for point in job.points]
+        return [replace(job, circuits=(circuit,), points=(at,), seed=int(rng.integers(2**63))) for circuit, at in single]
+
+    def execute(self, part: Job) -> list[Distribution]:
+        """Run a part of a job and return its distributions, ordered by circuit, then by point."""
+        if part.shots is None:
+            return [Distribution(row, None) for rows in self._exact(part.circuits, part.points) for row in rows]
+        if part.runs == 1 and self.method_for(part.circuits[0], part.shots) == "trajectories":
+            return self._trajectories(part)
+        return self._sample(part, part.shots)
+
+    def _trajectories(self, part: Job) -> list[Distribution]:
+        """Sample the counts of one circuit at one point with the seed of the part."""
+        (circuit,), (resolver,) = part.circuits, cirq.to_resolvers(to_sweep(part.points))
+        sampler = trajectories(self.noise_on(circuit), part.seed, self.threads)
+        result = sampler.run(cirq.resolve_parameters(circuit, resolver), resolver, part.shots or 1)
+        return to_distributions(self.name, part, [[result]])
 
     def _sample(self, job: Job, shots: int) -> list[Distribution]:
-        """Sample the counts of a job, all of them from its seed."""
+        """Sample the counts of circuits of both methods, all of them from the seed of the job."""
         rng = np.random.default_rng(job.seed)
         sampled = [circuit for circuit in job.circuits if self.method_for(circuit, shots) == "density"]
         exact = iter(self._exact(sampled, job.points))
@@ -230,12 +266,9 @@ class VirtualBackend(InProcessBackend):
         for circuit in job.circuits:
             if self.method_for(circuit, shots) == "density":
                 results += [sample_counts(row, shots, rng) for row in next(exact)]
-                continue
-            runs = []
-            for resolver in cirq.to_resolvers(to_sweep(job.points)):
-                sampler = trajectories(self.noise_on(circuit), int(rng.integers(2**63)), self.threads)
-                runs.append(sampler.run(cirq.resolve_parameters(circuit, resolver), resolver, shots))
-            results += to_distributions(self.name, dataclasses.replace(job, circuits=(circuit,)), [runs])
+            else:
+                for part in self._trajectory_parts(replace(job, circuits=(circuit,)), rng):
+                    results += self._trajectories(part)
         return results
 
     def _check_errors_known(self, circuits: Sequence[cirq.AbstractCircuit]) -> None:
@@ -252,25 +285,18 @@ class VirtualBackend(InProcessBackend):
                 )
 
     def _validate(self, job: Job) -> None:
-        """Run a job on a simulated processor that returns zeros, and refuses circuits that the service would refuse."""
-        from cirq_google.engine import SimulatedLocalEngine, SimulatedLocalProcessor, engine_validator
+        """Refuse a job that the service would refuse, by the service's own checks."""
+        from cirq_google.engine import engine_validator
         from cirq_google.serialization import CIRCUIT_SERIALIZER
 
         assert self.processor is not None
-        check_program = engine_validator.create_program_validator()
-        simulated = SimulatedLocalProcessor(
-            processor_id=self._processor_id,
-            sampler=cirq.ZerosSampler(),
-            device=self.processor.device,
-            validator=engine_validator.create_engine_validator(),
-            program_validator=check_program,
-        )
-        SimulatedLocalEngine([simulated])
-        points, shots = to_sweep(job.points), job.shots or 1
+        check_program, check_job = engine_validator.create_program_validator(), engine_validator.create_engine_validator()
+        sweeps, shots = [cirq.UnitSweep] * len(job.circuits), (job.shots or 1) * len(job.points)  # the same number of shots
         try:
-            for circuit in job.circuits[1:]:  # the service's check validates the first one only
-                check_program([circuit], [points], shots, CIRCUIT_SERIALIZER)
-            simulated.run_sweep(job.circuits, job_id=job.id, params=points, repetitions=shots).results()
+            for circuit in job.circuits:
+                check_program([circuit], sweeps[:1], shots, CIRCUIT_SERIALIZER)
+                self.processor.device.validate_circuit(circuit)
+            check_job(job.circuits, sweeps, shots)
         except (RuntimeError, ValueError) as error:
             raise CircuitRefusedError(f"{self.name} refuses job {job.id}: {error}") from error
 
@@ -416,7 +442,7 @@ class _PulseNoise(cirq.NoiseModel):
         return [cirq.Moment(map(_original, moment)) for moment in noisy]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class _Replaced:
     """Tag of a PhasedXZ gate that stands for another operation."""
 
@@ -449,7 +475,7 @@ def _restricted(properties: cg.GoogleNoiseProperties, noise: Noise, qubits: froz
             return {}
         return {key: value for key, value in values.items() if qubits.issuperset(getattr(key, "qubits", (key,)))}
 
-    return dataclasses.replace(
+    return replace(
         properties,
         t1_ns=restrict(properties.t1_ns, "gates"),
         tphi_ns=restrict(properties.tphi_ns, "gates"),
