@@ -8,8 +8,7 @@ from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.circuit_stack import stack_of_program
 from hattriq_cirq.execution.backend import Job, Limits
-from hattriq_cirq.execution.backends.sampler import InProcessBackend
-from hattriq_cirq.execution.backends.simulators import sample_counts
+from hattriq_cirq.execution.backends.sampler import InProcessBackend, sample_counts
 from hattriq_cirq.execution.engine import Engine
 
 
