@@ -53,7 +53,8 @@ benchmarks: .venv/with-bench
 .venv/with-%: setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hattriq_cirq needs Python 3.11 or newer; name one: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -e '.[$*]'
+	$(BIN)/python -m pip install --quiet --no-compile -e '.[$*]'
+	-$(BIN)/python -m compileall -qq -j 0 .venv/lib  # on all cores, where pip takes one
 	touch $@
 
 clean:
