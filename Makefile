@@ -50,11 +50,12 @@ benchmarks: .venv/with-bench
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.noisy
 
+# pip compiles on one core, so that compileall does it
 .venv/with-%: setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hattriq_cirq needs Python 3.11 or newer; name one: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-compile -e '.[$*]'
-	-$(BIN)/python -m compileall -qq -j 0 .venv/lib  # on all cores, where pip takes one
+	-$(BIN)/python -m compileall -qq -j 0 .venv/lib
 	touch $@
 
 clean:
