@@ -1,12 +1,13 @@
 # Every command makes the .venv it needs.
 #   make demo          train, attribute and report on real images -> demo/report.html
 #   make test          lint, types and tests
+#   make slow-tests    the tests that are marked slow
 #   make wheel-check   build the wheel, install it outside the checkout and run the README's examples there
 PYTHON ?= python3
 BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test wheel-check format accuracy studies benchmarks clean
+.PHONY: demo test types tests slow-tests wheel-check format accuracy studies benchmarks clean
 
 demo: demo/report.html
 	@echo "The report is demo/report.html: open it in a browser."
@@ -14,11 +15,21 @@ demo: demo/report.html
 demo/report.html: | .venv/with-data
 	$(BIN)/hattriq demo --out demo
 
+# types are checked beside the tests, because mypy uses one core and the first tests wait for files
 test: .venv/with-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(MAKE) --no-print-directory -j2 types tests
+
+types: .venv/with-test
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto
+
+# each process takes half of the tests in their order, so that tests of one file share their fixtures, and helps the others at the end
+tests: .venv/with-test
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+slow-tests: .venv/with-test
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
 wheel-check: .venv/with-test
 	$(BIN)/python tests/wheel/check_wheel.py

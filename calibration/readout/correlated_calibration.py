@@ -13,7 +13,6 @@ from itertools import combinations
 import cirq
 import numpy as np
 from scipy.linalg import block_diag
-from scipy.sparse import csr_array, eye_array
 from scipy.stats import hypergeom
 
 from calibration.readout.calibration import CalibrationError
@@ -92,10 +91,13 @@ class CorrelatedCalibration(Frozen):
     @cached_property
     def shared(self) -> SharedUncertainty | None:
         """Covariance of the entries of the confusion, row by row, (4**qubits, 4**qubits); None where they are exact."""
-        if any(row.shots is None for row in self.rows):
-            return None
-        every = csr_array(eye_array(len(self.rows)))
-        return SharedUncertainty(block_diag(*(row.covariance(every) for row in self.rows)))
+        blocks = []
+        for row in self.rows:
+            if row.shots is None:
+                return None
+            p = row.smoothed_probabilities
+            blocks.append((np.diag(p) - np.outer(p, p)) / row.shots)
+        return SharedUncertainty(block_diag(*blocks))
 
     def reordered(self, qubits: Sequence[cirq.Qid]) -> CorrelatedCalibration:
         """Return the calibration with its qubits in another order."""
@@ -368,6 +370,10 @@ def fisher_p_values(tables: IntArray) -> FloatArray:
         Array (tables,).
     """
     total, row, column = tables.sum(axis=(1, 2)), tables[:, 0].sum(axis=1), tables[:, :, 0].sum(axis=1)
-    seen = tables[:, 0, 0]
-    below, above = hypergeom.cdf(seen, total, row, column), hypergeom.sf(seen - 1, total, row, column)
-    return np.asarray(np.minimum(1.0, 2 * np.minimum(below, above)))
+    is_above_mean = tables[:, 0, 0] * total > row * column
+    folded = np.where(is_above_mean[:, np.newaxis, np.newaxis], tables[:, :, ::-1], tables)  # its upper tail is a lower one
+    seen, column = folded[:, 0, 0], folded[:, :, 0].sum(axis=1)
+    tail = hypergeom.cdf(seen, total, row, column)
+    if (rest := tail > 0.5).any():
+        tail[rest] = np.minimum(tail[rest], hypergeom.sf(seen[rest] - 1, total[rest], row[rest], column[rest]))
+    return np.asarray(np.minimum(1.0, 2 * tail))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
 from hattriq_cirq.foundation.arrays import FloatArray
@@ -57,14 +58,18 @@ def nested_bootstrap(
     if not valid:
         return result
     rng, count, values = np.random.default_rng(0), len(valid), np.concatenate(valid)
+    sizes = list(map(len, valid))
     if not by_counts:
-        resampled = []
-        for _ in range(_RESAMPLES):
-            chosen = (valid[i] for i in rng.integers(count, size=count))
-            rows = np.concatenate([group[rng.integers(len(group), size=len(group))] for group in chosen])
-            resampled.append(statistic(rows, axis=0))
+        if not columns and len(set(sizes)) == 1:
+            resampled = statistic(values[_resampled_rows(rng, count, sizes[0])], axis=1)
+        else:
+            resampled = []
+            for _ in range(_RESAMPLES):
+                chosen = (valid[i] for i in rng.integers(count, size=count))
+                rows = np.concatenate([group[rng.integers(len(group), size=len(group))] for group in chosen])
+                resampled.append(statistic(rows, axis=0))
         return np.stack([statistic(values, axis=0), *np.quantile(resampled, (0.025, 0.975), axis=0)])
-    seeds, sizes = rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES), list(map(len, valid))
+    seeds = rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)
     parts = [rng.multinomial(seeds[:, g] * size, np.full(size, 1 / size)) for g, size in enumerate(sizes)]
     weights = np.vstack([np.ones(len(values)), np.concatenate(parts, axis=1)])
     present = ~np.isnan(values)
@@ -73,6 +78,13 @@ def nested_bootstrap(
     some = present.any(axis=0)
     result[0], result[1:, some] = means[0], np.nanquantile(means[1:, some], (0.025, 0.975), axis=0)
     return result
+
+
+def _resampled_rows(rng: np.random.Generator, count: int, size: int) -> NDArray[np.int64]:
+    """Return the rows of all resamples of groups of one size, (resamples, rows); the numbers are those of single resamples."""
+    bounds = np.repeat([count, size], [count, count * size])
+    numbers = rng.integers(np.broadcast_to(bounds, (_RESAMPLES, len(bounds))))
+    return numbers[:, :count].repeat(size, axis=1) * size + numbers[:, count:]
 
 
 def nested_estimate(groups: Sequence[Values], statistic: Callable[..., Any] = np.mean) -> Interval:

@@ -7,6 +7,7 @@ input, so that both ends of the path are states that a processor can prepare; th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import isfinite
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -278,6 +279,8 @@ def resolve(baseline: float | ArrayLike | BaselineSet, inputs: Array) -> tuple[A
         return rows[:, np.newaxis], f"set of {len(rows)}"
     if isinstance(baseline, bool | np.bool_):
         raise ArgumentTypeError(f"{baseline=} must be a number, amplitudes or a BaselineSet")
+    if isinstance(baseline, int | float) and not isinstance(baseline, np.generic) and isfinite(baseline):
+        return np.full((1, 1, features), float(baseline)), f"constant {number_text(baseline)}"
     array = as_amplitudes(np.atleast_1d(np.asanyarray(baseline)), "baseline")
     if np.ndim(baseline) == 0:
         return np.full((1, 1, features), array[0]), f"constant {number_text(np.asarray(baseline).item())}"

@@ -7,20 +7,35 @@ further state vector. What remains to be integrated are a few numbers per input 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.attribution.objective import QUADRATIC, Objective
-from hattriq_cirq.attribution.quadrature import parse_rule
+from hattriq_cirq.attribution.quadrature import Quadrature, parse_rule
 from hattriq_cirq.attribution.result import Assumptions, Attribution
-from hattriq_cirq.foundation.arrays import Array, FloatArray, rescaled, scaling_exponents, times_power_of_2
+from hattriq_cirq.foundation.arrays import (
+    Array,
+    FloatArray,
+    IntArray,
+    as_amplitudes,
+    is_read_only,
+    needs_scaling,
+    read_only,
+    rescaled,
+    scaling_exponents,
+    stored_amplitudes,
+    times_power_of_2,
+)
+from hattriq_cirq.foundation.frozen import owned
+from hattriq_cirq.foundation.parts import in_parts
 from hattriq_cirq.foundation.text import quantity
-from hattriq_cirq.models.model import IdentityPartWarning, Model, check_columns, model_inputs
+from hattriq_cirq.models.model import IdentityPartWarning, Model, check_columns
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, observable_name
 from hattriq_cirq.simulation.statevector import Precision
 
@@ -60,6 +75,7 @@ def exact_attribution(
     rule: str = "exact",
     tolerance: float = 1e-10,
     precision: Precision = "float64",
+    workers: int | None = None,
 ) -> Attribution:
     """Compute integrated gradients of a head on one or several quadratic forms, without circuits.
 
@@ -74,6 +90,7 @@ def exact_attribution(
         rule: Quadrature rule of the path, as `parse_rule` reads it.
         tolerance: Tolerance of integrals without a closed form, > 0.
         precision: `float64`, or `float32` for models with a circuit.
+        workers: Number of threads for a large batch; None for one on every core.
 
     Returns:
         The attribution, in the shape of x.
@@ -84,62 +101,48 @@ def exact_attribution(
         >>> exact_attribution([model], [0.6, 0.8], baseline=0).values.round(2)
         array([ 0.36, -0.64])
     """
-    quadrature = parse_rule(rule)
     if objective.form == "quadratic":
         _warn_of_identity_part(models)
-    inputs = model_inputs(models[0], x)
+    check_columns(models[0], x, "x")
     check_columns(models[0], baseline, "baseline")
+    inputs = stored_amplitudes(x, "x", models[0].n_features)
     references, label = resolve(baseline, inputs)
-    rows = inputs.reshape(-1, inputs.shape[-1])
+    if references.shape[1] == 1:
+        references = read_only(references)
+    lead, features = inputs.shape[:-1], inputs.shape[-1]
+    rows = inputs.reshape(-1, features)
     real = not any(map(np.iscomplexobj, (inputs, references)))
-    exponents, ends = _scaled_ends(objective, rows, references)
-    end, *starts = (PathEnd.of(models, of_one, real, precision) for of_one in ends)
-    values, imag_values, errors = np.zeros(rows.shape), None, np.zeros(rows.shape)
-    for start in starts:
-        path = StraightPath(start, end)
-        if objective.is_quadratic:
-            gradient = path.quadratic_gradient(0.5 if quadrature is None else float(quadrature.weights @ quadrature.nodes))
-        else:
-            if objective.form == "normalized":
-                path.check_origin()
-            weights = objective.path_weights(path.coefficients, path.centre, quadrature, tolerance)
-            gradient = path.mean_gradient(weights)
-            if quadrature is None:
-                errors += path.rounding_errors(objective, weights, tolerance, precision) / len(starts)
-        gradient = gradient * (1 / len(starts))
-        values += path.step.real * gradient.real
-        if np.iscomplexobj(path.step):
-            imaginary = path.step.imag * gradient.imag
-            values += imaginary
-            imag_values = imaginary if imag_values is None else imag_values + imaginary
-    f_input = objective.value(end.products)
-    f_baseline = sum(objective.value(start.products) for start in starts) / len(starts) + np.zeros(len(rows))
-    if quadrature is None and not objective.is_quadratic:
-        gaps = values.sum(axis=1) - (f_input - f_baseline)
-        natural = end.expectation_bound() if objective.head.kind == "identity" else 1.0
-        size = np.maximum(np.abs(f_input) + np.abs(f_baseline), np.maximum(np.abs(values).max(axis=1, initial=0), natural))
-        _warn_of_errors(gaps, errors, _ERROR[precision] * size)
-    if objective.is_quadratic and exponents.any():
-        values, f_input, f_baseline = (
-            rescaled(of_one, 2 * exponents.reshape(len(rows), *(1,) * (of_one.ndim - 1)), "an attribution or a score")
-            for of_one in (values, f_input, f_baseline)
-        )
-        imag_values = None if imag_values is None else rescaled(imag_values, 2 * exponents, "an attribution")
-    lead = inputs.shape[:-1]
+    for model in models:
+        if isinstance(model, Model) and not model.keeps_matrix:
+            baselines = references.size // features if references.any() else 0
+            model.announce(len(rows) + baselines, real=real)
+    path = _PathIntegral(
+        models=models,
+        objective=objective,
+        rule=parse_rule(rule),
+        tolerance=tolerance,
+        precision=precision,
+        real=real,
+    )
+    found = in_parts(partial(path.of, rows, references), rows, workers)
+    path.warn(found)
     if isinstance(baseline, BaselineSet):
         shown = references.reshape(len(references), *(1 for _ in lead), -1)
+    elif len(lead) == 0:
+        shown = references[0, 0]
+    elif references.shape[1] == 1:
+        shown = np.broadcast_to(references[0, 0], inputs.shape)
     else:
-        shown = np.broadcast_to(references[0], rows.shape).reshape(inputs.shape)
-    return Attribution(
-        values=values.reshape(inputs.shape),
-        stderr=np.zeros(inputs.shape),
+        shown = references[0].reshape(inputs.shape)
+    imag_values = found.get("imag_values")
+    return Attribution.of_checked(
+        values=found["values"].reshape(inputs.shape),
         imag_values=None if imag_values is None else imag_values.reshape(inputs.shape),
-        x=inputs,
-        baseline=shown,
-        f_input=f_input.reshape(lead),
-        f_baseline=f_baseline.reshape(lead),
-        completeness_gap_stderr=np.zeros(lead),
-        assumptions=Assumptions(
+        x=found["x"].reshape(inputs.shape) if "x" in found else inputs,
+        baseline=owned(shown),
+        f_input=found["f_input"].reshape(lead),
+        f_baseline=found["f_baseline"].reshape(lead),
+        assumptions=_assumptions(
             form=objective.form,
             rule=rule,
             head=str(objective.head),
@@ -150,8 +153,126 @@ def exact_attribution(
     )
 
 
-def _scaled_ends(objective: Objective, rows: Array, references: Array) -> tuple[NDArray[np.int64], list[Array]]:
-    """Return inputs and baselines, each row of a homogeneous objective divided by a power of 2, with these exponents."""
+@lru_cache(maxsize=64)
+def _assumptions(**settings: Any) -> Assumptions:
+    return Assumptions(**settings)
+
+
+@dataclass(frozen=True)
+class _PathIntegral:
+    """The same integral for every input.
+
+    Args:
+        models: Quadratic forms whose values the head combines.
+        objective: Form and head.
+        rule: Quadrature rule; None for the exact integral.
+        tolerance: Tolerance of integrals without a closed form.
+        precision: `float64` or `float32`.
+        real: True if the inputs and baselines are real.
+    """
+
+    models: Sequence[QuadraticForm]
+    objective: Objective
+    rule: Quadrature | None
+    tolerance: float
+    precision: Precision
+    real: bool
+
+    def of(self, rows: Array, references: Array, part: slice) -> dict[str, Array]:
+        """Return the maps of some of the inputs, their scores, and numbers that show how accurate they are.
+
+        Args:
+            rows: Inputs, (samples, features), numbers of any type.
+            references: Baselines, (baselines, samples or 1, features).
+            part: Inputs to compute.
+
+        Returns:
+            Arrays whose first axis is that of the inputs, by their names; `x` are the inputs as amplitudes, if these are not
+            stored as such.
+        """
+        objective, first = self.objective, part.start
+        stored = rows[part]
+        x = as_amplitudes(stored, "x", first_row=first)
+        scaled = objective.is_quadratic or objective.form == "normalized"
+        exponents, ends = _scaled_ends(objective, x, references if references.shape[1] == 1 else references[:, part])
+        end, *starts = (PathEnd.of(self.models, of_one, self.real, self.precision, scaled) for of_one in ends)
+        found: dict[str, Array] = {}
+        total: Array | None = None
+        for start in starts:
+            path = StraightPath(start, end)
+            gradient = self._gradient(path, found, first, len(starts))
+            if len(starts) > 1:
+                gradient = gradient * (1 / len(starts))
+            values, imaginary = path.step.real * gradient.real, None
+            if np.iscomplexobj(path.step):
+                imaginary = path.step.imag * gradient.imag
+                values += imaginary
+            total = values if total is None else total + values
+            if imaginary is not None:
+                found["imag_values"] = imaginary + found.get("imag_values", 0.0)
+        assert total is not None  # a set has at least one baseline
+        found |= {
+            "values": total,
+            "f_input": objective.value(end.products),
+            "f_baseline": _mean_score(objective, starts, len(x)),
+        }
+        if self.rule is None and not objective.is_quadratic:
+            self._add_accuracy(found, end)
+        if objective.is_quadratic and exponents is not None:
+            for name in ("values", "imag_values", "f_input", "f_baseline"):
+                if name in found:
+                    own = 2 * exponents.reshape(len(x), *(1,) * (found[name].ndim - 1))
+                    found[name] = rescaled(found[name], own, "an attribution or a score")
+        if not (x is stored and is_read_only(rows)):
+            found["x"] = x.copy() if x is stored else x
+        return found
+
+    def _gradient(self, path: StraightPath, found: dict[str, Array], first: int, paths: int) -> Array:
+        """Return the integrated gradient of a path, and add to `found` how accurate it is, as one of several paths."""
+        objective = self.objective
+        if objective.is_quadratic:
+            return path.quadratic_gradient(0.5 if self.rule is None else float(self.rule.weights @ self.rule.nodes))
+        if objective.form == "normalized":
+            _keep_closest(found, path.origin(first))
+        weights = objective.path_weights(path.coefficients, path.centre, self.rule, self.tolerance)
+        if self.rule is None:
+            errors = path.rounding_errors(objective, weights, self.tolerance, self.precision) / paths
+            found["errors"] = errors if "errors" not in found else found["errors"] + errors
+        return path.mean_gradient(weights)
+
+    def _add_accuracy(self, found: dict[str, Array], end: PathEnd) -> None:
+        """Replace the errors of all features by those of one feature per input, beside what is allowed for it."""
+        errors, values, f_input, f_baseline = (found[name] for name in ("errors", "values", "f_input", "f_baseline"))
+        natural = end.expectation_bound() if self.objective.head.kind == "identity" else 1.0
+        largest = np.maximum(np.abs(values).max(axis=1, initial=0), natural)
+        found["gap"] = values.sum(axis=1) - (f_input - f_baseline)
+        sizes = [model.observable_size for model in self.models if isinstance(model, Model)]
+        rounding = _ROUNDINGS * np.finfo(self.precision).eps * max(sizes, default=0.0)  # decides scores that vanish for all x
+        allowed = _ERROR[self.precision] * np.maximum(np.abs(f_input) + np.abs(f_baseline), largest)
+        found["allowed"] = np.maximum(allowed, rounding) if self.objective.head.kind == "identity" else allowed
+        found["feature"] = errors.argmax(axis=1)
+        found["errors"] = errors.max(axis=1)
+
+    def warn(self, found: Mapping[str, Array]) -> None:
+        """Warn of inputs whose path comes close to the origin, or whose map is inaccurate."""
+        if "distance" in found:
+            _warn_of_origin(found["distance"], found["longest"])
+        if "gap" in found:
+            _warn_of_errors(found["gap"], found["errors"], found["feature"], found["allowed"])
+
+
+def _mean_score(objective: Objective, starts: Sequence[PathEnd], samples: int) -> FloatArray:
+    """Return the score at the baselines of each input, or its mean over the set, (samples,)."""
+    scores = [objective.value(start.products) for start in starts]
+    mean: FloatArray = scores[0] if len(scores) == 1 else np.asarray(sum(scores) / len(scores))
+    return mean if len(mean) == samples else np.broadcast_to(mean, samples)
+
+
+def _scaled_ends(objective: Objective, rows: Array, references: Array) -> tuple[IntArray | None, list[Array]]:
+    """Return inputs and baselines, with the exponents of the powers of 2 by which rows of a homogeneous objective are divided.
+
+    The exponents are None if nothing is divided.
+    """
     ends = [rows, *references]
     if not objective.is_quadratic and objective.form != "normalized":
         largest = max(float(np.abs(of_one).max(initial=0.0)) for of_one in ends)
@@ -160,9 +281,11 @@ def _scaled_ends(objective: Objective, rows: Array, references: Array) -> tuple[
                 f"x and the baseline reach {largest:.1e}, and a head of the quadratic form takes at most {_SIZE_MAX:.1e}; "
                 "divide them by a common factor c and multiply the head's scale by c^2, or use form='normalized'"
             )
-        return np.zeros((len(rows), 1), dtype=np.int64), ends
+        return None, ends
+    if not any(map(needs_scaling, ends)):
+        return None, ends
     exponents = scaling_exponents(*ends)
-    return exponents, [times_power_of_2(of_one, -exponents) for of_one in ends] if exponents.any() else ends
+    return (exponents, [times_power_of_2(of_one, -exponents) for of_one in ends]) if exponents.any() else (None, ends)
 
 
 @dataclass(frozen=True)
@@ -174,18 +297,36 @@ class PathEnd:
         actions: The products A_j p with A_0 = 1 and A_j = M_j, (samples, features) each; only their real parts if the
             whole path is real.
         products: The inner products <p|A_j|p>, (samples, 1 + observables).
+        is_zero: All amplitudes are zero.
     """
 
     rows: Array
     actions: tuple[Array, ...]
     products: FloatArray
+    is_zero: bool = False
 
     @classmethod
-    def of(cls, models: Sequence[QuadraticForm], rows: Array, real: bool, precision: Precision) -> PathEnd:
-        """Compute the products at the given amplitudes; the zero vector needs no computation."""
+    def of(cls, models: Sequence[QuadraticForm], rows: Array, real: bool, precision: Precision, scaled: bool) -> PathEnd:
+        """Compute the products at amplitudes; the zero vector needs no computation.
+
+        Args:
+            models: Quadratic forms with the matrices M_j; the number of products was announced to every `Model`.
+            rows: Amplitudes, (samples, features).
+            real: The whole path is real.
+            precision: `float64` or `float32`.
+            scaled: Squares of the amplitudes neither overflow nor vanish in double precision.
+
+        Returns:
+            The end of the path.
+        """
         if not rows.any():
-            return cls(rows, (rows,) * (1 + len(models)), np.zeros((len(rows), 1 + len(models))))
-        acted = (observable_action(model, rows, real_part=real, precision=precision) for model in models)
+            return cls(rows, (rows,) * (1 + len(models)), np.zeros((len(rows), 1 + len(models))), is_zero=True)
+        acted = [
+            model.action_of_rows(rows, real_part=real)
+            if scaled and precision == "float64" and isinstance(model, Model)
+            else observable_action(model, rows, real_part=real, precision=precision, announced=True)
+            for model in models
+        ]
         actions = (rows, *acted)
         return cls(rows, actions, inner_products(rows, actions))
 
@@ -240,9 +381,8 @@ class StraightPath:
 
     def quadratic_gradient(self, position: float) -> Array:
         """Return the gradient 2 M p of one quadratic form at a position, affine in the position: at the mean it is the mean."""
-        start, end = self.start.actions[1], self.end.actions[1]
-        later = 2 * position * end
-        return later + 2 * (1 - position) * start if start.any() else later
+        later = 2 * position * self.end.actions[1]
+        return later if self.start.is_zero else later + 2 * (1 - position) * self.start.actions[1]
 
     def mean_gradient(self, weights: FloatArray) -> Array:
         """Return the gradient averaged over the path: sum_j (w_j0 A_j p_c + w_j1 A_j d), (samples, features)."""
@@ -275,29 +415,25 @@ class StraightPath:
         found = near + np.minimum(self.centre, 1 - self.centre)[:, np.newaxis] * step  # what `nearest` was computed from
         return np.asarray(unit * np.stack([near[:, :1] * found, 2 * step[:, :1] * found, step[:, :1] * step], axis=-1))
 
-    def check_origin(self) -> None:
-        """Raise ValueError if the path of any sample passes through the origin, and warn if one comes close to it."""
+    def origin(self, first: int) -> tuple[FloatArray, FloatArray]:
+        """Return the distance of each path from the origin and the norm of its longer end, (samples,) each.
+
+        Args:
+            first: Index of the first input in its batch, for the message.
+
+        Raises:
+            ValueError: The path of an input passes through the origin.
+        """
         distance = np.linalg.norm(self.nearest[0], axis=-1)
         longest = np.sqrt(np.maximum(self.start.products[:, 0], self.end.products[:, 0]))
         through = np.flatnonzero(distance <= _ORIGIN * longest)
         if through.size:
             raise ValueError(
-                f"the segment from the baseline to x[{through[0]}] passes through the origin, where the normalized form "
-                "x'Mx / x'x has no value: its integrated gradients diverge like log(1/eps) while their sum stays finite; "
+                f"the segment from the baseline to x[{first + through[0]}] passes through the origin, where the normalized "
+                "form x'Mx / x'x has no value: its integrated gradients diverge like log(1/eps) while their sum stays finite; "
                 "use form='quadratic', or a baseline off the line through x and 0, such as baselines.mean"
             )
-        near = np.flatnonzero(distance < _NEAR_ORIGIN * longest)
-        if near.size:
-            worst = near[np.argmin(distance[near] / longest[near])]
-            warnings.warn(
-                f"the segment from the baseline to x[{worst}] comes within {distance[worst]:.1e} of the origin, where the "
-                f"normalized form has no value (condition number {longest[worst] / distance[worst]:.1e}: the longer end's norm "
-                f"by this distance; {near.size} of {quantity(len(distance), 'input')} come close); the map is dominated by "
-                "that passage: use form='quadratic', or a baseline farther from the line through x and 0, such as "
-                "baselines.mean",
-                NearOriginWarning,
-                stacklevel=5,
-            )
+        return distance, longest
 
 
 def inner_products(left: Array, actions: Sequence[Array]) -> FloatArray:
@@ -312,22 +448,46 @@ def inner_products(left: Array, actions: Sequence[Array]) -> FloatArray:
     return products
 
 
-def _warn_of_errors(gaps: FloatArray, errors: FloatArray, allowed: FloatArray) -> None:
+def _keep_closest(found: dict[str, Array], origin: tuple[FloatArray, FloatArray]) -> None:
+    """Keep for every input the path that comes closest to the origin, relative to its longer end."""
+    distance, longest = origin
+    if "distance" in found:
+        closer = distance * found["longest"] < found["distance"] * longest
+        distance, longest = np.where(closer, distance, found["distance"]), np.where(closer, longest, found["longest"])
+    found["distance"], found["longest"] = distance, longest
+
+
+def _warn_of_origin(distance: FloatArray, longest: FloatArray) -> None:
+    """Warn if the path of an input comes close to the origin."""
+    near = np.flatnonzero(distance < _NEAR_ORIGIN * longest)
+    if near.size:
+        worst = near[np.argmin(distance[near] / longest[near])]
+        warnings.warn(
+            f"the segment from the baseline to x[{worst}] comes within {distance[worst]:.1e} of the origin, where the "
+            f"normalized form has no value (condition number {longest[worst] / distance[worst]:.1e}: the longer end's norm "
+            f"by this distance; {near.size} of {quantity(len(distance), 'input')} come close); the map is dominated by "
+            "that passage: use form='quadratic', or a baseline farther from the line through x and 0, such as "
+            "baselines.mean",
+            NearOriginWarning,
+            stacklevel=6,
+        )
+
+
+def _warn_of_errors(gaps: FloatArray, errors: FloatArray, features: IntArray, allowed: FloatArray) -> None:
     """Warn if the sum of a map misses part of the score, or if rounding decides the value of a feature."""
-    missed = np.flatnonzero(np.abs(gaps) > allowed)
-    uncertain = np.argwhere(errors > allowed[:, np.newaxis])
+    missed, uncertain = np.flatnonzero(np.abs(gaps) > allowed), np.flatnonzero(errors > allowed)
     if missed.size:
         found = f"the path integral of input {missed[0]} misses {gaps[missed[0]]:.1e} of the score"
     elif uncertain.size:
-        row, feature = uncertain[np.argmax(errors[tuple(uncertain.T)])]
-        found = f"rounding changes feature {feature} of input {row} by about {errors[row, feature]:.1e}"
+        row = uncertain[np.argmax(errors[uncertain])]
+        found = f"rounding changes feature {features[row]} of input {row} by about {errors[row]:.1e}"
     else:
         return
     warnings.warn(
         f"{found}: the score changes too sharply on the path; lower the head's scale, move the baseline, or use "
         "precision='float64'",
         CompletenessWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
 
 
@@ -335,7 +495,7 @@ def _warn_of_identity_part(models: Sequence[QuadraticForm]) -> None:
     """Warn of every model whose observable has an identity part."""
     for model in models:
         c = model.identity_part
-        if abs(c) > _ROUNDING * (model.observable_size if isinstance(model, Model) else 1):
+        if c and abs(c) > _ROUNDING * (model.observable_size if isinstance(model, Model) else 1):
             warnings.warn(
                 f"the observable {observable_name(model)} has identity part {c:g}, which adds {c:g} (|x_k|^2 - |b_k|^2) to the "
                 "map: a copy of the input, even for an untrained model; for a Model, model.traceless() removes it",

@@ -8,12 +8,13 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import numpy as np
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval
+from hattriq_cirq.foundation.arrays import Array, FloatArray, all_finite, normal_interval, read_only
 from hattriq_cirq.foundation.checks import set_fields
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
@@ -60,6 +61,15 @@ class Cost:
         """Return the cost of two results together."""
         pairs = {name: (own, getattr(other, name)) for name, own in asdict(self).items()}
         return Cost(**{name: max(pair) if name in _OF_ONE_CIRCUIT else sum(pair) for name, pair in pairs.items()})
+
+
+_NO_COST, _ZERO = Cost(), read_only(np.zeros(()))
+
+
+@lru_cache(maxsize=64)
+def _zeros(shape: tuple[int, ...]) -> FloatArray:
+    """Return zeros that cannot be changed and take no memory."""
+    return np.broadcast_to(_ZERO, shape)
 
 
 @dataclass(frozen=True)
@@ -141,8 +151,7 @@ class Attribution(Frozen):
     def __post_init__(self) -> None:
         arrays = {name: owned(np.asarray(getattr(self, name))) for name in _array_names(self)}
         for name, array in arrays.items():
-            if not np.isfinite(array).all():
-                raise ValueError(f"{name} of an attribution must be finite")
+            _check_finite(name, array)
         set_fields(self, **arrays)
         lead = self.values.shape[:-1]
         for name in ("stderr", "imag_values", "x", "rare_stderr"):
@@ -159,6 +168,57 @@ class Attribution(Frozen):
         for name in ("f_input", "f_baseline", "completeness_gap_stderr"):
             if arrays[name].shape != lead:
                 raise ValueError(f"{name}.shape={arrays[name].shape} must be {lead}, one number per input")
+
+    @classmethod
+    def of_checked(
+        cls,
+        *,
+        values: FloatArray,
+        imag_values: FloatArray | None,
+        x: Array,
+        baseline: Array,
+        f_input: FloatArray,
+        f_baseline: FloatArray,
+        assumptions: Assumptions,
+    ) -> Attribution:
+        """Return the attribution of an exact result, whose arrays match in shape and are its own, without copies of them.
+
+        Args:
+            values: Values, made read-only.
+            imag_values: Part of the imaginary parts, made read-only; None for real inputs.
+            x: Checked inputs, made read-only.
+            baseline: Checked baselines, read-only.
+            f_input: Scores at the inputs.
+            f_baseline: Scores at the baselines.
+            assumptions: Settings.
+
+        Raises:
+            ValueError: A value or a score is not finite.
+        """
+        scores = np.asarray(f_input), np.asarray(f_baseline)
+        for name, checked in (("values", values), ("f_input", scores[0]), ("f_baseline", scores[1])):
+            _check_finite(name, checked)
+        for array in (values, imag_values, x, *scores):
+            own: Any = array
+            while isinstance(own, np.ndarray):  # and all that it is a view of
+                own.flags.writeable = False
+                own = own.base
+        self = object.__new__(cls)
+        self.__dict__.update(
+            values=values,
+            stderr=_zeros(values.shape),
+            imag_values=imag_values,
+            x=x,
+            baseline=baseline,
+            f_input=scores[0],
+            f_baseline=scores[1],
+            completeness_gap_stderr=_zeros(values.shape[:-1]),
+            assumptions=assumptions,
+            cost=_NO_COST,
+            provenance=Provenance.now(),
+            rare_stderr=None,
+        )
+        return self
 
     @property
     def completeness_gap(self) -> FloatArray:
@@ -326,6 +386,11 @@ class Attribution(Frozen):
             for k in range(self.n_features):
                 writer.writerow([i, k, f"{k:0{n_qubits}b}", x[k].item(), values[k].item(), stderr[k].item()])
         return write_new(path, text.getvalue())
+
+
+def _check_finite(name: str, array: Array) -> None:
+    if not all_finite(array):
+        raise ValueError(f"{name} of an attribution must be finite")
 
 
 def _array_names(a: Attribution) -> list[str]:

@@ -26,6 +26,7 @@ class RunSummary:
         engine: Record of the backend.
         jobs: Number of jobs that were planned so far.
         done: Number of jobs whose counts are recorded.
+        circuits: Number of circuits of all planned jobs, each point of a sweep counted.
         shots_done: Number of shots of these finished jobs.
         shots: Number of shots of all planned jobs.
         status: Status of the run; `planned` if its jobs are recorded and none was submitted, as by a dry run, `running` if a
@@ -42,6 +43,7 @@ class RunSummary:
     engine: Mapping[str, Any]
     jobs: int
     done: int
+    circuits: int
     shots_done: int
     shots: int
     status: RunStatus
@@ -76,6 +78,7 @@ def read_summary(folder: str | os.PathLike[str]) -> RunSummary:
         engine=contents.engines[-1] if contents.engines else {},
         jobs=len(entries),
         done=sum(entry.counts is not None for entry in entries),
+        circuits=sum(len(entry.plan["circuits"]) * len(entry.plan["points"]) for entry in entries),
         shots_done=sum(entry.shots for entry in entries if entry.counts is not None),
         shots=sum(entry.shots for entry in entries),
         status="running" if locked else _status(contents),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from cmath import isfinite
 from collections.abc import Iterable, Sequence
 from functools import cache
+from mmap import mmap
 from statistics import NormalDist
 from typing import Any, TypeVar
 
@@ -18,6 +20,7 @@ IntArray = NDArray[np.int64]
 #: Real or complex numbers: amplitudes may be either.
 Array = NDArray[Any]
 
+_SEEN_TOGETHER = 2**20  # numbers that are checked at once
 _WITHOUT_SCALING = 200  # powers of 2 whose fourth powers can be represented
 
 _Item = TypeVar("_Item")
@@ -31,6 +34,21 @@ def read_only(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
     return copy
 
 
+def is_read_only(array: Array) -> bool:
+    """Return True if neither an array nor what it is a view of can be written to: another array, or a file mapped to read.
+
+    Example:
+        >>> is_read_only(np.zeros(2)), is_read_only(np.broadcast_to(read_only(np.zeros(1)), 2))
+        (False, True)
+    """
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return False
+        base = base.base
+    return base is None or isinstance(base, mmap)
+
+
 def read_only_copies(arrays: Iterable[ArrayLike]) -> tuple[FloatArray, ...]:
     """Return read-only copies of real arrays, in double precision."""
     return tuple(read_only(np.asarray(array, dtype=np.float64)) for array in arrays)
@@ -42,13 +60,14 @@ def freeze(value: object, **arrays: ArrayLike) -> None:
         object.__setattr__(value, name, read_only(np.asarray(array)))
 
 
-def as_amplitudes(x: ArrayLike, name: str = "x", features: int | None = None) -> Array:
+def as_amplitudes(x: ArrayLike, name: str = "x", features: int | None = None, *, first_row: int = 0) -> Array:
     """Return an input as finite float64 or complex128 amplitudes with features on the last axis.
 
     Args:
         x: Numbers, (..., features), real or complex, of any norm.
         name: Name of the argument in error messages.
         features: Required number of features, 2**n_qubits; None for any.
+        first_row: Index of the first row in error messages, for a part of a batch.
 
     Returns:
         Amplitudes, (..., features), float64 or complex128, copied only if necessary.
@@ -61,21 +80,57 @@ def as_amplitudes(x: ArrayLike, name: str = "x", features: int | None = None) ->
         >>> as_amplitudes([1, 2j])
         array([1.+0.j, 0.+2.j])
     """
-    if np.ma.is_masked(x):
+    array = np.asarray(_checked_form(x, name, features))
+    array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64, copy=False)
+    if not all_finite(array):
+        row, *rest = map(int, np.argwhere(~np.isfinite(array))[0])
+        index = ", ".join(map(str, (first_row + row, *rest)))
+        raise ValueError(f"{name}[{index}] = {array[row, *rest]} is not finite; remove or replace it")
+    return array
+
+
+def stored_amplitudes(x: ArrayLike, name: str, features: int) -> Array:
+    """Return an input as `as_amplitudes` does, or a file of numbers, `numpy.memmap`, unread: its parts are checked when read.
+
+    Example:
+        >>> stored_amplitudes([1, 2], "x", 2)
+        array([1., 2.])
+    """
+    if isinstance(x, np.memmap) and x.ndim == 2:
+        return _checked_form(x, name, features)
+    return as_amplitudes(x, name, features)
+
+
+def _checked_form(x: ArrayLike, name: str, features: int | None) -> Array:
+    """Return an input as an array, whose type and shape are checked."""
+    if type(x) is not np.ndarray and np.ma.is_masked(x):
         raise ValueError(f"{name} has masked entries; remove their rows or fill them")
-    array = np.asarray(x)
+    array = x if isinstance(x, np.memmap) else np.asarray(x)
     if array.dtype.kind not in "biufc":
         raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}")
-    array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64, copy=False)
     if array.ndim == 0:
         raise ValueError(f"{name} must have a features axis, got a scalar; pass an array of shape (..., features)")
     if features is not None and array.shape[-1] != features:
         raise ValueError(f"{name}.shape={array.shape} must end in 2**n_qubits = {features}")
-    finite = np.isfinite(array)
-    if not finite.all():
-        index = tuple(int(i) for i in np.argwhere(~finite)[0])
-        raise ValueError(f"{name}[{', '.join(map(str, index))}] = {array[index]} is not finite; remove or replace it")
     return array
+
+
+def all_finite(array: Array) -> bool:
+    """Return True if all numbers are finite, looking once at those that the array repeats and at a part of it at a time.
+
+    Example:
+        >>> all_finite(np.array([1.0, np.inf]))
+        False
+    """
+    if array.size == 1:
+        return isfinite(array.item())
+    if array.size <= _SEEN_TOGETHER:
+        return bool(np.logical_and.reduce(np.isfinite(array), axis=None))
+    once = array[tuple(slice(1) if stride == 0 else slice(None) for stride in array.strides)]
+    if once.ndim == 0 or len(once) == 1:
+        return all(map(all_finite, once)) if once.ndim > 1 else bool(np.isfinite(once).all())
+    step = max(1, _SEEN_TOGETHER * len(once) // once.size)
+    return all(bool(np.isfinite(once[i : i + step]).all()) for i in range(0, len(once), step))
 
 
 def binary_exponents(x: Array) -> NDArray[np.int64]:
@@ -90,7 +145,7 @@ def binary_exponents(x: Array) -> NDArray[np.int64]:
     return np.asarray(np.frexp(largest)[1], dtype=np.int64)
 
 
-def needs_scaling(x: Array, power: int) -> bool:
+def needs_scaling(x: Array, power: int = _WITHOUT_SCALING) -> bool:
     """Return True if the largest part of some vector, (..., features), is neither 0 nor between 2**-power and 2**power."""
     largest = np.maximum.reduce  # without the checks of `max`, which take longer than the maximum of one vector
     sizes = largest(np.abs(x.real), axis=-1, initial=0.0)
@@ -98,8 +153,8 @@ def needs_scaling(x: Array, power: int) -> bool:
         sizes = np.maximum(sizes, largest(np.abs(x.imag), axis=-1, initial=0.0))
     if not largest(sizes, axis=None, initial=0.0) <= 2.0**power:
         return True
-    small = sizes < 2.0**-power
-    return bool(small.any() and (small & (sizes > 0)).any())
+    least = 2.0**-power
+    return bool(np.minimum.reduce(sizes, axis=None, initial=1.0) < least and ((sizes < least) & (sizes > 0)).any())
 
 
 def times_power_of_2(x: Array, exponents: ArrayLike) -> Array:
@@ -171,9 +226,8 @@ def scaling_exponents(*vectors: Array) -> NDArray[np.int64]:
         >>> scaling_exponents(np.array([[1.0, 2.0]])), scaling_exponents(np.array([[1e-100, 0.0]]), np.array([1e100, 1e-200]))
         (array([[0]]), array([[333]]))
     """
-    if not any(needs_scaling(v, _WITHOUT_SCALING) for v in vectors):
-        shapes = {v.shape[:-1] for v in vectors}
-        return np.zeros((*(shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)), 1), dtype=np.int64)
+    if not any(needs_scaling(v) for v in vectors):
+        return np.zeros((*np.broadcast_shapes(*(v.shape[:-1] for v in vectors)), 1), dtype=np.int64)
     sizes = [np.where(v.any(axis=-1, keepdims=True), binary_exponents(v), -(2**11)) for v in vectors]
     largest = np.maximum.reduce(np.broadcast_arrays(*sizes))
     largest = np.where(largest == -(2**11), 0, largest)

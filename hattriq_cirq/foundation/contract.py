@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from unicodedata import normalize
 
+import numpy as np
+
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_counts, shown
 
 _LISTED = 8  # names in an error message
@@ -190,6 +192,8 @@ def column_names(table: object) -> tuple[str, ...] | None:
         >>> column_names([[1, 2]]) is None
         True
     """
+    if type(table) in (np.ndarray, int, float):
+        return None
     if isinstance(table, list | tuple) and table and not isinstance(table[0], Sequence):
         rows = {column_names(row) for row in table if hasattr(row, "index")}
         if len(rows) > 1:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from hattriq_cirq.foundation.arrays import read_only
+from hattriq_cirq.foundation.arrays import is_read_only, read_only
 
 _PLAIN = (str, int, float, bool, type(None))  # types of values that nobody can change
 
@@ -88,7 +88,7 @@ def owned(value: Any) -> Any:
     if type(value) in _PLAIN or isinstance(value, Frozen):
         return value
     if isinstance(value, np.ndarray):
-        return value if _is_read_only(value) else read_only(value)
+        return value if is_read_only(value) else read_only(value)
     if type(value) is tuple and all(type(item) in _PLAIN for item in value):
         return value
     if type(value).__module__.startswith("scipy.sparse") and value.format == "csr":
@@ -106,13 +106,3 @@ def owned(value: Any) -> Any:
     if type(value) is not list and all(new is old for new, old in zip(items, value, strict=True)):
         return value
     return items if type(value) is tuple else FrozenList(items)
-
-
-def _is_read_only(array: np.ndarray[Any, Any]) -> bool:
-    """Return True if neither an array nor any array that it is a view of can be written to."""
-    base: Any = array
-    while isinstance(base, np.ndarray):
-        if base.flags.writeable:
-            return False
-        base = base.base
-    return base is None

@@ -25,7 +25,6 @@ from hattriq_cirq.foundation.arrays import (
     as_amplitudes,
     binary_exponents,
     needs_scaling,
-    read_only,
     rescaled,
     times_power_of_2,
 )
@@ -36,13 +35,11 @@ from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
 from hattriq_cirq.foundation.schema import check_format, load
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.simulation import statevector
+from hattriq_cirq.simulation.evolved_observable import EvolvedObservable
 from hattriq_cirq.simulation.statevector import Precision
 
 Form = Literal["quadratic", "normalized"]
 _JSON_FORMAT = "hattriq_cirq.Model/1"
-_CHUNK = 2**18  # amplitudes per pass: a batch of this size stays in the cache
-_MATRIX_MAX = 2**10  # features up to which M is built and kept automatically (16 MB)
-_QSIM_FROM = 18  # qubits from which qsim is faster than NumPy in single precision
 _RANGE = {"float64": 200, "float32": 40}  # powers of 2 within which squares of inputs neither overflow nor vanish
 
 
@@ -233,8 +230,7 @@ class Model:
     def with_observable(self, observable: cirq.PauliSum | cirq.PauliString[cirq.Qid]) -> Model:
         """Return the model with the same circuit and another observable; the compiled circuit is shared."""
         other = replace(self, observable=observable)
-        if "_program" in self.__dict__:
-            other.__dict__["_program"] = self._program
+        other.__dict__.update({name: self.__dict__[name] for name in ("_gates", "_program") if name in self.__dict__})
         return other
 
     def with_params(self, params: Mapping[str, float]) -> Model:
@@ -246,8 +242,13 @@ class Model:
         return replace(self, contract=contract)
 
     @cached_property
+    def _gates(self) -> tuple[list[cirq.Operation], list[statevector.Gate]]:
+        """The operations of U, wide ones decomposed, and the same as gates on axes."""
+        return statevector.constant_gates(self.resolved_circuit, self.qubits)
+
+    @cached_property
     def _program(self) -> statevector.FusedCircuit:
-        return statevector.compile_circuit(self.resolved_circuit, self.qubits)
+        return statevector.FusedCircuit.from_gates(self.n_qubits, self._gates[1])
 
     @cached_property
     def _program_float32(self) -> statevector.FusedCircuit:
@@ -258,13 +259,14 @@ class Model:
         return statevector.PauliAction.of(self.pauli_sum, self.qubits)
 
     @cached_property
-    def matrix(self) -> Array:
-        """M = U' O U, (features, features), Hermitian, real if possible. It is built at the first use and kept."""
-        return read_only(statevector.drop_zero_imaginary(self._act(np.eye(self.n_features), "float64")))
+    def _evolved(self) -> EvolvedObservable:
+        """M as it acts on inputs."""
+        return EvolvedObservable.of(*self._gates, self.pauli_sum, self.qubits)
 
     @cached_property
-    def _real_matrix(self) -> FloatArray:
-        return np.ascontiguousarray(self.matrix.real)
+    def matrix(self) -> Array:
+        """M = U' O U, (features, features), Hermitian, real if possible. It is built at the first use and kept."""
+        return self._evolved.full_matrix
 
     def evolve(self, x: ArrayLike, *, precision: Precision = "float64", adjoint: bool = False) -> Array:
         """Return U x for a batch of amplitude vectors, or U' x.
@@ -306,10 +308,12 @@ class Model:
             >>> Model(cirq.Circuit(), [qubit], cirq.Z(qubit)).observable_action([0.6, 0.8])
             array([ 0.6, -0.8])
         """
-        return self.action_of_amplitudes(model_inputs(self, x), real_part=real_part, precision=precision)
+        amplitudes = model_inputs(self, x)
+        self.announce(amplitudes.size // self.n_features, real=real_part and not np.iscomplexobj(amplitudes))
+        return self.action_of_amplitudes(amplitudes, real_part=real_part, precision=precision)
 
     def action_of_amplitudes(self, x: Array, *, real_part: bool = False, precision: Precision = "float64") -> Array:
-        """Return M x as `observable_action` does, for amplitudes that `model_inputs` has checked.
+        """Return M x as `observable_action` does, for checked amplitudes whose number was announced (`announce`).
 
         Example:
             >>> qubit = cirq.LineQubit(0)
@@ -318,13 +322,39 @@ class Model:
         """
         rows, exponents, shape = self._rows(x, precision)
         with np.errstate(all="ignore"):
-            if precision == "float64" and self._matrix_pays(len(rows)):
-                use_real = real_part and not np.iscomplexobj(rows)
-                acted = rows @ (self._real_matrix if use_real else self.matrix).T
-            else:
-                batches = [self._act(chunk, precision) for chunk in self._chunks(rows)]
-                acted = _from_columns([b.real for b in batches] if real_part else batches, rows.shape)
-        return _restored(acted.real if real_part else acted, exponents, "M x").reshape(shape)
+            acted = self._evolved.apply(rows, precision, real_part=real_part)
+        return _restored(acted, exponents, "M x").reshape(shape)
+
+    def action_of_rows(self, rows: Array, *, real_part: bool = False) -> Array:
+        """Return M x for rows, (samples, features), whose squares neither overflow nor vanish, in double precision.
+
+        Example:
+            >>> qubit = cirq.LineQubit(0)
+            >>> Model(cirq.Circuit(), [qubit], cirq.Z(qubit)).action_of_rows(np.array([[0.6, 0.8]]))
+            array([[ 0.6, -0.8]])
+        """
+        return self._evolved.apply(rows, "float64", real_part=real_part)
+
+    @property
+    def keeps_matrix(self) -> bool:
+        """True once M is built, on the qubits that it acts on, and kept for all products to come."""
+        return self._evolved.has_matrix
+
+    def announce(self, inputs: int, *, real: bool = False) -> None:
+        """Announce products M x of a number of inputs: the matrix is built and kept once that is faster for all so far.
+
+        Args:
+            inputs: Number of products.
+            real: Only real parts of products with real inputs are needed.
+
+        Example:
+            >>> qubit = cirq.LineQubit(0)
+            >>> Model(cirq.Circuit(), [qubit], cirq.Z(qubit)).announce(1000)
+        """
+        if not self.keeps_matrix:
+            total = self.__dict__["_inputs_so_far"] = self.__dict__.get("_inputs_so_far", 0) + inputs
+            if self._evolved.matrix_pays(total, real=real):
+                _ = self._evolved.matrix
 
     def expectation(self, x: ArrayLike, *, form: Form = "quadratic", precision: Precision = "float64") -> FloatArray:
         """Return F(x) = x' M x, or G(x) = x' M x / x' x, exactly.
@@ -371,12 +401,12 @@ class Model:
 
     def _chunks(self, rows: Array) -> list[Array]:
         """Return the rows as (features, samples) batches that are small enough for the cache."""
-        step = max(1, _CHUNK // self.n_features)
+        step = max(1, statevector.CHUNK // self.n_features)
         return [np.ascontiguousarray(rows[i : i + step].T) for i in range(0, len(rows), step)]
 
     def _evolve(self, batch: Array, precision: Precision, adjoint: bool) -> Array:
         if precision == "float32":
-            if self.n_qubits >= _QSIM_FROM:
+            if self.n_qubits >= statevector.QSIM_FROM:
                 circuit = inverse_circuit(self.resolved_circuit) if adjoint else self.resolved_circuit
                 return statevector.qsim_apply(circuit, self.qubits, batch)
             program = self._program_float32
@@ -384,20 +414,9 @@ class Model:
             program = self._program
         return (program.adjoint if adjoint else program).apply(batch)
 
-    def _act(self, batch: Array, precision: Precision) -> Array:
-        return self._evolve(self._action.apply(self._evolve(batch, precision, False)), precision, True)
-
     def _expect(self, batch: Array, precision: Precision) -> FloatArray:
         states = self._evolve(batch, precision, False)
         return np.asarray(np.einsum("ks,ks->s", states.conj(), self._action.apply(states)).real.astype(np.float64))
-
-    def _matrix_pays(self, rows: int) -> bool:
-        """Return True if M is to be kept: it pays once as many rows were multiplied, in all calls, as building it takes."""
-        if "matrix" in self.__dict__:
-            return True
-        total = self.__dict__["_rows_so_far"] = self.__dict__.get("_rows_so_far", 0) + rows
-        dense_is_faster = self.n_features <= min(_MATRIX_MAX, 4 * self._program.multiplications)
-        return dense_is_faster and total >= 2 * self.n_features
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Model):

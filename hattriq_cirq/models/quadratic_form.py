@@ -46,7 +46,9 @@ class QuadraticForm(Protocol):
         """Return M x for a batch of inputs, (..., features)."""
 
 
-def observable_action(model: QuadraticForm, x: Array, *, real_part: bool = False, precision: Precision = "float64") -> Array:
+def observable_action(
+    model: QuadraticForm, x: Array, *, real_part: bool = False, precision: Precision = "float64", announced: bool = False
+) -> Array:
     """Return M x, or its real part, which is all that real inputs need and which a `Model` computes faster.
 
     Args:
@@ -54,6 +56,7 @@ def observable_action(model: QuadraticForm, x: Array, *, real_part: bool = False
         x: Amplitudes that `model_inputs` has checked, (..., features).
         real_part: Return Re(M x).
         precision: `float64`, or `float32` for a `Model`.
+        announced: The number of inputs was announced to the `Model`.
 
     Returns:
         M x, (..., features).
@@ -62,6 +65,8 @@ def observable_action(model: QuadraticForm, x: Array, *, real_part: bool = False
         ValueError: The precision is `float32` and the form is not a `Model`.
     """
     if isinstance(model, Model):
+        if not announced:
+            model.announce(x.size // model.n_features, real=real_part and not np.iscomplexobj(x))
         return model.action_of_amplitudes(x, real_part=real_part, precision=precision)
     if precision != "float64":
         raise ValueError(f"{precision=} needs a Model, not {type(model).__name__}; use precision='float64'")

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import get_args
 
 import cirq
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet
+from hattriq_cirq.attribution.measured_errors import with_measured_errors
 from hattriq_cirq.attribution.objective import QUADRATIC, Head, Objective
 from hattriq_cirq.attribution.path_integral import exact_attribution
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.estimators.bilinear import Estimator
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.checks import ArgumentTypeError, as_number, as_word, check_flag, check_type, shown
+from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_number, as_word, check_flag, check_type, shown
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
+from hattriq_cirq.foundation.progress import progress_bars
 from hattriq_cirq.models.model import Form, Model
 from hattriq_cirq.models.quadratic_form import QuadraticForm
 from hattriq_cirq.pipeline.mitigation import Mitigation, as_mitigation
 from hattriq_cirq.pipeline.prepare import as_shots, check_engine, prepare
 from hattriq_cirq.simulation.statevector import Precision
+
+_PRECISIONS = get_args(Precision)
 
 
 @with_numpy_defaults
@@ -40,6 +46,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     shots: int | None = None,
     mitigation: Mitigation | str | None = None,
     progress: bool = False,
+    workers: int | None = None,
 ) -> Attribution:
     """Attribute a model's output to the amplitudes of its input, by integrated gradients (Sundararajan et al. 2017).
 
@@ -47,8 +54,9 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     A positive value raises the score above f_baseline and a negative value lowers it; the values sum to the difference.
 
     Args:
-        model: `Model`, or any other `QuadraticForm` F(x) = x' M x.
-        x: Input or batch of inputs, (..., features), real or complex, of any norm.
+        model: `Model`, `LearnedModel`, whose errors the result carries, or any other `QuadraticForm` F(x) = x' M x.
+        x: Input or batch of inputs, (..., features), real or complex, of any norm. From a file of rows, `numpy.memmap`, the
+            exact result is computed part by part into temporary files (in TMPDIR), never holding all inputs in memory.
         baseline: Number for every amplitude, array that broadcasts to x, or a `BaselineSet`, over which the map is averaged.
         form: `quadratic` to attribute x' M x, `normalized` to attribute x' M x / x' x.
         rule: `exact`, or `riemann:K`, `midpoint:K`, `trapezoid:K`, `gauss-legendre:K` for comparison.
@@ -62,7 +70,9 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         engine: Engine that runs the circuits, such as `qsim(seed=1)`, `virtual("willow_pink")`, or any `cirq.Sampler`.
         shots: Number of shots per input, for all its circuits and path steps together; None for exact probabilities.
         mitigation: Correction of the outcomes, such as `calibration.Readout()` or its name `readout`; None for no correction.
-        progress: Show a progress bar over the inputs if there is an estimator.
+        progress: Show a progress bar over the inputs of a large batch, or over the circuits of an estimator.
+        workers: Number of threads for a large batch without an estimator; None for one on every core. The result is the same
+            to the last bit.
 
     Returns:
         The attribution, in the shape of x.
@@ -85,8 +95,9 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         raise ArgumentTypeError(f"model={shown(model)} must be a Model or another QuadraticForm")
     check_type(head, "head", Head | None, "a Head, such as Head('sigmoid', scale=5), or None")
     tolerance = as_number(tolerance, "tolerance", above=0)
-    as_word(precision, "precision", get_args(Precision))
+    as_word(precision, "precision", _PRECISIONS)
     check_flag(progress, "progress")
+    workers = None if workers is None else as_count(workers, "workers")
     if estimator is not None and engine is not None:
         check_engine(estimator, engine)
     shots, mitigation = as_shots(shots), as_mitigation(mitigation)
@@ -105,9 +116,19 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         models = [model.with_observable(observable) for observable in observables]
     objective.head.check_count(len(models))
     if estimator is None or engine is None:
-        return exact_attribution(
-            models, x, baseline=baseline, objective=objective, rule=rule, tolerance=tolerance, precision=precision
-        )
+        with progress_bars(progress) if progress else nullcontext():
+            compute = partial(
+                exact_attribution,
+                x=x,
+                baseline=baseline,
+                objective=objective,
+                rule=rule,
+                tolerance=tolerance,
+                precision=precision,
+                workers=workers,
+            )
+            is_linear = objective.is_quadratic and rule == "exact"
+            return with_measured_errors(models, compute, baseline if is_linear else None)
     (measured,) = models
     assert isinstance(measured, Model)
     return prepare(

@@ -233,7 +233,7 @@ def read_begun(folder: Path) -> Record | None:
     if not isinstance(content, dict) or content.get("format") != BEGUN_FORMAT or not isinstance(content.get("task"), dict):
         return None
     task: Record = content["task"]
-    return task
+    return task if all(isinstance(task.get(name, {}), dict) for name in ("settings", "data", "model")) else None
 
 
 def begun_command(folder: Path) -> str | None:
@@ -256,7 +256,7 @@ def model_file(folder: Path, record: Record) -> Path | None:
     The recorded path is looked for from the present folder, and from the folder of the run upwards.
     """
     model = record.get("model")
-    if not isinstance(model, Mapping):
+    if not isinstance(model, Mapping) or not {"path", "sha256"} <= model.keys():
         return None
     places = [Path(model["path"]), *(parent / model["path"] for parent in folder.absolute().parents)]
     return next((file for file in places if file.is_file() and checksum(file) == model["sha256"]), None)

@@ -19,6 +19,7 @@ from hattriq_cirq.foundation.checks import as_word
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.reading import FileError
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.reporting.records import (
     ATTRIBUTION,
     BEGUN,
@@ -51,7 +52,7 @@ _OF_RUNS = {
     **dict.fromkeys(("circuits", "shots", "two_qubit_gates", "programs"), "Int64"),
     **dict.fromkeys(("mitigation_circuits", "mitigation_shots"), "Int64"),
     "variance_factor": "float64",
-    **dict.fromkeys(("jobs", "jobs_done", "shots_planned", "shots_done"), "Int64"),
+    **dict.fromkeys(("jobs", "jobs_done", "circuits_planned", "shots_planned", "shots_done"), "Int64"),
     "seconds": "float64",
     **dict.fromkeys(("begun_utc", "updated_utc"), "datetime64[s, UTC]"),
     **dict.fromkeys(("version", "notes"), "string"),
@@ -162,7 +163,7 @@ class Run(Frozen):
         """Return model, estimator and mitigation, and the cost of maps."""
         model = self.record.get("model")
         row = {
-            "model": model["path"] if isinstance(model, Mapping) else os.fspath(self.folder / MODEL) if model else None,
+            "model": model.get("path") if isinstance(model, Mapping) else os.fspath(self.folder / MODEL) if model else None,
             "estimator": self.settings.get("estimator"),
             "mitigation": self.settings["mitigate"] or "none" if "mitigate" in self.settings else None,
             "calibration_id": self.record.get("id"),
@@ -197,6 +198,7 @@ class Run(Frozen):
         return row | {
             "jobs": self.journal.jobs,
             "jobs_done": self.journal.done,
+            "circuits_planned": self.journal.circuits,
             "shots_planned": self.journal.shots,
             "shots_done": self.journal.shots_done,
             "seconds": self.journal.used.seconds,
@@ -241,6 +243,10 @@ def load(folder: str | os.PathLike[str]) -> Run:
     attribution = Attribution.load(path / ATTRIBUTION) if (path / ATTRIBUTION).is_file() else None
     if journal is None and not record and attribution is None and not (path / BEGUN).is_file():
         raise FileError(path, "it holds no run", _EXPECTED)
+    if attribution is not None and (inputs := record.get("inputs")):
+        recorded, found = len(inputs["indices"]), int(np.prod(attribution.values.shape[:-1], dtype=int))
+        if recorded != found:
+            raise FileError(path, f"its {RECORD} holds {quantity(recorded, 'input')}, its {ATTRIBUTION} {found}")
     return Run(path, record.get("command"), record.get("settings", {}), _status(path, journal), attribution, record, journal)
 
 
@@ -298,7 +304,7 @@ def to_frame(
     `settings.NAME`. What a run does not have is missing in its row.
 
     `shots` counts those of the maps, `mitigation_shots` those that a mitigation adds, `shots_planned` and `shots_done` those of
-    all jobs in the journal. `seconds` is the time of training, or the time during which jobs were in progress.
+    all jobs in the journal, circuits likewise. `seconds` is the time of training, or that during which jobs were in progress.
 
     Args:
         folders: Folders, each with every run in and below it, or runs from `load`.
@@ -367,8 +373,13 @@ def _frame(rows: list[dict[str, Any]], types: Mapping[str, str]) -> pd.DataFrame
     settings = dict.fromkeys(name for row in rows for name in row if name.startswith(_SETTINGS))
     columns = {}
     for name, kind in types.items():
-        values = [row.get(name) for row in rows]
-        times = kind.startswith("datetime")
-        columns[name] = pd.Series(pd.to_datetime(values, utc=True, format="ISO8601") if times else values, dtype=kind)
+        values: Any = [row.get(name) for row in rows]
+        if kind == "string":
+            values = [None if value is None else str(value) for value in values]
+        elif kind == "Int64":
+            values = [value if type(value) is int else None for value in values]
+        elif kind.startswith("datetime"):
+            values = pd.to_datetime(values, utc=True, format="ISO8601", errors="coerce")
+        columns[name] = pd.Series(values, dtype=kind)
     columns |= {name: pd.Series([row.get(name) for row in rows], dtype=object) for name in settings}
     return pd.DataFrame(columns)

@@ -26,6 +26,8 @@ from hattriq_cirq.simulation.qsim import for_qsim, qsim_simulator
 
 Precision = Literal["float64", "float32"]
 WINDOW = 4  # a 16 x 16 product does the most work per pass over memory in one BLAS call (measured for n = 8 .. 20)
+CHUNK = 2**18  # amplitudes per pass: a batch of this size stays in the cache
+QSIM_FROM = 18  # qubits from which qsim is faster than NumPy in single precision
 _MAX_DENSE = 10  # qubits of the widest gate without a decomposition that is stored as a matrix
 
 
@@ -285,6 +287,13 @@ def constant_gate(operation: cirq.Operation, axis_of: dict[cirq.Qid, int]) -> Ga
     return Gate(tuple(axis_of[q] for q in operation.qubits), matrix, is_diagonal)
 
 
+def constant_gates(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid]) -> tuple[list[cirq.Operation], list[Gate]]:
+    """Return the elementary operations of a resolved circuit, and the same as gates on axes of ordered qubits."""
+    axis_of = {q: i for i, q in enumerate(qubits)}
+    operations = elementary_operations(circuit)
+    return operations, [constant_gate(op, axis_of) for op in operations]
+
+
 def compile_circuit(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid]) -> FusedCircuit:
     """Compile a resolved unitary circuit on ordered qubits.
 
@@ -300,9 +309,7 @@ def compile_circuit(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid]) -
         >>> compile_circuit(cirq.Circuit(cirq.X(qubits[0])), qubits).apply(np.eye(4)[:, :1]).T
         array([[0., 0., 1., 0.]])
     """
-    axis_of = {q: i for i, q in enumerate(qubits)}
-    gates = [constant_gate(op, axis_of) for op in elementary_operations(circuit)]
-    return FusedCircuit.from_gates(len(qubits), gates)
+    return FusedCircuit.from_gates(len(qubits), constant_gates(circuit, qubits)[1])
 
 
 def two_buffers(shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[Array]:

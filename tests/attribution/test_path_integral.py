@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cirq
@@ -27,10 +29,11 @@ from strategies import (
 from hattriq_cirq.attribution.baselines import BaselineSet
 from hattriq_cirq.attribution.objective import Head
 from hattriq_cirq.attribution.path_integral import CompletenessWarning, NearOriginWarning
-from hattriq_cirq.models import model as model_module
+from hattriq_cirq.foundation import parts
 from hattriq_cirq.models.ansatz import ring_ansatz
 from hattriq_cirq.models.model import Form, IdentityPartWarning, Model
 from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
+from hattriq_cirq.simulation import statevector
 from hattriq_cirq.simulation.statevector import Precision
 
 FORMS: tuple[Form, ...] = ("quadratic", "normalized")
@@ -84,7 +87,7 @@ def test_integrated_gradients_of_many_rows_use_the_matrix() -> None:
     case, rng = random_case(4, seed=8), np.random.default_rng(0)
     xs, model = amplitudes(rng, 2 * case.features, case.features, imaginary=True), case.model
     assert_agrees(integrated_gradients(model, xs, baseline=xs[::-1].copy()), case.oracle(), [xs[::-1]])
-    assert "matrix" in vars(model)
+    assert model.keeps_matrix
 
 
 @pytest.mark.parametrize("qsim_from", [1, 99])
@@ -94,8 +97,9 @@ def test_single_precision_is_accurate_to_five_digits(
     form: Form, qsim_from: int, case: Case, imaginary: bool, rng: np.random.Generator
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model_module, "_QSIM_FROM", qsim_from)
+        patch.setattr(statevector, "QSIM_FROM", qsim_from)
         xs = amplitudes(rng, 2, case.features, imaginary=imaginary)
+        xs[:, 0] = np.abs(xs[:, 0])  # the path from a positive baseline stays away from the origin
         b = np.full(case.features, 1.5 * np.abs(xs).max())
         a = integrated_gradients(case.model, xs, baseline=b, form=form, precision="float32")
         size = max(1.0, float(np.abs(a.values).max())) if form == "normalized" else float(np.sum(b**2))
@@ -364,3 +368,62 @@ def test_values_that_rounding_decides_give_completeness_warning(precision: Preci
 def test_empty_batch_has_an_empty_attribution() -> None:
     for form in ("quadratic", "normalized"):
         assert integrated_gradients(ring_ansatz(2, 1), np.zeros((0, 4)), baseline=0.1, form=form).values.shape == (0, 4)
+
+
+# large batches
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("imaginary", [False, True])
+def test_large_batch_is_the_same_bit_for_bit_on_any_number_of_threads(
+    form: Form, imaginary: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(parts, "PART", 3 * 16)
+    case, rng = random_case(4, seed=8), np.random.default_rng(0)
+    xs = amplitudes(rng, 50, case.features, imaginary=imaginary)
+    settings: dict[str, Any] = {"baseline": xs[::-1] + 3.0, "form": form}
+    found = [integrated_gradients(case.model, xs, workers=workers, **settings) for workers in (1, 2, 3, None)]
+    assert_agrees(found[0], case.oracle(form), [xs[::-1] + 3.0])
+    np.save(tmp_path / "x.npy", xs)
+    found.append(integrated_gradients(case.model, np.load(tmp_path / "x.npy", mmap_mode="r"), **settings))
+    for a in found[1:]:
+        assert replace(a, provenance=found[0].provenance) == found[0]
+    assert isinstance(found[-1].values, np.memmap)
+    assert isinstance(found[-1].x, np.memmap)
+    single = [integrated_gradients(case.model, x, baseline=b, form=form) for x, b in zip(xs, xs[::-1] + 3.0, strict=True)]
+    assert_close(found[0].values, [a.values for a in single])
+
+
+def test_messages_name_the_input_of_a_large_batch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(parts, "PART", 3 * 4)
+    model, x = random_case(2, seed=3).model, np.random.default_rng(0).uniform(1, 2, size=(20, 4))
+    for row, baseline, error in ((17, -1.0, "passes through the origin"), (11, -1.001, "comes within")):
+        changed = x.copy()
+        changed[row] = -2 * baseline
+        with pytest.raises((ValueError, NearOriginWarning), match=rf"x\[{row}\] {error}"):
+            integrated_gradients(
+                model, changed, baseline=np.array([1, 1, 1, 1 + 1e-3 * (row == 11)]) * baseline, form="normalized"
+            )
+    x[13, 2] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    for inputs in (x, np.load(tmp_path / "x.npy", mmap_mode="r")):
+        with pytest.raises(ValueError, match=r"x\[13, 2\] = nan is not finite"):
+            integrated_gradients(model, inputs, baseline=0)
+
+
+def test_file_of_other_numbers_is_attributed_and_its_inputs_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(parts, "PART", 3 * 4)
+    model, x = random_case(2, seed=3).model, np.arange(80, dtype=np.int16).reshape(20, 4)
+    np.save(tmp_path / "x.npy", x)
+    file = np.load(tmp_path / "x.npy", mmap_mode="r+")
+    a = integrated_gradients(model, file, baseline=0)
+    file[:] = 0  # the result has its own copy
+    assert (a.x.dtype.name, a.x.flags.writeable) == ("float64", False)
+    assert np.array_equal(a.x, x)
+    assert_close(a.values, integrated_gradients(model, x, baseline=0).values)
+
+
+@pytest.mark.parametrize("workers", [0, 1.5, "2", True])
+def test_number_of_threads_is_checked(workers: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="workers="):
+        integrated_gradients(ring_ansatz(1, 0), [1, 0], baseline=0, workers=workers)

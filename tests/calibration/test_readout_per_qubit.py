@@ -14,9 +14,11 @@ from injected import (
     Rates,
     ResolvedCase,
     confusion,
+    counted,
     is_calibration,
     joint_confusion,
     kron,
+    observed_outcomes,
     observed_probabilities,
     sample_counts,
 )
@@ -174,9 +176,10 @@ def test_nearly_singular_readout_is_rejected(pair: tuple[float, float]) -> None:
 def pulls(case: ResolvedCase, rates: Rates, readout: Readout, shots: int, runs: int, seed: int) -> dict[str, Array]:
     """Return pulls, (runs, features) and (runs,) of the sum; those called `counts` leave out the calibration's error."""
     variants, rng = readout.expand(qsim(), [case.program], [shots]), np.random.default_rng(seed)
+    observed = observed_outcomes(variants, {0: case.probabilities}, rates)
     results: dict[str, list[Any]] = {"each": [], "sum": [], "counts each": [], "counts sum": []}
     for _ in range(runs):
-        (outcome,) = readout.combine(variants, sample_counts(variants, {0: case.probabilities}, rates, rng)).outcomes
+        (outcome,) = readout.combine(variants, counted(observed, variants.shots, rng)).outcomes
         assert isinstance(outcome, QuasiDistribution)
         for name, read in (("", outcome), ("counts ", QuasiDistribution(outcome.terms))):
             result = case.plan.decode([read])

@@ -198,7 +198,7 @@ def test_estimators_accept_the_approximate_encoder(estimator: Callable[..., Esti
     x = reduce(np.kron, [np.array([np.cos(a), np.sin(a)]) for a in angles])
     model = trained_model(3)
     chosen = estimator(encoder=ApproximateEncoder(layers=1))
-    assert chosen.describe().endswith(", approximate encoding of 1 layers")
+    assert chosen.describe().endswith(", approximate encoding of 1 layer")
     read = hq.integrated_gradients(model, x, baseline=0.0, estimator=chosen, engine=hq.cirq_simulator())
     np.testing.assert_allclose(read.values, hq.integrated_gradients(model, x, baseline=0.0).values, atol=1e-6)
 

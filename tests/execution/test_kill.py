@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 from forked import ForkServer
 from killed_run import JOBS, KINDS
 
+from hattriq_cirq.circuits.errors import JournalInUseError
 from hattriq_cirq.execution.journal import JOURNAL
 from hattriq_cirq.execution.journal_records import read
 from hattriq_cirq.execution.journal_summary import read_summary
@@ -120,17 +120,16 @@ def test_run_killed_repeatedly_still_finishes(unbroken: Run, server: ForkServer,
     assert run.executed().total() <= JOBS + deaths
 
 
-def test_process_holds_the_lock_of_its_run_until_it_is_killed(unbroken: Run, tmp_path: Path) -> None:
+def test_process_holds_the_lock_of_its_run_until_it_is_killed(unbroken: Run, server: ForkServer, tmp_path: Path) -> None:
     run = Run(unbroken.kind, tmp_path)
-    first = subprocess.Popen([sys.executable, SCRIPT, *run.words])
+    first = server.start(" ".join(run.words))
     while run.executed().total() < {"slow": 2, "remote": 30}[run.kind]:
         time.sleep(0.002)
-    first.send_signal(signal.SIGSTOP)
-    second = subprocess.run([sys.executable, SCRIPT, *run.words], capture_output=True, text=True, check=False)
-    assert f"JournalInUseError: process {first.pid} is working on the run in {tmp_path}" in second.stderr
-    first.kill()
-    assert first.wait() == -signal.SIGKILL
+    os.kill(first, signal.SIGSTOP)
+    with pytest.raises(JournalInUseError, match=f"^process {first} is working on the run in {tmp_path}"):
+        killed_run.run_line(" ".join(run.words))
+    assert server.kill(first) == -signal.SIGKILL
     recorded, before = run.recorded(), run.executed()
-    killed_run.run(unbroken.kind, *map(Path, run.words[1:]))
+    killed_run.run_line(" ".join(run.words))
     np.testing.assert_array_equal(run.counts, unbroken.counts)
     assert set(run.executed() - before) & recorded == set()

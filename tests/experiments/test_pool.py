@@ -70,7 +70,7 @@ def test_failed_task_is_named_in_the_error_and_alone_repeated(workers: int, orde
     expected = serial(tmp_path / "serial")
     (orders / "log").unlink()
     (orders / "raise-3").touch()
-    with pytest.raises(RuntimeError, match=r"1 of 12 .*\n.*seed=3.*ArithmeticError: no luck with 3 \(tiny_study.py, line"):
+    with pytest.raises(RuntimeError, match=r"1 of 12 .*\n.*seed=3.*ArithmeticError: no luck with 3 \(tiny_tasks.py, line"):
         STUDY.collect(TASKS, tmp_path / "broken", workers=workers)
     assert sorted(tiny_study.started(orders)) == list(range(COUNT))
     missing = {name for name in expected if name not in tiny_study.contents(tmp_path / "broken")}

@@ -6,7 +6,6 @@ import json
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from interrupted import killed_at_call
 from pages import SECTION
 from tiny_study import ORDERS, STUDY, Task
+from tiny_tasks import unfit
 
 from experiments.runner import trained_models
 from experiments.runner.registry import study
@@ -73,10 +73,6 @@ def test_damaged_or_foreign_result_file_is_rejected(damage: str, tmp_path: Path)
     path.write_text(json.dumps(record)[: -5 if damage == "cut off" else None])
     with pytest.raises(ValueError, match=r"is not the result of Task\(seed=1.*remove it and run again"):
         STUDY.load(Task(1), tmp_path)
-
-
-def unfit(task: Task) -> dict[str, Any]:
-    return {"value": float("nan") if task.seed == 0 else object() if task.seed == 1 else 1.0}
 
 
 @pytest.mark.parametrize("workers", [1, 2])

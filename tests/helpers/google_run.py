@@ -1,11 +1,10 @@
-"""Run of 50 jobs on the stand-in service in a process to be killed: `python google_run.py ADDRESS FOLDER RESULT`."""
+"""Runs of 50 jobs on the stand-in service in forked processes, one for each line ADDRESS FOLDER RESULT of standard input."""
 
 from __future__ import annotations
 
-import sys
-
 import cirq
 import numpy as np
+from forked import serve
 from stand_in import client, disconnect
 
 from hattriq_cirq.circuits.program import ParameterizedCircuit
@@ -36,4 +35,4 @@ def main(address: str, folder: str, result: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    serve(lambda line: main(*line.split()))

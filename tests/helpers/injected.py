@@ -56,17 +56,15 @@ def basis_state(circuit: cirq.AbstractCircuit) -> Array:
     return np.asarray(np.eye(2 ** len(measurement.qubits))[index])
 
 
-def sample_counts(variants: Variants, data: Mapping[int, Array], rates: Rates, rng: np.random.Generator) -> list[Distribution]:
-    """Sample counts with readout errors for each request of variants, in order.
+def observed_outcomes(variants: Variants, data: Mapping[int, Array], rates: Rates) -> list[Array]:
+    """Return the observed probabilities of each request of variants, in order.
 
     Args:
-        variants: Variants with shots.
+        variants: Variants of circuits.
         data: Ideal probabilities of each data circuit, by its position among the circuits that are not for calibration.
         rates: Readout errors.
-        rng: Random generator.
     """
-    assert variants.shots is not None
-    distributions: dict[int, Distribution] = {}
+    observed: dict[int, Array] = {}
     position = 0
     for program in variants.programs:
         (measurement,) = [op for op in program.circuit.all_operations() if cirq.is_measurement(op)]
@@ -76,8 +74,19 @@ def sample_counts(variants: Variants, data: Mapping[int, Array], rates: Rates, r
             else:
                 prepared, position = data[position], position + 1
             read = observed_probabilities(prepared, [rates[q] for q in measurement.qubits])
-            distributions[request] = Distribution.from_counts(rng.multinomial(variants.shots[request], read / read.sum()))
-    return [distributions[request] for request in range(len(distributions))]
+            observed[request] = read / read.sum()
+    return [observed[request] for request in range(len(observed))]
+
+
+def counted(observed: Sequence[Array], shots: Sequence[int] | None, rng: np.random.Generator) -> list[Distribution]:
+    """Sample the shots of each request from its observed probabilities."""
+    assert shots is not None
+    return [Distribution.from_counts(rng.multinomial(n, p)) for n, p in zip(shots, observed, strict=True)]
+
+
+def sample_counts(variants: Variants, data: Mapping[int, Array], rates: Rates, rng: np.random.Generator) -> list[Distribution]:
+    """Sample counts with readout errors for each request of variants, in order; see `observed_outcomes`."""
+    return counted(observed_outcomes(variants, data, rates), variants.shots, rng)
 
 
 class ResolvedCase:

@@ -1,11 +1,7 @@
-"""Run of 50 jobs in a process to be killed, and a server that forks such runs so that Cirq is imported only once.
-
-`python killed_run.py KIND FOLDER RESULT LOG` runs once; without arguments, each line on stdin with these words forks a run.
-"""
+"""Runs of 50 jobs in forked processes to be killed, one for each line KIND FOLDER RESULT LOG of standard input."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -120,9 +116,6 @@ def run_line(line: str) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        run(sys.argv[1], *map(Path, sys.argv[2:]))
-    else:
-        cirq.final_state_vector(circuits()[0][:-1])  # slow only the first time
-        pack_circuit(circuits()[0].freeze())
-        serve(run_line)
+    cirq.final_state_vector(circuits()[0][:-1])  # slow only the first time
+    pack_circuit(circuits()[0].freeze())
+    serve(run_line)

@@ -21,6 +21,8 @@ from hattriq_cirq.circuits.light_cone import light_cone
 from hattriq_cirq.models import model as model_module
 from hattriq_cirq.models.ansatz import ring_ansatz
 from hattriq_cirq.models.model import Form, Model
+from hattriq_cirq.simulation import statevector
+from hattriq_cirq.simulation.evolved_observable import EvolvedObservable
 
 A, B, C = cirq.LineQubit.range(3)
 ANGLE = sympy.Symbol("angle")
@@ -84,16 +86,16 @@ def test_matrix_is_built_after_enough_rows_and_then_used(monkeypatch: pytest.Mon
     many.observable_action(np.ones((2 * case.features, case.features)))
     for _ in range(2):
         in_parts.observable_action(np.ones((case.features, case.features)))
-    assert ["matrix" in vars(model) for model in (few, many, in_parts)] == [False, True, True]
+    assert [model.keeps_matrix for model in (few, many, in_parts)] == [False, True, True]
     held, x = case.model, amplitudes(np.random.default_rng(0), case.features, imaginary=True)
     assert_close(held.matrix, case.matrices()[0])
-    monkeypatch.delattr(Model, "_act")  # no way but the matrix
+    monkeypatch.delattr(EvolvedObservable, "_by_gates")  # no way but the matrix
     assert_close(held.observable_action(x), case.matrices()[0] @ x)
 
 
 def test_batches_larger_than_the_cache_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
     case = random_case(4, seed=5)
-    monkeypatch.setattr(model_module, "_CHUNK", 2 * case.features)
+    monkeypatch.setattr(statevector, "CHUNK", 2 * case.features)
     x = amplitudes(np.random.default_rng(0), 5, case.features, imaginary=True)
     assert_close(case.model.expectation(x), case.oracle().score(x))
     assert_close(case.model.observable_action(x), x @ case.matrices()[0].T)
@@ -103,7 +105,7 @@ def test_batches_larger_than_the_cache_are_split(monkeypatch: pytest.MonkeyPatch
 @given(case=cases(), imaginary=st.booleans(), seed=st.integers(0, 10**6))
 def test_single_precision_is_accurate_to_five_digits(qsim_from: int, case: Case, imaginary: bool, seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model_module, "_QSIM_FROM", qsim_from)
+        patch.setattr(statevector, "QSIM_FROM", qsim_from)
         x = amplitudes(np.random.default_rng(seed), 2, case.features, imaginary=imaginary)
         size = 3 * float(np.sum(np.abs(x) ** 2, axis=1).max())
         model = case.model
@@ -115,7 +117,7 @@ def test_single_precision_is_accurate_to_five_digits(qsim_from: int, case: Case,
 
 @pytest.mark.parametrize("qsim_from", [1, 99])
 def test_zero_input_gives_zero_in_single_precision(qsim_from: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_module, "_QSIM_FROM", qsim_from)
+    monkeypatch.setattr(statevector, "QSIM_FROM", qsim_from)
     assert random_case(3, seed=2).model.expectation(np.zeros(8), precision="float32") == 0
 
 

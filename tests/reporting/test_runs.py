@@ -7,6 +7,7 @@ import math
 import shutil
 from pathlib import Path
 
+import damage
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from command_line import run
 
 import hattriq_cirq as hq
 from hattriq_cirq.circuits.errors import JournalError
+from hattriq_cirq.cli.run_folder import open_run
 from hattriq_cirq.execution.backends.simulators import ExactBackend
 from hattriq_cirq.foundation.reading import FileError
 
@@ -109,7 +111,7 @@ def test_planned_interrupted_and_calibration_runs_are_rows(monkeypatch: pytest.M
     assert list(frame["status"]) == ["planned", "planned"]
     assert list(frame["command"]) == ["attribute", "calibrate"]
     assert list(frame["shots_done"]) == [0, 0]
-    assert frame["shots_planned"][0] == 800
+    assert tuple(frame.loc[0, ["circuits_planned", "shots_planned", "jobs_done"]]) == (8, 800, 0)
     assert run(f"{calibrate} --out readout.json") == 0
     (row,) = hq.runs.to_frame([path for path in Path().iterdir() if path.name.startswith("readout")]).to_dict("records")
     assert (row["folder"], row["status"]) == ("readout.run", "finished")
@@ -150,6 +152,39 @@ def test_unreadable_run_is_a_row_with_the_reason_or_an_error() -> None:
             hq.runs.to_frame(one, unreadable="raise")
 
 
+def test_training_that_runs_or_was_stopped_is_a_row(home: Path) -> None:
+    task = {"command": "train", "settings": {"layers": 3, "seed": 4}, "data": {"spec": DATA}}
+    with open_run("training", task, ("run.json",), ()):
+        shutil.copytree("training", "killed")
+        frame = hq.runs.to_frame(["training", "killed"])
+    assert list(frame["status"]) == ["running", "unfinished"]
+    assert list(frame["settings.layers"]) == [3, 3]
+    assert list(frame["data"]) == [DATA, DATA]
+
+
+def test_record_and_maps_of_different_lengths_are_refused() -> None:
+    hq.Attribution.load("maps/attribution.npz")[:1].save("one.npz")
+    Path("one.npz").replace("maps/attribution.npz")
+    with pytest.raises(FileError, match=r"its run.json holds 2 inputs, its attribution.npz 1"):
+        hq.runs.load("maps")
+
+
+@pytest.mark.parametrize("name", ["shots/run.json", "trained/run.json", "finished/journal.jsonl", "calibration/readout.json"])
+def test_damaged_run_is_a_row_of_a_table(name: str) -> None:
+    file, rng, statuses = Path(name), np.random.default_rng(sum(name.encode())), set()
+    intact = file.read_bytes()
+    for _ in range(40):
+        if name.endswith(".json"):
+            file.write_text(damage.change_json(intact.decode(), rng), encoding="utf-8", errors="surrogatepass")
+        else:
+            file.write_bytes(damage.change_journal(intact, rng))
+        frame = hq.runs.to_frame(file if file.name == "readout.json" else file.parent, per="input")
+        assert len(frame) in (1, 2)
+        assert (frame["problem"].notna() | (frame["status"] != "unreadable")).all()
+        statuses |= set(frame["status"])
+    assert statuses >= {"unreadable", "finished"}
+
+
 def test_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"holds no run.*name a folder that"):
         hq.runs.load(tmp_path)
@@ -170,3 +205,5 @@ def test_csv_of_the_command_line_is_the_table(capsys: pytest.CaptureFixture[str]
     assert "not a run record" in capsys.readouterr().out
     assert run("runs . --csv --follow") == 2
     assert "give one of them" in capsys.readouterr().err
+    assert run("runs . --per input") == 2
+    assert "--per input is for the table that --csv prints" in capsys.readouterr().err

@@ -30,7 +30,7 @@ class Runs:
 
     With --csv, a table of all runs is printed, also of those without an engine: training, exact maps and calibrations. It
     holds settings, model, engine, processor, accuracy, errors, completeness gap and cost. In Python, `hq.runs.to_frame(FOLDER)`
-    is the same table.
+    is the same table. The exit code is 1 if a run cannot be read; its row says why.
 
     With --follow, the runs in progress are shown with the time left and the last line of their logs, until none is left
     or Ctrl-C ends it; the runs themselves go on. Each run has a log, `hattriq.log`, in its folder.
@@ -57,25 +57,16 @@ class Runs:
 
     def run(self) -> int:
         """Print one line per run, the one that was updated last at the end, or a table of all."""
-        from hattriq_cirq.circuits.errors import JournalError
-        from hattriq_cirq.execution.journal_records import JOURNAL
-        from hattriq_cirq.execution.journal_summary import read_summary
-        from hattriq_cirq.reporting.records import find_runs
-
         if self.csv and self.follow:
             raise ValueError("--csv prints a table and --follow watches runs in progress; give one of them")
+        if self.per != "run" and not self.csv:
+            raise ValueError(f"--per {self.per} is for the table that --csv prints; give both")
         root = Path(self.folder)
         if not root.is_dir():
             raise FileNotFoundError(f"no folder {root}; give one that holds runs")
         if self.csv:
             return _print_table(root, self.per)
-        runs, unreadable = [], []
-        for folder in find_runs(root):
-            if (folder / JOURNAL).is_file():
-                try:
-                    runs.append(read_summary(folder))
-                except (JournalError, OSError) as error:
-                    unreadable.append(printable(f"unreadable: {error}"))
+        runs, unreadable = _summaries(root)
         if not runs and not unreadable:
             print(f"no run on an engine below {root}; `hattriq attribute --help` shows how to start one")
             return 0
@@ -91,6 +82,23 @@ class Runs:
         if any(run.task is None for run in stopped):
             print("a run without a command was made by a script, or stopped at once: repeat what began it")
         return 0
+
+
+def _summaries(root: Path) -> tuple[list[RunSummary], list[str]]:
+    """Return the runs with a journal at or below a folder, and a line for each journal that cannot be read."""
+    from hattriq_cirq.circuits.errors import JournalError
+    from hattriq_cirq.execution.journal_records import JOURNAL
+    from hattriq_cirq.execution.journal_summary import read_summary
+    from hattriq_cirq.reporting.records import find_runs
+
+    runs, unreadable = [], []
+    for folder in find_runs(root):
+        if (folder / JOURNAL).is_file():
+            try:
+                runs.append(read_summary(folder))
+            except (JournalError, OSError) as error:
+                unreadable.append(printable(f"unreadable: {error}"))
+    return runs, unreadable
 
 
 def _print_table(root: Path, per: Literal["run", "input"]) -> int:

@@ -1,0 +1,246 @@
+"""The observable U' O U of a circuit, on the qubits on which it is not the identity.
+
+Gates that do not reach the observable cancel, and so do whole qubits: O on one qubit of a shallow circuit acts on few qubits,
+whatever the size of the register. All other qubits only number independent vectors, like the inputs of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import get_args
+
+import cirq
+import numpy as np
+
+from hattriq_cirq.circuits.unitaries import inverse_circuit
+from hattriq_cirq.foundation.arrays import Array, read_only
+from hattriq_cirq.simulation import statevector
+from hattriq_cirq.simulation.statevector import (
+    FusedCircuit,
+    Gate,
+    PauliAction,
+    Precision,
+    drop_zero_imaginary,
+    dtypes,
+    embed,
+    qsim_apply,
+)
+
+_MATRIX_MAX = 2**10  # rows up to which the matrix is built and kept automatically (16 MB)
+
+
+def reaching_gates(gates: Sequence[Gate], axes: set[int], flipped: set[int]) -> list[int]:
+    """Return the indices of the gates that do not cancel in U' O U.
+
+    A gate cancels if it commutes with the observable and with all gates that are kept after it: if they have no axis in common,
+    or if all are diagonal on the common axes. No numbers are compared, so that nothing is rounded.
+
+    Args:
+        gates: Gates in circuit order.
+        axes: Axes that the observable acts on.
+        flipped: Axes on which a term of the observable is not diagonal.
+
+    Returns:
+        The indices, in order.
+
+    Example:
+        >>> from hattriq_cirq.simulation import statevector
+        >>> a, b = cirq.LineQubit.range(2)
+        >>> gates = [statevector.constant_gate(op, {a: 0, b: 1}) for op in (cirq.H(a), cirq.H(b), cirq.CZ(a, b))]
+        >>> reaching_gates(gates, {0}, set())  # Z on the first qubit
+        [0]
+    """
+    reached, mixed, kept = set(axes), set(flipped), []
+    for i in reversed(range(len(gates))):
+        gate = gates[i]
+        if not (mixed if gate.diagonal else reached).isdisjoint(gate.axes):
+            kept.append(i)
+            reached.update(gate.axes)
+            if not gate.diagonal:
+                mixed.update(gate.axes)
+    return kept[::-1]
+
+
+@dataclass(frozen=True)
+class EvolvedObservable:
+    """U' O U as it acts on rows of amplitudes.
+
+    Args:
+        n_qubits: Number of qubits of the register.
+        axes: Axes on which it is not the identity, in order.
+        circuit: Gates of U that do not cancel.
+        qubits: Qubits of these axes.
+        program: The same gates compiled on these axes alone.
+        action: O on these axes alone.
+    """
+
+    n_qubits: int
+    axes: tuple[int, ...]
+    circuit: cirq.FrozenCircuit
+    qubits: tuple[cirq.Qid, ...]
+    program: FusedCircuit
+    action: PauliAction
+
+    @classmethod
+    def of(
+        cls, operations: Sequence[cirq.Operation], gates: Sequence[Gate], observable: cirq.PauliSum, qubits: Sequence[cirq.Qid]
+    ) -> EvolvedObservable:
+        """Compile the gates of U that reach an observable.
+
+        Args:
+            operations: Operations of U in order.
+            gates: The same operations as gates on axes of the register.
+            observable: O.
+            qubits: The register, most significant first.
+
+        Returns:
+            The evolved observable.
+        """
+        axis_of = {q: i for i, q in enumerate(qubits)}
+        factors = [(axis_of[q], pauli) for term in observable for q, pauli in term.items()]
+        reached = {axis for axis, _ in factors}
+        kept = reaching_gates(gates, reached, {axis for axis, pauli in factors if pauli != cirq.Z})
+        axes = tuple(sorted(reached.union(*(gates[i].axes for i in kept)))) or (0,)
+        place, own = {axis: i for i, axis in enumerate(axes)}, tuple(qubits[axis] for axis in axes)
+        moved = [Gate(tuple(place[axis] for axis in gates[i].axes), gates[i].matrix, gates[i].diagonal) for i in kept]
+        return cls(
+            n_qubits=len(qubits),
+            axes=axes,
+            circuit=cirq.FrozenCircuit(operations[i] for i in kept),
+            qubits=own,
+            program=FusedCircuit.from_gates(len(axes), moved),
+            action=PauliAction.of(observable, own),
+        )
+
+    @property
+    def size(self) -> int:
+        """Number of rows of its matrix on its own axes."""
+        return int(2 ** len(self.axes))
+
+    @cached_property
+    def matrix(self) -> Array:
+        """Its matrix on its own axes, Hermitian, real if possible, (size, size)."""
+        return read_only(drop_zero_imaginary(self._by_gates("float64")(np.eye(self.size)).T))
+
+    @cached_property
+    def _parts(self) -> dict[tuple[bool, Precision], Array]:
+        """Matrices that rows are multiplied by: transposed, the real part alone or not, in each precision."""
+        whole = {False: self.matrix.T, True: self.matrix.real.T}
+        return {
+            (real, precision): np.ascontiguousarray(part, dtypes(precision)[np.iscomplexobj(part)])
+            for real, part in whole.items()
+            for precision in get_args(Precision)
+        }
+
+    @property
+    def has_matrix(self) -> bool:
+        """True once the matrix is kept."""
+        return "matrix" in self.__dict__
+
+    def matrix_pays(self, rows: int, *, real: bool) -> bool:
+        """Return True if the product of so many rows of the register, real or complex, is faster with the matrix."""
+        return self._is_fast(real) and rows << (self.n_qubits - len(self.axes)) >= 2 * self.size
+
+    def _is_fast(self, real: bool) -> bool:
+        """Return True if a product with the matrix takes less time than gate by gate, as measured."""
+        return self.size <= min(_MATRIX_MAX, (8 if real else 4) * self.program.multiplications)
+
+    @property
+    def full_matrix(self) -> Array:
+        """Its matrix on the whole register, (features, features)."""
+        if self.size == 2**self.n_qubits:
+            return self.matrix
+        return read_only(embed(self.matrix, self.axes, range(self.n_qubits)))
+
+    def apply(self, rows: Array, precision: Precision, *, real_part: bool) -> Array:
+        """Return the product with every row, or its real part: by the matrix if it is kept, otherwise gate by gate.
+
+        Args:
+            rows: Amplitudes in the given precision, (samples, features).
+            precision: `float64` or `float32`.
+            real_part: Return the real part.
+
+        Returns:
+            The products, (samples, features).
+        """
+        real = real_part and not np.iscomplexobj(rows)
+        if self.has_matrix and self._is_fast(real):
+            factor = self._parts[real, precision]
+
+            def by_matrix(columns: Array) -> Array:
+                return np.asarray(columns @ factor)
+
+            product: Callable[[Array], Array] = by_matrix
+        else:
+            product = self._by_gates(precision)
+
+        def act(of_rows: Array) -> Array:
+            acted = product(of_rows)
+            return acted.real if real_part else acted
+
+        return self._on_own_axes(rows, act)
+
+    def _by_gates(self, precision: Precision) -> Callable[[Array], Array]:
+        """Return the product with rows on its own axes, gate by gate."""
+        if precision == "float32" and len(self.axes) >= statevector.QSIM_FROM:
+            inverse = inverse_circuit(self.circuit)
+
+            def qsim(rows: Array) -> Array:
+                evolved = self.action.apply(qsim_apply(self.circuit, self.qubits, rows.T))
+                return qsim_apply(inverse, self.qubits, evolved).T
+
+            return qsim
+        program = self.program if precision == "float64" else self._program_float32
+
+        def fused(rows: Array) -> Array:
+            return program.adjoint.apply(self.action.apply(program.apply(np.ascontiguousarray(rows.T)))).T
+
+        return fused
+
+    @cached_property
+    def _program_float32(self) -> FusedCircuit:
+        return self.program.astype("float32")
+
+    def _on_own_axes(self, rows: Array, act: Callable[[Array], Array]) -> Array:
+        """Apply a function of rows on its own axes, (any number, size), to rows of the register, in parts."""
+        if rows.size <= statevector.CHUNK and self.size == 2**self.n_qubits:
+            return act(rows)
+        source, result, target = self._own_axes_last(np.ascontiguousarray(rows)), None, None
+        lead = source.ndim - len(self._runs(own=True))
+        for part in _parts_of(source.shape[:lead], max(1, statevector.CHUNK // self.size)):
+            block = source[part]
+            acted = act(block.reshape(-1, self.size))
+            if result is None or target is None:
+                result = np.empty(rows.shape, acted.dtype)
+                target = self._own_axes_last(result)
+            target[part] = acted.reshape(block.shape)
+        return np.zeros(rows.shape, rows.dtype) if result is None else result
+
+    def _own_axes_last(self, rows: Array) -> Array:
+        """Return a view of rows, (samples, features), with its own axes moved behind all others; neighbouring axes are one."""
+        runs = sorted(self._runs(own=True) + self._runs(own=False))
+        order = [runs.index(run) + 1 for own in (False, True) for run in self._runs(own=own)]
+        return rows.reshape(len(rows), *(2 ** (last - first) for first, last in runs)).transpose(0, *order)
+
+    def _runs(self, *, own: bool) -> list[tuple[int, int]]:
+        """Return the runs of neighbouring axes, first and behind the last, that are its own, or those that are not."""
+        chosen = [axis for axis in range(self.n_qubits) if (axis in self.axes) == own]
+        runs: list[tuple[int, int]] = []
+        for axis in chosen:
+            if runs and runs[-1][1] == axis:
+                runs[-1] = runs[-1][0], axis + 1
+            else:
+                runs.append((axis, axis + 1))
+        return runs
+
+
+def _parts_of(shape: tuple[int, ...], size: int) -> Iterator[tuple[int | slice, ...]]:
+    """Yield indices that divide an array with these leading axes into parts of at most `size` entries, in order."""
+    split = next((i for i in range(len(shape)) if prod(shape[i + 1 :]) <= size), 0)
+    step = size // max(1, prod(shape[split + 1 :]))
+    for outer in np.ndindex(shape[:split]):
+        for first in range(0, shape[split], step):
+            yield *outer, slice(first, first + step)
