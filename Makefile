@@ -1,12 +1,13 @@
 # Every command makes the .venv it needs.
 #   make demo          train, attribute and report on real images -> demo/report.html
 #   make test          lint, types and tests
+#   make slow-tests    the tests that are marked slow
 #   make wheel-check   build the wheel, install it outside the checkout and run the README's examples there
 PYTHON ?= python3
 BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test types tests wheel-check format accuracy studies benchmarks benchmarks-quick clean
+.PHONY: demo test types tests slow-tests wheel-check format accuracy studies benchmarks benchmarks-quick clean
 
 demo: demo/report.html
 	@echo "The report is demo/report.html: open it in a browser."
@@ -26,6 +27,9 @@ types: .venv/with-test
 # each process takes half of the tests in their order, so that tests of one file share their fixtures, and helps the others at the end
 tests: .venv/with-test
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+slow-tests: .venv/with-test
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
 wheel-check: .venv/with-test
 	$(BIN)/python tests/wheel/check_wheel.py

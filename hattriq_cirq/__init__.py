@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.execution.backends.virtual import MissingCalibrationWarning
     from hattriq_cirq.execution.processors import processors
     from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
+    from hattriq_cirq.models.learned import LearnedModel
     from hattriq_cirq.models.model import IdentityPartWarning, Model
     from hattriq_cirq.models.training import Training, accuracy, train
     from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.pipeline.resources import Resources
     from hattriq_cirq.reporting import runs
     from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_training
+    from hattriq_cirq.workflows.learn import learn_observable
 
 #: Public modules of version 0.1 that moved; the use of a name in them gives a DeprecationWarning.
 _RENAMED = ("approximate", "engines", "saliency")
@@ -56,12 +58,14 @@ _NAMES = {
     "execution.backends.virtual": "MissingCalibrationWarning",
     "execution.processors": "processors",
     "models.ansatz": "grid_ansatz ring_ansatz",
+    "models.learned": "LearnedModel",
     "models.model": "IdentityPartWarning Model",
     "models.training": "Training accuracy train",
     "pipeline.integrated_gradients": "integrated_gradients",
     "pipeline.prepare": "estimate prepare resources",
     "pipeline.resources": "Resources",
     "reporting.plotting": "plot_attribution plot_gallery plot_training",
+    "workflows.learn": "learn_observable",
 }
 _HOME = {name: f"hattriq_cirq.{module}" for module, names in _NAMES.items() for name in names.split()}
 
@@ -74,6 +78,7 @@ __all__ = [
     "HadamardTest",
     "Head",
     "IdentityPartWarning",
+    "LearnedModel",
     "MissingCalibrationWarning",
     "Model",
     "NearOriginWarning",
@@ -97,6 +102,7 @@ __all__ = [
     "google",
     "grid_ansatz",
     "integrated_gradients",
+    "learn_observable",
     "other_methods",
     "plot_attribution",
     "plot_gallery",

@@ -45,11 +45,41 @@ def twirl(
         >>> len(points), sum(op.gate == cirq.CZ for op in twirled.all_operations())
         (4, 1)
     """
+    return _in_gauges(circuit, points, twirls, seed, own=False)
+
+
+def twirl_each(
+    circuit: cirq.FrozenCircuit, points: Sequence[Point], seed: tuple[int, ...]
+) -> tuple[cirq.FrozenCircuit, list[Point]]:
+    """Return a circuit with each of its points in one gauge of its own, balanced over the points as `twirl` is over the gauges.
+
+    Args:
+        circuit: Compiled circuit with a symbol for every name in a point.
+        points: Points of its sweep.
+        seed: Random seed for the gauges.
+
+    Returns:
+        The circuit, with the same two-qubit gates, and as many points.
+
+    Example:
+        >>> a, b = cirq.LineQubit.range(2)
+        >>> circuit = cirq.FrozenCircuit(cirq.H(a), cirq.CZ(a, b), cirq.measure(a, b, key="z"))
+        >>> twirled, points = twirl_each(circuit, [{}] * 16, seed=(0,))
+        >>> len(points), len({tuple(point.values()) for point in points})
+        (16, 16)
+    """
+    return _in_gauges(circuit, points, len(points), seed, own=True)
+
+
+def _in_gauges(
+    circuit: cirq.FrozenCircuit, points: Sequence[Point], gauges_drawn: int, seed: tuple[int, ...], *, own: bool
+) -> tuple[cirq.FrozenCircuit, list[Point]]:
+    """Return a circuit and its points in gauges: every point in each of them, or each point in its own."""
     body, measurement = split_measurement(circuit)
     layers = _Layers.of(body, columns_of(points), len(points))
     if not any(len(step.op.qubits) > 1 for step in layers.steps):
-        return circuit, list(points) * twirls
-    exponents = np.array(phased_xz_exponents(layers.in_gauges(twirls, np.random.default_rng(seed))))
+        return circuit, list(points) if own else list(points) * gauges_drawn
+    exponents = np.array(phased_xz_exponents(layers.in_gauges(gauges_drawn, np.random.default_rng(seed), own=own)))
     twirled, swept = layers.circuit(exponents.reshape(3, len(layers.gates), -1), points)
     return append_measurement(twirled, measurement), swept
 
@@ -110,14 +140,18 @@ class _Layers:
         filled = np.array([np.broadcast_to(gate, shape[1:]) for gate in gates], dtype=complex).reshape(shape)
         return cls(tuple(steps), filled, ends)
 
-    def in_gauges(self, twirls: int, rng: np.random.Generator) -> Array:
-        """Return the single-qubit gates in random gauges of the operations, (gates, twirls, points, 2, 2)."""
+    def in_gauges(self, twirls: int, rng: np.random.Generator, *, own: bool = False) -> Array:
+        """Return the single-qubit gates in random gauges of the operations, (gates, twirls, points, 2, 2).
+
+        With `own`, gauge i is that of point i alone: (gates, points, 1, 2, 2).
+        """
         before, after = np.zeros((2, len(self.gates), twirls, 1, 2, 2), dtype=complex) + np.eye(2)
         for step, known, chosen in _balanced_choices(self.steps, twirls, rng):
             for i, (gate_before, gate_after) in enumerate(zip(step.before, step.after, strict=True)):
                 after[gate_before, :, 0] = known.before[chosen, i]
                 before[gate_after, :, 0] = known.after[chosen, i]
-        return np.asarray(after @ self.gates[:, np.newaxis] @ before)
+        gates = self.gates[:, :, np.newaxis] if own else self.gates[:, np.newaxis]
+        return np.asarray(after @ gates @ before)
 
     def circuit(self, exponents: FloatArray, points: Sequence[Point]) -> tuple[cirq.Circuit, list[Point]]:
         """Return the circuit with PhasedXZ gates of given exponents (3, gates, twirls * points), and its points.

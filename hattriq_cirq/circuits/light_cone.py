@@ -7,15 +7,15 @@ import cirq
 from hattriq_cirq.circuits.unitaries import commute
 
 
-def light_cone(circuit: cirq.AbstractCircuit, pauli: cirq.PauliString[cirq.Qid]) -> cirq.FrozenCircuit:
-    """Return the circuit U without the gates that cancel in U' P U.
+def light_cone(circuit: cirq.AbstractCircuit, *paulis: cirq.PauliString[cirq.Qid]) -> cirq.FrozenCircuit:
+    """Return the circuit U without the gates that cancel in U' P U for every given P.
 
-    A gate cancels if it commutes with all gates that follow it and with P, each to an entry of 1e-14 in the commutator. U' P U
+    A gate cancels if it commutes with all gates that follow it and with every P, to an entry of 1e-14 in the commutator. U' P U
     therefore changes by rounding only, however small the angles of the gates are.
 
     Args:
         circuit: Unitary circuit U.
-        pauli: Pauli string P.
+        paulis: Pauli strings P.
 
     Returns:
         The gates that are left, in order.
@@ -28,7 +28,9 @@ def light_cone(circuit: cirq.AbstractCircuit, pauli: cirq.PauliString[cirq.Qid])
     """
     kept: list[cirq.Operation] = []
     for operation in reversed(list(circuit.all_operations())):
-        local: cirq.PauliString[cirq.Qid] = cirq.PauliString({q: pauli[q] for q in operation.qubits if q in pauli})
-        if not all(commute(operation, later) for later in (*reversed(kept), local)):
+        local: list[cirq.PauliString[cirq.Qid]] = [
+            cirq.PauliString({q: pauli[q] for q in operation.qubits if q in pauli}) for pauli in paulis
+        ]
+        if not all(commute(operation, later) for later in (*reversed(kept), *local)):
             kept.append(operation)
     return cirq.FrozenCircuit(reversed(kept))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import get_args
 
 import cirq
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet
+from hattriq_cirq.attribution.measured_errors import with_measured_errors
 from hattriq_cirq.attribution.objective import QUADRATIC, Head, Objective
 from hattriq_cirq.attribution.path_integral import exact_attribution
 from hattriq_cirq.attribution.result import Attribution
@@ -52,7 +54,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     A positive value raises the score above f_baseline and a negative value lowers it; the values sum to the difference.
 
     Args:
-        model: `Model`, or any other `QuadraticForm` F(x) = x' M x.
+        model: `Model`, `LearnedModel`, whose errors the result carries, or any other `QuadraticForm` F(x) = x' M x.
         x: Input or batch of inputs, (..., features), real or complex, of any norm. From a file of rows, `numpy.memmap`, the
             exact result is computed part by part into temporary files (in TMPDIR), never holding all inputs in memory.
         baseline: Number for every amplitude, array that broadcasts to x, or a `BaselineSet`, over which the map is averaged.
@@ -115,9 +117,9 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     objective.head.check_count(len(models))
     if estimator is None or engine is None:
         with progress_bars(progress) if progress else nullcontext():
-            return exact_attribution(
-                models,
-                x,
+            compute = partial(
+                exact_attribution,
+                x=x,
                 baseline=baseline,
                 objective=objective,
                 rule=rule,
@@ -125,6 +127,8 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
                 precision=precision,
                 workers=workers,
             )
+            is_linear = objective.is_quadratic and rule == "exact"
+            return with_measured_errors(models, compute, baseline if is_linear else None)
     (measured,) = models
     assert isinstance(measured, Model)
     return prepare(

@@ -1,0 +1,102 @@
+"""Standard errors of attributions of learned observables, by the covariance of their campaign."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hattriq_cirq.attribution.baselines import BaselineSet, resolve
+from hattriq_cirq.attribution.result import Attribution, Cost
+from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.progress import track
+from hattriq_cirq.models.learned import LearnedModel
+from hattriq_cirq.models.quadratic_form import QuadraticForm
+
+_SAMPLES = 200  # of the bootstrap: its standard errors are right to 5%
+_COMMON = (
+    "The errors of all inputs come from one campaign and have parts in common, so that a mean over inputs does not average "
+    "them away; LearnedModel.propagate gives the covariance of any quantities."
+)
+
+
+def with_measured_errors(
+    models: Sequence[QuadraticForm],
+    compute: Callable[[Sequence[QuadraticForm]], Attribution],
+    baseline: float | ArrayLike | BaselineSet | None,
+) -> Attribution:
+    """Compute an attribution, with the standard errors of the learned models among its quadratic forms.
+
+    The map Re(conj(d) o M s) is linear in the measured coefficients and has its errors by linear propagation; any other
+    attribution has them by a parametric bootstrap with a fixed seed.
+
+    Args:
+        models: Quadratic forms; without a `LearnedModel` among them the attribution is exact.
+        compute: Function that returns the attribution of the quadratic forms without errors.
+        baseline: Baseline of the map if it is linear in M; None if it is not.
+
+    Returns:
+        The attribution with standard errors, origin and cost of its observables.
+    """
+    attribution = compute(models)
+    learned = [model for model in models if isinstance(model, LearnedModel)]
+    if not learned:
+        return attribution
+    if baseline is not None:
+        stderr, gap = _propagated(learned[0], attribution, baseline), np.zeros_like(attribution.f_input)
+    else:
+        stderr, gap = _bootstrapped(models, compute)
+    record = learned[0].record
+    notes = tuple(dict.fromkeys(note for model in learned for note in (model.record.origin, *model.record.notes)))
+    truncated = max(model.record.truncated_share for model in learned)
+    if truncated > 0:
+        size = np.linalg.norm(attribution.values, axis=-1, keepdims=True)
+        stderr = np.hypot(stderr, size * np.sqrt(truncated / attribution.n_features))
+        notes = (*notes, f"The list of strings leaves out {truncated:.2g} of the squared norm of an average map.")
+    cost = Cost()
+    for model in {id(each): each for each in learned}.values():
+        r = model.record
+        cost += Cost(r.circuits, r.shots or 0, r.two_qubit_gates, r.programs, 0, r.calibration_shots)
+    assumptions = replace(
+        attribution.assumptions,
+        observables=tuple(m.record.observable if isinstance(m, LearnedModel) else t for m, t in _named(models, attribution)),
+        estimator=f"learned observable, {sum(len(model.strings) for model in learned)} Pauli strings",
+        engine=record.engine,
+        seed=record.seed,
+        calibration_id=record.calibration_id,
+        mitigation=record.mitigation,
+        notes=(*attribution.assumptions.notes, *notes, _COMMON),
+    )
+    return replace(attribution, stderr=stderr, completeness_gap_stderr=gap, assumptions=assumptions, cost=cost)
+
+
+def _named(models: Sequence[QuadraticForm], attribution: Attribution) -> list[tuple[QuadraticForm, str]]:
+    return list(zip(models, attribution.assumptions.observables, strict=True))
+
+
+def _propagated(model: LearnedModel, attribution: Attribution, baseline: float | ArrayLike | BaselineSet) -> FloatArray:
+    """Return the standard errors of IG_k = Re(conj(d_k) (M s)_k), in the shape of the attribution."""
+    inputs = attribution.x
+    references, _ = resolve(baseline, inputs)
+    rows = inputs.reshape(-1, model.n_features)
+    stderr = np.zeros(rows.shape)
+    for i, row in enumerate(track(rows, "propagate errors", "input", total=len(rows))):
+        own = references[:, i if references.shape[1] > 1 else 0]
+        weights = np.mean([model.strings.bilinear(row - b, row + b) for b in own], axis=0)
+        stderr[i] = np.sqrt(model.variances(weights))
+    return stderr.reshape(inputs.shape)
+
+
+def _bootstrapped(
+    models: Sequence[QuadraticForm], compute: Callable[[Sequence[QuadraticForm]], Attribution]
+) -> tuple[FloatArray, FloatArray]:
+    """Return the standard deviations of the values and of the gap over observables with random errors."""
+    drawn = {id(model): model.samples(_SAMPLES, seed=i) for i, model in enumerate(models) if isinstance(model, LearnedModel)}
+    found = [
+        compute([drawn[id(model)][j] if id(model) in drawn else model for model in models])
+        for j in track(range(_SAMPLES), "bootstrap errors", "sample")
+    ]
+    values, gaps = (np.std([getattr(each, name) for each in found], axis=0) for name in ("values", "completeness_gap"))
+    return np.asarray(values), np.asarray(gaps)

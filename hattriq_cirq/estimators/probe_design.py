@@ -1,0 +1,237 @@
+"""The choice of product states that probe an observable: which bases, how often, with which signs.
+
+A string P is seen by the bases that agree with it on its support. With the share c_P of all shots that see it, S shots give
+its coefficient a variance of about 1 / (S c_P), and attribution maps an expected squared error of sum_P w_P / (S c_P). The
+shares of the bases that minimize this sum are the solution of a convex problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cholesky
+
+from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders
+from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
+
+_TABLE_MAX = 2**25  # entries of the table of strings and bases
+_GAP = 0.01  # relative distance from the optimum at which the shares are good enough
+_STEPS = 1_000
+_LEAST_IMPORTANCE = 1e-4  # smallest weight of a string, as a share of the mean, so that each is seen
+_PER_STRING = 6  # probes per string: the variance is 6/5 of that of separate estimates, and no prior decides
+_PER_STRING_LEAST = 2  # without a prior: the variance is about twice that of separate estimates
+_PROBES = 24, 3_000  # fewest probes, and the number above which a design takes no more than it must
+_ROUNDS = 12
+_SINGULAR = 1e-6  # smallest relative pivot of a design that separates all strings
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeDesign(Frozen):
+    """Probes of an observable, each with an equal share of the shots.
+
+    Args:
+        states: Product state of each probe.
+        strings: Strings whose coefficients the probes estimate.
+        importance: Weight w_P of each string for a map, (strings,).
+
+    Example:
+        >>> design = design_probes(PauliStrings.from_text(["ZI", "XX"]), np.ones(2), probes=40, seed=1)
+        >>> sorted(set(design.states.bases.texts)), round(design.squared_error(10_000), 5)
+        (['XX', 'ZX', 'ZZ'], 0.0004)
+    """
+
+    states: ProductStates
+    strings: PauliStrings
+    importance: FloatArray
+
+    @property
+    def shares(self) -> FloatArray:
+        """Share of the probes that see each string, (strings,)."""
+        return np.asarray(_agreements(self.strings, self.states.bases).mean(axis=1))
+
+    def squared_error(self, shots: int) -> float:
+        """Return the expected squared L2 error of a map for a number of shots; infinite if a string is never seen."""
+        with np.errstate(divide="ignore"):
+            return float(np.sum(self.importance / self.shares)) / shots
+
+
+def design_probes(
+    strings: PauliStrings, importance: FloatArray, *, probes: int | None, seed: int, full_rank: bool = False
+) -> ProbeDesign:
+    """Choose probes for the coefficients of strings.
+
+    Args:
+        strings: Strings of the observable.
+        importance: Weight w_P of each for a map, (strings,), from `PauliStrings.importance`.
+        probes: Number of probes; None takes as many as the design needs.
+        seed: Random seed for the signs of the eigenvalues.
+        full_rank: Require that the probes alone determine every coefficient, without a prior.
+
+    Returns:
+        The design; a basis is probed in proportion to its optimal share, with different signs as long as there are any.
+
+    Raises:
+        ValueError: The given number of probes does not determine the coefficients and `full_rank` is asked for.
+
+    Example:
+        >>> design = design_probes(PauliStrings.every(2), np.ones(15), probes=None, seed=0, full_rank=True)
+        >>> table = design.states.expectations(PauliStrings.every(2))
+        >>> int(np.linalg.matrix_rank(table)) == table.shape[1]
+        True
+    """
+    if full_rank and probes is not None and probes < len(strings):
+        raise ValueError(f"{probes=} cannot determine {len(strings)} coefficients without a prior; use at least that many")
+    mean = float(importance.mean())
+    weights = np.maximum(importance, _LEAST_IMPORTANCE * mean) if mean > 0 else np.ones(len(strings))
+    bases = candidate_bases(strings, weights)
+    table = _agreements(strings, bases)
+    shares = basis_shares(table, weights)
+    rng = np.random.default_rng(seed)
+    count = probes or max(_PROBES[0], min(_PER_STRING * len(strings), _PROBES[1]))
+    if full_rank and probes is None:
+        count = max(count, _PER_STRING_LEAST * len(strings))
+    states = _states(strings, bases, table, shares, count, rng)
+    for _ in range(_ROUNDS if full_rank else 0):
+        if _has_full_rank(states.expectations(strings)):
+            break
+        if probes is None:
+            count += count // 4
+        states = _states(strings, bases, table, shares, count, rng)
+    else:
+        if full_rank:
+            raise ValueError(f"{count} probes do not determine all {len(strings)} coefficients; use more probes, or a prior")
+    return ProbeDesign(states, strings, np.asarray(importance, dtype=float))
+
+
+def candidate_bases(strings: PauliStrings, weights: FloatArray) -> PauliStrings:
+    """Return bases that see the strings together: all of them where they are few, and else completions of the strings.
+
+    A completion takes the letters of one string and adds, step by step, those of the most important string that agrees with
+    it so far. With strings of an even number of Y only, bases with an odd number see nothing that others do not see.
+
+    Args:
+        strings: Strings of the observable.
+        weights: Positive weight of each, (strings,).
+
+    Example:
+        >>> candidate_bases(PauliStrings.from_text(["ZI", "XX"]), np.ones(2)).texts
+        ['ZZ', 'ZX', 'XZ', 'XX', 'YY']
+    """
+    n = strings.n_qubits
+    if 3**n * len(strings) <= _TABLE_MAX:
+        letters = np.array(list(product((1, 2, 3), repeat=n)), dtype=np.int64)
+        powers = 1 << np.arange(n - 1, -1, -1, dtype=np.int64)
+        every = PauliStrings(n, (letters >> 1) @ powers, (letters & 1) @ powers)
+        return every.select(every.is_real) if strings.is_real.all() else every
+    return _completions(strings, weights, max(1, _TABLE_MAX // len(strings)))
+
+
+def _completions(strings: PauliStrings, weights: FloatArray, limit: int) -> PauliStrings:
+    """Return the completions of the most important strings, and of every string that none of them sees."""
+    order = np.argsort(-weights, kind="stable")
+    x, z, support = (masks[order] for masks in (strings.x_masks, strings.z_masks, strings.supports))
+    found: dict[tuple[int, int], None] = {}
+    unseen = np.ones(len(order), dtype=bool)
+    for start in range(len(order)):
+        if not unseen[start] and len(found) >= limit:
+            continue
+        basis_x, basis_z, fixed = int(x[start]), int(z[start]), int(support[start])
+        while True:
+            conflicts = ((x ^ basis_x) | (z ^ basis_z)) & support & fixed
+            more = (conflicts == 0) & ((support & ~fixed) != 0)
+            preferred = np.flatnonzero(more & unseen)
+            chosen = preferred if len(preferred) else np.flatnonzero(more)
+            if not len(chosen):
+                break
+            best = int(chosen[0])
+            basis_x |= int(x[best])
+            basis_z |= int(z[best])
+            fixed |= int(support[best])
+        basis_z |= (2**strings.n_qubits - 1) & ~fixed
+        found[basis_x, basis_z] = None
+        unseen &= ((x ^ basis_x) | (z ^ basis_z)) & support != 0
+    masks = np.array(list(found), dtype=np.int64)
+    return PauliStrings(strings.n_qubits, masks[:, 0], masks[:, 1])
+
+
+def basis_shares(table: NDArray[np.float32], weights: FloatArray) -> FloatArray:
+    """Return the shares of the bases that minimize sum_P w_P / c_P, by the multiplicative update p <- p sqrt(gradient).
+
+    Args:
+        table: 1 where a basis sees a string, (strings, bases); every string is seen by some basis.
+        weights: Positive weight w_P of each string, (strings,).
+
+    Returns:
+        Shares with sum 1, (bases,); the sum is at most 1% above its minimum, by the duality gap.
+
+    Example:
+        >>> basis_shares(np.eye(2, dtype=np.float32), np.array([1.0, 4.0])).round(3)
+        array([0.333, 0.667])
+    """
+    shares = np.full(table.shape[1], 1 / table.shape[1])
+    for _ in range(_STEPS):
+        seen = table @ shares.astype(np.float32)
+        gradient = table.T @ (weights / seen.astype(float) ** 2).astype(np.float32)
+        value = float(np.sum(weights / seen))
+        if gradient.max() <= (1 + _GAP) * value:
+            break
+        shares = shares * np.sqrt(gradient.astype(float))
+        shares /= shares.sum()
+    return np.asarray(shares)
+
+
+def _agreements(strings: PauliStrings, bases: PauliStrings) -> NDArray[np.float32]:
+    """Return 1 where a basis agrees with a string on its support, (strings, bases)."""
+    table = np.empty((len(strings), len(bases)), dtype=np.float32)
+    for i, (x, z, support) in enumerate(zip(strings.x_masks, strings.z_masks, strings.supports, strict=True)):
+        table[i] = (((bases.x_masks ^ x) | (bases.z_masks ^ z)) & support) == 0
+    return table
+
+
+def _states(
+    strings: PauliStrings,
+    bases: PauliStrings,
+    table: NDArray[np.float32],
+    shares: FloatArray,
+    count: int,
+    rng: np.random.Generator,
+) -> ProductStates:
+    """Return probes in proportion to the shares, with signs that differ within a basis as long as there are any."""
+    counts = np.array(largest_remainders(shares * count, count))
+    for string in np.flatnonzero(table @ (counts > 0).astype(np.float32) == 0):
+        if counts.sum() - np.count_nonzero(counts) == 0:
+            break  # fewer probes than bases; a prior covers the strings that are not seen
+        counts[np.argmax(counts)] -= 1
+        counts[np.argmax(table[string] * (shares + 1e-12))] += 1
+    used = int(np.bitwise_or.reduce(strings.supports))
+    free = [bit for bit in range(strings.n_qubits) if used >> bit & 1]
+    signs = [_sign_patterns(free, number, rng) for number in counts.tolist() if number]
+    return ProductStates(bases.select(np.repeat(np.arange(len(bases)), counts)), np.concatenate(signs))
+
+
+def _sign_patterns(bits: Sequence[int], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return patterns of signs of some qubits, each of them once before any comes again, (count,)."""
+    size = 2 ** len(bits)
+    if size > 2**16:
+        codes = rng.integers(size, size=count)
+    else:
+        codes = np.concatenate([rng.permutation(size) for _ in range(-(-count // size))])[:count]
+    patterns = np.zeros(count, dtype=np.int64)
+    for position, bit in enumerate(bits):
+        patterns |= (codes >> position & 1) << bit
+    return patterns
+
+
+def _has_full_rank(table: FloatArray) -> bool:
+    """Return True if the columns of a table (probes, strings) are independent."""
+    gram = table.T @ table
+    try:
+        pivots = np.diag(cholesky(gram, lower=True, check_finite=False))
+    except LinAlgError:
+        return False
+    return bool(pivots.min() ** 2 > _SINGULAR * gram.diagonal().max())

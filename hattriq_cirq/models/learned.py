@@ -1,0 +1,532 @@
+"""The observable of a model as a processor computes it: measured coefficients, with the covariance of their errors."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.linalg import cho_factor, cho_solve
+from scipy.special import chdtrc
+
+from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval, read_only
+from hattriq_cirq.foundation.checks import check_type
+from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.foundation.files import write_new
+from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.identity import content_digest
+from hattriq_cirq.foundation.provenance import Provenance
+from hattriq_cirq.foundation.reading import FileError, problem_of, read_arrays
+from hattriq_cirq.foundation.schema import Count, load, parse_json
+from hattriq_cirq.foundation.text import quantity
+from hattriq_cirq.models.coefficient_fit import CoefficientFit, Damping, ProbeOutcomes
+from hattriq_cirq.models.model import Model, model_inputs
+from hattriq_cirq.models.pauli_strings import PauliObservable, PauliStrings, ProductStates
+
+_FORMAT = "hattriq_cirq.LearnedModel/1"
+_SPREAD = 0.5  # differences between the damping of strings, as a share of the mean damping
+_EXACT = 1e-9  # largest difference between exact outcomes and a fit that describes them, relative to the largest outcome
+_WORDS = {
+    "structure": "strings that the structure of the circuit allows, which owes nothing to a simulation",
+    "important": "the most important strings of the simulated circuit",
+    "given": "strings that were given",
+    "empirical_bayes": "prior scales by empirical Bayes, one for each number of qubits that a string acts on",
+    "flat": "a prior of equal variances",
+    "magnitude": "prior variances from the simulated circuit, so that the device gives signs and values only",
+    "none": "no prior (least squares)",
+}
+
+
+@dataclass(frozen=True)
+class LearningRecord(Frozen):
+    """The settings and the cost of a campaign that learned a model, as text and numbers.
+
+    Args:
+        model_digest: Digest of the circuit, its qubits and the observable.
+        observable: Observable as text.
+        strings: Origin of the list of strings: `structure`, `important` or `given`.
+        prior: Kind of prior: `empirical_bayes`, `flat`, `magnitude` or `none`.
+        truncated_share: Share of the weight of an average map that the list leaves out, as far as it is known.
+        engine: Name of the engine.
+        engine_record: Everything that the engine states about itself, such as its snapshot.
+        seed: Random seed of the campaign.
+        mitigation: Corrections in a few words.
+        calibration_id: Identifier of the readout calibration; None without one.
+        shots: Number of shots of all probes; None for exact probabilities.
+        circuits: Number of circuits of all probes.
+        programs: Number of different circuits that were compiled.
+        two_qubit_gates: Number of two-qubit gates of the largest circuit.
+        calibration_shots: Number of shots of the mitigation's own circuits.
+        notes: Findings, one sentence each.
+        qubits: Data qubits as text, most significant first.
+    """
+
+    model_digest: str
+    observable: str
+    strings: Literal["structure", "important", "given"]
+    prior: Literal["empirical_bayes", "flat", "magnitude", "none"]
+    truncated_share: float
+    engine: str
+    engine_record: dict[str, Any]
+    seed: Count
+    mitigation: str
+    calibration_id: str | None
+    shots: Count | None
+    circuits: Count
+    programs: Count
+    two_qubit_gates: Count
+    calibration_shots: Count
+    notes: tuple[str, ...] = ()
+    qubits: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> str:
+        """The strings and the prior in words: how much of the answer the device gave."""
+        return f"{_WORDS[self.strings]}; {_WORDS[self.prior]}"
+
+
+@dataclass(frozen=True, eq=False)
+class Propagated(Frozen):
+    """Quantities that are linear in a learned observable, with the covariance of their errors.
+
+    Args:
+        values: Values, (values,).
+        covariance: Covariance of their errors, (values, values).
+
+    Example:
+        >>> Propagated(np.array([1.0]), np.array([[0.04]])).stderr
+        array([0.2])
+    """
+
+    values: FloatArray
+    covariance: FloatArray
+
+    @property
+    def stderr(self) -> FloatArray:
+        """Standard error of each value, (values,)."""
+        return np.asarray(np.sqrt(self.covariance.diagonal().clip(0)))
+
+    def interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+        """Return the low and high ends of the interval of each value, (values,) each."""
+        return normal_interval(self.values, self.stderr, level)
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeTest(Frozen):
+    """Chi-squared test of the outcomes of probes against a prediction.
+
+    Args:
+        statistic: Squared differences in units of their covariance.
+        degrees_of_freedom: Number of independent differences.
+        pvalue: Probability of a statistic at least as large if the prediction holds.
+        predicted: Predicted expectations, (probes,).
+        measured: Measured expectations, (probes,).
+        stderr: Standard error of each difference, (probes,).
+        damping: Common factor that was fitted to the prediction; 1 without one.
+
+    Example:
+        >>> test = ProbeTest(9.0, 10, 0.53, np.zeros(10), np.zeros(10), np.ones(10))
+        >>> print(test)
+        chi-squared 9.0 with 10 degrees of freedom, p = 0.53
+    """
+
+    statistic: float
+    degrees_of_freedom: int
+    pvalue: float
+    predicted: FloatArray
+    measured: FloatArray
+    stderr: FloatArray
+    damping: float = 1.0
+
+    def __str__(self) -> str:
+        return f"chi-squared {self.statistic:.1f} with {self.degrees_of_freedom} degrees of freedom, p = {self.pvalue:.2g}"
+
+
+class _Meta(TypedDict):
+    """JSON that a saved learned model holds beside its arrays."""
+
+    format: Literal["hattriq_cirq.LearnedModel/1"]
+    n_qubits: Count
+    identity_part: float
+    y_paired: bool
+    damping: tuple[float, float] | None
+    record: LearningRecord
+    provenance: Provenance
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LearnedModel(Frozen):
+    """A model whose observable M was measured: a quadratic form that attribution takes in place of a `Model`.
+
+    All errors come from one campaign: maps of different inputs have errors in common, which means over inputs do not average
+    away. `propagate` gives the covariance of any quantities that are linear in M.
+
+    Args:
+        coefficients: Coefficient of each string of the fit, corrected by the damping factor, (strings,).
+        identity_part: Identity part of M, known from the observable.
+        fit: Fit of the probes.
+        held_out: Outcomes of the probes that took no part in the fit.
+        damping: Common damping factor; None if it was not measured.
+        y_paired: True if each probe with Y was averaged over the signs of its Y, so that it sees real strings only.
+        record: Settings and cost of the campaign.
+        provenance: Versions and time.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> model = hq.ring_ansatz(2, layers=1)
+        >>> learned = hq.learn_observable(model, engine=hq.cirq_simulator(seed=1), shots=100_000, seed=1)
+        >>> hq.integrated_gradients(learned, [0.6, 0, 0, 0.8], baseline=0).values.round(1) + 0
+        array([ 0.4,  0. ,  0. , -0.6])
+    """
+
+    coefficients: FloatArray
+    identity_part: float
+    fit: CoefficientFit
+    held_out: ProbeOutcomes
+    damping: Damping | None
+    y_paired: bool
+    record: LearningRecord
+    provenance: Provenance = field(default_factory=Provenance.now)
+
+    @property
+    def strings(self) -> PauliStrings:
+        """Pauli strings of the observable, without the identity."""
+        return self.fit.strings
+
+    @cached_property
+    def observable(self) -> PauliObservable:
+        """The measured M."""
+        return PauliObservable(self.strings, self.coefficients, self.identity_part)
+
+    @property
+    def n_features(self) -> int:
+        """Number of amplitudes of an input, 2**n_qubits."""
+        return self.observable.n_features
+
+    @property
+    def n_qubits(self) -> int:
+        """Number of data qubits."""
+        return self.strings.n_qubits
+
+    @property
+    def factor(self) -> float:
+        """Damping factor by which the fitted coefficients were divided; 1 if it was not measured."""
+        return 1.0 if self.damping is None else self.damping.factor
+
+    def observable_action(self, x: ArrayLike) -> Array:
+        """Return M x for a batch of inputs, (..., features)."""
+        return self.observable.observable_action(self._inputs(x))
+
+    def expectation(self, x: ArrayLike) -> FloatArray:
+        """Return F(x) = x' M x for a batch of inputs, (...,)."""
+        amplitudes = self._inputs(x)
+        acted = self.observable.observable_action(amplitudes)
+        return np.asarray(np.einsum("...k,...k->...", amplitudes.conj(), acted).real)
+
+    def expectation_stderr(self, x: ArrayLike) -> FloatArray:
+        """Return the standard error of F(x) for a batch of inputs, (...,)."""
+        amplitudes = self._inputs(x)
+        rows = amplitudes.reshape(-1, self.n_features)
+        weights = np.array([self.strings.bilinear(row, row).sum(axis=0) for row in rows])
+        return np.sqrt(self.variances(weights)).reshape(amplitudes.shape[:-1])
+
+    def _inputs(self, x: ArrayLike) -> Array:
+        amplitudes = model_inputs(self, x)
+        if self.y_paired and np.iscomplexobj(amplitudes) and amplitudes.imag.any():
+            raise ValueError(
+                "x is complex, but this model was learned for real inputs, which see fewer strings; learn it with complex ones"
+            )
+        return amplitudes.real if self.y_paired else amplitudes
+
+    @cached_property
+    def covariance(self) -> FloatArray:
+        """Covariance of the errors of the coefficients, (strings, strings), with that of the damping."""
+        if self.damping is None:
+            return self.fit.covariance
+        raw, damping = self.coefficients * self.factor, self.damping
+        turned = np.eye(len(raw)) - np.outer(raw, damping.gradient)
+        shared = turned @ self.fit.shared
+        own = turned @ (self.fit.covariance - self.fit.shared @ self.fit.shared.T) @ turned.T
+        shared = shared - np.outer(raw, damping.shared)
+        own += shared @ shared.T + np.outer(raw, raw) * damping.stderr**2
+        return read_only(own / damping.factor**2)
+
+    def propagate(self, weights: FloatArray) -> Propagated:
+        """Return quantities that are linear in M, with the covariance of their errors, common errors included.
+
+        Args:
+            weights: Derivatives of the quantities by the coefficients, (values, strings), such as `strings.bilinear(x, x)` for
+                the attribution map of x with a zero baseline. The identity part adds nothing to the values.
+
+        Example:
+            >>> import hattriq_cirq as hq
+            >>> model = hq.ring_ansatz(1, layers=0)
+            >>> learned = hq.learn_observable(model, engine=hq.cirq_simulator(seed=1), shots=10_000, seed=1)
+            >>> x = np.array([0.6, 0.8])
+            >>> learned.propagate(learned.strings.bilinear(x, x)).values.round(1)
+            array([ 0.4, -0.6])
+        """
+        weights = np.asarray(weights, dtype=float)
+        if weights.ndim != 2 or weights.shape[1] != len(self.strings):
+            raise ValueError(f"{weights.shape=} must be (values, {len(self.strings)}), one column for each string")
+        return Propagated(weights @ self.coefficients, weights @ self.covariance @ weights.T)
+
+    def variances(self, weights: FloatArray) -> FloatArray:
+        """Return the diagonal of the covariance of `propagate`, (values,)."""
+        return np.asarray(np.einsum("vs,vs->v", weights @ self.covariance, weights).clip(0))
+
+    def samples(self, count: int, *, seed: int) -> list[PauliObservable]:
+        """Return observables that differ from the learned one by random errors, for a parametric bootstrap.
+
+        Args:
+            count: Number of observables.
+            seed: Random seed for the errors.
+        """
+        values, vectors = np.linalg.eigh(self.covariance)
+        drawn = np.random.default_rng(seed).normal(size=(count, len(values))) * np.sqrt(values.clip(0))
+        return [PauliObservable(self.strings, self.coefficients + row, self.identity_part) for row in drawn @ vectors.T]
+
+    def held_out_test(self) -> ProbeTest:
+        """Test whether the fit describes the device, by the probes that took no part in it.
+
+        It detects a list of strings that is too short, a prior that forbids what the device does, and drift. With strings from
+        the structure a device that computes another observable passes: the fit follows it. `compare` detects that.
+
+        Returns:
+            The test; a small `pvalue` says that the fit does not describe the device.
+
+        Example:
+            >>> import hattriq_cirq as hq
+            >>> model = hq.ring_ansatz(2, layers=1)
+            >>> learned = hq.learn_observable(model, engine=hq.cirq_simulator(seed=1), shots=100_000, seed=1)
+            >>> learned.held_out_test().pvalue > 0.01
+            True
+        """
+        fit, held_out = self.fit, self.held_out
+        table = held_out.states.expectations(self.strings)
+        predicted = table @ (self.coefficients * self.factor)
+        gains = table @ fit.gain
+        shared = held_out.sensitivities - gains @ fit.outcomes.sensitivities
+        covariance = (gains * fit.outcomes.variances) @ gains.T + shared @ shared.T + np.diag(held_out.variances)
+        if fit.prior is not None:
+            missed = fit.missed(table, gains)
+            covariance += (missed * fit.prior) @ missed.T
+        return _chi_squared(predicted, held_out.values, covariance, fitted=0)
+
+    def compare(self, model: Model) -> ProbeTest:
+        """Test whether the device computes the M of a model, up to one common damping factor.
+
+        The outcomes of all probes are compared with the exact expectations of the model in the same product states, so that no
+        prior and no list of strings takes part. Noise that damps some strings more than others is allowed for: every
+        coefficient may differ by half of the mean damping.
+
+        Args:
+            model: Model with the same number of qubits.
+
+        Returns:
+            The test; a small `pvalue` says that the device computes something else.
+
+        Raises:
+            ValueError: The model has another number of qubits.
+
+        Example:
+            >>> import hattriq_cirq as hq
+            >>> model = hq.ring_ansatz(2, layers=1)
+            >>> learned = hq.learn_observable(model, engine=hq.cirq_simulator(seed=1), shots=100_000, seed=1)
+            >>> other = model.with_params(dict.fromkeys(model.params, 0.3))
+            >>> learned.compare(model).pvalue > 0.01, learned.compare(other).pvalue < 1e-6
+            (True, True)
+        """
+        check_type(model, "model", Model, "a Model")
+        if model.n_qubits != self.n_qubits:
+            raise ValueError(f"a model of {quantity(model.n_qubits, 'qubit')} cannot be compared with one of {self.n_qubits}")
+        parts = (self.fit.outcomes, self.held_out)
+        values, variances = (np.concatenate([getattr(p, name) for p in parts]) for name in ("values", "variances"))
+        shared = np.concatenate([p.sensitivities for p in parts])
+        exact = np.concatenate([self._exact_expectations(model, p.states) for p in parts])
+        table = np.concatenate([p.states.expectations(self.strings) for p in parts])
+        sizes = self.strings.coefficients_of(model.matrix) if model.n_qubits <= 12 else self.coefficients
+        covariance = np.diag(variances) + shared @ shared.T
+        damping = _common_factor(exact, values, covariance)
+        spread = _SPREAD * abs(1 - damping) * np.abs(sizes)
+        covariance += (table * spread**2) @ table.T
+        damping = _common_factor(exact, values, covariance)
+        return _chi_squared(damping * exact, values, covariance, fitted=1, damping=damping)
+
+    def _exact_expectations(self, model: Model, states: ProductStates) -> FloatArray:
+        """Return the expectations of a model's observable, without its identity part, as the probes average them."""
+        flips = (False, True) if self.y_paired else (False,)
+        values = [model.expectation(states.vectors(np.full(len(states), flip))) for flip in flips]
+        return np.asarray(np.mean(values, axis=0) - model.identity_part)
+
+    def check_model(self, model: Model) -> None:
+        """Raise ValueError if this observable was learned from another model."""
+        if model_digest(model) != self.record.model_digest:
+            raise ValueError(
+                f"the learned observable belongs to a model with observable {self.record.observable} on "
+                f"{quantity(self.n_qubits, 'qubit')}, not to {model!r}; learn this model, or give its own file"
+            )
+
+    def __repr__(self) -> str:
+        r = self.record
+        shots = "exact probabilities" if r.shots is None else f"{r.shots:,} shots"
+        lines = [
+            f"LearnedModel of observable {r.observable}: {quantity(len(self.strings), 'Pauli string')} on "
+            f"{quantity(self.n_qubits, 'qubit')}",
+            f"  {r.origin}",
+            f"  engine {r.engine}; {quantity(len(self.fit.noise), 'probe')} and {len(self.held_out.values)} held out; "
+            f"{quantity(r.circuits, 'circuit')}, {shots}, {quantity(r.two_qubit_gates, 'two-qubit gate')}; seed {r.seed}",
+            f"  mitigation {r.mitigation}; damping factor {self.factor:.4f}",
+        ]
+        return printable("\n".join([*lines, *(f"  note: {note}" for note in r.notes)]), lines=True)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the learned model to a new `.npz` file without loss; a file that exists raises FileExistsError."""
+        damping = None if self.damping is None else (self.damping.factor, self.damping.stderr)
+        meta = {
+            "format": _FORMAT,
+            "n_qubits": self.n_qubits,
+            "identity_part": self.identity_part,
+            "y_paired": self.y_paired,
+            "damping": damping,
+            "record": asdict(self.record),
+            "provenance": asdict(self.provenance),
+        }
+        arrays = {"coefficients": self.coefficients, "x_masks": self.strings.x_masks, "z_masks": self.strings.z_masks}
+        arrays["noise"] = self.fit.noise
+        if self.fit.prior is not None:
+            arrays["prior"] = self.fit.prior
+        if self.damping is not None:
+            arrays |= {"damping_gradient": self.damping.gradient, "damping_shared": self.damping.shared}
+        for name, part in (("fitted", self.fit.outcomes), ("held_out", self.held_out)):
+            arrays |= {f"{name}_{key}": value for key, value in _arrays_of(part).items()}
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, meta=np.array(json.dumps(meta)), **arrays)
+        return write_new(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], model: Model | None = None) -> LearnedModel:
+        """Read a learned model from a file that `save` wrote.
+
+        Args:
+            path: Path of the file.
+            model: Model that it must have been learned from; None for any.
+
+        Raises:
+            FileNotFoundError: The file does not exist.
+            FileError: The file is no learned model, or is damaged; a ValueError.
+            ValueError: It was learned from another model.
+        """
+        try:
+            learned = cls._from_arrays(read_arrays(path), path)
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileError(f"{path} is not a saved learned model", problem_of(error)) from error
+        if model is not None:
+            learned.check_model(model)
+        return learned
+
+    @classmethod
+    def _from_arrays(cls, content: dict[str, Array], path: str | os.PathLike[str]) -> LearnedModel:
+        if "meta" not in content:
+            raise ValueError(f"array meta is missing, found {', '.join(content)}")
+        meta = load(_Meta, parse_json(str(content["meta"]), path), path)
+        for name, array in content.items():
+            if name != "meta" and not np.isfinite(array).all():
+                raise ValueError(f"array {name} is not finite")
+        n = meta["n_qubits"]
+        fitted, held_out = (_outcomes_from(content, name, n) for name in ("fitted", "held_out"))
+        strings = PauliStrings(n, content["x_masks"], content["z_masks"])
+        damping = None
+        if meta["damping"] is not None:
+            damping = Damping(*meta["damping"], content["damping_gradient"], content["damping_shared"])
+        fit = CoefficientFit(strings, fitted, content["noise"], content.get("prior"))
+        PauliObservable(strings, content["coefficients"])  # checks the number of coefficients
+        return cls(
+            content["coefficients"],
+            meta["identity_part"],
+            fit,
+            held_out,
+            damping,
+            meta["y_paired"],
+            meta["record"],
+            meta["provenance"],
+        )
+
+
+def model_digest(model: Model) -> str:
+    """Return the digest of a model's circuit with its numbers, its qubits and its observable, the same in every process.
+
+    Example:
+        >>> from hattriq_cirq import ring_ansatz
+        >>> model_digest(ring_ansatz(2, layers=1)) == model_digest(ring_ansatz(2, layers=1))
+        True
+        >>> model_digest(ring_ansatz(2, layers=1)) == model_digest(ring_ansatz(2, layers=2))
+        False
+    """
+    digest = content_digest((tuple(model.resolved_circuit.all_operations()), tuple(model.qubits), model.observable_text))
+    if digest is None:
+        raise ValueError(
+            "a gate of the model cannot be compared, so that its learned observable would fit any model; use gates"
+        )
+    return digest
+
+
+def _arrays_of(outcomes: ProbeOutcomes) -> dict[str, Array]:
+    states = outcomes.states
+    return {
+        "x": states.bases.x_masks,
+        "z": states.bases.z_masks,
+        "signs": states.signs,
+        "values": outcomes.values,
+        "variances": outcomes.variances,
+        "sensitivities": outcomes.sensitivities,
+    }
+
+
+def _outcomes_from(content: dict[str, Array], name: str, n: int) -> ProbeOutcomes:
+    x, z, signs, values, variances, sensitivities = (
+        content[f"{name}_{key}"] for key in ("x", "z", "signs", "values", "variances", "sensitivities")
+    )
+    return ProbeOutcomes(ProductStates(PauliStrings(n, x, z), signs), values, variances, sensitivities)
+
+
+def _common_factor(predicted: FloatArray, measured: FloatArray, covariance: FloatArray) -> float:
+    """Return the factor of a prediction that fits outcomes best; 1 where they have no errors or the prediction is zero."""
+    if not predicted.any():
+        return 1.0
+    if _is_exact(covariance, measured):
+        return float(predicted @ measured / (predicted @ predicted))
+    solved = cho_solve(_factor(covariance), predicted)
+    return float(solved @ measured / (solved @ predicted))
+
+
+def _is_exact(covariance: FloatArray, measured: FloatArray) -> bool:
+    """Return True if the errors of outcomes are rounding errors."""
+    return bool(covariance.diagonal().max() <= (1e-3 * _EXACT * np.abs(measured).max(initial=0.0)) ** 2)
+
+
+def _factor(covariance: FloatArray) -> tuple[FloatArray, bool]:
+    """Return the Cholesky factor of a covariance, with the smallest errors that double precision tells from zero."""
+    matrix = covariance.copy()
+    matrix.flat[:: len(matrix) + 1] += 1e-13 * matrix.diagonal().max()
+    factor, lower = cho_factor(matrix, lower=True)
+    return np.asarray(factor), bool(lower)
+
+
+def _chi_squared(
+    predicted: FloatArray, measured: FloatArray, covariance: FloatArray, *, fitted: int, damping: float = 1.0
+) -> ProbeTest:
+    """Return the test of outcomes against a prediction; exact outcomes must agree with it to rounding."""
+    difference, count = measured - predicted, len(measured) - fitted
+    stderr = np.sqrt(covariance.diagonal())
+    if _is_exact(covariance, measured):
+        agrees = np.abs(difference).max(initial=0.0) <= _EXACT * max(1e-300, np.abs(measured).max(initial=0.0))
+        return ProbeTest(0.0 if agrees else np.inf, count, float(agrees), predicted, measured, stderr, damping)
+    statistic = float(difference @ cho_solve(_factor(covariance), difference))
+    return ProbeTest(statistic, count, float(chdtrc(count, statistic)), predicted, measured, stderr, damping)

@@ -1,0 +1,64 @@
+"""One random gauge per circuit of a campaign, and folded circuits among them."""
+
+from __future__ import annotations
+
+import cirq
+import numpy as np
+import oracle
+import sympy
+
+import hattriq_cirq as hq
+from calibration.gates.folded_gauges import FoldedGauges
+from calibration.gates.pauli_twirling import twirl_each
+from hattriq_cirq.circuits.program import ParameterizedCircuit
+
+A, B = cirq.LineQubit.range(2)
+CIRCUIT = cirq.FrozenCircuit(
+    cirq.ry(sympy.Symbol("t"))(A),
+    cirq.ry(1.1)(B),
+    cirq.CZ(A, B),
+    cirq.ry(0.4)(B),
+    cirq.CZ(A, B),
+    cirq.Moment(cirq.measure(A, B)),
+)
+POINTS = tuple({"t": 0.1 * i} for i in range(16))
+
+
+def distributions(circuit: cirq.FrozenCircuit, points: tuple[dict[str, float], ...]) -> oracle.Array:
+    return np.array([oracle.distribution(cirq.resolve_parameters(circuit, point)) for point in points])
+
+
+def test_every_point_has_its_own_gauge_and_keeps_its_probabilities() -> None:
+    twirled, points = twirl_each(CIRCUIT, POINTS, seed=(1,))
+    own = tuple(dict(point) for point in points)
+    np.testing.assert_allclose(distributions(twirled, own), distributions(CIRCUIT, POINTS), atol=1e-9)
+    same, repeated = twirl_each(CIRCUIT, ({"t": 0.3},) * 16, seed=(1,))
+    assert len({tuple(point.values()) for point in repeated}) > 12
+    other = twirl_each(CIRCUIT, POINTS, seed=(2,))[1]
+    assert [dict(p) for p in other] != [dict(p) for p in points] == [dict(p) for p in twirl_each(CIRCUIT, POINTS, seed=(1,))[1]]
+    assert same == twirl_each(CIRCUIT, ({"t": 0.3},) * 16, seed=(1,))[0]
+
+
+def test_coherent_error_averages_out_over_the_circuits() -> None:
+    def with_error(circuit: cirq.AbstractCircuit) -> cirq.FrozenCircuit:
+        parts = ([op, cirq.ISWAP(A, B) ** 0.02] if op.gate == cirq.CZ else [op] for op in circuit.all_operations())
+        return cirq.FrozenCircuit(parts)
+
+    gates = [cirq.ry(sympy.Symbol("t"))(A), cirq.rx(0.9)(B), cirq.CZ(A, B), cirq.rx(0.3)(A), cirq.ry(0.4)(B), cirq.CZ(A, B)]
+    circuit = cirq.FrozenCircuit(gates, cirq.rx(0.5)(A), cirq.ry(0.8)(B), cirq.Moment(cirq.measure(A, B)))
+    still = ({"t": 0.7},)
+    ideal, coherent = (distributions(each, still)[0] for each in (circuit, with_error(circuit)))
+    twirled, points = twirl_each(circuit, still * 256, seed=(3,))
+    mean = distributions(with_error(twirled), tuple(dict(point) for point in points)).mean(axis=0)
+    assert np.abs(mean - ideal).max() < 0.1 * np.abs(coherent - ideal).max()
+
+
+def test_chosen_requests_are_folded_and_compute_the_same() -> None:
+    program = ParameterizedCircuit(CIRCUIT, tuple(range(16)), POINTS)
+    variants = FoldedGauges(folded=(2, 5), seed=4).expand(hq.cirq_simulator(), [program], [10] * 16)
+    gates = {each.requests: sum(op.gate == cirq.CZ for op in each.circuit.all_operations()) for each in variants.programs}
+    assert gates == {tuple(i for i in range(16) if i not in (2, 5)): 2, (2, 5): 6}
+    assert variants.shots == [10] * 16
+    for each in variants.programs:
+        expected = distributions(CIRCUIT, tuple(POINTS[i] for i in each.requests))
+        np.testing.assert_allclose(distributions(each.circuit, tuple(dict(p) for p in each.points)), expected, atol=1e-9)

@@ -1,0 +1,88 @@
+"""The regression of coefficients, its covariance, its prior, and the damping factor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hattriq_cirq.estimators.probe_design import design_probes
+from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.models.coefficient_fit import CoefficientFit, Damping, ProbeOutcomes, empirical_bayes
+from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
+
+STRINGS = PauliStrings.every(3)
+
+
+def states(count: int) -> ProductStates:
+    return design_probes(STRINGS, np.ones(63), probes=count, seed=0).states
+
+
+def outcomes(of: ProductStates, truth: FloatArray, noise: float, rng: np.random.Generator) -> ProbeOutcomes:
+    values = of.expectations(STRINGS) @ truth + noise * rng.normal(size=len(of))
+    return ProbeOutcomes(of, values, np.full(len(of), noise**2), np.zeros((len(of), 0)))
+
+
+@pytest.mark.parametrize("count", [30, 200])
+def test_fit_is_the_posterior_mean_and_covariance(count: int) -> None:
+    rng = np.random.default_rng(1)
+    prior = rng.random(63) + 0.1
+    data = outcomes(states(count), rng.normal(size=63), 0.3, rng)
+    fit = CoefficientFit(STRINGS, data, data.variances, prior)
+    table = data.states.expectations(STRINGS)
+    covariance = np.linalg.inv(table.T @ table / 0.09 + np.diag(1 / prior))
+    np.testing.assert_allclose(fit.coefficients, covariance @ table.T @ data.values / 0.09, atol=1e-9)
+    np.testing.assert_allclose(fit.covariance, covariance, atol=1e-9)
+
+
+def test_least_squares_covariance_with_shared_errors_is_that_of_many_repetitions() -> None:
+    rng, truth = np.random.default_rng(2), np.random.default_rng(3).normal(size=63)
+    of = states(150)
+    slopes = 0.1 * rng.normal(size=(150, 2))
+    data = replace(outcomes(of, truth, 0.2, rng), sensitivities=slopes)
+    fit = CoefficientFit(STRINGS, data, data.variances, None)
+    clean = of.expectations(STRINGS) @ truth
+    noisy = clean + 0.2 * rng.normal(size=(20_000, 150)) + rng.normal(size=(20_000, 2)) @ slopes.T
+    errors = noisy @ fit.gain.T - truth
+    np.testing.assert_allclose(errors.var(axis=0), fit.covariance.diagonal(), rtol=0.08)
+    np.testing.assert_allclose(errors.sum(axis=1).var(), fit.covariance.sum(), rtol=0.06)
+
+
+@pytest.mark.parametrize("count", [40, 300])
+def test_empirical_bayes_finds_the_scale_of_each_class(count: int) -> None:
+    rng = np.random.default_rng(4)
+    scales = np.array([0.5, 0.1, 0.02])
+    found = []
+    for _ in range(8):
+        truth = scales[STRINGS.weights - 1] * rng.normal(size=63)
+        data = outcomes(states(count), truth, 0.02, rng)
+        prior = empirical_bayes(STRINGS, data, data.variances)
+        found.append([np.sqrt(prior[STRINGS.weights == weight][0]) for weight in (1, 2, 3)])
+    seen = 3 if count > 63 else 2  # 40 probes hardly see the strings on three qubits
+    np.testing.assert_allclose(np.median(found, axis=0)[:seen], scales[:seen], rtol=0.5)
+
+
+def test_damping_factor_and_its_error_are_those_of_many_campaigns() -> None:
+    rng, truth = np.random.default_rng(5), np.random.default_rng(6).normal(size=63) / 8
+    of, found = states(200), []
+    folded = of.select(np.arange(60))
+    for _ in range(300):
+        data = outcomes(of, 0.9 * truth, 0.1, rng)
+        fit = CoefficientFit(STRINGS, data, data.variances, None)
+        deeper = outcomes(folded, 0.9**3 * truth, 0.1, rng)
+        damping = Damping.estimate(fit, deeper, deeper.variances, 3)
+        spread = damping.gradient @ fit.covariance @ damping.gradient + damping.stderr**2
+        found.append((np.log(damping.factor), spread))
+    logarithms, variances = np.array(found).T
+    assert abs(logarithms.mean() - np.log(0.9)) < 4 * logarithms.std() / np.sqrt(300) + 0.003
+    assert np.median(variances) == pytest.approx(logarithms.var(), rel=0.3)
+
+
+def test_damping_without_signal_is_refused() -> None:
+    rng = np.random.default_rng(7)
+    data = outcomes(states(200), np.zeros(63), 0.1, rng)
+    fit = CoefficientFit(STRINGS, data, data.variances, None)
+    folded = replace(data, values=-(data.states.expectations(STRINGS) @ fit.coefficients))
+    with pytest.raises(ValueError, match="the damping cannot be estimated; use more shots"):
+        Damping.estimate(fit, folded, folded.variances, 3)
