@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test types tests slow-tests wheel-check format accuracy studies benchmarks clean
+.PHONY: demo test types tests slow-tests wheel-check format accuracy studies benchmarks benchmarks-quick clean
 
 demo: demo/report.html
 	@echo "The report is demo/report.html: open it in a browser."
@@ -46,8 +46,11 @@ studies: .venv/with-test
 	$(BIN)/python -m experiments all; code=$$?; $(BIN)/python -m experiments page && exit $$code
 
 benchmarks: .venv/with-bench
-	$(BIN)/python -m benchmarks.attribution
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.attribution --page docs/speed.md
 	$(BIN)/python -m benchmarks.training
+
+benchmarks-quick: .venv/with-bench
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.attribution --quick
 	$(BIN)/python -m benchmarks.noisy
 
 # pip compiles on one core, so that compileall does it
