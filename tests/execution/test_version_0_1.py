@@ -43,8 +43,8 @@ def assert_equals_expected(home: Path, name: str, *, compiled_anew: int = 0) -> 
     """Compare the map of a resumed run with that of version 0.1 without interruption.
 
     This version compiles other circuits: the last `compiled_anew` inputs, which version 0.1 had not begun, agree to 5 standard
-    errors. All other counts give exactly the same values. The scores, which no count enters, are simulated again by this version
-    and agree to rounding.
+    errors. All other counts give exactly the same values. The scores, which no count enters, are simulated again and agree to
+    rounding.
     """
     result, expected = (Attribution.load(folder / name / "attribution.npz") for folder in (home, home / "expected"))
     kept = len(result.x) - compiled_anew
