@@ -452,7 +452,7 @@ def google(  # noqa: PLR0913  each argument is one setting of the service
         max_jobs: Cap on the number of jobs.
         max_seconds: Cap on the seconds of waiting for jobs.
         max_configuration_age: Largest age in hours of the processor's configuration, that is of its calibration, at the first
-            submission and at every resume; None for any age. `Readout(max_age=)` limits the age of a readout calibration.
+            submission of every process; None for any age. `Readout(max_age=)` limits the age of a readout calibration.
         recompile: True to go on with the processor's current configuration after it changed: the calls of the journal that are
             not finished are compiled anew and begin again, finished ones stay. False stays on the snapshot that was pinned.
         engine: Configured client; None makes one from the default credentials.
