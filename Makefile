@@ -1,12 +1,13 @@
 # Every command makes the .venv it needs.
 #   make demo          train, attribute and report on real images -> demo/report.html
 #   make test          lint, types and tests
+#   make slow-tests    the tests that are marked slow
 #   make wheel-check   build the wheel, install it outside the checkout and run the README's examples there
 PYTHON ?= python3
 BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test types tests wheel-check format accuracy studies benchmarks clean
+.PHONY: demo test types tests slow-tests wheel-check format accuracy studies benchmarks benchmarks-quick clean
 
 demo: demo/report.html
 	@echo "The report is demo/report.html: open it in a browser."
@@ -27,6 +28,9 @@ types: .venv/with-test
 tests: .venv/with-test
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
+slow-tests: .venv/with-test
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
+
 wheel-check: .venv/with-test
 	$(BIN)/python tests/wheel/check_wheel.py
 
@@ -42,14 +46,19 @@ studies: .venv/with-test
 	$(BIN)/python -m experiments all; code=$$?; $(BIN)/python -m experiments page && exit $$code
 
 benchmarks: .venv/with-bench
-	$(BIN)/python -m benchmarks.attribution
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.attribution --page docs/speed.md
 	$(BIN)/python -m benchmarks.training
+
+benchmarks-quick: .venv/with-bench
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.attribution --quick
 	$(BIN)/python -m benchmarks.noisy
 
+# pip compiles on one core, so that compileall does it
 .venv/with-%: setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hattriq_cirq needs Python 3.11 or newer; name one: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -e '.[$*]'
+	$(BIN)/python -m pip install --quiet --no-compile -e '.[$*]'
+	-$(BIN)/python -m compileall -qq -j 0 .venv/lib
 	touch $@
 
 clean:

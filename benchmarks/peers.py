@@ -1,10 +1,11 @@
-"""The same quantities computed by other software: dense NumPy, and PennyLane with jitted JAX if it is installed."""
+"""The same quantities computed by other software: dense NumPy, and if installed PennyLane, TensorCircuit and qulacs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import cirq
 import numpy as np
 
 import hattriq_cirq as hq
@@ -14,11 +15,22 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray
 Attribute = Callable[[Array, int], Array]
 
 
-def ours(model: hq.Model) -> Attribute:
+def ours(model: hq.Model, *, keep_matrix: bool = True) -> Attribute:
+    """Attribute with this library; without M kept, every call is like the second one of a model, which finds it compiled."""
+
     def attribute(x: Array, steps: int) -> Array:
-        return hq.integrated_gradients(model, x, baseline=0.0, rule=f"riemann:{steps}").values
+        if not keep_matrix:
+            forget_matrix(model)
+        return hq.integrated_gradients(model, x, baseline=0, rule=f"riemann:{steps}").values
 
     return attribute
+
+
+def forget_matrix(model: hq.Model) -> None:
+    """Put a model back to where M is not built and no input was counted."""
+    vars(model).pop("_inputs_so_far", None)
+    vars(model._evolved).pop("matrix", None)
+    vars(model._evolved).pop("_parts", None)
 
 
 def numpy_dense(model: hq.Model) -> Attribute:
@@ -58,6 +70,123 @@ def pennylane_jax(model: hq.Model) -> Attribute:
         return x * total / steps
 
     return attribute
+
+
+def pennylane_lightning(model: hq.Model) -> Attribute:
+    """Compute M x with PennyLane's compiled simulator: the circuit, Z, the adjoint circuit."""
+    import pennylane as qml
+
+    n, wire = model.n_qubits, {q: i for i, q in enumerate(model.qubits)}
+    operations = list(model.resolved_circuit.all_operations())
+
+    def gates() -> None:
+        for operation in operations:
+            wires = [wire[q] for q in operation.qubits]
+            if operation.gate == cirq.CZ:
+                qml.CZ(wires=wires)
+            else:
+                (qml.RZ if isinstance(operation.gate, cirq.Rz) else qml.RY)(_angle(operation), wires=wires)
+
+    def circuit(state: Array) -> Any:
+        qml.StatePrep(state, wires=range(n))
+        gates()
+        qml.PauliZ(0)
+        qml.adjoint(gates)()
+        return qml.state()
+
+    acted = qml.QNode(circuit, qml.device("lightning.qubit", wires=n))
+
+    def attribute(x: Array, steps: int) -> Array:
+        norms = np.linalg.norm(x, axis=1)
+        return _riemann(
+            lambda rows: np.stack([norm * acted(row / norm) for row, norm in zip(rows, norms, strict=True)]), x, steps
+        )
+
+    return attribute
+
+
+def tensorcircuit_jax(model: hq.Model) -> Attribute:
+    """Differentiate the model's circuit in TensorCircuit by its input with JAX, jitted and batched."""
+    import jax
+    import jax.numpy as jnp
+    import tensorcircuit as tc
+
+    jax.config.update("jax_enable_x64", True)
+    tc.set_backend("jax")
+    tc.set_dtype("complex128")
+    wire = {q: i for i, q in enumerate(model.qubits)}
+
+    def quadratic(x: Any) -> Any:
+        circuit = tc.Circuit(model.n_qubits, inputs=x.astype(jnp.complex128))
+        for operation in model.resolved_circuit.all_operations():
+            wires = [wire[q] for q in operation.qubits]
+            if operation.gate == cirq.CZ:
+                circuit.cz(*wires)
+            else:
+                (circuit.rz if isinstance(operation.gate, cirq.Rz) else circuit.ry)(*wires, theta=_angle(operation))
+        return circuit.expectation_ps(z=[0]).real
+
+    gradients = jax.jit(jax.vmap(jax.grad(quadratic)))
+
+    def attribute(x: Array, steps: int) -> Array:
+        return _riemann(lambda rows: np.asarray(gradients(jnp.asarray(rows))) / 2, x, steps)
+
+    return attribute
+
+
+def qulacs(model: hq.Model) -> Attribute:
+    """Compute M x by hand: the circuit, Z, the inverse circuit."""
+    from qulacs import QuantumCircuit, QuantumState
+
+    n = model.n_qubits
+    wire = {q: n - 1 - i for i, q in enumerate(model.qubits)}
+    whole, state = QuantumCircuit(n), QuantumState(n)
+    operations = list(model.resolved_circuit.all_operations())
+
+    def add(operation: cirq.Operation, sign: int) -> None:
+        wires = [wire[q] for q in operation.qubits]
+        if operation.gate == cirq.CZ:
+            whole.add_CZ_gate(*wires)
+        else:  # qulacs rotates in the other direction
+            add_rotation = whole.add_RZ_gate if isinstance(operation.gate, cirq.Rz) else whole.add_RY_gate
+            add_rotation(*wires, -sign * _angle(operation))
+
+    for operation in operations:
+        add(operation, 1)
+    whole.add_Z_gate(n - 1)
+    for operation in reversed(operations):
+        add(operation, -1)
+
+    def acted(rows: Array) -> Array:
+        result = np.empty(rows.shape)
+        for row, own in zip(rows, result, strict=True):
+            state.load(row.astype(np.complex128))
+            whole.update_quantum_state(state)
+            own[:] = state.get_vector().real
+        return result
+
+    return lambda x, steps: _riemann(acted, x, steps)
+
+
+#: Name of a peer -> the packages that it needs, and the function that makes it.
+PEERS: dict[str, tuple[tuple[str, ...], Callable[[hq.Model], Attribute]]] = {
+    "dense NumPy, M precomputed": ((), numpy_dense),
+    "PennyLane + JAX": (("pennylane", "jax"), pennylane_jax),
+    "PennyLane lightning": (("pennylane", "pennylane_lightning"), pennylane_lightning),
+    "TensorCircuit + JAX": (("tensorcircuit", "jax"), tensorcircuit_jax),
+    "qulacs by hand": (("qulacs",), qulacs),
+}
+
+
+def _angle(operation: cirq.Operation) -> float:
+    assert isinstance(operation.gate, cirq.Rz | cirq.Ry)
+    return float(operation.gate._rads)
+
+
+def _riemann(acted: Callable[[Array], Array], x: Array, steps: int) -> Array:
+    """Return the right-hand sum from zero of a gradient 2 M p that is computed at every step."""
+    total = sum(2 * acted(step / steps * x).real for step in range(1, steps + 1))
+    return np.asarray(x * total / steps)
 
 
 def pennylane_loss_gradient(model: hq.Model, x: Array, y: FloatArray, scale: float) -> Callable[[FloatArray, Array], Any]:

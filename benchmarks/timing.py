@@ -1,4 +1,4 @@
-"""Alternating timings: each candidate runs once in turn, so that a change of the machine's speed affects all equally."""
+"""Alternating timings: each candidate runs in turn, so that a change of the machine's speed affects all equally."""
 
 from __future__ import annotations
 
@@ -9,25 +9,32 @@ import numpy as np
 
 from hattriq_cirq.foundation.arrays import FloatArray
 
+_RUN = 5e-3  # seconds of a run, in which what happened before it does not matter
+
 
 def alternate(candidates: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, FloatArray]:
     """Time candidates in turn, after one warm-up run of each.
 
     Args:
         candidates: Name -> function to time.
-        repeats: Number of timed runs of each.
+        repeats: Number of timed runs of each; a run repeats a short candidate until it takes 5 ms.
 
     Returns:
-        Name -> seconds, (repeats,); runs with the same index were timed next to each other.
+        Name -> seconds per call, (repeats,); runs with the same index were timed next to each other.
     """
-    for run in candidates.values():
+    calls = {}
+    for name, run in candidates.items():
         run()
+        start = time.perf_counter()
+        run()
+        calls[name] = max(1, round(_RUN / (time.perf_counter() - start)))
     seconds: dict[str, FloatArray] = {name: np.empty(repeats) for name in candidates}
     for i in range(repeats):
         for name, run in candidates.items():
             start = time.perf_counter()
-            run()
-            seconds[name][i] = time.perf_counter() - start
+            for _ in range(calls[name]):
+                run()
+            seconds[name][i] = (time.perf_counter() - start) / calls[name]
     return seconds
 
 

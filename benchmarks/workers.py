@@ -1,9 +1,10 @@
 """Benchmark of `workers=`: noisy simulation of a campaign of circuits by one process and by two.
 
-Run `python -m benchmarks.workers`. The campaign is a sweep of noisy circuits on the virtual Willow processor: 8 qubits, 30 CZ,
-random angles of all single-qubit gates. All processes are warm, and the counts of all runs are compared bit for bit. Seconds
-are of the clock; the table also states the processor time of this process and of each worker, and the load of the machine,
-which must be below the number of idle cores for the speed-up to mean anything.
+Run `python -m benchmarks.workers`. Campaigns are sweeps of noisy circuits on the virtual Willow processor, with random angles
+of all single-qubit gates: 8 qubits with 30 CZ, and 9 qubits with 100 CZ. All processes are warm, each run has other angles, and
+the counts of all runs are compared bit for bit. Seconds are of the clock, and mean little unless the cores are idle. Processor
+time depends less on the load: on idle cores a run takes at most that of this process and the mean of the workers, one after
+the other.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.snapshot import load_processor
 from hattriq_cirq.foundation.arrays import FloatArray
 
-POINTS, SHOTS, REPEATS = 600, 1000, 5
-LAYERS = 30
+SHOTS, REPEATS = 1000, 3
+#: Qubits, CZ and circuits of each campaign.
+CAMPAIGNS = ((8, 30, 600), (9, 100, 64))
 
 
-def campaign(angles_seed: int, n_qubits: int = 8, points: int = POINTS) -> ParameterizedCircuit:
+def campaign(angles_seed: int, n_qubits: int, layers: int, points: int) -> ParameterizedCircuit:
     """Return a program with a symbol for every angle: a path of qubits, a CZ in each layer, and gates on its two qubits."""
     graph, rng = load_processor("willow_pink").graph, np.random.default_rng(0)
     path: list[cirq.Qid] = []
@@ -38,7 +40,7 @@ def campaign(angles_seed: int, n_qubits: int = 8, points: int = POINTS) -> Param
         free = [q for q in sorted(graph.neighbors(path[-1])) if q not in path]
         path = [*path, free[rng.integers(len(free))]] if free else []
     moments: list[cirq.Moment] = [_turned(path, 0)]
-    for layer in range(LAYERS):
+    for layer in range(layers):
         pair = path[layer % (n_qubits - 1) : layer % (n_qubits - 1) + 2]
         moments += [cirq.Moment(cirq.CZ(*pair)), _turned(pair, layer + 1)]
     circuit = cirq.FrozenCircuit.from_moments(*moments, cirq.Moment(cirq.measure(*path, key="m")))
@@ -71,33 +73,42 @@ def children() -> dict[int, float]:
     return found
 
 
-def main() -> None:
-    """Print the table."""
-    programs = [campaign(seed) for seed in range(REPEATS + 2)]
+def compare(n_qubits: int, layers: int, points: int) -> str:
+    """Return a table row: seconds of one process and of two, the ratio, processor times, and the ratio that these allow."""
+    programs = [campaign(seed, n_qubits, layers, points) for seed in range(REPEATS + 2)]
     counts: dict[int, list[FloatArray]] = {1: [], 2: []}
-    engines = {workers: hq.virtual("willow_pink", seed=1, workers=workers, max_shots=10**12) for workers in (1, 2)}
+    spent: dict[int, list[float]] = {1: [], 2: []}
+    shares: list[float] = []
+    engines = {workers: hq.virtual("willow_pink", seed=1, workers=workers) for workers in (1, 2)}
 
     def run(workers: int) -> None:
-        found = engines[workers].execute([programs[len(counts[workers])]], [SHOTS] * POINTS)  # other angles in each call
+        start, before = time.process_time(), children()
+        found = engines[workers].execute([programs[len(counts[workers])]], [SHOTS] * points)
         counts[workers].append(np.array([each.counts for each in found]))
+        spent[workers].append(time.process_time() - start)
+        if workers == 2:
+            shares.append(sum(after - before.get(pid, 0.0) for pid, after in children().items()) / 2)
 
-    start = time.perf_counter()
     run(2)
-    first = time.perf_counter() - start
     run(1)
-    before, own = children(), time.process_time()
     seconds = alternate({str(workers): partial(run, workers) for workers in (1, 2)}, REPEATS)
-    own, spent = time.process_time() - own, {pid: after - before[pid] for pid, after in children().items()}
     np.testing.assert_array_equal(counts[1], counts[2])
-    print(f"{POINTS} circuits of 8 qubits and {LAYERS} CZ, {SHOTS} shots each; load {os.getloadavg()[0]:.1f}")
-    print(f"first run with 2 workers, which start: {first:.1f} s")
-    print("| workers | seconds, median [least, most] | speed-up |")
-    print("|---|---|---|")
-    for workers, each in seconds.items():
-        times = f"{np.median(each):.2f} [{each.min():.2f}, {each.max():.2f}]"
-        print(f"| {workers} | {times} | {ratio_text(seconds['1'], each)} |")
-    each_run = ", ".join(f"{value / (REPEATS + 1):.2f}" for value in spent.values())
-    print(f"processor time of each worker per run: {each_run} s; of this process for both runs: {own / (REPEATS + 1):.2f} s")
+    one, own, worker = (float(np.median(each[2:])) for each in (spent[1], spent[2], shares))
+    return (
+        f"| {n_qubits} | {layers} | {points} | {np.median(seconds['1']):.2f} s | {np.median(seconds['2']):.2f} s | "
+        f"{ratio_text(seconds['1'], seconds['2'])} | {one:.2f} s | {own:.2f} + {worker:.2f} s | {one / (own + worker):.2f} | "
+        f"{os.getloadavg()[0]:.1f} |"
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    print(
+        "| qubits | CZ | circuits | 1 process | 2 workers | speed-up | CPU, 1 process | CPU, this + a worker | ratio | load |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for sizes in CAMPAIGNS:
+        print(compare(*sizes), flush=True)
 
 
 if __name__ == "__main__":

@@ -541,4 +541,7 @@ def _covariance(weights: csr_array, probabilities: FloatArray) -> FloatArray:
 
 def _variances(weights: csr_array, probabilities: FloatArray) -> FloatArray:
     mean = np.asarray(weights @ probabilities)
-    return np.asarray(np.maximum(np.asarray(weights.multiply(weights) @ probabilities) - mean**2, 0))
+    if not weights.has_canonical_format:  # an entry may be stored in parts
+        weights = csr_array(weights, copy=True)
+        weights.sum_duplicates()
+    return np.asarray(np.maximum(np.asarray(weights.power(2) @ probabilities) - mean**2, 0))

@@ -53,13 +53,13 @@ def test_resources_price_exactly_what_runs(
     estimator: Estimator, mitigation: Mitigation | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs: list[Job] = []
-    execute = VirtualBackend.execute
+    run_job = VirtualBackend.run
 
     def executed(backend: VirtualBackend, job: Job) -> Any:
         jobs.append(job)
-        return execute(backend, job)
+        return run_job(backend, job)
 
-    monkeypatch.setattr(VirtualBackend, "execute", executed)
+    monkeypatch.setattr(VirtualBackend, "run", executed)
     run = prepared(estimator, mitigation=mitigation)
     priced = run.resources
     assert jobs == []
@@ -161,7 +161,7 @@ def test_chunks_are_built_when_their_turn_comes(monkeypatch: pytest.MonkeyPatch)
 def test_first_job_runs_when_eight_inputs_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 8, then of 64 inputs: the sequence of compilations and jobs on 80 inputs."""
     events: list[tuple[str, int]] = []
-    compile_circuits, execute = Engine.compile, VirtualBackend.execute
+    compile_circuits, run_job = Engine.compile, VirtualBackend.run
 
     def compiled(engine: Engine, circuits: Any, *arguments: Any) -> Any:
         events.append(("compile", len(circuits)))
@@ -169,10 +169,10 @@ def test_first_job_runs_when_eight_inputs_are_compiled(monkeypatch: pytest.Monke
 
     def executed(backend: VirtualBackend, job: Job) -> Any:
         events.append(("run", job.runs))
-        return execute(backend, job)
+        return run_job(backend, job)
 
     monkeypatch.setattr(Engine, "compile", compiled)
-    monkeypatch.setattr(VirtualBackend, "execute", executed)
+    monkeypatch.setattr(VirtualBackend, "run", executed)
     x = np.random.default_rng(0).normal(size=(80, 4))
     assert prepared(x=x, engine=hq.virtual("willow_pink", seed=1, noise="none"), shots=10).execute().cost.circuits == 80
     assert [event for event in events if event[0] == "compile"] == [("compile", 8), ("compile", 64), ("compile", 8)]
@@ -211,15 +211,15 @@ class Stopped(Exception):
 
 def stop_after(jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the virtual processor fail once it has run some jobs."""
-    execute, done = VirtualBackend.execute, list[Job]()
+    run_job, done = VirtualBackend.run, list[Job]()
 
     def failing(backend: VirtualBackend, job: Job) -> object:
         if len(done) == jobs:
             raise Stopped
         done.append(job)
-        return execute(backend, job)
+        return run_job(backend, job)
 
-    monkeypatch.setattr(VirtualBackend, "execute", failing)
+    monkeypatch.setattr(VirtualBackend, "run", failing)
 
 
 def fail(*_: object, **__: object) -> None:
