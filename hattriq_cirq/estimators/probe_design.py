@@ -96,12 +96,13 @@ def design_probes(
     if full_rank and probes is None:
         count = max(count, _PER_STRING_LEAST * len(strings))
     states = _states(strings, bases, table, shares, count, rng)
-    for _ in range(_ROUNDS if full_rank else 0):
+    for attempt in range(1, _ROUNDS + 1 if full_rank else 1):
         if _has_full_rank(states.expectations(strings)):
             break
         if probes is None:
             count += count // 4
-        states = _states(strings, bases, table, shares, count, rng)
+        evened = shares + attempt / _ROUNDS * (1 / len(shares) - shares)
+        states = _states(strings, bases, table, evened, count, rng)
     else:
         if full_rank:
             raise ValueError(f"{count} probes do not determine all {len(strings)} coefficients; use more probes, or a prior")

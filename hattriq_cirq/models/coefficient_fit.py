@@ -33,6 +33,8 @@ class ProbeOutcomes(Frozen):
         variances: Variances from counts and gauges, independent between probes, (probes,).
         sensitivities: Derivatives of the values by uncorrelated numbers of variance 1 that all probes share, such as the rates
             of a readout calibration in units of their errors, (probes, numbers).
+        variance_errors: Errors of the variances, which all probes share because the scatter of gauges is one estimate,
+            (probes,); None for none.
 
     Raises:
         ValueError: The shapes differ, or a variance is negative.
@@ -42,9 +44,12 @@ class ProbeOutcomes(Frozen):
     values: FloatArray
     variances: FloatArray
     sensitivities: FloatArray
+    variance_errors: FloatArray | None = None
 
     def __post_init__(self) -> None:
         count = len(self.states)
+        if self.variance_errors is None:
+            object.__setattr__(self, "variance_errors", np.zeros(count))
         if self.values.shape != (count,) or self.variances.shape != (count,) or self.sensitivities.shape[:1] != (count,):
             raise ValueError(
                 f"{self.values.shape=}, {self.variances.shape=} and {self.sensitivities.shape=} must begin with {count} probes"

@@ -30,7 +30,7 @@ from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.models.pauli_strings import PauliObservable, PauliStrings, ProductStates
 
 _FORMAT = "hattriq_cirq.LearnedModel/1"
-_SPREAD = 0.5  # differences between the damping of strings, as a share of the mean damping
+_SPREAD = 1.0  # effect of noise on a string beyond the common damping, as a share of that: it damps some more and mixes others
 _EXACT = 1e-9  # largest difference between exact outcomes and a fit that describes them, relative to the largest outcome
 _WORDS = {
     "structure": "strings that the structure of the circuit allows, which owes nothing to a simulation",
@@ -317,14 +317,14 @@ class LearnedModel(Frozen):
         if fit.prior is not None:
             missed = fit.missed(table, gains)
             covariance += (missed * fit.prior) @ missed.T
-        return _chi_squared(predicted, held_out.values, covariance, fitted=0)
+        return _chi_squared(predicted, held_out.values, covariance, held_out.variance_errors, fitted=0)
 
     def compare(self, model: Model) -> ProbeTest:
         """Test whether the device computes the M of a model, up to one common damping factor.
 
         The outcomes of all probes are compared with the exact expectations of the model in the same product states, so that no
-        prior and no list of strings takes part. Noise that damps some strings more than others is allowed for: every
-        coefficient may differ by half of the mean damping.
+        prior and no list of strings takes part. Noise that damps some strings more than others, or mixes strings, is allowed
+        for: every coefficient may differ by the share of the mean damping, of its own size and of the mean size.
 
         Args:
             model: Model with the same number of qubits.
@@ -340,7 +340,7 @@ class LearnedModel(Frozen):
             >>> model = hq.ring_ansatz(2, layers=1)
             >>> learned = hq.learn_observable(model, engine=hq.cirq_simulator(seed=1), shots=100_000, seed=1)
             >>> other = model.with_params(dict.fromkeys(model.params, 0.3))
-            >>> learned.compare(model).pvalue > 0.01, learned.compare(other).pvalue < 1e-6
+            >>> learned.compare(model).pvalue > 0.01, learned.compare(other).pvalue < 0.001
             (True, True)
         """
         check_type(model, "model", Model, "a Model")
@@ -353,11 +353,14 @@ class LearnedModel(Frozen):
         table = np.concatenate([p.states.expectations(self.strings) for p in parts])
         sizes = self.strings.coefficients_of(model.matrix) if model.n_qubits <= 12 else self.coefficients
         covariance = np.diag(variances) + shared @ shared.T
-        damping = _common_factor(exact, values, covariance)
-        spread = _SPREAD * abs(1 - damping) * np.abs(sizes)
+        _, stderr = _common_factor(exact, values, covariance)
+        ratio = np.sqrt(max(0.0, float(np.sum(values**2 - variances))) / max(1e-300, float(np.sum(exact**2))))
+        loss = abs(1 - (ratio if self.damping is None else self.factor)) + stderr  # of size, which a wrong circuit leaves
+        spread = _SPREAD * loss * np.sqrt(sizes**2 + np.mean(sizes**2))
         covariance += (table * spread**2) @ table.T
-        damping = _common_factor(exact, values, covariance)
-        return _chi_squared(damping * exact, values, covariance, fitted=1, damping=damping)
+        damping, _ = _common_factor(exact, values, covariance)
+        errors = np.concatenate([p.variance_errors for p in parts if p.variance_errors is not None])
+        return _chi_squared(damping * exact, values, covariance, errors, fitted=1, damping=damping)
 
     def _exact_expectations(self, model: Model, states: ProductStates) -> FloatArray:
         """Return the expectations of a model's observable, without its identity part, as the probes average them."""
@@ -486,24 +489,25 @@ def _arrays_of(outcomes: ProbeOutcomes) -> dict[str, Array]:
         "values": outcomes.values,
         "variances": outcomes.variances,
         "sensitivities": outcomes.sensitivities,
+        "variance_errors": np.asarray(outcomes.variance_errors),
     }
 
 
 def _outcomes_from(content: dict[str, Array], name: str, n: int) -> ProbeOutcomes:
-    x, z, signs, values, variances, sensitivities = (
-        content[f"{name}_{key}"] for key in ("x", "z", "signs", "values", "variances", "sensitivities")
+    x, z, signs, *rest = (
+        content[f"{name}_{key}"] for key in ("x", "z", "signs", "values", "variances", "sensitivities", "variance_errors")
     )
-    return ProbeOutcomes(ProductStates(PauliStrings(n, x, z), signs), values, variances, sensitivities)
+    return ProbeOutcomes(ProductStates(PauliStrings(n, x, z), signs), *rest)
 
 
-def _common_factor(predicted: FloatArray, measured: FloatArray, covariance: FloatArray) -> float:
-    """Return the factor of a prediction that fits outcomes best; 1 where they have no errors or the prediction is zero."""
+def _common_factor(predicted: FloatArray, measured: FloatArray, covariance: FloatArray) -> tuple[float, float]:
+    """Return the factor of a prediction that fits outcomes best, and its standard error; 1 where the prediction is zero."""
     if not predicted.any():
-        return 1.0
+        return 1.0, 0.0
     if _is_exact(covariance, measured):
-        return float(predicted @ measured / (predicted @ predicted))
+        return float(predicted @ measured / (predicted @ predicted)), 0.0
     solved = cho_solve(_factor(covariance), predicted)
-    return float(solved @ measured / (solved @ predicted))
+    return float(solved @ measured / (solved @ predicted)), float(1 / np.sqrt(solved @ predicted))
 
 
 def _is_exact(covariance: FloatArray, measured: FloatArray) -> bool:
@@ -520,13 +524,27 @@ def _factor(covariance: FloatArray) -> tuple[FloatArray, bool]:
 
 
 def _chi_squared(
-    predicted: FloatArray, measured: FloatArray, covariance: FloatArray, *, fitted: int, damping: float = 1.0
+    predicted: FloatArray,
+    measured: FloatArray,
+    covariance: FloatArray,
+    variance_errors: FloatArray | None,
+    *,
+    fitted: int,
+    damping: float = 1.0,
 ) -> ProbeTest:
-    """Return the test of outcomes against a prediction; exact outcomes must agree with it to rounding."""
+    """Return the test of outcomes against a prediction; exact outcomes must agree with it to rounding.
+
+    An error that all variances share adds to the variance of the statistic, whose distribution is then that of a multiple of
+    chi-squared with the same mean (Satterthwaite, Biometrics Bulletin 2, 110, 1946).
+    """
     difference, count = measured - predicted, len(measured) - fitted
     stderr = np.sqrt(covariance.diagonal())
     if _is_exact(covariance, measured):
         agrees = np.abs(difference).max(initial=0.0) <= _EXACT * max(1e-300, np.abs(measured).max(initial=0.0))
         return ProbeTest(0.0 if agrees else np.inf, count, float(agrees), predicted, measured, stderr, damping)
-    statistic = float(difference @ cho_solve(_factor(covariance), difference))
-    return ProbeTest(statistic, count, float(chdtrc(count, statistic)), predicted, measured, stderr, damping)
+    inverse = cho_solve(_factor(covariance), np.eye(len(covariance)))
+    statistic = float(difference @ inverse @ difference)
+    common = 0.0 if variance_errors is None else float(inverse.diagonal() @ variance_errors)
+    scale = 1 + common**2 / (2 * count)
+    pvalue = float(chdtrc(count / scale, statistic / scale))
+    return ProbeTest(statistic, count, pvalue, predicted, measured, stderr, damping)

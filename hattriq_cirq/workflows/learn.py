@@ -375,7 +375,7 @@ class _Campaign:
         """Fit the coefficients to decoded outcomes."""
         fit_count, held = len(self.fitted), len(self.held_out)
         units = [np.arange(fit_count), fit_count + np.arange(0, 2 * held, 2), np.arange(fit_count + 2 * held, decoded.count)]
-        gauge = decoded.gauge_variance(units[1], units[1] + 1)
+        gauge, gauge_error = decoded.gauge_variance(units[1], units[1] + 1)
         size = sum(structure.size for structure in self.structures)
         noise = np.maximum(decoded.fit_noise(units[0]) + gauge * decoded.squared_shares, _EXACT_NOISE * size**2)
         outcomes = ProbeOutcomes(
@@ -383,6 +383,7 @@ class _Campaign:
             decoded.values[units[0]],
             (decoded.variances + gauge * decoded.squared_shares)[units[0]],
             decoded.sensitivities[units[0]],
+            gauge_error * decoded.squared_shares[units[0]],
         )
         pair = [units[1], units[1] + 1]
         apart = ProbeOutcomes(
@@ -390,6 +391,7 @@ class _Campaign:
             np.mean([decoded.values[p] for p in pair], axis=0),
             np.sum([decoded.variances[p] + gauge * decoded.squared_shares[p] for p in pair], axis=0) / 4,
             np.mean([decoded.sensitivities[p] for p in pair], axis=0),
+            np.sum([gauge_error * decoded.squared_shares[p] for p in pair], axis=0) / 4,
         )
         strings = chosen.strings
         fit = CoefficientFit(strings, outcomes, noise[units[0]], self._prior(prior, chosen, outcomes, noise[units[0]]))
@@ -500,10 +502,15 @@ class _Decoded(Frozen):
         plain = float(self.plain[units].mean())
         return self.plain * (float(self.variances[units].mean()) / plain if plain else 0.0)
 
-    def gauge_variance(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
-        """Return the variance between the gauges of a circuit, from probes that were measured twice; at least 0."""
-        excess = (self.values[first] - self.values[second]) ** 2 - self.variances[first] - self.variances[second]
-        return max(0.0, float(excess.sum() / (self.squared_shares[first] + self.squared_shares[second]).sum()))
+    def gauge_variance(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> tuple[float, float]:
+        """Return the variance between the gauges of a circuit, at least 0, and its error, from probes measured twice."""
+        counted = self.variances[first] + self.variances[second]
+        shares = self.squared_shares[first] + self.squared_shares[second]
+        excess = (self.values[first] - self.values[second]) ** 2 - counted
+        weights = shares / counted**2 if counted.all() else np.ones(len(shares))  # precise pairs show a small scatter best
+        unit = float(weights @ shares)
+        variance = max(0.0, float(weights @ excess) / unit)
+        return variance, float(np.linalg.norm(weights * (counted + variance * shares))) * np.sqrt(2) / unit
 
 
 def _root(covariance: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ import hattriq_cirq as hq
 from calibration import Readout
 from hattriq_cirq.circuits.errors import CapReachedError
 from hattriq_cirq.models.model import IdentityPartWarning
-from hattriq_cirq.workflows.generated_models import random_circuit, random_ring
+from hattriq_cirq.workflows.generated_models import random_circuit, random_grid, random_ring
 
 Array = np.ndarray[Any, Any]
 
@@ -29,12 +29,16 @@ def one_string(model: hq.Model) -> hq.Model:
     return model.with_observable(next(iter(model.pauli_sum)))
 
 
-def broken(model: hq.Model) -> hq.Model:
-    """Return the model whose first two different angles are swapped."""
-    params = dict(model.params)
-    first, second = sorted(params)[:2]
-    params[first], params[second] = params[second], params[first]
-    return model.with_params(params)
+def broken(model: hq.Model, seed: int = 0) -> hq.Model:
+    """Return the model with two of its angles swapped, which changes its observable."""
+    rng, names = np.random.default_rng(seed), sorted(model.params)
+    while True:
+        params = dict(model.params)
+        first, second = rng.choice(names, 2, replace=False)
+        params[first], params[second] = params[second], params[first]
+        changed = model.with_params(params)
+        if np.linalg.norm(changed.matrix - model.matrix) > 0.2 * np.sqrt(model.n_features):
+            return changed
 
 
 def assert_learns_exactly(n: int, seed: int, *, is_complex: bool) -> None:
@@ -101,13 +105,33 @@ def test_intervals_of_maps_cover() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("prior", ["none", "empirical_bayes"])
-@pytest.mark.parametrize(
-    ("e0", "e1", "mitigation"), [(0.0, 0.0, None), (0.0, 0.0, "damping"), (0.02, 0.08, Readout(shots=2_000))]
-)
 @pytest.mark.parametrize("n", [3, 4])
+@pytest.mark.parametrize(
+    ("prior", "e0", "e1", "mitigation"),
+    [("none", 0.0, 0.0, None), ("empirical_bayes", 0.02, 0.08, Readout(shots=2_000)), ("empirical_bayes", 0.0, 0.0, "damping")],
+    ids=["least squares", "readout errors", "damping"],
+)
 def test_intervals_of_maps_cover_in_a_thousand_campaigns(n: int, prior: str, e0: float, e1: float, mitigation: Any) -> None:
     assert 0.93 < coverage(n, 1_000, prior=prior, e0=e0, e1=e1, mitigation=mitigation).mean() < 0.97
+
+
+def noisy_grid(seed: int) -> tuple[hq.Model, hq.LearnedModel]:
+    """Return a model and what the virtual processor computes for it, with all its noise."""
+    model, x = random_grid(2, 2, 2, seed=seed), inputs_of(4, 4, seed=seed)
+    options: dict[str, Any] = {"shots": 1_000_000, "inputs": x, "mitigation": "damping,readout", "probes": 250, "seed": seed}
+    return model, hq.learn_observable(model, engine=hq.virtual("willow_pink", seed=seed), **options)
+
+
+@pytest.mark.slow
+def test_honest_noisy_processor_passes_both_tests_and_a_broken_one_fails_the_comparison() -> None:
+    compared, held_out, detected = [], [], []
+    for seed in range(40):
+        model, learned = noisy_grid(seed)
+        compared.append(learned.compare(model).pvalue < 0.05)
+        held_out.append(learned.held_out_test().pvalue < 0.05)
+        detected.append(learned.compare(broken(model, seed)).pvalue < 0.05)
+    assert max(np.mean(compared), np.mean(held_out)) <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / 40)
+    assert np.mean(detected) >= 0.95
 
 
 def test_pairs_of_signs_cancel_strings_with_an_odd_number_of_y() -> None:
