@@ -72,17 +72,17 @@ def killed_at_call(chosen: int, command: Callable[[], object]) -> bool:
 
 
 def results(root: Path) -> dict[str, Any]:
-    """Return the contents of all files below a folder by name, hidden ones included, without times."""
+    """Return the contents of all files below a folder by name, hidden ones included, without times and the path of it."""
     names = {file: re.sub(r"report-full-\w+", "report", str(file.relative_to(root))) for file in sorted(root.rglob("*"))}
-    return {name: _content(file) for file, name in names.items() if file.is_file()}
+    return {name: _content(file, str(root)) for file, name in names.items() if file.is_file()}
 
 
-def _content(file: Path) -> Any:
+def _content(file: Path, root: str) -> Any:
     if file.suffix == ".npz":
         with np.load(file) as arrays:
             return {name: arrays[name].tolist() for name in arrays.files if name != "meta"}
     if file.suffix == ".json":
-        return _without_times(json.loads(file.read_text()))
+        return _without_times(json.loads(file.read_text().replace(root, "")))
     if file.name in ("training.png", "journal.jsonl", "hattriq.log") or file.suffix == ".html":  # they show times
         return None
     return file.read_bytes()
