@@ -191,15 +191,15 @@ def _draft(folder: Path) -> Iterator[tuple[int, Path]]:
 
 
 def _create_locked(hidden: Path) -> int | None:
-    """Create and lock a file; return None if it exists, or if another process removed it before it was locked."""
+    """Create and lock a file; return None if it exists, or if another process locked it first, which removes it."""
     try:
         descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except FileExistsError:
         return None
-    try_lock(descriptor)
-    with suppress(FileNotFoundError):
-        if os.path.samestat(os.fstat(descriptor), os.stat(hidden)):
-            return descriptor
+    if try_lock(descriptor) is not False:
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(hidden)):
+                return descriptor
     os.close(descriptor)
     return None
 

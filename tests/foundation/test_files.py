@@ -195,3 +195,20 @@ def test_without_locks_drafts_are_removed_by_age(tmp_path: Path, monkeypatch: py
         os.utime(tmp_path / name, (0, (tmp_path / name).stat().st_mtime - age))
     write_new(tmp_path / "a", "x")
     assert {each.name for each in tmp_path.iterdir()} == {"a", ".hattriq-fedcba9876543210.draft"}
+
+
+def test_draft_that_a_remover_locked_first_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that removes abandoned drafts may lock a new one before its creator does."""
+    lock, removers = files.try_lock, list[int]()
+
+    def late(descriptor: int) -> bool | None:
+        if not removers:
+            (removed,) = tmp_path.iterdir()
+            removers.append(os.open(removed, os.O_RDONLY))
+            assert lock(removers[0])
+        return lock(descriptor)
+
+    monkeypatch.setattr(files, "try_lock", late)
+    with files._draft(tmp_path):
+        os.close(removers[0])
+        assert len(list(tmp_path.iterdir())) == 2  # that of the remover, and the one that is used
