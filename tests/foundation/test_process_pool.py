@@ -18,8 +18,10 @@ from hattriq_cirq.foundation import pool as pools
 from hattriq_cirq.foundation.pool import CRASHED, WorkerCrashedError, check_workers, open_pool, random_streams
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
 from hattriq_cirq.foundation.pool import open_pool
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background of a shell inherits that it is ignored
 
 def double(x):  # a function of a script without a guard, which no other process can import
     return 2 * x
