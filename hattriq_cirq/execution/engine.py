@@ -408,11 +408,7 @@ class Engine(Owned):
             raise ValueError(f"a call is recorded only with {what}")
         self.check_owner()
         with self._running:
-            call, new_key = self._find_or_plan(lambda: programs, counts, key, after)
-            self._check(call)
-            if new_key is not None:
-                self._journal.begin(call.number, new_key, call.jobs, [batch.requests for batch in call.batches])
-        return call
+            return self._begin(lambda: programs, counts, key, after, check=self._check)
 
     def _check(self, call: Call) -> None:
         """Raise an error for a job that the processor or the backend would refuse."""
@@ -454,10 +450,17 @@ class Engine(Owned):
         return Outcome(distributions, call.programs, call.origin, None if known is None else known.configuration)
 
     def _begin(
-        self, prepare: Callable[[], Sequence[ParameterizedCircuit]], shots: Sequence[int] | None, key: str | None
+        self,
+        prepare: Callable[[], Sequence[ParameterizedCircuit]],
+        shots: Sequence[int] | None,
+        key: str | None,
+        after: Collection[int] = (),
+        *,
+        check: Callable[[Call], None] = lambda _: None,
     ) -> Call:
-        """Return a call whose jobs are recorded in the journal, without submitting anything."""
-        call, new_key = self._find_or_plan(prepare, shots, key)
+        """Return a call whose jobs are recorded in the journal once they are checked, without submitting anything."""
+        call, new_key = self._find_or_plan(prepare, shots, key, after)
+        check(call)
         if new_key is not None and self._journal is not None:
             self._journal.begin(call.number, new_key, call.jobs, [batch.requests for batch in call.batches])
         return call
