@@ -8,7 +8,7 @@ from pathlib import Path
 import cirq
 import numpy as np
 import pytest
-from command_line import TABLE, run
+from command_line import run, train_on_table
 from journals import interrupting
 from stand_in import StandIn
 
@@ -26,8 +26,7 @@ ENGINE = "--engine virtual:willow_pink,noise=readout"
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a table and a model trained on it."""
     home = tmp_path_factory.mktemp("home")
-    (home / "table.csv").write_text(TABLE)
-    assert run(f"train {home}/table.csv --out {home}/model --epochs 5 --layers 1") == 0
+    train_on_table(home)
     return home
 
 
@@ -88,10 +87,7 @@ def test_calibration_of_a_google_processor_has_a_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = f"calibrate --engine google:p/willow_pink --qubits 4_10,5_10 --shots 40 --out {tmp_path}/a.json"
-    with StandIn() as service:
-        monkeypatch.setattr(
-            "hattriq_cirq.execution.backends.google.connect", lambda project, **options: service.engine(project, **options)
-        )
+    with StandIn() as service, service.connected():
         with monkeypatch.context() as patch:
             patch.setattr(Journal, "store", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
             assert run(line) == 130

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NoReturn
 from unittest import mock
 
 import pytest
-from command_line import TABLE, refusal, run
+from command_line import refusal, run, train_on_table
 from interrupted import killed_at_call, results
 from journals import interrupting
 from stand_in import StandIn
@@ -28,8 +27,7 @@ SUBMITTING = ("CreateQuantumProgram", "CreateQuantumJob", "QuantumRunStream")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a table, a model trained on it, and results of runs that nothing disturbed."""
     home = tmp_path_factory.mktemp("home")
-    (home / "table.csv").write_text(TABLE)
-    assert run(f"train {home}/table.csv --out {home}/model --epochs 5 --layers 1") == 0
+    train_on_table(home)
     with mock.patch.object(prepare, "_CHUNK", 1):
         assert run(line(home, home / "whole")) == 0
     (home / "calibrated").mkdir()
@@ -144,18 +142,14 @@ def test_interrupted_dry_run_says_how_to_go_on(
     assert "the dry run submitted nothing; repeat it to go on" in capsys.readouterr().err
 
 
-def connected_to(service: StandIn) -> AbstractContextManager[object]:
-    return mock.patch("hattriq_cirq.execution.backends.google.connect", lambda project, **_: service.engine(project))
-
-
 def test_dry_run_calls_no_service_that_creates_a_program_or_a_job(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("secrets.token_hex", lambda size: "0" * 2 * size)  # the counts of the service follow from the ids
     whole, planned = (line(home, tmp_path / name, "google:p/willow_pink") for name in ("whole", "planned"))
-    with StandIn() as service, connected_to(service):
+    with StandIn() as service, service.connected():
         assert run(whole) == 0
-    with StandIn() as service, connected_to(service):
+    with StandIn() as service, service.connected():
         capsys.readouterr()
         assert run(f"{planned} --dry-run") == 0
         printed = capsys.readouterr().out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command_line import TABLE, run
+from command_line import run, train_on_table
 
 from hattriq_cirq.cli.arguments import parse_float, parse_int
 
@@ -14,8 +14,7 @@ from hattriq_cirq.cli.arguments import parse_float, parse_int
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a table, a model and maps."""
     home = tmp_path_factory.mktemp("home")
-    (home / "table.csv").write_text(TABLE)
-    assert run(f"train {home}/table.csv --out {home}/model --epochs 2 --layers 1") == 0
+    train_on_table(home, epochs=2)
     assert run(f"attribute {home}/model --data {home}/table.csv --inputs test:0:1 --out {home}/maps") == 0
     return home
 

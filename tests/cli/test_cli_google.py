@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import TABLE, run
+from command_line import run, train_on_table
 from journals import interrupting
 from stand_in import StandIn
 
@@ -19,8 +19,7 @@ from hattriq_cirq.execution.journal_summary import read_summary
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a table and a model trained on it."""
     home = tmp_path_factory.mktemp("home")
-    (home / "table.csv").write_text(TABLE)
-    assert run(f"train {home}/table.csv --out {home}/model --epochs 5 --layers 1") == 0
+    train_on_table(home)
     return home
 
 
@@ -29,17 +28,10 @@ def line(home: Path, out: Path) -> str:
     return f"attribute {home}/model --data {home}/table.csv {options} --out {out}"
 
 
-def connect_to(service: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "hattriq_cirq.execution.backends.google.connect", lambda project, **options: service.engine(project, **options)
-    )
-
-
 def test_resumed_run_on_google_runs_no_job_twice(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with StandIn() as service:
-        connect_to(service, monkeypatch)
+    with StandIn() as service, service.connected():
         with monkeypatch.context() as patch:
             patch.setattr(Journal, "store", interrupting(Journal.store, 2))
             assert run(line(home, tmp_path / "a")) == 130
@@ -59,8 +51,7 @@ def test_resumed_run_on_google_runs_no_job_twice(
 def test_cancelled_run_on_google_leaves_no_job_with_the_service(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with StandIn(job_seconds=1.0) as service:
-        connect_to(service, monkeypatch)
+    with StandIn(job_seconds=1.0) as service, service.connected():
         with monkeypatch.context() as patch:
             patch.setattr(Journal, "note", interrupting(Journal.note, 2, lambda _, status, *__: status == "queued"))
             assert run(line(home, tmp_path / "a")) == 130
@@ -79,8 +70,7 @@ def test_new_configuration_of_the_next_day_on_the_command_line(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "a"
-    with StandIn() as service:
-        connect_to(service, monkeypatch)
+    with StandIn() as service, service.connected():
         service.quantum.publish("snapshot-1", hours_ago=30)
         assert run(f"{line(home, folder)} --max-configuration-age 24") == 2
         assert "'snapshot-1' is 30.0 hours old" in capsys.readouterr().err
@@ -108,8 +98,7 @@ def test_new_configuration_of_the_next_day_on_the_command_line(
 def test_google_processor_without_access_is_one_line(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with StandIn() as service:
-        connect_to(service, monkeypatch)
+    with StandIn() as service, service.connected():
         assert run(line(home, tmp_path / "a").replace("p/willow_pink", "p/nowhere")) == 2
     (error_line,) = capsys.readouterr().err.splitlines()
     assert error_line.startswith("hattriq: error: ")

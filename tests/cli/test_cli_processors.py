@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import TABLE, refusal, run
+from command_line import refusal, run, train_on_table
 from stand_in import Fault, StandIn
 
 from hattriq_cirq.attribution.result import Attribution
@@ -23,18 +23,14 @@ from hattriq_cirq.execution.journal import Journal
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a table and a model trained on it."""
     home = tmp_path_factory.mktemp("home")
-    (home / "table.csv").write_text(TABLE)
-    assert run(f"train {home}/table.csv --out {home}/model --epochs 2 --layers 1") == 0
+    train_on_table(home, epochs=2)
     return home
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+def service() -> Iterator[StandIn]:
     """Yield a service that every client of the command line is connected to."""
-    with StandIn() as service:
-        for module in ("google", "google_calls"):
-            path = f"hattriq_cirq.execution.backends.{module}.connect"
-            monkeypatch.setattr(path, lambda project, **options: service.engine(project, **options))
+    with StandIn() as service, service.connected():
         yield service
 
 

@@ -76,10 +76,7 @@ def test_resumed_calibration_has_the_noise_of_this_version(home: Path) -> None:
 
 
 def test_resume_journal_of_format_2_on_google(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with StandIn() as service:
-        monkeypatch.setattr(
-            "hattriq_cirq.execution.backends.google.connect", lambda project, **options: service.engine(project, **options)
-        )
+    with StandIn() as service, service.connected():
         check_resume(home, "google_interrupted")
         assert len(service.executions) == 7 - 3
 

@@ -22,7 +22,7 @@ import pandas as pd
 import pytest
 from command_line import run
 from forked import ForkServer
-from hattriq_on_service import connected
+from hattriq_on_service import polled_often
 from interrupted import results
 from stand_in import Fault, StandIn
 
@@ -160,7 +160,7 @@ class ThisProcess:
 
     def run(self, words: list[str], service: StandIn) -> tuple[int, str, str]:
         out, err = io.StringIO(), io.StringIO()
-        with connected(service.engine), redirect_stdout(out), redirect_stderr(err):
+        with polled_often(service.engine), redirect_stdout(out), redirect_stderr(err):
             code = run(shlex.join(words))
         return code, out.getvalue(), err.getvalue()
 

@@ -156,10 +156,7 @@ def test_dry_run_of_a_journal_of_version_0_1_is_repeated_and_resumed(home: Path)
 
 def test_resume_journal_of_version_0_1_on_google(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = records_of_counts(home / "google_interrupted")
-    with StandIn() as service:
-        monkeypatch.setattr(
-            "hattriq_cirq.execution.backends.google.connect", lambda project, **options: service.engine(project, **options)
-        )
+    with StandIn() as service, service.connected():
         assert run("resume google_interrupted") == 0
         assert len(service.executions) == 7 - 3
         assert set(service.executions.values()) == {1}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,12 @@ TABLE = "a,b,c,d,label\n" + "".join(f"{1 + k % 3},{k % 2},{k % 5},1,{1 if k % 2 
 def run(line: str) -> int:
     """Run the words after `hattriq` and return the exit code."""
     return main(shlex.split(line))
+
+
+def train_on_table(home: Path, epochs: int = 5) -> None:
+    """Write the table and a model trained on it into a folder."""
+    (home / "table.csv").write_text(TABLE)
+    assert run(f"train {home}/table.csv --out {home}/model --epochs {epochs} --layers 1") == 0
 
 
 def refusal(line: str, capsys: pytest.CaptureFixture[str]) -> str:

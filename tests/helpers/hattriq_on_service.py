@@ -15,7 +15,7 @@ from unittest import mock
 
 import cirq_google as cg
 from forked import serve
-from stand_in import client
+from stand_in import client, connected
 
 from hattriq_cirq.cli import main
 from hattriq_cirq.execution.backends.google import google
@@ -38,11 +38,9 @@ EARLY = (
 
 
 @contextmanager
-def connected(connect: Callable[..., cg.Engine]) -> Iterator[None]:
+def polled_often(connect: Callable[..., cg.Engine]) -> Iterator[None]:
     """Let all projects be reached by a client, and poll them often."""
-    path = "hattriq_cirq.execution.backends"
-    often = mock.patch.dict(google.__kwdefaults__ or {}, poll_seconds=POLL_SECONDS)
-    with mock.patch(f"{path}.google.connect", connect), mock.patch(f"{path}.google_calls.connect", connect), often:
+    with connected(connect), mock.patch.dict(google.__kwdefaults__ or {}, poll_seconds=POLL_SECONDS):
         yield
 
 
@@ -53,7 +51,7 @@ def command(line: str) -> int:
     for stream, file in ((1, request["out"]), (2, request["err"])):
         with open(file, "wb") as output:
             os.dup2(output.fileno(), stream)
-    with connected(lambda project, **options: client(request["address"], project, **options)):
+    with polled_often(lambda project, **options: client(request["address"], project, **options)):
         code = main(request["words"])
     sys.stdout.flush()
     sys.stderr.flush()

@@ -14,9 +14,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
+from unittest import mock
 
 import cirq_google as cg
 import grpc  # type: ignore[import-untyped]
@@ -86,6 +88,10 @@ class StandIn:
         engine = client(self.address, project, streaming=streaming)
         self._clients.append(engine.context.client)
         return engine
+
+    def connected(self) -> AbstractContextManager[None]:
+        """Let all projects of a block be reached at this service."""
+        return connected(lambda project, **options: self.engine(project, **options))
 
     def inject(self, *faults: Fault) -> None:
         """Replace the faults of the following calls and jobs."""
@@ -223,6 +229,15 @@ def client(address: str, project: str = "p", *, streaming: bool = False) -> cg.E
     engine_client = EngineClient(service_args={"transport": made}, verbose=False, max_retry_delay_seconds=0)
     context = EngineContext(client=engine_client, enable_streaming=streaming, compress_run_context=True)
     return cg.Engine(project, context=context)
+
+
+@contextmanager
+def connected(connect: Callable[..., cg.Engine]) -> Iterator[None]:
+    """Let a function connect the library, and with it the command line, to all projects of a block."""
+    with ExitStack() as stack:
+        for module in ("google", "google_calls"):
+            stack.enter_context(mock.patch(f"hattriq_cirq.execution.backends.{module}.connect", connect))
+        yield
 
 
 def break_client(engine: cg.Engine, method: str, error: BaseException, *, times: float = 1, after: bool = False) -> None:
