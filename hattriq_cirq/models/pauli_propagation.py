@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
-from itertools import product
 
 import cirq
 import numpy as np
@@ -22,6 +21,7 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.models.pauli_strings import PauliStrings
+from hattriq_cirq.simulation.pauli_transfer import transfer_matrix
 from hattriq_cirq.simulation.statevector import elementary_operations
 
 #: Largest number of qubits for which M is built as a matrix to read its coefficients.
@@ -29,7 +29,7 @@ MATRIX_QUBITS = 12
 _ZERO = 1e-10  # smaller entries of a transfer matrix are zero but for rounding
 _GATE_QUBITS = 4  # transfer matrices have 16**qubits entries
 _PROPAGATED_MAX = 2**16  # strings that are kept in truncated propagation
-_PAULIS = np.array([np.eye(2), [[1, 0], [0, -1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]]])  # by x bit, then z bit
+_LETTERS = np.array([0, 3, 1, 2])  # I, Z, X, Y, by x bit and then z bit, as positions in I, X, Y, Z
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,9 +199,8 @@ def _transfer(matrix: Array, qubits: int) -> FloatArray:
     """Return tr(P_out G' P_in G) / 2**qubits, (in, out), with the letters of each qubit by x bit, then z bit."""
     if qubits > _GATE_QUBITS:
         raise ValueError(f"a gate acts on {qubits} qubits; strings are followed through gates on at most {_GATE_QUBITS}")
-    paulis = np.array([reduce(np.kron, letters) for letters in product(_PAULIS, repeat=qubits)])
-    turned = matrix.conj().T @ paulis @ matrix
-    return np.asarray(np.einsum("oab,iba->io", paulis, turned).real / 2**qubits)
+    order = reduce(lambda left, right: np.add.outer(4 * left, right).ravel(), [_LETTERS] * qubits)
+    return np.asarray(transfer_matrix(matrix[np.newaxis])[np.ix_(order, order)])
 
 
 def _spread(
