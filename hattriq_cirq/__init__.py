@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.pipeline.resources import Resources
     from hattriq_cirq.reporting import runs
     from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_training
-    from hattriq_cirq.workflows.learn import learn_observable
+    from hattriq_cirq.workflows.learn import LearningPlan, learn_observable, plan_learning
 
 #: Public modules of version 0.1 that moved; the use of a name in them gives a DeprecationWarning.
 _RENAMED = ("approximate", "engines", "saliency")
@@ -65,7 +65,7 @@ _NAMES = {
     "pipeline.prepare": "estimate prepare resources",
     "pipeline.resources": "Resources",
     "reporting.plotting": "plot_attribution plot_gallery plot_training",
-    "workflows.learn": "learn_observable",
+    "workflows.learn": "LearningPlan learn_observable plan_learning",
 }
 _HOME = {name: f"hattriq_cirq.{module}" for module, names in _NAMES.items() for name in names.split()}
 
@@ -79,6 +79,7 @@ __all__ = [
     "Head",
     "IdentityPartWarning",
     "LearnedModel",
+    "LearningPlan",
     "MissingCalibrationWarning",
     "Model",
     "NearOriginWarning",
@@ -104,6 +105,7 @@ __all__ = [
     "integrated_gradients",
     "learn_observable",
     "other_methods",
+    "plan_learning",
     "plot_attribution",
     "plot_gallery",
     "plot_training",
