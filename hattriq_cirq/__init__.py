@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.reporting import runs
     from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_training
     from hattriq_cirq.simulation import noise
-    from hattriq_cirq.workflows.learn import learn_observable
+    from hattriq_cirq.workflows.learn import LearningPlan, learn_observable, plan_learning
 
 #: Public modules of version 0.1 that moved; the use of a name in them gives a DeprecationWarning.
 _RENAMED = ("approximate", "engines", "saliency")
@@ -66,7 +66,7 @@ _NAMES = {
     "pipeline.prepare": "estimate prepare resources",
     "pipeline.resources": "Resources",
     "reporting.plotting": "plot_attribution plot_gallery plot_training",
-    "workflows.learn": "learn_observable",
+    "workflows.learn": "LearningPlan learn_observable plan_learning",
 }
 _HOME = {name: f"hattriq_cirq.{module}" for module, names in _NAMES.items() for name in names.split()}
 
@@ -80,6 +80,7 @@ __all__ = [
     "Head",
     "IdentityPartWarning",
     "LearnedModel",
+    "LearningPlan",
     "MissingCalibrationWarning",
     "Model",
     "NearOriginWarning",
@@ -106,6 +107,7 @@ __all__ = [
     "learn_observable",
     "noise",
     "other_methods",
+    "plan_learning",
     "plot_attribution",
     "plot_gallery",
     "plot_training",
