@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import roots_legendre
@@ -70,8 +71,11 @@ def parse_rule(rule: str) -> Quadrature | None:
         array([0.125, 0.375, 0.625, 0.875])
     """
     check_type(rule, "rule", str, "'exact', or the name of a rule such as 'riemann:50'")
-    if rule == _EXACT:
-        return None
+    return None if rule == _EXACT else _rule(rule)
+
+
+@lru_cache(maxsize=8)
+def _rule(rule: str) -> Quadrature:
     name, _, count = rule.partition(":")
     most = _GAUSS_MAX if name == "gauss-legendre" else _STEPS_MAX
     if name not in NAMES or not re.fullmatch(r"[0-9]{1,9}", count) or not 1 <= int(count) <= most:
