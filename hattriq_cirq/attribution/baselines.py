@@ -280,7 +280,7 @@ def resolve(baseline: float | ArrayLike | BaselineSet, inputs: Array) -> tuple[A
         return rows[:, np.newaxis], f"set of {len(rows)}"
     if isinstance(baseline, bool | np.bool_):
         raise ArgumentTypeError(f"{baseline=} must be a number, amplitudes or a BaselineSet")
-    if type(baseline) in (int, float) and isfinite(baseline):
+    if isinstance(baseline, int | float) and not isinstance(baseline, np.generic) and isfinite(baseline):
         if baseline == 0:
             return zeros((1, 1, features)), "constant 0"
         return np.full((1, 1, features), float(baseline)), f"constant {number_text(baseline)}"

@@ -202,17 +202,16 @@ class _PathIntegral:
         found: dict[str, Array] = {}
         total: Array | None = None
         for start in starts:
-            path = StraightPath(start, end)
+            path = StraightPath.between(start, end)
             gradient = self._gradient(path, found, first, len(starts))
             if len(starts) > 1:
                 gradient = gradient * (1 / len(starts))
-            values, imaginary = path.step.real * gradient.real, None
-            if np.iscomplexobj(path.step):
+            values = path.step.real * gradient.real
+            if path.step.dtype.kind == "c":
                 imaginary = path.step.imag * gradient.imag
                 values += imaginary
-            total = values if total is None else total + values
-            if imaginary is not None:
                 found["imag_values"] = imaginary + found.get("imag_values", 0.0)
+            total = values if total is None else total + values
         assert total is not None  # a set has at least one baseline
         found |= {
             "values": total,
@@ -234,7 +233,7 @@ class _PathIntegral:
         """Return the integrated gradient of a path, and add to `found` how accurate it is, as one of several paths."""
         objective = self.objective
         if objective.is_quadratic:
-            return path.quadratic_gradient(0.5 if self.rule is None else float(self.rule.weights @ self.rule.nodes))
+            return path.quadratic_gradient(0.5 if self.rule is None else self.rule.mean_node)
         if objective.form == "normalized":
             _keep_closest(found, path.origin(first))
         weights = objective.path_weights(path.coefficients, path.centre, self.rule, self.tolerance)
@@ -331,6 +330,7 @@ class PathEnd:
         return cls(rows, (rows, *acted))
 
     @classmethod
+    @lru_cache(maxsize=64)
     def zero(cls, shape: tuple[int, int], observables: int) -> PathEnd:
         """Return the end whose amplitudes, (samples, features), are all zero."""
         rows = zeros(shape)
@@ -365,11 +365,12 @@ class StraightPath:
 
     start: PathEnd
     end: PathEnd
+    step: Array
 
-    @cached_property
-    def step(self) -> Array:
-        """Difference d = x - b, (samples, features)."""
-        return self.end.rows if self.start.is_zero else self.end.rows - self.start.rows
+    @classmethod
+    def between(cls, start: PathEnd, end: PathEnd) -> StraightPath:
+        """Return the path whose step is the difference d = x - b, (samples, features)."""
+        return cls(start, end, end.rows if start.is_zero else end.rows - start.rows)
 
     @cached_property
     def step_actions(self) -> tuple[Array, ...]:

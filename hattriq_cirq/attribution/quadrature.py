@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy.special import roots_legendre
@@ -49,6 +49,11 @@ class Quadrature(Frozen):
         if not np.all(weights > 0) or abs(weights.sum() - 1) > 1e-12:
             raise ValueError(f"weights must be positive and the weights sum to 1, got {weights.min()=}, {weights.sum()=}")
         super().__post_init__()
+
+    @cached_property
+    def mean_node(self) -> float:
+        """Weighted mean of the nodes, at which a function that is affine has its integral."""
+        return float(self.weights @ self.nodes)
 
 
 def parse_rule(rule: str) -> Quadrature | None:

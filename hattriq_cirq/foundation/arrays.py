@@ -180,7 +180,7 @@ def _is_ordinary(x: Array, power: int) -> bool:
     """Return True if squared norms show that all vectors have parts between 2**-power and 2**power; False tells nothing."""
     least, most = 2.0 ** (_SURELY_ABOVE - 2 * power), 2.0 ** (2 * power)
     if x.size == x.shape[-1] > 0:
-        return least < np.vdot(x, x).real < most or not np.logical_or.reduce(x, axis=None)
+        return bool(least < np.vdot(x, x).real < most) or not x.any()
     squares = np.einsum("...k,...k->...", x.real, x.real)
     if np.iscomplexobj(x):
         squares = squares + np.einsum("...k,...k->...", x.imag, x.imag)

@@ -147,11 +147,13 @@ class EvolvedObservable:
         A matrix that takes no longer than compiling the circuit is built for the first row: most models meet a second one.
         """
         rows_on_own_axes = rows << (self.n_qubits - len(self.axes))
-        return self._is_fast(real) and (self.size <= _MATRIX_AT_ONCE or rows_on_own_axes >= 2 * self.size)
+        return self._is_fast[real] and (self.size <= _MATRIX_AT_ONCE or rows_on_own_axes >= 2 * self.size)
 
-    def _is_fast(self, real: bool) -> bool:
-        """Return True if a product with the matrix takes less time than gate by gate, as measured."""
-        return self.size <= min(_MATRIX_MAX, (8 if real else 4) * self.program.multiplications)
+    @cached_property
+    def _is_fast(self) -> dict[bool, bool]:
+        """True if a product takes less time with the matrix than gate by gate, as measured; by whether all numbers are real."""
+        gate_by_gate = self.program.multiplications
+        return {real: self.size <= min(_MATRIX_MAX, (8 if real else 4) * gate_by_gate) for real in (True, False)}
 
     @property
     def full_matrix(self) -> Array:
@@ -172,7 +174,7 @@ class EvolvedObservable:
             The products, (samples, features).
         """
         real = real_part and not np.iscomplexobj(rows)
-        if self.has_matrix and self._is_fast(real):
+        if self.has_matrix and self._is_fast[real]:
             factor = self._factor(real, precision)
 
             def by_matrix(columns: Array) -> Array:
