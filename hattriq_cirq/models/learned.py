@@ -32,6 +32,8 @@ from hattriq_cirq.models.pauli_strings import PauliObservable, PauliStrings, Pro
 _FORMAT = "hattriq_cirq.LearnedModel/1"
 _SPREAD = 1.0  # effect of noise on a string beyond the common damping, as a share of that: it damps some more and mixes others
 _EXACT = 1e-9  # largest difference between exact outcomes and a fit that describes them, relative to the largest outcome
+StringsSource = Literal["structure", "important", "given"]
+PriorKind = Literal["empirical_bayes", "flat", "magnitude", "none"]
 _WORDS = {
     "structure": "strings that the structure of the circuit allows, which owes nothing to a simulation",
     "important": "the most important strings of the simulated circuit",
@@ -69,8 +71,8 @@ class LearningRecord(Frozen):
 
     model_digest: str
     observable: str
-    strings: Literal["structure", "important", "given"]
-    prior: Literal["empirical_bayes", "flat", "magnitude", "none"]
+    strings: StringsSource
+    prior: PriorKind
     truncated_share: float
     engine: str
     engine_record: dict[str, Any]
@@ -88,7 +90,7 @@ class LearningRecord(Frozen):
     @property
     def origin(self) -> str:
         """The strings and the prior in words: how much of the answer the device gave."""
-        return f"{_WORDS[self.strings]}; {_WORDS[self.prior]}"
+        return origin(self.strings, self.prior)
 
 
 @dataclass(frozen=True, eq=False)
@@ -460,6 +462,11 @@ class LearnedModel(Frozen):
             meta["record"],
             meta["provenance"],
         )
+
+
+def origin(strings: StringsSource, prior: PriorKind) -> str:
+    """Return the origin of strings and prior in words: how much of a learned observable the device gives."""
+    return f"{_WORDS[strings]}; {_WORDS[prior]}"
 
 
 def model_digest(model: Model) -> str:

@@ -47,9 +47,10 @@ from hattriq_cirq.pipeline.resources import GateCount, Resources, RunResources, 
 from hattriq_cirq.simulation.statevector import Precision
 
 log = Log("pipeline")
+#: Largest number of shots: counts are 64-bit integers, and weights of shots are floating-point numbers.
+SHOTS_MAX = 10**15
 _CHUNK = 256  # number of circuits that are compiled and run together, or those of one input if they are more
 _ROUNDINGS = 4  # difference between equal vectors that rounding explains, in units of the double precision
-_SHOTS_MAX = 10**15  # counts are 64-bit integers, and weights of shots are floating-point numbers
 _TERMS_MAX = 10_000  # nodes of a rule times baselines, each of which has circuits of its own
 _AN_ESTIMATOR = "an estimator, such as ResolvedHadamardTest()"
 _INPUTS = (8, 64)  # largest number of inputs of the first chunk, so that its jobs start within seconds, and of the others
@@ -764,8 +765,8 @@ def check_engine(estimator: object, engine: object) -> Engine:
 
 def as_shots(shots: object) -> int | None:
     """Return a number of shots as a plain integer; None stands for exact probabilities."""
-    advice = f"be a whole number, at least 1 and at most {_SHOTS_MAX:.0e}, or None for exact probabilities"
-    return None if shots is None else as_count(shots, "shots", 1, _SHOTS_MAX, advice=advice)
+    advice = f"be a whole number, at least 1 and at most {SHOTS_MAX:.0e}, or None for exact probabilities"
+    return None if shots is None else as_count(shots, "shots", 1, SHOTS_MAX, advice=advice)
 
 
 def choose_placement(
