@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.pipeline.resources import Resources
     from hattriq_cirq.reporting import runs
     from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_probe_test, plot_training
+    from hattriq_cirq.simulation import noise
     from hattriq_cirq.workflows.learn import LearningPlan, learn_observable, plan_learning
 
 #: Public modules of version 0.1 that moved; the use of a name in them gives a DeprecationWarning.
@@ -43,7 +44,7 @@ _RENAMED = ("approximate", "engines", "saliency")
 _MODULES = {name: f"hattriq_cirq.{name}" for name in ("datasets", "encoding", "estimators", "faithfulness", *_RENAMED)} | {
     name: f"hattriq_cirq.attribution.{name}" for name in ("baselines", "decomposition", "other_methods")
 }
-_MODULES["runs"] = "hattriq_cirq.reporting.runs"
+_MODULES |= {"noise": "hattriq_cirq.simulation.noise", "runs": "hattriq_cirq.reporting.runs"}
 #: Modules -> the public names that they define.
 _NAMES = {
     "attribution.baselines": "BaselineSet",
@@ -104,6 +105,7 @@ __all__ = [
     "grid_ansatz",
     "integrated_gradients",
     "learn_observable",
+    "noise",
     "other_methods",
     "plan_learning",
     "plot_attribution",

@@ -107,6 +107,8 @@ def as_mitigation(value: object) -> Mitigation | None:
         >>> as_mitigation("readout").shots
         20000
     """
+    if value is None:
+        return None
     if isinstance(value, str):
         registered = entry_points(group="hattriq_cirq.mitigations")
         if value not in registered.names:
