@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from hattriq_cirq.attribution.objective import Objective
-from hattriq_cirq.attribution.path_integral import PathEnd, StraightPath, inner_products
+from hattriq_cirq.attribution.path_integral import PathEnd, StraightPath
 from hattriq_cirq.attribution.quadrature import Quadrature
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 
@@ -56,16 +57,13 @@ class MeasuredPath:
 
     def __post_init__(self) -> None:
         if self.objective.form == "normalized":
-            self._path().origin(0)
+            self._path.origin(0)
 
+    @cached_property
     def _path(self) -> StraightPath:
         """Return the path without observables."""
-        start, end = (PathEnd(row[np.newaxis], (row[np.newaxis],), np.zeros((1, 1))) for row in (self.b, self.x))
-        ends = [
-            PathEnd(one.rows, one.actions, inner_products(one.rows, one.actions), is_zero=not one.rows.any())
-            for one in (start, end)
-        ]
-        return StraightPath(*ends)
+        rows = self.b[np.newaxis], self.x[np.newaxis]
+        return StraightPath.between(*(PathEnd(row, (row,), is_zero=not row.any()) for row in rows))
 
     def evaluate(self, numbers: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the values of all features, then the scores at x and at b, and their derivatives by the numbers.
@@ -76,7 +74,7 @@ class MeasuredPath:
         Returns:
             Values, (features + 2,), and derivatives, (features + 2, numbers).
         """
-        path, n = self._path(), len(self.x)
+        path, n = self._path, len(self.x)
         late = float(path.centre[0])
         early, step = 1 - late, path.step[0]
         own = numbers.reshape(-1, 2 * n + 3)
