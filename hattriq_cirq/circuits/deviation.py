@@ -1,4 +1,4 @@
-"""What noise, or its correction, may leave in the outcomes of circuits: the systematic part of their errors."""
+"""Deviation of outcomes that noise or its correction may leave: the systematic part of errors."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Deviation:
     def measured(cls, residuals: Iterable[Residual]) -> Deviation:
         """Estimate the deviation from circuits whose outcomes can be compared with others; zero without any.
 
-        What the counts may explain, up to two standard deviations, is subtracted, so that circuits without noise have hardly any
-        deviation.
+        What the counts may explain, up to two standard deviations, is subtracted, so that circuits without noise have hardly
+        any deviation.
 
         Args:
             residuals: Comparisons, one per circuit; those whose reference is uniform say nothing.
@@ -58,12 +58,11 @@ class Deviation:
             return cls(0.0, 0.0)
         damping = float(np.mean([each.damping for each in used]))
         uncertainty = float(np.sqrt(np.sum([each.damping_variance for each in used]))) / len(used)
-        squares = np.array([each.squared_spread(damping) for each in used])
+        square = float(np.mean([each.squared_spread(damping) for each in used]))
         noise = float(np.sqrt(np.sum([each.spread_variance for each in used]))) / len(used)
         significant = np.sqrt(max(0.0, damping**2 - (_SIGNIFICANCE * uncertainty) ** 2))
-        return cls(
-            float(np.copysign(significant, damping)), float(np.sqrt(max(0.0, float(squares.mean()) - _SIGNIFICANCE * noise)))
-        )
+        spread = np.sqrt(max(0.0, square - _SIGNIFICANCE * noise))
+        return cls(float(np.copysign(significant, damping)), float(spread))
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,8 +46,8 @@ def test_pulls_of_means_over_gauges_have_unit_width(gauges: int, block: int, sca
             shifted = np.abs(p + p.mean() * (of_block + of_gauges - of_gauges.mean(axis=0)))
             outcomes += [Distribution.from_counts(rng.multinomial(10_000, row / row.sum())) for row in shifted]
         mean = mean_over_gauges(outcomes, block)
-        (moved,) = [m for m in QuasiDistribution.from_outcome(mean).sensitivities(every).items()] or [None]
-        variances = mean.variances(every) + (0 if moved is None else moved[0].variances(moved[1]))
+        moved = QuasiDistribution.from_outcome(mean).sensitivities(every)
+        variances = mean.variances(every) + sum(key.variances(slopes) for key, slopes in moved.items())
         pulls.append((mean.probabilities - p) / np.sqrt(variances))
     assert 0.9 < np.std(pulls) < 1.1
 

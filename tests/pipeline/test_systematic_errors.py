@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ BEST = MitigationSequence([ZeroNoiseExtrapolation(), PauliTwirling(), Readout()]
 
 
 def attribution(engine: Engine, mitigation: Mitigation | None = None, shots: int | None = 20_000) -> Attribution:
-    options = {"baseline": 0, "estimator": hq.ResolvedHadamardTest(), "engine": engine, "shots": shots}
+    options: dict[str, Any] = {"baseline": 0, "estimator": hq.ResolvedHadamardTest(), "engine": engine, "shots": shots}
     return hq.integrated_gradients(MODEL, X, mitigation=mitigation, **options)
 
 
@@ -34,7 +35,8 @@ def systematic(a: Attribution) -> float:
 def test_nothing_is_known_on_an_engine_without_a_calibration() -> None:
     a = attribution(hq.qsim(seed=1))
     assert a.systematic is None
-    np.testing.assert_allclose(a.interval()[1] - a.values, 1.96 * np.hypot(a.stderr, a.rare_stderr), rtol=1e-4)
+    assert a.rare_stderr is not None
+    np.testing.assert_allclose(a.interval()[1] - a.values, 1.96 * np.sqrt(a.stderr**2 + a.rare_stderr**2), rtol=1e-4)
 
 
 def test_only_simulated_and_uncorrected_errors_count() -> None:
@@ -62,7 +64,12 @@ def test_extrapolation_reports_the_difference_of_its_fits() -> None:
 @pytest.mark.parametrize("shots", [pytest.param(3000, marks=pytest.mark.slow), 100_000])
 def test_intervals_of_an_extrapolated_map_cover_without_noise(shots: int) -> None:
     mitigation = MitigationSequence(BEST.parts[:2])
-    options = {"baseline": 0, "estimator": hq.ResolvedHadamardTest(), "engine": hq.cirq_simulator(), "shots": shots}
+    options: dict[str, Any] = {
+        "baseline": 0,
+        "estimator": hq.ResolvedHadamardTest(),
+        "engine": hq.cirq_simulator(),
+        "shots": shots,
+    }
     ((inputs, circuits),) = hq.prepare(MODEL, X, mitigation=mitigation, **options).chunks()
     true, variants = hq.qsim().execute(circuits.programs, None), circuits.variants
     exact, covered, rng = hq.integrated_gradients(MODEL, X, baseline=0).values, [], np.random.default_rng(shots)
@@ -96,7 +103,12 @@ def test_intervals_cover_maps_of_random_circuits_under_the_noise_of_a_processor(
     covered = []
     for seed in range(2000, 2012):
         model, x = random_circuit(3, seed=seed), np.random.default_rng(seed).normal(size=8)
-        options = {"baseline": 0, "estimator": hq.ResolvedHadamardTest(), "shots": 1_000_000, "mitigation": mitigation}
+        options: dict[str, Any] = {
+            "baseline": 0,
+            "estimator": hq.ResolvedHadamardTest(),
+            "shots": 1_000_000,
+            "mitigation": mitigation,
+        }
         low, high = hq.integrated_gradients(model, x, engine=hq.virtual("willow_pink", seed=seed), **options).interval()
         exact = hq.integrated_gradients(model, x, baseline=0).values
         covered.append((low <= exact) & (exact <= high))
