@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from calibration.auxiliary_measurement import CircuitShares, MeasuredCircuits
@@ -100,13 +100,15 @@ class MitigationSequence(Mitigation[_Stages]):
         notes: list[str] = []
         warnings: list[str] = []
         calibration_id: str | None = None
+        readout_rates: Mapping[str, tuple[float, float, float, float]] = {}
         for part, stage in zip(reversed(self.parts), reversed(stages), strict=True):
             mitigated = part.combine(stage, outcomes)
             outcomes = mitigated.outcomes
             notes += mitigated.summary.notes
             warnings += mitigated.summary.warnings
             calibration_id = calibration_id or mitigated.summary.calibration_id
-        return Mitigated(outcomes, MitigationSummary(calibration_id, tuple(notes), tuple(warnings)))
+            readout_rates = readout_rates or mitigated.summary.readout_rates
+        return Mitigated(outcomes, MitigationSummary(calibration_id, tuple(notes), tuple(warnings), readout_rates))
 
     def auxiliary_circuits(self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]) -> CircuitShares:
         """Return the auxiliary circuits of all parts."""

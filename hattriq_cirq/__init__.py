@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from hattriq_cirq.pipeline.prepare import estimate, prepare, resources
     from hattriq_cirq.pipeline.resources import Resources
     from hattriq_cirq.reporting import runs
-    from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_training
-    from hattriq_cirq.workflows.learn import learn_observable
+    from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_probe_test, plot_training
+    from hattriq_cirq.simulation import noise
+    from hattriq_cirq.workflows.learn import LearningPlan, learn_observable, plan_learning
 
 #: Public modules of version 0.1 that moved; the use of a name in them gives a DeprecationWarning.
 _RENAMED = ("approximate", "engines", "saliency")
@@ -43,7 +44,7 @@ _RENAMED = ("approximate", "engines", "saliency")
 _MODULES = {name: f"hattriq_cirq.{name}" for name in ("datasets", "encoding", "estimators", "faithfulness", *_RENAMED)} | {
     name: f"hattriq_cirq.attribution.{name}" for name in ("baselines", "decomposition", "other_methods")
 }
-_MODULES["runs"] = "hattriq_cirq.reporting.runs"
+_MODULES |= {"noise": "hattriq_cirq.simulation.noise", "runs": "hattriq_cirq.reporting.runs"}
 #: Modules -> the public names that they define.
 _NAMES = {
     "attribution.baselines": "BaselineSet",
@@ -64,8 +65,8 @@ _NAMES = {
     "pipeline.integrated_gradients": "integrated_gradients",
     "pipeline.prepare": "estimate prepare resources",
     "pipeline.resources": "Resources",
-    "reporting.plotting": "plot_attribution plot_gallery plot_training",
-    "workflows.learn": "learn_observable",
+    "reporting.plotting": "plot_attribution plot_gallery plot_probe_test plot_training",
+    "workflows.learn": "LearningPlan learn_observable plan_learning",
 }
 _HOME = {name: f"hattriq_cirq.{module}" for module, names in _NAMES.items() for name in names.split()}
 
@@ -79,6 +80,7 @@ __all__ = [
     "Head",
     "IdentityPartWarning",
     "LearnedModel",
+    "LearningPlan",
     "MissingCalibrationWarning",
     "Model",
     "NearOriginWarning",
@@ -103,9 +105,12 @@ __all__ = [
     "grid_ansatz",
     "integrated_gradients",
     "learn_observable",
+    "noise",
     "other_methods",
+    "plan_learning",
     "plot_attribution",
     "plot_gallery",
+    "plot_probe_test",
     "plot_training",
     "prepare",
     "processors",

@@ -225,7 +225,7 @@ class Readout(Mitigation[ReadoutContext]):
             identifier = calibration.id
         data = zip(outcomes[context.before : end], measured[context.before : end], strict=True)
         corrected = [correct(outcome, calibration, bits) for outcome, bits in data]
-        return Mitigated(corrected, MitigationSummary(identifier, tuple(notes), violated))
+        return Mitigated(corrected, MitigationSummary(identifier, tuple(notes), violated, calibration.rates))
 
     def _independence(self, qubits: Sequence[cirq.Qid], outcomes: Outcomes) -> tuple[list[str], tuple[str, ...]]:
         """Return notes and warnings on the independence of readout errors, as calibration circuits show it."""

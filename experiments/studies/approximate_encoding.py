@@ -218,13 +218,13 @@ def table(data: str, rows: Rows) -> Table:
             cz = f"{np.median(column(rows, method, budget, 'cz')):.0f}", f"{np.median(routed):.0f}" if len(routed) else ""
             cells = (
                 bootstrap_text(column(rows, method, budget, name), np.median)
-                for name in ("fidelity", "cosine", "relative_error")
+                for name in ("fidelity", "cosine", "relative_error", "reweighted_error")
             )
             lines.append((str(budget), label, *cz, *cells))
     return Table(
         f"{data}: medians over {len(column(rows, 'exact', 0, 'cz'))} test pictures with 95% bootstrap intervals; the exact "
         f"encoding takes {exact:.0f} [{low:.0f}, {high:.0f}] CZ, {np.median(on_grid):.0f} on a grid ({len(on_grid)} pictures).",
-        ("CZ allowed", "method", "CZ", "CZ on a grid", "fidelity", "cosine of maps", "L2 error of map"),
+        ("CZ allowed", "method", "CZ", "CZ on a grid", "fidelity", "cosine of maps", "L2 error of map", "reweighted"),
         tuple(lines),
     )
 
@@ -281,6 +281,8 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
         assumptions={
             "simulation": "state vectors, without noise or shots",
             "CZ": "after cirq.optimize_for_target_gateset, any pair coupled",
+            "reweighted": "L2 error after each value is multiplied by the wanted amplitude over the prepared one "
+            "(encoding.reweighting)",
             "on a grid": "after cirq.RouteCQC on 4 x 4 qubits, the better of two placements",
         },
     )
@@ -309,4 +311,4 @@ def _compiled(circuit: cirq.AbstractCircuit) -> cirq.AbstractCircuit:
     return compile_to_gateset(circuit, gateset("cz"))
 
 
-STUDY = Study("approximate_encoding", __doc__, tasks, run, summarise)
+STUDY = Study("approximate_encoding", __doc__, tasks, run, summarise, revision=1)

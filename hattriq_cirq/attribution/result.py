@@ -8,13 +8,12 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import numpy as np
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, all_finite, normal_interval, read_only
+from hattriq_cirq.foundation.arrays import Array, FloatArray, all_finite, normal_interval, zeros
 from hattriq_cirq.foundation.checks import set_fields
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
@@ -63,13 +62,7 @@ class Cost:
         return Cost(**{name: max(pair) if name in _OF_ONE_CIRCUIT else sum(pair) for name, pair in pairs.items()})
 
 
-_NO_COST, _ZERO = Cost(), read_only(np.zeros(()))
-
-
-@lru_cache(maxsize=64)
-def _zeros(shape: tuple[int, ...]) -> FloatArray:
-    """Return zeros that cannot be changed and take no memory."""
-    return np.broadcast_to(_ZERO, shape)
+_NO_COST = Cost()
 
 
 @dataclass(frozen=True)
@@ -204,18 +197,18 @@ class Attribution(Frozen):
         for array in (values, imag_values, x, *scores):
             own: Any = array
             while isinstance(own, np.ndarray):  # and all that it is a view of
-                own.flags.writeable = False
+                own.setflags(write=False)
                 own = own.base
         self = object.__new__(cls)
         self.__dict__.update(
             values=values,
-            stderr=_zeros(values.shape),
+            stderr=zeros(values.shape),
             imag_values=imag_values,
             x=x,
             baseline=baseline,
             f_input=scores[0],
             f_baseline=scores[1],
-            completeness_gap_stderr=_zeros(values.shape[:-1]),
+            completeness_gap_stderr=zeros(values.shape[:-1]),
             assumptions=assumptions,
             cost=_NO_COST,
             provenance=Provenance.now(),

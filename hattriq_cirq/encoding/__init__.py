@@ -1,7 +1,7 @@
 """State preparation: exact and approximate amplitude encoding, for all pairs of qubits or on the edges of a graph."""
 
 from hattriq_cirq._moved import keep_old_names
-from hattriq_cirq.encoding.approximate import ApproximateEncoder, ApproximateEncoding, approximate_encoding
+from hattriq_cirq.encoding.approximate import ApproximateEncoder, ApproximateEncoding, approximate_encoding, reweighting
 from hattriq_cirq.encoding.connectivity import NeighbourEncoder
 from hattriq_cirq.encoding.exact import Encoder, encode, encode_controlled, encode_joint, phase_operations, unit_vector
 
@@ -15,6 +15,7 @@ __all__ = [
     "encode_controlled",
     "encode_joint",
     "phase_operations",
+    "reweighting",
     "unit_vector",
 ]
 

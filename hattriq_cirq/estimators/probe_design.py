@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky
 
-from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders
+from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders, read_only
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
 
@@ -49,15 +50,25 @@ class ProbeDesign(Frozen):
     strings: PauliStrings
     importance: FloatArray
 
-    @property
+    @cached_property
     def shares(self) -> FloatArray:
         """Share of the probes that see each string, (strings,)."""
-        return np.asarray(_agreements(self.strings, self.states.bases).mean(axis=1))
+        return read_only(_agreements(self.strings, self.states.bases).mean(axis=1).astype(float))
 
-    def squared_error(self, shots: int) -> float:
-        """Return the expected squared L2 error of a map for a number of shots; infinite if a string is never seen."""
+    def variances(self, shots: float, prior: FloatArray | None = None) -> FloatArray:
+        """Return the expected variance of each coefficient, (strings,); without a prior infinite if it is never seen.
+
+        Args:
+            shots: Number of shots of all probes, each with outcomes of variance 1.
+            prior: Prior variance of each coefficient, (strings,), which is that of a string that is never seen; None for least
+                squares.
+        """
         with np.errstate(divide="ignore"):
-            return float(np.sum(self.importance / self.shares)) / shots
+            return np.asarray(1 / (shots * self.shares + (0.0 if prior is None else 1 / prior)))
+
+    def squared_error(self, shots: float, prior: FloatArray | None = None) -> float:
+        """Return the expected squared L2 error of a map, with the arguments of `variances`."""
+        return float(np.sum(self.importance * self.variances(shots, prior)))
 
 
 def design_probes(

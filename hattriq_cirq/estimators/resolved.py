@@ -11,10 +11,14 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hattriq_cirq.circuits.outcomes import OutcomeWeights
-from hattriq_cirq.encoding.exact import Encoder, encode_joint
+from hattriq_cirq.encoding.approximate import reweighting
+from hattriq_cirq.encoding.exact import Encoder, encode, encode_joint
 from hattriq_cirq.estimators.bilinear import KEY, Allocation, BilinearTerm, Estimator, PauliTerm, WeightedCircuit, ancillas
-from hattriq_cirq.foundation.arrays import unit_vector_and_norm
-from hattriq_cirq.foundation.checks import as_counts, as_word, set_fields
+from hattriq_cirq.foundation.arrays import Array, FloatArray, unit_vector_and_norm
+from hattriq_cirq.foundation.checks import as_counts, as_word, check_flag, set_fields, shown
+from hattriq_cirq.simulation.statevector import final_state
+
+_REAL = 1e-6  # largest imaginary part of an amplitude that rounding in a compiled circuit can cause
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,14 @@ class ResolvedHadamardTest(Estimator):
         allocation: Allocation of shots among circuits: `error` (in proportion to what a shot can add) or `equal`.
         encoder: State preparation; None lets the placement choose an exact one. `encoding.ApproximateEncoder(layers=4)` uses
             fewer gates and is not exact.
+        reweight: Multiply each value by the factor of `encoding.reweighting`, which replaces the left amplitude that an
+            approximate encoder prepares by the wanted one. The preparation is simulated for that, one state vector per
+            circuit. The right side, on which M acts, keeps its errors. Only for real inputs and an approximate encoder: with an
+            exact one it would shrink small values for nothing. Standard errors are those of the multiplied values.
 
     Raises:
-        ValueError: The part or the allocation is unknown, or a measured qubit is repeated.
+        ValueError: The part or the allocation is unknown, a measured qubit is repeated, or reweighting has no approximate
+            encoder or no value for each feature.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -48,10 +57,19 @@ class ResolvedHadamardTest(Estimator):
     measured: tuple[int, ...] | None = None
     allocation: Allocation = "error"
     encoder: Encoder | None = None
+    reweight: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         as_word(self.part, "part", ("real", "imaginary"))
+        check_flag(self.reweight, "reweight")
+        if self.reweight and (self.encoder is None or self.encoder is encode):
+            raise ValueError(
+                f"reweight=True needs an approximate encoder, not encoder={shown(self.encoder)}; use "
+                "encoder=ApproximateEncoder(layers=4), or leave out reweight"
+            )
+        if self.reweight and self.measured is not None:
+            raise ValueError(f"reweight=True needs a value for each feature; leave out measured={self.measured}")
         if self.measured is not None:
             set_fields(self, measured=as_counts(self.measured, "measured", minimum=None))
             if len(set(self.measured)) != len(self.measured):
@@ -59,7 +77,8 @@ class ResolvedHadamardTest(Estimator):
 
     def describe(self) -> str:
         """Describe the estimator in a few words, for results."""
-        return self._with_encoder_name("resolved Hadamard test" + (", imaginary part" if self.part == "imaginary" else ""))
+        words = "resolved Hadamard test" + (", imaginary part" if self.part == "imaginary" else "")
+        return self._with_encoder_name(words) + (", reweighted" if self.reweight else "")
 
     def weighted_circuits(self, pauli: PauliTerm, term: BilinearTerm) -> Iterator[WeightedCircuit]:
         """Build the one circuit: outcome (ancilla, k) adds +-|left| |right| to feature k."""
@@ -80,8 +99,28 @@ class ResolvedHadamardTest(Estimator):
             )
         )
         features = 2 ** len(read)
-        scale = left_norm * right_norm
+        scales = np.full(features, left_norm * right_norm)
+        if self.reweight:
+            scales *= _reweighting(left, right, final_state(preparation, [ancilla, *qubits]))
         index = np.arange(features)
-        entries = np.repeat([scale, -scale], features), (np.tile(index, 2), np.arange(2 * features))
+        entries = np.concatenate([scales, -scales]), (np.tile(index, 2), np.arange(2 * features))
         weights = OutcomeWeights(csr_array(entries, shape=(features, 2 * features)))
         yield WeightedCircuit(circuit, weights, preparation)
+
+
+def _reweighting(left: Array, right: Array, prepared: Array) -> FloatArray:
+    """Return the factors that replace the left amplitudes of the prepared state by the wanted ones, (features,).
+
+    Args:
+        left: Left side of norm 1, (features,).
+        right: Right side of norm 1, (features,).
+        prepared: State in place of (left, right) / sqrt 2, up to a global phase, (2 features,).
+
+    Raises:
+        ValueError: The left side is complex, or is prepared with complex amplitudes.
+    """
+    overlap = np.vdot(prepared, np.concatenate([left, right]))
+    own = np.sqrt(2) * prepared[: len(left)] * (overlap / abs(overlap) if overlap else 1.0)
+    if max(np.abs(np.imag(side)).max() for side in (left, own)) > _REAL:
+        raise ValueError("reweight=True replaces real amplitudes, and the left side is complex; leave it out")
+    return reweighting(np.real(left), own.real)

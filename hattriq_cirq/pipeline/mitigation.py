@@ -6,8 +6,8 @@ The mitigations themselves are in the package `calibration`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, Generic
 
@@ -64,11 +64,14 @@ class MitigationSummary(Frozen):
         notes: Findings, such as the verdict on drift, one sentence each.
         warnings: Findings that an assumption of the mitigation does not hold, one sentence each; the pipeline adds them to the
             notes of the result and issues each as an `AssumptionWarning`.
+        readout_rates: Readout errors e0 and e1 of each qubit as the mitigation used them, and their standard errors, by the
+            qubit as text; empty without a calibration per qubit.
     """
 
     calibration_id: str | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    readout_rates: Mapping[str, tuple[float, float, float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +108,8 @@ def as_mitigation(value: object) -> Mitigation | None:
         >>> as_mitigation("readout").shots
         20000
     """
+    if value is None:
+        return None
     if isinstance(value, str):
         registered = entry_points(group="hattriq_cirq.mitigations")
         if value not in registered.names:

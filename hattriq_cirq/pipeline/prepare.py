@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial, wraps
 from itertools import chain, groupby, islice, repeat
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
+from weakref import WeakKeyDictionary
 
 import cirq
 import numpy as np
@@ -25,6 +26,7 @@ from hattriq_cirq.compilation.compile import physical_circuit
 from hattriq_cirq.compilation.gatesets import compile_to_gateset, gateset_name
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
 from hattriq_cirq.compilation.placement import Placement, best_placement, candidate_layouts, promising_layouts
+from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.compilation.snapshot import Snapshot
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
@@ -46,14 +48,17 @@ from hattriq_cirq.pipeline.resources import GateCount, Resources, RunResources, 
 from hattriq_cirq.simulation.statevector import Precision
 
 log = Log("pipeline")
+#: Largest number of shots: counts are 64-bit integers, and weights of shots are floating-point numbers.
+SHOTS_MAX = 10**15
 _CHUNK = 256  # number of circuits that are compiled and run together, or those of one input if they are more
 _ROUNDINGS = 4  # difference between equal vectors that rounding explains, in units of the double precision
-_SHOTS_MAX = 10**15  # counts are 64-bit integers, and weights of shots are floating-point numbers
 _TERMS_MAX = 10_000  # nodes of a rule times baselines, each of which has circuits of its own
 _AN_ESTIMATOR = "an estimator, such as ResolvedHadamardTest()"
 _INPUTS = (8, 64)  # largest number of inputs of the first chunk, so that its jobs start within seconds, and of the others
 _LISTED = 10  # features that a note names
 _PLACED_BY = 2  # number of terms by whose circuits a placement is chosen
+_PLACEMENTS = 64  # placements that are kept for each processor
+_placements: WeakKeyDictionary[Processor, dict[str, Placement]] = WeakKeyDictionary()
 
 
 @with_numpy_defaults
@@ -780,14 +785,16 @@ def check_engine(estimator: object, engine: object) -> Engine:
 
 def as_shots(shots: object) -> int | None:
     """Return a number of shots as a plain integer; None stands for exact probabilities."""
-    advice = f"be a whole number, at least 1 and at most {_SHOTS_MAX:.0e}, or None for exact probabilities"
-    return None if shots is None else as_count(shots, "shots", 1, _SHOTS_MAX, advice=advice)
+    advice = f"be a whole number, at least 1 and at most {SHOTS_MAX:.0e}, or None for exact probabilities"
+    return None if shots is None else as_count(shots, "shots", 1, SHOTS_MAX, advice=advice)
 
 
 def choose_placement(
     model: Model, estimator: Estimator, terms: Sequence[Sequence[BilinearTerm]], engine: Engine
 ) -> Placement | None:
     """Choose physical qubits by a few circuits of a run; each candidate is judged with the state preparation that suits it.
+
+    The search is done once in a process for equal circuits, as in a study that repeats a run with other shots or mitigations.
 
     Args:
         model: Model of the quadratic form.
@@ -806,13 +813,22 @@ def choose_placement(
     if processor is None:
         return None
     circuits: dict[Encoder, list[cirq.Circuit]] = {encode: _placing_circuits(model, estimator, terms, encode)}
+    known = _placements.setdefault(processor, {})
+    key = circuits_key(circuits[encode], (*model.qubits, *(engine.qubits or ())))
+    if key is not None and key in known:
+        return known[key]
     layouts = candidate_layouts(processor, circuits[encode], model.qubits, among=engine.qubits)
     layouts = promising_layouts(processor, layouts, _placing_circuits(model, estimator, terms, _prepare_nothing))
     encoders = list(dict.fromkeys(layout.encoder for layout in layouts))
     for encoder in track(encoders, "build circuits for layouts", "layout"):
         if encoder not in circuits:
             circuits[encoder] = _placing_circuits(model, estimator, terms, encoder)
-    return best_placement(processor, layouts, circuits)
+    chosen = best_placement(processor, layouts, circuits)
+    if key is not None:
+        known[key] = chosen
+        if len(known) > _PLACEMENTS:
+            del known[next(iter(known))]
+    return chosen
 
 
 def _prepare_nothing(x: ArrayLike, qubits: Sequence[cirq.Qid]) -> cirq.Circuit:

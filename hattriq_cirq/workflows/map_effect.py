@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.other_methods import shapley
-from hattriq_cirq.encoding.approximate import ApproximateEncoding
+from hattriq_cirq.encoding.approximate import ApproximateEncoding, reweighting
 from hattriq_cirq.foundation.arrays import scaling_exponents, times_power_of_2, unit_vector_and_norm
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.models.model import model_inputs
@@ -22,10 +22,12 @@ class MapEffect:
     Args:
         cosine: Cosine between the approximate and the exact map.
         relative_error: L2 error as a share of the norm of the exact map.
+        reweighted_error: The same error after the values were multiplied by the factors of `encoding.reweighting`.
     """
 
     cosine: float
     relative_error: float
+    reweighted_error: float
 
 
 @with_numpy_defaults
@@ -39,7 +41,7 @@ def map_effect(model: QuadraticForm, x: ArrayLike, encoding: ApproximateEncoding
         baseline: Number or real vector, (2**n,), the same for both maps.
 
     Returns:
-        Cosine and relative L2 error between Re((x - b) o M (x + b)) and the same map of the prepared state.
+        Cosine and relative L2 errors between Re((x - b) o M (x + b)) and the same map of the prepared state.
 
     Raises:
         ValueError: x has another size, or its map is zero everywhere.
@@ -62,4 +64,6 @@ def map_effect(model: QuadraticForm, x: ArrayLike, encoding: ApproximateEncoding
         raise ValueError("the map of x is zero everywhere and cannot be compared; choose another baseline")
     other = float(np.linalg.norm(approximate))
     cosine = float(exact @ approximate) / (size * other) if other else 0.0
-    return MapEffect(cosine, float(np.linalg.norm(approximate - exact)) / size)
+    reference = np.asarray(baseline)
+    reweighted = approximate * reweighting(x - reference, prepared - reference)
+    return MapEffect(cosine, *(float(np.linalg.norm(values - exact)) / size for values in (approximate, reweighted)))

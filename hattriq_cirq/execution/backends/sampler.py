@@ -90,7 +90,7 @@ class InProcessBackend(Owned, ABC):
     def _submitted(self, job: Job) -> Job:
         """Return the submitted job of this id if it is the same one; different engines use the same ids."""
         earlier = self._jobs.get(job.id, job)
-        settings = attrgetter("circuits", "points", "shots", "seed")
+        settings = attrgetter("circuits", "points", "shots", "seed", "shots_before")
         return earlier if settings(earlier) == settings(job) else job
 
     def cancel(self, job_id: str) -> None:
