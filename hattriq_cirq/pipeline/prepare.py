@@ -22,6 +22,7 @@ from hattriq_cirq.attribution.objective import Head, Objective
 from hattriq_cirq.attribution.path_integral import exact_attribution, warn_of_identity_part
 from hattriq_cirq.attribution.quadrature import Quadrature, parse_rule
 from hattriq_cirq.attribution.result import Attribution, Cost
+from hattriq_cirq.circuits.deviation import ALL_KINDS, Deviation, attach
 from hattriq_cirq.compilation.compile import physical_circuit
 from hattriq_cirq.compilation.gatesets import compile_to_gateset, gateset_name
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
@@ -590,6 +591,7 @@ class PreparedAttribution(Frozen):
         """
         estimates: list[list[Estimate]] = []
         configurations: list[int | None] = []
+        deviations: list[Deviation] = []
         cost, summaries = Cost(), [MitigationSummary()]
         what = self.estimator.describe()
         with (
@@ -603,7 +605,9 @@ class PreparedAttribution(Frozen):
                 mitigated = circuits.execute()
                 summaries.append(mitigated.summary)
                 configurations += [mitigated.configuration] * len(inputs)
-                outcomes = iter(mitigated.outcomes)
+                predicted = circuits.predicted_deviations()
+                outcomes = iter(mitigated.outcomes if predicted is None else attach(mitigated.outcomes, predicted))
+                deviations += predicted or []
                 parts = [list(islice(outcomes, len(one.circuits))) for one in inputs]
                 decoded = [one.decode(part, self.mitigation) for one, part in zip(inputs, parts, strict=True)]
                 for found, _ in decoded:
@@ -617,8 +621,21 @@ class PreparedAttribution(Frozen):
             warnings.warn(text, AssumptionWarning, stacklevel=3)
         notes = [note for summary in summaries for note in (*summary.notes, *summary.warnings)]
         notes += [*self._configuration_notes(configurations), *(note for own in estimates for e in own for note in e.notes)]
+        notes += self._prediction_notes(deviations)
         summary = MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes)), violated)
         return Execution([own[0] for own in estimates], cost, summary, [own[1:] for own in estimates])
+
+    def _prediction_notes(self, deviations: Sequence[Deviation]) -> list[str]:
+        """Return a note on the errors that nothing corrects, of the size that the processor's calibration predicts."""
+        processor = self.engine.processor
+        if processor is None or not any(each.damping or each.spread for each in deviations):
+            return []
+        kinds = self.engine.error_kinds & (ALL_KINDS if self.mitigation is None else self.mitigation.leaves)
+        damping, spread = (100 * np.mean([getattr(each, name) for each in deviations]) for name in ("damping", "spread"))
+        return [
+            f"systematic part of errors: by the calibration {processor.snapshot!r}, errors of {', '.join(sorted(kinds))} damp "
+            f"outcomes by {damping:.1f}% and spread them by {spread:.1f}% of their size; the data do not test this"
+        ]
 
     def _configuration_notes(self, configurations: Sequence[int | None]) -> list[str]:
         """Return a note that names the inputs of each configuration, if the run began anew on another one."""
@@ -657,14 +674,17 @@ class PreparedAttribution(Frozen):
         for i, name in enumerate(("f_input", "f_baseline") if scores else ()):
             measured[name] = np.array([own.values[i] for own in scores]).reshape(shape[:-1])
             measured[f"{name}_stderr"] = np.array([own.stderr[i] for own in scores]).reshape(shape[:-1])
-        values, stderr, rare = (
-            np.array([getattr(e, name) for e in estimates]).reshape(shape) for name in ("values", "stderr", "rare_stderr")
+        values, stderr, rare, systematic = (
+            np.array([getattr(e, name) for e in estimates]).reshape(shape)
+            for name in ("values", "stderr", "rare_stderr", "systematic")
         )
+        nothing_known = self.engine.processor is None and not any(e.knows_systematic for e in estimates)
         return replace(
             exact,
             values=values,
             stderr=stderr,
             rare_stderr=None if self.shots is None else rare,
+            systematic=None if nothing_known else systematic,
             imag_values=None,
             completeness_gap_stderr=np.array([float(one.gap.stderr[0]) for one in maps]).reshape(shape[:-1]),
             **measured,
