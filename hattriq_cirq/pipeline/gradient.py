@@ -135,7 +135,7 @@ def gradient(
     Example:
         >>> import hattriq_cirq as hq
         >>> model, x = hq.ring_ansatz(2, layers=1), [0.6, 0, 0, 0.8]
-        >>> hq.gradient(model, x).real
+        >>> hq.gradient(model, x).real.round(6) + 0
         array([ 1.2,  0. ,  0. , -1.6])
         >>> engine = hq.qsim(seed=1)
         >>> measured = hq.gradient(model, x, estimator=hq.ResolvedHadamardTest(), engine=engine, shots=100_000)
