@@ -278,7 +278,7 @@ class LearningPlan(Frozen):
           strings that the structure of the circuit allows, which owes nothing to a simulation; no prior (least squares)
           probes           42 in the fit, 8 held out, 0 folded
           predicted error  0.0598 of the norm of a map at 10,000 shots; 0.05 takes 14,306 shots
-        learned observable, 7 Pauli strings: 68 circuits on 1 qubit
+        learned observable (structure, none): 68 circuits on 1 qubit
           ...
     """
 
@@ -422,13 +422,20 @@ class PreparedLearning(Frozen):
         """
         return self._plan(record=True)
 
-    def _plan(self, *, record: bool) -> LearningPlan:
+    def run_resources(self, *, record: bool = False) -> RunResources:
+        """Count the jobs of the campaign, and record them in the journal if asked for.
+
+        Raises:
+            ValueError: There are no shots.
+        """
         if self.shots is None:
             raise ValueError("a plan needs shots: exact probabilities are no jobs")
-        campaign, chosen = self.campaign, self.chosen
         with progress_bars(self.engine.shows_progress), self.engine.logged():
             call = self.compiled.record() if record else self.compiled.plan()
-            run = RunResources.of_call(self.compiled, call, campaign.circuits, self.shots)
+            return RunResources.of_call(self.compiled, call, self.campaign.circuits, self.shots)
+
+    def _plan(self, *, record: bool) -> LearningPlan:
+        campaign, chosen, run = self.campaign, self.chosen, self.run_resources(record=record)
         return LearningPlan(
             observable=campaign.model.observable_text,
             strings=chosen.strings,
@@ -438,14 +445,14 @@ class PreparedLearning(Frozen):
             probes=len(campaign.fitted),
             held_out=len(campaign.held_out),
             folded=len(campaign.folded),
-            shots=self.shots,
+            shots=run.shots - run.mitigation_shots,
             prediction=self.prediction,
             resources=self.price().with_run(run),
             notes=tuple(self._notes()),
         )
 
     def price(self, *, gateset: str | None = None, target_cosine: float = 0.95, target_stderr: float = 0.01) -> Resources:
-        """Return the gates of the campaign's circuits on a free graph and the shots to the targets of a map.
+        """Return the gates of the campaign's circuits and the shots to the targets of a map, without a number of shots.
 
         Args:
             gateset: Gate set that circuits are compiled to on a free graph; None takes that of the engine's processor, or `cz`.
@@ -463,8 +470,8 @@ class PreparedLearning(Frozen):
         for_cosine = predicted.shots_for(float(np.sqrt(1 / target_cosine**2 - 1)))
         for_stderr = predicted.shots_for_stderr(target_stderr, *self.chosen.example)
         shots = [max(min(each, 2.0**62), campaign.circuits) for each in (for_cosine, for_stderr)]
-        return Resources(
-            estimator=f"learned observable, {quantity(len(self.chosen.strings), 'Pauli string')}",
+        predicted_cost = Resources(
+            estimator=f"learned observable ({self.chosen.source}, {self.chosen.prior})",
             circuits=campaign.circuits,
             qubits=max(len(structure.probed) for structure in campaign.structures),
             built=GateCount.of(bodies),
@@ -478,6 +485,10 @@ class PreparedLearning(Frozen):
             target_stderr=target_stderr,
             per="model",
         )
+        if self.engine.processor is None:
+            return predicted_cost
+        programs = [program.circuit for program in self._programs.programs]
+        return predicted_cost.on(self.engine.processor, programs, programs)
 
     def _notes(self) -> list[str]:
         """Return what the predicted error leaves out."""
