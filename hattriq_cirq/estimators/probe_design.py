@@ -15,6 +15,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky
+from scipy.optimize import brentq
 
 from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders, read_only
 from hattriq_cirq.foundation.frozen import Frozen
@@ -56,15 +57,34 @@ class ProbeDesign(Frozen):
         return read_only(_agreements(self.strings, self.states.bases).mean(axis=1).astype(float))
 
     def variances(self, shots: float, prior: FloatArray | None = None) -> FloatArray:
-        """Return the expected variance of each coefficient, (strings,); without a prior infinite if it is never seen.
+        """Return the variance of a separate estimate of each coefficient, (strings,); without a prior infinite if it is unseen.
 
         Args:
             shots: Number of shots of all probes, each with outcomes of variance 1.
-            prior: Prior variance of each coefficient, (strings,), which is that of a string that is never seen; None for least
-                squares.
+            prior: Prior variance of each coefficient, (strings,), which is that of a string that is never seen; None for none.
         """
         with np.errstate(divide="ignore"):
             return np.asarray(1 / (shots * self.shares + (0.0 if prior is None else 1 / prior)))
+
+    def share_left(self, shots: float, prior: FloatArray | None = None) -> float:
+        """Return the share of the shots that a fit of all coefficients together leaves of those of separate estimates.
+
+        A fit spends as many probes as it decides coefficients: the share k solves
+        k = 1 - (1/probes) sum_P S c_P k / (S c_P k + 1 / prior_P), the equation of ridge regression with random rows (Dobriban
+        and Wager, Annals of Statistics 46, 247, 2018).
+
+        Args:
+            shots: Number of shots S, as in `variances`.
+            prior: Prior variance of each coefficient, (strings,); None for least squares.
+        """
+        precision = shots * self.shares[self.shares > 0]
+        known = 0.0 if prior is None else 1 / prior[self.shares > 0]
+
+        def excess(left: float) -> float:
+            return 1 - float(np.sum(precision * left / (precision * left + known))) / len(self.states) - left
+
+        least = 1e-12
+        return float(brentq(excess, least, 1, xtol=1e-9)) if excess(least) > 0 else least
 
     def squared_error(self, shots: float, prior: FloatArray | None = None) -> float:
         """Return the expected squared L2 error of a map, with the arguments of `variances`."""

@@ -150,7 +150,7 @@ def plan_learning(  # noqa: PLR0913  one argument for each choice of the user
         >>> import hattriq_cirq as hq
         >>> plan = hq.plan_learning(hq.ring_ansatz(2, layers=1), error=0.05)
         >>> plan.shots, round(plan.error, 3), plan.shots_for(0.01) > 20 * plan.shots
-        (14268, 0.05, True)
+        (17112, 0.05, True)
     """
     if shots is None and error is None:
         raise ValueError("a plan needs shots or error: give the number of shots, or the wanted relative error of a map")
@@ -210,7 +210,8 @@ def prepare_learning(  # noqa: PLR0913  one argument for each choice of the user
 class PredictedError(Frozen):
     """Relative L2 error of a map against the shots of a campaign: the root of its mean square over the inputs.
 
-    It counts the shots alone, without the calibration's errors and what noise leaves.
+    It counts the shots alone, without the calibration's errors and what noise leaves. Measured errors are .75 to 1.35 times as
+    large, those of empirical Bayes, which has better scales, as little as half.
 
     Args:
         design: Probes of the fit, with the importance of each string.
@@ -226,8 +227,13 @@ class PredictedError(Frozen):
 
     def at(self, shots: float) -> float:
         """Return the relative error for a number of shots; infinite if the maps are zero."""
-        squared = self.design.squared_error(shots / self.shots_per_share, self.prior)
+        squared = self.design.squared_error(self._shots_left(shots), self.prior)
         return float(np.sqrt(squared / self.map_size)) if self.map_size > 0 else np.inf
+
+    def _shots_left(self, shots: float) -> float:
+        """Return the shots of separate estimates that are as precise as the fit."""
+        own = shots / self.shots_per_share
+        return own * self.design.share_left(own, self.prior)
 
     def shots_for(self, error: float) -> float:
         """Return the number of shots for a relative error; infinite if no number suffices."""
@@ -238,7 +244,7 @@ class PredictedError(Frozen):
         squares = self.design.strings.bilinear(left, right) ** 2
 
         def largest(shots: float) -> float:
-            return float(np.sqrt((squares @ self.design.variances(shots / self.shots_per_share, self.prior)).max()))
+            return float(np.sqrt((squares @ self.design.variances(self._shots_left(shots), self.prior)).max()))
 
         return _crossing(largest, stderr)
 
@@ -277,7 +283,7 @@ class LearningPlan(Frozen):
         LearningPlan of observable 1.0*Z(q(0)): 7 Pauli strings on 2 qubits
           strings that the structure of the circuit allows, which owes nothing to a simulation; no prior (least squares)
           probes           42 in the fit, 8 held out, 0 folded
-          predicted error  0.0598 of the norm of a map at 10,000 shots; 0.05 takes 14,306 shots
+          predicted error  0.0655 of the norm of a map at 10,000 shots; 0.05 takes 17,167 shots
         learned observable (structure, none): 68 circuits on 1 qubit
           ...
     """

@@ -337,7 +337,7 @@ def plot_costs(costs: Sequence[tuple[int, hq.Resources]]) -> Figure:
             style = {
                 "color": colours[name],
                 "marker": markers.get(name, "o"),
-                "label": name + " (shots once for all maps)" * (name in serving_all),
+                "label": name + " (once for all maps)" * (name in serving_all),
             }
             axes[0].plot(n, [result.circuits for _, result in rows], **style)
             axes[1].plot(n, [max(result.compiled.mean, 0.5) for _, result in rows], **style)
