@@ -34,7 +34,7 @@ from hattriq_cirq.models.pauli_strings import PauliStrings
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import AssumptionWarning, Mitigated, Mitigation
 from hattriq_cirq.pipeline.prepare import SHOTS_MAX, as_shots, check_model
-from hattriq_cirq.pipeline.resources import GateCount, Resources, RunResources
+from hattriq_cirq.pipeline.resources import UNREACHABLE, GateCount, Resources, RunResources
 from hattriq_cirq.workflows.learning_campaign import HELD_OUT_MIN, Campaign, Corrections
 from hattriq_cirq.workflows.learning_strings import ChosenStrings
 
@@ -215,7 +215,7 @@ class PredictedError(Frozen):
 
     Args:
         design: Probes of the fit, with the importance of each string.
-        prior: Prior variance of each coefficient, (strings,); None for least squares.
+        prior: Expected variance of each coefficient, (strings,); None for least squares.
         shots_per_share: Number of shots of the campaign for one shot of variance 1 in the fit.
         map_size: Mean squared L2 norm of the maps.
     """
@@ -374,16 +374,16 @@ class PreparedLearning(Frozen):
         needed = max(self.prediction.shots_for(error), self.campaign.circuits)
         if needed <= (SHOTS_MAX if given is None else given):
             return int(np.ceil(needed)) if given is None else given
-        unseen = np.count_nonzero(self.campaign.design.shares == 0)
-        if needed == np.inf and unseen:
+        probes, strings = len(self.campaign.fitted), quantity(len(self.chosen.strings), "Pauli string")
+        if needed > SHOTS_MAX and probes < len(self.chosen.strings):
             raise ValueError(
-                f"no number of shots reaches {error=}: {len(self.campaign.fitted)} probes do not see {unseen} of "
-                f"{quantity(len(self.chosen.strings), 'Pauli string')}; use more probes"
+                f"no number of shots reaches {error=}: {probes} probes in the fit do not determine {strings}; use more probes, "
+                "strings='important', or a shallower model"
             )
         takes = f"{needed:.2g}" if needed > SHOTS_MAX else f"{int(np.ceil(needed)):,}"
         reached = "" if given is None else f"; {given:,} reach {self.prediction.at(given):.2g}"
         raise ValueError(
-            f"{error=} takes {takes} shots for {quantity(len(self.chosen.strings), 'Pauli string')}{reached}. Use more shots, "
+            f"{error=} takes {takes} shots for {strings}{reached}. Use more shots, "
             "a larger error, strings='important' with prior='magnitude', or a shallower model"
         )
 
@@ -412,7 +412,7 @@ class PreparedLearning(Frozen):
         campaign = self.campaign
         damped = self.fidelity if campaign.corrections.damping else 1.0
         per_share = (campaign.size / damped) ** 2 / campaign.share_of_fit
-        return PredictedError(campaign.design, self.chosen.prior_variances(), per_share, self.chosen.map_size)
+        return PredictedError(campaign.design, self.chosen.expected, per_share, self.chosen.map_size)
 
     @cached_property
     def plan(self) -> LearningPlan:
@@ -475,7 +475,7 @@ class PreparedLearning(Frozen):
         bodies = [structure.body for structure in campaign.structures]
         for_cosine = predicted.shots_for(float(np.sqrt(1 / target_cosine**2 - 1)))
         for_stderr = predicted.shots_for_stderr(target_stderr, *self.chosen.example)
-        shots = [max(min(each, 2.0**62), campaign.circuits) for each in (for_cosine, for_stderr)]
+        shots = [max(min(each, UNREACHABLE), campaign.circuits) for each in (for_cosine, for_stderr)]
         predicted_cost = Resources(
             estimator=f"learned observable ({self.chosen.source}, {self.chosen.prior})",
             circuits=campaign.circuits,

@@ -279,9 +279,16 @@ def break_even(costs: Sequence[hq.Resources]) -> list[str]:
         >>> print(*break_even([one, replace(one, estimator="learned observable", per="model", shots_for_cosine=1000)]))
         learned observable takes fewer shots than resolved Hadamard test from 125 maps on: ...
     """
+    from hattriq_cirq.pipeline.resources import UNREACHABLE
+
     lines = []
     for learned in (cost for cost in costs if cost.per == "model"):
         for other in (cost for cost in costs if cost.per == "input"):
+            if learned.shots_for_cosine >= UNREACHABLE:
+                lines.append(
+                    f"{learned.estimator} reaches cosine {other.target_cosine:g} with no number of shots; use more probes"
+                )
+                break
             maps = max(1, ceil(learned.shots_for_cosine / max(1, other.shots_for_cosine)))
             gates = [cost.compiled if cost.routed is None else cost.routed for cost in (learned, other)]
             lines.append(
