@@ -9,6 +9,7 @@ from calibration.auxiliary_measurement import CircuitShares, MeasuredCircuits
 from calibration.readout.per_group import CorrelatedReadout
 from calibration.readout.per_qubit import Readout
 from calibration.readout.trex import TwirledReadout
+from hattriq_cirq.circuits.deviation import ErrorKind
 from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator
 from hattriq_cirq.estimators.plan import Estimate
@@ -75,6 +76,11 @@ class MitigationSequence(Mitigation[_Stages]):
     def describe(self) -> str:
         """Return the descriptions of the parts."""
         return " + ".join(part.describe() for part in self.parts)
+
+    @property
+    def leaves(self) -> frozenset[ErrorKind]:
+        """Errors that no part answers for."""
+        return frozenset.intersection(*(part.leaves for part in self.parts))
 
     def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[_Stages]:
         """Return the variants that the last part makes of those of all others."""

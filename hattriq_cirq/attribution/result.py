@@ -24,7 +24,10 @@ from hattriq_cirq.foundation.schema import UPDATE, Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
 
 _FORMAT = "hattriq_cirq.Attribution/1"
-_REAL = ("values", "stderr", "imag_values", "f_input", "f_baseline", "completeness_gap_stderr", "rare_stderr")
+_REAL = (
+    *("values", "stderr", "imag_values", "f_input", "f_baseline", "completeness_gap_stderr", "rare_stderr", "systematic"),
+    *("f_input_stderr", "f_baseline_stderr"),
+)
 _AMPLITUDES = ("x", "baseline")
 _OF_ONE_CIRCUIT = ("two_qubit_gates", "variance_factor")  # costs of the most expensive circuit; all others are sums
 
@@ -86,6 +89,7 @@ class Assumptions(Frozen):
     calibration_id: str | None = None
     mitigation: str = "none"
     notes: tuple[str, ...] = ()
+    scores: str = "exact"
 
 
 class _Meta(TypedDict):
@@ -117,6 +121,10 @@ class Attribution(Frozen):
         provenance: Versions and time.
         rare_stderr: Standard deviation that outcomes too rare to have been counted add to each value in an interval,
             (..., features), see `Estimate.rare_stderr`; None for an exact result or a file of version 0.1.
+        systematic: Standard deviation of what noise and its correction may leave in each value, (..., features), which more
+            shots do not reduce; None where nothing is known of it, as on an engine without a calibration.
+        f_input_stderr: Standard error of `f_input`, (...,), if the scores were measured; None if they were computed.
+        f_baseline_stderr: Standard error of `f_baseline`, (...,), if the scores were measured.
 
     Raises:
         ValueError: The shapes do not match, or a value is not finite.
@@ -140,6 +148,9 @@ class Attribution(Frozen):
     cost: Cost = field(default_factory=Cost)
     provenance: Provenance = field(default_factory=Provenance.now)
     rare_stderr: FloatArray | None = None
+    systematic: FloatArray | None = None
+    f_input_stderr: FloatArray | None = None
+    f_baseline_stderr: FloatArray | None = None
 
     def __post_init__(self) -> None:
         arrays = {name: owned(np.asarray(getattr(self, name))) for name in _array_names(self)}
@@ -147,7 +158,7 @@ class Attribution(Frozen):
             _check_finite(name, array)
         set_fields(self, **arrays)
         lead = self.values.shape[:-1]
-        for name in ("stderr", "imag_values", "x", "rare_stderr"):
+        for name in ("stderr", "imag_values", "x", "rare_stderr", "systematic"):
             if name in arrays and arrays[name].shape != self.values.shape:
                 raise ValueError(f"{name}.shape={arrays[name].shape} must be that of values, {self.values.shape}")
         if self.baseline.shape != self.values.shape and not (
@@ -158,8 +169,8 @@ class Attribution(Frozen):
             raise ValueError(
                 f"baseline.shape={self.baseline.shape} must be {self.values.shape}, or a set of them with an axis in front"
             )
-        for name in ("f_input", "f_baseline", "completeness_gap_stderr"):
-            if arrays[name].shape != lead:
+        for name in ("f_input", "f_baseline", "completeness_gap_stderr", "f_input_stderr", "f_baseline_stderr"):
+            if name in arrays and arrays[name].shape != lead:
                 raise ValueError(f"{name}.shape={arrays[name].shape} must be {lead}, one number per input")
 
     @classmethod
@@ -210,6 +221,9 @@ class Attribution(Frozen):
             cost=_NO_COST,
             provenance=Provenance.now(),
             rare_stderr=None,
+            systematic=None,
+            f_input_stderr=None,
+            f_baseline_stderr=None,
         )
         return self
 
@@ -223,14 +237,14 @@ class Attribution(Frozen):
         """Return the low and high ends of the interval of each value, (..., features) each.
 
         A 95% interval of sampled values covers every feature in at least 93% of runs, also where few shots or none fell on it:
-        it is wider than 1.96 standard errors by outcomes too rare to have been counted (`rare_stderr`). It covers shot noise,
-        not the errors of a processor.
+        it is wider than 1.96 standard errors by outcomes too rare to have been counted (`rare_stderr`), and by what the errors
+        of a processor may leave (`systematic`). Where nothing is known of these, it covers shot noise only.
 
         Args:
             level: Probability that an interval holds the exact value, between 0 and 1.
 
         Returns:
-            values -+ z * sqrt(stderr**2 + rare_stderr**2), with z the quantile of the normal distribution.
+            values -+ z * sqrt(stderr**2 + rare_stderr**2 + systematic**2), with z the quantile of the normal distribution.
 
         Raises:
             ValueError: The level is out of range.
@@ -242,7 +256,7 @@ class Attribution(Frozen):
             >>> bool((low < [0.36, -0.64]).all() and (high > [0.36, -0.64]).all())
             True
         """
-        return normal_interval(self.values, self.stderr, level, self.rare_stderr)
+        return normal_interval(self.values, self.stderr, level, self.rare_stderr, self.systematic)
 
     @property
     def real_values(self) -> FloatArray:
@@ -315,11 +329,14 @@ class Attribution(Frozen):
             lines.append(f"  completeness gap at most {largest:.1e} (standard error at most {error:.1e})")
         else:
             lines.append(
-                f"  score {self.f_input:+.6f}, at the baseline {self.f_baseline:+.6f}; "
+                f"  score {self._score('f_input')}, at the baseline {self._score('f_baseline')}; "
                 f"completeness gap {self.completeness_gap:+.1e} (standard error {error:.1e})"
             )
             top = ", ".join(f"{k}: {v:+.4f}" for k, v in self.top())
             lines.append(f"  largest: {top}")
+        if self.systematic is not None:
+            parts = (float(np.max(part, initial=0.0)) for part in (self.stderr, self.systematic))
+            lines.append("  errors: standard error at most {:.1e}, systematic part at most {:.1e}".format(*parts))
         c = self.cost
         lines.append(
             f"  cost: {quantity(c.circuits, 'circuit')}, {quantity(c.shots, 'shot')}, "
@@ -332,6 +349,11 @@ class Attribution(Frozen):
             )
         lines += [f"  note: {note}" for note in a.notes]
         return printable("\n".join(lines), lines=True)
+
+    def _score(self, name: str) -> str:
+        """Return the score of a single input as text, with its standard error if it was measured."""
+        error = getattr(self, f"{name}_stderr")
+        return f"{getattr(self, name):+.6f}" + ("" if error is None else f" +- {error:.6f} (measured)")
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the attribution to a new `.npz` file without loss; a file that exists raises FileExistsError."""
@@ -369,15 +391,21 @@ class Attribution(Frozen):
         return cls(**arrays, assumptions=meta["assumptions"], cost=meta["cost"], provenance=meta["provenance"])
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write a new CSV file with one line per input and feature: input, feature, bits, x, value, stderr."""
+        """Write a new CSV file with one line per input and feature: input, feature, bits, x, value, stderr, systematic.
+
+        The systematic part is empty where nothing is known of it.
+        """
         n_qubits = (self.n_features - 1).bit_length()
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["input", "feature", "bits", "x", "value", "stderr"])
-        flat = (a.reshape(-1, self.n_features) for a in (self.x, self.values, self.stderr))
-        for i, (x, values, stderr) in enumerate(zip(*flat, strict=True)):
+        writer.writerow(["input", "feature", "bits", "x", "value", "stderr", "systematic"])
+        unknown = self.systematic is None
+        parts = (self.x, self.values, self.stderr, self.stderr if unknown else self.systematic)
+        flat = (np.asarray(part).reshape(-1, self.n_features) for part in parts)
+        for i, (x, values, stderr, systematic) in enumerate(zip(*flat, strict=True)):
             for k in range(self.n_features):
-                writer.writerow([i, k, f"{k:0{n_qubits}b}", x[k].item(), values[k].item(), stderr[k].item()])
+                numbers = x[k].item(), values[k].item(), stderr[k].item(), "" if unknown else systematic[k].item()
+                writer.writerow([i, k, f"{k:0{n_qubits}b}", *numbers])
         return write_new(path, text.getvalue())
 
 

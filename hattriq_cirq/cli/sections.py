@@ -221,6 +221,9 @@ def _inputs(record: Record, a: hq.Attribution, is_complete: np.ndarray[Any, np.d
         verdict = "holds" if holds else "fails"
         rows.append((str(index), f"{label:+d}", *scores, gap, verdict, str(feature), largest))
     errors = "Brackets are 95% intervals." if a.stderr.any() else "Nothing was sampled."
+    if a.systematic is not None:
+        sizes = f"standard errors at most {np.max(a.stderr):.1e}, systematic parts at most {np.max(a.systematic):.1e}"
+        errors += f" Those of values include what noise and its correction may leave: {sizes}."
     return Table(
         "Scores of input and baseline, the gap between their difference and the sum of the map, and the largest value of the "
         f"map. {errors}",

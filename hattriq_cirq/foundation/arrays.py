@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cmath import isfinite
 from collections.abc import Iterable, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, reduce
 from mmap import mmap
 from statistics import NormalDist
 from typing import Any, TypeVar
@@ -320,15 +320,19 @@ def parity_signs(masks: Array) -> FloatArray:
 
 
 def normal_interval(
-    values: FloatArray, stderr: FloatArray, level: float, rare_stderr: FloatArray | None = None
+    values: FloatArray, stderr: FloatArray, level: float, *further: FloatArray | None
 ) -> tuple[FloatArray, FloatArray]:
     """Return the low and high ends of intervals of values with normally distributed errors.
+
+    All parts of an error are combined here: values -+ z * sqrt(stderr**2 + the squares of the further parts), with z the
+    quantile of the normal distribution.
 
     Args:
         values: Values, (...,).
         stderr: Standard error of each value, (...,).
         level: Probability that an interval holds the true value, between 0 and 1.
-        rare_stderr: Standard deviation that outcomes too rare to have been counted add, (...,); None for nothing.
+        further: Standard deviations of further independent parts of the errors, (...,) each, such as the systematic part; None
+            for a part of which nothing is known.
 
     Returns:
         Low and high ends, (...,) each.
@@ -341,7 +345,7 @@ def normal_interval(
         >>> low.round(2), high.round(2)
         (array([0.02]), array([1.98]))
     """
-    deviation = stderr if rare_stderr is None else np.hypot(stderr, rare_stderr)
+    deviation = reduce(np.hypot, (part for part in further if part is not None), stderr)
     half = NormalDist().inv_cdf((1 + as_number(level, "level", above=0, below=1)) / 2) * deviation
     return values - half, values + half
 

@@ -13,6 +13,7 @@ from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
+from hattriq_cirq.circuits.deviation import ALL_KINDS, ErrorKind
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
@@ -132,6 +133,15 @@ class Mitigation(ABC, Generic[Context]):
     @abstractmethod
     def describe(self) -> str:
         """Return the mitigation in a few words, for results."""
+
+    @property
+    def leaves(self) -> frozenset[ErrorKind]:
+        """Kinds of a processor's errors that stay in the outcomes as the calibration predicts them.
+
+        The pipeline reports their predicted size as the systematic part of errors. What the mitigation removes only in part, or
+        measures, it reports itself, by systematic uncertainties of the outcomes that `combine` returns.
+        """
+        return ALL_KINDS
 
     @abstractmethod
     def expand(

@@ -50,7 +50,7 @@ _OF_RUNS = {
     **dict.fromkeys(("folder", "command", "status", "problem", "data", "model", "estimator", "engine"), "string"),
     **dict.fromkeys(("processor", "snapshot", "mitigation", "calibration_id"), "string"),
     **dict.fromkeys(("seed", "inputs"), "Int64"),
-    **dict.fromkeys(("accuracy_train", "accuracy_test", "mean_stderr"), "float64"),
+    **dict.fromkeys(("accuracy_train", "accuracy_test", "mean_stderr", "mean_systematic"), "float64"),
     **dict.fromkeys(("completeness_gap", "completeness_gap_stderr"), "float64"),
     **dict.fromkeys(("circuits", "shots", "two_qubit_gates", "programs"), "Int64"),
     **dict.fromkeys(("mitigation_circuits", "mitigation_shots"), "Int64"),
@@ -65,7 +65,7 @@ _OF_INPUTS = {
     **dict.fromkeys(("input", "sample", "label"), "Int64"),
     **dict.fromkeys(("f_input", "f_baseline"), "float64"),
     "largest_feature": "Int64",
-    **dict.fromkeys(("largest_value", "largest_value_stderr"), "float64"),
+    **dict.fromkeys(("largest_value", "largest_value_stderr", "largest_value_systematic"), "float64"),
 }
 _SETTINGS = "settings."
 
@@ -133,7 +133,12 @@ class Run(Frozen):
             return inputs
         worst: dict[str, Any] = max(inputs, key=lambda one: abs(one["completeness_gap"]), default=row)
         gaps = {name: worst.get(name) for name in ("completeness_gap", "completeness_gap_stderr")}
-        return [row | {"mean_stderr": float(np.mean(self.attribution.stderr))} | gaps]
+        systematic = self.attribution.systematic
+        errors = {
+            "mean_stderr": float(np.mean(self.attribution.stderr)),
+            "mean_systematic": None if systematic is None else float(np.mean(systematic)),
+        }
+        return [row | errors | gaps]
 
     def _row(self) -> dict[str, Any]:
         """Return what does not depend on the input."""
@@ -297,6 +302,7 @@ def _status(path: Path, journal: RunSummary | None) -> RunStatus:
 def _input_rows(a: Attribution, recorded: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield what a table holds of each input."""
     values, errors = (each.reshape(-1, a.n_features) for each in (a.values, a.stderr))
+    left = None if a.systematic is None else a.systematic.reshape(values.shape)
     scores = {
         name: getattr(a, name).ravel() for name in ("f_input", "f_baseline", "completeness_gap", "completeness_gap_stderr")
     }
@@ -307,9 +313,11 @@ def _input_rows(a: Attribution, recorded: Mapping[str, Any]) -> Iterator[dict[st
             **{name: recorded[list_][k] for name, list_ in (("sample", "indices"), ("label", "labels")) if list_ in recorded},
             **{name: float(score[k]) for name, score in scores.items()},
             "mean_stderr": float(np.mean(error)),
+            "mean_systematic": None if left is None else float(np.mean(left[k])),
             "largest_feature": largest,
             "largest_value": float(value[largest]),
             "largest_value_stderr": float(error[largest]),
+            "largest_value_systematic": None if left is None else float(left[k, largest]),
         }
 
 

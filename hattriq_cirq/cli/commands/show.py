@@ -190,9 +190,14 @@ def _feature_table(attribution: hq.Attribution, top: int, shape: tuple[int, int]
     width = max(bits, 4)
     position = f"{'row':>6}{'col':>5}" if shape else ""
     lines = [f"{'feature':>9}  {'bits':<{width}}{position}{'amplitude':>22}{'attribution':>13}{'std. error':>12}"]
+    systematic = attribution.systematic
+    if systematic is not None:
+        lines[0] += f"{'systematic':>12}"
     for feature, value in attribution.top(top):
         position = "{:>6}{:>5}".format(*divmod(feature, shape[1])) if shape else ""
         amplitude = f"{attribution.x[feature]:+.5f}"
         numbers = f"{amplitude:>22}{value:>+13.6f}{attribution.stderr[feature]:>12.1e}"
+        if systematic is not None:
+            numbers += f"{systematic[feature]:>12.1e}"
         lines.append(f"{feature:>9}  {feature:0{bits}b}".ljust(11 + width) + position + numbers)
     return "\n".join(lines)
