@@ -22,7 +22,6 @@ from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.text import aligned, quantity
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 
-
 #: Number of shots that stands for none that suffices.
 UNREACHABLE = 2**62
 

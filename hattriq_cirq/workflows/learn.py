@@ -150,7 +150,7 @@ def plan_learning(  # noqa: PLR0913  one argument for each choice of the user
         >>> import hattriq_cirq as hq
         >>> plan = hq.plan_learning(hq.ring_ansatz(2, layers=1), error=0.05)
         >>> plan.shots, round(plan.error, 3), plan.shots_for(0.01) > 20 * plan.shots
-        (17112, 0.05, True)
+        (2474, 0.05, True)
     """
     if shots is None and error is None:
         raise ValueError("a plan needs shots or error: give the number of shots, or the wanted relative error of a map")
