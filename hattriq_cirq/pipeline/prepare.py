@@ -334,10 +334,7 @@ def resources(  # noqa: PLR0913  one argument for each choice of the user
         raise ValueError(f"engine={shown(engine)} has its own processor; leave out processor={shown(processor)}")
     if correction is not None and shots is None:
         raise ValueError("mitigation needs shots: its circuits and shots are those of a whole run")
-    if engine is not None:
-        run_on = check_engine(estimator, engine)
-    else:
-        run_on = qsim() if processor is None else virtual(processor, gateset=gateset or "cz", noise="none")
+    run_on = pricing_engine(processor, gateset) if engine is None else check_engine(estimator, engine)
     inputs = model_inputs(model, x)
     if inputs.ndim == 1:
         terms = [_terms_of_input(model, x, baseline, rule)]
@@ -348,6 +345,11 @@ def resources(  # noqa: PLR0913  one argument for each choice of the user
     prepared = PreparedAttribution(model, terms, estimator, run_on, shots, correction)
     targets: dict[str, Any] = {"gateset": gateset, "target_cosine": target_cosine, "target_stderr": target_stderr}
     return prepared.price(sample=sample, **targets, run=None if shots is None else prepared.run_resources)
+
+
+def pricing_engine(processor: str | os.PathLike[str] | Snapshot | None, gateset: str | None) -> Engine:
+    """Return the engine whose runs are priced where only a processor is named, or none for a free graph."""
+    return qsim() if processor is None else virtual(processor, gateset=gateset or "cz", noise="none")
 
 
 @dataclass(frozen=True, eq=False)
