@@ -135,8 +135,9 @@ def noisy_model(model: Model, engine: Engine | cirq.Sampler, *, placement: Place
 
     The circuit of the model alone is compiled as the engine compiles it, and each Pauli string of the observable is evolved
     backwards through its gates, channels and readout errors. The result holds for every input: it is what a classifier on the
-    device really computes, apart from the noise of preparing the input, which depends on the input. It takes 4**n numbers, for
-    up to 10 qubits.
+    device really computes, apart from the noise of preparing the input, which depends on the input: errors of its gates, and
+    coherent errors of the model's gates, which act differently behind the phases that a compiled preparation leaves. It takes
+    4**n numbers, for up to 10 qubits.
 
     Args:
         model: Model whose observable is measured.
