@@ -26,7 +26,7 @@ _FACTORS = (1, 3, 5)
 _CALIBRATION_SHARE = 0.02  # largest share of the shots in each state of a readout calibration
 _CALIBRATION_SHOTS = 20_000
 _ROUNDED_UP = 100  # shots by which a calibration may exceed those that were asked for
-_LEAST_CALIBRATION = 100  # shots in each state with which a readout calibration is worth anything
+_LEAST_CALIBRATION = 100  # shots in each state below which readout is not calibrated
 _Outcome = Distribution | QuasiDistribution
 
 
@@ -122,7 +122,7 @@ class AutomaticMitigation(Mitigation[AutomaticContext]):
         >>> model, x = hq.ring_ansatz(2, 1), [0.1, 0.5, -0.3, 0.8]
         >>> a = hq.integrated_gradients(model, x, shots=500, mitigation="auto", **options)
         >>> [note[:32] for note in a.assumptions.notes if "automatic" in note]
-        ['automatic mitigation chose none: ']
+        ['automatic mitigation chose none:']
     """
 
     circuits: int = 8
