@@ -47,12 +47,10 @@ class NoisyModel(Frozen):
 
     Example:
         >>> import hattriq_cirq as hq
-        >>> model = hq.ring_ansatz(2, layers=1)
-        >>> noisy = noisy_model(model, hq.cirq_simulator(noise=cirq.ConstantQubitNoiseModel(cirq.depolarize(0.01))))
-        >>> bool(0.8 < noisy.expectation([1, 0, 0, 0]) < model.expectation([1, 0, 0, 0]))
-        True
-        >>> hq.integrated_gradients(noisy, [0.6, 0.0, 0.0, 0.8], baseline=0).values.shape
-        (4,)
+        >>> model = hq.Model(cirq.Circuit(cirq.X(cirq.q(0))), [cirq.q(0)], cirq.Z(cirq.q(0)))
+        >>> noisy = noisy_model(model, hq.cirq_simulator(noise=cirq.ConstantQubitNoiseModel(cirq.bit_flip(0.25))))
+        >>> hq.integrated_gradients(noisy, [0.6, 0.8], baseline=0).values.round(2)
+        array([-0.18,  0.32])
     """
 
     model: Model
