@@ -485,9 +485,9 @@ class QuasiDistribution(Frozen):
 
     @property
     def shots(self) -> int | None:
-        """All shots of the terms; None where one of them is exact."""
-        counts = [term.counted.shots for term in self.terms]
-        return None if None in counts else sum(count or 0 for count in counts)
+        """All shots of the terms; None where all of them are exact."""
+        counts = [term.counted.shots for term in self.terms if term.counted.shots is not None]
+        return sum(counts) if counts else None
 
     def expectation(self, weights: Weights) -> FloatArray:
         """Return weights @ probabilities, (values,)."""

@@ -146,7 +146,7 @@ def test_campaign_killed_at_a_call_of_the_operating_system_goes_on(home: Path, t
         if whole:
             assert call > 50
             return
-        assert run(f"{learn(home)} --out {folder}") == 0
+        assert run(f"{learn(home)} --out {folder}") in (0, 2)  # 2 if it was finished before
         found = {name: content for name, content in results(folder).items() if "torn" not in name}
         assert found == results(home / "learned")
 
@@ -230,7 +230,7 @@ def test_campaign_on_a_service_killed_at_random_moments_ends_in_the_undisturbed_
         start("whole")
         assert server.wait() == 0
         for number in range(8):
-            for seconds in rng.uniform(0.1, 1.5, 3):
+            for seconds in rng.uniform(0.05, 0.7, 3):
                 pid = start(f"run{number}")
                 time.sleep(float(seconds))
                 deaths += server.kill(pid) == -signal.SIGKILL
