@@ -16,7 +16,7 @@ Attribute = Callable[[Array, int], Array]
 
 
 def ours(model: hq.Model, *, keep_matrix: bool = True) -> Attribute:
-    """Attribute with this library; without M kept, every call is like the second one of a model, which finds it compiled."""
+    """Attribute with this library; without M kept, every call finds the model compiled and builds nothing."""
 
     def attribute(x: Array, steps: int) -> Array:
         if not keep_matrix:
@@ -30,7 +30,7 @@ def forget_matrix(model: hq.Model) -> None:
     """Put a model back to where M is not built and no input was counted."""
     vars(model).pop("_inputs_so_far", None)
     vars(model._evolved).pop("matrix", None)
-    vars(model._evolved).pop("_parts", None)
+    vars(model._evolved).pop("_factors", None)
 
 
 def numpy_dense(model: hq.Model) -> Attribute:

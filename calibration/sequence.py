@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from calibration.auxiliary_measurement import CircuitShares, MeasuredCircuits
 from calibration.readout.per_group import CorrelatedReadout
 from calibration.readout.per_qubit import Readout
 from calibration.readout.trex import TwirledReadout
+from hattriq_cirq.circuits.deviation import ErrorKind
 from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator
 from hattriq_cirq.estimators.plan import Estimate
@@ -76,6 +77,11 @@ class MitigationSequence(Mitigation[_Stages]):
         """Return the descriptions of the parts."""
         return " + ".join(part.describe() for part in self.parts)
 
+    @property
+    def leaves(self) -> frozenset[ErrorKind]:
+        """Errors that no part answers for."""
+        return frozenset.intersection(*(part.leaves for part in self.parts))
+
     def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[_Stages]:
         """Return the variants that the last part makes of those of all others."""
         stages: list[Variants] = []
@@ -94,13 +100,15 @@ class MitigationSequence(Mitigation[_Stages]):
         notes: list[str] = []
         warnings: list[str] = []
         calibration_id: str | None = None
+        readout_rates: Mapping[str, tuple[float, float, float, float]] = {}
         for part, stage in zip(reversed(self.parts), reversed(stages), strict=True):
             mitigated = part.combine(stage, outcomes)
             outcomes = mitigated.outcomes
             notes += mitigated.summary.notes
             warnings += mitigated.summary.warnings
             calibration_id = calibration_id or mitigated.summary.calibration_id
-        return Mitigated(outcomes, MitigationSummary(calibration_id, tuple(notes), tuple(warnings)))
+            readout_rates = readout_rates or mitigated.summary.readout_rates
+        return Mitigated(outcomes, MitigationSummary(calibration_id, tuple(notes), tuple(warnings), readout_rates))
 
     def auxiliary_circuits(self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]) -> CircuitShares:
         """Return the auxiliary circuits of all parts."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.pipeline.prepare import estimate, prepare, resources
     from hattriq_cirq.pipeline.resources import Resources
     from hattriq_cirq.reporting import runs
-    from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_training
+    from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_probe_test, plot_training
     from hattriq_cirq.simulation import noise
     from hattriq_cirq.workflows.learn import LearningPlan, learn_observable, plan_learning
 
@@ -65,7 +65,7 @@ _NAMES = {
     "pipeline.integrated_gradients": "integrated_gradients",
     "pipeline.prepare": "estimate prepare resources",
     "pipeline.resources": "Resources",
-    "reporting.plotting": "plot_attribution plot_gallery plot_training",
+    "reporting.plotting": "plot_attribution plot_gallery plot_probe_test plot_training",
     "workflows.learn": "LearningPlan learn_observable plan_learning",
 }
 _HOME = {name: f"hattriq_cirq.{module}" for module, names in _NAMES.items() for name in names.split()}
@@ -110,6 +110,7 @@ __all__ = [
     "plan_learning",
     "plot_attribution",
     "plot_gallery",
+    "plot_probe_test",
     "plot_training",
     "prepare",
     "processors",

@@ -1,5 +1,8 @@
-"""Settings shared by every test: hypothesis draws the same examples each time and never fails for being slow."""
+"""Settings shared by every test: hypothesis draws the same examples each time and never fails for being slow; fixtures."""
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 settings.register_profile(
@@ -11,3 +14,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="module")
+def gate_by_gate() -> Iterator[None]:
+    """Let small models act gate by gate until many rows were multiplied, as large ones do."""
+    from hattriq_cirq.simulation import evolved_observable
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evolved_observable, "_MATRIX_AT_ONCE", 0)
+        yield

@@ -13,6 +13,7 @@ from calibration.readout.calibration import CalibrationError, OnStale, ReadoutCa
 from calibration.readout.correlated_calibration import batch_verdict
 from calibration.readout.drift import compare
 from calibration.readout.measure import Pattern, bit_patterns, measured_qubits, readout_circuits, shots_per_pattern, surround
+from hattriq_cirq.circuits.deviation import ALL_KINDS, ErrorKind
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
 from hattriq_cirq.circuits.program import Programs
@@ -178,6 +179,11 @@ class Readout(Mitigation[ReadoutContext]):
             return f"readout by calibration {self.calibration.id}"
         return f"readout calibrated in the batch, {quantity(self.shots, 'shot')} a state, {self.pattern} patterns"
 
+    @property
+    def leaves(self) -> frozenset[ErrorKind]:
+        """Errors of gates and idle time stay; correlated readout errors are tested for."""
+        return ALL_KINDS - {"readout"}
+
     def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[ReadoutContext]:
         """Return the programs, between the two halves of a calibration if none was given.
 
@@ -219,7 +225,7 @@ class Readout(Mitigation[ReadoutContext]):
             identifier = calibration.id
         data = zip(outcomes[context.before : end], measured[context.before : end], strict=True)
         corrected = [correct(outcome, calibration, bits) for outcome, bits in data]
-        return Mitigated(corrected, MitigationSummary(identifier, tuple(notes), violated))
+        return Mitigated(corrected, MitigationSummary(identifier, tuple(notes), violated, calibration.rates))
 
     def _independence(self, qubits: Sequence[cirq.Qid], outcomes: Outcomes) -> tuple[list[str], tuple[str, ...]]:
         """Return notes and warnings on the independence of readout errors, as calibration circuits show it."""

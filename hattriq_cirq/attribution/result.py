@@ -8,13 +8,12 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import numpy as np
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, all_finite, normal_interval, read_only
+from hattriq_cirq.foundation.arrays import Array, FloatArray, all_finite, normal_interval, zeros
 from hattriq_cirq.foundation.checks import set_fields
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
@@ -25,7 +24,7 @@ from hattriq_cirq.foundation.schema import UPDATE, Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
 
 _FORMAT = "hattriq_cirq.Attribution/1"
-_REAL = ("values", "stderr", "imag_values", "f_input", "f_baseline", "completeness_gap_stderr", "rare_stderr")
+_REAL = ("values", "stderr", "imag_values", "f_input", "f_baseline", "completeness_gap_stderr", "rare_stderr", "systematic")
 _AMPLITUDES = ("x", "baseline")
 _OF_ONE_CIRCUIT = ("two_qubit_gates", "variance_factor")  # costs of the most expensive circuit; all others are sums
 
@@ -63,13 +62,7 @@ class Cost:
         return Cost(**{name: max(pair) if name in _OF_ONE_CIRCUIT else sum(pair) for name, pair in pairs.items()})
 
 
-_NO_COST, _ZERO = Cost(), read_only(np.zeros(()))
-
-
-@lru_cache(maxsize=64)
-def _zeros(shape: tuple[int, ...]) -> FloatArray:
-    """Return zeros that cannot be changed and take no memory."""
-    return np.broadcast_to(_ZERO, shape)
+_NO_COST = Cost()
 
 
 @dataclass(frozen=True)
@@ -124,6 +117,8 @@ class Attribution(Frozen):
         provenance: Versions and time.
         rare_stderr: Standard deviation that outcomes too rare to have been counted add to each value in an interval,
             (..., features), see `Estimate.rare_stderr`; None for an exact result or a file of version 0.1.
+        systematic: Standard deviation of what noise and its correction may leave in each value, (..., features), which more
+            shots do not reduce; None where nothing is known of it, as on an engine without a calibration.
 
     Raises:
         ValueError: The shapes do not match, or a value is not finite.
@@ -147,6 +142,7 @@ class Attribution(Frozen):
     cost: Cost = field(default_factory=Cost)
     provenance: Provenance = field(default_factory=Provenance.now)
     rare_stderr: FloatArray | None = None
+    systematic: FloatArray | None = None
 
     def __post_init__(self) -> None:
         arrays = {name: owned(np.asarray(getattr(self, name))) for name in _array_names(self)}
@@ -154,7 +150,7 @@ class Attribution(Frozen):
             _check_finite(name, array)
         set_fields(self, **arrays)
         lead = self.values.shape[:-1]
-        for name in ("stderr", "imag_values", "x", "rare_stderr"):
+        for name in ("stderr", "imag_values", "x", "rare_stderr", "systematic"):
             if name in arrays and arrays[name].shape != self.values.shape:
                 raise ValueError(f"{name}.shape={arrays[name].shape} must be that of values, {self.values.shape}")
         if self.baseline.shape != self.values.shape and not (
@@ -201,22 +197,23 @@ class Attribution(Frozen):
         for array in (values, imag_values, x, *scores):
             own: Any = array
             while isinstance(own, np.ndarray):  # and all that it is a view of
-                own.flags.writeable = False
+                own.setflags(write=False)
                 own = own.base
         self = object.__new__(cls)
         self.__dict__.update(
             values=values,
-            stderr=_zeros(values.shape),
+            stderr=zeros(values.shape),
             imag_values=imag_values,
             x=x,
             baseline=baseline,
             f_input=scores[0],
             f_baseline=scores[1],
-            completeness_gap_stderr=_zeros(values.shape[:-1]),
+            completeness_gap_stderr=zeros(values.shape[:-1]),
             assumptions=assumptions,
             cost=_NO_COST,
             provenance=Provenance.now(),
             rare_stderr=None,
+            systematic=None,
         )
         return self
 
@@ -230,14 +227,14 @@ class Attribution(Frozen):
         """Return the low and high ends of the interval of each value, (..., features) each.
 
         A 95% interval of sampled values covers every feature in at least 93% of runs, also where few shots or none fell on it:
-        it is wider than 1.96 standard errors by outcomes too rare to have been counted (`rare_stderr`). It covers shot noise,
-        not the errors of a processor.
+        it is wider than 1.96 standard errors by outcomes too rare to have been counted (`rare_stderr`), and by what the errors
+        of a processor may leave (`systematic`). Where nothing is known of these, it covers shot noise only.
 
         Args:
             level: Probability that an interval holds the exact value, between 0 and 1.
 
         Returns:
-            values -+ z * sqrt(stderr**2 + rare_stderr**2), with z the quantile of the normal distribution.
+            values -+ z * sqrt(stderr**2 + rare_stderr**2 + systematic**2), with z the quantile of the normal distribution.
 
         Raises:
             ValueError: The level is out of range.
@@ -249,7 +246,7 @@ class Attribution(Frozen):
             >>> bool((low < [0.36, -0.64]).all() and (high > [0.36, -0.64]).all())
             True
         """
-        return normal_interval(self.values, self.stderr, level, self.rare_stderr)
+        return normal_interval(self.values, self.stderr, level, self.rare_stderr, self.systematic)
 
     @property
     def real_values(self) -> FloatArray:
@@ -327,6 +324,9 @@ class Attribution(Frozen):
             )
             top = ", ".join(f"{k}: {v:+.4f}" for k, v in self.top())
             lines.append(f"  largest: {top}")
+        if self.systematic is not None:
+            parts = (float(np.max(part, initial=0.0)) for part in (self.stderr, self.systematic))
+            lines.append("  errors: standard error at most {:.1e}, systematic part at most {:.1e}".format(*parts))
         c = self.cost
         lines.append(
             f"  cost: {quantity(c.circuits, 'circuit')}, {quantity(c.shots, 'shot')}, "
@@ -376,15 +376,21 @@ class Attribution(Frozen):
         return cls(**arrays, assumptions=meta["assumptions"], cost=meta["cost"], provenance=meta["provenance"])
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write a new CSV file with one line per input and feature: input, feature, bits, x, value, stderr."""
+        """Write a new CSV file with one line per input and feature: input, feature, bits, x, value, stderr, systematic.
+
+        The systematic part is empty where nothing is known of it.
+        """
         n_qubits = (self.n_features - 1).bit_length()
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["input", "feature", "bits", "x", "value", "stderr"])
-        flat = (a.reshape(-1, self.n_features) for a in (self.x, self.values, self.stderr))
-        for i, (x, values, stderr) in enumerate(zip(*flat, strict=True)):
+        writer.writerow(["input", "feature", "bits", "x", "value", "stderr", "systematic"])
+        unknown = self.systematic is None
+        parts = (self.x, self.values, self.stderr, self.stderr if unknown else self.systematic)
+        flat = (np.asarray(part).reshape(-1, self.n_features) for part in parts)
+        for i, (x, values, stderr, systematic) in enumerate(zip(*flat, strict=True)):
             for k in range(self.n_features):
-                writer.writerow([i, k, f"{k:0{n_qubits}b}", x[k].item(), values[k].item(), stderr[k].item()])
+                numbers = x[k].item(), values[k].item(), stderr[k].item(), "" if unknown else systematic[k].item()
+                writer.writerow([i, k, f"{k:0{n_qubits}b}", *numbers])
         return write_new(path, text.getvalue())
 
 

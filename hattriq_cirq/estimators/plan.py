@@ -88,7 +88,9 @@ class Plan(Frozen):
 class Estimate(Frozen):
     """Values that are linear in the outcomes of circuits, with their errors: offset + constant + sum_c weights_c @ outcome_c.
 
-    Values, standard errors and covariance are computed when they are first read.
+    An error has two parts: `stderr`, which more shots make smaller, and `systematic`, what noise and its correction may leave
+    whatever the number of shots. Both follow from the sensitivities that the outcomes report. Values, errors and covariance are
+    computed when they are first read.
 
     Args:
         weights: Weights of each circuit's outcomes, (features, 2**bits) each.
@@ -187,8 +189,21 @@ class Estimate(Frozen):
     def stderr(self) -> FloatArray:
         """Standard error of each value, (features,)."""
         counted = sum((o.variances(w) for w, o in self._pairs()), np.zeros(len(self.offset)))
-        variances = counted + sum(shared.variances(moved) for shared, moved in self._slopes.items())
-        return read_only(times_power_of_2(np.sqrt(variances), self.exponent))
+        return read_only(times_power_of_2(np.sqrt(counted + self._shared_variances(systematic=False)), self.exponent))
+
+    @cached_property
+    def systematic(self) -> FloatArray:
+        """Standard deviation of what noise and its correction may leave in each value, (features,); 0 where none is known."""
+        return read_only(times_power_of_2(np.sqrt(self._shared_variances(systematic=True)), self.exponent))
+
+    @property
+    def knows_systematic(self) -> bool:
+        """True if any outcome reports what noise and its correction may leave in it."""
+        return any(key.systematic for key in self._slopes)
+
+    def _shared_variances(self, *, systematic: bool) -> FloatArray:
+        kept = [key.variances(moved) for key, moved in self._slopes.items() if key.systematic == systematic]
+        return sum(kept, np.zeros(len(self.offset)))
 
     @cached_property
     def rare_stderr(self) -> FloatArray:
@@ -214,19 +229,20 @@ class Estimate(Frozen):
             level: Probability that the interval holds the exact value, between 0 and 1.
 
         Returns:
-            values -+ z * sqrt(stderr**2 + rare_stderr**2), with z the quantile of the normal distribution.
+            values -+ z * sqrt(stderr**2 + rare_stderr**2 + systematic**2), with z the quantile of the normal distribution.
 
         Raises:
             ValueError: The level is out of range.
         """
-        return normal_interval(self.values, self.stderr, level, self.rare_stderr)
+        return normal_interval(self.values, self.stderr, level, self.rare_stderr, self.systematic)
 
     @cached_property
     def covariance(self) -> FloatArray:
-        """Covariance of the values, (features, features)."""
+        """Covariance of the values without the systematic part of their errors, (features, features)."""
         n = len(self.offset)
         counted = sum((o.covariance(w) for w, o in self._pairs()), np.zeros((n, n)))
-        covariance = counted + sum(shared.covariance(moved) for shared, moved in self._slopes.items())
+        random = (shared.covariance(moved) for shared, moved in self._slopes.items() if not shared.systematic)
+        covariance = counted + sum(random, np.zeros((n, n)))
         return read_only(times_power_of_2(covariance, 2 * self.exponent))
 
     @cached_property

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import cirq
 import numpy as np
 
+from hattriq_cirq.circuits.deviation import ALL_KINDS, ErrorKind
 from hattriq_cirq.circuits.errors import EngineError, JournalError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
@@ -184,6 +185,16 @@ class Engine(Owned):
     def processor(self) -> Processor | None:
         """Processor that circuits are compiled for; None where any circuit runs."""
         return self.backend.processor if self._earlier_processor is None else self._earlier_processor
+
+    @property
+    def error_kinds(self) -> frozenset[ErrorKind]:
+        """Kinds of the processor's calibrated errors that act on its circuits; a virtual processor may simulate some only."""
+        simulated: dict[str, frozenset[ErrorKind]] = {
+            "none": frozenset(),
+            "readout": frozenset({"readout"}),
+            "gates": ALL_KINDS - {"readout"},
+        }
+        return simulated.get(str(self.backend.describe().get("noise")), ALL_KINDS)
 
     @contextmanager
     def at_configuration(self, index: int | None) -> Iterator[None]:

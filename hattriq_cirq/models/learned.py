@@ -8,7 +8,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +18,7 @@ from scipy.special import chdtrc
 
 from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval, read_only
 from hattriq_cirq.foundation.checks import check_type
+from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.frozen import Frozen
@@ -35,6 +36,7 @@ _SPREAD = 1.0  # effect of noise on a string beyond the common damping, as a sha
 _EXACT = 1e-9  # largest difference between exact outcomes and a fit that describes them, relative to the largest outcome
 StringsSource = Literal["structure", "important", "given"]
 PriorKind = Literal["empirical_bayes", "flat", "magnitude", "none"]
+_DOUBTFUL, _REFUTED = 0.05, 0.001  # p-values below which a prediction is doubtful, and refuted
 _WORDS = {
     "structure": "strings that the structure of the circuit allows, which owes nothing to a simulation",
     "important": "the most important strings of the simulated circuit",
@@ -68,6 +70,9 @@ class LearningRecord(Frozen):
         calibration_shots: Number of shots of the mitigation's own circuits.
         notes: Findings, one sentence each.
         qubits: Data qubits as text, most significant first.
+        readout_rates: Readout errors e0 and e1 of each qubit that was read and their standard errors, by the qubit as text;
+            empty without a calibration per qubit.
+        snapshot_digest: Digest of the processor's snapshot, device and calibration; None without a processor.
     """
 
     model_digest: str
@@ -87,6 +92,8 @@ class LearningRecord(Frozen):
     calibration_shots: Count
     notes: tuple[str, ...] = ()
     qubits: tuple[str, ...] = ()
+    readout_rates: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
+    snapshot_digest: str | None = None
 
     @property
     def origin(self) -> str:
@@ -147,6 +154,20 @@ class ProbeTest(Frozen):
     stderr: FloatArray
     damping: float = 1.0
 
+    @property
+    def verdict(self) -> str:
+        """The p-value in words.
+
+        Example:
+            >>> ProbeTest(9.0, 10, 0.53, np.zeros(10), np.zeros(10), np.ones(10)).verdict
+            'the outcomes agree with the prediction: chance alone makes 53% of campaigns differ as much'
+        """
+        if self.pvalue >= _DOUBTFUL:
+            return f"the outcomes agree with the prediction: chance alone makes {self.pvalue:.0%} of campaigns differ as much"
+        if self.pvalue >= _REFUTED:
+            return f"the prediction is doubtful: chance alone makes only {self.pvalue:.1%} of campaigns differ as much"
+        return f"the outcomes contradict the prediction: chance alone makes under {_REFUTED:.1%} of campaigns differ as much"
+
     def __str__(self) -> str:
         return f"chi-squared {self.statistic:.1f} with {self.degrees_of_freedom} degrees of freedom, p = {self.pvalue:.2g}"
 
@@ -161,6 +182,7 @@ class _Meta(TypedDict):
     damping: tuple[float, float] | None
     record: LearningRecord
     provenance: Provenance
+    contract: NotRequired[Any]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -179,6 +201,7 @@ class LearnedModel(Frozen):
         y_paired: True if each probe with Y was averaged over the signs of its Y, so that it sees real strings only.
         record: Settings and cost of the campaign.
         provenance: Versions and time.
+        contract: Form of the data that the model was trained on, see `Model`; None if it is not recorded.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -196,6 +219,7 @@ class LearnedModel(Frozen):
     y_paired: bool
     record: LearningRecord
     provenance: Provenance = field(default_factory=Provenance.now)
+    contract: DataContract | None = None
 
     @property
     def strings(self) -> PauliStrings:
@@ -399,6 +423,8 @@ class LearnedModel(Frozen):
             "record": asdict(self.record),
             "provenance": asdict(self.provenance),
         }
+        if self.contract is not None:
+            meta["contract"] = self.contract.to_record()
         arrays = {"coefficients": self.coefficients, "x_masks": self.strings.x_masks, "z_masks": self.strings.z_masks}
         arrays["noise"] = self.fit.noise
         if self.fit.prior is not None:
@@ -460,6 +486,7 @@ class LearnedModel(Frozen):
             meta["y_paired"],
             meta["record"],
             meta["provenance"],
+            DataContract.from_record(meta["contract"]) if "contract" in meta else None,
         )
 
 

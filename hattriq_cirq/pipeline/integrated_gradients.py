@@ -27,6 +27,7 @@ from hattriq_cirq.pipeline.prepare import as_shots, check_engine, prepare
 from hattriq_cirq.simulation.statevector import Precision
 
 _PRECISIONS = get_args(Precision)
+_NO_BARS = nullcontext()
 
 
 @with_numpy_defaults
@@ -91,9 +92,10 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         >>> hq.integrated_gradients(model, [0.6, 0.8], baseline=0).values.round(2)
         array([ 0.36, -0.64])
     """
-    if isinstance(model, type) or not all(hasattr(model, name) for name in ("n_features", "observable_action")):
+    if isinstance(model, type) or not (hasattr(model, "n_features") and hasattr(model, "observable_action")):
         raise ArgumentTypeError(f"model={shown(model)} must be a Model or another QuadraticForm")
-    check_type(head, "head", Head | None, "a Head, such as Head('sigmoid', scale=5), or None")
+    if head is not None:
+        check_type(head, "head", Head, "a Head, such as Head('sigmoid', scale=5), or None")
     tolerance = as_number(tolerance, "tolerance", above=0)
     as_word(precision, "precision", _PRECISIONS)
     check_flag(progress, "progress")
@@ -116,7 +118,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         models = [model.with_observable(observable) for observable in observables]
     objective.head.check_count(len(models))
     if estimator is None or engine is None:
-        with progress_bars(progress) if progress else nullcontext():
+        with progress_bars(progress) if progress else _NO_BARS:
             compute = partial(
                 exact_attribution,
                 x=x,

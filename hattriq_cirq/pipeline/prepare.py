@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial, wraps
 from itertools import chain, groupby, islice, repeat
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
+from weakref import WeakKeyDictionary
 
 import cirq
 import numpy as np
@@ -20,10 +21,12 @@ from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.attribution.path_integral import exact_attribution
 from hattriq_cirq.attribution.quadrature import Quadrature, parse_rule
 from hattriq_cirq.attribution.result import Attribution, Cost
+from hattriq_cirq.circuits.deviation import ALL_KINDS, Deviation, attach
 from hattriq_cirq.compilation.compile import physical_circuit
 from hattriq_cirq.compilation.gatesets import compile_to_gateset, gateset_name
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
 from hattriq_cirq.compilation.placement import Placement, best_placement, candidate_layouts, promising_layouts
+from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.compilation.snapshot import Snapshot
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
@@ -54,6 +57,8 @@ _AN_ESTIMATOR = "an estimator, such as ResolvedHadamardTest()"
 _INPUTS = (8, 64)  # largest number of inputs of the first chunk, so that its jobs start within seconds, and of the others
 _LISTED = 10  # features that a note names
 _PLACED_BY = 2  # number of terms by whose circuits a placement is chosen
+_PLACEMENTS = 64  # placements that are kept for each processor
+_placements: WeakKeyDictionary[Processor, dict[str, Placement]] = WeakKeyDictionary()
 
 
 @with_numpy_defaults
@@ -484,6 +489,7 @@ class PreparedAttribution(Frozen):
         """
         estimates: list[Estimate] = []
         configurations: list[int | None] = []
+        deviations: list[Deviation] = []
         cost, summaries = Cost(), [MitigationSummary()]
         what = self.estimator.describe()
         with (
@@ -497,7 +503,9 @@ class PreparedAttribution(Frozen):
                 mitigated = circuits.execute()
                 summaries.append(mitigated.summary)
                 configurations += [mitigated.configuration] * len(inputs)
-                outcomes = iter(mitigated.outcomes)
+                predicted = circuits.predicted_deviations()
+                outcomes = iter(mitigated.outcomes if predicted is None else attach(mitigated.outcomes, predicted))
+                deviations += predicted or []
                 parts = [list(islice(outcomes, len(one.circuits))) for one in inputs]
                 decoded = [one.decode(part, self.mitigation) for one, part in zip(inputs, parts, strict=True)]
                 estimates += [found.times_power_of_2(next(exponents)) for found, _ in decoded]
@@ -509,8 +517,21 @@ class PreparedAttribution(Frozen):
             warnings.warn(text, AssumptionWarning, stacklevel=3)
         notes = [note for summary in summaries for note in (*summary.notes, *summary.warnings)]
         notes += [*self._configuration_notes(configurations), *(note for e in estimates for note in e.notes)]
+        notes += self._prediction_notes(deviations)
         summary = MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes)), violated)
         return Execution(estimates, cost, summary)
+
+    def _prediction_notes(self, deviations: Sequence[Deviation]) -> list[str]:
+        """Return a note on the errors that nothing corrects, of the size that the processor's calibration predicts."""
+        processor = self.engine.processor
+        if processor is None or not any(each.damping or each.spread for each in deviations):
+            return []
+        kinds = self.engine.error_kinds & (ALL_KINDS if self.mitigation is None else self.mitigation.leaves)
+        damping, spread = (100 * np.mean([getattr(each, name) for each in deviations]) for name in ("damping", "spread"))
+        return [
+            f"systematic part of errors: by the calibration {processor.snapshot!r}, errors of {', '.join(sorted(kinds))} damp "
+            f"outcomes by {damping:.1f}% and spread them by {spread:.1f}% of their size; the data do not test this"
+        ]
 
     def _configuration_notes(self, configurations: Sequence[int | None]) -> list[str]:
         """Return a note that names the inputs of each configuration, if the run began anew on another one."""
@@ -542,14 +563,17 @@ class PreparedAttribution(Frozen):
             raise ValueError("this run has estimates only; prepare it with hattriq_cirq.prepare for an attribution")
         exact, execution = self.exact(), self.run()
         estimates, summary, shape = execution.estimates, execution.summary, exact.values.shape
-        values, stderr, rare = (
-            np.array([getattr(e, name) for e in estimates]).reshape(shape) for name in ("values", "stderr", "rare_stderr")
+        values, stderr, rare, systematic = (
+            np.array([getattr(e, name) for e in estimates]).reshape(shape)
+            for name in ("values", "stderr", "rare_stderr", "systematic")
         )
+        nothing_known = self.engine.processor is None and not any(e.knows_systematic for e in estimates)
         return replace(
             exact,
             values=values,
             stderr=stderr,
             rare_stderr=None if self.shots is None else rare,
+            systematic=None if nothing_known else systematic,
             imag_values=None,
             completeness_gap_stderr=np.array([e.sum_stderr for e in estimates]).reshape(shape[:-1]),
             cost=execution.cost,
@@ -770,6 +794,8 @@ def choose_placement(
 ) -> Placement | None:
     """Choose physical qubits by a few circuits of a run; each candidate is judged with the state preparation that suits it.
 
+    The search is done once in a process for equal circuits, as in a study that repeats a run with other shots or mitigations.
+
     Args:
         model: Model of the quadratic form.
         estimator: Estimator that builds the circuits.
@@ -787,13 +813,22 @@ def choose_placement(
     if processor is None:
         return None
     circuits: dict[Encoder, list[cirq.Circuit]] = {encode: _placing_circuits(model, estimator, terms, encode)}
+    known = _placements.setdefault(processor, {})
+    key = circuits_key(circuits[encode], (*model.qubits, *(engine.qubits or ())))
+    if key is not None and key in known:
+        return known[key]
     layouts = candidate_layouts(processor, circuits[encode], model.qubits, among=engine.qubits)
     layouts = promising_layouts(processor, layouts, _placing_circuits(model, estimator, terms, _prepare_nothing))
     encoders = list(dict.fromkeys(layout.encoder for layout in layouts))
     for encoder in track(encoders, "build circuits for layouts", "layout"):
         if encoder not in circuits:
             circuits[encoder] = _placing_circuits(model, estimator, terms, encoder)
-    return best_placement(processor, layouts, circuits)
+    chosen = best_placement(processor, layouts, circuits)
+    if key is not None:
+        known[key] = chosen
+        if len(known) > _PLACEMENTS:
+            del known[next(iter(known))]
+    return chosen
 
 
 def _prepare_nothing(x: ArrayLike, qubits: Sequence[cirq.Qid]) -> cirq.Circuit:

@@ -515,7 +515,8 @@ class PreparedLearning(Frozen):
         factor, model = 1.0 if damping is None else damping.factor, self.campaign.model
         record = self._record(compiled, mitigated)
         paired = self.campaign.paired
-        return LearnedModel(fit.coefficients / factor, model.identity_part, fit, held_out, damping, paired, record)
+        learned = LearnedModel(fit.coefficients / factor, model.identity_part, fit, held_out, damping, paired, record)
+        return replace(learned, contract=model.contract)
 
     def _record(self, compiled: PreparedCircuits, mitigated: Mitigated) -> LearningRecord:
         """Return the settings and the cost of the campaign."""
@@ -538,4 +539,6 @@ class PreparedLearning(Frozen):
             calibration_shots=max(0, mitigated.shots - (self.shots or 0)),
             notes=tuple(dict.fromkeys((*mitigated.summary.notes, *mitigated.summary.warnings))),
             qubits=tuple(map(str, model.qubits)),
+            readout_rates=dict(mitigated.summary.readout_rates),
+            snapshot_digest=None if self.engine.processor is None else self.engine.processor.snapshot_digest,
         )

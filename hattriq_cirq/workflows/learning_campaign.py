@@ -64,6 +64,13 @@ class Corrections:
         else:
             parts = list(mitigation) if isinstance(mitigation, Sequence) else [mitigation]
         outcomes = tuple(each for part in parts if part != _DAMPING and (each := as_mitigation(part)) is not None)
+        for each in outcomes:
+            for one in each.parts if isinstance(each, MitigationSequence) else (each,):
+                if type(one).auxiliary_circuits is not Mitigation.auxiliary_circuits:
+                    raise ValueError(
+                        f"{one.describe()} measures circuits beside those of each input, and a campaign has no inputs; use "
+                        "'damping' and 'readout'"
+                    )
         return cls(outcomes, _DAMPING in parts)
 
     def describe(self) -> str:

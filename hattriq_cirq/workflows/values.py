@@ -76,8 +76,11 @@ def build_model(ansatz: str, n_qubits: int, layers: int) -> Model:
 
 
 def find_model(path: str | os.PathLike[str]) -> Path:
-    """Return the model file that a path is or holds. Raise FileNotFoundError if there is none."""
-    file = Path(path) / "model.json" if Path(path).is_dir() else Path(path)
+    """Return the file of a model, or of a learned one, that a path is or holds. Raise FileNotFoundError if there is none."""
+    file = Path(path)
+    if file.is_dir():
+        learned = file / "learned.npz"
+        file = learned if learned.is_file() else file / "model.json"
     if not file.is_file():
         raise FileNotFoundError(f"no file {file}; give a model.json that `hattriq train` wrote, or its folder")
     return file

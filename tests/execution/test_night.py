@@ -8,7 +8,6 @@ import re
 import shlex
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
@@ -16,11 +15,11 @@ from math import inf
 from pathlib import Path
 from typing import Protocol
 
-import cirq
 import numpy as np
 import pandas as pd
 import pytest
 from command_line import run
+from content_sampler import ContentSampler
 from forked import ForkServer
 from hattriq_on_service import polled_often
 from interrupted import results
@@ -70,18 +69,6 @@ def check_printed(step: Step, text: str) -> None:
     pattern = "".join(r"(?:.*\n)*" if line == r".*\n" else line for line in lines)
     if step.printed and not re.fullmatch(pattern, text):
         pytest.fail("\n".join([f"`{step.command}` printed", text, "instead of", *step.printed]), pytrace=False)
-
-
-class ContentSampler(cirq.Sampler):
-    """Sampler whose counts follow from the circuit and the shots alone, so that runs with other job ids can be compared."""
-
-    def run_sweep(self, program: cirq.AbstractCircuit, params: cirq.Sweepable, repetitions: int = 1) -> list[cirq.Result]:
-        """Run each point with a seed that is a checksum of its circuit."""
-        found: list[cirq.Result] = []
-        for point in cirq.to_resolvers(params):
-            text = f"{cirq.to_json(cirq.resolve_parameters(program, point))} {repetitions}"
-            found += cirq.Simulator(seed=zlib.crc32(text.encode())).run_sweep(program, point, repetitions)
-        return found
 
 
 def fail(service: StandIn) -> None:
