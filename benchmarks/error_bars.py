@@ -31,6 +31,7 @@ PIPELINES: dict[str, Mitigation | str | None] = {
     "readout": c.Readout(),
     "twirled": c.MitigationSequence([c.PauliTwirling(), c.Readout()]),
     "extrapolated": c.MitigationSequence([c.ZeroNoiseExtrapolation(), c.PauliTwirling(), c.Readout()]),
+    "auto": "auto",
     "extrapolated, 1 and 3": c.MitigationSequence([c.ZeroNoiseExtrapolation((1, 3)), c.PauliTwirling(), c.Readout()]),
 }
 

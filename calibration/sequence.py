@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from calibration.auxiliary_measurement import CircuitShares, MeasuredCircuits
+from calibration.gates.known_answers import KnownAnswers
 from calibration.readout.per_group import CorrelatedReadout
 from calibration.readout.per_qubit import Readout
 from calibration.readout.trex import TwirledReadout
@@ -26,16 +27,17 @@ _Stages = tuple[Variants, ...]
 class MitigationSequence(Mitigation[_Stages]):
     """Mitigations nested in each other: the first makes variants of the circuits, the next variants of these, and so on.
 
-    Outcomes go the other way: the last mitigation corrects the counts, and the first combines what all others return. A
-    readout correction therefore comes last, and twirling after extrapolation: `MitigationSequence([ZeroNoiseExtrapolation(),
-    PauliTwirling(), Readout()])` twirls every folded circuit. Mitigations that rescale a map act at the end, in order; their
-    own circuits are mitigated like the others.
+    Outcomes go the other way: the last mitigation corrects the counts, and the first combines what all others return. Known
+    answers therefore come first, a readout correction last, and twirling after extrapolation:
+    `MitigationSequence([ZeroNoiseExtrapolation(), PauliTwirling(), Readout()])` twirls every folded circuit. Mitigations that
+    rescale a map act at the end, in order; their own circuits are mitigated like the others.
 
     Args:
         parts: Mitigations, the outermost first; the parts of a sequence among them are taken in its place.
 
     Raises:
-        ValueError: There are no parts, one is not a mitigation or occurs twice, or a readout correction is not the last.
+        ValueError: There are no parts, one is not a mitigation or occurs twice, known answers are not the first,
+            or a readout correction is not the last.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -62,6 +64,8 @@ class MitigationSequence(Mitigation[_Stages]):
         twice = next((part for i, part in enumerate(flat) if part in flat[:i]), None)
         if twice is not None:
             raise ValueError(f"{twice.describe()} is twice in a sequence; leave one out")
+        if any(isinstance(part, KnownAnswers) for part in flat[1:]):
+            raise ValueError("KnownAnswers measures what the mitigations after it leave; put it first")
         for part in flat[:-1]:
             if isinstance(part, _READOUT_CORRECTIONS):
                 *_, last = flat

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.models.learned import LearnedModel
     from hattriq_cirq.models.model import IdentityPartWarning, Model
     from hattriq_cirq.models.training import Training, accuracy, train
+    from hattriq_cirq.pipeline.gradient import Gradient, gradient
     from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
     from hattriq_cirq.pipeline.prepare import estimate, prepare, resources
     from hattriq_cirq.pipeline.resources import Resources
@@ -62,6 +63,7 @@ _NAMES = {
     "models.learned": "LearnedModel",
     "models.model": "IdentityPartWarning Model",
     "models.training": "Training accuracy train",
+    "pipeline.gradient": "Gradient gradient",
     "pipeline.integrated_gradients": "integrated_gradients",
     "pipeline.prepare": "estimate prepare resources",
     "pipeline.resources": "Resources",
@@ -76,6 +78,7 @@ __all__ = [
     "BaselineSet",
     "CompletenessWarning",
     "Cost",
+    "Gradient",
     "HadamardTest",
     "Head",
     "IdentityPartWarning",
@@ -102,6 +105,7 @@ __all__ = [
     "estimators",
     "faithfulness",
     "google",
+    "gradient",
     "grid_ansatz",
     "integrated_gradients",
     "learn_observable",

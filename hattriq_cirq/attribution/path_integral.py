@@ -102,7 +102,7 @@ def exact_attribution(
         array([ 0.36, -0.64])
     """
     if objective.form == "quadratic":
-        _warn_of_identity_part(models)
+        warn_of_identity_part(models)
     check_columns(models[0], x, "x")
     check_columns(models[0], baseline, "baseline")
     inputs = stored_amplitudes(x, "x", models[0].n_features)
@@ -513,7 +513,7 @@ def _warn_of_errors(gaps: FloatArray, errors: FloatArray, features: IntArray, al
     )
 
 
-def _warn_of_identity_part(models: Sequence[QuadraticForm]) -> None:
+def warn_of_identity_part(models: Sequence[QuadraticForm]) -> None:
     """Warn of every model whose observable has an identity part."""
     for model in models:
         c = model.identity_part

@@ -24,7 +24,10 @@ from hattriq_cirq.foundation.schema import UPDATE, Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
 
 _FORMAT = "hattriq_cirq.Attribution/1"
-_REAL = ("values", "stderr", "imag_values", "f_input", "f_baseline", "completeness_gap_stderr", "rare_stderr", "systematic")
+_REAL = (
+    *("values", "stderr", "imag_values", "f_input", "f_baseline", "completeness_gap_stderr", "rare_stderr", "systematic"),
+    *("f_input_stderr", "f_baseline_stderr"),
+)
 _AMPLITUDES = ("x", "baseline")
 _OF_ONE_CIRCUIT = ("two_qubit_gates", "variance_factor")  # costs of the most expensive circuit; all others are sums
 
@@ -86,6 +89,7 @@ class Assumptions(Frozen):
     calibration_id: str | None = None
     mitigation: str = "none"
     notes: tuple[str, ...] = ()
+    scores: str = "exact"
 
 
 class _Meta(TypedDict):
@@ -119,6 +123,8 @@ class Attribution(Frozen):
             (..., features), see `Estimate.rare_stderr`; None for an exact result or a file of version 0.1.
         systematic: Standard deviation of what noise and its correction may leave in each value, (..., features), which more
             shots do not reduce; None where nothing is known of it, as on an engine without a calibration.
+        f_input_stderr: Standard error of `f_input`, (...,), if the scores were measured; None if they were computed.
+        f_baseline_stderr: Standard error of `f_baseline`, (...,), if the scores were measured.
 
     Raises:
         ValueError: The shapes do not match, or a value is not finite.
@@ -143,6 +149,8 @@ class Attribution(Frozen):
     provenance: Provenance = field(default_factory=Provenance.now)
     rare_stderr: FloatArray | None = None
     systematic: FloatArray | None = None
+    f_input_stderr: FloatArray | None = None
+    f_baseline_stderr: FloatArray | None = None
 
     def __post_init__(self) -> None:
         arrays = {name: owned(np.asarray(getattr(self, name))) for name in _array_names(self)}
@@ -161,8 +169,8 @@ class Attribution(Frozen):
             raise ValueError(
                 f"baseline.shape={self.baseline.shape} must be {self.values.shape}, or a set of them with an axis in front"
             )
-        for name in ("f_input", "f_baseline", "completeness_gap_stderr"):
-            if arrays[name].shape != lead:
+        for name in ("f_input", "f_baseline", "completeness_gap_stderr", "f_input_stderr", "f_baseline_stderr"):
+            if name in arrays and arrays[name].shape != lead:
                 raise ValueError(f"{name}.shape={arrays[name].shape} must be {lead}, one number per input")
 
     @classmethod
@@ -214,6 +222,8 @@ class Attribution(Frozen):
             provenance=Provenance.now(),
             rare_stderr=None,
             systematic=None,
+            f_input_stderr=None,
+            f_baseline_stderr=None,
         )
         return self
 
@@ -319,7 +329,7 @@ class Attribution(Frozen):
             lines.append(f"  completeness gap at most {largest:.1e} (standard error at most {error:.1e})")
         else:
             lines.append(
-                f"  score {self.f_input:+.6f}, at the baseline {self.f_baseline:+.6f}; "
+                f"  score {self._score('f_input')}, at the baseline {self._score('f_baseline')}; "
                 f"completeness gap {self.completeness_gap:+.1e} (standard error {error:.1e})"
             )
             top = ", ".join(f"{k}: {v:+.4f}" for k, v in self.top())
@@ -339,6 +349,11 @@ class Attribution(Frozen):
             )
         lines += [f"  note: {note}" for note in a.notes]
         return printable("\n".join(lines), lines=True)
+
+    def _score(self, name: str) -> str:
+        """Return the score of a single input as text, with its standard error if it was measured."""
+        error = getattr(self, f"{name}_stderr")
+        return f"{getattr(self, name):+.6f}" + ("" if error is None else f" +- {error:.6f} (measured)")
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the attribution to a new `.npz` file without loss; a file that exists raises FileExistsError."""

@@ -32,6 +32,7 @@ class Deviation:
     Args:
         damping: Damping, below 1; negative where a correction goes too far.
         spread: Spread, at least 0.
+        uncertainty: Standard deviation of the damping, where it was measured.
 
     Example:
         >>> outcome = Distribution(np.array([0.9, 0.1]), None)
@@ -42,6 +43,7 @@ class Deviation:
 
     damping: float
     spread: float
+    uncertainty: float = 0.0
 
     @classmethod
     def measured(cls, residuals: Iterable[Residual]) -> Deviation:
@@ -62,7 +64,7 @@ class Deviation:
         noise = float(np.sqrt(np.sum([each.spread_variance for each in used]))) / len(used)
         significant = np.sqrt(max(0.0, damping**2 - (_SIGNIFICANCE * uncertainty) ** 2))
         spread = np.sqrt(max(0.0, square - _SIGNIFICANCE * noise))
-        return cls(float(np.copysign(significant, damping)), float(spread))
+        return cls(float(np.copysign(significant, damping)), float(spread), uncertainty)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,13 +123,14 @@ def attach(
     uncertain: list[Distribution | QuasiDistribution] = []
     for outcome, deviation in zip(outcomes, deviations, strict=True):
         measure = QuasiDistribution.from_outcome(outcome)
-        if measure.support is not None or not (deviation.damping or deviation.spread):
+        if measure.support is not None or deviation == Deviation(0.0, 0.0):
             uncertain.append(outcome)
             continue
         left = 1 - min(deviation.damping, _LARGEST_DAMPING)
         from_uniform = measure.probabilities - 1 / len(measure.probabilities)
         power = max(0.0, float(from_uniform @ from_uniform) - measure.total_variance)
-        slopes = (_OF_DAMPING * (1 - left) / left * from_uniform)[:, np.newaxis]
+        size_of_damping = float(np.hypot(_OF_DAMPING * (1 - left), deviation.uncertainty)) / left
+        slopes = (size_of_damping * from_uniform)[:, np.newaxis]
         size = deviation.spread * float(np.sqrt(power / len(from_uniform))) / left
         own = SharedUncertainty(np.ones((1, 1)), systematic=True)
         uncertain.append(measure.with_uncertainty(slopes={damping: slopes}, spreads={own: size}))

@@ -93,6 +93,13 @@ class OutcomeWeights(Frozen):
         """Return the weights of linear combinations of the values; `coefficients` is (combinations, values)."""
         return replace(self, matrix=csr_array(coefficients @ self.matrix))
 
+    def in_rows(self, start: int, total: int) -> OutcomeWeights:
+        """Return the weights of these values among others: values from `start` on of a total number, the others zero."""
+        counts = np.zeros(total + 1, dtype=self.matrix.indptr.dtype)
+        counts[start + 1 : start + 1 + self.matrix.shape[0]] = np.diff(self.matrix.indptr)
+        matrix = csr_array((self.matrix.data, self.matrix.indices, np.cumsum(counts)), shape=(total, self.matrix.shape[1]))
+        return replace(self, matrix=matrix)
+
     @cached_property
     def ranges(self) -> FloatArray:
         """Difference between the largest and the smallest weight of each value, (values,)."""
@@ -478,9 +485,9 @@ class QuasiDistribution(Frozen):
 
     @property
     def shots(self) -> int | None:
-        """All shots of the terms; None where one of them is exact."""
-        counts = [term.counted.shots for term in self.terms]
-        return None if None in counts else sum(count or 0 for count in counts)
+        """All shots of the terms; None where all of them are exact."""
+        counts = [term.counted.shots for term in self.terms if term.counted.shots is not None]
+        return sum(counts) if counts else None
 
     def expectation(self, weights: Weights) -> FloatArray:
         """Return weights @ probabilities, (values,)."""

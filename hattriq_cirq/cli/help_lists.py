@@ -20,6 +20,8 @@ ENGINES = """engines:
       readout-drift=P               bits flipped with up to this probability after 10^6 shots of the run
   google:PROJECT/PROCESSOR          a real processor, for a Google Cloud project with access to it"""
 MITIGATIONS = """mitigations, in any order, separated by commas:
+  auto                        the correction with the smallest predicted error, or none; it stands alone
+  known-answers               measure what the others leave, on circuits whose result is known, for the systematic errors
   readout[:SHOTS]             correct readout errors per qubit, by a calibration that is measured with the data (SHOTS shots
                               per state) or read from --calibration
   correlated-readout[:SHOTS]  correct readout errors per group of qubits

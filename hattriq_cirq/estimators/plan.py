@@ -11,6 +11,7 @@ import cirq
 import numpy as np
 
 from hattriq_cirq.circuits.outcomes import Outcome, OutcomeWeights, SharedUncertainty
+from hattriq_cirq.encoding.exact import Encoder
 from hattriq_cirq.estimators.bilinear import Allocation, BilinearTerm, Estimator, WeightedCircuit, pauli_terms
 from hattriq_cirq.foundation.arrays import (
     FloatArray,
@@ -149,6 +150,31 @@ class Estimate(Frozen):
         bare = Estimate(tuple(weights), outcomes, offset, None, self.notes, self.exponent)
         return replace(bare, constant=times_power_of_2(values, -self.exponent) - bare._scaled_values)
 
+    @classmethod
+    def joined(cls, estimates: Sequence[Estimate]) -> Estimate:
+        """Return several estimates as one, with the values of one after the other and the errors that they have in common.
+
+        Example:
+            >>> import hattriq_cirq as hq
+            >>> settings = {"estimator": hq.ResolvedHadamardTest(), "engine": hq.cirq_simulator(seed=1), "shots": 1000}
+            >>> one = hq.estimate(hq.ring_ansatz(2, layers=1), [0.6, 0.0, 0.0, 0.8], baseline=0, **settings)
+            >>> Estimate.joined([one, one]).covariance.shape
+            (8, 8)
+        """
+        if len(estimates) == 1:
+            return estimates[0]
+        total, start, exponent = sum(len(e.offset) for e in estimates), 0, max(e.exponent for e in estimates)
+        weights: list[OutcomeWeights] = []
+        for one in estimates:
+            factor = float(np.ldexp(1.0, one.exponent - exponent))
+            weights += [(w if factor == 1 else w.scaled(factor)).in_rows(start, total) for w in one.weights]
+            start += len(one.offset)
+        outcomes = tuple(outcome for one in estimates for outcome in one.outcomes)
+        notes = tuple(dict.fromkeys(note for one in estimates for note in one.notes))
+        values = np.concatenate([times_power_of_2(one._scaled_values, one.exponent - exponent) for one in estimates])
+        bare = cls(tuple(weights), outcomes, np.zeros(total), None, notes, exponent)
+        return replace(bare, constant=values - bare._scaled_values)
+
     def times_power_of_2(self, exponent: int) -> Estimate:
         """Return the estimate of the values times 2**exponent.
 
@@ -246,10 +272,14 @@ class Estimate(Frozen):
         return read_only(times_power_of_2(covariance, 2 * self.exponent))
 
     @cached_property
+    def total(self) -> Estimate:
+        """Sum of the values, an estimate of one value."""
+        return self.transform(np.ones((1, len(self.offset))), np.array([self.values.sum()]))
+
+    @property
     def sum_stderr(self) -> float:
         """Standard error of the sum of the values."""
-        total = self.transform(np.ones((1, len(self.offset))), np.array([self.values.sum()]))
-        return float(total.stderr[0])
+        return float(self.total.stderr[0])
 
     @property
     def shots(self) -> int:
@@ -291,6 +321,25 @@ def plan(estimator: Estimator, model: Model, terms: Sequence[BilinearTerm]) -> P
             for circuit in estimator.weighted_circuits(pauli, term):
                 circuits.append(replace(circuit, weights=circuit.weights.scaled(factor)))
     return Plan(tuple(circuits), estimator.marginalize(offset), estimator.allocation)
+
+
+@dataclass(frozen=True, eq=False)
+class Quantity(Frozen):
+    """Values that the circuits of an estimator measure: the sum of bilinear terms of a model.
+
+    Args:
+        model: Model of the quadratic form.
+        estimator: Estimator that builds the circuits.
+        terms: Terms to be summed.
+    """
+
+    model: Model
+    estimator: Estimator
+    terms: tuple[BilinearTerm, ...]
+
+    def plan(self, encoder: Encoder | None = None) -> Plan:
+        """Return the plan of all circuits, with states prepared by an encoder unless the estimator names its own."""
+        return plan(self.estimator if encoder is None else self.estimator.with_encoder(encoder), self.model, self.terms)
 
 
 def sample_circuits(estimator: Estimator, model: Model, terms: Sequence[BilinearTerm]) -> list[cirq.Circuit]:

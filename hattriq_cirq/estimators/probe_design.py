@@ -15,9 +15,10 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky
+from scipy.optimize import brentq
 from scipy.sparse import csr_array
 
-from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders, read_only
+from hattriq_cirq.foundation.arrays import FloatArray, read_only
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
 
@@ -57,15 +58,34 @@ class ProbeDesign(Frozen):
         return read_only(_agreements(self.strings, self.states.bases).mean(axis=1).astype(float))
 
     def variances(self, shots: float, prior: FloatArray | None = None) -> FloatArray:
-        """Return the expected variance of each coefficient, (strings,); without a prior infinite if it is never seen.
+        """Return the variance of a separate estimate of each coefficient, (strings,); without a prior infinite if it is unseen.
 
         Args:
             shots: Number of shots of all probes, each with outcomes of variance 1.
-            prior: Prior variance of each coefficient, (strings,), which is that of a string that is never seen; None for least
-                squares.
+            prior: Prior variance of each coefficient, (strings,), which is that of a string that is never seen; None for none.
         """
         with np.errstate(divide="ignore"):
             return np.asarray(1 / (shots * self.shares + (0.0 if prior is None else 1 / prior)))
+
+    def share_left(self, shots: float, prior: FloatArray | None = None) -> float:
+        """Return the share of the shots that a fit of all coefficients together leaves of those of separate estimates.
+
+        A fit spends as many probes as it decides coefficients: the share k solves
+        k = 1 - (1/probes) sum_P S c_P k / (S c_P k + 1 / prior_P), the equation of ridge regression with random rows (Dobriban
+        and Wager, Annals of Statistics 46, 247, 2018).
+
+        Args:
+            shots: Number of shots S, as in `variances`.
+            prior: Prior variance of each coefficient, (strings,); None for least squares.
+        """
+        precision = shots * self.shares[self.shares > 0]
+        known = 0.0 if prior is None else 1 / prior[self.shares > 0]
+
+        def excess(left: float) -> float:
+            return 1 - float(np.sum(precision * left / (precision * left + known))) / len(self.states) - left
+
+        least = 1e-12
+        return float(brentq(excess, least, 1, xtol=1e-9)) if excess(least) > 0 else least
 
     def squared_error(self, shots: float, prior: FloatArray | None = None) -> float:
         """Return the expected squared L2 error of a map, with the arguments of `variances`."""
@@ -124,6 +144,8 @@ def design_probes(
 def candidate_bases(strings: PauliStrings, weights: FloatArray) -> PauliStrings:
     """Return bases that see the strings together: all of them where they are few, and else completions of the strings.
 
+    Qubits on which no string acts are in Z.
+
     A completion takes the letters of one string and adds, step by step, those of the most important string that agrees with
     it so far. With strings of an even number of Y only, bases with an odd number see nothing that others do not see.
 
@@ -135,11 +157,12 @@ def candidate_bases(strings: PauliStrings, weights: FloatArray) -> PauliStrings:
         >>> candidate_bases(PauliStrings.from_text(["ZI", "XX"]), np.ones(2)).texts
         ['ZZ', 'ZX', 'XZ', 'XX', 'YY']
     """
-    n = strings.n_qubits
-    if 3**n * len(strings) <= _TABLE_MAX:
-        letters = np.array(list(product((1, 2, 3), repeat=n)), dtype=np.int64)
-        powers = 1 << np.arange(n - 1, -1, -1, dtype=np.int64)
-        every = PauliStrings(n, (letters >> 1) @ powers, (letters & 1) @ powers)
+    n, used = strings.n_qubits, int(np.bitwise_or.reduce(strings.supports))
+    powers = np.array([1 << bit for bit in range(n - 1, -1, -1) if used >> bit & 1], dtype=np.int64)
+    if 3 ** len(powers) * len(strings) <= _TABLE_MAX:
+        letters = np.array(list(product((1, 2, 3), repeat=len(powers))), dtype=np.int64)
+        unused = (2**n - 1) & ~used
+        every = PauliStrings(n, (letters >> 1) @ powers, (letters & 1) @ powers | unused)
         return every.select(every.is_real) if strings.is_real.all() else every
     return _completions(strings, weights, max(1, _TABLE_MAX // len(strings)))
 
@@ -215,16 +238,33 @@ def _states(
     rng: np.random.Generator,
 ) -> ProductStates:
     """Return probes in proportion to the shares, with signs that differ within a basis as long as there are any."""
-    counts = np.array(largest_remainders(shares * count, count))
-    for string in np.flatnonzero(table @ (counts > 0).astype(np.float32) == 0):
-        if counts.sum() - np.count_nonzero(counts) == 0:
-            break  # fewer probes than bases; a prior covers the strings that are not seen
-        counts[np.argmax(counts)] -= 1
-        counts[np.argmax(table[string] * (shares + 1e-12))] += 1
+    counts = _counts(table, shares, count)
     used = int(np.bitwise_or.reduce(strings.supports))
     free = [bit for bit in range(strings.n_qubits) if used >> bit & 1]
     signs = [_sign_patterns(free, number, rng) for number in counts.tolist() if number]
     return ProductStates(bases.select(np.repeat(np.arange(len(bases)), counts)), np.concatenate(signs))
+
+
+def _counts(table: NDArray[np.float32], shares: FloatArray, count: int) -> NDArray[np.int64]:
+    """Return the number of probes of each basis, (bases,), in proportion to the shares and so that every string is seen.
+
+    Bases that follow each other are alike. Rounding the sums of the shares up to each basis keeps the sums over bases that are
+    alike, however small their own shares.
+    """
+    counts = np.diff(np.rint(np.cumsum(shares) / shares.sum() * count), prepend=0).astype(np.int64)
+    seen = table @ counts.astype(np.float32)
+    for string in np.flatnonzero(seen == 0):
+        if seen[string]:
+            continue
+        alone = table[seen == 1].any(axis=0)  # bases without which some string would not be seen
+        spare = np.flatnonzero((counts > 1) | ((counts == 1) & ~alone))
+        if not len(spare):
+            break  # fewer probes than needed; a prior covers the strings that are not seen
+        given, taken = spare[np.argmax(counts[spare])], int(np.argmax(table[string] * (shares + 1e-12)))
+        counts[given] -= 1
+        counts[taken] += 1
+        seen += table[:, taken] - table[:, given]
+    return counts
 
 
 def _sign_patterns(bits: Sequence[int], count: int, rng: np.random.Generator) -> NDArray[np.int64]:

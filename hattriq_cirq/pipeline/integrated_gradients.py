@@ -23,7 +23,7 @@ from hattriq_cirq.foundation.progress import progress_bars
 from hattriq_cirq.models.model import Form, Model
 from hattriq_cirq.models.quadratic_form import QuadraticForm
 from hattriq_cirq.pipeline.mitigation import Mitigation, as_mitigation
-from hattriq_cirq.pipeline.prepare import as_shots, check_engine, prepare
+from hattriq_cirq.pipeline.prepare import Observable, Scores, as_shots, check_engine, observed_models, prepare
 from hattriq_cirq.simulation.statevector import Precision
 
 _PRECISIONS = get_args(Precision)
@@ -39,7 +39,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     form: Form = "quadratic",
     rule: str = "exact",
     head: Head | None = None,
-    observables: Sequence[cirq.PauliSum | cirq.PauliString[cirq.Qid]] | None = None,
+    observables: Sequence[Observable] | None = None,
     tolerance: float = 1e-10,
     precision: Precision = "float64",
     estimator: Estimator | None = None,
@@ -48,6 +48,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     mitigation: Mitigation | str | None = None,
     progress: bool = False,
     workers: int | None = None,
+    scores: Scores = "exact",
 ) -> Attribution:
     """Attribute a model's output to the amplitudes of its input, by integrated gradients (Sundararajan et al. 2017).
 
@@ -67,13 +68,15 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         tolerance: Relative and absolute tolerance of a path integral that has no closed form, > 0.
         precision: `float64`, or `float32` for a `Model`.
         estimator: Circuits that measure the quadratic form of a `Model`, such as `ResolvedHadamardTest()`; None for the exact
-            result. F(x) and F(b) are still computed exactly, so the completeness gap measures the error of the circuits.
+            result.
         engine: Engine that runs the circuits, such as `qsim(seed=1)`, `virtual("willow_pink")`, or any `cirq.Sampler`.
         shots: Number of shots per input, for all its circuits and path steps together; None for exact probabilities.
         mitigation: Correction of the outcomes, such as `calibration.Readout()` or its name `readout`; None for no correction.
         progress: Show a progress bar over the inputs of a large batch, or over the circuits of an estimator.
         workers: Number of threads for a large batch without an estimator; None for one on every core. The result is the same
             to the last bit.
+        scores: `exact` to compute F(x) and F(b) by simulation also with an estimator, so that the completeness gap is the error
+            of the circuits; `measured` to measure both in the run, which shares its shots with them.
 
     Returns:
         The attribution, in the shape of x.
@@ -110,12 +113,11 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         raise ValueError("engine, shots and mitigation need an estimator, such as estimator=ResolvedHadamardTest()")
     if estimator is not None and engine is None:
         raise ValueError("an estimator needs an engine to run its circuits, such as engine=hattriq_cirq.qsim(seed=1)")
-    if estimator is not None:
-        check_measurable(objective)
+    if as_word(scores, "scores", get_args(Scores)) == "measured" and estimator is None:
+        raise ValueError("scores='measured' needs an estimator, in whose run F(x) and F(b) are measured")
     models: list[QuadraticForm] = [model]
-    if observables is not None and isinstance(model, Model):
-        check_type(observables, "observables", Sequence, "a sequence of observables, such as [cirq.Z(qubit)], or None")
-        models = [model.with_observable(observable) for observable in observables]
+    if isinstance(model, Model):
+        models = list(observed_models(model, observables))
     objective.head.check_count(len(models))
     if estimator is None or engine is None:
         with progress_bars(progress) if progress else _NO_BARS:
@@ -131,10 +133,9 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
             )
             is_linear = objective.is_quadratic and rule == "exact"
             return with_measured_errors(models, compute, baseline if is_linear else None)
-    (measured,) = models
-    assert isinstance(measured, Model)
+    assert isinstance(model, Model)
     return prepare(
-        measured,
+        model,
         x,
         baseline=baseline,
         estimator=estimator,
@@ -144,13 +145,9 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         mitigation=mitigation,
         precision=precision,
         progress=progress,
+        form=form,
+        head=head,
+        observables=observables,
+        tolerance=tolerance,
+        scores=scores,
     ).execute()
-
-
-def check_measurable(objective: Objective) -> None:
-    """Raise ValueError for an objective that the circuits of an estimator do not measure."""
-    if not objective.is_quadratic:
-        raise ValueError(
-            f"circuits measure the quadratic form without a head, not form={objective.form!r}, head={objective.head}; "
-            "leave out estimator for an exact result"
-        )

@@ -7,10 +7,10 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, wraps
 from itertools import chain, groupby, islice, repeat
-from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_args
 from weakref import WeakKeyDictionary
 
 import cirq
@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
-from hattriq_cirq.attribution.path_integral import exact_attribution
+from hattriq_cirq.attribution.objective import Head, Objective
+from hattriq_cirq.attribution.path_integral import exact_attribution, warn_of_identity_part
 from hattriq_cirq.attribution.quadrature import Quadrature, parse_rule
 from hattriq_cirq.attribution.result import Attribution, Cost
 from hattriq_cirq.circuits.deviation import ALL_KINDS, Deviation, attach
@@ -30,28 +31,40 @@ from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.compilation.snapshot import Snapshot
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
-from hattriq_cirq.estimators.plan import Estimate, Plan, plan, sample_circuits
+from hattriq_cirq.estimators.plan import Estimate, Plan, Quantity, plan, sample_circuits
 from hattriq_cirq.execution.backends.simulators import qsim, sampler
 from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_format import circuits_key
-from hattriq_cirq.foundation.arrays import Array, FloatArray, evenly_spaced, scaling_exponents, times_power_of_2
+from hattriq_cirq.foundation.arrays import Array, FloatArray, evenly_spaced
 from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type, shown
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.numerics import numpy_defaults, with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
-from hattriq_cirq.models.model import Model, check_columns, model_inputs
+from hattriq_cirq.models.model import Form, Model, check_columns, model_inputs
+from hattriq_cirq.models.quadratic_form import observable_name
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import AssumptionWarning, Mitigation, MitigationSummary, Outcomes, as_mitigation
+from hattriq_cirq.pipeline.objectives import (
+    Combination,
+    MeasuredMap,
+    ScoreQuantities,
+    combine_with_scores,
+    scaled,
+    sum_or_zero,
+    with_measured_scores,
+)
 from hattriq_cirq.pipeline.resources import GateCount, Resources, RunResources, shots_for_cosine, shots_for_stderr
 from hattriq_cirq.simulation.statevector import Precision
 
 log = Log("pipeline")
 #: Largest number of shots: counts are 64-bit integers, and weights of shots are floating-point numbers.
 SHOTS_MAX = 10**15
+Scores = Literal["exact", "measured"]
+Observable = cirq.PauliSum | cirq.PauliString[cirq.Qid]
+_A_HEAD = "a Head, such as Head('sigmoid', scale=5), or None"
 _CHUNK = 256  # number of circuits that are compiled and run together, or those of one input if they are more
-_ROUNDINGS = 4  # difference between equal vectors that rounding explains, in units of the double precision
 _TERMS_MAX = 10_000  # nodes of a rule times baselines, each of which has circuits of its own
 _AN_ESTIMATOR = "an estimator, such as ResolvedHadamardTest()"
 _INPUTS = (8, 64)  # largest number of inputs of the first chunk, so that its jobs start within seconds, and of the others
@@ -75,6 +88,11 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
     placement: Placement | None = None,
     precision: Precision = "float64",
     progress: bool = False,
+    form: Form = "quadratic",
+    head: Head | None = None,
+    observables: Sequence[Observable] | None = None,
+    tolerance: float = 1e-10,
+    scores: Scores = "exact",
 ) -> PreparedAttribution:
     """Prepare the attribution of inputs by circuits: placement, compilation and cost, without running anything.
 
@@ -90,6 +108,12 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
         placement: Physical qubits from another preparation; None chooses them.
         precision: `float64` or `float32`, in which F(x) and F(b) are computed.
         progress: Show a progress bar over the inputs.
+        form: `quadratic`, or `normalized` to attribute x' M x / x' x. This form and heads take circuits for M x, M b and the
+            scores at the ends of the path, and none for its steps.
+        head: Classical function of the expectations; None for the expectation itself.
+        observables: Observables whose expectations the head combines, in place of the model's own.
+        tolerance: Tolerance of a path integral that has no closed form, > 0.
+        scores: `exact` to compute F(x) and F(b) by simulation, `measured` to measure them in the run, with the same shots.
 
     Returns:
         The prepared attribution: `.resources` prices exactly what `.execute()` runs.
@@ -118,13 +142,83 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
         raise ValueError("an estimator that measures some qubits has no value for each feature; use hq.estimate")
     if estimator.part != "real":
         raise ValueError("an attribution is the real part; use hq.estimate for the imaginary part")
+    objective = Objective(form, check_type(head, "head", Head | None, _A_HEAD) or Head())
+    tolerance = as_number(tolerance, "tolerance", above=0)
+    is_measured = as_word(scores, "scores", get_args(Scores)) == "measured"
+    models = observed_models(model, observables)
+    objective.head.check_count(len(models))
     inputs = model_inputs(model, x)
     check_columns(model, baseline, "baseline")
     references, _ = resolve(baseline, inputs)
-    rows = inputs.reshape(-1, model.n_features)
-    terms = bilinear_terms_of_rows(rows, references, parse_rule(rule))
-    exact = partial(exact_attribution, [model], inputs, baseline=baseline, rule=rule, precision=precision)
-    return PreparedAttribution(model, terms, estimator, run_on, shots, correction, placement, progress, exact)
+    rows, parsed = inputs.reshape(-1, model.n_features), parse_rule(rule)
+    options: dict[str, Any] = {"baseline": baseline, "objective": objective, "rule": rule, "tolerance": tolerance}
+    exact: Callable[[], Attribution] = partial(exact_attribution, models, inputs, **options, precision=precision)
+    if is_measured:
+        exact = partial(_without_scores, models, inputs, options)
+    general: dict[str, Any] = {"given_placement": placement, "progress": progress, "exact": exact}
+    given = (run_on, shots, correction)
+    own = [(row, references[:, i if references.shape[1] > 1 else 0]) for i, row in enumerate(rows)]
+    if objective.is_quadratic:
+        (first,) = models
+        terms: list[Sequence[BilinearTerm]] = list(bilinear_terms_of_rows(rows, references, parsed))
+        if not is_measured:
+            return PreparedAttribution(first, terms, estimator, *given, **general)
+        further = [with_measured_scores(first, t, *ends, estimator)[1:] for t, ends in zip(terms, own, strict=True)]
+        combine = [combine_with_scores] * len(rows)
+        return PreparedAttribution(first, terms, estimator, *given, **general, further=further, combine=combine)
+    found = [
+        ScoreQuantities.of(models, *ends, estimator, objective, parsed, tolerance, measures_scores=is_measured) for ends in own
+    ]
+    terms = [each.quantities[0].terms for each in found]
+    check_unscaled(correction, models[0], estimator, terms, f"form={form!r} with head={objective.head}")
+    further = [each.quantities[1:] for each in found]
+    combine = [each.combine for each in found]
+    return PreparedAttribution(models[0], terms, estimator, *given, **general, further=further, combine=combine)
+
+
+def observed_models(model: Model, observables: Sequence[Observable] | None) -> list[Model]:
+    """Return the model with each of the observables in place of its own; the model itself for None."""
+    if observables is None:
+        return [model]
+    check_type(observables, "observables", Sequence, "a sequence of observables, such as [cirq.Z(qubit)], or None")
+    return [model.with_observable(observable) for observable in observables]
+
+
+def check_unscaled(
+    mitigation: Mitigation[Any] | None,
+    model: Model,
+    estimator: Estimator,
+    terms: Sequence[Sequence[BilinearTerm]],
+    what: str,
+) -> None:
+    """Raise ValueError for a mitigation that rescales a single map, where several quantities are measured together."""
+    first = next((own for own in terms if not all(term.is_zero for term in own)), None)
+    if mitigation is not None and first is not None and mitigation.auxiliary_circuits(model, estimator, first):
+        raise ValueError(
+            f"mitigation={mitigation.describe()} rescales the map of the quadratic form, and {what} is computed from several "
+            "measured quantities; leave that mitigation out"
+        )
+
+
+class _Unmeasured:
+    """Quadratic form of zeros, in whose attributions measured values and scores take their places."""
+
+    identity_part = 0.0
+
+    def __init__(self, n_features: int) -> None:
+        self.n_features = n_features
+
+    def observable_action(self, x: ArrayLike) -> Array:
+        return np.zeros_like(x)
+
+
+def _without_scores(models: Sequence[Model], inputs: Array, options: dict[str, Any]) -> Attribution:
+    """Return an attribution with zeros as values and scores, without simulating the models."""
+    if options["objective"].form == "quadratic":
+        warn_of_identity_part(models)
+    a = exact_attribution([_Unmeasured(models[0].n_features)] * len(models), inputs, **options)
+    names = tuple(map(observable_name, models))
+    return replace(a, assumptions=replace(a.assumptions, observables=names, scores="measured"))
 
 
 @with_numpy_defaults
@@ -240,10 +334,7 @@ def resources(  # noqa: PLR0913  one argument for each choice of the user
         raise ValueError(f"engine={shown(engine)} has its own processor; leave out processor={shown(processor)}")
     if correction is not None and shots is None:
         raise ValueError("mitigation needs shots: its circuits and shots are those of a whole run")
-    if engine is not None:
-        run_on = check_engine(estimator, engine)
-    else:
-        run_on = qsim() if processor is None else virtual(processor, gateset=gateset or "cz", noise="none")
+    run_on = pricing_engine(processor, gateset) if engine is None else check_engine(estimator, engine)
     inputs = model_inputs(model, x)
     if inputs.ndim == 1:
         terms = [_terms_of_input(model, x, baseline, rule)]
@@ -256,6 +347,11 @@ def resources(  # noqa: PLR0913  one argument for each choice of the user
     return prepared.price(sample=sample, **targets, run=None if shots is None else prepared.run_resources)
 
 
+def pricing_engine(processor: str | os.PathLike[str] | Snapshot | None, gateset: str | None) -> Engine:
+    """Return the engine whose runs are priced where only a processor is named, or none for a free graph."""
+    return qsim() if processor is None else virtual(processor, gateset=gateset or "cz", noise="none")
+
+
 @dataclass(frozen=True, eq=False)
 class Execution(Frozen):
     """Results of a run of circuits.
@@ -264,11 +360,13 @@ class Execution(Frozen):
         estimates: Estimate of each input.
         cost: Cost of all inputs together.
         summary: Findings of the mitigation, notes on single inputs included.
+        further: Estimates of the further quantities of each input.
     """
 
     estimates: list[Estimate]
     cost: Cost
     summary: MitigationSummary
+    further: list[list[Estimate]] = field(default_factory=list)
 
 
 _Arguments = ParamSpec("_Arguments")
@@ -305,7 +403,11 @@ class PreparedAttribution(Frozen):
         mitigation: Correction of the outcomes; None for no correction.
         given_placement: Placement of another preparation; None chooses one.
         progress: Show a progress bar over the inputs.
-        exact: Function that computes the exact attribution, whose scores `execute` keeps; None if only estimates are wanted.
+        exact: Function that returns the attribution whose values `execute` replaces by measured ones; None if only estimates
+            are wanted.
+        further: Quantities that are measured beside the terms, for each input; empty for none.
+        combine: Functions that return the map and scores of each input from the estimates of its quantities; empty to take the
+            estimate of the terms as the map.
     """
 
     model: Model
@@ -317,6 +419,8 @@ class PreparedAttribution(Frozen):
     given_placement: Placement | None = None
     progress: bool = False
     exact: Callable[[], Attribution] | None = None
+    further: Sequence[Sequence[Quantity]] = ()
+    combine: Sequence[Combination] = ()
 
     @cached_property
     @_with_bars
@@ -396,7 +500,7 @@ class PreparedAttribution(Frozen):
                 call = circuits.record(numbers) if record else circuits.plan(numbers)
                 numbers.append(call.number)
                 own = [one.own_shots for one in inputs]
-                parts.append(RunResources.of_call(circuits, call, sum(len(o.plan.circuits) for o in inputs), sum(own)))
+                parts.append(RunResources.of_call(circuits, call, sum(one.own_circuits for one in inputs), sum(own)))
                 bar.update(len(inputs))
         return RunResources.total(parts)
 
@@ -487,7 +591,7 @@ class PreparedAttribution(Frozen):
         Raises:
             EngineError: The engine could not run the circuits.
         """
-        estimates: list[Estimate] = []
+        estimates: list[list[Estimate]] = []
         configurations: list[int | None] = []
         deviations: list[Deviation] = []
         cost, summaries = Cost(), [MitigationSummary()]
@@ -508,18 +612,20 @@ class PreparedAttribution(Frozen):
                 deviations += predicted or []
                 parts = [list(islice(outcomes, len(one.circuits))) for one in inputs]
                 decoded = [one.decode(part, self.mitigation) for one, part in zip(inputs, parts, strict=True)]
-                estimates += [found.times_power_of_2(next(exponents)) for found, _ in decoded]
-                own = [outcome for one, part in zip(inputs, parts, strict=True) for outcome in part[: len(one.plan.circuits)]]
+                for found, _ in decoded:
+                    exponent = next(exponents)
+                    estimates.append([each.times_power_of_2(exponent) for each in found])
+                own = [outcome for one, part in zip(inputs, parts, strict=True) for outcome in part[: one.own_circuits]]
                 cost += _cost_of(circuits, own, mitigated.shots, max((factor for _, factor in decoded), default=1.0))
                 bar.update(len(inputs))
         violated = tuple(dict.fromkeys(text for summary in summaries for text in summary.warnings))
         for text in violated:
             warnings.warn(text, AssumptionWarning, stacklevel=3)
         notes = [note for summary in summaries for note in (*summary.notes, *summary.warnings)]
-        notes += [*self._configuration_notes(configurations), *(note for e in estimates for note in e.notes)]
+        notes += [*self._configuration_notes(configurations), *(note for own in estimates for e in own for note in e.notes)]
         notes += self._prediction_notes(deviations)
         summary = MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes)), violated)
-        return Execution(estimates, cost, summary)
+        return Execution([own[0] for own in estimates], cost, summary, [own[1:] for own in estimates])
 
     def _prediction_notes(self, deviations: Sequence[Deviation]) -> list[str]:
         """Return a note on the errors that nothing corrects, of the size that the processor's calibration predicts."""
@@ -547,11 +653,11 @@ class PreparedAttribution(Frozen):
     def _times_of(self, inputs: Sequence[InputPlan]) -> float:
         """Return the number of times that the circuits of some inputs stand for those of all."""
         with_circuits = sum(any(not term.is_zero for term in terms) for terms in self.terms)
-        return with_circuits / max(1, sum(bool(one.plan.circuits) for one in inputs))
+        return with_circuits / max(1, sum(bool(one.own_circuits) for one in inputs))
 
     @with_numpy_defaults
     def execute(self) -> Attribution:
-        """Run all circuits and return the attribution, with F(x) and F(b) computed exactly.
+        """Run all circuits and return the attribution, with F(x) and F(b) computed exactly unless they are measured.
 
         Returns:
             The attribution, in the shape of the inputs.
@@ -562,7 +668,14 @@ class PreparedAttribution(Frozen):
         if self.exact is None:
             raise ValueError("this run has estimates only; prepare it with hattriq_cirq.prepare for an attribution")
         exact, execution = self.exact(), self.run()
-        estimates, summary, shape = execution.estimates, execution.summary, exact.values.shape
+        summary, shape = execution.summary, exact.values.shape
+        every = enumerate(zip(execution.estimates, execution.further, strict=True))
+        maps = [self._combined(i, [own, *further]) for i, (own, further) in every]
+        estimates, scores = [one.values for one in maps], [one.scores for one in maps if one.scores is not None]
+        measured: dict[str, Any] = {}
+        for i, name in enumerate(("f_input", "f_baseline") if scores else ()):
+            measured[name] = np.array([own.values[i] for own in scores]).reshape(shape[:-1])
+            measured[f"{name}_stderr"] = np.array([own.stderr[i] for own in scores]).reshape(shape[:-1])
         values, stderr, rare, systematic = (
             np.array([getattr(e, name) for e in estimates]).reshape(shape)
             for name in ("values", "stderr", "rare_stderr", "systematic")
@@ -575,7 +688,8 @@ class PreparedAttribution(Frozen):
             rare_stderr=None if self.shots is None else rare,
             systematic=None if nothing_known else systematic,
             imag_values=None,
-            completeness_gap_stderr=np.array([e.sum_stderr for e in estimates]).reshape(shape[:-1]),
+            completeness_gap_stderr=np.array([float(one.gap.stderr[0]) for one in maps]).reshape(shape[:-1]),
+            **measured,
             cost=execution.cost,
             assumptions=replace(
                 exact.assumptions,
@@ -588,10 +702,19 @@ class PreparedAttribution(Frozen):
             ),
         )
 
+    def _combined(self, index: int, estimates: Sequence[Estimate]) -> MeasuredMap:
+        """Return the map of one input from the estimates of its quantities."""
+        if self.combine:
+            return self.combine[index](estimates)
+        (values,) = estimates
+        return MeasuredMap(values, values.total)
+
     def input_plans(self) -> Iterator[InputPlan]:
         """Build the circuits of one input after the other, prepared as the placement asks."""
-        for terms in self.terms:
-            yield InputPlan.build(self._placed_estimator, self.model, terms, self.shots, self.mitigation)
+        encoder = None if self.placement is None else self.placement.encoder
+        for terms, further in zip(self.terms, self.further or repeat(()), strict=False):
+            plans = [quantity.plan(encoder) for quantity in further]
+            yield InputPlan.build(self._placed_estimator, self.model, terms, self.shots, self.mitigation, plans)
 
     @property
     def _placed_estimator(self) -> Estimator:
@@ -601,7 +724,14 @@ class PreparedAttribution(Frozen):
     @cached_property
     def _circuits_of_inputs(self) -> list[int]:
         """Number of circuits of each input, of which one input's are built at a time."""
-        return [len(plan(self.estimator, self.model, terms).circuits) for terms in track(self.terms, "count circuits", "input")]
+        counted = track(range(len(self.terms)), "count circuits", "input")
+        return [len(self._circuits_of(self.estimator, i)) for i in counted]
+
+    def _circuits_of(self, estimator: Estimator, index: int) -> list[WeightedCircuit]:
+        """Return the circuits of one input, without those of a mitigation, with states prepared as by an estimator."""
+        further = self.further[index] if self.further else ()
+        plans = [plan(estimator, self.model, self.terms[index]), *(each.plan(estimator.encoder) for each in further)]
+        return [circuit for each in plans for circuit in each.circuits]
 
     def _sampled(self, estimator: Estimator, sample: int) -> list[WeightedCircuit]:
         """Return circuits that are evenly spaced among those of all inputs, without building the others at once."""
@@ -609,7 +739,7 @@ class PreparedAttribution(Frozen):
         chosen: list[WeightedCircuit] = []
         positions = evenly_spaced(range(ends[-1]), sample)
         for i, own in groupby(positions, key=lambda position: int(np.searchsorted(ends, position, side="right"))):
-            circuits = plan(estimator, self.model, self.terms[i]).circuits
+            circuits = self._circuits_of(estimator, i)
             chosen += [circuits[position - ends[i]] for position in own]
         return chosen
 
@@ -663,15 +793,15 @@ class PreparedAttribution(Frozen):
 
 @dataclass(frozen=True, eq=False)
 class InputPlan:
-    """Circuits of one input: those of its plan, then the auxiliary ones of a mitigation.
+    """Circuits of one input: those of its plans, then the auxiliary ones of a mitigation.
 
     Args:
-        plan: Plan of the estimator.
+        plans: Plan of the estimator, then those of further quantities, which share the shots.
         auxiliary: Auxiliary circuits of the mitigation.
         shots: Shots of all these circuits, in order; None for exact probabilities.
     """
 
-    plan: Plan
+    plans: list[Plan]
     auxiliary: list[WeightedCircuit]
     shots: list[int] | None
 
@@ -683,31 +813,40 @@ class InputPlan:
         terms: Sequence[BilinearTerm],
         shots: int | None,
         mitigation: Mitigation[Any] | None,
+        further: Sequence[Plan] = (),
     ) -> InputPlan:
         """Build the circuits of one input and share its shots among them."""
         own = plan(estimator, model, terms)
+        plans = [own, *further]
         asked = [] if mitigation is None or not own.circuits else mitigation.auxiliary_circuits(model, estimator, terms)
-        counts = None if shots is None else own.shots(shots) + [max(1, round(share * shots)) for _, share in asked]
-        return cls(own, [circuit for circuit, _ in asked], counts)
+        together = replace(own, circuits=tuple(circuit for each in plans for circuit in each.circuits))
+        counts = None if shots is None else together.shots(shots) + [max(1, round(share * shots)) for _, share in asked]
+        return cls(plans, [circuit for circuit, _ in asked], counts)
+
+    @property
+    def own_circuits(self) -> int:
+        """Number of circuits of the plans."""
+        return sum(len(each.circuits) for each in self.plans)
 
     @property
     def own_shots(self) -> int:
-        """Number of shots of the plan's circuits; 0 for exact probabilities."""
-        return sum((self.shots or [])[: len(self.plan.circuits)])
+        """Number of shots of the plans' circuits; 0 for exact probabilities."""
+        return sum((self.shots or [])[: self.own_circuits])
 
     @property
     def circuits(self) -> list[cirq.Circuit]:
         """All circuits, in order."""
-        return [c.circuit for c in (*self.plan.circuits, *self.auxiliary)]
+        return [c.circuit for c in (*(c for each in self.plans for c in each.circuits), *self.auxiliary)]
 
-    def decode(self, outcomes: Outcomes, mitigation: Mitigation[Any] | None) -> tuple[Estimate, float]:
-        """Return the estimate that the outcomes give, and its summed variance over that of plain counts of the same shots."""
-        count = len(self.plan.circuits)
-        measured = self.plan.decode(outcomes[:count])
-        if mitigation is None or not count:
-            return measured, 1.0
-        corrected = mitigation.postprocess(measured, list(zip(self.auxiliary, outcomes[count:], strict=True)))
-        return corrected, _variance_factor(self.plan, measured, corrected)
+    def decode(self, outcomes: Outcomes, mitigation: Mitigation[Any] | None) -> tuple[list[Estimate], float]:
+        """Return the estimates of all plans, and the summed variance of the first over that of plain counts of its shots."""
+        left = iter(outcomes)
+        measured, *further = [each.decode(list(islice(left, len(each.circuits)))) for each in self.plans]
+        first = self.plans[0]
+        if mitigation is None or not first.circuits:
+            return [measured, *further], 1.0
+        corrected = mitigation.postprocess(measured, list(zip(self.auxiliary, left, strict=True)))
+        return [corrected, *further], _variance_factor(first, measured, corrected)
 
 
 def bilinear_terms(row: Array, references: Array, rule: Quadrature | None) -> list[BilinearTerm]:
@@ -725,26 +864,18 @@ def bilinear_terms(row: Array, references: Array, rule: Quadrature | None) -> li
     count = len(references) * (1 if rule is None else len(rule.nodes))
     if rule is not None and count > _TERMS_MAX:
         raise ValueError(f"{count} baselines and nodes of the rule have circuits each; at most {_TERMS_MAX} are possible")
-    exponent = int(scaling_exponents(row, *references)[0])
-    row, references = (times_power_of_2(vectors, -exponent) for vectors in (row, references))
+    exponent, (row, *ends) = scaled(row, references)
     terms = []
-    for reference in references:
-        step = _sum_or_zero(row, -reference)
+    for reference in ends:
+        step = sum_or_zero(row, -reference)
         if rule is None:
-            terms.append(BilinearTerm(step, _sum_or_zero(row, reference), 1 / len(references), exponent))
+            terms.append(BilinearTerm(step, sum_or_zero(row, reference), 1 / len(references), exponent))
         else:
             terms += [
                 BilinearTerm(step, 2 * (reference + position * step), weight / len(references), exponent)
                 for position, weight in zip(rule.nodes, rule.weights, strict=True)
             ]
     return terms
-
-
-def _sum_or_zero(first: Array, second: Array) -> Array:
-    """Return the sum of two vectors, or zeros where rounding of the vectors themselves decides its direction."""
-    total = np.asarray(first + second)
-    is_zero = np.linalg.norm(total) <= _ROUNDINGS * np.finfo(float).eps * (np.linalg.norm(first) + np.linalg.norm(second))
-    return np.zeros_like(total) if is_zero else total
 
 
 def bilinear_terms_of_rows(rows: Array, references: Array, rule: Quadrature | None) -> list[list[BilinearTerm]]:

@@ -22,6 +22,9 @@ from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.text import aligned, quantity
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 
+#: Number of shots that stands for none that suffices.
+UNREACHABLE = 2**62
+
 
 @dataclass(frozen=True)
 class GateCount:
@@ -244,7 +247,7 @@ class Resources(RunResources):
         preparation: Two-qubit gates of the state preparation alone, compiled.
         compiled_circuits: Number of circuits that the gate counts on a free graph are for, evenly spaced among all.
         gateset: Name of the gate set.
-        shots_for_cosine: Shots so that the mean cosine of the map to the exact one is the target.
+        shots_for_cosine: Shots so that the mean cosine of the map to the exact one is the target; `UNREACHABLE` if none do.
         shots_for_stderr: Shots so that no feature has a larger standard error than the target.
         target_cosine: Target cosine, between 0 and 1.
         target_stderr: Target standard error, above 0.
@@ -321,10 +324,13 @@ class Resources(RunResources):
         if self.compiled_circuits < self.circuits:
             counted = f"{quantity(self.compiled_circuits, 'circuit')} evenly spaced among {self.circuits}"
             rows.append(("gates were counted for", counted))
-        rows.append((f"shots to cosine {self.target_cosine:g}", f"{self.shots_for_cosine} per {self.per}"))
-        rows.append((f"shots to standard error {self.target_stderr:g}", f"{self.shots_for_stderr} per {self.per}"))
+        rows.append((f"shots to cosine {self.target_cosine:g}", self._shots_text(self.shots_for_cosine)))
+        rows.append((f"shots to standard error {self.target_stderr:g}", self._shots_text(self.shots_for_stderr)))
         title = f"{self.estimator}: {quantity(self.circuits, 'circuit')} on {quantity(self.qubits, 'qubit')}"
         return f"{title}\n{indent(aligned([*rows, *self._rows()]), '  ')}"
+
+    def _shots_text(self, shots: int) -> str:
+        return f"{shots} per {self.per}" if shots < UNREACHABLE else "no number of shots reaches it"
 
 
 def _with_added(number: int, added: int) -> str:

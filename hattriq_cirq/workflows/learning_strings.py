@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,6 +22,7 @@ from hattriq_cirq.models.pauli_strings import PauliStrings
 _SHARE = 0.9999  # share of a map's weight that the list of important strings holds
 _STRINGS_MAX = 12_000  # their covariance is one matrix
 _FLOOR = 1e-6  # smallest prior variance of `magnitude`, as a share of the mean
+_SCALED = 10  # qubits up to which the scales of empirical Bayes are predicted by simulating the model
 _SIMULATED = 16  # qubits up to which the sizes of maps are computed by simulating the model
 
 
@@ -40,6 +41,8 @@ class ChosenStrings(Frozen):
         squared_norm: Sum of the squares of all coefficients of M, known from the observable.
         map_size: Mean squared L2 norm of the maps of the inputs, in the units of `importance`.
         example: Difference x - b and sum x + b of one input, (features,) each; those of equal amplitudes without inputs.
+        expected: Variances by which errors are predicted, (strings,): those of the prior, and for empirical Bayes the mean
+            squares of the simulated coefficients of each number of qubits, up to 10 qubits; None for least squares.
 
     Example:
         >>> from hattriq_cirq import ring_ansatz
@@ -58,6 +61,7 @@ class ChosenStrings(Frozen):
     squared_norm: float
     map_size: float
     example: tuple[Array, Array]
+    expected: FloatArray | None = None
 
     @classmethod
     def of(
@@ -112,7 +116,10 @@ class ChosenStrings(Frozen):
         size = squared_norm * float(weights.mean()) if ends is None else _map_size(model, *ends, weights, squared_norm)
         equal = np.full(model.n_features, model.n_features**-0.5)
         example = (equal, equal) if ends is None else (ends[0][0], ends[1][0])
-        return cls(chosen, weights, real, source, prior, magnitudes, truncated, squared_norm, size, example)
+        found_so_far = cls(chosen, weights, real, source, prior, magnitudes, truncated, squared_norm, size, example)
+        is_scaled = prior == "empirical_bayes" and model.n_qubits <= _SCALED
+        expected = _class_means(model, chosen) if is_scaled else found_so_far.prior_variances()
+        return replace(found_so_far, expected=expected)
 
     def prior_variances(self) -> FloatArray | None:
         """Return the prior variance of each coefficient before any outcome, (strings,); None for least squares.
@@ -135,6 +142,13 @@ class ChosenStrings(Frozen):
             return empirical_bayes(self.strings, outcomes, noise)
         variances = self.prior_variances()
         return None if variances is None else CoefficientPrior.known(variances)
+
+
+def _class_means(model: Model, strings: PauliStrings) -> FloatArray:
+    """Return the mean square of the simulated coefficients of each number of qubits that a string acts on, (strings,)."""
+    squares = strings.coefficients_of(model.matrix) ** 2
+    means = np.bincount(strings.weights, squares) / np.maximum(np.bincount(strings.weights), 1)
+    return np.asarray(np.maximum(means[strings.weights], _FLOOR * squares.mean()))
 
 
 def _ends(model: Model, inputs: ArrayLike, baseline: float | ArrayLike | BaselineSet) -> tuple[Array, Array]:

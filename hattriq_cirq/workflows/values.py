@@ -32,7 +32,10 @@ from hattriq_cirq.pipeline.mitigation import Mitigation
 from hattriq_cirq.simulation.noise import WORDS
 
 #: Names of mitigations of the package `calibration`, outermost first.
-_ORDER = ("completeness", "noise-estimation", "zne", "twirl", "dd", "readout", "correlated-readout", "twirled-readout")
+_ORDER = (
+    *("auto", "known-answers", "completeness", "noise-estimation", "zne", "twirl", "dd"),
+    *("readout", "correlated-readout", "twirled-readout"),
+)
 #: Name of a baseline without numbers -> its function of inputs, their labels, training samples and their labels.
 _BASELINES: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
     "zero": lambda x, y, known, labels: baselines.zero(x),
@@ -202,6 +205,8 @@ def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_a
         raise ValueError("no mitigation is registered; install hattriq_cirq again to register its entry points")
     if not set(numbers) <= set(available) or len(numbers) < len(words):
         raise ValueError(f"mitigations {text!r} must be of {', '.join(available)}, each at most once, with commas")
+    if "auto" in numbers and len(numbers) > 1:
+        raise ValueError(f"mitigations {text!r}: auto chooses all corrections itself; leave the others out")
     if "readout" not in numbers and (calibration is not None or max_age is not None):
         raise ValueError("--calibration and --max-age are for --mitigate readout")
     if calibration is None and max_age is not None:

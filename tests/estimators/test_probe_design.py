@@ -64,3 +64,19 @@ def test_probes_depend_on_the_seed_and_repeat() -> None:
 def test_too_few_probes_without_a_prior_are_refused() -> None:
     with pytest.raises(ValueError, match="probes=10 cannot determine 15 coefficients"):
         design_probes(PauliStrings.every(2), np.ones(15), probes=10, seed=0, full_rank=True)
+
+
+def test_every_string_is_seen_in_about_its_optimal_share_by_few_probes_on_many_qubits() -> None:
+    rng = np.random.default_rng(3)
+    every = PauliStrings.every(6)
+    strings = every.select(rng.permutation(np.flatnonzero(every.is_real))[:30])
+    strings = PauliStrings(8, strings.x_masks << 2, strings.z_masks << 2)
+    importance = rng.uniform(0.1, 1, 30)
+    design = design_probes(strings, importance, probes=180, seed=0)
+    bases = candidate_bases(strings, importance)
+    assert len(bases) < 3**6
+    agree = [[all(a in ("I", b) for a, b in zip(s, t, strict=True)) for t in bases.texts] for s in strings.texts]
+    table = np.array(agree, dtype=np.float32)
+    optimal = np.sum(importance / (table @ basis_shares(table, importance)))
+    assert design.shares.min() > 0
+    assert np.sum(importance / design.shares) < 1.15 * optimal

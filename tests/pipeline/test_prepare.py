@@ -133,7 +133,7 @@ def test_an_encoder_that_is_named_is_kept_on_a_processor() -> None:
     assert prepared(hq.ResolvedHadamardTest(encoder=encode)).resources.circuits == 2
     for one in prepared(hq.ResolvedHadamardTest(encoder=encode)).input_plans():
         free = next(prepared(engine=hq.qsim(seed=1)).input_plans())
-        assert one.plan.circuits[0].preparation == free.plan.circuits[0].preparation
+        assert one.plans[0].circuits[0].preparation == free.plans[0].circuits[0].preparation
         break
 
 

@@ -78,7 +78,7 @@ def test_intervals_of_an_extrapolated_map_cover_without_noise(shots: int) -> Non
             Distribution.from_counts(rng.multinomial(n, p / p.sum()))
             for n, p in zip(variants.shots or [], cycle([each.probabilities for each in true]), strict=False)
         ]
-        found, _ = inputs[0].decode(mitigation.combine(variants, counts).outcomes, mitigation)
+        (found,), _ = inputs[0].decode(mitigation.combine(variants, counts).outcomes, mitigation)
         low, high = found.interval()
         covered.append((low <= exact) & (exact <= high))
     assert 0.93 < np.mean(covered) < 0.97

@@ -43,7 +43,8 @@ def test_predicted_error_is_that_of_campaigns(prior: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("prior", ["none", "flat", "empirical_bayes", "magnitude"])
 @pytest.mark.parametrize(
-    ("rows", "cols", "layers", "strings", "shots"), [(2, 2, 2, "structure", 10**5), (2, 3, 2, "important", 10**6)]
+    ("rows", "cols", "layers", "strings", "shots"),
+    [(2, 2, 2, "structure", 10**5), (2, 3, 2, "important", 10**6), (2, 3, 3, "important", 10**7)],
 )
 def test_predicted_error_is_that_of_campaigns_on_grids(
     prior: str, rows: int, cols: int, layers: int, strings: str, shots: int
@@ -61,7 +62,7 @@ def test_predicted_error_of_sums_and_complex_inputs_is_that_of_campaigns() -> No
     options: dict[str, Any] = {"shots": 20_000, "prior": "none"}
     plan = hq.plan_learning(model, inputs=x, **options)
     assert len(model.pauli_sum) > 1
-    assert 0.6 < measured_error(model, x, 6, **options) / plan.error < 1.2
+    assert 0.5 < measured_error(model, x, 6, **options) / plan.error < 1  # outcomes have variances below the largest
 
 
 def test_shots_for_an_error_reach_it_and_go_into_the_campaign() -> None:
@@ -91,9 +92,9 @@ def test_campaign_that_cannot_reach_the_error_is_refused_before_it_runs(monkeypa
         hq.plan_learning(model, error=1e-9, **options)
 
 
-def test_probes_that_do_not_see_every_string_are_refused_for_an_error() -> None:
+def test_probes_that_do_not_determine_the_strings_are_refused_for_an_error() -> None:
     with pytest.raises(
-        ValueError, match=r"no number of shots reaches error=0.01: 8 probes do not see \d+ of 107 Pauli strings"
+        ValueError, match=r"no number of shots reaches error=0.01: 8 probes in the fit do not determine 107 Pauli"
     ):
         hq.plan_learning(random_grid(1, 4, 3, seed=1), error=0.01, probes=16)
 

@@ -61,6 +61,7 @@ class Attribute(EngineOptions):
         dry_run: Compile and check everything, print the cost of the run and record its jobs in the folder, but submit
             nothing; the same command without --dry-run goes on from there.
         seed (N): Random seed for baselines, counts and mitigations.
+        scores: Scores of inputs and baselines with an --estimator: exact by simulation, or measured in the run.
 
     Examples:
         hattriq attribute runs/digits --data digits:pair=0/1 --out runs/digits-maps
@@ -93,6 +94,7 @@ class Attribute(EngineOptions):
     max_age: float | None = None
     dry_run: bool = False
     seed: Seed = 0
+    scores: Literal["exact", "measured"] = "exact"
 
     def run(self) -> int:
         """Compute the maps, write attribution.npz, attribution.csv, run.json and gallery.png, and print the result.
@@ -155,6 +157,8 @@ class Attribute(EngineOptions):
         values.check_engine(self.engine)
         self.check_engine_options(self.engine)
         values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age)
+        if self.scores == "measured" and self.estimator == "exact":
+            raise ValueError("--scores measured needs an --estimator, in whose run the scores are measured")
         if self.dry_run and self.estimator == "exact":
             raise ValueError("--dry-run needs an --estimator whose circuits are compiled; 'exact' runs none")
         if self.dry_run and self.shots == 0:
@@ -237,11 +241,8 @@ class Attribute(EngineOptions):
 
     def _prepared(self, model: hq.Model, data: hq.datasets.Dataset, indices: Array, engine: Engine) -> PreparedAttribution:
         """Return the attribution of the selected samples, ready to run on the engine."""
-        from hattriq_cirq.attribution.objective import Objective
-        from hattriq_cirq.pipeline.integrated_gradients import check_measurable
         from hattriq_cirq.workflows import values
 
-        check_measurable(Objective(cast("Form", self.form), values.parse_head(self.head)))
         estimator = values.parse_estimator(self.estimator)
         assert estimator is not None  # as there is an engine
         return hq.prepare(
@@ -254,6 +255,9 @@ class Attribute(EngineOptions):
             rule=self.rule,
             mitigation=self._mitigation,
             precision=self.precision,
+            form=cast("Form", self.form),
+            head=values.parse_head(self.head),
+            scores=self.scores,
         )
 
     @property
