@@ -10,6 +10,7 @@ ENGINES = """engines:
   virtual:PROCESSOR[,noise=NOISE]   a Google processor simulated from its calibration; PROCESSOR is willow_pink, weber,
                                     rainbow or a file that `hattriq snapshot` wrote (a DeviceSpecification file has no
                                     calibration: noise=none), and NOISE is calibrated (default), none, readout or gates.
+                                    ,precision=float32 halves the time of density matrices.
                                     Noise beyond the calibration follows as ,EXTRA=NUMBER, once or several times:
       zz=ANGLE                      ZZ crosstalk of two-qubit gates with neighbours, radians, such as zz=0.05
       joint-readout=P               readout errors that flip the bits of two neighbours together

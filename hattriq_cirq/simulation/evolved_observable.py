@@ -28,7 +28,7 @@ from hattriq_cirq.simulation.statevector import (
     qsim_apply,
 )
 
-_MATRIX_AT_ONCE = 2**6  # rows up to which building the matrix takes less time than compiling the circuit
+_MATRIX_AT_ONCE = 2**8  # rows up to which building the matrix takes less time than creating and compiling a model
 _MATRIX_MAX = 2**10  # rows up to which the matrix is built and kept automatically (16 MB)
 
 
@@ -144,7 +144,7 @@ class EvolvedObservable:
     def matrix_pays(self, rows: int, *, real: bool) -> bool:
         """Return True if the product of so many rows of the register, real or complex, is faster with the matrix.
 
-        A matrix that takes no longer than compiling the circuit is built for the first row: most models meet a second one.
+        A matrix that takes no longer than creating and compiling the model is built for the first row.
         """
         rows_on_own_axes = rows << (self.n_qubits - len(self.axes))
         return self._is_fast[real] and (self.size <= _MATRIX_AT_ONCE or rows_on_own_axes >= 2 * self.size)

@@ -45,8 +45,8 @@ _BASELINES: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
     "uniform": lambda x, y, known, labels: baselines.uniform(x),
     "max_distance": lambda x, y, known, labels: baselines.max_distance(x),
 }
-#: Engine that simulates a processor: the name of the processor or its file, the noise, and noise beyond the calibration.
-_VIRTUAL = re.compile(rf"virtual:(.+?)(?:,noise=([^,=]+))?((?:,(?:{'|'.join(WORDS)})=[^,=]+)*)")
+#: Engine that simulates a processor: the name of the processor or its file, noise, precision, and noise beyond the calibration.
+_VIRTUAL = re.compile(rf"virtual:(.+?)(?:,noise=([^,=]+))?(?:,precision=([^,=]+))?((?:,(?:{'|'.join(WORDS)})=[^,=]+)*)")
 #: Options of engines that real processors have no use for, and those that simulators have no use for.
 _FOR_SIMULATORS, _FOR_PROCESSORS = ("workers", "scheduler"), ("max_configuration_age", "recompile")
 #: Name of a mitigation -> the argument that a number after a colon sets.
@@ -230,8 +230,9 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
     """Return the engine that a text names.
 
     Args:
-        text: Name such as `qsim`, `cirq`, `virtual:PROCESSOR[,noise=NOISE][,EXTRA=NUMBER ...]` or `google:PROJECT/PROCESSOR`;
-            PROCESSOR of virtual is a bundled processor or a file with a snapshot or a device, EXTRA a word of `noise.WORDS`.
+        text: Name such as `qsim`, `cirq`, `virtual:PROCESSOR[,noise=NOISE][,precision=float32][,EXTRA=NUMBER ...]` or
+            `google:PROJECT/PROCESSOR`; PROCESSOR of virtual is a bundled processor or a file with a snapshot or a device, EXTRA
+            a word of `noise.WORDS`.
         seed: Random seed for the counts; a real processor has none.
         journal: Folder of the run; `google` needs one.
         **options: Further arguments of every engine, such as `max_shots`.
@@ -249,9 +250,10 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
     if text == "qsim" or text == "cirq":
         return (qsim if text == "qsim" else cirq_simulator)(seed=seed, **options)
     if match := _VIRTUAL.fullmatch(text):
-        source, noise = match[1], cast(Any, match[2] or "calibrated")
+        source, noise, precision = match[1], cast(Any, match[2] or "calibrated"), cast(Any, match[3] or "float64")
         if not re.search("[,=]", source) or Path(source).exists():
-            return virtual(source, seed=seed, noise=noise, extra_noise=match[3][1:] or None, **options)
+            extra = match[4][1:] or None
+            return virtual(source, seed=seed, noise=noise, precision=precision, extra_noise=extra, **options)
     if match := re.fullmatch(r"google:([^/]+)/([^/]+)", text):
         from hattriq_cirq.execution.backends.google import google
 
@@ -259,7 +261,8 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
             raise ValueError(f"engine {text!r} counts shots and cannot give exact probabilities; give --shots 1 or more")
         return google(match[1], match[2], **options)
     raise ValueError(
-        f"engine {text!r} must be qsim, cirq, virtual:PROCESSOR[,noise=NOISE][,EXTRA=NUMBER ...] or google:PROJECT/PROCESSOR"
+        f"engine {text!r} must be qsim, cirq, virtual:PROCESSOR[,noise=NOISE][,precision=float32][,EXTRA=NUMBER ...] or "
+        "google:PROJECT/PROCESSOR"
     )
 
 
