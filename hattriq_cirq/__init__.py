@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_probe_test, plot_training
     from hattriq_cirq.simulation import noise
     from hattriq_cirq.workflows.learn import LearningPlan, learn_observable, plan_learning
+    from hattriq_cirq.workflows.noisy_model import ErrorSplit, NoisyModel, noisy_model
 
 #: Public modules of version 0.1 that moved; the use of a name in them gives a DeprecationWarning.
 _RENAMED = ("approximate", "engines", "saliency")
@@ -68,6 +69,7 @@ _NAMES = {
     "pipeline.prepare": "estimate prepare resources",
     "pipeline.resources": "Resources",
     "reporting.plotting": "plot_attribution plot_gallery plot_probe_test plot_training",
+    "workflows.noisy_model": "ErrorSplit NoisyModel noisy_model",
     "workflows.learn": "LearningPlan learn_observable plan_learning",
 }
 _HOME = {name: f"hattriq_cirq.{module}" for module, names in _NAMES.items() for name in names.split()}
@@ -78,6 +80,7 @@ __all__ = [
     "BaselineSet",
     "CompletenessWarning",
     "Cost",
+    "ErrorSplit",
     "Gradient",
     "HadamardTest",
     "Head",
@@ -88,6 +91,7 @@ __all__ = [
     "Model",
     "NearOriginWarning",
     "NeighbourEncoder",
+    "NoisyModel",
     "ParallelHadamardTest",
     "PolarizationShift",
     "ResolvedHadamardTest",
@@ -110,6 +114,7 @@ __all__ = [
     "integrated_gradients",
     "learn_observable",
     "noise",
+    "noisy_model",
     "other_methods",
     "plan_learning",
     "plot_attribution",

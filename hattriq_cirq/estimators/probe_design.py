@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky
 from scipy.optimize import brentq
+from scipy.sparse import csr_array
 
 from hattriq_cirq.foundation.arrays import FloatArray, read_only
 from hattriq_cirq.foundation.frozen import Frozen
@@ -111,7 +112,7 @@ def design_probes(
 
     Example:
         >>> design = design_probes(PauliStrings.every(2), np.ones(15), probes=None, seed=0, full_rank=True)
-        >>> table = design.states.expectations(PauliStrings.every(2))
+        >>> table = design.states.expectations(PauliStrings.every(2)).toarray()
         >>> int(np.linalg.matrix_rank(table)) == table.shape[1]
         True
     """
@@ -279,9 +280,9 @@ def _sign_patterns(bits: Sequence[int], count: int, rng: np.random.Generator) ->
     return patterns
 
 
-def _has_full_rank(table: FloatArray) -> bool:
+def _has_full_rank(table: csr_array) -> bool:
     """Return True if the columns of a table (probes, strings) are independent."""
-    gram = table.T @ table
+    gram = (table.T @ table).toarray()
     try:
         pivots = np.diag(cholesky(gram, lower=True, check_finite=False))
     except LinAlgError:

@@ -13,6 +13,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse import vstack
 from scipy.special import chdtrc
 
 from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval, read_only
@@ -26,7 +27,7 @@ from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_arrays
 from hattriq_cirq.foundation.schema import Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
-from hattriq_cirq.models.coefficient_fit import CoefficientFit, Damping, ProbeOutcomes
+from hattriq_cirq.models.coefficient_fit import CoefficientFit, CoefficientPrior, Damping, ProbeOutcomes
 from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.models.pauli_strings import PauliObservable, PauliStrings, ProductStates
 
@@ -337,12 +338,7 @@ class LearnedModel(Frozen):
         fit, held_out = self.fit, self.held_out
         table = held_out.states.expectations(self.strings)
         predicted = table @ (self.coefficients * self.factor)
-        gains = table @ fit.gain
-        shared = held_out.sensitivities - gains @ fit.outcomes.sensitivities
-        covariance = (gains * fit.outcomes.variances) @ gains.T + shared @ shared.T + np.diag(held_out.variances)
-        if fit.prior is not None:
-            missed = fit.missed(table, gains)
-            covariance += (missed * fit.prior) @ missed.T
+        covariance = fit.covariance_of(table, held_out.sensitivities) + np.diag(held_out.variances)
         return _chi_squared(predicted, held_out.values, covariance, held_out.variance_errors, fitted=0)
 
     def compare(self, model: Model) -> ProbeTest:
@@ -376,14 +372,14 @@ class LearnedModel(Frozen):
         values, variances = (np.concatenate([getattr(p, name) for p in parts]) for name in ("values", "variances"))
         shared = np.concatenate([p.sensitivities for p in parts])
         exact = np.concatenate([self._exact_expectations(model, p.states) for p in parts])
-        table = np.concatenate([p.states.expectations(self.strings) for p in parts])
+        table = vstack([p.states.expectations(self.strings) for p in parts], format="csr")
         sizes = self.strings.coefficients_of(model.matrix) if model.n_qubits <= 12 else self.coefficients
         covariance = np.diag(variances) + shared @ shared.T
         _, stderr = _common_factor(exact, values, covariance)
         ratio = np.sqrt(max(0.0, float(np.sum(values**2 - variances))) / max(1e-300, float(np.sum(exact**2))))
         loss = abs(1 - (ratio if self.damping is None else self.factor)) + stderr  # of size, which a wrong circuit leaves
         spread = _SPREAD * loss * np.sqrt(sizes**2 + np.mean(sizes**2))
-        covariance += (table * spread**2) @ table.T
+        covariance += (table.multiply(spread**2).tocsr() @ table.T).toarray()
         damping, _ = _common_factor(exact, values, covariance)
         errors = np.concatenate([p.variance_errors for p in parts if p.variance_errors is not None])
         return _chi_squared(damping * exact, values, covariance, errors, fitted=1, damping=damping)
@@ -432,7 +428,7 @@ class LearnedModel(Frozen):
         arrays = {"coefficients": self.coefficients, "x_masks": self.strings.x_masks, "z_masks": self.strings.z_masks}
         arrays["noise"] = self.fit.noise
         if self.fit.prior is not None:
-            arrays["prior"] = self.fit.prior
+            arrays |= {"prior": self.fit.prior.variances, "prior_errors": self.fit.prior.errors}
         if self.damping is not None:
             arrays |= {"damping_gradient": self.damping.gradient, "damping_shared": self.damping.shared}
         for name, part in (("fitted", self.fit.outcomes), ("held_out", self.held_out)):
@@ -476,7 +472,10 @@ class LearnedModel(Frozen):
         damping = None
         if meta["damping"] is not None:
             damping = Damping(*meta["damping"], content["damping_gradient"], content["damping_shared"])
-        fit = CoefficientFit(strings, fitted, content["noise"], content.get("prior"))
+        prior = CoefficientPrior.known(content["prior"]) if "prior" in content else None
+        if prior is not None and "prior_errors" in content:
+            prior = CoefficientPrior(prior.variances, content["prior_errors"])
+        fit = CoefficientFit(strings, fitted, content["noise"], prior)
         PauliObservable(strings, content["coefficients"])  # checks the number of coefficients
         return cls(
             content["coefficients"],

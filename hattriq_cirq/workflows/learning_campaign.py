@@ -31,7 +31,8 @@ from hattriq_cirq.workflows.learning_strings import ChosenStrings
 log = Log("workflows")
 HELD_OUT_MIN = 8  # probes that take no part in the fit
 _HELD_OUT = 0.1  # share of the probes that take no part in the fit
-_FOLDED = 1 / 3  # probes that are folded, as a share of the others: a quarter of the shots
+_FOLDED = 1 / 3  # probes that are folded, as a share of the others
+_FOLDED_WEIGHT = 1 / 6  # their shots relative to those of the others: the factor is one number, which needs a twentieth of all
 _DEPTH = 3
 _EXACT_NOISE = 1e-10  # variance that stands for exact outcomes in the fit, as a share of the observable's
 _DAMPING = "damping"
@@ -165,7 +166,7 @@ class Campaign:
     @property
     def share_of_fit(self) -> float:
         """Share of all shots that the probes of the fit have."""
-        return len(self.fitted) / (len(self.fitted) + len(self.held_out) + len(self.folded))
+        return len(self.fitted) / (len(self.fitted) + len(self.held_out) + _FOLDED_WEIGHT * len(self.folded))
 
     @property
     def states(self) -> ProductStates:
@@ -180,7 +181,7 @@ class Campaign:
         """Circuits of each structure."""
         fit, held, folded = len(self.fitted), len(self.held_out), len(self.folded)
         state = np.concatenate([np.arange(fit), np.repeat(fit + np.arange(held), 2), self.folded])
-        weight = np.concatenate([np.ones(fit), np.full(2 * held, 0.5), np.ones(folded)])
+        weight = np.concatenate([np.ones(fit), np.full(2 * held, 0.5), np.full(folded, _FOLDED_WEIGHT)])
         has_pair = (self.states.y_masks[state] != 0) & self.paired
         unit = np.repeat(np.arange(len(state)), 1 + has_pair)
         second = np.concatenate([[False], unit[1:] == unit[:-1]])
@@ -248,7 +249,7 @@ class Campaign:
             np.mean([decoded.sensitivities[p] for p in pair], axis=0),
             np.sum([gauge_error * decoded.squared_shares[p] for p in pair], axis=0) / 4,
         )
-        prior = chosen.prior_variances(fitted, noise[units[0]])
+        prior = chosen.fitted_prior(fitted, noise[units[0]])
         fit = CoefficientFit(chosen.strings, fitted, noise[units[0]], prior)
         if not len(self.folded):
             return fit, apart, None

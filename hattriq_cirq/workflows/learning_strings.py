@@ -13,7 +13,7 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_word, check_type, shown
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.text import quantity
-from hattriq_cirq.models.coefficient_fit import ProbeOutcomes, empirical_bayes
+from hattriq_cirq.models.coefficient_fit import CoefficientPrior, ProbeOutcomes, empirical_bayes
 from hattriq_cirq.models.learned import PriorKind, StringsSource
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
 from hattriq_cirq.models.pauli_propagation import WeightedStrings, exact_strings, important_strings, structure_strings
@@ -121,23 +121,27 @@ class ChosenStrings(Frozen):
         expected = _class_means(model, chosen) if is_scaled else found_so_far.prior_variances()
         return replace(found_so_far, expected=expected)
 
-    def prior_variances(self, outcomes: ProbeOutcomes | None = None, noise: FloatArray | None = None) -> FloatArray | None:
-        """Return the prior variance of each coefficient, (strings,); None for least squares.
+    def prior_variances(self) -> FloatArray | None:
+        """Return the prior variance of each coefficient before any outcome, (strings,); None for least squares.
 
-        Args:
-            outcomes: Outcomes of the probes, from which empirical Bayes takes its scales; None before there are any, when
-                equal variances stand for them.
-            noise: Variance of each outcome, (probes,).
+        Equal variances stand for those of empirical Bayes, which takes its scales from the outcomes.
         """
         if self.prior == "none":
             return None
         flat = np.full(len(self.strings), self.squared_norm / len(self.strings))
-        if self.prior == "magnitude":
-            assert self.magnitudes is not None
-            return np.maximum(self.magnitudes, _FLOOR * flat)
-        if self.prior == "flat" or outcomes is None or noise is None:
-            return flat
-        return empirical_bayes(self.strings, outcomes, noise)
+        return flat if self.magnitudes is None else np.maximum(self.magnitudes, _FLOOR * flat)
+
+    def fitted_prior(self, outcomes: ProbeOutcomes, noise: FloatArray) -> CoefficientPrior | None:
+        """Return the prior of the coefficients; None for least squares.
+
+        Args:
+            outcomes: Outcomes of the probes, from which empirical Bayes takes its scales.
+            noise: Variance of each outcome, (probes,).
+        """
+        if self.prior == "empirical_bayes":
+            return empirical_bayes(self.strings, outcomes, noise)
+        variances = self.prior_variances()
+        return None if variances is None else CoefficientPrior.known(variances)
 
 
 def _class_means(model: Model, strings: PauliStrings) -> FloatArray:

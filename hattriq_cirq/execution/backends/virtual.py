@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from importlib.metadata import version
@@ -425,15 +425,22 @@ class VirtualBackend(InProcessBackend):
         moments that differ in angles, with stand-ins for the gates that have them.
         """
         axis = {qubit: i for i, qubit in enumerate(sorted(qubits))}
-        steps: list[Step] = []
-        index = count()
+        (measurement,) = moments[-1]
+        return NoisyProgram.compile(self._steps(moments, axis), len(axis), [axis[q] for q in measurement.qubits])
+
+    def _steps(self, moments: Iterable[tuple[cirq.Operation, ...]], axis: Mapping[cirq.Qid, int]) -> Iterator[Step]:
+        """Yield gates and channels of moments with their noise; stand-ins by their index."""
+        index, qubits = count(), frozenset(axis)
         for moment in moments:
             angled = [op for op in moment if _STAND_IN in op.tags or _has_angles(op)]
             own = {op.qubits: next(index) if _STAND_IN in op.tags else _transfer_matrix(op) for op in angled}
             for on, matrix in self._noisy_moment(tuple(map(_stand_in, moment)), qubits):
-                steps.append(Step(tuple(axis[q] for q in on), own[on] if matrix is None else matrix))
-        (measurement,) = moments[-1]
-        return NoisyProgram.compile(steps, len(axis), [axis[q] for q in measurement.qubits])
+                yield Step(tuple(axis[q] for q in on), own[on] if matrix is None else matrix)
+
+    def noisy_steps(self, circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> list[Step]:
+        """Return the gates and channels of a circuit without symbols, up to its measurement."""
+        moments = [tuple(moment) for moment in circuit]
+        return list(self._steps(moments, {qubit: i for i, qubit in enumerate(register)}))
 
     def _convert_moment(
         self, operations: tuple[cirq.Operation, ...], qubits: frozenset[cirq.Qid]
