@@ -44,14 +44,14 @@ def case(n: int, seed: int) -> tuple[hq.Model, FloatArray]:
 
 
 def measure(
-    n: int, seed: int, names: list[str], processor: str, gateset: str | None, shots: int | None
+    n: int, seed: int, names: list[str], shots: int | None, processor: str, **options: str | None
 ) -> Iterator[dict[str, Any]]:
     """Yield the map, its errors and the exact map of one circuit for each pipeline."""
     model, x = case(n, seed)
     exact = hq.integrated_gradients(model, x, baseline=0).values
     placement = None
     for name in names:
-        engine = hq.virtual(processor, gateset=gateset, seed=seed)
+        engine = hq.virtual(processor, seed=seed, gateset=options["gateset"], extra_noise=options["extra_noise"])
         settings: dict[str, Any] = {"baseline": 0, "estimator": hq.ResolvedHadamardTest(), "engine": engine, "shots": shots}
         prepared = hq.prepare(model, x, mitigation=PIPELINES[name], placement=placement, **settings)
         placement = prepared.placement
@@ -130,13 +130,15 @@ def main() -> None:
     parser.add_argument("--pipelines", nargs="+", default=["raw", "readout", "twirled", "extrapolated"])
     parser.add_argument("--processor", default="willow_pink")
     parser.add_argument("--gateset")
+    parser.add_argument("--extra-noise", help="noise beyond the calibration, such as zz=0.05")
     parser.add_argument("--shots", type=int, default=1_000_000)
     parser.add_argument("--out", help="file that the rows are appended to, one JSON object per line")
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for seed in range(arguments.first, arguments.first + arguments.maps):
         for n in arguments.qubits:
-            for row in measure(n, seed, arguments.pipelines, arguments.processor, arguments.gateset, arguments.shots):
+            options = {"gateset": arguments.gateset, "extra_noise": arguments.extra_noise}
+            for row in measure(n, seed, arguments.pipelines, arguments.shots, arguments.processor, **options):
                 rows.append(row)
                 if arguments.out:
                     with open(arguments.out, "a") as file:

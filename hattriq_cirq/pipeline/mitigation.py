@@ -38,11 +38,14 @@ class Variants(Generic[Context]):
         programs: Programs that together hold the requests 0, 1, ... once each, in a numbering of their own.
         shots: Shots of each request; None for exact probabilities.
         context: What `Mitigation.combine` needs to know beside the programs.
+        own_shots: Shots that are left to the variants of the compiled programs, where a mitigation takes the shots of its own
+            circuits out of theirs; None where these come on top.
     """
 
     programs: Sequence[ParameterizedCircuit]
     shots: Sequence[int] | None
     context: Context
+    own_shots: int | None = None
 
 
 class AssumptionWarning(UserWarning):

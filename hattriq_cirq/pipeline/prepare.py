@@ -499,8 +499,9 @@ class PreparedAttribution(Frozen):
             for inputs, circuits in self.chunks():
                 call = circuits.record(numbers) if record else circuits.plan(numbers)
                 numbers.append(call.number)
-                own = [one.own_shots for one in inputs]
-                parts.append(RunResources.of_call(circuits, call, sum(one.own_circuits for one in inputs), sum(own)))
+                left = circuits.variants.own_shots
+                shots = sum(one.own_shots for one in inputs) if left is None else left
+                parts.append(RunResources.of_call(circuits, call, sum(one.own_circuits for one in inputs), shots))
                 bar.update(len(inputs))
         return RunResources.total(parts)
 

@@ -179,7 +179,7 @@ class AutomaticMitigation(Mitigation[AutomaticContext]):
         kinds = engine.error_kinds & (ALL_KINDS if inner is None else inner.leaves)
         predicted = _deviations(engine, programs, kinds)
         context = AutomaticContext(name, reason, inner, variants, _NO_KNOWN, predicted, False)
-        return Variants(variants.programs, variants.shots, context)
+        return Variants(variants.programs, variants.shots, context, None if shots is None else sum(shots))
 
     def _folded(
         self,
@@ -198,7 +198,7 @@ class AutomaticMitigation(Mitigation[AutomaticContext]):
         variants = inner.expand(engine, [*programs, *known.programs], counts)
         predicted = () if known.answers else _deviations(engine, programs, frozenset())
         context = AutomaticContext("extrapolation", reason, inner, variants, known, predicted, bool(known.answers))
-        return Variants(variants.programs, variants.shots, context)
+        return Variants(variants.programs, variants.shots, context, None if own is None else sum(own))
 
     def _predicted(self, engine: Engine, programs: Programs, shots: Sequence[int] | None, spent: float) -> dict[str, float]:
         """Return the predicted relative error of outcomes for each correction that is possible."""
@@ -296,7 +296,7 @@ def _total_of_fit(fit: _Fit, rate: float, noise: float) -> float:
 
 def _combined(coefficients: FloatArray, copies: Sequence[_Outcome]) -> QuasiDistribution:
     """Return a combination of outcomes; the uniform distribution makes up for coefficients that do not sum to 1."""
-    used = [(c, copy) for c, copy in zip(coefficients.tolist(), copies, strict=True) if c]
+    used = list(zip(coefficients.tolist(), copies, strict=True))
     size = len(QuasiDistribution.from_outcome(copies[0]).probabilities)
     rest = 1 - float(coefficients.sum())
     if abs(rest) > 1e-12:

@@ -55,6 +55,10 @@ def test_extrapolation_is_chosen_for_many_shots_and_stays_within_them() -> None:
     low, high = a.interval(0.999)
     assert ((low <= EXACT) & (high >= EXACT)).all()
     assert any("known-answer circuits of 1" in note for note in a.assumptions.notes)
+    options: dict[str, Any] = {"baseline": 0, "estimator": hq.ResolvedHadamardTest(), "engine": engine, "mitigation": "auto"}
+    run = hq.prepare(MODEL, X, shots=1_000_000, **options).run_resources()
+    assert run.mitigation_shots == a.cost.mitigation_shots
+    assert run.shots - run.mitigation_shots == a.cost.shots
 
 
 def test_without_noise_known_answers_show_that_nothing_is_to_be_corrected() -> None:
