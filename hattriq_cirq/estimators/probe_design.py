@@ -257,7 +257,7 @@ def _states(
 
 
 def _counts(table: NDArray[np.float32], shares: FloatArray, count: int) -> NDArray[np.int64]:
-    """Return the number of probes of each basis, (bases,), in proportion to the shares and so that every string of the table is seen.
+    """Return the number of probes of each basis, (bases,), in proportion to the shares and so that all of the table is seen.
 
     Bases that follow each other are alike. Rounding the sums of the shares up to each basis keeps the sums over bases that are
     alike, however small their own shares.
