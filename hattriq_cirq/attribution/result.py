@@ -90,6 +90,7 @@ class Assumptions(Frozen):
     mitigation: str = "none"
     notes: tuple[str, ...] = ()
     scores: str = "exact"
+    input: str = "amplitudes"
 
 
 class _Meta(TypedDict):
@@ -110,9 +111,10 @@ class Attribution(Frozen):
         stderr: Standard error of each value, (..., features); 0 for an exact result.
         imag_values: Part of `values` that is due to the imaginary parts of the amplitudes, (..., features); None for real
             inputs.
-        x: Inputs, (..., features).
+        x: Inputs, (..., features); without entries, (..., 0), for a state that a circuit prepared, whose amplitudes
+            are not known.
         baseline: Baselines, (..., features), or for a set of baselines with an axis in front, (baselines, ..., features), in
-            which the axes of the inputs may have length 1.
+            which the axes of the inputs may have length 1; without entries where x has none, and the baseline is zero.
         f_input: Score at the input, (...,).
         f_baseline: Score at the baseline, or its mean over the set, (...,).
         completeness_gap_stderr: Standard error of `completeness_gap`, (...,).
@@ -158,11 +160,15 @@ class Attribution(Frozen):
             _check_finite(name, array)
         set_fields(self, **arrays)
         lead = self.values.shape[:-1]
-        for name in ("stderr", "imag_values", "x", "rare_stderr", "systematic"):
+        for name in ("stderr", "imag_values", "rare_stderr", "systematic"):
             if name in arrays and arrays[name].shape != self.values.shape:
                 raise ValueError(f"{name}.shape={arrays[name].shape} must be that of values, {self.values.shape}")
-        if self.baseline.shape != self.values.shape and not (
-            self.baseline.ndim == self.values.ndim + 1
+        shape = self.values.shape if self.knows_input else (*lead, 0)
+        if self.x.shape != shape:
+            raise ValueError(f"x.shape={self.x.shape} must be that of values, {self.values.shape}")
+        is_set = self.baseline.ndim == self.values.ndim + 1
+        if self.baseline.shape != shape and not (
+            is_set
             and all(own in (1, size) for own, size in zip(self.baseline.shape[1:-1], lead, strict=True))
             and self.baseline.shape[-1] == self.values.shape[-1]
         ):
@@ -228,6 +234,11 @@ class Attribution(Frozen):
         return self
 
     @property
+    def knows_input(self) -> bool:
+        """True if the amplitudes of the inputs are known; False for a state that a circuit prepared."""
+        return bool(self.x.shape[-1])
+
+    @property
     def completeness_gap(self) -> FloatArray:
         """Sum of the values minus (f_input - f_baseline), (...,); its error is `completeness_gap_stderr`."""
         gap: FloatArray = self.values.sum(axis=-1) - (self.f_input - self.f_baseline)
@@ -265,7 +276,7 @@ class Attribution(Frozen):
         Raises:
             ValueError: The input is complex and the values were measured with circuits, which give the sum of both parts only.
         """
-        if self.imag_values is None and np.iscomplexobj(self.x):
+        if self.imag_values is None and (not self.knows_input or np.iscomplexobj(self.x)):
             raise ValueError("circuits measure the sum of real and imaginary parts; leave out estimator for each part")
         return self.values if self.imag_values is None else self.values - self.imag_values
 
@@ -400,11 +411,17 @@ class Attribution(Frozen):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["input", "feature", "bits", "x", "value", "stderr", "systematic"])
         unknown = self.systematic is None
-        parts = (self.x, self.values, self.stderr, self.stderr if unknown else self.systematic)
+        x = self.x if self.knows_input else np.full(self.values.shape, np.nan)
+        parts = (x, self.values, self.stderr, self.stderr if unknown else self.systematic)
         flat = (np.asarray(part).reshape(-1, self.n_features) for part in parts)
         for i, (x, values, stderr, systematic) in enumerate(zip(*flat, strict=True)):
             for k in range(self.n_features):
-                numbers = x[k].item(), values[k].item(), stderr[k].item(), "" if unknown else systematic[k].item()
+                numbers = (
+                    x[k].item() if self.knows_input else "",
+                    values[k].item(),
+                    stderr[k].item(),
+                    "" if unknown else systematic[k].item(),
+                )
                 writer.writerow([i, k, f"{k:0{n_qubits}b}", *numbers])
         return write_new(path, text.getvalue())
 
