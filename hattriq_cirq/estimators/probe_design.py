@@ -275,7 +275,7 @@ def _counts(table: NDArray[np.float32], shares: FloatArray, count: int) -> NDArr
         counts[given] -= 1
         counts[taken] += 1
         seen += table[:, taken] - table[:, given]
-    return counts
+    return np.asarray(counts)
 
 
 def _sign_patterns(bits: Sequence[int], count: int, rng: np.random.Generator) -> NDArray[np.int64]:

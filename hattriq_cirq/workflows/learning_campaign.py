@@ -141,13 +141,14 @@ class Campaign:
             probes: Number of probes; None takes as many as the design needs.
             corrections: Corrections of the outcomes.
             seed: Random seed for probes and gauges.
-            shots: Number of shots for which the probes are best; None for as many as make the prior unimportant.
+            shots: Number of shots for which the probes are best with prior variances from the simulated circuit; None for as
+                many as make the prior unimportant.
         """
         held = None if probes is None else max(HELD_OUT_MIN, round(_HELD_OUT * probes))
         in_fit = None if probes is None or held is None else probes - held
         least_squares = chosen.prior == "none"
         known, prior = None, chosen.prior_variances()
-        if shots is not None and prior is not None:
+        if shots is not None and prior is not None and chosen.prior == "magnitude":  # equal variances hardly change a design
             size = sum(structure.size for structure in probe_structures(model))
             known = size**2 / ((1 - _HELD_OUT) * shots * prior)
         design = design_probes(
