@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import IO, Any, Literal, TypedDict
 
 import numpy as np
 
@@ -90,6 +90,7 @@ class Assumptions(Frozen):
     mitigation: str = "none"
     notes: tuple[str, ...] = ()
     scores: str = "exact"
+    input: str = "amplitudes"
 
 
 class _Meta(TypedDict):
@@ -110,9 +111,10 @@ class Attribution(Frozen):
         stderr: Standard error of each value, (..., features); 0 for an exact result.
         imag_values: Part of `values` that is due to the imaginary parts of the amplitudes, (..., features); None for real
             inputs.
-        x: Inputs, (..., features).
+        x: Inputs, (..., features); without entries, (..., 0), for a state that a circuit prepared, whose amplitudes
+            are not known.
         baseline: Baselines, (..., features), or for a set of baselines with an axis in front, (baselines, ..., features), in
-            which the axes of the inputs may have length 1.
+            which the axes of the inputs may have length 1; without entries where x has none, and the baseline is zero.
         f_input: Score at the input, (...,).
         f_baseline: Score at the baseline, or its mean over the set, (...,).
         completeness_gap_stderr: Standard error of `completeness_gap`, (...,).
@@ -158,11 +160,15 @@ class Attribution(Frozen):
             _check_finite(name, array)
         set_fields(self, **arrays)
         lead = self.values.shape[:-1]
-        for name in ("stderr", "imag_values", "x", "rare_stderr", "systematic"):
+        for name in ("stderr", "imag_values", "rare_stderr", "systematic"):
             if name in arrays and arrays[name].shape != self.values.shape:
                 raise ValueError(f"{name}.shape={arrays[name].shape} must be that of values, {self.values.shape}")
-        if self.baseline.shape != self.values.shape and not (
-            self.baseline.ndim == self.values.ndim + 1
+        shape = self.values.shape if self.knows_input else (*lead, 0)
+        if self.x.shape != shape:
+            raise ValueError(f"x.shape={self.x.shape} must be that of values, {self.values.shape}")
+        is_set = self.baseline.ndim == self.values.ndim + 1
+        if self.baseline.shape != shape and not (
+            is_set
             and all(own in (1, size) for own, size in zip(self.baseline.shape[1:-1], lead, strict=True))
             and self.baseline.shape[-1] == self.values.shape[-1]
         ):
@@ -228,6 +234,11 @@ class Attribution(Frozen):
         return self
 
     @property
+    def knows_input(self) -> bool:
+        """True if the amplitudes of the inputs are known; False for a state that a circuit prepared."""
+        return bool(self.x.shape[-1])
+
+    @property
     def completeness_gap(self) -> FloatArray:
         """Sum of the values minus (f_input - f_baseline), (...,); its error is `completeness_gap_stderr`."""
         gap: FloatArray = self.values.sum(axis=-1) - (self.f_input - self.f_baseline)
@@ -265,7 +276,7 @@ class Attribution(Frozen):
         Raises:
             ValueError: The input is complex and the values were measured with circuits, which give the sum of both parts only.
         """
-        if self.imag_values is None and np.iscomplexobj(self.x):
+        if self.imag_values is None and (not self.knows_input or np.iscomplexobj(self.x)):
             raise ValueError("circuits measure the sum of real and imaginary parts; leave out estimator for each part")
         return self.values if self.imag_values is None else self.values - self.imag_values
 
@@ -356,12 +367,13 @@ class Attribution(Frozen):
         return f"{getattr(self, name):+.6f}" + ("" if error is None else f" +- {error:.6f} (measured)")
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the attribution to a new `.npz` file without loss; a file that exists raises FileExistsError."""
+        """Write the attribution to a new `.npz` file without loss; a file that exists raises FileExistsError.
+
+        Arrays on disk, as those of inputs from `numpy.memmap`, are read and written part by part.
+        """
         meta = {"format": _FORMAT} | {name: asdict(getattr(self, name)) for name in ("assumptions", "cost", "provenance")}
-        buffer = io.BytesIO()
-        arrays = {name: getattr(self, name) for name in _array_names(self)}
-        np.savez_compressed(buffer, allow_pickle=False, meta=np.array(json.dumps(meta)), **arrays)
-        return write_new(path, buffer.getvalue())
+        arrays = {"meta": np.array(json.dumps(meta))} | {name: getattr(self, name) for name in _array_names(self)}
+        return write_new(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Attribution:
@@ -393,20 +405,24 @@ class Attribution(Frozen):
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write a new CSV file with one line per input and feature: input, feature, bits, x, value, stderr, systematic.
 
-        The systematic part is empty where nothing is known of it.
+        The systematic part is empty where nothing is known of it. Lines are written input by input.
         """
         n_qubits = (self.n_features - 1).bit_length()
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["input", "feature", "bits", "x", "value", "stderr", "systematic"])
-        unknown = self.systematic is None
-        parts = (self.x, self.values, self.stderr, self.stderr if unknown else self.systematic)
-        flat = (np.asarray(part).reshape(-1, self.n_features) for part in parts)
-        for i, (x, values, stderr, systematic) in enumerate(zip(*flat, strict=True)):
-            for k in range(self.n_features):
-                numbers = x[k].item(), values[k].item(), stderr[k].item(), "" if unknown else systematic[k].item()
-                writer.writerow([i, k, f"{k:0{n_qubits}b}", *numbers])
-        return write_new(path, text.getvalue())
+        bits = [f"{k:0{n_qubits}b}" for k in range(self.n_features)]
+        unknown = np.broadcast_to("", self.values.shape)
+        x, systematic = self.x if self.knows_input else unknown, unknown if self.systematic is None else self.systematic
+        columns = [part.reshape(-1, self.n_features) for part in (x, self.values, self.stderr, systematic)]
+
+        def write(file: IO[bytes]) -> None:
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(["input", "feature", "bits", "x", "value", "stderr", "systematic"])
+            for i, of_input in enumerate(zip(*columns, strict=True)):
+                numbers = (column.tolist() for column in of_input)
+                writer.writerows((i, k, *line) for k, line in enumerate(zip(bits, *numbers, strict=True)))
+            text.detach()
+
+        return write_new(path, write)
 
 
 def _check_finite(name: str, array: Array) -> None:

@@ -15,9 +15,11 @@ from hattriq_cirq.estimators.bilinear import (
     BilinearTerm,
     Estimator,
     PauliTerm,
+    StateTerm,
     WeightedCircuit,
     parity_weights,
 )
+from hattriq_cirq.foundation.arrays import FloatArray
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,22 @@ class Expectation(Estimator):
     def weighted_circuits(self, pauli: PauliTerm, term: BilinearTerm) -> Iterator[WeightedCircuit]:
         """Build the circuits of u and v, leaving out a zero vector; each outcome adds the parity times the squared norm."""
         qubits = list(pauli.pauli)
+        readout = pauli.circuit + cirq.Circuit(pauli.basis_change, cirq.measure(*qubits, key=KEY))
+        if isinstance(term, StateTerm):
+            yield WeightedCircuit(term.circuit + readout, parity_weights(np.ones((1, 1)), [0], 1, len(qubits)), term.circuit)
+            return
         for sign, doubled in ((1.0, term.left + term.right), (-1.0, term.right - term.left)):
             if not doubled.any():
                 continue
             norm = float(np.linalg.norm(doubled))
             preparation = self.state_encoder(doubled / norm, list(pauli.model.qubits))
-            circuit = preparation + pauli.circuit + cirq.Circuit(pauli.basis_change, cirq.measure(*qubits, key=KEY))
-            yield WeightedCircuit(circuit, parity_weights(np.array([[sign * norm**2 / 4]]), [0], 1, len(qubits)), preparation)
+            weights = parity_weights(np.array([[sign * norm**2 / 4]]), [0], 1, len(qubits))
+            yield WeightedCircuit(preparation + readout, weights, preparation)
+
+    def identity_term(self, term: BilinearTerm) -> FloatArray:
+        """Return the values for M = 1: the squared norm of a prepared state is 1."""
+        return np.ones(1) if isinstance(term, StateTerm) else super().identity_term(term)
+
+    def marginalize(self, values: FloatArray) -> FloatArray:
+        """Return the sum of all values, one value."""
+        return np.array([values.sum()])

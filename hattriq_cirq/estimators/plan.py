@@ -311,16 +311,17 @@ def plan(estimator: Estimator, model: Model, terms: Sequence[BilinearTerm]) -> P
     """
     if not set(estimator.measured or ()) <= set(range(model.n_qubits)):
         raise ValueError(f"{estimator.measured=} must be positions of data qubits, 0 .. {model.n_qubits - 1}")
-    offset = np.zeros(model.n_features)
+    offset = np.zeros(estimator.values_of(model))
     paulis = pauli_terms(model)
     circuits: list[WeightedCircuit] = []
     for term in terms:
-        offset += term.weight * model.identity_part * estimator.identity_term(term)
+        if model.identity_part:
+            offset += term.weight * model.identity_part * estimator.marginalize(estimator.identity_term(term))
         for pauli in () if term.is_zero else paulis:
             factor = term.weight * pauli.coefficient
             for circuit in estimator.weighted_circuits(pauli, term):
                 circuits.append(replace(circuit, weights=circuit.weights.scaled(factor)))
-    return Plan(tuple(circuits), estimator.marginalize(offset), estimator.allocation)
+    return Plan(tuple(circuits), offset, estimator.allocation)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import get_args
 
 import cirq
+import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet
@@ -17,12 +18,14 @@ from hattriq_cirq.attribution.path_integral import exact_attribution
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.estimators.bilinear import Estimator
 from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_number, as_word, check_flag, check_type, shown
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bars
 from hattriq_cirq.models.model import Form, Model
 from hattriq_cirq.models.quadratic_form import QuadraticForm
 from hattriq_cirq.pipeline.mitigation import Mitigation, as_mitigation
+from hattriq_cirq.pipeline.objectives import check_preparation
 from hattriq_cirq.pipeline.prepare import Observable, Scores, as_shots, check_engine, observed_models, prepare
 from hattriq_cirq.simulation.statevector import Precision
 
@@ -33,7 +36,7 @@ _NO_BARS = nullcontext()
 @with_numpy_defaults
 def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the user
     model: QuadraticForm,
-    x: ArrayLike,
+    x: ArrayLike | cirq.AbstractCircuit,
     *,
     baseline: float | ArrayLike | BaselineSet,
     form: Form = "quadratic",
@@ -48,7 +51,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     mitigation: Mitigation | str | None = None,
     progress: bool = False,
     workers: int | None = None,
-    scores: Scores = "exact",
+    scores: Scores | None = None,
 ) -> Attribution:
     """Attribute a model's output to the amplitudes of its input, by integrated gradients (Sundararajan et al. 2017).
 
@@ -58,7 +61,10 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     Args:
         model: `Model`, `LearnedModel`, whose errors the result carries, or any other `QuadraticForm` F(x) = x' M x.
         x: Input or batch of inputs, (..., features), real or complex, of any norm. From a file of rows, `numpy.memmap`, the
-            exact result is computed part by part into temporary files (in TMPDIR), never holding all inputs in memory.
+            exact result is computed part by part into temporary files (in TMPDIR), never holding all inputs in memory. Or a
+            `cirq.Circuit` on qubits of a `Model` that prepares one input from |0...0>, such as the state of another experiment:
+            with `ResolvedHadamardTest`, a zero baseline and measured scores its amplitudes are never computed, and values may
+            be those of some qubits (`measured`); without an estimator it is simulated.
         baseline: Number for every amplitude, array that broadcasts to x, or a `BaselineSet`, over which the map is averaged.
         form: `quadratic` to attribute x' M x, `normalized` to attribute x' M x / x' x.
         rule: `exact`, or `riemann:K`, `midpoint:K`, `trapezoid:K`, `gauss-legendre:K` for comparison.
@@ -76,7 +82,8 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         workers: Number of threads for a large batch without an estimator; None for one on every core. The result is the same
             to the last bit.
         scores: `exact` to compute F(x) and F(b) by simulation also with an estimator, so that the completeness gap is the error
-            of the circuits; `measured` to measure both in the run, which shares its shots with them.
+            of the circuits; `measured` to measure both in the run, which shares its shots with them. None takes `exact` for
+            amplitudes and `measured` for a circuit.
 
     Returns:
         The attribution, in the shape of x.
@@ -113,13 +120,16 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         raise ValueError("engine, shots and mitigation need an estimator, such as estimator=ResolvedHadamardTest()")
     if estimator is not None and engine is None:
         raise ValueError("an estimator needs an engine to run its circuits, such as engine=hattriq_cirq.qsim(seed=1)")
-    if as_word(scores, "scores", get_args(Scores)) == "measured" and estimator is None:
+    if scores is not None and as_word(scores, "scores", get_args(Scores)) == "measured" and estimator is None:
         raise ValueError("scores='measured' needs an estimator, in whose run F(x) and F(b) are measured")
     models: list[QuadraticForm] = [model]
     if isinstance(model, Model):
         models = list(observed_models(model, observables))
     objective.head.check_count(len(models))
+    if isinstance(x, cirq.AbstractCircuit) and estimator is None:
+        x = _final_state(model, x)
     if estimator is None or engine is None:
+        assert not isinstance(x, cirq.AbstractCircuit)
         with progress_bars(progress) if progress else _NO_BARS:
             compute = partial(
                 exact_attribution,
@@ -151,3 +161,14 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         tolerance=tolerance,
         scores=scores,
     ).execute()
+
+
+def _final_state(model: QuadraticForm, circuit: cirq.AbstractCircuit) -> Array:
+    """Return the amplitudes of the state that a circuit prepares, (features,), by simulation."""
+    if not isinstance(model, Model):
+        raise ValueError(f"a circuit as x needs a Model, whose qubits it acts on, not {type(model).__name__}")
+    check_preparation(model, circuit)
+    if not cirq.has_unitary(circuit):
+        raise ValueError("the circuit x has channels, so that its state has no amplitudes; give an estimator")
+    state = circuit.final_state_vector(qubit_order=model.qubits, dtype=np.complex128, ignore_terminal_measurements=False)
+    return np.asarray(state)

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import cirq
 import numpy as np
 from numpy.typing import NDArray
 
 from hattriq_cirq.attribution.measured_path import MeasuredPath
 from hattriq_cirq.attribution.objective import Objective
 from hattriq_cirq.attribution.quadrature import Quadrature
-from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator
+from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, StateTerm
 from hattriq_cirq.estimators.expectation import Expectation
 from hattriq_cirq.estimators.plan import Estimate, Quantity
 from hattriq_cirq.foundation.arrays import Array, FloatArray, scaling_exponents, times_power_of_2
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.models.model import Model
 
+_VALUES_MAX = 2**20  # of the map of a prepared state
 _ROUNDINGS = 4  # difference between equal vectors that rounding explains, in units of the double precision
 
 
@@ -52,6 +54,49 @@ def with_measured_scores(
         Quantity(model, direct, (BilinearTerm(x, x, 1.0, exponent),)),
         Quantity(model, direct, tuple(at_baseline)),
     ]
+
+
+def state_quantities(model: Model, circuit: cirq.AbstractCircuit, estimator: Estimator) -> list[Quantity]:
+    """Return the quantities of the map and the score of a state that a circuit prepares, with the zero baseline.
+
+    Raises:
+        ValueError: The circuit cannot prepare an input of the model, or the map has a part that needs the state's populations.
+    """
+    check_preparation(model, circuit)
+    if model.identity_part:
+        raise ValueError(
+            f"the observable has the identity part {model.identity_part:g}, which adds the unknown populations of the prepared "
+            "state to the map; use model.traceless()"
+        )
+    if estimator.values_of(model) > _VALUES_MAX:
+        raise ValueError(
+            f"the map has {estimator.values_of(model):,} values, at most {_VALUES_MAX:,}; choose qubits, such as "
+            "ResolvedHadamardTest(measured=(0, 1))"
+        )
+    term = StateTerm(circuit)
+    return [Quantity(model, estimator, (term,)), Quantity(model, Expectation(), (term,))]
+
+
+def check_preparation(model: Model, circuit: cirq.AbstractCircuit) -> None:
+    """Raise ValueError for a circuit that does not prepare an input of a model."""
+    if foreign := sorted(str(q) for q in circuit.all_qubits() - set(model.qubits)):
+        raise ValueError(
+            f"the circuit x acts on {foreign}, which are not among the model's qubits; map them with transform_qubits"
+        )
+    if names := sorted(cirq.parameter_names(circuit)):
+        raise ValueError(f"symbols {names} of the circuit x are unresolved; use cirq.resolve_parameters")
+    if any(map(cirq.is_measurement, circuit.all_operations())):
+        raise ValueError("the circuit x measures; leave measurements out: it prepares the input, and estimators measure")
+
+
+def combine_state(estimates: Sequence[Estimate]) -> MeasuredMap:
+    """Return the map, gap and scores of a prepared state from `state_quantities`; the score of the zero baseline is 0."""
+    joined, n = Estimate.joined(estimates), len(estimates[0].offset)
+    signs = np.append(np.ones(n), -1.0)[np.newaxis]
+    score = np.zeros((2, n + 1))
+    score[0, n] = 1.0
+    gap = joined.transform(signs, signs @ joined.values)
+    return MeasuredMap(estimates[0], gap, joined.transform(score, score @ joined.values))
 
 
 def combine_with_scores(estimates: Sequence[Estimate]) -> MeasuredMap:

@@ -21,7 +21,7 @@ from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.attribution.objective import Head, Objective
 from hattriq_cirq.attribution.path_integral import exact_attribution, warn_of_identity_part
 from hattriq_cirq.attribution.quadrature import Quadrature, parse_rule
-from hattriq_cirq.attribution.result import Attribution, Cost
+from hattriq_cirq.attribution.result import Assumptions, Attribution, Cost
 from hattriq_cirq.circuits.deviation import ALL_KINDS, Deviation, attach
 from hattriq_cirq.compilation.compile import physical_circuit
 from hattriq_cirq.compilation.gatesets import compile_to_gateset, gateset_name
@@ -50,8 +50,10 @@ from hattriq_cirq.pipeline.objectives import (
     Combination,
     MeasuredMap,
     ScoreQuantities,
+    combine_state,
     combine_with_scores,
     scaled,
+    state_quantities,
     sum_or_zero,
     with_measured_scores,
 )
@@ -77,7 +79,7 @@ _placements: WeakKeyDictionary[Processor, dict[str, Placement]] = WeakKeyDiction
 @with_numpy_defaults
 def prepare(  # noqa: PLR0913  one argument for each choice of the user
     model: Model,
-    x: ArrayLike,
+    x: ArrayLike | cirq.AbstractCircuit,
     *,
     baseline: float | ArrayLike | BaselineSet,
     estimator: Estimator,
@@ -92,13 +94,14 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
     head: Head | None = None,
     observables: Sequence[Observable] | None = None,
     tolerance: float = 1e-10,
-    scores: Scores = "exact",
+    scores: Scores | None = None,
 ) -> PreparedAttribution:
     """Prepare the attribution of inputs by circuits: placement, compilation and cost, without running anything.
 
     Args:
         model: Model of the quadratic form F(x) = x' M x.
-        x: Input or batch of inputs, (..., features), real or complex, of any norm.
+        x: Input or batch of inputs, (..., features), real or complex, of any norm; or a circuit that prepares one input of
+            unknown amplitudes, see `integrated_gradients`.
         baseline: Number for every amplitude, array that broadcasts to x, or a `BaselineSet`, over which the map is averaged.
         estimator: Estimator that builds the circuits, such as `ResolvedHadamardTest()`.
         engine: Engine that will run them, such as `virtual("willow_pink")`, or any `cirq.Sampler`.
@@ -113,7 +116,8 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
         head: Classical function of the expectations; None for the expectation itself.
         observables: Observables whose expectations the head combines, in place of the model's own.
         tolerance: Tolerance of a path integral that has no closed form, > 0.
-        scores: `exact` to compute F(x) and F(b) by simulation, `measured` to measure them in the run, with the same shots.
+        scores: `exact` to compute F(x) and F(b) by simulation, `measured` to measure them in the run, with the same shots; None
+            takes `exact` for amplitudes and `measured` for a circuit.
 
     Returns:
         The prepared attribution: `.resources` prices exactly what `.execute()` runs.
@@ -138,15 +142,36 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
     check_type(placement, "placement", Placement | None, "that of another preparation, prepared.placement, or None")
     as_word(precision, "precision", get_args(Precision))
     check_flag(progress, "progress")
-    if estimator.measured is not None:
+    if estimator.measured is not None and not isinstance(x, cirq.AbstractCircuit):
         raise ValueError("an estimator that measures some qubits has no value for each feature; use hq.estimate")
     if estimator.part != "real":
         raise ValueError("an attribution is the real part; use hq.estimate for the imaginary part")
     objective = Objective(form, check_type(head, "head", Head | None, _A_HEAD) or Head())
     tolerance = as_number(tolerance, "tolerance", above=0)
-    is_measured = as_word(scores, "scores", get_args(Scores)) == "measured"
+    is_measured = scores is not None and as_word(scores, "scores", get_args(Scores)) == "measured"
     models = observed_models(model, observables)
     objective.head.check_count(len(models))
+    if isinstance(x, cirq.AbstractCircuit):
+        if not objective.is_quadratic or rule != "exact" or scores == "exact":
+            raise ValueError(
+                f"form={form!r}, head={objective.head}, rule={rule!r} and scores={scores!r} need known amplitudes; the "
+                "map of a state that a circuit prepares has the quadratic form without a head, rule='exact' and measured scores"
+            )
+        _check_zero(baseline)
+        map_of_state, score = state_quantities(models[0], x, estimator)
+        return PreparedAttribution(
+            models[0],
+            [map_of_state.terms],
+            estimator,
+            run_on,
+            shots,
+            correction,
+            given_placement=placement,
+            progress=progress,
+            exact=partial(_of_state, models[0], estimator),
+            further=[[score]],
+            combine=[combine_state],
+        )
     inputs = model_inputs(model, x)
     check_columns(model, baseline, "baseline")
     references, _ = resolve(baseline, inputs)
@@ -200,6 +225,20 @@ def check_unscaled(
         )
 
 
+def _check_zero(baseline: object) -> None:
+    """Raise ValueError for a baseline other than zero, with which no amplitude has to be known."""
+    if isinstance(baseline, BaselineSet) or np.any(np.asarray(baseline)):
+        raise ValueError(f"baseline={shown(baseline)} must be 0 for a state that a circuit prepares: x - b must be x")
+
+
+def _of_state(model: Model, estimator: Estimator) -> Attribution:
+    """Return an attribution of zeros for a state of unknown amplitudes."""
+    values = np.zeros(estimator.values_of(model))
+    assumptions = Assumptions("quadratic", "exact", "identity", (observable_name(model),), "constant 0", scores="measured")
+    zero, unknown = np.zeros(()), np.zeros(0)
+    return Attribution(values, values, None, unknown, unknown, zero, zero, zero, replace(assumptions, input="circuit"))
+
+
 class _Unmeasured:
     """Quadratic form of zeros, in whose attributions measured values and scores take their places."""
 
@@ -224,7 +263,7 @@ def _without_scores(models: Sequence[Model], inputs: Array, options: dict[str, A
 @with_numpy_defaults
 def estimate(
     model: Model,
-    x: ArrayLike,
+    x: ArrayLike | cirq.AbstractCircuit,
     *,
     baseline: float | ArrayLike | BaselineSet,
     estimator: Estimator,
@@ -237,7 +276,7 @@ def estimate(
 
     Args:
         model: Model of the quadratic form F(x) = x' M x.
-        x: Input, (features,).
+        x: Input, (features,); or a circuit that prepares it from |0...0> on the model's qubits, with a zero baseline.
         baseline: Number, (features,), or a `BaselineSet`, over which the map is averaged.
         estimator: Estimator that builds the circuits; with `measured` qubits the values are summed over the others.
         engine: Engine that runs them; a `cirq.Sampler` runs them as they are.
@@ -265,7 +304,11 @@ def estimate(
     check_model(model)
     run_on = check_engine(estimator, engine)
     shots, correction = as_shots(shots), as_mitigation(mitigation)
-    terms = _terms_of_input(model, x, baseline, rule)
+    if isinstance(x, cirq.AbstractCircuit):
+        _check_zero(baseline)
+        terms = list(state_quantities(model, x, estimator)[0].terms)
+    else:
+        terms = _terms_of_input(model, x, baseline, rule)
     return PreparedAttribution(model, [terms], estimator, run_on, shots, correction).run().estimates[0]
 
 

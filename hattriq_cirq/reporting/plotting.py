@@ -90,7 +90,10 @@ def plot_attribution(
     with figure_style():
         if ax is None:
             input_ax, ax = _pair_of_axes(a.n_features, shape)
-            _draw_input(input_ax, a.x, shape)
+            if a.knows_input:
+                _draw_input(input_ax, a.x, shape)
+            else:
+                input_ax.set_axis_off()
         scores = f"score {a.f_input:+.3f}, at the baseline {a.f_baseline:+.3f}"
         ax.set_title(scores if title is None else printable(title, lines=True))
         ax.title.set_parse_math(False)
@@ -141,6 +144,8 @@ def plot_gallery(
         score -0.28
     """
     a = _check_attribution(attribution)
+    if not a.knows_input:
+        raise ValueError("a gallery shows inputs, and the amplitudes of a prepared state are not known; use plot_attribution")
     values, low, high, x = (array.reshape(-1, a.n_features) for array in (a.values, *a.interval(), a.x))
     count = len(values)
     shape = as_shape(shape, a.n_features)

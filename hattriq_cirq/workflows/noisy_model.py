@@ -97,6 +97,8 @@ class NoisyModel(Frozen):
             ValueError: The attribution is one of another form, or of a head.
         """
         a = attribution.assumptions
+        if not attribution.knows_input:
+            raise ValueError("the amplitudes of a state that a circuit prepared are not known; split the error for amplitudes")
         if (a.form, a.head) != ("quadratic", str(QUADRATIC.head)) or a.rule != "exact":
             raise ValueError(
                 f"a map of form={a.form!r}, head={a.head} and rule={a.rule!r} is not linear in M; split the error of one with "

@@ -195,7 +195,7 @@ def _feature_table(attribution: hq.Attribution, top: int, shape: tuple[int, int]
         lines[0] += f"{'systematic':>12}"
     for feature, value in attribution.top(top):
         position = "{:>6}{:>5}".format(*divmod(feature, shape[1])) if shape else ""
-        amplitude = f"{attribution.x[feature]:+.5f}"
+        amplitude = f"{attribution.x[feature]:+.5f}" if attribution.knows_input else "unknown"
         numbers = f"{amplitude:>22}{value:>+13.6f}{attribution.stderr[feature]:>12.1e}"
         if systematic is not None:
             numbers += f"{systematic[feature]:>12.1e}"
