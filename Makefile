@@ -46,12 +46,10 @@ studies: .venv/with-test
 	$(BIN)/python -m experiments all; code=$$?; $(BIN)/python -m experiments page && exit $$code
 
 benchmarks: .venv/with-bench
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.attribution --page docs/speed.md
-	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks --page docs/speed.md
 
 benchmarks-quick: .venv/with-bench
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.attribution --quick
-	$(BIN)/python -m benchmarks.noisy
+	$(BIN)/python -m benchmarks --quick
 
 # pip compiles on one core, so that compileall does it, without the tests of other packages
 .venv/with-%: setup.cfg pyproject.toml

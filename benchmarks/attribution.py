@@ -2,8 +2,8 @@
 
 Run `python -m benchmarks.attribution`, or with `--quick` for a few cases, with OPENBLAS_NUM_THREADS and OMP_NUM_THREADS at 1.
 Every candidate computes the same right-hand Riemann sum from the zero baseline in double precision, and the maps are compared
-before the candidates are timed in turn. Times exclude compilation, except that of the first call of this library. `--page`
-writes the page of the documentation.
+before the candidates are timed in turn. Times exclude compilation, except that of the first call of this library: later calls
+are like the second one, which finds M only if the first call kept it; "M kept" is after M was built.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import argparse
 import time
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 
@@ -40,7 +39,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few cases, in about two minutes")
     parser.add_argument("--repeats", type=int, default=9, help="timed runs of each candidate")
-    parser.add_argument("--page", type=Path, help="file that the tables are written to as well")
     options = parser.parse_args(arguments)
     present = [name for name, (packages, _) in PEERS.items() if all(map(find_spec, packages))]
     lines = [f"Not installed, and left out: {name}.\n" for name in PEERS if name not in present]
@@ -55,8 +53,6 @@ def main(arguments: list[str] | None = None) -> None:
         ahead += faster
     lines += ["", "Cases in which a peer is ahead:" if ahead else "No peer is ahead in any case.", "", *ahead]
     print("\n".join(lines[-len(ahead) - 3 :]))
-    if options.page:
-        options.page.write_text(f"{_TITLE}{chr(10).join(lines).strip()}\n", encoding="utf-8")
 
 
 def _row(n: int, images: int, steps: int, present: list[str], repeats: int) -> tuple[str, list[str]]:
@@ -102,17 +98,6 @@ def _check(name: str, values: Array, expected: FloatArray) -> None:
 
 def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.3g} ms"
-
-
-_TITLE = """# Speed beside other software
-
-`make benchmarks` writes this page. All candidates run in one process on one BLAS thread, on one problem: the right-hand Riemann
-sum of integrated gradients from the zero baseline, in double precision, for a ring model of 4 layers. Their maps are compared
-first. Cells of peers hold the median time and how many times longer than later calls of this library that is: median [least,
-most] over runs that follow each other. *First call* compiles the model; *later calls* are like the second one, which finds M
-only if the first call kept it; *M kept* is after M was built. Compilation of the peers is not counted.
-
-"""
 
 
 if __name__ == "__main__":

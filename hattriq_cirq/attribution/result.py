@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import IO, Any, Literal, TypedDict
 
 import numpy as np
 
@@ -367,12 +367,13 @@ class Attribution(Frozen):
         return f"{getattr(self, name):+.6f}" + ("" if error is None else f" +- {error:.6f} (measured)")
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the attribution to a new `.npz` file without loss; a file that exists raises FileExistsError."""
+        """Write the attribution to a new `.npz` file without loss; a file that exists raises FileExistsError.
+
+        Arrays on disk, as those of inputs from `numpy.memmap`, are read and written part by part.
+        """
         meta = {"format": _FORMAT} | {name: asdict(getattr(self, name)) for name in ("assumptions", "cost", "provenance")}
-        buffer = io.BytesIO()
-        arrays = {name: getattr(self, name) for name in _array_names(self)}
-        np.savez_compressed(buffer, allow_pickle=False, meta=np.array(json.dumps(meta)), **arrays)
-        return write_new(path, buffer.getvalue())
+        arrays = {"meta": np.array(json.dumps(meta))} | {name: getattr(self, name) for name in _array_names(self)}
+        return write_new(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Attribution:
@@ -404,26 +405,24 @@ class Attribution(Frozen):
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write a new CSV file with one line per input and feature: input, feature, bits, x, value, stderr, systematic.
 
-        The systematic part is empty where nothing is known of it.
+        The systematic part is empty where nothing is known of it. Lines are written input by input.
         """
         n_qubits = (self.n_features - 1).bit_length()
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["input", "feature", "bits", "x", "value", "stderr", "systematic"])
-        unknown = self.systematic is None
-        x = self.x if self.knows_input else np.full(self.values.shape, np.nan)
-        parts = (x, self.values, self.stderr, self.stderr if unknown else self.systematic)
-        flat = (np.asarray(part).reshape(-1, self.n_features) for part in parts)
-        for i, (x, values, stderr, systematic) in enumerate(zip(*flat, strict=True)):
-            for k in range(self.n_features):
-                numbers = (
-                    x[k].item() if self.knows_input else "",
-                    values[k].item(),
-                    stderr[k].item(),
-                    "" if unknown else systematic[k].item(),
-                )
-                writer.writerow([i, k, f"{k:0{n_qubits}b}", *numbers])
-        return write_new(path, text.getvalue())
+        bits = [f"{k:0{n_qubits}b}" for k in range(self.n_features)]
+        unknown = np.broadcast_to("", self.values.shape)
+        x, systematic = self.x if self.knows_input else unknown, unknown if self.systematic is None else self.systematic
+        columns = [part.reshape(-1, self.n_features) for part in (x, self.values, self.stderr, systematic)]
+
+        def write(file: IO[bytes]) -> None:
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(["input", "feature", "bits", "x", "value", "stderr", "systematic"])
+            for i, of_input in enumerate(zip(*columns, strict=True)):
+                numbers = (column.tolist() for column in of_input)
+                writer.writerows((i, k, *line) for k, line in enumerate(zip(bits, *numbers, strict=True)))
+            text.detach()
+
+        return write_new(path, write)
 
 
 def _check_finite(name: str, array: Array) -> None:

@@ -1,8 +1,8 @@
 """The choice of product states that probe an observable: which bases, how often, with which signs.
 
-A string P is seen by the bases that agree with it on its support. With the share c_P of all shots that see it, S shots give
-its coefficient a variance of about 1 / (S c_P), and attribution maps an expected squared error of sum_P w_P / (S c_P). The
-shares of the bases that minimize this sum are the solution of a convex problem.
+A string P is seen by the bases that agree with it on its support. With the share c_P of all shots that see it and a prior
+variance D_P, S shots leave its coefficient a variance of about 1 / (S c_P + 1 / D_P), and attribution maps an expected squared
+error of sum_P w_P / (S c_P + 1 / D_P). The shares of the bases that minimize this sum are the solution of a convex problem.
 """
 
 from __future__ import annotations
@@ -93,7 +93,13 @@ class ProbeDesign(Frozen):
 
 
 def design_probes(
-    strings: PauliStrings, importance: FloatArray, *, probes: int | None, seed: int, full_rank: bool = False
+    strings: PauliStrings,
+    importance: FloatArray,
+    *,
+    probes: int | None,
+    seed: int,
+    known: FloatArray | None = None,
+    full_rank: bool = False,
 ) -> ProbeDesign:
     """Choose probes for the coefficients of strings.
 
@@ -102,6 +108,8 @@ def design_probes(
         importance: Weight w_P of each for a map, (strings,), from `PauliStrings.importance`.
         probes: Number of probes; None takes as many as the design needs.
         seed: Random seed for the signs of the eigenvalues.
+        known: What a prior says about each coefficient, as the share of all shots that would say as much, (strings,):
+            1 / (S D_P); None for nothing. Little is spent on strings whose coefficients are known to be small.
         full_rank: Require that the probes alone determine every coefficient, without a prior.
 
     Returns:
@@ -122,19 +130,20 @@ def design_probes(
     weights = np.maximum(importance, _LEAST_IMPORTANCE * mean) if mean > 0 else np.ones(len(strings))
     bases = candidate_bases(strings, weights)
     table = _agreements(strings, bases)
-    shares = basis_shares(table, weights)
+    known = np.zeros(len(strings)) if known is None else known
+    shares = basis_shares(table, weights, known)
     rng = np.random.default_rng(seed)
     count = probes or max(_PROBES[0], min(_PER_STRING * len(strings), _PROBES[1]))
     if full_rank and probes is None:
         count = max(count, _PER_STRING_LEAST * len(strings))
-    states = _states(strings, bases, table, shares, count, rng)
+    states = _states(strings, bases, table[known == 0], shares, count, rng)
     for attempt in range(1, _ROUNDS + 1 if full_rank else 1):
         if _has_full_rank(states.expectations(strings)):
             break
         if probes is None:
             count += count // 4
         evened = shares + attempt / _ROUNDS * (1 / len(shares) - shares)
-        states = _states(strings, bases, table, evened, count, rng)
+        states = _states(strings, bases, table[known == 0], evened, count, rng)
     else:
         if full_rank:
             raise ValueError(f"{count} probes do not determine all {len(strings)} coefficients; use more probes, or a prior")
@@ -195,28 +204,30 @@ def _completions(strings: PauliStrings, weights: FloatArray, limit: int) -> Paul
     return PauliStrings(strings.n_qubits, masks[:, 0], masks[:, 1])
 
 
-def basis_shares(table: NDArray[np.float32], weights: FloatArray) -> FloatArray:
-    """Return the shares of the bases that minimize sum_P w_P / c_P, by the multiplicative update p <- p sqrt(gradient).
+def basis_shares(table: NDArray[np.float32], weights: FloatArray, known: FloatArray) -> FloatArray:
+    """Return the shares of the bases that minimize sum_P w_P / (c_P + known_P), by the update p <- p sqrt(gradient).
 
     Args:
         table: 1 where a basis sees a string, (strings, bases); every string is seen by some basis.
         weights: Positive weight w_P of each string, (strings,).
+        known: What is known of each without data, as a share of all shots, (strings,).
 
     Returns:
         Shares with sum 1, (bases,); the sum is at most 1% above its minimum, by the duality gap.
 
     Example:
-        >>> basis_shares(np.eye(2, dtype=np.float32), np.array([1.0, 4.0])).round(3)
+        >>> basis_shares(np.eye(2, dtype=np.float32), np.array([1.0, 4.0]), np.zeros(2)).round(3)
         array([0.333, 0.667])
+        >>> basis_shares(np.eye(2, dtype=np.float32), np.array([1.0, 4.0]), np.array([0.0, 0.5])).round(2)
+        array([0.5, 0.5])
     """
     shares = np.full(table.shape[1], 1 / table.shape[1])
     for _ in range(_STEPS):
-        seen = table @ shares.astype(np.float32)
-        gradient = table.T @ (weights / seen.astype(float) ** 2).astype(np.float32)
-        value = float(np.sum(weights / seen))
-        if gradient.max() <= (1 + _GAP) * value:
+        seen = table @ shares.astype(np.float32) + known
+        gradient = (table.T @ (weights / seen**2).astype(np.float32)).astype(float)
+        if gradient.max() - shares @ gradient <= _GAP * float(np.sum(weights / seen)):
             break
-        shares = shares * np.sqrt(gradient.astype(float))
+        shares = shares * np.sqrt(gradient)
         shares /= shares.sum()
     return np.asarray(shares)
 
@@ -246,7 +257,7 @@ def _states(
 
 
 def _counts(table: NDArray[np.float32], shares: FloatArray, count: int) -> NDArray[np.int64]:
-    """Return the number of probes of each basis, (bases,), in proportion to the shares and so that every string is seen.
+    """Return the number of probes of each basis, (bases,), in proportion to the shares and so that all of the table is seen.
 
     Bases that follow each other are alike. Rounding the sums of the shares up to each basis keeps the sums over bases that are
     alike, however small their own shares.
@@ -264,7 +275,7 @@ def _counts(table: NDArray[np.float32], shares: FloatArray, count: int) -> NDArr
         counts[given] -= 1
         counts[taken] += 1
         seen += table[:, taken] - table[:, given]
-    return counts
+    return np.asarray(counts)
 
 
 def _sign_patterns(bits: Sequence[int], count: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -22,6 +22,7 @@ from scipy.linalg import LinAlgError
 from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.optimize import nnls
 from scipy.sparse import csr_array
+from scipy.special import log_ndtr
 
 from hattriq_cirq.foundation.arrays import FloatArray, read_only
 from hattriq_cirq.foundation.frozen import Frozen
@@ -255,7 +256,7 @@ def empirical_bayes(
     typical = max(float(np.mean(values**2)), float(noise.mean())) * table.shape[0] / max(1, table.nnz)
     scales = np.full(member.shape[1], typical)
     for _ in range(_ITERATIONS):
-        prior = np.maximum(scales, _SMALLEST * scales.max())[index]
+        prior = np.maximum(scales, _SMALLEST * max(typical, float(scales.max())))[index]
         inner, squares, traces = _evidence(table, values, noise, prior, member)
         root = np.linalg.cholesky(inner + np.diag(np.maximum(1e-12 * inner.diagonal(), 1e-300)))
         updated, _ = nnls(root.T, np.linalg.solve(root, inner @ scales + squares - traces))
@@ -264,7 +265,9 @@ def empirical_bayes(
         if change < _CONVERGED:
             break
     spread = np.sqrt(2) * np.linalg.inv(root).T  # of the scales: its square is twice the inverse of the matrix of traces
-    return CoefficientPrior(np.maximum(scales, _SMALLEST * scales.max())[index], member @ spread)
+    errors = np.linalg.norm(spread, axis=1)
+    likely = scales + errors * np.exp(-((scales / errors) ** 2) / 2 - log_ndtr(scales / errors)) / np.sqrt(2 * np.pi)
+    return CoefficientPrior(likely[index], member @ spread)
 
 
 def _evidence(

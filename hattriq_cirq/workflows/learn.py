@@ -81,8 +81,8 @@ def learn_observable(  # noqa: PLR0913  one argument for each choice of the user
             `none` for least squares; None takes `flat` for important strings and else `empirical_bayes`.
         probes: Number of product states; None takes as many as the design needs: without a prior, so that they determine every
             coefficient. A tenth of them takes no part in the fit.
-        mitigation: `readout` or a readout correction such as `calibration.Readout()`; `damping`, which spends a twentieth of
-            the shots on circuits folded three times and divides by the common factor of the noise; several, such as
+        mitigation: `readout` or a readout correction such as `calibration.Readout()`; `damping`, which spends a tenth of the
+            shots on circuits folded three times and divides by the common factor of the noise; several, such as
             `"damping,readout"`, or a sequence of them; None for no correction.
         error: Largest predicted relative L2 error of a map; a campaign whose shots do not suffice is refused before it runs.
             None for any. `plan_learning` shows the prediction.
@@ -199,7 +199,7 @@ def prepare_learning(  # noqa: PLR0913  one argument for each choice of the user
     kind: PriorKind = as_word(prior or ("flat" if strings == "important" else "empirical_bayes"), "prior", get_args(PriorKind))
     with progress_bars(engine.shows_progress), engine.logged():
         chosen = ChosenStrings.of(model, inputs, baseline, strings, kind)
-        campaign = Campaign.of(model, chosen, probes, corrections, seed)
+        campaign = Campaign.of(model, chosen, probes, corrections, seed, shots)
         prepared = PreparedLearning(campaign, chosen, engine, shots, error)
         if prepared.shots is not None:
             campaign.shots(prepared.shots)

@@ -32,7 +32,7 @@ log = Log("workflows")
 HELD_OUT_MIN = 8  # probes that take no part in the fit
 _HELD_OUT = 0.1  # share of the probes that take no part in the fit
 _FOLDED = 1 / 3  # probes that are folded, as a share of the others
-_FOLDED_WEIGHT = 1 / 6  # their shots relative to those of the others: the factor is one number, which needs a twentieth of all
+_FOLDED_WEIGHT = 1 / 3  # their shots relative to those of the others: the factor is one number, which needs a tenth of all
 _DEPTH = 3
 _EXACT_NOISE = 1e-10  # variance that stands for exact outcomes in the fit, as a share of the observable's
 _DAMPING = "damping"
@@ -124,7 +124,15 @@ class Campaign:
     seed: int
 
     @classmethod
-    def of(cls, model: Model, chosen: ChosenStrings, probes: int | None, corrections: Corrections, seed: int) -> Campaign:
+    def of(
+        cls,
+        model: Model,
+        chosen: ChosenStrings,
+        probes: int | None,
+        corrections: Corrections,
+        seed: int,
+        shots: int | None = None,
+    ) -> Campaign:
         """Design the probes for strings; without a prior, so that they determine every coefficient.
 
         Args:
@@ -133,16 +141,25 @@ class Campaign:
             probes: Number of probes; None takes as many as the design needs.
             corrections: Corrections of the outcomes.
             seed: Random seed for probes and gauges.
+            shots: Number of shots for which the probes are best with prior variances from the simulated circuit; None for as
+                many as make the prior unimportant.
         """
         held = None if probes is None else max(HELD_OUT_MIN, round(_HELD_OUT * probes))
         in_fit = None if probes is None or held is None else probes - held
         least_squares = chosen.prior == "none"
-        design = design_probes(chosen.strings, chosen.importance, probes=in_fit, seed=seed, full_rank=least_squares)
+        known, prior = None, chosen.prior_variances()
+        if shots is not None and prior is not None and chosen.prior == "magnitude":  # equal variances hardly change a design
+            size = sum(structure.size for structure in probe_structures(model))
+            known = size**2 / ((1 - _HELD_OUT) * shots * prior)
+        design = design_probes(
+            chosen.strings, chosen.importance, probes=in_fit, seed=seed, known=known, full_rank=least_squares
+        )
         count = held or max(HELD_OUT_MIN, round(_HELD_OUT / (1 - _HELD_OUT) * len(design.states)))
         apart = design_probes(chosen.strings, chosen.importance, probes=count, seed=seed + 1)
         rng = np.random.default_rng([seed, 2])
         folds = max(1, round(_FOLDED * len(design.states))) if corrections.damping else 0
-        folded = np.sort(rng.permutation(len(design.states))[:folds])
+        signal = abs(design.states.expectations(chosen.strings)) @ (np.ones(len(chosen.strings)) if prior is None else prior)
+        folded = np.sort(np.lexsort((rng.random(len(signal)), -signal))[:folds])  # those with the largest expected squares
         log.info(
             "%s, %s and %s held out", quantity(len(chosen.strings), "string"), quantity(len(design.states), "probe"), count
         )
@@ -300,7 +317,8 @@ class _Decoded(Frozen):
                 variances[unit] += share**2 * outcome.variances(weights)[0]
                 if shots is not None:
                     plain[unit] += (share * structure.size) ** 2 / shots[i * count + j]
-                for key, slope in outcome.sensitivities(weights).items():
+                random = {key: slope for key, slope in outcome.sensitivities(weights).items() if not key.systematic}
+                for key, slope in random.items():
                     slopes.setdefault(key, np.zeros((units, slope.shape[1])))[unit] += share * slope[0]
         columns = [slope @ _root(key.matrix) for key, slope in slopes.items()]
         squared = np.bincount(rows.unit, rows.share**2, units).astype(float)

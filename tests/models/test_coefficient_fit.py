@@ -119,3 +119,10 @@ def test_errors_of_scales_widen_the_errors_of_coefficients() -> None:
     fit = CoefficientFit(STRINGS, data, data.variances, prior)
     derivative = fit.scaled(np.eye(63), fit.gain)[:, 1]
     np.testing.assert_allclose((above - below) / (2 * step), derivative, atol=1e-4 * np.abs(derivative).max())
+
+
+def test_empirical_bayes_of_outcomes_without_a_signal_expects_small_coefficients() -> None:
+    data = outcomes(states(200), np.zeros(63), 0.1, np.random.default_rng(11))
+    prior = empirical_bayes(STRINGS, replace(data, values=np.zeros(200)), data.variances)
+    assert (prior.variances > 0).all()
+    assert prior.variances.max() < 1e-3

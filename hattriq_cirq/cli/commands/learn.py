@@ -42,7 +42,7 @@ class Learn(EngineOptions):
     same command again, or `hattriq resume DIR`, continues it and runs no finished job twice.
 
     corrections of --mitigate, separated by commas:
-      damping           divide by the common factor of the noise, measured by folded circuits with a quarter of the shots
+      damping           divide by the common factor of the noise, measured by folded circuits with a tenth of the shots
       readout[:SHOTS]   correct readout errors per qubit, and the other readout corrections of `hattriq attribute`
 
     Args:
