@@ -218,7 +218,9 @@ def test_command_line_measures_scores(tmp_path: Path, capsys: pytest.CaptureFixt
     assert score in capsys.readouterr().out
     assert main(["report", str(tmp_path / "run"), "--out", str(tmp_path / "report.html")]) == 0
     low, high = (a.f_input[0] + sign * 1.959964 * a.f_input_stderr[0] for sign in (-1, 1))
-    assert f"{a.f_input[0]:+.4f} [{low:+.4f}, {high:+.4f}]" in unescape((tmp_path / "report.html").read_text())
+    assert f'{a.f_input[0]:+.4f}<span class="interval"> [{low:+.4f}, {high:+.4f}]' in unescape(
+        (tmp_path / "report.html").read_text()
+    )
     frame = hq.runs.to_frame([tmp_path / "run"], per="input")
     assert frame["f_input_stderr"].tolist() == a.f_input_stderr.tolist()
     assert main(shlex.split(f"attribute {model} {options} --form normalized --baseline mean --out {tmp_path}/other")) == 0
