@@ -46,19 +46,17 @@ studies: .venv/with-test
 	$(BIN)/python -m experiments all; code=$$?; $(BIN)/python -m experiments page && exit $$code
 
 benchmarks: .venv/with-bench
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.attribution --page docs/speed.md
-	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks --page docs/speed.md
 
 benchmarks-quick: .venv/with-bench
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.attribution --quick
-	$(BIN)/python -m benchmarks.noisy
+	$(BIN)/python -m benchmarks --quick
 
-# pip compiles on one core, so that compileall does it
+# pip compiles on one core, so that compileall does it, without the tests of other packages
 .venv/with-%: setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hattriq_cirq needs Python 3.11 or newer; name one: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-compile -e '.[$*]'
-	-$(BIN)/python -m compileall -qq -j 0 .venv/lib
+	-$(BIN)/python -m compileall -qq -j 0 -x '/tests?/|_test\.py$$' .venv/lib
 	touch $@
 
 clean:

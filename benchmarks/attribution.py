@@ -2,8 +2,8 @@
 
 Run `python -m benchmarks.attribution`, or with `--quick` for a few cases, with OPENBLAS_NUM_THREADS and OMP_NUM_THREADS at 1.
 Every candidate computes the same right-hand Riemann sum from the zero baseline in double precision, and the maps are compared
-before the candidates are timed in turn. Times exclude compilation, except that of the first call of this library. `--page`
-writes the page of the documentation.
+before the candidates are timed in turn. Times exclude compilation, except that of the first call of this library: later calls
+are like the second one, which finds M only if the first call kept it; "M kept" is after M was built.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ import argparse
 import time
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 
 import hattriq_cirq as hq
-from benchmarks.peers import PEERS, Attribute, forget_matrix, ours
+from benchmarks.peers import PEERS, Attribute, ours
 from benchmarks.timing import alternate, ratio_text
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 
@@ -40,7 +39,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few cases, in about two minutes")
     parser.add_argument("--repeats", type=int, default=9, help="timed runs of each candidate")
-    parser.add_argument("--page", type=Path, help="file that the tables are written to as well")
     options = parser.parse_args(arguments)
     present = [name for name, (packages, _) in PEERS.items() if all(map(find_spec, packages))]
     lines = [f"Not installed, and left out: {name}.\n" for name in PEERS if name not in present]
@@ -55,8 +53,6 @@ def main(arguments: list[str] | None = None) -> None:
         ahead += faster
     lines += ["", "Cases in which a peer is ahead:" if ahead else "No peer is ahead in any case.", "", *ahead]
     print("\n".join(lines[-len(ahead) - 3 :]))
-    if options.page:
-        options.page.write_text(f"{_TITLE}{chr(10).join(lines).strip()}\n", encoding="utf-8")
 
 
 def _row(n: int, images: int, steps: int, present: list[str], repeats: int) -> tuple[str, list[str]]:
@@ -72,14 +68,13 @@ def _row(n: int, images: int, steps: int, present: list[str], repeats: int) -> t
     kept = model.with_params(model.params)
     kept.announce(4 * kept.n_features, real=True)
     later, with_matrix = f"{_OWN}, later calls", f"{_OWN}, M kept"
-    candidates: dict[str, Attribute] = {later: ours(model, keep_matrix=False), with_matrix: ours(kept)}
+    candidates: dict[str, Attribute] = {later: ours(model, keep_matrix=model.keeps_matrix), with_matrix: ours(kept)}
     for name in present:
         many = images * steps
         if n <= _QUBITS_MAX.get(name, 24) and many <= _RUNS_MAX.get(name, many) and (many == 1 or x.size * steps <= _WORK_MAX):
             candidates[name] = PEERS[name][1](model)
     for name, attribute in candidates.items():
         _check(name, attribute(x, steps), expected)
-    forget_matrix(model)
     seconds = alternate({name: partial(run, x, steps) for name, run in candidates.items()}, 3 if n > 16 else repeats)
     cells = [f"{n}", f"{images}", f"{steps}", _milliseconds(first_call)]
     cells += [_milliseconds(float(np.median(seconds[own]))) for own in (later, with_matrix)]
@@ -103,17 +98,6 @@ def _check(name: str, values: Array, expected: FloatArray) -> None:
 
 def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.3g} ms"
-
-
-_TITLE = """# Speed beside other software
-
-`make benchmarks` writes this page. All candidates run in one process on one BLAS thread, on one problem: the right-hand Riemann
-sum of integrated gradients from the zero baseline, in double precision, for a ring model of 4 layers. Their maps are compared
-first. Cells of peers hold the median time and how many times longer than later calls of this library that is: median [least,
-most] over runs that follow each other. *First call* compiles the model; *later calls* find it compiled, without M; *M kept* is
-after M was built. Compilation of the peers is not counted.
-
-"""
 
 
 if __name__ == "__main__":

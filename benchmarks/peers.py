@@ -16,7 +16,7 @@ Attribute = Callable[[Array, int], Array]
 
 
 def ours(model: hq.Model, *, keep_matrix: bool = True) -> Attribute:
-    """Attribute with this library; without M kept, every call is like the second one of a model, which finds it compiled."""
+    """Attribute with this library; without M kept, every call finds the model compiled and builds nothing."""
 
     def attribute(x: Array, steps: int) -> Array:
         if not keep_matrix:
@@ -30,7 +30,7 @@ def forget_matrix(model: hq.Model) -> None:
     """Put a model back to where M is not built and no input was counted."""
     vars(model).pop("_inputs_so_far", None)
     vars(model._evolved).pop("matrix", None)
-    vars(model._evolved).pop("_parts", None)
+    vars(model._evolved).pop("_factors", None)
 
 
 def numpy_dense(model: hq.Model) -> Attribute:
@@ -189,13 +189,52 @@ def _riemann(acted: Callable[[Array], Array], x: Array, steps: int) -> Array:
     return np.asarray(x * total / steps)
 
 
-def pennylane_loss_gradient(model: hq.Model, x: Array, y: FloatArray, scale: float) -> Callable[[FloatArray, Array], Any]:
-    """Return a jitted function (theta, indices) -> (loss, gradient): the logistic loss of a minibatch."""
+#: Function from parameters and the indices of a minibatch to the loss and its gradient.
+LossGradient = Callable[[FloatArray, Array], tuple[float, FloatArray]]
+
+
+def pennylane_loss_gradient(model: hq.Model, x: Array, y: FloatArray, scale: float) -> LossGradient:
+    """Return the logistic loss of a minibatch and its gradient, jitted, in JAX's default single precision."""
+    return _jax_loss_gradient(_pennylane_expectation(model), x, y, scale)
+
+
+def tensorcircuit_loss_gradient(model: hq.Model, x: Array, y: FloatArray, scale: float) -> LossGradient:
+    """Return the logistic loss of a minibatch and its gradient, jitted, in single precision."""
+    import jax.numpy as jnp
+    import tensorcircuit as tc
+
+    tc.set_backend("jax")
+    tc.set_dtype("complex64")
+    wire = {q: i for i, q in enumerate(model.qubits)}
+    column = {name: i for i, name in enumerate(model.params)}
+
+    def expectation(state: Any, theta: Any) -> Any:
+        circuit = tc.Circuit(model.n_qubits, inputs=state.astype(jnp.complex64))
+        for operation in model.circuit.all_operations():
+            wires = [wire[q] for q in operation.qubits]
+            if operation.gate == cirq.CZ:
+                circuit.cz(*wires)
+            else:
+                (name,) = cirq.parameter_names(operation)
+                (circuit.rz if isinstance(operation.gate, cirq.Rz) else circuit.ry)(*wires, theta=theta[column[name]])
+        return circuit.expectation_ps(z=[0]).real
+
+    return _jax_loss_gradient(expectation, x, y, scale)
+
+
+#: Name of a peer in training -> the packages that it needs, and the function that makes its loss with gradient.
+TRAINING_PEERS: dict[str, tuple[tuple[str, ...], Callable[[hq.Model, Array, FloatArray, float], LossGradient]]] = {
+    "PennyLane + JAX": (("pennylane", "jax"), pennylane_loss_gradient),
+    "TensorCircuit + JAX": (("tensorcircuit", "jax"), tensorcircuit_loss_gradient),
+}
+
+
+def _jax_loss_gradient(expectation: Any, x: Array, y: FloatArray, scale: float) -> LossGradient:
     import jax
     import jax.numpy as jnp
 
-    jax.config.update("jax_enable_x64", False)  # single precision, JAX's own default
-    batched = jax.vmap(_pennylane_expectation(model), in_axes=(0, None))
+    jax.config.update("jax_enable_x64", False)
+    batched = jax.vmap(expectation, in_axes=(0, None))
     rows, labels = jnp.asarray(x), jnp.asarray(y)
 
     def loss(theta: Any, part: Any) -> Any:
@@ -203,9 +242,9 @@ def pennylane_loss_gradient(model: hq.Model, x: Array, y: FloatArray, scale: flo
 
     compiled = jax.jit(jax.value_and_grad(loss))
 
-    def loss_gradient(theta: FloatArray, part: Array) -> Any:
+    def loss_gradient(theta: FloatArray, part: Array) -> tuple[float, FloatArray]:
         value, gradient = compiled(jnp.asarray(theta), jnp.asarray(part))
-        return float(value), np.asarray(gradient)
+        return float(value), np.asarray(gradient, dtype=np.float64)
 
     return loss_gradient
 

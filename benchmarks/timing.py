@@ -9,11 +9,12 @@ import numpy as np
 
 from hattriq_cirq.foundation.arrays import FloatArray
 
+WARM_UP = 2  # runs of each candidate before it is timed: the first compiles, the second shows how long a run takes
 _RUN = 5e-3  # seconds of a run, in which what happened before it does not matter
 
 
 def alternate(candidates: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, FloatArray]:
-    """Time candidates in turn, after one warm-up run of each.
+    """Time candidates in turn, after `WARM_UP` runs of each.
 
     Args:
         candidates: Name -> function to time.

@@ -21,7 +21,7 @@ import cirq
 import numpy as np
 
 import hattriq_cirq as hq
-from benchmarks.timing import alternate, ratio_text
+from benchmarks.timing import WARM_UP, alternate, ratio_text
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.snapshot import load_processor
 from hattriq_cirq.foundation.arrays import FloatArray
@@ -75,7 +75,7 @@ def children() -> dict[int, float]:
 
 def compare(n_qubits: int, layers: int, points: int) -> str:
     """Return a table row: seconds of one process and of two, the ratio, processor times, and the ratio that these allow."""
-    programs = [campaign(seed, n_qubits, layers, points) for seed in range(REPEATS + 2)]
+    programs = [campaign(seed, n_qubits, layers, points) for seed in range(WARM_UP + REPEATS)]
     counts: dict[int, list[FloatArray]] = {1: [], 2: []}
     spent: dict[int, list[float]] = {1: [], 2: []}
     shares: list[float] = []
@@ -89,11 +89,9 @@ def compare(n_qubits: int, layers: int, points: int) -> str:
         if workers == 2:
             shares.append(sum(after - before.get(pid, 0.0) for pid, after in children().items()) / 2)
 
-    run(2)
-    run(1)
     seconds = alternate({str(workers): partial(run, workers) for workers in (1, 2)}, REPEATS)
     np.testing.assert_array_equal(counts[1], counts[2])
-    one, own, worker = (float(np.median(each[2:])) for each in (spent[1], spent[2], shares))
+    one, own, worker = (float(np.median(each[WARM_UP:])) for each in (spent[1], spent[2], shares))
     return (
         f"| {n_qubits} | {layers} | {points} | {np.median(seconds['1']):.2f} s | {np.median(seconds['2']):.2f} s | "
         f"{ratio_text(seconds['1'], seconds['2'])} | {one:.2f} s | {own:.2f} + {worker:.2f} s | {one / (own + worker):.2f} | "

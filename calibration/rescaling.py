@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,16 +13,9 @@ from calibration.auxiliary_measurement import AuxiliaryCircuit, CircuitShares, M
 from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.circuits.swept_gates import phased_xz_exponents
 from hattriq_cirq.estimators import ResolvedHadamardTest
-from hattriq_cirq.estimators.bilinear import (
-    KEY,
-    BilinearTerm,
-    Estimator,
-    PauliTerm,
-    WeightedCircuit,
-    parity_weights,
-    pauli_terms,
-)
-from hattriq_cirq.estimators.plan import Estimate
+from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, PauliTerm, WeightedCircuit, pauli_terms
+from hattriq_cirq.estimators.expectation import Expectation
+from hattriq_cirq.estimators.plan import Estimate, plan
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_number, as_seed, check_flag, set_fields
@@ -118,21 +111,8 @@ class CompletenessRescaling(_AuxiliaryMitigation):
         """
         if estimator.part != "real":
             raise ValueError(f"{estimator.part=} must be 'real' for {self.describe()}: F(x) - F(b) is the sum of real parts")
-        pairs = [(pauli, term) for term in terms for pauli in pauli_terms(model)]
-        return self._with_shares([c for pauli, term in pairs for c in self._differences(pauli, estimator, term)])
-
-    def _differences(self, pauli: PauliTerm, estimator: Estimator, term: BilinearTerm) -> Iterator[WeightedCircuit]:
-        """Yield the circuits of Re<l|P|r> = F(u) - F(v) for u = (l + r) / 2, v = (r - l) / 2."""
-        qubits = list(pauli.pauli)
-        for sign, doubled in ((1.0, term.left + term.right), (-1.0, term.right - term.left)):
-            if not doubled.any():
-                continue
-            norm = float(np.linalg.norm(doubled))
-            preparation = estimator.state_encoder(doubled / norm, list(pauli.model.qubits))
-            circuit = preparation + pauli.circuit + cirq.Circuit(pauli.basis_change, cirq.measure(*qubits, key=KEY))
-            weight = sign * term.weight * pauli.coefficient * norm**2 / 4
-            weights = parity_weights(np.array([[weight]]), [0], 1, len(qubits))
-            yield AuxiliaryCircuit(circuit, weights, preparation, mitigation=self)
+        directly = plan(Expectation(encoder=estimator.state_encoder), model, terms).circuits
+        return self._with_shares([AuxiliaryCircuit(c.circuit, c.weights, c.preparation, mitigation=self) for c in directly])
 
     def postprocess(self, estimate: Estimate, auxiliary: MeasuredCircuits) -> Estimate:
         """Return the map with the measured sum."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from calibration.auxiliary_measurement import CircuitShares, MeasuredCircuits
+from calibration.gates.known_answers import KnownAnswers
 from calibration.readout.per_group import CorrelatedReadout
 from calibration.readout.per_qubit import Readout
 from calibration.readout.trex import TwirledReadout
+from hattriq_cirq.circuits.deviation import ErrorKind
 from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator
 from hattriq_cirq.estimators.plan import Estimate
@@ -25,16 +27,17 @@ _Stages = tuple[Variants, ...]
 class MitigationSequence(Mitigation[_Stages]):
     """Mitigations nested in each other: the first makes variants of the circuits, the next variants of these, and so on.
 
-    Outcomes go the other way: the last mitigation corrects the counts, and the first combines what all others return. A
-    readout correction therefore comes last, and twirling after extrapolation: `MitigationSequence([ZeroNoiseExtrapolation(),
-    PauliTwirling(), Readout()])` twirls every folded circuit. Mitigations that rescale a map act at the end, in order; their
-    own circuits are mitigated like the others.
+    Outcomes go the other way: the last mitigation corrects the counts, and the first combines what all others return. Known
+    answers therefore come first, a readout correction last, and twirling after extrapolation:
+    `MitigationSequence([ZeroNoiseExtrapolation(), PauliTwirling(), Readout()])` twirls every folded circuit. Mitigations that
+    rescale a map act at the end, in order; their own circuits are mitigated like the others.
 
     Args:
         parts: Mitigations, the outermost first; the parts of a sequence among them are taken in its place.
 
     Raises:
-        ValueError: There are no parts, one is not a mitigation or occurs twice, or a readout correction is not the last.
+        ValueError: There are no parts, one is not a mitigation or occurs twice, known answers are not the first,
+            or a readout correction is not the last.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -61,6 +64,8 @@ class MitigationSequence(Mitigation[_Stages]):
         twice = next((part for i, part in enumerate(flat) if part in flat[:i]), None)
         if twice is not None:
             raise ValueError(f"{twice.describe()} is twice in a sequence; leave one out")
+        if any(isinstance(part, KnownAnswers) for part in flat[1:]):
+            raise ValueError("KnownAnswers measures what the mitigations after it leave; put it first")
         for part in flat[:-1]:
             if isinstance(part, _READOUT_CORRECTIONS):
                 *_, last = flat
@@ -75,6 +80,11 @@ class MitigationSequence(Mitigation[_Stages]):
     def describe(self) -> str:
         """Return the descriptions of the parts."""
         return " + ".join(part.describe() for part in self.parts)
+
+    @property
+    def leaves(self) -> frozenset[ErrorKind]:
+        """Errors that no part answers for."""
+        return frozenset.intersection(*(part.leaves for part in self.parts))
 
     def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[_Stages]:
         """Return the variants that the last part makes of those of all others."""
@@ -94,13 +104,15 @@ class MitigationSequence(Mitigation[_Stages]):
         notes: list[str] = []
         warnings: list[str] = []
         calibration_id: str | None = None
+        readout_rates: Mapping[str, tuple[float, float, float, float]] = {}
         for part, stage in zip(reversed(self.parts), reversed(stages), strict=True):
             mitigated = part.combine(stage, outcomes)
             outcomes = mitigated.outcomes
             notes += mitigated.summary.notes
             warnings += mitigated.summary.warnings
             calibration_id = calibration_id or mitigated.summary.calibration_id
-        return Mitigated(outcomes, MitigationSummary(calibration_id, tuple(notes), tuple(warnings)))
+            readout_rates = readout_rates or mitigated.summary.readout_rates
+        return Mitigated(outcomes, MitigationSummary(calibration_id, tuple(notes), tuple(warnings), readout_rates))
 
     def auxiliary_circuits(self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]) -> CircuitShares:
         """Return the auxiliary circuits of all parts."""

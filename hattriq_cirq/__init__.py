@@ -30,12 +30,15 @@ if TYPE_CHECKING:
     from hattriq_cirq.models.learned import LearnedModel
     from hattriq_cirq.models.model import IdentityPartWarning, Model
     from hattriq_cirq.models.training import Training, accuracy, train
+    from hattriq_cirq.pipeline.gradient import Gradient, gradient
     from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
     from hattriq_cirq.pipeline.prepare import estimate, prepare, resources
     from hattriq_cirq.pipeline.resources import Resources
     from hattriq_cirq.reporting import runs
-    from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_training
-    from hattriq_cirq.workflows.learn import learn_observable
+    from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_probe_test, plot_training
+    from hattriq_cirq.simulation import noise
+    from hattriq_cirq.workflows.learn import LearningPlan, learn_observable, plan_learning
+    from hattriq_cirq.workflows.noisy_model import ErrorSplit, NoisyModel, noisy_model
 
 #: Public modules of version 0.1 that moved; the use of a name in them gives a DeprecationWarning.
 _RENAMED = ("approximate", "engines", "saliency")
@@ -43,7 +46,7 @@ _RENAMED = ("approximate", "engines", "saliency")
 _MODULES = {name: f"hattriq_cirq.{name}" for name in ("datasets", "encoding", "estimators", "faithfulness", *_RENAMED)} | {
     name: f"hattriq_cirq.attribution.{name}" for name in ("baselines", "decomposition", "other_methods")
 }
-_MODULES["runs"] = "hattriq_cirq.reporting.runs"
+_MODULES |= {"noise": "hattriq_cirq.simulation.noise", "runs": "hattriq_cirq.reporting.runs"}
 #: Modules -> the public names that they define.
 _NAMES = {
     "attribution.baselines": "BaselineSet",
@@ -61,11 +64,13 @@ _NAMES = {
     "models.learned": "LearnedModel",
     "models.model": "IdentityPartWarning Model",
     "models.training": "Training accuracy train",
+    "pipeline.gradient": "Gradient gradient",
     "pipeline.integrated_gradients": "integrated_gradients",
     "pipeline.prepare": "estimate prepare resources",
     "pipeline.resources": "Resources",
-    "reporting.plotting": "plot_attribution plot_gallery plot_training",
-    "workflows.learn": "learn_observable",
+    "reporting.plotting": "plot_attribution plot_gallery plot_probe_test plot_training",
+    "workflows.noisy_model": "ErrorSplit NoisyModel noisy_model",
+    "workflows.learn": "LearningPlan learn_observable plan_learning",
 }
 _HOME = {name: f"hattriq_cirq.{module}" for module, names in _NAMES.items() for name in names.split()}
 
@@ -75,14 +80,18 @@ __all__ = [
     "BaselineSet",
     "CompletenessWarning",
     "Cost",
+    "ErrorSplit",
+    "Gradient",
     "HadamardTest",
     "Head",
     "IdentityPartWarning",
     "LearnedModel",
+    "LearningPlan",
     "MissingCalibrationWarning",
     "Model",
     "NearOriginWarning",
     "NeighbourEncoder",
+    "NoisyModel",
     "ParallelHadamardTest",
     "PolarizationShift",
     "ResolvedHadamardTest",
@@ -100,12 +109,17 @@ __all__ = [
     "estimators",
     "faithfulness",
     "google",
+    "gradient",
     "grid_ansatz",
     "integrated_gradients",
     "learn_observable",
+    "noise",
+    "noisy_model",
     "other_methods",
+    "plan_learning",
     "plot_attribution",
     "plot_gallery",
+    "plot_probe_test",
     "plot_training",
     "prepare",
     "processors",

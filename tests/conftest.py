@@ -1,5 +1,11 @@
-"""Settings shared by every test: hypothesis draws the same examples each time and never fails for being slow."""
+"""Settings shared by every test: hypothesis draws the same examples each time and never fails for being slow; fixtures."""
 
+from __future__ import annotations
+
+import gc
+from collections.abc import Generator, Iterator
+
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 settings.register_profile(
@@ -11,3 +17,24 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("repeatable")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect tests without searching for garbage, and never search modules and tests for it, which all stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.fixture(scope="module")
+def gate_by_gate() -> Iterator[None]:
+    """Let small models act gate by gate until many rows were multiplied, as large ones do."""
+    from hattriq_cirq.simulation import evolved_observable
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evolved_observable, "_MATRIX_AT_ONCE", 0)
+        yield

@@ -31,6 +31,7 @@ PUBLIC_MODULES = (
     "hattriq_cirq.attribution.decomposition",
     "hattriq_cirq.attribution.other_methods",
     "hattriq_cirq.reporting.runs",
+    "hattriq_cirq.simulation.noise",
 )
 QUESTION = re.compile(r"(What|Whatever|Whether|How|Where|Which)\b")
 PREPOSITION = re.compile(r"(of|in|by|from|for|to|with|at|on)\b", re.I)

@@ -13,6 +13,8 @@ from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, Outcomes, Variants
 
+_POINTS = 512  # largest number of circuits in one job, so that a run that stops has lost little
+
 
 @dataclass(frozen=True)
 class FoldedGauges(Mitigation[None]):
@@ -59,13 +61,16 @@ class FoldedGauges(Mitigation[None]):
                 own = [j for j, request in enumerate(program.requests) if (request in folded) == (factor > 1)]
                 if not own:
                     continue
+                if shots is not None:
+                    own.sort(key=lambda j: shots[program.requests[j]])  # jobs hold circuits of equal shots
                 circuit = program.circuit if factor == 1 else fold(program.circuit, factor)
                 points = [program.points[j] for j in own]
                 circuit, points = twirl_each(circuit, points, (self.seed, i, factor))
                 if engine.processor is not None:
                     cure = "use a shallower circuit, or leave out the correction of damping"
                     check_runnable(engine.processor, circuit, f"folded {factor} times", cure)
-                variants.append(ParameterizedCircuit(circuit, tuple(program.requests[j] for j in own), tuple(points)))
+                whole = ParameterizedCircuit(circuit, tuple(program.requests[j] for j in own), tuple(points))
+                variants += whole.pieces(_POINTS)
         return Variants(variants, shots, None)
 
     def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:

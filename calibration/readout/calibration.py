@@ -303,6 +303,12 @@ class ReadoutCalibration(Frozen):
         """
         return SharedUncertainty(np.diag(self.variances.reshape(-1)))
 
+    @property
+    def rates(self) -> dict[str, tuple[float, float, float, float]]:
+        """Error rates e0 and e1 of each qubit and their standard errors, by the qubit as text."""
+        numbers = np.concatenate([self.errors, np.sqrt(self.variances)], axis=1).tolist()
+        return {str(q): (e0, e1, stderr0, stderr1) for q, (e0, e1, stderr0, stderr1) in zip(self.qubits, numbers, strict=True)}
+
     @cached_property
     def positions(self) -> Mapping[cirq.Qid, int]:
         """Position of each qubit in `qubits`."""

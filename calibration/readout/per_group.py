@@ -22,6 +22,7 @@ from calibration.readout.correlated_calibration import (
 )
 from calibration.readout.drift import compare
 from calibration.readout.measure import basis_state_circuit, bit_patterns, measured_qubits, shots_per_pattern, surround
+from hattriq_cirq.circuits.deviation import ALL_KINDS, ErrorKind
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, SharedUncertainty
 from hattriq_cirq.circuits.program import Programs
@@ -137,6 +138,11 @@ class CorrelatedReadout(Mitigation[CorrelatedReadoutContext]):
         if self.calibrations:
             return f"correlated readout by {quantity(len(self.calibrations), 'calibration')} of groups"
         return f"correlated readout in groups of {self.group}, {quantity(self.shots, 'shot')} a state"
+
+    @property
+    def leaves(self) -> frozenset[ErrorKind]:
+        """Errors of gates and idle time stay."""
+        return ALL_KINDS - {"readout"}
 
     def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[CorrelatedReadoutContext]:
         """Return the programs, and before and after them every state of each group of measured qubits, all groups at once.

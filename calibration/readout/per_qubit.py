@@ -13,6 +13,7 @@ from calibration.readout.calibration import CalibrationError, OnStale, ReadoutCa
 from calibration.readout.correlated_calibration import batch_verdict
 from calibration.readout.drift import compare
 from calibration.readout.measure import Pattern, bit_patterns, measured_qubits, readout_circuits, shots_per_pattern, surround
+from hattriq_cirq.circuits.deviation import ALL_KINDS, Deviation, ErrorKind, Residual, attach
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
 from hattriq_cirq.circuits.program import Programs
@@ -126,7 +127,8 @@ class Readout(Mitigation[ReadoutContext]):
     It is right where the errors of different qubits are independent. A calibration within the batch is taken half before and
     half after the data: the counts of both ends correct the data, the difference between the ends is tested for drift, and the
     errors of all pairs of qubits are tested for independence (at most one false alarm in 1,000 batches). The
-    result says what was found, and an `AssumptionWarning` names qubits whose errors are correlated.
+    result says what was found. An `AssumptionWarning` names qubits whose errors are correlated, and the systematic part of
+    errors is then what the correction leaves in the calibration's own states.
 
     Args:
         calibration: Calibration to use; None measures the qubits of each batch.
@@ -178,6 +180,11 @@ class Readout(Mitigation[ReadoutContext]):
             return f"readout by calibration {self.calibration.id}"
         return f"readout calibrated in the batch, {quantity(self.shots, 'shot')} a state, {self.pattern} patterns"
 
+    @property
+    def leaves(self) -> frozenset[ErrorKind]:
+        """Errors of gates and idle time stay; correlated readout errors are tested for."""
+        return ALL_KINDS - {"readout"}
+
     def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[ReadoutContext]:
         """Return the programs, between the two halves of a calibration if none was given.
 
@@ -218,8 +225,27 @@ class Readout(Mitigation[ReadoutContext]):
             notes += tested
             identifier = calibration.id
         data = zip(outcomes[context.before : end], measured[context.before : end], strict=True)
-        corrected = [correct(outcome, calibration, bits) for outcome, bits in data]
-        return Mitigated(corrected, MitigationSummary(identifier, tuple(notes), violated))
+        corrected: list[Distribution | QuasiDistribution] = [correct(outcome, calibration, bits) for outcome, bits in data]
+        if violated:
+            left = self._left_of_states(measured[0], calibration, [*outcomes[: context.before], *outcomes[end:]])
+            corrected = attach(corrected, [left] * len(corrected))
+            notes.append(
+                f"the correction leaves a spread of {100 * left.spread:.1f}% in the calibration's own states, which is the "
+                "systematic part of errors of readout"
+            )
+        return Mitigated(corrected, MitigationSummary(identifier, tuple(notes), violated, calibration.rates))
+
+    def _left_of_states(self, qubits: Sequence[cirq.Qid], calibration: ReadoutCalibration, outcomes: Outcomes) -> Deviation:
+        """Return the deviation of the corrected outcomes of calibration circuits from the states that they prepare."""
+        rows = bit_patterns(len(qubits), self.pattern)
+        residuals = []
+        for i, row in enumerate(rows):
+            pooled = Distribution.merged([o for o in outcomes[i :: len(rows)] if isinstance(o, Distribution)])
+            state = np.zeros(2 ** len(qubits))
+            state[int("".join(map(str, row.astype(int))), 2)] = 1
+            found = correct(pooled, calibration, qubits)
+            residuals.append(Residual(found.probabilities - state, state - 1 / len(state), found.total_variance))
+        return Deviation.measured(residuals)
 
     def _independence(self, qubits: Sequence[cirq.Qid], outcomes: Outcomes) -> tuple[list[str], tuple[str, ...]]:
         """Return notes and warnings on the independence of readout errors, as calibration circuits show it."""

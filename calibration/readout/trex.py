@@ -13,6 +13,7 @@ from scipy.sparse import csr_array, eye_array
 
 from calibration.readout.calibration import ReadoutCalibration
 from calibration.readout.drift import compare
+from hattriq_cirq.circuits.deviation import ALL_KINDS, ErrorKind
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, SharedUncertainty
 from hattriq_cirq.circuits.program import ParameterizedCircuit, Point, Programs, only_measurements
@@ -123,6 +124,11 @@ class TwirledReadout(Mitigation[TwirledReadoutContext]):
             int(np.bitwise_xor.reduce([shift, *(row for t, row in enumerate(rows) if word >> t & 1)]))
             for word in range(2**dimension)
         )
+
+    @property
+    def leaves(self) -> frozenset[ErrorKind]:
+        """Errors of gates and idle time stay."""
+        return ALL_KINDS - {"readout"}
 
     def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[TwirledReadoutContext]:
         """Return each program as one sweep over its points and masks; before and after all, the same flips on |0...0>.

@@ -81,8 +81,8 @@ def run(task: Task) -> dict[str, Any]:
         prepared = hq.prepare(model, x, baseline=0, estimator=ESTIMATORS[task.estimator], engine=engine, shots=None)
         placement, seconds = prepared.placement, {"place seconds": time.process_time() - start}
         (inputs,) = prepared.input_plans()
-        circuits = evenly_spaced(inputs.plan.circuits, task.circuits)
-        result = {"circuits": len(inputs.plan.circuits), "built": [multi_qubit_gates(c.circuit) for c in circuits]}
+        circuits = evenly_spaced(inputs.plans[0].circuits, task.circuits)
+        result = {"circuits": len(inputs.plans[0].circuits), "built": [multi_qubit_gates(c.circuit) for c in circuits]}
         if processor is None or placement is None:
             return result | {name: _on_free_graph(circuits, name) for name in GATESETS}
         logical, start = [c.circuit for c in circuits], time.process_time()

@@ -23,6 +23,7 @@ from hattriq_cirq.foundation.arrays import (
     rescaled,
     times_power_of_2,
     unit_vectors,
+    zeros,
 )
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_labels, as_number, as_seed, as_shape, set_fields
 from hattriq_cirq.foundation.contract import DataContract, column_names
@@ -280,6 +281,8 @@ def resolve(baseline: float | ArrayLike | BaselineSet, inputs: Array) -> tuple[A
     if isinstance(baseline, bool | np.bool_):
         raise ArgumentTypeError(f"{baseline=} must be a number, amplitudes or a BaselineSet")
     if isinstance(baseline, int | float) and not isinstance(baseline, np.generic) and isfinite(baseline):
+        if baseline == 0:
+            return zeros((1, 1, features)), "constant 0"
         return np.full((1, 1, features), float(baseline)), f"constant {number_text(baseline)}"
     array = as_amplitudes(np.atleast_1d(np.asanyarray(baseline)), "baseline")
     if np.ndim(baseline) == 0:

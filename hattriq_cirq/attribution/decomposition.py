@@ -61,6 +61,8 @@ def split_population(model: QuadraticForm, attribution: Attribution) -> Split:
         raise ValueError(
             f"only a quadratic score without a head has these parts; this attribution has form={a.form!r}, head={a.head!r}"
         )
+    if not attribution.knows_input:
+        raise ValueError("the parts need amplitudes, and those of a state that a circuit prepared are not known")
     if not _is_of(model, a.observables) or attribution.n_features != model.n_features:
         raise ValueError(f"the attribution is of {a.observables} on {attribution.n_features} features, not of {model!r}")
     _check_scores(model, attribution)

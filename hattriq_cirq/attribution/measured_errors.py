@@ -57,8 +57,7 @@ def with_measured_errors(
         notes = (*notes, f"The list of strings leaves out {truncated:.2g} of the squared norm of an average map.")
     cost = Cost()
     for model in {id(each): each for each in learned}.values():
-        r = model.record
-        cost += Cost(r.circuits, r.shots or 0, r.two_qubit_gates, r.programs, 0, r.calibration_shots)
+        cost += cost_of(model)
     assumptions = replace(
         attribution.assumptions,
         observables=tuple(m.record.observable if isinstance(m, LearnedModel) else t for m, t in _named(models, attribution)),
@@ -70,6 +69,12 @@ def with_measured_errors(
         notes=(*attribution.assumptions.notes, *notes, _COMMON),
     )
     return replace(attribution, stderr=stderr, completeness_gap_stderr=gap, assumptions=assumptions, cost=cost)
+
+
+def cost_of(model: LearnedModel) -> Cost:
+    """Return the cost of the campaign of a learned model, which all its maps share."""
+    r = model.record
+    return Cost(r.circuits, r.shots or 0, r.two_qubit_gates, r.programs, 0, r.calibration_shots)
 
 
 def _named(models: Sequence[QuadraticForm], attribution: Attribution) -> list[tuple[QuadraticForm, str]]:

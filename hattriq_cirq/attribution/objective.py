@@ -97,7 +97,6 @@ class Head:
         p = self._probabilities(arguments)
         return np.asarray(p[..., :1] * p[..., 1:])
 
-    @np.errstate(under="ignore")
     def value(self, z: FloatArray) -> FloatArray:
         """Return the head of expectations (..., observables), (...,).
 
@@ -107,7 +106,8 @@ class Head:
         """
         if self.kind == "identity":
             return z[..., 0]
-        return self.score(self.scaled(z @ self.contrasts(z.shape[-1]).T))
+        with np.errstate(under="ignore"):
+            return self.score(self.scaled(z @ self.contrasts(z.shape[-1]).T))
 
     def gradient(self, z: FloatArray) -> FloatArray:
         """Return the derivative by each expectation, (..., observables)."""

@@ -26,11 +26,11 @@ from hattriq_cirq.foundation.arrays import (
     as_amplitudes,
     is_read_only,
     needs_scaling,
-    read_only,
     rescaled,
     scaling_exponents,
     stored_amplitudes,
     times_power_of_2,
+    zeros,
 )
 from hattriq_cirq.foundation.frozen import owned
 from hattriq_cirq.foundation.parts import in_parts
@@ -102,20 +102,20 @@ def exact_attribution(
         array([ 0.36, -0.64])
     """
     if objective.form == "quadratic":
-        _warn_of_identity_part(models)
+        warn_of_identity_part(models)
     check_columns(models[0], x, "x")
     check_columns(models[0], baseline, "baseline")
     inputs = stored_amplitudes(x, "x", models[0].n_features)
     references, label = resolve(baseline, inputs)
     if references.shape[1] == 1:
-        references = read_only(references)
+        references = owned(references)
     lead, features = inputs.shape[:-1], inputs.shape[-1]
     rows = inputs.reshape(-1, features)
-    real = not any(map(np.iscomplexobj, (inputs, references)))
+    real = "c" not in (inputs.dtype.kind, references.dtype.kind)
+    from_zero = not references.any()
     for model in models:
         if isinstance(model, Model) and not model.keeps_matrix:
-            baselines = references.size // features if references.any() else 0
-            model.announce(len(rows) + baselines, real=real)
+            model.announce(len(rows) + (0 if from_zero else references.size // features), real=real)
     path = _PathIntegral(
         models=models,
         objective=objective,
@@ -124,10 +124,12 @@ def exact_attribution(
         precision=precision,
         real=real,
     )
-    found = in_parts(partial(path.of, rows, references), rows, workers)
+    found = in_parts(partial(path.of, rows, references[:0] if from_zero else references), rows, workers)
     path.warn(found)
     if isinstance(baseline, BaselineSet):
         shown = references.reshape(len(references), *(1 for _ in lead), -1)
+    elif references is zeros(references.shape):
+        shown = zeros(inputs.shape)
     elif len(lead) == 0:
         shown = references[0, 0]
     elif references.shape[1] == 1:
@@ -183,7 +185,7 @@ class _PathIntegral:
 
         Args:
             rows: Inputs, (samples, features), numbers of any type.
-            references: Baselines, (baselines, samples or 1, features).
+            references: Baselines, (baselines, samples or 1, features); none for the zero vector.
             part: Inputs to compute.
 
         Returns:
@@ -192,28 +194,28 @@ class _PathIntegral:
         """
         objective, first = self.objective, part.start
         stored = rows[part]
-        x = as_amplitudes(stored, "x", first_row=first)
+        x = as_amplitudes(stored, "x", first_row=first) if isinstance(rows, np.memmap) else stored
         scaled = objective.is_quadratic or objective.form == "normalized"
         exponents, ends = _scaled_ends(objective, x, references if references.shape[1] == 1 else references[:, part])
         end, *starts = (PathEnd.of(self.models, of_one, self.real, self.precision, scaled) for of_one in ends)
+        starts = starts or [PathEnd.zero((1, x.shape[1]), len(self.models))]
         found: dict[str, Array] = {}
         total: Array | None = None
         for start in starts:
-            path = StraightPath(start, end)
+            path = StraightPath.between(start, end)
             gradient = self._gradient(path, found, first, len(starts))
             if len(starts) > 1:
                 gradient = gradient * (1 / len(starts))
-            values, imaginary = path.step.real * gradient.real, None
-            if np.iscomplexobj(path.step):
+            values = path.step.real * gradient.real
+            if path.step.dtype.kind == "c":
                 imaginary = path.step.imag * gradient.imag
                 values += imaginary
-            total = values if total is None else total + values
-            if imaginary is not None:
                 found["imag_values"] = imaginary + found.get("imag_values", 0.0)
+            total = values if total is None else total + values
         assert total is not None  # a set has at least one baseline
         found |= {
             "values": total,
-            "f_input": objective.value(end.products),
+            "f_input": end.score(objective),
             "f_baseline": _mean_score(objective, starts, len(x)),
         }
         if self.rule is None and not objective.is_quadratic:
@@ -231,7 +233,7 @@ class _PathIntegral:
         """Return the integrated gradient of a path, and add to `found` how accurate it is, as one of several paths."""
         objective = self.objective
         if objective.is_quadratic:
-            return path.quadratic_gradient(0.5 if self.rule is None else float(self.rule.weights @ self.rule.nodes))
+            return path.quadratic_gradient(0.5 if self.rule is None else self.rule.mean_node)
         if objective.form == "normalized":
             _keep_closest(found, path.origin(first))
         weights = objective.path_weights(path.coefficients, path.centre, self.rule, self.tolerance)
@@ -263,7 +265,7 @@ class _PathIntegral:
 
 def _mean_score(objective: Objective, starts: Sequence[PathEnd], samples: int) -> FloatArray:
     """Return the score at the baselines of each input, or its mean over the set, (samples,)."""
-    scores = [objective.value(start.products) for start in starts]
+    scores = [start.score(objective) for start in starts]
     mean: FloatArray = scores[0] if len(scores) == 1 else np.asarray(sum(scores) / len(scores))
     return mean if len(mean) == samples else np.broadcast_to(mean, samples)
 
@@ -296,13 +298,11 @@ class PathEnd:
         rows: Amplitudes p, (samples, features); a single sample stands for all.
         actions: The products A_j p with A_0 = 1 and A_j = M_j, (samples, features) each; only their real parts if the
             whole path is real.
-        products: The inner products <p|A_j|p>, (samples, 1 + observables).
         is_zero: All amplitudes are zero.
     """
 
     rows: Array
     actions: tuple[Array, ...]
-    products: FloatArray
     is_zero: bool = False
 
     @classmethod
@@ -320,15 +320,34 @@ class PathEnd:
             The end of the path.
         """
         if not rows.any():
-            return cls(rows, (rows,) * (1 + len(models)), np.zeros((len(rows), 1 + len(models))), is_zero=True)
+            return cls.zero(rows.shape, len(models))
         acted = [
             model.action_of_rows(rows, real_part=real)
             if scaled and precision == "float64" and isinstance(model, Model)
             else observable_action(model, rows, real_part=real, precision=precision, announced=True)
             for model in models
         ]
-        actions = (rows, *acted)
-        return cls(rows, actions, inner_products(rows, actions))
+        return cls(rows, (rows, *acted))
+
+    @classmethod
+    @lru_cache(maxsize=64)
+    def zero(cls, shape: tuple[int, int], observables: int) -> PathEnd:
+        """Return the end whose amplitudes, (samples, features), are all zero."""
+        rows = zeros(shape)
+        return cls(rows, (rows,) * (1 + observables), is_zero=True)
+
+    @cached_property
+    def products(self) -> FloatArray:
+        """The inner products <p|A_j|p>, (samples, 1 + observables)."""
+        return inner_products(self.rows, self.actions)
+
+    def score(self, objective: Objective) -> FloatArray:
+        """Return the score, (samples,)."""
+        if objective.form == "quadratic":
+            if self.is_zero:
+                return objective.head.value(np.zeros((len(self.rows), len(self.actions) - 1)))
+            return objective.head.value(inner_products(self.rows, self.actions[1:]))
+        return objective.value(self.products)
 
     def expectation_bound(self) -> FloatArray:
         """Return a bound on the size of the normalized expectations by the products' norms, (samples,)."""
@@ -346,11 +365,12 @@ class StraightPath:
 
     start: PathEnd
     end: PathEnd
+    step: Array
 
-    @cached_property
-    def step(self) -> Array:
-        """Difference d = x - b, (samples, features)."""
-        return self.end.rows - self.start.rows
+    @classmethod
+    def between(cls, start: PathEnd, end: PathEnd) -> StraightPath:
+        """Return the path whose step is the difference d = x - b, (samples, features)."""
+        return cls(start, end, end.rows if start.is_zero else end.rows - start.rows)
 
     @cached_property
     def step_actions(self) -> tuple[Array, ...]:
@@ -438,10 +458,12 @@ class StraightPath:
 
 def inner_products(left: Array, actions: Sequence[Array]) -> FloatArray:
     """Return Re <left|action> per row and action, (samples, actions), in double precision."""
-    columns = []
+    bra, columns = left.conj() if left.dtype.kind == "c" else left, list[FloatArray]()
     for action in actions:
-        dtype = np.complex128 if np.iscomplexobj(left) or np.iscomplexobj(action) else np.float64
-        columns.append(np.einsum("sk,sk->s", left.conj(), action, dtype=dtype).real)
+        dtype = np.complex128 if "c" in (bra.dtype.kind, action.dtype.kind) else np.float64
+        columns.append(np.einsum("sk,sk->s", bra, action, dtype=dtype).real)
+    if len(columns) == 1:
+        return columns[0][:, np.newaxis]
     products = np.empty((len(columns[0]), len(columns)))
     for j, column in enumerate(columns):
         products[:, j] = column
@@ -491,7 +513,7 @@ def _warn_of_errors(gaps: FloatArray, errors: FloatArray, features: IntArray, al
     )
 
 
-def _warn_of_identity_part(models: Sequence[QuadraticForm]) -> None:
+def warn_of_identity_part(models: Sequence[QuadraticForm]) -> None:
     """Warn of every model whose observable has an identity part."""
     for model in models:
         c = model.identity_part

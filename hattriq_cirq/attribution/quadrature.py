@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy.special import roots_legendre
@@ -49,6 +50,11 @@ class Quadrature(Frozen):
             raise ValueError(f"weights must be positive and the weights sum to 1, got {weights.min()=}, {weights.sum()=}")
         super().__post_init__()
 
+    @cached_property
+    def mean_node(self) -> float:
+        """Weighted mean of the nodes, at which a function that is affine has its integral."""
+        return float(self.weights @ self.nodes)
+
 
 def parse_rule(rule: str) -> Quadrature | None:
     """Return the quadrature rule of a name.
@@ -70,8 +76,11 @@ def parse_rule(rule: str) -> Quadrature | None:
         array([0.125, 0.375, 0.625, 0.875])
     """
     check_type(rule, "rule", str, "'exact', or the name of a rule such as 'riemann:50'")
-    if rule == _EXACT:
-        return None
+    return None if rule == _EXACT else _rule(rule)
+
+
+@lru_cache(maxsize=8)
+def _rule(rule: str) -> Quadrature:
     name, _, count = rule.partition(":")
     most = _GAUSS_MAX if name == "gauss-legendre" else _STEPS_MAX
     if name not in NAMES or not re.fullmatch(r"[0-9]{1,9}", count) or not 1 <= int(count) <= most:

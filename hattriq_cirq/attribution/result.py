@@ -8,13 +8,12 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import IO, Any, Literal, TypedDict
 
 import numpy as np
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, all_finite, normal_interval, read_only
+from hattriq_cirq.foundation.arrays import Array, FloatArray, all_finite, normal_interval, zeros
 from hattriq_cirq.foundation.checks import set_fields
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
@@ -25,7 +24,10 @@ from hattriq_cirq.foundation.schema import UPDATE, Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
 
 _FORMAT = "hattriq_cirq.Attribution/1"
-_REAL = ("values", "stderr", "imag_values", "f_input", "f_baseline", "completeness_gap_stderr", "rare_stderr")
+_REAL = (
+    *("values", "stderr", "imag_values", "f_input", "f_baseline", "completeness_gap_stderr", "rare_stderr", "systematic"),
+    *("f_input_stderr", "f_baseline_stderr"),
+)
 _AMPLITUDES = ("x", "baseline")
 _OF_ONE_CIRCUIT = ("two_qubit_gates", "variance_factor")  # costs of the most expensive circuit; all others are sums
 
@@ -63,13 +65,7 @@ class Cost:
         return Cost(**{name: max(pair) if name in _OF_ONE_CIRCUIT else sum(pair) for name, pair in pairs.items()})
 
 
-_NO_COST, _ZERO = Cost(), read_only(np.zeros(()))
-
-
-@lru_cache(maxsize=64)
-def _zeros(shape: tuple[int, ...]) -> FloatArray:
-    """Return zeros that cannot be changed and take no memory."""
-    return np.broadcast_to(_ZERO, shape)
+_NO_COST = Cost()
 
 
 @dataclass(frozen=True)
@@ -93,6 +89,8 @@ class Assumptions(Frozen):
     calibration_id: str | None = None
     mitigation: str = "none"
     notes: tuple[str, ...] = ()
+    scores: str = "exact"
+    input: str = "amplitudes"
 
 
 class _Meta(TypedDict):
@@ -113,9 +111,10 @@ class Attribution(Frozen):
         stderr: Standard error of each value, (..., features); 0 for an exact result.
         imag_values: Part of `values` that is due to the imaginary parts of the amplitudes, (..., features); None for real
             inputs.
-        x: Inputs, (..., features).
+        x: Inputs, (..., features); without entries, (..., 0), for a state that a circuit prepared, whose amplitudes
+            are not known.
         baseline: Baselines, (..., features), or for a set of baselines with an axis in front, (baselines, ..., features), in
-            which the axes of the inputs may have length 1.
+            which the axes of the inputs may have length 1; without entries where x has none, and the baseline is zero.
         f_input: Score at the input, (...,).
         f_baseline: Score at the baseline, or its mean over the set, (...,).
         completeness_gap_stderr: Standard error of `completeness_gap`, (...,).
@@ -124,6 +123,10 @@ class Attribution(Frozen):
         provenance: Versions and time.
         rare_stderr: Standard deviation that outcomes too rare to have been counted add to each value in an interval,
             (..., features), see `Estimate.rare_stderr`; None for an exact result or a file of version 0.1.
+        systematic: Standard deviation of what noise and its correction may leave in each value, (..., features), which more
+            shots do not reduce; None where nothing is known of it, as on an engine without a calibration.
+        f_input_stderr: Standard error of `f_input`, (...,), if the scores were measured; None if they were computed.
+        f_baseline_stderr: Standard error of `f_baseline`, (...,), if the scores were measured.
 
     Raises:
         ValueError: The shapes do not match, or a value is not finite.
@@ -147,6 +150,9 @@ class Attribution(Frozen):
     cost: Cost = field(default_factory=Cost)
     provenance: Provenance = field(default_factory=Provenance.now)
     rare_stderr: FloatArray | None = None
+    systematic: FloatArray | None = None
+    f_input_stderr: FloatArray | None = None
+    f_baseline_stderr: FloatArray | None = None
 
     def __post_init__(self) -> None:
         arrays = {name: owned(np.asarray(getattr(self, name))) for name in _array_names(self)}
@@ -154,19 +160,23 @@ class Attribution(Frozen):
             _check_finite(name, array)
         set_fields(self, **arrays)
         lead = self.values.shape[:-1]
-        for name in ("stderr", "imag_values", "x", "rare_stderr"):
+        for name in ("stderr", "imag_values", "rare_stderr", "systematic"):
             if name in arrays and arrays[name].shape != self.values.shape:
                 raise ValueError(f"{name}.shape={arrays[name].shape} must be that of values, {self.values.shape}")
-        if self.baseline.shape != self.values.shape and not (
-            self.baseline.ndim == self.values.ndim + 1
+        shape = self.values.shape if self.knows_input else (*lead, 0)
+        if self.x.shape != shape:
+            raise ValueError(f"x.shape={self.x.shape} must be that of values, {self.values.shape}")
+        is_set = self.baseline.ndim == self.values.ndim + 1
+        if self.baseline.shape != shape and not (
+            is_set
             and all(own in (1, size) for own, size in zip(self.baseline.shape[1:-1], lead, strict=True))
             and self.baseline.shape[-1] == self.values.shape[-1]
         ):
             raise ValueError(
                 f"baseline.shape={self.baseline.shape} must be {self.values.shape}, or a set of them with an axis in front"
             )
-        for name in ("f_input", "f_baseline", "completeness_gap_stderr"):
-            if arrays[name].shape != lead:
+        for name in ("f_input", "f_baseline", "completeness_gap_stderr", "f_input_stderr", "f_baseline_stderr"):
+            if name in arrays and arrays[name].shape != lead:
                 raise ValueError(f"{name}.shape={arrays[name].shape} must be {lead}, one number per input")
 
     @classmethod
@@ -201,24 +211,32 @@ class Attribution(Frozen):
         for array in (values, imag_values, x, *scores):
             own: Any = array
             while isinstance(own, np.ndarray):  # and all that it is a view of
-                own.flags.writeable = False
+                own.setflags(write=False)
                 own = own.base
         self = object.__new__(cls)
         self.__dict__.update(
             values=values,
-            stderr=_zeros(values.shape),
+            stderr=zeros(values.shape),
             imag_values=imag_values,
             x=x,
             baseline=baseline,
             f_input=scores[0],
             f_baseline=scores[1],
-            completeness_gap_stderr=_zeros(values.shape[:-1]),
+            completeness_gap_stderr=zeros(values.shape[:-1]),
             assumptions=assumptions,
             cost=_NO_COST,
             provenance=Provenance.now(),
             rare_stderr=None,
+            systematic=None,
+            f_input_stderr=None,
+            f_baseline_stderr=None,
         )
         return self
+
+    @property
+    def knows_input(self) -> bool:
+        """True if the amplitudes of the inputs are known; False for a state that a circuit prepared."""
+        return bool(self.x.shape[-1])
 
     @property
     def completeness_gap(self) -> FloatArray:
@@ -230,14 +248,14 @@ class Attribution(Frozen):
         """Return the low and high ends of the interval of each value, (..., features) each.
 
         A 95% interval of sampled values covers every feature in at least 93% of runs, also where few shots or none fell on it:
-        it is wider than 1.96 standard errors by outcomes too rare to have been counted (`rare_stderr`). It covers shot noise,
-        not the errors of a processor.
+        it is wider than 1.96 standard errors by outcomes too rare to have been counted (`rare_stderr`), and by what the errors
+        of a processor may leave (`systematic`). Where nothing is known of these, it covers shot noise only.
 
         Args:
             level: Probability that an interval holds the exact value, between 0 and 1.
 
         Returns:
-            values -+ z * sqrt(stderr**2 + rare_stderr**2), with z the quantile of the normal distribution.
+            values -+ z * sqrt(stderr**2 + rare_stderr**2 + systematic**2), with z the quantile of the normal distribution.
 
         Raises:
             ValueError: The level is out of range.
@@ -249,7 +267,7 @@ class Attribution(Frozen):
             >>> bool((low < [0.36, -0.64]).all() and (high > [0.36, -0.64]).all())
             True
         """
-        return normal_interval(self.values, self.stderr, level, self.rare_stderr)
+        return normal_interval(self.values, self.stderr, level, self.rare_stderr, self.systematic)
 
     @property
     def real_values(self) -> FloatArray:
@@ -258,7 +276,7 @@ class Attribution(Frozen):
         Raises:
             ValueError: The input is complex and the values were measured with circuits, which give the sum of both parts only.
         """
-        if self.imag_values is None and np.iscomplexobj(self.x):
+        if self.imag_values is None and (not self.knows_input or np.iscomplexobj(self.x)):
             raise ValueError("circuits measure the sum of real and imaginary parts; leave out estimator for each part")
         return self.values if self.imag_values is None else self.values - self.imag_values
 
@@ -322,11 +340,14 @@ class Attribution(Frozen):
             lines.append(f"  completeness gap at most {largest:.1e} (standard error at most {error:.1e})")
         else:
             lines.append(
-                f"  score {self.f_input:+.6f}, at the baseline {self.f_baseline:+.6f}; "
+                f"  score {self._score('f_input')}, at the baseline {self._score('f_baseline')}; "
                 f"completeness gap {self.completeness_gap:+.1e} (standard error {error:.1e})"
             )
             top = ", ".join(f"{k}: {v:+.4f}" for k, v in self.top())
             lines.append(f"  largest: {top}")
+        if self.systematic is not None:
+            parts = (float(np.max(part, initial=0.0)) for part in (self.stderr, self.systematic))
+            lines.append("  errors: standard error at most {:.1e}, systematic part at most {:.1e}".format(*parts))
         c = self.cost
         lines.append(
             f"  cost: {quantity(c.circuits, 'circuit')}, {quantity(c.shots, 'shot')}, "
@@ -340,13 +361,19 @@ class Attribution(Frozen):
         lines += [f"  note: {note}" for note in a.notes]
         return printable("\n".join(lines), lines=True)
 
+    def _score(self, name: str) -> str:
+        """Return the score of a single input as text, with its standard error if it was measured."""
+        error = getattr(self, f"{name}_stderr")
+        return f"{getattr(self, name):+.6f}" + ("" if error is None else f" +- {error:.6f} (measured)")
+
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the attribution to a new `.npz` file without loss; a file that exists raises FileExistsError."""
+        """Write the attribution to a new `.npz` file without loss; a file that exists raises FileExistsError.
+
+        Arrays on disk, as those of inputs from `numpy.memmap`, are read and written part by part.
+        """
         meta = {"format": _FORMAT} | {name: asdict(getattr(self, name)) for name in ("assumptions", "cost", "provenance")}
-        buffer = io.BytesIO()
-        arrays = {name: getattr(self, name) for name in _array_names(self)}
-        np.savez_compressed(buffer, allow_pickle=False, meta=np.array(json.dumps(meta)), **arrays)
-        return write_new(path, buffer.getvalue())
+        arrays = {"meta": np.array(json.dumps(meta))} | {name: getattr(self, name) for name in _array_names(self)}
+        return write_new(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Attribution:
@@ -376,16 +403,26 @@ class Attribution(Frozen):
         return cls(**arrays, assumptions=meta["assumptions"], cost=meta["cost"], provenance=meta["provenance"])
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write a new CSV file with one line per input and feature: input, feature, bits, x, value, stderr."""
+        """Write a new CSV file with one line per input and feature: input, feature, bits, x, value, stderr, systematic.
+
+        The systematic part is empty where nothing is known of it. Lines are written input by input.
+        """
         n_qubits = (self.n_features - 1).bit_length()
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["input", "feature", "bits", "x", "value", "stderr"])
-        flat = (a.reshape(-1, self.n_features) for a in (self.x, self.values, self.stderr))
-        for i, (x, values, stderr) in enumerate(zip(*flat, strict=True)):
-            for k in range(self.n_features):
-                writer.writerow([i, k, f"{k:0{n_qubits}b}", x[k].item(), values[k].item(), stderr[k].item()])
-        return write_new(path, text.getvalue())
+        bits = [f"{k:0{n_qubits}b}" for k in range(self.n_features)]
+        unknown = np.broadcast_to("", self.values.shape)
+        x, systematic = self.x if self.knows_input else unknown, unknown if self.systematic is None else self.systematic
+        columns = [part.reshape(-1, self.n_features) for part in (x, self.values, self.stderr, systematic)]
+
+        def write(file: IO[bytes]) -> None:
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(["input", "feature", "bits", "x", "value", "stderr", "systematic"])
+            for i, of_input in enumerate(zip(*columns, strict=True)):
+                numbers = (column.tolist() for column in of_input)
+                writer.writerows((i, k, *line) for k, line in enumerate(zip(bits, *numbers, strict=True)))
+            text.detach()
+
+        return write_new(path, write)
 
 
 def _check_finite(name: str, array: Array) -> None:

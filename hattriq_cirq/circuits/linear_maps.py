@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property, reduce
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hattriq_cirq.foundation.arrays import FloatArray, read_only_copies, walsh_hadamard
+from hattriq_cirq.foundation.arrays import FloatArray, read_only, read_only_copies, walsh_hadamard
 from hattriq_cirq.foundation.frozen import Frozen
 
 _MERGED_SIZE = 16  # small factors are multiplied together up to this size, which takes fewer passes over the measure
@@ -115,6 +116,17 @@ class LinearMap(Frozen):
         """
         mean, second = self._moments(weights, probabilities)
         return np.asarray(np.maximum(second - mean**2, 0))
+
+    @cached_property
+    def squared_columns(self) -> FloatArray:
+        """Sum of the squares of each column of the matrix, (2**bits,): the growth of the variance of an outcome's counts."""
+        columns = (np.full(len(f), np.mean(f**2)) if f.ndim == 1 else (f**2).sum(axis=0) for f in self.factors)
+        return read_only(reduce(_kron, columns, np.ones(1)))
+
+    @property
+    def mean_gain(self) -> float:
+        """Root mean square of the singular values: the factor of independent errors of equal size of all outcomes."""
+        return float(np.sqrt(self.squared_columns.mean()))
 
     def gains(self, weights: csr_array) -> FloatArray:
         """Return the factors by which the map increases the L2 norm of each row of weights, (values,); 1 for a row of zeros."""

@@ -93,11 +93,24 @@ class OutcomeWeights(Frozen):
         """Return the weights of linear combinations of the values; `coefficients` is (combinations, values)."""
         return replace(self, matrix=csr_array(coefficients @ self.matrix))
 
+    def in_rows(self, start: int, total: int) -> OutcomeWeights:
+        """Return the weights of these values among others: values from `start` on of a total number, the others zero."""
+        counts = np.zeros(total + 1, dtype=self.matrix.indptr.dtype)
+        counts[start + 1 : start + 1 + self.matrix.shape[0]] = np.diff(self.matrix.indptr)
+        matrix = csr_array((self.matrix.data, self.matrix.indices, np.cumsum(counts)), shape=(total, self.matrix.shape[1]))
+        return replace(self, matrix=matrix)
+
     @cached_property
     def ranges(self) -> FloatArray:
         """Difference between the largest and the smallest weight of each value, (values,)."""
         largest, smallest = (found.toarray().reshape(-1) for found in (self.matrix.max(axis=1), self.matrix.min(axis=1)))
         return read_only(2 * np.maximum(largest, -smallest) if self.parity_bits else largest - smallest)
+
+    @cached_property
+    def norms(self) -> FloatArray:
+        """Root of the summed squares of all weights of each value, (values,)."""
+        squares = np.asarray(self.matrix.multiply(self.matrix).sum(axis=1)).reshape(-1)
+        return read_only(np.sqrt(squares * 2.0**self.parity_bits))
 
     @cached_property
     def max_shot_norm(self) -> float:
@@ -115,9 +128,12 @@ class SharedUncertainty(Frozen):
 
     Args:
         matrix: Covariance of the numbers, (parameters, parameters).
+        systematic: True for numbers that more shots do not make more certain, such as the damping that a correction may leave:
+            they are the systematic part of an error, and all others belong to its standard error.
     """
 
     matrix: FloatArray
+    systematic: bool = False
 
     def covariance(self, sensitivity: FloatArray) -> FloatArray:
         """Return the covariance (values, values) of values whose derivatives by the numbers are (values, parameters)."""
@@ -411,6 +427,18 @@ class LinearTerm(Frozen):
             return self.scale**2 * counted.variances(weights)
         return self.scale**2 * (linear_map.variances(_seen(weights, None), counted.smoothed_probabilities) / counted.shots)
 
+    @property
+    def total_variance(self) -> float:
+        """Sum of the variances of all outcomes from the counts; 0 where they are exact."""
+        counted = self.counted
+        if counted.shots is None:
+            return 0.0
+        squares = counted.probabilities
+        if self.linear_map is not None:
+            squares = self.linear_map.squared_columns * counted.probabilities
+        mapped = self.probabilities / self.scale if self.scale else np.zeros(1)
+        return self.scale**2 * max(0.0, float(squares.sum() - mapped @ mapped)) / counted.shots
+
     def steps(self, weights: Weights) -> FloatArray:
         """Return the largest change of each value by one shot, (values,), with the gain of the map in the L2 norm."""
         steps = abs(self.scale) * self.counted.steps(weights)
@@ -424,6 +452,8 @@ class QuasiDistribution(Frozen):
     Args:
         terms: Terms whose sum is the measure; no distribution is in two of them.
         shared: Derivatives of the measure by the parameters of each shared uncertainty, (2**bits, parameters).
+        spreads: Factors of further errors, which are independent of each other for all outcomes of the measure; the one entry
+            of the uncertainty's matrix is the variance of each.
 
     Example:
         >>> ones, zeros = (Distribution.from_counts(np.array(counts)) for counts in ([10, 90], [80, 20]))
@@ -434,6 +464,7 @@ class QuasiDistribution(Frozen):
 
     terms: tuple[LinearTerm, ...]
     shared: Mapping[SharedUncertainty, FloatArray] = field(default_factory=dict)
+    spreads: Mapping[SharedUncertainty, float] = field(default_factory=dict)
 
     @cached_property
     def support(self) -> NDArray[np.int64] | None:
@@ -454,9 +485,9 @@ class QuasiDistribution(Frozen):
 
     @property
     def shots(self) -> int | None:
-        """All shots of the terms; None where one of them is exact."""
-        counts = [term.counted.shots for term in self.terms]
-        return None if None in counts else sum(count or 0 for count in counts)
+        """All shots of the terms; None where all of them are exact."""
+        counts = [term.counted.shots for term in self.terms if term.counted.shots is not None]
+        return sum(counts) if counts else None
 
     def expectation(self, weights: Weights) -> FloatArray:
         """Return weights @ probabilities, (values,)."""
@@ -475,8 +506,36 @@ class QuasiDistribution(Frozen):
         return np.asarray(np.max([term.steps(weights) for term in self.terms], axis=0))
 
     def sensitivities(self, weights: Weights) -> Mapping[SharedUncertainty, FloatArray]:
-        """Return the derivatives of weights @ probabilities by each shared parameter, (values, parameters)."""
-        return {shared: np.asarray(_seen(weights, None) @ slopes) for shared, slopes in self.shared.items()}
+        """Return the derivatives of weights @ probabilities by each shared parameter, (values, parameters).
+
+        Errors of single outcomes count as one parameter, with the root of the summed squares as each value's derivative.
+        """
+        found = {shared: np.asarray(_seen(weights, None) @ slopes) for shared, slopes in self.shared.items()}
+        if self.spreads:
+            norms = OutcomeWeights.from_matrix(weights).norms[:, np.newaxis]
+            found |= {shared: factor * norms for shared, factor in self.spreads.items()}
+        return found
+
+    @property
+    def total_variance(self) -> float:
+        """Sum of the variances of all outcomes from the counts; 0 where they are exact."""
+        return sum(term.total_variance for term in self.terms)
+
+    def with_uncertainty(
+        self,
+        *,
+        slopes: Mapping[SharedUncertainty, FloatArray] | None = None,
+        spreads: Mapping[SharedUncertainty, float] | None = None,
+    ) -> QuasiDistribution:
+        """Return the measure with further uncertainties: derivatives by shared parameters, and errors of single outcomes."""
+        return replace(self, shared={**self.shared, **(slopes or {})}, spreads={**self.spreads, **(spreads or {})})
+
+    @property
+    def without_systematic(self) -> QuasiDistribution:
+        """The measure with its standard error alone."""
+        shared = {key: slopes for key, slopes in self.shared.items() if not key.systematic}
+        spreads = {key: factor for key, factor in self.spreads.items() if not key.systematic}
+        return replace(self, shared=shared, spreads=spreads)
 
     @property
     def plain_counts(self) -> Distribution:
@@ -496,7 +555,8 @@ class QuasiDistribution(Frozen):
             replace(term, linear_map=linear_map if term.linear_map is None else linear_map @ term.linear_map)
             for term in self.terms
         )
-        return QuasiDistribution(terms, {key: linear_map.apply(slopes) for key, slopes in self.shared.items()})
+        shared = {key: linear_map.apply(slopes) for key, slopes in self.shared.items()}
+        return QuasiDistribution(terms, shared, {key: linear_map.mean_gain * each for key, each in self.spreads.items()})
 
     @classmethod
     def combined(cls, coefficients: Sequence[float], outcomes: Sequence[Distribution | QuasiDistribution]) -> QuasiDistribution:
@@ -511,11 +571,14 @@ class QuasiDistribution(Frozen):
         """
         terms: list[LinearTerm] = []
         shared: dict[SharedUncertainty, FloatArray] = {}
+        spreads: dict[SharedUncertainty, float] = {}
         for coefficient, outcome in zip(coefficients, map(cls.from_outcome, outcomes), strict=True):
             terms += [replace(term, scale=coefficient * term.scale) for term in outcome.terms]
             for key, slopes in outcome.shared.items():
                 shared[key] = shared.get(key, 0.0) + coefficient * slopes
-        return cls(tuple(terms), shared)
+            for key, factor in outcome.spreads.items():
+                spreads[key] = spreads.get(key, 0.0) + coefficient * factor
+        return cls(tuple(terms), shared, spreads)
 
 
 def too_many_bits(n_bits: int, purpose: str) -> str:

@@ -44,6 +44,11 @@ class ParameterizedCircuit(Frozen):
             )
         super().__post_init__()
 
+    def pieces(self, size: int) -> list[ParameterizedCircuit]:
+        """Return the same circuit with at most `size` of the points each, in order."""
+        starts = range(0, len(self.requests), size)
+        return [ParameterizedCircuit(self.circuit, self.requests[i : i + size], self.points[i : i + size]) for i in starts]
+
 
 #: Programs that hold the requests 0, 1, ... once each, in any order.
 Programs = Sequence[ParameterizedCircuit]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from inspect import cleandoc
 from types import NoneType, UnionType
-from typing import Annotated, Any, ClassVar, Literal, NoReturn, Protocol, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, Protocol, Union, get_args, get_origin, get_type_hints
 
 from hattriq_cirq.foundation.text import DECIMAL
 
@@ -168,6 +168,7 @@ def _options(hint: Any) -> dict[str, Any]:
         return {"choices": get_args(hint)}
     if get_origin(hint) is tuple:
         return {"nargs": "+", **_options(get_args(hint)[0])}
-    if get_origin(hint) is UnionType:
+    if get_origin(hint) in (Union, UnionType):  # an optional Literal is a Union
         (hint,) = (each for each in get_args(hint) if each is not NoneType)
+        return _options(hint)
     return {"action": "store_true"} if hint is bool else {"type": _PARSERS.get(hint, hint)}

@@ -96,11 +96,11 @@ def only_planning(engine_text: str, seed: int) -> Iterator[Engine]:
             yield engine
 
 
-def print_plan(resources: RunResources, engine: Engine) -> None:
-    """Print the resources of a dry run, and how to go on from it."""
+def print_plan(resources: RunResources, engine: Engine, text: object = None) -> None:
+    """Print a plan as its text, which is by default that of its resources, and how to go on from a dry run."""
     journal = engine_journal(engine)
     log.info("dry run: %s recorded, nothing submitted", quantity(resources.jobs, "job"))
-    print(resources)
+    print(resources if text is None else text)
     jobs = f"{quantity(resources.jobs, 'job')} recorded in {printable(journal.folder)}"
     done = f", {journal.done} of them done before" if journal.done else ""
     print(f"dry run: {jobs}{done}; nothing was submitted")

@@ -9,9 +9,20 @@ ENGINES = """engines:
   qsim  cirq                        simulators without noise on this machine
   virtual:PROCESSOR[,noise=NOISE]   a Google processor simulated from its calibration; PROCESSOR is willow_pink, weber,
                                     rainbow or a file that `hattriq snapshot` wrote (a DeviceSpecification file has no
-                                    calibration: noise=none), and NOISE is calibrated (default), none, readout or gates
+                                    calibration: noise=none), and NOISE is calibrated (default), none, readout or gates.
+                                    ,precision=float32 halves the time of density matrices.
+                                    Noise beyond the calibration follows as ,EXTRA=NUMBER, once or several times:
+      zz=ANGLE                      ZZ crosstalk of two-qubit gates with neighbours, radians, such as zz=0.05
+      joint-readout=P               readout errors that flip the bits of two neighbours together
+      conditional-readout=P         readout errors that flip a bit next to a 1
+      loss=P                        loss of a qubit per two-qubit gate, which then reads 1
+      scale=FACTOR                  all errors of the calibration times a factor
+      drift=SHARE                   rotation angles off by up to this share after 10^6 shots of the run
+      readout-drift=P               bits flipped with up to this probability after 10^6 shots of the run
   google:PROJECT/PROCESSOR          a real processor, for a Google Cloud project with access to it"""
 MITIGATIONS = """mitigations, in any order, separated by commas:
+  auto                        the correction with the smallest predicted error, or none; it stands alone
+  known-answers               measure what the others leave, on circuits whose result is known, for the systematic errors
   readout[:SHOTS]             correct readout errors per qubit, by a calibration that is measured with the data (SHOTS shots
                               per state) or read from --calibration
   correlated-readout[:SHOTS]  correct readout errors per group of qubits

@@ -12,6 +12,17 @@ from hattriq_cirq.reporting.records import Record, read_record
 from hattriq_cirq.workflows.values import find_model
 
 
+def load_form(path: str | os.PathLike[str]) -> tuple[Path, hq.Model | hq.LearnedModel]:
+    """Return the file of a model, or of a learned one, that a path is or holds, and the model.
+
+    Raises:
+        FileNotFoundError: There is no model.
+        ValueError: A file is damaged.
+    """
+    file = find_model(path)
+    return (file, hq.LearnedModel.load(file)) if file.suffix.lower() == ".npz" else load_model(file)
+
+
 def load_model(path: str | os.PathLike[str]) -> tuple[Path, hq.Model]:
     """Return the model file that a path is or holds, and the model.
 
@@ -19,16 +30,18 @@ def load_model(path: str | os.PathLike[str]) -> tuple[Path, hq.Model]:
 
     Raises:
         FileNotFoundError: There is no model.
-        ValueError: A file is damaged.
+        ValueError: A file is damaged, or holds a learned model, which has no circuit.
     """
     file = find_model(path)
+    if file.suffix.lower() == ".npz":
+        raise ValueError(f"{file} holds a learned model, which has no circuit; give the model from which it was learned")
     model, record = hq.Model.load(file), file.parent / "run.json"
     if model.contract is None and file.name == "model.json" and record.is_file():
         model = model.with_contract(_recorded_contract(read_record(record)))
     return file, model
 
 
-def load_data(spec: str, model: hq.Model, path: Path) -> tuple[hq.datasets.Dataset, hq.datasets.Dataset]:
+def load_data(spec: str, model: hq.Model | hq.LearnedModel, path: Path) -> tuple[hq.datasets.Dataset, hq.datasets.Dataset]:
     """Return a data set as its file or its name says, and as a model takes it; what was changed or not compared is printed.
 
     Args:
@@ -52,7 +65,23 @@ def load_data(spec: str, model: hq.Model, path: Path) -> tuple[hq.datasets.Datas
     return data, matched
 
 
-def _check_features(data: hq.datasets.Dataset, model: hq.Model, path: Path) -> None:
+def recorded_data(path: Path) -> str:
+    """Return the text that names the data set of the run that trained a model.
+
+    Args:
+        path: File of the model.
+
+    Raises:
+        ValueError: No data set is recorded beside the model.
+    """
+    record = path.parent / "run.json"
+    found = read_record(record) if record.is_file() else {}
+    if found.get("command") != "train":
+        raise ValueError(f"no data set is recorded beside {path}; name it with --data")
+    return str(found["data"]["spec"])
+
+
+def _check_features(data: hq.datasets.Dataset, model: hq.Model | hq.LearnedModel, path: Path) -> None:
     if data.n_features != model.n_features:
         raise ValueError(
             f"{path} takes {model.n_features} features, {data.name} has {data.n_features}; "

@@ -20,7 +20,7 @@ from hattriq_cirq.models.training import History
 from hattriq_cirq.reporting.plotting import basis_grid
 from hattriq_cirq.reporting.records import Record
 
-TRAINING, GALLERY = "training.png", "gallery.png"
+TRAINING, GALLERY, TESTS = "training.png", "gallery.png", "tests.png"
 GALLERY_MAX = 32  # inputs that fit a readable gallery
 COLUMNS = ("loss", "accuracy", "validation_loss", "validation_accuracy")
 
@@ -48,6 +48,21 @@ def _read_curves(file: Path) -> dict[str, Array]:
         raise FileError(file, f"it must hold numbers in the columns epoch, {', '.join(COLUMNS)}")
     columns = np.array(numbers, dtype=float).reshape(-1, len(header)).T
     return dict(zip(COLUMNS, columns[1:], strict=True))
+
+
+def draw_tests(learned: hq.LearnedModel, model: hq.Model | None) -> Figure:
+    """Return the picture of the tests of a learned model: held-out probes and, with a model to simulate, the comparison.
+
+    Args:
+        learned: Learned model.
+        model: Model from which it was learned; None leaves out the comparison.
+    """
+    figure = Figure(figsize=(4.9 if model is None else 9.6, 5.3), layout="constrained")
+    axes = figure.subplots(1, 1 if model is None else 2, squeeze=False)[0]
+    hq.plot_probe_test(learned.held_out_test(), axes[0], title="Does the fit describe the device? Held-out probes")
+    if model is not None:
+        hq.plot_probe_test(learned.compare(model), axes[1], title="Does the device compute the model? All probes")
+    return figure
 
 
 def draw_gallery(a: hq.Attribution, labels: Sequence[int], data: Record) -> Figure:

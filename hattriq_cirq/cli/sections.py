@@ -9,20 +9,22 @@ from typing import Any
 import numpy as np
 
 import hattriq_cirq as hq
-from hattriq_cirq.cli.pictures import GALLERY, TRAINING, draw_gallery, draw_training
+from hattriq_cirq.cli.pictures import GALLERY, TESTS, TRAINING, draw_gallery, draw_tests, draw_training
 from hattriq_cirq.cli.records import how_to_continue
 from hattriq_cirq.cli.run_folder import read_picture
+from hattriq_cirq.cli.tables import learning_texts
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.foundation.arrays import FloatArray, normal_interval
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
 from hattriq_cirq.reporting.plotting import png
-from hattriq_cirq.reporting.records import Record, begun_command, read_record, training_run
+from hattriq_cirq.reporting.records import LEARNED, RESULT_OF, Record, begun_command, model_file, read_record, training_run
 from hattriq_cirq.workflows.accuracies import Accuracy, table_of_accuracies
 
 #: Largest completeness gap that is allowed where nothing was sampled.
 TOLERANCE = 1e-9
-_EXPECTED = "give the folder of a study, of one of its reports, of `hattriq train` or of `hattriq attribute`"
+_EXPECTED = "give the folder of a study, of one of its reports, or of `hattriq train`, `attribute` or `learn`"
+_COEFFICIENTS = 12  # of a learned observable that are listed
 _STANDARD_ERRORS = 5.0  # largest distance of a sampled gap from 0
 _LEVEL = 0.95  # of intervals
 _NO_HARDWARE = "Anything about a quantum processor: everything was simulated."
@@ -64,7 +66,7 @@ def load_section(folder: Path) -> Section:
 
 
 def run_section(folder: Path, tolerance: float = TOLERANCE) -> Section:
-    """Return the section of a run of `hattriq train` or `hattriq attribute`.
+    """Return the section of a run of `hattriq train`, `hattriq attribute` or `hattriq learn`.
 
     Args:
         folder: Folder of the run.
@@ -78,13 +80,15 @@ def run_section(folder: Path, tolerance: float = TOLERANCE) -> Section:
         FileNotFoundError: A result is missing.
         ValueError: A file is damaged.
     """
-    file, results = folder / "run.json", ("model.json", "attribution.npz")
+    file, results = folder / "run.json", tuple(RESULT_OF.values())
     if not any((folder / name).is_file() for name in results):
         raise FileNotFoundError(f"{folder} holds a run.json and no {' or '.join(results)}; restore the folder from a copy")
     record = read_record(file)
     try:
         if record["command"] == "train":
             return _training(folder, record)
+        if record["command"] == "learn":
+            return _learning(folder, record, hq.LearnedModel.load(folder / LEARNED))
         return _attribution(folder, record, hq.Attribution.load(folder / "attribution.npz"), tolerance)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is not as hattriq wrote it: {error!r}; repeat the run in another folder") from error
@@ -111,6 +115,50 @@ def _training(folder: Path, record: Record) -> Section:
     )
 
 
+def _learning(folder: Path, record: Record, learned: hq.LearnedModel) -> Section:
+    data, settings = record["data"], record["settings"]
+    limits = [
+        "A speed-up: where the list of strings is short enough to be learned, the observable can as a rule be computed too. "
+        "The device adds what its own circuit computes."
+    ]
+    if not settings["engine"].startswith("google:"):
+        limits.append(_NO_HARDWARE)
+    limit = record["plan"] and {"predicted error of a map": f"{record['plan']['error']:.3g} of its norm"}
+    return Section(
+        title=f"Learned observable of a model of {data['name']}",
+        question="Which observable does the processor compute for this model, so that maps of any input follow from it? "
+        + data["summary"],
+        findings=(f"How much the device gave: {learned.record.origin}.", *learning_texts(record)),
+        not_claimed=tuple(limits),
+        accuracy=_accuracies(record),
+        pictures=(_tests_picture(folder, record),),
+        tables=(_coefficients(learned),),
+        cost=_cost(record["cost"], "The campaign, once for all inputs"),
+        settings={"data": data["spec"], "model": record["model"]["path"], **settings, **(limit or {})},
+        assumptions={
+            "model": record["model"]["repr"],
+            "mitigation": learned.record.mitigation,
+            "calibration": str(learned.record.calibration_id),
+            "notes": " ".join(learned.record.notes),
+        },
+        provenance=_provenance(record),
+    )
+
+
+def _coefficients(learned: hq.LearnedModel) -> Table:
+    """Return the table of the largest coefficients."""
+    largest = np.argsort(-np.abs(learned.coefficients), kind="stable")[:_COEFFICIENTS]
+    stderr = np.sqrt(learned.covariance.diagonal())
+    low, high = normal_interval(learned.coefficients, stderr, _LEVEL)
+    texts = learned.strings.texts
+    rows = [(texts[i], _interval_text(float(learned.coefficients[i]), low[i], high[i], "+.4f")) for i in largest]
+    return Table(
+        f"Largest of {quantity(len(texts), 'coefficient')} of the learned observable. Brackets are 95% intervals.",
+        ("Pauli string", "coefficient"),
+        tuple(rows),
+    )
+
+
 def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: float) -> Section:
     data, settings = record["data"], record["settings"]
     minus, plus = data["label_names"]
@@ -128,10 +176,11 @@ def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: flo
         used |= settings
         limits.append(f"How accurate the model is: the run that trained it is not at {record['model']['path']}.")
     else:
-        pictures.append(_training_picture(*trained))
+        is_learned = _serves_all(trained)
+        pictures.append((_tests_picture if is_learned else _training_picture)(*trained))
         used |= {f"attribution: {name}": value for name, value in settings.items()}
-        used |= {f"training: {name}": value for name, value in trained[1]["settings"].items()}
-    if settings["estimator"] == "exact" or not settings["engine"].startswith("google:"):
+        used |= {f"{'learning' if is_learned else 'training'}: {name}": value for name, value in trained[1]["settings"].items()}
+    if not record["assumptions"]["engine"].startswith("google:"):
         limits.append(_NO_HARDWARE)
     return Section(
         title=f"Attribution maps of {data['name']}",
@@ -140,12 +189,13 @@ def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: flo
             f"Completeness {verdict}: the values of a map sum to the score of the input minus the score of the baseline. The "
             f"largest gap of {quantity(len(a), 'input')} is {np.max(np.abs(a.completeness_gap)):.1e}; at most {allowed} is "
             "allowed.",
+            *(() if trained is None else learning_texts(trained[1])),
         ),
         not_claimed=tuple(limits),
         accuracy=None if trained is None else _accuracies(trained[1]),
         pictures=tuple(pictures),
         tables=(_inputs(record, a, is_complete),),
-        cost=_cost(record["cost"]),
+        cost=_cost(record["cost"], "The campaign of the learned model, once for all inputs" if _serves_all(trained) else None),
         settings=used,
         assumptions={**_assumptions(record["assumptions"]), "model": record["model"]["repr"]},
         provenance=_provenance(record),
@@ -171,6 +221,9 @@ def _inputs(record: Record, a: hq.Attribution, is_complete: np.ndarray[Any, np.d
         verdict = "holds" if holds else "fails"
         rows.append((str(index), f"{label:+d}", *scores, gap, verdict, str(feature), largest))
     errors = "Brackets are 95% intervals." if a.stderr.any() else "Nothing was sampled."
+    if a.systematic is not None:
+        sizes = f"standard errors at most {np.max(a.stderr):.1e}, systematic parts at most {np.max(a.systematic):.1e}"
+        errors += f" Those of values include what noise and its correction may leave: {sizes}."
     return Table(
         "Scores of input and baseline, the gap between their difference and the sum of the map, and the largest value of the "
         f"map. {errors}",
@@ -183,8 +236,14 @@ def _interval_text(value: float, low: FloatArray, high: FloatArray, digits: str)
     return f"{value:{digits}}" + (f" [{low:{digits}}, {high:{digits}}]" if high > low else "")
 
 
-def _cost(cost: Mapping[str, Any]) -> Table:
-    caption = "Total of all inputs; two-qubit gates of the largest circuit; programs are compiled circuits with parameters."
+def _serves_all(trained: tuple[Path, Record] | None) -> bool:
+    """Return True for the run of a model that was learned."""
+    return trained is not None and trained[1]["command"] == "learn"
+
+
+def _cost(cost: Mapping[str, Any], total: str | None = None) -> Table:
+    caption = "two-qubit gates of the largest circuit; programs are compiled circuits with parameters."
+    caption = f"{total or 'Total of all inputs'}; {caption}"
     return Table(
         caption if cost["circuits"] else "An exact result costs nothing on a quantum computer.",
         tuple(name.replace("two_qubit", "two-qubit").replace("_", " ") for name in cost),
@@ -200,6 +259,17 @@ def _assumptions(assumptions: Mapping[str, Any]) -> dict[str, str]:
 def _provenance(record: Record) -> dict[str, str]:
     provenance = record["provenance"]
     return {"created (UTC)": provenance["created_utc"], **provenance["versions"]}
+
+
+def _tests_picture(folder: Path, record: Record) -> Picture:
+    file = folder / TESTS
+    picture = read_picture(file)
+    if picture is None:
+        model = None if record["comparison"] is None else model_file(folder, record)
+        learned = hq.LearnedModel.load(folder / LEARNED)
+        picture = png(draw_tests(learned, None if model is None else hq.Model.load(model)))
+    caption = "Outcomes of probes against predictions by the fit and by the exact model; red where the 95% interval misses it."
+    return Picture(picture, caption, "Measured against predicted outcomes of probes, scattered about the diagonal", "tests")
 
 
 def _training_picture(folder: Path, record: Record) -> Picture:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hattriq_cirq as hq
 from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.reporting.records import Record
 
 
@@ -40,3 +41,25 @@ def score_table(a: hq.Attribution, indices: Iterable[int], labels: Iterable[int]
     for index, label, score, base, gap, error in zip(*columns, strict=True):
         lines.append(f"{index:>8}{label:>+7d}{score:>+12.6f}{base:>+13.6f}{gap:>+11.1e}{error:>12.1e}")
     return "\n".join(lines)
+
+
+def learning_texts(record: Record) -> list[str]:
+    """Return what the record of a learned model found, one sentence each; empty for another record."""
+    if record.get("command") != "learn":
+        return []
+    tests = {
+        "Does the fit describe the device? Of the held-out probes": record["held_out"],
+        "Does the device compute the observable of the model? Of all probes": record["comparison"],
+    }
+    texts = [f"{question}, {test['verdict']} (p = {test['pvalue']:.2g})." for question, test in tests.items() if test]
+    if not record["comparison"]:
+        texts.append("The observable was not compared with that of the model, which is too large to be simulated here.")
+    plan, maps = record["plan"], record["maps"]
+    if maps:
+        predicted = "" if plan is None else f" The shots alone were predicted to give {plan['error']:.3g} (root mean square)."
+        median, most, cosine = (maps[name] for name in ("median_error", "percentile_90", "median_cosine"))
+        texts.append(
+            f"The maps of {quantity(maps['count'], 'test input')} differ from those of the simulated model by a median of "
+            f"{median:.3g} of their norm, 90% of them by at most {most:.3g}; the median cosine is {cosine:.4f}.{predicted}"
+        )
+    return texts

@@ -197,7 +197,8 @@ def final_states(stack: CircuitStack) -> Array:
 
 def apply(states: Array, step: Step) -> Array:
     """Return states, (circuits, 2, ..., 2), after a gate; the input is overwritten."""
-    moved = np.moveaxis(states, [axis + 1 for axis in step.axes], range(1, 1 + len(step.axes)))
+    order = _axes_in_front(step.axes, states.ndim)
+    moved = states.transpose(order)
     if step.matrices is None:
         moved[:, 1, 1] *= -1
         return states
@@ -205,8 +206,14 @@ def apply(states: Array, step: Step) -> Array:
     old = moved.reshape(len(states), size, -1)
     new = sum(step.matrices[:, :, k, np.newaxis] * old[:, k, np.newaxis] for k in range(size))
     result = np.empty_like(states)
-    np.moveaxis(result, [axis + 1 for axis in step.axes], range(1, 1 + len(step.axes)))[...] = np.reshape(new, moved.shape)
+    result.transpose(order)[...] = np.reshape(new, moved.shape)
     return result
+
+
+@lru_cache(maxsize=4096)
+def _axes_in_front(axes: tuple[int, ...], dimensions: int) -> tuple[int, ...]:
+    """Return the order of dimensions in which the circuits come first, followed by the given axes and by all others."""
+    return (0, *(axis + 1 for axis in axes), *(i + 1 for i in range(dimensions - 1) if i not in axes))
 
 
 def _marginals(states: Array, axes: Sequence[int]) -> FloatArray:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 
 _ZERO = 1e-9  # radians and matrix elements within this of a special value are the special value
-_SWEEPS = 8  # Jacobi sweeps over a 4 x 4 matrix, which converge quadratically
+_SWEEPS = 8  # largest number of Jacobi sweeps over a 4 x 4 matrix, which converge quadratically
 _MAGIC = np.array([[1, 0, 0, 1j], [0, 1j, 1, 0], [0, 1j, -1, 0], [1, 0, 0, -1j]]) / np.sqrt(2)
 #: Eigenvalues of XX, YY and ZZ on the columns of the magic basis.
 _SIGNS = np.array([[1, 1, -1, -1], [-1, 1, -1, 1], [1, -1, -1, 1]])
@@ -233,6 +233,7 @@ def _common_eigenvectors(first: FloatArray, second: FloatArray) -> FloatArray:
     pair = np.stack([first, second])
     vectors = np.broadcast_to(np.eye(4), first.shape).copy()
     for _ in range(_SWEEPS):
+        is_diagonal = True
         for p, q in combinations(range(4), 2):
             difference, off = pair[:, :, p, p] - pair[:, :, q, q], 2 * pair[:, :, p, q]
             on_axis, off_axis = (difference**2 - off**2).sum(axis=0), 2 * (difference * off).sum(axis=0)
@@ -240,11 +241,16 @@ def _common_eigenvectors(first: FloatArray, second: FloatArray) -> FloatArray:
             angle = np.arctan2(off_axis, on_axis + size) / 2
             angle = np.where((on_axis < 0) & (np.abs(off_axis) < _ZERO * size), np.pi / 4, angle)
             angle = np.where(np.abs(off).max(axis=0) < 1e-13, 0.0, angle)
+            if not angle.any():
+                continue
+            is_diagonal = False
             cosine, sine = np.cos(angle)[:, np.newaxis], np.sin(angle)[:, np.newaxis]
             for matrices in (pair.transpose(0, 1, 3, 2), pair, vectors[np.newaxis]):
                 old = matrices[..., p].copy()
                 matrices[..., p] = cosine * old + sine * matrices[..., q]
                 matrices[..., q] = cosine * matrices[..., q] - sine * old
+        if is_diagonal:
+            break
     return vectors
 
 

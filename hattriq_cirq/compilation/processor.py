@@ -40,6 +40,7 @@ class Processor:
         missing: Figures that the calibration lacks and the values used instead, one sentence each.
         angle_errors: Angles (theta, phi) of the FSim gate that describes the coherent error of each coupled pair's two-qubit
             gate, radians; empty if the calibration has none.
+        snapshot_digest: Digest of the snapshot that the processor is from; empty if there is none.
 
     Example:
         >>> from hattriq_cirq.compilation.snapshot import load_processor
@@ -59,6 +60,7 @@ class Processor:
     max_duration_ns: float = 40_000.0
     missing: tuple[str, ...] = ()
     angle_errors: Mapping[frozenset[cirq.Qid], tuple[float, float]] = field(default_factory=dict)
+    snapshot_digest: str = ""
 
     @classmethod
     def from_calibration(

@@ -227,6 +227,7 @@ class Snapshot:
         if gateset not in self._processors:
             name = self.snapshot_id or "none"
             made = Processor.from_calibration(self.processor_id, self.device, self.calibration, name, gateset=gateset)
+            made = replace(made, snapshot_digest=self.digest)
             self._processors[gateset] = self._processors.setdefault(gateset_name(made.gateset), made)
         return self._processors[gateset]
 

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import cirq
 import numpy as np
@@ -58,6 +58,42 @@ class BilinearTerm(Frozen):
     def is_zero(self) -> bool:
         """True if the term vanishes for every M, because one side or the weight is zero."""
         return not (self.left.any() and self.right.any() and self.weight)
+
+
+class StateTerm(BilinearTerm):
+    """Term Re(conj(x) o (M x)) of a state x that a circuit prepares, whose amplitudes are not known.
+
+    `ResolvedHadamardTest` and `Expectation` run the circuit in place of an encoding. The term has no sides: reading them, as
+    other estimators do, raises an error.
+
+    Args:
+        circuit: Circuit that prepares the state from |0...0>, on qubits of the model; without symbols and measurements.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> from hattriq_cirq.estimators.plan import plan
+        >>> bell = cirq.Circuit(cirq.H(cirq.q(0)), cirq.CNOT(cirq.q(0), cirq.q(1)))
+        >>> len(plan(hq.ResolvedHadamardTest(), hq.ring_ansatz(2, layers=1), [StateTerm(bell)]).circuits)
+        1
+    """
+
+    def __init__(self, circuit: cirq.AbstractCircuit) -> None:
+        self.__dict__.update(circuit=circuit.unfreeze(), weight=1.0, exponent=0)
+
+    circuit: cirq.Circuit
+
+    @property
+    def is_zero(self) -> bool:
+        """False: a state is not zero."""
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("left", "right"):
+            raise ValueError(
+                "the amplitudes of a state that a circuit prepares are not known; use ResolvedHadamardTest, which does "
+                "not need them, with no reweighting and no mitigation that computes maps"
+            )
+        raise AttributeError(name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +209,10 @@ class Estimator(ABC):
     def with_encoder(self, encoder: Encoder) -> Self:
         """Return the same estimator with an encoder that suits its qubits, unless one was named already."""
         return replace(self, encoder=encoder) if self.encoder is None and is_dataclass(self) else self
+
+    def values_of(self, model: Model) -> int:
+        """Return the number of values: one for each basis state of the measured data qubits."""
+        return int(2 ** (model.n_qubits if self.measured is None else len(self.measured)))
 
     def identity_term(self, term: BilinearTerm) -> FloatArray:
         """Return the values for M = 1, (features,): the identity part of an observable needs no circuit."""

@@ -11,6 +11,7 @@ import cirq
 import numpy as np
 
 from hattriq_cirq.circuits.outcomes import Outcome, OutcomeWeights, SharedUncertainty
+from hattriq_cirq.encoding.exact import Encoder
 from hattriq_cirq.estimators.bilinear import Allocation, BilinearTerm, Estimator, WeightedCircuit, pauli_terms
 from hattriq_cirq.foundation.arrays import (
     FloatArray,
@@ -88,7 +89,9 @@ class Plan(Frozen):
 class Estimate(Frozen):
     """Values that are linear in the outcomes of circuits, with their errors: offset + constant + sum_c weights_c @ outcome_c.
 
-    Values, standard errors and covariance are computed when they are first read.
+    An error has two parts: `stderr`, which more shots make smaller, and `systematic`, what noise and its correction may leave
+    whatever the number of shots. Both follow from the sensitivities that the outcomes report. Values, errors and covariance are
+    computed when they are first read.
 
     Args:
         weights: Weights of each circuit's outcomes, (features, 2**bits) each.
@@ -147,6 +150,31 @@ class Estimate(Frozen):
         bare = Estimate(tuple(weights), outcomes, offset, None, self.notes, self.exponent)
         return replace(bare, constant=times_power_of_2(values, -self.exponent) - bare._scaled_values)
 
+    @classmethod
+    def joined(cls, estimates: Sequence[Estimate]) -> Estimate:
+        """Return several estimates as one, with the values of one after the other and the errors that they have in common.
+
+        Example:
+            >>> import hattriq_cirq as hq
+            >>> settings = {"estimator": hq.ResolvedHadamardTest(), "engine": hq.cirq_simulator(seed=1), "shots": 1000}
+            >>> one = hq.estimate(hq.ring_ansatz(2, layers=1), [0.6, 0.0, 0.0, 0.8], baseline=0, **settings)
+            >>> Estimate.joined([one, one]).covariance.shape
+            (8, 8)
+        """
+        if len(estimates) == 1:
+            return estimates[0]
+        total, start, exponent = sum(len(e.offset) for e in estimates), 0, max(e.exponent for e in estimates)
+        weights: list[OutcomeWeights] = []
+        for one in estimates:
+            factor = float(np.ldexp(1.0, one.exponent - exponent))
+            weights += [(w if factor == 1 else w.scaled(factor)).in_rows(start, total) for w in one.weights]
+            start += len(one.offset)
+        outcomes = tuple(outcome for one in estimates for outcome in one.outcomes)
+        notes = tuple(dict.fromkeys(note for one in estimates for note in one.notes))
+        values = np.concatenate([times_power_of_2(one._scaled_values, one.exponent - exponent) for one in estimates])
+        bare = cls(tuple(weights), outcomes, np.zeros(total), None, notes, exponent)
+        return replace(bare, constant=values - bare._scaled_values)
+
     def times_power_of_2(self, exponent: int) -> Estimate:
         """Return the estimate of the values times 2**exponent.
 
@@ -187,8 +215,21 @@ class Estimate(Frozen):
     def stderr(self) -> FloatArray:
         """Standard error of each value, (features,)."""
         counted = sum((o.variances(w) for w, o in self._pairs()), np.zeros(len(self.offset)))
-        variances = counted + sum(shared.variances(moved) for shared, moved in self._slopes.items())
-        return read_only(times_power_of_2(np.sqrt(variances), self.exponent))
+        return read_only(times_power_of_2(np.sqrt(counted + self._shared_variances(systematic=False)), self.exponent))
+
+    @cached_property
+    def systematic(self) -> FloatArray:
+        """Standard deviation of what noise and its correction may leave in each value, (features,); 0 where none is known."""
+        return read_only(times_power_of_2(np.sqrt(self._shared_variances(systematic=True)), self.exponent))
+
+    @property
+    def knows_systematic(self) -> bool:
+        """True if any outcome reports what noise and its correction may leave in it."""
+        return any(key.systematic for key in self._slopes)
+
+    def _shared_variances(self, *, systematic: bool) -> FloatArray:
+        kept = [key.variances(moved) for key, moved in self._slopes.items() if key.systematic == systematic]
+        return sum(kept, np.zeros(len(self.offset)))
 
     @cached_property
     def rare_stderr(self) -> FloatArray:
@@ -214,26 +255,31 @@ class Estimate(Frozen):
             level: Probability that the interval holds the exact value, between 0 and 1.
 
         Returns:
-            values -+ z * sqrt(stderr**2 + rare_stderr**2), with z the quantile of the normal distribution.
+            values -+ z * sqrt(stderr**2 + rare_stderr**2 + systematic**2), with z the quantile of the normal distribution.
 
         Raises:
             ValueError: The level is out of range.
         """
-        return normal_interval(self.values, self.stderr, level, self.rare_stderr)
+        return normal_interval(self.values, self.stderr, level, self.rare_stderr, self.systematic)
 
     @cached_property
     def covariance(self) -> FloatArray:
-        """Covariance of the values, (features, features)."""
+        """Covariance of the values without the systematic part of their errors, (features, features)."""
         n = len(self.offset)
         counted = sum((o.covariance(w) for w, o in self._pairs()), np.zeros((n, n)))
-        covariance = counted + sum(shared.covariance(moved) for shared, moved in self._slopes.items())
+        random = (shared.covariance(moved) for shared, moved in self._slopes.items() if not shared.systematic)
+        covariance = counted + sum(random, np.zeros((n, n)))
         return read_only(times_power_of_2(covariance, 2 * self.exponent))
 
     @cached_property
+    def total(self) -> Estimate:
+        """Sum of the values, an estimate of one value."""
+        return self.transform(np.ones((1, len(self.offset))), np.array([self.values.sum()]))
+
+    @property
     def sum_stderr(self) -> float:
         """Standard error of the sum of the values."""
-        total = self.transform(np.ones((1, len(self.offset))), np.array([self.values.sum()]))
-        return float(total.stderr[0])
+        return float(self.total.stderr[0])
 
     @property
     def shots(self) -> int:
@@ -265,16 +311,36 @@ def plan(estimator: Estimator, model: Model, terms: Sequence[BilinearTerm]) -> P
     """
     if not set(estimator.measured or ()) <= set(range(model.n_qubits)):
         raise ValueError(f"{estimator.measured=} must be positions of data qubits, 0 .. {model.n_qubits - 1}")
-    offset = np.zeros(model.n_features)
+    offset = np.zeros(estimator.values_of(model))
     paulis = pauli_terms(model)
     circuits: list[WeightedCircuit] = []
     for term in terms:
-        offset += term.weight * model.identity_part * estimator.identity_term(term)
+        if model.identity_part:
+            offset += term.weight * model.identity_part * estimator.marginalize(estimator.identity_term(term))
         for pauli in () if term.is_zero else paulis:
             factor = term.weight * pauli.coefficient
             for circuit in estimator.weighted_circuits(pauli, term):
                 circuits.append(replace(circuit, weights=circuit.weights.scaled(factor)))
-    return Plan(tuple(circuits), estimator.marginalize(offset), estimator.allocation)
+    return Plan(tuple(circuits), offset, estimator.allocation)
+
+
+@dataclass(frozen=True, eq=False)
+class Quantity(Frozen):
+    """Values that the circuits of an estimator measure: the sum of bilinear terms of a model.
+
+    Args:
+        model: Model of the quadratic form.
+        estimator: Estimator that builds the circuits.
+        terms: Terms to be summed.
+    """
+
+    model: Model
+    estimator: Estimator
+    terms: tuple[BilinearTerm, ...]
+
+    def plan(self, encoder: Encoder | None = None) -> Plan:
+        """Return the plan of all circuits, with states prepared by an encoder unless the estimator names its own."""
+        return plan(self.estimator if encoder is None else self.estimator.with_encoder(encoder), self.model, self.terms)
 
 
 def sample_circuits(estimator: Estimator, model: Model, terms: Sequence[BilinearTerm]) -> list[cirq.Circuit]:

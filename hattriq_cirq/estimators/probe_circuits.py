@@ -17,6 +17,7 @@ from hattriq_cirq.circuits.outcomes import MAX_DENSE_BITS, OutcomeWeights
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.estimators.bilinear import KEY, PauliTerm, pauli_terms
 from hattriq_cirq.foundation.arrays import FloatArray, parity_signs
+from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.models.pauli_strings import ProductStates
 
@@ -85,7 +86,7 @@ class ProbeStructure:
         rows = _angles(states, y_flipped)[:, self.probed].tolist()
         return [
             self._circuit([gate(q) for q, (y, z) in zip(self._inputs, row, strict=True) for gate in (cirq.ry(y), cirq.rz(z))])
-            for row in rows
+            for row in track(rows, "build circuits", "circuit")
         ]
 
     def program(self, states: ProductStates, y_flipped: NDArray[np.bool_], first: int) -> ParameterizedCircuit:

@@ -13,7 +13,16 @@ from scipy.sparse import csr_array
 from hattriq_cirq.circuits.outcomes import OutcomeWeights
 from hattriq_cirq.encoding.approximate import reweighting
 from hattriq_cirq.encoding.exact import Encoder, encode, encode_joint
-from hattriq_cirq.estimators.bilinear import KEY, Allocation, BilinearTerm, Estimator, PauliTerm, WeightedCircuit, ancillas
+from hattriq_cirq.estimators.bilinear import (
+    KEY,
+    Allocation,
+    BilinearTerm,
+    Estimator,
+    PauliTerm,
+    StateTerm,
+    WeightedCircuit,
+    ancillas,
+)
 from hattriq_cirq.foundation.arrays import Array, FloatArray, unit_vector_and_norm
 from hattriq_cirq.foundation.checks import as_counts, as_word, check_flag, set_fields, shown
 from hattriq_cirq.simulation.statevector import final_state
@@ -84,9 +93,12 @@ class ResolvedHadamardTest(Estimator):
         """Build the one circuit: outcome (ancilla, k) adds +-|left| |right| to feature k."""
         qubits = list(pauli.model.qubits)
         (ancilla,) = ancillas(pauli, 1)
-        (left, left_norm), (right, right_norm) = (unit_vector_and_norm(side) for side in (term.left, term.right))
         read = qubits if self.measured is None else [qubits[i] for i in self.measured]
-        preparation = encode_joint(left, right, ancilla, qubits, encoder=self.state_encoder)
+        if isinstance(term, StateTerm):
+            preparation, scale = cirq.Circuit(cirq.H(ancilla)) + term.circuit, 1.0
+        else:
+            (left, left_norm), (right, right_norm) = (unit_vector_and_norm(side) for side in (term.left, term.right))
+            preparation, scale = encode_joint(left, right, ancilla, qubits, encoder=self.state_encoder), left_norm * right_norm
         circuit = (
             preparation
             + pauli.circuit
@@ -99,8 +111,9 @@ class ResolvedHadamardTest(Estimator):
             )
         )
         features = 2 ** len(read)
-        scales = np.full(features, left_norm * right_norm)
+        scales = np.full(features, scale)
         if self.reweight:
+            left, right = (unit_vector_and_norm(side)[0] for side in (term.left, term.right))
             scales *= _reweighting(left, right, final_state(preparation, [ancilla, *qubits]))
         index = np.arange(features)
         entries = np.concatenate([scales, -scales]), (np.tile(index, 2), np.arange(2 * features))

@@ -26,6 +26,7 @@ class Job:
         points: Points of the sweep.
         shots: Number of shots of each circuit at each point; None for exact probabilities.
         seed: Random seed of the counts, for backends that sample them; the same seed gives the same counts.
+        shots_before: Number of shots of the run that come before those of the job, for backends whose errors drift.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Job:
     points: tuple[Point, ...]
     shots: int | None
     seed: int | None
+    shots_before: int = 0
 
     @property
     def runs(self) -> int:

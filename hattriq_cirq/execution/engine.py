@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from math import inf
 from threading import RLock
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import cirq
 import numpy as np
 
+from hattriq_cirq.circuits.deviation import ALL_KINDS, ErrorKind
 from hattriq_cirq.circuits.errors import EngineError, JournalError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
@@ -153,6 +155,7 @@ class Engine(Owned):
         self._running = RLock()
         self._calls = 0  # number of calls that were completed
         self._completed: set[int] = set()  # numbers of those that are in the journal
+        self._shots_of_calls: dict[int, int] = {}
         self._is_checked = False
         self._earlier_processor: Processor | None = None
         self._begin_configuration()
@@ -182,6 +185,16 @@ class Engine(Owned):
     def processor(self) -> Processor | None:
         """Processor that circuits are compiled for; None where any circuit runs."""
         return self.backend.processor if self._earlier_processor is None else self._earlier_processor
+
+    @property
+    def error_kinds(self) -> frozenset[ErrorKind]:
+        """Kinds of the processor's calibrated errors that act on its circuits; a virtual processor may simulate some only."""
+        simulated: dict[str, frozenset[ErrorKind]] = {
+            "none": frozenset(),
+            "readout": frozenset({"readout"}),
+            "gates": ALL_KINDS - {"readout"},
+        }
+        return simulated.get(str(self.backend.describe().get("noise")), ALL_KINDS)
 
     @contextmanager
     def at_configuration(self, index: int | None) -> Iterator[None]:
@@ -508,9 +521,21 @@ class Engine(Owned):
         entropy = None if self.seed is None else np.random.SeedSequence(self.seed, spawn_key=(number,))
         seeds = [None] * len(planned) if entropy is None else entropy.generate_state(len(planned), np.uint64).tolist()
         numbered = enumerate(zip(planned, seeds, strict=True))
-        return Call(
-            number, programs, planned, [batch.job(f"{prefix}{number:03d}-{i:05d}", seed) for i, (batch, seed) in numbered]
-        )
+        jobs = [batch.job(f"{prefix}{number:03d}-{i:05d}", seed) for i, (batch, seed) in numbered]
+        return Call(number, programs, planned, self._in_order(number, jobs))
+
+    def _in_order(self, number: int, jobs: Sequence[Job]) -> list[Job]:
+        """Return the jobs of a call of this number, each with the number of shots of the run that come before it.
+
+        The calls of a run follow each other by their numbers, in whatever process they run.
+        """
+        known = self._shots_of_calls
+        if self._journal is not None:
+            earlier = [call for call in self._journal.calls if call < number and call not in known]
+            known |= {call: self._journal.shots_of_call(call) for call in earlier}
+        known[number] = sum(map(shots_of, jobs))
+        before = accumulate(map(shots_of, jobs), initial=sum(shots for call, shots in known.items() if call < number))
+        return [replace(job, shots_before=shots) for job, shots in zip(jobs, before, strict=False)]
 
     def _recorded(self, journal: Journal, number: int, given: Call | None = None) -> Call:
         """Return a call as the journal recorded it; one of an earlier version has its requests in the order of `given`."""
@@ -520,6 +545,7 @@ class Engine(Owned):
             if given is None or list(map(_shape, given.jobs)) != list(map(_shape, jobs)):
                 raise journal.another_run(number)
             requests = tuple(batch.requests for batch in given.batches)
+        jobs = self._in_order(number, jobs)
         planned = [Batch(job.circuits, job.points, job.shots, own) for job, own in zip(jobs, requests, strict=True)]
         return Call(number, [program for batch in planned for program in batch.programs()], planned, jobs, origin)
 

@@ -287,6 +287,11 @@ class Journal(Owned):
         """Return the recorded jobs of a call under their planned ids, in order."""
         return [self._planned_job(job_id) for job_id in self._contents.calls[call].jobs]
 
+    def shots_of_call(self, call: int) -> int:
+        """Return the number of shots of all jobs of a recorded call."""
+        plans = [self._entry(job_id).plan for job_id in self._contents.calls[call].jobs]
+        return sum(plan["shots"] * len(plan["circuits"]) * len(plan["points"]) for plan in plans)
+
     def stored(self, job_id: str) -> list[Distribution] | None:
         """Return the distributions of a job exactly as they arrived; None if they have not."""
         counts = self._entry(job_id).counts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cmath import isfinite
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache, reduce
 from mmap import mmap
 from statistics import NormalDist
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ Array = NDArray[Any]
 
 _SEEN_TOGETHER = 2**20  # numbers that are checked at once
 _WITHOUT_SCALING = 200  # powers of 2 whose fourth powers can be represented
+_SURELY_ABOVE = 60  # powers of 2 by which a squared norm exceeds the square of the largest part of a vector, at most
 
 _Item = TypeVar("_Item")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -32,6 +33,20 @@ def read_only(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
     copy = np.array(array)
     copy.flags.writeable = False
     return copy
+
+
+_ZERO = read_only(np.zeros(()))
+
+
+@lru_cache(maxsize=64)
+def zeros(shape: tuple[int, ...]) -> FloatArray:
+    """Return zeros that cannot be changed and take no memory.
+
+    Example:
+        >>> zeros((2,))
+        array([0., 0.])
+    """
+    return np.broadcast_to(_ZERO, shape)
 
 
 def is_read_only(array: Array) -> bool:
@@ -124,6 +139,8 @@ def all_finite(array: Array) -> bool:
     """
     if array.size == 1:
         return isfinite(array.item())
+    if array.flags.c_contiguous and isfinite(np.vdot(array, array)):  # one pass; a sum of squares may also overflow
+        return True
     if array.size <= _SEEN_TOGETHER:
         return bool(np.logical_and.reduce(np.isfinite(array), axis=None))
     once = array[tuple(slice(1) if stride == 0 else slice(None) for stride in array.strides)]
@@ -147,6 +164,8 @@ def binary_exponents(x: Array) -> NDArray[np.int64]:
 
 def needs_scaling(x: Array, power: int = _WITHOUT_SCALING) -> bool:
     """Return True if the largest part of some vector, (..., features), is neither 0 nor between 2**-power and 2**power."""
+    if _is_ordinary(x, power):
+        return False
     largest = np.maximum.reduce  # without the checks of `max`, which take longer than the maximum of one vector
     sizes = largest(np.abs(x.real), axis=-1, initial=0.0)
     if np.iscomplexobj(x):
@@ -155,6 +174,17 @@ def needs_scaling(x: Array, power: int = _WITHOUT_SCALING) -> bool:
         return True
     least = 2.0**-power
     return bool(np.minimum.reduce(sizes, axis=None, initial=1.0) < least and ((sizes < least) & (sizes > 0)).any())
+
+
+def _is_ordinary(x: Array, power: int) -> bool:
+    """Return True if squared norms show that all vectors have parts between 2**-power and 2**power; False tells nothing."""
+    least, most = 2.0 ** (_SURELY_ABOVE - 2 * power), 2.0 ** (2 * power)
+    if x.size == x.shape[-1] > 0:
+        return bool(least < np.vdot(x, x).real < most) or not x.any()
+    squares = np.einsum("...k,...k->...", x.real, x.real)
+    if np.iscomplexobj(x):
+        squares = squares + np.einsum("...k,...k->...", x.imag, x.imag)
+    return squares.size > 0 and bool(least < np.minimum.reduce(squares, axis=None) and squares.max() < most)
 
 
 def times_power_of_2(x: Array, exponents: ArrayLike) -> Array:
@@ -290,15 +320,19 @@ def parity_signs(masks: Array) -> FloatArray:
 
 
 def normal_interval(
-    values: FloatArray, stderr: FloatArray, level: float, rare_stderr: FloatArray | None = None
+    values: FloatArray, stderr: FloatArray, level: float, *further: FloatArray | None
 ) -> tuple[FloatArray, FloatArray]:
     """Return the low and high ends of intervals of values with normally distributed errors.
+
+    All parts of an error are combined here: values -+ z * sqrt(stderr**2 + the squares of the further parts), with z the
+    quantile of the normal distribution.
 
     Args:
         values: Values, (...,).
         stderr: Standard error of each value, (...,).
         level: Probability that an interval holds the true value, between 0 and 1.
-        rare_stderr: Standard deviation that outcomes too rare to have been counted add, (...,); None for nothing.
+        further: Standard deviations of further independent parts of the errors, (...,) each, such as the systematic part; None
+            for a part of which nothing is known.
 
     Returns:
         Low and high ends, (...,) each.
@@ -311,7 +345,7 @@ def normal_interval(
         >>> low.round(2), high.round(2)
         (array([0.02]), array([1.98]))
     """
-    deviation = stderr if rare_stderr is None else np.hypot(stderr, rare_stderr)
+    deviation = reduce(np.hypot, (part for part in further if part is not None), stderr)
     half = NormalDist().inv_cdf((1 + as_number(level, "level", above=0, below=1)) / 2) * deviation
     return values - half, values + half
 

@@ -124,6 +124,8 @@ def as_number(
         >>> as_number(np.float32(0.5), "share", above=0)
         0.5
     """
+    if type(value) is float and minimum <= value <= maximum and above < value < below:
+        return value
     real = value.item() if isinstance(value, np.generic) or _is_scalar_array(value) else value
     if not _is_real(real):
         raise ArgumentTypeError(f"{name}={shown(value)} must {advice or 'be a number'}")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import IO
 
 from hattriq_cirq.foundation.display import printable
 
@@ -27,12 +28,13 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
-def write_new(path: str | os.PathLike[str], content: bytes | str) -> Path:
+def write_new(path: str | os.PathLike[str], content: bytes | str | Callable[[IO[bytes]], object]) -> Path:
     """Write a new file, completely or not at all.
 
     Args:
         path: Path of the file; missing folders are created.
-        content: Bytes, or text that is written as UTF-8; what UTF-8 cannot hold, such as a byte of a file name, is escaped.
+        content: Bytes, or text that is written as UTF-8; what UTF-8 cannot hold, such as a byte of a file name, is escaped. Or
+            a function that writes to an open file, for content that is too large for the memory.
 
     Returns:
         The path.
@@ -152,12 +154,17 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _write(path: Path, content: bytes | str, name: Callable[[Path, Path], None]) -> Path:
+def _write(path: Path, content: bytes | str | Callable[[IO[bytes]], object], name: Callable[[Path, Path], None]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_drafts(path.parent, path.name)
     try:
         with _draft(path.parent) as (descriptor, draft):
-            write_all(descriptor, as_bytes(content))
+            if callable(content):
+                with open(descriptor, "wb", closefd=False) as file:
+                    content(file)
+                os.fsync(descriptor)
+            else:
+                write_all(descriptor, as_bytes(content))
             name(draft, path)
     except FileExistsError:
         raise FileExistsError(f"{printable(path)} exists and is not overwritten; choose another path or remove it") from None

@@ -10,7 +10,7 @@ from contextvars import copy_context
 import numpy as np
 
 from hattriq_cirq.foundation.arrays import Array
-from hattriq_cirq.foundation.machine import available_cores, one_blas_thread
+from hattriq_cirq.foundation.machine import available_cores, keep_freed_memory, one_blas_thread
 from hattriq_cirq.foundation.progress import track
 
 PART = 2**18  # numbers of a part: with all that is computed from it, it stays in the cache
@@ -47,6 +47,7 @@ def in_parts(function: Callable[[slice], Mapping[str, Array]], rows: Array, work
 
     _put(whole, slice(0, step), first)
     parts = [slice(start, start + step) for start in range(step, len(rows), step)]
+    keep_freed_memory()
     threads = min(available_cores() if workers is None else workers, len(parts))
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
         futures = [pool.submit(copy_context().run, compute, part) for part in parts]

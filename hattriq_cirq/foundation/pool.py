@@ -25,7 +25,7 @@ from weakref import finalize
 
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, shown
 from hattriq_cirq.foundation.identity import STREAMS
-from hattriq_cirq.foundation.machine import one_blas_thread
+from hattriq_cirq.foundation.machine import keep_freed_memory, one_blas_thread
 
 T = TypeVar("T")
 WORKERS_MAX = 4096
@@ -37,8 +37,6 @@ _COUNT_AGAIN = 5.0  # seconds after which the threads of a cluster are counted a
 _LENGTH = struct.Struct("<Q")  # precedes every message
 _SERVE = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from hattriq_cirq.foundation.pool import serve; serve()"
 _ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
-#: Arrays that are made again and again stay in memory that is the process's already; the processor time of large ones halves.
-_KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 
 
 class WorkerCrashedError(RuntimeError):
@@ -367,7 +365,7 @@ class _Process:
             [sys.executable, "-c", _SERVE, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | _ONE_THREAD | _KEEP_MEMORY,
+            env=os.environ | _ONE_THREAD,
             process_group=None if os.name == "nt" else 0,
         )
 
@@ -412,6 +410,7 @@ def serve() -> None:
 
     What tasks print goes to standard error.
     """
+    keep_freed_memory()
     orders, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)

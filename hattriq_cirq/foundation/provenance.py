@@ -30,12 +30,12 @@ class Provenance(Frozen):
     @classmethod
     def now(cls) -> Provenance:
         """Return the provenance of a result that is created in this process at this moment."""
-        return _provenance(int(time.time()), tuple(_versions().items()))
+        return _provenance(int(time.time()))
 
 
 @lru_cache(maxsize=1)
-def _provenance(second: int, versions: tuple[tuple[str, str], ...]) -> Provenance:
-    return Provenance(dict(versions), datetime.fromtimestamp(second, UTC).isoformat())
+def _provenance(second: int) -> Provenance:
+    return Provenance(_versions(), datetime.fromtimestamp(second, UTC).isoformat())
 
 
 @cache

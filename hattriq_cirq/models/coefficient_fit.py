@@ -1,26 +1,37 @@
 """The fit of an observable's coefficients to the outcomes of probes: ridge regression with its covariance, and its prior.
 
-Every outcome y is linear in the coefficients m with a table A of numbers 0, -1 and +1. With prior variances D and variances V
-of the outcomes the fit is m = G y, G = (A' V^-1 A + D^-1)^-1 A' V^-1, without a prior least squares. V depends on the shots
-alone and not on the outcomes, so that the fit is linear in the data; its covariance is computed with the measured variances.
+Every outcome y is linear in the coefficients m with a sparse table A of numbers 0, -1 and +1. With prior variances D and
+variances V of the outcomes the fit is m = G y, where
+
+    G = (A' V^-1 A + D^-1)^-1 A' V^-1 = D A' K^-1,    K = A D A' + V,
+
+is computed in the smaller of the two spaces, that of the strings or that of the probes; without a prior it is least squares.
+V depends on the shots alone and not on the outcomes, so that the fit is linear in the data; its covariance is computed with
+the measured variances.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError
+from scipy.linalg.lapack import dpotrf, dpotri
+from scipy.optimize import nnls
+from scipy.sparse import csr_array
+from scipy.special import log_ndtr
 
 from hattriq_cirq.foundation.arrays import FloatArray, read_only
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
 
 _ITERATIONS = 40
-_CONVERGED = 0.02  # relative change of the prior variances between iterations, far below their own uncertainty
+_CONVERGED = 0.1  # change of the scales between iterations, in units of their own errors
 _SMALLEST = 1e-9  # smallest prior variance, as a share of the largest
+_BLOCK = 2**24  # entries of a matrix that are computed at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +71,33 @@ class ProbeOutcomes(Frozen):
 
 
 @dataclass(frozen=True, eq=False)
+class CoefficientPrior(Frozen):
+    """Independent normal distributions of coefficients around 0, before the data.
+
+    Args:
+        variances: Variance of each coefficient, (strings,).
+        errors: Derivatives of the variances by uncorrelated numbers of variance 1, (strings, numbers): the errors of scales
+            that were estimated from the same data.
+
+    Raises:
+        ValueError: A variance is not positive, or the shapes differ.
+    """
+
+    variances: FloatArray
+    errors: FloatArray
+
+    def __post_init__(self) -> None:
+        if self.variances.ndim != 1 or self.errors.shape[:-1] != self.variances.shape or not (self.variances > 0).all():
+            raise ValueError(f"prior of shapes {self.variances.shape} and {self.errors.shape} must be positive and match")
+        super().__post_init__()
+
+    @classmethod
+    def known(cls, variances: FloatArray) -> CoefficientPrior:
+        """Return a prior whose variances are known."""
+        return cls(variances, np.zeros((len(variances), 0)))
+
+
+@dataclass(frozen=True, eq=False)
 class CoefficientFit(Frozen):
     """A linear fit of coefficients to the outcomes of probes.
 
@@ -67,7 +105,7 @@ class CoefficientFit(Frozen):
         strings: Strings whose coefficients are fitted.
         outcomes: Outcomes of the probes.
         noise: Variance of each outcome that weights it in the fit, (probes,).
-        prior: Prior variance of each coefficient, (strings,); None for least squares.
+        prior: Prior of the coefficients; None for least squares.
 
     Example:
         >>> strings = PauliStrings.from_text(["X", "Z"])
@@ -81,22 +119,17 @@ class CoefficientFit(Frozen):
     strings: PauliStrings
     outcomes: ProbeOutcomes
     noise: FloatArray
-    prior: FloatArray | None
+    prior: CoefficientPrior | None
 
     @cached_property
-    def table(self) -> FloatArray:
+    def table(self) -> csr_array:
         """Expectation of each string in each state, (probes, strings)."""
-        return read_only(self.outcomes.states.expectations(self.strings))
+        return self.outcomes.states.expectations(self.strings)
 
     @cached_property
     def gain(self) -> FloatArray:
         """The matrix G of the fit, coefficients = G values, (strings, probes)."""
-        table = self.table
-        if self.prior is not None and len(self.strings) > len(self.noise):
-            kernel = (table * self.prior) @ table.T
-            kernel.flat[:: len(kernel) + 1] += self.noise
-            return read_only(self.prior[:, np.newaxis] * cho_solve(cho_factor(kernel, lower=True), table).T)
-        return read_only(cho_solve(_precision_factor(table, self.noise, self.prior), table.T / self.noise))
+        return _gain(self.table, self.noise, None if self.prior is None else self.prior.variances)
 
     @cached_property
     def coefficients(self) -> FloatArray:
@@ -111,32 +144,93 @@ class CoefficientFit(Frozen):
     @cached_property
     def covariance(self) -> FloatArray:
         """Covariance of the errors of the coefficients, (strings, strings): counts and gauges, prior, and shared numbers."""
-        total = (self.gain * self.outcomes.variances) @ self.gain.T + self.shared @ self.shared.T
+        if self.prior is None:
+            return self.scatter(self.gain) + self.shared @ self.shared.T
+        variances, measured = self.prior.variances, self.outcomes.variances
+        total = self.gain @ self.table  # with V for the measured variances the covariance is D - G A D
+        total *= -variances
+        total.flat[:: len(total) + 1] += variances
+        total += (self.gain * (measured - self.noise)) @ self.gain.T
+        common = np.concatenate([self.shared, self.scaled(np.eye(len(self.strings)), self.gain)], axis=1)
+        total += common @ common.T
+        return total
+
+    def covariance_of(self, rows: csr_array, sensitivities: FloatArray) -> FloatArray:
+        """Return the covariance of the errors of predictions, (rows, rows), against values that share errors with the fit.
+
+        Args:
+            rows: Derivatives of the predictions by the coefficients, (rows, strings).
+            sensitivities: Derivatives of the values they are compared with by the shared numbers, (rows, numbers).
+        """
+        gains = rows @ self.gain
+        total = self.scatter(gains)
+        common = gains @ self.outcomes.sensitivities - sensitivities
         if self.prior is not None:
-            missed = self.missed(np.eye(len(self.strings)), self.gain)
-            total += (missed * self.prior) @ missed.T
-        return read_only(total)
+            missed = rows - gains @ self.table
+            total += (missed * self.prior.variances) @ missed.T
+            common = np.concatenate([common, self.scaled(rows, gains)], axis=1)
+        return np.asarray(total + common @ common.T)
 
-    def missed(self, rows: FloatArray, gains: FloatArray) -> FloatArray:
-        """Return the part of quantities, (rows, strings), that their estimates from the values, (rows, probes), miss."""
-        return np.asarray(rows - gains @ self.table)
+    def scatter(self, gains: FloatArray) -> FloatArray:
+        """Return the covariance of linear functions of the values, (rows, probes), from the scatter of the outcomes."""
+        scaled = gains * np.sqrt(self.outcomes.variances)
+        return np.asarray(scaled @ scaled.T)
+
+    def scaled(self, rows: FloatArray | csr_array, gains: FloatArray) -> FloatArray:
+        """Return the derivatives of functions of the coefficients by the errors of the prior, (rows, numbers).
+
+        Args:
+            rows: Derivatives of the functions by the coefficients, (rows, strings).
+            gains: The same functions of the values, (rows, probes).
+        """
+        assert self.prior is not None
+        changes = self.prior.errors * (self.coefficients / self.prior.variances)[:, np.newaxis]
+        return np.asarray(rows @ changes - gains @ (self.table @ changes))
 
 
-def _precision_factor(table: FloatArray, noise: FloatArray, prior: FloatArray | None) -> tuple[FloatArray, bool]:
-    """Return the Cholesky factor of A' V^-1 A + D^-1."""
-    precision = (table.T / noise) @ table
+def _gain(table: csr_array, noise: FloatArray, prior: FloatArray | None) -> FloatArray:
+    """Return the matrix G of the fit, (strings, probes)."""
+    if prior is not None and table.shape[1] > table.shape[0]:
+        gain = np.asarray(table.T @ _kernel_inverse(table, noise, prior))
+        gain *= prior[:, np.newaxis]
+        return gain
+    return np.asarray((table @ _posterior(table, noise, prior)).T / noise)
+
+
+def _kernel_inverse(table: csr_array, noise: FloatArray, prior: FloatArray) -> FloatArray:
+    """Return the inverse of K = A D A' + V, (probes, probes)."""
+    kernel = (table.multiply(prior).tocsr() @ table.T).toarray()
+    kernel.flat[:: len(kernel) + 1] += noise
+    return _inverse(kernel)
+
+
+def _posterior(table: csr_array, noise: FloatArray, prior: FloatArray | None) -> FloatArray:
+    """Return the inverse of A' V^-1 A + D^-1, (strings, strings)."""
+    precision = (table.T.multiply(1 / noise).tocsr() @ table).toarray()
     if prior is not None:
         precision.flat[:: len(precision) + 1] += 1 / prior
-    factor, lower = cho_factor(precision, lower=True)
-    return np.asarray(factor), bool(lower)
+    return _inverse(precision)
+
+
+def _inverse(matrix: FloatArray) -> FloatArray:
+    """Return the inverse of a positive definite matrix, which is overwritten."""
+    factor, failed = dpotrf(matrix, lower=1, overwrite_a=1)
+    if failed:
+        raise LinAlgError("the probes and the prior do not determine the coefficients")
+    inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
+    upper = np.triu_indices(len(inverse), 1)
+    inverse[upper] = inverse.T[upper]
+    return np.asarray(inverse)
 
 
 def empirical_bayes(
     strings: PauliStrings, outcomes: ProbeOutcomes, noise: FloatArray, *, classes: NDArray[np.int64] | None = None
-) -> FloatArray:
-    """Return prior variances, one scale for each class of strings, that maximize the likelihood of the outcomes.
+) -> CoefficientPrior:
+    """Return a prior with one scale for each class of strings, the scales that maximize the likelihood of the outcomes.
 
-    The iteration is MacKay's fixed point (Neural Computation 4, 415, 1992), from estimates by second moments.
+    The scales s_c are variance components of the outcomes, whose covariance is K = sum_c s_c A_c A_c' + V. Each step solves
+    for those at which the squares |A_c' K^-1 y|^2 have their expectations; a fixed point maximizes the likelihood (Anderson,
+    Annals of Statistics 1, 135, 1973). The errors of the scales are those of the Fisher information.
 
     Args:
         strings: Strings whose coefficients are to be fitted.
@@ -145,7 +239,7 @@ def empirical_bayes(
         classes: Class of each string, (strings,); None takes the number of qubits it acts on.
 
     Returns:
-        Prior variance of each coefficient, (strings,).
+        The prior, with the errors of its scales.
 
     Example:
         >>> strings = PauliStrings.every(2)
@@ -153,48 +247,62 @@ def empirical_bayes(
         >>> values = states.expectations(PauliStrings.from_text(["XI", "ZI"])) @ [0.6, 0.8]
         >>> outcomes = ProbeOutcomes(states, values, np.full(12, 1e-4), np.zeros((12, 0)))
         >>> prior = empirical_bayes(strings, outcomes, outcomes.variances)
-        >>> bool(prior[strings.weights == 1].min() > 100 * prior[strings.weights == 2].max())
+        >>> bool(prior.variances[strings.weights == 1].min() > 100 * prior.variances[strings.weights == 2].max())
         True
     """
     _, index = np.unique(strings.weights if classes is None else classes, return_inverse=True)
+    member = np.eye(int(index.max()) + 1)[index]  # strings x classes
     table, values = outcomes.states.expectations(strings), outcomes.values
-    scales = _moments(table, values, noise, index)
+    typical = max(float(np.mean(values**2)), float(noise.mean())) * table.shape[0] / max(1, table.nnz)
+    scales = np.full(member.shape[1], typical)
     for _ in range(_ITERATIONS):
-        prior = np.maximum(scales, _SMALLEST * scales.max())[index]
-        squares, effective = _effective_numbers(table, values, noise, prior)
-        updated = np.bincount(index, squares) / np.maximum(np.bincount(index, effective), 1e-12)
-        change = np.abs(updated - scales).max() / updated.max()
-        scales = updated
+        prior = np.maximum(scales, _SMALLEST * max(typical, float(scales.max())))[index]
+        inner, squares, traces = _evidence(table, values, noise, prior, member)
+        root = np.linalg.cholesky(inner + np.diag(np.maximum(1e-12 * inner.diagonal(), 1e-300)))
+        updated, _ = nnls(root.T, np.linalg.solve(root, inner @ scales + squares - traces))
+        errors = np.sqrt(2 / np.maximum(inner.diagonal(), 1e-300))
+        change, scales = float(np.abs((updated - scales) / errors).max()), updated
         if change < _CONVERGED:
             break
-    return np.asarray(np.maximum(scales, _SMALLEST * scales.max())[index])
+    spread = np.sqrt(2) * np.linalg.inv(root).T  # of the scales: its square is twice the inverse of the matrix of traces
+    errors = np.linalg.norm(spread, axis=1)
+    likely = scales + errors * np.exp(-((scales / errors) ** 2) / 2 - log_ndtr(scales / errors)) / np.sqrt(2 * np.pi)
+    return CoefficientPrior(likely[index], member @ spread)
 
 
-def _moments(table: FloatArray, values: FloatArray, noise: FloatArray, index: NDArray[np.intp]) -> FloatArray:
-    """Return scales by which the quadratic forms |A_c' y|^2 of the classes have their expectations, and at least a little."""
-    count = int(index.max()) + 1
-    own = [table[:, index == c] for c in range(count)]
-    overlaps = np.array([[float(np.sum((a.T @ b) ** 2)) for b in own] for a in own])
-    squares = np.array([float(np.sum((a.T @ values) ** 2) - np.sum(a**2 * noise[:, np.newaxis])) for a in own])
-    scales = np.linalg.lstsq(overlaps, squares, rcond=None)[0].clip(0)
-    typical = max(float(np.mean(values**2)), float(noise.mean())) / table.shape[1]
-    return np.asarray(np.maximum(scales, 1e-3 * max(typical, float(scales.max()))))
+def _evidence(
+    table: csr_array, values: FloatArray, noise: FloatArray, prior: FloatArray, member: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return what the likelihood says about the scales of classes, with W = A' K^-1 A.
+
+    Returns:
+        The sums of W**2 over pairs of classes, (classes, classes); of (A' K^-1 y)**2 and of the diagonal of W over classes.
+    """
+    inner, squares, traces = np.zeros((member.shape[1],) * 2), np.zeros(len(prior)), np.zeros(len(prior))
+    for rows, block, slopes in _slopes(table, values, noise, prior):
+        squares[rows], traces[rows] = slopes**2, np.diagonal(block, rows.start)
+        inner += member[rows].T @ (block**2 @ member)
+    return inner, squares @ member, traces @ member
 
 
-def _effective_numbers(
-    table: FloatArray, values: FloatArray, noise: FloatArray, prior: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return the square of each fitted coefficient, and the share of it that the data and not the prior decides."""
-    if table.shape[1] > table.shape[0]:
-        kernel = (table * prior) @ table.T
-        kernel.flat[:: len(kernel) + 1] += noise
-        factor = cho_factor(kernel, lower=True)
-        fitted = prior * (table.T @ cho_solve(factor, values))
-        return fitted**2, prior * np.einsum("ps,ps->s", table, cho_solve(factor, table))
-    factor = _precision_factor(table, noise, prior)
-    fitted = cho_solve(factor, table.T @ (values / noise))
-    posterior = np.diag(cho_solve(factor, np.eye(len(prior))))
-    return fitted**2, 1 - posterior / prior
+def _slopes(
+    table: csr_array, values: FloatArray, noise: FloatArray, prior: FloatArray
+) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
+    """Yield blocks of rows of W = A' K^-1 A, (rows, strings), and of A' K^-1 y, (rows,), with the slice of the rows."""
+    count, step = len(prior), max(1, _BLOCK // len(prior))
+    blocks = [slice(start, min(count, start + step)) for start in range(0, count, step)]
+    if count > len(noise):
+        inverse, columns = _kernel_inverse(table, noise, prior), table.T.tocsr()
+        solved = columns @ (inverse @ values)
+        for rows in blocks:
+            yield rows, (columns[rows] @ inverse) @ table, solved[rows]
+    else:
+        posterior = _posterior(table, noise, prior)
+        fitted = posterior @ (table.T @ (values / noise)) / prior
+        for rows in blocks:
+            block = posterior[rows] / -np.multiply.outer(prior[rows], prior)
+            block[np.arange(len(block)), np.arange(rows.start, rows.stop)] += 1 / prior[rows]
+            yield rows, block, fitted[rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,6 +325,9 @@ class Damping(Frozen):
     def estimate(cls, fit: CoefficientFit, folded: ProbeOutcomes, noise: FloatArray, depth: int) -> Damping:
         """Estimate the factor over all folded probes together: their outcomes are factor^(depth - 1) times those of the fit.
 
+        The outcomes are regressed on the fit's predictions. Errors of a fit by least squares make its predictions too large,
+        and their squares are subtracted; those of a fit with a prior are uncorrelated with its predictions.
+
         Args:
             fit: Fit of the probes that were not folded.
             folded: Outcomes of folded probes.
@@ -228,20 +339,20 @@ class Damping(Frozen):
         """
         table = folded.states.expectations(fit.strings)
         predicted = table @ fit.coefficients
-        spread = np.einsum("ps,ps->p", table @ fit.covariance, table)
-        size = float(np.sum((predicted**2 - spread) / noise))
+        size = float(np.sum(predicted**2 / noise))
+        if fit.prior is None:
+            size -= float(np.sum(table.multiply(table @ fit.covariance).sum(axis=1) / noise))
         ratio = float(np.sum(predicted * folded.values / noise)) / size if size > 0 else -1.0
         if ratio <= 0:
             raise ValueError(
                 f"the expectations of circuits folded {depth} times are {ratio:.2g} of the others: the damping cannot be "
                 "estimated; use more shots, or leave out the correction"
             )
-        unit = 1 / (size * ratio * (depth - 1))
-        gradient = unit * (table.T @ ((folded.values - 2 * ratio * predicted) / noise))
-        own = unit * predicted / noise
+        unit = 1 / (size * (depth - 1))
+        own = unit / ratio * predicted / noise
         return cls(
             factor=ratio ** (1 / (depth - 1)),
             stderr=float(np.sqrt(np.sum(own**2 * folded.variances))),
-            gradient=gradient,
+            gradient=-unit * (table.T @ (predicted / noise)),
             shared=own @ folded.sensitivities,
         )

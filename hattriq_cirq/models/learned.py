@@ -8,15 +8,17 @@ import os
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse import vstack
 from scipy.special import chdtrc
 
 from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval, read_only
 from hattriq_cirq.foundation.checks import check_type
+from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.frozen import Frozen
@@ -25,13 +27,16 @@ from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_arrays
 from hattriq_cirq.foundation.schema import Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
-from hattriq_cirq.models.coefficient_fit import CoefficientFit, Damping, ProbeOutcomes
+from hattriq_cirq.models.coefficient_fit import CoefficientFit, CoefficientPrior, Damping, ProbeOutcomes
 from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.models.pauli_strings import PauliObservable, PauliStrings, ProductStates
 
 _FORMAT = "hattriq_cirq.LearnedModel/1"
 _SPREAD = 1.0  # effect of noise on a string beyond the common damping, as a share of that: it damps some more and mixes others
 _EXACT = 1e-9  # largest difference between exact outcomes and a fit that describes them, relative to the largest outcome
+StringsSource = Literal["structure", "important", "given"]
+PriorKind = Literal["empirical_bayes", "flat", "magnitude", "none"]
+_DOUBTFUL, _REFUTED = 0.05, 0.001  # p-values below which a prediction is doubtful, and refuted
 _WORDS = {
     "structure": "strings that the structure of the circuit allows, which owes nothing to a simulation",
     "important": "the most important strings of the simulated circuit",
@@ -65,12 +70,15 @@ class LearningRecord(Frozen):
         calibration_shots: Number of shots of the mitigation's own circuits.
         notes: Findings, one sentence each.
         qubits: Data qubits as text, most significant first.
+        readout_rates: Readout errors e0 and e1 of each qubit that was read and their standard errors, by the qubit as text;
+            empty without a calibration per qubit.
+        snapshot_digest: Digest of the processor's snapshot, device and calibration; None without a processor.
     """
 
     model_digest: str
     observable: str
-    strings: Literal["structure", "important", "given"]
-    prior: Literal["empirical_bayes", "flat", "magnitude", "none"]
+    strings: StringsSource
+    prior: PriorKind
     truncated_share: float
     engine: str
     engine_record: dict[str, Any]
@@ -84,11 +92,13 @@ class LearningRecord(Frozen):
     calibration_shots: Count
     notes: tuple[str, ...] = ()
     qubits: tuple[str, ...] = ()
+    readout_rates: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
+    snapshot_digest: str | None = None
 
     @property
     def origin(self) -> str:
         """The strings and the prior in words: how much of the answer the device gave."""
-        return f"{_WORDS[self.strings]}; {_WORDS[self.prior]}"
+        return origin(self.strings, self.prior)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +154,20 @@ class ProbeTest(Frozen):
     stderr: FloatArray
     damping: float = 1.0
 
+    @property
+    def verdict(self) -> str:
+        """The p-value in words.
+
+        Example:
+            >>> ProbeTest(9.0, 10, 0.53, np.zeros(10), np.zeros(10), np.ones(10)).verdict
+            'the outcomes agree with the prediction: chance alone makes 53% of campaigns differ as much'
+        """
+        if self.pvalue >= _DOUBTFUL:
+            return f"the outcomes agree with the prediction: chance alone makes {self.pvalue:.0%} of campaigns differ as much"
+        if self.pvalue >= _REFUTED:
+            return f"the prediction is doubtful: chance alone makes only {self.pvalue:.1%} of campaigns differ as much"
+        return f"the outcomes contradict the prediction: chance alone makes under {_REFUTED:.1%} of campaigns differ as much"
+
     def __str__(self) -> str:
         return f"chi-squared {self.statistic:.1f} with {self.degrees_of_freedom} degrees of freedom, p = {self.pvalue:.2g}"
 
@@ -158,6 +182,7 @@ class _Meta(TypedDict):
     damping: tuple[float, float] | None
     record: LearningRecord
     provenance: Provenance
+    contract: NotRequired[Any]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -176,6 +201,7 @@ class LearnedModel(Frozen):
         y_paired: True if each probe with Y was averaged over the signs of its Y, so that it sees real strings only.
         record: Settings and cost of the campaign.
         provenance: Versions and time.
+        contract: Form of the data that the model was trained on, see `Model`; None if it is not recorded.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -193,6 +219,7 @@ class LearnedModel(Frozen):
     y_paired: bool
     record: LearningRecord
     provenance: Provenance = field(default_factory=Provenance.now)
+    contract: DataContract | None = None
 
     @property
     def strings(self) -> PauliStrings:
@@ -311,12 +338,7 @@ class LearnedModel(Frozen):
         fit, held_out = self.fit, self.held_out
         table = held_out.states.expectations(self.strings)
         predicted = table @ (self.coefficients * self.factor)
-        gains = table @ fit.gain
-        shared = held_out.sensitivities - gains @ fit.outcomes.sensitivities
-        covariance = (gains * fit.outcomes.variances) @ gains.T + shared @ shared.T + np.diag(held_out.variances)
-        if fit.prior is not None:
-            missed = fit.missed(table, gains)
-            covariance += (missed * fit.prior) @ missed.T
+        covariance = fit.covariance_of(table, held_out.sensitivities) + np.diag(held_out.variances)
         return _chi_squared(predicted, held_out.values, covariance, held_out.variance_errors, fitted=0)
 
     def compare(self, model: Model) -> ProbeTest:
@@ -350,14 +372,14 @@ class LearnedModel(Frozen):
         values, variances = (np.concatenate([getattr(p, name) for p in parts]) for name in ("values", "variances"))
         shared = np.concatenate([p.sensitivities for p in parts])
         exact = np.concatenate([self._exact_expectations(model, p.states) for p in parts])
-        table = np.concatenate([p.states.expectations(self.strings) for p in parts])
+        table = vstack([p.states.expectations(self.strings) for p in parts], format="csr")
         sizes = self.strings.coefficients_of(model.matrix) if model.n_qubits <= 12 else self.coefficients
         covariance = np.diag(variances) + shared @ shared.T
         _, stderr = _common_factor(exact, values, covariance)
         ratio = np.sqrt(max(0.0, float(np.sum(values**2 - variances))) / max(1e-300, float(np.sum(exact**2))))
         loss = abs(1 - (ratio if self.damping is None else self.factor)) + stderr  # of size, which a wrong circuit leaves
         spread = _SPREAD * loss * np.sqrt(sizes**2 + np.mean(sizes**2))
-        covariance += (table * spread**2) @ table.T
+        covariance += (table.multiply(spread**2).tocsr() @ table.T).toarray()
         damping, _ = _common_factor(exact, values, covariance)
         errors = np.concatenate([p.variance_errors for p in parts if p.variance_errors is not None])
         return _chi_squared(damping * exact, values, covariance, errors, fitted=1, damping=damping)
@@ -401,10 +423,12 @@ class LearnedModel(Frozen):
             "record": asdict(self.record),
             "provenance": asdict(self.provenance),
         }
+        if self.contract is not None:
+            meta["contract"] = self.contract.to_record()
         arrays = {"coefficients": self.coefficients, "x_masks": self.strings.x_masks, "z_masks": self.strings.z_masks}
         arrays["noise"] = self.fit.noise
         if self.fit.prior is not None:
-            arrays["prior"] = self.fit.prior
+            arrays |= {"prior": self.fit.prior.variances, "prior_errors": self.fit.prior.errors}
         if self.damping is not None:
             arrays |= {"damping_gradient": self.damping.gradient, "damping_shared": self.damping.shared}
         for name, part in (("fitted", self.fit.outcomes), ("held_out", self.held_out)):
@@ -448,7 +472,10 @@ class LearnedModel(Frozen):
         damping = None
         if meta["damping"] is not None:
             damping = Damping(*meta["damping"], content["damping_gradient"], content["damping_shared"])
-        fit = CoefficientFit(strings, fitted, content["noise"], content.get("prior"))
+        prior = CoefficientPrior.known(content["prior"]) if "prior" in content else None
+        if prior is not None and "prior_errors" in content:
+            prior = CoefficientPrior(prior.variances, content["prior_errors"])
+        fit = CoefficientFit(strings, fitted, content["noise"], prior)
         PauliObservable(strings, content["coefficients"])  # checks the number of coefficients
         return cls(
             content["coefficients"],
@@ -459,7 +486,13 @@ class LearnedModel(Frozen):
             meta["y_paired"],
             meta["record"],
             meta["provenance"],
+            DataContract.from_record(meta["contract"]) if "contract" in meta else None,
         )
+
+
+def origin(strings: StringsSource, prior: PriorKind) -> str:
+    """Return the origin of strings and prior in words: how much of a learned observable the device gives."""
+    return f"{_WORDS[strings]}; {_WORDS[prior]}"
 
 
 def model_digest(model: Model) -> str:

@@ -13,6 +13,7 @@ from functools import cached_property
 import cirq
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, vstack
 
 from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes, parity_signs, read_only, walsh_hadamard
 from hattriq_cirq.foundation.frozen import Frozen
@@ -245,17 +246,26 @@ class ProductStates(Frozen):
         """Bits of the qubits in an eigenstate of Y, (states,)."""
         return read_only(self.bases.x_masks & self.bases.z_masks)
 
-    def expectations(self, strings: PauliStrings) -> FloatArray:
-        """Return the expectation of every string in every state: 0, -1 or +1, (states, strings)."""
-        table = np.empty((len(self), len(strings)))
+    def expectations(self, strings: PauliStrings) -> csr_array:
+        """Return the expectation of every string in every state, 0, -1 or +1, as a sparse table (states, strings).
+
+        Example:
+            >>> states = ProductStates(PauliStrings.from_text(["XZ"]), np.array([0b01]))
+            >>> states.expectations(PauliStrings.from_text(["XI", "XZ", "ZZ"])).toarray().tolist()
+            [[1.0, -1.0, 0.0]]
+        """
+        n = self.bases.n_qubits
+        codes, of_state = np.unique(self.bases.x_masks << n | self.bases.z_masks, return_inverse=True)
+        x, z = (codes >> n).astype(np.int32), (codes & (2**n - 1)).astype(np.int32)
+        own_x, own_z, supports = (masks.astype(np.int32) for masks in (strings.x_masks, strings.z_masks, strings.supports))
         step = max(1, _CHUNK // max(1, len(strings)))
-        for start in range(0, len(self), step):
-            rows = slice(start, start + step)
-            differs = (self.bases.x_masks[rows, np.newaxis] ^ strings.x_masks) | (
-                self.bases.z_masks[rows, np.newaxis] ^ strings.z_masks
-            )
-            signs = parity_signs(self.signs[rows, np.newaxis] & strings.supports)
-            table[rows] = np.where(differs & strings.supports, 0.0, signs)
+        seen = [
+            csr_array((((x[rows, np.newaxis] ^ own_x) | (z[rows, np.newaxis] ^ own_z)) & supports) == 0)
+            for rows in (slice(start, start + step) for start in range(0, len(codes), step))
+        ]
+        table = csr_array(vstack(seen, format="csr")[of_state], dtype=float)
+        state = np.repeat(np.arange(len(self)), np.diff(table.indptr))
+        table.data = parity_signs(self.signs[state] & strings.supports[table.indices])
         return table
 
     def vectors(self, y_flipped: NDArray[np.bool_]) -> Array:

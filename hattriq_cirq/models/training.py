@@ -20,6 +20,7 @@ from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bar
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.gradients import TrainableProgram
+from hattriq_cirq.models.learned import LearnedModel
 from hattriq_cirq.models.model import Model, model_inputs
 
 Optimizer = Literal["adam", "lbfgs"]
@@ -89,11 +90,11 @@ class Training:
 
 
 @with_numpy_defaults
-def accuracy(model: Model, x: ArrayLike, y: ArrayLike) -> float:
+def accuracy(model: Model | LearnedModel, x: ArrayLike, y: ArrayLike) -> float:
     """Return the share of inputs whose label is the sign of the expectation; an expectation of exactly 0 counts as an error.
 
     Args:
-        model: The classifier.
+        model: The classifier, trained or learned.
         x: Inputs, (samples, features).
         y: Labels -1 and +1, (samples,).
 
@@ -108,7 +109,7 @@ def accuracy(model: Model, x: ArrayLike, y: ArrayLike) -> float:
         >>> accuracy(ring_ansatz(1, 0), [[1, 0], [0, 1]], [1, 1])
         0.5
     """
-    check_type(model, "model", Model, _A_MODEL)
+    check_type(model, "model", Model | LearnedModel, _A_MODEL)
     rows, labels = _check_data(x, y, model, "x", "y")
     rows = times_power_of_2(rows, -scaling_exponents(rows))  # the sign does not depend on the size, but F(x) may be 0 by it
     return float(np.mean(np.sign(model.expectation(rows)) * labels > 0))
@@ -292,7 +293,7 @@ def _lbfgs(objective: _Objective, theta: FloatArray, iterations: int, after_iter
     return "converged" if result.success else "epochs"
 
 
-def _check_data(x: ArrayLike, y: ArrayLike, model: Model, x_name: str, y_name: str) -> tuple[Array, FloatArray]:
+def _check_data(x: ArrayLike, y: ArrayLike, model: Model | LearnedModel, x_name: str, y_name: str) -> tuple[Array, FloatArray]:
     """Return rows (samples, features) and float labels, or raise ValueError."""
     rows = model_inputs(model, x, x_name)
     if rows.ndim != 2 or np.shape(y) != rows.shape[:1] or not len(rows):

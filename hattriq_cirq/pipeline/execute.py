@@ -11,8 +11,9 @@ from typing import Any, Self
 import cirq
 
 from hattriq_cirq.circuits.counting import multi_qubit_gates
+from hattriq_cirq.circuits.deviation import ALL_KINDS, Deviation
 from hattriq_cirq.circuits.program import ParameterizedCircuit
-from hattriq_cirq.compilation.placement import Placement
+from hattriq_cirq.compilation.placement import Placement, predicted_deviation
 from hattriq_cirq.execution.engine import Call, Engine
 from hattriq_cirq.execution.journal_format import call_key, circuits_key
 from hattriq_cirq.foundation.log import Log
@@ -179,6 +180,21 @@ class PreparedCircuits:
     def two_qubit_gates(self) -> int:
         """Largest number of two-qubit gates of the compiled programs."""
         return max((multi_qubit_gates(program.circuit) for program in self.programs), default=0)
+
+    def predicted_deviations(self) -> list[Deviation] | None:
+        """Return what the processor's errors are predicted to leave in each outcome; None without a processor.
+
+        Circuits of one structure have the prediction of the first of them.
+        """
+        processor = self.engine.processor
+        if processor is None:
+            return None
+        kinds = self.engine.error_kinds & (ALL_KINDS if self.mitigation is None else self.mitigation.leaves)
+        predicted: dict[int, Deviation] = {}
+        for program in self.programs:
+            circuit = cirq.resolve_parameters(program.circuit, dict(program.points[0]))
+            predicted |= dict.fromkeys(program.requests, predicted_deviation(processor, circuit, kinds))
+        return [predicted[request] for request in range(len(predicted))]
 
     def execute(self) -> Mitigated:
         """Run all variants and combine their outcomes.

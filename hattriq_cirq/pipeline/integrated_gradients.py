@@ -8,6 +8,7 @@ from functools import partial
 from typing import get_args
 
 import cirq
+import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet
@@ -17,28 +18,31 @@ from hattriq_cirq.attribution.path_integral import exact_attribution
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.estimators.bilinear import Estimator
 from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_number, as_word, check_flag, check_type, shown
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bars
 from hattriq_cirq.models.model import Form, Model
 from hattriq_cirq.models.quadratic_form import QuadraticForm
 from hattriq_cirq.pipeline.mitigation import Mitigation, as_mitigation
-from hattriq_cirq.pipeline.prepare import as_shots, check_engine, prepare
+from hattriq_cirq.pipeline.objectives import check_preparation
+from hattriq_cirq.pipeline.prepare import Observable, Scores, as_shots, check_engine, observed_models, prepare
 from hattriq_cirq.simulation.statevector import Precision
 
 _PRECISIONS = get_args(Precision)
+_NO_BARS = nullcontext()
 
 
 @with_numpy_defaults
 def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the user
     model: QuadraticForm,
-    x: ArrayLike,
+    x: ArrayLike | cirq.AbstractCircuit,
     *,
     baseline: float | ArrayLike | BaselineSet,
     form: Form = "quadratic",
     rule: str = "exact",
     head: Head | None = None,
-    observables: Sequence[cirq.PauliSum | cirq.PauliString[cirq.Qid]] | None = None,
+    observables: Sequence[Observable] | None = None,
     tolerance: float = 1e-10,
     precision: Precision = "float64",
     estimator: Estimator | None = None,
@@ -47,6 +51,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     mitigation: Mitigation | str | None = None,
     progress: bool = False,
     workers: int | None = None,
+    scores: Scores | None = None,
 ) -> Attribution:
     """Attribute a model's output to the amplitudes of its input, by integrated gradients (Sundararajan et al. 2017).
 
@@ -56,7 +61,10 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     Args:
         model: `Model`, `LearnedModel`, whose errors the result carries, or any other `QuadraticForm` F(x) = x' M x.
         x: Input or batch of inputs, (..., features), real or complex, of any norm. From a file of rows, `numpy.memmap`, the
-            exact result is computed part by part into temporary files (in TMPDIR), never holding all inputs in memory.
+            exact result is computed part by part into temporary files (in TMPDIR), never holding all inputs in memory. Or a
+            `cirq.Circuit` on qubits of a `Model` that prepares one input from |0...0>, such as the state of another experiment:
+            with `ResolvedHadamardTest`, a zero baseline and measured scores its amplitudes are never computed, and values may
+            be those of some qubits (`measured`); without an estimator it is simulated.
         baseline: Number for every amplitude, array that broadcasts to x, or a `BaselineSet`, over which the map is averaged.
         form: `quadratic` to attribute x' M x, `normalized` to attribute x' M x / x' x.
         rule: `exact`, or `riemann:K`, `midpoint:K`, `trapezoid:K`, `gauss-legendre:K` for comparison.
@@ -66,13 +74,16 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         tolerance: Relative and absolute tolerance of a path integral that has no closed form, > 0.
         precision: `float64`, or `float32` for a `Model`.
         estimator: Circuits that measure the quadratic form of a `Model`, such as `ResolvedHadamardTest()`; None for the exact
-            result. F(x) and F(b) are still computed exactly, so the completeness gap measures the error of the circuits.
+            result.
         engine: Engine that runs the circuits, such as `qsim(seed=1)`, `virtual("willow_pink")`, or any `cirq.Sampler`.
         shots: Number of shots per input, for all its circuits and path steps together; None for exact probabilities.
         mitigation: Correction of the outcomes, such as `calibration.Readout()` or its name `readout`; None for no correction.
         progress: Show a progress bar over the inputs of a large batch, or over the circuits of an estimator.
         workers: Number of threads for a large batch without an estimator; None for one on every core. The result is the same
             to the last bit.
+        scores: `exact` to compute F(x) and F(b) by simulation also with an estimator, so that the completeness gap is the error
+            of the circuits; `measured` to measure both in the run, which shares its shots with them. None takes `exact` for
+            amplitudes and `measured` for a circuit.
 
     Returns:
         The attribution, in the shape of x.
@@ -91,9 +102,10 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         >>> hq.integrated_gradients(model, [0.6, 0.8], baseline=0).values.round(2)
         array([ 0.36, -0.64])
     """
-    if isinstance(model, type) or not all(hasattr(model, name) for name in ("n_features", "observable_action")):
+    if isinstance(model, type) or not (hasattr(model, "n_features") and hasattr(model, "observable_action")):
         raise ArgumentTypeError(f"model={shown(model)} must be a Model or another QuadraticForm")
-    check_type(head, "head", Head | None, "a Head, such as Head('sigmoid', scale=5), or None")
+    if head is not None:
+        check_type(head, "head", Head, "a Head, such as Head('sigmoid', scale=5), or None")
     tolerance = as_number(tolerance, "tolerance", above=0)
     as_word(precision, "precision", _PRECISIONS)
     check_flag(progress, "progress")
@@ -108,15 +120,17 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         raise ValueError("engine, shots and mitigation need an estimator, such as estimator=ResolvedHadamardTest()")
     if estimator is not None and engine is None:
         raise ValueError("an estimator needs an engine to run its circuits, such as engine=hattriq_cirq.qsim(seed=1)")
-    if estimator is not None:
-        check_measurable(objective)
+    if scores is not None and as_word(scores, "scores", get_args(Scores)) == "measured" and estimator is None:
+        raise ValueError("scores='measured' needs an estimator, in whose run F(x) and F(b) are measured")
     models: list[QuadraticForm] = [model]
-    if observables is not None and isinstance(model, Model):
-        check_type(observables, "observables", Sequence, "a sequence of observables, such as [cirq.Z(qubit)], or None")
-        models = [model.with_observable(observable) for observable in observables]
+    if isinstance(model, Model):
+        models = list(observed_models(model, observables))
     objective.head.check_count(len(models))
+    if isinstance(x, cirq.AbstractCircuit) and estimator is None:
+        x = _final_state(model, x)
     if estimator is None or engine is None:
-        with progress_bars(progress) if progress else nullcontext():
+        assert not isinstance(x, cirq.AbstractCircuit)
+        with progress_bars(progress) if progress else _NO_BARS:
             compute = partial(
                 exact_attribution,
                 x=x,
@@ -129,10 +143,9 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
             )
             is_linear = objective.is_quadratic and rule == "exact"
             return with_measured_errors(models, compute, baseline if is_linear else None)
-    (measured,) = models
-    assert isinstance(measured, Model)
+    assert isinstance(model, Model)
     return prepare(
-        measured,
+        model,
         x,
         baseline=baseline,
         estimator=estimator,
@@ -142,13 +155,20 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         mitigation=mitigation,
         precision=precision,
         progress=progress,
+        form=form,
+        head=head,
+        observables=observables,
+        tolerance=tolerance,
+        scores=scores,
     ).execute()
 
 
-def check_measurable(objective: Objective) -> None:
-    """Raise ValueError for an objective that the circuits of an estimator do not measure."""
-    if not objective.is_quadratic:
-        raise ValueError(
-            f"circuits measure the quadratic form without a head, not form={objective.form!r}, head={objective.head}; "
-            "leave out estimator for an exact result"
-        )
+def _final_state(model: QuadraticForm, circuit: cirq.AbstractCircuit) -> Array:
+    """Return the amplitudes of the state that a circuit prepares, (features,), by simulation."""
+    if not isinstance(model, Model):
+        raise ValueError(f"a circuit as x needs a Model, whose qubits it acts on, not {type(model).__name__}")
+    check_preparation(model, circuit)
+    if not cirq.has_unitary(circuit):
+        raise ValueError("the circuit x has channels, so that its state has no amplitudes; give an estimator")
+    state = circuit.final_state_vector(qubit_order=model.qubits, dtype=np.complex128, ignore_terminal_measurements=False)
+    return np.asarray(state)

@@ -6,13 +6,14 @@ The mitigations themselves are in the package `calibration`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
+from hattriq_cirq.circuits.deviation import ALL_KINDS, ErrorKind
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
@@ -37,11 +38,14 @@ class Variants(Generic[Context]):
         programs: Programs that together hold the requests 0, 1, ... once each, in a numbering of their own.
         shots: Shots of each request; None for exact probabilities.
         context: What `Mitigation.combine` needs to know beside the programs.
+        own_shots: Shots that are left to the variants of the compiled programs, where a mitigation takes the shots of its own
+            circuits out of theirs; None where these come on top.
     """
 
     programs: Sequence[ParameterizedCircuit]
     shots: Sequence[int] | None
     context: Context
+    own_shots: int | None = None
 
 
 class AssumptionWarning(UserWarning):
@@ -63,11 +67,14 @@ class MitigationSummary(Frozen):
         notes: Findings, such as the verdict on drift, one sentence each.
         warnings: Findings that an assumption of the mitigation does not hold, one sentence each; the pipeline adds them to the
             notes of the result and issues each as an `AssumptionWarning`.
+        readout_rates: Readout errors e0 and e1 of each qubit as the mitigation used them, and their standard errors, by the
+            qubit as text; empty without a calibration per qubit.
     """
 
     calibration_id: str | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    readout_rates: Mapping[str, tuple[float, float, float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +111,8 @@ def as_mitigation(value: object) -> Mitigation | None:
         >>> as_mitigation("readout").shots
         20000
     """
+    if value is None:
+        return None
     if isinstance(value, str):
         registered = entry_points(group="hattriq_cirq.mitigations")
         if value not in registered.names:
@@ -127,6 +136,15 @@ class Mitigation(ABC, Generic[Context]):
     @abstractmethod
     def describe(self) -> str:
         """Return the mitigation in a few words, for results."""
+
+    @property
+    def leaves(self) -> frozenset[ErrorKind]:
+        """Kinds of a processor's errors that stay in the outcomes as the calibration predicts them.
+
+        The pipeline reports their predicted size as the systematic part of errors. What the mitigation removes only in part, or
+        measures, it reports itself, by systematic uncertainties of the outcomes that `combine` returns.
+        """
+        return ALL_KINDS
 
     @abstractmethod
     def expand(

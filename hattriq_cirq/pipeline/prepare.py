@@ -7,58 +7,79 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, wraps
 from itertools import chain, groupby, islice, repeat
-from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_args
+from weakref import WeakKeyDictionary
 
 import cirq
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
-from hattriq_cirq.attribution.path_integral import exact_attribution
+from hattriq_cirq.attribution.objective import Head, Objective
+from hattriq_cirq.attribution.path_integral import exact_attribution, warn_of_identity_part
 from hattriq_cirq.attribution.quadrature import Quadrature, parse_rule
-from hattriq_cirq.attribution.result import Attribution, Cost
+from hattriq_cirq.attribution.result import Assumptions, Attribution, Cost
+from hattriq_cirq.circuits.deviation import ALL_KINDS, Deviation, attach
 from hattriq_cirq.compilation.compile import physical_circuit
 from hattriq_cirq.compilation.gatesets import compile_to_gateset, gateset_name
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
 from hattriq_cirq.compilation.placement import Placement, best_placement, candidate_layouts, promising_layouts
+from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.compilation.snapshot import Snapshot
 from hattriq_cirq.encoding.exact import Encoder, encode
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
-from hattriq_cirq.estimators.plan import Estimate, Plan, plan, sample_circuits
+from hattriq_cirq.estimators.plan import Estimate, Plan, Quantity, plan, sample_circuits
 from hattriq_cirq.execution.backends.simulators import qsim, sampler
 from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_format import circuits_key
-from hattriq_cirq.foundation.arrays import Array, FloatArray, evenly_spaced, scaling_exponents, times_power_of_2
+from hattriq_cirq.foundation.arrays import Array, FloatArray, evenly_spaced
 from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type, shown
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.numerics import numpy_defaults, with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
-from hattriq_cirq.models.model import Model, check_columns, model_inputs
+from hattriq_cirq.models.model import Form, Model, check_columns, model_inputs
+from hattriq_cirq.models.quadratic_form import observable_name
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import AssumptionWarning, Mitigation, MitigationSummary, Outcomes, as_mitigation
+from hattriq_cirq.pipeline.objectives import (
+    Combination,
+    MeasuredMap,
+    ScoreQuantities,
+    combine_state,
+    combine_with_scores,
+    scaled,
+    state_quantities,
+    sum_or_zero,
+    with_measured_scores,
+)
 from hattriq_cirq.pipeline.resources import GateCount, Resources, RunResources, shots_for_cosine, shots_for_stderr
 from hattriq_cirq.simulation.statevector import Precision
 
 log = Log("pipeline")
+#: Largest number of shots: counts are 64-bit integers, and weights of shots are floating-point numbers.
+SHOTS_MAX = 10**15
+Scores = Literal["exact", "measured"]
+Observable = cirq.PauliSum | cirq.PauliString[cirq.Qid]
+_A_HEAD = "a Head, such as Head('sigmoid', scale=5), or None"
 _CHUNK = 256  # number of circuits that are compiled and run together, or those of one input if they are more
-_ROUNDINGS = 4  # difference between equal vectors that rounding explains, in units of the double precision
-_SHOTS_MAX = 10**15  # counts are 64-bit integers, and weights of shots are floating-point numbers
 _TERMS_MAX = 10_000  # nodes of a rule times baselines, each of which has circuits of its own
 _AN_ESTIMATOR = "an estimator, such as ResolvedHadamardTest()"
 _INPUTS = (8, 64)  # largest number of inputs of the first chunk, so that its jobs start within seconds, and of the others
 _LISTED = 10  # features that a note names
 _PLACED_BY = 2  # number of terms by whose circuits a placement is chosen
+_PLACEMENTS = 64  # placements that are kept for each processor
+_placements: WeakKeyDictionary[Processor, dict[str, Placement]] = WeakKeyDictionary()
 
 
 @with_numpy_defaults
 def prepare(  # noqa: PLR0913  one argument for each choice of the user
     model: Model,
-    x: ArrayLike,
+    x: ArrayLike | cirq.AbstractCircuit,
     *,
     baseline: float | ArrayLike | BaselineSet,
     estimator: Estimator,
@@ -69,12 +90,18 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
     placement: Placement | None = None,
     precision: Precision = "float64",
     progress: bool = False,
+    form: Form = "quadratic",
+    head: Head | None = None,
+    observables: Sequence[Observable] | None = None,
+    tolerance: float = 1e-10,
+    scores: Scores | None = None,
 ) -> PreparedAttribution:
     """Prepare the attribution of inputs by circuits: placement, compilation and cost, without running anything.
 
     Args:
         model: Model of the quadratic form F(x) = x' M x.
-        x: Input or batch of inputs, (..., features), real or complex, of any norm.
+        x: Input or batch of inputs, (..., features), real or complex, of any norm; or a circuit that prepares one input of
+            unknown amplitudes, see `integrated_gradients`.
         baseline: Number for every amplitude, array that broadcasts to x, or a `BaselineSet`, over which the map is averaged.
         estimator: Estimator that builds the circuits, such as `ResolvedHadamardTest()`.
         engine: Engine that will run them, such as `virtual("willow_pink")`, or any `cirq.Sampler`.
@@ -84,6 +111,13 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
         placement: Physical qubits from another preparation; None chooses them.
         precision: `float64` or `float32`, in which F(x) and F(b) are computed.
         progress: Show a progress bar over the inputs.
+        form: `quadratic`, or `normalized` to attribute x' M x / x' x. This form and heads take circuits for M x, M b and the
+            scores at the ends of the path, and none for its steps.
+        head: Classical function of the expectations; None for the expectation itself.
+        observables: Observables whose expectations the head combines, in place of the model's own.
+        tolerance: Tolerance of a path integral that has no closed form, > 0.
+        scores: `exact` to compute F(x) and F(b) by simulation, `measured` to measure them in the run, with the same shots; None
+            takes `exact` for amplitudes and `measured` for a circuit.
 
     Returns:
         The prepared attribution: `.resources` prices exactly what `.execute()` runs.
@@ -108,23 +142,128 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
     check_type(placement, "placement", Placement | None, "that of another preparation, prepared.placement, or None")
     as_word(precision, "precision", get_args(Precision))
     check_flag(progress, "progress")
-    if estimator.measured is not None:
+    if estimator.measured is not None and not isinstance(x, cirq.AbstractCircuit):
         raise ValueError("an estimator that measures some qubits has no value for each feature; use hq.estimate")
     if estimator.part != "real":
         raise ValueError("an attribution is the real part; use hq.estimate for the imaginary part")
+    objective = Objective(form, check_type(head, "head", Head | None, _A_HEAD) or Head())
+    tolerance = as_number(tolerance, "tolerance", above=0)
+    is_measured = scores is not None and as_word(scores, "scores", get_args(Scores)) == "measured"
+    models = observed_models(model, observables)
+    objective.head.check_count(len(models))
+    if isinstance(x, cirq.AbstractCircuit):
+        if not objective.is_quadratic or rule != "exact" or scores == "exact":
+            raise ValueError(
+                f"form={form!r}, head={objective.head}, rule={rule!r} and scores={scores!r} need known amplitudes; the "
+                "map of a state that a circuit prepares has the quadratic form without a head, rule='exact' and measured scores"
+            )
+        _check_zero(baseline)
+        map_of_state, score = state_quantities(models[0], x, estimator)
+        return PreparedAttribution(
+            models[0],
+            [map_of_state.terms],
+            estimator,
+            run_on,
+            shots,
+            correction,
+            given_placement=placement,
+            progress=progress,
+            exact=partial(_of_state, models[0], estimator),
+            further=[[score]],
+            combine=[combine_state],
+        )
     inputs = model_inputs(model, x)
     check_columns(model, baseline, "baseline")
     references, _ = resolve(baseline, inputs)
-    rows = inputs.reshape(-1, model.n_features)
-    terms = bilinear_terms_of_rows(rows, references, parse_rule(rule))
-    exact = partial(exact_attribution, [model], inputs, baseline=baseline, rule=rule, precision=precision)
-    return PreparedAttribution(model, terms, estimator, run_on, shots, correction, placement, progress, exact)
+    rows, parsed = inputs.reshape(-1, model.n_features), parse_rule(rule)
+    options: dict[str, Any] = {"baseline": baseline, "objective": objective, "rule": rule, "tolerance": tolerance}
+    exact: Callable[[], Attribution] = partial(exact_attribution, models, inputs, **options, precision=precision)
+    if is_measured:
+        exact = partial(_without_scores, models, inputs, options)
+    general: dict[str, Any] = {"given_placement": placement, "progress": progress, "exact": exact}
+    given = (run_on, shots, correction)
+    own = [(row, references[:, i if references.shape[1] > 1 else 0]) for i, row in enumerate(rows)]
+    if objective.is_quadratic:
+        (first,) = models
+        terms: list[Sequence[BilinearTerm]] = list(bilinear_terms_of_rows(rows, references, parsed))
+        if not is_measured:
+            return PreparedAttribution(first, terms, estimator, *given, **general)
+        further = [with_measured_scores(first, t, *ends, estimator)[1:] for t, ends in zip(terms, own, strict=True)]
+        combine = [combine_with_scores] * len(rows)
+        return PreparedAttribution(first, terms, estimator, *given, **general, further=further, combine=combine)
+    found = [
+        ScoreQuantities.of(models, *ends, estimator, objective, parsed, tolerance, measures_scores=is_measured) for ends in own
+    ]
+    terms = [each.quantities[0].terms for each in found]
+    check_unscaled(correction, models[0], estimator, terms, f"form={form!r} with head={objective.head}")
+    further = [each.quantities[1:] for each in found]
+    combine = [each.combine for each in found]
+    return PreparedAttribution(models[0], terms, estimator, *given, **general, further=further, combine=combine)
+
+
+def observed_models(model: Model, observables: Sequence[Observable] | None) -> list[Model]:
+    """Return the model with each of the observables in place of its own; the model itself for None."""
+    if observables is None:
+        return [model]
+    check_type(observables, "observables", Sequence, "a sequence of observables, such as [cirq.Z(qubit)], or None")
+    return [model.with_observable(observable) for observable in observables]
+
+
+def check_unscaled(
+    mitigation: Mitigation[Any] | None,
+    model: Model,
+    estimator: Estimator,
+    terms: Sequence[Sequence[BilinearTerm]],
+    what: str,
+) -> None:
+    """Raise ValueError for a mitigation that rescales a single map, where several quantities are measured together."""
+    first = next((own for own in terms if not all(term.is_zero for term in own)), None)
+    if mitigation is not None and first is not None and mitigation.auxiliary_circuits(model, estimator, first):
+        raise ValueError(
+            f"mitigation={mitigation.describe()} rescales the map of the quadratic form, and {what} is computed from several "
+            "measured quantities; leave that mitigation out"
+        )
+
+
+def _check_zero(baseline: object) -> None:
+    """Raise ValueError for a baseline other than zero, with which no amplitude has to be known."""
+    if isinstance(baseline, BaselineSet) or np.any(np.asarray(baseline)):
+        raise ValueError(f"baseline={shown(baseline)} must be 0 for a state that a circuit prepares: x - b must be x")
+
+
+def _of_state(model: Model, estimator: Estimator) -> Attribution:
+    """Return an attribution of zeros for a state of unknown amplitudes."""
+    values = np.zeros(estimator.values_of(model))
+    assumptions = Assumptions("quadratic", "exact", "identity", (observable_name(model),), "constant 0", scores="measured")
+    zero, unknown = np.zeros(()), np.zeros(0)
+    return Attribution(values, values, None, unknown, unknown, zero, zero, zero, replace(assumptions, input="circuit"))
+
+
+class _Unmeasured:
+    """Quadratic form of zeros, in whose attributions measured values and scores take their places."""
+
+    identity_part = 0.0
+
+    def __init__(self, n_features: int) -> None:
+        self.n_features = n_features
+
+    def observable_action(self, x: ArrayLike) -> Array:
+        return np.zeros_like(x)
+
+
+def _without_scores(models: Sequence[Model], inputs: Array, options: dict[str, Any]) -> Attribution:
+    """Return an attribution with zeros as values and scores, without simulating the models."""
+    if options["objective"].form == "quadratic":
+        warn_of_identity_part(models)
+    a = exact_attribution([_Unmeasured(models[0].n_features)] * len(models), inputs, **options)
+    names = tuple(map(observable_name, models))
+    return replace(a, assumptions=replace(a.assumptions, observables=names, scores="measured"))
 
 
 @with_numpy_defaults
 def estimate(
     model: Model,
-    x: ArrayLike,
+    x: ArrayLike | cirq.AbstractCircuit,
     *,
     baseline: float | ArrayLike | BaselineSet,
     estimator: Estimator,
@@ -137,7 +276,7 @@ def estimate(
 
     Args:
         model: Model of the quadratic form F(x) = x' M x.
-        x: Input, (features,).
+        x: Input, (features,); or a circuit that prepares it from |0...0> on the model's qubits, with a zero baseline.
         baseline: Number, (features,), or a `BaselineSet`, over which the map is averaged.
         estimator: Estimator that builds the circuits; with `measured` qubits the values are summed over the others.
         engine: Engine that runs them; a `cirq.Sampler` runs them as they are.
@@ -165,7 +304,11 @@ def estimate(
     check_model(model)
     run_on = check_engine(estimator, engine)
     shots, correction = as_shots(shots), as_mitigation(mitigation)
-    terms = _terms_of_input(model, x, baseline, rule)
+    if isinstance(x, cirq.AbstractCircuit):
+        _check_zero(baseline)
+        terms = list(state_quantities(model, x, estimator)[0].terms)
+    else:
+        terms = _terms_of_input(model, x, baseline, rule)
     return PreparedAttribution(model, [terms], estimator, run_on, shots, correction).run().estimates[0]
 
 
@@ -234,10 +377,7 @@ def resources(  # noqa: PLR0913  one argument for each choice of the user
         raise ValueError(f"engine={shown(engine)} has its own processor; leave out processor={shown(processor)}")
     if correction is not None and shots is None:
         raise ValueError("mitigation needs shots: its circuits and shots are those of a whole run")
-    if engine is not None:
-        run_on = check_engine(estimator, engine)
-    else:
-        run_on = qsim() if processor is None else virtual(processor, gateset=gateset or "cz", noise="none")
+    run_on = pricing_engine(processor, gateset) if engine is None else check_engine(estimator, engine)
     inputs = model_inputs(model, x)
     if inputs.ndim == 1:
         terms = [_terms_of_input(model, x, baseline, rule)]
@@ -250,6 +390,11 @@ def resources(  # noqa: PLR0913  one argument for each choice of the user
     return prepared.price(sample=sample, **targets, run=None if shots is None else prepared.run_resources)
 
 
+def pricing_engine(processor: str | os.PathLike[str] | Snapshot | None, gateset: str | None) -> Engine:
+    """Return the engine whose runs are priced where only a processor is named, or none for a free graph."""
+    return qsim() if processor is None else virtual(processor, gateset=gateset or "cz", noise="none")
+
+
 @dataclass(frozen=True, eq=False)
 class Execution(Frozen):
     """Results of a run of circuits.
@@ -258,11 +403,13 @@ class Execution(Frozen):
         estimates: Estimate of each input.
         cost: Cost of all inputs together.
         summary: Findings of the mitigation, notes on single inputs included.
+        further: Estimates of the further quantities of each input.
     """
 
     estimates: list[Estimate]
     cost: Cost
     summary: MitigationSummary
+    further: list[list[Estimate]] = field(default_factory=list)
 
 
 _Arguments = ParamSpec("_Arguments")
@@ -299,7 +446,11 @@ class PreparedAttribution(Frozen):
         mitigation: Correction of the outcomes; None for no correction.
         given_placement: Placement of another preparation; None chooses one.
         progress: Show a progress bar over the inputs.
-        exact: Function that computes the exact attribution, whose scores `execute` keeps; None if only estimates are wanted.
+        exact: Function that returns the attribution whose values `execute` replaces by measured ones; None if only estimates
+            are wanted.
+        further: Quantities that are measured beside the terms, for each input; empty for none.
+        combine: Functions that return the map and scores of each input from the estimates of its quantities; empty to take the
+            estimate of the terms as the map.
     """
 
     model: Model
@@ -311,6 +462,8 @@ class PreparedAttribution(Frozen):
     given_placement: Placement | None = None
     progress: bool = False
     exact: Callable[[], Attribution] | None = None
+    further: Sequence[Sequence[Quantity]] = ()
+    combine: Sequence[Combination] = ()
 
     @cached_property
     @_with_bars
@@ -389,8 +542,9 @@ class PreparedAttribution(Frozen):
             for inputs, circuits in self.chunks():
                 call = circuits.record(numbers) if record else circuits.plan(numbers)
                 numbers.append(call.number)
-                own = [one.own_shots for one in inputs]
-                parts.append(RunResources.of_call(circuits, call, sum(len(o.plan.circuits) for o in inputs), sum(own)))
+                left = circuits.variants.own_shots
+                shots = sum(one.own_shots for one in inputs) if left is None else left
+                parts.append(RunResources.of_call(circuits, call, sum(one.own_circuits for one in inputs), shots))
                 bar.update(len(inputs))
         return RunResources.total(parts)
 
@@ -481,8 +635,9 @@ class PreparedAttribution(Frozen):
         Raises:
             EngineError: The engine could not run the circuits.
         """
-        estimates: list[Estimate] = []
+        estimates: list[list[Estimate]] = []
         configurations: list[int | None] = []
+        deviations: list[Deviation] = []
         cost, summaries = Cost(), [MitigationSummary()]
         what = self.estimator.describe()
         with (
@@ -496,20 +651,37 @@ class PreparedAttribution(Frozen):
                 mitigated = circuits.execute()
                 summaries.append(mitigated.summary)
                 configurations += [mitigated.configuration] * len(inputs)
-                outcomes = iter(mitigated.outcomes)
+                predicted = circuits.predicted_deviations()
+                outcomes = iter(mitigated.outcomes if predicted is None else attach(mitigated.outcomes, predicted))
+                deviations += predicted or []
                 parts = [list(islice(outcomes, len(one.circuits))) for one in inputs]
                 decoded = [one.decode(part, self.mitigation) for one, part in zip(inputs, parts, strict=True)]
-                estimates += [found.times_power_of_2(next(exponents)) for found, _ in decoded]
-                own = [outcome for one, part in zip(inputs, parts, strict=True) for outcome in part[: len(one.plan.circuits)]]
+                for found, _ in decoded:
+                    exponent = next(exponents)
+                    estimates.append([each.times_power_of_2(exponent) for each in found])
+                own = [outcome for one, part in zip(inputs, parts, strict=True) for outcome in part[: one.own_circuits]]
                 cost += _cost_of(circuits, own, mitigated.shots, max((factor for _, factor in decoded), default=1.0))
                 bar.update(len(inputs))
         violated = tuple(dict.fromkeys(text for summary in summaries for text in summary.warnings))
         for text in violated:
             warnings.warn(text, AssumptionWarning, stacklevel=3)
         notes = [note for summary in summaries for note in (*summary.notes, *summary.warnings)]
-        notes += [*self._configuration_notes(configurations), *(note for e in estimates for note in e.notes)]
+        notes += [*self._configuration_notes(configurations), *(note for own in estimates for e in own for note in e.notes)]
+        notes += self._prediction_notes(deviations)
         summary = MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes)), violated)
-        return Execution(estimates, cost, summary)
+        return Execution([own[0] for own in estimates], cost, summary, [own[1:] for own in estimates])
+
+    def _prediction_notes(self, deviations: Sequence[Deviation]) -> list[str]:
+        """Return a note on the errors that nothing corrects, of the size that the processor's calibration predicts."""
+        processor = self.engine.processor
+        if processor is None or not any(each.damping or each.spread for each in deviations):
+            return []
+        kinds = self.engine.error_kinds & (ALL_KINDS if self.mitigation is None else self.mitigation.leaves)
+        damping, spread = (100 * np.mean([getattr(each, name) for each in deviations]) for name in ("damping", "spread"))
+        return [
+            f"systematic part of errors: by the calibration {processor.snapshot!r}, errors of {', '.join(sorted(kinds))} damp "
+            f"outcomes by {damping:.1f}% and spread them by {spread:.1f}% of their size; the data do not test this"
+        ]
 
     def _configuration_notes(self, configurations: Sequence[int | None]) -> list[str]:
         """Return a note that names the inputs of each configuration, if the run began anew on another one."""
@@ -525,11 +697,11 @@ class PreparedAttribution(Frozen):
     def _times_of(self, inputs: Sequence[InputPlan]) -> float:
         """Return the number of times that the circuits of some inputs stand for those of all."""
         with_circuits = sum(any(not term.is_zero for term in terms) for terms in self.terms)
-        return with_circuits / max(1, sum(bool(one.plan.circuits) for one in inputs))
+        return with_circuits / max(1, sum(bool(one.own_circuits) for one in inputs))
 
     @with_numpy_defaults
     def execute(self) -> Attribution:
-        """Run all circuits and return the attribution, with F(x) and F(b) computed exactly.
+        """Run all circuits and return the attribution, with F(x) and F(b) computed exactly unless they are measured.
 
         Returns:
             The attribution, in the shape of the inputs.
@@ -540,17 +712,28 @@ class PreparedAttribution(Frozen):
         if self.exact is None:
             raise ValueError("this run has estimates only; prepare it with hattriq_cirq.prepare for an attribution")
         exact, execution = self.exact(), self.run()
-        estimates, summary, shape = execution.estimates, execution.summary, exact.values.shape
-        values, stderr, rare = (
-            np.array([getattr(e, name) for e in estimates]).reshape(shape) for name in ("values", "stderr", "rare_stderr")
+        summary, shape = execution.summary, exact.values.shape
+        every = enumerate(zip(execution.estimates, execution.further, strict=True))
+        maps = [self._combined(i, [own, *further]) for i, (own, further) in every]
+        estimates, scores = [one.values for one in maps], [one.scores for one in maps if one.scores is not None]
+        measured: dict[str, Any] = {}
+        for i, name in enumerate(("f_input", "f_baseline") if scores else ()):
+            measured[name] = np.array([own.values[i] for own in scores]).reshape(shape[:-1])
+            measured[f"{name}_stderr"] = np.array([own.stderr[i] for own in scores]).reshape(shape[:-1])
+        values, stderr, rare, systematic = (
+            np.array([getattr(e, name) for e in estimates]).reshape(shape)
+            for name in ("values", "stderr", "rare_stderr", "systematic")
         )
+        nothing_known = self.engine.processor is None and not any(e.knows_systematic for e in estimates)
         return replace(
             exact,
             values=values,
             stderr=stderr,
             rare_stderr=None if self.shots is None else rare,
+            systematic=None if nothing_known else systematic,
             imag_values=None,
-            completeness_gap_stderr=np.array([e.sum_stderr for e in estimates]).reshape(shape[:-1]),
+            completeness_gap_stderr=np.array([float(one.gap.stderr[0]) for one in maps]).reshape(shape[:-1]),
+            **measured,
             cost=execution.cost,
             assumptions=replace(
                 exact.assumptions,
@@ -563,10 +746,19 @@ class PreparedAttribution(Frozen):
             ),
         )
 
+    def _combined(self, index: int, estimates: Sequence[Estimate]) -> MeasuredMap:
+        """Return the map of one input from the estimates of its quantities."""
+        if self.combine:
+            return self.combine[index](estimates)
+        (values,) = estimates
+        return MeasuredMap(values, values.total)
+
     def input_plans(self) -> Iterator[InputPlan]:
         """Build the circuits of one input after the other, prepared as the placement asks."""
-        for terms in self.terms:
-            yield InputPlan.build(self._placed_estimator, self.model, terms, self.shots, self.mitigation)
+        encoder = None if self.placement is None else self.placement.encoder
+        for terms, further in zip(self.terms, self.further or repeat(()), strict=False):
+            plans = [quantity.plan(encoder) for quantity in further]
+            yield InputPlan.build(self._placed_estimator, self.model, terms, self.shots, self.mitigation, plans)
 
     @property
     def _placed_estimator(self) -> Estimator:
@@ -576,7 +768,14 @@ class PreparedAttribution(Frozen):
     @cached_property
     def _circuits_of_inputs(self) -> list[int]:
         """Number of circuits of each input, of which one input's are built at a time."""
-        return [len(plan(self.estimator, self.model, terms).circuits) for terms in track(self.terms, "count circuits", "input")]
+        counted = track(range(len(self.terms)), "count circuits", "input")
+        return [len(self._circuits_of(self.estimator, i)) for i in counted]
+
+    def _circuits_of(self, estimator: Estimator, index: int) -> list[WeightedCircuit]:
+        """Return the circuits of one input, without those of a mitigation, with states prepared as by an estimator."""
+        further = self.further[index] if self.further else ()
+        plans = [plan(estimator, self.model, self.terms[index]), *(each.plan(estimator.encoder) for each in further)]
+        return [circuit for each in plans for circuit in each.circuits]
 
     def _sampled(self, estimator: Estimator, sample: int) -> list[WeightedCircuit]:
         """Return circuits that are evenly spaced among those of all inputs, without building the others at once."""
@@ -584,7 +783,7 @@ class PreparedAttribution(Frozen):
         chosen: list[WeightedCircuit] = []
         positions = evenly_spaced(range(ends[-1]), sample)
         for i, own in groupby(positions, key=lambda position: int(np.searchsorted(ends, position, side="right"))):
-            circuits = plan(estimator, self.model, self.terms[i]).circuits
+            circuits = self._circuits_of(estimator, i)
             chosen += [circuits[position - ends[i]] for position in own]
         return chosen
 
@@ -638,15 +837,15 @@ class PreparedAttribution(Frozen):
 
 @dataclass(frozen=True, eq=False)
 class InputPlan:
-    """Circuits of one input: those of its plan, then the auxiliary ones of a mitigation.
+    """Circuits of one input: those of its plans, then the auxiliary ones of a mitigation.
 
     Args:
-        plan: Plan of the estimator.
+        plans: Plan of the estimator, then those of further quantities, which share the shots.
         auxiliary: Auxiliary circuits of the mitigation.
         shots: Shots of all these circuits, in order; None for exact probabilities.
     """
 
-    plan: Plan
+    plans: list[Plan]
     auxiliary: list[WeightedCircuit]
     shots: list[int] | None
 
@@ -658,31 +857,40 @@ class InputPlan:
         terms: Sequence[BilinearTerm],
         shots: int | None,
         mitigation: Mitigation[Any] | None,
+        further: Sequence[Plan] = (),
     ) -> InputPlan:
         """Build the circuits of one input and share its shots among them."""
         own = plan(estimator, model, terms)
+        plans = [own, *further]
         asked = [] if mitigation is None or not own.circuits else mitigation.auxiliary_circuits(model, estimator, terms)
-        counts = None if shots is None else own.shots(shots) + [max(1, round(share * shots)) for _, share in asked]
-        return cls(own, [circuit for circuit, _ in asked], counts)
+        together = replace(own, circuits=tuple(circuit for each in plans for circuit in each.circuits))
+        counts = None if shots is None else together.shots(shots) + [max(1, round(share * shots)) for _, share in asked]
+        return cls(plans, [circuit for circuit, _ in asked], counts)
+
+    @property
+    def own_circuits(self) -> int:
+        """Number of circuits of the plans."""
+        return sum(len(each.circuits) for each in self.plans)
 
     @property
     def own_shots(self) -> int:
-        """Number of shots of the plan's circuits; 0 for exact probabilities."""
-        return sum((self.shots or [])[: len(self.plan.circuits)])
+        """Number of shots of the plans' circuits; 0 for exact probabilities."""
+        return sum((self.shots or [])[: self.own_circuits])
 
     @property
     def circuits(self) -> list[cirq.Circuit]:
         """All circuits, in order."""
-        return [c.circuit for c in (*self.plan.circuits, *self.auxiliary)]
+        return [c.circuit for c in (*(c for each in self.plans for c in each.circuits), *self.auxiliary)]
 
-    def decode(self, outcomes: Outcomes, mitigation: Mitigation[Any] | None) -> tuple[Estimate, float]:
-        """Return the estimate that the outcomes give, and its summed variance over that of plain counts of the same shots."""
-        count = len(self.plan.circuits)
-        measured = self.plan.decode(outcomes[:count])
-        if mitigation is None or not count:
-            return measured, 1.0
-        corrected = mitigation.postprocess(measured, list(zip(self.auxiliary, outcomes[count:], strict=True)))
-        return corrected, _variance_factor(self.plan, measured, corrected)
+    def decode(self, outcomes: Outcomes, mitigation: Mitigation[Any] | None) -> tuple[list[Estimate], float]:
+        """Return the estimates of all plans, and the summed variance of the first over that of plain counts of its shots."""
+        left = iter(outcomes)
+        measured, *further = [each.decode(list(islice(left, len(each.circuits)))) for each in self.plans]
+        first = self.plans[0]
+        if mitigation is None or not first.circuits:
+            return [measured, *further], 1.0
+        corrected = mitigation.postprocess(measured, list(zip(self.auxiliary, left, strict=True)))
+        return [corrected, *further], _variance_factor(first, measured, corrected)
 
 
 def bilinear_terms(row: Array, references: Array, rule: Quadrature | None) -> list[BilinearTerm]:
@@ -700,26 +908,18 @@ def bilinear_terms(row: Array, references: Array, rule: Quadrature | None) -> li
     count = len(references) * (1 if rule is None else len(rule.nodes))
     if rule is not None and count > _TERMS_MAX:
         raise ValueError(f"{count} baselines and nodes of the rule have circuits each; at most {_TERMS_MAX} are possible")
-    exponent = int(scaling_exponents(row, *references)[0])
-    row, references = (times_power_of_2(vectors, -exponent) for vectors in (row, references))
+    exponent, (row, *ends) = scaled(row, references)
     terms = []
-    for reference in references:
-        step = _sum_or_zero(row, -reference)
+    for reference in ends:
+        step = sum_or_zero(row, -reference)
         if rule is None:
-            terms.append(BilinearTerm(step, _sum_or_zero(row, reference), 1 / len(references), exponent))
+            terms.append(BilinearTerm(step, sum_or_zero(row, reference), 1 / len(references), exponent))
         else:
             terms += [
                 BilinearTerm(step, 2 * (reference + position * step), weight / len(references), exponent)
                 for position, weight in zip(rule.nodes, rule.weights, strict=True)
             ]
     return terms
-
-
-def _sum_or_zero(first: Array, second: Array) -> Array:
-    """Return the sum of two vectors, or zeros where rounding of the vectors themselves decides its direction."""
-    total = np.asarray(first + second)
-    is_zero = np.linalg.norm(total) <= _ROUNDINGS * np.finfo(float).eps * (np.linalg.norm(first) + np.linalg.norm(second))
-    return np.zeros_like(total) if is_zero else total
 
 
 def bilinear_terms_of_rows(rows: Array, references: Array, rule: Quadrature | None) -> list[list[BilinearTerm]]:
@@ -760,14 +960,16 @@ def check_engine(estimator: object, engine: object) -> Engine:
 
 def as_shots(shots: object) -> int | None:
     """Return a number of shots as a plain integer; None stands for exact probabilities."""
-    advice = f"be a whole number, at least 1 and at most {_SHOTS_MAX:.0e}, or None for exact probabilities"
-    return None if shots is None else as_count(shots, "shots", 1, _SHOTS_MAX, advice=advice)
+    advice = f"be a whole number, at least 1 and at most {SHOTS_MAX:.0e}, or None for exact probabilities"
+    return None if shots is None else as_count(shots, "shots", 1, SHOTS_MAX, advice=advice)
 
 
 def choose_placement(
     model: Model, estimator: Estimator, terms: Sequence[Sequence[BilinearTerm]], engine: Engine
 ) -> Placement | None:
     """Choose physical qubits by a few circuits of a run; each candidate is judged with the state preparation that suits it.
+
+    The search is done once in a process for equal circuits, as in a study that repeats a run with other shots or mitigations.
 
     Args:
         model: Model of the quadratic form.
@@ -786,13 +988,22 @@ def choose_placement(
     if processor is None:
         return None
     circuits: dict[Encoder, list[cirq.Circuit]] = {encode: _placing_circuits(model, estimator, terms, encode)}
+    known = _placements.setdefault(processor, {})
+    key = circuits_key(circuits[encode], (*model.qubits, *(engine.qubits or ())))
+    if key is not None and key in known:
+        return known[key]
     layouts = candidate_layouts(processor, circuits[encode], model.qubits, among=engine.qubits)
     layouts = promising_layouts(processor, layouts, _placing_circuits(model, estimator, terms, _prepare_nothing))
     encoders = list(dict.fromkeys(layout.encoder for layout in layouts))
     for encoder in track(encoders, "build circuits for layouts", "layout"):
         if encoder not in circuits:
             circuits[encoder] = _placing_circuits(model, estimator, terms, encoder)
-    return best_placement(processor, layouts, circuits)
+    chosen = best_placement(processor, layouts, circuits)
+    if key is not None:
+        known[key] = chosen
+        if len(known) > _PLACEMENTS:
+            del known[next(iter(known))]
+    return chosen
 
 
 def _prepare_nothing(x: ArrayLike, qubits: Sequence[cirq.Qid]) -> cirq.Circuit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from textwrap import indent
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import cirq
 import numpy as np
@@ -21,6 +21,9 @@ from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.text import aligned, quantity
 from hattriq_cirq.pipeline.execute import PreparedCircuits
+
+#: Number of shots that stands for none that suffices.
+UNREACHABLE = 2**62
 
 
 @dataclass(frozen=True)
@@ -244,10 +247,11 @@ class Resources(RunResources):
         preparation: Two-qubit gates of the state preparation alone, compiled.
         compiled_circuits: Number of circuits that the gate counts on a free graph are for, evenly spaced among all.
         gateset: Name of the gate set.
-        shots_for_cosine: Shots per input so that the mean cosine of the map to the exact one is the target.
-        shots_for_stderr: Shots per input so that no feature has a larger standard error than the target.
+        shots_for_cosine: Shots so that the mean cosine of the map to the exact one is the target; `UNREACHABLE` if none do.
+        shots_for_stderr: Shots so that no feature has a larger standard error than the target.
         target_cosine: Target cosine, between 0 and 1.
         target_stderr: Target standard error, above 0.
+        per: `input` if each input takes the shots to the targets; `model` if they serve all inputs, as for a learned model.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -267,6 +271,7 @@ class Resources(RunResources):
     shots_for_stderr: int
     target_cosine: float
     target_stderr: float
+    per: Literal["input", "model"] = "input"
 
     @classmethod
     def of_nothing(cls, estimator: str, gateset: str, *, target_cosine: float, target_stderr: float) -> Self:
@@ -319,10 +324,13 @@ class Resources(RunResources):
         if self.compiled_circuits < self.circuits:
             counted = f"{quantity(self.compiled_circuits, 'circuit')} evenly spaced among {self.circuits}"
             rows.append(("gates were counted for", counted))
-        rows.append((f"shots to cosine {self.target_cosine:g}", f"{self.shots_for_cosine} per input"))
-        rows.append((f"shots to standard error {self.target_stderr:g}", f"{self.shots_for_stderr} per input"))
+        rows.append((f"shots to cosine {self.target_cosine:g}", self._shots_text(self.shots_for_cosine)))
+        rows.append((f"shots to standard error {self.target_stderr:g}", self._shots_text(self.shots_for_stderr)))
         title = f"{self.estimator}: {quantity(self.circuits, 'circuit')} on {quantity(self.qubits, 'qubit')}"
         return f"{title}\n{indent(aligned([*rows, *self._rows()]), '  ')}"
+
+    def _shots_text(self, shots: int) -> str:
+        return f"{shots} per {self.per}" if shots < UNREACHABLE else "no number of shots reaches it"
 
 
 def _with_added(number: int, added: int) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from math import ceil, sqrt
+from textwrap import wrap
 from typing import Any
 
 import matplotlib.style
@@ -24,11 +25,12 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.result import Attribution
-from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_labels, as_shape, check_type, shown
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.numerics import numpy_defaults
 from hattriq_cirq.foundation.text import quantity
+from hattriq_cirq.models.learned import ProbeTest
 from hattriq_cirq.models.training import Training
 
 #: Names of the classes -1 and +1, in this order.
@@ -44,6 +46,7 @@ _SIGNED = LinearSegmentedColormap.from_list(
 _PIXELS: dict[str, Any] = {"origin": "upper", "interpolation": "nearest"}  # one square per feature, the first row on top
 _BITS_UP_TO = 16  # largest number of features whose ticks are labelled with bits
 _BARS_UP_TO = 128  # largest number of features that are drawn as bars
+_CROWDED = 100  # number of probes above which their points are small
 
 
 def plot_attribution(
@@ -87,7 +90,10 @@ def plot_attribution(
     with figure_style():
         if ax is None:
             input_ax, ax = _pair_of_axes(a.n_features, shape)
-            _draw_input(input_ax, a.x, shape)
+            if a.knows_input:
+                _draw_input(input_ax, a.x, shape)
+            else:
+                input_ax.set_axis_off()
         scores = f"score {a.f_input:+.3f}, at the baseline {a.f_baseline:+.3f}"
         ax.set_title(scores if title is None else printable(title, lines=True))
         ax.title.set_parse_math(False)
@@ -138,6 +144,8 @@ def plot_gallery(
         score -0.28
     """
     a = _check_attribution(attribution)
+    if not a.knows_input:
+        raise ValueError("a gallery shows inputs, and the amplitudes of a prepared state are not known; use plot_attribution")
     values, low, high, x = (array.reshape(-1, a.n_features) for array in (a.values, *a.interval(), a.x))
     count = len(values)
     shape = as_shape(shape, a.n_features)
@@ -220,6 +228,52 @@ def plot_training(training: Training, ax: Axes | None = None) -> Axes:
         right.set_ylim(min(0.5, float(history.accuracy.min())) - 0.02, 1.02)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         right.legend(handles=lines, loc="center right", fontsize=9)
+    return ax
+
+
+def plot_probe_test(test: ProbeTest, ax: Axes | None = None, *, title: str | None = None) -> Axes:
+    """Plot the measured expectations of probes against the predicted ones, with 95% intervals of their differences.
+
+    Points whose interval leaves out the prediction are red: about 1 in 20 if the prediction holds.
+
+    Args:
+        test: Test of a learned model, `LearnedModel.held_out_test()` or `LearnedModel.compare(model)`.
+        ax: Axes to plot into; None creates a figure.
+        title: First line of the title, above the p-value in words.
+
+    Returns:
+        The Axes.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> learned = hq.learn_observable(hq.ring_ansatz(2, layers=1), engine=hq.qsim(seed=1), shots=10_000)
+        >>> hq.plot_probe_test(learned.held_out_test()).get_ylabel()
+        'measured, with 95% intervals'
+    """
+    check_type(test, "test", ProbeTest, "the result of LearnedModel.held_out_test or LearnedModel.compare")
+    with figure_style():
+        if ax is None:
+            ax = Figure(figsize=(4.8, 5.0), layout="constrained").subplots()
+        low, high = normal_interval(test.measured, test.stderr, 0.95)
+        leaves_out = (test.predicted < low) | (test.predicted > high)
+        shown = np.concatenate([test.predicted, low, high])
+        margin = 0.05 * float(np.ptp(shown)) or 1.0
+        limits = float(shown.min()) - margin, float(shown.max()) + margin
+        ax.plot(limits, limits, color="0.6", lw=1, zorder=0)
+        crowded = len(test.measured) > _CROWDED
+        for chosen, colour in ((~leaves_out, "0.25"), (leaves_out, _POSITIVE)):
+            sides = np.stack([(test.measured - low)[chosen], (high - test.measured)[chosen]])
+            style: Any = {"ms": 2 if crowded else 4, "elinewidth": 0.5 if crowded else 1, "alpha": 0.6 if crowded else 1.0}
+            ax.errorbar(test.predicted[chosen], test.measured[chosen], sides, fmt="o", color=colour, **style)
+        factor = "" if test.damping == 1 else f",\ntimes the fitted damping factor {test.damping:.3f}"
+        ax.set(xlim=limits, ylim=limits, aspect="equal", ylabel="measured, with 95% intervals")
+        ax.set_xlabel(f"predicted expectation of a probe{factor}")
+        outside = f"{np.count_nonzero(leaves_out)} of {quantity(len(test.measured), 'probe')} outside their interval (red)"
+        lines = [
+            *([] if title is None else [printable(title, lines=True)]),
+            *wrap(f"p = {test.pvalue:.2g}: {test.verdict}", 60),
+        ]
+        ax.set_title("\n".join([*lines, outside]), fontsize=9, parse_math=False)
     return ax
 
 

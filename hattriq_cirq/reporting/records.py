@@ -15,7 +15,9 @@ from hattriq_cirq.foundation.reading import FileError, checksum, open_file, prob
 from hattriq_cirq.foundation.schema import Count, Range, Size, check_format, load, parse_json, read_json
 
 FORMAT = "hattriq_cirq.Run/1"
-RECORD, MODEL, ATTRIBUTION = "run.json", "model.json", "attribution.npz"
+RECORD, MODEL, ATTRIBUTION, LEARNED = "run.json", "model.json", "attribution.npz", "learned.npz"
+#: Command -> the result that its run.json stands beside.
+RESULT_OF = {"train": MODEL, "attribute": ATTRIBUTION, "learn": LEARNED}
 #: Hidden file with the command of a run without a journal that has not ended.
 BEGUN = ".hattriq-begun.json"
 BEGUN_FORMAT = "hattriq_cirq.Begun/1"
@@ -126,17 +128,52 @@ class AttributeRecord(_Run):
     cost: dict[str, Any]
 
 
+class ProbeTestRecord(TypedDict):
+    """Test of a learned model, and the factor that was fitted to its prediction."""
+
+    statistic: float | None
+    degrees_of_freedom: Count
+    pvalue: _Share
+    verdict: str
+    damping: float
+
+
+class MapsRecord(TypedDict):
+    """Maps of a learned model against the exact ones: relative L2 errors and cosines over inputs."""
+
+    inputs: str
+    count: Count
+    median_error: float
+    percentile_90: float
+    median_cosine: float
+
+
+class LearnRecord(_Run):
+    """The run.json of `hattriq learn`; the comparison and the maps are None where no simulator reaches."""
+
+    model: ModelRecord
+    engine: dict[str, Any]
+    accuracies: list[AccuracyRecord]
+    plan: dict[str, Any] | None
+    learning: dict[str, Any]
+    held_out: ProbeTestRecord
+    comparison: ProbeTestRecord | None
+    maps: MapsRecord | None
+    cost: dict[str, Any]
+
+
 #: Command -> its record, and the settings that other commands read, with their types.
 _KINDS: dict[object, tuple[type[_Run], dict[str, Any]]] = {
     "train": (TrainRecord, {"seed": Annotated[int, Range(0, inf)]}),
     "attribute": (AttributeRecord, {"estimator": str, "engine": str}),
+    "learn": (LearnRecord, {"engine": str, "seed": Annotated[int, Range(0, inf)]}),
 }
 
 
 class AttributeTask(TypedDict):
-    """Command `hattriq attribute` in a journal."""
+    """Command `hattriq attribute` or `hattriq learn` in a journal."""
 
-    command: Literal["attribute"]
+    command: Literal["attribute", "learn"]
     settings: dict[str, Any]
     model: SourceRecord
     data: DataRecord
@@ -155,7 +192,7 @@ class CalibrateTask(TypedDict):
 
 
 def read_record(file: Path) -> Record:
-    """Return the content of a run.json: a `TrainRecord` or an `AttributeRecord`.
+    """Return the content of a run.json: a `TrainRecord`, an `AttributeRecord` or a `LearnRecord`.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -176,6 +213,8 @@ def read_record(file: Path) -> Record:
             load(hint, record["settings"].get(name), file, f"settings.{name}")
         if command == "attribute":
             _check_attribution(record, file)
+        if command == "learn":
+            _check_learning(record, file)
         return record
     except ValueError as error:
         cure = "repeat the run in another folder"
@@ -189,6 +228,14 @@ def _check_attribution(record: Record, file: Path) -> None:
     load(Cost, record["cost"], file, "cost")
     if len({len(values) for values in record["inputs"].values()}) > 1:
         raise ValueError("the lists in inputs have different lengths")
+
+
+def _check_learning(record: Record, file: Path) -> None:
+    from hattriq_cirq.attribution.result import Cost
+    from hattriq_cirq.models.learned import LearningRecord
+
+    load(LearningRecord, record["learning"], file, "learning")
+    load(Cost, record["cost"], file, "cost")
 
 
 def read_calibration(file: Path) -> CalibrationRecord:
@@ -263,17 +310,17 @@ def model_file(folder: Path, record: Record) -> Path | None:
 
 
 def training_run(folder: Path, record: Record) -> tuple[Path, Record] | None:
-    """Return the folder and the record of the run that trained the model of a run; None if it is not where it was.
+    """Return the folder and the record of the run that trained or learned the model of a run; None if it is not where it was.
 
-    A run of `hattriq train` is its own.
+    A run of `hattriq train` or `hattriq learn` is its own.
     """
-    if record.get("command") == "train" and "accuracies" in record:
+    if record.get("command") in ("train", "learn") and "accuracies" in record:
         return folder, record
     file = model_file(folder, record)
     if file is None or not (file.parent / RECORD).is_file():
         return None
     trained = read_record(file.parent / RECORD)
-    return (file.parent, trained) if trained["command"] == "train" else None
+    return (file.parent, trained) if trained["command"] in ("train", "learn") else None
 
 
 def find_runs(root: Path) -> Iterator[Path]:

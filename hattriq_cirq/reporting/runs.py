@@ -23,8 +23,10 @@ from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.reporting.records import (
     ATTRIBUTION,
     BEGUN,
+    LEARNED,
     MODEL,
     RECORD,
+    RESULT_OF,
     Record,
     calibration_file,
     find_runs,
@@ -39,6 +41,7 @@ from hattriq_cirq.reporting.records import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from hattriq_cirq.models.learned import LearnedModel
     from hattriq_cirq.models.model import Model
 
 _EXPECTED = "name a folder that a command or an engine wrote, or a readout calibration"
@@ -47,7 +50,7 @@ _OF_RUNS = {
     **dict.fromkeys(("folder", "command", "status", "problem", "data", "model", "estimator", "engine"), "string"),
     **dict.fromkeys(("processor", "snapshot", "mitigation", "calibration_id"), "string"),
     **dict.fromkeys(("seed", "inputs"), "Int64"),
-    **dict.fromkeys(("accuracy_train", "accuracy_test", "mean_stderr"), "float64"),
+    **dict.fromkeys(("accuracy_train", "accuracy_test", "mean_stderr", "mean_systematic"), "float64"),
     **dict.fromkeys(("completeness_gap", "completeness_gap_stderr"), "float64"),
     **dict.fromkeys(("circuits", "shots", "two_qubit_gates", "programs"), "Int64"),
     **dict.fromkeys(("mitigation_circuits", "mitigation_shots"), "Int64"),
@@ -62,7 +65,7 @@ _OF_INPUTS = {
     **dict.fromkeys(("input", "sample", "label"), "Int64"),
     **dict.fromkeys(("f_input", "f_baseline"), "float64"),
     "largest_feature": "Int64",
-    **dict.fromkeys(("largest_value", "largest_value_stderr"), "float64"),
+    **dict.fromkeys(("largest_value", "largest_value_stderr", "largest_value_systematic"), "float64"),
 }
 _SETTINGS = "settings."
 
@@ -108,6 +111,14 @@ class Run(Frozen):
         file = model_file(self.folder, self.record)
         return None if file is None else Model.load(file)
 
+    @cached_property
+    def learned(self) -> LearnedModel | None:
+        """Learned model of a run of `hattriq learn`; None for any other run, or before it is there."""
+        from hattriq_cirq.models.learned import LearnedModel  # late, as above
+
+        file = self.folder / LEARNED
+        return LearnedModel.load(file) if self.command == "learn" and file.is_file() else None
+
     def rows(self, per: Literal["run", "input"] = "run") -> list[dict[str, Any]]:
         """Return the rows of the run in a table, with plain values; None stands for what is not known.
 
@@ -122,7 +133,12 @@ class Run(Frozen):
             return inputs
         worst: dict[str, Any] = max(inputs, key=lambda one: abs(one["completeness_gap"]), default=row)
         gaps = {name: worst.get(name) for name in ("completeness_gap", "completeness_gap_stderr")}
-        return [row | {"mean_stderr": float(np.mean(self.attribution.stderr))} | gaps]
+        systematic = self.attribution.systematic
+        errors = {
+            "mean_stderr": float(np.mean(self.attribution.stderr)),
+            "mean_systematic": None if systematic is None else float(np.mean(systematic)),
+        }
+        return [row | errors | gaps]
 
     def _row(self) -> dict[str, Any]:
         """Return what does not depend on the input."""
@@ -147,7 +163,11 @@ class Run(Frozen):
             named = {"processor": processor, "snapshot": engine.get("snapshot")}
         recorded = engine.get("name") or engine.get("engine") or engine.get("kind")
         used = None if self.attribution is None else self.attribution.assumptions.engine
-        return {"engine": used if used == "exact" else self.settings.get("engine") or recorded or used, **named}
+        runs_no_circuit = self.settings.get("estimator") == "exact"  # the engine is then that of a learned model, if any
+        return {
+            "engine": used if runs_no_circuit or used == "exact" else self.settings.get("engine") or recorded or used,
+            **named,
+        }
 
     def _accuracies(self) -> dict[str, Any]:
         """Return the accuracies of the model, from the run that trained it."""
@@ -169,9 +189,17 @@ class Run(Frozen):
             "calibration_id": self.record.get("id"),
             "seed": self.settings.get("seed"),
         }
+        if self.command == "learn" and "cost" in self.record:
+            learning, cost_of = self.record["learning"], self.record["cost"]
+            origin = f"learned: strings {learning['strings']}, prior {learning['prior']}"
+            found = {name: value for name, value in cost_of.items() if name in _OF_RUNS}
+            notes = " ".join(learning["notes"]) or None
+            return row | found | {"estimator": origin, "calibration_id": learning["calibration_id"], "notes": notes}
         if self.attribution is None:
             return row
         used, cost = self.attribution.assumptions, self.attribution.cost
+        if row["estimator"] == "exact":
+            row |= {"estimator": used.estimator, "mitigation": used.mitigation}
         return row | {
             "estimator": row["estimator"] or used.estimator,
             "mitigation": row["mitigation"] or used.mitigation,
@@ -212,8 +240,8 @@ def load(folder: str | os.PathLike[str]) -> Run:
     """Read a run, finished or not, also while another process works on it.
 
     Args:
-        folder: Folder of `hattriq train`, `attribute` or `calibrate`, or that a script gave to an engine as `journal` or saved
-            an attribution.npz into; or the file of a readout calibration.
+        folder: Folder of `hattriq train`, `attribute`, `learn` or `calibrate`, or one that a script gave to an engine as
+            `journal` or saved an attribution.npz into; or the file of a readout calibration.
 
     Returns:
         The run.
@@ -254,7 +282,7 @@ def _record(path: Path, journal: RunSummary | None) -> Record:
     """Return what a folder records about its command: run.json, or the command that has not ended; empty for a script."""
     if (path / RECORD).is_file():
         record = read_record(path / RECORD)
-        result = MODEL if record["command"] == "train" else ATTRIBUTION
+        result = RESULT_OF[record["command"]]
         if not (path / result).is_file():
             raise FileNotFoundError(f"{path} holds a {RECORD} and no {result}; restore the folder from a copy")
         return record
@@ -274,6 +302,7 @@ def _status(path: Path, journal: RunSummary | None) -> RunStatus:
 def _input_rows(a: Attribution, recorded: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield what a table holds of each input."""
     values, errors = (each.reshape(-1, a.n_features) for each in (a.values, a.stderr))
+    left = None if a.systematic is None else a.systematic.reshape(values.shape)
     scores = {
         name: getattr(a, name).ravel() for name in ("f_input", "f_baseline", "completeness_gap", "completeness_gap_stderr")
     }
@@ -284,9 +313,11 @@ def _input_rows(a: Attribution, recorded: Mapping[str, Any]) -> Iterator[dict[st
             **{name: recorded[list_][k] for name, list_ in (("sample", "indices"), ("label", "labels")) if list_ in recorded},
             **{name: float(score[k]) for name, score in scores.items()},
             "mean_stderr": float(np.mean(error)),
+            "mean_systematic": None if left is None else float(np.mean(left[k])),
             "largest_feature": largest,
             "largest_value": float(value[largest]),
             "largest_value_stderr": float(error[largest]),
+            "largest_value_systematic": None if left is None else float(left[k, largest]),
         }
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import get_args
 
 import cirq
 import numpy as np
@@ -29,6 +28,7 @@ from hattriq_cirq.simulation.statevector import (
     qsim_apply,
 )
 
+_MATRIX_AT_ONCE = 2**8  # rows up to which building the matrix takes less time than creating and compiling a model
 _MATRIX_MAX = 2**10  # rows up to which the matrix is built and kept automatically (16 MB)
 
 
@@ -125,15 +125,16 @@ class EvolvedObservable:
         """Its matrix on its own axes, Hermitian, real if possible, (size, size)."""
         return read_only(drop_zero_imaginary(self._by_gates("float64")(np.eye(self.size)).T))
 
+    def _factor(self, real: bool, precision: Precision) -> Array:
+        """Return the matrix that rows are multiplied by: transposed, in a precision, only its real part if that suffices."""
+        if (real, precision) not in self._factors:
+            part = self.matrix.real.T if real else self.matrix.T
+            self._factors[real, precision] = np.ascontiguousarray(part, dtypes(precision)[np.iscomplexobj(part)])
+        return self._factors[real, precision]
+
     @cached_property
-    def _parts(self) -> dict[tuple[bool, Precision], Array]:
-        """Matrices that rows are multiplied by: transposed, the real part alone or not, in each precision."""
-        whole = {False: self.matrix.T, True: self.matrix.real.T}
-        return {
-            (real, precision): np.ascontiguousarray(part, dtypes(precision)[np.iscomplexobj(part)])
-            for real, part in whole.items()
-            for precision in get_args(Precision)
-        }
+    def _factors(self) -> dict[tuple[bool, Precision], Array]:
+        return {}
 
     @property
     def has_matrix(self) -> bool:
@@ -141,12 +142,18 @@ class EvolvedObservable:
         return "matrix" in self.__dict__
 
     def matrix_pays(self, rows: int, *, real: bool) -> bool:
-        """Return True if the product of so many rows of the register, real or complex, is faster with the matrix."""
-        return self._is_fast(real) and rows << (self.n_qubits - len(self.axes)) >= 2 * self.size
+        """Return True if the product of so many rows of the register, real or complex, is faster with the matrix.
 
-    def _is_fast(self, real: bool) -> bool:
-        """Return True if a product with the matrix takes less time than gate by gate, as measured."""
-        return self.size <= min(_MATRIX_MAX, (8 if real else 4) * self.program.multiplications)
+        A matrix that takes no longer than creating and compiling the model is built for the first row.
+        """
+        rows_on_own_axes = rows << (self.n_qubits - len(self.axes))
+        return self._is_fast[real] and (self.size <= _MATRIX_AT_ONCE or rows_on_own_axes >= 2 * self.size)
+
+    @cached_property
+    def _is_fast(self) -> dict[bool, bool]:
+        """True if a product takes less time with the matrix than gate by gate, as measured; by whether all numbers are real."""
+        gate_by_gate = self.program.multiplications
+        return {real: self.size <= min(_MATRIX_MAX, (8 if real else 4) * gate_by_gate) for real in (True, False)}
 
     @property
     def full_matrix(self) -> Array:
@@ -167,8 +174,8 @@ class EvolvedObservable:
             The products, (samples, features).
         """
         real = real_part and not np.iscomplexobj(rows)
-        if self.has_matrix and self._is_fast(real):
-            factor = self._parts[real, precision]
+        if self.has_matrix and self._is_fast[real]:
+            factor = self._factor(real, precision)
 
             def by_matrix(columns: Array) -> Array:
                 return np.asarray(columns @ factor)

@@ -22,7 +22,7 @@ import cirq
 import numpy as np
 
 from hattriq_cirq.foundation.arrays import FloatArray
-from hattriq_cirq.foundation.machine import one_blas_thread
+from hattriq_cirq.foundation.machine import keep_freed_memory, one_blas_thread
 from hattriq_cirq.simulation.pauli_transfer import transfer_matrix
 from hattriq_cirq.simulation.statevector import Precision, dtypes
 
@@ -434,6 +434,7 @@ class NoisyProgram:
         largest = max([1, *(prod(one.shape) for one in self.schedule.products)])
         at_once = max(1, _STATE_BYTES // (np.dtype(dtype).itemsize * largest))
         rows = []
+        keep_freed_memory()
         with one_blas_thread():
             fixed = [block.matrix((), dtype) if block.is_constant else None for block in blocks]
             start = {axis: tensor.astype(dtype) for axis, tensor in self.start.items()}

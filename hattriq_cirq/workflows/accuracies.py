@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.foundation.checks import check_type
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
+from hattriq_cirq.models.learned import LearnedModel
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.models.training import accuracy
 from hattriq_cirq.reporting.document import Table
@@ -45,7 +46,7 @@ class Accuracy:
 
 
 @with_numpy_defaults
-def accuracies(model: Model, data: Dataset) -> tuple[Accuracy, ...]:
+def accuracies(model: Model | LearnedModel, data: Dataset) -> tuple[Accuracy, ...]:
     """Compare a model with logistic regression on the same split, and with chance.
 
     The regression (scikit-learn, standardised features, default penalty) is fitted to the amplitudes, real and imaginary parts
@@ -67,7 +68,7 @@ def accuracies(model: Model, data: Dataset) -> tuple[Accuracy, ...]:
         >>> chance.test
         0.5
     """
-    check_type(model, "model", Model, "a Model, such as ring_ansatz(n_qubits, layers)")
+    check_type(model, "model", Model | LearnedModel, "a Model, such as ring_ansatz(n_qubits, layers)")
     check_type(data, "data", Dataset, "a Dataset, such as datasets.load('digits')")
     data, _ = data.for_model(model.contract)
     name = "logistic regression"

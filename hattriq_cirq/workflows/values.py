@@ -29,9 +29,13 @@ from hattriq_cirq.foundation.text import decimal
 from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.pipeline.mitigation import Mitigation
+from hattriq_cirq.simulation.noise import WORDS
 
 #: Names of mitigations of the package `calibration`, outermost first.
-_ORDER = ("completeness", "noise-estimation", "zne", "twirl", "dd", "readout", "correlated-readout", "twirled-readout")
+_ORDER = (
+    *("auto", "known-answers", "completeness", "noise-estimation", "zne", "twirl", "dd"),
+    *("readout", "correlated-readout", "twirled-readout"),
+)
 #: Name of a baseline without numbers -> its function of inputs, their labels, training samples and their labels.
 _BASELINES: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
     "zero": lambda x, y, known, labels: baselines.zero(x),
@@ -41,8 +45,8 @@ _BASELINES: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
     "uniform": lambda x, y, known, labels: baselines.uniform(x),
     "max_distance": lambda x, y, known, labels: baselines.max_distance(x),
 }
-#: Engine that simulates a processor: the name of the processor or its file, and the noise.
-_VIRTUAL = re.compile(r"virtual:(.+?)(?:,noise=([^,=]+))?")
+#: Engine that simulates a processor: the name of the processor or its file, noise, precision, and noise beyond the calibration.
+_VIRTUAL = re.compile(rf"virtual:(.+?)(?:,noise=([^,=]+))?(?:,precision=([^,=]+))?((?:,(?:{'|'.join(WORDS)})=[^,=]+)*)")
 #: Options of engines that real processors have no use for, and those that simulators have no use for.
 _FOR_SIMULATORS, _FOR_PROCESSORS = ("workers", "scheduler"), ("max_configuration_age", "recompile")
 #: Name of a mitigation -> the argument that a number after a colon sets.
@@ -75,8 +79,11 @@ def build_model(ansatz: str, n_qubits: int, layers: int) -> Model:
 
 
 def find_model(path: str | os.PathLike[str]) -> Path:
-    """Return the model file that a path is or holds. Raise FileNotFoundError if there is none."""
-    file = Path(path) / "model.json" if Path(path).is_dir() else Path(path)
+    """Return the file of a model, or of a learned one, that a path is or holds. Raise FileNotFoundError if there is none."""
+    file = Path(path)
+    if file.is_dir():
+        learned = file / "learned.npz"
+        file = learned if learned.is_file() else file / "model.json"
     if not file.is_file():
         raise FileNotFoundError(f"no file {file}; give a model.json that `hattriq train` wrote, or its folder")
     return file
@@ -198,6 +205,8 @@ def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_a
         raise ValueError("no mitigation is registered; install hattriq_cirq again to register its entry points")
     if not set(numbers) <= set(available) or len(numbers) < len(words):
         raise ValueError(f"mitigations {text!r} must be of {', '.join(available)}, each at most once, with commas")
+    if "auto" in numbers and len(numbers) > 1:
+        raise ValueError(f"mitigations {text!r}: auto chooses all corrections itself; leave the others out")
     if "readout" not in numbers and (calibration is not None or max_age is not None):
         raise ValueError("--calibration and --max-age are for --mitigate readout")
     if calibration is None and max_age is not None:
@@ -221,8 +230,9 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
     """Return the engine that a text names.
 
     Args:
-        text: Name such as `qsim`, `cirq`, `virtual:PROCESSOR[,noise=NOISE]` or `google:PROJECT/PROCESSOR`; PROCESSOR of virtual
-            is a bundled processor or a file with a snapshot or a device.
+        text: Name such as `qsim`, `cirq`, `virtual:PROCESSOR[,noise=NOISE][,precision=float32][,EXTRA=NUMBER ...]` or
+            `google:PROJECT/PROCESSOR`; PROCESSOR of virtual is a bundled processor or a file with a snapshot or a device, EXTRA
+            a word of `noise.WORDS`.
         seed: Random seed for the counts; a real processor has none.
         journal: Folder of the run; `google` needs one.
         **options: Further arguments of every engine, such as `max_shots`.
@@ -240,16 +250,20 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
     if text == "qsim" or text == "cirq":
         return (qsim if text == "qsim" else cirq_simulator)(seed=seed, **options)
     if match := _VIRTUAL.fullmatch(text):
-        source, noise = match[1], cast(Any, match[2] or "calibrated")
+        source, noise, precision = match[1], cast(Any, match[2] or "calibrated"), cast(Any, match[3] or "float64")
         if not re.search("[,=]", source) or Path(source).exists():
-            return virtual(source, seed=seed, noise=noise, **options)
+            extra = match[4][1:] or None
+            return virtual(source, seed=seed, noise=noise, precision=precision, extra_noise=extra, **options)
     if match := re.fullmatch(r"google:([^/]+)/([^/]+)", text):
         from hattriq_cirq.execution.backends.google import google
 
         if journal is None:
             raise ValueError(f"engine {text!r} counts shots and cannot give exact probabilities; give --shots 1 or more")
         return google(match[1], match[2], **options)
-    raise ValueError(f"engine {text!r} must be qsim, cirq, virtual:PROCESSOR[,noise=NOISE] or google:PROJECT/PROCESSOR")
+    raise ValueError(
+        f"engine {text!r} must be qsim, cirq, virtual:PROCESSOR[,noise=NOISE][,precision=float32][,EXTRA=NUMBER ...] or "
+        "google:PROJECT/PROCESSOR"
+    )
 
 
 def check_engine(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from strategies import amplitudes, assert_close, random_case, random_observable
 from hattriq_cirq.attribution.baselines import BaselineSet
 from hattriq_cirq.attribution.objective import Head
 from hattriq_cirq.attribution.result import Assumptions, Attribution, Cost
+from hattriq_cirq.foundation.arrays import zeros
 from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
 
@@ -131,6 +133,28 @@ def test_other_npz_archives_are_rejected(content: dict[str, Any], tmp_path: Path
 def test_missing_attribution_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nothing"):
         Attribution.load(tmp_path / "nothing.npz")
+
+
+@pytest.mark.parametrize(("samples", "write", "most"), [(8192, "save", 2**25), (32, "to_csv", 2**19)])
+def test_files_are_written_in_parts(samples: int, write: str, most: int, tmp_path: Path) -> None:
+    rows, of_inputs = zeros((samples, 1024)), zeros((samples,))  # they take no memory: 64 MB each, or a table of 1 MB
+    a = Attribution(
+        values=rows,
+        stderr=rows,
+        imag_values=None,
+        x=rows,
+        baseline=rows,
+        f_input=of_inputs,
+        f_baseline=of_inputs,
+        completeness_gap_stderr=of_inputs,
+        assumptions=Assumptions("quadratic", "exact", "identity", ("Z(q(0))",), "constant 0"),
+    )
+    tracemalloc.start()
+    try:
+        getattr(a, write)(tmp_path / "a")
+        assert tracemalloc.get_traced_memory()[1] < most
+    finally:
+        tracemalloc.stop()
 
 
 @each_kind

@@ -37,6 +37,7 @@ from hattriq_cirq.simulation import statevector
 from hattriq_cirq.simulation.statevector import Precision
 
 FORMS: tuple[Form, ...] = ("quadratic", "normalized")
+pytestmark = pytest.mark.usefixtures("gate_by_gate")
 RULES = ("exact", "riemann:3", "midpoint:4", "trapezoid:3", "gauss-legendre:3")
 ignore_identity = pytest.mark.filterwarnings("ignore::hattriq_cirq.models.model.IdentityPartWarning")
 

@@ -239,9 +239,9 @@ def test_twirled_counts_are_pooled_and_corrected_outcomes_averaged() -> None:
     variants = twirling.expand(engine, programs, [10, 10])
     counts = [Distribution.from_counts(np.array(c)) for c in ([4, 1], [1, 4], [2, 3], [5, 0])]
     first, second = twirling.combine(variants, counts).outcomes
-    assert isinstance(first, Distribution)
-    assert isinstance(second, Distribution)
-    assert (first.counts.tolist(), second.counts.tolist()) == ([6, 4], [6, 4])
+    measures = [QuasiDistribution.from_outcome(each) for each in (first, second)]
+    pooled = [[term.counted.counts.tolist() for term in each.terms] for each in measures]
+    assert pooled == [[[6, 4]], [[6, 4]]]
     mixed, _ = twirling.combine(variants, [QuasiDistribution.combined([1.0], [counts[0]]), *counts[1:]]).outcomes
     np.testing.assert_allclose(mixed.probabilities, [0.6, 0.4])
     assert mixed.shots == 10
@@ -286,18 +286,21 @@ def test_allocated_shots_sum_to_the_total() -> None:
 
 
 def test_pulls_of_extrapolated_and_twirled_maps_have_unit_width() -> None:
-    """600 maps sampled from the noisy probabilities of every variant, against the maps of these without shot noise."""
-    mitigation = MitigationSequence([ZeroNoiseExtrapolation(), PauliTwirling(4)])
+    """Maps sampled from the noisy probabilities in the gauges of 20 seeds, against the mean over all without shot noise."""
     noisy = hq.virtual("willow_pink", noise="gates")
     _, programs = compiled()
-    variants = mitigation.expand(noisy, programs, [5000, 5000])
-    assert variants.shots is not None
-    exact = noisy.execute(variants.programs, None)
-    truth = [PLANS[i].decode([results]).values for i, results in enumerate(mitigation.combine(variants, exact).outcomes)]
+    chosen, truth = [], np.zeros((len(PLANS), 4))
+    for seed in range(20):
+        mitigation = MitigationSequence([ZeroNoiseExtrapolation(), PauliTwirling(16, seed=seed)])
+        variants = mitigation.expand(noisy, programs, [20_000, 20_000])
+        exact = noisy.execute(variants.programs, None)
+        chosen.append((mitigation, variants, exact))
+        truth += [PLANS[i].decode([mean]).values / 20 for i, mean in enumerate(mitigation.combine(variants, exact).outcomes)]
     rng, pulls, sums = np.random.default_rng(0), [], []
-    for _ in range(300):
+    for mitigation, variants, exact in 15 * chosen:
         drawn = [
-            Distribution.from_counts(rng.multinomial(n, d.probabilities)) for n, d in zip(variants.shots, exact, strict=True)
+            Distribution.from_counts(rng.multinomial(n, d.probabilities))
+            for n, d in zip(variants.shots or [], exact, strict=True)
         ]
         for i, results in enumerate(mitigation.combine(variants, drawn).outcomes):
             estimate = PLANS[i].decode([results])

@@ -128,6 +128,8 @@ def test_cancel_keeps_counts_of_done_jobs_and_cancels_the_others_by_id(tmp_path:
         ("virtual:willow_pink,loud", "must be qsim, cirq, virtual:PROCESSOR"),
         ("virtual:willow", "must be one of willow_pink, weber, rainbow"),
         ("virtual:willow_pink,noise=loud", "must be one of calibrated, none, readout, gates"),
+        ("virtual:willow_pink,precision=float16", "precision='float16' must be"),
+        ("virtual:willow_pink,precision=float32,noise=none", "must be qsim, cirq, virtual:PROCESSOR"),
         ("google:project", "google:PROJECT/PROCESSOR"),
         ("google:project/processor", "give --shots 1 or more"),
     ],
@@ -135,6 +137,13 @@ def test_cancel_keeps_counts_of_done_jobs_and_cancels_the_others_by_id(tmp_path:
 def test_unknown_engine_names_are_rejected(words: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_engine(words, 0)
+
+
+def test_precision_of_a_virtual_engine_is_read_and_recorded() -> None:
+    engine = parse_engine("virtual:willow_pink,noise=gates,precision=float32,zz=0.05", 1)
+    record = engine.describe()
+    assert (record["noise"], record["precision"]) == ("gates", "float32")
+    assert "precision" not in parse_engine("virtual:willow_pink,noise=gates", 1).describe()
 
 
 def test_resumed_run_on_a_real_processor_keeps_its_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

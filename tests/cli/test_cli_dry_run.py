@@ -191,7 +191,7 @@ def test_planned_calibration_goes_on_to_the_undisturbed_result(
     [
         ("--estimator exact", "--dry-run needs an --estimator"),
         ("--shots 0", "--dry-run needs --shots 1 or more"),
-        ("--form normalized --baseline mean", "circuits measure the quadratic form"),
+        ("--form normalized", "passes through the origin"),
     ],
 )
 def test_dry_run_without_jobs_is_refused(

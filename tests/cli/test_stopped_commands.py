@@ -14,6 +14,8 @@ from command_line import run
 from interrupted import results
 from repeated import run_until
 
+from hattriq_cirq.compilation.snapshot import find_snapshot
+
 KILLS = 25
 SEED = 20261128
 COMMANDS = {
@@ -23,6 +25,8 @@ COMMANDS = {
     "--shots 1600 --out {out}/run",
     "mitigated": "attribute {home}/bars --data bars_and_stripes --inputs test:0:1 --estimator resolved "
     "--engine virtual:willow_pink --mitigate zne,twirl,readout --out {out}/run",
+    "learn": "learn {home}/bars --engine virtual:{home}/willow.json --shots 20000 --probes 60 --mitigate damping,readout "
+    "--out {out}/run",
     "calibrate": "calibrate --engine virtual:willow_pink --qubits 4_10,5_10,4_11 --shots 2000 --out {out}/readout.json",
     "report": "report {home}/bars {home}/maps --out {out}/page.html",
     "cost": "cost --qubits 1,2 --layers 1 --estimators resolved --out {out}/cost",
@@ -38,6 +42,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert run(f"train bars_and_stripes --out {home}/bars --epochs 20 --seed 5") == 0
     assert run(f"attribute {home}/bars --data bars_and_stripes --out {home}/maps --inputs test:0:3") == 0
     (home / "maps" / "gallery.png").unlink()
+    find_snapshot("willow_pink").save(home / "willow.json")
     return home
 
 

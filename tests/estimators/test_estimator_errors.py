@@ -89,7 +89,7 @@ class Replicates:
 @cache
 def replicates(situation: str, estimator: Estimator) -> Replicates:
     case, x, b = task(situation)
-    made = plan(estimator, case.model, bilinear_terms(x, b[np.newaxis], None))
+    made = plan(estimator, case.kept_model, bilinear_terms(x, b[np.newaxis], None))
     rng, shares = np.random.default_rng(1), made.shots(SHOTS)
     exact = cirq_simulator().run([reading.circuit for reading in made.circuits], None)
     counts = [rng.multinomial(share, d.probabilities, REPLICATES) for share, d in zip(shares, exact, strict=True)]
@@ -150,7 +150,7 @@ def test_the_full_covariance_is_that_of_replicates(situation: str, estimator: Es
 @every_estimator
 def test_shots_are_shared_out_to_the_last(estimator: Estimator, allocation: Allocation) -> None:
     case, x, b = task("two terms")
-    made = replace(plan(estimator, case.model, bilinear_terms(x, b[np.newaxis], None)), allocation=allocation)
+    made = replace(plan(estimator, case.kept_model, bilinear_terms(x, b[np.newaxis], None)), allocation=allocation)
     spreads = np.array([np.sqrt((r.weights.explicit.toarray() ** 2).sum(axis=0).max()) for r in made.circuits])
     count = len(spreads)
     wanted = spreads / spreads.sum() if allocation == "error" else np.full(count, 1 / count)
@@ -167,7 +167,7 @@ def test_shots_are_shared_out_to_the_last(estimator: Estimator, allocation: Allo
 def test_the_estimator_chooses_how_shots_are_shared(estimator: Callable[..., Estimator]) -> None:
     case, x, b = task("two terms")
     asked = bilinear_terms(x, b[np.newaxis], None)
-    by_error, equally = (plan(estimator(allocation=a), case.model, asked).shots(SHOTS) for a in ("error", "equal"))
+    by_error, equally = (plan(estimator(allocation=a), case.kept_model, asked).shots(SHOTS) for a in ("error", "equal"))
     assert max(equally) - min(equally) <= 1
     assert max(by_error) - min(by_error) > 1
     assert plan(estimator(), case.model, asked).shots(SHOTS) == by_error
@@ -210,7 +210,7 @@ def mean_scatter(estimator: Estimator, n: int, draws: Sequence[int]) -> float:
     for seed in draws:
         rng = np.random.default_rng(seed)
         case, x = wired(n, rng), unit(amplitudes(rng, 2**n))
-        total += scatter(plan(estimator, case.model, bilinear_terms(x, np.zeros((1, 2**n)), None)), 10**6) * 10**6
+        total += scatter(plan(estimator, case.kept_model, bilinear_terms(x, np.zeros((1, 2**n)), None)), 10**6) * 10**6
     return total / len(draws)
 
 

@@ -71,7 +71,7 @@ def assert_exact(
 ) -> None:
     wanted = expected(case, x, references, rule)
     for engine, tolerance in engines:
-        found = estimate(case.model, x, baseline=references, estimator=estimator, engine=engine, shots=None, rule=rule)
+        found = estimate(case.kept_model, x, baseline=references, estimator=estimator, engine=engine, shots=None, rule=rule)
         error = np.abs(found.values - wanted).max()
         assert error < tolerance, f"{estimator} on {engine.name}: {error:.1e}"
         assert not found.stderr.any()
@@ -85,7 +85,7 @@ def reference(kind: str, rng: np.random.Generator, features: int, imaginary: boo
 
 
 def made(estimator: Estimator, case: Case, x: Array, b: Array) -> Plan:
-    return plan(estimator, case.model, bilinear_terms(x, np.atleast_2d(b), None))
+    return plan(estimator, case.kept_model, bilinear_terms(x, np.atleast_2d(b), None))
 
 
 # exact without sampling noise

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import shlex
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Protocol
 
-import cirq
 import numpy as np
 import pandas as pd
 import pytest
 from command_line import run
+from content_sampler import ContentSampler
 from forked import ForkServer
 from hattriq_on_service import polled_often
 from interrupted import results
+from page_script import Step, check_printed, python_blocks, steps
 from stand_in import Fault, StandIn
 
 import hattriq_cirq as hq
@@ -35,53 +33,6 @@ PAGE = (Path(__file__).parents[2] / "docs" / "night.md").read_text(encoding="utf
 NOT_RUN = {"gcloud auth application-default login"}  # no program of ours
 JOBS, DONE, SUBMITTED = 23, 11, 21
 """Jobs of the run, and those with counts and at the service when it is killed; ten are in progress at once."""
-
-
-@dataclass
-class Step:
-    """Command of the page, with what happens meanwhile and what it prints.
-
-    Args:
-        command: Line after the prompt.
-        event: What the service does meanwhile; empty for nothing.
-        printed: Lines that it prints; `...` stands for any text, alone for any lines.
-    """
-
-    command: str
-    event: str = ""
-    printed: list[str] = field(default_factory=list)
-
-
-def steps() -> Iterator[Step]:
-    """Yield the commands of the page."""
-    event = ""
-    pattern = r"^<!-- the service: (?P<event>[^\n]*) -->$|^```console\n(?P<block>.*?)^```$"
-    for found in re.finditer(pattern, PAGE, re.M | re.S):
-        event = found["event"] or event
-        for text in re.split(r"^\$ ", found["block"] or "", flags=re.M)[1:]:
-            command, *printed = text.replace("\\\n", "").splitlines()
-            yield Step(" ".join(command.split()), event, printed)
-            event = ""
-
-
-def check_printed(step: Step, text: str) -> None:
-    """Check that a command prints the lines of the page, in their order."""
-    lines = (re.escape(line).replace(re.escape("..."), ".*") + r"\n" for line in step.printed)
-    pattern = "".join(r"(?:.*\n)*" if line == r".*\n" else line for line in lines)
-    if step.printed and not re.fullmatch(pattern, text):
-        pytest.fail("\n".join([f"`{step.command}` printed", text, "instead of", *step.printed]), pytrace=False)
-
-
-class ContentSampler(cirq.Sampler):
-    """Sampler whose counts follow from the circuit and the shots alone, so that runs with other job ids can be compared."""
-
-    def run_sweep(self, program: cirq.AbstractCircuit, params: cirq.Sweepable, repetitions: int = 1) -> list[cirq.Result]:
-        """Run each point with a seed that is a checksum of its circuit."""
-        found: list[cirq.Result] = []
-        for point in cirq.to_resolvers(params):
-            text = f"{cirq.to_json(cirq.resolve_parameters(program, point))} {repetitions}"
-            found += cirq.Simulator(seed=zlib.crc32(text.encode())).run_sweep(program, point, repetitions)
-        return found
 
 
 def fail(service: StandIn) -> None:
@@ -220,7 +171,7 @@ def play(page: list[Step], shell: Shell, service: StandIn) -> None:
 
 
 def test_night_on_a_processor_is_the_script_of_its_page(shell: Shell) -> None:
-    page = [step for step in steps() if step.command not in NOT_RUN]
+    page = [step for step in steps(PAGE) if step.command not in NOT_RUN]
     with StandIn(sampler=ContentSampler(), job_seconds=0.01) as service, StandIn(sampler=ContentSampler()) as calm:
         for each in (service, calm):
             each.quantum.publish("snapshot-1", hours_ago=2)
@@ -247,7 +198,7 @@ def test_night_on_a_processor_is_the_script_of_its_page(shell: Shell) -> None:
     assert (row["status"], row["jobs_done"], row["shots_done"], row["snapshot"]) == ("finished", JOBS, 6000, "snapshot-1")
     assert "snapshot-2" in row["notes"]
     np.testing.assert_allclose(row["mean_stderr"], night.stderr.mean())
-    for code in re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S):
+    for code in python_blocks(PAGE):
         names: dict[str, object] = {}
         with redirect_stdout(io.StringIO()) as out:
             exec(code, names)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import pytest
 from interrupted import WRITING, at_call, failing, killed_at_call
@@ -74,6 +75,22 @@ def test_name_that_is_too_long_is_an_error_at_the_door(tmp_path: Path) -> None:
 
 def test_text_that_utf_8_cannot_hold_is_escaped(tmp_path: Path) -> None:
     assert write_new(tmp_path / "a", os.fsdecode(b"bad\xff.csv")).read_bytes() == rb"bad\udcff.csv"
+
+
+def test_content_that_a_function_writes_is_complete_or_absent(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+
+    def fail(file: IO[bytes]) -> None:
+        file.write(b"half")
+        raise ArithmeticError("the rest cannot be computed")
+
+    with pytest.raises(ArithmeticError, match="the rest"):
+        write_new(path, fail)
+    assert not list(tmp_path.iterdir())
+    assert write_new(path, lambda file: file.write(b"whole")).read_bytes() == b"whole"
+    with pytest.raises(FileExistsError, match="exists and is not overwritten"):
+        write_new(path, lambda file: file.write(b"other"))
+    assert path.read_bytes() == b"whole"
 
 
 def test_door_for_new_files(tmp_path: Path) -> None:

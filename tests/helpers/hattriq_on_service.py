@@ -34,6 +34,7 @@ EARLY = (
     "hattriq_cirq.models.training",
     "hattriq_cirq.pipeline.prepare",
     "hattriq_cirq.reporting.runs",
+    "hattriq_cirq.workflows.learn",
 )
 
 

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 PRELOADED = """
 import sys
 import matplotlib.figure, seaborn, cirq_google, qsimcirq
-import hattriq_cirq.cli.commands.attribute, hattriq_cirq.cli.sections, hattriq_cirq.cli.pictures, hattriq_cirq.cli.run_folder
+import hattriq_cirq.cli.commands.attribute, hattriq_cirq.workflows.learn
+import hattriq_cirq.cli.sections, hattriq_cirq.cli.pictures, hattriq_cirq.cli.run_folder
 import hattriq_cirq as hq
 import calibration, experiments.runner.study
 hq.train, hq.integrated_gradients, hq.virtual, hq.plot_gallery

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import cirq
@@ -57,10 +58,20 @@ class Case:
 
     @property
     def model(self) -> Model:
+        """A new model, which has computed nothing yet."""
         return Model(self.circuit, self.qubits, self.observable)
 
+    @cached_property
+    def kept_model(self) -> Model:
+        """The same model each time, whose light cones are found once."""
+        return self.model
+
+    @cached_property
+    def _unitary(self) -> Array:
+        return oracle.unitary(self.circuit, self.qubits)
+
     def matrices(self, observables: Sequence[oracle.Observable] | None = None) -> list[Array]:
-        u = oracle.unitary(self.circuit, self.qubits)
+        u = self._unitary
         chosen = [self.observable] if observables is None else observables
         return [u.conj().T @ oracle.pauli_matrix(o, self.qubits) @ u for o in chosen]
 

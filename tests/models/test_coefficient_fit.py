@@ -9,7 +9,7 @@ import pytest
 
 from hattriq_cirq.estimators.probe_design import design_probes
 from hattriq_cirq.foundation.arrays import FloatArray
-from hattriq_cirq.models.coefficient_fit import CoefficientFit, Damping, ProbeOutcomes, empirical_bayes
+from hattriq_cirq.models.coefficient_fit import CoefficientFit, CoefficientPrior, Damping, ProbeOutcomes, empirical_bayes
 from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
 
 STRINGS = PauliStrings.every(3)
@@ -29,8 +29,8 @@ def test_fit_is_the_posterior_mean_and_covariance(count: int) -> None:
     rng = np.random.default_rng(1)
     prior = rng.random(63) + 0.1
     data = outcomes(states(count), rng.normal(size=63), 0.3, rng)
-    fit = CoefficientFit(STRINGS, data, data.variances, prior)
-    table = data.states.expectations(STRINGS)
+    fit = CoefficientFit(STRINGS, data, data.variances, CoefficientPrior.known(prior))
+    table = data.states.expectations(STRINGS).toarray()
     covariance = np.linalg.inv(table.T @ table / 0.09 + np.diag(1 / prior))
     np.testing.assert_allclose(fit.coefficients, covariance @ table.T @ data.values / 0.09, atol=1e-9)
     np.testing.assert_allclose(fit.covariance, covariance, atol=1e-9)
@@ -57,7 +57,7 @@ def test_empirical_bayes_finds_the_scale_of_each_class(count: int) -> None:
     for _ in range(8):
         truth = scales[STRINGS.weights - 1] * rng.normal(size=63)
         data = outcomes(states(count), truth, 0.02, rng)
-        prior = empirical_bayes(STRINGS, data, data.variances)
+        prior = empirical_bayes(STRINGS, data, data.variances).variances
         found.append([np.sqrt(prior[STRINGS.weights == weight][0]) for weight in (1, 2, 3)])
     seen = 3 if count > 63 else 2  # 40 probes hardly see the strings on three qubits
     np.testing.assert_allclose(np.median(found, axis=0)[:seen], scales[:seen], rtol=0.5)
@@ -86,3 +86,43 @@ def test_damping_without_signal_is_refused() -> None:
     folded = replace(data, values=-(data.states.expectations(STRINGS) @ fit.coefficients))
     with pytest.raises(ValueError, match="the damping cannot be estimated; use more shots"):
         Damping.estimate(fit, folded, folded.variances, 3)
+
+
+@pytest.mark.parametrize("with_prior", [False, True])
+def test_damping_factor_is_right_where_errors_are_as_large_as_the_signal(with_prior: bool) -> None:
+    rng, truth = np.random.default_rng(8), np.random.default_rng(9).normal(size=63) / 8
+    of, logarithms = states(100), []
+    prior = CoefficientPrior.known(np.full(63, 1 / 64)) if with_prior else None
+    for _ in range(100):
+        data = outcomes(of, 0.9 * truth, 0.3, rng)
+        deeper = outcomes(of, 0.9**3 * truth, 0.1, rng)
+        damping = Damping.estimate(CoefficientFit(STRINGS, data, data.variances, prior), deeper, deeper.variances, 3)
+        logarithms.append(np.log(damping.factor))
+    assert abs(np.mean(logarithms) - np.log(0.9)) < 4 * np.std(logarithms) / np.sqrt(100) + 0.01
+
+
+def test_errors_of_scales_widen_the_errors_of_coefficients() -> None:
+    rng, scales = np.random.default_rng(10), np.array([0.5, 0.1, 0.02])
+    truth = scales[STRINGS.weights - 1] * rng.normal(size=63)
+    data = outcomes(states(40), truth, 0.02, rng)
+    prior = empirical_bayes(STRINGS, data, data.variances)
+    narrow, wide = (
+        CoefficientFit(STRINGS, data, data.variances, each).covariance.diagonal()
+        for each in (CoefficientPrior.known(prior.variances), prior)
+    )
+    assert (wide >= narrow).all()
+    assert wide.sum() > 1.01 * narrow.sum()
+    # the change is the derivative of the fit by the scales
+    step = 1e-4
+    moved = [CoefficientPrior.known(prior.variances + sign * step * prior.errors[:, 1]) for sign in (-1, 1)]
+    below, above = (CoefficientFit(STRINGS, data, data.variances, each).coefficients for each in moved)
+    fit = CoefficientFit(STRINGS, data, data.variances, prior)
+    derivative = fit.scaled(np.eye(63), fit.gain)[:, 1]
+    np.testing.assert_allclose((above - below) / (2 * step), derivative, atol=1e-4 * np.abs(derivative).max())
+
+
+def test_empirical_bayes_of_outcomes_without_a_signal_expects_small_coefficients() -> None:
+    data = outcomes(states(200), np.zeros(63), 0.1, np.random.default_rng(11))
+    prior = empirical_bayes(STRINGS, replace(data, values=np.zeros(200)), data.variances)
+    assert (prior.variances > 0).all()
+    assert prior.variances.max() < 1e-3

@@ -21,12 +21,13 @@ from hattriq_cirq.circuits.light_cone import light_cone
 from hattriq_cirq.models import model as model_module
 from hattriq_cirq.models.ansatz import ring_ansatz
 from hattriq_cirq.models.model import Form, Model
-from hattriq_cirq.simulation import statevector
+from hattriq_cirq.simulation import evolved_observable, statevector
 from hattriq_cirq.simulation.evolved_observable import EvolvedObservable
 
 A, B, C = cirq.LineQubit.range(3)
 ANGLE = sympy.Symbol("angle")
 FORMS: tuple[Form, ...] = ("quadratic", "normalized")
+pytestmark = pytest.mark.usefixtures("gate_by_gate")
 
 
 def test_light_cone_of_a_string_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +92,14 @@ def test_matrix_is_built_after_enough_rows_and_then_used(monkeypatch: pytest.Mon
     assert_close(held.matrix, case.matrices()[0])
     monkeypatch.delattr(EvolvedObservable, "_by_gates")  # no way but the matrix
     assert_close(held.observable_action(x), case.matrices()[0] @ x)
+
+
+def test_small_matrix_is_kept_from_the_first_product_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evolved_observable, "_MATRIX_AT_ONCE", 8)
+    small, larger = random_case(3, seed=1).model, random_case(4, seed=1).model
+    for model in (small, larger):
+        model.observable_action(np.ones(model.n_features))
+    assert (small.keeps_matrix, larger.keeps_matrix) == (True, False)
 
 
 def test_batches_larger_than_the_cache_are_split(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,7 +207,7 @@ def test_observable_is_recorded_in_full(observable: cirq.PauliSum, text: str) ->
     model = Model(cirq.Circuit(), [A, B], observable)
     assert model.observable_text == text
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hattriq_cirq.attribution.path_integral._warn_of_identity_part", lambda _: None)
+        patch.setattr("hattriq_cirq.attribution.path_integral.warn_of_identity_part", lambda _: None)
         assert hq.integrated_gradients(model, X, baseline=0).assumptions.observables == (text,)
 
 

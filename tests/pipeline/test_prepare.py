@@ -14,6 +14,7 @@ from strategies import Array
 import calibration
 import hattriq_cirq as hq
 from hattriq_cirq.circuits.errors import JournalError
+from hattriq_cirq.compilation.placement import candidate_layouts
 from hattriq_cirq.compilation.snapshot import load_processor
 from hattriq_cirq.encoding.exact import encode
 from hattriq_cirq.estimators import Estimator
@@ -132,7 +133,7 @@ def test_an_encoder_that_is_named_is_kept_on_a_processor() -> None:
     assert prepared(hq.ResolvedHadamardTest(encoder=encode)).resources.circuits == 2
     for one in prepared(hq.ResolvedHadamardTest(encoder=encode)).input_plans():
         free = next(prepared(engine=hq.qsim(seed=1)).input_plans())
-        assert one.plan.circuits[0].preparation == free.plan.circuits[0].preparation
+        assert one.plans[0].circuits[0].preparation == free.plans[0].circuits[0].preparation
         break
 
 
@@ -188,7 +189,8 @@ def test_every_phase_of_a_run_has_a_progress_bar(capsys: pytest.CaptureFixture[s
     run = prepared(mitigation=mitigation)
     run.execute()
     assert capsys.readouterr().err == ""
-    prepared(mitigation=mitigation, engine=hq.virtual("willow_pink", seed=1, progress=True)).execute()
+    unplaced = np.array([[0.1, 0.2, 0.3, 0.9]])  # another input than that of the first run, whose placement is known by now
+    prepared(x=unplaced, mitigation=mitigation, engine=hq.virtual("willow_pink", seed=1, progress=True)).execute()
     phases = capsys.readouterr().err
     for phase in (
         "compare layouts",
@@ -203,6 +205,30 @@ def test_every_phase_of_a_run_has_a_progress_bar(capsys: pytest.CaptureFixture[s
         assert f"{phase}:" in phases
     prepared(progress=True).price()
     assert "compile for the processor:" in capsys.readouterr().err
+
+
+def test_equal_circuits_are_placed_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[int] = []
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        searched.append(1)
+        return candidate_layouts(*arguments, **options)
+
+    monkeypatch.setattr(prepare_module, "candidate_layouts", counted)
+    x = np.array([[0.3, 0.1, 0.4, 0.2]])
+    first, again = (prepared(x=x, shots=shots).placement for shots in (100, 200))
+    assert first is not None
+    assert again is first
+    assert len(searched) == 1
+    among = sorted(first.qubits.values(), reverse=True)
+    others = {
+        "input": prepared(x=x + 0.1),
+        "estimator": prepared(hq.HadamardTest(), x=x),
+        "processor": prepared(x=x, engine=hq.virtual("weber", noise="none")),
+        "qubits": prepared(x=x, engine=hq.virtual("willow_pink", noise="none", qubits=among)),
+    }
+    assert all(other.placement is not first for other in others.values())
+    assert len(searched) == 1 + len(others)
 
 
 class Stopped(Exception):

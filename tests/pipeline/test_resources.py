@@ -243,7 +243,7 @@ def test_sampled_attributions_on_the_command_line(tmp_path: Path, capsys: pytest
     for wrong, message in (
         ("--estimator best", "estimator 'best' must be one of"),
         ("--estimator resolved --engine ionq", "engine 'ionq' must be"),
-        ("--estimator resolved --form normalized --baseline mean", "circuits measure the quadratic form"),
+        ("--estimator resolved --form normalized", "passes through the origin"),
     ):
         assert main(shlex.split(f"attribute {tmp_path}/bars --data bars_and_stripes --out {tmp_path}/c {wrong}")) == 2
         assert message in capsys.readouterr().err

@@ -16,6 +16,7 @@ import hattriq_cirq as hq
 from hattriq_cirq.attribution.result import Assumptions, Attribution
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.models.ansatz import ring_ansatz
+from hattriq_cirq.models.learned import ProbeTest
 from hattriq_cirq.models.training import History, Training
 from hattriq_cirq.reporting.plotting import basis_grid, plot_attribution, plot_gallery, plot_training, png, sign_label
 
@@ -257,3 +258,32 @@ def test_names_with_control_characters_are_drawn_escaped() -> None:
     assert ax.get_title() == r"\x9b31mtitle"
     assert png(figure) != png(ax)
     assert r"\x1b[31mminus" in sign_label(a, classes)
+
+
+def test_plot_of_a_test_of_probes_shows_every_probe_and_marks_those_outside() -> None:
+    rng, predicted = np.random.default_rng(1), np.linspace(-1, 1, 20)
+    measured = predicted + 0.01 * rng.normal(size=20)
+    measured[3] += 0.5
+    test = ProbeTest(60.0, 19, 3e-6, predicted, measured, np.full(20, 0.05), damping=0.9)
+    ax = hq.plot_probe_test(test, title="a title")
+    within, outside = ax.containers
+    np.testing.assert_allclose(
+        np.concatenate([within[0].get_xdata(), outside[0].get_xdata()]).sum(), predicted.sum(), atol=1e-12
+    )
+    np.testing.assert_allclose(outside[0].get_xydata(), [[predicted[3], measured[3]]])
+    (bars,) = outside[2]
+    ((_, low), (_, high)) = bars.get_segments()[0]
+    assert high - low == pytest.approx(2 * 1.96 * 0.05, rel=1e-3)
+    first, *_, last = ax.get_title().splitlines()
+    assert (first, last) == ("a title", "1 of 20 probes outside their interval (red)")
+    assert "contradict the prediction" in " ".join(ax.get_title().split())
+    assert "damping factor 0.900" in ax.get_xlabel()
+    given = Figure().subplots()
+    assert hq.plot_probe_test(test, given) is given
+    with pytest.raises(TypeError, match="must be the result of LearnedModel"):
+        hq.plot_probe_test(0.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("pvalue", "words"), [(0.5, "agree with"), (0.02, "doubtful"), (1e-4, "contradict")])
+def test_verdict_of_a_test_follows_from_its_pvalue(pvalue: float, words: str) -> None:
+    assert words in ProbeTest(1.0, 1, pvalue, np.zeros(1), np.zeros(1), np.ones(1)).verdict

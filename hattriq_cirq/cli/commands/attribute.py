@@ -30,15 +30,17 @@ RESULTS, PICTURES = ("attribution.npz", "attribution.csv", "run.json"), ("galler
 class Attribute(EngineOptions):
     """Attribute the scores of a model to the features of its inputs.
 
-    The integrated gradients of a trained model are computed. Arrays, a table, a gallery and all settings are written into
-    a new folder. The values are exact, or estimated from circuits (--estimator) with standard errors; their sum is
-    compared with the difference of the scores.
+    The integrated gradients of a trained or a learned model are computed. Arrays, a table, a gallery and all settings are
+    written into a new folder. The values are exact, or estimated from circuits (--estimator) with standard errors; their sum
+    is compared with the difference of the scores.
+
+    The maps of a model that `hattriq learn` measured follow from the measurement, with its errors, and run no circuit.
 
     Circuits run on the --engine, and the counts of each job are recorded in the folder as they arrive. If the run stops,
     the same command again, or `hattriq resume DIR`, continues it and runs no finished job twice.
 
     Args:
-        model (MODEL): A model.json, or a folder that holds one.
+        model (MODEL): A model.json or learned.npz, or a folder that holds one.
         data (DATA): Data set with the inputs, as listed above.
         out (DIR): New or empty folder, or the folder of this run if it stopped.
         inputs (SIDE[:FROM:TO]): Inputs of one side of the data set, all of test or train or a slice.
@@ -59,6 +61,7 @@ class Attribute(EngineOptions):
         dry_run: Compile and check everything, print the cost of the run and record its jobs in the folder, but submit
             nothing; the same command without --dry-run goes on from there.
         seed (N): Random seed for baselines, counts and mitigations.
+        scores: Scores of inputs and baselines with an --estimator: exact by simulation, or measured in the run.
 
     Examples:
         hattriq attribute runs/digits --data digits:pair=0/1 --out runs/digits-maps
@@ -91,6 +94,7 @@ class Attribute(EngineOptions):
     max_age: float | None = None
     dry_run: bool = False
     seed: Seed = 0
+    scores: Literal["exact", "measured"] = "exact"
 
     def run(self) -> int:
         """Compute the maps, write attribution.npz, attribution.csv, run.json and gallery.png, and print the result.
@@ -104,7 +108,12 @@ class Attribute(EngineOptions):
         self._check()
         check = run_folder.check_journaled_run if self._is_counted else run_folder.check_run
         check(self.out, RESULTS, PICTURES)
-        path, model = model_data.load_model(self.model)
+        path, model = model_data.load_form(self.model)
+        if isinstance(model, hq.LearnedModel) and self.estimator != "exact":
+            raise ValueError(
+                f"--estimator {self.estimator!r} runs circuits, and {path} was learned: its maps need none; leave it out, or "
+                "give the model that was trained"
+            )
         loaded, data = model_data.load_data(self.data, model, path)
         task: dict[str, Any] = {
             "command": "attribute",
@@ -116,6 +125,7 @@ class Attribute(EngineOptions):
         with self._opened(task) as (folder, engine):
             indices = values.select_inputs(self.inputs, data)
             if self.dry_run and engine is not None:
+                assert isinstance(model, hq.Model)
                 folders.print_plan(self._prepared(model, data, indices, engine).record(), engine)
                 return 0
             if folder.is_recorded:
@@ -147,6 +157,8 @@ class Attribute(EngineOptions):
         values.check_engine(self.engine)
         self.check_engine_options(self.engine)
         values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age)
+        if self.scores == "measured" and self.estimator == "exact":
+            raise ValueError("--scores measured needs an --estimator, in whose run the scores are measured")
         if self.dry_run and self.estimator == "exact":
             raise ValueError("--dry-run needs an --estimator whose circuits are compiled; 'exact' runs none")
         if self.dry_run and self.shots == 0:
@@ -204,12 +216,15 @@ class Attribute(EngineOptions):
         folder.write("attribution.csv", a.to_csv)
         folder.write("run.json", lambda file: write_new(file, record))
 
-    def _attribution(self, model: hq.Model, data: hq.datasets.Dataset, indices: Array, engine: Engine | None) -> hq.Attribution:
+    def _attribution(
+        self, model: hq.Model | hq.LearnedModel, data: hq.datasets.Dataset, indices: Array, engine: Engine | None
+    ) -> hq.Attribution:
         """Return the attribution of the selected samples: measured on the engine, or exact without one."""
         from hattriq_cirq.workflows import values
 
         label, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
         if engine is not None:
+            assert isinstance(model, hq.Model)
             a = self._prepared(model, data, indices, engine).execute()
         else:
             a = hq.integrated_gradients(
@@ -226,11 +241,8 @@ class Attribute(EngineOptions):
 
     def _prepared(self, model: hq.Model, data: hq.datasets.Dataset, indices: Array, engine: Engine) -> PreparedAttribution:
         """Return the attribution of the selected samples, ready to run on the engine."""
-        from hattriq_cirq.attribution.objective import Objective
-        from hattriq_cirq.pipeline.integrated_gradients import check_measurable
         from hattriq_cirq.workflows import values
 
-        check_measurable(Objective(cast("Form", self.form), values.parse_head(self.head)))
         estimator = values.parse_estimator(self.estimator)
         assert estimator is not None  # as there is an engine
         return hq.prepare(
@@ -243,6 +255,9 @@ class Attribute(EngineOptions):
             rule=self.rule,
             mitigation=self._mitigation,
             precision=self.precision,
+            form=cast("Form", self.form),
+            head=values.parse_head(self.head),
+            scores=self.scores,
         )
 
     @property

@@ -8,15 +8,28 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import KW_ONLY, dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import hattriq_cirq as hq
 from hattriq_cirq.cli.arguments import Seed
 from hattriq_cirq.cli.help_lists import DATA_SETS, ENGINES, MITIGATIONS
 from hattriq_cirq.foundation.progress import track
+from hattriq_cirq.foundation.text import quantity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from hattriq_cirq.execution.engine import Engine
+    from hattriq_cirq.workflows.learn import PreparedLearning
+
+
+#: Estimators that learn the model -> the origin of the strings and the prior.
+_LEARNED = {
+    "learned": ("structure", None),
+    "learned:important": ("important", "flat"),
+    "learned:magnitude": ("important", "magnitude"),
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +39,11 @@ class Cost:
     For each estimator, circuits, qubits and compiled two-qubit gates are counted, and the shots to a target precision are
     predicted. With --shots the whole run is compiled as `hattriq attribute` would run it, and its jobs, shots, bytes,
     duration and time on the processor are printed as well. Nothing is run, and nothing is submitted.
+
+    With `learned` among the estimators, the campaign of `hattriq learn` is priced beside the others, whose shots are per map:
+    the number of maps is printed from which learning takes fewer shots, with the two-qubit gates of each. `learned` takes the
+    strings from the circuit's structure, `learned:important` those that matter for the inputs according to the simulated
+    circuit, and `learned:magnitude` its variances too.
 
     Without MODEL, ring models with random parameters and inputs are taken over --qubits, and a picture is drawn.
 
@@ -39,12 +57,14 @@ class Cost:
         rule (RULE): Quadrature rule as in `hattriq attribute`.
         qubits (N,...): Numbers of data qubits (only without MODEL).
         layers (N): Number of coupling layers (only without MODEL).
-        estimators (NAME,...): Estimators: resolved, hadamard, hadamard-literal, parallel:M or polarization.
+        estimators (NAME,...): Estimators: resolved, hadamard, hadamard-literal, parallel:M, polarization, learned,
+            learned:important or learned:magnitude.
         gateset (NAME): Gate set, cz, sqrt_iswap or sycamore (default: that of the --engine, or else cz).
         engine (ENGINE): Engine that would run the circuits, as listed above.
         processor (NAME): Processor on which the circuits are also routed, as PROCESSOR of an engine.
         device (NAME): Former name of --processor.
-        shots (N): Number of shots per input with which the whole run is compiled and counted.
+        shots (N): Number of shots per input with which the whole run is compiled and counted; of the whole campaign for a
+            learned model.
         mitigate (NAME,...): Mitigations of the run, as listed above (only with --shots).
         calibration (FILE): Calibration for --mitigate readout that `hattriq calibrate` wrote.
         max_age (HOURS): Largest age of the --calibration; an older one is refused.
@@ -58,6 +78,7 @@ class Cost:
         hattriq cost runs/bars --data bars_and_stripes --processor willow_pink --estimators resolved,hadamard
         hattriq cost runs/bars --data bars_and_stripes --inputs test --engine virtual:willow_pink --shots 20000 \
 --mitigate readout --estimators resolved
+        hattriq cost runs/digits --data digits:pair=0/1 --processor willow_pink --estimators resolved,learned,learned:magnitude
         hattriq cost --qubits 2,3,4 --layers 2 --out runs/cost
     """
 
@@ -106,35 +127,77 @@ class Cost:
         return 0
 
     def _costs(self) -> list[tuple[int, hq.Resources]]:
-        """Predict and print every cost, each with its number of qubits."""
+        """Predict and print every cost, each with its number of qubits, and from which number of maps learning is cheaper."""
         from hattriq_cirq.cli import folders
-        from hattriq_cirq.workflows import values
 
         cases = [self._saved_model(self.model)] if self.model else list(self._ring_models())
-        estimators = [values.parse_estimator(name) for name in self.estimators.split(",")]
-        if None in estimators:
-            raise ValueError("estimator 'exact' runs no circuit and costs nothing; leave it out")
         costs: list[tuple[int, hq.Resources]] = []
-        work = [(case, estimator) for case in cases for estimator in estimators if estimator is not None]
+        names = self.estimators.split(",")
+        work = [(case, name) for case in cases for name in names]
         with nullcontext() if self.engine is None else folders.only_planning(self.engine, self.seed) as engine:
-            for (model, x, baseline), estimator in track(work, "estimators", "estimator"):
-                result = hq.resources(
-                    model,
-                    x,
-                    baseline,
-                    estimator,
-                    rule=self.rule,
-                    gateset=self.gateset,
-                    processor=self.processor,
-                    engine=engine,
-                    shots=self.shots,
-                    mitigation=values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age),
-                    target_cosine=self.cosine,
-                    target_stderr=self.stderr,
-                )
-                costs.append((model.n_qubits, result))
-                print(f"n = {model.n_qubits}. {result}", flush=True)
+            for case, name in track(work, "estimators", "estimator"):
+                n = case.model.n_qubits
+                if name in _LEARNED:
+                    try:
+                        prepared = self._prepared_learning(case, name, engine)
+                        result = self._cost_of_learning(prepared)
+                    except ValueError as error:
+                        print(f"n = {n}. {name} is not possible: {error}", flush=True)
+                        continue
+                    print(f"n = {n}, {quantity(len(prepared.chosen.strings), 'Pauli string')}. {result}", flush=True)
+                else:
+                    result = self._cost_of_estimator(case, name, engine)
+                    print(f"n = {n}. {result}", flush=True)
+                costs.append((n, result))
+        for n in dict.fromkeys(n for n, _ in costs):
+            for line in break_even([result for size, result in costs if size == n]):
+                print(f"n = {n}. {line}")
         return costs
+
+    def _cost_of_estimator(self, case: _Case, name: str, engine: Engine | None) -> hq.Resources:
+        """Return the cost of an estimator that prepares inputs."""
+        from hattriq_cirq.workflows import values
+
+        estimator = values.parse_estimator(name)
+        assert estimator is not None  # as _check has found
+        return hq.resources(
+            case.model,
+            case.x,
+            case.baseline,
+            estimator,
+            rule=self.rule,
+            gateset=self.gateset,
+            processor=self.processor,
+            engine=engine,
+            shots=self.shots,
+            mitigation=values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age),
+            target_cosine=self.cosine,
+            target_stderr=self.stderr,
+        )
+
+    def _prepared_learning(self, case: _Case, name: str, engine: Engine | None) -> PreparedLearning:
+        """Return the campaign of a learned model."""
+        from hattriq_cirq.pipeline.prepare import pricing_engine
+        from hattriq_cirq.workflows import values
+        from hattriq_cirq.workflows.learn import prepare_learning
+
+        strings, prior = _LEARNED[name]
+        return prepare_learning(
+            case.model,
+            engine=pricing_engine(self.processor, self.gateset) if engine is None else engine,
+            shots=self.shots,
+            inputs=case.known,
+            baseline=case.known_baseline,
+            strings=strings,
+            prior=prior,
+            mitigation=values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age),
+            seed=self.seed,
+        )
+
+    def _cost_of_learning(self, prepared: PreparedLearning) -> hq.Resources:
+        """Return the cost of a campaign; with shots that of its jobs."""
+        result = prepared.price(gateset=self.gateset, target_cosine=self.cosine, target_stderr=self.stderr)
+        return result if self.shots is None else result.with_run(prepared.run_resources())
 
     def _check(self) -> None:
         """Check every option, whether or not this run uses it."""
@@ -146,6 +209,9 @@ class Cost:
             raise ValueError(f"--qubits {self.qubits!r} must be numbers from 1, such as 2,3,4")
         hq.ring_ansatz(1, self.layers)
         values.check_baseline(self.baseline)
+        for name in self.estimators.split(","):
+            if name not in _LEARNED and values.parse_estimator(name) is None:
+                raise ValueError("estimator 'exact' runs no circuit and costs nothing; leave it out")
         parse_rule(self.rule)
         as_shots(self.shots)
         values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age)
@@ -161,7 +227,7 @@ class Cost:
         if self.inputs is not None:
             values.check_inputs(self.inputs)
 
-    def _saved_model(self, path: str) -> tuple[hq.Model, Any, Any]:
+    def _saved_model(self, path: str) -> _Case:
         """Return the model, the inputs and the baseline that are named."""
         from hattriq_cirq.cli import model_data
         from hattriq_cirq.workflows import values
@@ -171,10 +237,10 @@ class Cost:
         file, model = model_data.load_model(path)
         _, data = model_data.load_data(self.data, model, file)
         indices = values.select_inputs(self.inputs or ("test:0:1" if self.shots is None else "test:0:8"), data)
-        _, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
-        return model, data.amplitudes[indices], baseline
+        baselines = [values.make_baseline(self.baseline, data, own, self.seed)[1] for own in (indices, data.train)]
+        return _Case(model, data.amplitudes[indices], baselines[0], data.x_train, baselines[1])
 
-    def _ring_models(self) -> Iterator[tuple[hq.Model, Any, Any]]:
+    def _ring_models(self) -> Iterator[_Case]:
         """Yield models, inputs and baselines over a range of qubits."""
         import numpy as np
 
@@ -183,7 +249,55 @@ class Cost:
         rng = np.random.default_rng(self.seed)
         for n in map(int, self.qubits.split(",")):
             model, x = hq.ring_ansatz(n, self.layers), rng.normal(size=2**n)
-            yield model.with_params({name: float(rng.normal()) for name in model.params}), x / np.linalg.norm(x), 0.0
+            x /= np.linalg.norm(x)
+            yield _Case(model.with_params({name: float(rng.normal()) for name in model.params}), x, 0.0, x, 0.0)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """Model with the inputs whose maps are priced, and the known inputs for which it would be learned."""
+
+    model: hq.Model
+    x: Any
+    baseline: Any
+    known: Any
+    known_baseline: Any
+
+
+def break_even(costs: Sequence[hq.Resources]) -> list[str]:
+    """Return from which number of maps a learned model takes fewer shots than each estimator that prepares its inputs.
+
+    Args:
+        costs: Costs for one model and one target cosine.
+
+    Returns:
+        One line per pair of a campaign and an estimator.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> one = hq.resources(hq.ring_ansatz(2, layers=1), [0.6, 0.0, 0.0, 0.8], 0, hq.ResolvedHadamardTest())
+        >>> (line,) = break_even([one, replace(one, estimator="learned observable", per="model", shots_for_cosine=1000)])
+        >>> line.partition(":")[0]
+        'learned observable takes fewer shots than resolved Hadamard test from 125 maps on'
+    """
+    from hattriq_cirq.pipeline.resources import UNREACHABLE
+
+    lines = []
+    for learned in (cost for cost in costs if cost.per == "model"):
+        for other in (cost for cost in costs if cost.per == "input"):
+            if learned.shots_for_cosine >= UNREACHABLE:
+                lines.append(
+                    f"{learned.estimator} reaches cosine {other.target_cosine:g} with no number of shots; use more probes"
+                )
+                break
+            maps = max(1, ceil(learned.shots_for_cosine / max(1, other.shots_for_cosine)))
+            gates = [cost.compiled if cost.routed is None else cost.routed for cost in (learned, other)]
+            lines.append(
+                f"{learned.estimator} takes fewer shots than {other.estimator} from {quantity(maps, 'map')} on: "
+                f"{learned.shots_for_cosine} once against {other.shots_for_cosine} per map to cosine {other.target_cosine:g} "
+                f"without noise, with at most {gates[0].largest} two-qubit gates against {gates[1].largest}"
+            )
+    return lines
 
 
 def _csv(costs: Sequence[tuple[int, hq.Resources]]) -> str:
@@ -219,6 +333,7 @@ def plot_costs(costs: Sequence[tuple[int, hq.Resources]]) -> Figure:
         raise ValueError("costs is empty; give the cost of at least one estimator")
     first = costs[0][1]
     names = list(dict.fromkeys(result.estimator for _, result in costs))
+    serving_all = {result.estimator for _, result in costs if result.per == "model"}
     colours = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
     markers = dict(zip(names, "osD^vPX*", strict=False))
     with figure_style():
@@ -227,7 +342,11 @@ def plot_costs(costs: Sequence[tuple[int, hq.Resources]]) -> Figure:
         for name in names:
             rows = sorted(((n, result) for n, result in costs if result.estimator == name), key=lambda row: row[0])
             n = [qubits for qubits, _ in rows]
-            style = {"color": colours[name], "marker": markers.get(name, "o"), "label": name}
+            style = {
+                "color": colours[name],
+                "marker": markers.get(name, "o"),
+                "label": name + " (once for all maps)" * (name in serving_all),
+            }
             axes[0].plot(n, [result.circuits for _, result in rows], **style)
             axes[1].plot(n, [max(result.compiled.mean, 0.5) for _, result in rows], **style)
             axes[2].plot(n, [result.shots_for_cosine for _, result in rows], **style)

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hattriq_cirq.cli.commands.attribute import PICTURES, RESULTS, Attribute
+from hattriq_cirq.cli.commands import attribute, learn
+from hattriq_cirq.cli.commands.attribute import Attribute
 from hattriq_cirq.cli.commands.calibrate import Calibrate
+from hattriq_cirq.cli.commands.learn import Learn
 from hattriq_cirq.cli.engine_options import EngineOptions
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.terminal import shell_word
@@ -50,8 +52,8 @@ class Resume(EngineOptions):
         if command := begun_command(folder):
             raise ValueError(f"{self.folder} holds a run of `hattriq {command}` without a journal; repeat the command to go on")
         summary, task = read_task(self.folder)
-        is_calibration = task["command"] == "calibrate"
-        if summary.status == "finished" and (is_calibration or is_finished(folder, RESULTS, PICTURES)):
+        written = {"attribute": attribute, "learn": learn}.get(task["command"])
+        if summary.status == "finished" and (written is None or is_finished(folder, written.RESULTS, written.PICTURES)):
             raise ValueError(
                 f"{self.folder} is finished, nothing is left to do; `hattriq show {shell_word(self.folder)}` prints it"
             )
@@ -67,7 +69,7 @@ class Resume(EngineOptions):
             try:
                 return replace(recorded, out=str(out)).run()
             except FileNotFoundError as error:
-                moved = f"hattriq attribute MODEL --data DATA --out {shell_word(self.folder)}"
+                moved = f"hattriq {task['command']} MODEL --data DATA --out {shell_word(self.folder)}"
                 error.add_note(f"if files were moved, repeat the command with their present paths: `{moved} ...`")
                 raise
 
@@ -78,7 +80,7 @@ class Resume(EngineOptions):
         return {name: recorded.get(name) if value is None else value for name, value in given.items()}
 
 
-def recorded_command(folder: str, task: AttributeTask | CalibrateTask) -> Attribute | Calibrate:
+def recorded_command(folder: str, task: AttributeTask | CalibrateTask) -> Attribute | Learn | Calibrate:
     """Return the command that the journal in a folder records.
 
     Raises:
@@ -88,4 +90,5 @@ def recorded_command(folder: str, task: AttributeTask | CalibrateTask) -> Attrib
 
     if task["command"] == "calibrate":
         return command_from_task(Calibrate, task, folder, out=task["out"])
-    return command_from_task(Attribute, task, folder, model=task["model"]["path"], data=task["data"]["spec"], out=folder)
+    kind: type[Attribute | Learn] = Learn if task["command"] == "learn" else Attribute
+    return command_from_task(kind, task, folder, model=task["model"]["path"], data=task["data"]["spec"], out=folder)

@@ -15,13 +15,13 @@ from hattriq_cirq.foundation.text import quantity
 
 @dataclass(frozen=True)
 class Show:
-    """Print a saved model, attribution, calibration, snapshot or run.
+    """Print a saved model, learned model, attribution, calibration, snapshot or run.
 
-    A model is printed with its accuracies, an attribution with its largest features, and a run with its settings. For a
-    folder, every run below it is printed.
+    A model is printed with its accuracies, a learned model with its tests, an attribution with its largest features, and a
+    run with its settings. For a folder, every run below it is printed.
 
     Args:
-        path (PATH): An attribution.npz, model.json, run.json, readout calibration or snapshot, or a folder.
+        path (PATH): An attribution.npz, learned.npz, model.json, run.json, readout calibration or snapshot, or a folder.
         png (FILE): New file for a picture of the input and its map.
         input (K): Index of the input in the attribution, from 0.
         top (N): Number of features to list.
@@ -49,11 +49,11 @@ class Show:
         if self.shape is not None and not re.fullmatch("[1-9][0-9]{0,8}x[1-9][0-9]{0,8}", self.shape):
             raise ValueError(f"--shape {self.shape!r} must be rows x columns, such as 8x8")
         from hattriq_cirq.foundation.files import check_new
-        from hattriq_cirq.foundation.reading import read_bytes
         from hattriq_cirq.reporting.records import read_record
 
         files = _files(Path(self.path))
-        maps = [file for file in files if file.suffix.lower() == ".npz"]
+        learned = {file for file in files if file.suffix.lower() == ".npz" and _is_learned(file)}
+        maps = [file for file in files if file.suffix.lower() == ".npz" and file not in learned]
         if self.png is not None and len(maps) != 1:
             raise ValueError(
                 f"--png draws one attribution, {self.path} holds {len(maps)}; name one attribution.npz or its folder"
@@ -64,18 +64,14 @@ class Show:
             if len(files) > 1:
                 print(f"== {printable(file)}")
             record = read_record(file.parent / "run.json") if (file.parent / "run.json").is_file() else {}
-            if file.suffix.lower() == ".npz":
+            if file in maps:
                 self._show_attribution(hq.Attribution.load(file), record)
             elif file.name == "run.json":
                 _show_record(read_record(file))
-            elif b"hattriq_cirq.ReadoutCalibration/" in read_bytes(file)[:100]:
-                from calibration import ReadoutCalibration
-
-                print(ReadoutCalibration.load(file))
-            elif b"hattriq_cirq.Snapshot/" in read_bytes(file)[:100]:
-                print(hq.Snapshot.load(file))
+            elif (value := _calibration_or_snapshot(file)) is not None:
+                print(value)
             else:
-                print(_model(file))
+                print(hq.LearnedModel.load(file) if file in learned else _model(file))
                 _show_record(record)
         return 0
 
@@ -126,14 +122,36 @@ def _files(path: Path) -> list[Path]:
         if not path.exists():
             raise FileNotFoundError(f"no file or folder {path}; give an attribution.npz, a model.json or a run's folder")
         return [path]
-    files = [file for name in ("model.json", "attribution.npz") for file in path.rglob(name)]
+    files = [file for name in ("model.json", "attribution.npz", "learned.npz") for file in path.rglob(name)]
     if not files and next(path.rglob(JOURNAL), None) is not None:
         raise ValueError(
             f"{path} holds no result yet; `hattriq runs {shell_word(path)}` lists its runs and how to continue them"
         )
     if not files:
-        raise ValueError(f"{path} holds no model.json and no attribution.npz: no run of this program")
+        raise ValueError(f"{path} holds no model.json, learned.npz or attribution.npz: no run of this program")
     return sorted(files, key=lambda file: file.stat().st_mtime_ns)
+
+
+def _calibration_or_snapshot(file: Path) -> object:
+    """Return the readout calibration or the snapshot in a file; None if it holds something else."""
+    from hattriq_cirq.foundation.reading import read_bytes
+
+    begin = b"" if file.suffix.lower() == ".npz" else read_bytes(file)[:100]
+    if b"hattriq_cirq.ReadoutCalibration/" in begin:
+        from calibration import ReadoutCalibration
+
+        return ReadoutCalibration.load(file)
+    return hq.Snapshot.load(file) if b"hattriq_cirq.Snapshot/" in begin else None
+
+
+def _is_learned(file: Path) -> bool:
+    """Return True for the file of a learned model."""
+    from hattriq_cirq.foundation.reading import FileError, read_arrays
+
+    try:
+        return "coefficients" in read_arrays(file)
+    except FileError:
+        return False  # what is wrong with it is said where it is read as an attribution
 
 
 def _model(file: Path) -> hq.Model:
@@ -151,12 +169,14 @@ def _model(file: Path) -> hq.Model:
 
 
 def _show_record(record: Mapping[str, Any]) -> None:
-    from hattriq_cirq.cli.tables import accuracy_table
+    from hattriq_cirq.cli.tables import accuracy_table, learning_texts
 
     if "data" in record:
         print(record["data"]["summary"])
     if "accuracies" in record:
         print(accuracy_table(record["accuracies"]))
+    for text in learning_texts(record):
+        print(text)
     if "settings" in record:
         print("settings: " + ", ".join(f"{name}={value}" for name, value in record["settings"].items()))
     if "provenance" in record:
@@ -170,9 +190,14 @@ def _feature_table(attribution: hq.Attribution, top: int, shape: tuple[int, int]
     width = max(bits, 4)
     position = f"{'row':>6}{'col':>5}" if shape else ""
     lines = [f"{'feature':>9}  {'bits':<{width}}{position}{'amplitude':>22}{'attribution':>13}{'std. error':>12}"]
+    systematic = attribution.systematic
+    if systematic is not None:
+        lines[0] += f"{'systematic':>12}"
     for feature, value in attribution.top(top):
         position = "{:>6}{:>5}".format(*divmod(feature, shape[1])) if shape else ""
-        amplitude = f"{attribution.x[feature]:+.5f}"
+        amplitude = f"{attribution.x[feature]:+.5f}" if attribution.knows_input else "unknown"
         numbers = f"{amplitude:>22}{value:>+13.6f}{attribution.stderr[feature]:>12.1e}"
+        if systematic is not None:
+            numbers += f"{systematic[feature]:>12.1e}"
         lines.append(f"{feature:>9}  {feature:0{bits}b}".ljust(11 + width) + position + numbers)
     return "\n".join(lines)

@@ -14,12 +14,15 @@ from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import cirq
+
 from hattriq_cirq.circuits.errors import EngineError
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.execution.backend import Job, Limits, State
 from hattriq_cirq.execution.backends.sampler import InProcessBackend
 from hattriq_cirq.foundation.pool import Pool, WorkerCrashedError, check_workers, open_pool, random_streams, sent
 from hattriq_cirq.foundation.provenance import Provenance
+from hattriq_cirq.simulation.noisy_program import Step
 
 _QUEUED = 2  # jobs in progress for each worker, so that none waits for this process
 _running = Lock()  # held while a worker runs a job, because a worker of Dask may have several threads
@@ -104,6 +107,10 @@ class DistributedBackend(InProcessBackend):
     def execute(self, part: Job) -> list[Distribution]:
         """Run a part of a job in this process."""
         return self._backend.execute(part)
+
+    def noisy_steps(self, circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> list[Step]:
+        """Return the gates and channels of a circuit as the simulator has them."""
+        return self._backend.noisy_steps(circuit, register)
 
     def submit(self, job: Job) -> None:
         """Send the parts of a job to the workers, unless the same job was submitted before."""

@@ -23,6 +23,7 @@ from hattriq_cirq.execution.backend import Job, Limits, State
 from hattriq_cirq.execution.ownership import Owned
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.provenance import Provenance
+from hattriq_cirq.simulation.noisy_program import Step
 
 T = TypeVar("T")
 _PART_RUNS = 16  # largest number of circuits times points of a part for exact probabilities
@@ -90,7 +91,7 @@ class InProcessBackend(Owned, ABC):
     def _submitted(self, job: Job) -> Job:
         """Return the submitted job of this id if it is the same one; different engines use the same ids."""
         earlier = self._jobs.get(job.id, job)
-        settings = attrgetter("circuits", "points", "shots", "seed")
+        settings = attrgetter("circuits", "points", "shots", "seed", "shots_before")
         return earlier if settings(earlier) == settings(job) else job
 
     def cancel(self, job_id: str) -> None:
@@ -120,6 +121,18 @@ class InProcessBackend(Owned, ABC):
     @abstractmethod
     def execute(self, part: Job) -> list[Distribution]:
         """Run a part of a job and return its distributions, ordered by circuit, then by point."""
+
+    def noisy_steps(self, circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> list[Step]:
+        """Return the gates and channels of a circuit without symbols as the backend simulates it, up to its measurement.
+
+        Args:
+            circuit: Circuit that ends in one measurement.
+            register: All its qubits, in the order of the axes of the steps.
+
+        Raises:
+            ValueError: The noise of the backend is not known.
+        """
+        raise ValueError(f"the noise of {self.name} is not known; use virtual(...) or cirq_simulator(noise=...)")
 
 
 def exact_parts(job: Job, most_runs: int = _PART_RUNS, levels: int = 2) -> list[Job]:

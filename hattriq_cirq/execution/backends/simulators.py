@@ -21,6 +21,7 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_seed, check_type, shown
 from hattriq_cirq.foundation.identity import content_digest, describe_content
 from hattriq_cirq.foundation.machine import available_cores
+from hattriq_cirq.simulation.noisy_program import Step, steps_of
 from hattriq_cirq.simulation.qsim import for_qsim, qsim_simulator
 
 #: Function that returns the exact probabilities of a circuit's outcomes, (2**measured,), big-endian in the measured order.
@@ -44,11 +45,25 @@ class ExactBackend(InProcessBackend):
         seed: Random seed from which the engine derives the seeds of jobs.
         probabilities: Function that returns the exact probabilities of a circuit.
         settings: Further entries of the backend's record, as JSON.
+        noise: Noise model of these probabilities.
     """
 
-    def __init__(self, name: str, seed: int | None, probabilities: Probabilities, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        seed: int | None,
+        probabilities: Probabilities,
+        settings: Mapping[str, Any],
+        noise: cirq.NoiseModel = cirq.NO_NOISE,
+    ) -> None:
         super().__init__(name, seed, UNLIMITED, settings)
-        self._probabilities = probabilities
+        self._probabilities, self._noise = probabilities, noise
+
+    def noisy_steps(self, circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> list[Step]:
+        """Return the gates and channels of a circuit without symbols, up to its measurement."""
+        noisy = circuit.unfreeze().with_noise(self._noise)
+        end, _ = _measured_with_noise(noisy, circuit)
+        return list(steps_of((op for op in noisy[:end].all_operations() if op.qubits), register))
 
     def parts(self, job: Job) -> Sequence[Job]:
         """Return the parts of a job, a few circuits or points each, for exact probabilities."""
@@ -173,7 +188,7 @@ def cirq_simulator(
 
 def _cirq_backend(name: str, seed: int | None, noise: cirq.NoiseModel | None, settings: Mapping[str, Any]) -> InProcessBackend:
     exact = _cirq_state_vector if noise is None else _cirq_density_matrix(noise)
-    return ExactBackend(name, seed, exact, settings)
+    return ExactBackend(name, seed, exact, settings, cirq.NO_NOISE if noise is None else noise)
 
 
 def _check_simulator(seed: object, noise: object, name: object) -> tuple[int | None, cirq.NoiseModel | None]:

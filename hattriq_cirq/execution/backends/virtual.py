@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from importlib.metadata import version
 from itertools import count, takewhile
+from math import prod
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import cirq
@@ -23,7 +24,13 @@ from hattriq_cirq.compilation.metrics import is_missing_for
 from hattriq_cirq.compilation.snapshot import Snapshot, find_snapshot
 from hattriq_cirq.execution.backend import Job, Limits
 from hattriq_cirq.execution.backends.distributed import spread
-from hattriq_cirq.execution.backends.sampler import InProcessBackend, exact_parts, sample_counts, to_distributions
+from hattriq_cirq.execution.backends.sampler import (
+    InProcessBackend,
+    exact_parts,
+    resolve_circuits,
+    sample_counts,
+    to_distributions,
+)
 from hattriq_cirq.execution.backends.simulators import (
     THREADS_MAX,
     marginal_probabilities,
@@ -35,6 +42,15 @@ from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_seed, check_type, shown
 from hattriq_cirq.simulation import pauli_transfer
+from hattriq_cirq.simulation.noise import (
+    Drift,
+    ExtraNoise,
+    NoiseSequence,
+    ScaledErrors,
+    as_extra_noise,
+    confusion_as_channels,
+    to_record,
+)
 from hattriq_cirq.simulation.noisy_program import NoisyProgram, Step, gather, steps_of
 from hattriq_cirq.simulation.statevector import Precision
 
@@ -78,6 +94,7 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
     max_seconds: float | None = None,
     workers: int = 1,
     scheduler: str | None = None,
+    extra_noise: ExtraNoise | Sequence[ExtraNoise] | str | None = None,
 ) -> Engine:
     """Return an engine on a virtual processor with the couplers, gates, calibrated noise and service limits of a real one.
 
@@ -103,6 +120,8 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
         max_seconds: Cap on the seconds of waiting for jobs.
         workers: Number of processes of this machine that simulate; 1 simulates in this one. The counts are the same.
         scheduler: Address of a Dask scheduler whose workers simulate, such as "tcp://127.0.0.1:8786".
+        extra_noise: Noise beyond the calibration, which no correction is tuned to: one or several values of
+            `hattriq_cirq.noise`, such as `ZZCrosstalk(0.05)`, or a text such as "zz=0.05,scale=2". Results state it.
 
     Returns:
         The engine. `shots=None` gives exact probabilities with noise for circuits of up to 12 qubits.
@@ -129,6 +148,7 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
         method=method,
         precision=precision,
         threads=threads,
+        extra_noise=as_extra_noise(extra_noise),
     )
     return Engine(
         spread(make, workers, scheduler),
@@ -154,6 +174,7 @@ class VirtualBackend(InProcessBackend):
         method: Method | None = None,
         precision: Precision = "float64",
         threads: int = 1,
+        extra_noise: ExtraNoise | Sequence[ExtraNoise] | str | None = None,
     ) -> None:
         check_type(gateset, "gateset", str | None, "the name of a gate set, such as 'cz', or None")
         if not isinstance(noise, str) or noise not in get_args(Noise):
@@ -164,6 +185,7 @@ class VirtualBackend(InProcessBackend):
             raise ValueError(f"precision={shown(precision)} must be one of {', '.join(get_args(Precision))}")
         threads = as_count(threads, "threads", advice=f"be at least 1 and at most {THREADS_MAX}", maximum=THREADS_MAX)
         seed = None if seed is None else as_seed(seed)
+        extra = as_extra_noise(extra_noise)
         snapshot = find_snapshot(processor_id)
         processor = snapshot.processor(gateset)
         if noise in ("calibrated", "gates") and not processor.two_qubit_errors:
@@ -175,8 +197,13 @@ class VirtualBackend(InProcessBackend):
         settings: dict[str, Any] = {"kind": "virtual", "noise": noise, "method": method, "processor": processor.describe()}
         if precision != "float64":  # absent from older records
             settings["precision"] = precision
+        if extra:  # absent from older records
+            settings["extra_noise"] = to_record(extra)
         if snapshot.source != "bundled":  # which is known by its name
             settings["snapshot"] = snapshot.digest
+        self._drifts = tuple(each for each in extra if isinstance(each, Drift))
+        self._factor = prod(each.factor for each in extra if isinstance(each, ScaledErrors))
+        self._added = tuple(each for each in extra if isinstance(each, cirq.NoiseModel))
         super().__init__(f"virtual:{snapshot.name}", seed, Limits(circuits=20), settings, processor)
         self._processor_id = snapshot.processor_id
         self._properties = snapshot.noise_properties()
@@ -187,6 +214,7 @@ class VirtualBackend(InProcessBackend):
         )
         for note in self.notes:
             warnings.warn(note, MissingCalibrationWarning, stacklevel=4)
+        self.notes += tuple(f"Noise beyond the calibration of {snapshot.name}: {each}." for each in extra)
         self._noise_on = lru_cache(maxsize=64)(self._build_noise)
         self._noisy_moment = lru_cache(maxsize=4096)(self._convert_moment)
         self._program = lru_cache(maxsize=64)(self._compile_program)
@@ -218,7 +246,7 @@ class VirtualBackend(InProcessBackend):
 
     def _check_simulation(self, job: Job) -> None:
         """Raise an error for a job whose noise cannot be simulated."""
-        if self.method == "density" or (self.simulates_gates and job.shots is None):
+        if self.method == "density" or (self.has_channels and job.shots is None):
             _check_density_matrix_size(job.circuits)
         if self.simulates_gates:
             self._check_errors_known(job.circuits)
@@ -232,10 +260,22 @@ class VirtualBackend(InProcessBackend):
         """
         self._check_simulation(job)
         self._validate(job)
+        job = self._drifted(job)
         methods = {"density"} if job.shots is None else {self.method_for(circuit, job.shots) for circuit in job.circuits}
         if methods == {"density"}:
-            return exact_parts(job, _PART_RUNS, 4 if self.simulates_gates or self.method == "density" else 2)
+            return exact_parts(job, _PART_RUNS, 4 if self.has_channels or self.method == "density" else 2)
         return [job] if "density" in methods else self._trajectory_parts(job, np.random.default_rng(job.seed))
+
+    def _drifted(self, job: Job) -> Job:
+        """Return a job whose circuits, one for each circuit and point, have the drift of the middle of their shots."""
+        if not self._drifts or job.shots is None:
+            return job
+        circuits = []
+        for i, circuit in enumerate(resolve_circuits(job)):
+            for drift in self._drifts:
+                circuit = drift.apply(circuit, job.shots_before + (i + 0.5) * job.shots)
+            circuits.append(circuit)
+        return replace(job, circuits=tuple(circuits), points=({},))
 
     def _trajectory_parts(self, job: Job, rng: np.random.Generator) -> list[Job]:
         """Return one part for each circuit and point, with a seed of its own."""
@@ -253,7 +293,11 @@ class VirtualBackend(InProcessBackend):
     def _trajectories(self, part: Job) -> list[Distribution]:
         """Sample the counts of one circuit at one point with the seed of the part."""
         (circuit,), (resolver,) = part.circuits, cirq.to_resolvers(to_sweep(part.points))
-        sampler = trajectories(self.noise_on(circuit), part.seed, self.threads)
+        noise = self.noise_on(circuit)
+        if getattr(circuit[-1].operations[0].gate, "confusion_map", None):  # which qsim does not know
+            noisy = cirq.Circuit(noise.noisy_moments(circuit, sorted(circuit.all_qubits())))
+            circuit, noise = confusion_as_channels(noisy).freeze(), cirq.NO_NOISE
+        sampler = trajectories(noise, part.seed, self.threads)
         result = sampler.run(cirq.resolve_parameters(circuit, resolver), resolver, part.shots or 1)
         return to_distributions(self.name, part, [[result]])
 
@@ -305,9 +349,14 @@ class VirtualBackend(InProcessBackend):
         """True if gates and idling are noisy."""
         return self.noise in ("calibrated", "gates")
 
+    @property
+    def has_channels(self) -> bool:
+        """True if circuits have channels, beside errors of the readout of single qubits."""
+        return self.simulates_gates or bool(self._added)
+
     def method_for(self, circuit: cirq.AbstractCircuit, shots: int) -> Method:
         """Return the method that samples counts; "density" also stands for exact state vectors."""
-        return self.method or (faster_method(len(circuit.all_qubits()), shots) if self.simulates_gates else "density")
+        return self.method or (faster_method(len(circuit.all_qubits()), shots) if self.has_channels else "density")
 
     def probabilities(self, circuit: cirq.FrozenCircuit, points: Sequence[Point]) -> FloatArray:
         """Return the exact outcome probabilities of a circuit at every point, noise included, (points, 2**measured)."""
@@ -315,7 +364,7 @@ class VirtualBackend(InProcessBackend):
 
     def _exact(self, circuits: Sequence[cirq.FrozenCircuit], points: Sequence[Point]) -> list[FloatArray]:
         """Return the exact outcome probabilities of each circuit at every point, (points, 2**measured) each."""
-        if self.simulates_gates or self.method == "density":
+        if self.has_channels or self.method == "density":
             return self._densities(tuple(circuits), tuple(tuple(point.items()) for point in points))
         resolvers = [cirq.ParamResolver(dict(point)) for point in points]
         resolved = [
@@ -350,7 +399,7 @@ class VirtualBackend(InProcessBackend):
             swept = len(indices) == 1
             matrices = _matrices_of_sweep(gates, points) if swept else _matrices([compiled[i][1] for i in indices])
             rows = program.populations(matrices, self.precision)
-            shares = [rows] if swept else rows[:, np.newaxis]
+            shares = [rows] if swept else np.broadcast_to(rows, (len(indices), rows.shape[1]))[:, np.newaxis]
             for i, own in zip(indices, shares, strict=True):
                 (measurement,) = circuits[i][-1].operations
                 exact = [marginal_probabilities(row, measurement.qubits, measurement) for row in own]
@@ -364,7 +413,9 @@ class VirtualBackend(InProcessBackend):
         circuits which differ in angles have the same program.
         """
         is_swept = cirq.is_parameterized if cirq.is_parameterized(circuit) else _has_angles
-        moments = tuple(tuple(_stand_in(op) if is_swept(op) else op for op in moment) for moment in circuit)
+        gates = [tuple(_stand_in(op) if is_swept(op) else op for op in moment) for moment in circuit[:-1]]
+        (measurement,) = circuit[-1].operations
+        moments = (*gates, (cirq.measure(*measurement.qubits, key="z"),))  # `marginal_probabilities` confuses and inverts bits
         return self._program(moments, circuit.all_qubits()), [op for op in circuit.all_operations() if is_swept(op)]
 
     def _compile_program(self, moments: tuple[tuple[cirq.Operation, ...], ...], qubits: frozenset[cirq.Qid]) -> NoisyProgram:
@@ -374,15 +425,22 @@ class VirtualBackend(InProcessBackend):
         moments that differ in angles, with stand-ins for the gates that have them.
         """
         axis = {qubit: i for i, qubit in enumerate(sorted(qubits))}
-        steps: list[Step] = []
-        index = count()
+        (measurement,) = moments[-1]
+        return NoisyProgram.compile(self._steps(moments, axis), len(axis), [axis[q] for q in measurement.qubits])
+
+    def _steps(self, moments: Iterable[tuple[cirq.Operation, ...]], axis: Mapping[cirq.Qid, int]) -> Iterator[Step]:
+        """Yield gates and channels of moments with their noise; stand-ins by their index."""
+        index, qubits = count(), frozenset(axis)
         for moment in moments:
             angled = [op for op in moment if _STAND_IN in op.tags or _has_angles(op)]
             own = {op.qubits: next(index) if _STAND_IN in op.tags else _transfer_matrix(op) for op in angled}
             for on, matrix in self._noisy_moment(tuple(map(_stand_in, moment)), qubits):
-                steps.append(Step(tuple(axis[q] for q in on), own[on] if matrix is None else matrix))
-        (measurement,) = moments[-1]
-        return NoisyProgram.compile(steps, len(axis), [axis[q] for q in measurement.qubits])
+                yield Step(tuple(axis[q] for q in on), own[on] if matrix is None else matrix)
+
+    def noisy_steps(self, circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid]) -> list[Step]:
+        """Return the gates and channels of a circuit without symbols, up to its measurement."""
+        moments = [tuple(moment) for moment in circuit]
+        return list(self._steps(moments, {qubit: i for i, qubit in enumerate(register)}))
 
     def _convert_moment(
         self, operations: tuple[cirq.Operation, ...], qubits: frozenset[cirq.Qid]
@@ -417,11 +475,21 @@ class VirtualBackend(InProcessBackend):
 
     def _build_noise(self, qubits: frozenset[cirq.Qid]) -> cirq.NoiseModel:
         """Build the noise model of some qubits, since fewer qubits are converted faster."""
-        if self.noise == "none":
-            return cirq.NO_NOISE
-        from cirq_google import NoiseModelFromGoogleNoiseProperties
+        models: list[cirq.NoiseModel] = list(self._added)
+        if self.noise != "none":
+            models.append(_PulseNoise(_google_noise(_restricted(self._properties, self.noise, qubits, self._factor))))
+        return NoiseSequence(tuple(models)) if len(models) > 1 else next(iter(models), cirq.NO_NOISE)
 
-        return _PulseNoise(NoiseModelFromGoogleNoiseProperties(_restricted(self._properties, self.noise, qubits)))
+
+def _google_noise(properties: cg.GoogleNoiseProperties) -> cirq.NoiseModel:
+    """Return Google's noise model, which leaves the operations that other models added as they are."""
+    from cirq_google import NoiseModelFromGoogleNoiseProperties
+
+    class Noise(NoiseModelFromGoogleNoiseProperties):
+        def is_virtual(self, op: cirq.Operation) -> bool:
+            return cirq.VirtualTag() in op.tags or super().is_virtual(op)
+
+    return Noise(properties)
 
 
 class _PulseNoise(cirq.NoiseModel):
@@ -450,7 +518,7 @@ class _Replaced:
 
 
 def _as_phased_xz(op: cirq.Operation) -> cirq.Operation:
-    is_gate = len(op.qubits) == 1 and (cirq.has_unitary(op) or cirq.is_parameterized(op))
+    is_gate = len(op.qubits) == 1 and (cirq.has_unitary(op) or cirq.is_parameterized(op)) and cirq.VirtualTag() not in op.tags
     if not is_gate or isinstance(op.gate, cirq.PhasedXZGate | cirq.ZPowGate | cirq.IdentityGate | cirq.WaitGate):
         return op
     return _PHASED_XZ.on(*op.qubits).with_tags(*op.tags, _Replaced(op))
@@ -467,22 +535,36 @@ def _alternatives(snapshot: Snapshot) -> str:
     return f"{other}noise='readout'" if processor.readout_errors else f"{other}noise='none'"
 
 
-def _restricted(properties: cg.GoogleNoiseProperties, noise: Noise, qubits: frozenset[cirq.Qid]) -> cg.GoogleNoiseProperties:
-    """Return noise properties restricted to some qubits and to the requested part of the noise."""
+def _restricted(
+    properties: cg.GoogleNoiseProperties, noise: Noise, qubits: frozenset[cirq.Qid], factor: float = 1.0
+) -> cg.GoogleNoiseProperties:
+    """Return noise properties restricted to some qubits and to the requested part of the noise, with errors times a factor."""
 
     def restrict(values: Mapping[Any, Any], kind: Noise) -> dict[Any, Any]:
         if noise not in ("calibrated", kind):
             return {}
         return {key: value for key, value in values.items() if qubits.issuperset(getattr(key, "qubits", (key,)))}
 
-    return replace(
-        properties,
-        t1_ns=restrict(properties.t1_ns, "gates"),
-        tphi_ns=restrict(properties.tphi_ns, "gates"),
-        gate_pauli_errors=restrict(properties.gate_pauli_errors, "gates"),
-        fsim_errors=restrict(properties.fsim_errors, "gates"),
-        readout_errors=restrict(properties.readout_errors, "readout"),
-    )
+    parts: dict[str, Any] = {
+        "t1_ns": restrict(properties.t1_ns, "gates"),
+        "tphi_ns": restrict(properties.tphi_ns, "gates"),
+        "gate_pauli_errors": restrict(properties.gate_pauli_errors, "gates"),
+        "fsim_errors": restrict(properties.fsim_errors, "gates"),
+        "readout_errors": restrict(properties.readout_errors, "readout"),
+    }
+    if factor != 1:
+        parts = {name: {key: _SCALED[name](value, factor) for key, value in own.items()} for name, own in parts.items()}
+    return replace(properties, **parts)
+
+
+#: Part of the noise -> function of its figure and a factor that multiplies the probability of the error by the factor.
+_SCALED: dict[str, Callable[[Any, float], Any]] = {
+    "t1_ns": lambda time, factor: time / factor,
+    "tphi_ns": lambda time, factor: time / factor,
+    "gate_pauli_errors": lambda error, factor: min(1.0, error * factor),
+    "fsim_errors": lambda gate, factor: cirq.PhasedFSimGate(*(angle * factor**0.5 for angle in gate._value_equality_values_())),
+    "readout_errors": lambda errors, factor: [min(0.5, error * factor) for error in errors],
+}
 
 
 def _check_density_matrix_size(circuits: Sequence[cirq.AbstractCircuit]) -> None:

@@ -1,0 +1,151 @@
+"""Error bars of maps from a noisy processor, on random circuits that no correction was tuned on.
+
+    python -m benchmarks.error_bars --maps 30 --first 1000
+
+For each pipeline: median relative L2 error, its standard error and systematic part, the coverage of 95% intervals, and their
+mean interval score (Winkler) over that of the best interval of constant width, chosen with the exact maps at hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import calibration as c
+import hattriq_cirq as hq
+from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.pipeline.mitigation import AssumptionWarning, Mitigation
+from hattriq_cirq.workflows.generated_models import random_circuit
+
+_MISS = 0.05  # probability that a 95% interval leaves out the exact value
+
+#: Mitigations by the names of the rows.
+PIPELINES: dict[str, Mitigation | str | None] = {
+    "raw": None,
+    "readout": c.Readout(),
+    "twirled": c.MitigationSequence([c.PauliTwirling(), c.Readout()]),
+    "extrapolated": c.MitigationSequence([c.ZeroNoiseExtrapolation(), c.PauliTwirling(), c.Readout()]),
+    "auto": "auto",
+    "extrapolated, 1 and 3": c.MitigationSequence([c.ZeroNoiseExtrapolation((1, 3)), c.PauliTwirling(), c.Readout()]),
+}
+
+
+def case(n: int, seed: int) -> tuple[hq.Model, FloatArray]:
+    """Return a random circuit with CZ or CNOT, up to three random Pauli strings, and a dense input."""
+    model = random_circuit(n, seed=seed, gates=("cz", "cnot")[seed % 2])
+    x = np.random.default_rng([seed, 77]).normal(size=2**n)
+    return model, x / np.linalg.norm(x)
+
+
+def measure(
+    n: int, seed: int, names: list[str], shots: int | None, processor: str, **options: str | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the map, its errors and the exact map of one circuit for each pipeline."""
+    model, x = case(n, seed)
+    exact = hq.integrated_gradients(model, x, baseline=0).values
+    placement = None
+    for name in names:
+        engine = hq.virtual(processor, seed=seed, gateset=options["gateset"], extra_noise=options["extra_noise"])
+        settings: dict[str, Any] = {"baseline": 0, "estimator": hq.ResolvedHadamardTest(), "engine": engine, "shots": shots}
+        prepared = hq.prepare(model, x, mitigation=PIPELINES[name], placement=placement, **settings)
+        placement = prepared.placement
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AssumptionWarning)
+            a = prepared.execute()
+        low, high = a.interval()
+        yield {
+            "n": n,
+            "seed": seed,
+            "pipeline": name,
+            "exact": exact.tolist(),
+            "values": a.values.tolist(),
+            "half": ((high - low) / 2).tolist(),
+            "stderr": a.stderr.tolist(),
+            "systematic": None if a.systematic is None else a.systematic.tolist(),
+            "notes": list(a.assumptions.notes),
+        }
+
+
+def interval_score(error: FloatArray, half: FloatArray | float) -> float:
+    """Return the mean interval score of intervals with half widths `half`, whose centres are off by `error`.
+
+    Example:
+        >>> interval_score(np.array([0.0, 1.5]), 1.0)
+        12.0
+    """
+    return float(np.mean(2 * half + 2 / _MISS * np.maximum(0, np.abs(error) - half)))
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the figures of one pipeline over some maps."""
+    error, half, stderr, systematic = (
+        np.concatenate([np.ravel(part) for part in parts])
+        for parts in (
+            [np.subtract(row["values"], row["exact"]) for row in rows],
+            [row["half"] for row in rows],
+            [row["stderr"] for row in rows],
+            [row["systematic"] or np.zeros(len(row["stderr"])) for row in rows],
+        )
+    )
+    best = min(interval_score(error, width) for width in np.abs(error))
+    relative = [np.linalg.norm(np.subtract(r["values"], r["exact"])) / np.linalg.norm(r["exact"]) for r in rows]
+    return {
+        "maps": len(rows),
+        "relative error": float(np.median(relative)),
+        "rms error": float(np.sqrt(np.mean(error**2))),
+        "stderr": float(np.sqrt(np.mean(stderr**2))),
+        "systematic": float(np.sqrt(np.mean(systematic**2))),
+        "coverage": float(np.mean(np.abs(error) <= half)),
+        "score": interval_score(error, half) / best,
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the figures of all pipelines as lines of text."""
+    lines = [f"{'n':>3} {'pipeline':<24}{'maps':>5}{'rel.err':>9}{'rms':>9}{'stderr':>9}{'system.':>9}{'cover':>8}{'score':>8}"]
+    sizes: list[Any] = [*sorted({row["n"] for row in rows}), "all"]
+    for n in sizes:
+        for name in dict.fromkeys(row["pipeline"] for row in rows):
+            own = [row for row in rows if row["pipeline"] == name and n in (row["n"], "all")]
+            s = summary(own)
+            lines.append(
+                f"{n:>3} {name:<24}{s['maps']:>5}{s['relative error']:>9.3f}{s['rms error']:>9.5f}{s['stderr']:>9.5f}"
+                f"{s['systematic']:>9.5f}{s['coverage']:>8.3f}{s['score']:>8.2f}"
+            )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure all pipelines and print the table after every circuit."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--maps", type=int, default=30, help="number of circuits of each size")
+    parser.add_argument("--first", type=int, default=1000, help="seed of the first circuit")
+    parser.add_argument("--qubits", type=int, nargs="+", default=[3, 4])
+    parser.add_argument("--pipelines", nargs="+", default=["raw", "readout", "twirled", "extrapolated"])
+    parser.add_argument("--processor", default="willow_pink")
+    parser.add_argument("--gateset")
+    parser.add_argument("--extra-noise", help="noise beyond the calibration, such as zz=0.05")
+    parser.add_argument("--shots", type=int, default=1_000_000)
+    parser.add_argument("--out", help="file that the rows are appended to, one JSON object per line")
+    arguments = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for seed in range(arguments.first, arguments.first + arguments.maps):
+        for n in arguments.qubits:
+            options = {"gateset": arguments.gateset, "extra_noise": arguments.extra_noise}
+            for row in measure(n, seed, arguments.pipelines, arguments.shots, arguments.processor, **options):
+                rows.append(row)
+                if arguments.out:
+                    with open(arguments.out, "a") as file:
+                        file.write(json.dumps(row) + "\n")
+        print(f"seed {seed}", file=sys.stderr)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
