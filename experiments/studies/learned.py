@@ -562,6 +562,7 @@ def _map_figure(done: Results, prepared: Results) -> Figure:
     shapes = {d.task.subject: d.result["shape"] for d in done}
     for row, (name, maps) in zip(axes, rows.items(), strict=True):
         _plot_row(row, name, maps, shapes[name])
+    figure.supxlabel("red: towards class +1, blue: towards class -1", fontsize="small")
     return figure
 
 
