@@ -16,6 +16,7 @@ from hattriq_cirq.cli.tables import learning_texts
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.foundation.arrays import FloatArray, normal_interval
 from hattriq_cirq.foundation.text import quantity
+from hattriq_cirq.models.learned import origin
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
 from hattriq_cirq.reporting.plotting import png
 from hattriq_cirq.reporting.records import LEARNED, RESULT_OF, Record, begun_command, model_file, read_record, training_run
@@ -128,7 +129,7 @@ def _learning(folder: Path, record: Record, learned: hq.LearnedModel) -> Section
         title=f"Learned observable of a model of {data['name']}",
         question="Which observable does the processor compute for this model, so that maps of any input follow from it? "
         + data["summary"],
-        findings=(f"How much the device gave: {learned.record.origin}.", *learning_texts(record)),
+        findings=_learning_findings(record),
         not_claimed=tuple(limits),
         accuracy=_accuracies(record),
         pictures=(_tests_picture(folder, record),),
@@ -143,6 +144,12 @@ def _learning(folder: Path, record: Record, learned: hq.LearnedModel) -> Section
         },
         provenance=_provenance(record),
     )
+
+
+def _learning_findings(record: Record) -> tuple[str, ...]:
+    """Return how much of a learned observable the device gave, and what its tests found."""
+    learning = record["learning"]
+    return (f"How much the device gave: {origin(learning['strings'], learning['prior'])}.", *learning_texts(record))
 
 
 def _coefficients(learned: hq.LearnedModel) -> Table:
@@ -189,7 +196,7 @@ def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: flo
             f"Completeness {verdict}: the values of a map sum to the score of the input minus the score of the baseline. The "
             f"largest gap of {quantity(len(a), 'input')} is {np.max(np.abs(a.completeness_gap)):.1e}; at most {allowed} is "
             "allowed.",
-            *(() if trained is None else learning_texts(trained[1])),
+            *(_learning_findings(trained[1]) if trained is not None and _serves_all(trained) else ()),
         ),
         not_claimed=tuple(limits),
         accuracy=None if trained is None else _accuracies(trained[1]),
