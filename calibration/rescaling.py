@@ -21,7 +21,7 @@ from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_number, as_seed, check_flag, set_fields
 from hattriq_cirq.foundation.text import number_text, quantity
 from hattriq_cirq.models.model import Model
-from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, Outcomes, Variants
+from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
 from hattriq_cirq.simulation.statevector import outcome_probabilities
 
 #: Standard errors that a number must be from 0 to be divided by.
@@ -54,7 +54,11 @@ class _AuxiliaryMitigation(Mitigation[None]):
 
     def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:
         """Return the outcomes as they are."""
-        return Mitigated(outcomes)
+        note = (
+            f"{self.describe()} assumes that noise changes all values of a map alike; what this leaves of the errors that the "
+            "calibration predicts is in the systematic part"
+        )
+        return Mitigated(outcomes, MitigationSummary(notes=(note,)))
 
     def _with_shares(self, circuits: Sequence[WeightedCircuit]) -> CircuitShares:
         """Return the circuits with shares of the shots in proportion to the largest contribution of one shot."""

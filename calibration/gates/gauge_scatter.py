@@ -52,6 +52,22 @@ def mean_over_gauges(outcomes: Sequence[Distribution | QuasiDistribution], block
     return measure.with_uncertainty(spreads={scatter: 1.0})
 
 
+def scatter_note(means: Sequence[Distribution | QuasiDistribution], gauges: int) -> str:
+    """Return a note on how well the gauges of circuits agree with each other, given the means over them."""
+    if gauges == 1:
+        return "one gauge of each circuit was run, so that the scatter between gauges is not known"
+    measures = [measure for measure in map(QuasiDistribution.from_outcome, means) if measure.support is None]
+    random = [[key for key in measure.spreads if not key.systematic] for measure in measures]
+    scatter, counted = (
+        float(np.sqrt(np.mean(each or [0.0])))
+        for each in (
+            [sum(float(key.matrix[0, 0]) for key in keys) for keys in random],
+            [measure.total_variance / len(measure.probabilities) for measure in measures],
+        )
+    )
+    return f"means over {gauges} gauges scatter by {scatter:.1e} in each outcome beyond the {counted:.1e} of their counts"
+
+
 def _mean(outcomes: Sequence[Distribution | QuasiDistribution]) -> Distribution | QuasiDistribution:
     plain = [outcome for outcome in outcomes if isinstance(outcome, Distribution)]
     if len(plain) < len(outcomes):

@@ -13,7 +13,7 @@ import numpy as np
 from calibration.gates.fit_difference import difference_of_fits
 from calibration.gates.fit_residual import residual_note
 from calibration.gates.folding import allocate_shots, append_measurement, fold, split_measurement
-from calibration.gates.gauge_scatter import mean_over_gauges
+from calibration.gates.gauge_scatter import mean_over_gauges, scatter_note
 from calibration.gates.local_gates import gauges
 from calibration.gates.pauli_twirling import block_size, twirl
 from hattriq_cirq.circuits.deviation import ALL_KINDS, ErrorKind, attach
@@ -182,8 +182,9 @@ class PauliTwirling(Mitigation[None]):
         grouped = _outcomes_by_request(outcomes, self.twirls)
         mean = [mean_over_gauges(copies, sizes[request]) for request, copies in enumerate(grouped)]
         alone = sorted({kind for program in variants.programs for kind in _gates_without_gauges(program.circuit)})
-        notes = (f"gates that have no gauge were not twirled: {', '.join(alone)}",) if alone else ()
-        return Mitigated(mean, MitigationSummary(notes=notes))
+        notes = [scatter_note(mean, self.twirls)]
+        notes += [f"gates that have no gauge were not twirled: {', '.join(alone)}"] if alone else []
+        return Mitigated(mean, MitigationSummary(notes=tuple(notes)))
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,8 @@ class DynamicalDecoupling(Mitigation[None]):
 
     def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:
         """Return the outcomes as they are."""
-        return Mitigated(outcomes)
+        note = "dynamical decoupling assumes noise that is slow compared with its pulses; the data do not test this"
+        return Mitigated(outcomes, MitigationSummary(notes=(note,)))
 
 
 def _as_phased_xz(op: cirq.Operation, _: int) -> cirq.Operation:

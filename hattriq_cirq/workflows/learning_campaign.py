@@ -325,7 +325,8 @@ class _Decoded(Frozen):
                 variances[unit] += share**2 * outcome.variances(weights)[0]
                 if shots is not None:
                     plain[unit] += (share * structure.size) ** 2 / shots[i * count + j]
-                for key, slope in outcome.sensitivities(weights).items():
+                random = {key: slope for key, slope in outcome.sensitivities(weights).items() if not key.systematic}
+                for key, slope in random.items():
                     slopes.setdefault(key, np.zeros((units, slope.shape[1])))[unit] += share * slope[0]
         columns = [slope @ _root(key.matrix) for key, slope in slopes.items()]
         squared = np.bincount(rows.unit, rows.share**2, units).astype(float)

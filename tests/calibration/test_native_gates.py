@@ -191,9 +191,10 @@ def test_gates_without_gauges_are_noted(gate: cirq.Gate, is_noted: bool) -> None
     circuit = cirq.FrozenCircuit(cirq.H.on_each(*qubits), gate(*qubits), cirq.measure(*qubits, key="z"))
     engine, twirling = hq.cirq_simulator(), PauliTwirling(2)
     variants = twirling.expand(engine, [ParameterizedCircuit(circuit, (0,), ({"t": 0.3},))], None)
-    notes = twirling.combine(variants, engine.execute(variants.programs, None)).summary.notes
+    scatter, *notes = twirling.combine(variants, engine.execute(variants.programs, None)).summary.notes
+    assert scatter.startswith("means over 2 gauges scatter by ")
     kind = f"{type(gate).__name__} on {len(qubits)} qubits"
-    assert notes == ((f"gates that have no gauge were not twirled: {kind}",) if is_noted else ())
+    assert notes == ([f"gates that have no gauge were not twirled: {kind}"] if is_noted else [])
 
 
 # errors

@@ -61,7 +61,8 @@ def test_rescaling_without_noise_changes_nothing(mitigation: Mitigation) -> None
     engine = hq.virtual("willow_pink", noise="none")
     a = hq.integrated_gradients(MODEL, X, baseline=0, estimator=ResolvedHadamardTest(), engine=engine, mitigation=mitigation)
     np.testing.assert_allclose(a.values, EXACT, rtol=0, atol=1e-6 * float(X @ X))
-    assert a.assumptions.notes == ()
+    (note,) = a.assumptions.notes
+    assert note.startswith(f"{mitigation.describe()} assumes that noise changes all values of a map alike")
 
 
 def test_noise_estimation_corrects_even_damping() -> None:
