@@ -17,23 +17,32 @@ from experiments.runner.bootstrap import bootstrap_text
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.reporting.document import Table
 from hattriq_cirq.workflows.accuracies import logistic_regression_accuracy
+from hattriq_cirq.workflows.values import build_model
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A data set and the settings of the ring model trained on it.
+    """A data set and the settings of the model trained on it.
 
     Args:
         data: Data set, as `datasets.load` takes it; the seed is added.
-        layers: Number of layers of the ring.
+        layers: Number of layers of the circuit.
         target: Target of the mean test accuracy; None for no target.
         epochs: Number of training epochs.
+        ansatz: Circuit, `ring`, or `grid:RxC` for a processor.
     """
 
     data: str
     layers: int
     target: float | None
     epochs: int = 200
+    ansatz: str = "ring"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything but the seed that decides the model."""
+        own = {"data": self.data, "layers": self.layers, "epochs": self.epochs}
+        return own if self.ansatz == "ring" else own | {"ansatz": self.ansatz}
 
     def meets(self, accuracy: float) -> bool:
         """Return true if a mean test accuracy reaches the target, rounding aside, or if there is no target."""
@@ -66,6 +75,12 @@ SUBJECTS: Mapping[str, Subject] = {
     "planted": Subject("planted_pixel:n_qubits=6", 2, None, epochs=60),
     "xor": Subject("xor_pixels:n_qubits=6,samples=2000", 4, None, epochs=100),
     "bad": Subject("mnist:pair=3/5,size=16", 1, None, epochs=1),  # trained too little on purpose
+    # shallow circuits on a grid, whose observables a noisy processor can measure
+    "digits35_grid": Subject("digits:pair=3/5", 2, 0.94, ansatz="grid:2x3"),
+    "mnist19_grid": Subject("mnist:pair=1/9,size=16", 2, 0.94, epochs=60, ansatz="grid:4x2"),
+    "mnist01_grid": Subject("mnist:pair=0/1,size=16", 3, 0.98, epochs=60, ansatz="grid:2x4"),
+    "mnist35_grid": Subject("mnist:pair=3/5,size=16", 3, 0.94, ansatz="grid:2x4"),
+    "mnist01_28_grid": Subject("mnist:pair=0/1,size=28", 3, 0.98, epochs=40, ansatz="grid:2x5"),
 }
 #: Folder of the files of FashionMNIST, below the working directory; no package contains them.
 FASHION = Path("data/fashion_mnist")
@@ -95,14 +110,14 @@ def trained(name: str, seed: int) -> tuple[hq.Model, Dataset]:
     """Train a subject; the seed also splits its data."""
     subject = SUBJECTS[name]
     data = hq.datasets.load(f"{subject.data}{',' if ':' in subject.data else ':'}seed={seed}")
-    model = hq.ring_ansatz(data.n_qubits, subject.layers).with_contract(data.contract)
+    model = build_model(subject.ansatz, data.n_qubits, subject.layers).with_contract(data.contract)
     return hq.train(model, data.x_train, data.y_train, seed=seed, epochs=subject.epochs).model, data
 
 
 def settings_of(task: object) -> dict[str, Any] | None:
     """Return everything but the seed that decides the model of a task, or None if the task names no subject."""
     subject = SUBJECTS.get(getattr(task, "subject", ""))
-    return None if subject is None else {"data": subject.data, "layers": subject.layers, "epochs": subject.epochs}
+    return None if subject is None else subject.settings
 
 
 def settings_digest(task: object) -> str | None:
@@ -156,6 +171,7 @@ def accuracy_table(done: Iterable[Any]) -> Table | None:
 def _accuracy_row(name: str, seeds: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
     subject = SUBJECTS[name]
     mean = {key: float(np.mean([each[key] for each in seeds])) for key in seeds[0]}
+    layers = str(subject.layers) if subject.ansatz == "ring" else f"{subject.layers}, {subject.ansatz}"
     train, logistic, chance = (f"{mean[key]:.3f}" for key in ("train", "logistic test", "chance"))
-    test, counts = bootstrap_text([each["test"] for each in seeds], digits=4), (str(subject.layers), str(len(seeds)))
+    test, counts = bootstrap_text([each["test"] for each in seeds], digits=4), (layers, str(len(seeds)))
     return name, subject.data, *counts, train, test, logistic, chance, subject.verdict(mean["test"])

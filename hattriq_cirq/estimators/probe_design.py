@@ -98,6 +98,7 @@ def design_probes(
     *,
     probes: int | None,
     seed: int,
+    least: int = 0,
     known: FloatArray | None = None,
     full_rank: bool = False,
 ) -> ProbeDesign:
@@ -108,6 +109,7 @@ def design_probes(
         importance: Weight w_P of each for a map, (strings,), from `PauliStrings.importance`.
         probes: Number of probes; None takes as many as the design needs.
         seed: Random seed for the signs of the eigenvalues.
+        least: Smallest number of probes if `probes` is None.
         known: What a prior says about each coefficient, as the share of all shots that would say as much, (strings,):
             1 / (S D_P); None for nothing. Little is spent on strings whose coefficients are known to be small.
         full_rank: Require that the probes alone determine every coefficient, without a prior.
@@ -133,7 +135,7 @@ def design_probes(
     known = np.zeros(len(strings)) if known is None else known
     shares = basis_shares(table, weights, known)
     rng = np.random.default_rng(seed)
-    count = probes or max(_PROBES[0], min(_PER_STRING * len(strings), _PROBES[1]))
+    count = probes or max(_PROBES[0], least, min(_PER_STRING * len(strings), _PROBES[1]))
     if full_rank and probes is None:
         count = max(count, _PER_STRING_LEAST * len(strings))
     states = _states(strings, bases, table[known == 0], shares, count, rng)

@@ -201,6 +201,9 @@ def prepare_learning(  # noqa: PLR0913  one argument for each choice of the user
         chosen = ChosenStrings.of(model, inputs, baseline, strings, kind)
         campaign = Campaign.of(model, chosen, probes, corrections, seed, shots)
         prepared = PreparedLearning(campaign, chosen, engine, shots, error)
+        if shots is None and prepared.shots is not None:  # the error decides the shots, and they the probes
+            campaign = Campaign.of(model, chosen, probes, corrections, seed, prepared.shots)
+            prepared = replace(prepared, campaign=campaign)
         if prepared.shots is not None:
             campaign.shots(prepared.shots)
         return prepared

@@ -31,6 +31,8 @@ from hattriq_cirq.workflows.learning_strings import ChosenStrings
 log = Log("workflows")
 HELD_OUT_MIN = 8  # probes that take no part in the fit
 _HELD_OUT = 0.1  # share of the probes that take no part in the fit
+_SHOTS_PER_PROBE = 2_000  # in that many the scatter between the gauges of a dozen CZ is as large as that of counts
+_PROBES_MAX = 3_000  # probes above which no more are taken for the sake of gauges
 _FOLDED = 1 / 3  # probes that are folded, as a share of the others
 _FOLDED_WEIGHT = 1 / 3  # their shots relative to those of the others: the factor is one number, which needs a tenth of all
 _DEPTH = 3
@@ -141,8 +143,8 @@ class Campaign:
             probes: Number of probes; None takes as many as the design needs.
             corrections: Corrections of the outcomes.
             seed: Random seed for probes and gauges.
-            shots: Number of shots for which the probes are best with prior variances from the simulated circuit; None for as
-                many as make the prior unimportant.
+            shots: Number of shots for which the probes are best: the more there are, the more gauges they are spread over and
+                the less a prior decides; None for exact probabilities.
         """
         held = None if probes is None else max(HELD_OUT_MIN, round(_HELD_OUT * probes))
         in_fit = None if probes is None or held is None else probes - held
@@ -152,7 +154,13 @@ class Campaign:
             size = sum(structure.size for structure in probe_structures(model))
             known = size**2 / ((1 - _HELD_OUT) * shots * prior)
         design = design_probes(
-            chosen.strings, chosen.importance, probes=in_fit, seed=seed, known=known, full_rank=least_squares
+            chosen.strings,
+            chosen.importance,
+            probes=in_fit,
+            seed=seed,
+            least=min(_PROBES_MAX, (shots or 0) // _SHOTS_PER_PROBE),
+            known=known,
+            full_rank=least_squares,
         )
         count = held or max(HELD_OUT_MIN, round(_HELD_OUT / (1 - _HELD_OUT) * len(design.states)))
         apart = design_probes(chosen.strings, chosen.importance, probes=count, seed=seed + 1)
