@@ -214,13 +214,20 @@ def _accuracies(record: Record) -> Table:
     return table_of_accuracies(rows, record["data"]["train"], record["data"]["test"])
 
 
+def _score(score: FloatArray, stderr: FloatArray | None) -> str:
+    """Return a score as text, with its interval if it was measured."""
+    if stderr is None:
+        return f"{float(score):+.4f}"
+    return _interval_text(float(score), *normal_interval(score, stderr, _LEVEL), "+.4f")
+
+
 def _inputs(record: Record, a: hq.Attribution, is_complete: np.ndarray[Any, np.dtype[np.bool_]]) -> Table:
     """Return the table of inputs, each with its scores, its gap and its largest feature."""
     rows = []
     samples = zip(record["inputs"]["indices"], record["inputs"]["labels"], a, is_complete, strict=True)
     for index, label, one, holds in samples:
         ((feature, value),) = one.top(1)
-        scores = (f"{float(one.f_input):+.4f}", f"{float(one.f_baseline):+.4f}")
+        scores = (_score(one.f_input, one.f_input_stderr), _score(one.f_baseline, one.f_baseline_stderr))
         low, high = normal_interval(one.completeness_gap, one.completeness_gap_stderr, _LEVEL)
         gap = _interval_text(float(one.completeness_gap), low, high, ".1e")
         low, high = one.interval(_LEVEL)

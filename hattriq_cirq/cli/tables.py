@@ -35,11 +35,14 @@ def accuracy_table(rows: Iterable[Record]) -> str:
 
 
 def score_table(a: hq.Attribution, indices: Iterable[int], labels: Iterable[int]) -> str:
-    """Return the scores and the completeness gap of each input as lines of text."""
-    lines = [f"{'sample':>8}{'label':>7}{'F(input)':>12}{'F(baseline)':>13}{'gap':>11}{'std. error':>12}"]
-    columns = (indices, labels, a.f_input, a.f_baseline, a.completeness_gap, a.completeness_gap_stderr)
-    for index, label, score, base, gap, error in zip(*columns, strict=True):
-        lines.append(f"{index:>8}{label:>+7d}{score:>+12.6f}{base:>+13.6f}{gap:>+11.1e}{error:>12.1e}")
+    """Return the scores and the completeness gap of each input as lines of text, with errors of scores that were measured."""
+    measured = [each for each in (a.f_input_stderr, a.f_baseline_stderr) if each is not None]
+    title = f"{'error':>9}" if measured else ""
+    lines = [f"{'sample':>8}{'label':>7}{'F(input)':>12}{title}{'F(baseline)':>13}{title}{'gap':>11}{'std. error':>12}"]
+    texts = [[f"{error:>9.1e}" for error in own] for own in measured] or [[""] * len(a.f_input)] * 2
+    columns = (indices, labels, a.f_input, texts[0], a.f_baseline, texts[1], a.completeness_gap, a.completeness_gap_stderr)
+    for index, label, score, its, base, its_too, gap, error in zip(*columns, strict=True):
+        lines.append(f"{index:>8}{label:>+7d}{score:>+12.6f}{its}{base:>+13.6f}{its_too}{gap:>+11.1e}{error:>12.1e}")
     return "\n".join(lines)
 
 

@@ -63,7 +63,7 @@ _OF_RUNS = {
 #: Additional columns of a table with one row per input.
 _OF_INPUTS = {
     **dict.fromkeys(("input", "sample", "label"), "Int64"),
-    **dict.fromkeys(("f_input", "f_baseline"), "float64"),
+    **dict.fromkeys(("f_input", "f_baseline", "f_input_stderr", "f_baseline_stderr"), "float64"),
     "largest_feature": "Int64",
     **dict.fromkeys(("largest_value", "largest_value_stderr", "largest_value_systematic"), "float64"),
 }
@@ -303,9 +303,8 @@ def _input_rows(a: Attribution, recorded: Mapping[str, Any]) -> Iterator[dict[st
     """Yield what a table holds of each input."""
     values, errors = (each.reshape(-1, a.n_features) for each in (a.values, a.stderr))
     left = None if a.systematic is None else a.systematic.reshape(values.shape)
-    scores = {
-        name: getattr(a, name).ravel() for name in ("f_input", "f_baseline", "completeness_gap", "completeness_gap_stderr")
-    }
+    names = ("f_input", "f_baseline", "f_input_stderr", "f_baseline_stderr", "completeness_gap", "completeness_gap_stderr")
+    scores = {name: found.ravel() for name in names if (found := getattr(a, name)) is not None}
     for k, (value, error) in enumerate(zip(values, errors, strict=True)):
         largest = int(np.argmax(np.abs(value)))
         yield {

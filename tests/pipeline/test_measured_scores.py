@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from functools import cache
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,18 @@ def test_command_line_measures_scores(tmp_path: Path, capsys: pytest.CaptureFixt
     a = hq.Attribution.load(tmp_path / "run" / "attribution.npz")
     assert a.assumptions.scores == "measured"
     assert a.cost.circuits == 2
+    assert a.f_input_stderr is not None
+    score = f"{a.f_input[0]:+.6f}  {a.f_input_stderr[0]:.1e}"
+    assert score in capsys.readouterr().out
+    assert main(["show", str(tmp_path / "run")]) == 0
+    assert score in capsys.readouterr().out
+    assert main(["report", str(tmp_path / "run"), "--out", str(tmp_path / "report.html")]) == 0
+    low, high = (a.f_input[0] + sign * 1.959964 * a.f_input_stderr[0] for sign in (-1, 1))
+    assert f'{a.f_input[0]:+.4f}<span class="interval"> [{low:+.4f}, {high:+.4f}]' in unescape(
+        (tmp_path / "report.html").read_text()
+    )
+    frame = hq.runs.to_frame([tmp_path / "run"], per="input")
+    assert frame["f_input_stderr"].tolist() == a.f_input_stderr.tolist()
     assert main(shlex.split(f"attribute {model} {options} --form normalized --baseline mean --out {tmp_path}/other")) == 0
     assert main(shlex.split(f"attribute {model} {options} --estimator exact --scores measured --out {tmp_path}/exact")) == 2
     assert "measured" in capsys.readouterr().err
