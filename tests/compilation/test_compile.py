@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import cirq
 import numpy as np
@@ -148,7 +149,7 @@ def test_gates_pass_through_qubits_that_a_circuit_does_not_use(kept: tuple[int, 
     logical = cirq.LineQubit.range(len(line))
     used = [logical[i] for i in kept]
     circuit = cirq.Circuit()
-    for a, b in [*zip(used, used[1:], strict=False), (used[0], used[-1])]:
+    for a, b in [*pairwise(used), (used[0], used[-1])]:
         circuit += [cirq.Ry(rads=rng.normal())(a), cirq.Rx(rads=rng.normal())(b), cirq.CZ(a, b) ** rng.uniform(0.2, 0.9)]
     circuit += [cirq.Ry(rads=1)(used[0]), cirq.measure(*used, key="z")]
     check(processor, [circuit], compile_for(processor, [circuit], dict(zip(logical, line, strict=True))))
