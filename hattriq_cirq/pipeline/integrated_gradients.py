@@ -35,7 +35,7 @@ _NO_BARS = nullcontext()
 
 @with_numpy_defaults
 def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the user
-    model: QuadraticForm,
+    model: QuadraticForm | Sequence[QuadraticForm],
     x: ArrayLike | cirq.AbstractCircuit,
     *,
     baseline: float | ArrayLike | BaselineSet,
@@ -59,7 +59,9 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     A positive value raises the score above f_baseline and a negative value lowers it; the values sum to the difference.
 
     Args:
-        model: `Model`, `LearnedModel`, whose errors the result carries, or any other `QuadraticForm` F(x) = x' M x.
+        model: `Model`, `LearnedModel`, whose errors the result carries, or any other `QuadraticForm` F(x) = x' M x. Or a
+            sequence of them, whose values a softmax head combines, such as learned models of several observables; the errors of
+            different campaigns are independent.
         x: Input or batch of inputs, (..., features), real or complex, of any norm. From a file of rows, `numpy.memmap`, the
             exact result is computed part by part into temporary files (in TMPDIR), never holding all inputs in memory. Or a
             `cirq.Circuit` on qubits of a `Model` that prepares one input from |0...0>, such as the state of another experiment:
@@ -102,8 +104,8 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         >>> hq.integrated_gradients(model, [0.6, 0.8], baseline=0).values.round(2)
         array([ 0.36, -0.64])
     """
-    if isinstance(model, type) or not (hasattr(model, "n_features") and hasattr(model, "observable_action")):
-        raise ArgumentTypeError(f"model={shown(model)} must be a Model or another QuadraticForm")
+    models = _quadratic_forms(model)
+    model = models[0]
     if head is not None:
         check_type(head, "head", Head, "a Head, such as Head('sigmoid', scale=5), or None")
     tolerance = as_number(tolerance, "tolerance", above=0)
@@ -114,16 +116,16 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         check_engine(estimator, engine)
     shots, mitigation = as_shots(shots), as_mitigation(mitigation)
     objective = QUADRATIC if form == "quadratic" and head is None else Objective(form, head or Head())
-    if not isinstance(model, Model) and (observables is not None or estimator is not None):
-        raise ValueError(f"observables and estimator need a Model, which has a circuit, not {type(model).__name__}")
+    if (len(models) > 1 or not isinstance(model, Model)) and (observables is not None or estimator is not None):
+        given = type(model).__name__ if len(models) == 1 else "several quadratic forms"
+        raise ValueError(f"observables and estimator need a Model, which has a circuit, not {given}")
     if estimator is None and (engine is not None or shots is not None or mitigation is not None):
         raise ValueError("engine, shots and mitigation need an estimator, such as estimator=ResolvedHadamardTest()")
     if estimator is not None and engine is None:
         raise ValueError("an estimator needs an engine to run its circuits, such as engine=hattriq_cirq.qsim(seed=1)")
     if scores is not None and as_word(scores, "scores", get_args(Scores)) == "measured" and estimator is None:
         raise ValueError("scores='measured' needs an estimator, in whose run F(x) and F(b) are measured")
-    models: list[QuadraticForm] = [model]
-    if isinstance(model, Model):
+    if isinstance(model, Model) and len(models) == 1:
         models = list(observed_models(model, observables))
     objective.head.check_count(len(models))
     if isinstance(x, cirq.AbstractCircuit) and estimator is None:
@@ -161,6 +163,25 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         tolerance=tolerance,
         scores=scores,
     ).execute()
+
+
+def _quadratic_forms(model: QuadraticForm | Sequence[QuadraticForm]) -> list[QuadraticForm]:
+    """Return one quadratic form or several of the same size, checked, as a list.
+
+    Raises:
+        TypeError: One of them is no quadratic form.
+        ValueError: There is none, or their numbers of features differ.
+    """
+    forms: list[QuadraticForm] = list(model) if isinstance(model, list | tuple) else [model]  # type: ignore[list-item]
+    if not forms:
+        raise ValueError("model is an empty sequence; give at least one Model or another QuadraticForm")
+    for each in forms:
+        if isinstance(each, type) or not (hasattr(each, "n_features") and hasattr(each, "observable_action")):
+            raise ArgumentTypeError(f"model={shown(each)} must be a Model or another QuadraticForm")
+    sizes = list(dict.fromkeys(each.n_features for each in forms))
+    if len(sizes) > 1:
+        raise ValueError(f"the models have {' and '.join(map(str, sizes))} features; give models of the same inputs")
+    return forms
 
 
 def _final_state(model: QuadraticForm, circuit: cirq.AbstractCircuit) -> Array:
