@@ -114,7 +114,15 @@ def test_softmax_over_observables_and_a_set_of_baselines_from_circuits() -> None
     assert a.assumptions.observables == tuple(MODEL.with_observable(o).observable_text for o in OBSERVABLES)
 
 
-@pytest.mark.parametrize(("case", "scores"), [(0, "measured"), (1, "exact"), (2, "measured"), (3, "exact")])
+@pytest.mark.parametrize(
+    ("case", "scores"),
+    [
+        (0, "measured"),
+        pytest.param(1, "exact", marks=pytest.mark.slow),
+        (2, "measured"),
+        pytest.param(3, "exact", marks=pytest.mark.slow),
+    ],
+)
 def test_errors_of_maps_gaps_and_scores_cover_them(case: int, scores: str) -> None:
     values, at_x, at_b = by_oracle(CASES[case][0], case)
     form, head, _ = CASES[case]
