@@ -32,6 +32,7 @@ PIPELINES: dict[str, Mitigation | str | None] = {
     "twirled": c.MitigationSequence([c.PauliTwirling(), c.Readout()]),
     "extrapolated": c.MitigationSequence([c.ZeroNoiseExtrapolation(), c.PauliTwirling(), c.Readout()]),
     "auto": "auto",
+    "raw, known answers": c.KnownAnswers(),
     "extrapolated, 1 and 3": c.MitigationSequence([c.ZeroNoiseExtrapolation((1, 3)), c.PauliTwirling(), c.Readout()]),
 }
 

@@ -8,7 +8,7 @@ library and every number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -66,13 +66,17 @@ class CircuitStack:
     rows: tuple[int, ...]
 
     @classmethod
-    def of(cls, circuits: Sequence[cirq.AbstractCircuit]) -> CircuitStack:
+    def of(cls, circuits: Sequence[cirq.AbstractCircuit], beside: Collection[cirq.Qid] = ()) -> CircuitStack:
         """Stack circuits whose operations differ in the angles of Rx, Ry and Rz only.
+
+        Args:
+            circuits: The circuits.
+            beside: Further qubits, on which the circuits do not act.
 
         Raises:
             ValueError: An operation is not unitary or has no decomposition, or a measurement is not the last operation.
         """
-        qubits = tuple(sorted(circuits[0].all_qubits()))
+        qubits = tuple(sorted({*circuits[0].all_qubits(), *beside}))
         axis_of = {q: i for i, q in enumerate(qubits)}
         steps: Steps = []
         measurement = None

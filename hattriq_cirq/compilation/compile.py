@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cirq
+import networkx as nx
 import numpy as np
 
 from hattriq_cirq.circuits.counting import multi_qubit_gates
@@ -72,7 +73,7 @@ def compile_on_edges(
     programs: list[ParameterizedCircuit] = []
     for requests in track(_families(circuits), "compile circuits", "structure"):
         try:
-            stack = CircuitStack.of([circuits[i] for i in requests])
+            stack = CircuitStack.of([circuits[i] for i in requests], _needed_between(circuits[requests[0]], edges))
             compiled = compile_stack(stack, gateset_name(processor.gateset), _couplers(stack, edges))
         except ValueError as error:
             raise CircuitRefusedError(f"a circuit cannot be compiled for {processor.id}: {error}") from error
@@ -111,6 +112,19 @@ def edges_of(processor: Processor, qubits: QubitMap) -> Edges:
     logical = {physical: q for q, physical in qubits.items()}
     edges = processor.graph.subgraph(qubits.values()).edges
     return frozenset(frozenset((logical[a], logical[b])) for a, b in edges)
+
+
+def _needed_between(circuit: cirq.AbstractCircuit, edges: Edges) -> frozenset[cirq.Qid]:
+    """Return the qubits beside a circuit's own if its gates need them as way stations, none if its own couplers are enough.
+
+    A circuit need not use all qubits of its patch: a gate may join two of them that only an unused qubit lies between.
+    """
+    own = circuit.all_qubits()
+    graph = nx.Graph([tuple(edge) for edge in edges])
+    parts = list(nx.connected_components(graph.subgraph(own)))
+    gates = (op for op in circuit.all_operations() if len(op.qubits) > 1 and not cirq.is_measurement(op))
+    is_joined = (any(part.issuperset(gate.qubits) for part in parts) for gate in gates)
+    return frozenset() if all(is_joined) else frozenset(graph) - own
 
 
 def _couplers(stack: CircuitStack, edges: Edges) -> Couplers:

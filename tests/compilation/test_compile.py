@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import cirq
 import numpy as np
@@ -138,6 +139,20 @@ def test_gates_between_uncoupled_qubits_are_bridged_or_routed() -> None:
     programs = compile_for(processor, [far], placed)
     check(processor, [far], programs)
     assert multi_qubit_gates(programs[0].circuit) <= 4
+
+
+@pytest.mark.parametrize("kept", [(0, 2), (0, 2, 3), (1, 4), (0, 1, 2, 4)])
+def test_gates_pass_through_qubits_that_a_circuit_does_not_use(kept: tuple[int, ...]) -> None:
+    # some of these subsets of a patch are connected only through its other qubits
+    processor, rng = load_processor(WILLOW), np.random.default_rng(len(kept))
+    line = [PATCH[i] for i in (2, 1, 0, 4, 3)]
+    logical = cirq.LineQubit.range(len(line))
+    used = [logical[i] for i in kept]
+    circuit = cirq.Circuit()
+    for a, b in [*pairwise(used), (used[0], used[-1])]:
+        circuit += [cirq.Ry(rads=rng.normal())(a), cirq.Rx(rads=rng.normal())(b), cirq.CZ(a, b) ** rng.uniform(0.2, 0.9)]
+    circuit += [cirq.Ry(rads=1)(used[0]), cirq.measure(*used, key="z")]
+    check(processor, [circuit], compile_for(processor, [circuit], dict(zip(logical, line, strict=True))))
 
 
 def test_circuit_above_the_maximum_duration_is_rejected() -> None:

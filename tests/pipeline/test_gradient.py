@@ -61,12 +61,12 @@ def test_gradient_from_circuits_without_noise_is_exact(estimator: Any, x: Array)
 @pytest.mark.parametrize("estimator", [hq.ResolvedHadamardTest(), hq.HadamardTest()], ids=str)
 def test_covariance_of_a_measured_gradient_is_that_of_repetitions(estimator: Any) -> None:
     exact = np.concatenate([(2 * M @ X).real, (2 * M @ X).imag])
-    engine, repeated = hq.qsim(seed=2, threads=1), 40
+    engine, repeated = hq.qsim(seed=2, threads=1), 15
     found = [hq.gradient(MODEL, X, estimator=estimator, engine=engine, shots=4000) for _ in range(repeated)]
     pulls = np.array(
         [(np.concatenate([g.real, g.imag]) - exact) / np.concatenate([g.real_stderr, g.imag_stderr]) for g in found]
     )
-    assert np.all(np.abs(np.sqrt(np.mean(pulls**2, axis=0)) - 1) < 0.4)
+    assert np.all(np.abs(np.sqrt(np.mean(pulls**2, axis=0)) - 1) < 0.6)
     # chi squared of all derivatives together, whose mean is their number
     used = np.linalg.matrix_rank(found[0].covariance)
     chi = [

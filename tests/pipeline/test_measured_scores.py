@@ -12,6 +12,7 @@ import cirq
 import numpy as np
 import pytest
 from oracle import Oracle, pauli_matrix, sigmoid, softmax, tanh, unitary
+from sampled_estimates import sampled_estimates
 from strategies import Array
 
 import calibration
@@ -116,15 +117,20 @@ def test_softmax_over_observables_and_a_set_of_baselines_from_circuits() -> None
 @pytest.mark.parametrize(("case", "scores"), [(0, "measured"), (1, "exact"), (2, "measured"), (3, "exact")])
 def test_errors_of_maps_gaps_and_scores_cover_them(case: int, scores: str) -> None:
     values, at_x, at_b = by_oracle(CASES[case][0], case)
-    engine = hq.qsim(seed=case, threads=1)
+    form, head, _ = CASES[case]
+    options: dict[str, Any] = {"baseline": B, "form": form, "head": head, "scores": scores, "shots": 20_000}
+    prepared = hq.prepare(MODEL, X, estimator=hq.ResolvedHadamardTest(), engine=hq.cirq_simulator(), **options)
     pulls, covered = list[Array](), list[Array]()
-    for _ in range(50):
-        a = attribution(case, hq.ResolvedHadamardTest(), engine=engine, shots=20_000, scores=scores)
-        own: list[Any] = [(a.values - values) / a.stderr, [a.completeness_gap / a.completeness_gap_stderr]]
-        if a.f_input_stderr is not None and a.f_baseline_stderr is not None:
-            own.append([(a.f_input - at_x) / a.f_input_stderr, (a.f_baseline - at_b) / a.f_baseline_stderr])
+    for estimates in sampled_estimates(prepared, 50, case):
+        found = prepared.combine[0](estimates)
+        gap = found.values.values.sum() - (at_x - at_b)
+        if found.scores is not None:
+            gap = found.values.values.sum() - float(np.diff(found.scores.values[::-1])[0])
+        own: list[Any] = [(found.values.values - values) / found.values.stderr, [gap / found.gap.stderr[0]]]
+        if found.scores is not None:
+            own.append((found.scores.values - [at_x, at_b]) / found.scores.stderr)
         pulls.append(np.concatenate(own))
-        low, high = a.interval()
+        low, high = found.values.interval()
         covered.append((low <= values) & (values <= high))
     spread = np.sqrt(np.mean(np.square(pulls), axis=0))
     assert np.all((spread > 0.7) & (spread < 1.35)), spread  # 50 repetitions: 1 +- 0.1
@@ -183,12 +189,12 @@ def test_measured_scores_are_saved_and_shown_and_older_files_have_none(tmp_path:
     assert batch[1].f_input_stderr == batch.f_input_stderr[1]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("options", [{"scores": "measured"}, {"form": "normalized"}])
+@pytest.mark.parametrize("options", [{"scores": "measured"}, pytest.param({"form": "normalized"}, marks=pytest.mark.slow)])
 def test_a_run_that_stopped_goes_on_with_all_quantities(tmp_path: Path, options: dict[str, Any]) -> None:
     inputs = X * np.arange(1, 10)[:, np.newaxis]  # two chunks
 
     def run(journal: Path | None, jobs: int | None = None) -> hq.Attribution:
-        engine = hq.cirq_simulator(seed=3, journal=journal, max_jobs=jobs)
+        engine = hq.qsim(seed=3, threads=1, journal=journal, max_jobs=jobs)
         given: dict[str, Any] = {"estimator": hq.ResolvedHadamardTest(), "engine": engine, "shots": 3000, **options}
         try:
             return hq.integrated_gradients(MODEL, inputs, baseline=B, **given)

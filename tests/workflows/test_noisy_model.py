@@ -126,7 +126,7 @@ def test_noise_that_is_not_unital_gives_an_offset_that_traceless_removes() -> No
 
 def test_maps_of_the_noisy_model_and_the_two_parts_of_an_error() -> None:
     engine = hq.cirq_simulator(noise=cirq.ConstantQubitNoiseModel(cirq.depolarize(0.01)))
-    noisy = hq.noisy_model(MODEL, engine)
+    noisy = hq.noisy_model(LOCAL, engine)
     rows, rng = np.stack([state(RNG) for _ in range(2)]), np.random.default_rng(1)
     baselines: list[Any] = [0.0, state(rng) / 2, hq.BaselineSet(np.stack([state(rng), state(rng)]))]
     for baseline in baselines:
@@ -136,15 +136,15 @@ def test_maps_of_the_noisy_model_and_the_two_parts_of_an_error() -> None:
             "engine": engine,
             "shots": None,
         }
-        measured = hq.integrated_gradients(MODEL, rows, **options)
-        ideal, own = (hq.integrated_gradients(m, rows, baseline=baseline) for m in (MODEL, noisy))
+        measured = hq.integrated_gradients(LOCAL, rows, **options)
+        ideal, own = (hq.integrated_gradients(m, rows, baseline=baseline) for m in (LOCAL, noisy))
         np.testing.assert_allclose(own.completeness_gap, 0, atol=1e-12)
         split = noisy.split_error(measured)
         np.testing.assert_allclose(split.model, own.values - ideal.values, atol=1e-12)
         np.testing.assert_allclose(split.estimator, measured.values - own.values, atol=1e-12)
         np.testing.assert_allclose(split.total, measured.values - ideal.values, atol=1e-12)
         assert np.linalg.norm(split.estimator) > 0
-    normalized = hq.integrated_gradients(MODEL, rows, baseline=baselines[1], form="normalized")
+    normalized = hq.integrated_gradients(LOCAL, rows, baseline=baselines[1], form="normalized")
     with pytest.raises(ValueError, match="form='normalized', head=identity and rule='exact' is not linear"):
         noisy.split_error(normalized)
 
