@@ -309,7 +309,7 @@ def summarise(done: Results) -> Findings:
     campaigns = [d for d in done if d.task.is_learned and not d.task.strings]
     by_method = done_by(campaigns, "subject", "method")
     several = {key: mine for key, mine in by_method.items() if _is_complete(mine)}
-    tables = [_error_table(campaigns), _test_table(campaigns)]
+    tables = [_error_table(campaigns), _test_table(campaigns)] if campaigns else []
     if several:
         tables.insert(1, _slope_table(several))
     if cut := _by_strings(done):
@@ -485,6 +485,8 @@ def _findings(campaigns: Results, prepared: Results) -> Iterator[str]:
                 f"{task.mitigation}, the best of those tried), {cost} two-qubit gates."
             )
         yield sentence
+    if not campaigns:
+        return
     for test, words in (("held out", "held_out_test"), ("compare", "compare")):
         below = sum(d.result[test] < _LEVEL for d in campaigns)
         yield f"{words} is below {_LEVEL} in {below} of {len(campaigns)} campaigns."
@@ -507,13 +509,16 @@ def _pictures(
             "Rows of heat maps: image, exact map, learned maps, and the map of prepared circuits",
             "maps",
         ),
-        Picture(
-            png(_test_figure(campaigns)),
-            "p-values of the tests of all campaigns in order: honest campaigns lie on or above the diagonal.",
-            "Two panels of sorted p-values against uniform quantiles",
-            "tests",
-        ),
     ]
+    if campaigns:
+        pictures.append(
+            Picture(
+                png(_test_figure(campaigns)),
+                "p-values of the tests of all campaigns in order: honest campaigns lie on or above the diagonal.",
+                "Two panels of sorted p-values against uniform quantiles",
+                "tests",
+            )
+        )
     if several:
         panels: dict[str, dict[str, dict[int, Interval]]] = {}
         for (name, method), mine in several.items():
