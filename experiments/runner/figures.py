@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, FixedLocator, LogLocator, NullFormatter
 from scipy.stats import beta
 
 from calibration.readout.calibration import ReadoutCalibration
@@ -136,7 +136,7 @@ def error_figure(panels: Mapping[str, Mapping[str, Mapping[int, Interval]]], col
                     ax.fill_between(counts, *ends, color=colour, alpha=0.25, linewidth=0)
             ax.set(xscale="log", yscale="log", title=title, xlabel="shots")
             ax.xaxis.set_major_locator(FixedLocator(sorted({count for points in lines.values() for count in points})))
-            ax.xaxis.set_major_formatter("{x:,.0f}")
+            ax.xaxis.set_major_formatter(EngFormatter())  # 100 k, 10 M
             log_axis(ax.yaxis)
             ax.xaxis.set_minor_locator(FixedLocator([]))
         for ax in axes[::columns]:
