@@ -208,6 +208,7 @@ def summarise(done: Results) -> Findings:
         assumptions={
             "exact map": "of the model without noise",
             "coverage": "share of the features whose interval(0.95), of both parts of the error, holds the exact value",
+            "device's own model": "hq.noisy_model on the qubits of the map: as at the start of the run, without drift",
             "warned": "correlation and drift tests of the batch's own calibration; a raw run has none",
         },
     )
