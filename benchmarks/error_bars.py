@@ -19,11 +19,10 @@ import numpy as np
 
 import calibration as c
 import hattriq_cirq as hq
+from experiments.runner.map_metrics import best_constant_score, interval_scores
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.pipeline.mitigation import AssumptionWarning, Mitigation
 from hattriq_cirq.workflows.generated_models import random_circuit
-
-_MISS = 0.05  # probability that a 95% interval leaves out the exact value
 
 #: Mitigations by the names of the rows.
 PIPELINES: dict[str, Mitigation | str | None] = {
@@ -73,16 +72,6 @@ def measure(
         }
 
 
-def interval_score(error: FloatArray, half: FloatArray | float) -> float:
-    """Return the mean interval score of intervals with half widths `half`, whose centres are off by `error`.
-
-    Example:
-        >>> interval_score(np.array([0.0, 1.5]), 1.0)
-        12.0
-    """
-    return float(np.mean(2 * half + 2 / _MISS * np.maximum(0, np.abs(error) - half)))
-
-
 def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
     """Return the figures of one pipeline over some maps."""
     error, half, stderr, systematic = (
@@ -94,7 +83,6 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
             [row["systematic"] or np.zeros(len(row["stderr"])) for row in rows],
         )
     )
-    best = min(interval_score(error, width) for width in np.abs(error))
     relative = [np.linalg.norm(np.subtract(r["values"], r["exact"])) / np.linalg.norm(r["exact"]) for r in rows]
     return {
         "maps": len(rows),
@@ -103,7 +91,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
         "stderr": float(np.sqrt(np.mean(stderr**2))),
         "systematic": float(np.sqrt(np.mean(systematic**2))),
         "coverage": float(np.mean(np.abs(error) <= half)),
-        "score": interval_score(error, half) / best,
+        "score": float(interval_scores(error, half).mean()) / best_constant_score(error),
     }
 
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from hattriq_cirq.foundation.arrays import FloatArray
 
+_MISS = 0.05  # probability that a 95% interval leaves out the exact value
+
 
 def errors(maps: FloatArray, exact: FloatArray) -> FloatArray:
     """Return the relative L2 errors, (...,), of maps (..., features)."""
@@ -33,6 +35,32 @@ def sign_agreement(maps: FloatArray, exact: FloatArray, share: float = 0.1) -> F
     """
     main = np.abs(exact) >= share * np.abs(exact).max(axis=-1, keepdims=True)
     return np.asarray(np.sum((maps * exact > 0) & main, axis=-1) / main.sum(axis=-1))
+
+
+def interval_scores(error: FloatArray, half_width: FloatArray | float) -> FloatArray:
+    """Return the interval score (Winkler) of each 95% interval: its width, and 40 times what it misses the exact value by.
+
+    Args:
+        error: Centre of each interval minus the exact value.
+        half_width: Half the width of each.
+
+    Example:
+        >>> interval_scores(np.array([0.0, 1.5]), 1.0)
+        array([ 2., 22.])
+    """
+    return np.asarray(2 * half_width + 2 / _MISS * np.maximum(0, np.abs(error) - half_width))
+
+
+def best_constant_score(error: FloatArray) -> float:
+    """Return the smallest mean score of intervals of one width, chosen with the errors at hand, (values,).
+
+    Example:
+        >>> best_constant_score(np.array([-2.0, 1.0]))
+        4.0
+    """
+    sizes = np.sort(np.abs(error))  # the score is piecewise linear in the width, with corners at the errors
+    above = np.concatenate([np.cumsum(sizes[::-1])[::-1][1:], [0.0]]) - sizes * np.arange(len(sizes) - 1, -1, -1)
+    return float(np.min(2 * sizes + 2 / _MISS * above / len(sizes)))
 
 
 METRICS: Mapping[str, Callable[[FloatArray, FloatArray], FloatArray]] = {

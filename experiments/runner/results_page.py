@@ -21,6 +21,7 @@ IMAGES = "images/results"
 QUESTIONS = (
     ("What does gate noise do to a map, by estimator?", ("gate_noise",)),
     ("How much of that do mitigations correct?", ("noise_mitigation", "readout_mitigation", "best_pipeline", "mitigation")),
+    ("Do maps and their intervals hold under noise, and on circuits, that nothing was tuned on?", ("unseen_noise",)),
     ("How many two-qubit gates do the compiled circuits have?", ("compiled_cost", "placement", "ancillas")),
     ("Is there a way round controlled gates?", ("compiled_cost",)),
     ("What does approximate state preparation save, and what does it cost?", ("approximate_encoding",)),
