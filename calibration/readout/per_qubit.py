@@ -15,7 +15,7 @@ from calibration.readout.drift import compare
 from calibration.readout.measure import Pattern, bit_patterns, measured_qubits, readout_circuits, shots_per_pattern, surround
 from hattriq_cirq.circuits.deviation import ALL_KINDS, Deviation, ErrorKind, Residual, attach
 from hattriq_cirq.circuits.linear_maps import LinearMap
-from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
+from hattriq_cirq.circuits.outcomes import MAX_DENSE_BITS, Distribution, QuasiDistribution
 from hattriq_cirq.circuits.program import Programs
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
@@ -226,7 +226,9 @@ class Readout(Mitigation[ReadoutContext]):
             identifier = calibration.id
         data = zip(outcomes[context.before : end], measured[context.before : end], strict=True)
         corrected: list[Distribution | QuasiDistribution] = [correct(outcome, calibration, bits) for outcome, bits in data]
-        if violated:
+        if violated and len(measured[0]) > MAX_DENSE_BITS:
+            notes.append(f"what the correction leaves is not known for more than {MAX_DENSE_BITS} qubits together")
+        elif violated:
             left = self._left_of_states(measured[0], calibration, [*outcomes[: context.before], *outcomes[end:]])
             corrected = attach(corrected, [left] * len(corrected))
             notes.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -30,12 +31,13 @@ class Provenance(Frozen):
     @classmethod
     def now(cls) -> Provenance:
         """Return the provenance of a result that is created in this process at this moment."""
-        return _provenance(int(time.time()))
+        return _provenance(int(time.time()), _versions)
 
 
 @lru_cache(maxsize=1)
-def _provenance(second: int) -> Provenance:
-    return Provenance(_versions(), datetime.fromtimestamp(second, UTC).isoformat())
+def _provenance(second: int, versions: Callable[[], dict[str, str]]) -> Provenance:
+    """Return the provenance of a second; another source of versions within that second is another provenance."""
+    return Provenance(versions(), datetime.fromtimestamp(second, UTC).isoformat())
 
 
 @cache

@@ -177,7 +177,7 @@ def test_every_registered_mitigation_is_built_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("--mitigate foo", "must be of completeness"),
+        ("--mitigate foo", "must be of auto, known-answers, completeness"),
         ("--mitigate readout,readout", "at most once"),
         ("--mitigate readout,", "must be of"),
         ("--mitigate zne:3", "no use for '3'"),

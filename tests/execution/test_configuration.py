@@ -118,6 +118,12 @@ def test_configuration_without_a_date_is_refused_if_its_age_is_limited(service: 
 # a new configuration
 
 
+def notes_on_configuration(a: hq.Attribution) -> list[str]:
+    """Return the notes on the configuration that a run took; that on predicted errors, which names their source, is none."""
+    about = [note for note in a.assumptions.notes if "snapshot" in note or "configuration" in note]
+    return [note for note in about if not note.startswith("systematic part of errors: by the calibration ")]
+
+
 def test_resumed_run_stays_on_its_snapshot_and_its_result_says_so(service: StandIn, tmp_path: Path) -> None:
     with pytest.raises(CapReachedError):
         attribute(service, tmp_path, max_jobs=20)
@@ -126,7 +132,7 @@ def test_resumed_run_stays_on_its_snapshot_and_its_result_says_so(service: Stand
         attribute(service, tmp_path, max_jobs=22)
     a = attribute(service, tmp_path)
     assert set(snapshots(service)) == {"snapshot-1"}
-    (note,) = [note for note in a.assumptions.notes if "snapshot" in note]
+    (note,) = notes_on_configuration(a)
     assert "present snapshot is 'snapshot-2' (calibration of 20" in note
     assert "stayed on 'snapshot-1' (calibration of 20" in note
     assert set(service.executions.values()) == {1}
@@ -134,7 +140,7 @@ def test_resumed_run_stays_on_its_snapshot_and_its_result_says_so(service: Stand
 
 def test_undisturbed_run_has_no_note_on_its_configuration(service: StandIn, tmp_path: Path) -> None:
     a = attribute(service, tmp_path)
-    assert not [note for note in a.assumptions.notes if "snapshot" in note or "configuration" in note]
+    assert not notes_on_configuration(a)
     assert "the processor takes jobs" in (tmp_path / LOG).read_text()
 
 
@@ -153,7 +159,7 @@ def test_removed_snapshot_is_typed_and_a_recompiled_run_keeps_its_finished_input
     ran_on = snapshots(service)
     assert ran_on["snapshot-1"] == kept == finished
     assert len(ran_on["snapshot-2"]) == 12
-    (note,) = [note for note in a.assumptions.notes if "snapshot" in note]
+    (note,) = notes_on_configuration(a)
     assert "inputs 0 to 7 ran on the snapshot 'snapshot-1' of 'config-1'" in note
     assert "inputs 8 to 10 ran on the snapshot 'snapshot-2' of 'config-1'" in note
     exact = hq.integrated_gradients(MODEL, X, baseline=0.0).values
