@@ -27,8 +27,9 @@ BENCHMARKS = {
 _ALWAYS, _QUICK = ("attribution", "training", "scaling", "workers"), ("attribution", "training", "scaling")
 _INTRODUCTION = """# Speed
 
-`make benchmarks` writes this page. Results of all candidates are compared before they are timed, on one thread of linear
-algebra. Ratios are medians over pairs of runs that follow each other, with the least and the largest in brackets.
+Written by `{command}`; `make benchmarks` takes all cases. Results of all candidates are compared before they are
+timed, on one thread of linear algebra. Ratios are medians over pairs of runs that follow each other, with the least and the
+largest in brackets.
 """
 
 
@@ -40,12 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, help="file that the tables are written to as well")
     options = parser.parse_args(arguments)
     one_thread = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    page, failed = [_INTRODUCTION], False
+    command = " ".join(["python -m benchmarks", *options.names, *["--quick"] * options.quick, "--page docs/speed.md"])
+    page, failed = [_INTRODUCTION.format(command=command)], False
     for name in options.names or (_QUICK if options.quick else _ALWAYS):
         heading, has_quick = BENCHMARKS[name]
         print(f"## {heading}\n", flush=True)
-        command = [sys.executable, "-m", f"benchmarks.{name}", *["--quick"] * (options.quick and has_quick)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | one_thread) as process:
+        benchmark = [sys.executable, "-m", f"benchmarks.{name}", *["--quick"] * (options.quick and has_quick)]
+        with subprocess.Popen(benchmark, stdout=subprocess.PIPE, text=True, env=os.environ | one_thread) as process:
             assert process.stdout is not None
             lines = []
             for line in process.stdout:

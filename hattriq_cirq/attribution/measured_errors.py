@@ -1,4 +1,4 @@
-"""Standard errors of attributions of learned observables, by the covariance of their campaign."""
+"""Errors of attributions of learned observables, by the covariance of their campaign."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def with_measured_errors(
     """Compute an attribution, with the standard errors of the learned models among its quadratic forms.
 
     The map Re(conj(d) o M s) is linear in the measured coefficients and has its errors by linear propagation; any other
-    attribution has them by a parametric bootstrap with a fixed seed.
+    attribution has them by a parametric bootstrap with a fixed seed. Systematic are the error of the damping factor, which
+    scales all maps of a campaign alike, and what the list of strings leaves out.
 
     Args:
         models: Quadratic forms; without a `LearnedModel` among them the attribution is exact.
@@ -38,22 +39,24 @@ def with_measured_errors(
         baseline: Baseline of the map if it is linear in M; None if it is not.
 
     Returns:
-        The attribution with standard errors, origin and cost of its observables.
+        The attribution with both parts of its errors, origin and cost of its observables.
     """
     attribution = compute(models)
     learned = [model for model in models if isinstance(model, LearnedModel)]
     if not learned:
         return attribution
     if baseline is not None:
-        stderr, gap = _propagated(learned[0], attribution, baseline), np.zeros_like(attribution.f_input)
+        spread, gap = _propagated(learned[0], attribution, baseline), np.zeros_like(attribution.f_input)
     else:
-        stderr, gap = _bootstrapped(models, compute)
+        spread, gap = _bootstrapped(models, compute)
+    systematic = _of_damping(models, compute, attribution)
+    stderr = np.sqrt((spread**2 - systematic**2).clip(0))
     record = learned[0].record
     notes = tuple(dict.fromkeys(note for model in learned for note in (model.record.origin, *model.record.notes)))
     truncated = max(model.record.truncated_share for model in learned)
     if truncated > 0:
         size = np.linalg.norm(attribution.values, axis=-1, keepdims=True)
-        stderr = np.hypot(stderr, size * np.sqrt(truncated / attribution.n_features))
+        systematic = np.hypot(systematic, size * np.sqrt(truncated / attribution.n_features))
         notes = (*notes, f"The list of strings leaves out {truncated:.2g} of the squared norm of an average map.")
     cost = Cost()
     for model in {id(each): each for each in learned}.values():
@@ -68,7 +71,10 @@ def with_measured_errors(
         mitigation=record.mitigation,
         notes=(*attribution.assumptions.notes, *notes, _COMMON),
     )
-    return replace(attribution, stderr=stderr, completeness_gap_stderr=gap, assumptions=assumptions, cost=cost)
+    known = systematic if systematic.any() else None
+    return replace(
+        attribution, stderr=stderr, systematic=known, completeness_gap_stderr=gap, assumptions=assumptions, cost=cost
+    )
 
 
 def cost_of(model: LearnedModel) -> Cost:
@@ -92,6 +98,19 @@ def _propagated(model: LearnedModel, attribution: Attribution, baseline: float |
         weights = np.mean([model.strings.bilinear(row - b, row + b) for b in own], axis=0)
         stderr[i] = np.sqrt(model.variances(weights))
     return stderr.reshape(inputs.shape)
+
+
+def _of_damping(
+    models: Sequence[QuadraticForm], compute: Callable[[Sequence[QuadraticForm]], Attribution], attribution: Attribution
+) -> FloatArray:
+    """Return the change of the values by one standard error of each campaign's damping factor, in their shape."""
+    changes = np.zeros_like(attribution.values)
+    for model in {id(each): each for each in models}.values():
+        if isinstance(model, LearnedModel) and model.damping is not None:
+            scaled = model.scaled(1 + model.damping.stderr)
+            changed = compute([scaled if each is model else each for each in models])
+            changes = np.hypot(changes, changed.values - attribution.values)
+    return changes
 
 
 def _bootstrapped(

@@ -302,8 +302,10 @@ def _is_installed(module: str) -> bool:
 
 @functools.cache
 def _installed_paths() -> tuple[str, ...]:
+    """Return the folders of installed packages: of this Python, of its user, and of other environments on its path."""
     paths = sysconfig.get_paths()
-    return tuple({paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+    folders = {folder for folder in sys.path if folder.endswith(("site-packages", "dist-packages"))}
+    return tuple(folders | {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 def _cirq_content(value: Any) -> object:

@@ -308,6 +308,10 @@ class LearnedModel(Frozen):
         """Return the diagonal of the covariance of `propagate`, (values,)."""
         return np.asarray(np.einsum("vs,vs->v", weights @ self.covariance, weights).clip(0))
 
+    def scaled(self, factor: float) -> PauliObservable:
+        """Return the observable with all coefficients multiplied by a factor, as another damping would have it."""
+        return PauliObservable(self.strings, factor * self.coefficients, self.identity_part)
+
     def samples(self, count: int, *, seed: int) -> list[PauliObservable]:
         """Return observables that differ from the learned one by random errors, for a parametric bootstrap.
 

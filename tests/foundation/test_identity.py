@@ -228,3 +228,21 @@ def test_digest_of_a_script_and_of_google_noise_is_the_same_in_every_process() -
         first, again = (output_of(script, seed, "0.01") for seed in (0, 1))
         assert first == again
         assert "None" not in first
+
+
+@pytest.mark.parametrize(("folder", "is_known"), [("site-packages", True), ("dist-packages", True), ("scripts", False)])
+def test_class_of_a_package_of_any_environment_on_the_path_is_known_by_its_name(
+    folder: str, is_known: bool, tmp_path: Path
+) -> None:
+    (tmp_path / folder).mkdir()
+    text = "import threading\nLOCK = threading.Lock()\nclass Gate:\n    def use(self):\n        return LOCK\n"
+    (tmp_path / folder / "of_another_environment.py").write_text(text)
+    code = (
+        "import of_another_environment as other; from hattriq_cirq.foundation.identity import content_digest;"
+        "print(content_digest(other.Gate()))"
+    )
+    path = os.pathsep.join([str(tmp_path / folder), *filter(None, sys.path)])
+    digest = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=True
+    )
+    assert (digest.stdout.strip() != "None") == is_known

@@ -255,6 +255,33 @@ def test_damping_of_a_noisy_device_is_measured_and_removed() -> None:
     assert errors["damping"] < 0.3 * errors[None]
 
 
+def test_error_of_the_damping_is_the_systematic_part_and_leaves_intervals_as_wide() -> None:
+    model, x = random_ring(2, 2, seed=4), inputs_of(2, 3, seed=4)
+    options: dict[str, Any] = {"engine": swept_engine(2), "shots": 20_000, "inputs": x, "prior": "none", "probes": 30}
+    learned = hq.learn_observable(model, mitigation="damping", **options)
+    assert learned.damping is not None
+    a = hq.integrated_gradients(learned, x, baseline=0)
+    assert a.systematic is not None
+    weights = learned.strings.bilinear(x[0], x[0])
+    np.testing.assert_allclose(a.systematic, np.abs(a.values) * learned.damping.stderr, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(np.hypot(a.stderr, a.systematic)[0], learned.propagate(weights).stderr, rtol=1e-9)
+    flat = hq.integrated_gradients(learned, x, baseline=0, head=hq.Head("sigmoid", scale=1e-3))
+    assert flat.systematic is not None
+    np.testing.assert_allclose(4e3 * flat.systematic, a.systematic, rtol=1e-3, atol=1e-9)
+    undamped = hq.integrated_gradients(hq.learn_observable(model, **options), x, baseline=0)
+    assert undamped.systematic is None
+
+
+def test_strings_that_the_list_leaves_out_are_a_systematic_part() -> None:
+    model, x = random_grid(2, 2, 2, seed=1), inputs_of(4, 20, seed=1)
+    learned = hq.learn_observable(model, engine=swept_engine(2), shots=50_000, inputs=x, strings="important")
+    a = hq.integrated_gradients(learned, x, baseline=0)
+    assert 0 < learned.record.truncated_share < 1e-4
+    assert a.systematic is not None
+    expected = learned.record.truncated_share * (a.values**2).sum(axis=-1)
+    np.testing.assert_allclose((a.systematic**2).sum(axis=-1), expected)
+
+
 def test_learned_model_is_saved_and_loaded_without_loss(tmp_path: Path) -> None:
     model, x = random_ring(2, 1, seed=1), inputs_of(2, 2, seed=1)
     engine = swept_engine(2, e0=0.02, e1=0.05)
