@@ -2,7 +2,7 @@
 
 Every benchmark runs in a process of its own, on one thread of linear algebra, and compares results before it times them.
 Without names, the attribution, training, scaling and workers run, one after the other, and `--page` writes what they print to a
-page of the documentation. `--quick` takes a few cases, in about two minutes.
+page of the documentation. `--quick` takes a few cases, in about four minutes.
 """
 
 from __future__ import annotations
