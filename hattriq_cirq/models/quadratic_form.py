@@ -14,6 +14,7 @@ from hattriq_cirq.foundation.arrays import (
     rescaled,
     times_power_of_2,
 )
+from hattriq_cirq.foundation.checks import ArgumentTypeError, shown
 from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.simulation.statevector import Precision
 
@@ -44,6 +45,12 @@ class QuadraticForm(Protocol):
 
     def observable_action(self, x: ArrayLike) -> Array:
         """Return M x for a batch of inputs, (..., features)."""
+
+
+def check_quadratic_form(model: object) -> None:
+    """Raise ArgumentTypeError unless an object is a quadratic form."""
+    if isinstance(model, type) or not (hasattr(model, "n_features") and hasattr(model, "observable_action")):
+        raise ArgumentTypeError(f"model={shown(model)} must be a Model or another QuadraticForm")
 
 
 def observable_action(

@@ -23,14 +23,14 @@ from hattriq_cirq.foundation.arrays import (
     rescaled,
     times_power_of_2,
 )
-from hattriq_cirq.foundation.checks import ArgumentTypeError, check_flag, shown
+from hattriq_cirq.foundation.checks import check_flag, shown
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.models.learned import LearnedModel
 from hattriq_cirq.models.model import Model, model_inputs
-from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action
+from hattriq_cirq.models.quadratic_form import QuadraticForm, check_quadratic_form, observable_action
 from hattriq_cirq.pipeline.mitigation import Mitigation, as_mitigation
-from hattriq_cirq.pipeline.prepare import PreparedAttribution, as_shots, check_engine, check_unscaled
+from hattriq_cirq.pipeline.prepare import PreparedAttribution, as_shots, check_engine, check_together, check_unscaled
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,14 +142,10 @@ def gradient(
         >>> bool(abs(measured.real - [1.2, 0, 0, -1.6]).max() < 5 * measured.real_stderr.max())
         True
     """
-    if isinstance(model, type) or not all(hasattr(model, name) for name in ("n_features", "observable_action")):
-        raise ArgumentTypeError(f"model={shown(model)} must be a Model or another QuadraticForm")
+    check_quadratic_form(model)
     check_flag(progress, "progress")
     shots, correction = as_shots(shots), as_mitigation(mitigation)
-    if estimator is None and (engine is not None or shots is not None or correction is not None):
-        raise ValueError("engine, shots and mitigation need an estimator, such as estimator=ResolvedHadamardTest()")
-    if estimator is not None and engine is None:
-        raise ValueError("an estimator needs an engine to run its circuits, such as engine=hattriq_cirq.qsim(seed=1)")
+    check_together(estimator, engine, shots, correction)
     inputs = model_inputs(model, x)
     if estimator is None or engine is None:
         return _learned(model, inputs) if isinstance(model, LearnedModel) else _exact(model, inputs)

@@ -19,14 +19,14 @@ from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.estimators.bilinear import Estimator
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array
-from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_number, as_word, check_flag, check_type, shown
+from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bars
 from hattriq_cirq.models.model import Form, Model
-from hattriq_cirq.models.quadratic_form import QuadraticForm
+from hattriq_cirq.models.quadratic_form import QuadraticForm, check_quadratic_form
 from hattriq_cirq.pipeline.mitigation import Mitigation, as_mitigation
 from hattriq_cirq.pipeline.objectives import check_preparation
-from hattriq_cirq.pipeline.prepare import Observable, Scores, as_shots, check_engine, observed_models, prepare
+from hattriq_cirq.pipeline.prepare import Observable, Scores, as_shots, check_engine, check_together, observed_models, prepare
 from hattriq_cirq.simulation.statevector import Precision
 
 _PRECISIONS = get_args(Precision)
@@ -119,10 +119,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     if (len(models) > 1 or not isinstance(model, Model)) and (observables is not None or estimator is not None):
         given = type(model).__name__ if len(models) == 1 else "several quadratic forms"
         raise ValueError(f"observables and estimator need a Model, which has a circuit, not {given}")
-    if estimator is None and (engine is not None or shots is not None or mitigation is not None):
-        raise ValueError("engine, shots and mitigation need an estimator, such as estimator=ResolvedHadamardTest()")
-    if estimator is not None and engine is None:
-        raise ValueError("an estimator needs an engine to run its circuits, such as engine=hattriq_cirq.qsim(seed=1)")
+    check_together(estimator, engine, shots, mitigation)
     if scores is not None and as_word(scores, "scores", get_args(Scores)) == "measured" and estimator is None:
         raise ValueError("scores='measured' needs an estimator, in whose run F(x) and F(b) are measured")
     if isinstance(model, Model) and len(models) == 1:
@@ -176,8 +173,7 @@ def _quadratic_forms(model: QuadraticForm | Sequence[QuadraticForm]) -> list[Qua
     if not forms:
         raise ValueError("model is an empty sequence; give at least one Model or another QuadraticForm")
     for each in forms:
-        if isinstance(each, type) or not (hasattr(each, "n_features") and hasattr(each, "observable_action")):
-            raise ArgumentTypeError(f"model={shown(each)} must be a Model or another QuadraticForm")
+        check_quadratic_form(each)
     sizes = list(dict.fromkeys(each.n_features for each in forms))
     if len(sizes) > 1:
         raise ValueError(f"the models have {' and '.join(map(str, sizes))} features; give models of the same inputs")

@@ -958,6 +958,14 @@ def check_engine(estimator: object, engine: object) -> Engine:
     return checked
 
 
+def check_together(estimator: object, engine: object, shots: object, mitigation: object) -> None:
+    """Raise ValueError for an estimator without an engine, or for what only a run takes without an estimator."""
+    if estimator is None and (engine is not None or shots is not None or mitigation is not None):
+        raise ValueError("engine, shots and mitigation need an estimator, such as estimator=ResolvedHadamardTest()")
+    if estimator is not None and engine is None:
+        raise ValueError("an estimator needs an engine to run its circuits, such as engine=hattriq_cirq.qsim(seed=1)")
+
+
 def as_shots(shots: object) -> int | None:
     """Return a number of shots as a plain integer; None stands for exact probabilities."""
     advice = f"be a whole number, at least 1 and at most {SHOTS_MAX:.0e}, or None for exact probabilities"

@@ -5,31 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cirq
 import numpy as np
 import pytest
+from entangled_pair import CIRCUIT, ESTIMATORS, LINE, MODEL, OBSERVABLE, X
 from oracle import pauli_matrix, unitary
 from strategies import Array
 
 import hattriq_cirq as hq
 
-LINE = cirq.LineQubit.range(2)
-CIRCUIT = cirq.Circuit(
-    cirq.ry(0.7)(LINE[0]), cirq.rx(0.4)(LINE[1]), cirq.CZ(*LINE), cirq.ry(-1.1)(LINE[0]), cirq.rx(2.0)(LINE[1])
-)
-OBSERVABLE = cirq.Z(LINE[0]) * cirq.Y(LINE[1]) * 0.7 + cirq.X(LINE[0]) + 0.2
-MODEL = hq.Model(CIRCUIT, LINE, OBSERVABLE)
 U = unitary(CIRCUIT, LINE)
 M = U.conj().T @ pauli_matrix(OBSERVABLE, LINE) @ U
-RNG = np.random.default_rng(5)
-X = RNG.normal(size=4) + 1j * RNG.normal(size=4)
-ESTIMATORS = [
-    hq.ResolvedHadamardTest(),
-    hq.HadamardTest(),
-    hq.HadamardTest(literal=True),
-    hq.ParallelHadamardTest(2),
-    hq.PolarizationShift(),
-]
 
 
 def test_exact_gradient_is_that_of_finite_differences() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import cirq
 import numpy as np
 import pytest
+from entangled_pair import CIRCUIT, ESTIMATORS, LINE, MODEL, OBSERVABLE, B, X
 from oracle import Oracle, pauli_matrix, sigmoid, softmax, tanh, unitary
 from sampled_estimates import sampled_estimates
 from strategies import Array
@@ -23,22 +24,7 @@ from hattriq_cirq.circuits.errors import CapReachedError
 from hattriq_cirq.cli import main
 from hattriq_cirq.execution.caps import CapWarning
 
-ESTIMATORS = [
-    hq.ResolvedHadamardTest(),
-    hq.HadamardTest(),
-    hq.HadamardTest(literal=True),
-    hq.ParallelHadamardTest(2),
-    hq.PolarizationShift(),
-]
-LINE = cirq.LineQubit.range(2)
-CIRCUIT = cirq.Circuit(
-    cirq.ry(0.7)(LINE[0]), cirq.rx(0.4)(LINE[1]), cirq.CZ(*LINE), cirq.ry(-1.1)(LINE[0]), cirq.rx(2.0)(LINE[1])
-)
-OBSERVABLES = [cirq.Z(LINE[0]) * cirq.Y(LINE[1]) * 0.7 + cirq.X(LINE[0]) + 0.2, -0.5 * cirq.Z(LINE[1])]
-MODEL = hq.Model(CIRCUIT, LINE, OBSERVABLES[0])
-RNG = np.random.default_rng(5)
-X = RNG.normal(size=4) + 1j * RNG.normal(size=4)
-B = (RNG.normal(size=4) + 1j * RNG.normal(size=4)) / 2
+OBSERVABLES = [OBSERVABLE, -0.5 * cirq.Z(LINE[1])]
 pytestmark = pytest.mark.filterwarnings("ignore::hattriq_cirq.IdentityPartWarning")
 
 CASES = [
