@@ -226,7 +226,7 @@ class _PathIntegral:
                     own = 2 * exponents.reshape(len(x), *(1,) * (found[name].ndim - 1))
                     found[name] = rescaled(found[name], own, "an attribution or a score")
         if not (x is stored and is_read_only(rows)):
-            found["x"] = x.copy() if x is stored else x
+            found["x"] = x.copy() if x is stored and len(x) == len(rows) else x  # several parts are copied where they are joined
         return found
 
     def _gradient(self, path: StraightPath, found: dict[str, Array], first: int, paths: int) -> Array:
@@ -401,7 +401,8 @@ class StraightPath:
 
     def quadratic_gradient(self, position: float) -> Array:
         """Return the gradient 2 M p of one quadratic form at a position, affine in the position: at the mean it is the mean."""
-        later = 2 * position * self.end.actions[1]
+        weight, later = 2 * position, self.end.actions[1]
+        later = later if weight == 1 else weight * later
         return later if self.start.is_zero else later + 2 * (1 - position) * self.start.actions[1]
 
     def mean_gradient(self, weights: FloatArray) -> Array:
