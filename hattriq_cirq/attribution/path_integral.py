@@ -226,7 +226,8 @@ class _PathIntegral:
                     own = 2 * exponents.reshape(len(x), *(1,) * (found[name].ndim - 1))
                     found[name] = rescaled(found[name], own, "an attribution or a score")
         if not (x is stored and is_read_only(rows)):
-            found["x"] = x.copy() if x is stored and len(x) == len(rows) else x  # several parts are copied where they are joined
+            is_whole = len(x) == len(rows)  # several parts are copied where they are put together
+            found["x"] = x.copy() if x is stored and is_whole else x
         return found
 
     def _gradient(self, path: StraightPath, found: dict[str, Array], first: int, paths: int) -> Array:
