@@ -17,7 +17,7 @@ from scipy.optimize import brentq
 from hattriq_cirq.attribution.baselines import BaselineSet
 from hattriq_cirq.compilation.gatesets import compile_to_gateset, gateset_name
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
-from hattriq_cirq.estimators.probe_design import ProbeDesign
+from hattriq_cirq.estimators.probe_design import HELD_OUT, ProbeDesign
 from hattriq_cirq.execution.backends.simulators import qsim, sampler
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, FloatArray
@@ -35,10 +35,11 @@ from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import AssumptionWarning, Mitigated, Mitigation
 from hattriq_cirq.pipeline.prepare import SHOTS_MAX, as_shots, check_model
 from hattriq_cirq.pipeline.resources import UNREACHABLE, GateCount, Resources, RunResources
-from hattriq_cirq.workflows.learning_campaign import HELD_OUT_MIN, Campaign, Corrections
+from hattriq_cirq.workflows.learning_campaign import Campaign, Corrections
 from hattriq_cirq.workflows.learning_strings import ChosenStrings
 
 log = Log("workflows")
+_SURE = 0.9  # largest share of the square of an outcome that a prediction takes from its expectation
 
 
 @with_numpy_defaults
@@ -194,7 +195,7 @@ def prepare_learning(  # noqa: PLR0913  one argument for each choice of the user
     check_type(engine, "engine", Engine, "an engine, such as hattriq_cirq.qsim(seed=1), or a cirq.Sampler")
     shots, seed = as_shots(shots), as_seed(seed)
     error = None if error is None else as_number(error, "error", above=0, advice="be a relative error above 0, such as 0.05")
-    probes = None if probes is None else as_count(probes, "probes", 2 * HELD_OUT_MIN, 10**6)
+    probes = None if probes is None else as_count(probes, "probes", 2 * HELD_OUT, 10**6)
     corrections = Corrections.of(mitigation)
     kind: PriorKind = as_word(prior or ("flat" if strings == "important" else "empirical_bayes"), "prior", get_args(PriorKind))
     with progress_bars(engine.shows_progress), engine.logged():
@@ -219,7 +220,7 @@ class PredictedError(Frozen):
     Args:
         design: Probes of the fit, with the importance of each string.
         prior: Expected variance of each coefficient, (strings,); None for least squares.
-        shots_per_share: Number of shots of the campaign for one shot of variance 1 in the fit.
+        shots_per_share: Number of shots of the campaign for one shot of variance 1 in the fit, less if outcomes vary less.
         map_size: Mean squared L2 norm of the maps.
     """
 
@@ -414,8 +415,16 @@ class PreparedLearning(Frozen):
         """Relative error of a map against the shots."""
         campaign = self.campaign
         damped = self.fidelity if campaign.corrections.damping else 1.0
-        per_share = (campaign.size / damped) ** 2 / campaign.share_of_fit
+        per_share = (campaign.size**2 - self._mean_square) / damped**2 / campaign.share_of_fit
         return PredictedError(campaign.design, self.chosen.expected, per_share, self.chosen.map_size)
+
+    @property
+    def _mean_square(self) -> float:
+        """Expected square of a probe's expectation, by which its outcomes have a smaller variance than the largest."""
+        chosen, design = self.chosen, self.campaign.design
+        flat = np.full(len(chosen.strings), chosen.squared_norm / len(chosen.strings))
+        expected = flat if chosen.expected is None else chosen.expected
+        return min(float(expected @ design.shares), _SURE * self.campaign.size**2)
 
     @cached_property
     def plan(self) -> LearningPlan:
@@ -531,12 +540,13 @@ class PreparedLearning(Frozen):
             for text in mitigated.summary.warnings:
                 warnings.warn(text, AssumptionWarning, stacklevel=3)
             shots = None if self.shots is None else self.campaign.shots(self.shots)
-            fit, held_out, damping = self.campaign.fit(mitigated.outcomes, shots, self.chosen)
-        factor, model = 1.0 if damping is None else damping.factor, self.campaign.model
+            measured = self.campaign.fit(mitigated.outcomes, shots, self.chosen)
+        fit, damping, model = measured.fit, measured.damping, self.campaign.model
+        factor = 1.0 if damping is None else damping.factor
         record = self._record(compiled, mitigated)
         paired = self.campaign.paired
-        learned = LearnedModel(fit.coefficients / factor, model.identity_part, fit, held_out, damping, paired, record)
-        return replace(learned, contract=model.contract)
+        learned = LearnedModel(fit.coefficients / factor, model.identity_part, fit, measured.held_out, damping, paired, record)
+        return replace(learned, contract=model.contract, ends=measured.ends)
 
     def _record(self, compiled: PreparedCircuits, mitigated: Mitigated) -> LearningRecord:
         """Return the settings and the cost of the campaign."""

@@ -14,14 +14,14 @@ from calibration.gates.folded_gauges import FoldedGauges
 from calibration.sequence import MitigationSequence
 from hattriq_cirq.circuits.outcomes import SharedUncertainty
 from hattriq_cirq.estimators.probe_circuits import ProbeStructure, probe_structures
-from hattriq_cirq.estimators.probe_design import ProbeDesign, design_probes
+from hattriq_cirq.estimators.probe_design import HELD_OUT, ProbeDesign, design_probes
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.text import quantity
-from hattriq_cirq.models.coefficient_fit import CoefficientFit, Damping, ProbeOutcomes
+from hattriq_cirq.models.coefficient_fit import CoefficientFit, Damping, ProbeOutcomes, RepeatedOutcomes
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
 from hattriq_cirq.pipeline.execute import PreparedCircuits
@@ -29,8 +29,8 @@ from hattriq_cirq.pipeline.mitigation import Mitigation, Outcomes, as_mitigation
 from hattriq_cirq.workflows.learning_strings import ChosenStrings
 
 log = Log("workflows")
-HELD_OUT_MIN = 8  # probes that take no part in the fit
-_HELD_OUT = 0.1  # share of the probes that take no part in the fit
+_HELD_OUT = 0.1  # share of the shots for the states that take no part in the fit, without those of folded circuits
+_GAUGES_MIN = 2  # gauges in which each of these states is measured at least
 _SHOTS_PER_PROBE = 2_000  # in that many the scatter between the gauges of a dozen CZ is as large as that of counts
 _PROBES_MAX = 3_000  # probes above which no more are taken for the sake of gauges
 _FOLDED = 1 / 3  # probes that are folded, as a share of the others
@@ -85,8 +85,8 @@ class Corrections:
 class Rows(Frozen):
     """Circuits of one structure, and the units whose value each is a share of.
 
-    A unit is one value of a probe: in the fit, held out (in two gauges) or folded. A probe with Y that must not see strings
-    with an odd number of Y is the mean of two circuits with opposite signs of Y.
+    A unit is one value of a state: in the fit, held out (in several gauges, each at both ends of the campaign) or folded. A
+    state with Y that must not see strings with an odd number of Y is the mean of two circuits with opposite signs of Y.
 
     Args:
         state: Position of the product state, (rows,).
@@ -94,6 +94,7 @@ class Rows(Frozen):
         unit: Position of the unit, (rows,).
         share: Share of the unit's value, (rows,).
         weight: Number of shots relative to those of a probe of the fit, (rows,).
+        parts: Rows that run at the beginning, in the middle and at the end of the campaign.
     """
 
     state: NDArray[np.int64]
@@ -101,6 +102,7 @@ class Rows(Frozen):
     unit: NDArray[np.int64]
     share: FloatArray
     weight: FloatArray
+    parts: tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +111,8 @@ class Campaign:
 
     Args:
         model: Model to learn.
-        design: Probes of the fit.
-        held_out: States of the probes that are held out.
+        structures: Circuit structures that measure its observable together.
+        design: Probes of the fit, and the states that are held out.
         folded: Positions of the fit's probes that are folded too.
         paired: True if probes with Y are averaged over the signs of Y.
         corrections: Corrections of the outcomes.
@@ -118,8 +120,8 @@ class Campaign:
     """
 
     model: Model
+    structures: tuple[ProbeStructure, ...]
     design: ProbeDesign
-    held_out: ProductStates
     folded: NDArray[np.int64]
     paired: bool
     corrections: Corrections
@@ -146,42 +148,37 @@ class Campaign:
             shots: Number of shots for which the probes are best: the more there are, the more gauges they are spread over and
                 the less a prior decides; None for exact probabilities.
         """
-        held = None if probes is None else max(HELD_OUT_MIN, round(_HELD_OUT * probes))
-        in_fit = None if probes is None or held is None else probes - held
-        least_squares = chosen.prior == "none"
+        structures = tuple(probe_structures(model))
         known, prior = None, chosen.prior_variances()
         if shots is not None and prior is not None and chosen.prior == "magnitude":  # equal variances hardly change a design
-            size = sum(structure.size for structure in probe_structures(model))
+            size = sum(structure.size for structure in structures)
             known = size**2 / ((1 - _HELD_OUT) * shots * prior)
         design = design_probes(
             chosen.strings,
             chosen.importance,
-            probes=in_fit,
+            probes=None if probes is None else probes - HELD_OUT,
             seed=seed,
             least=min(_PROBES_MAX, (shots or 0) // _SHOTS_PER_PROBE),
             known=known,
-            full_rank=least_squares,
+            full_rank=chosen.prior == "none",
         )
-        count = held or max(HELD_OUT_MIN, round(_HELD_OUT / (1 - _HELD_OUT) * len(design.states)))
-        apart = design_probes(chosen.strings, chosen.importance, probes=count, seed=seed + 1)
         rng = np.random.default_rng([seed, 2])
         folds = max(1, round(_FOLDED * len(design.states))) if corrections.damping else 0
         signal = abs(design.states.expectations(chosen.strings)) @ (np.ones(len(chosen.strings)) if prior is None else prior)
         folded = np.sort(np.lexsort((rng.random(len(signal)), -signal))[:folds])  # those with the largest expected squares
-        log.info(
-            "%s, %s and %s held out", quantity(len(chosen.strings), "string"), quantity(len(design.states), "probe"), count
-        )
-        return cls(model, design, apart.states, folded, chosen.real, corrections, seed)
+        strings, states = quantity(len(chosen.strings), "string"), quantity(len(design.states), "probe")
+        log.info("%s, %s and %d held out", strings, states, len(design.held_out))
+        return cls(model, structures, design, folded, chosen.real, corrections, seed)
 
     @property
     def fitted(self) -> ProductStates:
         """States of the probes of the fit."""
         return self.design.states
 
-    @cached_property
-    def structures(self) -> list[ProbeStructure]:
-        """Circuit structures that measure the observable together."""
-        return probe_structures(self.model)
+    @property
+    def held_out(self) -> ProductStates:
+        """States that take no part in the fit."""
+        return self.design.held_out
 
     @property
     def size(self) -> float:
@@ -189,9 +186,19 @@ class Campaign:
         return sum(structure.size for structure in self.structures)
 
     @property
+    def _held_weight(self) -> float:
+        """Shots of all states that are held out, relative to those of a probe of the fit: each has at least as many."""
+        return max(len(self.held_out), _HELD_OUT / (1 - _HELD_OUT) * len(self.fitted))
+
+    @property
     def share_of_fit(self) -> float:
         """Share of all shots that the probes of the fit have."""
-        return len(self.fitted) / (len(self.fitted) + len(self.held_out) + _FOLDED_WEIGHT * len(self.folded))
+        return len(self.fitted) / (len(self.fitted) + self._held_weight + _FOLDED_WEIGHT * len(self.folded))
+
+    @property
+    def gauges(self) -> int:
+        """Number of gauges of each state that is held out, so that its circuits have half the shots of a probe of the fit."""
+        return max(_GAUGES_MIN, round(self._held_weight / len(self.held_out)))
 
     @property
     def states(self) -> ProductStates:
@@ -203,15 +210,26 @@ class Campaign:
 
     @cached_property
     def rows(self) -> Rows:
-        """Circuits of each structure."""
-        fit, held, folded = len(self.fitted), len(self.held_out), len(self.folded)
-        state = np.concatenate([np.arange(fit), np.repeat(fit + np.arange(held), 2), self.folded])
-        weight = np.concatenate([np.ones(fit), np.full(2 * held, 0.5), np.full(folded, _FOLDED_WEIGHT)])
+        """Circuits of each structure: those held out, of the fit and folded, and again those held out."""
+        fit, held, folded = len(self.fitted), len(self.held_out) * self.gauges, len(self.folded)
+        twice = fit + np.repeat(np.arange(len(self.held_out)), self.gauges)
+        state = np.concatenate([twice, np.arange(fit), self.folded, twice])
+        each = np.full(held, self._held_weight / (2 * held))
+        weight = np.concatenate([each, np.ones(fit), np.full(folded, _FOLDED_WEIGHT), each])
         has_pair = (self.states.y_masks[state] != 0) & self.paired
         unit = np.repeat(np.arange(len(state)), 1 + has_pair)
         second = np.concatenate([[False], unit[1:] == unit[:-1]])
         share = 1.0 / (1 + has_pair)[unit]
-        return Rows(state[unit], second, unit, share, weight[unit] * share)
+        begin, end = np.searchsorted(unit, [held, held + fit + folded]).tolist()
+        parts = (slice(0, begin), slice(begin, end), slice(end, len(unit)))
+        return Rows(state[unit], second, unit, share, weight[unit] * share, parts)
+
+    @cached_property
+    def requests(self) -> NDArray[np.int64]:
+        """Number of each circuit in the order in which they run, (structures, rows): part by part of the campaign."""
+        part = np.repeat([0, 1, 2], [rows.stop - rows.start for rows in self.rows.parts])
+        order = np.argsort(np.tile(part, len(self.structures)), kind="stable")
+        return np.argsort(order).reshape(len(self.structures), -1)
 
     @property
     def circuits(self) -> int:
@@ -219,12 +237,13 @@ class Campaign:
         return len(self.structures) * len(self.rows.state)
 
     def shots(self, total: int) -> list[int]:
-        """Return the shots of each circuit, the structures one after the other.
+        """Return the shots of each circuit.
 
         Raises:
             ValueError: There are fewer shots than circuits.
         """
-        weights = np.concatenate([structure.size * self.rows.weight for structure in self.structures])
+        weights = np.empty(self.circuits)
+        weights[self.requests] = np.multiply.outer([structure.size for structure in self.structures], self.rows.weight)
         if total < len(weights):
             raise ValueError(
                 f"shots={total} must be at least {len(weights)}, the number of circuits; use more shots or fewer probes"
@@ -234,58 +253,102 @@ class Campaign:
 
     def compile(self, engine: Engine, shots: Sequence[int] | None) -> PreparedCircuits:
         """Return all circuits, compiled for the engine's processor, or as one program and a sweep per structure."""
-        states, count, rows = self.states.select(self.rows.state), len(self.rows.state), self.rows
-        own = np.flatnonzero(rows.unit >= len(self.fitted) + 2 * len(self.held_out))
-        folded = np.concatenate([own + i * count for i in range(len(self.structures))]).tolist()
-        mitigation = MitigationSequence([FoldedGauges(tuple(folded), _DEPTH, self.seed), *self.corrections.outcomes])
+        states, flipped, requests = self.states.select(self.rows.state), self.rows.flipped, self.requests
+        of_fit = len(self.held_out) * self.gauges + len(self.fitted)
+        is_folded = (of_fit <= self.rows.unit) & (self.rows.unit < of_fit + len(self.folded))
+        repeated = len(self.structures) * self.rows.parts[0].stop
+        gauges = FoldedGauges(tuple(np.sort(requests[:, is_folded], axis=None).tolist()), _DEPTH, self.seed, repeated)
+        mitigation = MitigationSequence([gauges, *self.corrections.outcomes])
         if engine.processor is None:
-            programs = [s.program(states, rows.flipped, i * count) for i, s in enumerate(self.structures)]
+            pairs = zip(self.structures, requests.tolist(), strict=True)
+            programs = [structure.program(states, flipped, own) for structure, own in pairs]
             return PreparedCircuits(engine, programs, shots, mitigation)
-        circuits = [circuit for structure in self.structures for circuit in structure.circuits(states, rows.flipped)]
-        return PreparedCircuits.compile(engine, circuits, shots, mitigation)
+        circuits = [circuit for structure in self.structures for circuit in structure.circuits(states, flipped)]
+        ordered = [circuits[i] for i in np.argsort(requests, axis=None)]
+        return PreparedCircuits.compile(engine, ordered, shots, mitigation)
 
-    def fit(
-        self, outcomes: Outcomes, shots: Sequence[int] | None, chosen: ChosenStrings
-    ) -> tuple[CoefficientFit, ProbeOutcomes, Damping | None]:
-        """Return the fit of the coefficients, the outcomes that are held out, and the damping factor if it was measured.
+    def fit(self, outcomes: Outcomes, shots: Sequence[int] | None, chosen: ChosenStrings) -> MeasuredCampaign:
+        """Return what a campaign has measured, with the fit of the coefficients.
 
         Args:
-            outcomes: Outcome of every circuit, the structures one after the other.
+            outcomes: Outcome of every circuit.
             shots: Shots of each; None for exact probabilities.
             chosen: Strings with their prior.
         """
-        decoded = _Decoded.of(self.structures, self.rows, outcomes, shots)
-        fit_count, held = len(self.fitted), len(self.held_out)
-        units = [np.arange(fit_count), fit_count + np.arange(0, 2 * held, 2), np.arange(fit_count + 2 * held, decoded.count)]
-        gauge, gauge_error = decoded.gauge_variance(units[1], units[1] + 1)
-        noise = np.maximum(decoded.fit_noise(units[0]) + gauge * decoded.squared_shares, _EXACT_NOISE * self.size**2)
+        decoded = self._decoded(outcomes, shots)
+        held, fit_count, gauges = len(self.held_out) * self.gauges, len(self.fitted), self.gauges
+        begin = np.arange(held).reshape(-1, gauges)
+        in_fit = held + np.arange(fit_count)
+        amplified = np.arange(held + fit_count, decoded.count - held)
+        end = decoded.count - held + begin
+        gauge, gauge_error = decoded.gauge_variance(begin, end)
+        noise = np.maximum(decoded.fit_noise(in_fit) + gauge * decoded.squared_shares, _EXACT_NOISE * self.size**2)
         fitted = ProbeOutcomes(
             self.fitted,
-            decoded.values[units[0]],
-            (decoded.variances + gauge * decoded.squared_shares)[units[0]],
-            decoded.sensitivities[units[0]],
-            gauge_error * decoded.squared_shares[units[0]],
+            decoded.values[in_fit],
+            (decoded.variances + gauge * decoded.squared_shares)[in_fit],
+            decoded.sensitivities[in_fit],
+            gauge_error * decoded.squared_shares[in_fit],
         )
-        pair = [units[1], units[1] + 1]
+        first, last = (decoded.values[at].mean(axis=1) for at in (begin, end))
+        ends = RepeatedOutcomes(first, last, decoded.count_variance(begin, end))
+        scatter = decoded.squared_shares[begin].mean(axis=1) / gauges
         apart = ProbeOutcomes(
             self.held_out,
-            np.mean([decoded.values[p] for p in pair], axis=0),
-            np.sum([decoded.variances[p] + gauge * decoded.squared_shares[p] for p in pair], axis=0) / 4,
-            np.mean([decoded.sensitivities[p] for p in pair], axis=0),
-            np.sum([gauge_error * decoded.squared_shares[p] for p in pair], axis=0) / 4,
+            (ends.first + ends.last) / 2,
+            ends.variances / 4 + gauge * scatter,
+            (decoded.sensitivities[begin] + decoded.sensitivities[end]).mean(axis=1) / 2,
+            gauge_error * scatter,
         )
-        prior = chosen.fitted_prior(fitted, noise[units[0]])
-        fit = CoefficientFit(chosen.strings, fitted, noise[units[0]], prior)
+        prior = chosen.fitted_prior(fitted, noise[in_fit])
+        fit = CoefficientFit(chosen.strings, fitted, noise[in_fit], prior)
         if not len(self.folded):
-            return fit, apart, None
-        amplified = _DEPTH**2 * gauge * decoded.squared_shares[units[2]]  # coherent errors grow in proportion to the depth
+            return MeasuredCampaign(fit, apart, ends, None)
+        grown = _DEPTH**2 * gauge * decoded.squared_shares[amplified]  # coherent errors grow in proportion to the depth
         folded = ProbeOutcomes(
             self.fitted.select(self.folded),
-            decoded.values[units[2]],
-            decoded.variances[units[2]] + amplified,
-            decoded.sensitivities[units[2]],
+            decoded.values[amplified],
+            decoded.variances[amplified] + grown,
+            decoded.sensitivities[amplified],
         )
-        return fit, apart, Damping.estimate(fit, folded, noise[units[2]] + amplified, _DEPTH)
+        return MeasuredCampaign(fit, apart, ends, Damping.estimate(fit, folded, noise[amplified] + grown, _DEPTH))
+
+    def _decoded(self, outcomes: Outcomes, shots: Sequence[int] | None) -> _Decoded:
+        """Decode the outcomes of all circuits."""
+        rows, units = self.rows, int(self.rows.unit[-1]) + 1
+        total, variances, plain = np.zeros((3, units))
+        slopes: dict[SharedUncertainty, FloatArray] = {}
+        places = [(i, j, int(request)) for (i, j), request in np.ndenumerate(self.requests)]
+        for i, j, request in track(places, "decode probes", "circuit"):
+            structure, outcome, unit, share = self.structures[i], outcomes[request], rows.unit[j], rows.share[j]
+            weights = structure.weights
+            total[unit] += share * outcome.expectation(weights)[0]
+            variances[unit] += share**2 * outcome.variances(weights)[0]
+            if shots is not None:
+                plain[unit] += (share * structure.size) ** 2 / shots[request]
+            random = {key: slope for key, slope in outcome.sensitivities(weights).items() if not key.systematic}
+            for key, slope in random.items():
+                slopes.setdefault(key, np.zeros((units, slope.shape[1])))[unit] += share * slope[0]
+        columns = [slope @ _root(key.matrix) for key, slope in slopes.items()]
+        squared = np.bincount(rows.unit, rows.share**2, units).astype(float)
+        return _Decoded(total, variances, plain, squared, np.concatenate([np.zeros((units, 0)), *columns], axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredCampaign(Frozen):
+    """Outcome of a campaign.
+
+    Args:
+        fit: Fit of the coefficients.
+        held_out: Outcomes of the states that are held out, over both ends of the campaign.
+        ends: The same states at its beginning and at its end.
+        damping: Damping factor; None if it was not measured.
+    """
+
+    fit: CoefficientFit
+    held_out: ProbeOutcomes
+    ends: RepeatedOutcomes
+    damping: Damping | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,41 +374,31 @@ class _Decoded(Frozen):
         """Number of units."""
         return len(self.values)
 
-    @classmethod
-    def of(cls, structures: Sequence[ProbeStructure], rows: Rows, outcomes: Outcomes, shots: Sequence[int] | None) -> _Decoded:
-        """Decode the outcomes of all circuits, the structures one after the other."""
-        units, count = int(rows.unit[-1]) + 1, len(rows.unit)
-        total, variances, plain = np.zeros((3, units))
-        slopes: dict[SharedUncertainty, FloatArray] = {}
-        for i, structure in enumerate(structures):
-            weights, own = structure.weights, outcomes[i * count : (i + 1) * count]
-            for j, outcome in enumerate(track(own, "decode probes", "circuit", total=count)):
-                unit, share = rows.unit[j], rows.share[j]
-                total[unit] += share * outcome.expectation(weights)[0]
-                variances[unit] += share**2 * outcome.variances(weights)[0]
-                if shots is not None:
-                    plain[unit] += (share * structure.size) ** 2 / shots[i * count + j]
-                random = {key: slope for key, slope in outcome.sensitivities(weights).items() if not key.systematic}
-                for key, slope in random.items():
-                    slopes.setdefault(key, np.zeros((units, slope.shape[1])))[unit] += share * slope[0]
-        columns = [slope @ _root(key.matrix) for key, slope in slopes.items()]
-        squared = np.bincount(rows.unit, rows.share**2, units).astype(float)
-        return cls(total, variances, plain, squared, np.concatenate([np.zeros((units, 0)), *columns], axis=1))
-
     def fit_noise(self, units: NDArray[np.int64]) -> FloatArray:
         """Return the variances that weight units in a fit: of one size for all, whatever their outcomes, (units,)."""
         plain = float(self.plain[units].mean())
         return self.plain * (float(self.variances[units].mean()) / plain if plain else 0.0)
 
-    def gauge_variance(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> tuple[float, float]:
-        """Return the variance between the gauges of a circuit, at least 0, and its error, from probes measured twice."""
-        counted = self.variances[first] + self.variances[second]
-        shares = self.squared_shares[first] + self.squared_shares[second]
-        excess = (self.values[first] - self.values[second]) ** 2 - counted
-        weights = shares / counted**2 if counted.all() else np.ones(len(shares))  # precise pairs show a small scatter best
+    def count_variance(self, *units: NDArray[np.int64]) -> FloatArray:
+        """Return the variance from counts of the difference of the means of units, (states,), each (states, gauges)."""
+        return np.asarray(np.sum([self.variances[own].mean(axis=1) / own.shape[1] for own in units], axis=0))
+
+    def gauge_variance(self, begin: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[float, float]:
+        """Return the variance between the gauges of a circuit, at least 0, and its error.
+
+        Args:
+            begin: Units of states in several gauges, (states, gauges).
+            end: Units of the same circuits, measured again.
+        """
+        values, counted = (self.values[begin] + self.values[end]) / 2, (self.variances[begin] + self.variances[end]) / 4
+        free = begin.shape[1] - 1
+        shares, expected = self.squared_shares[begin].mean(axis=1), counted.mean(axis=1)
+        excess = values.var(axis=1, ddof=1) - expected
+        weights = free * shares / expected**2 if expected.all() else np.ones(len(shares))  # the precise ones show it best
         unit = float(weights @ shares)
         variance = max(0.0, float(weights @ excess) / unit)
-        return variance, float(np.linalg.norm(weights * (counted + variance * shares))) * np.sqrt(2) / unit
+        errors = weights * (expected + variance * shares) * np.sqrt(2 / free)
+        return variance, float(np.linalg.norm(errors)) / unit
 
 
 def _root(covariance: FloatArray) -> FloatArray:
