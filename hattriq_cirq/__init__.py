@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.execution.processors import processors
     from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
     from hattriq_cirq.models.learned import LearnedModel
+    from hattriq_cirq.models.learned_group import LearnedModels
     from hattriq_cirq.models.model import IdentityPartWarning, Model
     from hattriq_cirq.models.training import Training, accuracy, train
     from hattriq_cirq.pipeline.gradient import Gradient, gradient
@@ -62,6 +63,7 @@ _NAMES = {
     "execution.processors": "processors",
     "models.ansatz": "grid_ansatz ring_ansatz",
     "models.learned": "LearnedModel",
+    "models.learned_group": "LearnedModels",
     "models.model": "IdentityPartWarning Model",
     "models.training": "Training accuracy train",
     "pipeline.gradient": "Gradient gradient",
@@ -86,6 +88,7 @@ __all__ = [
     "Head",
     "IdentityPartWarning",
     "LearnedModel",
+    "LearnedModels",
     "LearningPlan",
     "MissingCalibrationWarning",
     "Model",
