@@ -21,7 +21,7 @@ from hattriq_cirq.models.coefficient_fit import CoefficientFit, Damping
 
 @dataclass(frozen=True, eq=False)
 class CampaignShare(Frozen):
-    """What one observable of a campaign has in common with the others that were read from the same shots.
+    """Errors that one observable of a campaign has in common with the others that were read from the same shots.
 
     Args:
         campaign: Digest of the outcomes of the campaign, which all its observables share.
@@ -168,7 +168,7 @@ def joint_covariance(errors: Sequence[CoefficientErrors], weights: Sequence[Floa
     return np.asarray(total)
 
 
-def dampingroots(errors: Sequence[CoefficientErrors]) -> FloatArray:
+def damping_roots(errors: Sequence[CoefficientErrors]) -> FloatArray:
     """Return the relative errors of all damping factors by independent numbers of variance 1, (numbers, observables).
 
     Only the counts of folded circuits count, which is the part that more shots of the other circuits leave.
@@ -193,9 +193,7 @@ def joint_draws(errors: Sequence[CoefficientErrors], count: int, *, seed: int) -
     for campaign in campaigns_of(errors):
         own = [errors[i] for i in campaign]
         outcomes = np.array([[a.outcomes_with(b) for b in own] for a in own])  # (observables, observables, probes)
-        noise = np.einsum(
-            "pij,cpj->icp", roots(np.moveaxis(outcomes, -1, 0)), rng.normal(size=(count, *outcomes.shape[:0:-1]))
-        )
+        noise = np.einsum("pij,cpj->icp", roots(np.moveaxis(outcomes, -1, 0)), rng.normal(size=(count, *outcomes.shape[:0:-1])))
         factors = roots(np.array([[a.damping_with(b) for b in own] for a in own]))
         folded = factors @ rng.normal(size=(len(own), count))
         shared = rng.normal(size=(count, own[0].fit.shared.shape[1]))

@@ -290,7 +290,7 @@ class Campaign:
 
 @dataclass(frozen=True, eq=False)
 class Fitted(Frozen):
-    """What a campaign says about one observable.
+    """Result of a campaign for one observable.
 
     Args:
         fit: Fit of the coefficients.
@@ -368,7 +368,7 @@ class _Decoded(Frozen):
         return cls(total, counted, plain, squared, np.concatenate([np.zeros((units, observables, 0)), *columns], axis=-1))
 
     def fit_noise(self, units: NDArray[np.int64], observable: int) -> FloatArray:
-        """Return the variances that weight all units in a fit, (units,): of one size for those in the fit, whatever they are."""
+        """Return the variances that weight all units in a fit, (units,): of one size for equal shots."""
         plain = float(self.plain[units, observable].mean())
         ratio = float(self.counted[units, observable, observable].mean()) / plain if plain else 0.0
         return np.asarray(self.plain[:, observable] * ratio)
