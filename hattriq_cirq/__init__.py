@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.pipeline.prepare import estimate, prepare, resources
     from hattriq_cirq.pipeline.resources import Resources
     from hattriq_cirq.reporting import runs
+    from hattriq_cirq.reporting.explanation_plots import plot_counterfactual, plot_interactions, plot_orders
     from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_probe_test, plot_training
     from hattriq_cirq.simulation import noise
     from hattriq_cirq.workflows.learn import LearningPlan, learn_observable, plan_learning
@@ -78,6 +79,7 @@ _NAMES = {
     "pipeline.interactions": "interactions",
     "pipeline.prepare": "estimate prepare resources",
     "pipeline.resources": "Resources",
+    "reporting.explanation_plots": "plot_counterfactual plot_interactions plot_orders",
     "reporting.plotting": "plot_attribution plot_gallery plot_probe_test plot_training",
     "workflows.noisy_model": "ErrorSplit NoisyModel noisy_model",
     "workflows.learn": "LearningPlan learn_observable plan_learning",
@@ -135,7 +137,10 @@ __all__ = [
     "other_methods",
     "plan_learning",
     "plot_attribution",
+    "plot_counterfactual",
     "plot_gallery",
+    "plot_interactions",
+    "plot_orders",
     "plot_probe_test",
     "plot_training",
     "prepare",

@@ -99,6 +99,15 @@ class Counterfactual(Frozen):
         """
         return normal_interval(self.distance, self.distance_stderr, level)
 
+    def __getitem__(self, index: int | slice) -> Counterfactual:
+        """Return the counterfactuals of some inputs of a batch."""
+        if self.x.ndim < 2:
+            raise IndexError("this is the counterfactual of one input, which has no parts")
+        arrays = ("input", "x", "distance", "reached", "score", "distance_stderr", "is_global")
+        messages = np.array(self.messages, dtype=object).reshape(self.reached.shape)[index]
+        parts = {name: getattr(self, name)[index] for name in arrays}
+        return replace(self, **parts, messages=tuple(np.ravel(messages)))
+
     def __repr__(self) -> str:
         count, reached = self.reached.size, int(np.sum(self.reached))
         if count == 1:

@@ -13,7 +13,7 @@ from typing import IO, Any, Literal, TypedDict
 
 import numpy as np
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, all_finite, normal_interval, zeros
+from hattriq_cirq.foundation.arrays import Array, FloatArray, all_finite, make_read_only, normal_interval, zeros
 from hattriq_cirq.foundation.checks import set_fields
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
@@ -63,9 +63,6 @@ class Cost:
         """Return the cost of two results together."""
         pairs = {name: (own, getattr(other, name)) for name, own in asdict(self).items()}
         return Cost(**{name: max(pair) if name in _OF_ONE_CIRCUIT else sum(pair) for name, pair in pairs.items()})
-
-
-_NO_COST = Cost()
 
 
 @dataclass(frozen=True)
@@ -147,7 +144,7 @@ class Attribution(Frozen):
     f_baseline: FloatArray
     completeness_gap_stderr: FloatArray
     assumptions: Assumptions
-    cost: Cost = field(default_factory=Cost)
+    cost: Cost = Cost()
     provenance: Provenance = field(default_factory=Provenance.now)
     rare_stderr: FloatArray | None = None
     systematic: FloatArray | None = None
@@ -205,31 +202,23 @@ class Attribution(Frozen):
         Raises:
             ValueError: A value or a score is not finite.
         """
-        scores = np.asarray(f_input), np.asarray(f_baseline)
-        for name, checked in (("values", values), ("f_input", scores[0]), ("f_baseline", scores[1])):
+        for name, checked in (("values", values), ("f_input", f_input), ("f_baseline", f_baseline)):
             _check_finite(name, checked)
-        for array in (values, imag_values, x, *scores):
-            own: Any = array
-            while isinstance(own, np.ndarray):  # and all that it is a view of
-                own.setflags(write=False)
-                own = own.base
-        self = object.__new__(cls)
+        for array in (values, imag_values, x, f_input, f_baseline):
+            if array is not None:
+                make_read_only(array)
+        self = object.__new__(cls)  # fields that are left out have their defaults
         self.__dict__.update(
             values=values,
             stderr=zeros(values.shape),
             imag_values=imag_values,
             x=x,
             baseline=baseline,
-            f_input=scores[0],
-            f_baseline=scores[1],
+            f_input=f_input,
+            f_baseline=f_baseline,
             completeness_gap_stderr=zeros(values.shape[:-1]),
             assumptions=assumptions,
-            cost=_NO_COST,
             provenance=Provenance.now(),
-            rare_stderr=None,
-            systematic=None,
-            f_input_stderr=None,
-            f_baseline_stderr=None,
         )
         return self
 

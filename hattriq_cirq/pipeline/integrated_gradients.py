@@ -169,7 +169,10 @@ def _quadratic_forms(model: QuadraticForm | Sequence[QuadraticForm]) -> list[Qua
         TypeError: One of them is no quadratic form.
         ValueError: There is none, or their numbers of features differ.
     """
-    forms: list[QuadraticForm] = list(model) if isinstance(model, Sequence) else [model]
+    if not isinstance(model, Sequence):
+        check_quadratic_form(model)
+        return [model]
+    forms: list[QuadraticForm] = list(model)
     if not forms:
         raise ValueError("model is an empty sequence; give at least one Model or another QuadraticForm")
     for each in forms:
