@@ -206,7 +206,8 @@ class _PathIntegral(NamedTuple):
             found = self._curved(ends, part.start)
         cannot_change = is_read_only(rows)
         if not (x is stored and cannot_change):
-            is_own = cannot_change or (x is not stored and not np.may_share_memory(x, stored))
+            is_copied = len(x) < len(rows)  # where the parts are put together
+            is_own = cannot_change or is_copied or (x is not stored and not np.may_share_memory(x, stored))
             found["x"] = x if is_own else x.copy()
         return found
 

@@ -12,12 +12,13 @@ from typing import Literal, TypedDict, overload
 
 import numpy as np
 
+from hattriq_cirq.foundation.array_files import read_arrays
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import check_type
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.frozen import Frozen
-from hattriq_cirq.foundation.reading import FileError, problem_of, read_arrays
+from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.coefficient_errors import campaigns_of, damping_roots, joint_covariance, joint_draws

@@ -158,7 +158,7 @@ class EvolvedObservable:
     def _is_fast(self) -> dict[bool, bool]:
         """True if a product takes less time with the matrix than gate by gate, as measured; by whether all numbers are real."""
         gate_by_gate = self.program.multiplications
-        return {real: self.size <= min(_MATRIX_MAX, (8 if real else 4) * gate_by_gate) for real in (True, False)}
+        return {real: self.size <= min(_MATRIX_MAX, (16 if real else 4) * gate_by_gate) for real in (True, False)}
 
     @property
     def full_matrix(self) -> Array:
