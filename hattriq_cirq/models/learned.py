@@ -28,7 +28,7 @@ from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
-from hattriq_cirq.models.coefficient_errors import CampaignShare, CoefficientErrors, joint_draws
+from hattriq_cirq.models.coefficient_errors import CampaignShare, CoefficientErrors, joint_draws, roots
 from hattriq_cirq.models.coefficient_fit import CoefficientFit, CoefficientPrior, Damping, ProbeOutcomes
 from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.models.pauli_strings import PauliObservable, PauliStrings, ProductStates
@@ -324,6 +324,21 @@ class LearnedModel(Frozen):
         """
         (drawn,) = joint_draws([self.errors], count, seed=seed)
         return self.observables_with(drawn)
+
+    def deviations(self, count: int, *, seed: int) -> list[PauliObservable]:
+        """Return errors of the observable: the squares of anything linear in them add up to its variance.
+
+        They are exact where the model has at most `count` strings, and else random.
+
+        Args:
+            count: Largest number of observables.
+            seed: Random seed for the errors.
+        """
+        if len(self.strings) <= count:
+            errors = roots(self.covariance).T
+        else:
+            errors = joint_draws([self.errors], count, seed=seed)[0] / np.sqrt(count)
+        return [PauliObservable(self.strings, row) for row in errors]
 
     def observables_with(self, errors: FloatArray) -> list[PauliObservable]:
         """Return the observable with errors added to its coefficients, (observables, strings), one for each row."""
