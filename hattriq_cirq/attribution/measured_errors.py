@@ -16,7 +16,8 @@ from hattriq_cirq.models.learned import LearnedModel
 from hattriq_cirq.models.quadratic_form import QuadraticForm
 
 _SAMPLES = 200  # of the bootstrap: its standard errors are right to 5%
-_COMMON = (
+#: What a user of several results of one campaign must know about their errors.
+COMMON_ERRORS = (
     "The errors of all inputs come from one campaign and have parts in common, so that a mean over inputs does not average "
     "them away; LearnedModel.propagate gives the covariance of any quantities."
 )
@@ -69,7 +70,7 @@ def with_measured_errors(
         seed=record.seed,
         calibration_id=record.calibration_id,
         mitigation=record.mitigation,
-        notes=(*attribution.assumptions.notes, *notes, _COMMON),
+        notes=(*attribution.assumptions.notes, *notes, COMMON_ERRORS),
     )
     known = systematic if systematic.any() else None
     return replace(
