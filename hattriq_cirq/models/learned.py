@@ -16,6 +16,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import vstack
 from scipy.special import chdtrc
 
+from hattriq_cirq.foundation.array_files import read_arrays
 from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval, read_only
 from hattriq_cirq.foundation.checks import check_type
 from hattriq_cirq.foundation.contract import DataContract
@@ -24,7 +25,7 @@ from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.identity import content_digest
 from hattriq_cirq.foundation.provenance import Provenance
-from hattriq_cirq.foundation.reading import FileError, problem_of, read_arrays
+from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.coefficient_fit import CoefficientFit, CoefficientPrior, Damping, ProbeOutcomes

@@ -169,7 +169,10 @@ def _quadratic_forms(model: QuadraticForm | Sequence[QuadraticForm]) -> list[Qua
         TypeError: One of them is no quadratic form.
         ValueError: There is none, or their numbers of features differ.
     """
-    forms: list[QuadraticForm] = list(model) if isinstance(model, list | tuple) else [model]  # type: ignore[list-item]
+    if not isinstance(model, list | tuple):
+        check_quadratic_form(model)
+        return [model]  # type: ignore[list-item]
+    forms: list[QuadraticForm] = list(model)
     if not forms:
         raise ValueError("model is an empty sequence; give at least one Model or another QuadraticForm")
     for each in forms:
