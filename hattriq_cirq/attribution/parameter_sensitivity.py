@@ -22,7 +22,7 @@ class ParameterSensitivity(Frozen):
 
     Args:
         names: Names of the parameters, in the order of the derivatives.
-        derivatives: dIG_k / dtheta_j, (..., params, features).
+        derivatives: Derivatives dIG_k / dtheta_j, (..., params, features).
 
     Example:
         >>> import hattriq_cirq as hq

@@ -43,6 +43,7 @@ def test_maps_populations_and_flows_are_those_of_dense_matrices(case: Case, imag
         assert found.flow is not None
         paths = ((first * (x - b)).conj() * (inner @ s)[:, np.newaxis]).real
         assert_close(found.flow[i], paths, 1e-12, size)
+    assert found.flow is not None
     assert_close(found.flow.sum(axis=-1), found.values, 1e-12, size)
     assert_close(found.flow.sum(axis=-2), np.broadcast_to(found.values[0], found.values.shape), 1e-12, size)
     assert_close(found.values.sum(axis=-1), np.full(len(found.cuts), found.f_input - found.f_baseline), 1e-12, size)
@@ -50,7 +51,8 @@ def test_maps_populations_and_flows_are_those_of_dense_matrices(case: Case, imag
 
 def test_diagonal_observable_is_all_population_behind_the_circuit() -> None:
     model = trained_like(3, 2)
-    found = hq.layer_attribution(model, amplitudes(np.random.default_rng(1), 2, 8))
+    xs = amplitudes(np.random.default_rng(1), 2, 8)
+    found = hq.layer_attribution(model, xs / np.linalg.norm(xs, axis=1, keepdims=True))
     assert found.interference is not None
     np.testing.assert_allclose(found.interference[:, -1], 0, atol=1e-12)
     assert np.abs(found.interference[:, 0]).min() > 1e-3
@@ -110,6 +112,7 @@ def test_pictures_show_qubits_and_shares() -> None:
     ones = [k for k in range(8) if k & 4]
     np.testing.assert_allclose(contrast[0], 2 * found.values[:, ones].sum(axis=1) - found.values.sum(axis=1), atol=1e-12)
     heights = [bar.get_height() for bar in figure.axes[1].containers[0]]
+    assert found.population is not None
     np.testing.assert_allclose(heights, found.population)
 
 

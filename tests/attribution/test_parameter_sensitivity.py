@@ -49,12 +49,12 @@ def test_covariance_is_that_of_maps_of_random_parameters() -> None:
     x = amplitudes(rng, 4)
     found = hq.parameter_sensitivity(model, x)
     spread = 0.01
-    drawn = theta + spread * rng.normal(size=(2000, len(theta)))
+    drawn = theta + spread * rng.normal(size=(400, len(theta)))
     maps = [
         hq.integrated_gradients(model.with_params(dict(zip(model.params, row, strict=True))), x, baseline=0).values
         for row in drawn
     ]
-    np.testing.assert_allclose(found.stderr(spread), np.std(maps, axis=0), rtol=0.08)
+    np.testing.assert_allclose(found.stderr(spread), np.std(maps, axis=0), rtol=0.15)
     covariance = found.covariance(np.eye(len(theta)) * spread**2)
     np.testing.assert_allclose(covariance, found.covariance(np.full(len(theta), spread)))
     np.testing.assert_allclose(np.sqrt(np.diag(covariance)), found.stderr(spread))
