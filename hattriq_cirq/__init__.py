@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.execution.processors import processors
     from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
     from hattriq_cirq.models.learned import LearnedModel
+    from hattriq_cirq.models.learned_group import LearnedModels
     from hattriq_cirq.models.model import IdentityPartWarning, Model
     from hattriq_cirq.models.training import Training, accuracy, train
     from hattriq_cirq.pipeline.gradient import Gradient, gradient
@@ -75,6 +76,7 @@ _NAMES = {
     "execution.processors": "processors",
     "models.ansatz": "grid_ansatz ring_ansatz",
     "models.learned": "LearnedModel",
+    "models.learned_group": "LearnedModels",
     "models.model": "IdentityPartWarning Model",
     "models.training": "Training accuracy train",
     "pipeline.gradient": "Gradient gradient",
@@ -106,6 +108,7 @@ __all__ = [
     "Interactions",
     "LayerAttribution",
     "LearnedModel",
+    "LearnedModels",
     "LearningPlan",
     "MissingCalibrationWarning",
     "Model",
