@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet
+from hattriq_cirq.attribution.measured_values import Measured
 from hattriq_cirq.attribution.objective import Head, Objective
 from hattriq_cirq.attribution.path_integral import exact_attribution
 from hattriq_cirq.faithfulness.curves import Curve, deletion_curve, insertion_curve, srg
 from hattriq_cirq.faithfulness.removal import drawn_forms
-from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval
+from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_seed, shown
-from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.models.model import Form
@@ -40,57 +40,6 @@ class MeasuredFunction(Protocol):
         """Return functions whose squares add up to the variance, for anything that is linear in this one."""
 
 
-@dataclass(frozen=True, eq=False)
-class Measured(Frozen):
-    """Values of a metric with their errors, which inputs have in common where they come from one campaign.
-
-    Args:
-        values: Values, (inputs, ...): one per input, or one per input and size or point of a curve.
-        errors: Errors of the values by uncorrelated numbers of variance 1, (numbers, inputs, ...).
-        fractions: Fractions of features that are changed at the points of a curve, (points,); None for another metric.
-
-    Example:
-        >>> found = Measured([1.0, 3.0], [[0.3, 0.3], [0.4, -0.4]])
-        >>> found.stderr, found.mean().values, found.mean().stderr  # the second error averages away, the first does not
-        (array([0.5, 0.5]), array(2.), array(0.3))
-    """
-
-    values: FloatArray
-    errors: FloatArray
-    fractions: FloatArray | None = None
-
-    def __post_init__(self) -> None:
-        values, errors = (np.asarray(each, dtype=float) for each in (self.values, self.errors))
-        if errors.shape[1:] != values.shape:
-            raise ValueError(f"{errors.shape=} must be (numbers, ...) with {values.shape=}")
-        object.__setattr__(self, "values", values)
-        object.__setattr__(self, "errors", errors)
-        super().__post_init__()
-
-    @property
-    def stderr(self) -> FloatArray:
-        """Standard error of each value, in their shape."""
-        return np.asarray(np.sqrt(np.sum(self.errors**2, axis=0)))
-
-    def interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
-        """Return the low and high ends of the interval of each value, in their shape."""
-        return normal_interval(self.values, self.stderr, level)
-
-    def mean(self) -> Measured:
-        """Return the mean over the inputs, (...,), with the errors that they have in common."""
-        return Measured(self.values.mean(axis=0), self.errors.mean(axis=1), self.fractions)
-
-    def area(self) -> Measured:
-        """Return the area under each curve by the trapezoidal rule, (inputs,).
-
-        Raises:
-            ValueError: The values are no curves.
-        """
-        if self.fractions is None:
-            raise ValueError("the values have no fractions; only a curve has an area")
-        return Measured(*(np.trapezoid(each, self.fractions, axis=-1) for each in (self.values, self.errors)))
-
-
 @with_numpy_defaults
 def measured(
     metric: Callable[..., FloatArray | Curve],
@@ -102,9 +51,9 @@ def measured(
 ) -> Measured:
     """Return a metric of a measured score with its standard errors, common errors of one campaign included.
 
-    The maps are taken as they are, and the predicted class is that of the measured score. Curves and SRG are linear in the score,
-    and their errors follow by linear propagation (by random directions where the model has more strings than `draws`); other
-    metrics have them by a parametric bootstrap. The errors are those of counts, calibration and damping factor together.
+    The maps are taken as they are, and the predicted class is that of the measured score. Curves and SRG are linear in the
+    score, and their errors follow by linear propagation, by random directions where the model has more strings than `draws`;
+    other metrics have them by a parametric bootstrap. The errors are those of counts, calibration and damping factor together.
 
     Args:
         metric: Metric of this package, such as `deletion_curve`, or any function with the score as its first argument.

@@ -20,7 +20,8 @@ X = np.random.default_rng(1).normal(size=(4, 8)) / np.sqrt(8)
 
 
 def learned_ring(seed: int = 1, shots: int = 100_000) -> hq.LearnedModel:
-    return hq.learn_observable(random_ring(3, 1, seed=2), engine=swept_engine(seed), shots=shots, mitigation="damping", seed=seed)
+    options: dict[str, Any] = {"engine": swept_engine(seed), "shots": shots, "mitigation": "damping", "seed": seed}
+    return hq.learn_observable(random_ring(3, 1, seed=2), **options)
 
 
 LEARNED = learned_ring()
@@ -52,9 +53,10 @@ def test_errors_of_a_mean_over_inputs_are_those_that_the_inputs_share() -> None:
 
 def test_gain_is_the_difference_of_the_areas_with_its_errors() -> None:
     options: dict[str, Any] = {"reference": 0, "steps": 8}
-    curves = [ff.measured(ff.deletion_curve, ff.score_of(LEARNED), X, MAPS, order=order, **options) for order in ("lerf", "morf")]
+    score = ff.score_of(LEARNED)
+    curves = [ff.measured(ff.deletion_curve, score, X, MAPS, order=order, **options) for order in ("lerf", "morf")]
     lerf, morf = (curve.area() for curve in curves)
-    gain = ff.measured(ff.srg, ff.score_of(LEARNED), X, MAPS, **options)
+    gain = ff.measured(ff.srg, score, X, MAPS, **options)
     np.testing.assert_allclose(gain.values, lerf.values - morf.values)
     np.testing.assert_allclose(gain.errors, lerf.errors - morf.errors, atol=1e-12)
     with pytest.raises(ValueError, match="only a curve has an area"):
@@ -105,6 +107,19 @@ def test_score_that_was_not_measured_is_refused() -> None:
         ff.measured(ff.srg, ff.score_of(LEARNED), X, MAPS, reference=0, draws=1)
     with pytest.raises(TypeError, match="QuadraticForm"):
         ff.score_of("model")  # type: ignore[arg-type]
+
+
+def test_picture_of_curves_has_the_interval_of_their_mean() -> None:
+    curve = ff.measured(ff.deletion_curve, ff.score_of(LEARNED), X, MAPS, reference=0, steps=8)
+    ax = hq.plot_curves({"learned": curve, "again": curve})
+    low, high = curve.mean().interval()
+    corners = np.asarray(ax.collections[0].get_paths()[0].vertices)
+    np.testing.assert_allclose([corners[:, 1].min(), corners[:, 1].max()], [low.min(), high.max()])
+    assert [line.get_label() for line in ax.lines[:2]] == ["learned", "again"]
+    with pytest.raises(ValueError, match=r"\['gain'\] is no curve"):
+        hq.plot_curves({"gain": ff.measured(ff.srg, ff.score_of(LEARNED), X, MAPS, reference=0)})
+    with pytest.raises(ValueError, match="curves is empty"):
+        hq.plot_curves({})
 
 
 @pytest.mark.slow
