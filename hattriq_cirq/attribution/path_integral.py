@@ -206,7 +206,8 @@ class _PathIntegral(NamedTuple):
             found = self._curved(ends, part.start)
         cannot_change = is_read_only(rows)
         if not (x is stored and cannot_change):
-            is_own = cannot_change or (x is not stored and not np.may_share_memory(x, stored))
+            is_copied = len(x) < len(rows)  # where the parts are put together
+            is_own = cannot_change or is_copied or (x is not stored and not np.may_share_memory(x, stored))
             found["x"] = x if is_own else x.copy()
         return found
 
@@ -529,8 +530,10 @@ def warn_of_identity_part(models: Sequence[QuadraticForm]) -> None:
     for model in models:
         c = model.identity_part
         if c and abs(c) > _ROUNDING * (model.observable_size if isinstance(model, Model) else 1):
+            has_offset = isinstance(model, Model) and c != model.observable_identity
+            owner = "an offset of the device: M" if has_offset else f"the observable {observable_name(model)}"
             warnings.warn(
-                f"the observable {observable_name(model)} has identity part {c:g}, which adds {c:g} (|x_k|^2 - |b_k|^2) to the "
+                f"{owner} has identity part {c:g}, which adds {c:g} (|x_k|^2 - |b_k|^2) to the "
                 "map: a copy of the input, even for an untrained model; for a Model, model.traceless() removes it",
                 IdentityPartWarning,
                 stacklevel=5,

@@ -13,13 +13,14 @@ from typing import IO, Any, Literal, TypedDict
 
 import numpy as np
 
+from hattriq_cirq.foundation.array_files import read_arrays, write_arrays
 from hattriq_cirq.foundation.arrays import Array, FloatArray, all_finite, make_read_only, normal_interval, zeros
 from hattriq_cirq.foundation.checks import set_fields
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.frozen import Frozen, owned
 from hattriq_cirq.foundation.provenance import Provenance
-from hattriq_cirq.foundation.reading import FileError, problem_of, read_arrays
+from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import UPDATE, Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
 
@@ -358,15 +359,16 @@ class Attribution(Frozen):
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the attribution to a new `.npz` file without loss; a file that exists raises FileExistsError.
 
-        Arrays on disk, as those of inputs from `numpy.memmap`, are read and written part by part.
+        Arrays on disk, as those of inputs from `numpy.memmap`, are read and written part by part. Arrays of 64 MiB or more are
+        not compressed, so that `load` needs no memory for them.
         """
         meta = {"format": _FORMAT} | {name: asdict(getattr(self, name)) for name in ("assumptions", "cost", "provenance")}
         arrays = {"meta": np.array(json.dumps(meta))} | {name: getattr(self, name) for name in _array_names(self)}
-        return write_new(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+        return write_new(path, lambda file: write_arrays(file, arrays))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Attribution:
-        """Read an attribution from a file that `save` wrote.
+        """Read an attribution from a file that `save` wrote; arrays of 64 MiB or more stay on disk and are read where used.
 
         Raises:
             FileNotFoundError: The file does not exist.
