@@ -62,7 +62,7 @@ class Explanation:
         >>> data = hq.datasets.load("bars_and_stripes")
         >>> explanation = Explanation(hq.ring_ansatz(4, layers=1), data, data.test[:1], ("maps", "orders"))
         >>> explanation.section().title
-        'Explanation of 1 input of Bars and Stripes 4x4'
+        'Explanation of 1 input of bars_and_stripes 4x4'
     """
 
     model: Model | LearnedModel
