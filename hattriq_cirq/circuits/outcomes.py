@@ -406,11 +406,11 @@ class LinearTerm(Frozen):
             raise ValueError(too_many_bits(self.counted.n_bits, "a correction"))
         super().__post_init__()
 
-    @property
+    @cached_property
     def probabilities(self) -> FloatArray:
         """The signed measure of this term, (2**bits,), or in the order of `counted.support`."""
         counted = self.counted.probabilities
-        return self.scale * (counted if self.linear_map is None else self.linear_map.apply(counted))
+        return read_only(self.scale * (counted if self.linear_map is None else self.linear_map.apply(counted)))
 
     def covariance(self, weights: Weights) -> FloatArray:
         """Return the covariance of weights @ probabilities, (values, values)."""
