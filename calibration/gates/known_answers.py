@@ -25,7 +25,6 @@ from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSu
 
 _TOLERANCE = 1.2  # factor by which known answers may deviate more than a result states
 _CERTAIN = 3.0  # standard deviations of the counts beyond which a deviation contradicts what a result states
-_OF_KNOWN = 1.25  # spread of outcomes relative to that of known-answer circuits, on random circuits of 3 and 4 qubits
 _FALSE_ALARM = 1e-3  # probability that a run without drift is said to drift
 _LEAST_SHOTS = 200  # of a known-answer circuit, at both ends together, below which a run is not checked
 _LEAST_OWN_SHOTS = 100  # of every other circuit, which may need them for its variants
@@ -135,22 +134,23 @@ class CheckContext:
 class KnownAnswerCheck(Mitigation[CheckContext]):
     """Checks the errors that a run states by circuits with known answers, and widens them by what these show.
 
-    A part of the shots goes to known-answer circuits, as those of `KnownAnswers`, half of them before and half after all
-    others, which run with the same variants and the same correction. The deviation of their outcomes from the known ones is
-    compared with the one that the result states: what the processor's calibration predicts the correction to leave, and what
-    the correction reports itself. What exceeds it is added to the systematic part of errors. If it exceeds it by more than
-    counts and a tolerance of 20% explain, or if the two ends differ, an `AssumptionWarning` names the assumption that fails.
-    Values do not change.
+    A part of the shots goes to circuits of the same gates in the same places, with all angles shifted at random by 45 degrees
+    (standard deviation), so that their outcomes say nothing on the map and are computed by a simulation. Half of the shots come
+    before and half after those of all other circuits, with the same variants and the same correction. The deviation of their
+    outcomes from the known ones is compared with the one that the result states: what the processor's calibration predicts the
+    correction to leave, and what the correction reports itself. What exceeds it is added to the systematic part of errors. If
+    it exceeds it by more than counts and a tolerance of 20% explain, or if the two ends differ, an `AssumptionWarning` names
+    the assumption that fails. Values do not change.
 
-    This is what `check=` of `hattriq_cirq.integrated_gradients` and others does. Known answers show errors of the structure of
-    a circuit. They cannot show what depends on the angles that they round, such as errors of virtual Z gates, and hardly what
-    acts on a few outcomes only.
+    This is what `check=` of `hattriq_cirq.integrated_gradients` and others does. It shows errors of a circuit's structure, of
+    up to 16 qubits and 11 measured bits. It cannot show what depends on the angles of the map's own circuits, such as a gate
+    that fails at one angle only, what the counts of a tenth of the shots hide, or drift that is undone before the run ends.
 
     Args:
         mitigation: Mitigation whose results are checked; None for no correction.
         circuits: Number of known-answer circuits in a batch, or one for each of as many programs.
         share: Share of the shots for all of them, between 0 and 1; the other circuits have so many fewer.
-        seed: Random seed of the rounding.
+        seed: Random seed of the angles.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -192,7 +192,8 @@ class KnownAnswerCheck(Mitigation[CheckContext]):
         own = None if shots is None else [int((1 - self.share) * count) for count in shots]
         spare = 0 if own is None or shots is None else sum(shots) - sum(own)
         if own is None or (spare >= _LEAST_SHOTS * self.circuits and min(own) >= _LEAST_OWN_SHOTS):
-            beside = KnownCircuits.beside(programs, None, circuits=self.circuits, share=self.share, seed=self.seed)
+            options: dict[str, Any] = {"circuits": self.circuits, "share": self.share, "seed": self.seed, "rounded": False}
+            beside = KnownCircuits.beside(programs, None, **options)
             first = sum(len(program.requests) for program in programs)
             known = replace(beside, programs=tuple(shifted(beside.programs, -first)))
         if known.answers:
@@ -299,7 +300,7 @@ class _Comparison:
             + ("the systematic part was widened by the difference" if excess.variance else "they agree with the stated errors")
             + ("" if len(ends) == 1 else f"; p = {drift:.2g} that both ends of the run agree")
         )
-        return cls(note, tuple(warnings), replace(excess, spread=_OF_KNOWN * excess.spread))
+        return cls(note, tuple(warnings), excess)
 
 
 def _probability_of_no_drift(residuals: Sequence[Residual], ends: Sequence[Outcomes]) -> float:

@@ -1,4 +1,4 @@
-"""Known-answer circuits: circuits of the structure of others, with angles rounded so that their outcomes are computed."""
+"""Known-answer circuits: circuits of the structure of others, with other angles, whose outcomes are computed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.pipeline.mitigation import Outcomes
 from hattriq_cirq.simulation.statevector import outcome_probabilities
 
-_SHIFT = 0.5  # standard deviation of random shifts of angles before rounding, in quarter turns
-_TRIALS = 4  # roundings that are tried for each circuit until one has outcomes that are not uniform
+_SHIFT = 0.5  # standard deviation of random shifts of angles, in quarter turns
+_TRIALS = 4  # choices of angles that are tried for each circuit until one has outcomes that are not uniform
 _NOT_UNIFORM = 1e-3  # smallest summed square of the deviation of outcomes from uniform
 _QUBITS_MAX = 16  # qubits of circuits whose outcomes are computed
 _BITS_MAX = 11  # measured bits of these
@@ -43,35 +43,38 @@ class KnownCircuits:
 
     @classmethod
     def beside(
-        cls, programs: Programs, shots: Sequence[int] | None, *, circuits: int, share: float, seed: int
+        cls, programs: Programs, shots: Sequence[int] | None, *, circuits: int, share: float, seed: int, rounded: bool = True
     ) -> KnownCircuits:
-        """Round the angles of circuits that are evenly spaced among those of some programs.
+        """Change the angles of circuits that are evenly spaced among those of some programs.
 
         Args:
             programs: Compiled programs.
             shots: Shots of each request.
             circuits: Number of known-answer circuits, or one for each of as many programs.
             share: Shots of all of them, as a share of the shots of the requests.
-            seed: Random seed of the rounding.
+            seed: Random seed of the angles.
+            rounded: True to round angles, after random shifts of all but the first circuit of a program, to multiples of 90
+                degrees: with Clifford gates the outcomes are those of stabilizer states. False to shift them only: errors of
+                single outcomes are then as large as those of other circuits, and scatter less.
 
         Returns:
             The circuits; none of circuits with more than 16 qubits or 11 measured bits.
         """
         first = sum(len(program.requests) for program in programs)
         chosen = evenly_spaced(list(enumerate(programs)), circuits)
-        each, rounded, answers = -(-circuits // max(1, len(chosen))), list[ParameterizedCircuit](), list[FloatArray]()
-        for index, program in track(chosen, "round angles", "program"):
+        each, changed, answers = -(-circuits // max(1, len(chosen))), list[ParameterizedCircuit](), list[FloatArray]()
+        for index, program in track(chosen, "change angles", "program"):
             if len(program.circuit.all_qubits()) > _QUBITS_MAX or len(only_measurement(program.circuit).qubits) > _BITS_MAX:
                 continue
-            structure, points, known = _rounded(program, each, np.random.default_rng([seed, index]))
+            structure, points, known = _with_angles(program, each, np.random.default_rng([seed, index]), rounded=rounded)
             if points:
                 requests = tuple(range(first + len(answers), first + len(answers) + len(points)))
-                rounded.append(ParameterizedCircuit(structure, requests, tuple(points)))
+                changed.append(ParameterizedCircuit(structure, requests, tuple(points)))
                 answers += known
         if shots is None or not answers:
-            return cls(tuple(rounded), None if shots is None else (), tuple(answers))
+            return cls(tuple(changed), None if shots is None else (), tuple(answers))
         enough = max(int(share * sum(shots) / len(answers)), min(_LEAST_SHOTS, *shots), 1)
-        return cls(tuple(rounded), (enough,) * len(answers), tuple(answers))
+        return cls(tuple(changed), (enough,) * len(answers), tuple(answers))
 
     def residuals(self, outcomes: Outcomes) -> list[Residual]:
         """Return the differences of the outcomes of these circuits, in order, from the known ones."""
@@ -91,8 +94,8 @@ class KnownCircuits:
         return Deviation.measured(self.residuals(outcomes))
 
 
-def _rounded(
-    program: ParameterizedCircuit, count: int, rng: np.random.Generator
+def _with_angles(
+    program: ParameterizedCircuit, count: int, rng: np.random.Generator, *, rounded: bool
 ) -> tuple[cirq.FrozenCircuit, list[Point], list[FloatArray]]:
     """Return a program's circuit with symbols for all single-qubit gates, and points of it with known outcomes.
 
@@ -104,7 +107,7 @@ def _rounded(
         given = cirq.resolve_parameters(program.circuit, dict(program.points[trial % len(program.points)]))
         values: dict[str, float] = {}
 
-        def round_angles(op: cirq.Operation, _: int, values: dict[str, float] = values, trial: int = trial) -> cirq.Operation:
+        def change(op: cirq.Operation, _: int, values: dict[str, float] = values, trial: int = trial) -> cirq.Operation:
             if len(op.qubits) != 1 or cirq.is_measurement(op) or isinstance(op.gate, cirq.WaitGate):
                 return op
             if isinstance(op.gate, cirq.ZPowGate) and is_virtual(op):
@@ -115,11 +118,12 @@ def _rounded(
                 exponents = [float(each) for each in phased_xz_exponents(cirq.unitary(op))]
                 x, z, axis = map(sympy.Symbol, names)
                 symbolic = cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=axis)
-            shift = _SHIFT if trial else 0.0
-            values |= {n: round(2 * e + shift * rng.normal()) / 2 for n, e in zip(names, exponents, strict=True)}
+            shift = _SHIFT if trial or not rounded else 0.0
+            shifted = [2 * exponent + shift * rng.normal() for exponent in exponents]
+            values |= {name: (round(each) if rounded else each) / 2 for name, each in zip(names, shifted, strict=True)}
             return symbolic.on(*op.qubits).with_tags(*op.tags)
 
-        structure = cirq.map_operations(given.unfreeze(), round_angles).freeze()
+        structure = cirq.map_operations(given.unfreeze(), change).freeze()
         answer = outcome_probabilities(cirq.resolve_parameters(structure, values))
         from_uniform = answer - 1 / len(answer)
         if from_uniform @ from_uniform > _NOT_UNIFORM:
