@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -103,65 +103,60 @@ def exact_attribution(
     """
     if objective.form == "quadratic":
         warn_of_identity_part(models)
+    features = models[0].n_features
     check_columns(models[0], x, "x")
     check_columns(models[0], baseline, "baseline")
-    inputs = stored_amplitudes(x, "x", models[0].n_features)
+    inputs, is_ordinary = stored_amplitudes(x, "x", features)
     references, label = resolve(baseline, inputs)
-    if references.shape[1] == 1:
-        references = owned(references)
-    lead, features = inputs.shape[:-1], inputs.shape[-1]
-    rows = inputs.reshape(-1, features)
+    from_zero = references is zeros(references.shape) or not references.any()
+    if not from_zero:
+        is_ordinary = is_ordinary and not needs_scaling(references)
+        if references.shape[1] == 1:
+            references = owned(references)
+    rows = inputs if inputs.ndim == 2 else inputs.reshape(-1, features)
     real = "c" not in (inputs.dtype.kind, references.dtype.kind)
-    from_zero = not references.any()
     for model in models:
         if isinstance(model, Model) and not model.keeps_matrix:
             model.announce(len(rows) + (0 if from_zero else references.size // features), real=real)
-    path = _PathIntegral(
-        models=models,
-        objective=objective,
-        rule=parse_rule(rule),
-        tolerance=tolerance,
-        precision=precision,
-        real=real,
-    )
+    path = _PathIntegral(models, objective, parse_rule(rule), tolerance, precision, real, is_ordinary)
     found = in_parts(partial(path.of, rows, references[:0] if from_zero else references), rows, workers)
-    path.warn(found)
-    if isinstance(baseline, BaselineSet):
-        shown = references.reshape(len(references), *(1 for _ in lead), -1)
-    elif references is zeros(references.shape):
-        shown = zeros(inputs.shape)
-    elif len(lead) == 0:
-        shown = references[0, 0]
-    elif references.shape[1] == 1:
-        shown = np.broadcast_to(references[0, 0], inputs.shape)
-    else:
-        shown = references[0].reshape(inputs.shape)
-    imag_values = found.get("imag_values")
+    if not objective.is_quadratic:
+        path.warn(found)
+    lead = inputs.shape[:-1]
+    if rows is not inputs:
+        found = {name: array.reshape((*lead, *array.shape[1:])) for name, array in found.items()}
     return Attribution.of_checked(
-        values=found["values"].reshape(inputs.shape),
-        imag_values=None if imag_values is None else imag_values.reshape(inputs.shape),
-        x=found["x"].reshape(inputs.shape) if "x" in found else inputs,
-        baseline=owned(shown),
-        f_input=found["f_input"].reshape(lead),
-        f_baseline=found["f_baseline"].reshape(lead),
+        values=found["values"],
+        imag_values=found.get("imag_values"),
+        x=found.get("x", inputs),
+        baseline=_shown(baseline, references, inputs.shape),
+        f_input=found["f_input"],
+        f_baseline=found["f_baseline"],
         assumptions=_assumptions(
-            form=objective.form,
-            rule=rule,
-            head=str(objective.head),
-            observables=tuple(map(observable_name, models)),
-            baseline=label,
-            precision=precision,
+            objective.form, rule, str(objective.head), tuple(map(observable_name, models)), label, precision
         ),
     )
 
 
+def _shown(baseline: float | ArrayLike | BaselineSet, references: Array, shape: tuple[int, ...]) -> Array:
+    """Return baselines, (baselines, samples or 1, features), as the attribution of inputs of a shape shows them, read-only."""
+    if isinstance(baseline, BaselineSet):
+        shown = references.reshape(len(references), *(1 for _ in shape[:-1]), -1)
+    elif references is zeros(references.shape):
+        return zeros(shape)
+    elif references.shape[1] == 1:
+        shown = np.broadcast_to(references[0, 0], shape)
+    else:
+        shown = references[0].reshape(shape)
+    return np.asarray(owned(shown))
+
+
 @lru_cache(maxsize=64)
-def _assumptions(**settings: Any) -> Assumptions:
-    return Assumptions(**settings)
+def _assumptions(*settings: Any) -> Assumptions:
+    return Assumptions(*settings)
 
 
-@dataclass(frozen=True)
-class _PathIntegral:
+class _PathIntegral(NamedTuple):
     """The same integral for every input.
 
     Args:
@@ -171,6 +166,7 @@ class _PathIntegral:
         tolerance: Tolerance of integrals without a closed form.
         precision: `float64` or `float32`.
         real: True if the inputs and baselines are real.
+        is_ordinary: True if no input or baseline is so large or small that a homogeneous objective needs scaling.
     """
 
     models: Sequence[QuadraticForm]
@@ -179,6 +175,7 @@ class _PathIntegral:
     tolerance: float
     precision: Precision
     real: bool
+    is_ordinary: bool
 
     def of(self, rows: Array, references: Array, part: slice) -> dict[str, Array]:
         """Return the maps of some of the inputs, their scores, and numbers that show how accurate they are.
@@ -192,55 +189,88 @@ class _PathIntegral:
             Arrays whose first axis is that of the inputs, by their names; `x` are the inputs as amplitudes, if these are not
             stored as such.
         """
-        objective, first = self.objective, part.start
         stored = rows[part]
-        x = as_amplitudes(stored, "x", first_row=first) if isinstance(rows, np.memmap) else stored
-        scaled = objective.is_quadratic or objective.form == "normalized"
-        exponents, ends = _scaled_ends(objective, x, references if references.shape[1] == 1 else references[:, part])
-        end, *starts = (PathEnd.of(self.models, of_one, self.real, self.precision, scaled) for of_one in ends)
-        starts = starts or [PathEnd.zero((1, x.shape[1]), len(self.models))]
-        found: dict[str, Array] = {}
-        total: Array | None = None
-        for start in starts:
-            path = StraightPath.between(start, end)
-            gradient = self._gradient(path, found, first, len(starts))
-            if len(starts) > 1:
-                gradient = gradient * (1 / len(starts))
-            values = path.step.real * gradient.real
-            if path.step.dtype.kind == "c":
-                imaginary = path.step.imag * gradient.imag
-                values += imaginary
-                found["imag_values"] = imaginary + found.get("imag_values", 0.0)
-            total = values if total is None else total + values
-        assert total is not None  # a set has at least one baseline
-        found |= {
-            "values": total,
-            "f_input": end.score(objective),
-            "f_baseline": _mean_score(objective, starts, len(x)),
-        }
-        if self.rule is None and not objective.is_quadratic:
-            self._add_accuracy(found, end)
-        if objective.is_quadratic and exponents is not None:
-            for name in ("values", "imag_values", "f_input", "f_baseline"):
-                if name in found:
-                    own = 2 * exponents.reshape(len(x), *(1,) * (found[name].ndim - 1))
-                    found[name] = rescaled(found[name], own, "an attribution or a score")
-        if not (x is stored and is_read_only(rows)):
-            found["x"] = x.copy() if x is stored else x
+        x = as_amplitudes(stored, "x", first_row=part.start) if isinstance(rows, np.memmap) else stored
+        own = references if references.shape[1] == 1 else references[:, part]
+        if self.is_ordinary and (self.objective.is_quadratic or self.objective.form == "normalized"):
+            exponents, ends = None, [x, *own]
+        else:
+            exponents, ends = _scaled_ends(self.objective, x, own)
+        if self.objective.is_quadratic:
+            found = self._affine(ends)
+            if exponents is not None:
+                for name, array in found.items():
+                    powers = 2 * exponents.reshape(len(x), *(1,) * (array.ndim - 1))
+                    found[name] = rescaled(array, powers, "an attribution or a score")
+        else:
+            found = self._curved(ends, part.start)
+        cannot_change = is_read_only(rows)
+        if not (x is stored and cannot_change):
+            is_copied = len(x) < len(rows)  # where the parts are put together
+            is_own = cannot_change or is_copied or (x is not stored and not np.may_share_memory(x, stored))
+            found["x"] = x if is_own else x.copy()
         return found
 
-    def _gradient(self, path: StraightPath, found: dict[str, Array], first: int, paths: int) -> Array:
-        """Return the integrated gradient of a path, and add to `found` how accurate it is, as one of several paths."""
+    def _affine(self, ends: Sequence[Array]) -> dict[str, Array]:
+        """Return maps and scores of one quadratic form, whose gradient 2 M p has its mean at the mean position on the path.
+
+        Args:
+            ends: Inputs, then baselines, (samples or 1, features) each.
+        """
+        x, *baselines = ends
+        late = 1.0 if self.rule is None else 2 * self.rule.mean_node
+        acted = self._action(self.models[0], x)
+        found = {"f_input": inner_product(x, acted)}
+        later = acted if late == 1 else late * acted
+        if not baselines:
+            _add_map(found, x, later)
+            found["f_baseline"] = zeros((len(x),))
+            return found
+        scores = []
+        for b in baselines:
+            of_b = self._action(self.models[0], b)
+            gradient = later + (2 - late) * of_b
+            _add_map(found, x - b, gradient if len(baselines) == 1 else gradient * (1 / len(baselines)))
+            scores.append(inner_product(b, of_b))
+        found["f_baseline"] = _mean(scores, len(x))
+        return found
+
+    def _curved(self, ends: Sequence[Array], first: int) -> dict[str, Array]:
+        """Return maps and scores of an objective whose gradient is no affine function of the position, and their accuracy.
+
+        Args:
+            ends: Inputs, then baselines, (samples or 1, features) each.
+            first: Index of the first input in its batch, for messages.
+        """
         objective = self.objective
-        if objective.is_quadratic:
-            return path.quadratic_gradient(0.5 if self.rule is None else self.rule.mean_node)
-        if objective.form == "normalized":
-            _keep_closest(found, path.origin(first))
-        weights = objective.path_weights(path.coefficients, path.centre, self.rule, self.tolerance)
+        end, *starts = (PathEnd.of(rows, [self._action(model, rows) for model in self.models]) for rows in ends)
+        starts = starts or [PathEnd.zero((1, ends[0].shape[1]), len(self.models))]
+        found: dict[str, Array] = {}
+        for start in starts:
+            path = StraightPath.between(start, end)
+            if objective.form == "normalized":
+                _keep_closest(found, path.origin(first))
+            weights = objective.path_weights(path.coefficients, path.centre, self.rule, self.tolerance)
+            if self.rule is None:
+                errors = path.rounding_errors(objective, weights, self.tolerance, self.precision) / len(starts)
+                found["errors"] = errors if "errors" not in found else found["errors"] + errors
+            gradient = path.mean_gradient(weights)
+            _add_map(found, path.step, gradient if len(starts) == 1 else gradient * (1 / len(starts)))
+        found["f_input"] = end.score(objective)
+        found["f_baseline"] = _mean([start.score(objective) for start in starts], len(end.rows))
         if self.rule is None:
-            errors = path.rounding_errors(objective, weights, self.tolerance, self.precision) / paths
-            found["errors"] = errors if "errors" not in found else found["errors"] + errors
-        return path.mean_gradient(weights)
+            self._add_accuracy(found, end)
+        return found
+
+    def _action(self, model: QuadraticForm, rows: Array) -> Array:
+        """Return the products M p, (samples, features), or only their real parts if the whole path is real.
+
+        The number of products was announced to every `Model`.
+        """
+        scaled = self.objective.is_quadratic or self.objective.form == "normalized"
+        if scaled and self.precision == "float64" and isinstance(model, Model):
+            return model.action_of_rows(rows, real_part=self.real)
+        return observable_action(model, rows, real_part=self.real, precision=self.precision, announced=True)
 
     def _add_accuracy(self, found: dict[str, Array], end: PathEnd) -> None:
         """Replace the errors of all features by those of one feature per input, beside what is allowed for it."""
@@ -263,9 +293,18 @@ class _PathIntegral:
             _warn_of_errors(found["gap"], found["errors"], found["feature"], found["allowed"])
 
 
-def _mean_score(objective: Objective, starts: Sequence[PathEnd], samples: int) -> FloatArray:
-    """Return the score at the baselines of each input, or its mean over the set, (samples,)."""
-    scores = [start.score(objective) for start in starts]
+def _add_map(found: dict[str, Array], step: Array, gradient: Array) -> None:
+    """Add Re(conj(d) o g) of a step d and a mean gradient g to the values, and its part from imaginary parts."""
+    values = step.real * gradient.real
+    if step.dtype.kind == "c":
+        imaginary = step.imag * gradient.imag
+        values += imaginary
+        found["imag_values"] = imaginary + found.get("imag_values", 0.0)
+    found["values"] = found["values"] + values if "values" in found else values
+
+
+def _mean(scores: Sequence[FloatArray], samples: int) -> FloatArray:
+    """Return the score at the baseline of each input, or its mean over the set, (samples,)."""
     mean: FloatArray = scores[0] if len(scores) == 1 else np.asarray(sum(scores) / len(scores))
     return mean if len(mean) == samples else np.broadcast_to(mean, samples)
 
@@ -306,28 +345,9 @@ class PathEnd:
     is_zero: bool = False
 
     @classmethod
-    def of(cls, models: Sequence[QuadraticForm], rows: Array, real: bool, precision: Precision, scaled: bool) -> PathEnd:
-        """Compute the products at amplitudes; the zero vector needs no computation.
-
-        Args:
-            models: Quadratic forms with the matrices M_j; the number of products was announced to every `Model`.
-            rows: Amplitudes, (samples, features).
-            real: The whole path is real.
-            precision: `float64` or `float32`.
-            scaled: Squares of the amplitudes neither overflow nor vanish in double precision.
-
-        Returns:
-            The end of the path.
-        """
-        if not rows.any():
-            return cls.zero(rows.shape, len(models))
-        acted = [
-            model.action_of_rows(rows, real_part=real)
-            if scaled and precision == "float64" and isinstance(model, Model)
-            else observable_action(model, rows, real_part=real, precision=precision, announced=True)
-            for model in models
-        ]
-        return cls(rows, (rows, *acted))
+    def of(cls, rows: Array, acted: Sequence[Array]) -> PathEnd:
+        """Return the end at amplitudes, (samples, features), with their products M_j p."""
+        return cls(rows, (rows, *acted), is_zero=not rows.any())
 
     @classmethod
     @lru_cache(maxsize=64)
@@ -399,11 +419,6 @@ class StraightPath:
         constant, linear = (inner_products(rows, self.nearest) for rows in (self.nearest[0], self.step))
         return np.stack([constant, 2 * linear, inner_products(self.step, self.step_actions)], axis=-1)
 
-    def quadratic_gradient(self, position: float) -> Array:
-        """Return the gradient 2 M p of one quadratic form at a position, affine in the position: at the mean it is the mean."""
-        later = 2 * position * self.end.actions[1]
-        return later if self.start.is_zero else later + 2 * (1 - position) * self.start.actions[1]
-
     def mean_gradient(self, weights: FloatArray) -> Array:
         """Return the gradient averaged over the path: sum_j (w_j0 A_j p_c + w_j1 A_j d), (samples, features)."""
         total: Array = np.zeros(1)
@@ -456,18 +471,15 @@ class StraightPath:
         return distance, longest
 
 
+def inner_product(left: Array, right: Array) -> FloatArray:
+    """Return Re <left|right> of each row, (samples,), in double precision, which one of them has."""
+    products: FloatArray = np.vecdot(left, right).real
+    return products
+
+
 def inner_products(left: Array, actions: Sequence[Array]) -> FloatArray:
     """Return Re <left|action> per row and action, (samples, actions), in double precision."""
-    bra, columns = left.conj() if left.dtype.kind == "c" else left, list[FloatArray]()
-    for action in actions:
-        dtype = np.complex128 if "c" in (bra.dtype.kind, action.dtype.kind) else np.float64
-        columns.append(np.einsum("sk,sk->s", bra, action, dtype=dtype).real)
-    if len(columns) == 1:
-        return columns[0][:, np.newaxis]
-    products = np.empty((len(columns[0]), len(columns)))
-    for j, column in enumerate(columns):
-        products[:, j] = column
-    return products
+    return np.stack([inner_product(left, action) for action in actions], axis=-1)
 
 
 def _keep_closest(found: dict[str, Array], origin: tuple[FloatArray, FloatArray]) -> None:

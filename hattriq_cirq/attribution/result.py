@@ -13,13 +13,14 @@ from typing import IO, Any, Literal, TypedDict
 
 import numpy as np
 
-from hattriq_cirq.foundation.arrays import Array, FloatArray, all_finite, normal_interval, zeros
+from hattriq_cirq.foundation.array_files import read_arrays, write_arrays
+from hattriq_cirq.foundation.arrays import Array, FloatArray, all_finite, make_read_only, normal_interval, zeros
 from hattriq_cirq.foundation.checks import set_fields
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.frozen import Frozen, owned
 from hattriq_cirq.foundation.provenance import Provenance
-from hattriq_cirq.foundation.reading import FileError, problem_of, read_arrays
+from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import UPDATE, Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
 
@@ -63,9 +64,6 @@ class Cost:
         """Return the cost of two results together."""
         pairs = {name: (own, getattr(other, name)) for name, own in asdict(self).items()}
         return Cost(**{name: max(pair) if name in _OF_ONE_CIRCUIT else sum(pair) for name, pair in pairs.items()})
-
-
-_NO_COST = Cost()
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ class Attribution(Frozen):
     f_baseline: FloatArray
     completeness_gap_stderr: FloatArray
     assumptions: Assumptions
-    cost: Cost = field(default_factory=Cost)
+    cost: Cost = Cost()
     provenance: Provenance = field(default_factory=Provenance.now)
     rare_stderr: FloatArray | None = None
     systematic: FloatArray | None = None
@@ -205,31 +203,23 @@ class Attribution(Frozen):
         Raises:
             ValueError: A value or a score is not finite.
         """
-        scores = np.asarray(f_input), np.asarray(f_baseline)
-        for name, checked in (("values", values), ("f_input", scores[0]), ("f_baseline", scores[1])):
+        for name, checked in (("values", values), ("f_input", f_input), ("f_baseline", f_baseline)):
             _check_finite(name, checked)
-        for array in (values, imag_values, x, *scores):
-            own: Any = array
-            while isinstance(own, np.ndarray):  # and all that it is a view of
-                own.setflags(write=False)
-                own = own.base
-        self = object.__new__(cls)
+        for array in (values, imag_values, x, f_input, f_baseline):
+            if array is not None:
+                make_read_only(array)
+        self = object.__new__(cls)  # fields that are left out have their defaults
         self.__dict__.update(
             values=values,
             stderr=zeros(values.shape),
             imag_values=imag_values,
             x=x,
             baseline=baseline,
-            f_input=scores[0],
-            f_baseline=scores[1],
+            f_input=f_input,
+            f_baseline=f_baseline,
             completeness_gap_stderr=zeros(values.shape[:-1]),
             assumptions=assumptions,
-            cost=_NO_COST,
             provenance=Provenance.now(),
-            rare_stderr=None,
-            systematic=None,
-            f_input_stderr=None,
-            f_baseline_stderr=None,
         )
         return self
 
@@ -369,15 +359,16 @@ class Attribution(Frozen):
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the attribution to a new `.npz` file without loss; a file that exists raises FileExistsError.
 
-        Arrays on disk, as those of inputs from `numpy.memmap`, are read and written part by part.
+        Arrays on disk, as those of inputs from `numpy.memmap`, are read and written part by part. Arrays of 64 MiB or more are
+        not compressed, so that `load` needs no memory for them.
         """
         meta = {"format": _FORMAT} | {name: asdict(getattr(self, name)) for name in ("assumptions", "cost", "provenance")}
         arrays = {"meta": np.array(json.dumps(meta))} | {name: getattr(self, name) for name in _array_names(self)}
-        return write_new(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+        return write_new(path, lambda file: write_arrays(file, arrays))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Attribution:
-        """Read an attribution from a file that `save` wrote.
+        """Read an attribution from a file that `save` wrote; arrays of 64 MiB or more stay on disk and are read where used.
 
         Raises:
             FileNotFoundError: The file does not exist.

@@ -22,9 +22,10 @@ from hattriq_cirq.cli.records import same_task
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation import files
+from hattriq_cirq.foundation.array_files import read_arrays
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import looks_empty, try_lock
-from hattriq_cirq.foundation.reading import FileError, read_arrays, read_bytes
+from hattriq_cirq.foundation.reading import FileError, read_bytes
 from hattriq_cirq.foundation.schema import parse_json
 from hattriq_cirq.reporting.records import BEGUN, BEGUN_FORMAT, RECORD, Record, read_begun, read_record
 

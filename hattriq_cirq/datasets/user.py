@@ -12,10 +12,11 @@ import numpy as np
 
 from hattriq_cirq._moved import keep_old_names
 from hattriq_cirq.datasets.value import Dataset, from_features
+from hattriq_cirq.foundation.array_files import read_arrays
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_labels, shown
 from hattriq_cirq.foundation.contract import same_name
-from hattriq_cirq.foundation.reading import FileError, checksum, read_arrays, read_bytes
+from hattriq_cirq.foundation.reading import FileError, checksum, read_bytes
 from hattriq_cirq.foundation.text import decimal, quantity
 
 

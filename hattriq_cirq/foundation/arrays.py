@@ -64,6 +64,21 @@ def is_read_only(array: Array) -> bool:
     return base is None or isinstance(base, mmap)
 
 
+def make_read_only(array: Array) -> None:
+    """Forbid changes of an array, and of the arrays that it is a view of.
+
+    Example:
+        >>> array = np.zeros((2, 2))
+        >>> make_read_only(array[0])
+        >>> array.flags.writeable
+        False
+    """
+    own: Any = array
+    while isinstance(own, np.ndarray):
+        own.setflags(write=False)
+        own = own.base
+
+
 def read_only_copies(arrays: Iterable[ArrayLike]) -> tuple[FloatArray, ...]:
     """Return read-only copies of real arrays, in double precision."""
     return tuple(read_only(np.asarray(array, dtype=np.float64)) for array in arrays)
@@ -95,32 +110,58 @@ def as_amplitudes(x: ArrayLike, name: str = "x", features: int | None = None, *,
         >>> as_amplitudes([1, 2j])
         array([1.+0.j, 0.+2.j])
     """
-    array = np.asarray(_checked_form(x, name, features))
-    array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64, copy=False)
+    array = _in_double_precision(_checked_form(x, name, features))
+    _check_finite(array, name, first_row)
+    return array
+
+
+def stored_amplitudes(x: ArrayLike, name: str, features: int) -> tuple[Array, bool]:
+    """Return an input as `as_amplitudes` does, or a file of numbers, `numpy.memmap`, unread: its parts are checked when read.
+
+    Args:
+        x: Numbers, (..., features).
+        name: Name of the argument in error messages.
+        features: Required number of features.
+
+    Returns:
+        The amplitudes, and True if the pass that checks them shows that no vector needs scaling (`needs_scaling`).
+
+    Example:
+        >>> stored_amplitudes([1, 2], "x", 2)
+        (array([1., 2.]), True)
+    """
+    array = _checked_form(x, name, features)
+    if isinstance(array, np.memmap) and array.ndim == 2:
+        return array, False
+    array = _in_double_precision(array)
+    is_ordinary = array.flags.c_contiguous and _is_ordinary(array, _WITHOUT_SCALING)
+    if not is_ordinary:
+        _check_finite(array, name, 0)
+    return array, is_ordinary
+
+
+def _in_double_precision(array: Array) -> Array:
+    """Return numbers of any type as float64 or complex128, copied only if necessary, and never as a file."""
+    kind = array.dtype.kind
+    return np.asarray(array, dtype=np.complex128 if kind == "c" else np.float64)
+
+
+def _check_finite(array: Array, name: str, first_row: int) -> None:
+    """Raise ValueError for amplitudes that are not finite, with the first index, counted from the first row of the batch."""
     if not all_finite(array):
         row, *rest = map(int, np.argwhere(~np.isfinite(array))[0])
         index = ", ".join(map(str, (first_row + row, *rest)))
         raise ValueError(f"{name}[{index}] = {array[row, *rest]} is not finite; remove or replace it")
-    return array
-
-
-def stored_amplitudes(x: ArrayLike, name: str, features: int) -> Array:
-    """Return an input as `as_amplitudes` does, or a file of numbers, `numpy.memmap`, unread: its parts are checked when read.
-
-    Example:
-        >>> stored_amplitudes([1, 2], "x", 2)
-        array([1., 2.])
-    """
-    if isinstance(x, np.memmap) and x.ndim == 2:
-        return _checked_form(x, name, features)
-    return as_amplitudes(x, name, features)
 
 
 def _checked_form(x: ArrayLike, name: str, features: int | None) -> Array:
     """Return an input as an array, whose type and shape are checked."""
-    if type(x) is not np.ndarray and np.ma.is_masked(x):
+    if type(x) is np.ndarray:
+        array = x
+    elif np.ma.is_masked(x):
         raise ValueError(f"{name} has masked entries; remove their rows or fill them")
-    array = x if isinstance(x, np.memmap) else np.asarray(x)
+    else:
+        array = x if isinstance(x, np.memmap) else np.asarray(x)
     if array.dtype.kind not in "biufc":
         raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}")
     if array.ndim == 0:
@@ -180,8 +221,8 @@ def _is_ordinary(x: Array, power: int) -> bool:
     """Return True if squared norms show that all vectors have parts between 2**-power and 2**power; False tells nothing."""
     least, most = 2.0 ** (_SURELY_ABOVE - 2 * power), 2.0 ** (2 * power)
     if x.size == x.shape[-1] > 0:
-        return bool(least < np.vdot(x, x).real < most) or not x.any()
-    squares = np.einsum("...k,...k->...", x.real, x.real)
+        return least < np.vdot(x, x).real.item() < most or not x.any()
+    squares = np.einsum("...k,...k->...", x.real, x.real)  # which does not warn of an overflow
     if np.iscomplexobj(x):
         squares = squares + np.einsum("...k,...k->...", x.imag, x.imag)
     return squares.size > 0 and bool(least < np.minimum.reduce(squares, axis=None) and squares.max() < most)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
 import numpy as np
 
+from hattriq_cirq.foundation.array_files import empty_on_disk
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.machine import available_cores, keep_freed_memory, one_blas_thread
 from hattriq_cirq.foundation.progress import track
@@ -69,5 +69,4 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype, *, like: Array) -> Array:
     """Return an array for results, on disk if the batch is there and it has the shape of the batch."""
     if not isinstance(like, np.memmap) or shape != like.shape:
         return np.empty(shape, dtype)
-    with tempfile.TemporaryFile(prefix="hattriq_cirq-") as file:
-        return np.memmap(file, dtype, "w+", shape=shape)
+    return empty_on_disk(shape, dtype)

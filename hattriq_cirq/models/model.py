@@ -185,7 +185,7 @@ class Model:
         """Number of data qubits."""
         return len(self.qubits)
 
-    @property
+    @cached_property
     def n_features(self) -> int:
         """Number of amplitudes of an input, 2**n_qubits."""
         return int(2**self.n_qubits)

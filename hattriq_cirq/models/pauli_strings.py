@@ -129,7 +129,7 @@ class PauliStrings(Frozen):
     def coefficients_of(self, matrix: Array) -> FloatArray:
         """Return tr(P M) / 2**n for a Hermitian matrix M, (features, features), and every string, (strings,)."""
         result, index = np.zeros(len(self)), np.arange(2**self.n_qubits)
-        for mask, own in self._by_x_mask:
+        for mask, own in self.by_x_mask:
             diagonal = matrix[index, index ^ mask]
             parts = [walsh_hadamard(np.ascontiguousarray(part)) for part in (diagonal.real, np.imag(diagonal))]
             transformed = (parts[0] + 1j * parts[1])[self.z_masks[own]]
@@ -154,7 +154,7 @@ class PauliStrings(Frozen):
         index = np.arange(2**self.n_qubits)
         total = np.zeros(x.shape, dtype=float if real else complex)
         phased = coefficients * _POWERS[self.y_counts % 4]
-        for mask, own in self._by_x_mask:
+        for mask, own in self.by_x_mask:
             column = np.zeros((2, 2**self.n_qubits))
             np.add.at(column[0], self.z_masks[own], phased[own].real)
             np.add.at(column[1], self.z_masks[own], phased[own].imag)
@@ -173,12 +173,30 @@ class PauliStrings(Frozen):
         """
         index = np.arange(2**self.n_qubits)
         table = np.zeros((2**self.n_qubits, len(self)))
-        for mask, own in self._by_x_mask:
+        for mask, own in self.by_x_mask:
             source = index ^ mask
             product = left.conj() * right[source]
             signs = parity_signs(source[:, np.newaxis] & self.z_masks[own])
             table[:, own] = (product[:, np.newaxis] * _POWERS[self.y_counts[own] % 4]).real * signs
         return table
+
+    def expectations(self, x: Array) -> FloatArray:
+        """Return x' P x for a batch of vectors and every string, (..., strings).
+
+        Args:
+            x: Vectors, (..., features), of any norm.
+
+        Example:
+            >>> PauliStrings.from_text(["Z", "X"]).expectations(np.array([0.6, 0.8])).round(2)
+            array([-0.28,  0.96])
+        """
+        index, values = np.arange(2**self.n_qubits), np.empty((*x.shape[:-1], len(self)))
+        for mask, own in self.by_x_mask:  # with k = j ^ mask, (P x)_j = i^y (-1)^|z & k| x_k
+            products = x[..., index ^ mask].conj() * x
+            parts = walsh_hadamard(products.real), walsh_hadamard(products.imag) if np.iscomplexobj(x) else 0.0
+            transformed = (parts[0] + 1j * parts[1])[..., self.z_masks[own]]
+            values[..., own] = (_POWERS[self.y_counts[own] % 4] * transformed).real
+        return values
 
     def importance(self, left: Array, right: Array) -> FloatArray:
         """Return the weight w_P of each string for attribution maps, (strings,).
@@ -199,8 +217,8 @@ class PauliStrings(Frozen):
         return np.asarray(shares[self.x_masks].clip(0))
 
     @cached_property
-    def _by_x_mask(self) -> list[tuple[int, NDArray[np.int64]]]:
-        """Each x mask and the positions of its strings."""
+    def by_x_mask(self) -> list[tuple[int, NDArray[np.int64]]]:
+        """Each x mask and the positions of its strings, which join the features k and k ^ mask."""
         order = np.argsort(self.x_masks, kind="stable")
         masks, starts = np.unique(self.x_masks[order], return_index=True)
         return list(zip(masks.tolist(), np.split(order, starts[1:]), strict=True))

@@ -109,3 +109,17 @@ def quadratic_value(model: QuadraticForm, x: ArrayLike) -> FloatArray:
 def observable_name(model: QuadraticForm) -> str:
     """Return the observable of a model as text with all digits, or the type of another quadratic form."""
     return model.observable_text if isinstance(model, Model) else type(model).__name__
+
+
+def matrix_of(model: QuadraticForm) -> Array:
+    """Return M of a quadratic form, (features, features); a `Model` builds it once and keeps it.
+
+    Example:
+        >>> from hattriq_cirq import ring_ansatz
+        >>> matrix_of(ring_ansatz(1, 0)) + 0
+        array([[ 1.,  0.],
+               [ 0., -1.]])
+    """
+    if isinstance(model, Model):
+        return model.matrix
+    return np.ascontiguousarray(observable_action(model, np.eye(model.n_features)).T)

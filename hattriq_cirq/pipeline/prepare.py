@@ -1020,8 +1020,10 @@ def check_together(estimator: object, engine: object, shots: object, mitigation:
 
 def as_shots(shots: object) -> int | None:
     """Return a number of shots as a plain integer; None stands for exact probabilities."""
+    if shots is None:
+        return None
     advice = f"be a whole number, at least 1 and at most {SHOTS_MAX:.0e}, or None for exact probabilities"
-    return None if shots is None else as_count(shots, "shots", 1, SHOTS_MAX, advice=advice)
+    return as_count(shots, "shots", 1, SHOTS_MAX, advice=advice)
 
 
 def choose_placement(

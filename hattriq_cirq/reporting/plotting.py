@@ -39,11 +39,14 @@ Classes = tuple[str, str]
 #: Low and high ends of the intervals of the values.
 Interval = tuple[FloatArray, FloatArray]
 
-_NEGATIVE, _POSITIVE = "#3372b5", "#c23b3b"  # blue and red can be distinguished with every kind of colour vision
-_SIGNED = LinearSegmentedColormap.from_list(
-    "signed", ["#0b3468", _NEGATIVE, "#a5c8e4", "#ffffff", "#f2b3a6", _POSITIVE, "#760d1c"], N=257
+#: Colours of negative and positive values: blue and red can be distinguished with every kind of colour vision.
+NEGATIVE, POSITIVE = "#3372b5", "#c23b3b"
+#: Diverging colours; 0 is white.
+SIGNED = LinearSegmentedColormap.from_list(
+    "signed", ["#0b3468", NEGATIVE, "#a5c8e4", "#ffffff", "#f2b3a6", POSITIVE, "#760d1c"], N=257
 )  # an odd number of colours makes 0 exactly white
-_PIXELS: dict[str, Any] = {"origin": "upper", "interpolation": "nearest"}  # one square per feature, the first row on top
+#: Options of `imshow`: one square per feature, the first row on top.
+PIXELS: dict[str, Any] = {"origin": "upper", "interpolation": "nearest"}
 _BITS_UP_TO = 16  # largest number of features whose ticks are labelled with bits
 _BARS_UP_TO = 128  # largest number of features that are drawn as bars
 _CROWDED = 100  # number of probes above which their points are small
@@ -100,7 +103,7 @@ def plot_attribution(
         if shape is None:
             _draw_bars(ax, a, sign_label(a, classes))
         else:
-            image = _draw_map(ax, a.values, a.interval(), shape, _limit(a.values))
+            image = draw_map(ax, a.values, a.interval(), shape, symmetric_limit(a.values))
             bar = ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03)
             bar.set_label(sign_label(a, classes), parse_math=False)
             if _is_sampled(a):
@@ -166,13 +169,13 @@ def plot_gallery(
         figure = Figure(figsize=(max(5.0, 1.6 * columns + 0.3), rows * (2 * height + 0.2 * lines + 0.3) + 1.1))
         figure.set_layout_engine("compressed", w_pad=0.04, h_pad=0.03, hspace=0.0, wspace=0.0)
         grid = figure.add_gridspec(3 * rows - 1, columns, height_ratios=[1, 1, 0.1] * (rows - 1) + [1, 1])
-        limit = _limit(values)
+        limit = symmetric_limit(values)
         for i in range(count):
             row, col = 3 * (i // columns), i % columns
             above, below = figure.add_subplot(grid[row, col]), figure.add_subplot(grid[row + 1, col])
-            _draw_gray(above, _real_amplitudes(x[i]), shape)
+            draw_gray(above, _real_amplitudes(x[i]), shape)
             above.set_title(headings[i], fontsize=9, parse_math=False)
-            image = _draw_map(below, values[i], (low[i], high[i]), shape, limit)
+            image = draw_map(below, values[i], (low[i], high[i]), shape, limit)
             for ax in (above, below):
                 ax.set(xticks=[], yticks=[])
         bar = figure.colorbar(image, ax=figure.axes, location="bottom", aspect=40, shrink=0.8, pad=0.02)
@@ -208,8 +211,8 @@ def plot_training(training: Training, ax: Axes | None = None) -> Axes:
         right = ax.twinx()
         epochs, marker = np.arange(1, len(history) + 1), "o" if len(history) == 1 else ""
         curves = (
-            (ax, history.loss, history.validation_loss, _NEGATIVE, "loss"),
-            (right, history.accuracy, history.validation_accuracy, _POSITIVE, "accuracy"),
+            (ax, history.loss, history.validation_loss, NEGATIVE, "loss"),
+            (right, history.accuracy, history.validation_accuracy, POSITIVE, "accuracy"),
         )
         lines = []
         for axes, training_curve, validation_curve, colour, name in curves:
@@ -261,7 +264,7 @@ def plot_probe_test(test: ProbeTest, ax: Axes | None = None, *, title: str | Non
         limits = float(shown.min()) - margin, float(shown.max()) + margin
         ax.plot(limits, limits, color="0.6", lw=1, zorder=0)
         crowded = len(test.measured) > _CROWDED
-        for chosen, colour in ((~leaves_out, "0.25"), (leaves_out, _POSITIVE)):
+        for chosen, colour in ((~leaves_out, "0.25"), (leaves_out, POSITIVE)):
             sides = np.stack([(test.measured - low)[chosen], (high - test.measured)[chosen]])
             style: Any = {"ms": 2 if crowded else 4, "elinewidth": 0.5 if crowded else 1, "alpha": 0.6 if crowded else 1.0}
             ax.errorbar(test.predicted[chosen], test.measured[chosen], sides, fmt="o", color=colour, **style)
@@ -385,7 +388,7 @@ def _real_amplitudes(x: Array) -> FloatArray:
     return np.abs(x) if np.iscomplexobj(x) else x
 
 
-def _limit(values: FloatArray) -> float:
+def symmetric_limit(values: FloatArray) -> float:
     """Return the upper end of the symmetric scale; 1 if every value is 0."""
     return float(np.max(np.abs(values), initial=0.0)) or 1.0
 
@@ -395,23 +398,23 @@ def _draw_input(ax: Axes, x: Array, shape: tuple[int, int] | None) -> None:
     ax.set_title("input")
     amplitudes = _real_amplitudes(x)
     if shape is None:
-        _bars_or_lines(ax, amplitudes, "0.45")
+        bars_or_lines(ax, amplitudes, "0.45")
         ax.set_ylabel(label)
         return
-    image = _draw_gray(ax, amplitudes, shape)
+    image = draw_gray(ax, amplitudes, shape)
     ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03).set_label(label)
-    _integer_ticks(ax)
+    integer_ticks(ax)
 
 
-def _draw_gray(ax: Axes, amplitudes: FloatArray, shape: tuple[int, int]) -> AxesImage:
+def draw_gray(ax: Axes, amplitudes: FloatArray, shape: tuple[int, int]) -> AxesImage:
     """Draw amplitudes in shades of gray; black is 0, or the smallest amplitude if one is negative."""
-    return ax.imshow(amplitudes.reshape(shape), cmap="gray", vmin=min(0.0, float(amplitudes.min())), **_PIXELS)
+    return ax.imshow(amplitudes.reshape(shape), cmap="gray", vmin=min(0.0, float(amplitudes.min())), **PIXELS)
 
 
-def _draw_map(ax: Axes, values: FloatArray, interval: Interval, shape: tuple[int, int], limit: float) -> AxesImage:
+def draw_map(ax: Axes, values: FloatArray, interval: Interval, shape: tuple[int, int], limit: float) -> AxesImage:
     """Draw a map, with dots on the features whose interval leaves 0 out unless all of them are exact."""
-    image = ax.imshow(values.reshape(shape), cmap=_SIGNED, norm=Normalize(-limit, limit), **_PIXELS)
-    _integer_ticks(ax)
+    image = ax.imshow(values.reshape(shape), cmap=SIGNED, norm=Normalize(-limit, limit), **PIXELS)
+    integer_ticks(ax)
     low, high = interval
     if (high > low).any():
         rows, cols = np.nonzero(((low > 0) | (high < 0)).reshape(shape))
@@ -421,8 +424,8 @@ def _draw_map(ax: Axes, values: FloatArray, interval: Interval, shape: tuple[int
 
 
 def _draw_bars(ax: Axes, a: Attribution, label: str) -> None:
-    colours = np.where(a.values < 0, _NEGATIVE, _POSITIVE)
-    _bars_or_lines(ax, a.values, colours.tolist())
+    colours = np.where(a.values < 0, NEGATIVE, POSITIVE)
+    bars_or_lines(ax, a.values, colours.tolist())
     if _is_sampled(a):
         low, high = a.interval()
         sides = np.stack([a.values - low, high - a.values])
@@ -437,14 +440,16 @@ def _draw_bars(ax: Axes, a: Attribution, label: str) -> None:
     ax.set_xlabel("basis state" + (", with 95% intervals" if _is_sampled(a) else ""))
 
 
-def _bars_or_lines(ax: Axes, heights: FloatArray, colours: str | list[str]) -> None:
+def bars_or_lines(ax: Axes, heights: FloatArray, colours: str | list[str]) -> None:
+    """Draw numbers as bars, or as lines where there are many."""
     if len(heights) <= _BARS_UP_TO:
         ax.bar(range(len(heights)), heights, color=colours, width=0.8)
     else:
         ax.vlines(range(len(heights)), 0, heights, colors=colours, linewidth=max(0.2, 400 / len(heights)))
 
 
-def _integer_ticks(ax: Axes) -> None:
+def integer_ticks(ax: Axes) -> None:
+    """Set ticks at whole numbers of rows and columns."""
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 4, 8, 10], integer=True, min_n_ticks=1))
 

@@ -115,10 +115,14 @@ class EvolvedObservable:
             action=PauliAction.of(observable, own),
         )
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of rows of its matrix on its own axes."""
         return int(2 ** len(self.axes))
+
+    @cached_property
+    def _is_on_all_axes(self) -> bool:
+        return len(self.axes) == self.n_qubits
 
     @cached_property
     def matrix(self) -> Array:
@@ -127,10 +131,11 @@ class EvolvedObservable:
 
     def _factor(self, real: bool, precision: Precision) -> Array:
         """Return the matrix that rows are multiplied by: transposed, in a precision, only its real part if that suffices."""
-        if (real, precision) not in self._factors:
+        factor = self._factors.get((real, precision))
+        if factor is None:
             part = self.matrix.real.T if real else self.matrix.T
-            self._factors[real, precision] = np.ascontiguousarray(part, dtypes(precision)[np.iscomplexobj(part)])
-        return self._factors[real, precision]
+            factor = self._factors[real, precision] = np.ascontiguousarray(part, dtypes(precision)[np.iscomplexobj(part)])
+        return factor
 
     @cached_property
     def _factors(self) -> dict[tuple[bool, Precision], Array]:
@@ -153,12 +158,12 @@ class EvolvedObservable:
     def _is_fast(self) -> dict[bool, bool]:
         """True if a product takes less time with the matrix than gate by gate, as measured; by whether all numbers are real."""
         gate_by_gate = self.program.multiplications
-        return {real: self.size <= min(_MATRIX_MAX, (8 if real else 4) * gate_by_gate) for real in (True, False)}
+        return {real: self.size <= min(_MATRIX_MAX, (16 if real else 4) * gate_by_gate) for real in (True, False)}
 
     @property
     def full_matrix(self) -> Array:
         """Its matrix on the whole register, (features, features)."""
-        if self.size == 2**self.n_qubits:
+        if self._is_on_all_axes:
             return self.matrix
         return read_only(embed(self.matrix, self.axes, range(self.n_qubits)))
 
@@ -173,22 +178,13 @@ class EvolvedObservable:
         Returns:
             The products, (samples, features).
         """
-        real = real_part and not np.iscomplexobj(rows)
+        real = real_part and rows.dtype.kind != "c"
         if self.has_matrix and self._is_fast[real]:
-            factor = self._factor(real, precision)
-
-            def by_matrix(columns: Array) -> Array:
-                return np.asarray(columns @ factor)
-
-            product: Callable[[Array], Array] = by_matrix
+            product: Callable[[Array], Array] = self._factor(real, precision).__rmatmul__
         else:
             product = self._by_gates(precision)
-
-        def act(of_rows: Array) -> Array:
-            acted = product(of_rows)
-            return acted.real if real_part else acted
-
-        return self._on_own_axes(rows, act)
+        acted = self._on_own_axes(rows, product)
+        return acted.real if real_part else acted
 
     def _by_gates(self, precision: Precision) -> Callable[[Array], Array]:
         """Return the product with rows on its own axes, gate by gate."""
@@ -213,7 +209,7 @@ class EvolvedObservable:
 
     def _on_own_axes(self, rows: Array, act: Callable[[Array], Array]) -> Array:
         """Apply a function of rows on its own axes, (any number, size), to rows of the register, in parts."""
-        if rows.size <= statevector.CHUNK and self.size == 2**self.n_qubits:
+        if self._is_on_all_axes and rows.size <= statevector.CHUNK:
             return act(rows)
         source, result, target = self._own_axes_last(np.ascontiguousarray(rows)), None, None
         lead = source.ndim - len(self._runs(own=True))

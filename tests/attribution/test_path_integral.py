@@ -412,6 +412,15 @@ def test_messages_name_the_input_of_a_large_batch(monkeypatch: pytest.MonkeyPatc
             integrated_gradients(model, inputs, baseline=0)
 
 
+@pytest.mark.parametrize("shape", [(3, 4), (4,)])
+def test_file_that_can_be_written_to_stays_writable_and_apart_from_the_result(shape: tuple[int, ...], tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.full(shape, 0.5))
+    file = np.load(tmp_path / "x.npy", mmap_mode="r+")
+    a = integrated_gradients(random_case(2, seed=3).model, file, baseline=0)
+    file[:] = 2.0
+    np.testing.assert_array_equal(a.x, np.full(shape, 0.5))
+
+
 def test_file_of_other_numbers_is_attributed_and_its_inputs_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(parts, "PART", 3 * 4)
     model, x = random_case(2, seed=3).model, np.arange(80, dtype=np.int16).reshape(20, 4)

@@ -17,7 +17,8 @@ import pytest
 
 from hattriq_cirq import datasets
 from hattriq_cirq.attribution.result import Attribution
-from hattriq_cirq.foundation.reading import MAX_BYTES, FileError, inflate, read_arrays, read_bytes
+from hattriq_cirq.foundation.array_files import read_arrays
+from hattriq_cirq.foundation.reading import MAX_BYTES, FileError, inflate, read_bytes
 
 
 def npy(header: str, data: bytes = b"") -> bytes:

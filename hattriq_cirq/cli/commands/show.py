@@ -146,7 +146,8 @@ def _calibration_or_snapshot(file: Path) -> object:
 
 def _is_learned(file: Path) -> bool:
     """Return True for the file of a learned model."""
-    from hattriq_cirq.foundation.reading import FileError, read_arrays
+    from hattriq_cirq.foundation.array_files import read_arrays
+    from hattriq_cirq.foundation.reading import FileError
 
     try:
         return "coefficients" in read_arrays(file)
