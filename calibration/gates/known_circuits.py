@@ -54,8 +54,8 @@ class KnownCircuits:
             share: Shots of all of them, as a share of the shots of the requests.
             seed: Random seed of the angles.
             rounded: True to round angles, after random shifts of all but the first circuit of a program, to multiples of 90
-                degrees: with Clifford gates the outcomes are those of stabilizer states. False to shift them only: errors of
-                single outcomes are then as large as those of other circuits, and scatter less.
+                degrees, so that Clifford gates prepare stabilizer states. False to shift them only, which shows the errors of
+                single outcomes more evenly.
 
         Returns:
             The circuits; none of circuits with more than 16 qubits or 11 measured bits.

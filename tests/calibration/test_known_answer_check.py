@@ -71,7 +71,7 @@ def test_check_takes_a_tenth_of_the_shots_and_is_priced() -> None:
     assert 99_900 < run.shots <= 100_000
     assert 9_900 < run.mitigation_shots <= 10_010
     assert (cost.shots + cost.mitigation_shots, cost.mitigation_circuits) == (run.shots, run.mitigation_circuits)
-    named = {"processor": "willow_pink", "shots": 100_000}
+    named: dict[str, Any] = {"processor": "willow_pink", "shots": 100_000}
     assert hq.resources(MODEL, X, 0, hq.ResolvedHadamardTest(), **named).mitigation_shots == run.mitigation_shots
 
 
