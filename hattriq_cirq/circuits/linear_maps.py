@@ -61,7 +61,7 @@ class LinearMap(Frozen):
         if len(measure) != size:
             raise ValueError(f"{measure.shape=} must begin with {size} outcomes")
         result, before = measure, 1
-        for factor in self._merged_factors():
+        for factor in self._merged_factors:
             shaped = result.reshape(before, len(factor), -1)
             if factor.ndim == 1:
                 coefficients = factor * walsh_hadamard(shaped.swapaxes(1, 2))
@@ -187,6 +187,7 @@ class LinearMap(Frozen):
             rest //= size
         return LinearMap(tuple(factors[::-1]))
 
+    @cached_property
     def _merged_factors(self) -> list[FloatArray]:
         """Return the factors, with small neighbouring matrices multiplied together."""
         blocks: list[FloatArray] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,9 +18,11 @@ from hattriq_cirq.estimators.probe_design import HELD_OUT, ProbeDesign, design_p
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders
 from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.identity import content_digest
 from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.text import quantity
+from hattriq_cirq.models.coefficient_errors import CampaignShare, roots
 from hattriq_cirq.models.coefficient_fit import CoefficientFit, Damping, ProbeOutcomes, RepeatedOutcomes
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
@@ -107,21 +109,21 @@ class Rows(Frozen):
 
 @dataclass(frozen=True, eq=False)
 class Campaign:
-    """The probes of one model and the circuits that measure them.
+    """The probes of one or several observables of one circuit, and the circuits that measure them.
 
     Args:
-        model: Model to learn.
-        structures: Circuit structures that measure its observable together.
-        design: Probes of the fit, and the states that are held out.
+        models: Models to learn, with the same circuit and an observable each.
+        structures: Circuit structures that measure the observables together.
+        designs: Probes of the fit, and states that are held out, the same for all observables, with the strings of each.
         folded: Positions of the fit's probes that are folded too.
         paired: True if probes with Y are averaged over the signs of Y.
         corrections: Corrections of the outcomes.
         seed: Random seed for gauges.
     """
 
-    model: Model
+    models: tuple[Model, ...]
     structures: tuple[ProbeStructure, ...]
-    design: ProbeDesign
+    designs: tuple[ProbeDesign, ...]
     folded: NDArray[np.int64]
     paired: bool
     corrections: Corrections
@@ -130,8 +132,8 @@ class Campaign:
     @classmethod
     def of(
         cls,
-        model: Model,
-        chosen: ChosenStrings,
+        models: Sequence[Model],
+        chosen: Sequence[ChosenStrings],
         probes: int | None,
         corrections: Corrections,
         seed: int,
@@ -140,50 +142,56 @@ class Campaign:
         """Design the probes for strings; without a prior, so that they determine every coefficient.
 
         Args:
-            model: Model to learn.
-            chosen: Strings with their importance.
+            models: Models to learn.
+            chosen: Strings of each with their importance.
             probes: Number of probes; None takes as many as the design needs.
             corrections: Corrections of the outcomes.
             seed: Random seed for probes and gauges.
             shots: Number of shots for which the probes are best: the more there are, the more gauges they are spread over and
                 the less a prior decides; None for exact probabilities.
         """
-        structures = tuple(probe_structures(model))
-        known, prior = None, chosen.prior_variances()
-        if shots is not None and prior is not None and chosen.prior == "magnitude":  # equal variances hardly change a design
-            size = sum(structure.size for structure in structures)
-            known = size**2 / ((1 - _HELD_OUT) * shots * prior)
+        structures = tuple(probe_structures(*models))
+        sizes = _sizes(structures)
+        strings, importance, known = _together(chosen, sizes, shots)
         design = design_probes(
-            chosen.strings,
-            chosen.importance,
+            strings,
+            importance,
             probes=None if probes is None else probes - HELD_OUT,
             seed=seed,
             least=min(_PROBES_MAX, (shots or 0) // _SHOTS_PER_PROBE),
             known=known,
-            full_rank=chosen.prior == "none",
+            full_rank=chosen[0].prior == "none",
         )
         rng = np.random.default_rng([seed, 2])
         folds = max(1, round(_FOLDED * len(design.states))) if corrections.damping else 0
-        signal = abs(design.states.expectations(chosen.strings)) @ (np.ones(len(chosen.strings)) if prior is None else prior)
+        priors = [np.ones(len(own.strings)) if (prior := own.prior_variances()) is None else prior for own in chosen]
+        tables = [abs(design.states.expectations(own.strings)) for own in chosen]
+        signal = np.sum([table @ prior for table, prior in zip(tables, priors, strict=True)], axis=0)
         folded = np.sort(np.lexsort((rng.random(len(signal)), -signal))[:folds])  # those with the largest expected squares
-        strings, states = quantity(len(chosen.strings), "string"), quantity(len(design.states), "probe")
-        log.info("%s, %s and %d held out", strings, states, len(design.held_out))
-        return cls(model, structures, design, folded, chosen.real, corrections, seed)
+        named = quantity(len(strings), "string"), quantity(len(design.states), "probe")
+        log.info("%s, %s and %d held out", *named, len(design.held_out))
+        designs = tuple(replace(design, strings=each.strings, importance=each.importance) for each in chosen)
+        return cls(tuple(models), structures, designs, folded, chosen[0].real, corrections, seed)
+
+    @property
+    def strings(self) -> PauliStrings:
+        """Strings of all observables, each once."""
+        return _distinct([design.strings for design in self.designs])[0]
 
     @property
     def fitted(self) -> ProductStates:
         """States of the probes of the fit."""
-        return self.design.states
+        return self.designs[0].states
 
     @property
     def held_out(self) -> ProductStates:
         """States that take no part in the fit."""
-        return self.design.held_out
+        return self.designs[0].held_out
 
     @property
-    def size(self) -> float:
-        """Largest value of one shot of every structure, summed: the variance of a probe's value is at most size^2 / shots."""
-        return sum(structure.size for structure in self.structures)
+    def sizes(self) -> FloatArray:
+        """Bound of each observable, (observables,): the variance of a probe's value is at most size^2 / shots."""
+        return _sizes(self.structures)
 
     @property
     def _held_weight(self) -> float:
@@ -204,7 +212,7 @@ class Campaign:
     def states(self) -> ProductStates:
         """All states: those of the fit, then those held out."""
         parts = (self.fitted, self.held_out)
-        n, bases = self.model.n_qubits, [part.bases for part in parts]
+        n, bases = self.models[0].n_qubits, [part.bases for part in parts]
         masks = (np.concatenate([getattr(b, name) for b in bases]) for name in ("x_masks", "z_masks"))
         return ProductStates(PauliStrings(n, *masks), np.concatenate([part.signs for part in parts]))
 
@@ -267,88 +275,80 @@ class Campaign:
         ordered = [circuits[i] for i in np.argsort(requests, axis=None)]
         return PreparedCircuits.compile(engine, ordered, shots, mitigation)
 
-    def fit(self, outcomes: Outcomes, shots: Sequence[int] | None, chosen: ChosenStrings) -> MeasuredCampaign:
-        """Return what a campaign has measured, with the fit of the coefficients.
+    def fit(self, outcomes: Outcomes, shots: Sequence[int] | None, chosen: Sequence[ChosenStrings]) -> list[Fitted]:
+        """Return the fit of each observable, and what it has in common with the others.
 
         Args:
-            outcomes: Outcome of every circuit.
+            outcomes: Outcome of every circuit, the structures one after the other.
             shots: Shots of each; None for exact probabilities.
-            chosen: Strings with their prior.
+            chosen: Strings of each observable with their prior.
         """
-        decoded = self._decoded(outcomes, shots)
-        held, fit_count, gauges = len(self.held_out) * self.gauges, len(self.fitted), self.gauges
-        begin = np.arange(held).reshape(-1, gauges)
-        in_fit = held + np.arange(fit_count)
-        amplified = np.arange(held + fit_count, decoded.count - held)
-        end = decoded.count - held + begin
-        gauge, gauge_error = decoded.gauge_variance(begin, end)
-        noise = np.maximum(decoded.fit_noise(in_fit) + gauge * decoded.squared_shares, _EXACT_NOISE * self.size**2)
-        fitted = ProbeOutcomes(
-            self.fitted,
-            decoded.values[in_fit],
-            (decoded.variances + gauge * decoded.squared_shares)[in_fit],
-            decoded.sensitivities[in_fit],
-            gauge_error * decoded.squared_shares[in_fit],
-        )
-        first, last = (decoded.values[at].mean(axis=1) for at in (begin, end))
-        ends = RepeatedOutcomes(first, last, decoded.count_variance(begin, end))
-        scatter = decoded.squared_shares[begin].mean(axis=1) / gauges
-        apart = ProbeOutcomes(
-            self.held_out,
-            (ends.first + ends.last) / 2,
-            ends.variances / 4 + gauge * scatter,
-            (decoded.sensitivities[begin] + decoded.sensitivities[end]).mean(axis=1) / 2,
-            gauge_error * scatter,
-        )
-        prior = chosen.fitted_prior(fitted, noise[in_fit])
-        fit = CoefficientFit(chosen.strings, fitted, noise[in_fit], prior)
-        if not len(self.folded):
-            return MeasuredCampaign(fit, apart, ends, None)
-        grown = _DEPTH**2 * gauge * decoded.squared_shares[amplified]  # coherent errors grow in proportion to the depth
-        folded = ProbeOutcomes(
-            self.fitted.select(self.folded),
-            decoded.values[amplified],
-            decoded.variances[amplified] + grown,
-            decoded.sensitivities[amplified],
-        )
-        return MeasuredCampaign(fit, apart, ends, Damping.estimate(fit, folded, noise[amplified] + grown, _DEPTH))
-
-    def _decoded(self, outcomes: Outcomes, shots: Sequence[int] | None) -> _Decoded:
-        """Decode the outcomes of all circuits."""
-        rows, units = self.rows, int(self.rows.unit[-1]) + 1
-        total, variances, plain = np.zeros((3, units))
-        slopes: dict[SharedUncertainty, FloatArray] = {}
-        places = [(i, j, int(request)) for (i, j), request in np.ndenumerate(self.requests)]
-        for i, j, request in track(places, "decode probes", "circuit"):
-            structure, outcome, unit, share = self.structures[i], outcomes[request], rows.unit[j], rows.share[j]
-            weights = structure.weights
-            total[unit] += share * outcome.expectation(weights)[0]
-            variances[unit] += share**2 * outcome.variances(weights)[0]
-            if shots is not None:
-                plain[unit] += (share * structure.size) ** 2 / shots[request]
-            random = {key: slope for key, slope in outcome.sensitivities(weights).items() if not key.systematic}
-            for key, slope in random.items():
-                slopes.setdefault(key, np.zeros((units, slope.shape[1])))[unit] += share * slope[0]
-        columns = [slope @ _root(key.matrix) for key, slope in slopes.items()]
-        squared = np.bincount(rows.unit, rows.share**2, units).astype(float)
-        return _Decoded(total, variances, plain, squared, np.concatenate([np.zeros((units, 0)), *columns], axis=1))
+        decoded = _Decoded.of(self, outcomes, shots)
+        held, gauges = len(self.held_out) * self.gauges, self.gauges
+        begin, in_fit, folded, end = np.split(np.arange(decoded.count), np.cumsum([held, len(self.fitted), len(self.folded)]))
+        begin, end = begin.reshape(-1, gauges), end.reshape(-1, gauges)
+        scatter = decoded.scatter(begin, end)
+        found: list[Fitted] = []
+        slopes = np.zeros((len(chosen), len(folded)))
+        for i, own in enumerate(chosen):
+            noise = np.maximum(
+                decoded.fit_noise(in_fit, i) + scatter.gauge[i, i] * decoded.squared_shares, _EXACT_NOISE * self.sizes[i] ** 2
+            )
+            fitted = decoded.outcomes(i, in_fit, self.fitted, scatter)
+            fit = CoefficientFit(own.strings, fitted, noise[in_fit], own.fitted_prior(fitted, noise[in_fit]))
+            held_out, ends = decoded.both_ends(i, begin, end, self.held_out, scatter)
+            damping = None
+            if len(folded):
+                amplified = scatter.times(_DEPTH**2)  # coherent errors grow in proportion to the depth
+                deeper = decoded.outcomes(i, folded, self.fitted.select(self.folded), amplified)
+                weights = noise[folded] + amplified.gauge[i, i] * decoded.squared_shares[folded]
+                damping, slopes[i] = Damping.estimate(fit, deeper, weights, _DEPTH)
+            found.append(Fitted(fit, held_out, ends, damping))
+        if len(found) == 1:
+            return found
+        outcomes_of_fit = decoded.covariances(in_fit, scatter)
+        of_damping = np.einsum("if,fij,jf->ij", slopes, decoded.covariances(folded, scatter.times(_DEPTH**2)), slopes)
+        campaign = content_digest((decoded.values, outcomes_of_fit, self.seed)) or ""
+        return [
+            replace(each, share=CampaignShare(campaign, i, outcomes_of_fit[:, i].T, of_damping[i]))
+            for i, each in enumerate(found)
+        ]
 
 
 @dataclass(frozen=True, eq=False)
-class MeasuredCampaign(Frozen):
-    """Outcome of a campaign.
+class Fitted(Frozen):
+    """Result of a campaign for one observable.
 
     Args:
         fit: Fit of the coefficients.
-        held_out: Outcomes of the states that are held out, over both ends of the campaign.
+        held_out: Outcomes of the states that took no part in it, over both ends of the campaign.
         ends: The same states at its beginning and at its end.
         damping: Damping factor; None if it was not measured.
+        share: What the observable has in common with others of the campaign; None if there are none.
     """
 
     fit: CoefficientFit
     held_out: ProbeOutcomes
     ends: RepeatedOutcomes
     damping: Damping | None
+    share: CampaignShare | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Scatter(Frozen):
+    """Scatter of values between the gauges of a circuit.
+
+    Args:
+        gauge: Covariance of the observables in one circuit, (observables, observables).
+        errors: Errors of its diagonal, (observables,).
+    """
+
+    gauge: FloatArray
+    errors: FloatArray
+
+    def times(self, factor: float) -> _Scatter:
+        """Return the scatter of circuits in which it is larger by a factor."""
+        return _Scatter(factor * self.gauge, factor * self.errors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -356,15 +356,15 @@ class _Decoded(Frozen):
     """Values of all units of a campaign.
 
     Args:
-        values: Values, (units,).
-        variances: Variances from counts, (units,).
-        plain: Variances that do not depend on the outcomes: those of the largest spread, (units,).
+        values: Values, (units, observables).
+        counted: Covariances from counts, (units, observables, observables).
+        plain: Variances that do not depend on the outcomes: those of the largest spread, (units, observables).
         squared_shares: Sums of the squared shares of the units' circuits, (units,): scatter of gauges relative to one circuit.
-        sensitivities: Derivatives by shared numbers of variance 1, (units, numbers).
+        sensitivities: Derivatives by shared numbers of variance 1, (units, observables, numbers).
     """
 
     values: FloatArray
-    variances: FloatArray
+    counted: FloatArray
     plain: FloatArray
     squared_shares: FloatArray
     sensitivities: FloatArray
@@ -374,34 +374,128 @@ class _Decoded(Frozen):
         """Number of units."""
         return len(self.values)
 
-    def fit_noise(self, units: NDArray[np.int64]) -> FloatArray:
-        """Return the variances that weight units in a fit: of one size for all, whatever their outcomes, (units,)."""
-        plain = float(self.plain[units].mean())
-        return self.plain * (float(self.variances[units].mean()) / plain if plain else 0.0)
+    @classmethod
+    def of(cls, campaign: Campaign, outcomes: Outcomes, shots: Sequence[int] | None) -> _Decoded:
+        """Decode the outcomes of all circuits."""
+        rows, structures = campaign.rows, campaign.structures
+        units, observables = int(rows.unit[-1]) + 1, len(campaign.models)
+        total, plain = np.zeros((2, units, observables))
+        counted = np.zeros((units, observables, observables))
+        slopes: dict[SharedUncertainty, FloatArray] = {}
+        places = [(i, j, int(request)) for (i, j), request in np.ndenumerate(campaign.requests)]
+        for i, j, request in track(places, "decode probes", "circuit"):
+            outcome, weights, unit, share = outcomes[request], structures[i].weights, rows.unit[j], rows.share[j]
+            total[unit] += share * outcome.expectation(weights)
+            counted[unit] += share**2 * (outcome.variances if observables == 1 else outcome.covariance)(weights)
+            if shots is not None:
+                plain[unit] += (share * structures[i].sizes) ** 2 / shots[request]
+            random = {key: slope for key, slope in outcome.sensitivities(weights).items() if not key.systematic}
+            for key, slope in random.items():
+                slopes.setdefault(key, np.zeros((units, *slope.shape)))[unit] += share * slope
+        columns = [slope @ roots(key.matrix) for key, slope in slopes.items()]
+        squared = np.bincount(rows.unit, rows.share**2, units).astype(float)
+        return cls(total, counted, plain, squared, np.concatenate([np.zeros((units, observables, 0)), *columns], axis=-1))
 
-    def count_variance(self, *units: NDArray[np.int64]) -> FloatArray:
-        """Return the variance from counts of the difference of the means of units, (states,), each (states, gauges)."""
-        return np.asarray(np.sum([self.variances[own].mean(axis=1) / own.shape[1] for own in units], axis=0))
+    def fit_noise(self, units: NDArray[np.int64], observable: int) -> FloatArray:
+        """Return the variances that weight all units in a fit, (units,): of one size for equal shots."""
+        plain = float(self.plain[units, observable].mean())
+        ratio = float(self.counted[units, observable, observable].mean()) / plain if plain else 0.0
+        return np.asarray(self.plain[:, observable] * ratio)
 
-    def gauge_variance(self, begin: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[float, float]:
-        """Return the variance between the gauges of a circuit, at least 0, and its error.
+    def scatter(self, begin: NDArray[np.int64], end: NDArray[np.int64]) -> _Scatter:
+        """Return the scatter between the gauges of a circuit, with variances of at least 0.
 
         Args:
             begin: Units of states in several gauges, (states, gauges).
             end: Units of the same circuits, measured again.
         """
-        values, counted = (self.values[begin] + self.values[end]) / 2, (self.variances[begin] + self.variances[end]) / 4
         free = begin.shape[1] - 1
-        shares, expected = self.squared_shares[begin].mean(axis=1), counted.mean(axis=1)
-        excess = values.var(axis=1, ddof=1) - expected
-        weights = free * shares / expected**2 if expected.all() else np.ones(len(shares))  # the precise ones show it best
-        unit = float(weights @ shares)
-        variance = max(0.0, float(weights @ excess) / unit)
-        errors = weights * (expected + variance * shares) * np.sqrt(2 / free)
-        return variance, float(np.linalg.norm(errors)) / unit
+        values = (self.values[begin] + self.values[end]) / 2
+        counted = (self.counted[begin] + self.counted[end]).mean(axis=1) / 4
+        shares = self.squared_shares[begin].mean(axis=1)[:, np.newaxis, np.newaxis]
+        difference = values - values.mean(axis=1, keepdims=True)
+        excess = np.einsum("pgi,pgj->pij", difference, difference) / free - counted
+        own = np.einsum("pii->pi", counted)
+        products = np.einsum("pi,pj->pij", own, own)
+        weights = np.where(products.all(axis=0), shares / np.where(products > 0, products, 1), 1.0)  # precise ones show most
+        units = np.sum(weights * shares, axis=0)
+        gauge = np.sum(weights * excess, axis=0) / units
+        variances = gauge.diagonal().clip(0)
+        largest = np.sqrt(np.outer(variances, variances))
+        gauge = np.clip(gauge, -largest, largest)
+        spread = weights * (counted + gauge * shares)
+        return _Scatter(gauge, np.sqrt(2 / free) * np.linalg.norm(np.einsum("pii->pi", spread), axis=0) / units.diagonal())
+
+    def covariances(self, units: NDArray[np.int64], scatter: _Scatter) -> FloatArray:
+        """Return the covariances of values from counts and gauges, (units, observables, observables)."""
+        return np.asarray(self.counted[units] + self.squared_shares[units, np.newaxis, np.newaxis] * scatter.gauge)
+
+    def outcomes(self, observable: int, units: NDArray[np.int64], states: ProductStates, scatter: _Scatter) -> ProbeOutcomes:
+        """Return the outcomes of one observable in the states of some units."""
+        own = self.squared_shares[units]
+        return ProbeOutcomes(
+            states,
+            self.values[units, observable],
+            self.counted[units, observable, observable] + scatter.gauge[observable, observable] * own,
+            self.sensitivities[units, observable],
+            scatter.errors[observable] * own,
+        )
+
+    def both_ends(
+        self, observable: int, begin: NDArray[np.int64], end: NDArray[np.int64], states: ProductStates, scatter: _Scatter
+    ) -> tuple[ProbeOutcomes, RepeatedOutcomes]:
+        """Return the outcomes of states over both ends of a campaign, and those at each end, see `scatter`."""
+        first, last = (self.values[units, observable].mean(axis=1) for units in (begin, end))
+        gauges = begin.shape[1]
+        counted = (self.counted[begin] + self.counted[end])[:, :, observable, observable].mean(axis=1) / gauges
+        shares = self.squared_shares[begin].mean(axis=1) / gauges
+        held_out = ProbeOutcomes(
+            states,
+            (first + last) / 2,
+            counted / 4 + scatter.gauge[observable, observable] * shares,
+            (self.sensitivities[begin] + self.sensitivities[end])[:, :, observable].mean(axis=1) / 2,
+            scatter.errors[observable] * shares,
+        )
+        return held_out, RepeatedOutcomes(first, last, counted)
 
 
-def _root(covariance: FloatArray) -> FloatArray:
-    """Return a matrix L with L L' equal to a covariance."""
-    values, vectors = np.linalg.eigh(covariance)
-    return np.asarray(vectors * np.sqrt(values.clip(0)))
+def _sizes(structures: Sequence[ProbeStructure]) -> FloatArray:
+    """Return the square root of the variance times all shots that each observable has at most, (observables,).
+
+    Each structure has shots in proportion to its size.
+    """
+    sizes = np.array([structure.size for structure in structures])
+    squares = sum(structure.sizes**2 / structure.size for structure in structures)
+    return np.asarray(np.sqrt(sizes.sum() * squares))
+
+
+def _together(
+    chosen: Sequence[ChosenStrings], sizes: FloatArray, shots: int | None
+) -> tuple[PauliStrings, FloatArray, FloatArray | None]:
+    """Return the strings of all observables, each once, their summed importance, and what is known, see `design_probes`.
+
+    Equal variances hardly change a design, so that only `magnitude` says what is known: of a string in several observables,
+    as much as in that which knows least.
+    """
+    is_known = shots is not None and chosen[0].prior == "magnitude"
+    known = []
+    for own, size in zip(chosen, sizes, strict=True):
+        prior = own.prior_variances()
+        known.append(size**2 / ((1 - _HELD_OUT) * shots * prior) if is_known and shots and prior is not None else None)
+    distinct, index = _distinct([own.strings for own in chosen])
+    importance = np.bincount(index, np.concatenate([own.importance for own in chosen]))
+    least: FloatArray | None = None
+    if is_known:
+        least = np.full(len(distinct), np.inf)
+        np.minimum.at(least, index, np.concatenate([each for each in known if each is not None]))
+    return distinct, np.asarray(importance, dtype=float), least
+
+
+def _distinct(lists: Sequence[PauliStrings]) -> tuple[PauliStrings, NDArray[np.intp]]:
+    """Return the strings of several lists, each once, and the position of every string of the lists among them."""
+    if len(lists) == 1:
+        return lists[0], np.arange(len(lists[0]))
+    masks = np.concatenate([[own.x_masks, own.z_masks] for own in lists], axis=1)
+    _, first, index = np.unique(masks, axis=1, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # that of the lists
+    return PauliStrings(lists[0].n_qubits, *masks[:, first[order]]), np.argsort(order)[index.reshape(-1)]
