@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import combinations, pairwise
 
 import cirq
@@ -48,6 +49,12 @@ def inverse_map(calibration: ReadoutCalibration, qubits: Sequence[cirq.Qid]) -> 
         >>> inverse_map(calibration, [qubit]).apply(np.array([0.1, 0.9])).round(12) + 0
         array([0., 1.])
     """
+    return _inverse_map(calibration, tuple(qubits))
+
+
+@lru_cache(maxsize=64)
+def _inverse_map(calibration: ReadoutCalibration, qubits: tuple[cirq.Qid, ...]) -> LinearMap:
+    """Return `inverse_map`, one value for all outcomes of a run."""
     factors = []
     for q, (e0, e1) in zip(qubits, calibration.of(qubits).errors.tolist(), strict=True):
         determinant = 1 - e0 - e1
