@@ -322,7 +322,7 @@ class Damping(Frozen):
     shared: FloatArray
 
     @classmethod
-    def estimate(cls, fit: CoefficientFit, folded: ProbeOutcomes, noise: FloatArray, depth: int) -> Damping:
+    def estimate(cls, fit: CoefficientFit, folded: ProbeOutcomes, noise: FloatArray, depth: int) -> tuple[Damping, FloatArray]:
         """Estimate the factor over all folded probes together: their outcomes are factor^(depth - 1) times those of the fit.
 
         The outcomes are regressed on the fit's predictions. Errors of a fit by least squares make its predictions too large,
@@ -333,6 +333,9 @@ class Damping(Frozen):
             folded: Outcomes of folded probes.
             noise: Variance of each that weights it, (probes,).
             depth: Number of times that they are as deep.
+
+        Returns:
+            The factor, and the derivatives of its logarithm by the outcomes of the folded probes, (probes,).
 
         Raises:
             ValueError: Nothing of the signal is left in the folded circuits.
@@ -350,9 +353,10 @@ class Damping(Frozen):
             )
         unit = 1 / (size * (depth - 1))
         own = unit / ratio * predicted / noise
-        return cls(
+        damping = cls(
             factor=ratio ** (1 / (depth - 1)),
             stderr=float(np.sqrt(np.sum(own**2 * folded.variances))),
             gradient=-unit * (table.T @ (predicted / noise)),
             shared=own @ folded.sensitivities,
         )
+        return damping, own

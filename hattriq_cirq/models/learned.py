@@ -17,7 +17,7 @@ from scipy.sparse import vstack
 from scipy.special import chdtrc
 
 from hattriq_cirq.foundation.array_files import read_arrays
-from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval, read_only
+from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval
 from hattriq_cirq.foundation.checks import check_type
 from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.display import printable
@@ -28,6 +28,7 @@ from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
+from hattriq_cirq.models.coefficient_errors import CampaignShare, CoefficientErrors, joint_draws
 from hattriq_cirq.models.coefficient_fit import CoefficientFit, CoefficientPrior, Damping, ProbeOutcomes
 from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.models.pauli_strings import PauliObservable, PauliStrings, ProductStates
@@ -184,6 +185,7 @@ class _Meta(TypedDict):
     record: LearningRecord
     provenance: Provenance
     contract: NotRequired[Any]
+    campaign: NotRequired[tuple[str, Count]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -203,6 +205,8 @@ class LearnedModel(Frozen):
         record: Settings and cost of the campaign.
         provenance: Versions and time.
         contract: Form of the data that the model was trained on, see `Model`; None if it is not recorded.
+        share: What it has in common with other observables that were read from the same shots; None if there are none. Whatever
+            is computed from several of them knows that their errors are common.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -221,6 +225,7 @@ class LearnedModel(Frozen):
     record: LearningRecord
     provenance: Provenance = field(default_factory=Provenance.now)
     contract: DataContract | None = None
+    share: CampaignShare | None = None
 
     @property
     def strings(self) -> PauliStrings:
@@ -273,17 +278,14 @@ class LearnedModel(Frozen):
         return amplitudes.real if self.y_paired else amplitudes
 
     @cached_property
+    def errors(self) -> CoefficientErrors:
+        """Errors of the coefficients, with what they have in common with other observables of the campaign."""
+        return CoefficientErrors(self.fit, self.damping, self.share)
+
+    @property
     def covariance(self) -> FloatArray:
         """Covariance of the errors of the coefficients, (strings, strings), with that of the damping."""
-        if self.damping is None:
-            return self.fit.covariance
-        raw, damping = self.coefficients * self.factor, self.damping
-        turned = np.eye(len(raw)) - np.outer(raw, damping.gradient)
-        shared = turned @ self.fit.shared
-        own = turned @ (self.fit.covariance - self.fit.shared @ self.fit.shared.T) @ turned.T
-        shared = shared - np.outer(raw, damping.shared)
-        own += shared @ shared.T + np.outer(raw, raw) * damping.stderr**2
-        return read_only(own / damping.factor**2)
+        return self.errors.covariance
 
     def propagate(self, weights: FloatArray) -> Propagated:
         """Return quantities that are linear in M, with the covariance of their errors, common errors included.
@@ -320,9 +322,12 @@ class LearnedModel(Frozen):
             count: Number of observables.
             seed: Random seed for the errors.
         """
-        values, vectors = np.linalg.eigh(self.covariance)
-        drawn = np.random.default_rng(seed).normal(size=(count, len(values))) * np.sqrt(values.clip(0))
-        return [PauliObservable(self.strings, self.coefficients + row, self.identity_part) for row in drawn @ vectors.T]
+        (drawn,) = joint_draws([self.errors], count, seed=seed)
+        return self.observables_with(drawn)
+
+    def observables_with(self, errors: FloatArray) -> list[PauliObservable]:
+        """Return the observable with errors added to its coefficients, (observables, strings), one for each row."""
+        return [PauliObservable(self.strings, self.coefficients + row, self.identity_part) for row in errors]
 
     def held_out_test(self) -> ProbeTest:
         """Test whether the fit describes the device, by the probes that took no part in it.
@@ -417,7 +422,16 @@ class LearnedModel(Frozen):
         return printable("\n".join([*lines, *(f"  note: {note}" for note in r.notes)]), lines=True)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the learned model to a new `.npz` file without loss; a file that exists raises FileExistsError."""
+        """Write the learned model to a new `.npz` file without loss; a file that exists raises FileExistsError.
+
+        Files of several observables of one campaign know each other: models that are loaded from them have common errors.
+        """
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **self.to_arrays())
+        return write_new(path, buffer.getvalue())
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Return everything as named arrays, the settings as JSON in the array `meta`."""
         damping = None if self.damping is None else (self.damping.factor, self.damping.stderr)
         meta = {
             "format": _FORMAT,
@@ -430,17 +444,23 @@ class LearnedModel(Frozen):
         }
         if self.contract is not None:
             meta["contract"] = self.contract.to_record()
-        arrays = {"coefficients": self.coefficients, "x_masks": self.strings.x_masks, "z_masks": self.strings.z_masks}
+        if self.share is not None:
+            meta["campaign"] = (self.share.campaign, self.share.position)
+        arrays: dict[str, Array] = {
+            "coefficients": self.coefficients,
+            "x_masks": self.strings.x_masks,
+            "z_masks": self.strings.z_masks,
+        }
         arrays["noise"] = self.fit.noise
         if self.fit.prior is not None:
             arrays |= {"prior": self.fit.prior.variances, "prior_errors": self.fit.prior.errors}
         if self.damping is not None:
             arrays |= {"damping_gradient": self.damping.gradient, "damping_shared": self.damping.shared}
+        if self.share is not None:
+            arrays |= {"common_outcomes": self.share.outcomes, "common_damping": self.share.damping}
         for name, part in (("fitted", self.fit.outcomes), ("held_out", self.held_out)):
             arrays |= {f"{name}_{key}": value for key, value in _arrays_of(part).items()}
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, meta=np.array(json.dumps(meta)), **arrays)
-        return write_new(path, buffer.getvalue())
+        return {"meta": np.array(json.dumps(meta)), **arrays}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: Model | None = None) -> LearnedModel:
@@ -456,7 +476,7 @@ class LearnedModel(Frozen):
             ValueError: It was learned from another model.
         """
         try:
-            learned = cls._from_arrays(read_arrays(path), path)
+            learned = cls.from_arrays(read_arrays(path), path)
         except (KeyError, TypeError, ValueError) as error:
             raise FileError(f"{path} is not a saved learned model", problem_of(error)) from error
         if model is not None:
@@ -464,7 +484,8 @@ class LearnedModel(Frozen):
         return learned
 
     @classmethod
-    def _from_arrays(cls, content: dict[str, Array], path: str | os.PathLike[str]) -> LearnedModel:
+    def from_arrays(cls, content: dict[str, Array], path: str | os.PathLike[str]) -> LearnedModel:
+        """Return the learned model of arrays that `to_arrays` returned; `path` is named in errors."""
         if "meta" not in content:
             raise ValueError(f"array meta is missing, found {', '.join(content)}")
         meta = load(_Meta, parse_json(str(content["meta"]), path), path)
@@ -482,6 +503,11 @@ class LearnedModel(Frozen):
             prior = CoefficientPrior(prior.variances, content["prior_errors"])
         fit = CoefficientFit(strings, fitted, content["noise"], prior)
         PauliObservable(strings, content["coefficients"])  # checks the number of coefficients
+        share = None
+        if "campaign" in meta:
+            share = CampaignShare(*meta["campaign"], content["common_outcomes"], content["common_damping"])
+            if share.outcomes.shape[1] != len(fitted.values):
+                raise ValueError(f"{share.outcomes.shape=} must have a column for each of {len(fitted.values)} probes")
         return cls(
             content["coefficients"],
             meta["identity_part"],
@@ -492,6 +518,7 @@ class LearnedModel(Frozen):
             meta["record"],
             meta["provenance"],
             DataContract.from_record(meta["contract"]) if "contract" in meta else None,
+            share,
         )
 
 

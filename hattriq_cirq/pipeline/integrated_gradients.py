@@ -60,8 +60,8 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
 
     Args:
         model: `Model`, `LearnedModel`, whose errors the result carries, or any other `QuadraticForm` F(x) = x' M x. Or a
-            sequence of them, whose values a softmax head combines, such as learned models of several observables; the errors of
-            different campaigns are independent.
+            sequence of them, whose values a softmax head combines, such as learned models of several observables; those of one
+            campaign have common errors, those of different campaigns independent ones.
         x: Input or batch of inputs, (..., features), real or complex, of any norm. From a file of rows, `numpy.memmap`, the
             exact result is computed part by part into temporary files (in TMPDIR), never holding all inputs in memory. Or a
             `cirq.Circuit` on qubits of a `Model` that prepares one input from |0...0>, such as the state of another experiment:
@@ -169,9 +169,9 @@ def _quadratic_forms(model: QuadraticForm | Sequence[QuadraticForm]) -> list[Qua
         TypeError: One of them is no quadratic form.
         ValueError: There is none, or their numbers of features differ.
     """
-    if not isinstance(model, list | tuple):
+    if not isinstance(model, Sequence):
         check_quadratic_form(model)
-        return [model]  # type: ignore[list-item]
+        return [model]
     forms: list[QuadraticForm] = list(model)
     if not forms:
         raise ValueError("model is an empty sequence; give at least one Model or another QuadraticForm")

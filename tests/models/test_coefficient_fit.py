@@ -71,7 +71,7 @@ def test_damping_factor_and_its_error_are_those_of_many_campaigns() -> None:
         data = outcomes(of, 0.9 * truth, 0.1, rng)
         fit = CoefficientFit(STRINGS, data, data.variances, None)
         deeper = outcomes(folded, 0.9**3 * truth, 0.1, rng)
-        damping = Damping.estimate(fit, deeper, deeper.variances, 3)
+        damping, _ = Damping.estimate(fit, deeper, deeper.variances, 3)
         spread = damping.gradient @ fit.covariance @ damping.gradient + damping.stderr**2
         found.append((np.log(damping.factor), spread))
     logarithms, variances = np.array(found).T
@@ -96,7 +96,7 @@ def test_damping_factor_is_right_where_errors_are_as_large_as_the_signal(with_pr
     for _ in range(100):
         data = outcomes(of, 0.9 * truth, 0.3, rng)
         deeper = outcomes(of, 0.9**3 * truth, 0.1, rng)
-        damping = Damping.estimate(CoefficientFit(STRINGS, data, data.variances, prior), deeper, deeper.variances, 3)
+        damping, _ = Damping.estimate(CoefficientFit(STRINGS, data, data.variances, prior), deeper, deeper.variances, 3)
         logarithms.append(np.log(damping.factor))
     assert abs(np.mean(logarithms) - np.log(0.9)) < 4 * np.std(logarithms) / np.sqrt(100) + 0.01
 

@@ -144,7 +144,7 @@ class Cost:
                     except ValueError as error:
                         print(f"n = {n}. {name} is not possible: {error}", flush=True)
                         continue
-                    print(f"n = {n}, {quantity(len(prepared.chosen.strings), 'Pauli string')}. {result}", flush=True)
+                    print(f"n = {n}, {quantity(len(prepared.campaign.strings), 'Pauli string')}. {result}", flush=True)
                 else:
                     result = self._cost_of_estimator(case, name, engine)
                     print(f"n = {n}. {result}", flush=True)
