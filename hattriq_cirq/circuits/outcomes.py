@@ -407,11 +407,11 @@ class LinearTerm(Frozen):
             raise ValueError(too_many_bits(self.counted.n_bits, "a correction"))
         super().__post_init__()
 
-    @property
+    @cached_property
     def probabilities(self) -> FloatArray:
         """The signed measure of this term, (2**bits,), or in the order of `counted.support`."""
         counted = self.counted.probabilities
-        return self.scale * (counted if self.linear_map is None else self.linear_map.apply(counted))
+        return read_only(self.scale * (counted if self.linear_map is None else self.linear_map.apply(counted)))
 
     def covariance(self, weights: Weights) -> FloatArray:
         """Return the covariance of weights @ probabilities, (values, values)."""
@@ -573,6 +573,15 @@ class QuasiDistribution(Frozen):
         """Sum of the variances of all outcomes from the counts; 0 where they are exact."""
         return sum(each.total_variance for each in _CountedTerms.of(self.terms))
 
+    def spread_variance(self, *, systematic: bool) -> float:
+        """Return the variance of each outcome by errors that are its own: systematic ones, or random ones as of twirls."""
+        return sum(f**2 * float(key.matrix[0, 0]) for key, f in self.spreads.items() if key.systematic == systematic)
+
+    def shared_variance(self, *, systematic: bool) -> float:
+        """Return the sum of the variances of all outcomes by uncertain numbers: by systematic ones, or by all others."""
+        slopes = [key.variances(each).sum() for key, each in self.shared.items() if key.systematic == systematic]
+        return float(sum(slopes)) + len(self.probabilities) * self.spread_variance(systematic=systematic)
+
     def with_uncertainty(
         self,
         *,
@@ -610,7 +619,10 @@ class QuasiDistribution(Frozen):
 
     @classmethod
     def combined(cls, coefficients: Sequence[float], outcomes: Sequence[Distribution | QuasiDistribution]) -> QuasiDistribution:
-        """Return a linear combination of outcomes, such as a mean over twirls or an extrapolation.
+        """Return a linear combination of outcomes of copies of one circuit, such as a mean over twirls or an extrapolation.
+
+        Systematic errors of single outcomes are those of one process in all copies: they are added up with their coefficients,
+        and no number of copies averages them out.
 
         Args:
             coefficients: One coefficient per outcome.
@@ -622,12 +634,17 @@ class QuasiDistribution(Frozen):
         terms: list[LinearTerm] = []
         shared: dict[SharedUncertainty, FloatArray] = {}
         spreads: dict[SharedUncertainty, float] = {}
+        common = 0.0
         for coefficient, outcome in zip(coefficients, map(cls.from_outcome, outcomes), strict=True):
             terms += [replace(term, scale=coefficient * term.scale) for term in outcome.terms]
             for key, slopes in outcome.shared.items():
                 shared[key] = shared.get(key, 0.0) + coefficient * slopes
             for key, factor in outcome.spreads.items():
-                spreads[key] = spreads.get(key, 0.0) + coefficient * factor
+                if not key.systematic:
+                    spreads[key] = spreads.get(key, 0.0) + coefficient * factor
+            common += coefficient * float(np.sqrt(outcome.spread_variance(systematic=True)))
+        if common:
+            spreads[SharedUncertainty(np.ones((1, 1)), systematic=True)] = common
         return cls(tuple(terms), shared, spreads)
 
 

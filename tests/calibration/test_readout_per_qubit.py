@@ -256,6 +256,7 @@ def check_virtual(inputs: int, shots: int) -> None:
             engine=virtual("willow_pink", noise="readout", seed=3),
             shots=shots,
             mitigation=mitigation,
+            check=False,
         )
         for mitigation in (Readout(), None)
     )
