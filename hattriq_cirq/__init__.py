@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from hattriq_cirq.attribution.correlation_orders import CorrelationOrders, correlation_orders
     from hattriq_cirq.attribution.counterfactual import Counterfactual, counterfactual
     from hattriq_cirq.attribution.interactions import Interactions
+    from hattriq_cirq.attribution.layers import LayerAttribution
     from hattriq_cirq.attribution.objective import Head
+    from hattriq_cirq.attribution.parameter_sensitivity import ParameterSensitivity, parameter_sensitivity
     from hattriq_cirq.attribution.path_integral import CompletenessWarning, NearOriginWarning
     from hattriq_cirq.attribution.result import Assumptions, Attribution, Cost
     from hattriq_cirq.compilation.snapshot import Snapshot
@@ -37,11 +39,12 @@ if TYPE_CHECKING:
     from hattriq_cirq.pipeline.gradient import Gradient, gradient
     from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
     from hattriq_cirq.pipeline.interactions import interactions
+    from hattriq_cirq.pipeline.layers import layer_attribution
     from hattriq_cirq.pipeline.prepare import estimate, prepare, resources
     from hattriq_cirq.pipeline.resources import Resources
     from hattriq_cirq.reporting import runs
-    from hattriq_cirq.reporting.explanation_plots import plot_counterfactual, plot_interactions, plot_orders
-    from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_probe_test, plot_training
+    from hattriq_cirq.reporting.explanation_plots import plot_counterfactual, plot_interactions, plot_layers, plot_orders
+    from hattriq_cirq.reporting.plotting import plot_attribution, plot_curves, plot_gallery, plot_probe_test, plot_training
     from hattriq_cirq.simulation import noise
     from hattriq_cirq.workflows.learn import LearningPlan, learn_observable, plan_learning
     from hattriq_cirq.workflows.noisy_model import ErrorSplit, NoisyModel, noisy_model
@@ -59,7 +62,9 @@ _NAMES = {
     "attribution.correlation_orders": "CorrelationOrders correlation_orders",
     "attribution.counterfactual": "Counterfactual counterfactual",
     "attribution.interactions": "Interactions",
+    "attribution.layers": "LayerAttribution",
     "attribution.objective": "Head",
+    "attribution.parameter_sensitivity": "ParameterSensitivity parameter_sensitivity",
     "attribution.path_integral": "CompletenessWarning NearOriginWarning",
     "attribution.result": "Assumptions Attribution Cost",
     "compilation.snapshot": "Snapshot",
@@ -77,10 +82,11 @@ _NAMES = {
     "pipeline.gradient": "Gradient gradient",
     "pipeline.integrated_gradients": "integrated_gradients",
     "pipeline.interactions": "interactions",
+    "pipeline.layers": "layer_attribution",
     "pipeline.prepare": "estimate prepare resources",
     "pipeline.resources": "Resources",
-    "reporting.explanation_plots": "plot_counterfactual plot_interactions plot_orders",
-    "reporting.plotting": "plot_attribution plot_gallery plot_probe_test plot_training",
+    "reporting.explanation_plots": "plot_counterfactual plot_interactions plot_layers plot_orders",
+    "reporting.plotting": "plot_attribution plot_curves plot_gallery plot_probe_test plot_training",
     "workflows.noisy_model": "ErrorSplit NoisyModel noisy_model",
     "workflows.learn": "LearningPlan learn_observable plan_learning",
 }
@@ -100,6 +106,7 @@ __all__ = [
     "Head",
     "IdentityPartWarning",
     "Interactions",
+    "LayerAttribution",
     "LearnedModel",
     "LearnedModels",
     "LearningPlan",
@@ -109,6 +116,7 @@ __all__ = [
     "NeighbourEncoder",
     "NoisyModel",
     "ParallelHadamardTest",
+    "ParameterSensitivity",
     "PolarizationShift",
     "ResolvedHadamardTest",
     "Resources",
@@ -131,15 +139,19 @@ __all__ = [
     "grid_ansatz",
     "integrated_gradients",
     "interactions",
+    "layer_attribution",
     "learn_observable",
     "noise",
     "noisy_model",
     "other_methods",
+    "parameter_sensitivity",
     "plan_learning",
     "plot_attribution",
     "plot_counterfactual",
+    "plot_curves",
     "plot_gallery",
     "plot_interactions",
+    "plot_layers",
     "plot_orders",
     "plot_probe_test",
     "plot_training",

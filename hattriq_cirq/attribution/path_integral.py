@@ -530,8 +530,10 @@ def warn_of_identity_part(models: Sequence[QuadraticForm]) -> None:
     for model in models:
         c = model.identity_part
         if c and abs(c) > _ROUNDING * (model.observable_size if isinstance(model, Model) else 1):
+            has_offset = isinstance(model, Model) and c != model.observable_identity
+            owner = "an offset of the device: M" if has_offset else f"the observable {observable_name(model)}"
             warnings.warn(
-                f"the observable {observable_name(model)} has identity part {c:g}, which adds {c:g} (|x_k|^2 - |b_k|^2) to the "
+                f"{owner} has identity part {c:g}, which adds {c:g} (|x_k|^2 - |b_k|^2) to the "
                 "map: a copy of the input, even for an untrained model; for a Model, model.traceless() removes it",
                 IdentityPartWarning,
                 stacklevel=5,

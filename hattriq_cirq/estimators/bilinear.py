@@ -142,7 +142,7 @@ class PauliTerm:
     def __init__(self, model: Model, pauli: cirq.PauliString[cirq.Qid]) -> None:
         self.model = model
         self.coefficient = float(pauli.coefficient.real)
-        self.pauli: cirq.PauliString[cirq.Qid] = cirq.PauliString({q: pauli[q] for q in model.qubits if q in pauli})
+        self.pauli: cirq.PauliString[cirq.Qid] = cirq.PauliString({q: pauli[q] for q in model.register if q in pauli})
 
     @cached_property
     def circuit(self) -> cirq.FrozenCircuit:
@@ -235,9 +235,9 @@ class Estimator(ABC):
 
 
 def ancillas(pauli: PauliTerm, count: int) -> list[cirq.Qid]:
-    """Return ancilla qubits whose names differ from those of all data qubits."""
-    names: list[cirq.Qid] = [cirq.NamedQubit(f"ancilla{i}") for i in range(count + len(pauli.model.qubits))]
-    return [name for name in names if name not in pauli.model.qubits][:count]
+    """Return ancilla qubits whose names differ from those of all qubits of the model."""
+    names: list[cirq.Qid] = [cirq.NamedQubit(f"ancilla{i}") for i in range(count + len(pauli.model.register))]
+    return [name for name in names if name not in pauli.model.register][:count]
 
 
 def parity_weights(

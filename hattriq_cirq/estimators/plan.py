@@ -315,8 +315,8 @@ def plan(estimator: Estimator, model: Model, terms: Sequence[BilinearTerm]) -> P
     paulis = pauli_terms(model)
     circuits: list[WeightedCircuit] = []
     for term in terms:
-        if model.identity_part:
-            offset += term.weight * model.identity_part * estimator.marginalize(estimator.identity_term(term))
+        if model.observable_identity:
+            offset += term.weight * model.observable_identity * estimator.marginalize(estimator.identity_term(term))
         for pauli in () if term.is_zero else paulis:
             factor = term.weight * pauli.coefficient
             for circuit in estimator.weighted_circuits(pauli, term):

@@ -63,7 +63,7 @@ class ProbeStructure:
     @cached_property
     def qubits(self) -> tuple[cirq.Qid, ...]:
         """Qubits that are read, in order."""
-        return tuple(q for q in self.model.qubits if any(q in term.pauli for term in self.terms))
+        return tuple(q for q in self.model.register if any(q in term.pauli for term in self.terms))
 
     @cached_property
     def weights(self) -> OutcomeWeights:
