@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
@@ -28,12 +28,13 @@ from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
-from hattriq_cirq.models.coefficient_errors import CampaignShare, CoefficientErrors, joint_draws
+from hattriq_cirq.models.coefficient_errors import CampaignShare, CoefficientErrors, joint_draws, roots
 from hattriq_cirq.models.coefficient_fit import CoefficientFit, CoefficientPrior, Damping, ProbeOutcomes
 from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.models.pauli_strings import PauliObservable, PauliStrings, ProductStates
 
 _FORMAT = "hattriq_cirq.LearnedModel/1"
+_PRIOR = ("errors", "doubt")  # arrays of a prior beside its variances; earlier files lack them
 _SPREAD = 1.0  # effect of noise on a string beyond the common damping, as a share of that: it damps some more and mixes others
 _EXACT = 1e-9  # largest difference between exact outcomes and a fit that describes them, relative to the largest outcome
 StringsSource = Literal["structure", "important", "given"]
@@ -43,7 +44,7 @@ _WORDS = {
     "structure": "strings that the structure of the circuit allows, which owes nothing to a simulation",
     "important": "the most important strings of the simulated circuit",
     "given": "strings that were given",
-    "empirical_bayes": "prior scales by empirical Bayes, one for each number of qubits that a string acts on",
+    "empirical_bayes": "prior by empirical Bayes: how many coefficients are large, for each number of qubits, is from the data",
     "flat": "a prior of equal variances",
     "magnitude": "prior variances from the simulated circuit, so that the device gives signs and values only",
     "none": "no prior (least squares)",
@@ -311,6 +312,28 @@ class LearnedModel(Frozen):
         """Return the diagonal of the covariance of `propagate`, (values,)."""
         return np.asarray(np.einsum("vs,vs->v", weights @ self.covariance, weights).clip(0))
 
+    def errors_of(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the standard errors of quantities that are linear in M, and their systematic part, (values,) each.
+
+        Systematic is the error of the damping factor, which scales all quantities of a campaign alike.
+
+        Args:
+            weights: Derivatives of the quantities by the coefficients, as for `propagate`.
+        """
+        systematic = np.zeros(len(weights))
+        if self.damping is not None:
+            systematic = np.abs(weights @ self.coefficients) * self.damping.stderr
+        return np.sqrt((self.variances(weights) - systematic**2).clip(0)), systematic
+
+    def left_out(self, values: FloatArray) -> FloatArray:
+        """Return the typical size of what the list of strings leaves out of each value of maps or gradients, in their shape.
+
+        Args:
+            values: Values, (..., features), to whose squared norm it is relative.
+        """
+        share = self.record.truncated_share / values.shape[-1]
+        return np.asarray(np.broadcast_to(np.linalg.norm(values, axis=-1, keepdims=True) * np.sqrt(share), values.shape))
+
     def scaled(self, factor: float) -> PauliObservable:
         """Return the observable with all coefficients multiplied by a factor, as another damping would have it."""
         return PauliObservable(self.strings, factor * self.coefficients, self.identity_part)
@@ -324,6 +347,21 @@ class LearnedModel(Frozen):
         """
         (drawn,) = joint_draws([self.errors], count, seed=seed)
         return self.observables_with(drawn)
+
+    def deviations(self, count: int, *, seed: int) -> list[PauliObservable]:
+        """Return errors of the observable: the squares of anything linear in them add up to its variance.
+
+        They are exact where the model has at most `count` strings, and else random.
+
+        Args:
+            count: Largest number of observables.
+            seed: Random seed for the errors.
+        """
+        if len(self.strings) <= count:
+            errors = roots(self.covariance).T
+        else:
+            errors = joint_draws([self.errors], count, seed=seed)[0] / np.sqrt(count)
+        return [PauliObservable(self.strings, row) for row in errors]
 
     def observables_with(self, errors: FloatArray) -> list[PauliObservable]:
         """Return the observable with errors added to its coefficients, (observables, strings), one for each row."""
@@ -453,7 +491,7 @@ class LearnedModel(Frozen):
         }
         arrays["noise"] = self.fit.noise
         if self.fit.prior is not None:
-            arrays |= {"prior": self.fit.prior.variances, "prior_errors": self.fit.prior.errors}
+            arrays |= {"prior": self.fit.prior.variances, **{f"prior_{name}": getattr(self.fit.prior, name) for name in _PRIOR}}
         if self.damping is not None:
             arrays |= {"damping_gradient": self.damping.gradient, "damping_shared": self.damping.shared}
         if self.share is not None:
@@ -499,8 +537,9 @@ class LearnedModel(Frozen):
         if meta["damping"] is not None:
             damping = Damping(*meta["damping"], content["damping_gradient"], content["damping_shared"])
         prior = CoefficientPrior.known(content["prior"]) if "prior" in content else None
-        if prior is not None and "prior_errors" in content:
-            prior = CoefficientPrior(prior.variances, content["prior_errors"])
+        if prior is not None:
+            kept = {name: content[f"prior_{name}"] for name in _PRIOR if f"prior_{name}" in content}
+            prior = replace(prior, **kept)
         fit = CoefficientFit(strings, fitted, content["noise"], prior)
         PauliObservable(strings, content["coefficients"])  # checks the number of coefficients
         share = None

@@ -182,16 +182,33 @@ def _learned(model: LearnedModel, inputs: Array) -> Gradient:
         return np.concatenate([model.strings.bilinear(left, row) for left in lefts])
 
     rows = inputs.reshape(-1, n)
-    stderr = np.sqrt([model.variances(weights(row)) for row in rows]).reshape(*inputs.shape[:-1], 2 * n)
-    covariances = tuple(_deferred(model, weights, row) for row in rows)
-    none = np.zeros_like(stderr)
+    both = np.array([model.errors_of(weights(row)) for row in rows])
+    stderr, systematic = (both[:, i].reshape(*inputs.shape[:-1], 2 * n) for i in range(2))
+    left_out = [model.left_out(part) for part in (exact.real, exact.imag)]
+    systematic = np.hypot(systematic, np.concatenate(left_out, axis=-1))
     return Gradient(
-        exact.real, exact.imag, stderr[..., :n], stderr[..., n:], none, notes=model.record.notes, covariances=covariances
+        exact.real,
+        exact.imag,
+        stderr[..., :n],
+        stderr[..., n:],
+        np.zeros_like(stderr),
+        systematic if systematic.any() else None,
+        notes=model.record.notes,
+        covariances=tuple(_deferred(model, weights, row) for row in rows),
     )
 
 
 def _deferred(model: LearnedModel, weights: Callable[[Array], FloatArray], row: Array) -> Callable[[], FloatArray]:
-    return lambda: model.propagate(weights(row)).covariance
+    """Return the function that computes the covariance of a gradient without the systematic part of its errors."""
+
+    def covariance() -> FloatArray:
+        own = weights(row)
+        found = model.propagate(own)
+        if model.damping is None:
+            return found.covariance
+        return np.asarray(found.covariance - np.outer(found.values, found.values) * model.damping.stderr**2)
+
+    return covariance
 
 
 def _measured(
