@@ -94,9 +94,9 @@ def qcnn_ansatz(n_qubits: int, observable: Observable | None = None) -> Model:
         Model(4 qubits, ... 3 measurements, 9 conditional operations, ... M x by a unitary circuit with no extra qubit)
     """
     qubits = cirq.LineQubit.range(_size(n_qubits, "n_qubits", 2, _QUBITS_MAX))
-    circuit, names, active, stage = cirq.Circuit(), list[str](), list(qubits), 0
+    circuit, names, active, stage = cirq.Circuit(), list[str](), qubits, 0
 
-    def rotated(label: str, axes: str, among: Sequence[cirq.Qid]) -> list[cirq.Operation]:
+    def rotated(label: str, axes: str, among: Sequence[cirq.LineQubit]) -> list[cirq.Operation]:
         names.extend(own := [f"{axis}{stage}{label}{i}_{q.x}" for i, axis in enumerate(axes) for q in among])
         gates = {"z": cirq.rz, "y": cirq.ry}
         pairs = [(axis, q) for axis in axes for q in among]

@@ -43,7 +43,7 @@ def test_estimators_agree_with_the_sum_over_kraus_operators(name: str, estimator
 def test_estimators_run_on_qsim(name: str, estimator: str) -> None:
     engine = hq.qsim()
     found = hq.estimate(CASES[name].model, X, baseline=BASELINE, estimator=ESTIMATORS[estimator], engine=engine, shots=None)
-    assert_close(found.values, expected(name), 1e-6, np.linalg.norm(X) ** 2)
+    assert_close(found.values, expected(name), 1e-6, float(np.linalg.norm(X)) ** 2)
 
 
 def test_noise_of_a_model_runs_on_state_vectors_by_its_dilation() -> None:
@@ -51,7 +51,7 @@ def test_noise_of_a_model_runs_on_state_vectors_by_its_dilation() -> None:
     with pytest.raises(ValueError, match=r"no gate that a state vector can follow.*cirq_simulator\(noise=cirq.NO_NOISE\)"):
         hq.estimate(model, X, baseline=0, estimator=hq.HadamardTest(), engine=hq.qsim(), shots=None)
     found = hq.estimate(model.dilated(), X, baseline=BASELINE, estimator=hq.HadamardTest(), engine=hq.qsim(), shots=None)
-    assert_close(found.values, expected("noise"), 1e-6, np.linalg.norm(X) ** 2)
+    assert_close(found.values, expected("noise"), 1e-6, float(np.linalg.norm(X)) ** 2)
 
 
 def test_resolved_test_reads_the_data_qubits_only() -> None:
