@@ -244,7 +244,7 @@ def price(task: Task) -> dict[str, str]:
     if key not in _PRICES:
         model, options, x = _resolved(task)
         engine: Engine = values.parse_engine(task.given[2], task.run_seed)
-        found = hq.prepare(model, x, engine=engine, shots=task.shots or None, **options).run_resources()
+        found = hq.prepare(model, x, engine=engine, shots=task.shots or None, check=False, **options).run_resources()
         gates = "-" if found.routed is None else f"{found.routed.largest}"
         counts = (f"{found.circuits + found.mitigation_circuits:,}", f"{found.shots:,}" if task.shots else EXACT, gates)
         _PRICES[key] = dict(zip(_PRICED, counts, strict=True))

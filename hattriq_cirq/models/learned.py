@@ -28,7 +28,7 @@ from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
-from hattriq_cirq.models.coefficient_errors import CampaignShare, CoefficientErrors, joint_draws
+from hattriq_cirq.models.coefficient_errors import CampaignShare, CoefficientErrors, joint_draws, roots
 from hattriq_cirq.models.coefficient_fit import CoefficientFit, CoefficientPrior, Damping, ProbeOutcomes
 from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.models.pauli_strings import PauliObservable, PauliStrings, ProductStates
@@ -311,6 +311,28 @@ class LearnedModel(Frozen):
         """Return the diagonal of the covariance of `propagate`, (values,)."""
         return np.asarray(np.einsum("vs,vs->v", weights @ self.covariance, weights).clip(0))
 
+    def errors_of(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the standard errors of quantities that are linear in M, and their systematic part, (values,) each.
+
+        Systematic is the error of the damping factor, which scales all quantities of a campaign alike.
+
+        Args:
+            weights: Derivatives of the quantities by the coefficients, as for `propagate`.
+        """
+        systematic = np.zeros(len(weights))
+        if self.damping is not None:
+            systematic = np.abs(weights @ self.coefficients) * self.damping.stderr
+        return np.sqrt((self.variances(weights) - systematic**2).clip(0)), systematic
+
+    def left_out(self, values: FloatArray) -> FloatArray:
+        """Return the typical size of what the list of strings leaves out of each value of maps or gradients, in their shape.
+
+        Args:
+            values: Values, (..., features), to whose squared norm it is relative.
+        """
+        share = self.record.truncated_share / values.shape[-1]
+        return np.asarray(np.broadcast_to(np.linalg.norm(values, axis=-1, keepdims=True) * np.sqrt(share), values.shape))
+
     def scaled(self, factor: float) -> PauliObservable:
         """Return the observable with all coefficients multiplied by a factor, as another damping would have it."""
         return PauliObservable(self.strings, factor * self.coefficients, self.identity_part)
@@ -324,6 +346,21 @@ class LearnedModel(Frozen):
         """
         (drawn,) = joint_draws([self.errors], count, seed=seed)
         return self.observables_with(drawn)
+
+    def deviations(self, count: int, *, seed: int) -> list[PauliObservable]:
+        """Return errors of the observable: the squares of anything linear in them add up to its variance.
+
+        They are exact where the model has at most `count` strings, and else random.
+
+        Args:
+            count: Largest number of observables.
+            seed: Random seed for the errors.
+        """
+        if len(self.strings) <= count:
+            errors = roots(self.covariance).T
+        else:
+            errors = joint_draws([self.errors], count, seed=seed)[0] / np.sqrt(count)
+        return [PauliObservable(self.strings, row) for row in errors]
 
     def observables_with(self, errors: FloatArray) -> list[PauliObservable]:
         """Return the observable with errors added to its coefficients, (observables, strings), one for each row."""
