@@ -653,6 +653,7 @@ def model_digest(model: Model) -> str:
         >>> model_digest(ring_ansatz(2, layers=1)) == model_digest(ring_ansatz(2, layers=2))
         False
     """
+    model = model.dilated()  # the unitary circuit that probes run
     digest = content_digest((tuple(model.resolved_circuit.all_operations()), tuple(model.qubits), model.observable_text))
     if digest is None:
         raise ValueError(

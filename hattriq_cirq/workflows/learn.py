@@ -249,6 +249,8 @@ def _models_of_one_circuit(model: Model | Sequence[Model]) -> tuple[Model, ...]:
         raise ValueError("model is an empty sequence; give at least one Model")
     for each in models:
         check_model(each)
+    models = tuple(map(_learnable, models))
+    for each in models:
         if each.qubits != models[0].qubits or each.resolved_circuit != models[0].resolved_circuit:
             raise ValueError(
                 f"{each!r} has another circuit than {models[0]!r}; one campaign measures observables of one circuit, such as "
@@ -257,6 +259,18 @@ def _models_of_one_circuit(model: Model | Sequence[Model]) -> tuple[Model, ...]:
     if len({each.observable_text for each in models}) < len(models):
         raise ValueError(f"an observable is given twice: {[each.observable_text for each in models]}; give each once")
     return models
+
+
+def _learnable(model: Model) -> Model:
+    """Return a model as the unitary circuit that probes run; refuse one whose identity part no probe measures."""
+    unitary = model.dilated()
+    if unitary.environment:
+        raise ValueError(
+            f"{model!r} needs {quantity(len(unitary.environment), 'environment qubit')}, so that M has an identity part of its "
+            "own, which probes do not measure; estimate its maps by circuits, such as ResolvedHadamardTest(), or compute them "
+            "exactly"
+        )
+    return unitary
 
 
 @dataclass(frozen=True, eq=False)
