@@ -74,6 +74,39 @@ class ProbeOutcomes(Frozen):
 
 
 @dataclass(frozen=True, eq=False)
+class OutsideStrings(Frozen):
+    """Strings that an observable may have and that a fit leaves out.
+
+    Args:
+        strings: The strings.
+        variances: Expected square of the coefficient of each, (strings,): 0 where it is taken to be zero.
+
+    Raises:
+        ValueError: The numbers differ, or a variance is negative.
+
+    Example:
+        >>> outside = OutsideStrings(PauliStrings.from_text(["X", "Z"]), np.array([0.04, 0.0]))
+        >>> outside.variance_in(ProductStates(PauliStrings.from_text(["X", "Z"]), np.array([0, 0])))
+        array([0.04, 0.  ])
+    """
+
+    strings: PauliStrings
+    variances: FloatArray
+
+    def __post_init__(self) -> None:
+        if self.variances.shape != (len(self.strings),) or not (self.variances >= 0).all():
+            raise ValueError(
+                f"{self.variances.shape=} must be ({len(self.strings)},), one number of at least 0 for each string"
+            )
+        super().__post_init__()
+
+    def variance_in(self, states: ProductStates) -> FloatArray:
+        """Return the variance that the strings add to the expectation in each state, (states,)."""
+        expected = np.flatnonzero(self.variances)
+        return np.asarray(abs(states.expectations(self.strings.select(expected))) @ self.variances[expected])
+
+
+@dataclass(frozen=True, eq=False)
 class RepeatedOutcomes(Frozen):
     """Expectations of an observable in the same states, by the same circuits, at the beginning and at the end of a campaign.
 
@@ -174,6 +207,19 @@ class CoefficientFit(Frozen):
     def coefficients(self) -> FloatArray:
         """Fitted coefficients, (strings,)."""
         return read_only(self.gain @ self.outcomes.values)
+
+    def residual_weights(self, table: csr_array, covariance: FloatArray) -> FloatArray:
+        """Return the inverse covariance of outcomes that the coefficients cannot explain, (outcomes, outcomes).
+
+        Args:
+            table: Derivatives of the outcomes by the coefficients, (outcomes, strings).
+            covariance: Covariance of the outcomes for known coefficients, (outcomes, outcomes).
+        """
+        if self.prior is not None:
+            return _inverse(covariance + (table.multiply(self.prior.spread).tocsr() @ table.T).toarray())
+        inverse = _inverse(covariance.copy())
+        explained = inverse @ table.toarray()
+        return inverse - explained @ _inverse(table.T @ explained) @ explained.T
 
     @cached_property
     def shared(self) -> FloatArray:

@@ -29,7 +29,14 @@ from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.coefficient_errors import CampaignShare, CoefficientErrors, joint_draws, roots
-from hattriq_cirq.models.coefficient_fit import CoefficientFit, CoefficientPrior, Damping, ProbeOutcomes, RepeatedOutcomes
+from hattriq_cirq.models.coefficient_fit import (
+    CoefficientFit,
+    CoefficientPrior,
+    Damping,
+    OutsideStrings,
+    ProbeOutcomes,
+    RepeatedOutcomes,
+)
 from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.models.pauli_strings import PauliObservable, PauliStrings, ProductStates
 
@@ -255,6 +262,8 @@ class LearnedModel(Frozen):
             is computed from several of them knows that their errors are common.
         ends: The states that took no part in the fit, at the beginning and at the end of the campaign; None in files of
             earlier versions.
+        outside: Strings that the circuit's structure allows and the list leaves out; None if it leaves out none, or if they are
+            not known.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -275,6 +284,7 @@ class LearnedModel(Frozen):
     contract: DataContract | None = None
     share: CampaignShare | None = None
     ends: RepeatedOutcomes | None = None
+    outside: OutsideStrings | None = None
 
     @property
     def strings(self) -> PauliStrings:
@@ -447,6 +457,8 @@ class LearnedModel(Frozen):
         covariance = fit.covariance_of(table, held_out.sensitivities) + np.diag(held_out.variances)
         of_fit = _chi_squared(predicted, held_out.values, covariance, held_out.variance_errors, fitted=0)
         parts = [TestPart("fit", of_fit.statistic, of_fit.degrees_of_freedom, of_fit.pvalue)]
+        if (of_list := self._list_part()) is not None:
+            parts.append(of_list)
         if self.ends is not None:
             of_ends = _chi_squared(self.ends.first, self.ends.last, np.diag(self.ends.variances), None, fitted=0)
             parts.append(TestPart("drift", of_ends.statistic, of_ends.degrees_of_freedom, of_ends.pvalue))
@@ -459,6 +471,45 @@ class LearnedModel(Frozen):
             parts=tuple(parts),
             ends=self.ends,
         )
+
+    def _list_part(self) -> TestPart | None:
+        """Return the test of strings outside the list by all probes; None where there are none, or the outcomes are exact.
+
+        It is the score test of a common variance of their coefficients (variance components, as in Wu and others, American
+        Journal of Human Genetics 89, 82, 2011), made independent of the size of the scatter of the outcomes: the squares of the
+        estimates of all strings from the residuals, against what they are for strings with their expected squares. A string
+        that k of the probes see has a weight of 1 / sqrt(k). The distribution is that of a multiple of chi-squared with the
+        same mean, variance and third moment.
+        """
+        fit, parts = self.fit, (self.fit.outcomes, self.held_out)
+        values, variances = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "variances"))
+        if self.outside is None or _is_exact(np.diag(variances), values):
+            return None
+        seen = vstack([part.states.expectations(self.outside.strings) for part in parts], format="csr")
+        counts = np.asarray(abs(seen).sum(axis=0)).reshape(-1)
+        table = vstack([part.states.expectations(self.strings) for part in parts], format="csr")
+        known = (seen.multiply(self.outside.variances).tocsr() @ seen.T).toarray()
+        shared = np.concatenate([part.sensitivities for part in parts])
+        noise = np.concatenate([fit.noise, np.full(len(self.held_out.values), self.held_out.variances.mean())])
+        covariance = known + shared @ shared.T
+        covariance.flat[:: len(noise) + 1] += noise - known.diagonal()
+        weights = fit.residual_weights(table, covariance)
+        rows = seen[:, counts > 0].multiply(counts[counts > 0] ** -0.25).tocsr()
+        scores = rows.T @ weights
+        own = np.sum(scores**2, axis=0)
+        scale = float(own @ variances / (weights.diagonal() @ variances))
+        statistic = float(np.sum((scores @ values) ** 2) - scale * (values @ weights @ values))
+        inner = np.asarray(scores @ rows)
+        squared = inner @ inner
+        free = len(values) - (len(self.strings) if fit.prior is None else 0)
+        first, second, third = float(np.trace(inner)), float(np.trace(squared)), float(np.sum(squared * inner))
+        mean = first - scale * free + float((own - scale * weights.diagonal()) @ (variances - noise))
+        variance = 2 * (second - 2 * scale * first + scale**2 * free)
+        skew = 8 * (third - 3 * scale * second + 3 * scale**2 * first - scale**3 * free)
+        unit = skew / (4 * variance)
+        degrees = variance / (2 * unit**2)
+        chi_squared = max(0.0, (statistic - mean) / unit + degrees)
+        return TestPart("list", chi_squared, degrees, float(chdtrc(degrees, chi_squared)))
 
     def compare(self, model: Model) -> ProbeTest:
         """Test whether the device computes the M of a model, up to one common damping factor.
@@ -567,6 +618,9 @@ class LearnedModel(Frozen):
             arrays |= {"damping_gradient": self.damping.gradient, "damping_shared": self.damping.shared}
         if self.ends is not None:
             arrays |= {f"ends_{name}": value for name, value in vars(self.ends).items()}
+        if self.outside is not None:
+            strings = self.outside.strings
+            arrays |= {"outside_x": strings.x_masks, "outside_z": strings.z_masks, "outside_variances": self.outside.variances}
         if self.share is not None:
             arrays |= {"common_outcomes": self.share.outcomes, "common_damping": self.share.damping}
         for name, part in (("fitted", self.fit.outcomes), ("held_out", self.held_out)):
@@ -617,6 +671,10 @@ class LearnedModel(Frozen):
         ends = None
         if "ends_first" in content:
             ends = RepeatedOutcomes(*(content[f"ends_{each.name}"] for each in fields(RepeatedOutcomes)))
+        outside = None
+        if "outside_x" in content:
+            left_out = PauliStrings(n, content["outside_x"], content["outside_z"])
+            outside = OutsideStrings(left_out, content["outside_variances"])
         PauliObservable(strings, content["coefficients"])  # checks the number of coefficients
         share = None
         if "campaign" in meta:
@@ -635,6 +693,7 @@ class LearnedModel(Frozen):
             DataContract.from_record(meta["contract"]) if "contract" in meta else None,
             share,
             ends,
+            outside,
         )
 
 

@@ -648,6 +648,7 @@ class PreparedLearning(Frozen):
                 contract=model.contract,
                 share=found.share,
                 ends=found.ends,
+                outside=chosen.outside,
             )
             for model, chosen, found in zip(campaign.models, self.chosen, every, strict=True)
         ]

@@ -294,7 +294,9 @@ class Campaign:
             noise = np.maximum(
                 decoded.fit_noise(in_fit, i) + scatter.gauge[i, i] * decoded.squared_shares, _EXACT_NOISE * self.sizes[i] ** 2
             )
-            fitted = decoded.outcomes(i, in_fit, self.fitted, scatter)
+            fitted = own.with_outside(decoded.outcomes(i, in_fit, self.fitted, scatter))
+            if own.outside is not None:
+                noise[in_fit] += own.outside.variance_in(self.fitted)
             fit = CoefficientFit(own.strings, fitted, noise[in_fit], own.fitted_prior(fitted, noise[in_fit]))
             held_out, ends = decoded.both_ends(i, begin, end, self.held_out, scatter)
             damping = None
@@ -303,7 +305,7 @@ class Campaign:
                 deeper = decoded.outcomes(i, folded, self.fitted.select(self.folded), amplified)
                 weights = noise[folded] + amplified.gauge[i, i] * decoded.squared_shares[folded]
                 damping, slopes[i] = Damping.estimate(fit, deeper, weights, _DEPTH)
-            found.append(Fitted(fit, held_out, ends, damping))
+            found.append(Fitted(fit, own.with_outside(held_out), ends, damping))
         if len(found) == 1:
             return found
         outcomes_of_fit = decoded.covariances(in_fit, scatter)

@@ -6,21 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.estimators.probe_design import ProbeDesign
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_word, check_type, shown
 from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.text import quantity
-from hattriq_cirq.models.coefficient_fit import CoefficientPrior, ProbeOutcomes, empirical_bayes
+from hattriq_cirq.models.coefficient_fit import CoefficientPrior, OutsideStrings, ProbeOutcomes, empirical_bayes
 from hattriq_cirq.models.learned import PriorKind, StringsSource
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
 from hattriq_cirq.models.pauli_propagation import WeightedStrings, exact_strings, important_strings, structure_strings
 from hattriq_cirq.models.pauli_strings import PauliStrings
 
+log = Log("workflows")
 _SHARE = 0.9999  # share of a map's weight that the list of important strings holds
+_OUTSIDE_MAX = 4_096  # strings outside the list that are tested; those on the fewest qubits are seen most often
+_ALLOWED_MAX = 2**16  # strings of the structure among which they are looked for
 _STRINGS_MAX = 12_000  # their covariance is one matrix
 _FLOOR = 1e-6  # smallest prior variance of `magnitude`, as a share of the mean
 _SCALED = 10  # qubits up to which the scales of empirical Bayes are predicted by simulating the model
@@ -43,6 +47,8 @@ class ChosenStrings(Frozen):
         squared_norm: Sum of the squares of all coefficients of M, known from the observable.
         map_size: Mean squared L2 norm of the maps of the inputs, in the units of `importance`.
         example: Difference x - b and sum x + b of one input, (features,) each; those of equal amplitudes without inputs.
+        outside: Strings that the structure of the circuit allows and the list leaves out, with their expected squares: those of
+            the simulated circuit where the list is from it, and else 0; None where there are none, or too many to be listed.
         expected: Variances by which errors are predicted, (strings,): those of the prior, and for empirical Bayes the mean
             squares of the simulated coefficients of each number of qubits, up to 10 qubits; None for least squares.
 
@@ -63,6 +69,7 @@ class ChosenStrings(Frozen):
     squared_norm: float
     map_size: float
     example: tuple[Array, Array]
+    outside: OutsideStrings | None = None
     expected: FloatArray | None = None
 
     @classmethod
@@ -86,6 +93,7 @@ class ChosenStrings(Frozen):
             return np.ones(len(of)) if ends is None else of.importance(*ends)
 
         found: WeightedStrings | None = None
+        simulated: WeightedStrings | None = None
         source: StringsSource = "given"
         if isinstance(strings, str):
             source = as_word(strings, "strings", ("structure", "important"))
@@ -94,6 +102,7 @@ class ChosenStrings(Frozen):
         if source == "structure":
             chosen = structure_strings(model, real=real)
         elif source == "important" and found is not None:
+            simulated = found
             found = important_strings(found, importance(found.strings), _SHARE)
             chosen = found.strings
         else:
@@ -118,7 +127,8 @@ class ChosenStrings(Frozen):
         size = squared_norm * float(weights.mean()) if ends is None else _map_size(model, *ends, weights, squared_norm)
         equal = np.full(model.n_features, model.n_features**-0.5)
         example = (equal, equal) if ends is None else (ends[0][0], ends[1][0])
-        found_so_far = cls(chosen, weights, real, source, prior, magnitudes, truncated, squared_norm, size, example)
+        outside = None if source == "structure" else _outside(model, chosen, real, simulated)
+        found_so_far = cls(chosen, weights, real, source, prior, magnitudes, truncated, squared_norm, size, example, outside)
         is_scaled = prior == "empirical_bayes" and model.n_qubits <= _SCALED
         expected = _class_means(model, chosen) if is_scaled else found_so_far.prior_variances()
         return replace(found_so_far, expected=expected)
@@ -137,6 +147,12 @@ class ChosenStrings(Frozen):
         """Return the expected variance of an outcome of the probes of a design, given its largest absolute value."""
         expected = np.full(len(self.strings), self.squared_norm / len(self.strings)) if self.expected is None else self.expected
         return size**2 - min(float(expected @ design.shares), _SURE * size**2)
+
+    def with_outside(self, outcomes: ProbeOutcomes) -> ProbeOutcomes:
+        """Return outcomes with the variance that strings outside the list are expected to add."""
+        if self.outside is None:
+            return outcomes
+        return replace(outcomes, variances=outcomes.variances + self.outside.variance_in(outcomes.states))
 
     def fitted_prior(self, outcomes: ProbeOutcomes, noise: FloatArray) -> CoefficientPrior | None:
         """Return the prior of the coefficients; None for least squares.
@@ -175,6 +191,33 @@ def _map_size(model: Model, left: Array, right: Array, importance: FloatArray, s
         return squared_norm * float(importance.mean())
     maps = (left.conj() * model.observable_action(right)).real
     return float(np.mean(np.sum(maps**2, axis=-1)))
+
+
+def _outside(model: Model, kept: PauliStrings, real: bool, simulated: WeightedStrings | None) -> OutsideStrings | None:
+    """Return the strings that the structure allows and a list leaves out, those on the fewest qubits if there are many.
+
+    Args:
+        model: Model.
+        kept: Strings of the list.
+        real: True without strings of an odd number of Y.
+        simulated: Strings of the simulated circuit, whose squares are expected; None if the list is not from it.
+    """
+    try:
+        allowed = structure_strings(model, real=real, limit=_ALLOWED_MAX)
+    except ValueError as error:
+        log.info("no test of the strings that the list leaves out: %s", error)
+        return None
+
+    def codes(strings: PauliStrings) -> NDArray[np.int64]:
+        return strings.x_masks << strings.n_qubits | strings.z_masks
+
+    outside = allowed.select(~np.isin(codes(allowed), codes(kept)))
+    outside = outside.select(np.arange(min(len(outside), _OUTSIDE_MAX)))
+    variances = np.zeros(len(outside))
+    if simulated is not None:
+        _, own, its = np.intersect1d(codes(outside), codes(simulated.strings), return_indices=True)
+        variances[own] = simulated.coefficients[its] ** 2
+    return OutsideStrings(outside, variances) if len(outside) else None
 
 
 def _given_strings(model: Model, texts: Sequence[str], real: bool) -> PauliStrings:
