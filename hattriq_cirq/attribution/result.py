@@ -359,7 +359,7 @@ class Attribution(Frozen):
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the attribution to a new `.npz` file without loss; a file that exists raises FileExistsError.
 
-        Arrays on disk, as those of inputs from `numpy.memmap`, are read and written part by part. Arrays of 64 MiB or more are
+        Arrays on disk, as those of inputs from `numpy.memmap`, are read and written part by part. Arrays of 16 MiB or more are
         not compressed, so that `load` needs no memory for them.
         """
         meta = {"format": _FORMAT} | {name: asdict(getattr(self, name)) for name in ("assumptions", "cost", "provenance")}
@@ -368,7 +368,7 @@ class Attribution(Frozen):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Attribution:
-        """Read an attribution from a file that `save` wrote; arrays of 64 MiB or more stay on disk and are read where used.
+        """Read an attribution from a file that `save` wrote; arrays of 16 MiB or more stay on disk and are read where used.
 
         Raises:
             FileNotFoundError: The file does not exist.

@@ -9,11 +9,12 @@ from hattriq_cirq.datasets.registry import NAMES, load
 from hattriq_cirq.datasets.split import stratified_draw, stratified_split
 from hattriq_cirq.datasets.tfim import ground_state, tfim
 from hattriq_cirq.datasets.user import read_table
-from hattriq_cirq.datasets.value import Dataset, from_features, from_images
+from hattriq_cirq.datasets.value import Dataset, Inputs, from_features, from_images, unlabelled
 
 __all__ = [
     "NAMES",
     "Dataset",
+    "Inputs",
     "area_average",
     "bars_and_stripes",
     "digits",
@@ -31,5 +32,6 @@ __all__ = [
     "stratified_draw",
     "stratified_split",
     "tfim",
+    "unlabelled",
     "xor_pixels",
 ]

@@ -20,11 +20,11 @@ from typing import IO, Any, Literal
 
 import numpy as np
 
-from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.foundation.arrays import Array, make_read_only, read_only
 from hattriq_cirq.foundation.reading import INFLATION, MAX_BYTES, FileError, check_expansion, check_size, open_file
 
-#: Number of bytes from which an array of a file stays on disk: 64 MiB.
-ON_DISK = 2**26
+#: Number of bytes from which an array of a file stays on disk: 16 MiB.
+ON_DISK = 2**24
 _RATIO = 64  # largest ratio of arrays of more than 2 GiB to their file: a smaller file is no file of numbers
 _BLOCK = 2**20  # bytes that are read or written at once
 _ALIGNMENT = 64  # of arrays within a file that is written, in bytes
@@ -41,6 +41,37 @@ def empty_on_disk(shape: tuple[int, ...], dtype: np.dtype[Any] | type) -> np.mem
     """
     with tempfile.TemporaryFile(prefix="hattriq_cirq-") as file:
         return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def take_rows(array: Array, indices: Sequence[int] | Array) -> Array:
+    """Return rows of an array by their indices, read-only; those of an array on disk are copied there, part by part.
+
+    Example:
+        >>> take_rows(np.array([[1.0], [2.0], [3.0]]), [2, 0])
+        array([[3.],
+               [1.]])
+    """
+    if not is_on_disk(array):
+        return read_only(array[np.asarray(indices)])
+    taken = empty_on_disk((len(indices), *array.shape[1:]), array.dtype)
+    step = max(1, _BLOCK * len(array) // array.nbytes)
+    for start in range(0, len(indices), step):
+        taken[start : start + step] = array[indices[start : start + step]]
+    make_read_only(taken)
+    return taken
+
+
+def is_on_disk(array: Array) -> bool:
+    """Return True for an array that is a `numpy.memmap`, or a view of one.
+
+    Example:
+        >>> is_on_disk(np.asarray(empty_on_disk((2,), float))), is_on_disk(np.zeros(2))
+        (True, False)
+    """
+    base: Any = array
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    return isinstance(base, np.memmap)
 
 
 def read_arrays(path: str | os.PathLike[str], names: Sequence[str] | None = None) -> dict[str, Array]:

@@ -151,7 +151,7 @@ def attribution(values: Array, x: Array) -> Attribution:
 def test_large_attribution_is_loaded_and_shown_with_little_memory(
     compressed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Maps of 8 MB beyond limits of 32 KiB and 1 MiB stand for maps of gigabytes beyond those of 64 MiB and 2 GiB."""
+    """Maps of 8 MB beyond limits of 32 KiB and 1 MiB stand for maps of gigabytes beyond those of 16 MiB and 2 GiB."""
     monkeypatch.setattr(array_files, "ON_DISK", 2**15)
     monkeypatch.setattr(array_files, "MAX_BYTES", 2**20)
     monkeypatch.setattr(array_files, "_BLOCK", 2**14)
