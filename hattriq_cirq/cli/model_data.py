@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TypeVar
 
 import hattriq_cirq as hq
 from hattriq_cirq.cli.tables import class_names
@@ -41,6 +42,9 @@ def load_model(path: str | os.PathLike[str]) -> tuple[Path, hq.Model]:
     return file, model
 
 
+_Data = TypeVar("_Data", hq.datasets.Dataset, hq.datasets.Inputs)
+
+
 def load_data(spec: str, model: hq.Model | hq.LearnedModel, path: Path) -> tuple[hq.datasets.Dataset, hq.datasets.Dataset]:
     """Return a data set as its file or its name says, and as a model takes it; what was changed or not compared is printed.
 
@@ -55,14 +59,29 @@ def load_data(spec: str, model: hq.Model | hq.LearnedModel, path: Path) -> tuple
     Raises:
         ValueError: There is no such data set, or it does not fit the model; the message names the difference.
     """
-    data, contract = hq.datasets.load(spec), model.contract
+    data = hq.datasets.load(spec)
+    return data, as_model_takes(data, model, path)
+
+
+def as_model_takes(data: _Data, model: hq.Model | hq.LearnedModel, path: Path) -> _Data:
+    """Return data with columns and classes in the order of a model; what was changed or not compared is printed.
+
+    Args:
+        data: Data set, or inputs without labels.
+        model: Model that meets the data.
+        path: File of the model, for messages.
+
+    Raises:
+        ValueError: The data do not fit the model; the message names the difference.
+    """
+    contract = model.contract
     if data.columns is None or contract is None or contract.columns is None:
         _check_features(data, model, path)
     matched, notes = data.for_model(contract)
     _check_features(matched, model, path)
     for note in notes:
         print(f"note: {note}")
-    return data, matched
+    return matched
 
 
 def recorded_data(path: Path) -> str:
@@ -81,7 +100,7 @@ def recorded_data(path: Path) -> str:
     return str(found["data"]["spec"])
 
 
-def _check_features(data: hq.datasets.Dataset, model: hq.Model | hq.LearnedModel, path: Path) -> None:
+def _check_features(data: hq.datasets.Dataset | hq.datasets.Inputs, model: hq.Model | hq.LearnedModel, path: Path) -> None:
     if data.n_features != model.n_features:
         raise ValueError(
             f"{path} takes {model.n_features} features, {data.name} has {data.n_features}; "

@@ -99,6 +99,17 @@ def read_arrays(path: str | os.PathLike[str], names: Sequence[str] | None = None
         return {name: _read_member(archive, member, file, file_size, path) for name, member in chosen.items()}
 
 
+def array_names(path: str | os.PathLike[str]) -> list[str]:
+    """Return the names of the arrays in an .npz file.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        FileError: The file is no .npz archive.
+    """
+    with open_file(path) as (file, _), _named_damage(path, "a zip archive"), zipfile.ZipFile(file) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
 def read_array(path: str | os.PathLike[str]) -> Array:
     """Return the array of an .npy file: numbers, truth values or text, never Python objects; from `ON_DISK` bytes on, on disk.
 
