@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TypeVar
 
 import hattriq_cirq as hq
 from hattriq_cirq.cli.tables import class_names
@@ -42,9 +41,6 @@ def load_model(path: str | os.PathLike[str]) -> tuple[Path, hq.Model]:
     return file, model
 
 
-_Data = TypeVar("_Data", hq.datasets.Dataset, hq.datasets.Inputs)
-
-
 def load_data(spec: str, model: hq.Model | hq.LearnedModel, path: Path) -> tuple[hq.datasets.Dataset, hq.datasets.Dataset]:
     """Return a data set as its file or its name says, and as a model takes it; what was changed or not compared is printed.
 
@@ -60,10 +56,14 @@ def load_data(spec: str, model: hq.Model | hq.LearnedModel, path: Path) -> tuple
         ValueError: There is no such data set, or it does not fit the model; the message names the difference.
     """
     data = hq.datasets.load(spec)
-    return data, as_model_takes(data, model, path)
+    matched = as_model_takes(data, model, path)
+    assert isinstance(matched, hq.datasets.Dataset)  # as data are
+    return data, matched
 
 
-def as_model_takes(data: _Data, model: hq.Model | hq.LearnedModel, path: Path) -> _Data:
+def as_model_takes(
+    data: hq.datasets.Dataset | hq.datasets.Inputs, model: hq.Model | hq.LearnedModel, path: Path
+) -> hq.datasets.Dataset | hq.datasets.Inputs:
     """Return data with columns and classes in the order of a model; what was changed or not compared is printed.
 
     Args:

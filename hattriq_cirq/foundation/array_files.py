@@ -13,10 +13,11 @@ import struct
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any, Literal
+from itertools import chain
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -122,28 +123,35 @@ def read_array(path: str | os.PathLike[str]) -> Array:
         return header.mapped(file, file.tell()) if header.size >= ON_DISK else header.read(file, path, "it:")
 
 
-def write_arrays(file: IO[bytes], arrays: Mapping[str, Array | Sequence[Array]]) -> None:
+class Joined(NamedTuple):
+    """An array in parts that follow one another along the first axis: their length together, and the parts, one at a time."""
+
+    length: int
+    parts: Iterable[Array]
+
+
+def write_arrays(file: IO[bytes], arrays: Mapping[str, Array | Joined]) -> None:
     """Write arrays into an open file as an .npz archive, part by part; large ones so that `read_arrays` reads them in place.
 
     Args:
         file: File, open for writing.
-        arrays: Arrays by their names; one that is given in parts is put together along the first axis.
+        arrays: Arrays by their names.
     """
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, given in arrays.items():
-            parts = [given] if isinstance(given, np.ndarray) else given
-            shape = parts[0].shape if len(parts) == 1 else (sum(map(len, parts)), *parts[0].shape[1:])
-            is_constant = parts[0].size and not any(parts[0].strides)
+            parts = iter(given.parts if isinstance(given, Joined) else [given])
+            first = next(parts)
+            shape = (given.length, *first.shape[1:]) if isinstance(given, Joined) else first.shape
             entry = zipfile.ZipInfo(f"{name}.npy")
-            if math.prod(shape) * parts[0].itemsize < ON_DISK or is_constant:
+            if math.prod(shape) * first.itemsize < ON_DISK:
                 entry.compress_type = zipfile.ZIP_DEFLATED
             else:
                 header = file.tell() + _LOCAL_HEADER + len(entry.filename) + _ZIP64 + 4
                 entry.extra = struct.pack("<HH", _PADDING, fill := -header % _ALIGNMENT) + bytes(fill)
             with archive.open(entry, "w", force_zip64=True) as stream:
-                head = {"descr": np.lib.format.dtype_to_descr(parts[0].dtype), "fortran_order": False, "shape": shape}
+                head = {"descr": np.lib.format.dtype_to_descr(first.dtype), "fortran_order": False, "shape": shape}
                 np.lib.format.write_array_header_1_0(stream, head)
-                for part in parts:
+                for part in chain([first], parts):
                     for block in _blocks(part):
                         stream.write(block.tobytes())
 
