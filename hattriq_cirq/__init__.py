@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from hattriq_cirq.attribution.correlation_orders import CorrelationOrders, correlation_orders
     from hattriq_cirq.attribution.counterfactual import Counterfactual, counterfactual
     from hattriq_cirq.attribution.interactions import Interactions
+    from hattriq_cirq.attribution.layers import LayerAttribution
     from hattriq_cirq.attribution.objective import Head
+    from hattriq_cirq.attribution.parameter_sensitivity import ParameterSensitivity, parameter_sensitivity
     from hattriq_cirq.attribution.path_integral import CompletenessWarning, NearOriginWarning
     from hattriq_cirq.attribution.result import Assumptions, Attribution, Cost
     from hattriq_cirq.compilation.snapshot import Snapshot
@@ -29,18 +31,20 @@ if TYPE_CHECKING:
     from hattriq_cirq.execution.backends.google import google, snapshot
     from hattriq_cirq.execution.backends.virtual import MissingCalibrationWarning
     from hattriq_cirq.execution.processors import processors
-    from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
+    from hattriq_cirq.models.ansatz import grid_ansatz, qcnn_ansatz, ring_ansatz
     from hattriq_cirq.models.learned import LearnedModel
+    from hattriq_cirq.models.learned_group import LearnedModels
     from hattriq_cirq.models.model import IdentityPartWarning, Model
     from hattriq_cirq.models.training import Training, accuracy, train
     from hattriq_cirq.pipeline.gradient import Gradient, gradient
     from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
     from hattriq_cirq.pipeline.interactions import interactions
+    from hattriq_cirq.pipeline.layers import layer_attribution
     from hattriq_cirq.pipeline.prepare import estimate, prepare, resources
     from hattriq_cirq.pipeline.resources import Resources
     from hattriq_cirq.reporting import runs
-    from hattriq_cirq.reporting.explanation_plots import plot_counterfactual, plot_interactions, plot_orders
-    from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_probe_test, plot_training
+    from hattriq_cirq.reporting.explanation_plots import plot_counterfactual, plot_interactions, plot_layers, plot_orders
+    from hattriq_cirq.reporting.plotting import plot_attribution, plot_curves, plot_gallery, plot_probe_test, plot_training
     from hattriq_cirq.simulation import noise
     from hattriq_cirq.workflows.learn import LearningPlan, learn_observable, plan_learning
     from hattriq_cirq.workflows.noisy_model import ErrorSplit, NoisyModel, noisy_model
@@ -58,7 +62,9 @@ _NAMES = {
     "attribution.correlation_orders": "CorrelationOrders correlation_orders",
     "attribution.counterfactual": "Counterfactual counterfactual",
     "attribution.interactions": "Interactions",
+    "attribution.layers": "LayerAttribution",
     "attribution.objective": "Head",
+    "attribution.parameter_sensitivity": "ParameterSensitivity parameter_sensitivity",
     "attribution.path_integral": "CompletenessWarning NearOriginWarning",
     "attribution.result": "Assumptions Attribution Cost",
     "compilation.snapshot": "Snapshot",
@@ -68,17 +74,19 @@ _NAMES = {
     "execution.backends.google": "google snapshot",
     "execution.backends.virtual": "MissingCalibrationWarning",
     "execution.processors": "processors",
-    "models.ansatz": "grid_ansatz ring_ansatz",
+    "models.ansatz": "grid_ansatz qcnn_ansatz ring_ansatz",
     "models.learned": "LearnedModel",
+    "models.learned_group": "LearnedModels",
     "models.model": "IdentityPartWarning Model",
     "models.training": "Training accuracy train",
     "pipeline.gradient": "Gradient gradient",
     "pipeline.integrated_gradients": "integrated_gradients",
     "pipeline.interactions": "interactions",
+    "pipeline.layers": "layer_attribution",
     "pipeline.prepare": "estimate prepare resources",
     "pipeline.resources": "Resources",
-    "reporting.explanation_plots": "plot_counterfactual plot_interactions plot_orders",
-    "reporting.plotting": "plot_attribution plot_gallery plot_probe_test plot_training",
+    "reporting.explanation_plots": "plot_counterfactual plot_interactions plot_layers plot_orders",
+    "reporting.plotting": "plot_attribution plot_curves plot_gallery plot_probe_test plot_training",
     "workflows.noisy_model": "ErrorSplit NoisyModel noisy_model",
     "workflows.learn": "LearningPlan learn_observable plan_learning",
 }
@@ -98,7 +106,9 @@ __all__ = [
     "Head",
     "IdentityPartWarning",
     "Interactions",
+    "LayerAttribution",
     "LearnedModel",
+    "LearnedModels",
     "LearningPlan",
     "MissingCalibrationWarning",
     "Model",
@@ -106,6 +116,7 @@ __all__ = [
     "NeighbourEncoder",
     "NoisyModel",
     "ParallelHadamardTest",
+    "ParameterSensitivity",
     "PolarizationShift",
     "ResolvedHadamardTest",
     "Resources",
@@ -128,20 +139,25 @@ __all__ = [
     "grid_ansatz",
     "integrated_gradients",
     "interactions",
+    "layer_attribution",
     "learn_observable",
     "noise",
     "noisy_model",
     "other_methods",
+    "parameter_sensitivity",
     "plan_learning",
     "plot_attribution",
     "plot_counterfactual",
+    "plot_curves",
     "plot_gallery",
     "plot_interactions",
+    "plot_layers",
     "plot_orders",
     "plot_probe_test",
     "plot_training",
     "prepare",
     "processors",
+    "qcnn_ansatz",
     "qsim",
     "resources",
     "ring_ansatz",

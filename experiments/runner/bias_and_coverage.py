@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.runner.bootstrap import Interval, nested_bootstrap, nested_estimate
+from experiments.runner.map_metrics import metric_of_maps
 from hattriq_cirq.foundation.arrays import FloatArray
 
 
@@ -21,7 +22,7 @@ class MapErrorSummary:
             its square is estimated below 0. The errors of two runs are independent but for this common part, so that their
             inner product estimates its square.
         error: Relative L2 error of a map, as a root mean square.
-        coverage: Share of the 95% intervals of features that hold the exact value.
+        coverage: Share of the features whose `interval(0.95)`, of both parts of the error, holds the exact value.
         variance_factor: Mean of the summed variance of a map over that of as many shots read without error.
     """
 
@@ -35,7 +36,7 @@ def summarize_map_errors(results: Sequence[Mapping[str, Any]], level: str) -> Ma
     """Summarise the errors of the maps of all models at one number of shots.
 
     Args:
-        results: Result of each model, with `exact` maps, (inputs, features), and under `maps` the `values` and `stderr`,
+        results: Result of each model, with `exact` maps, (inputs, features), and under `maps` the `values` and `half_width`,
             (inputs, runs, features), of at least two runs, and `variance_factor`, (inputs,).
         level: Key of `maps`.
     """
@@ -46,7 +47,7 @@ def summarize_map_errors(results: Sequence[Mapping[str, Any]], level: str) -> Ma
         runs, each = off.shape[1], np.sum(off**2, axis=2)
         common.append((np.sum(off.sum(axis=1) ** 2, axis=1) - each.sum(axis=1)) / (runs * (runs - 1)) / size)
         squares.append(each.mean(axis=1) / size)
-        covered.append(np.mean(np.abs(off) <= 1.96 * np.array(maps["stderr"]), axis=(1, 2)))
+        covered.append(metric_of_maps(result, level, "coverage").mean(axis=1))
         factors += list(maps["variance_factor"])
     return MapErrorSummary(_root_mean(common), _root_mean(squares), nested_estimate(covered), float(np.mean(factors)))
 

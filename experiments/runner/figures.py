@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FixedLocator, LogLocator, NullFormatter
-from scipy.stats import beta
+from scipy.stats import beta, norm
 
 from calibration.readout.calibration import ReadoutCalibration
 from calibration.readout.correlated_calibration import CorrelatedCalibration, correlation_test
@@ -21,6 +21,7 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.reporting.plotting import basis_grid
 
 _BANDS = 4  # largest number of lines of a panel whose intervals are drawn as bands
+_QUANTILE = float(norm.ppf(0.975))  # half the width of a 95% interval over its standard deviation
 COLOURS = ("0.5", "C0", "C2", "C3", "C1", "C4", "C5")
 
 
@@ -190,10 +191,10 @@ def cost_figure(estimates: Mapping[str, Mapping[str, Interval]], costs: Mapping[
 
 
 def map_figure(maps: Mapping[str, tuple[FloatArray, FloatArray]], exact: FloatArray, title: str) -> Figure:
-    """Plot maps beside the exact one, on the most nearly square grid; crosses mark features off by 2 standard errors or more.
+    """Plot maps beside the exact one, on the most nearly square grid; crosses mark features outside their 95% intervals.
 
     Args:
-        maps: Values and standard errors, (features,) each, by correction.
+        maps: Values and half the widths of their 95% intervals, (features,) each, by correction.
         exact: Exact map, (features,).
         title: Title of the figure.
 
@@ -205,13 +206,14 @@ def map_figure(maps: Mapping[str, tuple[FloatArray, FloatArray]], exact: FloatAr
     limit = max(float(np.abs(values).max()) for values, _ in shown.values())
     figure = Figure(figsize=(2.1 * len(shown) + 0.6, 2.1 * shape[0] / shape[1] + 1.0), layout="constrained")
     axes = figure.subplots(1, len(shown))
-    for ax, (name, (values, stderr)) in zip(axes, shown.items(), strict=True):
+    for ax, (name, (values, half_width)) in zip(axes, shown.items(), strict=True):
         image = ax.imshow(values.reshape(shape), cmap="RdBu_r", vmin=-limit, vmax=limit)
-        row, column = np.divmod(np.flatnonzero(np.abs(values - exact) >= 2 * stderr), shape[1])
+        row, column = np.divmod(np.flatnonzero(np.abs(values - exact) > half_width), shape[1])
         ax.plot(column, row, "x", color="black")
-        off, expected = (float(np.linalg.norm(error) / np.linalg.norm(exact)) for error in (values - exact, stderr))
+        errors = (values - exact, half_width / _QUANTILE)
+        off, expected = (float(np.linalg.norm(error) / np.linalg.norm(exact)) for error in errors)
         wrapped = name.replace(", ", ",\n")
-        words = name if name == "exact" else f"{wrapped}\n{off:.3f} (s.e. {expected:.3f})"
+        words = name if name == "exact" else f"{wrapped}\n{off:.3f} (says {expected:.3f})"
         ax.set(xticks=[], yticks=[])
         ax.set_title(words, fontsize="small")
     figure.colorbar(image, ax=axes, label="attribution\n(+ towards class +1)")

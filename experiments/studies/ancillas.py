@@ -45,8 +45,8 @@ class Task:
 
 
 def tasks(quick: bool) -> list[Task]:
-    """Return every m on 3, 4 and 5 qubits for ten models of ten inputs; for a quick run, one model of 2 qubits."""
-    sizes, seeds, inputs = ((2,), 1, 3) if quick else ((5, 4, 3), 10, 10)
+    """Return every m on 3, 4 and 5 qubits for ten models of fifty inputs; for a quick run, one model of 2 qubits."""
+    sizes, seeds, inputs = ((2,), 1, 3) if quick else ((5, 4, 3), 10, 50)
     return [
         Task(n, m, weighted, seed, inputs)
         for n in sizes

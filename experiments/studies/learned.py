@@ -250,6 +250,7 @@ def _prepared(task: Task, model: hq.Model, x: Array, engine: hq.Engine) -> hq.At
         engine=engine,
         shots=task.shots,
         mitigation=values.parse_mitigation(task.mitigation, task.run_seed),
+        check=False,
     )
 
 

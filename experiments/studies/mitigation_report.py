@@ -34,16 +34,22 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
 CALIBRATED = cirq.LineQubit.range(3)  # qubits of the calibrations that are shown
 ROUNDS = 8  # number of calibrations in the figure of drift
 EXACT = "without shot noise"
-#: This mitigation takes nine times the circuits of twirling: it is applied to the first picture of each model.
-LONGEST = "all but decoupling"
-#: Mitigations applied to noisy pictures.
-ON_NOISY = ("none", "twirling, readout", "linear ZNE, twirling, readout")
+#: Kinds of inputs in words.
+INPUTS = {
+    "clean": "clean pictures",
+    "dense": "dense random inputs",
+    "random": "random circuits with dense random inputs",
+}
+#: This mitigation takes nine times the circuits of twirling: it is applied to the first inputs of each model.
+LONGEST, OF_LONGEST = "all but decoupling", 4
+#: Mitigations whose maps are shown.
+SHOWN = ("none", "twirling", "twirling, readout", "linear ZNE, twirling, readout")
 #: Mitigations in the figure of errors against shots.
 PLOTTED = (
     *("none", "readout", "linear ZNE", "twirling"),
     *("twirling, readout", "noise estimation, twirling, readout", "linear ZNE, twirling, readout"),
 )
-PIPELINE_SHOTS = 1_000_000  # shots per picture, its share of the calibration included
+PIPELINE_SHOTS = 1_000_000  # shots per input
 #: Targets of the medians of the best pipeline.
 LARGEST_ERROR, LEAST_COSINE = 0.10, 0.995
 #: Target of the coverage of 95% intervals.
@@ -53,26 +59,41 @@ Results = Sequence[Done[Any]]
 
 
 def groups(done: Results, level: str, metric: str = "error") -> list[FloatArray]:
-    """Return a metric of the first run of every picture, one group per model.
+    """Return a metric of the first run of every input, one group per model.
 
     Args:
         done: Finished tasks of one setting.
         level: Strength of the noise, number of shots, or `EXACT`.
-        metric: `error`, `cosine`, `slope`, `signs`, `gap`, or `cosine on support`, which leaves out the features that are 0.
+        metric: A metric of `metric_of_maps`.
     """
-    by_seed: dict[int, list[FloatArray]] = {}
-    for d in done:
-        by_seed.setdefault(d.task.seed, []).append(metric_of_maps(d.result, level, metric)[:, 0])
-    return [np.concatenate(by_seed[seed]) for seed in sorted(by_seed)]
+    models = done_by(sorted(done, key=lambda d: d.task.seed), "seed", "subject").values()
+    return [np.concatenate([metric_of_maps(d.result, level, metric)[:, 0] for d in mine]) for mine in models]
 
 
 def _first_map(done: Results, level: str) -> tuple[FloatArray, FloatArray]:
     maps = done[0].result["maps"][level]
-    return np.array(maps["values"][0][0]), np.array(maps["stderr"][0][0])
+    return np.array(maps["values"][0][0]), np.array(maps["half_width"][0][0])
 
 
 def _inputs(done: Results) -> int:
     return sum(d.task.inputs for d in done)
+
+
+def _counted(by_kind: Mapping[str, Results]) -> str:
+    """Return the kinds of inputs in words, with their numbers."""
+    return "; ".join(
+        f"{_inputs(mine)} {INPUTS[kind]} of {len(done_by(mine, 'seed', 'subject'))} models" for kind, mine in by_kind.items()
+    )
+
+
+def _settings(by_kind: Mapping[str, Results]) -> dict[str, str]:
+    """Return what the settings say of models and inputs; one mitigation's tasks stand for all."""
+    return {
+        "baseline": "zero",
+        "inputs": _counted(by_kind),
+        "models": "trained rings of 3 layers on 4 qubits for pictures, of which there are 28, and for dense inputs; random "
+        "circuits have random rotations, 8 two-qubit gates and Pauli strings",
+    }
 
 
 def _level(shots: int) -> str:
@@ -88,9 +109,10 @@ def summarise_gate_noise(done: Results) -> Findings:
     """Return tables by strength, by processor and by mitigation, with their figures."""
     depolarised = done_by([d for d in done if d.task.noise == DEPOLARISING], "estimator")
     measured = [d for d in done if d.task.noise != DEPOLARISING]
-    raw = done_by([d for d in measured if d.task.mitigation == "none"], "noise", "estimator")
+    raw = done_by([d for d in measured if d.task.mitigation == "none"], "kind", "noise", "estimator")
     processor = measured[0].task.noise
-    fixed = done_by([d for d in measured if (d.task.estimator, d.task.noise) == ("resolved", processor)], "mitigation")
+    mine = [d for d in measured if (d.task.estimator, d.task.noise) == ("resolved", processor)]
+    fixed = {kind: done_by(of_kind, "mitigation") for kind, of_kind in done_by(mine, "kind").items()}
     strengths = list(done[0].result["maps"])
     columns = ("CZ or native gates", "maps", "slope", "cosine", "signs right", "completeness gap", "relative L2 error")
     origin = "means over maps, 95% intervals by bootstrap over seeds and inputs; exact, without shots"
@@ -102,19 +124,19 @@ def summarise_gate_noise(done: Results) -> Findings:
         ),
         tables=(
             Table(
-                f"Depolarising channel of probability p2 after every CZ ({origin}).",
+                f"Depolarising channel of probability p2 after every CZ, clean pictures ({origin}).",
                 ("estimator", "p2", *columns),
                 tuple((name, f"{float(p):g}", *_gate_cells(mine, p)) for name, mine in depolarised.items() for p in strengths),
             ),
             Table(
                 f"Virtual processors with their calibrated noise, readout errors included, no mitigation ({origin}).",
-                ("processor", "estimator", *columns),
-                tuple((noise, name, *_gate_cells(mine, EXACT)) for (noise, name), mine in raw.items()),
+                ("inputs", "processor", "estimator", *columns),
+                tuple((kind, noise, name, *_gate_cells(mine, EXACT)) for (kind, noise, name), mine in raw.items()),
             ),
             Table(
                 f"Corrections of the resolved test on {processor} ({origin}).",
-                ("correction", *columns),
-                tuple((name, *_gate_cells(mine, EXACT)) for name, mine in fixed.items()),
+                ("inputs", "correction", *columns),
+                tuple((kind, name, *_gate_cells(mine, EXACT)) for kind, of in fixed.items() for name, mine in of.items()),
             ),
         ),
         pictures=(
@@ -126,14 +148,15 @@ def summarise_gate_noise(done: Results) -> Findings:
                 "strength",
             ),
             Picture(
-                png(_noisy_maps_figure(depolarised, fixed, processor)),
-                "The first test input of three seeds: the exact map and noisy ones on one scale of colours. Red means towards "
-                "+1, blue towards -1.",
+                png(_noisy_maps_figure(depolarised, next(iter(fixed.values())), processor)),
+                "The first clean picture of three seeds: the exact map and noisy ones on one scale of colours. Red means "
+                "towards +1, blue towards -1.",
                 "Rows of small signed maps: exact, with depolarising noise, on a virtual processor, and corrected",
                 "maps",
             ),
         ),
-        settings={"baseline": "zero", "p2": ", ".join(f"{float(p):g}" for p in strengths)},
+        settings=_settings({kind: of["none"] for kind, of in fixed.items()})
+        | {"p2": ", ".join(f"{float(p):g}" for p in strengths)},
         assumptions={
             "depolarising means": "cirq.depolarize(p2, n_qubits=2) after every CZ; one-qubit gates, idling, readout perfect",
             "circuits": "compiled to CZ with any pair coupled, or placed and routed on the processor",
@@ -149,7 +172,10 @@ def _gate_cells(done: Results, level: str) -> list[str]:
 
 
 def _gate_findings(
-    depolarised: Mapping[str, Results], raw: Mapping[tuple[str, str], Results], fixed: Mapping[str, Results], processor: str
+    depolarised: Mapping[str, Results],
+    raw: Mapping[tuple[str, str, str], Results],
+    fixed: Mapping[str, Mapping[str, Results]],
+    processor: str,
 ) -> Iterator[str]:
     """Yield sentences."""
 
@@ -167,16 +193,19 @@ def _gate_findings(
         f"At p2 = {at} noise shrinks maps more than it rotates them for {shrunk} of {len(depolarised)} estimators; "
         f"cosines: {texts}."
     )
-    texts = ", ".join(
-        f"{name} on {noise} {nested_text(groups(mine, EXACT, 'slope'))}, {nested_text(groups(mine, EXACT, cosine))}"
-        for (noise, name), mine in raw.items()
+    for kind in fixed:
+        texts = ", ".join(
+            f"{name} on {noise} {nested_text(groups(mine, EXACT, 'slope'))}, {nested_text(groups(mine, EXACT, cosine))}"
+            for (own, noise, name), mine in raw.items()
+            if own == kind
+        )
+        yield f"Slope and cosine with calibrated noise, {INPUTS[kind]}: {texts}."
+    texts = "; ".join(
+        f"{INPUTS[kind]} {nested_text(groups(of[best], EXACT))} with {best}, {nested_text(groups(of['none'], EXACT))} with none"
+        for kind, of in fixed.items()
+        for best in [min(of, key=lambda name, of=of: mean(of[name], EXACT, "error"))]  # type: ignore[misc]
     )
-    yield f"Slope and cosine with calibrated noise: {texts}."
-    best = min(fixed, key=lambda name: mean(fixed[name], EXACT, "error"))
-    corrected, uncorrected = (nested_text(groups(fixed[name], EXACT)) for name in (best, "none"))
-    yield (
-        f"On {processor} the error of the resolved test is smallest with {best}: {corrected} against {uncorrected} uncorrected."
-    )
+    yield f"On {processor} the smallest errors of the resolved test: {texts}."
 
 
 def _strength_figure(depolarised: Mapping[str, Results], strengths: Sequence[str]) -> Figure:
@@ -224,29 +253,32 @@ def _noisy_maps_figure(depolarised: Mapping[str, Results], fixed: Mapping[str, R
 
 def summarise_noise(done: Results) -> Findings:
     """Return tables of errors and of cost for each mitigation, and figures of errors against shots and cost."""
-    kinds = {kind: done_by(mine, "mitigation") for kind, mine in done_by(done, "pictures").items()}
-    main, counts = next(iter(kinds)), [shots for shots in done[0].task.shots if shots]
-    pictures = ", ".join(f"{_inputs(of['none'])} {kind}" for kind, of in kinds.items())
-    models = len({d.task.seed for d in done})
+    kinds = {kind: done_by(mine, "mitigation") for kind, mine in done_by(done, "kind").items()}
+    counts = [shots for shots in done[0].task.shots if shots]
+    most = str(max(counts))
     return Findings(
         findings=[line for kind, of in kinds.items() for line in _noise_findings(kind, of, counts)],
         not_claimed=(
-            f"More than {pictures} pictures of {models} models can show: density matrices of every variant take too long for "
-            "hundreds of inputs, and small differences between options stay within their intervals.",
+            "Small differences between options: what their intervals do not separate stays undecided.",
             "Anything about hardware: the virtual processor's noise has no memory, so that decoupling can only cost there.",
         ),
-        tables=[table for kind, of in kinds.items() for table in (_bias_table(kind, of), _shots_table(kind, of, counts))],
-        pictures=_noise_pictures(main, kinds[main], counts, done[0].task.noise),
-        cost=_cost_table(kinds[main], max(counts)),
-        settings={
+        tables=[
+            _side_by_side(kinds, EXACT, f"Remaining effect of noise, {EXACT}"),
+            _side_by_side(kinds, most, f"With {max(counts):,} shots"),
+            *(table for kind, of in kinds.items() for table in (_bias_table(kind, of), _shots_table(kind, of, counts))),
+        ],
+        pictures=_noise_pictures(kinds, counts, done[0].task.noise),
+        cost=_cost_table(next(iter(kinds.values())), max(counts)),
+        settings=_settings({kind: of["none"] for kind, of in kinds.items()})
+        | {
             "noise of the processor": "all noise of its calibration",
-            "baseline": "zero",
-            "number of pictures": pictures,
-            "models": f"{models}; the options were chosen on models of other seeds",
+            "choice of the options": "on models of other seeds",
+            LONGEST: f"the first {OF_LONGEST} inputs of each model: it takes nine times the circuits of twirling",
         },
         assumptions={
-            "shots": "those of the map's own circuits; calibrations, one per map, and rescalings take additional shots",
-            "intervals": "95%, bootstrap over models and pictures; they do not hold the spread between other choices of twirls",
+            "shots": "those of the map's own circuits; calibrations, which a batch shares, and rescalings take additional ones",
+            "coverage": "share of the features whose interval(0.95), of both parts of the error, holds the exact value",
+            "intervals": "95%, bootstrap over models and inputs; they do not hold the spread between other choices of twirls",
         },
     )
 
@@ -272,23 +304,36 @@ def _noise_findings(kind: str, of: Of, counts: Sequence[int]) -> list[str]:
     unclear = [text for text in texts.values() if text not in better + worse]
     best = min(of, key=lambda option: float(np.median(np.concatenate(groups(of[option], most)))))
     cells = {name: [_median_text(of[name], most, m) for m in ("error", "cosine", "slope", "gap")] for name in (best, "none")}
-    circuits = [round(_costs(of[name], most, "circuits")[0]) for name in (best, "none")]
+    circuits = [round(_cost_per_map(of[name], most, "circuits")) for name in (best, "none")]
+    inputs = INPUTS[kind].capitalize()
     return [
-        f"{kind.capitalize()} pictures, {max(counts):,} shots: the smallest median error is that of {best}, "
+        f"{inputs}, {max(counts):,} shots: the smallest median error is that of {best}, "
         f"{cells[best][0]} with cosine {cells[best][1]}, slope {cells[best][2]} and completeness gap {cells[best][3]}, where "
         f"no correction has {cells['none'][0]}, {cells['none'][1]}, {cells['none'][2]} and {cells['none'][3]}; it takes "
         f"{quantity(circuits[0], 'circuit')} per map instead of {circuits[1]}.",
-        f"{kind.capitalize()} pictures, error over that without correction at {max(counts):,} shots, median [95%]: smaller "
+        f"{inputs}, error over that without correction at {max(counts):,} shots, median [95%]: smaller "
         f"with {'; '.join(better) or 'none'}. Larger with {'; '.join(worse) or 'none'}. Undecided: "
         f"{'; '.join(unclear) or 'none'}.",
     ]
 
 
+def _side_by_side(kinds: Mapping[str, Of], level: str, caption: str) -> Table:
+    """Return a table of errors with a column for each kind of inputs."""
+    options = list(dict.fromkeys(name for of in kinds.values() for name in of))
+    rows = [(name, *(_median_text(of[name], level) if name in of else "-" for of in kinds.values())) for name in options]
+    return Table(
+        f"{caption}: relative L2 errors, medians over maps with 95% intervals, bootstrap over models and inputs; "
+        f"{_counted({kind: of['none'] for kind, of in kinds.items()})}.",
+        ("correction", *(INPUTS[kind] for kind in kinds)),
+        tuple(rows),
+    )
+
+
 def _bias_table(kind: str, of: Of) -> Table:
     metrics = ("error", "cosine", "slope", "gap")
     return Table(
-        f"Remaining effect of noise, {EXACT}: {kind} pictures, medians with 95% intervals.",
-        ("correction", "pictures", "relative L2 error", "cosine", "slope", "completeness gap"),
+        f"Remaining effect of noise, {EXACT}: {INPUTS[kind]}, medians with 95% intervals.",
+        ("correction", "maps", "relative L2 error", "cosine", "slope", "completeness gap"),
         tuple((name, str(_inputs(mine)), *(_median_text(mine, EXACT, m) for m in metrics)) for name, mine in of.items()),
     )
 
@@ -296,72 +341,91 @@ def _bias_table(kind: str, of: Of) -> Table:
 def _shots_table(kind: str, of: Of, counts: Sequence[int]) -> Table:
     most, last = max(counts), ("cosine", "slope", "gap")
     rows = (
-        (name, *(_median_text(mine, str(n)) for n in counts), *(_median_text(mine, str(most), m) for m in last))
+        (
+            *(name, *(_median_text(mine, str(n)) for n in counts), *(_median_text(mine, str(most), m) for m in last)),
+            nested_text(groups(mine, str(most), "coverage")),
+        )
         for name, mine in of.items()
     )
     columns = [f"error, {n:,} shots" for n in counts] + [f"{metric}, {most:,} shots" for metric in last]
-    return Table(f"With shots: {kind} pictures, medians with 95% intervals.", ("correction", *columns), tuple(rows))
+    return Table(
+        f"With shots: {INPUTS[kind]}, medians with 95% intervals, and mean coverage of the maps' own 95% intervals.",
+        ("correction", *columns, f"coverage, {most:,} shots"),
+        tuple(rows),
+    )
 
 
 def _costs(done: Results, level: str, kind: str) -> list[float]:
-    """Return circuits, shots or gates of every run, or the factor on the variance; circuits and shots with the mitigation's."""
+    """Return circuits, shots or gates of every batch, or the factor on the variance; those of mitigations are included."""
     costs = [cost for d in done for cost in d.result["maps"][level]["cost"]]
     return [float(cost[kind] + cost.get(f"mitigation_{kind}", 0)) for cost in costs]
 
 
-def _mean_costs(done: Results, shots: int) -> dict[str, float]:
-    kinds = ("circuits", "two_qubit_gates", "mitigation_shots", "variance_factor")
-    return {kind: float(np.mean(_costs(done, str(shots), kind))) for kind in kinds}
+def _cost_per_map(done: Results, level: str, kind: str) -> float:
+    """Return the mean number of circuits or shots of one map, its share of calibrations included."""
+    return sum(_costs(done, level, kind)) / _inputs(done)
 
 
 def _cost_table(of: Of, shots: int) -> Table:
     rows = []
     for name, mine in of.items():
-        *counts, variance = _mean_costs(mine, shots).values()
-        rows.append((name, *(f"{count:,.0f}" for count in counts), f"{variance:.1f}"))
+        circuits, added = (_cost_per_map(mine, str(shots), kind) for kind in ("circuits", "mitigation_shots"))
+        gates, variance = (float(np.mean(_costs(mine, str(shots), kind))) for kind in ("two_qubit_gates", "variance_factor"))
+        rows.append((name, f"{circuits:,.1f}", f"{gates:,.0f}", f"{added:,.0f}", f"{variance:.1f}"))
     return Table(
-        f"Cost of one map at {shots:,} shots, means: circuits in all, two-qubit gates of the largest as compiled, additional "
-        "shots, and the variance over that of plain counts.",
+        f"Cost of one map of a clean picture at {shots:,} shots, means: circuits and shots, its share of the batch's "
+        "calibrations included; two-qubit gates of the largest as compiled; and the largest variance over that of plain "
+        "counts.",
         ("correction", "circuits", "two-qubit gates", "shots +", "variance"),
         tuple(rows),
     )
 
 
-def _noise_pictures(kind: str, of: Of, counts: Sequence[int], processor: str) -> tuple[Picture, ...]:
+def _noise_pictures(kinds: Mapping[str, Of], counts: Sequence[int], processor: str) -> tuple[Picture, ...]:
     def median(mine: Results, level: str) -> Interval:
         return nested_estimate(groups(mine, level), np.median)
 
-    most = max(counts)
-    lines = {name: {n: median(of[name], str(n)) for n in counts} for name in PLOTTED if name in of}
-    labels = {EXACT: EXACT, str(most): f"{most:,} shots"}
-    medians = {name: {label: median(mine, level) for level, label in labels.items()} for name, mine in of.items()}
-    costs = {name: {k: _mean_costs(mine, most)[k] for k in ("circuits", "variance_factor")} for name, mine in of.items()}
-    shown = [name for name in ("none", "twirling", *ON_NOISY[1:]) if name in of]
+    most = str(max(counts))
+    lines = {
+        INPUTS[kind]: {name: {n: median(of[name], str(n)) for n in counts} for name in PLOTTED if name in of}
+        for kind, of in kinds.items()
+    }
+    options = [name for name in next(iter(kinds.values())) if all(name in of for of in kinds.values())]
+    medians = {name: {INPUTS[kind]: median(of[name], most) for kind, of in kinds.items()} for name in options}
+    first = next(iter(kinds.values()))
+    costs = {
+        name: {
+            "circuits": _cost_per_map(first[name], most, "circuits"),
+            "variance factor": float(np.mean(_costs(first[name], most, "variance_factor"))),
+        }
+        for name in options
+    }
     return (
         Picture(
-            png(figures.error_figure({f"{kind} pictures": lines}, width=7)),
-            "Median error of maps against shots, one line per correction, with 95% intervals over models and pictures.",
+            png(figures.error_figure(lines, width=4.2)),
+            "Median error of maps against shots, one line per correction and one panel per kind of inputs, with 95% intervals "
+            "over models and inputs.",
             "Lines of the relative error against shots: they flatten where the remaining noise is larger than shot noise",
             "noise_error",
         ),
         Picture(
             png(figures.cost_figure(medians, costs)),
-            f"Left: median error without shot noise and at {most:,} shots, with 95% intervals. Right: cost of one map, "
-            "circuits and the factor on the variance.",
-            "A row for each correction: its error with intervals, and its cost",
+            f"Left: median error at {max(counts):,} shots of each kind of inputs, with 95% intervals. Right: cost of one map "
+            "of a clean picture, circuits and the factor on the variance.",
+            "A row for each correction: its errors with intervals, and its cost",
             "noise_price",
         ),
-        _maps_picture({name: of[name] for name in shown}, str(most), processor, "noise_maps"),
+        _maps_picture({name: first[name] for name in SHOWN if name in first}, most, processor, "noise_maps"),
     )
 
 
 def _maps_picture(of: Of, level: str, processor: str, name: str) -> Picture:
     maps = {option: _first_map(mine, level) for option, mine in of.items()}
-    title = f"virtual {processor}, {int(level):,} shots (simulated); crosses: 2 standard errors off or more"
+    title = f"virtual {processor}, {int(level):,} shots (simulated); crosses: outside the 95% interval"
     return Picture(
         png(figures.map_figure(maps, np.array(of["none"][0].result["exact"][0]), title)),
-        "One picture's map raw, corrected, and exact; above each its relative error and the one its standard errors predict, "
-        "which do not include gate noise.",
+        "One input's map raw, corrected, and exact; above each its relative error, and the one that both parts of its own "
+        "error predict.",
         "Heat maps of one attribution side by side: raw, corrected, exact",
         name,
     )
@@ -371,137 +435,136 @@ def _maps_picture(of: Of, level: str, processor: str, name: str) -> Picture:
 
 
 def summarise_pipeline(done: Results) -> Findings:
-    """Return the table of mitigations, the verdict on the target, maps and their errors."""
-    of = done_by(done, "mitigation")
-    medians = {
-        option: {metric: _all_levels(mine, metric) for metric in ("error", "cosine", "gap")} for option, mine in of.items()
-    }
+    """Return the table of mitigations for each kind of inputs, the verdict on the target, maps and their errors."""
+    level, kinds = _level(done[0].task.shots[0]), done_by(done, "kind")
+    of = done_by(done, "kind", "mitigation")
+    names = ("error", "cosine", "gap", "coverage")
+    metrics = {key: {name: groups(mine, level, name) for name in names} for key, mine in of.items()}
     rows = []
-    for option, mine in of.items():
-        totals = (f"{sum(_own_costs(mine, kind)) / _inputs(mine):,.0f}" for kind in ("circuits", "shots"))
-        cells = (nested_text(values, np.median) for values in medians[option].values())
-        gates, variance = (max(_own_costs(mine, kind)) for kind in ("two_qubit_gates", "variance_factor"))
-        rows.append((option, str(_inputs(mine)), *cells, *totals, f"{gates:.0f}", f"{variance:.1f}"))
-    models, pictures = len({d.task.seed for d in done}), _inputs(of["none"])
-    columns = ("relative L2 error", "cosine", "completeness gap", "circuits", "shots", "two-qubit gates", "variance")
+    for (kind, option), mine in of.items():
+        values = metrics[kind, option]
+        cells = [nested_text(values[name], np.median) for name in ("error", "cosine", "gap")]
+        totals = (f"{_cost_per_map(mine, level, each):,.0f}" for each in ("circuits", "shots"))
+        gates, variance = (max(_costs(mine, level, each)) for each in ("two_qubit_gates", "variance_factor"))
+        rows.append(
+            (
+                *(INPUTS[kind], option, str(_inputs(mine)), *cells, nested_text(values["coverage"])),
+                *(*totals, f"{gates:.0f}", f"{variance:.1f}"),
+            )
+        )
+    columns = (
+        "relative L2 error",
+        "cosine",
+        "completeness gap",
+        "coverage",
+        "circuits",
+        "shots",
+        "two-qubit gates",
+        "variance",
+    )
+    processor = done[0].task.noise
     return Findings(
-        findings=[_pipeline_finding(option, mine) for option, mine in medians.items()],
+        findings=[_pipeline_finding(INPUTS[kind], option, mine) for (kind, option), mine in metrics.items()],
         not_claimed=(
             "Anything about hardware: the processor is simulated, with the noise of its calibration, which has no memory.",
-            f"That other data behave alike: the pictures are {pictures} clean Bars and Stripes of {models} models.",
-            "That standard errors include the remaining errors: the bias of an extrapolation and the number of twirls are not "
-            "in them.",
+            "That a figure for clean pictures holds for other inputs: the three kinds stand side by side.",
         ),
         tables=(
             Table(
-                "Maps against the exact ones: medians over models and pictures with 95% intervals, bootstrap over both. "
-                "Circuits and shots are those of a picture, its share of the calibration included; gates are those of the "
-                "largest compiled circuit; variance is over that of plain counts, at most.",
-                ("correction", "pictures", *columns),
+                "Maps against the exact ones: medians over models and inputs with 95% intervals, bootstrap over both, and mean "
+                "coverage of the maps' own 95% intervals. Circuits and shots are those of one map, its share of the batch's "
+                "calibrations included; gates are those of the largest compiled circuit; variance is over that of plain "
+                "counts, at most.",
+                ("inputs", "correction", "maps", *columns),
                 tuple(rows),
             ),
         ),
         pictures=(
             Picture(
-                png(_pipeline_figure(medians)),
-                "Errors and cosines of single pictures (dots) and their medians with 95% intervals; the line is the target.",
-                "Dots of the relative error and of the cosine, one row per correction",
+                png(_pipeline_figure(metrics)),
+                "Errors and cosines of single maps (dots) and their medians with 95% intervals, for each kind of inputs; the "
+                "line is the target.",
+                "Dots of the relative error and of the cosine, one row per correction, one pair of panels per kind of inputs",
                 "pipeline_errors",
             ),
-            _pipeline_maps(of),
+            *(
+                _maps_picture({option: mine for (k, option), mine in of.items() if k == kind}, level, processor, name)
+                for kind in kinds
+                for name in ["pipeline_maps" if kind == "clean" else f"pipeline_maps_{kind}"]
+            ),
         ),
-        settings={
+        settings=_settings({kind: of[kind, "none"] for kind in kinds})
+        | {
             "noise of the processor": "all noise of its calibration",
-            "baseline": "zero",
-            "all shots": f"{PIPELINE_SHOTS:,} per picture; the pictures of one task share a calibration",
+            "all shots": f"{PIPELINE_SHOTS:,} per input, and a calibration of 40,000 for each batch",
         },
-        assumptions={"target": f"median error at most {LARGEST_ERROR}, median cosine at least {LEAST_COSINE}"},
+        assumptions={
+            "target": f"median error at most {LARGEST_ERROR}, median cosine at least {LEAST_COSINE}",
+            "coverage": "share of the features whose interval(0.95), of both parts of the error, holds the exact value",
+        },
     )
 
 
-def _own_level(d: Done[Any]) -> str:
-    """Return the number of shots of a task that has one."""
-    return _level(d.task.shots[0])
-
-
-def _all_levels(done: Results, metric: str) -> list[FloatArray]:
-    """Return a metric of all pictures, one group per model, of tasks with different numbers of shots."""
-    return [
-        np.concatenate([np.concatenate(groups([d], _own_level(d), metric)) for d in mine])
-        for _, mine in sorted(done_by(done, "seed").items())
-    ]
-
-
-def _own_costs(done: Results, kind: str) -> list[float]:
-    return [cost for d in done for cost in _costs([d], _own_level(d), kind)]
-
-
-def _pipeline_finding(option: str, values: Mapping[str, Sequence[FloatArray]]) -> str:
+def _pipeline_finding(inputs: str, option: str, values: Mapping[str, Sequence[FloatArray]]) -> str:
     error, cosine = np.concatenate(values["error"]), np.concatenate(values["cosine"])
     error_median, cosine_median = (nested_estimate(values[metric], np.median) for metric in ("error", "cosine"))
     met = error_median[0] <= LARGEST_ERROR and cosine_median[0] >= LEAST_COSINE
     surely = error_median[1][1] <= LARGEST_ERROR and cosine_median[1][0] >= LEAST_COSINE
     alone = int(np.sum((error <= LARGEST_ERROR) & (cosine >= LEAST_COSINE)))
     return (
-        f"{option}: median relative L2 error {with_interval(*error_median)} (target at most {LARGEST_ERROR:.2f}), "
-        f"median cosine {with_interval(*cosine_median, 4)} (target at least {LEAST_COSINE}): "
+        f"{inputs.capitalize()}, {option}: median relative L2 error {with_interval(*error_median)} (target at most "
+        f"{LARGEST_ERROR:.2f}), median cosine {with_interval(*cosine_median, 4)} (target at least {LEAST_COSINE}): "
         f"{'met' if met else 'MISSED'}{', with both intervals' if surely else ', not by the intervals' if met else ''}; "
-        f"{alone} of {len(error)} pictures meet both by themselves."
+        f"{alone} of {len(error)} maps meet both by themselves."
     )
 
 
-def _pipeline_maps(of: Of) -> Picture:
-    maps = {option: _first_map(mine, _own_level(mine[0])) for option, mine in of.items()}
-    processor = of["none"][0].task.noise
-    title = f"virtual {processor}, {PIPELINE_SHOTS:,} shots (simulated); crosses: 2 standard errors off or more"
-    return Picture(
-        png(figures.map_figure(maps, np.array(of["none"][0].result["exact"][0]), title)),
-        "One picture's map raw, under each correction, and exact; above each its relative error and the one its standard "
-        "errors predict, which do not include gate noise.",
-        "Heat maps of one attribution side by side: raw, corrected, exact",
-        "pipeline_maps",
-    )
-
-
-def _pipeline_figure(medians: Mapping[str, Mapping[str, Sequence[FloatArray]]]) -> Figure:
-    """Plot the error and 1 - cosine of every picture, and the medians."""
-    options = list(medians)[::-1]
+def _pipeline_figure(metrics: Mapping[tuple[str, str], Mapping[str, Sequence[FloatArray]]]) -> Figure:
+    """Plot the error and 1 - cosine of every map, and the medians, one row of panels per kind of inputs."""
+    kinds = list(dict.fromkeys(kind for kind, _ in metrics))
+    options = list(dict.fromkeys(option for _, option in metrics))[::-1]
     shown = (("error", 0.0, 1.0, "relative L2 error", LARGEST_ERROR), ("cosine", 1.0, -1.0, "1 - cosine", 1 - LEAST_COSINE))
-    figure, axes = figures.panels((8.5, 0.5 * len(options) + 1.2), 1, 2, sharey=True)
-    for ax, (metric, start, sign, label, target) in zip(axes, shown, strict=True):
-        ax.set_xscale("log")
-        for i, option in enumerate(options):
-            values = [start + sign * group for group in medians[option][metric]]
-            middle, *ends = nested_bootstrap(values, np.median)
-            single = np.concatenate(values)
-            ax.plot(single, np.full(len(single), i - 0.12), "o", ms=3, color="0.6", alpha=0.6)
-            ax.errorbar(middle, i + 0.12, xerr=np.abs(ends - middle)[:, np.newaxis], fmt="D", ms=5, color="C0", capsize=3)
-        ax.axvline(target, color="C3", lw=1, ls="--")
+    size = (8.5, (0.4 * len(options) + 0.5) * len(kinds) + 0.6)
+    figure, axes = figures.panels(size, len(kinds), 2, sharey=True, sharex="col", squeeze=False)
+    for line, kind in zip(axes, kinds, strict=True):
+        line[0].set_title(INPUTS[kind], loc="left", fontweight="bold")
+        for ax, (metric, start, sign, label, target) in zip(line, shown, strict=True):
+            ax.set_xscale("log")
+            for i, option in enumerate(options):
+                values = [start + sign * group for group in metrics[kind, option][metric]]
+                middle, *ends = nested_bootstrap(values, np.median)
+                single = np.concatenate(values)
+                ax.plot(single, np.full(len(single), i - 0.12), "o", ms=3, color="0.6", alpha=0.4, markeredgewidth=0)
+                ax.errorbar(middle, i + 0.12, xerr=np.abs(ends - middle)[:, np.newaxis], fmt="D", ms=5, color="C0", capsize=3)
+            ax.axvline(target, color="C3", lw=1, ls="--")
+            ax.set(yticks=range(len(options)), yticklabels=options, ylim=(-0.5, len(options) - 0.5))
+            if kind == kinds[-1]:
+                ax.set_xlabel(label)
+    for ax in axes[-1]:
         figures.log_axis(ax.xaxis)
-        ax.set(xlabel=label, yticks=range(len(options)), yticklabels=options, ylim=(-0.5, len(options) - 0.5))
     return figure
 
 
 # --- mitigations of readout errors -----------------------------------------------------------------------------------------
 
-#: Errors of maps by readout, correction and shots.
-Scores = Mapping[tuple[str, str, int], MapErrorSummary]
+#: Errors of maps by kind of inputs, readout, correction and shots.
+Scores = Mapping[tuple[str, str, str, int], MapErrorSummary]
 
 
 def summarise_readout(done: Results) -> Findings:
     """Return the table of every correction at every number of shots, the diagnoses, and figures of both."""
-    of, counts = done_by(done, "noise", "mitigation"), done[0].task.shots
+    of, counts = done_by(done, "kind", "noise", "mitigation"), done[0].task.shots
     scores = {
-        (noise, method, shots): summarize_map_errors([d.result for d in mine], str(shots))
-        for (noise, method), mine in of.items()
+        (*key, shots): summarize_map_errors([d.result for d in mine], str(shots))
+        for key, mine in of.items()
         for shots in counts
     }
     rows = []
-    for (noise, method, shots), score in scores.items():
-        cost = of[noise, method][0].result["maps"][str(shots)]["cost"][-1]
+    for (kind, noise, method, shots), score in scores.items():
         numbers = (with_interval(*number) for number in (score.bias, score.error, score.coverage))
-        extra = str(cost["mitigation_circuits"]), f"{cost['mitigation_shots']:,}"
-        rows.append((_label(noise), method, f"{shots:,}", *numbers, *extra, f"{score.variance_factor:.2f}"))
+        added = (f"mitigation_{each}" for each in ("circuits", "shots"))
+        extra = (f"{_cost_per_map(of[kind, noise, method], str(shots), each):,.1f}" for each in added)
+        rows.append((kind, _label(noise), method, f"{shots:,}", *numbers, *extra, f"{score.variance_factor:.2f}"))
     calibrated = {
         noise: [d.result for d in mine if "calibrations" in d.result] for noise, mine in done_by(done, "noise").items()
     }
@@ -510,22 +573,23 @@ def summarise_readout(done: Results) -> Findings:
         findings=(*_readout_findings(scores), *_diagnoses(injected)),
         not_claimed=(
             "Anything about real processors: all results are simulated, with gates without error.",
-            "That independent models of other sizes behave alike: all are rings of 3 layers on 4 qubits.",
+            "That models of other sizes behave alike: all have 4 qubits.",
         ),
         tables=(
             Table(
                 "Bias (common to the runs of one input), error (relative L2, root mean square) and coverage of the maps' "
-                "own 95% intervals; in brackets 95% intervals, bootstrap over models and inputs. Additional circuits and shots "
-                "are those of one run; the variance factor is over as many shots read without error.",
-                ("readout", "correction", "shots", "bias", "error", "coverage", "circuits +", "shots +", "variance"),
+                "own 95% intervals, of both parts of the error; in brackets 95% intervals, bootstrap over models and inputs. "
+                "Additional circuits and shots are one map's share of those of its batch; the variance factor is over as many "
+                "shots read without error.",
+                ("inputs", "readout", "correction", "shots", "bias", "error", "coverage", "circuits +", "shots +", "variance"),
                 tuple(rows),
             ),
         ),
         pictures=_readout_pictures(of, scores, injected),
-        settings={
-            "baseline": "zero",
-            "calibration": "20,000 shots per state of each qubit, separate for every run and in the same batch",
-        },
+        settings=_settings(
+            {kind: mine for (kind, noise, method), mine in of.items() if (noise, method) == (done[0].task.noise, "raw")}
+        )
+        | {"calibration": "20,000 shots per state of each qubit, separate for every run and in the same batch"},
         assumptions={
             "injected errors": "; ".join(
                 f"{name}: {', '.join(f'{key} {value}' for key, value in faults.items())}" for name, faults in FAULTS.items()
@@ -542,24 +606,27 @@ def _label(noise: str) -> str:
 def _readout_findings(scores: Scores) -> Iterator[str]:
     """Yield sentences on each kind of readout errors at the most shots, and on the coverage of each correction."""
     most = max(shots for *_, shots in scores)
-    for noise in dict.fromkeys(noise for noise, *_ in scores):
-        mine = {method: score for (n, method, shots), score in scores.items() if (n, shots) == (noise, most)}
-        best = min(mine, key=lambda method: mine[method].error[0])
-        biases = "; ".join(f"{method} {with_interval(*score.bias)}" for method, score in mine.items())
-        yield (
-            f"{_label(noise)}, {most:,} shots: the error is {with_interval(*mine['raw'].error)} raw and "
-            f"{with_interval(*mine[best].error)} with the best correction ({best}). Biases: {biases}."
-        )
+    for noise in dict.fromkeys(noise for _, noise, _, _ in scores):
+        texts = []
+        for kind in dict.fromkeys(kind for kind, own, _, _ in scores if own == noise):
+            mine = {method: s for (k, own, method, shots), s in scores.items() if (k, own, shots) == (kind, noise, most)}
+            best = min(mine, key=lambda method: mine[method].error[0])
+            texts.append(
+                f"{INPUTS[kind]} {with_interval(*mine['raw'].error)} raw, {with_interval(*mine[best].error)} with the best "
+                f"correction ({best}, bias {with_interval(*mine[best].bias)})"
+            )
+        yield f"{_label(noise)}, {most:,} shots: errors are {'; '.join(texts)}."
     low, high = COVERAGE
-    for method in dict.fromkeys(method for _, method, _ in scores):
-        rows = {(noise, shots): score.coverage for (noise, m, shots), score in scores.items() if m == method}
+    for method in dict.fromkeys(method for _, _, method, _ in scores):
+        rows = {(noise, shots, kind): each.coverage for (kind, noise, m, shots), each in scores.items() if m == method}
         missed = [at for at, (mean, _) in rows.items() if not low <= mean <= high]
         clear = [at for at, (_, ends) in rows.items() if ends[1] < low or ends[0] > high]
         worst = max(rows, key=lambda at: abs(rows[at][0] - 0.95))
         yield (
             f"Coverage of 95% intervals, {method}: target {low:.0%} to {high:.0%} "
             + (f"MISSED in {len(missed)} (clear of their intervals in {len(clear)})" if missed else "met")
-            + f" of {len(rows)} rows; the farthest is {with_interval(*rows[worst])} ({_label(worst[0])}, {worst[1]:,} shots)."
+            + f" of {len(rows)} rows; the farthest is {with_interval(*rows[worst])} ({_label(worst[0])}, {worst[1]:,} shots, "
+            f"{INPUTS[worst[2]]})."
         )
 
 
@@ -589,27 +656,35 @@ def _diagnoses(injected: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[
 
 
 def _readout_pictures(
-    of: Mapping[tuple[str, str], Results], scores: Scores, injected: Mapping[str, Sequence[Mapping[str, Any]]]
+    of: Mapping[tuple[str, str, str], Results], scores: Scores, injected: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> tuple[Picture, ...]:
-    by_noise: dict[str, dict[str, dict[int, Interval]]] = {}
-    for (noise, method, shots), score in scores.items():
-        by_noise.setdefault(_label(noise), {}).setdefault(method, {})[shots] = score.error
+    by_kind: dict[str, dict[str, dict[str, dict[int, Interval]]]] = {}
+    for (kind, noise, method, shots), score in scores.items():
+        by_kind.setdefault(kind, {}).setdefault(_label(noise), {}).setdefault(method, {})[shots] = score.error
     shown, most = "pair flips", max(shots for *_, shots in scores)
-    first = injected[shown][0]
-    maps = {method: _first_map(mine, str(most)) for (noise, method), mine in of.items() if noise == shown}
-    exact = np.array(of[shown, "raw"][0].result["exact"][0])
-    title = f"{shown}, {most:,} shots (simulated); crosses: 2 standard errors off or more"
+    first, kinds = injected[shown][0], list(by_kind)
+    maps = {
+        method: _first_map(of[kind, noise, method], str(most))
+        for kind, noise, method in of
+        if (kind, noise) == (kinds[0], shown)
+    }
+    exact = np.array(of[kinds[0], shown, "raw"][0].result["exact"][0])
+    title = f"{shown}, {most:,} shots (simulated); crosses: outside the 95% interval"
     return (
-        Picture(
-            png(figures.error_figure(by_noise)),
-            "Error of maps against shots for each correction; bands are 95% intervals over models and inputs.",
-            "Lines of the relative error against shots, one panel per kind of readout errors, one line per correction",
-            "readout_error",
+        *(
+            Picture(
+                png(figures.error_figure(by_noise)),
+                f"{INPUTS[kind].capitalize()}: error of maps against shots for each correction; bands are 95% intervals over "
+                "models and inputs.",
+                "Lines of the relative error against shots, one panel per kind of readout errors, one line per correction",
+                "readout_error" if kind == kinds[0] else f"readout_error_{kind}",
+            )
+            for kind, by_noise in by_kind.items()
         ),
         Picture(
             png(figures.map_figure(maps, exact, title)),
-            "One input's map raw, under each correction, and exact; above each its relative error and the one its standard "
-            "errors predict.",
+            "One input's map raw, under each correction, and exact; above each its relative error, and the one that both "
+            "parts of its own error predict.",
             "Heat maps of one attribution side by side: raw, corrected in three ways, exact",
             "readout_maps",
         ),

@@ -50,7 +50,7 @@ class Task:
 
 def tasks(quick: bool) -> list[Task]:
     """Return the chosen placement and 30 random ones of each kind for five models; for a quick run, one each for one model."""
-    models, patches, inputs = (1, 1, 1) if quick else (5, 30, 3)
+    models, patches, inputs = (1, 1, 1) if quick else (5, 30, 100)
     numbered = [(KINDS[0], 0), *((kind, number) for kind in KINDS[1:] for number in range(1, patches + 1))]
     return [Task(seed, kind, number, inputs) for seed in range(models) for kind, number in numbered]
 

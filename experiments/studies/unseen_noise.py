@@ -288,7 +288,9 @@ def _figure(done: Results) -> Figure:
     shown = {pipeline: COLOURS[list(PIPELINES).index(pipeline)] for pipeline in done_by(done, "pipeline")}
     handles = [left.plot([], [], "o", color=colour, label=name)[0] for name, colour in shown.items()]
     handles += [left.plot([], [], "|", color="0.3", markersize=11, markeredgewidth=2, label="raw: device's own model")[0]]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
+    hollow = {"color": "0.3", "markerfacecolor": "white", "label": "most runs warn"}
+    handles += left.plot([], [], "o", **hollow)
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, columnspacing=1.2)
     return figure
 
 

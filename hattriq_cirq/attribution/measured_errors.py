@@ -13,6 +13,7 @@ from hattriq_cirq.attribution.result import Attribution, Cost
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.models.learned import LearnedModel
+from hattriq_cirq.models.learned_group import LearnedModels
 from hattriq_cirq.models.quadratic_form import QuadraticForm
 
 _SAMPLES = 200  # of the bootstrap: its standard errors are right to 5%
@@ -46,22 +47,23 @@ def with_measured_errors(
     learned = [model for model in models if isinstance(model, LearnedModel)]
     if not learned:
         return attribution
+    together = LearnedModels(tuple({id(model): model for model in learned}.values()))
     if baseline is not None:
-        spread, gap = _propagated(learned[0], attribution, baseline), np.zeros_like(attribution.f_input)
+        stderr, systematic = _propagated(learned[0], attribution, baseline)
+        gap = np.zeros_like(attribution.f_input)
     else:
-        spread, gap = _bootstrapped(models, compute)
-    systematic = _of_damping(models, compute, attribution)
-    stderr = np.sqrt((spread**2 - systematic**2).clip(0))
+        spread, gap = _bootstrapped(models, together, compute)
+        systematic = _of_damping(models, together, compute, attribution)
+        stderr = np.sqrt((spread**2 - systematic**2).clip(0))
     record = learned[0].record
     notes = tuple(dict.fromkeys(note for model in learned for note in (model.record.origin, *model.record.notes)))
-    truncated = max(model.record.truncated_share for model in learned)
-    if truncated > 0:
-        size = np.linalg.norm(attribution.values, axis=-1, keepdims=True)
-        systematic = np.hypot(systematic, size * np.sqrt(truncated / attribution.n_features))
+    most = max(learned, key=lambda model: model.record.truncated_share)
+    if (truncated := most.record.truncated_share) > 0:
+        systematic = np.hypot(systematic, most.left_out(attribution.values))
         notes = (*notes, f"The list of strings leaves out {truncated:.2g} of the squared norm of an average map.")
     cost = Cost()
-    for model in {id(each): each for each in learned}.values():
-        cost += cost_of(model)
+    for positions in together.campaigns:
+        cost += cost_of(together[positions[0]])
     assumptions = replace(
         attribution.assumptions,
         observables=tuple(m.record.observable if isinstance(m, LearnedModel) else t for m, t in _named(models, attribution)),
@@ -88,40 +90,46 @@ def _named(models: Sequence[QuadraticForm], attribution: Attribution) -> list[tu
     return list(zip(models, attribution.assumptions.observables, strict=True))
 
 
-def _propagated(model: LearnedModel, attribution: Attribution, baseline: float | ArrayLike | BaselineSet) -> FloatArray:
-    """Return the standard errors of IG_k = Re(conj(d_k) (M s)_k), in the shape of the attribution."""
+def _propagated(
+    model: LearnedModel, attribution: Attribution, baseline: float | ArrayLike | BaselineSet
+) -> tuple[FloatArray, FloatArray]:
+    """Return both parts of the errors of IG_k = Re(conj(d_k) (M s)_k), in the shape of the attribution."""
     inputs = attribution.x
     references, _ = resolve(baseline, inputs)
     rows = inputs.reshape(-1, model.n_features)
-    stderr = np.zeros(rows.shape)
+    stderr, systematic = np.zeros((2, *rows.shape))
     for i, row in enumerate(track(rows, "propagate errors", "input", total=len(rows))):
         own = references[:, i if references.shape[1] > 1 else 0]
         weights = np.mean([model.strings.bilinear(row - b, row + b) for b in own], axis=0)
-        stderr[i] = np.sqrt(model.variances(weights))
-    return stderr.reshape(inputs.shape)
+        stderr[i], systematic[i] = model.errors_of(weights)
+    return stderr.reshape(inputs.shape), systematic.reshape(inputs.shape)
 
 
 def _of_damping(
-    models: Sequence[QuadraticForm], compute: Callable[[Sequence[QuadraticForm]], Attribution], attribution: Attribution
+    models: Sequence[QuadraticForm],
+    learned: LearnedModels,
+    compute: Callable[[Sequence[QuadraticForm]], Attribution],
+    attribution: Attribution,
 ) -> FloatArray:
-    """Return the change of the values by one standard error of each campaign's damping factor, in their shape."""
+    """Return the root mean square change of the values by the errors of the damping factors, in the shape of the values."""
     changes = np.zeros_like(attribution.values)
-    for model in {id(each): each for each in models}.values():
-        if isinstance(model, LearnedModel) and model.damping is not None:
-            scaled = model.scaled(1 + model.damping.stderr)
-            changed = compute([scaled if each is model else each for each in models])
-            changes = np.hypot(changes, changed.values - attribution.values)
+    for factors in learned.damping_factors:
+        changed = compute(_replaced(models, learned, [m.scaled(f) for m, f in zip(learned, factors.tolist(), strict=True)]))
+        changes = np.hypot(changes, changed.values - attribution.values)
     return changes
 
 
 def _bootstrapped(
-    models: Sequence[QuadraticForm], compute: Callable[[Sequence[QuadraticForm]], Attribution]
+    models: Sequence[QuadraticForm], learned: LearnedModels, compute: Callable[[Sequence[QuadraticForm]], Attribution]
 ) -> tuple[FloatArray, FloatArray]:
     """Return the standard deviations of the values and of the gap over observables with random errors."""
-    drawn = {id(model): model.samples(_SAMPLES, seed=i) for i, model in enumerate(models) if isinstance(model, LearnedModel)}
-    found = [
-        compute([drawn[id(model)][j] if id(model) in drawn else model for model in models])
-        for j in track(range(_SAMPLES), "bootstrap errors", "sample")
-    ]
+    drawn = learned.samples(_SAMPLES, seed=0)
+    found = [compute(_replaced(models, learned, each)) for each in track(drawn, "bootstrap errors", "sample", total=_SAMPLES)]
     values, gaps = (np.std([getattr(each, name) for each in found], axis=0) for name in ("values", "completeness_gap"))
     return np.asarray(values), np.asarray(gaps)
+
+
+def _replaced(models: Sequence[QuadraticForm], learned: LearnedModels, others: Sequence[QuadraticForm]) -> list[QuadraticForm]:
+    """Return quadratic forms with another one in the place of each learned model."""
+    places = {id(model): other for model, other in zip(learned, others, strict=True)}
+    return [places.get(id(model), model) for model in models]

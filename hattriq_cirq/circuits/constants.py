@@ -41,6 +41,8 @@ def _owned_operation(operation: cirq.Operation) -> cirq.Operation:
     bare = operation.untagged
     if isinstance(bare, cirq.CircuitOperation):
         new: cirq.Operation = _owned_subcircuit(bare)
+    elif isinstance(bare, cirq.ClassicallyControlledOperation):
+        new = _owned_conditional(bare)
     elif isinstance(bare, cirq.ControlledOperation):
         inner = _owned_operation(bare.sub_operation)
         same = inner is bare.sub_operation
@@ -54,6 +56,19 @@ def _owned_operation(operation: cirq.Operation) -> cirq.Operation:
     if new is bare:
         return operation
     return new.with_tags(*operation.tags) if operation.tags else new
+
+
+def _owned_conditional(operation: cirq.ClassicallyControlledOperation) -> cirq.Operation:
+    """Return the operation with conditions that files keep: Cirq's JSON leaves out the index of a `KeyCondition`."""
+    inside, conditions = operation.without_classical_controls(), sorted(operation.classical_controls, key=repr)
+    owned = _owned_operation(inside)
+    kept = [
+        cirq.BitMaskKeyCondition(condition.key, condition.index)
+        if isinstance(condition, cirq.KeyCondition) and condition.index != -1
+        else condition
+        for condition in conditions
+    ]
+    return operation if owned is inside and kept == conditions else owned.with_classical_controls(*kept)
 
 
 def _owned_matrix(gate: cirq.MatrixGate) -> cirq.MatrixGate:

@@ -24,49 +24,58 @@ from hattriq_cirq.models.pauli_strings import ProductStates
 
 @dataclass(frozen=True, eq=False)
 class ProbeStructure:
-    """The one circuit structure by which some strings of an observable are measured together.
+    """The one circuit structure by which some strings of observables are measured together.
 
     The strings agree wherever two of them act on the same qubit, so that one measurement of each qubit gives all of them. Only
     the gates in their light cone are run, and only their qubits are read.
 
     Args:
         model: Model with the circuit U.
-        terms: Strings of its observable.
+        terms: Strings of its observable, or of several observables; their own coefficients play no part.
+        coefficients: Coefficient of each string in each observable, (observables, strings).
 
     Example:
         >>> import hattriq_cirq as hq
         >>> a, b = cirq.LineQubit.range(2)
-        >>> (structure,) = probe_structures(hq.ring_ansatz(2, 1).with_observable(cirq.Z(a) * cirq.Z(b) + 2 * cirq.Z(a)))
+        >>> model = hq.ring_ansatz(2, 1)
+        >>> (structure,) = probe_structures(model.with_observable(cirq.Z(a) * cirq.Z(b) + 2 * cirq.Z(a)))
         >>> structure.size, structure.weights.explicit.toarray().tolist()
         (3.0, [[3.0, 1.0, -3.0, -1.0]])
+        >>> (both,) = probe_structures(model.with_observable(cirq.Z(a)), model.with_observable(cirq.Z(b)))
+        >>> both.weights.explicit.toarray().tolist()
+        [[1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0]]
     """
 
     model: Model
     terms: tuple[PauliTerm, ...]
+    coefficients: FloatArray
+
+    @property
+    def sizes(self) -> FloatArray:
+        """Sum of the absolute coefficients of each observable: its largest value in one shot, (observables,)."""
+        return np.asarray(np.abs(self.coefficients).sum(axis=1))
 
     @property
     def size(self) -> float:
-        """Sum of the absolute coefficients: the largest value of one shot."""
-        return sum(abs(term.coefficient) for term in self.terms)
+        """Largest value of any observable in one shot."""
+        return float(self.sizes.max())
 
     @cached_property
     def qubits(self) -> tuple[cirq.Qid, ...]:
         """Qubits that are read, in order."""
-        return tuple(q for q in self.model.qubits if any(q in term.pauli for term in self.terms))
+        return tuple(q for q in self.model.register if any(q in term.pauli for term in self.terms))
 
     @cached_property
     def weights(self) -> OutcomeWeights:
-        """Weights of the outcomes, (1, 2**bits), whose expectation is that of the observable's part."""
+        """Weights of the outcomes, (observables, 2**bits), whose expectations are those of the observables' parts."""
         bits = len(self.qubits)
         if len(self.terms) == 1:
-            return OutcomeWeights(csr_array(np.array([[self.terms[0].coefficient]])), bits)
+            return OutcomeWeights(csr_array(self.coefficients), bits)
         if bits > MAX_DENSE_BITS:
             raise ValueError(f"strings on {bits} qubits together cannot be measured at once, at most {MAX_DENSE_BITS}")
-        outcomes, total = np.arange(2**bits), np.zeros(2**bits)
-        for term in self.terms:
-            mask = sum(1 << (bits - 1 - i) for i, q in enumerate(self.qubits) if q in term.pauli)
-            total += term.coefficient * parity_signs(outcomes & mask)
-        return OutcomeWeights(csr_array(total[np.newaxis]))
+        outcomes = np.arange(2**bits)
+        masks = [sum(1 << (bits - 1 - i) for i, q in enumerate(self.qubits) if q in term.pauli) for term in self.terms]
+        return OutcomeWeights(csr_array(self.coefficients @ [parity_signs(outcomes & mask) for mask in masks]))
 
     @cached_property
     def body(self) -> cirq.FrozenCircuit:
@@ -116,17 +125,29 @@ class ProbeStructure:
         return cirq.Circuit(cirq.Circuit(prepared), *self.body, cirq.Circuit(turned), measured)
 
 
-def probe_structures(model: Model) -> list[ProbeStructure]:
-    """Return the circuit structures that together measure a model's observable: one where its strings can be read at once."""
+def probe_structures(*models: Model) -> list[ProbeStructure]:
+    """Return the circuit structures that together measure the observables of models: one where all strings can be read at once.
+
+    Args:
+        models: Models with the same circuit, one for each observable.
+    """
+    terms: dict[cirq.PauliString[cirq.Qid], PauliTerm] = {}
+    coefficients: dict[cirq.PauliString[cirq.Qid], FloatArray] = {}
+    for i, model in enumerate(models):
+        for term in pauli_terms(model):
+            terms.setdefault(term.pauli, term)
+            coefficients.setdefault(term.pauli, np.zeros(len(models)))[i] = term.coefficient
     groups: list[list[PauliTerm]] = []
-    for term in pauli_terms(model):
+    for term in terms.values():
         for group in groups:
             if all(term.pauli[q] == other.pauli[q] for other in group for q in term.pauli if q in other.pauli):
                 group.append(term)
                 break
         else:
             groups.append([term])
-    return [ProbeStructure(model, tuple(group)) for group in groups]
+    return [
+        ProbeStructure(models[0], tuple(group), np.array([coefficients[term.pauli] for term in group]).T) for group in groups
+    ]
 
 
 def _angles(states: ProductStates, y_flipped: NDArray[np.bool_]) -> FloatArray:

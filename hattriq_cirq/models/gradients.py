@@ -20,6 +20,7 @@ from hattriq_cirq.models.model import Model
 from hattriq_cirq.simulation import statevector
 
 LossFunction = Callable[[FloatArray], tuple[float, FloatArray]]
+_SAME = 1e-9  # difference of two eigenvalues that rounding causes
 _MATRIX_FROM = 2.5  # samples per amplitude from which it is faster to compute M (measured for n = 4 .. 10)
 
 
@@ -78,6 +79,7 @@ class TrainableProgram:
     Args:
         model: Model whose symbols are differentiated; their order is `names`. Every gate with a symbol must be a power of a
             Pauli, a rotation or another `cirq.EigenGate`, with an exponent affine in the symbols, or decompose into such gates.
+            Measurements and noise are replaced by a unitary circuit with an environment (`Model.dilated`).
 
     Raises:
         ValueError: The model has no symbol, or a gate cannot be differentiated.
@@ -90,11 +92,12 @@ class TrainableProgram:
     """
 
     def __init__(self, model: Model) -> None:
-        self.n_qubits = model.n_qubits
+        model = model.dilated()
+        self.n_qubits, self._outside = len(model.register), 2 ** len(model.environment)
         self.names = tuple(model.params)
         if not self.names:
             raise ValueError("the model has no parameters to train; build its circuit with sympy symbols")
-        axis_of = {q: i for i, q in enumerate(model.qubits)}
+        axis_of = {q: i for i, q in enumerate(model.register)}
         column = {name: i for i, name in enumerate(self.names)}
         parts = [
             _rotation(op, axis_of, column) if cirq.is_parameterized(op) else statevector.constant_gate(op, axis_of)
@@ -106,6 +109,7 @@ class TrainableProgram:
         position = {part: rotation for rotation, part in enumerate(rotations)}
         self._slopes = np.stack([p.slope for p in parts if isinstance(p, _Rotation)])
         self._offsets = np.array([p.offset for p in parts if isinstance(p, _Rotation)])
+        self._eigenvalues = [p.eigenvalues for p in parts if isinstance(p, _Rotation)]
         self._groups: list[_Window | statevector.Block] = []
         for group in statevector.gather(outlines, self.n_qubits):
             members = [parts[i] for i in group.members]
@@ -115,11 +119,11 @@ class TrainableProgram:
             else:
                 self._groups.append(_window(group.axes, members, [position.get(i, -1) for i in group.members]))
         self._first = next(i for i, group in enumerate(self._groups) if isinstance(group, _Window))
-        self._action = statevector.PauliAction.of(model.pauli_sum, model.qubits)
+        self._action = statevector.PauliAction.of(model.pauli_sum, model.register)
 
     def expectations(self, theta: FloatArray, x: Array) -> FloatArray:
         """Return F of every column of a (features, samples) batch for one parameter vector, (samples,)."""
-        return self._forward(self._bind(theta)[0], x)[-1]
+        return self._forward(self._bind(theta)[0], self._beside_environment(x))[-1]
 
     def loss_gradient(self, theta: FloatArray, x: Array, loss: LossFunction) -> tuple[float, FloatArray]:
         """Return a loss of the expectations of a batch, and its gradient by the parameters.
@@ -133,6 +137,7 @@ class TrainableProgram:
             The loss and its gradient, (params,).
         """
         program, steps = self._bind(theta)
+        x = self._beside_environment(x)
         states, observed, expectations = self._forward(program, x)
         value, slopes = loss(expectations)
         if states.shape == x.shape:
@@ -155,9 +160,50 @@ class TrainableProgram:
                 costates = block.transpose.apply(costates, self.n_qubits, out=next(costate_buffers))
         return value, by_exponent @ self._slopes
 
+    def action_derivatives(self, theta: FloatArray, x: Array) -> Array:
+        """Return the derivatives of M x by the parameters, for a batch.
+
+        M depends on the exponent t of a gate exp(i pi t H) by the frequencies pi (h - h') of its eigenvalues, so that its
+        derivative is a sum of differences M(t + s) - M(t - s), with one shift s for each frequency (Wierichs et al. 2022).
+
+        Args:
+            theta: Parameters, (params,), in the order of `names`.
+            x: Amplitudes, (features, samples), one state per column.
+
+        Returns:
+            d(M x) / dtheta_j, (params, features, samples).
+        """
+        exponents = self._slopes @ theta + self._offsets
+        total = np.zeros((len(self.names), *x.shape), dtype=np.complex128)
+        for i, eigenvalues in enumerate(self._eigenvalues):
+            moved = np.zeros(x.shape, dtype=np.complex128)
+            for shift, weight in _shift_rule(eigenvalues):
+                for sign in (1, -1):
+                    at = exponents.copy()
+                    at[i] += sign * shift
+                    moved += sign * weight * self._action_at(at, x)
+            total += self._slopes[i][:, np.newaxis, np.newaxis] * moved
+        return total
+
+    def _action_at(self, exponents: FloatArray, x: Array) -> Array:
+        """Return M x for the exponents of all rotations."""
+        program = self._bind_exponents(exponents)[0]
+        return program.adjoint.apply(self._action.apply(program.apply(x)))
+
+    def _beside_environment(self, x: Array) -> Array:
+        """Return states, (features, samples), as states of all qubits, those of the environment in |0>."""
+        if self._outside == 1:
+            return x
+        wide = np.zeros((len(x), self._outside, x.shape[1]), dtype=x.dtype)
+        wide[:, 0] = x
+        return wide.reshape(-1, x.shape[1])
+
     def _bind(self, theta: FloatArray) -> tuple[statevector.FusedCircuit, list[list[Array]]]:
         """Return the circuit for these parameters, and the matrices inside each of its windows."""
-        exponents = self._slopes @ theta + self._offsets
+        return self._bind_exponents(self._slopes @ theta + self._offsets)
+
+    def _bind_exponents(self, exponents: FloatArray) -> tuple[statevector.FusedCircuit, list[list[Array]]]:
+        """Return the circuit for the exponents of its rotations, and the matrices inside each of its windows."""
         blocks: list[statevector.Block] = []
         steps: list[list[Array]] = []
         for group in self._groups:
@@ -185,6 +231,20 @@ class TrainableProgram:
         matrix = program.adjoint.apply(observed)
         acted = matrix @ x if np.iscomplexobj(x) else matrix.real @ x
         return states, observed, np.einsum("ks,ks->s", x.conj(), acted).real
+
+
+def _shift_rule(eigenvalues: FloatArray) -> list[tuple[float, float]]:
+    """Return shifts s and weights w with f'(t) = sum_s w (f(t + s) - f(t - s)) for all frequencies of exp(i pi t H)."""
+    differences = np.abs(eigenvalues[:, np.newaxis] - eigenvalues)
+    gaps = np.unique(differences[differences > _SAME].round(9))
+    if not len(gaps):
+        return []
+    frequencies = np.pi * gaps
+    shifts = np.pi * (2 * np.arange(1, len(gaps) + 1) - 1) / (2 * len(gaps) * frequencies[0])
+    if len(gaps) == 1:
+        return [(float(shifts[0]), float(frequencies[0] / 2))]
+    weights = np.linalg.solve(2 * np.sin(np.outer(frequencies, shifts)), frequencies)
+    return list(zip(shifts.tolist(), weights.tolist(), strict=True))
 
 
 def _by_window(batch: Array, axes: Sequence[int], n_qubits: int) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
@@ -17,7 +17,7 @@ from scipy.sparse import vstack
 from scipy.special import chdtrc
 
 from hattriq_cirq.foundation.array_files import read_arrays
-from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval, read_only
+from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval
 from hattriq_cirq.foundation.checks import check_type
 from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.display import printable
@@ -28,11 +28,13 @@ from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
+from hattriq_cirq.models.coefficient_errors import CampaignShare, CoefficientErrors, joint_draws, roots
 from hattriq_cirq.models.coefficient_fit import CoefficientFit, CoefficientPrior, Damping, ProbeOutcomes
 from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.models.pauli_strings import PauliObservable, PauliStrings, ProductStates
 
 _FORMAT = "hattriq_cirq.LearnedModel/1"
+_PRIOR = ("errors", "doubt")  # arrays of a prior beside its variances; earlier files lack them
 _SPREAD = 1.0  # effect of noise on a string beyond the common damping, as a share of that: it damps some more and mixes others
 _EXACT = 1e-9  # largest difference between exact outcomes and a fit that describes them, relative to the largest outcome
 StringsSource = Literal["structure", "important", "given"]
@@ -42,7 +44,7 @@ _WORDS = {
     "structure": "strings that the structure of the circuit allows, which owes nothing to a simulation",
     "important": "the most important strings of the simulated circuit",
     "given": "strings that were given",
-    "empirical_bayes": "prior scales by empirical Bayes, one for each number of qubits that a string acts on",
+    "empirical_bayes": "prior by empirical Bayes: how many coefficients are large, for each number of qubits, is from the data",
     "flat": "a prior of equal variances",
     "magnitude": "prior variances from the simulated circuit, so that the device gives signs and values only",
     "none": "no prior (least squares)",
@@ -184,6 +186,7 @@ class _Meta(TypedDict):
     record: LearningRecord
     provenance: Provenance
     contract: NotRequired[Any]
+    campaign: NotRequired[tuple[str, Count]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -203,6 +206,8 @@ class LearnedModel(Frozen):
         record: Settings and cost of the campaign.
         provenance: Versions and time.
         contract: Form of the data that the model was trained on, see `Model`; None if it is not recorded.
+        share: What it has in common with other observables that were read from the same shots; None if there are none. Whatever
+            is computed from several of them knows that their errors are common.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -221,6 +226,7 @@ class LearnedModel(Frozen):
     record: LearningRecord
     provenance: Provenance = field(default_factory=Provenance.now)
     contract: DataContract | None = None
+    share: CampaignShare | None = None
 
     @property
     def strings(self) -> PauliStrings:
@@ -273,17 +279,14 @@ class LearnedModel(Frozen):
         return amplitudes.real if self.y_paired else amplitudes
 
     @cached_property
+    def errors(self) -> CoefficientErrors:
+        """Errors of the coefficients, with what they have in common with other observables of the campaign."""
+        return CoefficientErrors(self.fit, self.damping, self.share)
+
+    @property
     def covariance(self) -> FloatArray:
         """Covariance of the errors of the coefficients, (strings, strings), with that of the damping."""
-        if self.damping is None:
-            return self.fit.covariance
-        raw, damping = self.coefficients * self.factor, self.damping
-        turned = np.eye(len(raw)) - np.outer(raw, damping.gradient)
-        shared = turned @ self.fit.shared
-        own = turned @ (self.fit.covariance - self.fit.shared @ self.fit.shared.T) @ turned.T
-        shared = shared - np.outer(raw, damping.shared)
-        own += shared @ shared.T + np.outer(raw, raw) * damping.stderr**2
-        return read_only(own / damping.factor**2)
+        return self.errors.covariance
 
     def propagate(self, weights: FloatArray) -> Propagated:
         """Return quantities that are linear in M, with the covariance of their errors, common errors included.
@@ -309,6 +312,28 @@ class LearnedModel(Frozen):
         """Return the diagonal of the covariance of `propagate`, (values,)."""
         return np.asarray(np.einsum("vs,vs->v", weights @ self.covariance, weights).clip(0))
 
+    def errors_of(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the standard errors of quantities that are linear in M, and their systematic part, (values,) each.
+
+        Systematic is the error of the damping factor, which scales all quantities of a campaign alike.
+
+        Args:
+            weights: Derivatives of the quantities by the coefficients, as for `propagate`.
+        """
+        systematic = np.zeros(len(weights))
+        if self.damping is not None:
+            systematic = np.abs(weights @ self.coefficients) * self.damping.stderr
+        return np.sqrt((self.variances(weights) - systematic**2).clip(0)), systematic
+
+    def left_out(self, values: FloatArray) -> FloatArray:
+        """Return the typical size of what the list of strings leaves out of each value of maps or gradients, in their shape.
+
+        Args:
+            values: Values, (..., features), to whose squared norm it is relative.
+        """
+        share = self.record.truncated_share / values.shape[-1]
+        return np.asarray(np.broadcast_to(np.linalg.norm(values, axis=-1, keepdims=True) * np.sqrt(share), values.shape))
+
     def scaled(self, factor: float) -> PauliObservable:
         """Return the observable with all coefficients multiplied by a factor, as another damping would have it."""
         return PauliObservable(self.strings, factor * self.coefficients, self.identity_part)
@@ -320,9 +345,27 @@ class LearnedModel(Frozen):
             count: Number of observables.
             seed: Random seed for the errors.
         """
-        values, vectors = np.linalg.eigh(self.covariance)
-        drawn = np.random.default_rng(seed).normal(size=(count, len(values))) * np.sqrt(values.clip(0))
-        return [PauliObservable(self.strings, self.coefficients + row, self.identity_part) for row in drawn @ vectors.T]
+        (drawn,) = joint_draws([self.errors], count, seed=seed)
+        return self.observables_with(drawn)
+
+    def deviations(self, count: int, *, seed: int) -> list[PauliObservable]:
+        """Return errors of the observable: the squares of anything linear in them add up to its variance.
+
+        They are exact where the model has at most `count` strings, and else random.
+
+        Args:
+            count: Largest number of observables.
+            seed: Random seed for the errors.
+        """
+        if len(self.strings) <= count:
+            errors = roots(self.covariance).T
+        else:
+            errors = joint_draws([self.errors], count, seed=seed)[0] / np.sqrt(count)
+        return [PauliObservable(self.strings, row) for row in errors]
+
+    def observables_with(self, errors: FloatArray) -> list[PauliObservable]:
+        """Return the observable with errors added to its coefficients, (observables, strings), one for each row."""
+        return [PauliObservable(self.strings, self.coefficients + row, self.identity_part) for row in errors]
 
     def held_out_test(self) -> ProbeTest:
         """Test whether the fit describes the device, by the probes that took no part in it.
@@ -417,7 +460,16 @@ class LearnedModel(Frozen):
         return printable("\n".join([*lines, *(f"  note: {note}" for note in r.notes)]), lines=True)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the learned model to a new `.npz` file without loss; a file that exists raises FileExistsError."""
+        """Write the learned model to a new `.npz` file without loss; a file that exists raises FileExistsError.
+
+        Files of several observables of one campaign know each other: models that are loaded from them have common errors.
+        """
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **self.to_arrays())
+        return write_new(path, buffer.getvalue())
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Return everything as named arrays, the settings as JSON in the array `meta`."""
         damping = None if self.damping is None else (self.damping.factor, self.damping.stderr)
         meta = {
             "format": _FORMAT,
@@ -430,17 +482,23 @@ class LearnedModel(Frozen):
         }
         if self.contract is not None:
             meta["contract"] = self.contract.to_record()
-        arrays = {"coefficients": self.coefficients, "x_masks": self.strings.x_masks, "z_masks": self.strings.z_masks}
+        if self.share is not None:
+            meta["campaign"] = (self.share.campaign, self.share.position)
+        arrays: dict[str, Array] = {
+            "coefficients": self.coefficients,
+            "x_masks": self.strings.x_masks,
+            "z_masks": self.strings.z_masks,
+        }
         arrays["noise"] = self.fit.noise
         if self.fit.prior is not None:
-            arrays |= {"prior": self.fit.prior.variances, "prior_errors": self.fit.prior.errors}
+            arrays |= {"prior": self.fit.prior.variances, **{f"prior_{name}": getattr(self.fit.prior, name) for name in _PRIOR}}
         if self.damping is not None:
             arrays |= {"damping_gradient": self.damping.gradient, "damping_shared": self.damping.shared}
+        if self.share is not None:
+            arrays |= {"common_outcomes": self.share.outcomes, "common_damping": self.share.damping}
         for name, part in (("fitted", self.fit.outcomes), ("held_out", self.held_out)):
             arrays |= {f"{name}_{key}": value for key, value in _arrays_of(part).items()}
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, meta=np.array(json.dumps(meta)), **arrays)
-        return write_new(path, buffer.getvalue())
+        return {"meta": np.array(json.dumps(meta)), **arrays}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: Model | None = None) -> LearnedModel:
@@ -456,7 +514,7 @@ class LearnedModel(Frozen):
             ValueError: It was learned from another model.
         """
         try:
-            learned = cls._from_arrays(read_arrays(path), path)
+            learned = cls.from_arrays(read_arrays(path), path)
         except (KeyError, TypeError, ValueError) as error:
             raise FileError(f"{path} is not a saved learned model", problem_of(error)) from error
         if model is not None:
@@ -464,7 +522,8 @@ class LearnedModel(Frozen):
         return learned
 
     @classmethod
-    def _from_arrays(cls, content: dict[str, Array], path: str | os.PathLike[str]) -> LearnedModel:
+    def from_arrays(cls, content: dict[str, Array], path: str | os.PathLike[str]) -> LearnedModel:
+        """Return the learned model of arrays that `to_arrays` returned; `path` is named in errors."""
         if "meta" not in content:
             raise ValueError(f"array meta is missing, found {', '.join(content)}")
         meta = load(_Meta, parse_json(str(content["meta"]), path), path)
@@ -478,10 +537,16 @@ class LearnedModel(Frozen):
         if meta["damping"] is not None:
             damping = Damping(*meta["damping"], content["damping_gradient"], content["damping_shared"])
         prior = CoefficientPrior.known(content["prior"]) if "prior" in content else None
-        if prior is not None and "prior_errors" in content:
-            prior = CoefficientPrior(prior.variances, content["prior_errors"])
+        if prior is not None:
+            kept = {name: content[f"prior_{name}"] for name in _PRIOR if f"prior_{name}" in content}
+            prior = replace(prior, **kept)
         fit = CoefficientFit(strings, fitted, content["noise"], prior)
         PauliObservable(strings, content["coefficients"])  # checks the number of coefficients
+        share = None
+        if "campaign" in meta:
+            share = CampaignShare(*meta["campaign"], content["common_outcomes"], content["common_damping"])
+            if share.outcomes.shape[1] != len(fitted.values):
+                raise ValueError(f"{share.outcomes.shape=} must have a column for each of {len(fitted.values)} probes")
         return cls(
             content["coefficients"],
             meta["identity_part"],
@@ -492,6 +557,7 @@ class LearnedModel(Frozen):
             meta["record"],
             meta["provenance"],
             DataContract.from_record(meta["contract"]) if "contract" in meta else None,
+            share,
         )
 
 
@@ -510,6 +576,7 @@ def model_digest(model: Model) -> str:
         >>> model_digest(ring_ansatz(2, layers=1)) == model_digest(ring_ansatz(2, layers=2))
         False
     """
+    model = model.dilated()  # the unitary circuit that probes run
     digest = content_digest((tuple(model.resolved_circuit.all_operations()), tuple(model.qubits), model.observable_text))
     if digest is None:
         raise ValueError(

@@ -15,10 +15,12 @@ import numpy as np
 import sympy
 from numpy.typing import ArrayLike, NDArray
 
+from hattriq_cirq.circuits.channels import Instruction, instructions_of, kraus_operators
 from hattriq_cirq.circuits.constants import constant, owned_circuit
+from hattriq_cirq.circuits.dilation import dilate
 from hattriq_cirq.circuits.light_cone import light_cone
 from hattriq_cirq.circuits.serialization import read_cirq_json
-from hattriq_cirq.circuits.unitaries import inverse_circuit, unitary_matrix
+from hattriq_cirq.circuits.unitaries import has_channels, inverse_circuit, unitary_matrix
 from hattriq_cirq.foundation.arrays import (
     Array,
     FloatArray,
@@ -34,12 +36,16 @@ from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
 from hattriq_cirq.foundation.schema import check_format, load
 from hattriq_cirq.foundation.text import quantity
+from hattriq_cirq.models.channels import describe_evolution, describe_instructions, evolve_observable
+from hattriq_cirq.models.outcome_function import OutcomeFunction
 from hattriq_cirq.simulation import statevector
-from hattriq_cirq.simulation.evolved_observable import EvolvedObservable
+from hattriq_cirq.simulation.evolved_observable import EvolvedObservable, ObservableOnAxes
 from hattriq_cirq.simulation.statevector import Precision
 
 Form = Literal["quadratic", "normalized"]
-_JSON_FORMAT = "hattriq_cirq.Model/1"
+_JSON_FORMAT = "hattriq_cirq.Model/1"  # of a model that version 0.1 reads
+_JSON_FORMAT_CHANNELS = "hattriq_cirq.Model/2"  # of any other
+_ROUNDING = 1e-14  # of a trace, relative to the size of the observable
 _RANGE = {"float64": 200, "float32": 40}  # powers of 2 within which squares of inputs neither overflow nor vanish
 
 
@@ -52,6 +58,9 @@ class _ModelFields(TypedDict):
     observable: Any
     params: Any
     contract: NotRequired[Any]
+    environment: NotRequired[Any]
+    record: NotRequired[Any]
+    postselect: NotRequired[Any]
 
 
 class IdentityPartWarning(UserWarning):
@@ -103,25 +112,35 @@ class _Params:
 class Model:
     """A quantum model F(x) = x' M x with M = U' O U (prime: adjoint) of an input that is encoded in amplitudes x.
 
+    The circuit may also measure, control gates by outcomes, reset qubits and contain noise. It is then a channel E with Kraus
+    operators K_r, and M = E'(O) = sum_r K_r' O K_r: every result on the map of a unitary circuit holds for it too.
+
     Args:
-        circuit: U, any unitary circuit on the data qubits; its symbols are bound by `params`. The matrix of every gate is
-            checked to be unitary to 1e-6, which single precision passes.
+        circuit: U or E, any circuit on the data qubits and the environment; its symbols are bound by `params`. The matrix of
+            every gate is checked to be unitary to 1e-6, which single precision passes, and every channel to keep probability.
         qubits: Data qubits, most significant first; their number n determines the 2**n features.
-        observable: O, a Hermitian `cirq.PauliString` or `cirq.PauliSum` on the data qubits. Reading it returns a copy.
+        observable: O, a Hermitian `cirq.PauliString` or `cirq.PauliSum` on the same qubits. Reading it returns a copy.
         params: Finite number for every symbol of the circuit: a map from names or SymPy symbols, or a `cirq.ParamResolver`;
             values may be SymPy expressions of other entries.
         contract: Form of the data that the model was trained on, which is compared with data that it meets; None if it is not
             known. It is no part of the function F, so that models are equal whatever it is.
+        environment: Further qubits of the circuit, which start in |0>.
+        record: Function of the latest outcomes of the measurements, which multiplies the observable in each run: an expression
+            of measurement keys, such as "(-1)**m", or a function of a dict from keys to integers. It is kept as a table.
+        postselect: Function of outcomes that tells which runs count, in one of these forms, or as a dict from keys to accepted
+            outcomes. The expectation is then the ratio of two quadratic forms, `numerator` and `denominator`.
 
     Raises:
-        ValueError: The circuit contains a measurement, noise, a gate that is not unitary, an unresolved symbol or a qubit that
-            is not in `qubits`, or the observable is empty or not Hermitian.
+        ValueError: The circuit contains an operation that is neither a gate nor a channel, an unresolved symbol or a qubit that
+            is not in `qubits` or `environment`, or the observable is empty or not Hermitian.
 
     Example:
         >>> qubit = cirq.LineQubit(0)
         >>> model = Model(cirq.Circuit(cirq.X(qubit)), [qubit], cirq.Z(qubit))
         >>> model.expectation([[1, 0], [0.6, 0.8]]).round(2)
         array([-1.  ,  0.28])
+        >>> Model(cirq.Circuit(cirq.depolarize(0.75)(qubit)), [qubit], cirq.Z(qubit)).expectation([1, 0]).round(2)
+        np.float64(0.0)
     """
 
     circuit: cirq.AbstractCircuit
@@ -129,30 +148,42 @@ class Model:
     observable: _CopiedSum = _CopiedSum()
     params: _Params = _Params()
     contract: DataContract | None = None
+    environment: Sequence[cirq.Qid] = ()
+    record: Any = None
+    postselect: Any = None
 
     def __post_init__(self) -> None:
         check_type(self.contract, "contract", DataContract | None, "a DataContract, such as that of a data set, or None")
         check_type(self.circuit, "circuit", cirq.AbstractCircuit, "a cirq.Circuit or cirq.FrozenCircuit")
         object.__setattr__(self, "circuit", owned_circuit(self.circuit))
         object.__setattr__(self, "qubits", tuple(self.qubits))
+        object.__setattr__(self, "environment", tuple(self.environment))
         object.__setattr__(self, "observable", _as_pauli_sum(vars(self)["observable"]))
         object.__setattr__(self, "params", _as_params(self.params, cirq.parameter_names(self.circuit)))
         self._check_qubits()
         self._check_params()
-        self._check_unitary()
+        self._check_operations()
+        for name in ("record", "postselect"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, OutcomeFunction.of(getattr(self, name), self._outcome_bits, name))
+        if self.postselect is not None and not any(self.postselect.values):
+            raise ValueError("postselect accepts no outcome; accept at least one")
 
     def _check_qubits(self) -> None:
         if not self.qubits:
             raise ValueError("qubits must name at least one data qubit")
-        if len(set(self.qubits)) != len(self.qubits):
-            raise ValueError(f"qubits={list(map(str, self.qubits))} must not repeat")
-        wrong = [str(q) for q in self.qubits if q.dimension != 2]
+        if len(set(self.register)) != len(self.register):
+            raise ValueError(f"qubits={list(map(str, self.register))} must not repeat")
+        wrong = [str(q) for q in self.register if q.dimension != 2]
         if wrong:
             raise ValueError(f"qubits {wrong} are not two-level systems")
         for name, acted_on in (("circuit", self.circuit.all_qubits()), ("observable", self.pauli_sum.qubits)):
-            foreign = sorted(str(q) for q in set(acted_on) - set(self.qubits))
+            foreign = sorted(str(q) for q in set(acted_on) - set(self.register))
             if foreign:
-                raise ValueError(f"the {name} acts on {foreign}, which are not among the model's qubits; add them or map them")
+                raise ValueError(
+                    f"the {name} acts on {foreign}, which are not among the model's qubits; add them, name them in environment "
+                    "if they start in |0>, or map them"
+                )
 
     def _check_params(self) -> None:
         names = cirq.parameter_names(self.circuit)
@@ -162,10 +193,14 @@ class Model:
         if unknown:
             raise ValueError(f"params {unknown} are not symbols of the circuit")
 
-    def _check_unitary(self) -> None:
-        for operation in self.resolved_circuit.all_operations():
-            if cirq.is_measurement(operation):
-                raise ValueError(f"the circuit measures ({operation}); leave measurements out: estimators add their own")
+    def _check_operations(self) -> None:
+        if self.has_channels:
+            for instruction in instructions_of(self.resolved_circuit):
+                if instruction.kind == "channel":
+                    kraus_operators(instruction.operation)
+                elif instruction.kind == "gate":
+                    unitary_matrix(instruction.operation)
+            return
         checked: set[cirq.Gate] = set()
         for operation in statevector.elementary_operations(self.resolved_circuit):
             statevector.check_width(operation)
@@ -175,10 +210,122 @@ class Model:
             if gate is not None:
                 checked.add(gate)
 
+    @cached_property
+    def has_channels(self) -> bool:
+        """True if the circuit measures or contains a channel, so that it is not unitary."""
+        whole = list(self.resolved_circuit.all_operations())
+        if any(cirq.is_measurement(op) or cirq.control_keys(op) for op in whole):
+            return True
+        return any(map(has_channels, statevector.elementary_operations(self.resolved_circuit)))
+
+    @property
+    def has_noise(self) -> bool:
+        """True if the circuit has channels other than measurements and resets."""
+        return self.has_channels and any(one.kind == "channel" and not one.is_reset for one in self._instructions)
+
+    @cached_property
+    def _instructions(self) -> list[Instruction]:
+        return instructions_of(self.circuit)
+
+    @property
+    def dilation_note(self) -> str:
+        """Sentence on what engines run in place of measurements in the circuit; empty if there are none."""
+        if not any(one.kind == "measurement" for one in self._instructions):
+            return ""
+        number = len(self.dilated().environment) - len(self.environment)
+        extra = f"{quantity(number, 'environment qubit')} that {'start' if number > 1 else 'starts'} in |0>"
+        return (
+            f"the model's {describe_instructions(self._instructions)} ran as quantum control with "
+            f"{extra if number else 'no further qubit'}: engines run circuits that measure once, at the end"
+        )
+
+    @property
+    def _outcome_bits(self) -> dict[str, int]:
+        """Number of bits of the latest outcome under each measurement key."""
+        return {str(one.key): one.outcome_bits for one in self._instructions if one.key is not None}
+
+    @property
+    def is_unitary(self) -> bool:
+        """True if M = <0|U' O U|0> with a unitary circuit U, on environment qubits in |0> if there are any."""
+        return not (self.has_channels or self.record or self.postselect)
+
+    def _need_unitary(self, what: str) -> None:
+        if not self.is_unitary:
+            raise ValueError(
+                f"{what} needs a unitary circuit, and the model has {describe_instructions(self._instructions)}; use "
+                "model.dilated(), which computes the same by a unitary circuit on data and environment qubits"
+            )
+
+    def dilated(self, *, noise: bool = True) -> Model:
+        """Return a model of the same M with a unitary circuit, on the data qubits and on environment qubits that start in |0>.
+
+        A measured qubit that afterwards only controls other gates needs no environment qubit: it is the quantum control.
+
+        Args:
+            noise: Replace noise as well, by gates on data and environment qubits; otherwise it is kept, and so are resets.
+
+        Returns:
+            The model; itself if its circuit is unitary.
+
+        Raises:
+            ValueError: Runs are selected by their outcomes: `numerator` and `denominator` can be dilated.
+
+        Example:
+            >>> a, b = cirq.LineQubit.range(2)
+            >>> pooling = cirq.Circuit(cirq.measure(a, key="m"), cirq.X(b).with_classical_controls("m"))
+            >>> Model(pooling, [a, b], cirq.Z(b)).dilated().circuit == cirq.FrozenCircuit(cirq.CNOT(a, b))
+            True
+        """
+        if self.is_unitary:
+            return self
+        self._refuse_selection("dilated()")
+        if noise not in self._dilations:
+            self._dilations[noise] = self._dilate(noise)
+        return self._dilations[noise]
+
+    @cached_property
+    def _dilations(self) -> dict[bool, Model]:
+        return {}
+
+    def _dilate(self, noise: bool) -> Model:
+        mixed = {q for term in self.pauli_sum for q, pauli in term.items() if pauli != cirq.Z}
+        read = set() if self.record is None else set(self.record.keys)
+        found = dilate(self.circuit, self.register, mixed, read=read, keep_noise=not noise)
+        observable = self.pauli_sum.with_qubits(*(found.wires[q] for q in self.pauli_sum.qubits))
+        if self.record is not None:
+            observable = _real(self.record.observable(found.outcomes) * observable)
+        names = cirq.parameter_names(found.circuit)
+        params = {name: value for name, value in self.params.items() if name in names}
+        environment = (*self.environment, *found.environment)
+        return Model(found.circuit, self.qubits, observable, params, self.contract, environment)
+
+    def _refuse_selection(self, what: str) -> None:
+        if self.postselect is not None:
+            raise ValueError(
+                f"{what} has no meaning for a model that selects runs by outcomes: its expectation is the ratio of two "
+                "quadratic forms; use model.numerator and model.denominator"
+            )
+
+    @cached_property
+    def numerator(self) -> Model:
+        """Quadratic form x' M_A x of the runs that `postselect` accepts; the expectation is its ratio to `denominator`."""
+        accepted = self.postselect if self.record is None else self.record * self.postselect
+        return replace(self, record=accepted, postselect=None)
+
+    @cached_property
+    def denominator(self) -> Model:
+        """Quadratic form x' P_A x, the probability of the runs that `postselect` accepts."""
+        return replace(self, observable=cirq.PauliString(), record=self.postselect, postselect=None)
+
     @property
     def pauli_sum(self) -> cirq.PauliSum:
         """A copy of the observable."""
         return self.observable
+
+    @property
+    def register(self) -> tuple[cirq.Qid, ...]:
+        """Data qubits, and behind them the environment."""
+        return (*self.qubits, *self.environment)
 
     @property
     def n_qubits(self) -> int:
@@ -214,7 +361,22 @@ class Model:
 
     @cached_property
     def identity_part(self) -> float:
-        """Weight of the identity in the observable, tr(O) / 2**n, which equals that of M."""
+        """Identity part of M, tr(M) / 2**n; that of the observable if M = U' O U with a unitary U on the data qubits.
+
+        A measurement with feed-forward, a reset or damping changes it: an offset of the device, which copies the input into
+        every map.
+        """
+        if self.is_unitary and not self.environment:
+            return self.observable_identity
+        found = self._evolved
+        if isinstance(found, EvolvedObservable) and not found.environment:
+            return self.dilated().observable_identity
+        part = found.identity_part
+        return part if abs(part) > _ROUNDING * self.observable_size else 0.0
+
+    @cached_property
+    def observable_identity(self) -> float:
+        """Coefficient of the identity in the observable, which a circuit need not measure."""
         return float(sum(term.coefficient.real for term in self.pauli_sum if len(term) == 0))
 
     @cached_property
@@ -223,9 +385,19 @@ class Model:
         return float(sum(abs(term.coefficient) for term in self.pauli_sum))
 
     def traceless(self) -> Model:
-        """Return the model without the identity part of its observable."""
-        kept = cirq.PauliSum.from_pauli_strings([term for term in self.pauli_sum if len(term) > 0])
-        return self.with_observable(kept) if self.identity_part else self
+        """Return the model without the identity part of M.
+
+        A constant is subtracted from the observable. A model with a `record` becomes its dilated form, whose observable can
+        hold the constant.
+        """
+        part = self.identity_part
+        if not part:
+            return self
+        if self.is_unitary and not self.environment:
+            return self.with_observable(cirq.PauliSum.from_pauli_strings([t for t in self.pauli_sum if len(t) > 0]))
+        whole = self if self.record is None else self.dilated()
+        shifted = whole.with_observable(whole.pauli_sum - part)
+        return shifted
 
     def with_observable(self, observable: cirq.PauliSum | cirq.PauliString[cirq.Qid]) -> Model:
         """Return the model with the same circuit and another observable; the compiled circuit is shared."""
@@ -244,7 +416,7 @@ class Model:
     @cached_property
     def _gates(self) -> tuple[list[cirq.Operation], list[statevector.Gate]]:
         """The operations of U, wide ones decomposed, and the same as gates on axes."""
-        return statevector.constant_gates(self.resolved_circuit, self.qubits)
+        return statevector.constant_gates(self.resolved_circuit, self.register)
 
     @cached_property
     def _program(self) -> statevector.FusedCircuit:
@@ -259,9 +431,12 @@ class Model:
         return statevector.PauliAction.of(self.pauli_sum, self.qubits)
 
     @cached_property
-    def _evolved(self) -> EvolvedObservable:
+    def _evolved(self) -> ObservableOnAxes:
         """M as it acts on inputs."""
-        return EvolvedObservable.of(*self._gates, self.pauli_sum, self.qubits)
+        if self.is_unitary:
+            return EvolvedObservable.of(*self._gates, self.pauli_sum, self.qubits, self.environment)
+        self._refuse_selection("M x")
+        return evolve_observable(self.dilated(), lambda: self.dilated(noise=False))
 
     @cached_property
     def matrix(self) -> Array:
@@ -284,6 +459,9 @@ class Model:
             >>> Model(cirq.Circuit(cirq.X(qubit)), [qubit], cirq.Z(qubit)).evolve([0.6, 0.8])
             array([0.8, 0.6])
         """
+        self._need_unitary("U x")
+        if self.environment:
+            raise ValueError("U x has amplitudes of the environment too; build a model with all qubits as its data qubits")
         rows, exponents, shape = self._rows(model_inputs(self, x), precision)
         with np.errstate(all="ignore"):
             columns = [self._evolve(chunk, precision, adjoint) for chunk in self._chunks(rows)]
@@ -377,15 +555,32 @@ class Model:
             (-3.0, -0.6)
         """
         check_form(form)
+        if self.postselect is not None:
+            return self._ratio(x, form, precision)
         rows, exponents, shape = self._rows(model_inputs(self, x), precision)
         with np.errstate(all="ignore"):
-            values = np.concatenate([np.zeros(0), *(self._expect(chunk, precision) for chunk in self._chunks(rows))])
+            if self.is_unitary and not self.environment:
+                values = np.concatenate([np.zeros(0), *(self._expect(chunk, precision) for chunk in self._chunks(rows))])
+            else:
+                acted = self._evolved.apply(rows, precision, real_part=False)
+                values = np.einsum("sk,sk->s", rows.conj(), acted).real.astype(np.float64)
         if form == "normalized":
             norms = np.sum(np.abs(rows) ** 2, axis=1)
             if not norms.all():
                 raise ValueError(f"row {int(np.argmin(norms))} of x is all zeros: form='normalized' has no value there")
             values, exponents = values / norms, np.zeros(1, dtype=np.int64)
         return rescaled(values, 2 * exponents.reshape(-1), "F(x) of an input").reshape(shape[:-1])[()]
+
+    def _ratio(self, x: ArrayLike, form: Form, precision: Precision) -> FloatArray:
+        """Return the expectation in the runs that are accepted; it is the same for x and for any multiple of it."""
+        rows = model_inputs(self, x)
+        rows = times_power_of_2(rows, -binary_exponents(rows))
+        above, below = (part.expectation(rows, precision=precision) for part in (self.numerator, self.denominator))
+        if np.any(below <= 0):
+            raise ValueError(
+                "no run of some input is accepted by postselect, so that its expectation has no value; accept more"
+            )
+        return np.asarray(above / below)[()]
 
     def _rows(self, array: Array, precision: Precision) -> tuple[Array, NDArray[np.int64], tuple[int, ...]]:
         """Return the rows, each scaled by a power of 2 where squares could overflow or vanish, with exponents and shape."""
@@ -435,12 +630,19 @@ class Model:
 
     def __reduce__(self) -> tuple[Callable[..., Model], tuple[object, ...]]:
         strings = [(term.coefficient, list(term.items())) for term in self.pauli_sum]  # Cirq's sums cannot be pickled
-        return _from_strings, (self.circuit, self.qubits, strings, dict(self.params), self.contract)
+        further = self.environment, self.record, self.postselect
+        return _from_strings, (self.circuit, self.qubits, strings, dict(self.params), self.contract, *further)
 
     def __repr__(self) -> str:
         gates = sum(1 for _ in self.circuit.all_operations())
         parts = quantity(self.n_qubits, "qubit"), quantity(gates, "gate"), quantity(len(self.params), "param")
-        return f"Model({', '.join(parts)}, observable {self.observable_text})"
+        if self.is_unitary and not self.environment:
+            return f"Model({', '.join(parts)}, observable {self.observable_text})"
+        further = [describe_instructions(self._instructions)] if self.has_channels else []
+        further += [quantity(len(self.environment), "environment qubit")] if self.environment else []
+        further += [f"{name} of {', '.join(f.keys)}" for name in ("record", "postselect") if (f := getattr(self, name))]
+        way = "a ratio" if self.postselect else describe_evolution(self._evolved)
+        return f"Model({', '.join([*parts, *further])}, observable {self.observable_text}, M x by {way})"
 
     @cached_property
     def observable_text(self) -> str:
@@ -470,6 +672,9 @@ class Model:
         }
         if self.contract is not None:
             content["contract"] = self.contract.to_record()
+        if not self.is_unitary or self.environment:
+            content |= {"format": _JSON_FORMAT_CHANNELS, "environment": list(self.environment)}
+            content |= {n: f.to_record() for n in ("record", "postselect") if (f := getattr(self, n)) is not None}
         try:
             return cirq.to_json(content)
         except (TypeError, ValueError) as error:
@@ -490,10 +695,13 @@ class Model:
         """
         try:
             content = read_cirq_json(text, "model", dict)
-            check_format(content.get("format"), _JSON_FORMAT)
+            check_format(content.get("format"), _JSON_FORMAT, _JSON_FORMAT_CHANNELS)
             load(_ModelFields, content, "model")
             contract = DataContract.from_record(content["contract"]) if "contract" in content else None
-            return cls(content["circuit"], content["qubits"], content["observable"], content["params"], contract)
+            names = [name for name in ("record", "postselect") if name in content]
+            functions: dict[str, Any] = {name: OutcomeFunction.from_record(content[name]) for name in names}
+            parts = content["circuit"], content["qubits"], content["observable"], content["params"], contract
+            return cls(*parts, environment=content.get("environment", ()), **functions)
         except Exception as error:  # what the text describes may be anything but the parts of a model
             raise FileError("not a model file", problem_of(error)) from error
 
@@ -598,12 +806,21 @@ def _from_strings(
     strings: Sequence[tuple[complex, Sequence[tuple[cirq.Qid, cirq.Pauli]]]],
     params: Mapping[str, float],
     contract: DataContract | None,
+    environment: Sequence[cirq.Qid] = (),
+    record: OutcomeFunction | None = None,
+    postselect: OutcomeFunction | None = None,
 ) -> Model:
     """Return the model of a pickle."""
     terms: list[cirq.PauliString[cirq.Qid]] = [
         cirq.PauliString(dict(factors), coefficient=coefficient) for coefficient, factors in strings
     ]
-    return Model(circuit, qubits, cirq.PauliSum.from_pauli_strings(terms), params, contract)
+    observable = cirq.PauliSum.from_pauli_strings(terms)
+    return Model(circuit, qubits, observable, params, contract, environment, record, postselect)
+
+
+def _real(observable: cirq.PauliSum) -> cirq.PauliSum:
+    """Return a Hermitian sum with coefficients without rounding in their imaginary parts."""
+    return cirq.PauliSum.from_pauli_strings([term.with_coefficient(term.coefficient.real) for term in observable])
 
 
 def _restored(scaled: Array, exponents: NDArray[np.int64], name: str) -> Array:

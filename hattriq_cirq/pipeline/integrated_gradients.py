@@ -52,6 +52,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     progress: bool = False,
     workers: int | None = None,
     scores: Scores | None = None,
+    check: bool | None = None,
 ) -> Attribution:
     """Attribute a model's output to the amplitudes of its input, by integrated gradients (Sundararajan et al. 2017).
 
@@ -60,8 +61,8 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
 
     Args:
         model: `Model`, `LearnedModel`, whose errors the result carries, or any other `QuadraticForm` F(x) = x' M x. Or a
-            sequence of them, whose values a softmax head combines, such as learned models of several observables; the errors of
-            different campaigns are independent.
+            sequence of them, whose values a softmax head combines, such as learned models of several observables; those of one
+            campaign have common errors, those of different campaigns independent ones.
         x: Input or batch of inputs, (..., features), real or complex, of any norm. From a file of rows, `numpy.memmap`, the
             exact result is computed part by part into temporary files (in TMPDIR), never holding all inputs in memory. Or a
             `cirq.Circuit` on qubits of a `Model` that prepares one input from |0...0>, such as the state of another experiment:
@@ -86,6 +87,9 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         scores: `exact` to compute F(x) and F(b) by simulation also with an estimator, so that the completeness gap is the error
             of the circuits; `measured` to measure both in the run, which shares its shots with them. None takes `exact` for
             amplitudes and `measured` for a circuit.
+        check: Check of the errors by circuits with known answers, which take a tenth of the shots: they widen the systematic
+            part where it is too small, and an `AssumptionWarning` names an assumption that fails. None checks where shots are
+            counted on a processor with noise.
 
     Returns:
         The attribution, in the shape of x.
@@ -115,7 +119,6 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     if estimator is not None and engine is not None:
         check_engine(estimator, engine)
     shots, mitigation = as_shots(shots), as_mitigation(mitigation)
-    objective = QUADRATIC if form == "quadratic" and head is None else Objective(form, head or Head())
     if (len(models) > 1 or not isinstance(model, Model)) and (observables is not None or estimator is not None):
         given = type(model).__name__ if len(models) == 1 else "several quadratic forms"
         raise ValueError(f"observables and estimator need a Model, which has a circuit, not {given}")
@@ -123,7 +126,11 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     if scores is not None and as_word(scores, "scores", get_args(Scores)) == "measured" and estimator is None:
         raise ValueError("scores='measured' needs an estimator, in whose run F(x) and F(b) are measured")
     if isinstance(model, Model) and len(models) == 1:
-        models = list(observed_models(model, observables))
+        observed, combined_by = observed_models(model, observables, head)
+        models = list(observed)
+    else:
+        combined_by = head
+    objective = QUADRATIC if form == "quadratic" and combined_by is None else Objective(form, combined_by or Head())
     objective.head.check_count(len(models))
     if isinstance(x, cirq.AbstractCircuit) and estimator is None:
         x = _final_state(model, x)
@@ -159,6 +166,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         observables=observables,
         tolerance=tolerance,
         scores=scores,
+        check=check,
     ).execute()
 
 
@@ -169,9 +177,9 @@ def _quadratic_forms(model: QuadraticForm | Sequence[QuadraticForm]) -> list[Qua
         TypeError: One of them is no quadratic form.
         ValueError: There is none, or their numbers of features differ.
     """
-    if not isinstance(model, list | tuple):
+    if not isinstance(model, Sequence):
         check_quadratic_form(model)
-        return [model]  # type: ignore[list-item]
+        return [model]
     forms: list[QuadraticForm] = list(model)
     if not forms:
         raise ValueError("model is an empty sequence; give at least one Model or another QuadraticForm")

@@ -1,4 +1,4 @@
-"""Plots of interactions, counterfactuals and correlation orders."""
+"""Plots of interactions, counterfactuals, correlation orders and layers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.correlation_orders import CorrelationOrders
 from hattriq_cirq.attribution.counterfactual import Counterfactual
+from hattriq_cirq.attribution.decomposition import by_qubit
 from hattriq_cirq.attribution.interactions import Interactions
+from hattriq_cirq.attribution.layers import LayerAttribution
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_shape, check_type
@@ -282,3 +284,58 @@ def plot_orders(orders: CorrelationOrders, *, ax: Axes | None = None, title: str
         bars = "lines: standard deviation over inputs" if is_batch else "lines: 95% intervals" if sides.any() else "exact"
         ax.set_title(f"correlation orders ({bars})" if title is None else printable(title, lines=True), parse_math=False)
     return ax
+
+
+def plot_layers(layers: LayerAttribution, *, title: str | None = None) -> Figure:
+    """Plot layer attributions of one input: by qubit at each cut, and how interference becomes populations.
+
+    The left panel shows for each cut and qubit the attribution of the basis states in which the qubit is 1, less that of the
+    states in which it is 0. The right panel shows population and interference share of each cut.
+
+    Args:
+        layers: Layer attributions of one input; use `layers[0]` to select one from a batch.
+        title: Title of the figure; None says the score.
+
+    Returns:
+        A figure with two panels; measured maps have no shares, and one panel.
+
+    Raises:
+        ValueError: The attributions are those of a batch.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> figure = hq.plot_layers(hq.layer_attribution(hq.ring_ansatz(2, layers=1), [0.6, 0.0, 0.0, 0.8]))
+        >>> [ax.get_title() for ax in figure.axes[:2]]
+        ['attribution by qubit, 1 less 0', 'what decides the score']
+    """
+    check_type(layers, "layers", LayerAttribution, "the result of layer_attribution")
+    if layers.values.ndim != 2:
+        raise ValueError(f"{layers.values.shape=} is a batch; select one input, as in layers[0]")
+    sums = by_qubit(layers.values)
+    contrast = (sums[..., 1] - sums[..., 0]).T
+    labels = [f"{cut}" for cut in layers.cuts.tolist()]
+    shares, interference = layers.population, layers.interference
+    with figure_style():
+        figure = Figure(figsize=(9.5 if shares is not None else 5.2, 3.8), layout="constrained")
+        axes = figure.subplots(1, 1 if shares is None else 2, squeeze=False)[0]
+        image = draw_map(axes[0], contrast, (contrast, contrast), contrast.shape, symmetric_limit(contrast))
+        figure.colorbar(image, ax=axes[0], fraction=0.046, pad=0.03).set_label("+ raises the score, - lowers it")
+        axes[0].set_aspect("auto")
+        axes[0].set_xticks(range(len(labels)), labels)
+        axes[0].set(xlabel="cut, in moments", ylabel="qubit", title="attribution by qubit, 1 less 0")
+        if shares is not None and interference is not None:
+            places = np.arange(len(labels))
+            for offset, values, name, colour in (
+                (-0.2, shares, "populations", "0.35"),
+                (0.2, interference, "interference", "0.75"),
+            ):
+                axes[1].bar(places + offset, values, width=0.4, color=colour, label=name)
+            total = float(layers.f_input - layers.f_baseline)
+            axes[1].axhline(0, color="0.3", lw=0.8)
+            axes[1].axhline(total, color=POSITIVE if total > 0 else NEGATIVE, lw=1.2, label=f"score, {total:+.3f}")
+            axes[1].set_xticks(places, labels)
+            axes[1].set(xlabel="cut, in moments", ylabel="share of the score", title="what decides the score")
+            axes[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, frameon=False, fontsize=9)
+        scores = f"score {float(layers.f_input):+.3f}, at the baseline {float(layers.f_baseline):+.3f}"
+        figure.suptitle(scores if title is None else printable(title, lines=True), fontsize=11)
+    return figure

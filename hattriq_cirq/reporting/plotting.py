@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from math import ceil, sqrt
 from textwrap import wrap
@@ -24,6 +24,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
+from hattriq_cirq.attribution.measured_values import Measured
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_labels, as_shape, check_type, shown
@@ -277,6 +278,45 @@ def plot_probe_test(test: ProbeTest, ax: Axes | None = None, *, title: str | Non
             *wrap(f"p = {test.pvalue:.2g}: {test.verdict}", 60),
         ]
         ax.set_title("\n".join([*lines, outside]), fontsize=9, parse_math=False)
+    return ax
+
+
+def plot_curves(curves: Mapping[str, Measured], ax: Axes | None = None, *, level: float = 0.95) -> Axes:
+    """Plot the mean over inputs of measured faithfulness curves, with its intervals.
+
+    Args:
+        curves: Curves by name, such as `faithfulness.measured(faithfulness.deletion_curve, ...)`.
+        ax: Axes to plot into; None creates a figure.
+        level: Probability that a band holds the exact mean at a point.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ValueError: There is no curve, or one of them is another metric.
+
+    Example:
+        >>> curve = Measured([[1, 0.5, 0]], [[[0.1, 0.05, 0]]], fractions=[0, 0.5, 1])
+        >>> plot_curves({"learned": curve}).get_ylabel()
+        'mean score in favour of the predicted class'
+    """
+    check_type(curves, "curves", Mapping, "a mapping from names to curves")
+    if not curves:
+        raise ValueError("curves is empty; give at least one")
+    with figure_style():
+        if ax is None:
+            ax = Figure(figsize=(4.8, 3.4), layout="constrained").subplots()
+        for name, curve in curves.items():
+            check_type(curve, f"curves[{name!r}]", Measured, "a curve of faithfulness.measured")
+            if curve.fractions is None:
+                raise ValueError(f"curves[{name!r}] is no curve: it has no fractions of changed features")
+            at, mean = 100 * curve.fractions, curve.mean()
+            (line,) = ax.plot(at, mean.values, label=name)
+            ax.fill_between(at, *mean.interval(level), color=line.get_color(), alpha=0.25, lw=0)
+        ax.axhline(0, color="0.6", lw=0.8, zorder=0)
+        ax.set(xlabel="changed features in %", ylabel="mean score in favour of the predicted class", xlim=(0, 100))
+        ax.set_title(f"bands: {level:.0%} intervals of the mean, by the errors of the score", fontsize=9)
+        ax.legend(fontsize="small", frameon=False)
     return ax
 
 

@@ -1,12 +1,15 @@
 """The observable U' O U of a circuit, on the qubits on which it is not the identity.
 
+With an environment, qubits that start in |0> and are not read, it is <0|U' O U|0> as it acts on the other qubits.
+
 Gates that do not reach the observable cancel, and so do whole qubits: O on one qubit of a shallow circuit acts on few qubits,
 whatever the size of the register. All other qubits only number independent vectors, like the inputs of a batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -65,55 +68,30 @@ def reaching_gates(gates: Sequence[Gate], axes: set[int], flipped: set[int]) -> 
 
 
 @dataclass(frozen=True)
-class EvolvedObservable:
-    """U' O U as it acts on rows of amplitudes.
+class ObservableOnAxes(ABC):
+    """A Hermitian matrix on some axes of a register as it acts on rows of amplitudes.
 
     Args:
         n_qubits: Number of qubits of the register.
         axes: Axes on which it is not the identity, in order.
-        circuit: Gates of U that do not cancel.
-        qubits: Qubits of these axes.
-        program: The same gates compiled on these axes alone.
-        action: O on these axes alone.
     """
 
     n_qubits: int
     axes: tuple[int, ...]
-    circuit: cirq.FrozenCircuit
-    qubits: tuple[cirq.Qid, ...]
-    program: FusedCircuit
-    action: PauliAction
 
-    @classmethod
-    def of(
-        cls, operations: Sequence[cirq.Operation], gates: Sequence[Gate], observable: cirq.PauliSum, qubits: Sequence[cirq.Qid]
-    ) -> EvolvedObservable:
-        """Compile the gates of U that reach an observable.
+    @property
+    @abstractmethod
+    def matrix(self) -> Array:
+        """Its matrix on its own axes, Hermitian, real if possible, (size, size)."""
 
-        Args:
-            operations: Operations of U in order.
-            gates: The same operations as gates on axes of the register.
-            observable: O.
-            qubits: The register, most significant first.
+    @property
+    @abstractmethod
+    def is_fast(self) -> Mapping[bool, bool]:
+        """True if a product takes less time with the matrix than without, as measured; by whether all numbers are real."""
 
-        Returns:
-            The evolved observable.
-        """
-        axis_of = {q: i for i, q in enumerate(qubits)}
-        factors = [(axis_of[q], pauli) for term in observable for q, pauli in term.items()]
-        reached = {axis for axis, _ in factors}
-        kept = reaching_gates(gates, reached, {axis for axis, pauli in factors if pauli != cirq.Z})
-        axes = tuple(sorted(reached.union(*(gates[i].axes for i in kept)))) or (0,)
-        place, own = {axis: i for i, axis in enumerate(axes)}, tuple(qubits[axis] for axis in axes)
-        moved = [Gate(tuple(place[axis] for axis in gates[i].axes), gates[i].matrix, gates[i].diagonal) for i in kept]
-        return cls(
-            n_qubits=len(qubits),
-            axes=axes,
-            circuit=cirq.FrozenCircuit(operations[i] for i in kept),
-            qubits=own,
-            program=FusedCircuit.from_gates(len(axes), moved),
-            action=PauliAction.of(observable, own),
-        )
+    @abstractmethod
+    def product(self, precision: Precision) -> Callable[[Array], Array]:
+        """Return the product with rows on its own axes, computed without the matrix."""
 
     @cached_property
     def size(self) -> int:
@@ -125,9 +103,9 @@ class EvolvedObservable:
         return len(self.axes) == self.n_qubits
 
     @cached_property
-    def matrix(self) -> Array:
-        """Its matrix on its own axes, Hermitian, real if possible, (size, size)."""
-        return read_only(drop_zero_imaginary(self._by_gates("float64")(np.eye(self.size)).T))
+    def identity_part(self) -> float:
+        """Its trace, divided by the number of rows."""
+        return float(np.trace(self.matrix).real / self.size)
 
     def _factor(self, real: bool, precision: Precision) -> Array:
         """Return the matrix that rows are multiplied by: transposed, in a precision, only its real part if that suffices."""
@@ -152,13 +130,7 @@ class EvolvedObservable:
         A matrix that takes no longer than creating and compiling the model is built for the first row.
         """
         rows_on_own_axes = rows << (self.n_qubits - len(self.axes))
-        return self._is_fast[real] and (self.size <= _MATRIX_AT_ONCE or rows_on_own_axes >= 2 * self.size)
-
-    @cached_property
-    def _is_fast(self) -> dict[bool, bool]:
-        """True if a product takes less time with the matrix than gate by gate, as measured; by whether all numbers are real."""
-        gate_by_gate = self.program.multiplications
-        return {real: self.size <= min(_MATRIX_MAX, (16 if real else 4) * gate_by_gate) for real in (True, False)}
+        return self.is_fast[real] and (self.size <= _MATRIX_AT_ONCE or rows_on_own_axes >= 2 * self.size)
 
     @property
     def full_matrix(self) -> Array:
@@ -179,33 +151,12 @@ class EvolvedObservable:
             The products, (samples, features).
         """
         real = real_part and rows.dtype.kind != "c"
-        if self.has_matrix and self._is_fast[real]:
+        if self.has_matrix and self.is_fast[real]:
             product: Callable[[Array], Array] = self._factor(real, precision).__rmatmul__
         else:
-            product = self._by_gates(precision)
+            product = self.product(precision)
         acted = self._on_own_axes(rows, product)
         return acted.real if real_part else acted
-
-    def _by_gates(self, precision: Precision) -> Callable[[Array], Array]:
-        """Return the product with rows on its own axes, gate by gate."""
-        if precision == "float32" and len(self.axes) >= statevector.QSIM_FROM:
-            inverse = inverse_circuit(self.circuit)
-
-            def qsim(rows: Array) -> Array:
-                evolved = self.action.apply(qsim_apply(self.circuit, self.qubits, rows.T))
-                return qsim_apply(inverse, self.qubits, evolved).T
-
-            return qsim
-        program = self.program if precision == "float64" else self._program_float32
-
-        def fused(rows: Array) -> Array:
-            return program.adjoint.apply(self.action.apply(program.apply(np.ascontiguousarray(rows.T)))).T
-
-        return fused
-
-    @cached_property
-    def _program_float32(self) -> FusedCircuit:
-        return self.program.astype("float32")
 
     def _on_own_axes(self, rows: Array, act: Callable[[Array], Array]) -> Array:
         """Apply a function of rows on its own axes, (any number, size), to rows of the register, in parts."""
@@ -238,6 +189,148 @@ class EvolvedObservable:
             else:
                 runs.append((axis, axis + 1))
         return runs
+
+
+@dataclass(frozen=True)
+class EvolvedObservable(ObservableOnAxes):
+    """U' O U as it acts on rows of amplitudes.
+
+    Args:
+        circuit: Gates of U that do not cancel.
+        qubits: Qubits of these axes, and behind them the qubits of the environment that the gates act on.
+        program: The same gates compiled on these qubits alone.
+        action: O on these qubits alone.
+    """
+
+    circuit: cirq.FrozenCircuit
+    qubits: tuple[cirq.Qid, ...]
+    program: FusedCircuit
+    action: PauliAction
+
+    @classmethod
+    def of(
+        cls,
+        operations: Sequence[cirq.Operation],
+        gates: Sequence[Gate],
+        observable: cirq.PauliSum,
+        qubits: Sequence[cirq.Qid],
+        environment: Sequence[cirq.Qid] = (),
+    ) -> EvolvedObservable:
+        """Compile the gates of U that reach an observable.
+
+        Args:
+            operations: Operations of U in order.
+            gates: The same operations as gates on axes of the register, with the environment behind it.
+            observable: O.
+            qubits: The register, most significant first.
+            environment: Further qubits, which start in |0>.
+
+        Returns:
+            The evolved observable.
+        """
+        register = [*qubits, *environment]
+        axis_of = {q: i for i, q in enumerate(register)}
+        factors = [(axis_of[q], pauli) for term in observable for q, pauli in term.items()]
+        reached = {axis for axis, _ in factors}
+        kept = reaching_gates(gates, reached, {axis for axis, pauli in factors if pauli != cirq.Z})
+        everywhere = sorted(reached.union(*(gates[i].axes for i in kept)))
+        axes = tuple(axis for axis in everywhere if axis < len(qubits)) or (0,)
+        everywhere = [*axes, *(axis for axis in everywhere if axis >= len(qubits))]
+        place, own = {axis: i for i, axis in enumerate(everywhere)}, tuple(register[axis] for axis in everywhere)
+        moved = [Gate(tuple(place[axis] for axis in gates[i].axes), gates[i].matrix, gates[i].diagonal) for i in kept]
+        return cls(
+            n_qubits=len(qubits),
+            axes=axes,
+            circuit=cirq.FrozenCircuit(operations[i] for i in kept),
+            qubits=own,
+            program=FusedCircuit.from_gates(len(own), moved),
+            action=PauliAction.of(observable, own),
+        )
+
+    @property
+    def environment(self) -> int:
+        """Number of qubits of the environment that its gates act on."""
+        return len(self.qubits) - len(self.axes)
+
+    @cached_property
+    def matrix(self) -> Array:
+        """Its matrix on its own axes, Hermitian, real if possible, (size, size)."""
+        return read_only(drop_zero_imaginary(self.product("float64")(np.eye(self.size)).T))
+
+    @cached_property
+    def is_fast(self) -> Mapping[bool, bool]:
+        """True if a product takes less time with the matrix than gate by gate, as measured; by whether all numbers are real."""
+        gate_by_gate = self.program.multiplications << self.environment
+        return {real: self.size <= min(_MATRIX_MAX, (16 if real else 4) * gate_by_gate) for real in (True, False)}
+
+    def product(self, precision: Precision) -> Callable[[Array], Array]:
+        """Return the product with rows on its own axes, gate by gate."""
+        by_gates = self._by_gates(precision)
+        if not self.environment:
+            return by_gates
+        outside = 2**self.environment
+
+        def beside_environment(rows: Array) -> Array:
+            parts = []
+            for part in np.array_split(rows, max(1, rows.size * outside // statevector.CHUNK)):
+                wide = np.zeros((*part.shape, outside), part.dtype)
+                wide[:, :, 0] = part
+                parts.append(by_gates(wide.reshape(len(part), -1)).reshape(wide.shape)[:, :, 0])
+            return np.concatenate(parts)
+
+        return beside_environment
+
+    def _by_gates(self, precision: Precision) -> Callable[[Array], Array]:
+        """Return the product with rows on its own axes and the environment, gate by gate."""
+        if precision == "float32" and len(self.qubits) >= statevector.QSIM_FROM:
+            inverse = inverse_circuit(self.circuit)
+
+            def qsim(rows: Array) -> Array:
+                evolved = self.action.apply(qsim_apply(self.circuit, self.qubits, rows.T))
+                return qsim_apply(inverse, self.qubits, evolved).T
+
+            return qsim
+        program = self.program if precision == "float64" else self._program_float32
+
+        def fused(rows: Array) -> Array:
+            return program.adjoint.apply(self.action.apply(program.apply(np.ascontiguousarray(rows.T)))).T
+
+        return fused
+
+    @cached_property
+    def _program_float32(self) -> FusedCircuit:
+        return self.program.astype("float32")
+
+
+@dataclass(frozen=True)
+class MatrixObservable(ObservableOnAxes):
+    """An observable whose matrix is known.
+
+    Args:
+        known: Its matrix on its own axes, Hermitian, (size, size).
+    """
+
+    known: Array
+
+    @property
+    def is_fast(self) -> Mapping[bool, bool]:
+        """True: the matrix is all there is."""
+        return {True: True, False: True}
+
+    @cached_property
+    def matrix(self) -> Array:
+        """Its matrix on its own axes, Hermitian, real if possible, (size, size)."""
+        return read_only(drop_zero_imaginary(self.known))
+
+    @property
+    def has_matrix(self) -> bool:
+        """True: the matrix is kept."""
+        return True
+
+    def product(self, precision: Precision) -> Callable[[Array], Array]:
+        """Return the product with rows on its own axes."""
+        factor = self._factor(False, precision)
+        return lambda rows: np.asarray(rows @ factor)
 
 
 def _parts_of(shape: tuple[int, ...], size: int) -> Iterator[tuple[int | slice, ...]]:

@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
-from itertools import product
+from itertools import chain, pairwise, product
 from math import prod
+from typing import Literal, NamedTuple
 
 import cirq
 import numpy as np
@@ -31,12 +32,15 @@ _MATRIX_NUMBERS = 2**21  # numbers of all blocks whose angles are filled in at o
 _OBSERVABLE_NUMBERS = 2**22  # numbers of all observables that are kept for the Heisenberg picture
 _POINTS = 32  # points that share the evolution of observables when its cost is compared with that of states
 _READ = 4  # multiplications of a block that take as long as reading one number of an observable
-_NARROW = 16  # numbers behind a block's axes for which a product in place is as fast as one with the axes in front
-_LOOKAHEAD = 8  # blocks by which a layout of the axes is judged
+_BEAM = 4  # sequences of layouts that are followed
+_LOOKAHEAD = 8  # blocks whose axes are gathered in a move
+_SLOW = (16, 2.2), (64, 1.25)  # time of a product with less than so many numbers behind the block's axes
+_MOVE = (64, 3.2), (16, 5.7), (1, 13.0)  # time to move a number, in multiplications, with at least so many staying together
 _FLOAT32_ERROR = 1e-6
 
 #: Indices of the Paulis I, X, Y, Z of an axis whose expectations are still to be read.
 Paulis = tuple[int, ...]
+_Place = Literal["stay", "back", "front"]
 _ALL, _DIAGONAL, _TRACE = (0, 1, 2, 3), (0, 3), (0,)
 _ZERO = np.array([1.0, 0.0, 0.0, 1.0])  # expectations of |0>
 
@@ -199,44 +203,84 @@ def read_only_by(blocks: Sequence[Block], read: Mapping[int, Paulis]) -> tuple[l
     return left[::-1], read
 
 
+class _Way(NamedTuple):
+    """One of the ways to multiply tensors by a block, which differ in where the axes are before and after.
+
+    Args:
+        joined: Names of the tensors that the block acts on; the result takes the first name.
+        moves: New order of the axes of each before the product; empty if they stay.
+        axes: Axes of the block in this layout.
+        before: Numbers in front of them; tensors that are joined have them all in front.
+        place: Where they are afterwards: behind or in front of all others costs no move.
+        layout: Axes of the result.
+        cost: Time, in multiplications.
+    """
+
+    joined: tuple[int, ...]
+    moves: tuple[tuple[int, ...], ...]
+    axes: tuple[int, ...]
+    before: int
+    place: _Place
+    layout: tuple[int, ...]
+    cost: float
+
+
 @dataclass(frozen=True, eq=False)
 class _Product:
     """Product of one block with the tensors it acts on.
 
     Args:
         block: Block, with its axes in the order of the layout.
-        joined: Names of the tensors that are multiplied out; the result takes the first name.
-        shape: Sizes of the joined axes.
-        moved: New order of the axes before the product; empty if they stay.
-        before: Numbers in front of the block's axes.
-        to_back: True if the block's axes, in front, are behind the others afterwards.
+        way: Layout of the axes before and after.
+        shapes: Sizes of the axes of each tensor.
+        columns: Numbers of the block's axes of each tensor.
         cost: Multiplications for each point.
     """
 
     block: Block
-    joined: tuple[int, ...]
-    shape: tuple[int, ...]
-    moved: tuple[int, ...]
-    before: int
-    to_back: bool
+    way: _Way
+    shapes: tuple[tuple[int, ...], ...]
+    columns: tuple[int, ...]
     cost: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes of all tensors."""
+        return tuple(chain(*self.shapes))
 
     def apply(self, tensors: Sequence[FloatArray], matrix: FloatArray) -> FloatArray:
         """Return the new tensor, (points, numbers), from the joined ones and the block's matrix at every point."""
-        state = reduce(_outer, tensors)
-        if self.moved:
-            state = state.reshape(-1, *self.shape).transpose(0, *(1 + axis for axis in self.moved))
-        columns = matrix.shape[-1]
-        points = len(state)
-        state = state.reshape(points, self.before, columns, -1)
-        behind = state.shape[-1]
-        if self.to_back:
-            result = state.reshape(points, columns, behind).swapaxes(1, 2) @ matrix.swapaxes(1, 2)
-        elif behind == 1:
-            result = state.reshape(points, self.before, columns) @ matrix.swapaxes(1, 2)
-        else:
-            result = matrix[:, np.newaxis] @ state
+        states = list(map(_moved, tensors, self.shapes, self.way.moves))
+        result = self._join(states, matrix) if len(states) > 1 else self._multiply(states[0], matrix)
         return np.asarray(result.reshape(len(result), -1))
+
+    def _multiply(self, state: FloatArray, matrix: FloatArray) -> FloatArray:
+        """Return the product with one tensor; a transposed factor of a matrix product costs nothing."""
+        before, place = self.way.before, self.way.place
+        state = state.reshape(len(state), before, matrix.shape[-1], -1)
+        if state.shape[-1] == 1 and before > 1:
+            rows = state[..., 0]
+            return matrix @ rows.swapaxes(1, 2) if place == "front" else rows @ matrix.swapaxes(1, 2)
+        if place == "back":
+            return state.swapaxes(2, 3) @ matrix[:, np.newaxis].swapaxes(2, 3)
+        return matrix[:, np.newaxis] @ state
+
+    def _join(self, states: Sequence[FloatArray], matrix: FloatArray) -> FloatArray:
+        """Multiply by one tensor after the other, which is faster than by the product of all their numbers."""
+        rows, left = matrix.shape[1:]
+        result = matrix
+        for state, columns in zip(states, self.columns, strict=True):
+            left //= columns
+            result = result.reshape(len(result), rows, columns, left, -1).transpose(0, 1, 3, 4, 2)
+            result = result.reshape(len(result), -1, columns) @ state.reshape(len(state), columns, -1)
+        return result
+
+
+def _moved(tensor: FloatArray, shape: tuple[int, ...], order: tuple[int, ...]) -> FloatArray:
+    """Return a tensor, (points, numbers), with its axes in another order; as it is for an empty one."""
+    if not order:
+        return tensor
+    return tensor.reshape(-1, *shape).transpose(0, *(1 + axis for axis in order)).reshape(len(tensor), -1)
 
 
 def _outer(first: FloatArray, second: FloatArray) -> FloatArray:
@@ -259,27 +303,26 @@ class Schedule:
 
     @classmethod
     def of(cls, blocks: Sequence[Block], sizes: Mapping[int, int]) -> Schedule:
-        """Schedule blocks on axes with given numbers of expectations, each of which is a tensor at first."""
-        sizes = dict(sizes)
-        tensors: dict[int, tuple[int, ...]] = {axis: (axis,) for axis in sizes}
-        products: list[_Product] = []
-        ordered = _ordered(blocks, sizes)
+        """Schedule blocks on axes with given numbers of expectations, each of which is a tensor at first.
+
+        Of all sequences of layouts it is one of the fastest, found by a beam search.
+        """
+        start, ordered = sizes, _ordered(blocks, sizes)
+        sizes = dict(start)
+        routes = [_Route({axis: (axis,) for axis in sizes}, 0.0)]
         for i, block in enumerate(ordered):
-            joined = tuple(sorted(name for name, axes in tensors.items() if not set(axes).isdisjoint(block.axes)))
-            order = tuple(axis for name in joined for axis in tensors.pop(name))
             coming = [set(later.axes) for later in ordered[i + 1 : i + 1 + _LOOKAHEAD]]
-            moved, to_back = _layout(order, set(block.axes), coming)
-            new = moved or order
-            start = min(new.index(axis) for axis in block.axes)
-            own = new[start : start + len(block.axes)]
-            shape = tuple(sizes[axis] for axis in order)
-            before = prod(sizes[axis] for axis in new[:start])
-            cost = prod(block.sizes.values()) * prod(shape)
-            positions = tuple(order.index(axis) for axis in moved)
-            products.append(_Product(replace(block, axes=own), joined, shape, positions, before, to_back, cost))
-            tensors[joined[0]] = (*new[len(own) :], *own) if to_back else new
+            best: dict[tuple[tuple[int, ...], ...], _Route] = {}
+            for route in routes:
+                for way in _ways(block, route.tensors, sizes, coming):
+                    tensors = {name: axes for name, axes in route.tensors.items() if name not in way.joined}
+                    tensors[way.joined[0]] = way.layout
+                    cost, layouts = route.cost + way.cost, tuple(tensors.values())
+                    if layouts not in best or cost < best[layouts].cost:
+                        best[layouts] = _Route(tensors, cost, (block, way), route)
+            routes = sorted(best.values(), key=lambda route: route.cost)[:_BEAM]
             sizes |= block.sizes
-        return cls(tuple(products), tensors)
+        return cls(tuple(routes[0].products(start)), routes[0].tensors)
 
     def run(
         self, tensors: Mapping[int, FloatArray], matrices: Sequence[FloatArray], points: slice = slice(None)
@@ -288,7 +331,7 @@ class Schedule:
         tensors = dict(tensors)
         for one, matrix in zip(self.products, matrices, strict=True):
             own = matrix if len(matrix) == 1 else matrix[points]
-            tensors[one.joined[0]] = one.apply([tensors.pop(name) for name in one.joined], own)
+            tensors[one.way.joined[0]] = one.apply([tensors.pop(name) for name in one.way.joined], own)
         return tensors
 
 
@@ -320,18 +363,108 @@ def _numbers(block: Block, group: Mapping[int, frozenset[int]], sizes: Mapping[i
     return prod(block.sizes.get(axis, sizes[axis]) for axis in axes)
 
 
-def _layout(order: tuple[int, ...], axes: set[int], coming: Sequence[set[int]]) -> tuple[tuple[int, ...], bool]:
-    """Return the order of axes to move to before a product (empty to stay), and whether the block's axes go to the back.
+class _Route(NamedTuple):
+    """Products of the first blocks of a schedule.
 
-    Of the layouts in which the product is fast, it is the one from which the fewest moves follow.
+    Args:
+        tensors: Tensors after them: name -> their axes in order.
+        cost: Their time, in multiplications.
+        last: The last block and the way to multiply by it; None before the first.
+        earlier: The products before it.
     """
-    in_place = _is_fast(order, axes)
-    front = order if in_place else _gathered(order, [axes, *coming])
-    candidates = [(front, False)]
-    if set(front[: len(axes)]) == axes:
-        candidates.append(((*front[len(axes) :], *front[: len(axes)]), True))
-    _, to_back = min(candidates, key=lambda candidate: _moves(candidate[0], coming))
-    return () if in_place else front, to_back
+
+    tensors: Mapping[int, tuple[int, ...]]
+    cost: float
+    last: tuple[Block, _Way] | None = None
+    earlier: _Route | None = None
+
+    def products(self, sizes: Mapping[int, int]) -> list[_Product]:
+        """Return the products in order, for axes with given sizes at the start."""
+        taken: list[_Route] = []
+        route: _Route | None = self
+        while route is not None:
+            taken.append(route)
+            route = route.earlier
+        sizes, products = dict(sizes), list[_Product]()
+        for earlier, later in pairwise(reversed(taken)):
+            assert later.last is not None
+            block, way = later.last
+            orders = [earlier.tensors[name] for name in way.joined]
+            shapes = tuple(tuple(sizes[axis] for axis in order) for order in orders)
+            columns = tuple(prod(sizes[axis] for axis in order if axis in block.axes) for order in orders)
+            cost = prod(block.sizes.values()) * prod(map(prod, shapes))
+            products.append(_Product(replace(block, axes=way.axes), way, shapes, columns, cost))
+            sizes |= block.sizes
+        return products
+
+
+def _ways(
+    block: Block, tensors: Mapping[int, tuple[int, ...]], sizes: Mapping[int, int], coming: Sequence[set[int]]
+) -> Iterator[_Way]:
+    """Yield the ways to multiply by a block that may be part of a fast schedule."""
+    own, rows = set(block.axes), prod(block.sizes.values())
+    joined = tuple(sorted(name for name, axes in tensors.items() if not own.isdisjoint(axes)))
+    if len(joined) > 1:
+        for names in (joined, joined[::-1]):
+            for orders in product(*(_ends_in_front(tensors[name], own, coming) for name in names)):
+                axes = tuple(axis for order in orders for axis in order if axis in own)
+                rest = tuple(axis for order in orders for axis in order if axis not in own)
+                moves = tuple(_positions(tensors[name], order) for name, order in zip(names, orders, strict=True))
+                yield _Way(names, moves, axes, 1, "front", (*axes, *rest), 0.0)
+        return
+    order = tensors[joined[0]]
+    numbers = prod(sizes[axis] for axis in order)
+    for new in _layouts(order, own, coming):
+        start = min(new.index(axis) for axis in own)
+        before, axes, after = new[:start], new[start : start + len(own)], new[start + len(own) :]
+        behind = prod(sizes[axis] for axis in after)
+        slow = 1.0 if behind == 1 else next((factor for most, factor in _SLOW if behind < most), 1.0)
+        cost = numbers * (rows * slow + _move_cost(order, new, sizes))
+        moves = (_positions(order, new),)
+        count = prod(sizes[axis] for axis in before)
+        yield _Way(joined, moves, axes, count, "stay", new, cost)
+        if after:
+            yield _Way(joined, moves, axes, count, "back", (*before, *after, *axes), cost)
+        elif before:
+            yield _Way(joined, moves, axes, count, "front", (*axes, *before), cost)
+
+
+def _ends_in_front(order: tuple[int, ...], own: set[int], coming: Sequence[set[int]]) -> Iterator[tuple[int, ...]]:
+    """Yield orders with a block's axes in front, of the others those first, or last, that a block needs soonest."""
+    needed = {axis: i for i, axes in reversed(list(enumerate(coming))) for axis in axes}
+    front = tuple(axis for axis in order if axis in own)
+    rest = sorted((axis for axis in order if axis not in own), key=lambda axis: needed.get(axis, len(coming)))
+    yield *front, *rest
+    yield *front, *reversed(rest)
+
+
+def _layouts(order: tuple[int, ...], own: set[int], coming: Sequence[set[int]]) -> Iterator[tuple[int, ...]]:
+    """Yield orders of axes in which those of a block follow each other, and which few moves or cheap ones lead to."""
+    places = [order.index(axis) for axis in own]
+    if max(places) - min(places) < len(own):
+        yield order
+    else:
+        for place in (min(places), max(places) + 1):
+            front = tuple(axis for axis in order[:place] if axis not in own)
+            yield (*front, *(axis for axis in order if axis in own), *(axis for axis in order[place:] if axis not in own))
+        yield _gathered(order, [own, *coming])
+
+
+def _positions(order: tuple[int, ...], new: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the positions in one order of the axes in another; none if they are the same."""
+    return () if new == order else tuple(order.index(axis) for axis in new)
+
+
+def _move_cost(order: tuple[int, ...], new: tuple[int, ...], sizes: Mapping[int, int]) -> float:
+    """Return the time to move one number, in multiplications: less where the last axes stay."""
+    if order == new:
+        return 0.0
+    run = 1
+    for old, axis in zip(reversed(order), reversed(new), strict=True):
+        if old != axis:
+            break
+        run *= sizes[axis]
+    return next(cost for least, cost in _MOVE if run >= least)
 
 
 def _gathered(order: tuple[int, ...], blocks: Sequence[set[int]]) -> tuple[int, ...]:
@@ -345,23 +478,6 @@ def _gathered(order: tuple[int, ...], blocks: Sequence[set[int]]) -> tuple[int, 
         if len(new) == len(axes) or (placed and placed[-1] in axes):
             placed += new
     return (*placed, *(axis for axis in order if axis not in placed))
-
-
-def _moves(order: tuple[int, ...], coming: Sequence[set[int]]) -> int:
-    """Return how many of the coming blocks need a move of the axes."""
-    moves = 0
-    for i, axes in enumerate(coming):
-        if axes <= set(order) and not _is_fast(order, axes):
-            moves += 1
-            order = _gathered(order, coming[i:])
-    return moves
-
-
-def _is_fast(order: tuple[int, ...], axes: set[int]) -> bool:
-    """Return True if axes follow each other, at the end or with many numbers behind them."""
-    start = min(order.index(axis) for axis in axes)
-    behind = len(order) - start - len(axes)
-    return set(order[start : start + len(axes)]) == axes and (behind == 0 or 4**behind >= _NARROW)
 
 
 @dataclass(frozen=True, eq=False)

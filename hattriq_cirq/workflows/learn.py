@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from textwrap import indent
-from typing import Any, get_args
+from typing import Any, TypedDict, Unpack, get_args, overload
 
 import cirq
 import numpy as np
@@ -29,6 +29,7 @@ from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bars, track
 from hattriq_cirq.foundation.text import aligned, quantity
 from hattriq_cirq.models.learned import LearnedModel, LearningRecord, PriorKind, StringsSource, model_digest, origin
+from hattriq_cirq.models.learned_group import LearnedModels
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.models.pauli_strings import PauliStrings
 from hattriq_cirq.pipeline.execute import PreparedCircuits
@@ -41,9 +42,30 @@ from hattriq_cirq.workflows.learning_strings import ChosenStrings
 log = Log("workflows")
 
 
+class LearningChoices(TypedDict, total=False):
+    """Arguments of `learn_observable` that may be left out."""
+
+    inputs: ArrayLike | None
+    baseline: float | ArrayLike | BaselineSet
+    strings: str | Sequence[str]
+    prior: str | None
+    probes: int | None
+    mitigation: Mitigation[Any] | str | Sequence[Mitigation[Any] | str] | None
+    error: float | None
+    seed: int
+
+
+@overload
+def learn_observable(
+    model: Model, *, engine: Engine | cirq.Sampler, shots: int | None, **choices: Unpack[LearningChoices]
+) -> LearnedModel: ...
+@overload
+def learn_observable(
+    model: Sequence[Model], *, engine: Engine | cirq.Sampler, shots: int | None, **choices: Unpack[LearningChoices]
+) -> LearnedModels: ...
 @with_numpy_defaults
 def learn_observable(  # noqa: PLR0913  one argument for each choice of the user
-    model: Model,
+    model: Model | Sequence[Model],
     *,
     engine: Engine | cirq.Sampler,
     shots: int | None,
@@ -55,7 +77,7 @@ def learn_observable(  # noqa: PLR0913  one argument for each choice of the user
     mitigation: Mitigation[Any] | str | Sequence[Mitigation[Any] | str] | None = None,
     error: float | None = None,
     seed: int = 0,
-) -> LearnedModel:
+) -> LearnedModel | LearnedModels:
     """Measure the observable M = U' O U of a model on a device, once for all inputs, baselines, forms and heads.
 
     The device runs the model's circuit in product states, which take one rotation per qubit and no state preparation. The
@@ -66,8 +88,12 @@ def learn_observable(  # noqa: PLR0913  one argument for each choice of the user
     The input must be known as numbers, and where the list of strings is short enough to be learned, M can as a rule be computed
     too. The device adds what its own circuit computes, not a speed-up.
 
+    Several observables of one circuit, such as the heads of a classifier of several classes, are learned in one campaign: every
+    probe is run once, and all observables that can be read together are read from the same shots. Their errors are then common,
+    which the results know.
+
     Args:
-        model: Model to learn.
+        model: Model to learn, or a sequence of models with the same circuit and different observables.
         engine: Engine that runs the circuits, such as `virtual("willow_pink")`, or any `cirq.Sampler`.
         shots: Number of shots of the whole campaign, without those of a readout calibration; None for those that the error
             needs, or without an error for exact probabilities.
@@ -89,7 +115,8 @@ def learn_observable(  # noqa: PLR0913  one argument for each choice of the user
         seed: Random seed for probes and gauges.
 
     Returns:
-        The learned model, with the origin of its strings and prior in its record.
+        The learned model, with the origin of its strings and prior in its record; for a sequence of models `LearnedModels`, a
+        sequence of them.
 
     Raises:
         ValueError: An argument is invalid, the shots do not suffice, or the probes do not determine the strings.
@@ -104,12 +131,13 @@ def learn_observable(  # noqa: PLR0913  one argument for each choice of the user
     """
     choices: dict[str, Any] = {"strings": strings, "prior": prior, "probes": probes, "mitigation": mitigation, "seed": seed}
     wanted: dict[str, Any] = {"shots": shots, "error": error, "inputs": inputs, "baseline": baseline}
-    return prepare_learning(model, engine=engine, **wanted, **choices).execute()
+    prepared = prepare_learning(model, engine=engine, **wanted, **choices)
+    return prepared.execute() if isinstance(model, Model) else prepared.execute_all()
 
 
 @with_numpy_defaults
 def plan_learning(  # noqa: PLR0913  one argument for each choice of the user
-    model: Model,
+    model: Model | Sequence[Model],
     *,
     engine: Engine | cirq.Sampler | None = None,
     shots: int | None = None,
@@ -127,7 +155,7 @@ def plan_learning(  # noqa: PLR0913  one argument for each choice of the user
     The arguments that `learn_observable` has too are its own, and a campaign with them runs exactly what was planned.
 
     Args:
-        model: Model to learn.
+        model: Model to learn, or several with the same circuit; the predicted error is then the largest of any observable.
         engine: Engine that would run the circuits; None counts gates on a free graph.
         shots: Number of shots of the campaign; None takes those that the error needs.
         error: Wanted relative L2 error of a map; with shots as well, a campaign that does not reach it is refused.
@@ -160,7 +188,7 @@ def plan_learning(  # noqa: PLR0913  one argument for each choice of the user
 
 
 def prepare_learning(  # noqa: PLR0913  one argument for each choice of the user
-    model: Model,
+    model: Model | Sequence[Model],
     *,
     engine: Engine | cirq.Sampler,
     shots: int | None,
@@ -176,7 +204,7 @@ def prepare_learning(  # noqa: PLR0913  one argument for each choice of the user
     """Prepare a campaign without running anything: `plan` prices exactly what `execute` runs.
 
     Args:
-        model: Model to learn; this and all other arguments are those of `learn_observable`.
+        model: Model to learn, or several; this and all other arguments are those of `learn_observable`.
         engine: Engine.
         shots: Number of shots, or None.
         inputs: Inputs whose maps will be wanted, or None.
@@ -188,7 +216,7 @@ def prepare_learning(  # noqa: PLR0913  one argument for each choice of the user
         error: Largest predicted relative error of a map, or None.
         seed: Random seed.
     """
-    check_model(model)
+    models = _models_of_one_circuit(model)
     if isinstance(engine, cirq.Sampler):
         engine = sampler(engine)
     check_type(engine, "engine", Engine, "an engine, such as hattriq_cirq.qsim(seed=1), or a cirq.Sampler")
@@ -198,15 +226,51 @@ def prepare_learning(  # noqa: PLR0913  one argument for each choice of the user
     corrections = Corrections.of(mitigation)
     kind: PriorKind = as_word(prior or ("flat" if strings == "important" else "empirical_bayes"), "prior", get_args(PriorKind))
     with progress_bars(engine.shows_progress), engine.logged():
-        chosen = ChosenStrings.of(model, inputs, baseline, strings, kind)
-        campaign = Campaign.of(model, chosen, probes, corrections, seed, shots)
+        chosen = tuple(ChosenStrings.of(each, inputs, baseline, strings, kind) for each in models)
+        campaign = Campaign.of(models, chosen, probes, corrections, seed, shots)
         prepared = PreparedLearning(campaign, chosen, engine, shots, error)
         if shots is None and prepared.shots is not None:  # the error decides the shots, and they the probes
-            campaign = Campaign.of(model, chosen, probes, corrections, seed, prepared.shots)
+            campaign = Campaign.of(models, chosen, probes, corrections, seed, prepared.shots)
             prepared = replace(prepared, campaign=campaign)
         if prepared.shots is not None:
             campaign.shots(prepared.shots)
         return prepared
+
+
+def _models_of_one_circuit(model: Model | Sequence[Model]) -> tuple[Model, ...]:
+    """Return one or several models, checked to have the same circuit and qubits.
+
+    Raises:
+        TypeError: One of them is no model.
+        ValueError: There is none, or they are not observables of one circuit.
+    """
+    models = tuple(model) if isinstance(model, Sequence) else (model,)
+    if not models:
+        raise ValueError("model is an empty sequence; give at least one Model")
+    for each in models:
+        check_model(each)
+    models = tuple(map(_learnable, models))
+    for each in models:
+        if each.qubits != models[0].qubits or each.resolved_circuit != models[0].resolved_circuit:
+            raise ValueError(
+                f"{each!r} has another circuit than {models[0]!r}; one campaign measures observables of one circuit, such as "
+                "model.with_observable(...)"
+            )
+    if len({each.observable_text for each in models}) < len(models):
+        raise ValueError(f"an observable is given twice: {[each.observable_text for each in models]}; give each once")
+    return models
+
+
+def _learnable(model: Model) -> Model:
+    """Return a model as the unitary circuit that probes run; refuse one whose identity part no probe measures."""
+    unitary = model.dilated()
+    if unitary.environment:
+        raise ValueError(
+            f"{model!r} needs {quantity(len(unitary.environment), 'environment qubit')}, so that M has an identity part of its "
+            "own, which probes do not measure; estimate its maps by circuits, such as ResolvedHadamardTest(), or compute them "
+            "exactly"
+        )
+    return unitary
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,6 +316,29 @@ class PredictedError(Frozen):
         return _crossing(largest, stderr)
 
 
+@dataclass(frozen=True, eq=False)
+class LargestError(Frozen):
+    """Largest relative error of the maps of several observables of one campaign, with the methods of `PredictedError`.
+
+    Args:
+        observables: Error of each observable.
+    """
+
+    observables: tuple[PredictedError, ...]
+
+    def at(self, shots: float) -> float:
+        """Return the largest relative error for a number of shots."""
+        return max(each.at(shots) for each in self.observables)
+
+    def shots_for(self, error: float) -> float:
+        """Return the number of shots for which no error is larger; infinite if no number suffices."""
+        return max(each.shots_for(error) for each in self.observables)
+
+    def shots_for_stderr(self, stderr: float, left: Array, right: Array) -> float:
+        """Return the number of shots at which no feature of any map has a larger error."""
+        return max(each.shots_for_stderr(stderr, left, right) for each in self.observables)
+
+
 def _crossing(error: Callable[[float], float], target: float) -> float:
     """Return the shots at which an error that falls with the shots has fallen to a target; infinite if it never does."""
     low, high = 0.0, float(np.log(2.0**100))
@@ -267,8 +354,8 @@ class LearningPlan(Frozen):
     """Campaign before it runs.
 
     Args:
-        observable: Observable as text.
-        strings: Strings whose coefficients are fitted.
+        observable: Observable as text, or several with commas between them.
+        strings: Strings whose coefficients are fitted, of all observables, each once.
         source: Origin of the list of strings.
         prior: Kind of prior.
         truncated_share: Share of the weight of an average map that the list leaves out, as far as it is known.
@@ -300,7 +387,7 @@ class LearningPlan(Frozen):
     held_out: int
     folded: int
     shots: int
-    prediction: PredictedError
+    prediction: PredictedError | LargestError
     resources: Resources
     notes: tuple[str, ...] = ()
 
@@ -352,14 +439,14 @@ class PreparedLearning(Frozen):
 
     Args:
         campaign: Probes and circuits.
-        chosen: Strings and prior.
+        chosen: Strings and prior of each observable.
         engine: Engine that runs the circuits.
         given_shots: Number of shots of the campaign; None for those that the error needs, or for exact probabilities.
         wanted_error: Largest predicted relative error of a map; None for any.
     """
 
     campaign: Campaign
-    chosen: ChosenStrings
+    chosen: tuple[ChosenStrings, ...]
     engine: Engine
     given_shots: int | None
     wanted_error: float | None = None
@@ -377,8 +464,9 @@ class PreparedLearning(Frozen):
         needed = max(self.prediction.shots_for(error), self.campaign.circuits)
         if needed <= (SHOTS_MAX if given is None else given):
             return int(np.ceil(needed)) if given is None else given
-        probes, strings = len(self.campaign.fitted), quantity(len(self.chosen.strings), "Pauli string")
-        if needed > SHOTS_MAX and probes < len(self.chosen.strings):
+        probes, most = len(self.campaign.fitted), max(len(own.strings) for own in self.chosen)
+        strings = quantity(most, "Pauli string")
+        if needed > SHOTS_MAX and probes < most:
             raise ValueError(
                 f"no number of shots reaches {error=}: {probes} probes in the fit do not determine {strings}; use more probes, "
                 "strings='important', or a shallower model"
@@ -410,12 +498,16 @@ class PreparedLearning(Frozen):
         return min(processor.fidelity(program.circuit[:-1]) for program in self._programs.programs)  # without the measurement
 
     @cached_property
-    def prediction(self) -> PredictedError:
-        """Relative error of a map against the shots."""
+    def prediction(self) -> PredictedError | LargestError:
+        """Relative error of a map against the shots; of several observables the largest."""
         campaign = self.campaign
         damped = self.fidelity if campaign.corrections.damping else 1.0
-        per_share = (campaign.size / damped) ** 2 / campaign.share_of_fit
-        return PredictedError(campaign.design, self.chosen.expected, per_share, self.chosen.map_size)
+        per_share = (campaign.sizes / damped) ** 2 / campaign.share_of_fit
+        every = tuple(
+            PredictedError(design, own.expected, share, own.map_size)
+            for design, own, share in zip(campaign.designs, self.chosen, per_share.tolist(), strict=True)
+        )
+        return every[0] if len(every) == 1 else LargestError(every)
 
     @cached_property
     def plan(self) -> LearningPlan:
@@ -444,13 +536,13 @@ class PreparedLearning(Frozen):
             return RunResources.of_call(self.compiled, call, self.campaign.circuits, self.shots)
 
     def _plan(self, *, record: bool) -> LearningPlan:
-        campaign, chosen, run = self.campaign, self.chosen, self.run_resources(record=record)
+        campaign, run = self.campaign, self.run_resources(record=record)
         return LearningPlan(
-            observable=campaign.model.observable_text,
-            strings=chosen.strings,
-            source=chosen.source,
-            prior=chosen.prior,
-            truncated_share=chosen.truncated_share,
+            observable=", ".join(model.observable_text for model in campaign.models),
+            strings=campaign.strings,
+            source=self.chosen[0].source,
+            prior=self.chosen[0].prior,
+            truncated_share=self._truncated_share,
             probes=len(campaign.fitted),
             held_out=len(campaign.held_out),
             folded=len(campaign.folded),
@@ -459,6 +551,11 @@ class PreparedLearning(Frozen):
             resources=self.price().with_run(run),
             notes=tuple(self._notes()),
         )
+
+    @property
+    def _truncated_share(self) -> float:
+        """Largest share of the weight of an average map that the list of an observable leaves out."""
+        return max(own.truncated_share for own in self.chosen)
 
     def price(self, *, gateset: str | None = None, target_cosine: float = 0.95, target_stderr: float = 0.01) -> Resources:
         """Return the gates of the campaign's circuits and the shots to the targets of a map, without a number of shots.
@@ -477,10 +574,10 @@ class PreparedLearning(Frozen):
         campaign, predicted = self.campaign, self.prediction
         bodies = [structure.body for structure in campaign.structures]
         for_cosine = predicted.shots_for(float(np.sqrt(1 / target_cosine**2 - 1)))
-        for_stderr = predicted.shots_for_stderr(target_stderr, *self.chosen.example)
+        for_stderr = predicted.shots_for_stderr(target_stderr, *self.chosen[0].example)
         shots = [max(min(each, UNREACHABLE), campaign.circuits) for each in (for_cosine, for_stderr)]
         predicted_cost = Resources(
-            estimator=f"learned observable ({self.chosen.source}, {self.chosen.prior})",
+            estimator=f"learned observable ({self.chosen[0].source}, {self.chosen[0].prior})",
             circuits=campaign.circuits,
             qubits=max(len(structure.probed) for structure in campaign.structures),
             built=GateCount.of(bodies),
@@ -502,10 +599,8 @@ class PreparedLearning(Frozen):
     def _notes(self) -> list[str]:
         """Return what the predicted error leaves out."""
         notes = []
-        if self.chosen.truncated_share > 0:
-            notes.append(
-                f"The list of strings leaves out {self.chosen.truncated_share:.2g} of the squared norm of an average map."
-            )
+        if self._truncated_share > 0:
+            notes.append(f"The list of strings leaves out {self._truncated_share:.2g} of the squared norm of an average map.")
         if self.fidelity < 1 and self.campaign.corrections.damping:
             notes.append(
                 f"Gate errors damp the maps to about {self.fidelity:.3f}, for which the folded circuits correct; what differs "
@@ -518,29 +613,51 @@ class PreparedLearning(Frozen):
             )
         return notes
 
-    @with_numpy_defaults
     def execute(self) -> LearnedModel:
-        """Run the campaign and fit it.
+        """Run the campaign of one observable and fit it.
 
         Raises:
             EngineError: The engine could not run the circuits.
         """
+        (learned,) = self.execute_all()
+        return learned
+
+    @with_numpy_defaults
+    def execute_all(self) -> LearnedModels:
+        """Run the campaign and fit every observable.
+
+        Raises:
+            EngineError: The engine could not run the circuits.
+        """
+        campaign = self.campaign
         with progress_bars(self.engine.shows_progress), self.engine.logged():
             compiled = self.compiled
             mitigated = compiled.execute()
             for text in mitigated.summary.warnings:
-                warnings.warn(text, AssumptionWarning, stacklevel=3)
-            shots = None if self.shots is None else self.campaign.shots(self.shots)
-            fit, held_out, damping = self.campaign.fit(mitigated.outcomes, shots, self.chosen)
-        factor, model = 1.0 if damping is None else damping.factor, self.campaign.model
-        record = self._record(compiled, mitigated)
-        paired = self.campaign.paired
-        learned = LearnedModel(fit.coefficients / factor, model.identity_part, fit, held_out, damping, paired, record)
-        return replace(learned, contract=model.contract)
+                warnings.warn(text, AssumptionWarning, stacklevel=4)
+            shots = None if self.shots is None else campaign.shots(self.shots)
+            every = campaign.fit(mitigated.outcomes, shots, self.chosen)
+        learned = [
+            LearnedModel(
+                found.fit.coefficients / (1.0 if found.damping is None else found.damping.factor),
+                model.identity_part,
+                found.fit,
+                found.held_out,
+                found.damping,
+                campaign.paired,
+                self._record(model, chosen, compiled, mitigated),
+                contract=model.contract,
+                share=found.share,
+            )
+            for model, chosen, found in zip(campaign.models, self.chosen, every, strict=True)
+        ]
+        return LearnedModels(tuple(learned))
 
-    def _record(self, compiled: PreparedCircuits, mitigated: Mitigated) -> LearningRecord:
-        """Return the settings and the cost of the campaign."""
-        model, chosen, campaign = self.campaign.model, self.chosen, self.campaign
+    def _record(self, model: Model, chosen: ChosenStrings, compiled: PreparedCircuits, mitigated: Mitigated) -> LearningRecord:
+        """Return the settings and the cost of the campaign, for one of its observables."""
+        campaign, notes = self.campaign, [*mitigated.summary.notes, *mitigated.summary.warnings]
+        if others := [each.observable_text for each in campaign.models if each is not model]:
+            notes.append(f"The same shots measured {', '.join(others)}, so that their errors are common.")
         return LearningRecord(
             model_digest=model_digest(model),
             observable=model.observable_text,
@@ -557,7 +674,7 @@ class PreparedLearning(Frozen):
             programs=len(compiled.programs),
             two_qubit_gates=compiled.two_qubit_gates,
             calibration_shots=max(0, mitigated.shots - (self.shots or 0)),
-            notes=tuple(dict.fromkeys((*mitigated.summary.notes, *mitigated.summary.warnings))),
+            notes=tuple(dict.fromkeys(notes)),
             qubits=tuple(map(str, model.qubits)),
             readout_rates=dict(mitigated.summary.readout_rates),
             snapshot_digest=None if self.engine.processor is None else self.engine.processor.snapshot_digest,

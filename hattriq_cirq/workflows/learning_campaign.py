@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,9 +18,11 @@ from hattriq_cirq.estimators.probe_design import ProbeDesign, design_probes
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders
 from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.identity import content_digest
 from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.text import quantity
+from hattriq_cirq.models.coefficient_errors import CampaignShare, roots
 from hattriq_cirq.models.coefficient_fit import CoefficientFit, Damping, ProbeOutcomes
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
@@ -32,7 +34,7 @@ log = Log("workflows")
 HELD_OUT_MIN = 8  # probes that take no part in the fit
 _HELD_OUT = 0.1  # share of the probes that take no part in the fit
 _SHOTS_PER_PROBE = 2_000  # in that many the scatter between the gauges of a dozen CZ is as large as that of counts
-_PROBES_MAX = 3_000  # probes above which no more are taken for the sake of gauges
+_PROBES_MAX = 6_000  # probes above which no more are taken for the sake of gauges
 _FOLDED = 1 / 3  # probes that are folded, as a share of the others
 _FOLDED_WEIGHT = 1 / 3  # their shots relative to those of the others: the factor is one number, which needs a tenth of all
 _DEPTH = 3
@@ -105,11 +107,11 @@ class Rows(Frozen):
 
 @dataclass(frozen=True, eq=False)
 class Campaign:
-    """The probes of one model and the circuits that measure them.
+    """The probes of one or several observables of one circuit, and the circuits that measure them.
 
     Args:
-        model: Model to learn.
-        design: Probes of the fit.
+        models: Models to learn, with the same circuit and an observable each.
+        designs: Probes of the fit, the same for all observables, with the strings of each.
         held_out: States of the probes that are held out.
         folded: Positions of the fit's probes that are folded too.
         paired: True if probes with Y are averaged over the signs of Y.
@@ -117,8 +119,8 @@ class Campaign:
         seed: Random seed for gauges.
     """
 
-    model: Model
-    design: ProbeDesign
+    models: tuple[Model, ...]
+    designs: tuple[ProbeDesign, ...]
     held_out: ProductStates
     folded: NDArray[np.int64]
     paired: bool
@@ -128,8 +130,8 @@ class Campaign:
     @classmethod
     def of(
         cls,
-        model: Model,
-        chosen: ChosenStrings,
+        models: Sequence[Model],
+        chosen: Sequence[ChosenStrings],
         probes: int | None,
         corrections: Corrections,
         seed: int,
@@ -138,8 +140,8 @@ class Campaign:
         """Design the probes for strings; without a prior, so that they determine every coefficient.
 
         Args:
-            model: Model to learn.
-            chosen: Strings with their importance.
+            models: Models to learn.
+            chosen: Strings of each with their importance.
             probes: Number of probes; None takes as many as the design needs.
             corrections: Corrections of the outcomes.
             seed: Random seed for probes and gauges.
@@ -148,45 +150,48 @@ class Campaign:
         """
         held = None if probes is None else max(HELD_OUT_MIN, round(_HELD_OUT * probes))
         in_fit = None if probes is None or held is None else probes - held
-        least_squares = chosen.prior == "none"
-        known, prior = None, chosen.prior_variances()
-        if shots is not None and prior is not None and chosen.prior == "magnitude":  # equal variances hardly change a design
-            size = sum(structure.size for structure in probe_structures(model))
-            known = size**2 / ((1 - _HELD_OUT) * shots * prior)
+        sizes = _sizes(probe_structures(*models))
+        strings, importance, known = _together(chosen, sizes, shots)
         design = design_probes(
-            chosen.strings,
-            chosen.importance,
+            strings,
+            importance,
             probes=in_fit,
             seed=seed,
             least=min(_PROBES_MAX, (shots or 0) // _SHOTS_PER_PROBE),
             known=known,
-            full_rank=least_squares,
+            full_rank=chosen[0].prior == "none",
         )
         count = held or max(HELD_OUT_MIN, round(_HELD_OUT / (1 - _HELD_OUT) * len(design.states)))
-        apart = design_probes(chosen.strings, chosen.importance, probes=count, seed=seed + 1)
+        apart = design_probes(strings, importance, probes=count, seed=seed + 1)
         rng = np.random.default_rng([seed, 2])
         folds = max(1, round(_FOLDED * len(design.states))) if corrections.damping else 0
-        signal = abs(design.states.expectations(chosen.strings)) @ (np.ones(len(chosen.strings)) if prior is None else prior)
+        priors = [np.ones(len(own.strings)) if (prior := own.prior_variances()) is None else prior for own in chosen]
+        tables = [abs(design.states.expectations(own.strings)) for own in chosen]
+        signal = np.sum([table @ prior for table, prior in zip(tables, priors, strict=True)], axis=0)
         folded = np.sort(np.lexsort((rng.random(len(signal)), -signal))[:folds])  # those with the largest expected squares
-        log.info(
-            "%s, %s and %s held out", quantity(len(chosen.strings), "string"), quantity(len(design.states), "probe"), count
-        )
-        return cls(model, design, apart.states, folded, chosen.real, corrections, seed)
+        log.info("%s, %s and %s held out", quantity(len(strings), "string"), quantity(len(design.states), "probe"), count)
+        designs = tuple(ProbeDesign(design.states, each.strings, each.importance) for each in chosen)
+        return cls(tuple(models), designs, apart.states, folded, chosen[0].real, corrections, seed)
+
+    @property
+    def strings(self) -> PauliStrings:
+        """Strings of all observables, each once."""
+        return _distinct([design.strings for design in self.designs])[0]
 
     @property
     def fitted(self) -> ProductStates:
         """States of the probes of the fit."""
-        return self.design.states
+        return self.designs[0].states
 
     @cached_property
     def structures(self) -> list[ProbeStructure]:
-        """Circuit structures that measure the observable together."""
-        return probe_structures(self.model)
+        """Circuit structures that measure the observables together."""
+        return probe_structures(*self.models)
 
     @property
-    def size(self) -> float:
-        """Largest value of one shot of every structure, summed: the variance of a probe's value is at most size^2 / shots."""
-        return sum(structure.size for structure in self.structures)
+    def sizes(self) -> FloatArray:
+        """Bound of each observable, (observables,): the variance of a probe's value is at most size^2 / shots."""
+        return _sizes(self.structures)
 
     @property
     def share_of_fit(self) -> float:
@@ -197,7 +202,7 @@ class Campaign:
     def states(self) -> ProductStates:
         """All states: those of the fit, then those held out."""
         parts = (self.fitted, self.held_out)
-        n, bases = self.model.n_qubits, [part.bases for part in parts]
+        n, bases = self.models[0].n_qubits, [part.bases for part in parts]
         masks = (np.concatenate([getattr(b, name) for b in bases]) for name in ("x_masks", "z_masks"))
         return ProductStates(PauliStrings(n, *masks), np.concatenate([part.signs for part in parts]))
 
@@ -244,48 +249,77 @@ class Campaign:
         circuits = [circuit for structure in self.structures for circuit in structure.circuits(states, rows.flipped)]
         return PreparedCircuits.compile(engine, circuits, shots, mitigation)
 
-    def fit(
-        self, outcomes: Outcomes, shots: Sequence[int] | None, chosen: ChosenStrings
-    ) -> tuple[CoefficientFit, ProbeOutcomes, Damping | None]:
-        """Return the fit of the coefficients, the outcomes that are held out, and the damping factor if it was measured.
+    def fit(self, outcomes: Outcomes, shots: Sequence[int] | None, chosen: Sequence[ChosenStrings]) -> list[Fitted]:
+        """Return the fit of each observable, and what it has in common with the others.
 
         Args:
             outcomes: Outcome of every circuit, the structures one after the other.
             shots: Shots of each; None for exact probabilities.
-            chosen: Strings with their prior.
+            chosen: Strings of each observable with their prior.
         """
         decoded = _Decoded.of(self.structures, self.rows, outcomes, shots)
         fit_count, held = len(self.fitted), len(self.held_out)
-        units = [np.arange(fit_count), fit_count + np.arange(0, 2 * held, 2), np.arange(fit_count + 2 * held, decoded.count)]
-        gauge, gauge_error = decoded.gauge_variance(units[1], units[1] + 1)
-        noise = np.maximum(decoded.fit_noise(units[0]) + gauge * decoded.squared_shares, _EXACT_NOISE * self.size**2)
-        fitted = ProbeOutcomes(
-            self.fitted,
-            decoded.values[units[0]],
-            (decoded.variances + gauge * decoded.squared_shares)[units[0]],
-            decoded.sensitivities[units[0]],
-            gauge_error * decoded.squared_shares[units[0]],
-        )
-        pair = [units[1], units[1] + 1]
-        apart = ProbeOutcomes(
-            self.held_out,
-            np.mean([decoded.values[p] for p in pair], axis=0),
-            np.sum([decoded.variances[p] + gauge * decoded.squared_shares[p] for p in pair], axis=0) / 4,
-            np.mean([decoded.sensitivities[p] for p in pair], axis=0),
-            np.sum([gauge_error * decoded.squared_shares[p] for p in pair], axis=0) / 4,
-        )
-        prior = chosen.fitted_prior(fitted, noise[units[0]])
-        fit = CoefficientFit(chosen.strings, fitted, noise[units[0]], prior)
-        if not len(self.folded):
-            return fit, apart, None
-        amplified = _DEPTH**2 * gauge * decoded.squared_shares[units[2]]  # coherent errors grow in proportion to the depth
-        folded = ProbeOutcomes(
-            self.fitted.select(self.folded),
-            decoded.values[units[2]],
-            decoded.variances[units[2]] + amplified,
-            decoded.sensitivities[units[2]],
-        )
-        return fit, apart, Damping.estimate(fit, folded, noise[units[2]] + amplified, _DEPTH)
+        in_fit, apart, folded = np.split(np.arange(decoded.count), [fit_count, fit_count + 2 * held])
+        scatter = decoded.scatter(apart[::2], apart[1::2])
+        found: list[Fitted] = []
+        slopes = np.zeros((len(chosen), len(folded)))
+        for i, own in enumerate(chosen):
+            noise = np.maximum(
+                decoded.fit_noise(in_fit, i) + scatter.gauge[i, i] * decoded.squared_shares, _EXACT_NOISE * self.sizes[i] ** 2
+            )
+            fitted = decoded.outcomes(i, in_fit, self.fitted, scatter)
+            fit = CoefficientFit(own.strings, fitted, noise[in_fit], own.fitted_prior(fitted, noise[in_fit]))
+            held_out = _mean(*(decoded.outcomes(i, units, self.held_out, scatter) for units in (apart[::2], apart[1::2])))
+            damping = None
+            if len(folded):
+                amplified = scatter.times(_DEPTH**2)  # coherent errors grow in proportion to the depth
+                deeper = decoded.outcomes(i, folded, self.fitted.select(self.folded), amplified)
+                weights = noise[folded] + amplified.gauge[i, i] * decoded.squared_shares[folded]
+                damping, slopes[i] = Damping.estimate(fit, deeper, weights, _DEPTH)
+            found.append(Fitted(fit, held_out, damping))
+        if len(found) == 1:
+            return found
+        outcomes_of_fit = decoded.covariances(in_fit, scatter)
+        of_damping = np.einsum("if,fij,jf->ij", slopes, decoded.covariances(folded, scatter.times(_DEPTH**2)), slopes)
+        campaign = content_digest((decoded.values, outcomes_of_fit, self.seed)) or ""
+        return [
+            replace(each, share=CampaignShare(campaign, i, outcomes_of_fit[:, i].T, of_damping[i]))
+            for i, each in enumerate(found)
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted(Frozen):
+    """Result of a campaign for one observable.
+
+    Args:
+        fit: Fit of the coefficients.
+        held_out: Outcomes of the probes that took no part in it.
+        damping: Damping factor; None if it was not measured.
+        share: What the observable has in common with others of the campaign; None if there are none.
+    """
+
+    fit: CoefficientFit
+    held_out: ProbeOutcomes
+    damping: Damping | None
+    share: CampaignShare | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Scatter(Frozen):
+    """Scatter of values between the gauges of a circuit.
+
+    Args:
+        gauge: Covariance of the observables in one circuit, (observables, observables).
+        errors: Errors of its diagonal, (observables,).
+    """
+
+    gauge: FloatArray
+    errors: FloatArray
+
+    def times(self, factor: float) -> _Scatter:
+        """Return the scatter of circuits in which it is larger by a factor."""
+        return _Scatter(factor * self.gauge, factor * self.errors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,15 +327,15 @@ class _Decoded(Frozen):
     """Values of all units of a campaign.
 
     Args:
-        values: Values, (units,).
-        variances: Variances from counts, (units,).
-        plain: Variances that do not depend on the outcomes: those of the largest spread, (units,).
+        values: Values, (units, observables).
+        counted: Covariances from counts, (units, observables, observables).
+        plain: Variances that do not depend on the outcomes: those of the largest spread, (units, observables).
         squared_shares: Sums of the squared shares of the units' circuits, (units,): scatter of gauges relative to one circuit.
-        sensitivities: Derivatives by shared numbers of variance 1, (units, numbers).
+        sensitivities: Derivatives by shared numbers of variance 1, (units, observables, numbers).
     """
 
     values: FloatArray
-    variances: FloatArray
+    counted: FloatArray
     plain: FloatArray
     squared_shares: FloatArray
     sensitivities: FloatArray
@@ -314,41 +348,112 @@ class _Decoded(Frozen):
     @classmethod
     def of(cls, structures: Sequence[ProbeStructure], rows: Rows, outcomes: Outcomes, shots: Sequence[int] | None) -> _Decoded:
         """Decode the outcomes of all circuits, the structures one after the other."""
-        units, count = int(rows.unit[-1]) + 1, len(rows.unit)
-        total, variances, plain = np.zeros((3, units))
+        units, count, observables = int(rows.unit[-1]) + 1, len(rows.unit), len(structures[0].sizes)
+        total, plain = np.zeros((2, units, observables))
+        counted = np.zeros((units, observables, observables))
         slopes: dict[SharedUncertainty, FloatArray] = {}
         for i, structure in enumerate(structures):
             weights, own = structure.weights, outcomes[i * count : (i + 1) * count]
             for j, outcome in enumerate(track(own, "decode probes", "circuit", total=count)):
                 unit, share = rows.unit[j], rows.share[j]
-                total[unit] += share * outcome.expectation(weights)[0]
-                variances[unit] += share**2 * outcome.variances(weights)[0]
+                total[unit] += share * outcome.expectation(weights)
+                counted[unit] += share**2 * (outcome.variances if observables == 1 else outcome.covariance)(weights)
                 if shots is not None:
-                    plain[unit] += (share * structure.size) ** 2 / shots[i * count + j]
+                    plain[unit] += (share * structure.sizes) ** 2 / shots[i * count + j]
                 random = {key: slope for key, slope in outcome.sensitivities(weights).items() if not key.systematic}
                 for key, slope in random.items():
-                    slopes.setdefault(key, np.zeros((units, slope.shape[1])))[unit] += share * slope[0]
-        columns = [slope @ _root(key.matrix) for key, slope in slopes.items()]
+                    slopes.setdefault(key, np.zeros((units, *slope.shape)))[unit] += share * slope
+        columns = [slope @ roots(key.matrix) for key, slope in slopes.items()]
         squared = np.bincount(rows.unit, rows.share**2, units).astype(float)
-        return cls(total, variances, plain, squared, np.concatenate([np.zeros((units, 0)), *columns], axis=1))
+        return cls(total, counted, plain, squared, np.concatenate([np.zeros((units, observables, 0)), *columns], axis=-1))
 
-    def fit_noise(self, units: NDArray[np.int64]) -> FloatArray:
-        """Return the variances that weight units in a fit: of one size for all, whatever their outcomes, (units,)."""
-        plain = float(self.plain[units].mean())
-        return self.plain * (float(self.variances[units].mean()) / plain if plain else 0.0)
+    def fit_noise(self, units: NDArray[np.int64], observable: int) -> FloatArray:
+        """Return the variances that weight all units in a fit, (units,): of one size for equal shots."""
+        plain = float(self.plain[units, observable].mean())
+        ratio = float(self.counted[units, observable, observable].mean()) / plain if plain else 0.0
+        return np.asarray(self.plain[:, observable] * ratio)
 
-    def gauge_variance(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> tuple[float, float]:
-        """Return the variance between the gauges of a circuit, at least 0, and its error, from probes measured twice."""
-        counted = self.variances[first] + self.variances[second]
-        shares = self.squared_shares[first] + self.squared_shares[second]
-        excess = (self.values[first] - self.values[second]) ** 2 - counted
-        weights = shares / counted**2 if counted.all() else np.ones(len(shares))  # precise pairs show a small scatter best
-        unit = float(weights @ shares)
-        variance = max(0.0, float(weights @ excess) / unit)
-        return variance, float(np.linalg.norm(weights * (counted + variance * shares))) * np.sqrt(2) / unit
+    def scatter(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> _Scatter:
+        """Return the scatter between the gauges of a circuit, with variances of at least 0, from probes measured twice."""
+        counted = self.counted[first] + self.counted[second]
+        shares = (self.squared_shares[first] + self.squared_shares[second])[:, np.newaxis, np.newaxis]
+        difference = self.values[first] - self.values[second]
+        excess = np.einsum("pi,pj->pij", difference, difference) - counted
+        own = np.einsum("pii->pi", counted)
+        products = np.einsum("pi,pj->pij", own, own)
+        weights = np.where(products.all(axis=0), shares / np.where(products > 0, products, 1), 1.0)  # precise pairs show most
+        units = np.sum(weights * shares, axis=0)
+        gauge = np.sum(weights * excess, axis=0) / units
+        variances = gauge.diagonal().clip(0)
+        largest = np.sqrt(np.outer(variances, variances))
+        gauge = np.clip(gauge, -largest, largest)
+        spread = weights * (counted + gauge * shares)
+        return _Scatter(gauge, np.sqrt(2) * np.linalg.norm(np.einsum("pii->pi", spread), axis=0) / units.diagonal())
+
+    def covariances(self, units: NDArray[np.int64], scatter: _Scatter) -> FloatArray:
+        """Return the covariances of values from counts and gauges, (units, observables, observables)."""
+        return np.asarray(self.counted[units] + self.squared_shares[units, np.newaxis, np.newaxis] * scatter.gauge)
+
+    def outcomes(self, observable: int, units: NDArray[np.int64], states: ProductStates, scatter: _Scatter) -> ProbeOutcomes:
+        """Return the outcomes of one observable in the states of some units."""
+        own = self.squared_shares[units]
+        return ProbeOutcomes(
+            states,
+            self.values[units, observable],
+            self.counted[units, observable, observable] + scatter.gauge[observable, observable] * own,
+            self.sensitivities[units, observable],
+            scatter.errors[observable] * own,
+        )
 
 
-def _root(covariance: FloatArray) -> FloatArray:
-    """Return a matrix L with L L' equal to a covariance."""
-    values, vectors = np.linalg.eigh(covariance)
-    return np.asarray(vectors * np.sqrt(values.clip(0)))
+def _mean(first: ProbeOutcomes, second: ProbeOutcomes) -> ProbeOutcomes:
+    """Return the mean of two measurements of the same probes."""
+    return ProbeOutcomes(
+        first.states,
+        (first.values + second.values) / 2,
+        (first.variances + second.variances) / 4,
+        (first.sensitivities + second.sensitivities) / 2,
+        (np.asarray(first.variance_errors) + np.asarray(second.variance_errors)) / 4,
+    )
+
+
+def _sizes(structures: Sequence[ProbeStructure]) -> FloatArray:
+    """Return the square root of the variance times all shots that each observable has at most, (observables,).
+
+    Each structure has shots in proportion to its size.
+    """
+    sizes = np.array([structure.size for structure in structures])
+    squares = sum(structure.sizes**2 / structure.size for structure in structures)
+    return np.asarray(np.sqrt(sizes.sum() * squares))
+
+
+def _together(
+    chosen: Sequence[ChosenStrings], sizes: FloatArray, shots: int | None
+) -> tuple[PauliStrings, FloatArray, FloatArray | None]:
+    """Return the strings of all observables, each once, their summed importance, and what is known, see `design_probes`.
+
+    Equal variances hardly change a design, so that only `magnitude` says what is known: of a string in several observables,
+    as much as in that which knows least.
+    """
+    is_known = shots is not None and chosen[0].prior == "magnitude"
+    known = []
+    for own, size in zip(chosen, sizes, strict=True):
+        prior = own.prior_variances()
+        known.append(size**2 / ((1 - _HELD_OUT) * shots * prior) if is_known and shots and prior is not None else None)
+    distinct, index = _distinct([own.strings for own in chosen])
+    importance = np.bincount(index, np.concatenate([own.importance for own in chosen]))
+    least: FloatArray | None = None
+    if is_known:
+        least = np.full(len(distinct), np.inf)
+        np.minimum.at(least, index, np.concatenate([each for each in known if each is not None]))
+    return distinct, np.asarray(importance, dtype=float), least
+
+
+def _distinct(lists: Sequence[PauliStrings]) -> tuple[PauliStrings, NDArray[np.intp]]:
+    """Return the strings of several lists, each once, and the position of every string of the lists among them."""
+    if len(lists) == 1:
+        return lists[0], np.arange(len(lists[0]))
+    masks = np.concatenate([[own.x_masks, own.z_masks] for own in lists], axis=1)
+    _, first, index = np.unique(masks, axis=1, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # that of the lists
+    return PauliStrings(lists[0].n_qubits, *masks[:, first[order]]), np.argsort(order)[index.reshape(-1)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 
 import cirq
 import numpy as np
@@ -24,13 +23,12 @@ from hattriq_cirq.foundation.progress import progress_bars, track
 from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, quadratic_value
 from hattriq_cirq.pipeline.prepare import check_model
-from hattriq_cirq.simulation.noisy_program import Step, gather, steps_of
+from hattriq_cirq.simulation.heisenberg import evolved_matrix
+from hattriq_cirq.simulation.noisy_program import Step, steps_of
 from hattriq_cirq.simulation.statevector import drop_zero_imaginary, embed
 
 _QUBITS_MAX = 10  # the evolved observable has 4**n numbers, and the matrix as many
 _TOLERANCE = 1e-6  # of the compiled circuit without noise
-_ZERO = np.array([1.0, 0.0, 0.0, 1.0])  # Pauli expectations of |0>
-_PAULIS = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +159,7 @@ def noisy_model(model: Model, engine: Engine | cirq.Sampler, *, placement: Place
         True
     """
     check_model(model)
+    model = model.dilated()
     if isinstance(engine, cirq.Sampler):
         engine = sampler(engine)
     check_type(engine, "engine", Engine, "an engine, such as hattriq_cirq.virtual('willow_pink')")
@@ -170,15 +169,15 @@ def noisy_model(model: Model, engine: Engine | cirq.Sampler, *, placement: Place
         raise ValueError(f"the noise of {engine.name} is not known; use hattriq_cirq.virtual with a snapshot of the processor")
     if model.n_qubits > _QUBITS_MAX:
         raise ValueError(f"a noisy model of {model.n_qubits} qubits takes 4**{model.n_qubits} numbers; at most {_QUBITS_MAX}")
-    matrix: Array = model.identity_part * np.eye(model.n_features, dtype=complex)
+    matrix: Array = model.observable_identity * np.eye(model.n_features, dtype=complex)
     places: dict[cirq.Qid, cirq.Qid] = {}
     with progress_bars(engine.shows_progress):
         for term in track(pauli_terms(model), "evolve observables", "string"):
             circuit, qubits = _compiled(term, engine, placement)
             register = _register(circuit, qubits)
-            evolved = _evolved(backend.noisy_steps(circuit, register), circuit, register, len(qubits))
+            evolved = _evolved(backend.noisy_steps(circuit, register), circuit, register, qubits)
             axes = [model.qubits.index(q) for q in qubits]
-            matrix += term.coefficient * embed(_matrix(evolved), axes, range(model.n_qubits))
+            matrix += term.coefficient * embed(evolved, axes, range(model.n_qubits))
             places |= qubits
     return NoisyModel(model, drop_zero_imaginary(matrix), engine.name, places, engine.notes)
 
@@ -206,7 +205,7 @@ def _check_equal(term: PauliTerm, circuit: cirq.FrozenCircuit, qubits: Mapping[c
     """Raise ValueError if a compiled circuit without noise is not the model's on all inputs."""
     register = _register(circuit, qubits)
     gates = (op for op in circuit.all_operations() if not cirq.is_measurement(op))
-    found = _matrix(_evolved(steps_of(gates, register), circuit, register, len(qubits)))
+    found = _evolved(steps_of(gates, register), circuit, register, qubits)
     own = term.model.with_observable(term.pauli).matrix
     axes = [term.model.qubits.index(q) for q in qubits]
     if np.abs(embed(found, axes, range(term.model.n_qubits)) - own).max() > _TOLERANCE:
@@ -220,31 +219,12 @@ def _register(circuit: cirq.FrozenCircuit, qubits: Mapping[cirq.Qid, cirq.Qid]) 
     return [*qubits.values(), *sorted(circuit.all_qubits().difference(qubits.values()))]
 
 
-def _evolved(steps: Iterable[Step], circuit: cirq.FrozenCircuit, register: Sequence[cirq.Qid], kept: int) -> FloatArray:
-    """Return the parity of a circuit's measured qubits, evolved to the start by its steps, as numbers of Pauli strings.
-
-    The strings act on the first `kept` qubits of the register, the others start in |0>; the result has shape (4,) * kept.
-    """
-    axes, measured = len(register), {register.index(q) for q in circuit[-1].qubits}
-    factors = [np.eye(4)[3 if axis in measured else 0] for axis in range(axes)]
-    observable: FloatArray = reduce(np.multiply.outer, factors)
-    for block in reversed(gather(steps)):
-        size = len(block.axes)
-        matrix = block.matrix((), np.float64)[0].reshape((4,) * (2 * size))
-        moved = np.tensordot(observable, matrix, (block.axes, range(size)))
-        observable = np.moveaxis(moved, range(axes - size, axes), block.axes)
-    for _ in range(axes - kept):
-        observable = observable @ _ZERO
-    return np.asarray(observable)
-
-
-def _matrix(numbers: FloatArray) -> Array:
-    """Return the sum of Pauli strings with given numbers, (4,) * n, as a matrix, (2**n, 2**n)."""
-    n = numbers.ndim
-    matrix: Array = numbers.astype(complex)
-    for _ in range(n):  # each axis of four becomes two at the end, for a row and a column
-        matrix = np.tensordot(matrix, _PAULIS, (0, 0))
-    return matrix.transpose([*range(0, 2 * n, 2), *range(1, 2 * n, 2)]).reshape(2**n, 2**n)
+def _evolved(
+    steps: Iterable[Step], circuit: cirq.FrozenCircuit, register: Sequence[cirq.Qid], qubits: Mapping[cirq.Qid, cirq.Qid]
+) -> Array:
+    """Return the parity of a circuit's measured qubits, evolved to the start, as a matrix on the model's qubits."""
+    measured = dict.fromkeys((register.index(q) for q in circuit[-1].qubits), 3)
+    return evolved_matrix(steps, [(1.0, measured)], len(register), len(qubits))
 
 
 def _quadratic_map(form: QuadraticForm, attribution: Attribution) -> FloatArray:

@@ -37,6 +37,102 @@ def unitary(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid]) -> Array:
     return circuit.unitary(qubit_order=qubits, qubits_that_should_be_present=qubits)
 
 
+#: Outcomes under each key in the order of their measurements, as tuples of digits.
+Record = Mapping[str, tuple[tuple[int, ...], ...]]
+
+
+def channel_matrix(
+    circuit: cirq.AbstractCircuit,
+    qubits: Sequence[cirq.Qid],
+    observable: Array,
+    weight: Callable[[Record], float] = lambda record: 1.0,
+) -> Array:
+    """Return M = sum_r f(r) K_r' O K_r of a circuit with measurements, feed-forward, resets and noise.
+
+    A superoperator sum K (x) K* is kept for each record of outcomes, so that every branch is followed by its definition.
+    """
+    size = 2 ** len(qubits)
+    branches: dict[tuple[tuple[str, tuple[tuple[int, ...], ...]], ...], Array] = {(): np.eye(size**2, dtype=np.complex128)}
+    for operation in cirq.unroll_circuit_op(circuit, deep=True, tags_to_check=None).all_operations():
+        conditions, bare = operation.classical_controls, operation.without_classical_controls().untagged
+        parts = cirq.decompose_once(bare) if isinstance(bare.gate, cirq.PauliMeasurementGate) else [bare]
+        for part in parts:
+            after: dict[Any, Array] = {}
+            for key, whole in branches.items():
+                if all(_holds(condition, dict(key)) for condition in conditions):
+                    for digits, kraus in _outcomes(part):
+                        wide = [_wide(k, part.qubits, qubits) for k in kraus]
+                        moved = sum(np.kron(k, k.conj()) for k in wide) @ whole
+                        name = cirq.measurement_key_name(part, None)
+                        record = dict(key)
+                        if name is not None:
+                            record[name] = (*record.get(name, ()), digits)
+                        new = tuple(sorted(record.items()))
+                        after[new] = after.get(new, 0) + moved
+                else:
+                    after[key] = after.get(key, 0) + whole
+            branches = after
+    total = sum(weight(dict(key)) * whole for key, whole in branches.items())
+    images = np.asarray(total).T.reshape(size, size, size, size)  # [j, k] is E(|j><k|)
+    return np.asarray(np.einsum("ab,jkba->kj", observable, images))
+
+
+def _holds(condition: cirq.Condition, record: Record) -> bool:
+    """Evaluate a condition on plain numbers, by what each kind of condition says."""
+
+    def number(key: cirq.MeasurementKey, index: int = -1) -> int:
+        return int("".join(map(str, record[str(key)][index])), 2)
+
+    if isinstance(condition, cirq.KeyCondition):
+        return number(condition.key, condition.index) != 0
+    if isinstance(condition, cirq.BitMaskKeyCondition):
+        value = number(condition.key, condition.index) & (-1 if condition.bitmask is None else condition.bitmask)
+        return (value == condition.target_value) == condition.equal_target
+    assert isinstance(condition, cirq.SympyCondition)
+    return bool(condition.expr.subs({str(key): number(key) for key in condition.keys}))
+
+
+def _outcomes(operation: cirq.Operation) -> list[tuple[tuple[int, ...], list[Array]]]:
+    """Return the digits that an operation may record, each with its Kraus operators; one entry where it records nothing."""
+    gate, k = operation.gate, len(operation.qubits)
+    if not isinstance(gate, cirq.MeasurementGate):
+        kraus = list(cirq.kraus(operation))
+        if cirq.is_measurement(operation):
+            bits = max(1, len(kraus) - 1).bit_length()
+            return [(tuple(map(int, f"{i:0{bits}b}")), [each]) for i, each in enumerate(kraus)]
+        return [((), kraus)]
+    outcomes: dict[tuple[int, ...], list[Array]] = {}
+    for true in range(2**k):
+        for observed in range(2**k):
+            probability, digits = 1.0, list(map(int, f"{true:0{k}b}"))
+            wanted = list(map(int, f"{observed:0{k}b}"))
+            covered = {p for positions in gate.confusion_map for p in positions}
+            for positions, confusion in gate.confusion_map.items():
+                before, seen = (int("".join(str(d[p]) for p in positions), 2) for d in (digits, wanted))
+                probability *= confusion[before, seen]
+            probability *= all(digits[p] == wanted[p] for p in range(k) if p not in covered)
+            if probability:
+                flipped = tuple(w ^ f for w, f in zip(wanted, gate.full_invert_mask(), strict=True))
+                projector = np.diag(np.eye(2**k)[true]) * np.sqrt(probability)
+                outcomes.setdefault(flipped, []).append(projector)
+    return list(outcomes.items())
+
+
+def _wide(matrix: Array, on: Sequence[cirq.Qid], qubits: Sequence[cirq.Qid]) -> Array:
+    """Return a matrix on some qubits as one on all, by the basis states that it moves."""
+    n, positions = len(qubits), [list(qubits).index(q) for q in on]
+    wide = np.zeros((2**n, 2**n), dtype=np.complex128)
+    for column in range(2**n):
+        bits = list(map(int, f"{column:0{n}b}"))
+        inside = int("".join(str(bits[p]) for p in positions) or "0", 2)
+        for row in range(len(matrix)):
+            after = list(bits)
+            for p, bit in zip(positions, f"{row:0{len(positions)}b}" if positions else "", strict=True):
+                after[p] = int(bit)
+            wide[int("".join(map(str, after)), 2), column] += matrix[row, inside]
+    return wide
+
+
 def distribution(circuit: cirq.AbstractCircuit) -> Array:
     """Return the distribution by Cirq's own simulator, in the measured order."""
     *_, measurement = circuit.all_operations()

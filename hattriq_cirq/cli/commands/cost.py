@@ -68,6 +68,7 @@ class Cost:
         mitigate (NAME,...): Mitigations of the run, as listed above (only with --shots).
         calibration (FILE): Calibration for --mitigate readout that `hattriq calibrate` wrote.
         max_age (HOURS): Largest age of the --calibration; an older one is refused.
+        no_check: Price a run without the check of its errors by circuits with known answers, as in `hattriq attribute`.
         cosine (C): Target cosine between the estimated and the exact map.
         stderr (E): Target standard error of each feature.
         seed (N): Random seed for parameters, inputs, sampled baselines and mitigations.
@@ -100,6 +101,7 @@ class Cost:
     mitigate: str = ""
     calibration: str | None = None
     max_age: float | None = None
+    no_check: bool = False
     cosine: float = 0.95
     stderr: float = 0.01
     seed: Seed = 0
@@ -144,7 +146,7 @@ class Cost:
                     except ValueError as error:
                         print(f"n = {n}. {name} is not possible: {error}", flush=True)
                         continue
-                    print(f"n = {n}, {quantity(len(prepared.chosen.strings), 'Pauli string')}. {result}", flush=True)
+                    print(f"n = {n}, {quantity(len(prepared.campaign.strings), 'Pauli string')}. {result}", flush=True)
                 else:
                     result = self._cost_of_estimator(case, name, engine)
                     print(f"n = {n}. {result}", flush=True)
@@ -173,6 +175,7 @@ class Cost:
             mitigation=values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age),
             target_cosine=self.cosine,
             target_stderr=self.stderr,
+            check=False if self.no_check else None,
         )
 
     def _prepared_learning(self, case: _Case, name: str, engine: Engine | None) -> PreparedLearning:
