@@ -26,7 +26,7 @@ from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_number
 from hattriq_cirq.foundation.terminal import is_watched
 from hattriq_cirq.foundation.text import decimal
-from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
+from hattriq_cirq.models.ansatz import grid_ansatz, qcnn_ansatz, ring_ansatz
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.pipeline.mitigation import Mitigation
 from hattriq_cirq.simulation.noise import WORDS
@@ -57,9 +57,9 @@ def build_model(ansatz: str, n_qubits: int, layers: int) -> Model:
     """Return an untrained model.
 
     Args:
-        ansatz: Name of the circuit, `ring` or `grid:RxC`.
+        ansatz: Name of the circuit, `ring`, `grid:RxC` or `qcnn`.
         n_qubits: Number of data qubits.
-        layers: Number of coupling layers.
+        layers: Number of coupling layers; a `qcnn` has as many stages as its pooling needs.
 
     Returns:
         The model.
@@ -69,9 +69,11 @@ def build_model(ansatz: str, n_qubits: int, layers: int) -> Model:
     """
     if ansatz == "ring":
         return ring_ansatz(n_qubits, layers)
+    if ansatz == "qcnn":
+        return qcnn_ansatz(n_qubits)
     match = re.fullmatch(r"grid:([0-9]+)x([0-9]+)", ansatz)
     if not match:
-        raise ValueError(f"ansatz {ansatz!r} must be ring or grid:RxC, such as grid:2x3")
+        raise ValueError(f"ansatz {ansatz!r} must be ring or grid:RxC, such as grid:2x3, or qcnn")
     rows, cols = int(match[1]), int(match[2])
     if rows * cols != n_qubits:
         raise ValueError(f"ansatz {ansatz!r} has {rows * cols} qubits, the data need {n_qubits}")

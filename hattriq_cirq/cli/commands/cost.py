@@ -60,6 +60,7 @@ class Cost:
         mitigate (NAME,...): Mitigations of the run, as listed above (only with --shots).
         calibration (FILE): Calibration for --mitigate readout that `hattriq calibrate` wrote.
         max_age (HOURS): Largest age of the --calibration; an older one is refused.
+        no_check: Price a run without the check of its errors by circuits with known answers, as in `hattriq attribute`.
         cosine (C): Target cosine between the estimated and the exact map.
         stderr (E): Target standard error of each feature.
         seed (N): Random seed for parameters, inputs, sampled baselines and mitigations.
@@ -92,6 +93,7 @@ class Cost:
     mitigate: str = ""
     calibration: str | None = None
     max_age: float | None = None
+    no_check: bool = False
     cosine: float = 0.95
     stderr: float = 0.01
     seed: Seed = 0
@@ -166,6 +168,7 @@ class Cost:
             mitigation=values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age),
             target_cosine=self.cosine,
             target_stderr=self.stderr,
+            check=False if self.no_check else None,
         )
 
     def _prepared_learning(self, case: _Case, name: str, engine: Engine | None) -> PreparedLearning:

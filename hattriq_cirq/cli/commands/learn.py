@@ -136,9 +136,9 @@ class Learn(EngineOptions):
 
     def _check(self) -> None:
         """Check every option, whether or not this run uses it."""
+        from hattriq_cirq.estimators.probe_design import HELD_OUT
         from hattriq_cirq.foundation.checks import as_count, as_number
         from hattriq_cirq.workflows import values
-        from hattriq_cirq.workflows.learning_campaign import HELD_OUT_MIN
 
         values.check_inputs(self.inputs)
         values.check_baseline(self.baseline)
@@ -149,7 +149,7 @@ class Learn(EngineOptions):
         if self.error is not None:
             as_number(self.error, "--error", above=0, advice="be a relative error above 0, such as 0.05")
         if self.probes is not None:
-            as_count(self.probes, "--probes", 2 * HELD_OUT_MIN, 10**6)
+            as_count(self.probes, "--probes", 2 * HELD_OUT, 10**6)
         if self.dry_run and self.shots == 0:
             raise ValueError("--dry-run needs --shots 1 or more; --shots 0 takes exact probabilities, which are no jobs")
         if self.error is not None and self.shots == 0:
