@@ -191,6 +191,15 @@ def parse_estimator(text: str) -> Estimator | None:
     raise ValueError(f"estimator {text!r} must be one of {', '.join(plain)}, parallel:M")
 
 
+#: Names of learned models where estimators are named -> the origin of the strings and the prior.
+LEARNED = {
+    "learned": ("structure", None),
+    "learned:important": ("important", "flat"),
+    "learned:magnitude": ("important", "magnitude"),
+}
+_DAMPING = "damping"  # correction of campaigns alone
+
+
 def mitigations() -> dict[str, EntryPoint]:
     """Return the entry points of the group `hattriq_cirq.mitigations` by name, outermost mitigation first.
 
@@ -245,6 +254,33 @@ def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_a
             options[counted] = int(number)
         parts.append(kind(**options))
     return MitigationSequence(parts) if len(parts) > 1 else next(iter(parts), None)
+
+
+def parse_corrections(
+    text: str, seed: int, calibration: str | None = None, max_age: float | None = None
+) -> list[Mitigation | str]:
+    """Return the corrections of a campaign that names separated by commas describe: `damping`, and those of `parse_mitigation`.
+
+    Args:
+        text: Names in any order, such as `damping,readout`; an empty text for none.
+        seed: Random seed of the mitigations.
+        calibration: File of a saved calibration for `readout`, or None.
+        max_age: Largest age of that calibration in hours, or None.
+
+    Raises:
+        ValueError: A name is unknown or repeated.
+    """
+    words = text.split(",") if text else []
+    if "" in words or words.count(_DAMPING) > 1:
+        raise ValueError(f"--mitigate {text!r} must be names with commas between them, each at most once")
+    others = ",".join(word for word in words if word != _DAMPING)
+    found = parse_mitigation(others, seed, calibration, max_age)
+    return [*([] if found is None else [found]), *([_DAMPING] if _DAMPING in words else [])]
+
+
+def is_of_campaigns(text: str) -> bool:
+    """Return True if names of corrections are for campaigns of learned models alone."""
+    return _DAMPING in text.split(",")
 
 
 def parse_engine(text: str, seed: int, journal: Path | None = None, **options: Any) -> Engine:
