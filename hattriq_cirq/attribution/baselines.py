@@ -333,8 +333,9 @@ def _scaled(rows: Array, x: ArrayLike, sizes: float | FloatArray = 0.0, toleranc
         raise ValueError("a row of the baseline is all zeros and cannot be rescaled; use baselines.zero for the zero baseline")
     summed = times_power_of_2(np.broadcast_to(sizes, norms.shape), -exponents)
     if (lost := norms <= tolerance * summed).any():
+        share = float((norms[lost] / summed[lost]).min())
         raise ValueError(
-            f"a row of the baseline is zero to rounding: its norm is {(norms[lost] / summed[lost]).min():.1e} of that of what was summed, so that "
+            f"a row of the baseline is zero to rounding: its norm is {share:.1e} of that of what was summed, so that "
             "its direction means nothing; use data that are not centred, or baselines.zero for the zero baseline"
         )
     _, x_norms, x_exponents = unit_vectors(as_amplitudes(x))

@@ -167,5 +167,4 @@ def test_invalid_baselines_are_rejected(name: str) -> None:
 
 def test_baselines_of_many_equal_amplitudes_warn_of_nothing() -> None:
     flat = np.full((2, 1024), 1 / 32)
-    assert np.isfinite(baselines.uniform(flat)).all()
-    assert np.isfinite(baselines.max_distance(flat)).all()
+    np.testing.assert_allclose(baselines.uniform(flat), flat)
