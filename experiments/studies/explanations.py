@@ -1,4 +1,4 @@
-"""What the answer rests on: correlation orders, layers, interactions, and the least changes that turn it.
+"""Behind the answer: correlation orders, layers, interactions, and the least changes that turn it.
 
 Does a model need correlations between qubits, where in its circuit does the answer arise, how many pairs of features carry it,
 and how far is an input from the decision boundary?
