@@ -86,6 +86,11 @@ class MitigationSequence(Mitigation[_Stages]):
         """Errors that no part answers for."""
         return frozenset.intersection(*(part.leaves for part in self.parts))
 
+    @property
+    def is_checked(self) -> bool:
+        """True if a part measures known answers."""
+        return any(part.is_checked for part in self.parts)
+
     def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[_Stages]:
         """Return the variants that the last part makes of those of all others."""
         stages: list[Variants] = []

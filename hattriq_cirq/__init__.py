@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.execution.backends.google import google, snapshot
     from hattriq_cirq.execution.backends.virtual import MissingCalibrationWarning
     from hattriq_cirq.execution.processors import processors
-    from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
+    from hattriq_cirq.models.ansatz import grid_ansatz, qcnn_ansatz, ring_ansatz
     from hattriq_cirq.models.learned import LearnedModel
     from hattriq_cirq.models.learned_group import LearnedModels
     from hattriq_cirq.models.model import IdentityPartWarning, Model
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.pipeline.resources import Resources
     from hattriq_cirq.reporting import runs
     from hattriq_cirq.reporting.explanation_plots import plot_counterfactual, plot_interactions, plot_layers, plot_orders
-    from hattriq_cirq.reporting.plotting import plot_attribution, plot_gallery, plot_probe_test, plot_training
+    from hattriq_cirq.reporting.plotting import plot_attribution, plot_curves, plot_gallery, plot_probe_test, plot_training
     from hattriq_cirq.simulation import noise
     from hattriq_cirq.workflows.learn import LearningPlan, learn_observable, plan_learning
     from hattriq_cirq.workflows.noisy_model import ErrorSplit, NoisyModel, noisy_model
@@ -74,7 +74,7 @@ _NAMES = {
     "execution.backends.google": "google snapshot",
     "execution.backends.virtual": "MissingCalibrationWarning",
     "execution.processors": "processors",
-    "models.ansatz": "grid_ansatz ring_ansatz",
+    "models.ansatz": "grid_ansatz qcnn_ansatz ring_ansatz",
     "models.learned": "LearnedModel",
     "models.learned_group": "LearnedModels",
     "models.model": "IdentityPartWarning Model",
@@ -86,7 +86,7 @@ _NAMES = {
     "pipeline.prepare": "estimate prepare resources",
     "pipeline.resources": "Resources",
     "reporting.explanation_plots": "plot_counterfactual plot_interactions plot_layers plot_orders",
-    "reporting.plotting": "plot_attribution plot_gallery plot_probe_test plot_training",
+    "reporting.plotting": "plot_attribution plot_curves plot_gallery plot_probe_test plot_training",
     "workflows.noisy_model": "ErrorSplit NoisyModel noisy_model",
     "workflows.learn": "LearningPlan learn_observable plan_learning",
 }
@@ -148,6 +148,7 @@ __all__ = [
     "plan_learning",
     "plot_attribution",
     "plot_counterfactual",
+    "plot_curves",
     "plot_gallery",
     "plot_interactions",
     "plot_layers",
@@ -156,6 +157,7 @@ __all__ = [
     "plot_training",
     "prepare",
     "processors",
+    "qcnn_ansatz",
     "qsim",
     "resources",
     "ring_ansatz",

@@ -1,130 +1,33 @@
-"""Known-answer circuits: circuits of the structure of others, with angles rounded so that their outcomes are computed."""
+"""Known answers beside a run: they measure what noise and its correction leave, and check what the errors of a result state."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import cirq
 import numpy as np
-import sympy
+from scipy.stats import chi2
 
-from hattriq_cirq.circuits.deviation import Deviation, ErrorKind, Residual, attach
+from calibration.gates.known_circuits import KnownCircuits
+from hattriq_cirq.circuits.deviation import ALL_KINDS, Deviation, ErrorKind, Residual, attach
 from hattriq_cirq.circuits.outcomes import QuasiDistribution
-from hattriq_cirq.circuits.program import ParameterizedCircuit, Point, Programs, only_measurement
-from hattriq_cirq.circuits.swept_gates import phased_xz_exponents
-from hattriq_cirq.compilation.processor import is_virtual
+from hattriq_cirq.circuits.program import Programs, shifted, surround
+from hattriq_cirq.compilation.placement import predicted_deviation
+from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator, WeightedCircuit
+from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import FloatArray, evenly_spaced
 from hattriq_cirq.foundation.checks import as_count, as_number, as_seed, set_fields
-from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.text import number_text, quantity
+from hattriq_cirq.models.model import Model
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Outcomes, Variants
-from hattriq_cirq.simulation.statevector import outcome_probabilities
 
-_SHIFT = 0.5  # standard deviation of random shifts of angles before rounding, in quarter turns
-_TRIALS = 4  # roundings that are tried for each circuit until one has outcomes that are not uniform
-_NOT_UNIFORM = 1e-3  # smallest summed square of the deviation of outcomes from uniform
-_QUBITS_MAX = 16  # qubits of circuits whose outcomes are computed
-_BITS_MAX = 11  # measured bits of these
-_LEAST_SHOTS = 100  # of a known-answer circuit, where others have as many: enough for its variants
-
-
-@dataclass(frozen=True, eq=False)
-class KnownCircuits:
-    """Circuits with known outcomes beside others.
-
-    Args:
-        programs: Programs of these circuits, with the requests that follow those of the others.
-        shots: Shots of each; None for exact probabilities.
-        answers: Exact probabilities of the outcomes of each.
-    """
-
-    programs: tuple[ParameterizedCircuit, ...]
-    shots: tuple[int, ...] | None
-    answers: tuple[FloatArray, ...]
-
-    @classmethod
-    def beside(
-        cls, programs: Programs, shots: Sequence[int] | None, *, circuits: int, share: float, seed: int
-    ) -> KnownCircuits:
-        """Round the angles of circuits that are evenly spaced among those of some programs.
-
-        Args:
-            programs: Compiled programs.
-            shots: Shots of each request.
-            circuits: Number of known-answer circuits, or one for each of as many programs.
-            share: Shots of all of them, as a share of the shots of the requests.
-            seed: Random seed of the rounding.
-
-        Returns:
-            The circuits; none of circuits with more than 16 qubits or 11 measured bits.
-        """
-        first = sum(len(program.requests) for program in programs)
-        chosen = evenly_spaced(list(enumerate(programs)), circuits)
-        each, rounded, answers = -(-circuits // max(1, len(chosen))), list[ParameterizedCircuit](), list[FloatArray]()
-        for index, program in track(chosen, "round angles", "program"):
-            if len(program.circuit.all_qubits()) > _QUBITS_MAX or len(only_measurement(program.circuit).qubits) > _BITS_MAX:
-                continue
-            structure, points, known = _rounded(program, each, np.random.default_rng([seed, index]))
-            if points:
-                requests = tuple(range(first + len(answers), first + len(answers) + len(points)))
-                rounded.append(ParameterizedCircuit(structure, requests, tuple(points)))
-                answers += known
-        if shots is None or not answers:
-            return cls(tuple(rounded), None if shots is None else (), tuple(answers))
-        enough = max(int(share * sum(shots) / len(answers)), min(_LEAST_SHOTS, *shots), 1)
-        return cls(tuple(rounded), (enough,) * len(answers), tuple(answers))
-
-    def deviation(self, outcomes: Outcomes) -> Deviation:
-        """Return the deviation of the outcomes of these circuits from the known ones.
-
-        Args:
-            outcomes: Their outcomes, in order.
-        """
-        found: list[Residual] = []
-        for outcome, answer in zip(outcomes, self.answers, strict=True):
-            measure = QuasiDistribution.from_outcome(outcome)
-            found.append(Residual(measure.probabilities - answer, answer - 1 / len(answer), measure.total_variance))
-        return Deviation.measured(found)
-
-
-def _rounded(
-    program: ParameterizedCircuit, count: int, rng: np.random.Generator
-) -> tuple[cirq.FrozenCircuit, list[Point], list[FloatArray]]:
-    """Return a program's circuit with symbols for all single-qubit gates, and points of it with known outcomes.
-
-    Every gate stays in its place and of its kind, so that errors are those of the program's circuits.
-    """
-    kept: list[tuple[Point, FloatArray]] = []
-    structure = program.circuit
-    for trial in range(_TRIALS * count):
-        given = cirq.resolve_parameters(program.circuit, dict(program.points[trial % len(program.points)]))
-        values: dict[str, float] = {}
-
-        def round_angles(op: cirq.Operation, _: int, values: dict[str, float] = values, trial: int = trial) -> cirq.Operation:
-            if len(op.qubits) != 1 or cirq.is_measurement(op) or isinstance(op.gate, cirq.WaitGate):
-                return op
-            if isinstance(op.gate, cirq.ZPowGate) and is_virtual(op):
-                names, exponents = [f"r{len(values)}"], [float(op.gate.exponent)]
-                symbolic: cirq.Gate = cirq.ZPowGate(exponent=sympy.Symbol(names[0]))
-            else:
-                names = [f"r{len(values) + i}" for i in range(3)]
-                exponents = [float(each) for each in phased_xz_exponents(cirq.unitary(op))]
-                x, z, axis = map(sympy.Symbol, names)
-                symbolic = cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=axis)
-            shift = _SHIFT if trial else 0.0
-            values |= {n: round(2 * e + shift * rng.normal()) / 2 for n, e in zip(names, exponents, strict=True)}
-            return symbolic.on(*op.qubits).with_tags(*op.tags)
-
-        structure = cirq.map_operations(given.unfreeze(), round_angles).freeze()
-        answer = outcome_probabilities(cirq.resolve_parameters(structure, values))
-        from_uniform = answer - 1 / len(answer)
-        if from_uniform @ from_uniform > _NOT_UNIFORM:
-            kept.append((values, answer))
-        if len(kept) == count:
-            break
-    return structure, [point for point, _ in kept], [answer for _, answer in kept]
+_TOLERANCE = 1.35  # factor by which known answers may deviate more than a result states: 9 of them scatter by 0.1
+_CERTAIN = 3.0  # standard deviations of the counts beyond which a deviation contradicts what a result states
+_FALSE_ALARM = 1e-3  # probability that a run without drift is said to drift
+_LEAST_SHOTS = 200  # of a known-answer circuit, at both ends together, below which a run is not checked
+_LEAST_OWN_SHOTS = 100  # of every other circuit, which may need them for its variants
 
 
 @dataclass(frozen=True)
@@ -170,6 +73,15 @@ class KnownAnswers(Mitigation[KnownCircuits]):
         """Nothing is left to predictions, as all errors are measured."""
         return frozenset()
 
+    @property
+    def is_checked(self) -> bool:
+        """Known answers measure the errors of the result."""
+        return True
+
+    def check(self, mitigation: Mitigation[Any] | None) -> KnownAnswerCheck:
+        """Return a mitigation, or None for no correction, with a check of its results by known answers."""
+        return KnownAnswerCheck(mitigation)
+
     def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[KnownCircuits]:
         """Return the programs, and those of known-answer circuits."""
         known = KnownCircuits.beside(programs, shots, circuits=self.circuits, share=self.share, seed=self.seed)
@@ -197,3 +109,213 @@ def known_note(known: KnownCircuits, deviation: Deviation) -> str:
         f"{quantity(len(known.answers), 'known-answer circuit')}{of_shots}: outcomes are damped by {damping:.1f} +- "
         f"{uncertainty:.1f}% and spread by {spread:.1f}% of their size; the systematic part of errors is taken from this"
     )
+
+
+@dataclass(frozen=True, eq=False)
+class CheckContext:
+    """Known-answer circuits of a check, and all that their comparison needs.
+
+    Args:
+        inner: Variants of the mitigation whose results are checked.
+        known: Known-answer circuits, with the first requests; without answers if there is no check.
+        predicted: What the processor's calibration predicts the mitigation to leave in each; empty without a calibration.
+        is_at_both_ends: True if they run after the other circuits too.
+        trusted: Words on the calibration that predicts it; empty if nothing is predicted.
+    """
+
+    inner: Variants
+    known: KnownCircuits
+    predicted: tuple[Deviation, ...]
+    is_at_both_ends: bool
+    trusted: str
+
+
+@dataclass(frozen=True)
+class KnownAnswerCheck(Mitigation[CheckContext]):
+    """Checks the errors that a run states by circuits with known answers, and widens them by what these show.
+
+    A part of the shots goes to circuits of the same gates in the same places, with all angles shifted at random by 45 degrees
+    (standard deviation), so that their outcomes say nothing on the map and are computed by a simulation. Half of the shots come
+    before and half after those of all other circuits, with the same variants and the same correction. The deviation of their
+    outcomes from the known ones is compared with the one that the result states: what the processor's calibration predicts the
+    correction to leave, and what the correction reports itself. What exceeds it is added to the systematic part of errors. If
+    it exceeds it by more than counts and a tolerance of 35% explain, or if the two ends differ, an `AssumptionWarning` names
+    the assumption that fails. Values do not change.
+
+    This is what `check=` of `hattriq_cirq.integrated_gradients` and others does. It shows errors of a circuit's structure, of
+    up to 16 qubits and 11 measured bits. It cannot show what depends on the angles of the map's own circuits, such as a gate
+    that fails at one angle only, what the counts of a tenth of the shots hide, or drift that is undone before the run ends.
+
+    Args:
+        mitigation: Mitigation whose results are checked; None for no correction.
+        circuits: Number of known-answer circuits in a batch, or one for each of as many programs.
+        share: Share of the shots for all of them, between 0 and 1; the other circuits have so many fewer.
+        seed: Random seed of the angles.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> options = dict(baseline=0, estimator=hq.ResolvedHadamardTest(), shots=100_000)
+        >>> model, x = hq.ring_ansatz(2, 1), [0.1, 0.5, -0.3, 0.8]
+        >>> a = hq.integrated_gradients(model, x, engine=hq.virtual("willow_pink", seed=1), **options)
+        >>> [note[:39] for note in a.assumptions.notes if "known-answer" in note]
+        ['8 known-answer circuits of 10000 shots:']
+    """
+
+    mitigation: Mitigation[Any] | None = None
+    circuits: int = 8
+    share: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        share = as_number(self.share, "share", above=0, below=1, advice="be between 0 and 1")
+        set_fields(self, circuits=as_count(self.circuits, "circuits", 1, 1000), share=share, seed=as_seed(self.seed))
+
+    def describe(self) -> str:
+        """Return the mitigation that is checked, and the check, in a few words."""
+        inner = "none" if self.mitigation is None else self.mitigation.describe()
+        circuits = quantity(self.circuits, "known-answer circuit")
+        return f"{inner}, checked by {circuits} ({number_text(self.share)} of the shots, seed {self.seed})"
+
+    @property
+    def leaves(self) -> frozenset[ErrorKind]:
+        """Errors that the mitigation leaves."""
+        return ALL_KINDS if self.mitigation is None else self.mitigation.leaves
+
+    @property
+    def is_checked(self) -> bool:
+        """A second check would add nothing."""
+        return True
+
+    def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[CheckContext]:
+        """Return the variants of all programs, those of known-answer circuits first and last."""
+        known = KnownCircuits((), None, ())
+        own = None if shots is None else [int((1 - self.share) * count) for count in shots]
+        spare = 0 if own is None or shots is None else sum(shots) - sum(own)
+        if own is None or (spare >= _LEAST_SHOTS * self.circuits and min(own) >= _LEAST_OWN_SHOTS):
+            options: dict[str, Any] = {"circuits": self.circuits, "share": self.share, "seed": self.seed, "rounded": False}
+            beside = KnownCircuits.beside(programs, None, **options)
+            first = sum(len(program.requests) for program in programs)
+            known = replace(beside, programs=tuple(shifted(beside.programs, -first)))
+        if known.answers:
+            shots_of_each = [spare // len(known.answers)] * len(known.answers)
+            programs, shots = surround(programs, own, known.programs, shots_of_each)
+        inner = Variants(programs, shots, None) if self.mitigation is None else self.mitigation.expand(engine, programs, shots)
+        predicted, trusted = tuple[Deviation, ...](), ""
+        kinds, processor = engine.error_kinds & self.leaves, engine.processor
+        if processor is not None and kinds:
+            each = [cirq.resolve_parameters(p.circuit, dict(point)) for p in known.programs for point in p.points]
+            predicted = tuple(predicted_deviation(processor, circuit, kinds) for circuit in each)
+            trusted = f"the calibration {processor.snapshot!r} of {', '.join(sorted(kinds))}"
+        context = CheckContext(inner, known, predicted, bool(known.answers) and shots is not None, trusted)
+        return Variants(
+            inner.programs, inner.shots, context, sum(own) if known.answers and own is not None else inner.own_shots
+        )
+
+    def combine(self, variants: Variants[CheckContext], outcomes: Outcomes) -> Mitigated:
+        """Return the outcomes of the mitigation, with what known answers show beyond the errors that they state."""
+        context = variants.context
+        made = Mitigated(outcomes)
+        if self.mitigation is not None:
+            made = self.mitigation.combine(replace(context.inner, programs=variants.programs), outcomes)
+        count, notes, warnings = len(context.known.answers), made.summary.notes, made.summary.warnings
+        if not count:
+            note = "the errors were not checked by circuits with known answers: too few shots, or circuits too large"
+            return replace(made, summary=replace(made.summary, notes=(note, *notes)))
+        last = len(made.outcomes) - count * context.is_at_both_ends
+        ends = [made.outcomes[:count], made.outcomes[last:]][: 1 + context.is_at_both_ends]
+        comparison = _Comparison.of(context, ends)
+        summary = replace(made.summary, notes=(comparison.note, *notes), warnings=(*comparison.warnings, *warnings))
+        own = made.outcomes[count:last]
+        return replace(made, outcomes=attach(own, [comparison.excess] * len(own)), summary=summary)
+
+    def auxiliary_circuits(
+        self, model: Model, estimator: Estimator, terms: Sequence[BilinearTerm]
+    ) -> list[tuple[WeightedCircuit, float]]:
+        """Return the auxiliary circuits of the mitigation."""
+        return [] if self.mitigation is None else self.mitigation.auxiliary_circuits(model, estimator, terms)
+
+    def postprocess(self, estimate: Estimate, auxiliary: Sequence[tuple[WeightedCircuit, Any]]) -> Estimate:
+        """Return the estimate as the mitigation corrects it."""
+        return estimate if self.mitigation is None else self.mitigation.postprocess(estimate, auxiliary)
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Known answers compared with the errors that a result states.
+
+    Args:
+        note: What was found, one sentence.
+        warnings: Assumptions that fail, one sentence each.
+        excess: Deviation that known answers show beyond the stated one.
+    """
+
+    note: str
+    warnings: tuple[str, ...]
+    excess: Deviation
+
+    @classmethod
+    def of(cls, context: CheckContext, ends: Sequence[Outcomes]) -> _Comparison:
+        """Compare the outcomes of known-answer circuits, at one end of a run or at both."""
+        pooled = [QuasiDistribution.combined([1 / len(ends)] * len(ends), copies) for copies in zip(*ends, strict=True)]
+        residuals = context.known.residuals(pooled)
+        measured, certain = (Deviation.measured(residuals, significance) for significance in (2.0, _CERTAIN))
+        stating = attach(pooled, context.predicted) if context.predicted else pooled
+        stated = float(
+            np.mean(
+                [
+                    QuasiDistribution.from_outcome(outcome).shared_variance(systematic=True) / residual.power
+                    for outcome, residual in zip(stating, residuals, strict=True)
+                ]
+            )
+        )
+        excess = measured.beyond(stated)
+        warnings = []
+        if certain.variance > _TOLERANCE**2 * stated:
+            failing = (
+                f"{context.trusted} does not describe the errors of this run"
+                if context.trusted
+                else ("the correction leaves more than its own fit and tests show")
+            )
+            warnings.append(
+                f"known-answer circuits contradict the errors that the run states: {failing}, as by crosstalk, drift or loss; "
+                "the systematic part was widened by what they show. Calibrate anew, or use mitigation='auto'"
+            )
+        drift = _probability_of_no_drift(residuals, ends)
+        if drift < _FALSE_ALARM:
+            warnings.append(
+                "known-answer circuits at the two ends of the run differ: the processor drifts, and values are means over the "
+                "run. Calibrate anew, and split the run into shorter ones"
+            )
+        of_shots = (
+            ""
+            if not any(outcome.shots for outcome in pooled)
+            else (f" of {quantity(sum(outcome.shots or 0 for outcome in pooled), 'shot')}")
+        )
+        damping, spread, total, claim = (
+            100 * each for each in (measured.damping, measured.spread, measured.variance**0.5, stated**0.5)
+        )
+        note = (
+            f"{quantity(len(pooled), 'known-answer circuit')}{of_shots}: outcomes are damped by {damping:.1f}% and spread by "
+            f"{spread:.1f}% of their size, an error of {total:.1f}% where {claim:.1f}% is stated; "
+            + ("the systematic part was widened by the difference" if excess.variance else "they agree with the stated errors")
+            + ("" if len(ends) == 1 else f"; p = {drift:.2g} that both ends of the run agree")
+        )
+        return cls(note, tuple(warnings), excess)
+
+
+def _probability_of_no_drift(residuals: Sequence[Residual], ends: Sequence[Outcomes]) -> float:
+    """Return the probability that the same circuits at both ends of a run without drift differ at least as much; 1 for one end.
+
+    The sum of the squares of all differences is compared with a multiple of a chi-squared number of the same mean and variance.
+    """
+    if len(ends) == 1:
+        return 1.0
+    total, mean, variance = 0.0, 0.0, 0.0
+    for residual, *copies in zip(residuals, *ends, strict=True):
+        first, second = map(QuasiDistribution.from_outcome, copies)
+        difference = first.probabilities - second.probabilities
+        size = len(difference)
+        counted = sum(each.total_variance + size * each.spread_variance(systematic=False) for each in (first, second))
+        total, mean = total + float(difference @ difference), mean + counted
+        variance += 2 * counted**2 / residual.degrees
+    return float(chi2.sf(total * 2 * mean / variance, 2 * mean**2 / variance)) if variance else 1.0

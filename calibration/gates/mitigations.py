@@ -178,7 +178,7 @@ class PauliTwirling(Mitigation[None]):
 
     def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:
         """Return the mean over the twirls of each request, with the scatter between them in its standard error."""
-        sizes = {r: block_size(program.circuit) for program in variants.programs for r in program.requests}
+        sizes = {r: size for program in variants.programs for size in [block_size(program.circuit)] for r in program.requests}
         grouped = _outcomes_by_request(outcomes, self.twirls)
         mean = [mean_over_gauges(copies, sizes[request]) for request, copies in enumerate(grouped)]
         alone = sorted({kind for program in variants.programs for kind in _gates_without_gauges(program.circuit)})

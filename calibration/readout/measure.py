@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, get_args
 
@@ -255,27 +255,3 @@ def shots_per_pattern(shots: int, patterns: int, least: int = 1) -> list[int]:
     if not 1 <= as_count(shots, "shots", None) <= _SHOTS_MAX:
         raise CalibrationError(f"{shots=} of a calibration must be at least 1 in each state, and at most {_SHOTS_MAX:.0e}")
     return [max(least, -(-2 * shots // patterns))] * patterns
-
-
-def surround(
-    programs: Programs, shots: Sequence[int] | None, circuits: Sequence[cirq.FrozenCircuit], calibration_shots: Sequence[int]
-) -> tuple[list[ParameterizedCircuit], list[int] | None]:
-    """Return programs and their shots with calibration circuits before and after them, whose shots are split between both ends.
-
-    Exact probabilities need the calibration circuits only once, before the programs. The shots at the two ends always differ,
-    so that no job holds circuits of both.
-
-    Args:
-        programs: Compiled programs.
-        shots: Shots of each request; None for exact probabilities.
-        circuits: Calibration circuits.
-        calibration_shots: Shots of each calibration circuit, for both ends together.
-    """
-    count, requests = len(circuits), sum(len(program.requests) for program in programs)
-    variants = [ParameterizedCircuit(circuit, (i,)) for i, circuit in enumerate(circuits)]
-    variants += [replace(program, requests=tuple(r + count for r in program.requests)) for program in programs]
-    if shots is None:
-        return variants, None
-    variants += [ParameterizedCircuit(circuit, (count + requests + i,)) for i, circuit in enumerate(circuits)]
-    before = [total // 2 + 1 for total in calibration_shots]
-    return variants, [*before, *shots, *(total - first for total, first in zip(calibration_shots, before, strict=True))]

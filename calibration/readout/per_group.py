@@ -21,11 +21,11 @@ from calibration.readout.correlated_calibration import (
     from_patterns,
 )
 from calibration.readout.drift import compare
-from calibration.readout.measure import basis_state_circuit, bit_patterns, measured_qubits, shots_per_pattern, surround
+from calibration.readout.measure import basis_state_circuit, bit_patterns, measured_qubits, shots_per_pattern
 from hattriq_cirq.circuits.deviation import ALL_KINDS, ErrorKind
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, SharedUncertainty
-from hattriq_cirq.circuits.program import Programs
+from hattriq_cirq.circuits.program import Programs, programs_of, surround
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray
 from hattriq_cirq.foundation.checks import as_count, check_type, set_fields
@@ -158,7 +158,7 @@ class CorrelatedReadout(Mitigation[CorrelatedReadoutContext]):
             circuits += [basis_state_circuit(register.qubits, row) for row in register.patterns]
             calibration_shots += shots_per_pattern(self.shots, states, least=3) if states else []
         context = CorrelatedReadoutContext(len(circuits), 0 if shots is None else len(circuits))
-        return Variants(*surround(programs, shots, circuits, calibration_shots), context)
+        return Variants(*surround(programs, shots, programs_of(circuits), calibration_shots), context)
 
     def _registers(self, measured: Sequence[tuple[cirq.Qid, ...]]) -> Iterator[_Register]:
         """Yield each different register of measured qubits."""

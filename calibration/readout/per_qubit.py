@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import combinations, pairwise
 
 import cirq
@@ -12,11 +13,11 @@ import numpy as np
 from calibration.readout.calibration import CalibrationError, OnStale, ReadoutCalibration, source_of
 from calibration.readout.correlated_calibration import batch_verdict
 from calibration.readout.drift import compare
-from calibration.readout.measure import Pattern, bit_patterns, measured_qubits, readout_circuits, shots_per_pattern, surround
+from calibration.readout.measure import Pattern, bit_patterns, measured_qubits, readout_circuits, shots_per_pattern
 from hattriq_cirq.circuits.deviation import ALL_KINDS, Deviation, ErrorKind, Residual, attach
 from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import MAX_DENSE_BITS, Distribution, QuasiDistribution
-from hattriq_cirq.circuits.program import Programs
+from hattriq_cirq.circuits.program import Programs, programs_of, surround
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_number, check_type, set_fields
@@ -48,6 +49,12 @@ def inverse_map(calibration: ReadoutCalibration, qubits: Sequence[cirq.Qid]) -> 
         >>> inverse_map(calibration, [qubit]).apply(np.array([0.1, 0.9])).round(12) + 0
         array([0., 1.])
     """
+    return _inverse_map(calibration, tuple(qubits))
+
+
+@lru_cache(maxsize=64)
+def _inverse_map(calibration: ReadoutCalibration, qubits: tuple[cirq.Qid, ...]) -> LinearMap:
+    """Return `inverse_map`, one value for all outcomes of a run."""
     factors = []
     for q, (e0, e1) in zip(qubits, calibration.of(qubits).errors.tolist(), strict=True):
         determinant = 1 - e0 - e1
@@ -198,8 +205,9 @@ class Readout(Mitigation[ReadoutContext]):
             return Variants(programs, shots, ReadoutContext(0, 0, {}))
         circuits = readout_circuits(qubits, self.pattern)
         count = len(circuits)
+        counts = shots_per_pattern(self.shots, count, least=3)
         context = ReadoutContext(count, 0 if shots is None else count, source_of(engine))
-        return Variants(*surround(programs, shots, circuits, shots_per_pattern(self.shots, count, least=3)), context)
+        return Variants(*surround(programs, shots, programs_of(circuits), counts), context)
 
     def combine(self, variants: Variants[ReadoutContext], outcomes: Outcomes) -> Mitigated:
         """Return each outcome corrected, the calibration's id, its typical errors, and the verdict on drift."""

@@ -27,8 +27,8 @@ def measure(
     mitigation: Mitigation[Any] | None,
     placement: Placement | None = None,
 ) -> hq.Attribution:
-    """Measure the maps of a batch of inputs, or of one; 0 shots take exact probabilities."""
-    options: dict[str, Any] = {"baseline": baseline, "estimator": estimator, "mitigation": mitigation}
+    """Measure the maps of a batch of inputs, or of one; 0 shots take exact probabilities, and none go to a check of errors."""
+    options: dict[str, Any] = {"baseline": baseline, "estimator": estimator, "mitigation": mitigation, "check": False}
     return hq.prepare(model, x, engine=engine, shots=shots or None, placement=placement, **options).execute()
 
 

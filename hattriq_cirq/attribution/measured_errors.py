@@ -49,17 +49,17 @@ def with_measured_errors(
         return attribution
     together = LearnedModels(tuple({id(model): model for model in learned}.values()))
     if baseline is not None:
-        spread, gap = _propagated(learned[0], attribution, baseline), np.zeros_like(attribution.f_input)
+        stderr, systematic = _propagated(learned[0], attribution, baseline)
+        gap = np.zeros_like(attribution.f_input)
     else:
         spread, gap = _bootstrapped(models, together, compute)
-    systematic = _of_damping(models, together, compute, attribution)
-    stderr = np.sqrt((spread**2 - systematic**2).clip(0))
+        systematic = _of_damping(models, together, compute, attribution)
+        stderr = np.sqrt((spread**2 - systematic**2).clip(0))
     record = learned[0].record
     notes = tuple(dict.fromkeys(note for model in learned for note in (model.record.origin, *model.record.notes)))
-    truncated = max(model.record.truncated_share for model in learned)
-    if truncated > 0:
-        size = np.linalg.norm(attribution.values, axis=-1, keepdims=True)
-        systematic = np.hypot(systematic, size * np.sqrt(truncated / attribution.n_features))
+    most = max(learned, key=lambda model: model.record.truncated_share)
+    if (truncated := most.record.truncated_share) > 0:
+        systematic = np.hypot(systematic, most.left_out(attribution.values))
         notes = (*notes, f"The list of strings leaves out {truncated:.2g} of the squared norm of an average map.")
     cost = Cost()
     for positions in together.campaigns:
@@ -90,17 +90,19 @@ def _named(models: Sequence[QuadraticForm], attribution: Attribution) -> list[tu
     return list(zip(models, attribution.assumptions.observables, strict=True))
 
 
-def _propagated(model: LearnedModel, attribution: Attribution, baseline: float | ArrayLike | BaselineSet) -> FloatArray:
-    """Return the standard errors of IG_k = Re(conj(d_k) (M s)_k), in the shape of the attribution."""
+def _propagated(
+    model: LearnedModel, attribution: Attribution, baseline: float | ArrayLike | BaselineSet
+) -> tuple[FloatArray, FloatArray]:
+    """Return both parts of the errors of IG_k = Re(conj(d_k) (M s)_k), in the shape of the attribution."""
     inputs = attribution.x
     references, _ = resolve(baseline, inputs)
     rows = inputs.reshape(-1, model.n_features)
-    stderr = np.zeros(rows.shape)
+    stderr, systematic = np.zeros((2, *rows.shape))
     for i, row in enumerate(track(rows, "propagate errors", "input", total=len(rows))):
         own = references[:, i if references.shape[1] > 1 else 0]
         weights = np.mean([model.strings.bilinear(row - b, row + b) for b in own], axis=0)
-        stderr[i] = np.sqrt(model.variances(weights))
-    return stderr.reshape(inputs.shape)
+        stderr[i], systematic[i] = model.errors_of(weights)
+    return stderr.reshape(inputs.shape), systematic.reshape(inputs.shape)
 
 
 def _of_damping(

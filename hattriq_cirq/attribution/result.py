@@ -343,11 +343,11 @@ class Attribution(Frozen):
             f"  cost: {quantity(c.circuits, 'circuit')}, {quantity(c.shots, 'shot')}, "
             f"{quantity(c.two_qubit_gates, 'two-qubit gate')}, {c.programs} compiled"
         )
+        more = f"{quantity(c.mitigation_circuits, 'circuit')}, {quantity(c.mitigation_shots, 'shot')} more"
         if a.mitigation != "none":
-            lines.append(
-                f"  mitigation {a.mitigation}: {quantity(c.mitigation_circuits, 'circuit')}, "
-                f"{quantity(c.mitigation_shots, 'shot')} more; variance times {c.variance_factor:.2f}"
-            )
+            lines.append(f"  mitigation {a.mitigation}: {more}; variance times {c.variance_factor:.2f}")
+        elif c.mitigation_circuits:
+            lines.append(f"  check by known answers: {more}")
         lines += [f"  note: {note}" for note in a.notes]
         return printable("\n".join(lines), lines=True)
 

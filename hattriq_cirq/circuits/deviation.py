@@ -19,6 +19,7 @@ ALL_KINDS: frozenset[ErrorKind] = frozenset(get_args(ErrorKind))
 #: random circuits of 3 and 4 qubits the damping was 1.0 times the predicted one, with a standard deviation of 0.2.
 _OF_DAMPING = 0.75
 _LARGEST_DAMPING = 0.9
+_ROUNDING = 1e-12
 _SIGNIFICANCE = 2.0  # standard deviations of the counts that are no deviation
 
 
@@ -45,8 +46,18 @@ class Deviation:
     spread: float
     uncertainty: float = 0.0
 
+    @property
+    def variance(self) -> float:
+        """Mean square of the relative deviation of outcomes for which this one stands in their errors."""
+        return (_OF_DAMPING * self.damping) ** 2 + self.spread**2
+
+    def beyond(self, variance: float) -> Deviation:
+        """Return the deviation that makes up this one together with deviations of a mean square; zero if they suffice."""
+        share = float(np.sqrt(max(0.0, 1 - variance / self.variance))) if self.variance else 0.0
+        return Deviation(share * self.damping, share * self.spread)
+
     @classmethod
-    def measured(cls, residuals: Iterable[Residual]) -> Deviation:
+    def measured(cls, residuals: Iterable[Residual], significance: float = _SIGNIFICANCE) -> Deviation:
         """Estimate the deviation from circuits whose outcomes can be compared with others; zero without any.
 
         What the counts may explain, up to two standard deviations, is subtracted, so that circuits without noise have hardly
@@ -54,6 +65,7 @@ class Deviation:
 
         Args:
             residuals: Comparisons, one per circuit; those whose reference is uniform say nothing.
+            significance: Number of standard deviations to subtract.
         """
         used = [each for each in residuals if each.power > 0]
         if not used:
@@ -62,8 +74,8 @@ class Deviation:
         uncertainty = float(np.sqrt(np.sum([each.damping_variance for each in used]))) / len(used)
         square = float(np.mean([each.squared_spread(damping) for each in used]))
         noise = float(np.sqrt(np.sum([each.spread_variance for each in used]))) / len(used)
-        significant = np.sqrt(max(0.0, damping**2 - (_SIGNIFICANCE * uncertainty) ** 2))
-        spread = np.sqrt(max(0.0, square - _SIGNIFICANCE * noise))
+        significant = np.sqrt(max(0.0, damping**2 - (significance * uncertainty) ** 2))
+        spread = np.sqrt(max(0.0, square - significance * noise))
         return cls(float(np.copysign(significant, damping)), float(spread), uncertainty)
 
 
@@ -107,7 +119,15 @@ class Residual:
     @property
     def spread_variance(self) -> float:
         """Variance of `squared_spread` from the counts."""
-        return 2 * self.variance**2 / len(self.reference) / self.power**2
+        return 2 * self.variance**2 / self.degrees / self.power**2
+
+    @property
+    def degrees(self) -> float:
+        """Number of independent errors of one size that scatter like those of the counts: few where few outcomes occur."""
+        probabilities = np.maximum(self.reference + 1 / len(self.reference), 0)
+        first, second, third = (float(np.sum(probabilities**power)) for power in (1, 2, 3))
+        squares = second - 2 * third / first + (second / first) ** 2  # of all entries of the covariance of multinomial counts
+        return max(1.0, (first - second / first) ** 2 / squares) if squares > _ROUNDING else 1.0
 
 
 def attach(

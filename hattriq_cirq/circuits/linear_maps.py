@@ -61,7 +61,7 @@ class LinearMap(Frozen):
         if len(measure) != size:
             raise ValueError(f"{measure.shape=} must begin with {size} outcomes")
         result, before = measure, 1
-        for factor in self._merged_factors():
+        for factor in self._merged_factors:
             shaped = result.reshape(before, len(factor), -1)
             if factor.ndim == 1:
                 coefficients = factor * walsh_hadamard(shaped.swapaxes(1, 2))
@@ -108,14 +108,21 @@ class LinearMap(Frozen):
             second[rows] = (weights @ self.apply((dense * probabilities).T)).T
         return second - np.outer(mean, mean)
 
-    def variances(self, weights: csr_array, probabilities: FloatArray) -> FloatArray:
-        """Return the diagonal of `covariance`, (values,), without 2**bits numbers per value where the rows are sparse.
+    def second_moments(self, weights: csr_array, probabilities: FloatArray) -> FloatArray:
+        """Return the second moment of each weighted value of one shot, (values,): the diagonal of `covariance` plus mean**2.
 
-        With q = A p, the second moment of outcomes i and j is sum_l A_il A_jl p_l. For j = i ^ m it is entry i of another
-        product applied to p, with factors A[i, l] A[i ^ m, l]: one pass for each difference m of two outcomes in a row.
+        It takes less than 2**bits numbers per value where the rows are sparse. With q = A p, the second moment of outcomes i
+        and j is sum_l A_il A_jl p_l. For j = i ^ m it is entry i of another product applied to p, with factors
+        A[i, l] A[i ^ m, l]: one pass for each difference m of two outcomes in a row.
         """
-        mean, second = self._moments(weights, probabilities)
-        return np.asarray(np.maximum(second - mean**2, 0))
+        per_row = np.diff(weights.indptr)
+        widest = int(per_row.max(initial=0))
+        if np.count_nonzero(per_row) > widest * (widest + 1) // 2:  # fewer pairs of outcomes in a row than rows
+            return self._second_moments_by_pairs(weights, probabilities, widest)
+        second = np.zeros(weights.shape[0])
+        for rows, dense in self._adjoint_rows(weights):
+            second[rows] = dense**2 @ probabilities
+        return second
 
     @cached_property
     def squared_columns(self) -> FloatArray:
@@ -131,20 +138,8 @@ class LinearMap(Frozen):
     def gains(self, weights: csr_array) -> FloatArray:
         """Return the factors by which the map increases the L2 norm of each row of weights, (values,); 1 for a row of zeros."""
         before = np.asarray(weights.multiply(weights).sum(axis=1)).reshape(-1)
-        _, after = self._moments(weights, np.ones(weights.shape[1]))
+        after = self.second_moments(weights, np.ones(weights.shape[1]))
         return np.asarray(np.sqrt(np.divide(after, before, out=np.ones_like(before), where=before > 0)))
-
-    def _moments(self, weights: csr_array, probabilities: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the first and the second moment of each value, (values,) each, for one shot."""
-        per_row = np.diff(weights.indptr)
-        widest = int(per_row.max(initial=0))
-        if np.count_nonzero(per_row) > widest * (widest + 1) // 2:  # fewer pairs of outcomes in a row than rows
-            mean = np.asarray(weights @ self.apply(probabilities))
-            return mean, self._second_moments_by_pairs(weights, probabilities, widest)
-        mean, second = np.zeros((2, weights.shape[0]))
-        for rows, dense in self._adjoint_rows(weights):
-            mean[rows], second[rows] = dense @ probabilities, dense**2 @ probabilities
-        return mean, second
 
     def _second_moments_by_pairs(self, weights: csr_array, probabilities: FloatArray, widest: int) -> FloatArray:
         """Return the second moment of each value, (values,), by pairs of the at most `widest` outcomes in its row."""
@@ -187,6 +182,7 @@ class LinearMap(Frozen):
             rest //= size
         return LinearMap(tuple(factors[::-1]))
 
+    @cached_property
     def _merged_factors(self) -> list[FloatArray]:
         """Return the factors, with small neighbouring matrices multiplied together."""
         blocks: list[FloatArray] = []

@@ -7,10 +7,10 @@ contributions are added up over circuits before the variance is taken.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Protocol
+from functools import cached_property, reduce
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from hattriq_cirq.foundation.frozen import Frozen, owned
 #: Largest number of measured bits for which counts are kept as an array of 2**bits numbers.
 MAX_DENSE_BITS = 20
 _MAX_BITS = 62  # outcomes are 64-bit integers
+_COLUMNS = 2**22  # numbers of the distributions that are held side by side
 
 
 @dataclass(frozen=True, eq=False)
@@ -406,11 +407,11 @@ class LinearTerm(Frozen):
             raise ValueError(too_many_bits(self.counted.n_bits, "a correction"))
         super().__post_init__()
 
-    @property
+    @cached_property
     def probabilities(self) -> FloatArray:
         """The signed measure of this term, (2**bits,), or in the order of `counted.support`."""
         counted = self.counted.probabilities
-        return self.scale * (counted if self.linear_map is None else self.linear_map.apply(counted))
+        return read_only(self.scale * (counted if self.linear_map is None else self.linear_map.apply(counted)))
 
     def covariance(self, weights: Weights) -> FloatArray:
         """Return the covariance of weights @ probabilities, (values, values)."""
@@ -420,29 +421,67 @@ class LinearTerm(Frozen):
         per_shot = linear_map.covariance(_seen(weights, None), counted.smoothed_probabilities)
         return self.scale**2 * (per_shot / counted.shots)
 
-    def variances(self, weights: Weights) -> FloatArray:
-        """Return the diagonal of `covariance`, (values,)."""
-        counted, linear_map = self.counted, self.linear_map
-        if linear_map is None or counted.shots is None:
-            return self.scale**2 * counted.variances(weights)
-        return self.scale**2 * (linear_map.variances(_seen(weights, None), counted.smoothed_probabilities) / counted.shots)
+
+@dataclass(frozen=True)
+class _CountedTerms:
+    """Counted terms to which one map was applied, or none: their errors are computed together, in one pass over their columns.
+
+    Args:
+        linear_map: The map.
+        largest: The term with the largest squared scale per shot.
+        shares: Squared scale per shot of each over that of the largest, (terms,).
+        probabilities: Distributions without the map, (2**bits, terms).
+        smoothed: The same, at which errors are taken.
+    """
+
+    linear_map: LinearMap | None
+    largest: LinearTerm
+    shares: FloatArray
+    probabilities: FloatArray
+    smoothed: FloatArray
+
+    @classmethod
+    def of(cls, terms: Sequence[LinearTerm]) -> Iterator[_CountedTerms]:
+        """Yield the counted terms by their maps, as many at once as are held within memory."""
+        by_map: dict[LinearMap | None, list[LinearTerm]] = {}
+        for term in terms:
+            if term.counted.shots is not None and term.scale:
+                by_map.setdefault(term.linear_map, []).append(term)
+        for linear_map, mine in by_map.items():
+            at_once = max(1, _COLUMNS // len(mine[0].counted.probabilities))
+            for start in range(0, len(mine), at_once):
+                some = mine[start : start + at_once]
+                per_shot = np.array([term.scale**2 / (term.counted.shots or 1) for term in some])
+                yield cls(
+                    linear_map,
+                    some[int(per_shot.argmax())],
+                    per_shot / per_shot.max(),
+                    np.stack([term.counted.probabilities for term in some], axis=1),
+                    np.stack([term.counted.smoothed_probabilities for term in some], axis=1),
+                )
+
+    def _scaled(self, value: Any) -> Any:
+        return self.largest.scale**2 * (value / self.largest.counted.shots)
+
+    def _mapped(self, measures: FloatArray) -> FloatArray:
+        return measures if self.linear_map is None else self.linear_map.apply(measures)
+
+    def variances(self, weights: csr_array) -> FloatArray:
+        """Return the summed variances of weights @ measure, (values,); second moments are linear in the probabilities."""
+        mixed = self.smoothed @ self.shares
+        if self.linear_map is None:
+            second = weights.multiply(weights) @ mixed
+        else:
+            second = self.linear_map.second_moments(weights, mixed)
+        means = weights @ self._mapped(self.smoothed)
+        return np.asarray(self._scaled(np.maximum(second - means**2 @ self.shares, 0)))
 
     @property
     def total_variance(self) -> float:
-        """Sum of the variances of all outcomes from the counts; 0 where they are exact."""
-        counted = self.counted
-        if counted.shots is None:
-            return 0.0
-        squares = counted.probabilities
-        if self.linear_map is not None:
-            squares = self.linear_map.squared_columns * counted.probabilities
-        mapped = self.probabilities / self.scale if self.scale else np.zeros(1)
-        return self.scale**2 * max(0.0, float(squares.sum() - mapped @ mapped)) / counted.shots
-
-    def steps(self, weights: Weights) -> FloatArray:
-        """Return the largest change of each value by one shot, (values,), with the gain of the map in the L2 norm."""
-        steps = abs(self.scale) * self.counted.steps(weights)
-        return steps if self.linear_map is None else steps * self.linear_map.gains(_seen(weights, None))
+        """Sum of the variances of all outcomes."""
+        columns = np.ones(len(self.probabilities)) if self.linear_map is None else self.linear_map.squared_columns
+        of_each = columns @ self.probabilities - (self._mapped(self.probabilities) ** 2).sum(axis=0)
+        return float(self._scaled(np.maximum(of_each, 0) @ self.shares))
 
 
 @dataclass(frozen=True, eq=False)
@@ -476,7 +515,10 @@ class QuasiDistribution(Frozen):
     def probabilities(self) -> FloatArray:
         """The signed measure, (2**bits,), or of each outcome in `support`."""
         if self.support is None:
-            return read_only(np.sum([term.probabilities for term in self.terms], axis=0))
+            sums: dict[LinearMap | None, FloatArray] = {}
+            for term in self.terms:
+                sums[term.linear_map] = sums.get(term.linear_map, 0.0) + term.scale * term.counted.probabilities
+            return read_only(np.sum([each if m is None else m.apply(each) for m, each in sums.items()], axis=0))
         total = np.zeros(len(self.support))
         for term in self.terms:
             assert term.counted.support is not None
@@ -499,11 +541,21 @@ class QuasiDistribution(Frozen):
 
     def variances(self, weights: Weights) -> FloatArray:
         """Return the diagonal of `covariance`, (values,)."""
-        return np.asarray(np.sum([term.variances(weights) for term in self.terms], axis=0))
+        if self.support is not None:
+            return np.asarray(np.sum([term.scale**2 * term.counted.variances(weights) for term in self.terms], axis=0))
+        explicit = _seen(weights, None)
+        return sum((each.variances(explicit) for each in _CountedTerms.of(self.terms)), np.zeros(weights.shape[0]))
 
     def steps(self, weights: Weights) -> FloatArray:
-        """Return the largest change of each value by one shot of any term, (values,)."""
-        return np.asarray(np.max([term.steps(weights) for term in self.terms], axis=0))
+        """Return the largest change of each value by one shot of any term, (values,), with the gains of maps in the L2 norm."""
+        largest: dict[LinearMap | None, float] = {}
+        for term in self.terms:
+            if term.counted.shots is not None:
+                largest[term.linear_map] = max(largest.get(term.linear_map, 0.0), abs(term.scale) / term.counted.shots)
+        if not largest:
+            return np.zeros(weights.shape[0])
+        gains = [size if each is None else size * each.gains(_seen(weights, None)) for each, size in largest.items()]
+        return np.asarray(OutcomeWeights.from_matrix(weights).ranges * reduce(np.maximum, gains))
 
     def sensitivities(self, weights: Weights) -> Mapping[SharedUncertainty, FloatArray]:
         """Return the derivatives of weights @ probabilities by each shared parameter, (values, parameters).
@@ -519,7 +571,16 @@ class QuasiDistribution(Frozen):
     @property
     def total_variance(self) -> float:
         """Sum of the variances of all outcomes from the counts; 0 where they are exact."""
-        return sum(term.total_variance for term in self.terms)
+        return sum(each.total_variance for each in _CountedTerms.of(self.terms))
+
+    def spread_variance(self, *, systematic: bool) -> float:
+        """Return the variance of each outcome by errors that are its own: systematic ones, or random ones as of twirls."""
+        return sum(f**2 * float(key.matrix[0, 0]) for key, f in self.spreads.items() if key.systematic == systematic)
+
+    def shared_variance(self, *, systematic: bool) -> float:
+        """Return the sum of the variances of all outcomes by uncertain numbers: by systematic ones, or by all others."""
+        slopes = [key.variances(each).sum() for key, each in self.shared.items() if key.systematic == systematic]
+        return float(sum(slopes)) + len(self.probabilities) * self.spread_variance(systematic=systematic)
 
     def with_uncertainty(
         self,
@@ -551,16 +612,17 @@ class QuasiDistribution(Frozen):
 
     def mapped(self, linear_map: LinearMap) -> QuasiDistribution:
         """Return the measure with a linear map applied to every term and to the derivatives by shared parameters."""
-        terms = tuple(
-            replace(term, linear_map=linear_map if term.linear_map is None else linear_map @ term.linear_map)
-            for term in self.terms
-        )
+        maps = {inner: linear_map if inner is None else linear_map @ inner for inner in {t.linear_map for t in self.terms}}
+        terms = tuple(replace(term, linear_map=maps[term.linear_map]) for term in self.terms)
         shared = {key: linear_map.apply(slopes) for key, slopes in self.shared.items()}
         return QuasiDistribution(terms, shared, {key: linear_map.mean_gain * each for key, each in self.spreads.items()})
 
     @classmethod
     def combined(cls, coefficients: Sequence[float], outcomes: Sequence[Distribution | QuasiDistribution]) -> QuasiDistribution:
-        """Return a linear combination of outcomes, such as a mean over twirls or an extrapolation.
+        """Return a linear combination of outcomes of copies of one circuit, such as a mean over twirls or an extrapolation.
+
+        Systematic errors of single outcomes are those of one process in all copies: they are added up with their coefficients,
+        and no number of copies averages them out.
 
         Args:
             coefficients: One coefficient per outcome.
@@ -572,12 +634,17 @@ class QuasiDistribution(Frozen):
         terms: list[LinearTerm] = []
         shared: dict[SharedUncertainty, FloatArray] = {}
         spreads: dict[SharedUncertainty, float] = {}
+        common = 0.0
         for coefficient, outcome in zip(coefficients, map(cls.from_outcome, outcomes), strict=True):
             terms += [replace(term, scale=coefficient * term.scale) for term in outcome.terms]
             for key, slopes in outcome.shared.items():
                 shared[key] = shared.get(key, 0.0) + coefficient * slopes
             for key, factor in outcome.spreads.items():
-                spreads[key] = spreads.get(key, 0.0) + coefficient * factor
+                if not key.systematic:
+                    spreads[key] = spreads.get(key, 0.0) + coefficient * factor
+            common += coefficient * float(np.sqrt(outcome.spread_variance(systematic=True)))
+        if common:
+            spreads[SharedUncertainty(np.ones((1, 1)), systematic=True)] = common
         return cls(tuple(terms), shared, spreads)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cirq
 
@@ -52,6 +52,45 @@ class ParameterizedCircuit(Frozen):
 
 #: Programs that hold the requests 0, 1, ... once each, in any order.
 Programs = Sequence[ParameterizedCircuit]
+
+
+def programs_of(circuits: Sequence[cirq.FrozenCircuit]) -> list[ParameterizedCircuit]:
+    """Return circuits without symbols as programs of one request each, in order."""
+    return [ParameterizedCircuit(circuit, (i,)) for i, circuit in enumerate(circuits)]
+
+
+def shifted(programs: Programs, by: int) -> list[ParameterizedCircuit]:
+    """Return programs whose requests have larger numbers by an integer, so that other programs come before them."""
+    return [replace(program, requests=tuple(request + by for request in program.requests)) for program in programs]
+
+
+def surround(
+    programs: Programs, shots: Sequence[int] | None, ends: Programs, shots_of_ends: Sequence[int]
+) -> tuple[list[ParameterizedCircuit], list[int] | None]:
+    """Return programs and their shots with others before and after them, whose shots are split between both ends.
+
+    Exact probabilities need the others only once, before the programs. The shots at the two ends always differ, so that no job
+    holds circuits of both.
+
+    Args:
+        programs: Compiled programs.
+        shots: Shots of each request; None for exact probabilities.
+        ends: Programs to run at both ends, such as those of a calibration.
+        shots_of_ends: Shots of each of their requests, at least 3, for both ends together.
+
+    Example:
+        >>> program = ParameterizedCircuit(cirq.FrozenCircuit(cirq.measure(cirq.q(0))), (0,))
+        >>> around, shots = surround([program], [70], [program], [10])
+        >>> [each.requests for each in around], shots
+        ([(0,), (1,), (2,)], [6, 70, 4])
+    """
+    requests, count = (sum(len(program.requests) for program in each) for each in (programs, ends))
+    variants = [*ends, *shifted(programs, count)]
+    if shots is None:
+        return variants, None
+    before = [total // 2 + 1 for total in shots_of_ends]
+    after = [total - first for total, first in zip(shots_of_ends, before, strict=True)]
+    return [*variants, *shifted(ends, count + requests)], [*before, *shots, *after]
 
 
 def to_sweep(points: Sequence[Point]) -> cirq.Sweep:

@@ -21,6 +21,7 @@ from hattriq_cirq.cli.commands import (
     cost,
     demo,
     doctor,
+    explain,
     learn,
     processors,
     report,
@@ -36,7 +37,17 @@ from hattriq_cirq.foundation.progress import print_beside_bars, progress_bars
 from hattriq_cirq.foundation.terminal import describe, exit_code, is_watched, safe_streams
 
 _COMMANDS: tuple[type[Command], ...] = (
-    *(train.Train, attribute.Attribute, learn.Learn, calibrate.Calibrate, cost.Cost, show.Show, report.Report, demo.Demo),
+    *(
+        train.Train,
+        attribute.Attribute,
+        explain.Explain,
+        learn.Learn,
+        calibrate.Calibrate,
+        cost.Cost,
+        show.Show,
+        report.Report,
+        demo.Demo,
+    ),
     *(runs.Runs, resume.Resume, cancel.Cancel, doctor.Doctor, processors.Processors, snapshot.Snapshot),
     study.Study,
 )

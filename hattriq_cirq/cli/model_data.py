@@ -66,17 +66,17 @@ def load_data(spec: str, model: hq.Model | hq.LearnedModel, path: Path) -> tuple
 
 
 def recorded_data(path: Path) -> str:
-    """Return the text that names the data set of the run that trained a model.
+    """Return the text that names the data set of the run that trained a model, or that learned its observable.
 
     Args:
-        path: File of the model.
+        path: File of the model, or of the learned one.
 
     Raises:
         ValueError: No data set is recorded beside the model.
     """
     record = path.parent / "run.json"
     found = read_record(record) if record.is_file() else {}
-    if found.get("command") != "train":
+    if found.get("command") not in ("train", "learn"):
         raise ValueError(f"no data set is recorded beside {path}; name it with --data")
     return str(found["data"]["spec"])
 

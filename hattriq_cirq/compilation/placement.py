@@ -255,6 +255,23 @@ def predicted_deviation(processor: Processor, circuit: cirq.AbstractCircuit, kin
     return Deviation(1 - (1 - gates) * (1 - readout), spread)
 
 
+def predicted_deviations(
+    processor: Processor, programs: Iterable[ParameterizedCircuit], kinds: Collection[ErrorKind]
+) -> tuple[Deviation, ...]:
+    """Predict the deviation of each request of compiled programs; circuits of one program have that of the first of them.
+
+    Args:
+        processor: Processor with its calibration.
+        programs: Compiled programs, which together hold the requests 0, 1, ... once each.
+        kinds: Kinds of errors that act on their outcomes.
+    """
+    found: dict[int, Deviation] = {}
+    for program in programs:
+        circuit = cirq.resolve_parameters(program.circuit, dict(program.points[0]))
+        found |= dict.fromkeys(program.requests, predicted_deviation(processor, circuit, kinds))
+    return tuple(found[request] for request in range(len(found)))
+
+
 def _layout_errors(
     processor: Processor, circuits: Sequence[cirq.AbstractCircuit], layouts: Sequence[QubitMap]
 ) -> tuple[FloatArray, FloatArray]:

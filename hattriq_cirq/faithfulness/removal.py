@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,8 +12,10 @@ from hattriq_cirq._moved import keep_old_names
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.foundation.arrays import Array, BoolArray, FloatArray, as_amplitudes, unit_vectors
 from hattriq_cirq.foundation.checks import ArgumentTypeError, shown
+from hattriq_cirq.foundation.contract import DataContract
+from hattriq_cirq.models.learned import LearnedModel
 from hattriq_cirq.models.model import Form, check_columns, check_form
-from hattriq_cirq.models.quadratic_form import QuadraticForm, quadratic_value
+from hattriq_cirq.models.quadratic_form import QuadraticForm, check_quadratic_form, quadratic_value
 
 #: Function from inputs, (..., features), to one score per input, (...,), of any model.
 ScoreFunction = Callable[[Array], FloatArray]
@@ -23,7 +26,57 @@ Reference = float | ArrayLike | BaselineSet
 _CHUNK = 2**22  # numbers that are passed to a score at once
 
 
-def score_of(model: QuadraticForm, *, form: Form = "quadratic") -> ScoreFunction:
+@dataclass(frozen=True, eq=False)
+class FormScore:
+    """The value of a quadratic form as a score, see `score_of`.
+
+    Args:
+        model: Quadratic form.
+        form: `quadratic` or `normalized`.
+        decided_by: Score whose sign is the predicted class; None for this one.
+    """
+
+    model: QuadraticForm
+    form: Form = "quadratic"
+    decided_by: FormScore | None = None
+
+    def __post_init__(self) -> None:
+        check_form(self.form)
+        check_quadratic_form(self.model)
+
+    @property
+    def contract(self) -> DataContract | None:
+        """Form of the data of the model, with which tables are compared; None if it is not recorded."""
+        return getattr(self.model, "contract", None)
+
+    def __call__(self, x: Array) -> FloatArray:
+        """Return the score of inputs, (..., features) -> (...,)."""
+        if self.form == "quadratic":
+            return quadratic_value(self.model, x)
+        directions, norms, _ = unit_vectors(np.asarray(x))
+        return np.where(norms[..., 0] > 0, quadratic_value(self.model, directions), self.model.identity_part)
+
+    def samples(self, count: int, *, seed: int) -> list[FormScore]:
+        """Return scores that differ from that of a learned model by random errors, with its predicted classes."""
+        return [FormScore(each, self.form, self) for each in drawn_forms(self.model, count, seed)]
+
+    def deviations(self, count: int, *, seed: int) -> list[FormScore]:
+        """Return the scores of the errors of a learned model, with its predicted classes, see `LearnedModel.deviations`."""
+        return [FormScore(each, self.form, self) for each in drawn_forms(self.model, count, seed, deviations=True)]
+
+
+def drawn_forms(model: QuadraticForm, count: int, seed: int, *, deviations: bool = False) -> Sequence[QuadraticForm]:
+    """Return observables that differ from a learned one by random errors, or errors alone.
+
+    Raises:
+        ArgumentTypeError: The model was not learned, so that it has no errors.
+    """
+    if not isinstance(model, LearnedModel):
+        raise ArgumentTypeError(f"{shown(model)} was not measured and has no errors; use a LearnedModel")
+    return (model.deviations if deviations else model.samples)(count, seed=seed)
+
+
+def score_of(model: QuadraticForm, *, form: Form = "quadratic") -> FormScore:
     """Return the value of a quadratic form as a score.
 
     `quadratic` loses the share of the norm that a removed amplitude has; `normalized` is the value of the renormalised state,
@@ -31,7 +84,7 @@ def score_of(model: QuadraticForm, *, form: Form = "quadratic") -> ScoreFunction
     has no state; its score is that of the maximally mixed state, tr(M) / N, which is 0 for a traceless observable.
 
     Args:
-        model: Quadratic form F(x) = x' M x, such as a `Model`.
+        model: Quadratic form F(x) = x' M x, such as a `Model`, or a `LearnedModel`, whose errors `measured` propagates.
         form: `quadratic` for F(x), `normalized` for F(x) / x'x.
 
     Returns:
@@ -45,18 +98,7 @@ def score_of(model: QuadraticForm, *, form: Form = "quadratic") -> ScoreFunction
         >>> score_of(ring_ansatz(1, 0), form="normalized")(np.array([[1.0, 2.0], [0.0, 0.0]]))
         array([-0.6,  0. ])
     """
-    check_form(form)
-    if not isinstance(getattr(model, "n_features", None), int):
-        raise ArgumentTypeError(f"model={shown(model)} must be a Model or another QuadraticForm")
-
-    def score(x: Array) -> FloatArray:
-        if form == "quadratic":
-            return quadratic_value(model, x)
-        directions, norms, _ = unit_vectors(np.asarray(x))
-        return np.where(norms[..., 0] > 0, quadratic_value(model, directions), model.identity_part)
-
-    score.__dict__["contract"] = getattr(model, "contract", None)  # so that tables are compared with the data of the model
-    return score
+    return FormScore(model, form)
 
 
 def check_inputs_and_maps(score: ScoreFunction, x: ArrayLike, maps: ArrayLike) -> tuple[Array, FloatArray]:
@@ -90,7 +132,7 @@ def evaluate(score: ScoreFunction, x: Array) -> FloatArray:
 
 def predicted_signs(score: ScoreFunction, x: Array) -> FloatArray:
     """Return the predicted class of each input as the sign of its score, (inputs,); 0 counts as +1."""
-    return np.where(evaluate(score, x) < 0, -1.0, 1.0)
+    return np.where(evaluate(getattr(score, "decided_by", None) or score, x) < 0, -1.0, 1.0)
 
 
 def scores_without(score: ScoreFunction, x: Array, reference: Reference, removed: BoolArray) -> FloatArray:

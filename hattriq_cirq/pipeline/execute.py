@@ -11,9 +11,9 @@ from typing import Any, Self
 import cirq
 
 from hattriq_cirq.circuits.counting import multi_qubit_gates
-from hattriq_cirq.circuits.deviation import ALL_KINDS, Deviation
+from hattriq_cirq.circuits.deviation import ALL_KINDS, Deviation, ErrorKind
 from hattriq_cirq.circuits.program import ParameterizedCircuit
-from hattriq_cirq.compilation.placement import Placement, predicted_deviation
+from hattriq_cirq.compilation.placement import Placement, predicted_deviations
 from hattriq_cirq.execution.engine import Call, Engine
 from hattriq_cirq.execution.journal_format import call_key, circuits_key
 from hattriq_cirq.foundation.log import Log
@@ -130,6 +130,14 @@ class PreparedCircuits:
                 journal.record_programs(key, programs)
         return cls(engine, programs, shots, mitigation, key)
 
+    def as_begun(self, mitigation: Mitigation[Any] | None) -> Self:
+        """Return these circuits with another mitigation if the journal holds their call with that one, else as they are."""
+        journal, other = self.engine.journal, replace(self, mitigation=mitigation)
+        if journal is None or self.key is None or mitigation is self.mitigation:
+            return self
+        begun = {call.key for call in journal.calls.values() if call.key.startswith(f"{self.key}-")}
+        return other if journal.has_calls_of_earlier_version or (begun and other.call_key in begun) else self
+
     @cached_property
     def variants(self) -> Variants[Any]:
         """Programs that are run in place of the compiled ones, with their shots."""
@@ -181,20 +189,15 @@ class PreparedCircuits:
         """Largest number of two-qubit gates of the compiled programs."""
         return max((multi_qubit_gates(program.circuit) for program in self.programs), default=0)
 
-    def predicted_deviations(self) -> list[Deviation] | None:
-        """Return what the processor's errors are predicted to leave in each outcome; None without a processor.
+    @property
+    def predicted_kinds(self) -> frozenset[ErrorKind]:
+        """Kinds of the processor's errors that stay in the outcomes as its calibration predicts them."""
+        return self.engine.error_kinds & (ALL_KINDS if self.mitigation is None else self.mitigation.leaves)
 
-        Circuits of one structure have the prediction of the first of them.
-        """
+    def predicted_deviations(self) -> tuple[Deviation, ...] | None:
+        """Return what the processor's errors are predicted to leave in each outcome; None without a processor."""
         processor = self.engine.processor
-        if processor is None:
-            return None
-        kinds = self.engine.error_kinds & (ALL_KINDS if self.mitigation is None else self.mitigation.leaves)
-        predicted: dict[int, Deviation] = {}
-        for program in self.programs:
-            circuit = cirq.resolve_parameters(program.circuit, dict(program.points[0]))
-            predicted |= dict.fromkeys(program.requests, predicted_deviation(processor, circuit, kinds))
-        return [predicted[request] for request in range(len(predicted))]
+        return None if processor is None else predicted_deviations(processor, self.programs, self.predicted_kinds)
 
     def execute(self) -> Mitigated:
         """Run all variants and combine their outcomes.

@@ -108,6 +108,7 @@ def gradient(
     shots: int | None = None,
     mitigation: Mitigation[Any] | str | None = None,
     progress: bool = False,
+    check: bool | None = None,
 ) -> Gradient:
     """Return the gradient of F(x) = x' M x by the real and imaginary parts of the amplitudes x_k = c_k + i d_k.
 
@@ -124,6 +125,7 @@ def gradient(
         shots: Number of shots per input, for all its circuits together; None for exact probabilities.
         mitigation: Correction of the outcomes, such as `calibration.Readout()` or its name; None for no correction.
         progress: Show a progress bar over the inputs.
+        check: Check of the errors by circuits with known answers, as in `integrated_gradients`.
 
     Returns:
         The gradient, in the shape of x.
@@ -157,7 +159,7 @@ def gradient(
             f"estimator={shown(estimator)} must measure all data qubits and the real part: the imaginary derivatives are the "
             "real part for another left side"
         )
-    return _measured(model, inputs, estimator, run_on, shots, correction, progress)
+    return _measured(model, inputs, estimator, run_on, shots, correction, progress=progress, check=check)
 
 
 def _exact(model: QuadraticForm, inputs: Array) -> Gradient:
@@ -180,16 +182,33 @@ def _learned(model: LearnedModel, inputs: Array) -> Gradient:
         return np.concatenate([model.strings.bilinear(left, row) for left in lefts])
 
     rows = inputs.reshape(-1, n)
-    stderr = np.sqrt([model.variances(weights(row)) for row in rows]).reshape(*inputs.shape[:-1], 2 * n)
-    covariances = tuple(_deferred(model, weights, row) for row in rows)
-    none = np.zeros_like(stderr)
+    both = np.array([model.errors_of(weights(row)) for row in rows])
+    stderr, systematic = (both[:, i].reshape(*inputs.shape[:-1], 2 * n) for i in range(2))
+    left_out = [model.left_out(part) for part in (exact.real, exact.imag)]
+    systematic = np.hypot(systematic, np.concatenate(left_out, axis=-1))
     return Gradient(
-        exact.real, exact.imag, stderr[..., :n], stderr[..., n:], none, notes=model.record.notes, covariances=covariances
+        exact.real,
+        exact.imag,
+        stderr[..., :n],
+        stderr[..., n:],
+        np.zeros_like(stderr),
+        systematic if systematic.any() else None,
+        notes=model.record.notes,
+        covariances=tuple(_deferred(model, weights, row) for row in rows),
     )
 
 
 def _deferred(model: LearnedModel, weights: Callable[[Array], FloatArray], row: Array) -> Callable[[], FloatArray]:
-    return lambda: model.propagate(weights(row)).covariance
+    """Return the function that computes the covariance of a gradient without the systematic part of its errors."""
+
+    def covariance() -> FloatArray:
+        own = weights(row)
+        found = model.propagate(own)
+        if model.damping is None:
+            return found.covariance
+        return np.asarray(found.covariance - np.outer(found.values, found.values) * model.damping.stderr**2)
+
+    return covariance
 
 
 def _measured(
@@ -199,7 +218,9 @@ def _measured(
     engine: Engine,
     shots: int | None,
     mitigation: Mitigation[Any] | None,
+    *,
     progress: bool,
+    check: bool | None,
 ) -> Gradient:
     n = model.n_features
     rows = inputs.reshape(-1, n)
@@ -211,7 +232,8 @@ def _measured(
     terms = [real for real, _ in by_part]
     check_unscaled(mitigation, model, estimator, terms, "a gradient")
     further = [[Quantity(model, estimator, imaginary)] for _, imaginary in by_part]
-    prepared = PreparedAttribution(model, terms, estimator, engine, shots, mitigation, progress=progress, further=further)
+    options: dict[str, Any] = {"progress": progress, "further": further, "check": check}
+    prepared = PreparedAttribution(model, terms, estimator, engine, shots, mitigation, **options)
     execution = prepared.run()
     every = zip(execution.estimates, execution.further, exponents, strict=True)
     found = [Estimate.joined([real, *more]).times_power_of_2(int(exponent)) for real, more, exponent in every]

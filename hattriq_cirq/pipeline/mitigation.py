@@ -126,6 +126,29 @@ def as_mitigation(value: object) -> Mitigation | None:
     return mitigation
 
 
+def with_check(mitigation: Mitigation | None, engine: Engine, shots: int | None, check: object) -> Mitigation | None:
+    """Return a mitigation with a check of its results by circuits with known answers, where that is wanted.
+
+    Args:
+        mitigation: Correction; None for no correction.
+        engine: Engine that will run the circuits.
+        shots: Shots of an input; None for exact probabilities.
+        check: True or False; None for a check where shots are counted on a processor whose calibrated errors act.
+
+    Returns:
+        The mitigation as it is if there is no check, or if it measures known answers itself.
+    """
+    check_type(check, "check", bool | None, "True, False, or None for a check on processors with noise")
+    if check is None:
+        processor = engine.processor
+        check = shots is not None and processor is not None and bool(engine.error_kinds and processor.two_qubit_errors)
+    if not check or (mitigation is not None and mitigation.is_checked):
+        return mitigation
+    known: Any = as_mitigation("known-answers")
+    checked: Mitigation = known.check(mitigation)
+    return checked
+
+
 class Mitigation(ABC, Generic[Context]):
     """A rewriting of compiled circuits before execution, and the matching post-processing of their outcomes.
 
@@ -145,6 +168,11 @@ class Mitigation(ABC, Generic[Context]):
         measures, it reports itself, by systematic uncertainties of the outcomes that `combine` returns.
         """
         return ALL_KINDS
+
+    @property
+    def is_checked(self) -> bool:
+        """True if circuits with known answers test or measure the errors of its results, so that no further check is needed."""
+        return False
 
     @abstractmethod
     def expand(

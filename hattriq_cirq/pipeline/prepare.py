@@ -22,7 +22,7 @@ from hattriq_cirq.attribution.objective import Head, Objective
 from hattriq_cirq.attribution.path_integral import exact_attribution, warn_of_identity_part
 from hattriq_cirq.attribution.quadrature import Quadrature, parse_rule
 from hattriq_cirq.attribution.result import Assumptions, Attribution, Cost
-from hattriq_cirq.circuits.deviation import ALL_KINDS, Deviation, attach
+from hattriq_cirq.circuits.deviation import Deviation, attach
 from hattriq_cirq.compilation.compile import physical_circuit
 from hattriq_cirq.compilation.gatesets import compile_to_gateset, gateset_name
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
@@ -45,7 +45,14 @@ from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
 from hattriq_cirq.models.model import Form, Model, check_columns, model_inputs
 from hattriq_cirq.models.quadratic_form import observable_name
 from hattriq_cirq.pipeline.execute import PreparedCircuits
-from hattriq_cirq.pipeline.mitigation import AssumptionWarning, Mitigation, MitigationSummary, Outcomes, as_mitigation
+from hattriq_cirq.pipeline.mitigation import (
+    AssumptionWarning,
+    Mitigation,
+    MitigationSummary,
+    Outcomes,
+    as_mitigation,
+    with_check,
+)
 from hattriq_cirq.pipeline.objectives import (
     Combination,
     MeasuredMap,
@@ -95,6 +102,7 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
     observables: Sequence[Observable] | None = None,
     tolerance: float = 1e-10,
     scores: Scores | None = None,
+    check: bool | None = None,
 ) -> PreparedAttribution:
     """Prepare the attribution of inputs by circuits: placement, compilation and cost, without running anything.
 
@@ -118,6 +126,9 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
         tolerance: Tolerance of a path integral that has no closed form, > 0.
         scores: `exact` to compute F(x) and F(b) by simulation, `measured` to measure them in the run, with the same shots; None
             takes `exact` for amplitudes and `measured` for a circuit.
+        check: Check of the errors by circuits with known answers, which take a tenth of the shots: they widen the systematic
+            part where it is too small, and an `AssumptionWarning` names an assumption that fails. None checks where shots are
+            counted on a processor with noise.
 
     Returns:
         The prepared attribution: `.resources` prices exactly what `.execute()` runs.
@@ -146,10 +157,11 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
         raise ValueError("an estimator that measures some qubits has no value for each feature; use hq.estimate")
     if estimator.part != "real":
         raise ValueError("an attribution is the real part; use hq.estimate for the imaginary part")
-    objective = Objective(form, check_type(head, "head", Head | None, _A_HEAD) or Head())
+    check_type(head, "head", Head | None, _A_HEAD)
     tolerance = as_number(tolerance, "tolerance", above=0)
     is_measured = scores is not None and as_word(scores, "scores", get_args(Scores)) == "measured"
-    models = observed_models(model, observables)
+    models, head = observed_models(model, observables, head)
+    objective = Objective(form, head or Head())
     objective.head.check_count(len(models))
     if isinstance(x, cirq.AbstractCircuit):
         if not objective.is_quadratic or rule != "exact" or scores == "exact":
@@ -171,6 +183,7 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
             exact=partial(_of_state, models[0], estimator),
             further=[[score]],
             combine=[combine_state],
+            check=check,
         )
     inputs = model_inputs(model, x)
     check_columns(model, baseline, "baseline")
@@ -180,7 +193,7 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
     exact: Callable[[], Attribution] = partial(exact_attribution, models, inputs, **options, precision=precision)
     if is_measured:
         exact = partial(_without_scores, models, inputs, options)
-    general: dict[str, Any] = {"given_placement": placement, "progress": progress, "exact": exact}
+    general: dict[str, Any] = {"given_placement": placement, "progress": progress, "exact": exact, "check": check}
     given = (run_on, shots, correction)
     own = [(row, references[:, i if references.shape[1] > 1 else 0]) for i, row in enumerate(rows)]
     if objective.is_quadratic:
@@ -201,8 +214,30 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
     return PreparedAttribution(models[0], terms, estimator, *given, **general, further=further, combine=combine)
 
 
-def observed_models(model: Model, observables: Sequence[Observable] | None) -> list[Model]:
-    """Return the model with each of the observables in place of its own; the model itself for None."""
+def observed_models(
+    model: Model, observables: Sequence[Observable] | None, head: Head | None
+) -> tuple[list[Model], Head | None]:
+    """Return the models whose expectations a head combines, and the head.
+
+    Args:
+        model: Model; one that selects runs by outcomes stands for the ratio of its two quadratic forms.
+        observables: Observables in place of the model's own; None for the model itself.
+        head: Head; None for the expectation itself.
+
+    Raises:
+        ValueError: A head or observables are given for a ratio.
+    """
+    if isinstance(model, Model) and model.postselect is not None:
+        if head is not None or observables is not None:
+            raise ValueError(
+                f"head={head} and observables cannot be combined with a model that selects runs by outcomes, whose expectation "
+                "is a ratio; leave them out"
+            )
+        return [model.numerator, model.denominator], Head("ratio")
+    return _with_observables(model, observables), head
+
+
+def _with_observables(model: Model, observables: Sequence[Observable] | None) -> list[Model]:
     if observables is None:
         return [model]
     check_type(observables, "observables", Sequence, "a sequence of observables, such as [cirq.Z(qubit)], or None")
@@ -240,22 +275,24 @@ def _of_state(model: Model, estimator: Estimator) -> Attribution:
 
 
 class _Unmeasured:
-    """Quadratic form of zeros, in whose attributions measured values and scores take their places."""
+    """Quadratic form of zeros, or for a ratio of ones, in whose attributions measured values and scores take their places."""
 
     identity_part = 0.0
 
-    def __init__(self, n_features: int) -> None:
-        self.n_features = n_features
+    def __init__(self, n_features: int, scale: float) -> None:
+        self.n_features, self._scale = n_features, scale
 
     def observable_action(self, x: ArrayLike) -> Array:
-        return np.zeros_like(x)
+        return self._scale * np.asarray(x)
 
 
 def _without_scores(models: Sequence[Model], inputs: Array, options: dict[str, Any]) -> Attribution:
     """Return an attribution with zeros as values and scores, without simulating the models."""
-    if options["objective"].form == "quadratic":
+    objective: Objective = options["objective"]
+    if objective.is_affected_by_identity:
         warn_of_identity_part(models)
-    a = exact_attribution([_Unmeasured(models[0].n_features)] * len(models), inputs, **options)
+    scale = 1.0 if objective.head.kind == "ratio" else 0.0
+    a = exact_attribution([_Unmeasured(models[0].n_features, scale)] * len(models), inputs, **options)
     names = tuple(map(observable_name, models))
     return replace(a, assumptions=replace(a.assumptions, observables=names, scores="measured"))
 
@@ -271,6 +308,7 @@ def estimate(
     shots: int | None,
     rule: str = "exact",
     mitigation: Mitigation[Any] | str | None = None,
+    check: bool | None = None,
 ) -> Estimate:
     """Estimate the quadratic attributions of one input by circuits, with their full covariance.
 
@@ -283,6 +321,7 @@ def estimate(
         shots: Number of all shots; None for exact probabilities.
         rule: `exact`, or a quadrature rule with circuits for each of its nodes.
         mitigation: Correction of the outcomes, such as `calibration.Readout()`; None for no correction.
+        check: Check of the errors by circuits with known answers, see `prepare`.
 
     Returns:
         The estimate: values, standard errors, covariance, shots.
@@ -309,7 +348,7 @@ def estimate(
         terms = list(state_quantities(model, x, estimator)[0].terms)
     else:
         terms = _terms_of_input(model, x, baseline, rule)
-    return PreparedAttribution(model, [terms], estimator, run_on, shots, correction).run().estimates[0]
+    return PreparedAttribution(model, [terms], estimator, run_on, shots, correction, check=check).run().estimates[0]
 
 
 @with_numpy_defaults
@@ -329,6 +368,7 @@ def resources(  # noqa: PLR0913  one argument for each choice of the user
     target_stderr: float = 0.01,
     sample: int = 4,
     device: str | None = None,
+    check: bool | None = None,
 ) -> Resources:
     """Price an attribution before it is run: compile its circuits, and predict the shots to a wanted precision.
 
@@ -351,6 +391,7 @@ def resources(  # noqa: PLR0913  one argument for each choice of the user
         target_stderr: Wanted standard error of the least certain feature, above 0.
         sample: Largest number of circuits to compile for the gate counts on a free graph, evenly spaced among all.
         device: Former name of `processor`.
+        check: Check of the errors by circuits with known answers, see `prepare`; None prices it on a `processor` too.
 
     Returns:
         The cost; shots to the targets are those of the first input with circuits, simulated exactly and without noise.
@@ -385,7 +426,9 @@ def resources(  # noqa: PLR0913  one argument for each choice of the user
         check_columns(model, baseline, "baseline")
         references, _ = resolve(baseline, inputs)
         terms = bilinear_terms_of_rows(inputs.reshape(-1, model.n_features), references, parse_rule(rule))
-    prepared = PreparedAttribution(model, terms, estimator, run_on, shots, correction)
+    if check is None and engine is None and run_on.processor is not None:
+        check = bool(run_on.processor.two_qubit_errors and shots)
+    prepared = PreparedAttribution(model, terms, estimator, run_on, shots, correction, check=check)
     targets: dict[str, Any] = {"gateset": gateset, "target_cosine": target_cosine, "target_stderr": target_stderr}
     return prepared.price(sample=sample, **targets, run=None if shots is None else prepared.run_resources)
 
@@ -451,6 +494,7 @@ class PreparedAttribution(Frozen):
         further: Quantities that are measured beside the terms, for each input; empty for none.
         combine: Functions that return the map and scores of each input from the estimates of its quantities; empty to take the
             estimate of the terms as the map.
+        check: Check of the errors by circuits with known answers, see `prepare`.
     """
 
     model: Model
@@ -464,6 +508,16 @@ class PreparedAttribution(Frozen):
     exact: Callable[[], Attribution] | None = None
     further: Sequence[Sequence[Quantity]] = ()
     combine: Sequence[Combination] = ()
+    check: bool | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._checked  # noqa: B018  refuses another value before any work
+
+    @cached_property
+    def _checked(self) -> Mitigation[Any] | None:
+        """The mitigation, with the check of its results if there is one."""
+        return with_check(self.mitigation, self.engine, self.shots, self.check)
 
     @cached_property
     @_with_bars
@@ -637,7 +691,7 @@ class PreparedAttribution(Frozen):
         """
         estimates: list[list[Estimate]] = []
         configurations: list[int | None] = []
-        deviations: list[Deviation] = []
+        prediction = _Prediction()
         cost, summaries = Cost(), [MitigationSummary()]
         what = self.estimator.describe()
         with (
@@ -653,7 +707,7 @@ class PreparedAttribution(Frozen):
                 configurations += [mitigated.configuration] * len(inputs)
                 predicted = circuits.predicted_deviations()
                 outcomes = iter(mitigated.outcomes if predicted is None else attach(mitigated.outcomes, predicted))
-                deviations += predicted or []
+                prediction.add(circuits, predicted or ())
                 parts = [list(islice(outcomes, len(one.circuits))) for one in inputs]
                 decoded = [one.decode(part, self.mitigation) for one, part in zip(inputs, parts, strict=True)]
                 for found, _ in decoded:
@@ -667,21 +721,9 @@ class PreparedAttribution(Frozen):
             warnings.warn(text, AssumptionWarning, stacklevel=3)
         notes = [note for summary in summaries for note in (*summary.notes, *summary.warnings)]
         notes += [*self._configuration_notes(configurations), *(note for own in estimates for e in own for note in e.notes)]
-        notes += self._prediction_notes(deviations)
+        notes += [*prediction.notes, *filter(None, [self.model.dilation_note])]
         summary = MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes)), violated)
         return Execution([own[0] for own in estimates], cost, summary, [own[1:] for own in estimates])
-
-    def _prediction_notes(self, deviations: Sequence[Deviation]) -> list[str]:
-        """Return a note on the errors that nothing corrects, of the size that the processor's calibration predicts."""
-        processor = self.engine.processor
-        if processor is None or not any(each.damping or each.spread for each in deviations):
-            return []
-        kinds = self.engine.error_kinds & (ALL_KINDS if self.mitigation is None else self.mitigation.leaves)
-        damping, spread = (100 * np.mean([getattr(each, name) for each in deviations]) for name in ("damping", "spread"))
-        return [
-            f"systematic part of errors: by the calibration {processor.snapshot!r}, errors of {', '.join(sorted(kinds))} damp "
-            f"outcomes by {damping:.1f}% and spread them by {spread:.1f}% of their size; the data do not test this"
-        ]
 
     def _configuration_notes(self, configurations: Sequence[int | None]) -> list[str]:
         """Return a note that names the inputs of each configuration, if the run began anew on another one."""
@@ -812,14 +854,18 @@ class PreparedAttribution(Frozen):
     def _compiled(self, inputs: list[InputPlan]) -> tuple[list[InputPlan], PreparedCircuits]:
         """Return a chunk of inputs with its compiled circuits."""
         circuits, shots = _merged(inputs)
-        return inputs, PreparedCircuits.compile(self.engine, circuits, shots, self.mitigation, placement=self.placement)
+        compiled = PreparedCircuits.compile(self.engine, circuits, shots, self._checked, placement=self.placement)
+        return inputs, compiled.as_begun(self.mitigation)
 
     def _finished(self, inputs: list[InputPlan], index: int) -> tuple[list[InputPlan], PreparedCircuits] | None:
         """Return a chunk of inputs that an earlier configuration of the processor has finished; None if it has not."""
         if self.placement is None:
             return None
-        found = PreparedCircuits.finished(self.engine, *_merged(inputs), self.mitigation, self.placement, index)
-        return None if found is None else (inputs, found)
+        for mitigation in (self._checked, self.mitigation):
+            found = PreparedCircuits.finished(self.engine, *_merged(inputs), mitigation, self.placement, index)
+            if found is not None:
+                return inputs, found
+        return None
 
     def _on_earlier(self) -> Iterator[tuple[PreparedAttribution, int]]:
         """Yield this attribution as it was placed on each earlier configuration of the processor, with its index."""
@@ -833,6 +879,37 @@ class PreparedAttribution(Frozen):
                     processor = self.engine.processor
                     assert processor is not None
                     yield replace(self, given_placement=Placement.from_record(processor, record)), index
+
+
+@dataclass
+class _Prediction:
+    """Errors of a run that nothing corrects, of the size that the calibration of its processor predicts."""
+
+    deviations: list[Deviation] = field(default_factory=list)
+    kinds: set[str] = field(default_factory=set)
+    snapshot: str = ""
+    is_tested: bool = True
+
+    def add(self, circuits: PreparedCircuits, deviations: Sequence[Deviation]) -> None:
+        """Add the predicted deviations of the outcomes of circuits."""
+        processor, mitigation = circuits.engine.processor, circuits.mitigation
+        if processor is not None and any(each.damping or each.spread for each in deviations):
+            self.deviations += deviations
+            self.kinds |= circuits.predicted_kinds
+            self.snapshot = processor.snapshot
+            self.is_tested &= mitigation is not None and mitigation.is_checked
+
+    @property
+    def notes(self) -> list[str]:
+        """One sentence on the prediction, if there is one."""
+        if not self.deviations:
+            return []
+        damping, spread = (100 * np.mean([getattr(each, name) for each in self.deviations]) for name in ("damping", "spread"))
+        return [
+            f"systematic part of errors: by the calibration {self.snapshot!r}, errors of {', '.join(sorted(self.kinds))} damp "
+            f"outcomes by {damping:.1f}% and spread them by {spread:.1f}% of their size"
+            + ("" if self.is_tested else "; the data do not test this")
+        ]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cirq
 import numpy as np
 
 from calibration import MitigationSequence, PauliTwirling, Readout, ZeroNoiseExtrapolation
 from calibration.gates.fit_difference import damping_left, mean_rate, spread_left
-from calibration.gates.known_answers import KnownCircuits, known_note
+from calibration.gates.known_answers import known_note
+from calibration.gates.known_circuits import KnownCircuits
 from hattriq_cirq.circuits.deviation import ALL_KINDS, Deviation, ErrorKind, attach
 from hattriq_cirq.circuits.errors import CircuitRefusedError
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
 from hattriq_cirq.circuits.program import Programs, only_measurement
-from hattriq_cirq.compilation.placement import predicted_deviation
+from hattriq_cirq.compilation.placement import predicted_deviations
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_number, as_seed, set_fields
@@ -142,6 +142,11 @@ class AutomaticMitigation(Mitigation[AutomaticContext]):
         """The choice answers for all errors."""
         return frozenset()
 
+    @property
+    def is_checked(self) -> bool:
+        """The choice measures known answers itself."""
+        return True
+
     def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[AutomaticContext]:
         """Return the variants of the correction that the calibration predicts to have the smallest error."""
         total = None if shots is None else sum(shots)
@@ -149,16 +154,17 @@ class AutomaticMitigation(Mitigation[AutomaticContext]):
         readout = Readout(shots=max(1, calibration))
         spent = 0.0 if total is None else (2 * calibration + _ROUNDED_UP) / total
         folded = MitigationSequence([ZeroNoiseExtrapolation(_FACTORS, degree=2), PauliTwirling(seed=self.seed), readout])
-        errors = self._predicted(engine, programs, shots, spent)
+        predictions = _Predictions(engine, programs)
+        errors = self._predicted(engine, programs, shots, spent, predictions)
         if total is not None and calibration < _LEAST_CALIBRATION:
             errors = {"none": errors["none"]}
         listed = ", ".join(f"{name} {error:.3g}" for name, error in errors.items())
         for name in sorted(errors, key=lambda name: errors[name]):
             reason = f"predicted relative errors of outcomes: {listed}"
             if name == "none":
-                return self._alone(engine, programs, shots, name, reason, None)
+                return self._alone(engine, programs, shots, name, reason, None, predictions)
             if name == "readout":
-                return self._alone(engine, programs, _scaled(shots, 1 - spent), name, reason, readout)
+                return self._alone(engine, programs, _scaled(shots, 1 - spent), name, reason, readout, predictions)
             try:
                 return self._folded(engine, programs, shots, reason, folded, spent)
             except CircuitRefusedError as error:
@@ -173,11 +179,11 @@ class AutomaticMitigation(Mitigation[AutomaticContext]):
         name: str,
         reason: str,
         inner: Mitigation | None,
+        predictions: _Predictions,
     ) -> Variants[AutomaticContext]:
         """Return the variants of a mitigation whose errors are those that the calibration predicts."""
         variants = Variants(programs, shots, None) if inner is None else inner.expand(engine, programs, shots)
-        kinds = engine.error_kinds & (ALL_KINDS if inner is None else inner.leaves)
-        predicted = _deviations(engine, programs, kinds)
+        predicted = predictions.of(ALL_KINDS if inner is None else inner.leaves)
         context = AutomaticContext(name, reason, inner, variants, _NO_KNOWN, predicted, False)
         return Variants(variants.programs, variants.shots, context, None if shots is None else sum(shots))
 
@@ -196,11 +202,12 @@ class AutomaticMitigation(Mitigation[AutomaticContext]):
         known = KnownCircuits.beside(programs, own, circuits=self.circuits, share=share, seed=self.seed)
         counts = None if own is None else [*own, *(known.shots or ())]
         variants = inner.expand(engine, [*programs, *known.programs], counts)
-        predicted = () if known.answers else _deviations(engine, programs, frozenset())
-        context = AutomaticContext("extrapolation", reason, inner, variants, known, predicted, bool(known.answers))
+        context = AutomaticContext("extrapolation", reason, inner, variants, known, (), bool(known.answers))
         return Variants(variants.programs, variants.shots, context, None if own is None else sum(own))
 
-    def _predicted(self, engine: Engine, programs: Programs, shots: Sequence[int] | None, spent: float) -> dict[str, float]:
+    def _predicted(
+        self, engine: Engine, programs: Programs, shots: Sequence[int] | None, spent: float, predictions: _Predictions
+    ) -> dict[str, float]:
         """Return the predicted relative error of outcomes for each correction that is possible."""
         least = None if shots is None else min(_scaled(shots, 1 - self.share - spent) or [0])
         can_fold = least is None or least >= 2 * len(_FACTORS) * PauliTwirling().twirls
@@ -210,13 +217,13 @@ class AutomaticMitigation(Mitigation[AutomaticContext]):
         noise = 0.0 if shots is None else 2**bits / float(np.mean(shots))  # relative variance of outcomes of random circuits
 
         def total(kinds: frozenset[ErrorKind], share: float) -> float:
-            found = _deviations(engine, programs, engine.error_kinds & kinds)
+            found = predictions.of(kinds)
             bias = np.mean([deviation.damping**2 + deviation.spread**2 for deviation in found])
             return float(np.sqrt(bias + noise / share))
 
         errors = {"none": total(ALL_KINDS, 1.0), "readout": total(ALL_KINDS - {"readout"}, max(1e-9, 1 - spent))}
         if can_fold:
-            gates = _deviations(engine, programs, engine.error_kinds & {"gates"})
+            gates = predictions.of(frozenset({"gates"}))
             rate = 1 - float(np.mean([deviation.damping for deviation in gates]))
             share = 1 - self.share - spent
             errors["extrapolation"] = min(_total_of_fit(fit, rate, noise / share) for fit in _FITS)
@@ -232,7 +239,7 @@ class AutomaticMitigation(Mitigation[AutomaticContext]):
             return self._fitted(context, stages, outcomes)
         else:
             made = context.inner.combine(stages, outcomes)
-        if context.predicted and context.name != "extrapolation":
+        if context.predicted:
             made = replace(made, outcomes=attach(made.outcomes, context.predicted))
         return _with_note(made, f"automatic mitigation chose {context.name}: {context.reason}")
 
@@ -276,15 +283,26 @@ def _scaled(shots: Sequence[int] | None, share: float) -> list[int] | None:
     return None if shots is None else [max(1, int(share * count)) for count in shots]
 
 
-def _deviations(engine: Engine, programs: Programs, kinds: frozenset[ErrorKind]) -> tuple[Deviation, ...]:
-    """Return the predicted deviation of each request; none without a processor."""
-    if engine.processor is None:
-        return ()
-    found: dict[int, Deviation] = {}
-    for program in programs:
-        circuit = cirq.resolve_parameters(program.circuit, dict(program.points[0]))
-        found |= dict.fromkeys(program.requests, predicted_deviation(engine.processor, circuit, kinds))
-    return tuple(found[request] for request in range(len(found)))
+class _Predictions:
+    """Deviations that the calibration of an engine's processor predicts for programs, each kind of errors once.
+
+    Args:
+        engine: Engine that will run them.
+        programs: Compiled programs.
+    """
+
+    def __init__(self, engine: Engine, programs: Programs) -> None:
+        self._engine, self._programs = engine, programs
+        self._known: dict[frozenset[ErrorKind], tuple[Deviation, ...]] = {}
+
+    def of(self, kinds: frozenset[ErrorKind]) -> tuple[Deviation, ...]:
+        """Return the deviation of each request by errors of some kinds; none without a processor."""
+        kinds, processor = self._engine.error_kinds & kinds, self._engine.processor
+        if processor is None:
+            return ()
+        if kinds not in self._known:
+            self._known[kinds] = predicted_deviations(processor, self._programs, kinds)
+        return self._known[kinds]
 
 
 def _total_of_fit(fit: _Fit, rate: float, noise: float) -> float:

@@ -26,7 +26,7 @@ from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_number
 from hattriq_cirq.foundation.terminal import is_watched
 from hattriq_cirq.foundation.text import decimal
-from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
+from hattriq_cirq.models.ansatz import grid_ansatz, qcnn_ansatz, ring_ansatz
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.pipeline.mitigation import Mitigation
 from hattriq_cirq.simulation.noise import WORDS
@@ -57,9 +57,9 @@ def build_model(ansatz: str, n_qubits: int, layers: int) -> Model:
     """Return an untrained model.
 
     Args:
-        ansatz: Name of the circuit, `ring` or `grid:RxC`.
+        ansatz: Name of the circuit, `ring`, `grid:RxC` or `qcnn`.
         n_qubits: Number of data qubits.
-        layers: Number of coupling layers.
+        layers: Number of coupling layers; a `qcnn` has as many stages as its pooling needs.
 
     Returns:
         The model.
@@ -69,9 +69,11 @@ def build_model(ansatz: str, n_qubits: int, layers: int) -> Model:
     """
     if ansatz == "ring":
         return ring_ansatz(n_qubits, layers)
+    if ansatz == "qcnn":
+        return qcnn_ansatz(n_qubits)
     match = re.fullmatch(r"grid:([0-9]+)x([0-9]+)", ansatz)
     if not match:
-        raise ValueError(f"ansatz {ansatz!r} must be ring or grid:RxC, such as grid:2x3")
+        raise ValueError(f"ansatz {ansatz!r} must be ring or grid:RxC, such as grid:2x3, or qcnn")
     rows, cols = int(match[1]), int(match[2])
     if rows * cols != n_qubits:
         raise ValueError(f"ansatz {ansatz!r} has {rows * cols} qubits, the data need {n_qubits}")
@@ -170,6 +172,15 @@ def parse_estimator(text: str) -> Estimator | None:
     raise ValueError(f"estimator {text!r} must be one of {', '.join(plain)}, parallel:M")
 
 
+#: Names of learned models where estimators are named -> the origin of the strings and the prior.
+LEARNED = {
+    "learned": ("structure", None),
+    "learned:important": ("important", "flat"),
+    "learned:magnitude": ("important", "magnitude"),
+}
+_DAMPING = "damping"  # correction of campaigns alone
+
+
 def mitigations() -> dict[str, EntryPoint]:
     """Return the entry points of the group `hattriq_cirq.mitigations` by name, outermost mitigation first.
 
@@ -224,6 +235,33 @@ def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_a
             options[counted] = int(number)
         parts.append(kind(**options))
     return MitigationSequence(parts) if len(parts) > 1 else next(iter(parts), None)
+
+
+def parse_corrections(
+    text: str, seed: int, calibration: str | None = None, max_age: float | None = None
+) -> list[Mitigation | str]:
+    """Return the corrections of a campaign that names separated by commas describe: `damping`, and those of `parse_mitigation`.
+
+    Args:
+        text: Names in any order, such as `damping,readout`; an empty text for none.
+        seed: Random seed of the mitigations.
+        calibration: File of a saved calibration for `readout`, or None.
+        max_age: Largest age of that calibration in hours, or None.
+
+    Raises:
+        ValueError: A name is unknown or repeated.
+    """
+    words = text.split(",") if text else []
+    if "" in words or words.count(_DAMPING) > 1:
+        raise ValueError(f"--mitigate {text!r} must be names with commas between them, each at most once")
+    others = ",".join(word for word in words if word != _DAMPING)
+    found = parse_mitigation(others, seed, calibration, max_age)
+    return [*([] if found is None else [found]), *([_DAMPING] if _DAMPING in words else [])]
+
+
+def is_of_campaigns(text: str) -> bool:
+    """Return True if names of corrections are for campaigns of learned models alone."""
+    return _DAMPING in text.split(",")
 
 
 def parse_engine(text: str, seed: int, journal: Path | None = None, **options: Any) -> Engine:

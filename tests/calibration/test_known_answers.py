@@ -10,8 +10,8 @@ import pytest
 
 import hattriq_cirq as hq
 from calibration import KnownAnswers, MitigationSequence, PauliTwirling, Readout
-from calibration.gates import known_answers
-from calibration.gates.known_answers import KnownCircuits
+from calibration.gates import known_circuits
+from calibration.gates.known_circuits import KnownCircuits
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.execution.engine import Engine
@@ -92,7 +92,7 @@ def test_shots_of_known_answers_come_on_top_and_are_stated() -> None:
 
 
 def test_circuits_that_are_too_large_have_no_known_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known_answers, "_QUBITS_MAX", 2)
+    monkeypatch.setattr(known_circuits, "_QUBITS_MAX", 2)
     a: Attribution = prepared(hq.cirq_simulator(), KnownAnswers()).execute()
     assert any("no circuits with known answers were run" in note for note in a.assumptions.notes)
 

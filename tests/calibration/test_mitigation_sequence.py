@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cirq
 import numpy as np
@@ -114,10 +115,8 @@ def test_sequence_without_noise_gives_the_exact_map_and_its_description(mitigati
 
 def test_sequence_of_all_mitigations_with_shots() -> None:
     """The cost contains all shots and circuits."""
-    engine = hq.virtual("willow_pink", seed=1)
-    a = hq.integrated_gradients(
-        MODEL, X, baseline=0, estimator=hq.ResolvedHadamardTest(), engine=engine, shots=100_000, mitigation=ALL
-    )
+    options: dict[str, Any] = {"baseline": 0, "estimator": hq.ResolvedHadamardTest(), "check": False}
+    a = hq.integrated_gradients(MODEL, X, engine=hq.virtual("willow_pink", seed=1), shots=100_000, mitigation=ALL, **options)
     assert a.cost.shots == 100_000
     assert a.cost.mitigation_shots >= 2 * 20_000  # both rescalings take a fifth on top, and the readout its own
     assert (

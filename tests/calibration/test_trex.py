@@ -74,7 +74,7 @@ def test_linear_map_of_walsh_coefficients_is_its_dense_matrix() -> None:
     expected = (weights @ both) @ (np.diag(likely) - np.outer(likely, likely)) @ (weights @ both).T / 1000
     term = LinearTerm(counts, LinearMap((factors,)) @ inner)
     np.testing.assert_allclose(term.covariance(csr_array(weights)), expected, atol=1e-12)
-    np.testing.assert_allclose(term.variances(csr_array(weights)), np.diag(expected), atol=1e-12)
+    np.testing.assert_allclose(QuasiDistribution((term,)).variances(csr_array(weights)), np.diag(expected), atol=1e-12)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])

@@ -94,3 +94,31 @@ def test_spread_goes_through_maps_and_combinations() -> None:
     assert flipped.spreads[key] == pytest.approx(0.3)
     assert QuasiDistribution.combined([2.0, -1.0], [one, flipped]).spreads[key] == pytest.approx(-0.1)
     assert one.without_systematic.spreads == {key: 0.1}
+
+
+def test_what_exceeds_a_stated_variance_makes_it_up() -> None:
+    found = Deviation(0.2, 0.1)
+    beyond = found.beyond(0.01)
+    np.testing.assert_allclose(beyond.variance + 0.01, found.variance)
+    np.testing.assert_allclose(beyond.damping / beyond.spread, 2)
+    assert found.beyond(1.0) == Deviation(0.0, 0.0) == Deviation(0.0, 0.0).beyond(0.0)
+
+
+def test_squared_residuals_of_few_outcomes_scatter_more() -> None:
+    """Counts of m equal outcomes among 16 have m - 1 independent errors, whatever the number of outcomes."""
+    rng = np.random.default_rng(9)
+    for m in (2, 4, 16):
+        answer = np.concatenate([np.full(m, 1 / m), np.zeros(16 - m)])
+        squares = ((rng.multinomial(1000, answer, size=20_000) / 1000 - answer) ** 2).sum(axis=1)
+        residual = Residual(np.zeros(16), answer - 1 / 16, float(squares.mean()))
+        np.testing.assert_allclose(residual.degrees, m - 1)
+        np.testing.assert_allclose(2 * squares.mean() ** 2 / residual.degrees, squares.var(), rtol=0.1)
+
+
+def test_copies_of_a_circuit_do_not_average_out_what_a_correction_leaves() -> None:
+    """A residual of readout is the same in all gauges of a circuit, and in all its folded copies."""
+    copies = attach([Distribution(TRUE[0], None)] * 16, [Deviation(0.1, 0.2)] * 16)
+    (one, mean) = (estimate([each]).systematic for each in (copies[0], QuasiDistribution.combined([1 / 16] * 16, copies)))
+    np.testing.assert_allclose(mean, one)
+    extrapolated = QuasiDistribution.combined([1.5, -0.5], copies[:2])
+    np.testing.assert_allclose(estimate([extrapolated]).systematic, one)

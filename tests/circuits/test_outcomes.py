@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from scipy.stats import multinomial
 from strategies import Array, generators
 
+from hattriq_cirq.circuits.linear_maps import LinearMap
 from hattriq_cirq.circuits.outcomes import Distribution, LinearTerm, QuasiDistribution, SharedUncertainty
 
 
@@ -144,3 +145,22 @@ def test_shared_uncertainty_cancels_in_a_difference_of_equal_outcomes() -> None:
         (moved,) = combined.sensitivities(weights).values()
         assert moved[0, 0] == pytest.approx(expected)
         assert shared.variances(moved)[0] == pytest.approx(0.04 * expected**2)
+
+
+def test_errors_of_many_terms_are_the_sums_over_terms_whatever_maps_they_share() -> None:
+    rng = np.random.default_rng(5)
+    flip, damp = LinearMap((np.array([[1.1, -0.2], [-0.1, 1.2]]), np.eye(2))), LinearMap((np.array([1, 1.5, 2.0, 1.2]),))
+    counted = [Distribution.from_counts(rng.integers(1, 90, size=4)) for _ in range(6)]
+    maps = (None, flip, damp, flip, None, flip)
+    terms = [LinearTerm(o, m, scale) for o, m, scale in zip(counted, maps, (0.5, -1.5, 2.0, 0.3, -0.7, 0.0), strict=True)]
+    alone = [QuasiDistribution((term,)) for term in terms]
+    together = QuasiDistribution((*terms, LinearTerm(Distribution(np.full(4, 0.25), None))))
+    weights = csr_array(rng.normal(size=(3, 4)))
+    np.testing.assert_allclose(together.variances(weights), np.diag(together.covariance(weights)), rtol=1e-12)
+    np.testing.assert_allclose(
+        together.variances(weights), np.sum([one.variances(weights) for one in alone], axis=0), rtol=1e-12
+    )
+    np.testing.assert_allclose(together.steps(weights), np.max([one.steps(weights) for one in alone], axis=0), rtol=1e-12)
+    assert together.total_variance == pytest.approx(sum(one.total_variance for one in alone), rel=1e-12)
+    every = flip.covariance(csr_array(np.eye(4)), counted[1].probabilities)
+    assert alone[1].total_variance == pytest.approx(1.5**2 * np.trace(every) / counted[1].shots, rel=1e-12)

@@ -24,6 +24,7 @@ COMMANDS = {
     "attribute": "attribute {home}/model --data {home}/table.csv --out {out}",
     "calibrate": "calibrate --engine virtual:willow_pink --out {out}",
     "learn": "learn {home}/model --out {out}",
+    "explain": "explain {home}/model --data {home}/table.csv --out {out}",
     "cost": "cost --out {out}",
     "cost of a model": "cost {home}/model --data {home}/table.csv --out {out}",
     "show": "show {home}/model --png {out}",
@@ -88,6 +89,14 @@ OPTIONS = {
         "max-age": ("nonsense", "1", "1_1", ""),
         "seed": (*NUMBERS, "-1"),
         **CAPS,
+    },
+    "explain": {
+        "data": ("nonsense", ""),
+        "what": ("nonsense", "maps,", "maps,maps"),
+        "inputs": ("nonsense", "test:a:b", ""),
+        "index": ("nonsense", "1_1", "-1", ""),
+        "baseline": ("nonsense", "blur:-1", ""),
+        "seed": (*NUMBERS, "-1"),
     },
     "cost": {
         "qubits": ("nonsense", "0", "1_1", "-1", "٣", ""),

@@ -10,8 +10,10 @@ import pytest
 from entangled_pair import CIRCUIT, ESTIMATORS, LINE, MODEL, OBSERVABLE, X
 from oracle import pauli_matrix, unitary
 from strategies import Array
+from swept_engine import swept_engine
 
 import hattriq_cirq as hq
+from hattriq_cirq.workflows.generated_models import random_grid
 
 U = unitary(CIRCUIT, LINE)
 M = U.conj().T @ pauli_matrix(OBSERVABLE, LINE) @ U
@@ -94,6 +96,29 @@ def test_gradient_of_a_learned_model_has_its_errors() -> None:
         )
         found.append((own.real - exact.real) / own.real_stderr)
     assert 0.4 < np.sqrt(np.mean(np.square(found))) < 1.7
+
+
+def test_systematic_part_of_a_learned_gradient_is_that_of_its_damping_and_list() -> None:
+    model, x = random_grid(2, 2, 2, seed=1), np.random.default_rng(1).normal(size=(2, 16))
+    options: dict[str, Any] = {"engine": swept_engine(2), "shots": 50_000, "inputs": x, "seed": 1}
+    learned = hq.learn_observable(model, mitigation="damping", **options)
+    found = hq.gradient(learned, x)
+    assert found.systematic is not None
+    assert learned.damping is not None
+    np.testing.assert_allclose(found.systematic[:, :16], np.abs(found.real) * learned.damping.stderr, rtol=1e-9)
+    assert not found.systematic[:, 16:].any()
+    total = learned.propagate(learned.strings.bilinear(np.full(16, 2.0), x[1])).covariance  # with both parts
+    scaled = found.real[1] * learned.damping.stderr
+    np.testing.assert_allclose(found.covariance[1, :16, :16], total - np.outer(scaled, scaled), atol=1e-15)
+    np.testing.assert_allclose(np.hypot(found.real_stderr[1], scaled), np.sqrt(total.diagonal()))
+    (low, high), width = found.interval(0.95), 1.959964 * np.sqrt(total.diagonal())
+    np.testing.assert_allclose(high.real[1] - low.real[1], 2 * width, rtol=1e-6)
+    assert hq.gradient(hq.learn_observable(model, **options), x).systematic is None
+    listed = hq.learn_observable(model, strings="important", **options)
+    of_list = hq.gradient(listed, x).systematic
+    assert of_list is not None
+    share = listed.record.truncated_share * np.sum(hq.gradient(listed, x).real ** 2, axis=-1)
+    np.testing.assert_allclose(np.sum(of_list**2, axis=-1), share)
 
 
 def test_gradient_of_any_quadratic_form_and_refusals() -> None:

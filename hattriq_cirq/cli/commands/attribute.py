@@ -58,6 +58,8 @@ class Attribute(EngineOptions):
         calibration (FILE): Calibration for --mitigate readout that `hattriq calibrate` wrote.
         max_age (HOURS): Largest age of the readout --calibration; an older one is refused. The age of a processor's own
             calibration is limited by --max-configuration-age.
+        no_check: Do not check the errors by circuits with known answers. The check takes a tenth of the shots on processors
+            with noise, widens errors that are too small, and warns of an assumption that fails.
         dry_run: Compile and check everything, print the cost of the run and record its jobs in the folder, but submit
             nothing; the same command without --dry-run goes on from there.
         seed (N): Random seed for baselines, counts and mitigations.
@@ -92,6 +94,7 @@ class Attribute(EngineOptions):
     mitigate: str = ""
     calibration: str | None = None
     max_age: float | None = None
+    no_check: bool = False
     dry_run: bool = False
     seed: Seed = 0
     scores: Literal["exact", "measured"] = "exact"
@@ -258,6 +261,7 @@ class Attribute(EngineOptions):
             form=cast("Form", self.form),
             head=values.parse_head(self.head),
             scores=self.scores,
+            check=False if self.no_check else None,
         )
 
     @property
