@@ -401,10 +401,11 @@ def _scaled(rows: Array, x: ArrayLike, sizes: float | FloatArray = 0.0, toleranc
     norms = np.linalg.norm(scaled, axis=-1, keepdims=True)
     if not norms.all():
         raise ValueError("a row of the baseline is all zeros and cannot be rescaled; use baselines.zero for the zero baseline")
-    shares = norms / np.maximum(times_power_of_2(np.broadcast_to(sizes, norms.shape), -exponents), np.finfo(float).tiny)
-    if (shares <= tolerance).any():
+    summed = times_power_of_2(np.broadcast_to(sizes, norms.shape), -exponents)
+    if (lost := norms <= tolerance * summed).any():
+        share = float((norms[lost] / summed[lost]).min())
         raise ValueError(
-            f"a row of the baseline is zero to rounding: its norm is {shares.min():.1e} of that of what was summed, so that "
+            f"a row of the baseline is zero to rounding: its norm is {share:.1e} of that of what was summed, so that "
             "its direction means nothing; use data that are not centred, or baselines.zero for the zero baseline"
         )
     _, x_norms, x_exponents = unit_vectors(as_amplitudes(x))
