@@ -2,12 +2,13 @@
 #   make demo          train, attribute and report on real images -> demo/report.html
 #   make test          lint, types and tests
 #   make slow-tests    the tests that are marked slow
+#   make test-peers    comparisons with Captum, SHAP, Quantus and PennyLane, which it installs
 #   make wheel-check   build the wheel, install it outside the checkout and run the README's examples there
 PYTHON ?= python3
 BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test types tests slow-tests wheel-check format accuracy studies benchmarks benchmarks-quick clean
+.PHONY: demo test types tests slow-tests test-peers wheel-check format accuracy studies benchmarks benchmarks-quick clean
 
 demo: demo/report.html
 	@echo "The report is demo/report.html: open it in a browser."
@@ -30,6 +31,9 @@ tests: .venv/with-test
 
 slow-tests: .venv/with-test
 	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
+
+test-peers: .venv/with-peers
+	HATTRIQ_PEERS=1 $(BIN)/python -m pytest -m peers
 
 wheel-check: .venv/with-test
 	$(BIN)/python tests/wheel/check_wheel.py

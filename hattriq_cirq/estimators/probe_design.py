@@ -28,7 +28,7 @@ _STEPS = 1_000
 _LEAST_IMPORTANCE = 1e-4  # smallest weight of a string, as a share of the mean, so that each is seen
 _PER_STRING = 6  # probes per string: the variance is 6/5 of that of separate estimates, and no prior decides
 _PER_STRING_LEAST = 2  # without a prior: the variance is about twice that of separate estimates
-_PROBES = 24, 3_000  # fewest probes, and the number above which a design takes no more than it must
+_PROBES = 24, 6_000  # fewest probes, and the number above which a design takes no more than it must
 _ROUNDS = 12
 _SINGULAR = 1e-6  # smallest relative pivot of a design that separates all strings
 

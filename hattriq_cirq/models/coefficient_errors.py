@@ -104,7 +104,7 @@ class CoefficientErrors(Frozen):
             shared = shared - np.outer(damped, self.damping.shared)
         forbidden = np.zeros((len(weights), 0))
         if fit.prior is not None:
-            missed = (rows - gains @ fit.table) * np.sqrt(fit.prior.variances)
+            missed = (rows - gains @ fit.table) * np.sqrt(fit.prior.spread)
             forbidden = np.concatenate([missed, fit.scaled(rows, gains)], axis=1)
         return _Parts(gains, forbidden, shared, damped)
 
@@ -209,7 +209,7 @@ def _draws(
     fit, damping = errors.fit, errors.damping
     drawn = noise @ fit.gain.T + shared @ fit.shared.T
     if fit.prior is not None:
-        true = rng.normal(size=(len(noise), len(fit.strings))) * np.sqrt(fit.prior.variances)
+        true = rng.normal(size=(len(noise), len(fit.strings))) * np.sqrt(fit.prior.spread)
         scaled = fit.scaled(eye_array(len(fit.strings), format="csr"), fit.gain)
         drawn += (fit.table @ true.T).T @ fit.gain.T - true + rng.normal(size=(len(noise), scaled.shape[1])) @ scaled.T
     if damping is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
@@ -34,6 +34,7 @@ from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.models.pauli_strings import PauliObservable, PauliStrings, ProductStates
 
 _FORMAT = "hattriq_cirq.LearnedModel/1"
+_PRIOR = ("errors", "doubt")  # arrays of a prior beside its variances; earlier files lack them
 _SPREAD = 1.0  # effect of noise on a string beyond the common damping, as a share of that: it damps some more and mixes others
 _EXACT = 1e-9  # largest difference between exact outcomes and a fit that describes them, relative to the largest outcome
 StringsSource = Literal["structure", "important", "given"]
@@ -43,7 +44,7 @@ _WORDS = {
     "structure": "strings that the structure of the circuit allows, which owes nothing to a simulation",
     "important": "the most important strings of the simulated circuit",
     "given": "strings that were given",
-    "empirical_bayes": "prior scales by empirical Bayes, one for each number of qubits that a string acts on",
+    "empirical_bayes": "prior by empirical Bayes: how many coefficients are large, for each number of qubits, is from the data",
     "flat": "a prior of equal variances",
     "magnitude": "prior variances from the simulated circuit, so that the device gives signs and values only",
     "none": "no prior (least squares)",
@@ -490,7 +491,7 @@ class LearnedModel(Frozen):
         }
         arrays["noise"] = self.fit.noise
         if self.fit.prior is not None:
-            arrays |= {"prior": self.fit.prior.variances, "prior_errors": self.fit.prior.errors}
+            arrays |= {"prior": self.fit.prior.variances, **{f"prior_{name}": getattr(self.fit.prior, name) for name in _PRIOR}}
         if self.damping is not None:
             arrays |= {"damping_gradient": self.damping.gradient, "damping_shared": self.damping.shared}
         if self.share is not None:
@@ -536,8 +537,9 @@ class LearnedModel(Frozen):
         if meta["damping"] is not None:
             damping = Damping(*meta["damping"], content["damping_gradient"], content["damping_shared"])
         prior = CoefficientPrior.known(content["prior"]) if "prior" in content else None
-        if prior is not None and "prior_errors" in content:
-            prior = CoefficientPrior(prior.variances, content["prior_errors"])
+        if prior is not None:
+            kept = {name: content[f"prior_{name}"] for name in _PRIOR if f"prior_{name}" in content}
+            prior = replace(prior, **kept)
         fit = CoefficientFit(strings, fitted, content["noise"], prior)
         PauliObservable(strings, content["coefficients"])  # checks the number of coefficients
         share = None

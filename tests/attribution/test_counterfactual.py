@@ -61,6 +61,18 @@ def test_distance_is_the_smallest_that_a_general_optimiser_finds(seed: int) -> N
         assert found.is_global
 
 
+@pytest.mark.slow
+def test_distances_of_fifty_digits_are_the_smallest_that_a_general_optimiser_finds() -> None:
+    pytest.importorskip("sklearn")
+    data = hq.datasets.load("digits:pair=0/1")
+    model = hq.train(hq.ring_ansatz(6, layers=4), data.x_train, data.y_train, epochs=20, seed=0).model
+    xs, everything, rng = data.x_test[:50], np.ones(64, dtype=bool), np.random.default_rng(1)
+    found = hq.counterfactual(model, xs)
+    assert found.reached.all()
+    best = [slsqp_distance(model.matrix.real, x, 0.0, everything, rng) for x in xs]
+    np.testing.assert_allclose(found.distance, best, atol=1e-9)
+
+
 @given(case=cases(3), imaginary=st.booleans(), rng=generators, level=st.floats(-1, 1))
 def test_result_is_at_the_level_and_meets_the_conditions_of_an_optimum(
     case: Case, imaginary: bool, rng: np.random.Generator, level: float

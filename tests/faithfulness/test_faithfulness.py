@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from peers import peer
 from scipy.stats import spearmanr
 from strategies import Array, Case, amplitudes, assert_close, cases, generators, random_case
 
@@ -268,8 +269,9 @@ def recorded(score: ff.ScoreFunction) -> tuple[ff.ScoreFunction, list[Array]]:
     return keep, recorded_inputs
 
 
+@pytest.mark.peers
 def test_infidelity_and_max_sensitivity_equal_captum() -> None:
-    torch, metrics = pytest.importorskip("torch"), pytest.importorskip("captum.metrics")
+    torch, metrics = peer("torch"), peer("captum.metrics")
     case, rng, samples = random_case(3, seed=3), np.random.default_rng(1), 20
     x, b, maps = rng.normal(size=(3, 2, 8))
     matrix = torch.tensor(case.matrices()[0].real)
@@ -298,7 +300,7 @@ def test_infidelity_and_max_sensitivity_equal_captum() -> None:
     mine = ff.max_sensitivity(explain, x, radius=0.1, samples=samples)
     moved = torch.tensor(np.stack(recorded_inputs[1:], axis=1).reshape(-1, 8))
     each = iter(moved.reshape(-1, samples, 8))  # an input at a time: captum batches in ways of its own
-    peer = torch.cat(
+    theirs = torch.cat(
         [
             metrics.sensitivity_max(
                 lambda v: (v[0] @ matrix,),
@@ -310,12 +312,13 @@ def test_infidelity_and_max_sensitivity_equal_captum() -> None:
             for row in x
         ]
     )
-    assert_close(mine, peer.numpy(), 1e-9)
+    assert_close(mine, theirs.numpy(), 1e-9)
 
 
+@pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
 def test_curves_and_truth_metrics_equal_quantus() -> None:
-    torch, quantus = pytest.importorskip("torch"), pytest.importorskip("quantus")
+    torch, quantus = peer("torch"), peer("quantus")
     case, rng = random_case(4, seed=3), np.random.default_rng(1)
     x, maps = rng.normal(size=(2, 3, 16))
     matrix = torch.tensor(case.matrices()[0].real)
