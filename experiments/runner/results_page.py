@@ -87,9 +87,8 @@ class _Chapter:
         _, *parts = _ANCHOR.split(page.read_text(encoding="utf-8"))
         chapters = {}
         for name, text in zip(parts[::2], parts[1::2], strict=True):
-            title, finding = (re.search(rf"^{mark} (.*)$", text, re.MULTILINE) for mark in ("##", "-"))
-            shown = [re.sub(r"\\([<*~])", r"\1", found[1]) if found else "" for found in (title, finding)]
-            chapters[name] = cls(*shown, f'<a id="{name}"></a>\n\n{text.strip()}')
+            title, finding = (_first_line(text, mark) for mark in ("##", "-"))
+            chapters[name] = cls(title, finding, f'<a id="{name}"></a>\n\n{text.strip()}')
         return chapters
 
 
@@ -205,6 +204,12 @@ def _answers(chapters: Mapping[str, _Chapter], known: set[str]) -> str:
     speed = "[Speed](../README.md): `make benchmarks`, timed beside its peers"
     rows.append(("How do time and memory grow?", speed, ""))
     return "## Questions and answers\n\n" + Table("", ("question", "answer", "first finding"), tuple(rows)).markdown()
+
+
+def _first_line(text: str, mark: str) -> str:
+    """Return the first line of Markdown that begins with a mark, without the mark and escapes; an empty text without one."""
+    found = re.search(rf"^{mark} (.*)$", text, re.MULTILINE)
+    return re.sub(r"\\([<*~])", r"\1", found[1]) if found else ""
 
 
 def _origin_of(section: Section) -> str:
