@@ -7,7 +7,7 @@ them. It may import `hattriq_cirq`; of `hattriq_cirq` only the command line and 
 Confusion matrices are always indexed `confusion[prepared, observed]`.
 """
 
-from calibration.gates.known_answers import KnownAnswers
+from calibration.gates.known_answers import KnownAnswerCheck, KnownAnswers
 from calibration.gates.mitigations import DynamicalDecoupling, PauliTwirling, ZeroNoiseExtrapolation
 from calibration.readout.calibration import CalibrationError, ReadoutCalibration, StaleCalibrationWarning
 from calibration.readout.correlated_calibration import CorrelatedCalibration, correlation_test, measure_correlated
@@ -27,6 +27,7 @@ __all__ = [
     "CorrelatedReadout",
     "DriftVerdict",
     "DynamicalDecoupling",
+    "KnownAnswerCheck",
     "KnownAnswers",
     "MitigationSequence",
     "NoiseEstimation",

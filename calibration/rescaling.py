@@ -207,7 +207,7 @@ class NoiseEstimation(_AuxiliaryMitigation):
         rng = np.random.default_rng(self.seed)
         known_maps: list[tuple[WeightedCircuit, FloatArray]] = []
         for term in terms:
-            for pauli in () if term.is_zero else pauli_terms(model):
+            for pauli in () if term.is_zero else pauli_terms(estimator.circuit_model(model)):
                 scale = term.weight * pauli.coefficient
                 smallest = _SMALLEST_MAP * abs(scale) * np.linalg.norm(term.left) * np.linalg.norm(term.right)
                 rounded = self._rounded(pauli, estimator, term, scale, rng)

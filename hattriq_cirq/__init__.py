@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.execution.backends.google import google, snapshot
     from hattriq_cirq.execution.backends.virtual import MissingCalibrationWarning
     from hattriq_cirq.execution.processors import processors
-    from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
+    from hattriq_cirq.models.ansatz import grid_ansatz, qcnn_ansatz, ring_ansatz
     from hattriq_cirq.models.learned import LearnedModel
     from hattriq_cirq.models.learned_group import LearnedModels
     from hattriq_cirq.models.model import IdentityPartWarning, Model
@@ -74,7 +74,7 @@ _NAMES = {
     "execution.backends.google": "google snapshot",
     "execution.backends.virtual": "MissingCalibrationWarning",
     "execution.processors": "processors",
-    "models.ansatz": "grid_ansatz ring_ansatz",
+    "models.ansatz": "grid_ansatz qcnn_ansatz ring_ansatz",
     "models.learned": "LearnedModel",
     "models.learned_group": "LearnedModels",
     "models.model": "IdentityPartWarning Model",
@@ -157,6 +157,7 @@ __all__ = [
     "plot_training",
     "prepare",
     "processors",
+    "qcnn_ansatz",
     "qsim",
     "resources",
     "ring_ansatz",

@@ -21,12 +21,14 @@ class FoldedGauges(Mitigation[None]):
     """Runs each circuit once, in a random gauge of its two-qubit gates, and some circuits with their noise amplified.
 
     A campaign of many circuits averages over gauges for free: every circuit has another one, so that coherent errors become
-    scatter between the circuits. Folded circuits (`folding.fold`) show by how much the noise damps all expectations.
+    scatter between the circuits. Folded circuits (`folding.fold`) show by how much the noise damps all expectations. Circuits
+    that run at both ends of the campaign in the same gauge show whether the device has changed, whatever its noise.
 
     Args:
         folded: Requests that are folded, sorted.
         factor: Odd number of times that these are as deep.
         seed: Random seed for the gauges.
+        repeated: Number of requests at the beginning that the last ones repeat in the same order; they run first and last.
 
     Example:
         >>> import cirq
@@ -43,6 +45,7 @@ class FoldedGauges(Mitigation[None]):
     folded: tuple[int, ...] = ()
     factor: int = 3
     seed: int = 0
+    repeated: int = 0
 
     def describe(self) -> str:
         """Return the mitigation in a few words."""
@@ -56,21 +59,26 @@ class FoldedGauges(Mitigation[None]):
             CircuitRefusedError: A circuit has no inverse, or is too long for the processor when folded.
         """
         folded, variants = set(self.folded), []
+        last = sum(len(program.requests) for program in programs) - self.repeated  # first request that repeats another
         for i, program in enumerate(track(programs, "choose gauges", "program", total=len(programs))):
             for factor in (1, self.factor):
                 own = [j for j, request in enumerate(program.requests) if (request in folded) == (factor > 1)]
                 if not own:
                     continue
-                if shots is not None:
-                    own.sort(key=lambda j: shots[program.requests[j]])  # jobs hold circuits of equal shots
                 circuit = program.circuit if factor == 1 else fold(program.circuit, factor)
-                points = [program.points[j] for j in own]
-                circuit, points = twirl_each(circuit, points, (self.seed, i, factor))
+                drawn = [j for j in own if program.requests[j] < last]
+                circuit, points = twirl_each(circuit, [program.points[j] for j in drawn], (self.seed, i, factor))
                 if engine.processor is not None:
                     cure = "use a shallower circuit, or leave out the correction of damping"
                     check_runnable(engine.processor, circuit, f"folded {factor} times", cure)
-                whole = ParameterizedCircuit(circuit, tuple(program.requests[j] for j in own), tuple(points))
-                variants += whole.pieces(_POINTS)
+                at = {program.requests[j]: point for j, point in zip(drawn, points, strict=True)}
+                at |= {request: at[request - last] for j in own if (request := program.requests[j]) >= last}
+                for part in (range(self.repeated), range(self.repeated, last), range(last, last + self.repeated)):
+                    requests = [request for request in at if request in part]
+                    if shots is not None:
+                        requests.sort(key=lambda request: shots[request])  # jobs hold circuits of equal shots
+                    whole = ParameterizedCircuit(circuit, tuple(requests), tuple(at[request] for request in requests))
+                    variants += whole.pieces(_POINTS)
         return Variants(variants, shots, None)
 
     def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:

@@ -7,7 +7,7 @@ these numbers. Its gradient therefore needs M_j x and M_j b only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -20,18 +20,20 @@ from hattriq_cirq.models.model import Form, check_form
 
 _SAMPLES = 1024  # number of paths that are integrated together
 _CONSTANT = 1000.0  # argument from which on every head with steps is constant to double precision
-HeadKind = Literal["identity", "sigmoid", "tanh", "softmax"]
+HeadKind = Literal["identity", "sigmoid", "tanh", "softmax", "ratio"]
+_UNSCALED: tuple[HeadKind, ...] = ("identity", "ratio")
 
 
 @dataclass(frozen=True)
 class Head:
     """A classical function of the expectations z_j of one or several observables.
 
-    `sigmoid` is 1 / (1 + exp(-scale z)), `tanh` is tanh(scale z), `softmax` is component `target` of softmax(scale z).
+    `sigmoid` is 1 / (1 + exp(-scale z)), `tanh` is tanh(scale z), `softmax` is component `target` of softmax(scale z), and
+    `ratio` is z_0 / z_1 with z_1 > 0, such as the expectation in the runs that a measurement selects.
 
     Args:
-        kind: `identity`, `sigmoid`, `tanh` (one observable each) or `softmax` (one or more).
-        scale: Finite factor other than 0 that multiplies every z_j; 1 for the identity.
+        kind: `identity`, `sigmoid`, `tanh` (one observable each), `softmax` (one or more) or `ratio` (two).
+        scale: Finite factor other than 0 that multiplies every z_j; 1 for the identity and the ratio.
         target: Component of the softmax, counted from 0.
 
     Raises:
@@ -47,35 +49,38 @@ class Head:
     target: int = 0
 
     def __post_init__(self) -> None:
-        as_word(self.kind, "kind", ("identity", "sigmoid", "tanh", "softmax"))
+        as_word(self.kind, "kind", get_args(HeadKind))
         set_fields(self, scale=as_number(self.scale, "scale", advice="be a finite number other than 0"))
         if self.scale == 0:
             raise ValueError(f"scale={self.scale} must be a finite number other than 0")
         set_fields(self, target=as_count(self.target, "target", 0, advice="name a component of a softmax, from 0"))
-        if self.kind == "identity" and self.scale != 1:
-            raise ValueError(f"{self.scale=} has no effect on the identity head; scale the observable instead")
+        if self.kind in _UNSCALED and self.scale != 1:
+            raise ValueError(f"{self.scale=} has no effect on the {self.kind} head; scale the observable instead")
         if self.target > 0 and self.kind != "softmax":
             raise ValueError(f"{self.target=} must name a component of a softmax, from 0")
 
     def __str__(self) -> str:
         target = f", target={self.target}" if self.kind == "softmax" else ""
-        return self.kind if self.kind == "identity" else f"{self.kind}(scale={number_text(self.scale)}{target})"
+        return self.kind if self.kind in _UNSCALED else f"{self.kind}(scale={number_text(self.scale)}{target})"
 
     def check_count(self, observables: int) -> None:
         """Raise ValueError for a number of observables that the head cannot combine."""
         if self.kind == "softmax":
             if self.target >= observables:
                 raise ValueError(f"{self.target=} must be below the number of observables, {observables}")
+        elif self.kind == "ratio":
+            if observables != 2:
+                raise ValueError(f"a ratio head takes two observables, got {observables}")
         elif observables != 1:
             raise ValueError(f"a {self.kind} head takes one observable, got {observables}; use kind='softmax'")
 
     def contrasts(self, observables: int) -> FloatArray:
         """Return the combinations of the expectations that the head depends on, (arguments, observables).
 
-        These are the expectation itself, or for a softmax the differences between the target's and every other one.
+        These are the expectations themselves, or for a softmax the differences between the target's and every other one.
         """
         if self.kind != "softmax":
-            return np.eye(1)
+            return np.eye(observables)
         others = np.delete(-np.eye(observables), self.target, axis=0)
         others[:, self.target] = 1.0
         return others
@@ -86,6 +91,8 @@ class Head:
             return arguments[..., 0]
         if self.kind == "tanh":
             return np.tanh(arguments[..., 0])
+        if self.kind == "ratio":
+            return np.asarray(arguments[..., 0] / arguments[..., 1])
         return self._probabilities(arguments)[..., 0]
 
     def slopes(self, arguments: FloatArray) -> FloatArray:
@@ -94,6 +101,9 @@ class Head:
             return np.ones_like(arguments)
         if self.kind == "tanh":
             return np.asarray(1 - np.tanh(arguments) ** 2)
+        if self.kind == "ratio":
+            above, below = arguments[..., 0], arguments[..., 1]
+            return np.stack([1 / below, -above / below**2], axis=-1)
         p = self._probabilities(arguments)
         return np.asarray(p[..., :1] * p[..., 1:])
 
@@ -106,6 +116,11 @@ class Head:
         """
         if self.kind == "identity":
             return z[..., 0]
+        if self.kind == "ratio" and not np.all(z[..., 1] > 0):
+            raise ValueError(
+                "a ratio head has no value where its second expectation is not above 0, as for the zero vector; choose another "
+                "input, or a baseline such as baselines.mean"
+            )
         with np.errstate(under="ignore"):
             return self.score(self.scaled(z @ self.contrasts(z.shape[-1]).T))
 
@@ -116,7 +131,7 @@ class Head:
 
     def scaled(self, arguments: FloatArray) -> FloatArray:
         """Return the arguments times the scale, limited to where a head with steps is constant to double precision."""
-        if self.kind == "identity":
+        if self.kind in _UNSCALED:
             return arguments
         with np.errstate(over="ignore"):
             return np.clip(self.scale * arguments, -_CONSTANT, _CONSTANT)
@@ -143,6 +158,11 @@ class Objective:
     def is_quadratic(self) -> bool:
         """True if the objective is F itself, whose gradient is affine on the path."""
         return self.form == "quadratic" and self.head.kind == "identity"
+
+    @property
+    def is_affected_by_identity(self) -> bool:
+        """True if the identity part of M copies the input into the map; dividing by a norm or probability prevents that."""
+        return self.form == "quadratic" and self.head.kind != "ratio"
 
     def value(self, q: FloatArray) -> FloatArray:
         """Return the score of numbers q, (..., 1 + observables), of which the first is the squared norm; (...,)."""
@@ -204,7 +224,7 @@ class Objective:
 
     def _integrate(self, arguments: FloatArray, centre: FloatArray, tolerance: float) -> FloatArray:
         """Return the integrals of `_integrand` over the paths, (samples, 1 + arguments, 2)."""
-        has_steps, by_norm = self.head.kind != "identity", self.form == "normalized"
+        has_steps, by_norm = self.head.kind not in _UNSCALED, self.form == "normalized"
         panels = Panels.of(arguments, centre, zeros=has_steps)
         panel, low, high = panels.pieces(abs(self.head.scale) if has_steps else None, by_norm)
 

@@ -101,7 +101,7 @@ def exact_attribution(
         >>> exact_attribution([model], [0.6, 0.8], baseline=0).values.round(2)
         array([ 0.36, -0.64])
     """
-    if objective.form == "quadratic":
+    if objective.is_affected_by_identity:
         warn_of_identity_part(models)
     features = models[0].n_features
     check_columns(models[0], x, "x")
@@ -256,7 +256,7 @@ class _PathIntegral(NamedTuple):
                 found["errors"] = errors if "errors" not in found else found["errors"] + errors
             gradient = path.mean_gradient(weights)
             _add_map(found, path.step, gradient if len(starts) == 1 else gradient * (1 / len(starts)))
-        found["f_input"] = end.score(objective)
+        found["f_input"] = end.score(objective)  # later than the check of the origin, where it has no value
         found["f_baseline"] = _mean([start.score(objective) for start in starts], len(end.rows))
         if self.rule is None:
             self._add_accuracy(found, end)

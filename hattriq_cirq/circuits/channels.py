@@ -80,22 +80,6 @@ class Instruction:
         return bool(max(np.abs(blocks[0, 1]).max(), np.abs(blocks[1, 0]).max()) <= _DIAGONAL)
 
 
-def has_channels(operation: cirq.Operation) -> bool:
-    """Return True if an operation measures, depends on a measurement, or is a channel but not a unitary gate.
-
-    Example:
-        >>> q = cirq.q(0)
-        >>> [has_channels(op) for op in (cirq.X(q), cirq.measure(q), cirq.reset(q), cirq.X(q).with_classical_controls("m"))]
-        [False, True, True, True]
-    """
-    if cirq.is_measurement(operation) or cirq.control_keys(operation):
-        return True
-    try:
-        return not cirq.has_unitary(operation) and cirq.has_kraus(operation)
-    except Exception:  # code of a user's gate can raise any error, which `unitary_matrix` then explains
-        return False
-
-
 def instructions_of(circuit: cirq.AbstractCircuit) -> list[Instruction]:
     """Return the operations of a circuit, with or without symbols, as elementary instructions in order.
 

@@ -11,14 +11,18 @@ def light_cone(circuit: cirq.AbstractCircuit, *paulis: cirq.PauliString[cirq.Qid
     """Return the circuit U without the gates that cancel in U' P U for every given P.
 
     A gate cancels if it commutes with all gates that follow it and with every P, to an entry of 1e-14 in the commutator. U' P U
-    therefore changes by rounding only, however small the angles of the gates are.
+    therefore changes by rounding only, however small the angles of the gates are. A channel cancels if what follows it acts on
+    other qubits.
 
     Args:
-        circuit: Unitary circuit U.
+        circuit: Circuit of gates, and of channels without outcomes.
         paulis: Pauli strings P.
 
     Returns:
         The gates that are left, in order.
+
+    Raises:
+        ValueError: The circuit measures, so that later gates may depend on earlier ones that act on other qubits.
 
     Example:
         >>> a, b = cirq.LineQubit.range(2)
@@ -26,6 +30,8 @@ def light_cone(circuit: cirq.AbstractCircuit, *paulis: cirq.PauliString[cirq.Qid
         >>> list(light_cone(circuit, cirq.PauliString(cirq.Z(a))).all_operations())
         [cirq.H(cirq.LineQubit(0))]
     """
+    if any(cirq.is_measurement(op) or cirq.control_keys(op) for op in circuit.all_operations()):
+        raise ValueError("a circuit that measures has no light cone; take that of model.dilated(), which is unitary")
     kept: list[cirq.Operation] = []
     for operation in reversed(list(circuit.all_operations())):
         local: list[cirq.PauliString[cirq.Qid]] = [

@@ -43,7 +43,7 @@ def unitary_matrix(operation: cirq.Operation) -> Matrix:
     except Exception as error:  # code of a user's gate can raise any error
         raise ValueError(f"{operation} has no matrix: computing it failed with {error!r}; correct the gate") from error
     if matrix is None:
-        raise ValueError(f"{operation} is not unitary; a model is noiseless: noise belongs to the engine")
+        raise ValueError(f"{operation} is not unitary, and no channel whose Kraus operators are known; correct the gate")
     if matrix.shape != (size, size):
         raise ValueError(f"{operation} has a matrix of shape {matrix.shape}, which must be {(size, size)}; correct the gate")
     gram = matrix.conj().T @ matrix
@@ -57,14 +57,30 @@ def unitary_matrix(operation: cirq.Operation) -> Matrix:
     return matrix
 
 
+def has_channels(operation: cirq.Operation) -> bool:
+    """Return True if an operation measures, depends on a measurement, or is a channel but not a unitary gate.
+
+    Example:
+        >>> q = cirq.q(0)
+        >>> [has_channels(op) for op in (cirq.X(q), cirq.measure(q), cirq.reset(q), cirq.X(q).with_classical_controls("m"))]
+        [False, True, True, True]
+    """
+    if cirq.is_measurement(operation) or cirq.control_keys(operation):
+        return True
+    try:
+        return not cirq.has_unitary(operation) and cirq.has_kraus(operation)
+    except Exception:  # code of a user's gate can raise any error, which `unitary_matrix` then explains
+        return False
+
+
 def commute(first: cirq.Operation, second: cirq.Operation) -> bool:
     """Return True if two operations commute to rounding: no entry of their commutator is larger than 1e-14.
 
-    Operations on more than 8 qubits together are taken not to commute, unless they share no qubit.
+    Operations on more than 8 qubits together are taken not to commute, and so are a channel and what shares a qubit with it.
 
     Args:
-        first: Unitary operation without symbols.
-        second: Unitary operation without symbols.
+        first: Operation without symbols.
+        second: Operation without symbols.
 
     Example:
         >>> a, b = cirq.LineQubit.range(2)
@@ -74,7 +90,7 @@ def commute(first: cirq.Operation, second: cirq.Operation) -> bool:
     if not set(first.qubits) & set(second.qubits):
         return True
     register = tuple(dict.fromkeys((*first.qubits, *second.qubits)))
-    if len(register) > _COMPARED_QUBITS:
+    if len(register) > _COMPARED_QUBITS or has_channels(first) or has_channels(second):
         return False
     left, right = (_embedded(unitary_matrix(op), op.qubits, register) for op in (first, second))
     return bool(np.abs(left @ right - right @ left).max() <= _ROUNDING)

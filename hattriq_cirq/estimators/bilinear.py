@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import cirq
 import numpy as np
@@ -186,12 +186,22 @@ class Estimator(ABC):
     #: Part of conj(left) o (M right) that is estimated; an attribution is the real part.
     part: Literal["real", "imaginary"] = "real"
 
+    #: True if the circuits contain the inverse of the model's circuit, which noise does not have.
+    inverts_model: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
         as_word(self.allocation, "allocation", ("error", "equal"))
         if self.encoder is not None and (isinstance(self.encoder, type) or not callable(self.encoder)):
             raise ArgumentTypeError(
                 f"encoder={shown(self.encoder)} must be a function of a vector and qubits, such as encoding.encode, or None"
             )
+
+    def circuit_model(self, model: Model) -> Model:
+        """Return the model whose circuit is run: measurements and feed-forward become quantum control, see `Model.dilated`.
+
+        Noise of the model is kept, unless its circuit has to be inverted. An engine must then be able to simulate it.
+        """
+        return model.dilated(noise=self.inverts_model or not model.has_noise)
 
     @abstractmethod
     def weighted_circuits(self, pauli: PauliTerm, term: BilinearTerm) -> Iterator[WeightedCircuit]:

@@ -24,6 +24,7 @@ from hattriq_cirq.estimators.bilinear import (
 )
 from hattriq_cirq.foundation.arrays import unit_vector_and_norm
 from hattriq_cirq.foundation.checks import check_flag
+from hattriq_cirq.models.model import Model
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,19 @@ class HadamardTest(Estimator):
     def with_encoder(self, encoder: Encoder) -> Self:
         """Return the same test with an encoder that suits its qubits; the literal circuit keeps its own."""
         return self if self.literal else super().with_encoder(encoder)
+
+    def circuit_model(self, model: Model) -> Model:
+        """Return the model whose circuit is run.
+
+        Raises:
+            ValueError: The test is the literal one, and the model's circuit measures or has noise.
+        """
+        if self.literal and not model.is_unitary:
+            raise ValueError(
+                "HadamardTest(literal=True) controls every operation of the model, and a measurement or a channel cannot be "
+                "controlled; use HadamardTest(), or the unitary circuit of model.dilated()"
+            )
+        return super().circuit_model(model)
 
     def describe(self) -> str:
         """Describe the estimator in a few words, for results."""

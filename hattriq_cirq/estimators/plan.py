@@ -312,6 +312,7 @@ def plan(estimator: Estimator, model: Model, terms: Sequence[BilinearTerm]) -> P
     if not set(estimator.measured or ()) <= set(range(model.n_qubits)):
         raise ValueError(f"{estimator.measured=} must be positions of data qubits, 0 .. {model.n_qubits - 1}")
     offset = np.zeros(estimator.values_of(model))
+    model = estimator.circuit_model(model)
     paulis = pauli_terms(model)
     circuits: list[WeightedCircuit] = []
     for term in terms:
@@ -345,5 +346,5 @@ class Quantity(Frozen):
 
 def sample_circuits(estimator: Estimator, model: Model, terms: Sequence[BilinearTerm]) -> list[cirq.Circuit]:
     """Return the first circuit of every term and Pauli string, without building the others; no term may be zero."""
-    paulis = pauli_terms(model)
+    paulis = pauli_terms(estimator.circuit_model(model))
     return [c.circuit for term in terms for pauli in paulis for c in islice(estimator.weighted_circuits(pauli, term), 1)]

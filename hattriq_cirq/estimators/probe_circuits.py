@@ -98,8 +98,8 @@ class ProbeStructure:
             for row in track(rows, "build circuits", "circuit")
         ]
 
-    def program(self, states: ProductStates, y_flipped: NDArray[np.bool_], first: int) -> ParameterizedCircuit:
-        """Return the same circuits as one program and a sweep, as requests `first`, `first` + 1, ..."""
+    def program(self, states: ProductStates, y_flipped: NDArray[np.bool_], requests: Sequence[int]) -> ParameterizedCircuit:
+        """Return the same circuits as one program and a sweep, as the given requests."""
         names = [(f"probe_y{i}", f"probe_z{i}") for i in self.probed]
         symbols = [tuple(map(sympy.Symbol, pair)) for pair in names]
         circuit = self._circuit(
@@ -111,7 +111,7 @@ class ProbeStructure:
         flat = [name for pair in names for name in pair]
         rows = (_angles(states, y_flipped)[:, self.probed] / np.pi).reshape(len(states), -1).tolist()
         points = tuple(dict(zip(flat, row, strict=True)) for row in rows)
-        return ParameterizedCircuit(circuit.freeze(), tuple(range(first, first + len(states))), points)
+        return ParameterizedCircuit(circuit.freeze(), tuple(requests), points)
 
     @property
     def _inputs(self) -> list[cirq.Qid]:

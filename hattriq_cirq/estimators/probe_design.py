@@ -30,6 +30,8 @@ _PER_STRING = 6  # probes per string: the variance is 6/5 of that of separate es
 _PER_STRING_LEAST = 2  # without a prior: the variance is about twice that of separate estimates
 _PROBES = 24, 6_000  # fewest probes, and the number above which a design takes no more than it must
 _ROUNDS = 12
+#: Number of states beside the probes of the fit, for tests: the more there are, the fewer shots each of them has.
+HELD_OUT = 8
 _SINGULAR = 1e-6  # smallest relative pivot of a design that separates all strings
 
 
@@ -41,6 +43,7 @@ class ProbeDesign(Frozen):
         states: Product state of each probe.
         strings: Strings whose coefficients the probes estimate.
         importance: Weight w_P of each string for a map, (strings,).
+        held_out: States beside the probes for tests, in bases that see the most strings: few, so that each has many shots.
 
     Example:
         >>> design = design_probes(PauliStrings.from_text(["ZI", "XX"]), np.ones(2), probes=40, seed=1)
@@ -51,6 +54,7 @@ class ProbeDesign(Frozen):
     states: ProductStates
     strings: PauliStrings
     importance: FloatArray
+    held_out: ProductStates
 
     @cached_property
     def shares(self) -> FloatArray:
@@ -149,7 +153,7 @@ def design_probes(
     else:
         if full_rank:
             raise ValueError(f"{count} probes do not determine all {len(strings)} coefficients; use more probes, or a prior")
-    return ProbeDesign(states, strings, np.asarray(importance, dtype=float))
+    return ProbeDesign(states, strings, np.asarray(importance, dtype=float), _held_out(strings, states, rng))
 
 
 def candidate_bases(strings: PauliStrings, weights: FloatArray) -> PauliStrings:
@@ -256,6 +260,18 @@ def _states(
     free = [bit for bit in range(strings.n_qubits) if used >> bit & 1]
     signs = [_sign_patterns(free, number, rng) for number in counts.tolist() if number]
     return ProductStates(bases.select(np.repeat(np.arange(len(bases)), counts)), np.concatenate(signs))
+
+
+def _held_out(strings: PauliStrings, probes: ProductStates, rng: np.random.Generator) -> ProductStates:
+    """Return states in the bases of the probes that see the most strings, two of each basis."""
+    masks, counts = np.unique([probes.bases.x_masks, probes.bases.z_masks], axis=1, return_counts=True)
+    bases = PauliStrings(strings.n_qubits, *masks)
+    most = np.lexsort((-counts, -_agreements(strings, bases).sum(axis=0)))[: HELD_OUT // 2]
+    spread = np.diff(np.rint(np.linspace(0, HELD_OUT, len(most) + 1))).astype(np.int64)
+    used = int(np.bitwise_or.reduce(strings.supports))
+    free = [bit for bit in range(strings.n_qubits) if used >> bit & 1]
+    signs = [_sign_patterns(free, number, rng) for number in spread.tolist()]
+    return ProductStates(bases.select(np.repeat(most, spread)), np.concatenate(signs))
 
 
 def _counts(table: NDArray[np.float32], shares: FloatArray, count: int) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import cirq
 import numpy as np
@@ -67,6 +67,8 @@ class ResolvedHadamardTest(Estimator):
     allocation: Allocation = "error"
     encoder: Encoder | None = None
     reweight: bool = False
+
+    inverts_model: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

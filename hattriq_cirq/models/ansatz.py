@@ -69,6 +69,52 @@ def grid_ansatz(rows: int, cols: int, layers: int, observable: Observable | None
     return _layered(qubits, pairs, layers, observable)
 
 
+def qcnn_ansatz(n_qubits: int, observable: Observable | None = None) -> Model:
+    """Return a quantum convolutional network, which pools by measuring every second qubit and rotating its neighbour.
+
+    Each stage has a convolution and a pooling. The convolution is Rz Ry on every active qubit, CZ between neighbours on a ring,
+    and Rz Ry again. The pooling measures the second qubit of each pair of neighbours, which is not used again, and rotates the
+    first one by Rz Ry Rz if the outcome is 1; an odd qubit stays. The last qubit is rotated and read. A measured qubit only
+    controls what follows, so that the circuit is also a unitary one on the same qubits (`Model.dilated`), in which it trains
+    and runs.
+
+    Args:
+        n_qubits: Number of qubits, >= 2; they are `cirq.LineQubit.range(n_qubits)`. n_qubits - 1 of them are measured.
+        observable: Observable that is measured; None for Z on qubit 0, the last one that is active.
+
+    Returns:
+        A model whose parameters are 0; `train` chooses their initial values.
+
+    Raises:
+        ValueError: n_qubits < 2.
+
+    Example:
+        >>> model = qcnn_ansatz(4)
+        >>> print(model)  # doctest: +ELLIPSIS
+        Model(4 qubits, ... 3 measurements, 9 conditional operations, ... M x by a unitary circuit with no extra qubit)
+    """
+    qubits = cirq.LineQubit.range(_size(n_qubits, "n_qubits", 2, _QUBITS_MAX))
+    circuit, names, active, stage = cirq.Circuit(), list[str](), qubits, 0
+
+    def rotated(label: str, axes: str, among: Sequence[cirq.LineQubit]) -> list[cirq.Operation]:
+        names.extend(own := [f"{axis}{stage}{label}{i}_{q.x}" for i, axis in enumerate(axes) for q in among])
+        gates = {"z": cirq.rz, "y": cirq.ry}
+        pairs = [(axis, q) for axis in axes for q in among]
+        return [gates[axis](sympy.Symbol(name))(q) for name, (axis, q) in zip(own, pairs, strict=True)]
+
+    while len(active) > 1:
+        ring = [(active[i], active[(i + 1) % len(active)]) for i in range(len(active) if len(active) > 2 else 1)]
+        circuit.append([rotated("a", "zy", active), [cirq.CZ(a, b) for a, b in ring], rotated("b", "zy", active)])
+        kept, pooled = active[::2], active[1::2]
+        for target, measured in zip(kept, pooled, strict=False):
+            circuit.append(cirq.measure(measured, key=f"pool{measured.x}"))
+            circuit.append(op.with_classical_controls(f"pool{measured.x}") for op in rotated("p", "zyz", [target]))
+        active, stage = kept, stage + 1
+    circuit.append(rotated("", "zy", active))
+    observable = cirq.PauliString(cirq.Z(active[0])) if observable is None else observable
+    return Model(circuit, qubits, observable, dict.fromkeys(names, 0.0))
+
+
 def _layered(
     qubits: Sequence[cirq.Qid], pairs: Iterable[tuple[cirq.Qid, cirq.Qid]], layers: int, observable: Observable | None
 ) -> Model:

@@ -74,6 +74,34 @@ class ProbeOutcomes(Frozen):
 
 
 @dataclass(frozen=True, eq=False)
+class RepeatedOutcomes(Frozen):
+    """Expectations of an observable in the same states, by the same circuits, at the beginning and at the end of a campaign.
+
+    Args:
+        first: Values at the beginning, (states,).
+        last: Values at the end, (states,).
+        variances: Variances of their differences on a device that does not change, from counts alone, (states,).
+
+    Raises:
+        ValueError: The shapes differ, or a variance is negative.
+    """
+
+    first: FloatArray
+    last: FloatArray
+    variances: FloatArray
+
+    def __post_init__(self) -> None:
+        if (
+            self.first.ndim != 1
+            or not self.first.shape == self.last.shape == self.variances.shape
+            or (self.variances < 0).any()
+        ):
+            shapes = self.first.shape, self.last.shape, self.variances.shape
+            raise ValueError(f"repeated outcomes of shapes {shapes} must be alike, (states,), with variances of at least 0")
+        super().__post_init__()
+
+
+@dataclass(frozen=True, eq=False)
 class CoefficientPrior(Frozen):
     """Independent normal distributions of coefficients around 0, before the data.
 

@@ -79,6 +79,7 @@ class TrainableProgram:
     Args:
         model: Model whose symbols are differentiated; their order is `names`. Every gate with a symbol must be a power of a
             Pauli, a rotation or another `cirq.EigenGate`, with an exponent affine in the symbols, or decompose into such gates.
+            Measurements and noise are replaced by a unitary circuit with an environment (`Model.dilated`).
 
     Raises:
         ValueError: The model has no symbol, or a gate cannot be differentiated.
@@ -91,11 +92,12 @@ class TrainableProgram:
     """
 
     def __init__(self, model: Model) -> None:
-        self.n_qubits = model.n_qubits
+        model = model.dilated()
+        self.n_qubits, self._outside = len(model.register), 2 ** len(model.environment)
         self.names = tuple(model.params)
         if not self.names:
             raise ValueError("the model has no parameters to train; build its circuit with sympy symbols")
-        axis_of = {q: i for i, q in enumerate(model.qubits)}
+        axis_of = {q: i for i, q in enumerate(model.register)}
         column = {name: i for i, name in enumerate(self.names)}
         parts = [
             _rotation(op, axis_of, column) if cirq.is_parameterized(op) else statevector.constant_gate(op, axis_of)
@@ -117,11 +119,11 @@ class TrainableProgram:
             else:
                 self._groups.append(_window(group.axes, members, [position.get(i, -1) for i in group.members]))
         self._first = next(i for i, group in enumerate(self._groups) if isinstance(group, _Window))
-        self._action = statevector.PauliAction.of(model.pauli_sum, model.qubits)
+        self._action = statevector.PauliAction.of(model.pauli_sum, model.register)
 
     def expectations(self, theta: FloatArray, x: Array) -> FloatArray:
         """Return F of every column of a (features, samples) batch for one parameter vector, (samples,)."""
-        return self._forward(self._bind(theta)[0], x)[-1]
+        return self._forward(self._bind(theta)[0], self._beside_environment(x))[-1]
 
     def loss_gradient(self, theta: FloatArray, x: Array, loss: LossFunction) -> tuple[float, FloatArray]:
         """Return a loss of the expectations of a batch, and its gradient by the parameters.
@@ -135,6 +137,7 @@ class TrainableProgram:
             The loss and its gradient, (params,).
         """
         program, steps = self._bind(theta)
+        x = self._beside_environment(x)
         states, observed, expectations = self._forward(program, x)
         value, slopes = loss(expectations)
         if states.shape == x.shape:
@@ -171,6 +174,7 @@ class TrainableProgram:
             d(M x) / dtheta_j, (params, features, samples).
         """
         exponents = self._slopes @ theta + self._offsets
+        x = self._beside_environment(x)
         total = np.zeros((len(self.names), *x.shape), dtype=np.complex128)
         for i, eigenvalues in enumerate(self._eigenvalues):
             moved = np.zeros(x.shape, dtype=np.complex128)
@@ -180,12 +184,20 @@ class TrainableProgram:
                     at[i] += sign * shift
                     moved += sign * weight * self._action_at(at, x)
             total += self._slopes[i][:, np.newaxis, np.newaxis] * moved
-        return total
+        return total[:, :: self._outside]
 
     def _action_at(self, exponents: FloatArray, x: Array) -> Array:
         """Return M x for the exponents of all rotations."""
         program = self._bind_exponents(exponents)[0]
         return program.adjoint.apply(self._action.apply(program.apply(x)))
+
+    def _beside_environment(self, x: Array) -> Array:
+        """Return states, (features, samples), as states of all qubits, those of the environment in |0>."""
+        if self._outside == 1:
+            return x
+        wide = np.zeros((len(x), self._outside, x.shape[1]), dtype=x.dtype)
+        wide[:, 0] = x
+        return wide.reshape(-1, x.shape[1])
 
     def _bind(self, theta: FloatArray) -> tuple[statevector.FusedCircuit, list[list[Array]]]:
         """Return the circuit for these parameters, and the matrices inside each of its windows."""

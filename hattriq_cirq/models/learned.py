@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
@@ -29,7 +29,7 @@ from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.coefficient_errors import CampaignShare, CoefficientErrors, joint_draws, roots
-from hattriq_cirq.models.coefficient_fit import CoefficientFit, CoefficientPrior, Damping, ProbeOutcomes
+from hattriq_cirq.models.coefficient_fit import CoefficientFit, CoefficientPrior, Damping, ProbeOutcomes, RepeatedOutcomes
 from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.models.pauli_strings import PauliObservable, PauliStrings, ProductStates
 
@@ -40,6 +40,11 @@ _EXACT = 1e-9  # largest difference between exact outcomes and a fit that descri
 StringsSource = Literal["structure", "important", "given"]
 PriorKind = Literal["empirical_bayes", "flat", "magnitude", "none"]
 _DOUBTFUL, _REFUTED = 0.05, 0.001  # p-values below which a prediction is doubtful, and refuted
+_FAILURES = {
+    "fit": "the fit does not predict the probes that were held out",
+    "list": "strings outside the list have a signal, so that the list is too short",
+    "drift": "the same circuits had other outcomes at the end of the campaign, so that the device has changed",
+}
 _WORDS = {
     "structure": "strings that the structure of the circuit allows, which owes nothing to a simulation",
     "important": "the most important strings of the simulated circuit",
@@ -130,9 +135,35 @@ class Propagated(Frozen):
         return normal_interval(self.values, self.stderr, level)
 
 
+@dataclass(frozen=True)
+class TestPart:
+    """One of several questions that a test of a learned model asks.
+
+    Args:
+        question: What is asked: `fit`, `list` or `drift`.
+        statistic: Chi-squared.
+        degrees_of_freedom: Its degrees of freedom.
+        pvalue: Probability of a statistic at least as large if nothing is wrong.
+    """
+
+    question: Literal["fit", "list", "drift"]
+    statistic: float
+    degrees_of_freedom: float
+    pvalue: float
+
+    __test__ = False  # no test of pytest
+
+    def __str__(self) -> str:
+        degrees = f"{self.degrees_of_freedom:.3g} degrees of freedom"
+        return f"{self.question}: chi-squared {self.statistic:.1f} with {degrees}, p = {self.pvalue:.2g}"
+
+
 @dataclass(frozen=True, eq=False)
 class ProbeTest(Frozen):
     """Chi-squared test of the outcomes of probes against a prediction.
+
+    A test of several parts has the statistic and the degrees of freedom of the least probable part; its p-value is the
+    probability that the least probable of as many independent parts is at most as probable (Sidak).
 
     Args:
         statistic: Squared differences in units of their covariance.
@@ -142,6 +173,8 @@ class ProbeTest(Frozen):
         measured: Measured expectations, (probes,).
         stderr: Standard error of each difference, (probes,).
         damping: Common factor that was fitted to the prediction; 1 without one.
+        parts: Questions that the test asks beside or instead of one comparison.
+        ends: The same probes at the beginning and at the end of the campaign; None if they were not repeated.
 
     Example:
         >>> test = ProbeTest(9.0, 10, 0.53, np.zeros(10), np.zeros(10), np.ones(10))
@@ -150,28 +183,40 @@ class ProbeTest(Frozen):
     """
 
     statistic: float
-    degrees_of_freedom: int
+    degrees_of_freedom: float
     pvalue: float
     predicted: FloatArray
     measured: FloatArray
     stderr: FloatArray
     damping: float = 1.0
+    parts: tuple[TestPart, ...] = ()
+    ends: RepeatedOutcomes | None = None
+
+    @property
+    def failed(self) -> tuple[TestPart, ...]:
+        """Parts that are doubtful or refuted, given how many there are."""
+        return tuple(part for part in self.parts if _of_several(part.pvalue, len(self.parts)) < _DOUBTFUL)
 
     @property
     def verdict(self) -> str:
-        """The p-value in words.
+        """The p-value in words, with what has failed.
 
         Example:
             >>> ProbeTest(9.0, 10, 0.53, np.zeros(10), np.zeros(10), np.ones(10)).verdict
             'the outcomes agree with the prediction: chance alone makes 53% of campaigns differ as much'
         """
+        reasons = " and ".join(_FAILURES[part.question] for part in self.failed)
         if self.pvalue >= _DOUBTFUL:
             return f"the outcomes agree with the prediction: chance alone makes {self.pvalue:.0%} of campaigns differ as much"
         if self.pvalue >= _REFUTED:
-            return f"the prediction is doubtful: chance alone makes only {self.pvalue:.1%} of campaigns differ as much"
-        return f"the outcomes contradict the prediction: chance alone makes under {_REFUTED:.1%} of campaigns differ as much"
+            doubt = f"there are signs that {reasons}" if reasons else "the prediction is doubtful"
+            return f"{doubt}: chance alone makes only {self.pvalue:.1%} of campaigns differ as much"
+        found = reasons or "the outcomes contradict the prediction"
+        return f"{found}: chance alone makes under {_REFUTED:.1%} of campaigns differ as much"
 
     def __str__(self) -> str:
+        if self.parts:
+            return "; ".join([*map(str, self.parts), f"together p = {self.pvalue:.2g}"])
         return f"chi-squared {self.statistic:.1f} with {self.degrees_of_freedom} degrees of freedom, p = {self.pvalue:.2g}"
 
 
@@ -200,7 +245,7 @@ class LearnedModel(Frozen):
         coefficients: Coefficient of each string of the fit, corrected by the damping factor, (strings,).
         identity_part: Identity part of M, known from the observable.
         fit: Fit of the probes.
-        held_out: Outcomes of the probes that took no part in the fit.
+        held_out: Outcomes of the states that took no part in the fit.
         damping: Common damping factor; None if it was not measured.
         y_paired: True if each probe with Y was averaged over the signs of its Y, so that it sees real strings only.
         record: Settings and cost of the campaign.
@@ -208,6 +253,8 @@ class LearnedModel(Frozen):
         contract: Form of the data that the model was trained on, see `Model`; None if it is not recorded.
         share: What it has in common with other observables that were read from the same shots; None if there are none. Whatever
             is computed from several of them knows that their errors are common.
+        ends: The states that took no part in the fit, at the beginning and at the end of the campaign; None in files of
+            earlier versions.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -227,6 +274,7 @@ class LearnedModel(Frozen):
     provenance: Provenance = field(default_factory=Provenance.now)
     contract: DataContract | None = None
     share: CampaignShare | None = None
+    ends: RepeatedOutcomes | None = None
 
     @property
     def strings(self) -> PauliStrings:
@@ -368,26 +416,49 @@ class LearnedModel(Frozen):
         return [PauliObservable(self.strings, self.coefficients + row, self.identity_part) for row in errors]
 
     def held_out_test(self) -> ProbeTest:
-        """Test whether the fit describes the device, by the probes that took no part in it.
+        """Test whether the fit describes the device, and whether the device stayed the same.
 
-        It detects a list of strings that is too short, a prior that forbids what the device does, and drift. With strings from
-        the structure a device that computes another observable passes: the fit follows it. `compare` detects that.
+        The test asks up to three questions and says in its `verdict` which of them failed:
+
+        - `fit`: do the states that took no part in the fit have the outcomes that it predicts? It detects a prior that forbids
+          what the device does.
+        - `list`: do all probes together show a signal of strings that the structure of the circuit allows and the list leaves
+          out? It detects a list that is too short; strings that were left out because they are small are allowed their size.
+        - `drift`: do the same circuits have the same outcomes at the beginning and at the end of the campaign? It owes nothing
+          to a model or to the fit.
+
+        With strings from the structure a device that computes another observable passes: the fit follows it. `compare` detects
+        that.
 
         Returns:
-            The test; a small `pvalue` says that the fit does not describe the device.
+            The test; a small `pvalue` says that something is wrong.
 
         Example:
             >>> import hattriq_cirq as hq
             >>> model = hq.ring_ansatz(2, layers=1)
             >>> learned = hq.learn_observable(model, engine=hq.cirq_simulator(seed=1), shots=100_000, seed=1)
-            >>> learned.held_out_test().pvalue > 0.01
-            True
+            >>> test = learned.held_out_test()
+            >>> test.pvalue > 0.01, [part.question for part in test.parts]
+            (True, ['fit', 'drift'])
         """
         fit, held_out = self.fit, self.held_out
         table = held_out.states.expectations(self.strings)
         predicted = table @ (self.coefficients * self.factor)
         covariance = fit.covariance_of(table, held_out.sensitivities) + np.diag(held_out.variances)
-        return _chi_squared(predicted, held_out.values, covariance, held_out.variance_errors, fitted=0)
+        of_fit = _chi_squared(predicted, held_out.values, covariance, held_out.variance_errors, fitted=0)
+        parts = [TestPart("fit", of_fit.statistic, of_fit.degrees_of_freedom, of_fit.pvalue)]
+        if self.ends is not None:
+            of_ends = _chi_squared(self.ends.first, self.ends.last, np.diag(self.ends.variances), None, fitted=0)
+            parts.append(TestPart("drift", of_ends.statistic, of_ends.degrees_of_freedom, of_ends.pvalue))
+        worst = min(parts, key=lambda part: part.pvalue)
+        return replace(
+            of_fit,
+            statistic=worst.statistic,
+            degrees_of_freedom=worst.degrees_of_freedom,
+            pvalue=_of_several(worst.pvalue, len(parts)),
+            parts=tuple(parts),
+            ends=self.ends,
+        )
 
     def compare(self, model: Model) -> ProbeTest:
         """Test whether the device computes the M of a model, up to one common damping factor.
@@ -408,9 +479,9 @@ class LearnedModel(Frozen):
         Example:
             >>> import hattriq_cirq as hq
             >>> model = hq.ring_ansatz(2, layers=1)
-            >>> learned = hq.learn_observable(model, engine=hq.cirq_simulator(seed=1), shots=100_000, seed=1)
             >>> other = model.with_params(dict.fromkeys(model.params, 0.3))
-            >>> learned.compare(model).pvalue > 0.01, learned.compare(other).pvalue < 0.001
+            >>> learned = hq.learn_observable(other, engine=hq.cirq_simulator(seed=1), shots=100_000, seed=1)
+            >>> learned.compare(other).pvalue > 0.01, learned.compare(model).pvalue < 0.001
             (True, True)
         """
         check_type(model, "model", Model, "a Model")
@@ -494,6 +565,8 @@ class LearnedModel(Frozen):
             arrays |= {"prior": self.fit.prior.variances, **{f"prior_{name}": getattr(self.fit.prior, name) for name in _PRIOR}}
         if self.damping is not None:
             arrays |= {"damping_gradient": self.damping.gradient, "damping_shared": self.damping.shared}
+        if self.ends is not None:
+            arrays |= {f"ends_{name}": value for name, value in vars(self.ends).items()}
         if self.share is not None:
             arrays |= {"common_outcomes": self.share.outcomes, "common_damping": self.share.damping}
         for name, part in (("fitted", self.fit.outcomes), ("held_out", self.held_out)):
@@ -541,6 +614,9 @@ class LearnedModel(Frozen):
             kept = {name: content[f"prior_{name}"] for name in _PRIOR if f"prior_{name}" in content}
             prior = replace(prior, **kept)
         fit = CoefficientFit(strings, fitted, content["noise"], prior)
+        ends = None
+        if "ends_first" in content:
+            ends = RepeatedOutcomes(*(content[f"ends_{each.name}"] for each in fields(RepeatedOutcomes)))
         PauliObservable(strings, content["coefficients"])  # checks the number of coefficients
         share = None
         if "campaign" in meta:
@@ -558,6 +634,7 @@ class LearnedModel(Frozen):
             meta["provenance"],
             DataContract.from_record(meta["contract"]) if "contract" in meta else None,
             share,
+            ends,
         )
 
 
@@ -576,6 +653,7 @@ def model_digest(model: Model) -> str:
         >>> model_digest(ring_ansatz(2, layers=1)) == model_digest(ring_ansatz(2, layers=2))
         False
     """
+    model = model.dilated()  # the unitary circuit that probes run
     digest = content_digest((tuple(model.resolved_circuit.all_operations()), tuple(model.qubits), model.observable_text))
     if digest is None:
         raise ValueError(
@@ -602,6 +680,11 @@ def _outcomes_from(content: dict[str, Array], name: str, n: int) -> ProbeOutcome
         content[f"{name}_{key}"] for key in ("x", "z", "signs", "values", "variances", "sensitivities", "variance_errors")
     )
     return ProbeOutcomes(ProductStates(PauliStrings(n, x, z), signs), *rest)
+
+
+def _of_several(pvalue: float, count: int) -> float:
+    """Return the probability that the smallest p-value of several independent tests is at most this one."""
+    return float(-np.expm1(count * np.log1p(-pvalue))) if pvalue < 1 else 1.0
 
 
 def _common_factor(predicted: FloatArray, measured: FloatArray, covariance: FloatArray) -> tuple[float, float]:

@@ -15,12 +15,12 @@ import numpy as np
 import sympy
 from numpy.typing import ArrayLike, NDArray
 
-from hattriq_cirq.circuits.channels import Instruction, has_channels, instructions_of, kraus_operators
+from hattriq_cirq.circuits.channels import Instruction, instructions_of, kraus_operators
 from hattriq_cirq.circuits.constants import constant, owned_circuit
 from hattriq_cirq.circuits.dilation import dilate
 from hattriq_cirq.circuits.light_cone import light_cone
 from hattriq_cirq.circuits.serialization import read_cirq_json
-from hattriq_cirq.circuits.unitaries import inverse_circuit, unitary_matrix
+from hattriq_cirq.circuits.unitaries import has_channels, inverse_circuit, unitary_matrix
 from hattriq_cirq.foundation.arrays import (
     Array,
     FloatArray,
@@ -218,9 +218,26 @@ class Model:
             return True
         return any(map(has_channels, statevector.elementary_operations(self.resolved_circuit)))
 
+    @property
+    def has_noise(self) -> bool:
+        """True if the circuit has channels other than measurements and resets."""
+        return self.has_channels and any(one.kind == "channel" and not one.is_reset for one in self._instructions)
+
     @cached_property
     def _instructions(self) -> list[Instruction]:
         return instructions_of(self.circuit)
+
+    @property
+    def dilation_note(self) -> str:
+        """Sentence on what engines run in place of measurements in the circuit; empty if there are none."""
+        if not any(one.kind == "measurement" for one in self._instructions):
+            return ""
+        number = len(self.dilated().environment) - len(self.environment)
+        extra = f"{quantity(number, 'environment qubit')} that {'start' if number > 1 else 'starts'} in |0>"
+        return (
+            f"the model's {describe_instructions(self._instructions)} ran as quantum control with "
+            f"{extra if number else 'no further qubit'}: engines run circuits that measure once, at the end"
+        )
 
     @property
     def _outcome_bits(self) -> dict[str, int]:
@@ -334,7 +351,6 @@ class Model:
             >>> model.light_cone(cirq.PauliString(cirq.Z(a))) == cirq.FrozenCircuit(cirq.X(a))
             True
         """
-        self._need_unitary("a light cone")
         if pauli not in self._light_cones:
             self._light_cones[pauli] = light_cone(self.resolved_circuit, pauli)
         return self._light_cones[pauli]

@@ -190,7 +190,11 @@ def train(  # noqa: PLR0913
     if validation is not None:
         check_type(validation, "validation", tuple, "a pair of inputs and labels, or None")
         held_out = _Objective(program, *_normalised(*validation, model, "validation x", "validation y"), scale)
-    theta = np.array(list(model.params.values())) if start == "model" else rng.normal(0, start, len(program.names))
+    theta = (
+        np.array([model.params[name] for name in program.names])
+        if start == "model"
+        else rng.normal(0, start, len(program.names))
+    )
     tracker = _Progress(objective, held_out, patience)
     with progress_bar(shown=progress, total=epochs, desc="training", unit="epoch", leave=False) as bar:
 
@@ -206,7 +210,7 @@ def train(  # noqa: PLR0913
         else:
             stopped = _lbfgs(objective, theta, epochs, after_epoch)
     return Training(
-        model=model.with_params(dict(zip(program.names, tracker.best_theta.tolist(), strict=True))),
+        model=model.with_params(dict(model.params) | dict(zip(program.names, tracker.best_theta.tolist(), strict=True))),
         history=History(*np.array(tracker.rows).T),
         best_epoch=tracker.best_epoch,
         stopped=stopped,

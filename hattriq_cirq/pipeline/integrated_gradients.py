@@ -119,7 +119,6 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     if estimator is not None and engine is not None:
         check_engine(estimator, engine)
     shots, mitigation = as_shots(shots), as_mitigation(mitigation)
-    objective = QUADRATIC if form == "quadratic" and head is None else Objective(form, head or Head())
     if (len(models) > 1 or not isinstance(model, Model)) and (observables is not None or estimator is not None):
         given = type(model).__name__ if len(models) == 1 else "several quadratic forms"
         raise ValueError(f"observables and estimator need a Model, which has a circuit, not {given}")
@@ -127,7 +126,11 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     if scores is not None and as_word(scores, "scores", get_args(Scores)) == "measured" and estimator is None:
         raise ValueError("scores='measured' needs an estimator, in whose run F(x) and F(b) are measured")
     if isinstance(model, Model) and len(models) == 1:
-        models = list(observed_models(model, observables))
+        observed, combined_by = observed_models(model, observables, head)
+        models = list(observed)
+    else:
+        combined_by = head
+    objective = QUADRATIC if form == "quadratic" and combined_by is None else Objective(form, combined_by or Head())
     objective.head.check_count(len(models))
     if isinstance(x, cirq.AbstractCircuit) and estimator is None:
         x = _final_state(model, x)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
-from hattriq_cirq.attribution.layers import LayerAttribution, as_cuts, exact_layers
+from hattriq_cirq.attribution.layers import LayerAttribution, as_cuts, check_layers, exact_layers
 from hattriq_cirq.estimators.bilinear import BilinearTerm
 from hattriq_cirq.estimators.layers import LayerTest
 from hattriq_cirq.estimators.plan import Quantity
@@ -75,6 +75,7 @@ def layer_attribution(
         (array([-0.28, -0.28, -0.28]), array([-0.28, -0.28, -0.28]))
     """
     check_type(model, "model", Model, "a Model: layers are those of its circuit")
+    check_layers(model)
     check_flag(flow, "flow")
     check_flag(progress, "progress")
     number, correction = as_shots(shots), as_mitigation(mitigation)

@@ -63,9 +63,9 @@ def state_quantities(model: Model, circuit: cirq.AbstractCircuit, estimator: Est
         ValueError: The circuit cannot prepare an input of the model, or the map has a part that needs the state's populations.
     """
     check_preparation(model, circuit)
-    if model.observable_identity:
+    if identity := estimator.circuit_model(model).observable_identity:
         raise ValueError(
-            f"the observable has the identity part {model.observable_identity:g}, which adds the unknown populations of the "
+            f"the observable has the identity part {identity:g}, which adds the unknown populations of the "
             "prepared state to the map; use model.traceless()"
         )
     if estimator.values_of(model) > _VALUES_MAX:

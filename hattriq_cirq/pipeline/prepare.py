@@ -157,10 +157,11 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
         raise ValueError("an estimator that measures some qubits has no value for each feature; use hq.estimate")
     if estimator.part != "real":
         raise ValueError("an attribution is the real part; use hq.estimate for the imaginary part")
-    objective = Objective(form, check_type(head, "head", Head | None, _A_HEAD) or Head())
+    check_type(head, "head", Head | None, _A_HEAD)
     tolerance = as_number(tolerance, "tolerance", above=0)
     is_measured = scores is not None and as_word(scores, "scores", get_args(Scores)) == "measured"
-    models = observed_models(model, observables)
+    models, head = observed_models(model, observables, head)
+    objective = Objective(form, head or Head())
     objective.head.check_count(len(models))
     if isinstance(x, cirq.AbstractCircuit):
         if not objective.is_quadratic or rule != "exact" or scores == "exact":
@@ -213,8 +214,30 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
     return PreparedAttribution(models[0], terms, estimator, *given, **general, further=further, combine=combine)
 
 
-def observed_models(model: Model, observables: Sequence[Observable] | None) -> list[Model]:
-    """Return the model with each of the observables in place of its own; the model itself for None."""
+def observed_models(
+    model: Model, observables: Sequence[Observable] | None, head: Head | None
+) -> tuple[list[Model], Head | None]:
+    """Return the models whose expectations a head combines, and the head.
+
+    Args:
+        model: Model; one that selects runs by outcomes stands for the ratio of its two quadratic forms.
+        observables: Observables in place of the model's own; None for the model itself.
+        head: Head; None for the expectation itself.
+
+    Raises:
+        ValueError: A head or observables are given for a ratio.
+    """
+    if isinstance(model, Model) and model.postselect is not None:
+        if head is not None or observables is not None:
+            raise ValueError(
+                f"head={head} and observables cannot be combined with a model that selects runs by outcomes, whose expectation "
+                "is a ratio; leave them out"
+            )
+        return [model.numerator, model.denominator], Head("ratio")
+    return _with_observables(model, observables), head
+
+
+def _with_observables(model: Model, observables: Sequence[Observable] | None) -> list[Model]:
     if observables is None:
         return [model]
     check_type(observables, "observables", Sequence, "a sequence of observables, such as [cirq.Z(qubit)], or None")
@@ -252,22 +275,24 @@ def _of_state(model: Model, estimator: Estimator) -> Attribution:
 
 
 class _Unmeasured:
-    """Quadratic form of zeros, in whose attributions measured values and scores take their places."""
+    """Quadratic form of zeros, or for a ratio of ones, in whose attributions measured values and scores take their places."""
 
     identity_part = 0.0
 
-    def __init__(self, n_features: int) -> None:
-        self.n_features = n_features
+    def __init__(self, n_features: int, scale: float) -> None:
+        self.n_features, self._scale = n_features, scale
 
     def observable_action(self, x: ArrayLike) -> Array:
-        return np.zeros_like(x)
+        return self._scale * np.asarray(x)
 
 
 def _without_scores(models: Sequence[Model], inputs: Array, options: dict[str, Any]) -> Attribution:
     """Return an attribution with zeros as values and scores, without simulating the models."""
-    if options["objective"].form == "quadratic":
+    objective: Objective = options["objective"]
+    if objective.is_affected_by_identity:
         warn_of_identity_part(models)
-    a = exact_attribution([_Unmeasured(models[0].n_features)] * len(models), inputs, **options)
+    scale = 1.0 if objective.head.kind == "ratio" else 0.0
+    a = exact_attribution([_Unmeasured(models[0].n_features, scale)] * len(models), inputs, **options)
     names = tuple(map(observable_name, models))
     return replace(a, assumptions=replace(a.assumptions, observables=names, scores="measured"))
 
@@ -696,7 +721,7 @@ class PreparedAttribution(Frozen):
             warnings.warn(text, AssumptionWarning, stacklevel=3)
         notes = [note for summary in summaries for note in (*summary.notes, *summary.warnings)]
         notes += [*self._configuration_notes(configurations), *(note for own in estimates for e in own for note in e.notes)]
-        notes += prediction.notes
+        notes += [*prediction.notes, *filter(None, [self.model.dilation_note])]
         summary = MitigationSummary(summaries[-1].calibration_id, tuple(dict.fromkeys(notes)), violated)
         return Execution([own[0] for own in estimates], cost, summary, [own[1:] for own in estimates])
 

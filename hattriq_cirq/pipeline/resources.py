@@ -95,10 +95,10 @@ class RunResources:
     Example:
         >>> added = {"mitigation_circuits": 4, "mitigation_shots": 100}
         >>> print(RunResources(circuits=2, programs=1, jobs=1, shots=300, depth=12, **added))
-          circuits  2, and 4 by the mitigation
+          circuits  2, and 4 for mitigation and checks
           programs  1
           jobs      1
-          shots     200, and 100 by the mitigation
+          shots     200, and 100 for mitigation and checks
           depth     12 moments
     """
 
@@ -334,7 +334,7 @@ class Resources(RunResources):
 
 
 def _with_added(number: int, added: int) -> str:
-    return f"{number}, and {added} by the mitigation" if added else str(number)
+    return f"{number}, and {added} for mitigation and checks" if added else str(number)
 
 
 def _duration(seconds: float) -> str:

@@ -238,7 +238,8 @@ def plot_training(training: Training, ax: Axes | None = None) -> Axes:
 def plot_probe_test(test: ProbeTest, ax: Axes | None = None, *, title: str | None = None) -> Axes:
     """Plot the measured expectations of probes against the predicted ones, with 95% intervals of their differences.
 
-    Points whose interval leaves out the prediction are red: about 1 in 20 if the prediction holds.
+    Points whose interval leaves out the prediction are red: about 1 in 20 if the prediction holds. Where the probes ran at both
+    ends of a campaign, triangles point up at what they gave first, and down at what they gave last.
 
     Args:
         test: Test of a learned model, `LearnedModel.held_out_test()` or `LearnedModel.compare(model)`.
@@ -269,6 +270,10 @@ def plot_probe_test(test: ProbeTest, ax: Axes | None = None, *, title: str | Non
             sides = np.stack([(test.measured - low)[chosen], (high - test.measured)[chosen]])
             style: Any = {"ms": 2 if crowded else 4, "elinewidth": 0.5 if crowded else 1, "alpha": 0.6 if crowded else 1.0}
             ax.errorbar(test.predicted[chosen], test.measured[chosen], sides, fmt="o", color=colour, **style)
+        if test.ends is not None:
+            for values, marker, when in ((test.ends.first, "^", "first"), (test.ends.last, "v", "last")):
+                ax.plot(test.predicted, values, marker, ms=5, mfc="none", mec="0.45", ls="none", label=f"{when} circuits")
+            ax.legend(loc="upper left", fontsize=8)
         factor = "" if test.damping == 1 else f",\ntimes the fitted damping factor {test.damping:.3f}"
         ax.set(xlim=limits, ylim=limits, aspect="equal", ylabel="measured, with 95% intervals")
         ax.set_xlabel(f"predicted expectation of a probe{factor}")
@@ -276,6 +281,7 @@ def plot_probe_test(test: ProbeTest, ax: Axes | None = None, *, title: str | Non
         lines = [
             *([] if title is None else [printable(title, lines=True)]),
             *wrap(f"p = {test.pvalue:.2g}: {test.verdict}", 60),
+            *([", ".join(f"{part.question} p = {part.pvalue:.2g}" for part in test.parts)] if test.parts else []),
         ]
         ax.set_title("\n".join([*lines, outside]), fontsize=9, parse_math=False)
     return ax
@@ -297,8 +303,8 @@ def plot_curves(curves: Mapping[str, Measured], ax: Axes | None = None, *, level
 
     Example:
         >>> curve = Measured([[1, 0.5, 0]], [[[0.1, 0.05, 0]]], fractions=[0, 0.5, 1])
-        >>> plot_curves({"learned": curve}).get_ylabel()
-        'mean score in favour of the predicted class'
+        >>> plot_curves({"learned": curve}).get_xlabel()
+        'changed features in %'
     """
     check_type(curves, "curves", Mapping, "a mapping from names to curves")
     if not curves:
@@ -314,7 +320,7 @@ def plot_curves(curves: Mapping[str, Measured], ax: Axes | None = None, *, level
             (line,) = ax.plot(at, mean.values, label=name)
             ax.fill_between(at, *mean.interval(level), color=line.get_color(), alpha=0.25, lw=0)
         ax.axhline(0, color="0.6", lw=0.8, zorder=0)
-        ax.set(xlabel="changed features in %", ylabel="mean score in favour of the predicted class", xlim=(0, 100))
+        ax.set(xlabel="changed features in %", ylabel="mean score in favour\nof the predicted class", xlim=(0, 100))
         ax.set_title(f"bands: {level:.0%} intervals of the mean, by the errors of the score", fontsize=9)
         ax.legend(fontsize="small", frameon=False)
     return ax

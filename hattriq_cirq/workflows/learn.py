@@ -17,7 +17,7 @@ from scipy.optimize import brentq
 from hattriq_cirq.attribution.baselines import BaselineSet
 from hattriq_cirq.compilation.gatesets import compile_to_gateset, gateset_name
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
-from hattriq_cirq.estimators.probe_design import ProbeDesign
+from hattriq_cirq.estimators.probe_design import HELD_OUT, ProbeDesign
 from hattriq_cirq.execution.backends.simulators import qsim, sampler
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, FloatArray
@@ -36,7 +36,7 @@ from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import AssumptionWarning, Mitigated, Mitigation
 from hattriq_cirq.pipeline.prepare import SHOTS_MAX, as_shots, check_model
 from hattriq_cirq.pipeline.resources import UNREACHABLE, GateCount, Resources, RunResources
-from hattriq_cirq.workflows.learning_campaign import HELD_OUT_MIN, Campaign, Corrections
+from hattriq_cirq.workflows.learning_campaign import Campaign, Corrections
 from hattriq_cirq.workflows.learning_strings import ChosenStrings
 
 log = Log("workflows")
@@ -222,7 +222,7 @@ def prepare_learning(  # noqa: PLR0913  one argument for each choice of the user
     check_type(engine, "engine", Engine, "an engine, such as hattriq_cirq.qsim(seed=1), or a cirq.Sampler")
     shots, seed = as_shots(shots), as_seed(seed)
     error = None if error is None else as_number(error, "error", above=0, advice="be a relative error above 0, such as 0.05")
-    probes = None if probes is None else as_count(probes, "probes", 2 * HELD_OUT_MIN, 10**6)
+    probes = None if probes is None else as_count(probes, "probes", 2 * HELD_OUT, 10**6)
     corrections = Corrections.of(mitigation)
     kind: PriorKind = as_word(prior or ("flat" if strings == "important" else "empirical_bayes"), "prior", get_args(PriorKind))
     with progress_bars(engine.shows_progress), engine.logged():
@@ -249,6 +249,8 @@ def _models_of_one_circuit(model: Model | Sequence[Model]) -> tuple[Model, ...]:
         raise ValueError("model is an empty sequence; give at least one Model")
     for each in models:
         check_model(each)
+    models = tuple(map(_learnable, models))
+    for each in models:
         if each.qubits != models[0].qubits or each.resolved_circuit != models[0].resolved_circuit:
             raise ValueError(
                 f"{each!r} has another circuit than {models[0]!r}; one campaign measures observables of one circuit, such as "
@@ -257,6 +259,18 @@ def _models_of_one_circuit(model: Model | Sequence[Model]) -> tuple[Model, ...]:
     if len({each.observable_text for each in models}) < len(models):
         raise ValueError(f"an observable is given twice: {[each.observable_text for each in models]}; give each once")
     return models
+
+
+def _learnable(model: Model) -> Model:
+    """Return a model as the unitary circuit that probes run; refuse one whose identity part no probe measures."""
+    unitary = model.dilated()
+    if unitary.environment:
+        raise ValueError(
+            f"{model!r} needs {quantity(len(unitary.environment), 'environment qubit')}, so that M has an identity part of its "
+            "own, which probes do not measure; estimate its maps by circuits, such as ResolvedHadamardTest(), or compute them "
+            "exactly"
+        )
+    return unitary
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,7 +283,7 @@ class PredictedError(Frozen):
     Args:
         design: Probes of the fit, with the importance of each string.
         prior: Expected variance of each coefficient, (strings,); None for least squares.
-        shots_per_share: Number of shots of the campaign for one shot of variance 1 in the fit.
+        shots_per_share: Number of shots of the campaign for one shot of variance 1 in the fit, less if outcomes vary less.
         map_size: Mean squared L2 norm of the maps.
     """
 
@@ -488,10 +502,9 @@ class PreparedLearning(Frozen):
         """Relative error of a map against the shots; of several observables the largest."""
         campaign = self.campaign
         damped = self.fidelity if campaign.corrections.damping else 1.0
-        per_share = (campaign.sizes / damped) ** 2 / campaign.share_of_fit
         every = tuple(
-            PredictedError(design, own.expected, share, own.map_size)
-            for design, own, share in zip(campaign.designs, self.chosen, per_share.tolist(), strict=True)
+            PredictedError(design, own.expected, own.spread(design, size) / damped**2 / campaign.share_of_fit, own.map_size)
+            for design, own, size in zip(campaign.designs, self.chosen, campaign.sizes.tolist(), strict=True)
         )
         return every[0] if len(every) == 1 else LargestError(every)
 
@@ -634,6 +647,7 @@ class PreparedLearning(Frozen):
                 self._record(model, chosen, compiled, mitigated),
                 contract=model.contract,
                 share=found.share,
+                ends=found.ends,
             )
             for model, chosen, found in zip(campaign.models, self.chosen, every, strict=True)
         ]

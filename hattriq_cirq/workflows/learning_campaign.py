@@ -14,7 +14,7 @@ from calibration.gates.folded_gauges import FoldedGauges
 from calibration.sequence import MitigationSequence
 from hattriq_cirq.circuits.outcomes import SharedUncertainty
 from hattriq_cirq.estimators.probe_circuits import ProbeStructure, probe_structures
-from hattriq_cirq.estimators.probe_design import ProbeDesign, design_probes
+from hattriq_cirq.estimators.probe_design import HELD_OUT, ProbeDesign, design_probes
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders
 from hattriq_cirq.foundation.frozen import Frozen
@@ -23,7 +23,7 @@ from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.coefficient_errors import CampaignShare, roots
-from hattriq_cirq.models.coefficient_fit import CoefficientFit, Damping, ProbeOutcomes
+from hattriq_cirq.models.coefficient_fit import CoefficientFit, Damping, ProbeOutcomes, RepeatedOutcomes
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
 from hattriq_cirq.pipeline.execute import PreparedCircuits
@@ -31,8 +31,8 @@ from hattriq_cirq.pipeline.mitigation import Mitigation, Outcomes, as_mitigation
 from hattriq_cirq.workflows.learning_strings import ChosenStrings
 
 log = Log("workflows")
-HELD_OUT_MIN = 8  # probes that take no part in the fit
-_HELD_OUT = 0.1  # share of the probes that take no part in the fit
+_HELD_OUT = 0.1  # share of the shots for the states that take no part in the fit, without those of folded circuits
+_GAUGES_MIN = 2  # gauges in which each of these states is measured at least
 _SHOTS_PER_PROBE = 2_000  # in that many the scatter between the gauges of a dozen CZ is as large as that of counts
 _PROBES_MAX = 6_000  # probes above which no more are taken for the sake of gauges
 _FOLDED = 1 / 3  # probes that are folded, as a share of the others
@@ -87,8 +87,8 @@ class Corrections:
 class Rows(Frozen):
     """Circuits of one structure, and the units whose value each is a share of.
 
-    A unit is one value of a probe: in the fit, held out (in two gauges) or folded. A probe with Y that must not see strings
-    with an odd number of Y is the mean of two circuits with opposite signs of Y.
+    A unit is one value of a state: in the fit, held out (in several gauges, each at both ends of the campaign) or folded. A
+    state with Y that must not see strings with an odd number of Y is the mean of two circuits with opposite signs of Y.
 
     Args:
         state: Position of the product state, (rows,).
@@ -96,6 +96,7 @@ class Rows(Frozen):
         unit: Position of the unit, (rows,).
         share: Share of the unit's value, (rows,).
         weight: Number of shots relative to those of a probe of the fit, (rows,).
+        parts: Rows that run at the beginning, in the middle and at the end of the campaign.
     """
 
     state: NDArray[np.int64]
@@ -103,6 +104,7 @@ class Rows(Frozen):
     unit: NDArray[np.int64]
     share: FloatArray
     weight: FloatArray
+    parts: tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +113,8 @@ class Campaign:
 
     Args:
         models: Models to learn, with the same circuit and an observable each.
-        designs: Probes of the fit, the same for all observables, with the strings of each.
-        held_out: States of the probes that are held out.
+        structures: Circuit structures that measure the observables together.
+        designs: Probes of the fit, and states that are held out, the same for all observables, with the strings of each.
         folded: Positions of the fit's probes that are folded too.
         paired: True if probes with Y are averaged over the signs of Y.
         corrections: Corrections of the outcomes.
@@ -120,8 +122,8 @@ class Campaign:
     """
 
     models: tuple[Model, ...]
+    structures: tuple[ProbeStructure, ...]
     designs: tuple[ProbeDesign, ...]
-    held_out: ProductStates
     folded: NDArray[np.int64]
     paired: bool
     corrections: Corrections
@@ -148,30 +150,28 @@ class Campaign:
             shots: Number of shots for which the probes are best: the more there are, the more gauges they are spread over and
                 the less a prior decides; None for exact probabilities.
         """
-        held = None if probes is None else max(HELD_OUT_MIN, round(_HELD_OUT * probes))
-        in_fit = None if probes is None or held is None else probes - held
-        sizes = _sizes(probe_structures(*models))
+        structures = tuple(probe_structures(*models))
+        sizes = _sizes(structures)
         strings, importance, known = _together(chosen, sizes, shots)
         design = design_probes(
             strings,
             importance,
-            probes=in_fit,
+            probes=None if probes is None else probes - HELD_OUT,
             seed=seed,
             least=min(_PROBES_MAX, (shots or 0) // _SHOTS_PER_PROBE),
             known=known,
             full_rank=chosen[0].prior == "none",
         )
-        count = held or max(HELD_OUT_MIN, round(_HELD_OUT / (1 - _HELD_OUT) * len(design.states)))
-        apart = design_probes(strings, importance, probes=count, seed=seed + 1)
         rng = np.random.default_rng([seed, 2])
         folds = max(1, round(_FOLDED * len(design.states))) if corrections.damping else 0
         priors = [np.ones(len(own.strings)) if (prior := own.prior_variances()) is None else prior for own in chosen]
         tables = [abs(design.states.expectations(own.strings)) for own in chosen]
         signal = np.sum([table @ prior for table, prior in zip(tables, priors, strict=True)], axis=0)
         folded = np.sort(np.lexsort((rng.random(len(signal)), -signal))[:folds])  # those with the largest expected squares
-        log.info("%s, %s and %s held out", quantity(len(strings), "string"), quantity(len(design.states), "probe"), count)
-        designs = tuple(ProbeDesign(design.states, each.strings, each.importance) for each in chosen)
-        return cls(tuple(models), designs, apart.states, folded, chosen[0].real, corrections, seed)
+        named = quantity(len(strings), "string"), quantity(len(design.states), "probe")
+        log.info("%s, %s and %d held out", *named, len(design.held_out))
+        designs = tuple(replace(design, strings=each.strings, importance=each.importance) for each in chosen)
+        return cls(tuple(models), structures, designs, folded, chosen[0].real, corrections, seed)
 
     @property
     def strings(self) -> PauliStrings:
@@ -183,10 +183,10 @@ class Campaign:
         """States of the probes of the fit."""
         return self.designs[0].states
 
-    @cached_property
-    def structures(self) -> list[ProbeStructure]:
-        """Circuit structures that measure the observables together."""
-        return probe_structures(*self.models)
+    @property
+    def held_out(self) -> ProductStates:
+        """States that take no part in the fit."""
+        return self.designs[0].held_out
 
     @property
     def sizes(self) -> FloatArray:
@@ -194,9 +194,19 @@ class Campaign:
         return _sizes(self.structures)
 
     @property
+    def _held_weight(self) -> float:
+        """Shots of all states that are held out, relative to those of a probe of the fit: each has at least as many."""
+        return max(len(self.held_out), _HELD_OUT / (1 - _HELD_OUT) * len(self.fitted))
+
+    @property
     def share_of_fit(self) -> float:
         """Share of all shots that the probes of the fit have."""
-        return len(self.fitted) / (len(self.fitted) + len(self.held_out) + _FOLDED_WEIGHT * len(self.folded))
+        return len(self.fitted) / (len(self.fitted) + self._held_weight + _FOLDED_WEIGHT * len(self.folded))
+
+    @property
+    def gauges(self) -> int:
+        """Number of gauges of each state that is held out, so that its circuits have half the shots of a probe of the fit."""
+        return max(_GAUGES_MIN, round(self._held_weight / len(self.held_out)))
 
     @property
     def states(self) -> ProductStates:
@@ -208,15 +218,26 @@ class Campaign:
 
     @cached_property
     def rows(self) -> Rows:
-        """Circuits of each structure."""
-        fit, held, folded = len(self.fitted), len(self.held_out), len(self.folded)
-        state = np.concatenate([np.arange(fit), np.repeat(fit + np.arange(held), 2), self.folded])
-        weight = np.concatenate([np.ones(fit), np.full(2 * held, 0.5), np.full(folded, _FOLDED_WEIGHT)])
+        """Circuits of each structure: those held out, of the fit and folded, and again those held out."""
+        fit, held, folded = len(self.fitted), len(self.held_out) * self.gauges, len(self.folded)
+        twice = fit + np.repeat(np.arange(len(self.held_out)), self.gauges)
+        state = np.concatenate([twice, np.arange(fit), self.folded, twice])
+        each = np.full(held, self._held_weight / (2 * held))
+        weight = np.concatenate([each, np.ones(fit), np.full(folded, _FOLDED_WEIGHT), each])
         has_pair = (self.states.y_masks[state] != 0) & self.paired
         unit = np.repeat(np.arange(len(state)), 1 + has_pair)
         second = np.concatenate([[False], unit[1:] == unit[:-1]])
         share = 1.0 / (1 + has_pair)[unit]
-        return Rows(state[unit], second, unit, share, weight[unit] * share)
+        begin, end = np.searchsorted(unit, [held, held + fit + folded]).tolist()
+        parts = (slice(0, begin), slice(begin, end), slice(end, len(unit)))
+        return Rows(state[unit], second, unit, share, weight[unit] * share, parts)
+
+    @cached_property
+    def requests(self) -> NDArray[np.int64]:
+        """Number of each circuit in the order in which they run, (structures, rows): part by part of the campaign."""
+        part = np.repeat([0, 1, 2], [rows.stop - rows.start for rows in self.rows.parts])
+        order = np.argsort(np.tile(part, len(self.structures)), kind="stable")
+        return np.argsort(order).reshape(len(self.structures), -1)
 
     @property
     def circuits(self) -> int:
@@ -224,12 +245,13 @@ class Campaign:
         return len(self.structures) * len(self.rows.state)
 
     def shots(self, total: int) -> list[int]:
-        """Return the shots of each circuit, the structures one after the other.
+        """Return the shots of each circuit.
 
         Raises:
             ValueError: There are fewer shots than circuits.
         """
-        weights = np.concatenate([structure.size * self.rows.weight for structure in self.structures])
+        weights = np.empty(self.circuits)
+        weights[self.requests] = np.multiply.outer([structure.size for structure in self.structures], self.rows.weight)
         if total < len(weights):
             raise ValueError(
                 f"shots={total} must be at least {len(weights)}, the number of circuits; use more shots or fewer probes"
@@ -239,15 +261,19 @@ class Campaign:
 
     def compile(self, engine: Engine, shots: Sequence[int] | None) -> PreparedCircuits:
         """Return all circuits, compiled for the engine's processor, or as one program and a sweep per structure."""
-        states, count, rows = self.states.select(self.rows.state), len(self.rows.state), self.rows
-        own = np.flatnonzero(rows.unit >= len(self.fitted) + 2 * len(self.held_out))
-        folded = np.concatenate([own + i * count for i in range(len(self.structures))]).tolist()
-        mitigation = MitigationSequence([FoldedGauges(tuple(folded), _DEPTH, self.seed), *self.corrections.outcomes])
+        states, flipped, requests = self.states.select(self.rows.state), self.rows.flipped, self.requests
+        of_fit = len(self.held_out) * self.gauges + len(self.fitted)
+        is_folded = (of_fit <= self.rows.unit) & (self.rows.unit < of_fit + len(self.folded))
+        repeated = len(self.structures) * self.rows.parts[0].stop
+        gauges = FoldedGauges(tuple(np.sort(requests[:, is_folded], axis=None).tolist()), _DEPTH, self.seed, repeated)
+        mitigation = MitigationSequence([gauges, *self.corrections.outcomes])
         if engine.processor is None:
-            programs = [s.program(states, rows.flipped, i * count) for i, s in enumerate(self.structures)]
+            pairs = zip(self.structures, requests.tolist(), strict=True)
+            programs = [structure.program(states, flipped, own) for structure, own in pairs]
             return PreparedCircuits(engine, programs, shots, mitigation)
-        circuits = [circuit for structure in self.structures for circuit in structure.circuits(states, rows.flipped)]
-        return PreparedCircuits.compile(engine, circuits, shots, mitigation)
+        circuits = [circuit for structure in self.structures for circuit in structure.circuits(states, flipped)]
+        ordered = [circuits[i] for i in np.argsort(requests, axis=None)]
+        return PreparedCircuits.compile(engine, ordered, shots, mitigation)
 
     def fit(self, outcomes: Outcomes, shots: Sequence[int] | None, chosen: Sequence[ChosenStrings]) -> list[Fitted]:
         """Return the fit of each observable, and what it has in common with the others.
@@ -257,10 +283,11 @@ class Campaign:
             shots: Shots of each; None for exact probabilities.
             chosen: Strings of each observable with their prior.
         """
-        decoded = _Decoded.of(self.structures, self.rows, outcomes, shots)
-        fit_count, held = len(self.fitted), len(self.held_out)
-        in_fit, apart, folded = np.split(np.arange(decoded.count), [fit_count, fit_count + 2 * held])
-        scatter = decoded.scatter(apart[::2], apart[1::2])
+        decoded = _Decoded.of(self, outcomes, shots)
+        held, gauges = len(self.held_out) * self.gauges, self.gauges
+        begin, in_fit, folded, end = np.split(np.arange(decoded.count), np.cumsum([held, len(self.fitted), len(self.folded)]))
+        begin, end = begin.reshape(-1, gauges), end.reshape(-1, gauges)
+        scatter = decoded.scatter(begin, end)
         found: list[Fitted] = []
         slopes = np.zeros((len(chosen), len(folded)))
         for i, own in enumerate(chosen):
@@ -269,14 +296,14 @@ class Campaign:
             )
             fitted = decoded.outcomes(i, in_fit, self.fitted, scatter)
             fit = CoefficientFit(own.strings, fitted, noise[in_fit], own.fitted_prior(fitted, noise[in_fit]))
-            held_out = _mean(*(decoded.outcomes(i, units, self.held_out, scatter) for units in (apart[::2], apart[1::2])))
+            held_out, ends = decoded.both_ends(i, begin, end, self.held_out, scatter)
             damping = None
             if len(folded):
                 amplified = scatter.times(_DEPTH**2)  # coherent errors grow in proportion to the depth
                 deeper = decoded.outcomes(i, folded, self.fitted.select(self.folded), amplified)
                 weights = noise[folded] + amplified.gauge[i, i] * decoded.squared_shares[folded]
                 damping, slopes[i] = Damping.estimate(fit, deeper, weights, _DEPTH)
-            found.append(Fitted(fit, held_out, damping))
+            found.append(Fitted(fit, held_out, ends, damping))
         if len(found) == 1:
             return found
         outcomes_of_fit = decoded.covariances(in_fit, scatter)
@@ -294,13 +321,15 @@ class Fitted(Frozen):
 
     Args:
         fit: Fit of the coefficients.
-        held_out: Outcomes of the probes that took no part in it.
+        held_out: Outcomes of the states that took no part in it, over both ends of the campaign.
+        ends: The same states at its beginning and at its end.
         damping: Damping factor; None if it was not measured.
         share: What the observable has in common with others of the campaign; None if there are none.
     """
 
     fit: CoefficientFit
     held_out: ProbeOutcomes
+    ends: RepeatedOutcomes
     damping: Damping | None
     share: CampaignShare | None = None
 
@@ -346,23 +375,23 @@ class _Decoded(Frozen):
         return len(self.values)
 
     @classmethod
-    def of(cls, structures: Sequence[ProbeStructure], rows: Rows, outcomes: Outcomes, shots: Sequence[int] | None) -> _Decoded:
-        """Decode the outcomes of all circuits, the structures one after the other."""
-        units, count, observables = int(rows.unit[-1]) + 1, len(rows.unit), len(structures[0].sizes)
+    def of(cls, campaign: Campaign, outcomes: Outcomes, shots: Sequence[int] | None) -> _Decoded:
+        """Decode the outcomes of all circuits."""
+        rows, structures = campaign.rows, campaign.structures
+        units, observables = int(rows.unit[-1]) + 1, len(campaign.models)
         total, plain = np.zeros((2, units, observables))
         counted = np.zeros((units, observables, observables))
         slopes: dict[SharedUncertainty, FloatArray] = {}
-        for i, structure in enumerate(structures):
-            weights, own = structure.weights, outcomes[i * count : (i + 1) * count]
-            for j, outcome in enumerate(track(own, "decode probes", "circuit", total=count)):
-                unit, share = rows.unit[j], rows.share[j]
-                total[unit] += share * outcome.expectation(weights)
-                counted[unit] += share**2 * (outcome.variances if observables == 1 else outcome.covariance)(weights)
-                if shots is not None:
-                    plain[unit] += (share * structure.sizes) ** 2 / shots[i * count + j]
-                random = {key: slope for key, slope in outcome.sensitivities(weights).items() if not key.systematic}
-                for key, slope in random.items():
-                    slopes.setdefault(key, np.zeros((units, *slope.shape)))[unit] += share * slope
+        places = [(i, j, int(request)) for (i, j), request in np.ndenumerate(campaign.requests)]
+        for i, j, request in track(places, "decode probes", "circuit"):
+            outcome, weights, unit, share = outcomes[request], structures[i].weights, rows.unit[j], rows.share[j]
+            total[unit] += share * outcome.expectation(weights)
+            counted[unit] += share**2 * (outcome.variances if observables == 1 else outcome.covariance)(weights)
+            if shots is not None:
+                plain[unit] += (share * structures[i].sizes) ** 2 / shots[request]
+            random = {key: slope for key, slope in outcome.sensitivities(weights).items() if not key.systematic}
+            for key, slope in random.items():
+                slopes.setdefault(key, np.zeros((units, *slope.shape)))[unit] += share * slope
         columns = [slope @ roots(key.matrix) for key, slope in slopes.items()]
         squared = np.bincount(rows.unit, rows.share**2, units).astype(float)
         return cls(total, counted, plain, squared, np.concatenate([np.zeros((units, observables, 0)), *columns], axis=-1))
@@ -373,22 +402,29 @@ class _Decoded(Frozen):
         ratio = float(self.counted[units, observable, observable].mean()) / plain if plain else 0.0
         return np.asarray(self.plain[:, observable] * ratio)
 
-    def scatter(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> _Scatter:
-        """Return the scatter between the gauges of a circuit, with variances of at least 0, from probes measured twice."""
-        counted = self.counted[first] + self.counted[second]
-        shares = (self.squared_shares[first] + self.squared_shares[second])[:, np.newaxis, np.newaxis]
-        difference = self.values[first] - self.values[second]
-        excess = np.einsum("pi,pj->pij", difference, difference) - counted
+    def scatter(self, begin: NDArray[np.int64], end: NDArray[np.int64]) -> _Scatter:
+        """Return the scatter between the gauges of a circuit, with variances of at least 0.
+
+        Args:
+            begin: Units of states in several gauges, (states, gauges).
+            end: Units of the same circuits, measured again.
+        """
+        free = begin.shape[1] - 1
+        values = (self.values[begin] + self.values[end]) / 2
+        counted = (self.counted[begin] + self.counted[end]).mean(axis=1) / 4
+        shares = self.squared_shares[begin].mean(axis=1)[:, np.newaxis, np.newaxis]
+        difference = values - values.mean(axis=1, keepdims=True)
+        excess = np.einsum("pgi,pgj->pij", difference, difference) / free - counted
         own = np.einsum("pii->pi", counted)
         products = np.einsum("pi,pj->pij", own, own)
-        weights = np.where(products.all(axis=0), shares / np.where(products > 0, products, 1), 1.0)  # precise pairs show most
+        weights = np.where(products.all(axis=0), shares / np.where(products > 0, products, 1), 1.0)  # precise ones show most
         units = np.sum(weights * shares, axis=0)
         gauge = np.sum(weights * excess, axis=0) / units
         variances = gauge.diagonal().clip(0)
         largest = np.sqrt(np.outer(variances, variances))
         gauge = np.clip(gauge, -largest, largest)
         spread = weights * (counted + gauge * shares)
-        return _Scatter(gauge, np.sqrt(2) * np.linalg.norm(np.einsum("pii->pi", spread), axis=0) / units.diagonal())
+        return _Scatter(gauge, np.sqrt(2 / free) * np.linalg.norm(np.einsum("pii->pi", spread), axis=0) / units.diagonal())
 
     def covariances(self, units: NDArray[np.int64], scatter: _Scatter) -> FloatArray:
         """Return the covariances of values from counts and gauges, (units, observables, observables)."""
@@ -405,16 +441,22 @@ class _Decoded(Frozen):
             scatter.errors[observable] * own,
         )
 
-
-def _mean(first: ProbeOutcomes, second: ProbeOutcomes) -> ProbeOutcomes:
-    """Return the mean of two measurements of the same probes."""
-    return ProbeOutcomes(
-        first.states,
-        (first.values + second.values) / 2,
-        (first.variances + second.variances) / 4,
-        (first.sensitivities + second.sensitivities) / 2,
-        (np.asarray(first.variance_errors) + np.asarray(second.variance_errors)) / 4,
-    )
+    def both_ends(
+        self, observable: int, begin: NDArray[np.int64], end: NDArray[np.int64], states: ProductStates, scatter: _Scatter
+    ) -> tuple[ProbeOutcomes, RepeatedOutcomes]:
+        """Return the outcomes of states over both ends of a campaign, and those at each end, see `scatter`."""
+        first, last = (self.values[units, observable].mean(axis=1) for units in (begin, end))
+        gauges = begin.shape[1]
+        counted = (self.counted[begin] + self.counted[end])[:, :, observable, observable].mean(axis=1) / gauges
+        shares = self.squared_shares[begin].mean(axis=1) / gauges
+        held_out = ProbeOutcomes(
+            states,
+            (first + last) / 2,
+            counted / 4 + scatter.gauge[observable, observable] * shares,
+            (self.sensitivities[begin] + self.sensitivities[end])[:, :, observable].mean(axis=1) / 2,
+            scatter.errors[observable] * shares,
+        )
+        return held_out, RepeatedOutcomes(first, last, counted)
 
 
 def _sizes(structures: Sequence[ProbeStructure]) -> FloatArray:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
+from hattriq_cirq.estimators.probe_design import ProbeDesign
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_word, check_type, shown
 from hattriq_cirq.foundation.frozen import Frozen
@@ -23,6 +24,7 @@ _SHARE = 0.9999  # share of a map's weight that the list of important strings ho
 _STRINGS_MAX = 12_000  # their covariance is one matrix
 _FLOOR = 1e-6  # smallest prior variance of `magnitude`, as a share of the mean
 _SCALED = 10  # qubits up to which the scales of empirical Bayes are predicted by simulating the model
+_SURE = 0.9  # largest share of the square of an outcome that a prediction takes from its expectation
 _SIMULATED = 16  # qubits up to which the sizes of maps are computed by simulating the model
 
 
@@ -130,6 +132,11 @@ class ChosenStrings(Frozen):
             return None
         flat = np.full(len(self.strings), self.squared_norm / len(self.strings))
         return flat if self.magnitudes is None else np.maximum(self.magnitudes, _FLOOR * flat)
+
+    def spread(self, design: ProbeDesign, size: float) -> float:
+        """Return the expected variance of an outcome of the probes of a design, given its largest absolute value."""
+        expected = np.full(len(self.strings), self.squared_norm / len(self.strings)) if self.expected is None else self.expected
+        return size**2 - min(float(expected @ design.shares), _SURE * size**2)
 
     def fitted_prior(self, outcomes: ProbeOutcomes, noise: FloatArray) -> CoefficientPrior | None:
         """Return the prior of the coefficients; None for least squares.

@@ -159,6 +159,7 @@ def noisy_model(model: Model, engine: Engine | cirq.Sampler, *, placement: Place
         True
     """
     check_model(model)
+    model = model.dilated()
     if isinstance(engine, cirq.Sampler):
         engine = sampler(engine)
     check_type(engine, "engine", Engine, "an engine, such as hattriq_cirq.virtual('willow_pink')")

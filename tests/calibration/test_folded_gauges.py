@@ -62,3 +62,13 @@ def test_chosen_requests_are_folded_and_compute_the_same() -> None:
     for each in variants.programs:
         expected = distributions(CIRCUIT, tuple(POINTS[i] for i in each.requests))
         np.testing.assert_allclose(distributions(each.circuit, tuple(dict(p) for p in each.points)), expected, atol=1e-9)
+
+
+def test_repeated_circuits_run_first_and_last_in_the_same_gauges() -> None:
+    program = ParameterizedCircuit(CIRCUIT, (0, 3, 1, 2, 4, 5), tuple(POINTS[i] for i in (0, 3, 1, 2, 0, 1)))
+    shots = [20, 10, 7, 7, 20, 10]
+    variants = FoldedGauges(folded=(3,), seed=4, repeated=2).expand(hq.cirq_simulator(), [program], shots)
+    points = {request: point for each in variants.programs for request, point in zip(each.requests, each.points, strict=True)}
+    assert [each.requests for each in variants.programs] == [(1, 0), (2,), (5, 4), (3,)]
+    assert (points[4], points[5]) == (points[0], points[1])
+    assert len({tuple(point.values()) for point in points.values()}) == 4

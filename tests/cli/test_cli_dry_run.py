@@ -64,7 +64,7 @@ def test_dry_run_prints_the_cost_and_is_listed_as_planned(
     summary = read_summary(planned)
     assert (summary.status, summary.done, summary.shots_done) == ("planned", 0, 0)
     assert re.search(rf"\n  jobs +{summary.jobs}\n", printed)
-    assert re.search(rf"\n  shots +480, and {summary.shots - 480} by the mitigation\n", printed)
+    assert re.search(rf"\n  shots +480, and {summary.shots - 480} for mitigation and checks\n", printed)
     assert re.search(r"\n  bytes to send +\d+\n(.*\n)*  processor time +about \d+ s \(a rough estimate", printed)
     assert f"dry run: {summary.jobs} jobs recorded in {planned}; nothing was submitted" in printed
     assert run(f"runs {planned}") == 0

@@ -31,7 +31,7 @@ def test_circuits_and_program_give_the_expectations_of_the_model(seed: int) -> N
     for structure in probe_structures(model):
         weights = structure.weights.explicit
         total += [(weights @ oracle.distribution(circuit))[0] for circuit in structure.circuits(states, flipped)]
-        program = structure.program(states, flipped, 0)
+        program = structure.program(states, flipped, range(len(states)))
         points = [cirq.resolve_parameters(program.circuit, dict(point)) for point in program.points]
         swept += [(weights @ oracle.distribution(circuit))[0] for circuit in points]
     np.testing.assert_allclose(total, expected, atol=1e-10)

@@ -355,7 +355,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "evolve": (lambda: measured(cirq.H(A)).evolve(np.eye(8)[0]), r"U x needs a unitary.*1 measurement.*model\.dilated"),
     "light cone": (
         lambda: measured(cirq.H(A)).light_cone(cirq.PauliString(cirq.Z(A))),
-        r"light cone needs a unitary.*model\.dilated",
+        r"a circuit that measures has no light cone.*model\.dilated",
     ),
     "bits of a gate": (
         lambda: Model(

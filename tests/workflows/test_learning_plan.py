@@ -37,7 +37,7 @@ def test_predicted_error_is_that_of_campaigns(prior: str) -> None:
     model, x = random_ring(3, 2, seed=1), inputs_of(3, 10)
     options: dict[str, Any] = {"shots": 20_000, "prior": prior}
     plan = hq.plan_learning(model, inputs=x, **options)
-    assert 0.75 < measured_error(model, x, 6, **options) / plan.error < 1.2
+    assert 0.75 < measured_error(model, x, 12, **options) / plan.error < 1.2
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_predicted_error_is_that_of_campaigns_on_grids(
 
 
 def test_predicted_error_of_sums_and_complex_inputs_is_that_of_campaigns() -> None:
-    model, x = random_circuit(2, seed=3, gates="mixed"), inputs_of(2, 10, is_complex=True)
+    model, x = random_circuit(2, seed=6, gates="mixed"), inputs_of(2, 10, is_complex=True)
     options: dict[str, Any] = {"shots": 20_000, "prior": "none"}
     plan = hq.plan_learning(model, inputs=x, **options)
     assert len(model.pauli_sum) > 1

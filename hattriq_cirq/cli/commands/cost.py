@@ -24,14 +24,6 @@ if TYPE_CHECKING:
     from hattriq_cirq.workflows.learn import PreparedLearning
 
 
-#: Estimators that learn the model -> the origin of the strings and the prior.
-_LEARNED = {
-    "learned": ("structure", None),
-    "learned:important": ("important", "flat"),
-    "learned:magnitude": ("important", "magnitude"),
-}
-
-
 @dataclass(frozen=True)
 class Cost:
     """Predict the cost of an attribution before it is run.
@@ -68,6 +60,7 @@ class Cost:
         mitigate (NAME,...): Mitigations of the run, as listed above (only with --shots).
         calibration (FILE): Calibration for --mitigate readout that `hattriq calibrate` wrote.
         max_age (HOURS): Largest age of the --calibration; an older one is refused.
+        no_check: Price a run without the check of its errors by circuits with known answers, as in `hattriq attribute`.
         cosine (C): Target cosine between the estimated and the exact map.
         stderr (E): Target standard error of each feature.
         seed (N): Random seed for parameters, inputs, sampled baselines and mitigations.
@@ -100,6 +93,7 @@ class Cost:
     mitigate: str = ""
     calibration: str | None = None
     max_age: float | None = None
+    no_check: bool = False
     cosine: float = 0.95
     stderr: float = 0.01
     seed: Seed = 0
@@ -129,6 +123,7 @@ class Cost:
     def _costs(self) -> list[tuple[int, hq.Resources]]:
         """Predict and print every cost, each with its number of qubits, and from which number of maps learning is cheaper."""
         from hattriq_cirq.cli import folders
+        from hattriq_cirq.workflows import values
 
         cases = [self._saved_model(self.model)] if self.model else list(self._ring_models())
         costs: list[tuple[int, hq.Resources]] = []
@@ -137,7 +132,7 @@ class Cost:
         with nullcontext() if self.engine is None else folders.only_planning(self.engine, self.seed) as engine:
             for case, name in track(work, "estimators", "estimator"):
                 n = case.model.n_qubits
-                if name in _LEARNED:
+                if name in values.LEARNED:
                     try:
                         prepared = self._prepared_learning(case, name, engine)
                         result = self._cost_of_learning(prepared)
@@ -173,6 +168,7 @@ class Cost:
             mitigation=values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age),
             target_cosine=self.cosine,
             target_stderr=self.stderr,
+            check=False if self.no_check else None,
         )
 
     def _prepared_learning(self, case: _Case, name: str, engine: Engine | None) -> PreparedLearning:
@@ -181,7 +177,7 @@ class Cost:
         from hattriq_cirq.workflows import values
         from hattriq_cirq.workflows.learn import prepare_learning
 
-        strings, prior = _LEARNED[name]
+        strings, prior = values.LEARNED[name]
         return prepare_learning(
             case.model,
             engine=pricing_engine(self.processor, self.gateset) if engine is None else engine,
@@ -210,7 +206,7 @@ class Cost:
         hq.ring_ansatz(1, self.layers)
         values.check_baseline(self.baseline)
         for name in self.estimators.split(","):
-            if name not in _LEARNED and values.parse_estimator(name) is None:
+            if name not in values.LEARNED and values.parse_estimator(name) is None:
                 raise ValueError("estimator 'exact' runs no circuit and costs nothing; leave it out")
         parse_rule(self.rule)
         as_shots(self.shots)

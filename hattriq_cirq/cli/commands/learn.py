@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 #: Fields of the command that do not decide the results: paths, which may change, and a dry run, which the run goes on from.
 NO_SETTINGS = ("model", "data", "out", "dry_run")
 RESULTS, PICTURES = ("learned.npz", "run.json"), ("tests.png",)
-_DAMPING = "damping"
 _EXACT_QUBITS = 12  # up to which a learned model is compared with the exact one
 _MAPS = 100  # test inputs whose maps are compared
 
@@ -137,9 +136,9 @@ class Learn(EngineOptions):
 
     def _check(self) -> None:
         """Check every option, whether or not this run uses it."""
+        from hattriq_cirq.estimators.probe_design import HELD_OUT
         from hattriq_cirq.foundation.checks import as_count, as_number
         from hattriq_cirq.workflows import values
-        from hattriq_cirq.workflows.learning_campaign import HELD_OUT_MIN
 
         values.check_inputs(self.inputs)
         values.check_baseline(self.baseline)
@@ -150,7 +149,7 @@ class Learn(EngineOptions):
         if self.error is not None:
             as_number(self.error, "--error", above=0, advice="be a relative error above 0, such as 0.05")
         if self.probes is not None:
-            as_count(self.probes, "--probes", 2 * HELD_OUT_MIN, 10**6)
+            as_count(self.probes, "--probes", 2 * HELD_OUT, 10**6)
         if self.dry_run and self.shots == 0:
             raise ValueError("--dry-run needs --shots 1 or more; --shots 0 takes exact probabilities, which are no jobs")
         if self.error is not None and self.shots == 0:
@@ -161,12 +160,7 @@ class Learn(EngineOptions):
         """Corrections of the campaign."""
         from hattriq_cirq.workflows import values
 
-        words = self.mitigate.split(",") if self.mitigate else []
-        if "" in words or words.count(_DAMPING) > 1:
-            raise ValueError(f"--mitigate {self.mitigate!r} must be names with commas between them, each at most once")
-        others = ",".join(word for word in words if word != _DAMPING)
-        found = values.parse_mitigation(others, self.seed, self.calibration, self.max_age)
-        return [*([] if found is None else [found]), *([_DAMPING] if _DAMPING in words else [])]
+        return values.parse_corrections(self.mitigate, self.seed, self.calibration, self.max_age)
 
     @contextmanager
     def _opened(self, task: dict[str, Any]) -> Iterator[tuple[RunFolder, Engine]]:

@@ -34,7 +34,7 @@ class Train:
     Args:
         data (DATA): Data set, as listed above.
         out (DIR): New or empty folder for the results, or the folder of this run if it stopped.
-        ansatz (ring|grid:RxC): Circuit of the model.
+        ansatz (ring|grid:RxC|qcnn): Circuit of the model; qcnn pools by measurements, whatever the layers.
         layers (N): Number of coupling layers.
         optimizer: Optimizer.
         epochs (N): Largest number of epochs.
@@ -46,6 +46,7 @@ class Train:
     Examples:
         hattriq train digits:pair=0/1 --out runs/digits
         hattriq train bars_and_stripes --out runs/bars --ansatz grid:2x2 --layers 4 --optimizer lbfgs
+        hattriq train digits:pair=0/1 --out runs/qcnn --ansatz qcnn
         hattriq train my.csv --out runs/mine --epochs 100 --seed 3
     """
 

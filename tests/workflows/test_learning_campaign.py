@@ -1,0 +1,83 @@
+"""The circuits of a campaign: which run first and last, with which shots, and how often they are built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hattriq_cirq as hq
+from hattriq_cirq.estimators import probe_circuits, probe_design
+from hattriq_cirq.estimators.bilinear import pauli_terms
+from hattriq_cirq.workflows import learning_campaign
+from hattriq_cirq.workflows.generated_models import random_circuit, random_ring
+from hattriq_cirq.workflows.learn import prepare_learning
+
+Array = np.ndarray[Any, Any]
+
+
+def campaign_of(model: hq.Model, **options: Any) -> learning_campaign.Campaign:
+    return prepare_learning(model, engine=hq.qsim(seed=0), **{"shots": 100_000, "mitigation": "damping", **options}).campaign
+
+
+@pytest.mark.parametrize("model", [random_ring(2, 2, seed=0), random_circuit(2, seed=3, gates="mixed")], ids=["one", "several"])
+def test_states_that_are_held_out_run_first_and_last_in_the_same_circuits(model: hq.Model) -> None:
+    campaign = campaign_of(model)
+    rows, count = campaign.rows, campaign.rows.parts[0].stop
+    of_structure = len(campaign.structures) * count
+    order = np.argsort(campaign.requests, axis=None)
+    np.testing.assert_array_equal(np.sort(campaign.requests, axis=None), np.arange(campaign.circuits))
+    first, last = order[:of_structure] % len(rows.state), order[-of_structure:] % len(rows.state)
+    np.testing.assert_array_equal(rows.state[first], rows.state[last])
+    np.testing.assert_array_equal(rows.flipped[first], rows.flipped[last])
+    held = np.unique(rows.state[first])
+    assert (len(held), held.min()) == (8, len(campaign.fitted))
+    assert not np.isin(rows.state[rows.parts[1]], held).any()
+    shots = np.array(campaign.shots(100_000))
+    assert shots.sum() == 100_000
+    assert abs(shots[:of_structure].sum() - shots[-of_structure:].sum()) <= of_structure
+    of_fit = campaign.requests[:, rows.parts[1]][:, np.isin(rows.state[rows.parts[1]], np.setdiff1d(rows.state, held))]
+    folded = learning_campaign._FOLDED_WEIGHT * len(campaign.folded)
+    expected = campaign.share_of_fit * (1 + folded / len(campaign.fitted))
+    assert shots[of_fit].sum() / shots.sum() == pytest.approx(expected, abs=0.03)
+
+
+def test_a_campaign_is_designed_and_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def counted(name: str, function: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
+            calls.append(name)
+            return function(*args, **options)
+
+        return call
+
+    for module, name in ((learning_campaign, "probe_structures"), (probe_design, "basis_shares")):
+        monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
+    monkeypatch.setattr(probe_circuits, "pauli_terms", counted("pauli_terms", pauli_terms))
+    hq.learn_observable(random_ring(2, 2, seed=0), engine=hq.qsim(seed=0), shots=20_000, prior="magnitude")
+    assert sorted(calls) == ["basis_shares", "pauli_terms", "probe_structures"]
+
+
+def test_basis_that_sees_the_most_strings_is_held_out() -> None:
+    campaign = campaign_of(random_ring(3, 2, seed=1))
+    seen = abs(campaign.held_out.expectations(campaign.strings)).sum(axis=1)
+    others = abs(campaign.fitted.expectations(campaign.strings)).sum(axis=1)
+    assert seen.min() >= np.quantile(others, 0.75)
+    _, counts = np.unique([campaign.held_out.bases.x_masks, campaign.held_out.bases.z_masks], axis=1, return_counts=True)
+    assert counts.tolist() == [2, 2, 2, 2]
+
+
+def test_drifting_device_fails_and_the_verdict_says_so() -> None:
+    model = random_ring(2, 2, seed=3)
+    noise = hq.noise.Drift(angles=0.5, readout=0.0, shots=200_000, seed=1)
+    drifting = hq.virtual("willow_pink", seed=1, extra_noise=noise)
+    test = hq.learn_observable(model, engine=drifting, shots=200_000, probes=60).held_out_test()
+    assert test.pvalue < 0.001
+    assert "the device has changed" in test.verdict
+    assert "drift" in {part.question for part in test.failed}
+    still = hq.learn_observable(model, engine=hq.virtual("willow_pink", seed=1), shots=200_000, probes=60).held_out_test()
+    assert still.pvalue > 0.001
+    assert still.ends is not None
+    assert np.abs(still.ends.last - still.ends.first).max() < 6 * np.sqrt(still.ends.variances.max())
