@@ -188,7 +188,8 @@ class TrainableProgram:
     def _action_at(self, exponents: FloatArray, x: Array) -> Array:
         """Return M x for the exponents of all rotations."""
         program = self._bind_exponents(exponents)[0]
-        return program.adjoint.apply(self._action.apply(program.apply(x)))
+        acted = program.adjoint.apply(self._action.apply(program.apply(self._beside_environment(x))))
+        return acted[:: self._outside]  # the environment in |0> again
 
     def _beside_environment(self, x: Array) -> Array:
         """Return states, (features, samples), as states of all qubits, those of the environment in |0>."""

@@ -46,7 +46,7 @@ def layer_attribution(
     and at the input it is usually close to nothing: in between, interference becomes the answer.
 
     Args:
-        model: `Model` with a unitary circuit.
+        model: `Model` whose circuit is unitary, or measures qubits that only control what follows.
         x: Input or batch of inputs, (..., features).
         baseline: Number, array that broadcasts to x, or a `BaselineSet`, over which the maps are averaged.
         cuts: Numbers of moments of the circuit before each cut, from 0, the input, to all; None cuts before the circuit, after
@@ -75,6 +75,7 @@ def layer_attribution(
         (array([-0.28, -0.28, -0.28]), array([-0.28, -0.28, -0.28]))
     """
     check_type(model, "model", Model, "a Model: layers are those of its circuit")
+    model = _without_environment(model)
     check_flag(flow, "flow")
     check_flag(progress, "progress")
     number, correction = as_shots(shots), as_mitigation(mitigation)
@@ -121,3 +122,18 @@ def layer_attribution(
 def _terms(x: Array, references: Array, power: int) -> tuple[BilinearTerm, ...]:
     ends = [(times_power_of_2(x - b, -power), times_power_of_2(x + b, -power)) for b in references]
     return tuple(BilinearTerm(d, s, 1 / len(references), power) for d, s in ends)
+
+
+def _without_environment(model: Model) -> Model:
+    """Return a model as one with a unitary circuit on its data qubits; its moments are those that cuts count.
+
+    Raises:
+        ValueError: The circuit needs an environment, whose amplitudes after a layer belong to no feature.
+    """
+    unitary = model.dilated()
+    if unitary.environment:
+        raise ValueError(
+            f"{model!r} has environment qubits, with which the state after a layer has more amplitudes than the input; "
+            "layers need a model whose measured qubits only control what follows, without resets and noise"
+        )
+    return unitary
