@@ -22,7 +22,7 @@ PRESETS = ("gate_noise", "readout_mitigation", "noise_mitigation", "best_pipelin
 STUDIES = (
     *("accuracy", "attribution_gallery", "shot_noise", "gate_noise", "compiled_cost", "budget", "baselines", "signs"),
     *("classical", "faithfulness", "randomisation", "readout_mitigation", "noise_mitigation", "best_pipeline", "ancillas"),
-    *("mitigation", "unseen_noise", "placement", "approximate_encoding", "learned", "user_data"),
+    *("mitigation", "unseen_noise", "placement", "approximate_encoding", "learned", "explanations", "user_data"),
 )
 
 

@@ -27,6 +27,7 @@ QUESTIONS = (
     ("What does approximate state preparation save, and what does it cost?", ("approximate_encoding",)),
     ("How accurate are maps on a processor at n = 6, 8 and 10?", ("learned",)),
     ("What is the measurement budget: circuits, steps and shots?", ("budget",)),
+    ("What does the answer rest on: correlations, layers, pairs, and what would turn it?", ("explanations",)),
     ("What do baselines other than zero change?", ("baselines",)),
     ("What does the sign mean?", ("signs",)),
     ("How do maps compare with classical integrated gradients?", ("classical",)),

@@ -245,10 +245,7 @@ class _PathIntegral(NamedTuple):
         objective = self.objective
         end, *starts = (PathEnd.of(rows, [self._action(model, rows) for model in self.models]) for rows in ends)
         starts = starts or [PathEnd.zero((1, ends[0].shape[1]), len(self.models))]
-        found: dict[str, Array] = {
-            "f_input": end.score(objective),
-            "f_baseline": _mean([start.score(objective) for start in starts], len(end.rows)),
-        }
+        found: dict[str, Array] = {}
         for start in starts:
             path = StraightPath.between(start, end)
             if objective.form == "normalized":
@@ -259,6 +256,8 @@ class _PathIntegral(NamedTuple):
                 found["errors"] = errors if "errors" not in found else found["errors"] + errors
             gradient = path.mean_gradient(weights)
             _add_map(found, path.step, gradient if len(starts) == 1 else gradient * (1 / len(starts)))
+        found["f_input"] = end.score(objective)  # later than the check of the origin, where it has no value
+        found["f_baseline"] = _mean([start.score(objective) for start in starts], len(end.rows))
         if self.rule is None:
             self._add_accuracy(found, end)
         return found

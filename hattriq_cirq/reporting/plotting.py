@@ -303,8 +303,8 @@ def plot_curves(curves: Mapping[str, Measured], ax: Axes | None = None, *, level
 
     Example:
         >>> curve = Measured([[1, 0.5, 0]], [[[0.1, 0.05, 0]]], fractions=[0, 0.5, 1])
-        >>> plot_curves({"learned": curve}).get_ylabel()
-        'mean score in favour of the predicted class'
+        >>> plot_curves({"learned": curve}).get_xlabel()
+        'changed features in %'
     """
     check_type(curves, "curves", Mapping, "a mapping from names to curves")
     if not curves:
@@ -320,7 +320,7 @@ def plot_curves(curves: Mapping[str, Measured], ax: Axes | None = None, *, level
             (line,) = ax.plot(at, mean.values, label=name)
             ax.fill_between(at, *mean.interval(level), color=line.get_color(), alpha=0.25, lw=0)
         ax.axhline(0, color="0.6", lw=0.8, zorder=0)
-        ax.set(xlabel="changed features in %", ylabel="mean score in favour of the predicted class", xlim=(0, 100))
+        ax.set(xlabel="changed features in %", ylabel="mean score in favour\nof the predicted class", xlim=(0, 100))
         ax.set_title(f"bands: {level:.0%} intervals of the mean, by the errors of the score", fontsize=9)
         ax.legend(fontsize="small", frameon=False)
     return ax

@@ -173,7 +173,7 @@ def test_plan_names_its_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         ),
         (
             1,
-            {', "mnist19_grid"': "", "100_000, 1_000_000": "2_000", "0, 1, 2, 3, 4": "0", "inputs = 100": "inputs = 4"},
+            {', "mnist19_grid"': "", "100_000, 1_000_000": "5_000", "0, 1, 2, 3, 4": "0", "inputs = 100": "inputs = 4"},
             "learned",
         ),
     ],

@@ -51,6 +51,16 @@ def test_errors_of_a_mean_over_inputs_are_those_that_the_inputs_share() -> None:
     np.testing.assert_allclose(same.mean().stderr, same.stderr[0])  # equal inputs say nothing more than one
 
 
+def test_table_of_a_curve_has_a_row_for_each_point_of_each_input() -> None:
+    curve = ff.measured(ff.deletion_curve, ff.score_of(LEARNED), X, MAPS, reference=0, steps=8)
+    table = curve.to_frame()
+    assert list(table) == ["input", "point", "fraction", "value", "stderr", "low", "high"]
+    assert len(table) == curve.values.size
+    row = table[(table.input == 2) & (table.point == 3)].iloc[0]
+    low, high = (end[2, 3] for end in curve.interval())
+    np.testing.assert_allclose(row[2:], [3 / 8, curve.values[2, 3], curve.stderr[2, 3], low, high])
+
+
 def test_gain_is_the_difference_of_the_areas_with_its_errors() -> None:
     options: dict[str, Any] = {"reference": 0, "steps": 8}
     score = ff.score_of(LEARNED)
