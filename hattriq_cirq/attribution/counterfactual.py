@@ -266,8 +266,9 @@ def _matrix(model: QuadraticForm, *, real: bool, offset: float) -> Array:
 
 
 def _has_two_eigenvalues(model: Model) -> bool:
-    """Return True for an observable of one Pauli string, and a multiple of the identity: M has two eigenvalues."""
-    return sum(len(term) > 0 for term in model.pauli_sum) == 1
+    """Return True for one Pauli string, and a multiple of the identity, behind a unitary circuit: M has two eigenvalues."""
+    single = sum(len(term) > 0 for term in model.pauli_sum) == 1
+    return single and model.is_unitary and not model.environment
 
 
 def _in_plane(model: Model, offset: float, x: Array, level: float, free: Array) -> _Found:
@@ -307,7 +308,7 @@ def _global(spectra: _Spectra, _: bool, x: Array, level: float, free: Array) -> 
     need, squares = abs(score - level), np.abs(parts) ** 2
     lowest = int(np.argmin(values))
     edge = values[lowest]
-    if edge <= -_ZERO * np.abs(values).max():
+    if edge < -_ZERO * np.abs(values).max():
         step, message = _step_before_pole(values, parts, squares, need, lowest)
         change, multiplier = step
     else:

@@ -96,6 +96,16 @@ class LayerAttribution(Frozen):
         return replace(self, **parts)
 
 
+def check_layers(model: Model) -> None:
+    """Raise ValueError for a circuit that is not unitary on the data qubits alone."""
+    if not model.is_unitary or model.environment:
+        raise ValueError(
+            f"{model!r} has no layers: at a cut there are amplitudes only if the circuit is unitary on the data qubits alone; "
+            "take dilated = model.dilated() and attribute hq.Model(dilated.circuit, [*dilated.qubits, *dilated.environment], "
+            "dilated.observable), whose inputs are those of the data qubits beside |0>"
+        )
+
+
 def default_cuts(model: Model) -> list[int]:
     """Return the cuts between the layers of a circuit: at both ends, and after each run of moments with wide gates.
 
@@ -140,6 +150,7 @@ def exact_layers(
         >>> exact_layers(ring_ansatz(1, 0), [0.6, 0.8]).values.sum(axis=-1).round(2)
         array([-0.28, -0.28])
     """
+    check_layers(model)
     check_columns(model, x, "x")
     inputs = model_inputs(model, x)
     references, _ = resolve(baseline, inputs)

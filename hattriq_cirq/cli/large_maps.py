@@ -9,7 +9,9 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -85,12 +87,13 @@ def write_maps(
     step = max(1, PART // features)
     bounds = [(start, min(start + step, len(indices))) for start in range(0, len(indices), step)]
     files = [_parts_of(folder.path) / f"{start}-{stop}.npz" for start, stop in bounds]
-    done = 0
+    done, warned = 0, set[str]()
     with progress("attribute inputs", "input", total=len(indices)) as advance:
         try:
             for file, (start, stop) in zip(files, bounds, strict=True):
                 if not file.exists():
-                    attribution(indices[start:stop]).save(file)
+                    with _each_warning_once(warned):
+                        attribution(indices[start:stop]).save(file)
                 done = stop
                 advance(stop - start)
         except BaseException as error:
@@ -100,6 +103,17 @@ def write_maps(
     summaries: list[ScoreSummary] = []
     folder.write(SCORES, lambda file: summaries.append(_write_scores(file, files, indices, labels)))
     return summaries[-1]
+
+
+@contextmanager
+def _each_warning_once(known: set[str]) -> Iterator[None]:
+    """Pass on the warnings of a block whose texts are not known yet: those of a model are the same for each part."""
+    with warnings.catch_warnings(record=True) as caught:
+        yield
+    for each in caught:
+        if (text := str(each.message)) not in known:
+            known.add(text)
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 def remove_parts(folder: Path) -> None:

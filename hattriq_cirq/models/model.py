@@ -664,7 +664,7 @@ class Model:
     @cached_property
     def observable_text(self) -> str:
         """The observable with every coefficient in full, its strings in the order of the qubits: the same in every process."""
-        order = {q: i for i, q in enumerate(self.qubits)}
+        order = {q: i for i, q in enumerate(self.register)}
         terms = [
             (sorted((order[q], f"{pauli}({q})") for q, pauli in term.items()), term.coefficient) for term in self.pauli_sum
         ]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
-from hattriq_cirq.attribution.layers import LayerAttribution, as_cuts, exact_layers
+from hattriq_cirq.attribution.layers import LayerAttribution, as_cuts, check_layers, exact_layers
 from hattriq_cirq.estimators.bilinear import BilinearTerm
 from hattriq_cirq.estimators.layers import LayerTest
 from hattriq_cirq.estimators.plan import Quantity
@@ -75,7 +75,8 @@ def layer_attribution(
         (array([-0.28, -0.28, -0.28]), array([-0.28, -0.28, -0.28]))
     """
     check_type(model, "model", Model, "a Model: layers are those of its circuit")
-    model = _without_environment(model)
+    model = model.dilated()  # measured qubits that only control what follows are quantum controls
+    check_layers(model)
     check_flag(flow, "flow")
     check_flag(progress, "progress")
     number, correction = as_shots(shots), as_mitigation(mitigation)
@@ -122,18 +123,3 @@ def layer_attribution(
 def _terms(x: Array, references: Array, power: int) -> tuple[BilinearTerm, ...]:
     ends = [(times_power_of_2(x - b, -power), times_power_of_2(x + b, -power)) for b in references]
     return tuple(BilinearTerm(d, s, 1 / len(references), power) for d, s in ends)
-
-
-def _without_environment(model: Model) -> Model:
-    """Return a model as one with a unitary circuit on its data qubits; its moments are those that cuts count.
-
-    Raises:
-        ValueError: The circuit needs an environment, whose amplitudes after a layer belong to no feature.
-    """
-    unitary = model.dilated()
-    if unitary.environment:
-        raise ValueError(
-            f"{model!r} has environment qubits, with which the state after a layer has more amplitudes than the input; "
-            "layers need a model whose measured qubits only control what follows, without resets and noise"
-        )
-    return unitary

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cirq
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from strategies import Case, amplitudes, cases, generators, random_case
 from swept_engine import swept_engine
 
 import hattriq_cirq as hq
+from hattriq_cirq.models.quadratic_form import QuadraticForm, matrix_of
 
 Vector = NDArray[np.float64]
 
@@ -110,6 +112,30 @@ def test_distance_of_one_string_is_its_closed_form(n: int) -> None:
     np.testing.assert_allclose(overlap, (1 + np.sqrt(1 - scores**2)) / 2, atol=1e-12)
     everything = np.ones(2**n, dtype=bool)  # the same problem by all eigenvectors
     np.testing.assert_allclose(found.distance, hq.counterfactual(model, xs, real=False, free=everything).distance, atol=1e-10)
+
+
+@pytest.mark.parametrize("form", ["channels", "dilated", "noisy", "learned"])
+def test_forms_that_are_no_single_string_are_solved_by_all_eigenvectors(form: str) -> None:
+    a, b = cirq.LineQubit.range(2)
+    circuit = cirq.Circuit(cirq.ry(0.4)(a), cirq.CZ(a, b), cirq.rx(0.7)(b), cirq.CNOT(a, b), cirq.reset(a), cirq.H(a))
+    model = hq.Model(circuit, [a, b], cirq.Z(b))
+    plain = hq.Model(circuit[:-2], [a, b], cirq.Z(b))
+    noise = cirq.NoiseModel.from_noise_model_like(cirq.depolarize(0.05))
+    forms: dict[str, QuadraticForm] = {
+        "channels": model,
+        "dilated": model.dilated(),
+        "noisy": hq.noisy_model(plain, hq.cirq_simulator(noise=noise)),
+        "learned": hq.learn_observable(plain, engine=swept_engine(1), shots=5_000, prior="none", seed=1),
+    }
+    given = forms[form]
+    x = np.array([0.8, 0.1, 0.5, 0.3])
+    x /= np.linalg.norm(x)
+    found = hq.counterfactual(given, x, level=-0.05, real=form == "learned")
+    best = slsqp_distance(matrix_of(given).real, x, -0.05, np.ones(4, dtype=bool), np.random.default_rng(2))
+    assert abs(found.score + 0.05) < 1e-10
+    assert found.distance <= best + 1e-9
+    if form == "learned":
+        assert found.distance == pytest.approx(best, abs=1e-9)
 
 
 @pytest.mark.parametrize("real", [True, False])
@@ -211,3 +237,9 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
         hq.counterfactual(model, [0.6, 0.8j])
     with pytest.raises(ValueError, match=r"x\[1\] is negative"):
         hq.counterfactual(model, [0.6, -0.8], nonnegative=True)
+
+
+def test_form_of_zeros_reaches_no_level() -> None:
+    found = hq.counterfactual(hq.ring_ansatz(1, 0, observable=cirq.PauliString(cirq.Y(cirq.q(0)))), [0.6, 0.8], level=0.1)
+    assert not found.reached
+    assert found.messages[0].startswith("out of reach")

@@ -131,6 +131,20 @@ def test_invalid_arguments_are_refused(arguments: dict[str, object], message: st
         hq.layer_attribution(hq.ring_ansatz(2, 1), [0.6, 0.0, 0.8, 0.0], **arguments)  # type: ignore[arg-type]
 
 
+def test_circuits_with_channels_or_an_environment_are_refused_with_the_cure() -> None:
+    a, b = cirq.LineQubit.range(2)
+    circuit = cirq.Circuit(cirq.ry(0.4)(a), cirq.reset(a), cirq.CNOT(a, b))
+    model = hq.Model(circuit, [a, b], cirq.Z(b))
+    for each in (model, model.dilated()):
+        with pytest.raises(ValueError, match=r"has no layers: .* take dilated = model.dilated\(\)"):
+            hq.layer_attribution(each, [0.6, 0.0, 0.8, 0.0])
+    dilated = model.dilated()
+    whole = hq.Model(dilated.circuit, [*dilated.qubits, *dilated.environment], dilated.observable)
+    x = np.array([0.6, 0.0, 0.8, 0.0])
+    found = hq.layer_attribution(whole, np.kron(x, np.eye(1, 2 ** len(dilated.environment))[0]))
+    np.testing.assert_allclose(found.values.sum(axis=-1), model.expectation(x), atol=1e-12)
+
+
 def test_forms_without_a_circuit_are_refused() -> None:
     form = hq.ring_ansatz(2, 1)
     with pytest.raises(ValueError, match="layers are those of its circuit"):

@@ -8,6 +8,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import cirq
 import numpy as np
 import pytest
 from command_line import run
@@ -125,6 +126,14 @@ def test_run_that_stopped_computes_the_missing_parts_only(
     assert run(line) == 2
     assert "holds a finished run" in capsys.readouterr().err
     np.testing.assert_allclose(maps("maps").x, unit(X), rtol=1e-14)
+
+
+def test_warning_of_the_model_is_printed_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    qubits = cirq.LineQubit.range(4)
+    projector = hq.Model(cirq.Circuit(), qubits, (1 + cirq.Z(qubits[0])) / 2)
+    projector.save("projector.json")
+    assert run("attribute projector.json --data own.npy --inputs all --out maps") == 0
+    assert capsys.readouterr().err.count("has identity part 0.5") == 1
 
 
 def images(folder: Path, count: int, of_class: int = 0) -> Path:

@@ -300,6 +300,9 @@ def test_environment_of_a_unitary_model_is_its_own() -> None:
     whole = u.conj().T @ oracle.pauli_matrix(cirq.X(B) * cirq.Z(A), [A, B]) @ u
     assert_close(model.matrix, whole[::2, ::2])
     assert model.dilated() is model
+    assert repr(model).endswith(
+        "1 environment qubit, observable 1.0*Z(q(0))*X(q(1)), M x by a unitary circuit with 1 environment qubit)"
+    )
     assert Model.from_json(model.to_json()) == model
     with pytest.raises(ValueError, match="amplitudes of the environment"):
         model.evolve([1, 0])

@@ -115,5 +115,5 @@ def test_layers_of_the_network_are_those_of_its_unitary_form() -> None:
     found = hq.layer_attribution(model, x)
     assert_close(found.values[0], hq.integrated_gradients(model, x, baseline=0).values)
     assert_close(found.values.sum(axis=-1), np.full(len(found.values), model.expectation(x)))
-    with pytest.raises(ValueError, match=r"has environment qubits.*layers need a model whose measured qubits only control"):
+    with pytest.raises(ValueError, match=r"has no layers.*unitary on the data qubits alone"):
         hq.layer_attribution(channel_model(), amplitudes(np.random.default_rng(4), 8))
