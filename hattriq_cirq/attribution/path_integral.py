@@ -528,6 +528,14 @@ def _warn_of_errors(gaps: FloatArray, errors: FloatArray, features: IntArray, al
 def warn_of_identity_part(models: Sequence[QuadraticForm]) -> None:
     """Warn of every model whose observable has an identity part."""
     for model in models:
+        if isinstance(model, Model) and not model.is_identity_part_cheap:
+            warnings.warn(
+                "M may have an identity part, which copies the input into the map: its trace takes a product for each feature "
+                "and was not computed; compare model.identity_part with the map",
+                IdentityPartWarning,
+                stacklevel=5,
+            )
+            continue
         c = model.identity_part
         if c and abs(c) > _ROUNDING * (model.observable_size if isinstance(model, Model) else 1):
             has_offset = isinstance(model, Model) and c != model.observable_identity
