@@ -95,7 +95,8 @@ class BranchTree(ObservableOnAxes):
         for i, changed in enumerate(changing):
             last |= {axis: max(i, last.get(axis, i)) for axis in changed}
         live, events = list(axes), list[_Event]()
-        for i, (gate, changed) in enumerate(zip(gates, changing, strict=True)):
+        flipped = [axis for axis, end in last.items() if end == len(gates)]  # by the observable
+        for i, (gate, changed) in enumerate(zip([*gates, None], [*changing, flipped], strict=True)):
             for axis in changed:
                 if axis in live:
                     continue
@@ -105,7 +106,8 @@ class BranchTree(ObservableOnAxes):
                     live.remove(finished[0])
                 events.append(_Event("join", (axis,), tuple(live)))
                 live.append(axis)
-            events.append(_Event("gate", gate.axes, tuple(live), gate.matrix))
+            if gate is not None:
+                events.append(_Event("gate", gate.axes, tuple(live), gate.matrix))
         splits = sum(event.kind == "split" for event in events)
         return cls(n_qubits, tuple(axes), tuple(events), tuple(terms), tuple(live), splits)
 

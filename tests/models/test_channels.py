@@ -11,7 +11,7 @@ import numpy as np
 import oracle
 import pytest
 import sympy
-from channel_circuits import CASES, CONFUSION, OBSERVABLE, QUBITS, A, B, C, K, M, entangler
+from channel_circuits import CASES, CONFUSION, OBSERVABLE, QUBITS, A, B, C, K, M, entangler, random_channel_circuit
 from strategies import amplitudes, assert_close
 
 from hattriq_cirq.attribution.path_integral import exact_attribution
@@ -76,6 +76,16 @@ def test_map_is_complete_and_is_the_shapley_value(name: str) -> None:
     found = exact_attribution([model], x, baseline=b)
     assert abs(found.values.sum() - (found.f_input - found.f_baseline)) < 1e-12 * np.abs(found.values).max()
     assert_close(found.values, judge.shapley(x, b), 1e-11)
+
+
+@pytest.mark.parametrize("seed", [37, 64, 185, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(200, 240))])
+def test_random_circuits_have_the_same_matrix_in_every_way(seed: int) -> None:
+    circuit = random_channel_circuit(seed)
+    model = Model(circuit, QUBITS, OBSERVABLE)
+    expected = oracle.channel_matrix(circuit, QUBITS, oracle.pauli_matrix(OBSERVABLE, QUBITS))
+    assert_close(by_states(model), expected)
+    assert_close(by_strings(model), expected)
+    assert_close(channels.branch_tree(model.dilated(), largest=1).full_matrix, expected)
 
 
 # the number of environment qubits

@@ -167,6 +167,11 @@ def test_map_of_selected_runs_by_circuits() -> None:
     assert_close(found.f_input, exact.f_input, 1e-9)
 
 
+@pytest.mark.parametrize("name", ["two keys with conditions of SymPy", "reset and reuse"])
+def test_noisy_model_of_a_circuit_that_measures_is_its_own_matrix_without_noise(name: str) -> None:
+    assert_close(hq.noisy_model(CASES[name].model, WITH_NOISE).matrix, CASES[name].matrix)
+
+
 def test_learned_model_of_a_circuit_that_measures() -> None:
     model = hq.qcnn_ansatz(2)
     model = model.with_params(dict(zip(model.params, np.random.default_rng(1).uniform(0, 6, len(model.params)), strict=True)))
