@@ -46,7 +46,7 @@ def layer_attribution(
     and at the input it is usually close to nothing: in between, interference becomes the answer.
 
     Args:
-        model: `Model` with a unitary circuit.
+        model: `Model` whose circuit is unitary, or measures qubits that only control what follows.
         x: Input or batch of inputs, (..., features).
         baseline: Number, array that broadcasts to x, or a `BaselineSet`, over which the maps are averaged.
         cuts: Numbers of moments of the circuit before each cut, from 0, the input, to all; None cuts before the circuit, after
@@ -75,6 +75,7 @@ def layer_attribution(
         (array([-0.28, -0.28, -0.28]), array([-0.28, -0.28, -0.28]))
     """
     check_type(model, "model", Model, "a Model: layers are those of its circuit")
+    model = model.dilated()  # measured qubits that only control what follows are quantum controls
     check_layers(model)
     check_flag(flow, "flow")
     check_flag(progress, "progress")

@@ -319,8 +319,8 @@ def impossible_parts(model: Model | LearnedModel) -> Iterable[tuple[str, str]]:
     n = (model.n_features - 1).bit_length()
     if not isinstance(model, Model):
         yield "layers", "are those of a circuit, and a learned model has none; explain the model that it was learned from"
-    elif not model.is_unitary or model.environment:
-        yield "layers", "are those of a unitary circuit on the data qubits alone, and this model has channels or an environment"
+    elif model.postselect is not None or model.dilated().environment:
+        yield "layers", "are those of a unitary circuit on the data qubits alone, and this model needs an environment"
     elif n > _LAYERS_MAX:
         yield "layers", f"take 2**n products M x for the population shares; at most {_LAYERS_MAX} qubits, not {n}"
     if isinstance(model, Model) and n > _ORDERS_MAX:

@@ -30,7 +30,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 ATTRIBUTE = "attribute {home}/bars --data bars_and_stripes --out {home}/new"
 ERRORS = {
     "no command": ("", "required: COMMAND; see hattriq --help"),
-    "unknown command": ("explain x", "invalid choice: 'explain'"),
+    "unknown command": ("interpret x", "invalid choice: 'interpret'"),
     "no output": ("train digits", "required: --out; see hattriq train --help"),
     "option shortened": ("train digits --out {home}/new --epoch 3", "unrecognized arguments: --epoch 3"),
     "missing table": ("train {home}/none.csv --out {home}/new", "no file {home}/none.csv"),
