@@ -355,8 +355,7 @@ def _preset(
             selected = [replace(task, noise=task.noise.replace(_REPLACED, processor)) for task in selected]
         return list(dict.fromkeys(selected))
 
-    revision = 1  # counted runs on processors with noise check their errors by circuits with known answers
-    return Study(name, tasks.__doc__, chosen_tasks, run, summarise, options=options, revision=revision)
+    return Study(name, tasks.__doc__, chosen_tasks, run, summarise, options=options)
 
 
 STUDIES = {

@@ -12,6 +12,7 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray, rescaled, scaling_
 from hattriq_cirq.foundation.checks import check_type
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.gradients import TrainableProgram
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
 
@@ -64,6 +65,11 @@ class ParameterSensitivity(Frozen):
         """
         variances = np.diagonal(self.covariance(of_parameters), axis1=-2, axis2=-1)
         return np.asarray(np.sqrt(variances.clip(0)))
+
+    def __repr__(self) -> str:
+        *lead, params, features = self.derivatives.shape
+        of = quantity(int(np.prod(lead)), "map") if lead else "one map"
+        return f"ParameterSensitivity of {of} of {features} features to {quantity(params, 'parameter')}"
 
 
 @with_numpy_defaults

@@ -88,8 +88,9 @@ def layer_attribution(
         raise ValueError("flows and maps of some of the qubits are not measured; leave out flow, or measured of the estimator")
     run_on, places = check_engine(estimator, engine), as_cuts(model, cuts)
     bare = model.traceless()
-    exact = exact_layers(model, x, baseline=baseline, cuts=places)
-    offset = exact.values - exact_layers(bare, x, baseline=baseline, cuts=places).values if bare is not model else 0.0
+    exact = exact_layers(model, x, baseline=baseline, cuts=places, shares=False)
+    of_identity = bare is not model
+    offset = exact.values - exact_layers(bare, x, baseline=baseline, cuts=places, shares=False).values if of_identity else 0.0
     inputs = model_inputs(model, x)
     references, _ = resolve(baseline, inputs)
     rows = inputs.reshape(-1, model.n_features)
@@ -113,7 +114,6 @@ def layer_attribution(
         exact,
         values=of_all("values") + offset,
         stderr=of_all("stderr"),
-        population=None,
         systematic=of_all("systematic") if knows else None,
         rare_stderr=of_all("rare_stderr") if number is not None else None,
         notes=execution.summary.notes,

@@ -259,6 +259,8 @@ def plot_orders(orders: CorrelationOrders, *, ax: Axes | None = None, title: str
         'number of qubits that the Pauli strings act on'
     """
     check_type(orders, "orders", CorrelationOrders, "the result of correlation_orders")
+    if not orders.product.size:
+        raise ValueError("orders hold no input; there is nothing to plot")
     rows = orders.by_weight.reshape(-1, orders.by_weight.shape[-1])
     low, high = (ends.reshape(rows.shape) for ends in orders.interval())
     means = rows.mean(axis=0)
