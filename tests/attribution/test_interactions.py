@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
@@ -17,6 +18,7 @@ from strategies import Case, amplitudes, assert_close, cases, generators, random
 from swept_engine import swept_engine
 
 import hattriq_cirq as hq
+from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.models.quadratic_form import QuadraticForm
 
 
@@ -72,8 +74,9 @@ def test_interactions_of_inputs_of_any_size(scale: float) -> None:
 
 
 @pytest.mark.parametrize("kind", ["row", "pair", "groups"])
+@pytest.mark.parametrize("simulator", [hq.cirq_simulator, hq.qsim])
 @pytest.mark.parametrize("imaginary", [False, True])
-def test_circuits_measure_the_rows_and_pairs_of_the_matrix(kind: str, imaginary: bool) -> None:
+def test_circuits_measure_the_rows_and_pairs_of_the_matrix(kind: str, imaginary: bool, simulator: Callable[[], Engine]) -> None:
     case, rng = random_case(2, 7), np.random.default_rng(5)
     xs, bs = amplitudes(rng, 2, 2, case.features, imaginary=imaginary)
     xs /= np.linalg.norm(xs)
@@ -90,7 +93,7 @@ def test_circuits_measure_the_rows_and_pairs_of_the_matrix(kind: str, imaginary:
         rows=rows,
         columns=columns,
         estimator=estimator,
-        engine=hq.cirq_simulator(seed=1),
+        engine=simulator(),
     )
     np.testing.assert_allclose(found.values, exact.values, atol=1e-6)
     assert found.rows.tolist() == rows
