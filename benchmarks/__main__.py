@@ -2,7 +2,8 @@
 
 Every benchmark runs in a process of its own, on one thread of linear algebra, and compares results before it times them.
 Without names, the attribution, training, scaling and workers run, one after the other, and `--page` writes what they print to a
-page of the documentation. `--quick` takes a few cases, in about four minutes.
+page of the documentation. `--quick` takes a few cases, in about two minutes on two idle cores. A run for the page keeps every
+row as it is measured: if it is stopped, the same command goes on where it was, unless source code has changed.
 """
 
 from __future__ import annotations
@@ -13,18 +14,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-#: Name -> its heading on the page, and True if it takes `--quick`.
+#: Name -> its heading on the page.
 BENCHMARKS = {
-    "attribution": ("Attribution beside other software", True),
-    "training": ("Training beside other software", True),
-    "scaling": ("Growth of time and memory", True),
-    "workers": ("Workers", False),
-    "noisy": ("Noisy simulation", False),
-    "compiling": ("Compilation", False),
-    "readout": ("Readout mitigation", False),
-    "faithfulness": ("Faithfulness", False),
+    "attribution": "Attribution beside other software",
+    "training": "Training beside other software",
+    "scaling": "Growth of time and memory",
+    "workers": "Workers",
+    "noisy": "Noisy simulation",
+    "compiling": "Compilation",
+    "readout": "Readout mitigation",
+    "faithfulness": "Faithfulness",
 }
 _ALWAYS, _QUICK = ("attribution", "training", "scaling", "workers"), ("attribution", "training", "scaling")
+_WITH_ROWS = _ALWAYS  # those that take a file of kept rows
+_KEPT = Path(__file__).parents[1] / "build" / "benchmarks.json"
 _INTRODUCTION = """# Speed
 
 Written by `{command}`; `make benchmarks` takes all cases. Results of all candidates are compared before they are
@@ -44,9 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
     command = " ".join(["python -m benchmarks", *options.names, *["--quick"] * options.quick, "--page docs/speed.md"])
     page, failed = [_INTRODUCTION.format(command=command)], False
     for name in options.names or (_QUICK if options.quick else _ALWAYS):
-        heading, has_quick = BENCHMARKS[name]
+        heading = BENCHMARKS[name]
         print(f"## {heading}\n", flush=True)
-        benchmark = [sys.executable, "-m", f"benchmarks.{name}", *["--quick"] * (options.quick and has_quick)]
+        settings = ["--quick"] * (options.quick and name in _QUICK)
+        if options.page and name in _WITH_ROWS:
+            settings += ["--rows", str(_KEPT)]
+        benchmark = [sys.executable, "-m", f"benchmarks.{name}", *settings]
         with subprocess.Popen(benchmark, stdout=subprocess.PIPE, text=True, env=os.environ | one_thread) as process:
             assert process.stdout is not None
             lines = []
@@ -57,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         page.append(f"## {heading}\n\n{''.join(lines).strip()}\n")
     if options.page and not failed:
         options.page.write_text("\n".join(page), encoding="utf-8")
+        _KEPT.unlink(missing_ok=True)
     return int(failed)
 
 

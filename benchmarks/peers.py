@@ -7,6 +7,7 @@ from typing import Any
 
 import cirq
 import numpy as np
+from scipy.sparse import csr_array
 
 import hattriq_cirq as hq
 from hattriq_cirq.foundation.arrays import Array, FloatArray
@@ -36,8 +37,8 @@ def forget_matrix(model: hq.Model) -> None:
 def numpy_dense(model: hq.Model) -> Attribute:
     """Compute M once, as a dense matrix from Cirq's own unitary, and multiply by it in every step."""
     unitary = model.resolved_circuit.unitary(qubit_order=model.qubits, qubits_that_should_be_present=model.qubits)
-    observable = model.pauli_sum.matrix(model.qubits)
-    matrix = (unitary.conj().T @ observable @ unitary).real
+    acted = csr_array(model.pauli_sum.matrix(model.qubits)) @ unitary
+    matrix = unitary.real.T @ acted.real + unitary.imag.T @ acted.imag  # the real part of U' (O U)
 
     def attribute(x: Array, steps: int) -> Array:
         total = np.zeros_like(x)

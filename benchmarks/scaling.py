@@ -14,11 +14,13 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import hattriq_cirq as hq
+from benchmarks.rows import Rows
 from hattriq_cirq.foundation.arrays import FloatArray
 
 _REPEATS = 5
@@ -38,8 +40,8 @@ class Case:
 
 #: Varied size -> values in the quick run and in the full one, and the case that they vary.
 _SERIES: dict[str, tuple[tuple[int, ...], tuple[int, ...], Case]] = {
-    "qubits": ((12, 13, 14, 15), (16, 17, 18, 19, 20, 21, 22), Case(images=1)),
-    "images": ((500, 1000, 2000, 4000), (2000, 4000, 8000, 16000, 32000), Case()),
+    "qubits": ((12, 14, 16), (16, 17, 18, 19, 20, 21, 22), Case(images=1)),
+    "images": ((1000, 2000, 4000), (2000, 4000, 8000, 16000, 32000), Case()),
     "layers": ((4, 8, 16), (4, 8, 16, 32), Case(qubits=14, images=1)),
     "shots": ((1000, 4000, 16000), (1000, 10_000, 100_000, 1_000_000), Case(qubits=4, images=4)),
     "workers": ((1, 2), (1, 2), Case(images=8000)),
@@ -51,14 +53,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes")
     parser.add_argument("--case", help=argparse.SUPPRESS)
+    Rows.add_argument(parser)
     options = parser.parse_args(arguments)
     if options.case:
         print(json.dumps(measured(Case(**json.loads(options.case)))))
         return
+    kept = Rows.of(options)
     print("| varied | values | median seconds | exponent of the time | MiB | fixed |\n|---|---|---|---|---|---|", flush=True)
     for name, (quick, full, case) in _SERIES.items():
         sizes = quick if options.quick else full
-        rows = [_in_a_process(replace(case, **{name: size})) for size in sizes]
+        cases = [replace(case, **{name: size}) for size in sizes]
+        rows = [kept.get("scaling", each, measure=partial(_in_a_process, each)) for each in cases]
         seconds, memory = (np.array([row[key] for row in rows]) for key in ("seconds", "memory"))
         exponent, error = fit(np.log2(sizes) if name != "qubits" else np.array(sizes, float), np.log2(seconds))
         fixed = ", ".join(f"{size} {key}" for key, size in asdict(case).items() if key != name and size)

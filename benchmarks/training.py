@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from importlib.util import find_spec
 
 import numpy as np
 
 import hattriq_cirq as hq
 from benchmarks.peers import TRAINING_PEERS, LossGradient
+from benchmarks.rows import Rows
 from benchmarks.timing import alternate, ratio_text
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.machine import available_cores
 from hattriq_cirq.models.gradients import TrainableProgram
 
 _QUBITS, _LAYERS, _SCALE, _RATE, _BATCH = 8, 4, 10.0, 0.01, 50
@@ -31,21 +34,25 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--quick", action="store_true", help="an epoch with one size of minibatches")
+    Rows.add_argument(parser)
     options = parser.parse_args(arguments)
     model = hq.ring_ansatz(_QUBITS, _LAYERS)
     x, y = images_of_halves(options.images)
     present = [name for name, (packages, _) in TRAINING_PEERS.items() if all(map(find_spec, packages))]
     makers: dict[str, Callable[[], LossGradient]] = {_OWN: lambda: own_loss_gradient(model, x, y)}
     makers |= {name: partial(TRAINING_PEERS[name][1], model, x, y, _SCALE) for name in present}
-    compiled = {name: make() for name, make in makers.items()}
+    rows = Rows.of(options)
+    compiled = cache(partial(_compiled, makers, len(model.params), options.images))
     print(f"| minibatches of | {' | '.join(makers)} |\n|---|{'---|' * len(makers)}")
     for size in (_BATCH,) if options.quick else (50, 100, 500):
-        print(_epoch_row(compiled, len(model.params), options.images, size, 5 if options.quick else 15), flush=True)
-    if options.quick:  # the peers compile for half a minute
+        repeats = 5 if options.quick else 15
+        measure = partial(_epoch_row, compiled, len(model.params), options.images, size, repeats)
+        print(rows.get("epoch", present, options.images, size, repeats, measure=measure), flush=True)
+    if options.quick:  # the peers compile anew, one after the other
         return
     print(f"\n| until {_ACCURACY:.0%} are right | seconds | epochs |\n|---|---|---|")
     for name, make in makers.items():
-        seconds, epochs = time_to_accuracy(make, model, x, y)
+        seconds, epochs = rows.get("accuracy", name, options.images, measure=partial(time_to_accuracy, make, model, x, y))
         print(f"| {name} | {seconds:.2f} | {epochs} |", flush=True)
 
 
@@ -95,8 +102,18 @@ def time_to_accuracy(make: Callable[[], LossGradient], model: hq.Model, x: Array
     raise ArithmeticError(f"{_ACCURACY:.0%} were not reached in {_EPOCHS_MAX} epochs")
 
 
-def _epoch_row(compiled: dict[str, LossGradient], params: int, images: int, size: int, repeats: int) -> str:
-    rng = np.random.default_rng(0)
+def _compiled(makers: Mapping[str, Callable[[], LossGradient]], params: int, images: int) -> dict[str, LossGradient]:
+    """Return all candidates after a first call with the smallest minibatch, in which JAX compiles on all cores."""
+    theta, part = np.random.default_rng(0).normal(0, 0.5, params), np.arange(images)[:_BATCH]
+    candidates = {name: make() for name, make in makers.items()}
+    with ThreadPoolExecutor(available_cores()) as pool:
+        for call in [pool.submit(candidate, theta, part) for candidate in candidates.values()]:
+            call.result()
+    return candidates
+
+
+def _epoch_row(make_all: Callable[[], dict[str, LossGradient]], params: int, images: int, size: int, repeats: int) -> str:
+    compiled, rng = make_all(), np.random.default_rng(0)
     theta = rng.normal(0, 0.5, params)
     parts = np.array_split(rng.permutation(images), images // size)
     _, expected = compiled[_OWN](theta, parts[0])

@@ -13,6 +13,7 @@ import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import argparse
 import time
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ import cirq
 import numpy as np
 
 import hattriq_cirq as hq
+from benchmarks.rows import Rows
 from benchmarks.timing import WARM_UP, alternate, ratio_text
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.snapshot import load_processor
@@ -99,14 +101,17 @@ def compare(n_qubits: int, layers: int, points: int) -> str:
     )
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    Rows.add_argument(parser)
+    rows = Rows.of(parser.parse_args(arguments))
     print(
         "| qubits | CZ | circuits | 1 process | 2 workers | speed-up | CPU, 1 process | CPU, this + a worker | ratio | load |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for sizes in CAMPAIGNS:
-        print(compare(*sizes), flush=True)
+        print(rows.get("workers", *sizes, measure=partial(compare, *sizes)), flush=True)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSu
 
 _TOLERANCE = 1.35  # factor by which known answers may deviate more than a result states: 9 of them scatter by 0.1
 _CERTAIN = 3.0  # standard deviations of the counts beyond which a deviation contradicts what a result states
-_FALSE_ALARM = 1e-3  # probability that a run without drift is said to drift
+_FALSE_ALARM = 1e-4  # p-value below which a run is said to drift: without drift, 3 of 400 runs were below 1e-3, none below this
 _LEAST_SHOTS = 200  # of a known-answer circuit, at both ends together, below which a run is not checked
 _LEAST_OWN_SHOTS = 100  # of every other circuit, which may need them for its variants
 

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 from hattriq_cirq.foundation.checks import as_count, as_counts, as_seed
 from hattriq_cirq.foundation.files import write_new
@@ -38,13 +38,16 @@ baselines = ["zero"]
 # willow_pink, or a file that `hattriq snapshot` wrote.
 engines = ["virtual:weber"]
 
-# Estimators: resolved, hadamard, hadamard-literal, parallel:M or polarization.
+# Estimators: resolved, hadamard, hadamard-literal, parallel:M or polarization; learned, learned:important or learned:magnitude
+# for one campaign that measures each model's observable for all inputs and baselines.
 estimators = ["resolved"]
 
-# Mitigations, as `hattriq attribute --mitigate` takes them; "none" for none.
+# Mitigations, as `hattriq attribute --mitigate` takes them; "none" for none. A learned model takes those of `hattriq learn`,
+# such as "damping,readout"; each estimator is combined with those that it can take.
 mitigations = ["none", "readout", "twirl:4,readout"]
 
-# Shots per input; 0 takes exact probabilities of the noisy engine.
+# Shots per input, for learned models those of the campaign, which serves all inputs; 0 takes exact probabilities of the noisy
+# engine.
 shots = [20_000]
 
 # Seeds of counts, twirls and sampled baselines, and the number of runs with each seed. The first run of a seed is that of
@@ -65,9 +68,9 @@ class Plan:
         inputs: Selections of inputs.
         baselines: Names of baselines.
         engines: Names of engines.
-        estimators: Names of estimators.
+        estimators: Names of estimators, and of learned models.
         mitigations: Names of mitigations with commas; `none` for none.
-        shots: Numbers of shots per input; 0 for exact probabilities.
+        shots: Numbers of shots per input, of a learned model for all inputs together; 0 for exact probabilities.
         seeds: Random seeds.
         repeats: Number of runs with each seed.
 
@@ -100,29 +103,61 @@ class Plan:
         as_count(self.repeats, "repeats", 1, 10_000)
 
 
+T = TypeVar("T")
+_STUDY = "study"  # key of a plan that names its study
+_CURE = "correct the plan; `hattriq study --new FILE` writes an example"
+
+
+def study_of(path: str | os.PathLike[str]) -> str | None:
+    """Return the name of the study that a plan is for; None if it names none.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        FileError: The file is no TOML, or the name is no text; a ValueError.
+    """
+    name = _content(path).get(_STUDY)
+    if name is not None and not isinstance(name, str):
+        raise FileError(path, f"{_STUDY} is {name!r}, must be the name of a study", _CURE)
+    return name
+
+
 def read_plan(path: str | os.PathLike[str]) -> Plan:
-    """Read a plan from a TOML file; a single value may stand for a list of one.
+    """Read a plan of a grid of pipelines from a TOML file; a single value may stand for a list of one.
 
     Raises:
         FileNotFoundError: The file does not exist.
         FileError: The file is no TOML, or a key is unknown, missing or of another type; a ValueError.
     """
-    cure = "correct the plan; `hattriq study --new FILE` writes an example"
-    try:
-        content = tomllib.loads(read_bytes(path).decode())
-    except ValueError as error:
-        raise FileError(path, f"it is no TOML: {problem_of(error)}", cure) from None
-    known = [each.name for each in fields(Plan)]
+    return read_grid(path, Plan)
+
+
+def read_grid(path: str | os.PathLike[str], kind: type[T]) -> T:
+    """Read the values of a dataclass from a TOML file; a single value may stand for a list of one.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        FileError: The file is no TOML, or a key is unknown, missing or of another type; a ValueError.
+    """
+    content, hints = _content(path), get_type_hints(kind)
+    content.pop(_STUDY, None)
     for key in content:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1, 0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
-            raise FileError(path, f"key {key!r} is unknown; {hint}", cure)
-    listed = {key: value if isinstance(value, list) or key not in _LISTS else [value] for key, value in content.items()}
+        if key not in hints:
+            near = difflib.get_close_matches(key, hints, 1, 0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(hints)}"
+            raise FileError(path, f"key {key!r} is unknown; {hint}", _CURE)
+    is_list = {key: get_origin(hint) is tuple for key, hint in hints.items()}
+    listed = {key: [value] if is_list[key] and not isinstance(value, list) else value for key, value in content.items()}
     try:
-        return load(Plan, listed, path)
+        return load(kind, listed, path)
     except FileError as error:
-        raise FileError(path, problem_of(error), cure) from None
+        raise FileError(path, problem_of(error), _CURE) from None
+
+
+def _content(path: str | os.PathLike[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_bytes(path).decode())
+    except ValueError as error:
+        raise FileError(path, f"it is no TOML: {problem_of(error)}", _CURE) from None
 
 
 def write_example(path: str | os.PathLike[str]) -> Path:
@@ -139,9 +174,9 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         "engines": (("--engine",), "ENGINE", "engines, such as qsim or virtual:weber"),
         "inputs": ((), "INPUTS", "selections of inputs, such as test:0:3"),
         "baselines": (("--baseline",), "NAME", "baselines"),
-        "estimators": (("--estimator",), "NAME", "estimators"),
+        "estimators": (("--estimator",), "NAME", "estimators, or learned, learned:important, learned:magnitude"),
         "mitigations": (("--mitigation",), "NAMES", "mitigations with commas, separated by spaces; none for none"),
-        "shots": ((), "N", "shots per input; 0 for exact probabilities"),
+        "shots": ((), "N", "shots per input, or per campaign; 0 for exact probabilities"),
         "seeds": (("--seed",), "N", "random seeds"),
     }
     defaults: dict[str, Any] = {each.name: each.default for each in fields(Plan)}

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the list of studies imports none of them
     from experiments.runner.study import Study
 
-#: Study that runs the plan of a file.
+#: Study that runs the plan of a file which names none, and those that a plan may name.
 PLANNED = "mitigation"
+PLANNABLE = (PLANNED, "learned")
 #: Studies that are presets of the module `noise_presets`.
 PRESETS = ("gate_noise", "readout_mitigation", "noise_mitigation", "best_pipeline")
 #: Names of all studies, in the order of docs/results.md.
 STUDIES = (
     *("accuracy", "attribution_gallery", "shot_noise", "gate_noise", "compiled_cost", "budget", "baselines", "signs"),
     *("classical", "faithfulness", "randomisation", "readout_mitigation", "noise_mitigation", "best_pipeline", "ancillas"),
-    *("mitigation", "unseen_noise", "placement", "approximate_encoding", "learned", "user_data"),
+    *("mitigation", "unseen_noise", "placement", "approximate_encoding", "learned", "explanations", "user_data"),
 )
 
 
@@ -60,7 +61,12 @@ def run_words(words: Sequence[str]) -> int:
     if name == "page":
         return int(import_module("experiments.runner.results_page").main(rest))
     if name.lower().endswith(".toml"):
-        return run(PLANNED, ["--plan", name, *rest])
+        from experiments.runner.plan import study_of
+
+        planned = study_of(name) or PLANNED
+        if planned not in PLANNABLE:
+            raise ValueError(f"{name}: study {planned!r} has no plans; choose one of {', '.join(PLANNABLE)}")
+        return run(planned, ["--plan", name, *rest])
     if name not in STUDIES:
         near = difflib.get_close_matches(name, STUDIES, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(STUDIES)}, or a plan.toml"

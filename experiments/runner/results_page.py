@@ -1,9 +1,15 @@
-"""The page docs/results.md, written from the full runs of all studies: a table of questions, then every section."""
+"""The page docs/results.md: a table of questions, then a section for each study.
+
+Sections of the studies whose full runs are at hand are written anew; all others stay as they are on the page. Each says from
+which version of the library it is.
+"""
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +33,7 @@ QUESTIONS = (
     ("What does approximate state preparation save, and what does it cost?", ("approximate_encoding",)),
     ("How accurate are maps on a processor at n = 6, 8 and 10?", ("learned",)),
     ("What is the measurement budget: circuits, steps and shots?", ("budget",)),
+    ("What does the answer rest on: correlations, layers, pairs, and what would turn it?", ("explanations",)),
     ("What do baselines other than zero change?", ("baselines",)),
     ("What does the sign mean?", ("signs",)),
     ("How do maps compare with classical integrated gradients?", ("classical",)),
@@ -40,7 +47,8 @@ QUESTIONS = (
 
 _HEAD = """# Results of the studies
 
-Written by `python -m experiments page` from the full runs of `python -m experiments all`; change the studies, not this page.
+Written by `python -m experiments page` from full runs, as of `python -m experiments all`; change the studies, not this page. A
+call replaces the sections of the studies whose full runs are at hand and keeps all others. Each section ends with its version.
 
 **Everything on this page was simulated.** No quantum processor was reached: circuits ran on state-vector and density-matrix
 simulators, and where a processor is named, on a virtual one that Cirq makes from a published calibration. Numbers in brackets
@@ -54,6 +62,37 @@ steps and shots. No number of the paper is reproduced or claimed on this page; a
 "the paper's setting" is priced, its kind of circuits is meant, one for each feature and path step, with the steps named."""
 
 
+_ANCHOR = re.compile(r'^<a id="(\w+)"></a>$', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class _Chapter:
+    """A study's part of the page: its heading, its first finding and its text, which begins with the anchor of its name."""
+
+    title: str
+    finding: str
+    text: str
+
+    @classmethod
+    def of(cls, name: str, section: Section) -> _Chapter:
+        """Return the chapter of a section; its last line says what it was made from."""
+        text = section.markdown(f"{IMAGES}/{name}-", fold=FOLD)
+        made = f"\nFrom `python -m experiments {name}`: {in_markdown(_origin_of(section))}."
+        return cls(section.title, "".join(section.findings[:1]), f'<a id="{name}"></a>\n\n{text}{made}')
+
+    @classmethod
+    def kept(cls, page: Path) -> dict[str, _Chapter]:
+        """Return the chapters of a page that was written before, by their names; none if there is no page."""
+        if not page.exists():
+            return {}
+        _, *parts = _ANCHOR.split(page.read_text(encoding="utf-8"))
+        chapters = {}
+        for name, text in zip(parts[::2], parts[1::2], strict=True):
+            title, finding = (_first_line(text, mark) for mark in ("##", "-"))
+            chapters[name] = cls(title, finding, f'<a id="{name}"></a>\n\n{text.strip()}')
+        return chapters
+
+
 def main(arguments: Sequence[str]) -> int:
     """Write the page and its pictures; return the exit code, 1 if no study has a full report."""
     parser = argparse.ArgumentParser(prog="python -m experiments page", description=__doc__)
@@ -61,19 +100,21 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--page", type=Path, default=Path("docs/results.md"), help="file to write (default: %(default)s)")
     chosen = parser.parse_args(arguments)
     studies = [registry.study(name) for name in registry.STUDIES]
-    missing = write(studies, chosen.out, chosen.page)
-    if len(missing) == len(studies):
+    written, missing = write(studies, chosen.out, chosen.page)
+    if not written:
         print(f"no study has a full report in {chosen.out}; run: python -m experiments all --out {chosen.out}")
         return 1
+    kept = [study.name for study in studies if study.name not in (*written, *missing)]
     print(
-        f"wrote {chosen.page} from {quantity(len(studies) - len(missing), 'study', 'studies')}"
+        f"wrote {chosen.page}: {quantity(len(written), 'section')} of full runs in {chosen.out} ({', '.join(written)})"
+        + (f"; kept as they were: {', '.join(kept)}" * bool(kept))
         + (f"; not run: {', '.join(missing)}" * bool(missing))
     )
     return 0
 
 
-def write(studies: Sequence[Study[Any]], root: Path, page: Path) -> list[str]:
-    """Write the page, and its pictures beside it, replacing those of an earlier call.
+def write(studies: Sequence[Study[Any]], root: Path, page: Path) -> tuple[list[str], list[str]]:
+    """Write the page, and its pictures beside it; sections and pictures of studies without a full report stay as they are.
 
     Args:
         studies: Studies in the order of the page.
@@ -81,7 +122,7 @@ def write(studies: Sequence[Study[Any]], root: Path, page: Path) -> list[str]:
         page: File to write; nothing is written if no study has a full report.
 
     Returns:
-        Names of the studies without a full report.
+        Names of the studies whose sections were written, and of those that are not on the page.
     """
     sections: dict[str, Section] = {}
     records: list[ResultRecord] = []
@@ -90,11 +131,13 @@ def write(studies: Sequence[Study[Any]], root: Path, page: Path) -> list[str]:
             sections[study.name] = full[0]
             records += full[1]
     names = [study.name for study in studies]
-    missing = [name for name in names if name not in sections]
     if not sections:
-        return missing
-    parts = [_HEAD, _origin(sections, records, missing), _answers(sections, set(names)), _UNKNOWN]
-    parts += [_chapter(name, section) for name, section in sections.items()]
+        return [], names
+    known = _Chapter.kept(page) | {name: _Chapter.of(name, section) for name, section in sections.items()}
+    chapters = {name: known[name] for name in names if name in known}
+    missing = [name for name in names if name not in chapters]
+    parts = [_HEAD, _origin(sections, records, missing), _answers(chapters, set(names)), _UNKNOWN]
+    parts += [chapter.text for chapter in chapters.values()]
     images = page.parent / IMAGES
     present = {file for name in sections for file in images.glob(f"{name}-*.png")}
     pictures = {images / f"{name}-{each.name}.png": each.png for name, section in sections.items() for each in section.pictures}
@@ -103,7 +146,7 @@ def write(studies: Sequence[Study[Any]], root: Path, page: Path) -> list[str]:
     replace(page, "\n\n".join(part.strip() for part in parts) + "\n")
     for old in present - pictures.keys():
         old.unlink()
-    return missing
+    return list(sections), missing
 
 
 def wall_seconds(records: Iterable[Mapping[str, Any]]) -> float:
@@ -139,37 +182,44 @@ def _full_run(study: Study[Any], root: Path) -> tuple[Section, list[ResultRecord
 
 
 def _origin(sections: Mapping[str, Section], records: Sequence[ResultRecord], missing: Sequence[str]) -> str:
-    versions = sorted({record["provenance"]["versions"].get("hattriq_cirq", "unknown") for record in records})
-    last = max((record["provenance"]["created_utc"][:10] for record in records), default="unknown")
     studies = "The study" if len(sections) == 1 else f"The {len(sections)} studies"
+    minutes = f"{sum(record['seconds'] for record in records) / 60:.0f}"
     lines = [
-        f"{studies} ran {quantity(len(records), 'task')}: {sum(record['seconds'] for record in records) / 60:.0f} "
+        f"{studies} whose sections were written last ({', '.join(sections)}) ran {quantity(len(records), 'task')}: {minutes} "
         f"core-minutes of processor time, in at least {wall_seconds(records) / 60:.0f} minutes of wall time (by when tasks "
-        f"ended and how long they computed). Version {', '.join(versions) or 'unknown'} of hattriq_cirq, last result on "
-        f"{last}; settings stand under each study."
+        "ended and how long they computed). Settings and versions stand under each study."
     ]
     if missing:
         lines.append(f"Not run: {', '.join(missing)}.")
     return "\n\n".join(lines)
 
 
-def _answers(sections: Mapping[str, Section], known: set[str]) -> str:
+def _answers(chapters: Mapping[str, _Chapter], known: set[str]) -> str:
     """Return the table of questions, each with the sections that answer it."""
     rows = []
     for question, names in QUESTIONS:
-        links = ", ".join(f"[{sections[name].title}](#{name})" for name in names if name in sections)
-        absent = ", ".join(f"{name} (not run)" for name in names if name not in sections and name in known)
-        first = "".join(sections[names[0]].findings[:1]) if names[0] in sections else ""
+        links = ", ".join(f"[{chapters[name].title}](#{name})" for name in names if name in chapters)
+        absent = ", ".join(f"{name} (not run)" for name in names if name not in chapters and name in known)
+        first = chapters[names[0]].finding if names[0] in chapters else ""
         rows.append((question, ", ".join(filter(None, (links, absent))), first))
     speed = "[Speed](../README.md): `make benchmarks`, timed beside its peers"
     rows.append(("How do time and memory grow?", speed, ""))
     return "## Questions and answers\n\n" + Table("", ("question", "answer", "first finding"), tuple(rows)).markdown()
 
 
-def _chapter(name: str, section: Section) -> str:
-    """Return a study's part of the page; its anchor is its name."""
-    origin = ", ".join(f"{key} {section.provenance[key]}" for key in ("tasks", "core-minutes") if key in section.provenance)
-    text = section.markdown(f"{IMAGES}/{name}-", fold=FOLD)
-    return f'<a id="{name}"></a>\n\n{text}' + (
-        f"\nFrom `python -m experiments {name}`: {in_markdown(origin)}." if origin else ""
-    )
+def _first_line(text: str, mark: str) -> str:
+    """Return the first line of Markdown that begins with a mark, without the mark and escapes; an empty text without one."""
+    found = re.search(rf"^{mark} (.*)$", text, re.MULTILINE)
+    return re.sub(r"\\([<*~])", r"\1", found[1]) if found else ""
+
+
+def _origin_of(section: Section) -> str:
+    """Return what a section was made from: tasks, time, and the versions and commits of the library."""
+    said = section.provenance
+    words = [f"{key} {said[key]}" for key in ("tasks", "core-minutes") if key in said]
+    versions = said.get("versions", "")
+    own, commits = re.search(r"hattriq_cirq ([^,]+)", versions), re.search(r"commit (.+)$", versions)
+    words += [f"version {own[1]}"] if own else []
+    words += [f"commit {commits[1]}"] if commits else []
+    last = said.get("last result (UTC)", "")
+    return ", ".join([*words, f"last result on {last[:10]}"] if last else words)

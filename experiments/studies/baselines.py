@@ -37,27 +37,31 @@ CHOSEN = ("SRG", "deletion", "insertion", "correlation", "sensitivity 50%", "inf
 
 
 def tasks(quick: bool) -> list[Task]:
-    """Return five seeds of two models; for a quick run, one."""
+    """Return five seeds of two models of images and one of quantum states; for a quick run, one."""
     if quick:
         return [Task("bars", 0, 10)]
-    return [Task(subject, seed, 100) for subject in ("digits", "mnist35") for seed in range(5)]
+    return [Task(subject, seed, 100) for subject in ("digits", "mnist35", "tfim") for seed in range(5)]
 
 
 def references(model: hq.Model, data: Dataset, x: Array, seed: int) -> dict[str, faithfulness.Reference]:
-    """Return the baselines of inputs, which are also the imputers; the classes are those that the model predicts."""
-    assert data.image_shape is not None
+    """Return the baselines of inputs, which are also the imputers; the classes are those that the model predicts.
+
+    Blur is for images.
+    """
     predicted = np.where(model.expectation(x) < 0, -1, 1)
     training = (data.x_train, data.y_train)
-    return {
+    found: dict[str, faithfulness.Reference] = {
         "zero": 0.0,
         "mean": baselines.mean(x, data.x_train),
         "class mean": baselines.class_mean(x, predicted, *training),
         "opposite class mean": baselines.opposite_class_mean(x, predicted, *training),
-        "blur": baselines.blur(x, data.image_shape, sigma=data.image_shape[0] / 8),
         "uniform": baselines.uniform(x),
         "max distance": baselines.max_distance(x),
         "expected gradients": baselines.sample(data.x_train, SET, seed=seed),
     }
+    if data.image_shape is not None:
+        found["blur"] = baselines.blur(x, data.image_shape, sigma=data.image_shape[0] / 8)
+    return {name: found[name] for name in BASELINES if name in found}
 
 
 def run(task: Task) -> dict[str, Any]:
@@ -76,22 +80,20 @@ def run(task: Task) -> dict[str, Any]:
         for name, values in (maps | {CONTROL: control}).items()
     }
     everywhere = np.ones(x.shape)
-    spearman = {
-        a: {b: as_json(faithfulness.signed_correlation(maps[a], maps[b], everywhere)) for b in BASELINES} for a in BASELINES
-    }
+    spearman = {a: {b: as_json(faithfulness.signed_correlation(maps[a], maps[b], everywhere)) for b in named} for a in named}
     return {"accuracy": accuracies(model, data), "grid": grid, "spearman": spearman}
 
 
 def summarise(done: Sequence[Done[Task]]) -> Findings:
     """Return the correlations and the grids as tables and heat maps."""
     of = results_by(done, "subject")
-    likeness = {name: _matrix(results, "spearman", BASELINES, BASELINES) for name, results in of.items()}
-    rows = (*BASELINES, CONTROL)
-    grids = {name: _grids(results, rows) for name, results in of.items()}
+    own = {name: tuple(each for each in BASELINES if each in results[0]["spearman"]) for name, results in of.items()}
+    likeness = {name: _matrix(results, "spearman", own[name], own[name]) for name, results in of.items()}
+    grids = {name: _grids(results, own[name]) for name, results in of.items()}
     return Findings(
         findings=(
-            *(_alike(name, values) for name, values in likeness.items()),
-            *(_best(name, grid) for name, grid in grids.items()),
+            *(_alike(name, own[name], values) for name, values in likeness.items()),
+            *(_best(name, own[name], grid) for name, grid in grids.items()),
         ),
         not_claimed=(
             "That one baseline is the right one: a metric with an imputer asks about that notion of a missing feature.",
@@ -101,8 +103,8 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 Table(
                     f"{name}: mean Spearman correlation of signed maps over all features (95% intervals, bootstrap over seeds "
                     "and inputs).",
-                    ("baseline", *BASELINES),
-                    tuple((a, *_cells(values[:, i])) for i, a in enumerate(BASELINES)),
+                    ("baseline", *own[name]),
+                    tuple((a, *_cells(values[:, i])) for i, a in enumerate(own[name])),
                 )
                 for name, values in likeness.items()
             ),
@@ -110,8 +112,8 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
                 Table(
                     f"{name}, {metric} ({better} is better): one row per baseline of the map, one column per imputer (mean, "
                     "95% intervals over seeds and inputs).",
-                    ("map \\ imputer", *BASELINES),
-                    tuple((row, *_cells(grid[metric][:, i])) for i, row in enumerate(rows)),
+                    ("map \\ imputer", *own[name]),
+                    tuple((row, *_cells(grid[metric][:, i])) for i, row in enumerate((*own[name], CONTROL))),
                 )
                 for name, grid in grids.items()
                 for metric, better in METRICS.items()
@@ -119,14 +121,14 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
         ),
         pictures=(
             Picture(
-                png(_likeness_figure(likeness)),
+                png(_likeness_figure(likeness, own)),
                 "Similarity of signed maps from different baselines: mean Spearman correlation over all features.",
                 "Heat map of the correlation between maps of each pair of baselines, one panel per model",
                 "spearman",
             ),
             *(
                 Picture(
-                    png(_grid_figure(grid, rows)),
+                    png(_grid_figure(grid, own[name])),
                     f"{name}: every map (rows) evaluated with every imputer (columns); darker is better. The best map of each "
                     "column is framed.",
                     "Heat maps of six metrics, each a grid of baselines and imputers",
@@ -138,7 +140,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
         settings={
             "form": "quadratic",
             "classes": "those that the model predicts",
-            "blur": "an eighth of a side",
+            "blur": "an eighth of a side, for images",
             "expected gradients": f"{SET} training inputs; as an imputer, scores averaged over them",
             "steps of a curve": str(STEPS),
             "sets of features": f"{SUBSETS} per size",
@@ -157,10 +159,11 @@ def _matrix(results: Sequence[Any], key: str, rows: Sequence[str], columns: Sequ
     return nested_bootstrap(groups, by_counts=True).reshape(3, len(rows), len(columns))
 
 
-def _grids(results: Sequence[Any], rows: Sequence[str]) -> dict[str, FloatArray]:
-    """Return mean, low and high end, (3, maps, imputers), by metric."""
-    groups = [np.array([r["grid"][a][b][k] for k in METRICS for a in rows for b in BASELINES], dtype=float).T for r in results]
-    means = nested_bootstrap(groups, by_counts=True).reshape(3, len(METRICS), len(rows), len(BASELINES))
+def _grids(results: Sequence[Any], names: Sequence[str]) -> dict[str, FloatArray]:
+    """Return mean, low and high end, (3, maps, imputers), by metric; the last map is the control."""
+    rows = (*names, CONTROL)
+    groups = [np.array([r["grid"][a][b][k] for k in METRICS for a in rows for b in names], dtype=float).T for r in results]
+    means = nested_bootstrap(groups, by_counts=True).reshape(3, len(METRICS), len(rows), len(names))
     return {metric: means[:, k] for k, metric in enumerate(METRICS)}
 
 
@@ -168,28 +171,28 @@ def _cells(band: FloatArray) -> list[str]:
     return [with_interval(mean, (low, high)) for mean, low, high in band.T]
 
 
-def _alike(name: str, values: FloatArray) -> str:
-    pairs = [(values[0, i, j], i, j) for i in range(len(BASELINES)) for j in range(i)]
+def _alike(name: str, names: Sequence[str], values: FloatArray) -> str:
+    pairs = [(values[0, i, j], i, j) for i in range(len(names)) for j in range(i)]
     (_, a, b), (_, c, d) = min(pairs), max(pairs)
     return (
-        f"{name}: maps from {BASELINES[c]} and {BASELINES[d]} are most alike, Spearman {_cells(values[:, c, d : d + 1])[0]}; "
-        f"from {BASELINES[a]} and {BASELINES[b]} the least, {_cells(values[:, a, b : b + 1])[0]}."
+        f"{name}: maps from {names[c]} and {names[d]} are most alike, Spearman {_cells(values[:, c, d : d + 1])[0]}; "
+        f"from {names[a]} and {names[b]} the least, {_cells(values[:, a, b : b + 1])[0]}."
     )
 
 
-def _best(name: str, grid: Mapping[str, FloatArray]) -> str:
-    wins, cells, own = dict.fromkeys((*BASELINES, CONTROL), 0), 0, 0
+def _best(name: str, names: Sequence[str], grid: Mapping[str, FloatArray]) -> str:
+    wins, cells, own = dict.fromkeys((*names, CONTROL), 0), 0, 0
     for metric, band in grid.items():
         best = _winners(metric, band[0])
         for column, row in enumerate(best):
-            wins[(*BASELINES, CONTROL)[row]] += 1
+            wins[(*names, CONTROL)[row]] += 1
             own += row == column
             cells += 1
     ranked = sorted(wins.items(), key=lambda item: -item[1])
     counts = ", ".join(f"{map_name} {count}" for map_name, count in ranked)
     srg = grid["SRG"]
     texts = ", ".join(
-        f"{BASELINES[j]} {_cells(srg[:, row, j : j + 1])[0]} by {(*BASELINES, CONTROL)[row]}"
+        f"{names[j]} {_cells(srg[:, row, j : j + 1])[0]} by {(*names, CONTROL)[row]}"
         for j, row in enumerate(_winners("SRG", srg[0]))
     )
     return (
@@ -203,9 +206,9 @@ def _winners(metric: str, mean: FloatArray) -> list[int]:
     return [int(row) for row in (np.nanargmax if METRICS[metric] == "up" else np.nanargmin)(mean, axis=0)]
 
 
-def _likeness_figure(likeness: Mapping[str, FloatArray]) -> Figure:
-    figure = Figure(figsize=(4.6 * len(likeness) + 1.6, 4.6), layout="constrained")
-    axes = figure.subplots(1, len(likeness), sharey=True, squeeze=False)[0]
+def _likeness_figure(likeness: Mapping[str, FloatArray], own: Mapping[str, Sequence[str]]) -> Figure:
+    figure = Figure(figsize=(5.2 * len(likeness) + 1.6, 4.6), layout="constrained")
+    axes = figure.subplots(1, len(likeness), squeeze=False)[0]
     for ax, (name, values) in zip(axes, likeness.items(), strict=True):
         sns.heatmap(
             values[0],
@@ -216,18 +219,18 @@ def _likeness_figure(likeness: Mapping[str, FloatArray]) -> Figure:
             annot=True,
             fmt=".2f",
             annot_kws={"size": 7},
-            xticklabels=BASELINES,
-            yticklabels=BASELINES,
+            xticklabels=own[name],
+            yticklabels=own[name],
             square=True,
             cbar=ax is axes[-1],
             cbar_kws={"label": "Spearman correlation", "shrink": 0.8},
         )
         ax.set_title(name)
-        _slant(ax)
+        _slant(ax, own[name])
     return figure
 
 
-def _grid_figure(grid: Mapping[str, FloatArray], rows: Sequence[str]) -> Figure:
+def _grid_figure(grid: Mapping[str, FloatArray], names: Sequence[str]) -> Figure:
     figure = Figure(figsize=(11.5, 8.2), layout="constrained")
     axes = figure.subplots(2, 3, sharex=True, sharey=True)
     for ax, metric in zip(axes.flat, CHOSEN, strict=True):
@@ -239,22 +242,22 @@ def _grid_figure(grid: Mapping[str, FloatArray], rows: Sequence[str]) -> Figure:
             annot=True,
             fmt=".2f",
             annot_kws={"size": 7},
-            xticklabels=BASELINES,
-            yticklabels=rows,
+            xticklabels=names,
+            yticklabels=(*names, CONTROL),
             cbar=False,
         )
         for column, row in enumerate(_winners(metric, mean)):
             ax.add_patch(Rectangle((column + 0.04, row + 0.04), 0.92, 0.92, fill=False, edgecolor="C3", lw=1.8))
         ax.set_title(f"{metric} ({METRICS[metric]} is better)", fontsize="medium")
-        _slant(ax)
+        _slant(ax, names)
     figure.supxlabel("imputer: value of a removed feature", fontsize="medium")
     figure.supylabel("baseline of the map", fontsize="medium")
     return figure
 
 
-def _slant(ax: Axes) -> None:
+def _slant(ax: Axes, names: Sequence[str]) -> None:
     ax.tick_params(length=0, labelsize=8)
-    ax.set_xticks(ax.get_xticks(), BASELINES, rotation=40, ha="right", rotation_mode="anchor")
+    ax.set_xticks(ax.get_xticks(), names, rotation=40, ha="right", rotation_mode="anchor")
 
 
 STUDY = Study("baselines", __doc__, tasks, run, summarise)

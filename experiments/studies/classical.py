@@ -25,7 +25,7 @@ from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.faithfulness import ScoreFunction, deletion_curve, score_of, srg
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.reporting.document import Picture, Table
-from hattriq_cirq.reporting.plotting import png
+from hattriq_cirq.reporting.plotting import basis_grid, png
 from hattriq_cirq.workflows import classical
 
 QUANTUM, AGAIN = "quantum", "quantum, other seed"
@@ -39,10 +39,10 @@ SHIFT = 1_000  # difference of the seeds of two trainings on one split
 
 
 def tasks(quick: bool) -> list[Task]:
-    """Return five seeds of three data sets; for a quick run, one."""
+    """Return five seeds of four data sets; for a quick run, one."""
     if quick:
         return [Task("digits", 0, 10)]
-    return [Task(subject, seed, 100) for subject in ("mnist35", "bars", "digits") for seed in range(5)]
+    return [Task(subject, seed, 100) for subject in ("mnist35", "bars", "digits", "tfim") for seed in range(5)]
 
 
 def run(task: Task) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def run(task: Task) -> dict[str, Any]:
         "overlap": {name: overlaps(maps[name], maps[QUANTUM]) for name in others},
         "faithfulness": faith,
         "example": {name: maps[name][0] for name in MODELS} | {"input": x[0]},
-        "shape": data.image_shape,
+        "shape": data.image_shape or basis_grid(data.n_features),
     }
 
 

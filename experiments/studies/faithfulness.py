@@ -48,10 +48,10 @@ class Task:
 
 
 def tasks(quick: bool) -> list[Task]:
-    """Return five seeds of three models, of two planted tasks and of the bad model; for a quick run, one of the small ones."""
+    """Return five seeds of four models, of two planted tasks and of the bad model; for a quick run, one of the small ones."""
     if quick:
         return [Task("bars", 0, 10), Task("planted", 0, 10, "truth")]
-    metrics = [Task(subject, seed, 100) for subject in ("bars", "digits", "mnist35") for seed in range(5)]
+    metrics = [Task(subject, seed, 100) for subject in ("bars", "digits", "mnist35", "tfim") for seed in range(5)]
     truth = [Task(name, seed, 100, "truth") for name in PLANTED for seed in range(5)]
     return metrics + truth + [Task("bad", seed, 0, "accuracy") for seed in range(5)]
 

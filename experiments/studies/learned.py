@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import hattriq_cirq as hq
 from experiments.runner import figures
 from experiments.runner.bootstrap import Interval, nested_bootstrap, nested_estimate, nested_text, with_interval
 from experiments.runner.map_metrics import cosines, errors, sign_agreement
+from experiments.runner.plan import read_grid
 from experiments.runner.resampling import exponents
 from experiments.runner.study import Done, Findings, Study, done_by
 from experiments.runner.trained_models import SUBJECTS, accuracies, trained
@@ -118,7 +119,7 @@ def tasks(quick: bool, chosen: argparse.Namespace | None = None) -> list[Task]:
         selected = [*campaigns, Task("digits35_grid", 0, 1, "prepared, reweighted", SHOTS[0], mitigation="readout")]
     else:
         selected = [task for name, cuts in SUBJECT_CUTS.items() for task in _tasks_of(name, cuts)]
-    return selected if chosen is None else _selected(selected, chosen)
+    return selected if chosen is None else _selected(selected, Grid.chosen(chosen))
 
 
 def _tasks_of(name: str, cuts: Sequence[int]) -> Iterator[Task]:
@@ -136,8 +137,49 @@ def trained_qubits(name: str) -> int:
     return int(rows) * int(cols)
 
 
+@dataclass(frozen=True)
+class Grid:
+    """Choice among the tasks of the study, and changes of all of them: the keys of a plan, which are the options too.
+
+    Args:
+        subjects: Names of models; empty for all.
+        methods: Methods of learning, or `prepared`; empty for all.
+        shots: Shots of a campaign; empty for those of the study.
+        seeds: Seeds of the models, from 0 to 4; empty for all.
+        inputs: Number of test images of a campaign.
+        mitigation: Corrections of the campaigns.
+        processor: Virtual processor.
+    """
+
+    subjects: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    shots: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = ()
+    inputs: int | None = None
+    mitigation: str | None = None
+    processor: str | None = None
+
+    @classmethod
+    def chosen(cls, options: argparse.Namespace) -> Grid:
+        """Return the choice of parsed options, or that of their plan.
+
+        Raises:
+            ValueError: A plan and options are given together, or a key of the plan is unknown.
+        """
+        named = {each.name: getattr(options, each.name) for each in fields(cls)}
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in named.items() if value is not None
+        }
+        if options.plan is None:
+            return cls(**given)
+        if given:
+            raise ValueError(f"--{min(given)} is given by the plan {options.plan}; change it there")
+        return read_grid(options.plan, cls)
+
+
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose among the tasks, or change all of them."""
+    parser.add_argument("--plan", type=Path, metavar="FILE", help="TOML file with the keys below, instead of the options")
     parser.add_argument("--subjects", "--subject", nargs="+", metavar="NAME", help=f"models: {', '.join(SUBJECT_CUTS)}")
     parser.add_argument("--methods", "--method", nargs="+", metavar="NAME", help=f"methods: {', '.join(LEARNED)}, prepared")
     parser.add_argument("--shots", nargs="+", type=int, metavar="N", help="shots of a campaign")
@@ -149,12 +191,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processor", metavar="NAME", help="virtual processor (default: willow_pink)")
 
 
-def _selected(all_tasks: Sequence[Task], chosen: argparse.Namespace) -> list[Task]:
+def _selected(all_tasks: Sequence[Task], chosen: Grid) -> list[Task]:
     """Return the tasks that the options leave, with the settings that they change."""
     held: dict[str, list[Any]] = {
-        "subject": chosen.subjects or [],
-        "method": [method for word in chosen.methods or [] for method in (PREPARED if word == "prepared" else [word])],
-        "seed": list(as_counts(chosen.seeds or [], "--seeds", 0, 4)),
+        "subject": list(chosen.subjects),
+        "method": [method for word in chosen.methods for method in (PREPARED if word == "prepared" else [word])],
+        "seed": list(as_counts(chosen.seeds, "--seeds", 0, 4)),
     }
     for name, words in held.items():
         known = list(dict.fromkeys(getattr(task, name) for task in all_tasks))
@@ -163,7 +205,8 @@ def _selected(all_tasks: Sequence[Task], chosen: argparse.Namespace) -> list[Tas
     if chosen.shots:
         campaigns = [task for task in kept if task.is_learned]
         kept = [replace(task, shots=shots) for task in campaigns for shots in as_counts(chosen.shots, "--shots", 1, 10**12)]
-    changes: dict[str, Any] = {"mitigation": chosen.mitigation, "inputs": chosen.inputs and as_count(chosen.inputs, "--inputs")}
+    inputs = None if chosen.inputs is None else as_count(chosen.inputs, "--inputs")
+    changes: dict[str, Any] = {"mitigation": chosen.mitigation, "inputs": inputs}
     changes = {name: value for name, value in changes.items() if value is not None}
     kept = [replace(task, **changes) if task.is_learned else task for task in kept]
     if chosen.processor:

@@ -14,7 +14,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ from experiments.runner.measured_maps import collect, measure
 from experiments.runner.plan import Plan, add_plan_options, plan_of_options
 from experiments.runner.study import Done, Findings, Study, done_by
 from hattriq_cirq.datasets import Dataset
-from hattriq_cirq.estimators import Estimator
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.identity import content_digest
@@ -39,6 +38,8 @@ from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
 from hattriq_cirq.workflows import values
 from hattriq_cirq.workflows.generated_models import generate_model, is_generated
+from hattriq_cirq.workflows.learn import PreparedLearning, prepare_learning
+from hattriq_cirq.workflows.learning_campaign import Corrections
 
 NONE = "none"  # mitigation that is none
 EXACT = "exact probabilities"
@@ -53,7 +54,12 @@ METRICS = {
 #: Costs of one map, calibrations included, and of a whole task.
 _COSTS = ("circuits per map", "shots per map", "two-qubit gates")
 _PRICED = ("circuits", "all shots", "two-qubit gates")
+_JOIN = " + "  # between the selections of inputs, or the baselines, of one campaign
 _SCOPE, _PIPELINE = ("model", "data", "inputs", "baseline"), ("engine", "estimator", "mitigation", "shots")
+_COMMON = (
+    "Errors of a learned model are common to all maps of its campaign and vary only between models, seeds and repeats: the "
+    "intervals, which are over inputs too, are too narrow for few of them."
+)
 _DIGITS = 16  # of digests in the identity of a task
 _LINES = 7  # largest number of lines or maps of a figure
 
@@ -63,13 +69,13 @@ class Task:
     """Maps of some inputs by one pipeline.
 
     Args:
-        estimator: Name of the estimator.
+        estimator: Name of the estimator, or of a learned model.
         mitigation: Names of mitigations, or `none`.
-        shots: Shots per input; 0 for exact probabilities.
+        shots: Shots per input, of a learned model for all maps together; 0 for exact probabilities.
         seed: Random seed.
         repeat: Number of the run with this seed, from 0.
-        inputs: Selection of inputs, measured together.
-        baseline: Name of the baseline.
+        inputs: Selection of inputs, measured together; of a learned model all selections.
+        baseline: Name of the baseline; of a learned model all names.
         model: Text of a generated model, or the checksum of a file.
         data: Text of a data set, or a digest of the content of one from files.
         engine: Name of the engine; the file of a snapshot is replaced by its digest.
@@ -92,6 +98,16 @@ class Task:
     def run_seed(self) -> int:
         """Seed of counts and mitigations: `seed` for the first run, others for its repetitions."""
         return self.seed if self.repeat == 0 else int(np.random.SeedSequence([self.seed, self.repeat]).generate_state(1)[0])
+
+    @property
+    def is_learned(self) -> bool:
+        """True for one campaign that serves all inputs and baselines."""
+        return self.estimator in values.LEARNED
+
+    @property
+    def scopes(self) -> list[tuple[str, str]]:
+        """Selections of inputs with the baseline of each."""
+        return list(product(self.inputs.split(_JOIN), self.baseline.split(_JOIN)))
 
 
 #: Random circuits, a hundred dense random inputs of each of five seeds and two sizes, on which nothing was tuned.
@@ -135,23 +151,45 @@ def plan_tasks(plan: Plan) -> list[Task]:
         model, model_name = find_model(model_text)
         data_text = _sized(data_text, model)
         data, data_name = _find_data(data_text, model)
-        for inputs, baseline in product(plan.inputs, plan.baselines):
+        every = list(product(dict.fromkeys(plan.inputs), dict.fromkeys(plan.baselines)))
+        for inputs, baseline in every:
             values.make_baseline(baseline, data, values.select_inputs(inputs, data), plan.seeds[0])
-            rest = product(plan.engines, plan.estimators, plan.mitigations, plan.shots, plan.seeds, range(plan.repeats))
-            for engine, estimator, mitigation, shots, seed, repeat in rest:
-                pipeline = (estimator, mitigation or NONE, shots, seed, repeat)
+        together = (_JOIN.join(dict.fromkeys(plan.inputs)), _JOIN.join(dict.fromkeys(plan.baselines)))
+        pairs = [(estimator, mitigation or NONE) for estimator, mitigation in product(plan.estimators, plan.mitigations)]
+        pairs = [pair for pair in pairs if _fits(*pair)]
+        rest = list(product(plan.engines, pairs, plan.shots, plan.seeds, range(plan.repeats)))
+        for own in every:
+            for engine, (estimator, mitigation), shots, seed, repeat in rest:
+                scope = together if estimator in values.LEARNED else own  # one campaign for all of them
                 names = (model_name, data_name, _engine_name(engine))
-                selected[Task(*pipeline, inputs, baseline, *names, (_place(model_text), data_text, engine))] = None
+                given = (_place(model_text), data_text, engine)
+                task = Task(estimator, mitigation, shots, seed, repeat, *scope, *names, given=given)
+                selected[task] = None
     return list(selected)
+
+
+def _fits(estimator: str, mitigation: str) -> bool:
+    """Return True if a mitigation can correct the circuits of an estimator, or the campaign of a learned model."""
+    if estimator not in values.LEARNED:
+        return not values.is_of_campaigns(mitigation)
+    try:
+        Corrections.of(_corrections(mitigation, 0))
+    except ValueError:
+        return False
+    return True
 
 
 def check_pipelines(plan: Plan) -> None:
     """Raise ValueError unless every text of a plan names an estimator, a mitigation, an engine, inputs or a baseline."""
     for estimator in plan.estimators:
-        if values.parse_estimator(estimator) is None:
+        if estimator not in values.LEARNED and values.parse_estimator(estimator) is None:
             raise ValueError("estimator 'exact' runs no circuit and has no error; leave it out")
     for mitigation in plan.mitigations:
-        _mitigation(mitigation, 0)
+        _corrections(mitigation, 0)
+        if not any(_fits(estimator, mitigation) for estimator in plan.estimators):
+            raise ValueError(
+                f"mitigation {mitigation!r} fits none of the estimators {', '.join(plan.estimators)}; leave it out"
+            )
     for engine in plan.engines:
         values.check_engine(engine)
         if engine.startswith("google:") and 0 in plan.shots:
@@ -207,33 +245,66 @@ def _mitigation(text: str, seed: int) -> Mitigation[Any] | None:
     return values.parse_mitigation("" if text == NONE else text, seed)
 
 
+def _corrections(text: str, seed: int) -> list[Mitigation[Any] | str]:
+    return values.parse_corrections("" if text == NONE else text, seed)
+
+
 def run(task: Task, journal: Path) -> dict[str, Any]:
     """Measure the maps of a task, and compute them exactly; counts are kept in the journal as they arrive."""
-    model, options, x = _resolved(task)
-    exact = hq.integrated_gradients(model, x, baseline=options["baseline"]).values
+    model, parts = _resolved(task)
+    exact = np.concatenate([hq.integrated_gradients(model, x, baseline=baseline).values for x, baseline in parts])
     engine = values.parse_engine(task.given[2], task.run_seed, journal if task.shots else None)
     try:
-        level = collect([[measure(model, x, engine, task.shots, **options)]])
+        if task.is_learned:
+            learned = _campaign(task, model, parts, engine).execute()
+            level = collect([[hq.integrated_gradients(learned, x, baseline=baseline)] for x, baseline in parts])
+            level["cost"] = level["cost"][:1]  # that of the campaign, which serves all maps
+        else:
+            ((x, baseline),) = parts
+            estimator = values.parse_estimator(task.estimator)
+            assert estimator is not None  # check_pipelines refuses it
+            mitigation = _mitigation(task.mitigation, task.run_seed)
+            options: dict[str, Any] = {"estimator": estimator, "baseline": baseline, "mitigation": mitigation}
+            level = collect([[measure(model, x, engine, task.shots, **options)]])
         if engine.journal is not None:
             engine.journal.finish()
     finally:
         if engine.journal is not None:
             engine.journal.close()
-    return {"exact": exact, "maps": {_level(task): level}}
+    result = {"exact": exact, "maps": {_level(task): level}}
+    return result if len(parts) == 1 else {**result, "parts": [len(x) for x, _ in parts]}
 
 
-def _resolved(task: Task) -> tuple[hq.Model, dict[str, Any], Array]:
-    """Return the model of a task, its estimator, baseline and mitigation, and its inputs."""
+Part = tuple[Array, float | Array | hq.BaselineSet]
+
+
+def _resolved(task: Task) -> tuple[hq.Model, list[Part]]:
+    """Return the model of a task, and its inputs with their baseline; of a learned model all selections with all baselines."""
     model, name = find_model(task.given[0])
     data, data_name = _find_data(task.given[1], model)
     if (name, data_name, _engine_name(task.given[2])) != (task.model, task.data, task.engine):
         raise ValueError(f"a file of {', '.join(task.given)} has changed since the command was started; run it again")
-    indices = values.select_inputs(task.inputs, data)
-    estimator: Estimator | None = values.parse_estimator(task.estimator)
-    assert estimator is not None  # check_pipelines refuses it
-    _, baseline = values.make_baseline(task.baseline, data, indices, task.seed)
-    mitigation = _mitigation(task.mitigation, task.run_seed)
-    return model, {"estimator": estimator, "baseline": baseline, "mitigation": mitigation}, data.amplitudes[indices]
+    parts: list[Part] = []
+    for inputs, baseline in task.scopes:
+        indices = values.select_inputs(inputs, data)
+        parts.append((data.amplitudes[indices], values.make_baseline(baseline, data, indices, task.seed)[1]))
+    return model, parts
+
+
+def _campaign(task: Task, model: hq.Model, parts: Sequence[Part], engine: Engine) -> PreparedLearning:
+    """Return the campaign of a learned model, for all inputs with the first baseline."""
+    strings, prior = values.LEARNED[task.estimator]
+    return prepare_learning(
+        model,
+        engine=engine,
+        shots=task.shots or None,
+        inputs=np.concatenate([x for x, _ in parts]),
+        baseline=0 if len(parts) > 1 else parts[0][1],
+        strings=strings,
+        prior=prior,
+        mitigation=_corrections(task.mitigation, task.run_seed),
+        seed=task.run_seed,
+    )
 
 
 def price(task: Task) -> dict[str, str]:
@@ -242,11 +313,23 @@ def price(task: Task) -> dict[str, str]:
         return dict.fromkeys(_PRICED, "?")
     key = (*task.given, task.inputs, task.baseline, task.estimator, task.mitigation, task.shots)
     if key not in _PRICES:
-        model, options, x = _resolved(task)
+        model, parts = _resolved(task)
         engine: Engine = values.parse_engine(task.given[2], task.run_seed)
-        found = hq.prepare(model, x, engine=engine, shots=task.shots or None, check=False, **options).run_resources()
-        gates = "-" if found.routed is None else f"{found.routed.largest}"
-        counts = (f"{found.circuits + found.mitigation_circuits:,}", f"{found.shots:,}" if task.shots else EXACT, gates)
+        found = None
+        if task.is_learned:
+            campaign = _campaign(task, model, parts, engine)
+            circuits = campaign.campaign.circuits
+            if task.shots:
+                found = campaign.run_resources()
+        else:
+            ((x, baseline),) = parts
+            options: dict[str, Any] = {"estimator": values.parse_estimator(task.estimator), "baseline": baseline}
+            options["mitigation"] = _mitigation(task.mitigation, task.run_seed)
+            found = hq.prepare(model, x, engine=engine, shots=task.shots or None, **options).run_resources()
+        if found is not None:
+            circuits = found.circuits + found.mitigation_circuits
+        gates = "-" if found is None or found.routed is None else f"{found.routed.largest}"
+        counts = (f"{circuits:,}", f"{found.shots:,}" if found is not None and task.shots else EXACT, gates)
         _PRICES[key] = dict(zip(_PRICED, counts, strict=True))
     return _PRICES[key]
 
@@ -293,8 +376,30 @@ def _varying(done: Results) -> tuple[str, ...]:
     return tuple(name for name in names if name == "mitigation" or len({getattr(d.task, name) for d in done}) > 1)
 
 
+def _by_scope(done: Results) -> list[Done[Any]]:
+    """Return results in which a campaign is one result per selection of inputs and baseline, with its share of the cost."""
+    return [part for d in done for part in ([d] if len(d.task.scopes) == 1 else _split(d))]
+
+
+def _split(done: Done[Any]) -> Iterator[Done[Any]]:
+    """Yield the results of a campaign for each selection of inputs and each baseline."""
+    task, level = done.task, _level(done.task)
+    maps, exact = done.result["maps"][level], done.result["exact"]
+    ends = np.cumsum([0, *done.result["parts"]]).tolist()
+    for (inputs, baseline), start, end in zip(task.scopes, ends[:-1], ends[1:], strict=True):
+        share, rows = (end - start) / ends[-1], slice(start, end)
+        own = {name: maps[name][rows] for name in ("values", "stderr", "half_width", "gap")}
+        own["cost"] = [
+            {kind: value if kind == "two_qubit_gates" else value * share for kind, value in cost.items()}
+            for cost in maps["cost"]
+        ]
+        part = replace(task, inputs=inputs, baseline=baseline)
+        yield replace(done, task=part, result={**done.result, "exact": exact[rows], "maps": {level: own}})
+
+
 def summarise(done: Results) -> Findings:
     """Return the table of pipelines, that of each model or data set if there are several, and figures."""
+    done = _by_scope(done)
     varying = _varying(done)
     pipelines = tuple(name for name in varying if name in _PIPELINE)
     tables = [_table(done, pipelines, "all models and data sets" if varying != pipelines else "")]
@@ -306,6 +411,7 @@ def summarise(done: Results) -> Findings:
         not_claimed=(
             "That other models, inputs or processors behave alike: the intervals are those of the inputs of this study.",
             "Errors that maps share between runs, such as those of a placement, vary only between the inputs.",
+            *([_COMMON] if any(d.task.is_learned for d in done) else []),
             *(["Anything about hardware: everything was simulated."] if not any(map(_is_real, engines)) else []),
         ),
         tables=tables,
@@ -351,8 +457,8 @@ def _table(done: Results, names: Sequence[str], scope: str) -> Table:
         rows.append((*settings, maps, *cells, *(f"{cost[kind]:,.0f}" for kind in _COSTS)))
     return Table(
         f"Maps against the exact ones{': ' * bool(scope)}{scope}. Means over inputs, seeds and repeats with 95% intervals, "
-        "bootstrap over both. Circuits and shots are those of one map, its share of calibrations included; gates are those of "
-        "the largest compiled circuit.",
+        "bootstrap over both. Circuits and shots are those of one map, its share of calibrations and campaigns included; gates "
+        "are those of the largest compiled circuit.",
         (*names, "maps", *METRICS.values(), *_COSTS),
         tuple(rows),
     )
@@ -436,6 +542,7 @@ def _pictures(done: Results, names: Sequence[str]) -> tuple[Picture, ...]:
 
 def files(done: Results) -> Mapping[str, str]:
     """Return two tables of numbers as CSV: one row per pipeline, model, data set and baseline, and one row per map."""
+    done = _by_scope(done)
     names = ("model", "data", "baseline", *_PIPELINE)
     ends = [column for metric in METRICS for column in (metric, f"{metric} low", f"{metric} high")]
     table = [(*names, "maps", *ends, *_COSTS)]

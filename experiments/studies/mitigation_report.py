@@ -421,11 +421,12 @@ def _noise_pictures(kinds: Mapping[str, Of], counts: Sequence[int], processor: s
 
 def _maps_picture(of: Of, level: str, processor: str, name: str) -> Picture:
     maps = {option: _first_map(mine, level) for option, mine in of.items()}
-    title = f"virtual {processor}, {int(level):,} shots (simulated); crosses: outside the 95% interval"
+    inputs = INPUTS[of["none"][0].task.kind]
+    title = f"{inputs}: virtual {processor}, {int(level):,} shots (simulated); crosses: outside the 95% interval"
     return Picture(
         png(figures.map_figure(maps, np.array(of["none"][0].result["exact"][0]), title)),
-        "One input's map raw, corrected, and exact; above each its relative error, and the one that both parts of its own "
-        "error predict.",
+        f"One map of {inputs}: raw, corrected, and exact; above each its relative error, and the one that both parts of its "
+        "own error predict.",
         "Heat maps of one attribution side by side: raw, corrected, exact",
         name,
     )

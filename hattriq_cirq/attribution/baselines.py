@@ -6,13 +6,15 @@ input, so that both ends of the path are states that a processor can prepare; th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from math import isfinite
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter
 
+from hattriq_cirq.foundation.array_files import take_rows
 from hattriq_cirq.foundation.arrays import (
     Array,
     FloatArray,
@@ -21,6 +23,7 @@ from hattriq_cirq.foundation.arrays import (
     exact_sum,
     freeze,
     rescaled,
+    row_blocks,
     times_power_of_2,
     unit_vectors,
     zeros,
@@ -65,6 +68,91 @@ class BaselineSet(Frozen):
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+@dataclass(frozen=True, eq=False)
+class MeanRow(Frozen):
+    """Mean row of data, computed once for the baselines of many inputs.
+
+    Args:
+        row: Multiple of the mean row, the same for every order of the rows, (features,).
+        size: Root mean square of the norms of the rows in the same unit.
+        tolerance: Norm of the mean, relative to the size, below which rounding decides its direction.
+
+    Example:
+        >>> MeanRow.of([[0.0, 1.0], [1.0, 0.0]]).scaled_to([0.6, 0.8]).round(3)
+        array([0.707, 0.707])
+    """
+
+    row: Array
+    size: float
+    tolerance: float
+
+    @classmethod
+    def of(cls, data: ArrayLike, *, like: ArrayLike | None = None) -> MeanRow:
+        """Compute the mean row, with a part of the data in memory at a time.
+
+        Args:
+            data: Rows, (samples, features).
+            like: Inputs; if they and the data are tables, their columns must be the same.
+        """
+        rows = _rows(data, like=like)
+        exponent = max((int(binary_exponents(block.reshape(-1))[0]) for block in row_blocks(rows) if block.any()), default=0)
+        norms = [np.linalg.norm(times_power_of_2(block, -exponent)) for block in row_blocks(rows)]
+        size = float(np.linalg.norm(norms) / np.sqrt(len(rows)))
+        return cls(exact_sum(rows, -exponent) / len(rows), size, _tolerance(data))
+
+    def scaled_to(self, x: ArrayLike) -> Array:
+        """Return the mean row, rescaled to each row of x, (..., features).
+
+        Raises:
+            ValueError: The mean is zero to rounding.
+        """
+        x = as_amplitudes(x)
+        return _scaled(np.broadcast_to(self.row, x.shape), x, self.size, self.tolerance)
+
+
+def mean_rows(data: ArrayLike, labels: ArrayLike, *, like: ArrayLike | None = None) -> dict[int, MeanRow]:
+    """Return the mean row of each class.
+
+    Args:
+        data: Rows, (samples, features).
+        labels: Class of each row, -1 or +1, (samples,).
+        like: Inputs; if they and the data are tables, their columns must be the same.
+
+    Example:
+        >>> sorted(mean_rows([[0.0, 1.0], [1.0, 0.0]], [1, -1]))
+        [-1, 1]
+    """
+    rows, tolerance = _rows(data, like=like), _tolerance(data)
+    classes = as_labels(labels, "data_labels", len(rows))
+    found = {int(label): MeanRow.of(take_rows(rows, np.flatnonzero(classes == label))) for label in np.unique(classes)}
+    return {label: replace(own, tolerance=tolerance) for label, own in found.items()}
+
+
+def class_rows(x: ArrayLike, labels: ArrayLike, means: Mapping[int, MeanRow]) -> Array:
+    """Return the mean row of the class of each input, rescaled.
+
+    Args:
+        x: Inputs, (..., features).
+        labels: Class of each input, -1 or +1, (...,).
+        means: Mean row of each class, from `mean_rows`.
+
+    Raises:
+        ValueError: A class has no mean, or its mean is zero to rounding.
+
+    Example:
+        >>> class_rows([0.6, 0.8], 1, mean_rows([[0.0, 1.0], [1.0, 0.0]], [1, -1]))
+        array([0., 1.])
+    """
+    x = as_amplitudes(x)
+    classes = as_labels(labels, "labels", x.shape[:-1])
+    rows = np.empty(x.shape, np.result_type(x, *(own.row for own in means.values())))
+    for label in np.unique(classes):
+        if label not in means:
+            raise ValueError(f"data_labels has no row of class {label}; its mean does not exist")
+        rows[classes == label] = means[label].scaled_to(x[classes == label])
+    return rows
 
 
 def zero(x: ArrayLike) -> Array:
@@ -118,10 +206,7 @@ def mean(x: ArrayLike, data: ArrayLike) -> Array:
         >>> mean([0.6, 0.8], [[0.0, 1.0], [1.0, 0.0]]).round(3)
         array([0.707, 0.707])
     """
-    rows = _rows(data, like=x)
-    x = as_amplitudes(x)
-    average, size = _mean(rows)
-    return _scaled(np.broadcast_to(average, x.shape), x, size, _tolerance(data))
+    return MeanRow.of(data, like=x).scaled_to(x)
 
 
 @with_numpy_defaults
@@ -144,16 +229,7 @@ def class_mean(x: ArrayLike, labels: ArrayLike, data: ArrayLike, data_labels: Ar
         >>> class_mean([0.6, 0.8], 1, [[0.0, 1.0], [1.0, 0.0]], [1, -1])
         array([0., 1.])
     """
-    tolerance = _tolerance(data)
-    x, data = as_amplitudes(x), _rows(data, like=x)
-    labels = as_labels(labels, "labels", x.shape[:-1])
-    data_labels = as_labels(data_labels, "data_labels", len(data))
-    rows, sizes = np.empty(x.shape, dtype=np.result_type(x, data)), np.empty((*x.shape[:-1], 1))
-    for label in np.unique(labels):
-        if not (data_labels == label).any():
-            raise ValueError(f"data_labels has no row of class {label}; its mean does not exist")
-        rows[labels == label], sizes[labels == label] = _mean(data[data_labels == label])
-    return _scaled(rows, x, sizes, tolerance)
+    return class_rows(x, labels, mean_rows(data, data_labels, like=x))
 
 
 @with_numpy_defaults
@@ -305,12 +381,6 @@ def _rows(data: ArrayLike, like: ArrayLike | None = None) -> Array:
     return rows
 
 
-def _mean(data: Array) -> tuple[Array, float]:
-    """Return a multiple of the mean row, the same for every order of the rows, and the size of the rows in the same unit."""
-    scaled = times_power_of_2(data, -binary_exponents(data.reshape(-1)))
-    return exact_sum(scaled) / len(data), float(np.linalg.norm(scaled) / np.sqrt(len(data)))
-
-
 def _tolerance(data: ArrayLike) -> float:
     """Return the relative norm of a sum of data below which rounding decides its direction."""
     dtype = np.asarray(data).dtype
@@ -331,10 +401,11 @@ def _scaled(rows: Array, x: ArrayLike, sizes: float | FloatArray = 0.0, toleranc
     norms = np.linalg.norm(scaled, axis=-1, keepdims=True)
     if not norms.all():
         raise ValueError("a row of the baseline is all zeros and cannot be rescaled; use baselines.zero for the zero baseline")
-    shares = norms / np.maximum(times_power_of_2(np.broadcast_to(sizes, norms.shape), -exponents), np.finfo(float).tiny)
-    if (shares <= tolerance).any():
+    summed = times_power_of_2(np.broadcast_to(sizes, norms.shape), -exponents)
+    if (lost := norms <= tolerance * summed).any():
+        share = float((norms[lost] / summed[lost]).min())
         raise ValueError(
-            f"a row of the baseline is zero to rounding: its norm is {shares.min():.1e} of that of what was summed, so that "
+            f"a row of the baseline is zero to rounding: its norm is {share:.1e} of that of what was summed, so that "
             "its direction means nothing; use data that are not centred, or baselines.zero for the zero baseline"
         )
     _, x_norms, x_exponents = unit_vectors(as_amplitudes(x))

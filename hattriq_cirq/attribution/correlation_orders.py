@@ -16,6 +16,7 @@ from hattriq_cirq.attribution.measured_errors import COMMON_ERRORS
 from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval, rescaled, scaling_exponents, times_power_of_2
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.learned import LearnedModel
 from hattriq_cirq.models.model import model_inputs
 from hattriq_cirq.models.pauli_strings import PauliStrings
@@ -35,8 +36,8 @@ class CorrelationOrders(Frozen):
         product: F of the product state with the input's one-qubit averages and its norm, (...,).
         by_weight_stderr: Standard error of each part, (..., n + 1); 0 for an exact model.
         product_stderr: Standard error of `product`, (...,).
-        systematic: Standard deviation of what a common damping may leave in each part, (..., n + 1); None where nothing is
-            known of it.
+        systematic: Standard deviation of what a common damping and strings that were left out may leave in each part,
+            (..., n + 1); None where nothing is known of it.
         notes: Findings about the errors, one sentence each.
 
     Example:
@@ -67,6 +68,10 @@ class CorrelationOrders(Frozen):
             level: Probability that an interval holds the exact part, between 0 and 1.
         """
         return normal_interval(self.by_weight, self.by_weight_stderr, level, None, self.systematic)
+
+    def __repr__(self) -> str:
+        of = quantity(self.product.size, "input") if self.product.ndim else "one input"
+        return f"CorrelationOrders of {of}: parts of the score from 0 to {self.by_weight.shape[-1] - 1} qubits"
 
 
 @with_numpy_defaults
@@ -114,6 +119,7 @@ def correlation_orders(model: QuadraticForm, x: ArrayLike) -> CorrelationOrders:
             spread = [np.sqrt(model.variances(of_weight * row)) for row in expectations]
             left[part] = 0.0 if model.damping is None else np.abs(by_weight[part]) * model.damping.stderr
             errors[part] = np.sqrt((np.square(spread) - left[part] ** 2).clip(0))
+            left[part] = np.hypot(left[part], model.left_out(by_weight[part]))
             product_error[part] = np.sqrt(model.variances(independent))
     identity = model.identity_part * np.sum(np.abs(rows) ** 2, axis=1)
     by_weight[:, 0] += identity

@@ -171,13 +171,14 @@ def counterfactual(
     check_flag(real, "real")
     check_flag(nonnegative, "nonnegative")
     inputs = model_inputs(model, x)
-    _check_inputs(inputs, real=real, nonnegative=nonnegative)
+    _check_inputs(inputs, form=form, real=real, nonnegative=nonnegative)
     model.observable_action(inputs.reshape(-1, model.n_features)[:1])  # a form says for itself if it cannot take such inputs
     single = isinstance(free, str)
     if single:
         as_word(free, "free", ("one",))
     masks = np.broadcast_to(True if free is None or single else _as_masks(free, inputs), inputs.shape)
-    exponents = scaling_exponents(inputs)
+    size_of_level = np.sqrt(abs(target)) if form == "quadratic" else 0.0
+    exponents = scaling_exponents(inputs, np.array([size_of_level]))
     scaled = times_power_of_2(inputs, -exponents).reshape(-1, model.n_features)
     powers = exponents.reshape(-1)
     offset = target if form == "normalized" else 0.0  # z' (M - level) z = 0
@@ -187,17 +188,21 @@ def counterfactual(
         solve = partial(_in_plane, model, offset)
     else:
         by = _one_feature if single else _nonnegative if nonnegative else _global
-        solve = partial(by, _Spectra(_matrix(model, real=real, offset=offset)), nonnegative)
+        solve = partial(by, _spectra(model, real=real, offset=offset), nonnegative)
     rows = zip(scaled, levels, masks.reshape(scaled.shape), strict=True)
     with progress_bars(progress):
         found = [
             solve(row, float(aim), np.flatnonzero(mask))
             for row, aim, mask in track(rows, "find counterfactuals", "input", total=len(scaled))
         ]
+    if form == "normalized":  # the zero vector has no score
+        found = [each if each.z is not None and np.abs(each.z).max() > _ZERO else _NO_DIRECTION for each in found]
     return _result(model, inputs, found, exponents, target, form)
 
 
-def _check_inputs(inputs: Array, *, real: bool, nonnegative: bool) -> None:
+def _check_inputs(inputs: Array, *, form: Form, real: bool, nonnegative: bool) -> None:
+    if form == "normalized" and not inputs.any(axis=-1).all():
+        raise ValueError("an input is the zero vector: form='normalized' has no value there")
     if real and np.iscomplexobj(inputs):
         raise ValueError("x is complex; give real=False, so that its amplitudes may stay complex")
     if nonnegative and not real:
@@ -237,11 +242,20 @@ class _Found:
     is_global: bool = True
 
 
-class _Spectra:
-    """A Hermitian matrix with the eigenvalues and eigenvectors of its blocks, of which the last few are kept."""
+_NO_DIRECTION = _Found(None, message="out of reach: the features that may change cannot bring the score per squared norm there")
 
-    def __init__(self, matrix: Array) -> None:
+
+class _Spectra:
+    """A Hermitian matrix with the eigenvalues and eigenvectors of its blocks, of which the last few are kept.
+
+    Args:
+        matrix: Hermitian matrix, (features, features).
+        size: Norm to which the rounding of the matrix is relative, such as that of M where the matrix is its real part.
+    """
+
+    def __init__(self, matrix: Array, size: float) -> None:
         self.matrix = matrix
+        self.zero = _ZERO * size  # below which entries and eigenvalues are rounding
         self._of = lru_cache(maxsize=8)(self._decompose)
 
     def of(self, free: Array) -> tuple[FloatArray, Array]:
@@ -254,20 +268,21 @@ class _Spectra:
         return values, vectors
 
 
-def _matrix(model: QuadraticForm, *, real: bool, offset: float) -> Array:
-    """Return M, or Re(M), less a multiple of the identity."""
+def _spectra(model: QuadraticForm, *, real: bool, offset: float) -> _Spectra:
+    """Return the spectra of M, or of Re(M), less a multiple of the identity."""
     if model.n_features > _FEATURES_MAX:
         raise ValueError(
             f"M of {model.n_features:,} features is too large to be diagonalised, at most {_FEATURES_MAX:,}; "
             "a Model with one Pauli string takes any number with real=False and without free"
         )
-    matrix = matrix_of(model)
-    return np.asarray(matrix.real if real else matrix) - offset * np.eye(len(matrix))
+    matrix = matrix_of(model) - offset * np.eye(model.n_features)
+    return _Spectra(np.asarray(matrix.real if real else matrix), float(np.linalg.norm(matrix, np.inf)))
 
 
 def _has_two_eigenvalues(model: Model) -> bool:
-    """Return True for an observable of one Pauli string, and a multiple of the identity: M has two eigenvalues."""
-    return sum(len(term) > 0 for term in model.pauli_sum) == 1
+    """Return True for one Pauli string, and a multiple of the identity, behind a unitary circuit: M has two eigenvalues."""
+    single = sum(len(term) > 0 for term in model.pauli_sum) == 1
+    return single and model.is_unitary and not model.environment
 
 
 def _in_plane(model: Model, offset: float, x: Array, level: float, free: Array) -> _Found:
@@ -276,20 +291,21 @@ def _in_plane(model: Model, offset: float, x: Array, level: float, free: Array) 
     def act(v: Array) -> Array:
         return np.asarray(observable_action(model, v) - offset * v)
 
+    size = model.observable_size + abs(offset)
     basis, k = [x / (np.linalg.norm(x) or 1.0)], 0
     if not x.any():
         basis = [np.eye(1, len(x), 0)[0]]
     second = act(basis[0])
     while True:  # an eigenvector of M has no second direction: one of the other eigenvectors takes part
         second = second - basis[0] * np.vdot(basis[0], second)
-        size = np.linalg.norm(second)
-        if size > _ZERO * model.observable_size:
+        length = np.linalg.norm(second)
+        if length > _ZERO * size:
             break
         unit = np.eye(1, len(x), k)[0]
         second, k = act(unit) - unit * np.vdot(basis[0], act(basis[0])), k + 1
-    vectors = np.array([*basis, second / size]).T
+    vectors = np.array([*basis, second / length]).T
     small = vectors.conj().T @ np.array([act(v) for v in vectors.T]).T
-    found = _global(_Spectra((small + small.conj().T) / 2), False, vectors.conj().T @ x, level, np.arange(2))
+    found = _global(_Spectra((small + small.conj().T) / 2, size), False, vectors.conj().T @ x, level, np.arange(2))
     return found if found.z is None else replace(found, z=vectors @ found.z)
 
 
@@ -299,43 +315,60 @@ def _global(spectra: _Spectra, _: bool, x: Array, level: float, free: Array) -> 
     score = float(np.vdot(x, acted).real)
     if score == level:
         return _Found(x)
-    if not len(free):
-        return _unreached(level, score, score)
     sign = 1.0 if level < score else -1.0  # of M, so that the score has to fall
     values, vectors = spectra.of(free)
     values, parts = sign * values, sign * (vectors.conj().T @ acted[free])
-    need, squares = abs(score - level), np.abs(parts) ** 2
-    lowest = int(np.argmin(values))
-    edge = values[lowest]
-    if edge <= -_ZERO * np.abs(values).max():
-        step, message = _step_before_pole(values, parts, squares, need, lowest)
-        change, multiplier = step
-    else:
-        largest = _largest_fall(values, squares)
-        if need >= largest * (1 - _ZERO):
+    flat = np.abs(values) <= spectra.zero
+    values = np.where(flat, 0.0, values)
+    rounding = spectra.zero * float(np.linalg.norm(x))  # of the parts
+    need, edge, message = abs(score - level), -float(values.min(initial=0.0)), ""
+    if edge > 0:
+        change, multiplier, message = _step_before_pole(values, parts, need, edge)
+    elif np.linalg.norm(parts[flat]) > rounding:
+        change, multiplier = _step(values, parts, need)
+    else:  # the score has a least value
+        parts, slopes = np.where(flat, 0.0, parts), np.where(flat, 1.0, values)
+        largest = float(np.sum(np.abs(parts) ** 2 / slopes))
+        if need > largest + rounding * np.linalg.norm(x):
             return _unreached(level, score, score - sign * largest)
-        multiplier = _unbounded_root(values, squares, need)
-        change, message = -multiplier * parts / (1 + multiplier * values), ""
+        if need < largest * (1 - _ZERO):
+            change, multiplier = _step(values, parts, need)
+        else:
+            change, multiplier = -parts / slopes, np.inf
     z = x.astype(np.result_type(x, vectors), copy=True)
     z[free] += vectors @ change
     return _Found(z, sign * multiplier, message)
 
 
-def _step_before_pole(
-    values: FloatArray, parts: Array, squares: FloatArray, need: float, lowest: int
-) -> tuple[tuple[Array, float], str]:
+def _step(values: FloatArray, parts: Array, need: float, most: float = np.inf) -> tuple[Array, float]:
+    """Return the change in eigenvectors, with its multiplier t up to `most`, for a fall of the score that is reached there."""
+    squares = np.abs(parts) ** 2
+
+    def missing(t: float) -> float:
+        return float(np.sum(squares * t * (2 + t * values) / (1 + t * values) ** 2)) - need
+
+    low, high = 0.0, min(need / (2 * float(squares.sum())), most)  # the root for values 0
+    while high < most and missing(high) < 0:
+        low, high = high, min(2 * high, most)
+    t = float(brentq(missing, low, high, xtol=1e-300, rtol=1e-15)) if missing(high) > 0 else high
+    return -t * parts / (1 + t * values), t
+
+
+def _step_before_pole(values: FloatArray, parts: Array, need: float, edge: float) -> tuple[Array, float, str]:
     """Return the change in eigenvectors, with its multiplier, where an eigenvalue is negative, so that every fall is reached.
 
-    The multiplier is t = (1 - e) / |lowest value|, with e from 1 at t = 0 to 0 at the pole.
+    Near the pole the multiplier is t = (1 - e) / edge for the lowest value -edge, with e from 1/2 down to 0 at the pole.
     """
-    edge = abs(values[lowest])
-    ratios = values / values[lowest]
-    rest = (values - values[lowest]) / edge  # 1 - ratio, without cancellation
+    squares = np.abs(parts) ** 2
+    ratios = -values / edge
+    rest = values / edge + 1  # 1 - ratio, without cancellation for the multiples of the lowest value
 
     def fall(e: float) -> float:
         t, slopes = (1 - e) / edge, rest + e * ratios
         return float(np.sum(squares * t * (2 + t * values) / slopes**2))
 
+    if fall(0.5) >= need:
+        return *_step(values, parts, need, 0.5 / edge), ""
     extreme = rest <= _ZERO
     weight = float(squares[extreme].sum())
     is_small = weight <= (_ZERO * np.sqrt(need * edge)) ** 2
@@ -346,38 +379,15 @@ def _step_before_pole(
         at_pole = fall(0.0)
         if at_pole < need:
             change = np.where(extreme, 0.0, -parts / edge / rest)
-            change[lowest] = np.sqrt((need - at_pole) / edge)
-            return (change, 1 / edge), _NOT_UNIQUE
-        least = 0.0
+            change[int(np.argmin(values))] = np.sqrt((need - at_pole) / edge)
+            return change, 1 / edge, _NOT_UNIQUE
+        e = float(brentq(lambda e: fall(e) - need, 0.0, 0.5, xtol=1e-16, rtol=1e-15))
     else:
         least = np.sqrt(weight / (edge * need + weight)) / 2  # the extreme eigenvectors alone fall enough there
-    if least > 0:
-        e = float(np.exp(brentq(lambda log: fall(np.exp(log)) - need, np.log(least), 0.0, xtol=1e-15, rtol=1e-15)))
-    else:
-        e = float(brentq(lambda e: fall(e) - need, 0.0, 1.0, xtol=1e-16, rtol=1e-15))
+        e = float(np.exp(brentq(lambda log: fall(np.exp(log)) - need, np.log(least), np.log(0.5), xtol=1e-15, rtol=1e-15)))
     t = (1 - e) / edge
     change = -t * parts / (rest + e * ratios)
-    return (np.where(extreme, 0.0, change) if is_small else change, t), ""
-
-
-def _largest_fall(values: FloatArray, squares: FloatArray) -> float:
-    """Return the largest fall of the score where no eigenvalue is negative."""
-    flat = values <= _ZERO * np.abs(values).max()
-    if squares[flat].sum() > (_ZERO**2) * squares.sum():
-        return float(np.inf)
-    return float(np.sum(squares[~flat] / values[~flat]))
-
-
-def _unbounded_root(values: FloatArray, squares: FloatArray, need: float) -> float:
-    """Return the multiplier t > 0 of a fall that is reached, where no eigenvalue is negative."""
-
-    def missing(t: float) -> float:
-        return float(np.sum(squares * t * (2 + t * values) / (1 + t * values) ** 2)) - need
-
-    high = 1.0 / max(np.abs(values).max(), np.finfo(float).tiny)
-    while missing(high) < 0 and high < 1e300:
-        high *= 2
-    return float(brentq(missing, 0.0, high, xtol=1e-300, rtol=1e-15))
+    return np.where(extreme, 0.0, change) if is_small else change, t, ""
 
 
 def _unreached(level: float, score: float, best: float) -> _Found:
@@ -392,6 +402,8 @@ def _one_feature(spectra: _Spectra, nonnegative: bool, x: Array, level: float, f
     if score == level:
         return _Found(x)
     slopes, curvatures = np.abs(acted[free]), np.diagonal(spectra.matrix).real[free]
+    slopes = np.where(slopes > spectra.zero * np.linalg.norm(x), slopes, 0.0)
+    curvatures = np.where(np.abs(curvatures) > spectra.zero, curvatures, 0.0)
     directions = np.where(slopes > 0, acted[free] / np.where(slopes > 0, slopes, 1), 1)
     need = level - score
     with np.errstate(all="ignore"):
@@ -429,6 +441,8 @@ def _nonnegative(spectra: _Spectra, _: bool, x: Array, level: float, free: Array
         z = np.maximum(z, 0.0)
         if best is None or best.z is None or np.linalg.norm(z - x) < np.linalg.norm(best.z - x):
             best = _Found(z, found.multiplier, _LOCAL if at_zero else found.message, not at_zero)
+        if not np.isfinite(found.multiplier):
+            break
         seen.add(frozenset(at_zero))
         pull = {k: -x[k] + found.multiplier * float(spectra.matrix[k] @ z) for k in at_zero}
         released = min(pull, key=lambda k: pull[k], default=-1)
@@ -452,8 +466,10 @@ def _result(
     stderr = np.zeros(len(rows))
     if isinstance(model, LearnedModel) and reached.any():
         moved = reached & (distance > 0)
-        multipliers = np.array([each.multiplier for each in found])
-        stderr[moved] = np.abs(multipliers[moved]) * model.expectation_stderr(z[moved]) / (2 * distance[moved])
+        multipliers, errors = np.abs([each.multiplier for each in found]), np.zeros(len(rows))
+        errors[moved] = model.expectation_stderr(z[moved])
+        moved &= errors > 0
+        stderr[moved] = multipliers[moved] * errors[moved] / (2 * distance[moved])
     z = rescaled(z, powers, "a changed input")
     distance = np.where(reached, rescaled(distance, powers[:, 0], "a distance"), np.inf)
     score = quadratic_value(model, z)
@@ -468,7 +484,7 @@ def _result(
         reached.reshape(shape),
         level,
         score.reshape(shape),
-        rescaled(stderr, powers[:, 0], "an error").reshape(shape),
+        times_power_of_2(stderr, powers[:, 0]).reshape(shape),
         np.array([each.is_global for each in found], dtype=bool).reshape(shape),
         tuple(each.message for each in found),
         notes,

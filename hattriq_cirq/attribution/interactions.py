@@ -117,20 +117,25 @@ class Interactions(Frozen):
         if self.values.ndim != 2:
             raise ValueError(f"{self.values.shape=} is a batch; select one input, as in interactions[0], to list its pairs")
         top = as_count(top, "top")
-        found: dict[tuple[int, int], PairEffect] = {}
-        for i, j in np.argwhere(self.values):
+        twice = np.isin(self.rows, self.columns)[:, np.newaxis] & np.isin(self.columns, self.rows)  # the first entry is taken
+        counted = (self.rows[:, np.newaxis] < self.columns) | (~twice & (self.rows[:, np.newaxis] > self.columns))
+        sizes = np.abs(np.where(counted, self.values, 0.0)).reshape(-1)
+        largest = np.argpartition(-sizes, top - 1)[:top] if top < sizes.size else np.arange(sizes.size)
+        largest = np.sort(largest[sizes[largest] > 0])
+        found = []
+        for place in largest[np.argsort(-sizes[largest], kind="stable")].tolist():
+            i, j = divmod(place, len(self.columns))
             first, second = sorted((int(self.rows[i]), int(self.columns[j])))
-            if first != second:  # a pair may stand twice: its first entry is taken
-                effect = PairEffect(first, second, 2 * float(self.values[i, j]), 2 * float(self.stderr[i, j]))
-                found.setdefault((first, second), effect)
-        return sorted(found.values(), key=lambda pair: -abs(pair.value))[:top]
+            found.append(PairEffect(first, second, 2 * float(self.values[i, j]), 2 * float(self.stderr[i, j])))
+        return found
 
     def select(self, rows: ArrayLike, columns: ArrayLike) -> Interactions:
-        """Return some rows and columns of the matrices, by their features or groups."""
-        i, j = (
-            np.array([np.flatnonzero(own == each)[0] for each in np.atleast_1d(wanted)], dtype=np.int64)
-            for own, wanted in ((self.rows, rows), (self.columns, columns))
-        )
+        """Return some rows and columns of the matrices, by their features or groups.
+
+        Raises:
+            ValueError: A feature or group is not among the rows or columns.
+        """
+        i, j = (_places(own, wanted) for own, wanted in ((self.rows, rows), (self.columns, columns)))
         return self._with(lambda array: array[..., i[:, np.newaxis], j], rows=self.rows[i], columns=self.columns[j])
 
     def _with(self, part: Callable[[FloatArray], FloatArray], **fields: Any) -> Interactions:
@@ -176,6 +181,14 @@ class Interactions(Frozen):
         return f"Interactions of {of}: matrix of {rows} x {columns} features or groups"
 
 
+def _places(own: IntArray, wanted: ArrayLike) -> IntArray:
+    listed = np.atleast_1d(np.asarray(wanted)).tolist()
+    places = {feature: place for place, feature in enumerate(own.tolist())}
+    if missing := [each for each in listed if each not in places]:
+        raise ValueError(f"{missing[0]!r} is not among the {len(own):,} features or groups of the rows or columns")
+    return np.array([places[each] for each in listed], dtype=np.int64)
+
+
 def group_members(groups: ArrayLike | None, features: int) -> FloatArray:
     """Return a table of 0 and 1 that says which features belong to which group, (groups, features).
 
@@ -185,7 +198,7 @@ def group_members(groups: ArrayLike | None, features: int) -> FloatArray:
         features: Number of features.
 
     Raises:
-        ValueError: The number of labels is wrong, or a label is negative.
+        ValueError: The number of labels is wrong, or a label is negative or not below the number of features.
 
     Example:
         >>> group_members([0, 1, 1], 3)
@@ -195,8 +208,10 @@ def group_members(groups: ArrayLike | None, features: int) -> FloatArray:
     if groups is None:
         return np.eye(features)
     labels = np.asarray(groups).reshape(-1)
-    if labels.shape != (features,) or labels.dtype.kind not in "iu" or labels.min() < 0:
+    if labels.shape != (features,) or labels.dtype.kind not in "iu":
         raise ValueError(f"groups of shape {np.shape(groups)} must hold an integer label >= 0 for each of {features} features")
+    for label in (labels.min(), labels.max()):
+        as_count(int(label), "a label of groups", 0, features - 1)
     return np.asarray(np.eye(labels.max() + 1)[labels].T)
 
 
@@ -270,7 +285,9 @@ def _entries(model: QuadraticForm, matrix: Array | None, member: FloatArray, d: 
 def _errors(
     model: LearnedModel, member: FloatArray, x: Array, references: Array, values: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the standard errors of the entries for one input, and what the damping factor may leave, (groups, groups) each.
+    """Return both parts of the errors of the entries for one input, (groups, groups) each: standard errors and systematic ones.
+
+    Systematic are the error of the damping factor and what the list of strings leaves out.
 
     A string with X or Y on the qubits of a mask a joins the features j and j ^ a only. Without groups, an entry therefore
     depends on the strings of one mask; on the diagonal, a baseline makes it depend on all.
@@ -297,4 +314,5 @@ def _errors(
     if model.damping is not None:
         offset = model.identity_part * np.mean([np.abs(d) ** 2 + 2 * (d.conj() * b).real for d, b in ends], axis=0)
         systematic = np.abs(values - np.diag(member @ offset)) * model.damping.stderr
-    return np.sqrt((variances - systematic**2).clip(0)), systematic
+    stderr = np.sqrt((variances - systematic**2).clip(0))
+    return stderr, np.hypot(systematic, model.left_out(values.reshape(-1)).reshape(values.shape))

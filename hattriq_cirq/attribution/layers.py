@@ -29,6 +29,7 @@ from hattriq_cirq.foundation.arrays import (
 )
 from hattriq_cirq.foundation.checks import as_count
 from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
 
 _BYTES_MAX = 2**32  # of all flows
@@ -95,6 +96,20 @@ class LayerAttribution(Frozen):
         parts: dict[str, Any] = {name: None if array is None else array[index] for name, array in arrays}
         return replace(self, **parts)
 
+    def __repr__(self) -> str:
+        of = quantity(self.f_input.size, "input") if self.f_input.ndim else "one input"
+        return f"LayerAttribution of {of}: maps of {self.values.shape[-1]} features at the cuts {self.cuts.tolist()}"
+
+
+def check_layers(model: Model) -> None:
+    """Raise ValueError for a circuit that is not unitary on the data qubits alone."""
+    if not model.is_unitary or model.environment:
+        raise ValueError(
+            f"{model!r} has no layers: at a cut there are amplitudes only if the circuit is unitary on the data qubits alone; "
+            "take dilated = model.dilated() and attribute hq.Model(dilated.circuit, [*dilated.qubits, *dilated.environment], "
+            "dilated.observable), whose inputs are those of the data qubits beside |0>"
+        )
+
 
 def default_cuts(model: Model) -> list[int]:
     """Return the cuts between the layers of a circuit: at both ends, and after each run of moments with wide gates.
@@ -132,14 +147,24 @@ def exact_layers(
     baseline: float | ArrayLike | BaselineSet = 0,
     cuts: Sequence[int] | None = None,
     flow: bool = False,
+    shares: bool = True,
 ) -> LayerAttribution:
     """Compute layer attributions by simulation; users call `hattriq_cirq.layer_attribution`, which describes the arguments.
+
+    Args:
+        model: As there.
+        x: As there.
+        baseline: As there.
+        cuts: As there.
+        flow: As there.
+        shares: Compute the population shares, which take a product M x for each feature and cut.
 
     Example:
         >>> from hattriq_cirq import ring_ansatz
         >>> exact_layers(ring_ansatz(1, 0), [0.6, 0.8]).values.sum(axis=-1).round(2)
         array([-0.28, -0.28])
     """
+    check_layers(model)
     check_columns(model, x, "x")
     inputs = model_inputs(model, x)
     references, _ = resolve(baseline, inputs)
@@ -156,8 +181,8 @@ def exact_layers(
     values, population = np.zeros((len(rows), len(places), n)), np.zeros((len(rows), len(places)))
     flows = np.zeros((len(rows), len(places), n, n)) if flow else None
     f_baseline = np.zeros(len(rows))
-    before, after = _states_at(model, places, np.eye(n)) if flow else None, [_suffix(model, cut) for cut in places]
-    diagonals = [diagonal(suffix) for suffix in after]
+    before = _states_at(model, places, np.eye(n)) if flow else None
+    diagonals = [diagonal(_part(model, model.resolved_circuit[cut:])) for cut in places] if shares else None
     own = _states_at(model, places, scaled)
     for b in references:
         reference = times_power_of_2(np.broadcast_to(b, rows.shape), -exponents)
@@ -169,8 +194,8 @@ def exact_layers(
         )
         for i, (left, right, start) in enumerate(sides):
             values[:, i] += (left.conj() * right).real / len(references)
-            squares = np.abs(own[i]) ** 2 - np.abs(start) ** 2
-            population[:, i] += squares @ diagonals[i] / len(references)
+            if diagonals is not None:
+                population[:, i] += (np.abs(own[i]) ** 2 - np.abs(start) ** 2) @ diagonals[i] / len(references)
             if flows is not None and before is not None:
                 paths = before[i].T[np.newaxis] * d[:, np.newaxis]
                 flows[:, i] += (paths.conj() * right[:, :, np.newaxis]).real / len(references)
@@ -186,7 +211,7 @@ def exact_layers(
         np.zeros((*lead, len(places), n)),
         restored(f_input),
         restored(f_baseline),
-        restored(population),
+        restored(population) if shares else None,
         None if flows is None else restored(flows),
     )
 
@@ -198,10 +223,6 @@ def _states_at(model: Model, cuts: Sequence[int], x: Array) -> list[Array]:
         state = _part(model, model.resolved_circuit[start:stop]).evolve(state) if stop > start else state
         states.append(state)
     return states
-
-
-def _suffix(model: Model, cut: int) -> Model:
-    return _part(model, model.resolved_circuit[cut:])
 
 
 def _part(model: Model, circuit: cirq.FrozenCircuit) -> Model:

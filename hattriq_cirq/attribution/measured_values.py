@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hattriq_cirq.foundation.arrays import FloatArray, normal_interval
 from hattriq_cirq.foundation.frozen import Frozen
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +52,29 @@ class Measured(Frozen):
     def interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
         """Return the low and high ends of the interval of each value, in their shape."""
         return normal_interval(self.values, self.stderr, level)
+
+    def to_frame(self, level: float = 0.95) -> pd.DataFrame:
+        """Return the values as a pandas table, one row per input, or per input and point or size.
+
+        Args:
+            level: Probability that an interval holds the exact value.
+
+        Returns:
+            Columns: input; point, and fraction for a curve; value, stderr, low and high. `to_csv` of it writes a file.
+
+        Example:
+            >>> Measured([0.5], [[0.1]]).to_frame().round(2).to_dict("records")
+            [{'input': 0, 'value': 0.5, 'stderr': 0.1, 'low': 0.3, 'high': 0.7}]
+        """
+        import pandas as pd
+
+        places = np.indices(self.values.shape).reshape(self.values.ndim, -1)
+        columns: dict[str, NDArray[np.generic]] = dict(zip(("input", "point"), places, strict=False))
+        if self.fractions is not None:
+            columns["fraction"] = np.broadcast_to(self.fractions, self.values.shape).reshape(-1)
+        low, high = self.interval(level)
+        named = {"value": self.values, "stderr": self.stderr, "low": low, "high": high}
+        return pd.DataFrame({**columns, **{name: each.reshape(-1) for name, each in named.items()}})
 
     def mean(self) -> Measured:
         """Return the mean over the inputs, (...,), with the errors that they have in common."""

@@ -12,6 +12,7 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray, rescaled, scaling_
 from hattriq_cirq.foundation.checks import check_type
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.gradients import TrainableProgram
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
 
@@ -65,6 +66,11 @@ class ParameterSensitivity(Frozen):
         variances = np.diagonal(self.covariance(of_parameters), axis1=-2, axis2=-1)
         return np.asarray(np.sqrt(variances.clip(0)))
 
+    def __repr__(self) -> str:
+        *lead, params, features = self.derivatives.shape
+        of = quantity(int(np.prod(lead)), "map") if lead else "one map"
+        return f"ParameterSensitivity of {of} of {features} features to {quantity(params, 'parameter')}"
+
 
 @with_numpy_defaults
 def parameter_sensitivity(model: Model, x: ArrayLike, *, baseline: float | ArrayLike | BaselineSet = 0) -> ParameterSensitivity:
@@ -94,7 +100,8 @@ def parameter_sensitivity(model: Model, x: ArrayLike, *, baseline: float | Array
     check_columns(model, x, "x")
     inputs = model_inputs(model, x)
     references, _ = resolve(baseline, inputs)
-    program, theta = TrainableProgram(model), np.array(list(model.params.values()))
+    program = TrainableProgram(model)
+    theta = np.array([model.params[name] for name in program.names])
     rows = inputs.reshape(-1, model.n_features)
     exponents = np.maximum(scaling_exponents(rows), scaling_exponents(*references).max(axis=0))
     scaled = times_power_of_2(rows, -exponents)

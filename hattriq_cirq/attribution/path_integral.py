@@ -245,14 +245,14 @@ class _PathIntegral(NamedTuple):
         objective = self.objective
         end, *starts = (PathEnd.of(rows, [self._action(model, rows) for model in self.models]) for rows in ends)
         starts = starts or [PathEnd.zero((1, ends[0].shape[1]), len(self.models))]
-        found: dict[str, Array] = {
-            "f_input": end.score(objective),
-            "f_baseline": _mean([start.score(objective) for start in starts], len(end.rows)),
-        }
-        for start in starts:
-            path = StraightPath.between(start, end)
-            if objective.form == "normalized":
+        found: dict[str, Array] = {}
+        paths = [StraightPath.between(start, end) for start in starts]
+        if objective.form == "normalized":
+            for path in paths:
                 _keep_closest(found, path.origin(first))
+        found["f_input"] = end.score(objective)  # later than the check of the origin, where it has no value
+        found["f_baseline"] = _mean([start.score(objective) for start in starts], len(end.rows))
+        for path in paths:
             weights = objective.path_weights(path.coefficients, path.centre, self.rule, self.tolerance)
             if self.rule is None:
                 errors = path.rounding_errors(objective, weights, self.tolerance, self.precision) / len(starts)
@@ -529,6 +529,14 @@ def _warn_of_errors(gaps: FloatArray, errors: FloatArray, features: IntArray, al
 def warn_of_identity_part(models: Sequence[QuadraticForm]) -> None:
     """Warn of every model whose observable has an identity part."""
     for model in models:
+        if isinstance(model, Model) and not model.is_identity_part_cheap:
+            warnings.warn(
+                "M may have an identity part, which copies the input into the map: its trace takes a product for each feature "
+                "and was not computed; compare model.identity_part with the map",
+                IdentityPartWarning,
+                stacklevel=5,
+            )
+            continue
         c = model.identity_part
         if c and abs(c) > _ROUNDING * (model.observable_size if isinstance(model, Model) else 1):
             has_offset = isinstance(model, Model) and c != model.observable_identity

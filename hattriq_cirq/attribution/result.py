@@ -6,15 +6,16 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import IO, Any, Literal, TypedDict
 
 import numpy as np
 
-from hattriq_cirq.foundation.array_files import read_arrays, write_arrays
-from hattriq_cirq.foundation.arrays import Array, FloatArray, all_finite, make_read_only, normal_interval, zeros
+from hattriq_cirq.foundation import array_files
+from hattriq_cirq.foundation.array_files import Joined, read_arrays, write_arrays
+from hattriq_cirq.foundation.arrays import Array, FloatArray, all_finite, make_read_only, normal_interval, read_only, zeros
 from hattriq_cirq.foundation.checks import set_fields
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
@@ -24,7 +25,9 @@ from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import UPDATE, Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
 
-_FORMAT = "hattriq_cirq.Attribution/1"
+#: The second has one number in place of a large array that repeats it.
+_FORMATS = "hattriq_cirq.Attribution/1", "hattriq_cirq.Attribution/2"
+_LIKE_VALUES = ("stderr", "imag_values", "rare_stderr", "systematic", "baseline")  # may repeat one number for all values
 _REAL = (
     *("values", "stderr", "imag_values", "f_input", "f_baseline", "completeness_gap_stderr", "rare_stderr", "systematic"),
     *("f_input_stderr", "f_baseline_stderr"),
@@ -94,7 +97,7 @@ class Assumptions(Frozen):
 class _Meta(TypedDict):
     """JSON that a saved attribution holds beside its arrays."""
 
-    format: Literal["hattriq_cirq.Attribution/1"]
+    format: Literal["hattriq_cirq.Attribution/1", "hattriq_cirq.Attribution/2"]
     assumptions: Assumptions
     cost: Cost
     provenance: Provenance
@@ -359,16 +362,32 @@ class Attribution(Frozen):
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the attribution to a new `.npz` file without loss; a file that exists raises FileExistsError.
 
-        Arrays on disk, as those of inputs from `numpy.memmap`, are read and written part by part. Arrays of 64 MiB or more are
+        Arrays on disk, as those of inputs from `numpy.memmap`, are read and written part by part. Arrays of 16 MiB or more are
         not compressed, so that `load` needs no memory for them.
         """
-        meta = {"format": _FORMAT} | {name: asdict(getattr(self, name)) for name in ("assumptions", "cost", "provenance")}
-        arrays = {"meta": np.array(json.dumps(meta))} | {name: getattr(self, name) for name in _array_names(self)}
-        return write_new(path, lambda file: write_arrays(file, arrays))
+        arrays: dict[str, Array | Joined] = {name: getattr(self, name) for name in _array_names(self)}
+        return self._write(path, arrays | {name: self._repeated(name) for name in _LIKE_VALUES if self._repeats(name)})
+
+    def _repeats(self, name: str) -> bool:
+        """Return True for a large array that repeats one number, and takes no memory."""
+        array = getattr(self, name)
+        return array is not None and array.nbytes >= array_files.ON_DISK and not any(array.strides)
+
+    def _repeated(self, name: str) -> Array:
+        """Return the number that an array repeats, with its number of axes."""
+        number: Array = getattr(self, name)
+        return number[(slice(1),) * number.ndim]
+
+    def _write(self, path: str | os.PathLike[str], arrays: Mapping[str, Array | Joined]) -> Path:
+        """Write arrays beside the settings of this attribution."""
+        is_short = any(isinstance(arrays.get(name), np.ndarray) and self._repeats(name) for name in _LIKE_VALUES)
+        meta: dict[str, Any] = {"format": _FORMATS[is_short]}
+        meta |= {name: asdict(getattr(self, name)) for name in ("assumptions", "cost", "provenance")}
+        return write_new(path, lambda file: write_arrays(file, {"meta": np.array(json.dumps(meta)), **arrays}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Attribution:
-        """Read an attribution from a file that `save` wrote; arrays of 64 MiB or more stay on disk and are read where used.
+        """Read an attribution from a file that `save` wrote; arrays of 16 MiB or more stay on disk and are read where used.
 
         Raises:
             FileNotFoundError: The file does not exist.
@@ -390,8 +409,54 @@ class Attribution(Frozen):
             if array.dtype.kind not in ("U" if name == "meta" else "fc" if name in _AMPLITUDES else "f"):
                 raise ValueError(f"array {name} has type {array.dtype}")
         meta = load(_Meta, parse_json(str(content.pop("meta")), path), path)
+        if meta["format"] == _FORMATS[1]:
+            for name in _LIKE_VALUES:
+                if name in content and content[name].size == 1:
+                    content[name] = np.broadcast_to(read_only(content[name]), content["values"].shape)
         arrays: dict[str, Any] = {"imag_values": None, **content}
         return cls(**arrays, assumptions=meta["assumptions"], cost=meta["cost"], provenance=meta["provenance"])
+
+    @classmethod
+    def join(cls, parts: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) -> Path:
+        """Write the attributions of batches in several files, one after the other, to a new file, with one of them in memory.
+
+        Args:
+            parts: Files that `save` wrote, with batches of one call of the same settings.
+            path: Path of the new file.
+
+        Returns:
+            The path.
+
+        Raises:
+            FileExistsError: The path exists.
+            ValueError: The files have different settings, arrays or sets of baselines.
+
+        Example:
+            >>> import hattriq_cirq as hq
+            >>> a = hq.integrated_gradients(hq.ring_ansatz(1, 0), [[0.6, 0.8], [0.8, 0.6], [0.0, 1.0]], baseline=0)
+            >>> files = [a[:2].save("first.npz"), a[2:].save("second.npz")]
+            >>> Attribution.load(Attribution.join(files, "joined.npz")) == a
+            True
+        """
+        first, cost, count = cls.load(parts[0]), Cost(), 0
+        is_set, names = first.baseline.ndim > first.values.ndim, _array_names(first)
+        short = {name: first._repeated(name) for name in _LIKE_VALUES if first._repeats(name)}
+        for part in parts:
+            own = cls.load(part)
+            is_other = own.assumptions != first.assumptions or _array_names(own) != names
+            if is_other or (is_set and not np.array_equal(own.baseline, first.baseline)):
+                raise ValueError(f"{part} and {parts[0]} have different settings or baselines; join parts of one call")
+            cost, count = cost + own.cost, count + len(own)
+            short = {name: number for name, number in short.items() if (getattr(own, name) == number).all()}
+
+        def of_parts(name: str) -> Iterator[Array]:
+            may_repeat = name in _LIKE_VALUES
+            return (getattr(cls.load(part), name) if may_repeat else read_arrays(part, (name,))[name] for part in parts)
+
+        joined: dict[str, Array | Joined] = {name: Joined(count, of_parts(name)) for name in names}
+        if is_set:
+            joined["baseline"] = first.baseline
+        return replace(first, cost=cost)._write(path, joined | short)
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write a new CSV file with one line per input and feature: input, feature, bits, x, value, stderr, systematic.

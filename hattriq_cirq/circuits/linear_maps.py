@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from math import prod
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,25 +105,26 @@ class LinearMap(Frozen):
         """
         mean = np.asarray(weights @ self.apply(probabilities))
         second = np.zeros((len(mean), len(mean)))
-        for rows, dense in self._adjoint_rows(weights):
+        for rows, dense in self.adjoint_rows(weights):
             second[rows] = (weights @ self.apply((dense * probabilities).T)).T
         return second - np.outer(mean, mean)
 
-    def second_moments(self, weights: csr_array, probabilities: FloatArray) -> FloatArray:
-        """Return the second moment of each weighted value of one shot, (values,): the diagonal of `covariance` plus mean**2.
+    def moments_of(self, weights: csr_array) -> Moments:
+        """Return the first and second moments of weighted values of one shot as functions of its distribution.
 
-        It takes less than 2**bits numbers per value where the rows are sparse. With q = A p, the second moment of outcomes i
-        and j is sum_l A_il A_jl p_l. For j = i ^ m it is entry i of another product applied to p, with factors
-        A[i, l] A[i ^ m, l]: one pass for each difference m of two outcomes in a row.
+        What depends on the map and the weights only is computed once, for all distributions. It takes less than 2**bits numbers
+        per value where the rows are sparse. With q = A p, the second moment of outcomes i and j is sum_l A_il A_jl p_l. For
+        j = i ^ m it is entry i of another product applied to p, with factors A[i, l] A[i ^ m, l]: one pass for each difference
+        m of two outcomes in a row.
+
+        Args:
+            weights: Sparse weights (values, 2**bits) of the mapped measure.
         """
         per_row = np.diff(weights.indptr)
         widest = int(per_row.max(initial=0))
         if np.count_nonzero(per_row) > widest * (widest + 1) // 2:  # fewer pairs of outcomes in a row than rows
-            return self._second_moments_by_pairs(weights, probabilities, widest)
-        second = np.zeros(weights.shape[0])
-        for rows, dense in self._adjoint_rows(weights):
-            second[rows] = dense**2 @ probabilities
-        return second
+            return _MomentsByPairs(self, weights, tuple(self._pairs(weights, widest)))
+        return _MomentsByRows(self, weights)
 
     @cached_property
     def squared_columns(self) -> FloatArray:
@@ -138,29 +140,26 @@ class LinearMap(Frozen):
     def gains(self, weights: csr_array) -> FloatArray:
         """Return the factors by which the map increases the L2 norm of each row of weights, (values,); 1 for a row of zeros."""
         before = np.asarray(weights.multiply(weights).sum(axis=1)).reshape(-1)
-        after = self.second_moments(weights, np.ones(weights.shape[1]))
+        _, after = self.moments_of(weights)(np.ones(weights.shape[1]))
         return np.asarray(np.sqrt(np.divide(after, before, out=np.ones_like(before), where=before > 0)))
 
-    def _second_moments_by_pairs(self, weights: csr_array, probabilities: FloatArray, widest: int) -> FloatArray:
-        """Return the second moment of each value, (values,), by pairs of the at most `widest` outcomes in its row."""
+    def _pairs(self, weights: csr_array, widest: int) -> Iterator[_Pairs]:
+        """Yield the pairs of the at most `widest` outcomes in a row by their positions in it and their difference."""
         used = np.flatnonzero(np.diff(weights.indptr))
         column = np.arange(widest)
         inside = column < np.diff(weights.indptr)[used, np.newaxis]
         position = np.where(inside, weights.indptr[used, np.newaxis] + column, 0)
         index = np.where(inside, weights.indices[position], 0).astype(np.int64)
         value = np.where(inside, weights.data[position], 0.0)
-        second = np.zeros(weights.shape[0])
         for a in range(widest):
             for b in range(a, widest):
                 product = value[:, a] * value[:, b] * (1 if a == b else 2)
                 difference = np.where(product != 0, index[:, a] ^ index[:, b], -1)
                 for mask in np.unique(difference[difference >= 0]).tolist():
                     rows = difference == mask
-                    moments = self._products_of_rows(mask).apply(probabilities)
-                    second[used[rows]] += product[rows] * moments[index[rows, a]]
-        return second
+                    yield _Pairs(used[rows], product[rows], index[rows, a], self._products_of_rows(mask))
 
-    def _adjoint_rows(self, weights: csr_array) -> Iterator[tuple[NDArray[np.intp], FloatArray]]:
+    def adjoint_rows(self, weights: csr_array) -> Iterator[tuple[NDArray[np.intp], FloatArray]]:
         """Yield the rows of `weights` that are not empty, a few at once, with their dense adjoints."""
         used = np.flatnonzero(np.diff(weights.indptr))
         at_once = max(1, _CHUNK // weights.shape[1])
@@ -192,6 +191,63 @@ class LinearMap(Frozen):
             else:
                 blocks.append(factor)
         return blocks
+
+
+class Moments(Protocol):
+    """First and second moments of weighted values of one shot, as a function of its distribution."""
+
+    def __call__(self, probabilities: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return both moments of each value, (values,), for a distribution (2**bits,)."""
+
+
+@dataclass(frozen=True)
+class _MomentsByRows:
+    """Moments by dense adjoints of the rows of weights, a few rows at once, and their squares."""
+
+    linear_map: LinearMap
+    weights: csr_array
+
+    @cached_property
+    def _kept(self) -> list[tuple[NDArray[np.intp], FloatArray, FloatArray]] | None:
+        """All rows with their squares, if they are few enough to be held."""
+        if np.count_nonzero(np.diff(self.weights.indptr)) * self.weights.shape[1] > _CHUNK:
+            return None
+        return list(self._computed())
+
+    def _computed(self) -> Iterator[tuple[NDArray[np.intp], FloatArray, FloatArray]]:
+        for rows, dense in self.linear_map.adjoint_rows(self.weights):
+            yield rows, dense, dense**2
+
+    def __call__(self, probabilities: FloatArray) -> tuple[FloatArray, FloatArray]:
+        mean, second = np.zeros((2, self.weights.shape[0]))
+        for rows, dense, squares in self._computed() if self._kept is None else self._kept:
+            mean[rows], second[rows] = dense @ probabilities, squares @ probabilities
+        return mean, second
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Pairs of outcomes with one difference: their rows, products of weights, first outcomes, and the map of their moments."""
+
+    rows: NDArray[np.intp]
+    products: FloatArray
+    outcomes: NDArray[np.int64]
+    linear_map: LinearMap
+
+
+@dataclass(frozen=True)
+class _MomentsByPairs:
+    """Moments by pairs of outcomes in a row."""
+
+    linear_map: LinearMap
+    weights: csr_array
+    pairs: tuple[_Pairs, ...]
+
+    def __call__(self, probabilities: FloatArray) -> tuple[FloatArray, FloatArray]:
+        second = np.zeros(self.weights.shape[0])
+        for each in self.pairs:
+            second[each.rows] += each.products * each.linear_map.apply(probabilities)[each.outcomes]
+        return np.asarray(self.weights @ self.linear_map.apply(probabilities)), second
 
 
 def _matrix(factor: FloatArray) -> FloatArray:

@@ -7,23 +7,22 @@ contributions are added up over circuits before the variance is taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack, kron
 
-from hattriq_cirq.circuits.linear_maps import LinearMap
+from hattriq_cirq.circuits.linear_maps import LinearMap, Moments
 from hattriq_cirq.foundation.arrays import FloatArray, freeze, parity_signs, read_only
 from hattriq_cirq.foundation.frozen import Frozen, owned
 
 #: Largest number of measured bits for which counts are kept as an array of 2**bits numbers.
 MAX_DENSE_BITS = 20
 _MAX_BITS = 62  # outcomes are 64-bit integers
-_COLUMNS = 2**22  # numbers of the distributions that are held side by side
 
 
 @dataclass(frozen=True, eq=False)
@@ -421,67 +420,30 @@ class LinearTerm(Frozen):
         per_shot = linear_map.covariance(_seen(weights, None), counted.smoothed_probabilities)
         return self.scale**2 * (per_shot / counted.shots)
 
+    def variances(self, weights: Weights, moments: Moments | None = None) -> FloatArray:
+        """Return the diagonal of `covariance`, (values,).
 
-@dataclass(frozen=True)
-class _CountedTerms:
-    """Counted terms to which one map was applied, or none: their errors are computed together, in one pass over their columns.
-
-    Args:
-        linear_map: The map.
-        largest: The term with the largest squared scale per shot.
-        shares: Squared scale per shot of each over that of the largest, (terms,).
-        probabilities: Distributions without the map, (2**bits, terms).
-        smoothed: The same, at which errors are taken.
-    """
-
-    linear_map: LinearMap | None
-    largest: LinearTerm
-    shares: FloatArray
-    probabilities: FloatArray
-    smoothed: FloatArray
-
-    @classmethod
-    def of(cls, terms: Sequence[LinearTerm]) -> Iterator[_CountedTerms]:
-        """Yield the counted terms by their maps, as many at once as are held within memory."""
-        by_map: dict[LinearMap | None, list[LinearTerm]] = {}
-        for term in terms:
-            if term.counted.shots is not None and term.scale:
-                by_map.setdefault(term.linear_map, []).append(term)
-        for linear_map, mine in by_map.items():
-            at_once = max(1, _COLUMNS // len(mine[0].counted.probabilities))
-            for start in range(0, len(mine), at_once):
-                some = mine[start : start + at_once]
-                per_shot = np.array([term.scale**2 / (term.counted.shots or 1) for term in some])
-                yield cls(
-                    linear_map,
-                    some[int(per_shot.argmax())],
-                    per_shot / per_shot.max(),
-                    np.stack([term.counted.probabilities for term in some], axis=1),
-                    np.stack([term.counted.smoothed_probabilities for term in some], axis=1),
-                )
-
-    def _scaled(self, value: Any) -> Any:
-        return self.largest.scale**2 * (value / self.largest.counted.shots)
-
-    def _mapped(self, measures: FloatArray) -> FloatArray:
-        return measures if self.linear_map is None else self.linear_map.apply(measures)
-
-    def variances(self, weights: csr_array) -> FloatArray:
-        """Return the summed variances of weights @ measure, (values,); second moments are linear in the probabilities."""
-        mixed = self.smoothed @ self.shares
-        if self.linear_map is None:
-            second = weights.multiply(weights) @ mixed
-        else:
-            second = self.linear_map.second_moments(weights, mixed)
-        means = weights @ self._mapped(self.smoothed)
-        return np.asarray(self._scaled(np.maximum(second - means**2 @ self.shares, 0)))
+        Args:
+            weights: Weights of the outcomes.
+            moments: `linear_map.moments_of` the weights, where several terms have one map; None computes them.
+        """
+        counted, linear_map = self.counted, self.linear_map
+        if linear_map is None or counted.shots is None:
+            return self.scale**2 * counted.variances(weights)
+        mean, second = (moments or linear_map.moments_of(_seen(weights, None)))(counted.smoothed_probabilities)
+        return self.scale**2 * (np.maximum(second - mean**2, 0) / counted.shots)
 
     @property
     def total_variance(self) -> float:
-        """Sum of the variances of all outcomes."""
-        columns = np.ones(len(self.probabilities)) if self.linear_map is None else self.linear_map.squared_columns
-        of_each = columns @ self.probabilities - (self._mapped(self.probabilities) ** 2).sum(axis=0)
-        return float(self._scaled(np.maximum(of_each, 0) @ self.shares))
+        """Sum of the variances of all outcomes from the counts; 0 where they are exact."""
+        counted = self.counted
+        if counted.shots is None:
+            return 0.0
+        squares = counted.probabilities
+        if self.linear_map is not None:
+            squares = self.linear_map.squared_columns * counted.probabilities
+        mapped = self.probabilities / self.scale if self.scale else np.zeros(1)
+        return self.scale**2 * max(0.0, float(squares.sum() - mapped @ mapped)) / counted.shots
 
 
 @dataclass(frozen=True, eq=False)
@@ -515,10 +477,7 @@ class QuasiDistribution(Frozen):
     def probabilities(self) -> FloatArray:
         """The signed measure, (2**bits,), or of each outcome in `support`."""
         if self.support is None:
-            sums: dict[LinearMap | None, FloatArray] = {}
-            for term in self.terms:
-                sums[term.linear_map] = sums.get(term.linear_map, 0.0) + term.scale * term.counted.probabilities
-            return read_only(np.sum([each if m is None else m.apply(each) for m, each in sums.items()], axis=0))
+            return read_only(np.sum([term.probabilities for term in self.terms], axis=0))
         total = np.zeros(len(self.support))
         for term in self.terms:
             assert term.counted.support is not None
@@ -541,10 +500,10 @@ class QuasiDistribution(Frozen):
 
     def variances(self, weights: Weights) -> FloatArray:
         """Return the diagonal of `covariance`, (values,)."""
-        if self.support is not None:
-            return np.asarray(np.sum([term.scale**2 * term.counted.variances(weights) for term in self.terms], axis=0))
-        explicit = _seen(weights, None)
-        return sum((each.variances(explicit) for each in _CountedTerms.of(self.terms)), np.zeros(weights.shape[0]))
+        maps = {term.linear_map for term in self.terms if term.counted.shots is not None} - {None}
+        moments = {each: each.moments_of(_seen(weights, None)) for each in maps if each is not None}
+        each_term = [term.variances(weights, moments.get(term.linear_map)) for term in self.terms]  # type: ignore[arg-type]
+        return np.asarray(np.sum(each_term, axis=0))
 
     def steps(self, weights: Weights) -> FloatArray:
         """Return the largest change of each value by one shot of any term, (values,), with the gains of maps in the L2 norm."""
@@ -571,7 +530,7 @@ class QuasiDistribution(Frozen):
     @property
     def total_variance(self) -> float:
         """Sum of the variances of all outcomes from the counts; 0 where they are exact."""
-        return sum(each.total_variance for each in _CountedTerms.of(self.terms))
+        return sum(term.total_variance for term in self.terms)
 
     def spread_variance(self, *, systematic: bool) -> float:
         """Return the variance of each outcome by errors that are its own: systematic ones, or random ones as of twirls."""

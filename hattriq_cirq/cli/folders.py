@@ -121,7 +121,7 @@ def recorded_settings(command: Any, *excluded: str) -> dict[str, Any]:
     return {name: value for name, value in asdict(command).items() if name not in excluded and name not in options}
 
 
-def data_record(spec: str, data: hq.datasets.Dataset) -> dict[str, Any]:
+def data_record(spec: str, data: hq.datasets.Dataset | hq.datasets.Inputs) -> dict[str, Any]:
     """Return the record of a data set and of the text that names it."""
     return {
         "spec": spec,
@@ -129,13 +129,13 @@ def data_record(spec: str, data: hq.datasets.Dataset) -> dict[str, Any]:
         "summary": data.summary(),
         "label_names": list(data.label_names),
         "image_shape": data.image_shape,
-        "train": len(data.train),
-        "test": len(data.test),
+        "train": 0 if isinstance(data, hq.datasets.Inputs) else len(data.train),
+        "test": 0 if isinstance(data, hq.datasets.Inputs) else len(data.test),
         "details": dict(data.details),
     }
 
 
-def run_record(command: str, spec: str, data: hq.datasets.Dataset, **content: Any) -> str:
+def run_record(command: str, spec: str, data: hq.datasets.Dataset | hq.datasets.Inputs, **content: Any) -> str:
     """Return the text of run.json."""
     record = {"format": FORMAT, "command": command, "data": data_record(spec, data), **content}
     return json.dumps(record | {"provenance": asdict(Provenance.now())}, indent=2) + "\n"

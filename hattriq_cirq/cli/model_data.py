@@ -55,14 +55,33 @@ def load_data(spec: str, model: hq.Model | hq.LearnedModel, path: Path) -> tuple
     Raises:
         ValueError: There is no such data set, or it does not fit the model; the message names the difference.
     """
-    data, contract = hq.datasets.load(spec), model.contract
+    data = hq.datasets.load(spec)
+    matched = as_model_takes(data, model, path)
+    assert isinstance(matched, hq.datasets.Dataset)  # as data are
+    return data, matched
+
+
+def as_model_takes(
+    data: hq.datasets.Dataset | hq.datasets.Inputs, model: hq.Model | hq.LearnedModel, path: Path
+) -> hq.datasets.Dataset | hq.datasets.Inputs:
+    """Return data with columns and classes in the order of a model; what was changed or not compared is printed.
+
+    Args:
+        data: Data set, or inputs without labels.
+        model: Model that meets the data.
+        path: File of the model, for messages.
+
+    Raises:
+        ValueError: The data do not fit the model; the message names the difference.
+    """
+    contract = model.contract
     if data.columns is None or contract is None or contract.columns is None:
         _check_features(data, model, path)
     matched, notes = data.for_model(contract)
     _check_features(matched, model, path)
     for note in notes:
         print(f"note: {note}")
-    return data, matched
+    return matched
 
 
 def recorded_data(path: Path) -> str:
@@ -81,7 +100,7 @@ def recorded_data(path: Path) -> str:
     return str(found["data"]["spec"])
 
 
-def _check_features(data: hq.datasets.Dataset, model: hq.Model | hq.LearnedModel, path: Path) -> None:
+def _check_features(data: hq.datasets.Dataset | hq.datasets.Inputs, model: hq.Model | hq.LearnedModel, path: Path) -> None:
     if data.n_features != model.n_features:
         raise ValueError(
             f"{path} takes {model.n_features} features, {data.name} has {data.n_features}; "

@@ -65,18 +65,18 @@ def draw_tests(learned: hq.LearnedModel, model: hq.Model | None) -> Figure:
     return figure
 
 
-def draw_gallery(a: hq.Attribution, labels: Sequence[int], data: Record) -> Figure:
+def draw_gallery(a: hq.Attribution, labels: Sequence[int] | Array | None, data: Record) -> Figure:
     """Return the gallery of the first inputs of an attribution.
 
     Args:
         a: Attribution of a batch.
-        labels: Labels of its inputs.
+        labels: Labels of its inputs; None if they are not known.
         data: Record of the data set.
     """
     shape = data["image_shape"] or basis_grid(a.n_features)
     return hq.plot_gallery(
         a[:GALLERY_MAX],
         shape=(shape[0], shape[1]),
-        labels=list(labels[:GALLERY_MAX]),
+        labels=None if labels is None else list(labels[:GALLERY_MAX]),
         classes=class_names(data["label_names"]),
     )

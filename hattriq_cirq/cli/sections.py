@@ -19,7 +19,16 @@ from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.learned import origin
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
 from hattriq_cirq.reporting.plotting import png
-from hattriq_cirq.reporting.records import LEARNED, RESULT_OF, Record, begun_command, model_file, read_record, training_run
+from hattriq_cirq.reporting.records import (
+    LEARNED,
+    RESULT_OF,
+    SCORES,
+    Record,
+    begun_command,
+    model_file,
+    read_record,
+    training_run,
+)
 from hattriq_cirq.workflows.accuracies import Accuracy, table_of_accuracies
 
 #: Largest completeness gap that is allowed where nothing was sampled.
@@ -174,7 +183,7 @@ def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: flo
     allowed = f"{tolerance:.0e}" + (f" plus {_STANDARD_ERRORS:g} standard errors" if a.completeness_gap_stderr.any() else "")
     caption = f"Inputs above their signed maps. Red pushes towards +1 ({plus}), blue towards -1 ({minus})."
     alt = f"Pictures of inputs of {data['name']}, and below each its attribution map in red and blue"
-    gallery = read_picture(folder / GALLERY) or png(draw_gallery(a, record["inputs"]["labels"], data))
+    gallery = read_picture(folder / GALLERY) or png(draw_gallery(a, record["inputs"].get("labels"), data))
     pictures = [Picture(gallery, caption, alt, "gallery")]
     used: dict[str, Any] = {"data": data["spec"], "model": record["model"]["path"]}
     limits = ["That a map explains the data: it explains the answers of this model."]
@@ -224,8 +233,10 @@ def _score(score: FloatArray, stderr: FloatArray | None) -> str:
 def _inputs(record: Record, a: hq.Attribution, is_complete: np.ndarray[Any, np.dtype[np.bool_]]) -> Table:
     """Return the table of inputs, each with its scores, its gap and its largest feature."""
     rows = []
-    samples = zip(record["inputs"]["indices"], record["inputs"]["labels"], a, is_complete, strict=True)
-    for index, label, one, holds in samples:
+    inputs = record["inputs"]
+    listed = len(inputs["indices"])
+    labels = [f"{label:+d}" for label in inputs["labels"]] if "labels" in inputs else ["-"] * listed
+    for index, label, one, holds in zip(inputs["indices"], labels, a[:listed], is_complete[:listed], strict=True):
         ((feature, value),) = one.top(1)
         scores = (_score(one.f_input, one.f_input_stderr), _score(one.f_baseline, one.f_baseline_stderr))
         low, high = normal_interval(one.completeness_gap, one.completeness_gap_stderr, _LEVEL)
@@ -233,11 +244,13 @@ def _inputs(record: Record, a: hq.Attribution, is_complete: np.ndarray[Any, np.d
         low, high = one.interval(_LEVEL)
         largest = _interval_text(value, low[feature], high[feature], "+.4f")
         verdict = "holds" if holds else "fails"
-        rows.append((str(index), f"{label:+d}", *scores, gap, verdict, str(feature), largest))
+        rows.append((str(index), label, *scores, gap, verdict, str(feature), largest))
     errors = "Brackets are 95% intervals." if a.stderr.any() else "Nothing was sampled."
     if a.systematic is not None:
         sizes = f"standard errors at most {np.max(a.stderr):.1e}, systematic parts at most {np.max(a.systematic):.1e}"
         errors += f" Those of values include what noise and its correction may leave: {sizes}."
+    if "summary" in inputs:
+        errors += f" The first {listed} inputs are listed, and {SCORES} holds all. {inputs['summary']}."
     return Table(
         "Scores of input and baseline, the gap between their difference and the sum of the map, and the largest value of the "
         f"map. {errors}",

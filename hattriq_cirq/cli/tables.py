@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import hattriq_cirq as hq
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.text import quantity
-from hattriq_cirq.reporting.records import Record
+from hattriq_cirq.reporting.records import SCORES, Record
 
 
 def class_names(label_names: Iterable[str]) -> tuple[str, str] | None:
@@ -34,16 +35,27 @@ def accuracy_table(rows: Iterable[Record]) -> str:
     return "\n".join(lines)
 
 
-def score_table(a: hq.Attribution, indices: Iterable[int], labels: Iterable[int]) -> str:
-    """Return the scores and the completeness gap of each input as lines of text, with errors of scores that were measured."""
+def print_scores(a: hq.Attribution, inputs: Mapping[str, Any]) -> None:
+    """Print the scores and the completeness gap of each input, with errors of scores that were measured.
+
+    Args:
+        a: Attribution.
+        inputs: Record of its inputs; of many inputs a summary is printed, and the first ones.
+    """
+    indices = inputs["indices"]
+    labels = [f"{label:+d}" for label in inputs["labels"]] if "labels" in inputs else ["-"] * len(indices)
+    if "summary" in inputs:
+        print(inputs["summary"])
+    title = "" if a.f_input_stderr is None else f"{'error':>9}"
+    print(f"{'sample':>8}{'label':>7}{'F(input)':>12}{title}{'F(baseline)':>13}{title}{'gap':>11}{'std. error':>12}")
+    a = a[: len(indices)]
     measured = [each for each in (a.f_input_stderr, a.f_baseline_stderr) if each is not None]
-    title = f"{'error':>9}" if measured else ""
-    lines = [f"{'sample':>8}{'label':>7}{'F(input)':>12}{title}{'F(baseline)':>13}{title}{'gap':>11}{'std. error':>12}"]
     texts = [[f"{error:>9.1e}" for error in own] for own in measured] or [[""] * len(a.f_input)] * 2
     columns = (indices, labels, a.f_input, texts[0], a.f_baseline, texts[1], a.completeness_gap, a.completeness_gap_stderr)
     for index, label, score, its, base, its_too, gap, error in zip(*columns, strict=True):
-        lines.append(f"{index:>8}{label:>+7d}{score:>+12.6f}{its}{base:>+13.6f}{its_too}{gap:>+11.1e}{error:>12.1e}")
-    return "\n".join(lines)
+        print(f"{index:>8}{label:>7}{score:>+12.6f}{its}{base:>+13.6f}{its_too}{gap:>+11.1e}{error:>12.1e}")
+    if inputs.get("count", 0) > len(indices):
+        print(f"the first {len(indices)} of {inputs['count']} inputs are listed; {SCORES} holds all")
 
 
 def learning_texts(record: Record) -> list[str]:

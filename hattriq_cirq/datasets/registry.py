@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+from hattriq_cirq.datasets.folder import image_folder
 from hattriq_cirq.datasets.generated import bars_and_stripes, planted_pixel, random_states, xor_pixels
 from hattriq_cirq.datasets.images import digits, fashion_mnist, mnist, mnist_idx
 from hattriq_cirq.datasets.tfim import tfim
-from hattriq_cirq.datasets.user import read_table
-from hattriq_cirq.datasets.value import Dataset
+from hattriq_cirq.datasets.user import read_inputs, read_table
+from hattriq_cirq.datasets.value import Dataset, Inputs
 from hattriq_cirq.foundation.options import parse_options
 
-_FUNCTIONS = (bars_and_stripes, digits, fashion_mnist, mnist, mnist_idx, planted_pixel, random_states, tfim, xor_pixels)
-_BUILDERS: dict[str, Callable[..., Dataset]] = {function.__name__: function for function in _FUNCTIONS}
+_FUNCTIONS = (
+    *(bars_and_stripes, digits, fashion_mnist, image_folder, mnist, mnist_idx, planted_pixel, random_states, tfim, xor_pixels),
+)
+_BUILDERS: dict[str, Callable[..., Dataset | Inputs]] = {function.__name__: function for function in _FUNCTIONS}
+_SUFFIXES = (".csv", ".npz", ".npy")
+_LABELLED = "give an .npz with arrays x and y, a .csv with a column of labels, or a folder of images for each class"
 #: Names of the data sets that `load` can create.
 NAMES: tuple[str, ...] = tuple(_BUILDERS)
 
@@ -22,7 +28,7 @@ def load(name: str) -> Dataset:
 
     A slash separates the numbers of a tuple: "mnist:pair=3/5,size=16", "tfim:g_range=0.5/1.5". "digits:0,1" is short for
     "digits:pair=0/1". A path that ends in .csv or .npz is the user's own table: "my/data.csv" or
-    "my/data.csv:label_column=y,seed=1".
+    "my/data.csv:label_column=y,seed=1". A path of a folder is short for "image_folder:path=FOLDER".
 
     Args:
         name: One of NAMES or a path, and options by the argument names of the function that creates the data set.
@@ -31,16 +37,48 @@ def load(name: str) -> Dataset:
         The data set.
 
     Raises:
-        ValueError: The name or an option is unknown, or a value has the wrong type; the message lists the possibilities.
+        ValueError: The name or an option is unknown, or a value has the wrong type; the message lists the possibilities. Or the
+            samples have no labels.
 
     Example:
         >>> load("planted_pixel:n_qubits=2,pixel=3").name
         'planted_pixel 3'
     """
-    is_path = name.lower().endswith((".csv", ".npz")) and name.partition(":")[0] not in _BUILDERS
+    data = load_inputs(name)
+    if isinstance(data, Inputs):
+        raise ValueError(f"{data.name} has no labels: it can be attributed, and nothing else; {_LABELLED}")
+    return data
+
+
+def load_inputs(name: str) -> Dataset | Inputs:
+    """Return what `load` does, or samples without labels: of an .npy file, an .npz file without y, or images without classes.
+
+    Args:
+        name: Text as for `load`; the path of an .npy file with rows (samples, features); or that of a folder of images.
+
+    Returns:
+        The data set, or inputs without labels.
+
+    Raises:
+        ValueError: The name or an option is unknown, or a value has the wrong type; the message lists the possibilities.
+
+    Example:
+        >>> import numpy as np
+        >>> np.save("own.npy", [[3.0, 4.0]])
+        >>> load_inputs("own.npy").amplitudes
+        array([[0.6, 0.8]])
+    """
+    is_path = name.lower().endswith(_SUFFIXES) and name.partition(":")[0] not in _BUILDERS
     key, _, text = (name, "", "") if is_path else name.partition(":")
     if key in _BUILDERS:
         return _BUILDERS[key](**parse_options(_BUILDERS[key], key, text))
-    if key.lower().endswith((".csv", ".npz")):
+    if key.lower().endswith(_SUFFIXES):
+        if (found := read_inputs(key)) is not None:
+            parse_options(read_inputs, key, text, given="path")
+            return found
         return read_table(key, **parse_options(read_table, key, text, given="path"))
-    raise ValueError(f"{name=} is not a data set; choose one of {', '.join(NAMES)}, or a path to a .csv or .npz")
+    if key and Path(key).is_dir():
+        return image_folder(key, **parse_options(image_folder, key, text, given="path"))
+    raise ValueError(
+        f"{name=} is not a data set; choose one of {', '.join(NAMES)}, or a path to a .csv, .npz or folder of images"
+    )

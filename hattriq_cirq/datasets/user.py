@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hattriq_cirq._moved import keep_old_names
-from hattriq_cirq.datasets.value import Dataset, from_features
-from hattriq_cirq.foundation.array_files import read_arrays
+from hattriq_cirq.datasets.value import Dataset, Inputs, from_features, unlabelled
+from hattriq_cirq.foundation.array_files import array_names, read_array, read_arrays
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_labels, shown
 from hattriq_cirq.foundation.contract import same_name
@@ -79,6 +79,24 @@ def read_table(path: str | Path, label_column: str | None = None, test_fraction:
             seed=seed,
             details=details,
         )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def read_inputs(path: str | Path) -> Inputs | None:
+    """Return the rows of an .npy file, or of an .npz file without labels, as inputs; None for a file that may have labels.
+
+    Example:
+        >>> np.savez("own.npz", x=[[3.0, 4.0]])
+        >>> read_inputs("own.npz").amplitudes
+        array([[0.6, 0.8]])
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".csv" or not path.is_file() or (path.suffix.lower() == ".npz" and "y" in array_names(path)):
+        return None
+    rows = read_array(path) if path.suffix.lower() == ".npy" else load_arrays(path, ("x",))[0]
+    try:
+        return unlabelled(rows, name=path.stem, details={"source": path.name, "sha256": checksum(path)})
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

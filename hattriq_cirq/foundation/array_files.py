@@ -13,18 +13,19 @@ import struct
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any, Literal
+from itertools import chain
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 
-from hattriq_cirq.foundation.arrays import Array
+from hattriq_cirq.foundation.arrays import Array, make_read_only, read_only
 from hattriq_cirq.foundation.reading import INFLATION, MAX_BYTES, FileError, check_expansion, check_size, open_file
 
-#: Number of bytes from which an array of a file stays on disk: 64 MiB.
-ON_DISK = 2**26
+#: Number of bytes from which an array of a file stays on disk: 16 MiB.
+ON_DISK = 2**24
 _RATIO = 64  # largest ratio of arrays of more than 2 GiB to their file: a smaller file is no file of numbers
 _BLOCK = 2**20  # bytes that are read or written at once
 _ALIGNMENT = 64  # of arrays within a file that is written, in bytes
@@ -41,6 +42,37 @@ def empty_on_disk(shape: tuple[int, ...], dtype: np.dtype[Any] | type) -> np.mem
     """
     with tempfile.TemporaryFile(prefix="hattriq_cirq-") as file:
         return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def take_rows(array: Array, indices: Sequence[int] | Array) -> Array:
+    """Return rows of an array by their indices, read-only; those of an array on disk are copied there, part by part.
+
+    Example:
+        >>> take_rows(np.array([[1.0], [2.0], [3.0]]), [2, 0])
+        array([[3.],
+               [1.]])
+    """
+    if not is_on_disk(array):
+        return read_only(array[np.asarray(indices)])
+    taken = empty_on_disk((len(indices), *array.shape[1:]), array.dtype)
+    step = max(1, _BLOCK * len(array) // array.nbytes)
+    for start in range(0, len(indices), step):
+        taken[start : start + step] = array[indices[start : start + step]]
+    make_read_only(taken)
+    return taken
+
+
+def is_on_disk(array: Array) -> bool:
+    """Return True for an array that is a `numpy.memmap`, or a view of one.
+
+    Example:
+        >>> is_on_disk(np.asarray(empty_on_disk((2,), float))), is_on_disk(np.zeros(2))
+        (True, False)
+    """
+    base: Any = array
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    return isinstance(base, np.memmap)
 
 
 def read_arrays(path: str | os.PathLike[str], names: Sequence[str] | None = None) -> dict[str, Array]:
@@ -68,6 +100,17 @@ def read_arrays(path: str | os.PathLike[str], names: Sequence[str] | None = None
         return {name: _read_member(archive, member, file, file_size, path) for name, member in chosen.items()}
 
 
+def array_names(path: str | os.PathLike[str]) -> list[str]:
+    """Return the names of the arrays in an .npz file.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        FileError: The file is no .npz archive.
+    """
+    with open_file(path) as (file, _), _named_damage(path, "a zip archive"), zipfile.ZipFile(file) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
 def read_array(path: str | os.PathLike[str]) -> Array:
     """Return the array of an .npy file: numbers, truth values or text, never Python objects; from `ON_DISK` bytes on, on disk.
 
@@ -80,28 +123,35 @@ def read_array(path: str | os.PathLike[str]) -> Array:
         return header.mapped(file, file.tell()) if header.size >= ON_DISK else header.read(file, path, "it:")
 
 
-def write_arrays(file: IO[bytes], arrays: Mapping[str, Array | Sequence[Array]]) -> None:
+class Joined(NamedTuple):
+    """An array in parts that follow one another along the first axis: their length together, and the parts, one at a time."""
+
+    length: int
+    parts: Iterable[Array]
+
+
+def write_arrays(file: IO[bytes], arrays: Mapping[str, Array | Joined]) -> None:
     """Write arrays into an open file as an .npz archive, part by part; large ones so that `read_arrays` reads them in place.
 
     Args:
         file: File, open for writing.
-        arrays: Arrays by their names; one that is given in parts is put together along the first axis.
+        arrays: Arrays by their names.
     """
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, given in arrays.items():
-            parts = [given] if isinstance(given, np.ndarray) else given
-            shape = parts[0].shape if len(parts) == 1 else (sum(map(len, parts)), *parts[0].shape[1:])
-            is_constant = parts[0].size and not any(parts[0].strides)
+            parts = iter(given.parts if isinstance(given, Joined) else [given])
+            first = next(parts)
+            shape = (given.length, *first.shape[1:]) if isinstance(given, Joined) else first.shape
             entry = zipfile.ZipInfo(f"{name}.npy")
-            if math.prod(shape) * parts[0].itemsize < ON_DISK or is_constant:
+            if math.prod(shape) * first.itemsize < ON_DISK:
                 entry.compress_type = zipfile.ZIP_DEFLATED
             else:
                 header = file.tell() + _LOCAL_HEADER + len(entry.filename) + _ZIP64 + 4
                 entry.extra = struct.pack("<HH", _PADDING, fill := -header % _ALIGNMENT) + bytes(fill)
             with archive.open(entry, "w", force_zip64=True) as stream:
-                head = {"descr": np.lib.format.dtype_to_descr(parts[0].dtype), "fortran_order": False, "shape": shape}
+                head = {"descr": np.lib.format.dtype_to_descr(first.dtype), "fortran_order": False, "shape": shape}
                 np.lib.format.write_array_header_1_0(stream, head)
-                for part in parts:
+                for part in chain([first], parts):
                     for block in _blocks(part):
                         stream.write(block.tobytes())
 

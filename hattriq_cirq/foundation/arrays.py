@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cmath import isfinite
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache, reduce
 from mmap import mmap
 from statistics import NormalDist
@@ -305,29 +305,50 @@ def scaling_exponents(*vectors: Array) -> NDArray[np.int64]:
     return largest if (np.abs(largest) > _WITHOUT_SCALING).any() else np.zeros_like(largest)
 
 
-def exact_sum(rows: Array) -> Array:
+def row_blocks(rows: Array) -> Iterator[Array]:
+    """Yield parts of the rows of an array, of about a million numbers each, in order.
+
+    Example:
+        >>> [len(block) for block in row_blocks(np.zeros((5, 2**19)))]
+        [2, 2, 1]
+    """
+    step = max(1, _SEEN_TOGETHER * len(rows) // max(1, rows.size))
+    return (rows[start : start + step] for start in range(0, len(rows), step))
+
+
+def exact_sum(rows: Array, exponent: int = 0) -> Array:
     """Return the sum over the first axis, which does not depend on the order and is exact to 1e-30 of the largest number.
 
     Numbers are split into parts that are multiples of one unit each, so that no sum of parts is rounded (Demmel and Nguyen
     2013).
 
     Args:
-        rows: Numbers, (rows, ...), between about 1e-200 and 1e200.
+        rows: Numbers, (rows, ...), of which a part at a time is copied.
+        exponent: Power of 2 that all numbers are multiplied by; they are then between about 1e-200 and 1e200.
 
     Example:
         >>> exact_sum(np.array([1e16, 1.0, -1e16]))
         array(1.)
     """
     if np.iscomplexobj(rows):
-        return np.asarray(exact_sum(rows.real) + 1j * exact_sum(rows.imag))
+        return np.asarray(exact_sum(rows.real, exponent) + 1j * exact_sum(rows.imag, exponent))
     spread = max(2, len(rows)).bit_length() + 1
-    parts, rest = [], rows
+    parts, units = list[Array](), list[float]()
     for _ in range(3):
-        unit = np.ldexp(1.0, int(np.frexp(np.abs(rest).max(initial=0.0))[1]) + spread)
-        multiple = (rest + unit) - unit
-        parts.append(multiple.sum(axis=0))
-        rest = rest - multiple
+        rests = (_rest(times_power_of_2(block, exponent), units) for block in row_blocks(rows))
+        largest = max((float(np.abs(rest).max(initial=0.0)) for rest in rests), default=0.0)
+        unit = float(np.ldexp(1.0, int(np.frexp(largest)[1]) + spread))
+        rests = (_rest(times_power_of_2(block, exponent), units) for block in row_blocks(rows))
+        parts.append(np.asarray(sum(((rest + unit) - unit).sum(axis=0) for rest in rests)))
+        units.append(unit)
     return np.asarray((parts[2] + parts[1]) + parts[0])
+
+
+def _rest(rows: Array, units: Iterable[float]) -> Array:
+    """Return what is left of numbers without their multiples of some units."""
+    for unit in units:
+        rows = rows - ((rows + unit) - unit)
+    return rows
 
 
 def walsh_hadamard(values: FloatArray) -> FloatArray:

@@ -16,7 +16,9 @@ from hattriq_cirq.foundation.progress import track
 PART = 2**18  # numbers of a part: with all that is computed from it, it stays in the cache
 
 
-def in_parts(function: Callable[[slice], Mapping[str, Array]], rows: Array, workers: int | None = None) -> Mapping[str, Array]:
+def in_parts(
+    function: Callable[[slice], Mapping[str, Array]], rows: Array, workers: int | None = None, phase: str = "attribute inputs"
+) -> Mapping[str, Array]:
     """Apply a function to parts of the rows of a batch and return its results for the whole batch.
 
     The parts are the same whatever the number of threads, each of which does its linear algebra alone, so that every bit of
@@ -24,9 +26,10 @@ def in_parts(function: Callable[[slice], Mapping[str, Array]], rows: Array, work
 
     Args:
         function: Function of a slice of the rows that returns arrays whose first axis is that of the rows, by their names.
-        rows: Batch, (samples, features). For one that is a file, `numpy.memmap`, results with as many columns are on disk too,
-            in temporary files that vanish with the arrays.
+        rows: Batch, (samples, features). For one that is a file, `numpy.memmap`, results with two axes are on disk too, in
+            temporary files that vanish with the arrays.
         workers: Number of threads; None for one on every core.
+        phase: Name of the work for the progress bar.
 
     Returns:
         The results of all rows, by their names.
@@ -52,7 +55,7 @@ def in_parts(function: Callable[[slice], Mapping[str, Array]], rows: Array, work
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
         futures = [pool.submit(copy_context().run, compute, part) for part in parts]
         try:
-            for future in track(futures, "attribute inputs", "part"):
+            for future in track(futures, phase, "part"):
                 future.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -66,7 +69,7 @@ def _put(whole: Mapping[str, Array], part: slice, found: Mapping[str, Array]) ->
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype, *, like: Array) -> Array:
-    """Return an array for results, on disk if the batch is there and it has the shape of the batch."""
-    if not isinstance(like, np.memmap) or shape != like.shape:
+    """Return an array for results, on disk if the batch is there and the results are rows too."""
+    if not isinstance(like, np.memmap) or len(shape) != 2:
         return np.empty(shape, dtype)
     return empty_on_disk(shape, dtype)

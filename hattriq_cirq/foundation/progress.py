@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _Item = TypeVar("_Item")
 _is_shown: ContextVar[bool] = ContextVar("is_shown", default=False)
+_phase: ContextVar[str] = ContextVar("phase", default="")  # that has a bar
 
 
 @contextmanager
@@ -46,10 +47,31 @@ def track(items: Iterable[_Item], phase: str, unit: str, *, total: int | None = 
         ...     list(track([1, 2], "compile circuits", "circuit"))
         [1, 2]
     """
-    if not _is_shown.get():
+    if not _is_shown.get() or phase == _phase.get():
         yield from items
         return
     yield from progress_bar(shown=True, iterable=items, desc=phase, unit=unit, total=total, leave=False)
+
+
+@contextmanager
+def progress(phase: str, unit: str, *, total: int) -> Iterator[Callable[[int], object]]:
+    """Yield a function that advances the bar of a phase by a number of steps; the same phase inside it has no bar of its own.
+
+    Args:
+        phase: Name of the phase, which stands before the bar.
+        unit: Word for one step.
+        total: Number of steps.
+
+    Example:
+        >>> with progress("attribute inputs", "input", total=3) as advance:
+        ...     _ = advance(3)
+    """
+    token = _phase.set(phase)
+    try:
+        with progress_bar(shown=_is_shown.get(), desc=phase, unit=unit, total=total, leave=False) as bar:
+            yield bar.update
+    finally:
+        _phase.reset(token)
 
 
 def progress_bar(*, shown: bool, **options: Any) -> tqdm[Any]:

@@ -1,9 +1,10 @@
 """M x of models with measurements, feed-forward, resets and noise: the exact ways, and the choice of the cheapest.
 
-Two ways are exact for every circuit with channels. The unitary circuit on data and environment qubits (`circuits.dilation`)
+These ways are exact for every circuit with channels. The unitary circuit on data and environment qubits (`circuits.dilation`)
 takes state vectors of 2**(n + e) amplitudes, with e = 0 where measured qubits only control other gates; noise adds to e. In the
 Heisenberg picture the observable is evolved backwards through gates and noise, which takes 4**(n + e') numbers once, where e'
-does not count noise, and gives the whole matrix M.
+does not count noise, and gives the whole matrix M. Where both are too large, qubits of the state vector that are no longer
+acted on become the branches of a tree, which limits the memory.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import cirq
+import numpy as np
 
-from hattriq_cirq.circuits.channels import Instruction
+from hattriq_cirq.circuits.channels import Instruction, kraus_operators
+from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.simulation import noisy_program, statevector
+from hattriq_cirq.simulation.branch_tree import BranchTree
 from hattriq_cirq.simulation.evolved_observable import (
     EvolvedObservable,
     MatrixObservable,
@@ -25,9 +29,12 @@ from hattriq_cirq.simulation.evolved_observable import (
 )
 from hattriq_cirq.simulation.heisenberg import evolved_matrix
 
-_STATE_QUBITS_MAX = 24  # of a state vector: 2**24 amplitudes are 256 MB
+_STATE_QUBITS_MAX = 22  # of a state vector: 2**22 amplitudes are 64 MB
+_TREE_QUBITS_MAX = 30  # of all branches together: 2**30 amplitudes take minutes
+_TRACE_MAX = 28  # the trace of M is not computed unasked if it takes more than 2**28 amplitudes
 _HEISENBERG_QUBITS_MAX = 12  # 4**12 numbers are 128 MB
 _HEISENBERG_COST = 4  # multiplications of the Heisenberg picture in units of those of a gate on states
+_UNITAL = 1e-12  # largest entry of sum K K' - 1 of a channel that keeps the maximally mixed state
 _PAULI_INDEX = {cirq.X: 1, cirq.Y: 2, cirq.Z: 3}
 
 
@@ -77,18 +84,24 @@ def evolve_observable(dilated: DilatedModel, with_noise: Callable[[], DilatedMod
         by_states, by_strings = 2 * data + outside, 2 * axes + _HEISENBERG_COST.bit_length() - 1
         if axes <= _HEISENBERG_QUBITS_MAX and (by_strings < by_states or data + outside > _STATE_QUBITS_MAX):
             return heisenberg(noisy)
-    if data + outside > _STATE_QUBITS_MAX:
+    if data + outside > _STATE_QUBITS_MAX and outside:
+        tree = branch_tree(dilated, _STATE_QUBITS_MAX)
+        if data + outside <= _TREE_QUBITS_MAX and tree.widest <= _STATE_QUBITS_MAX:
+            return tree
         raise ValueError(
             f"M x of the model takes state vectors of {data} data and {outside} environment qubits, at most "
-            f"{_STATE_QUBITS_MAX} together; use less noise, or fewer measurements of qubits that are acted on again"
+            f"{_STATE_QUBITS_MAX} at a time and {_TREE_QUBITS_MAX} in all; use less noise, or fewer measurements of "
+            "qubits that are acted on again"
         )
     return EvolvedObservable.of(operations, gates, dilated.pauli_sum, dilated.qubits, dilated.environment)
 
 
 def describe_evolution(found: ObservableOnAxes) -> str:
     """Return the way in which M x is computed, in words."""
-    if not isinstance(found, EvolvedObservable):
+    if isinstance(found, MatrixObservable):
         return "the Heisenberg picture"
+    if isinstance(found, BranchTree):
+        return f"a tree of {2**found.branches:,} branches"
     extra = quantity(found.environment, "environment qubit") if found.environment else "no extra qubit"
     return f"a unitary circuit with {extra}"
 
@@ -106,6 +119,33 @@ def describe_instructions(instructions: Sequence[Instruction]) -> str:
     return ", ".join(
         quantity(counts[name], name) for name in ("measurement", "conditional operation", "reset", "channel") if counts[name]
     )
+
+
+def is_trace_cheap(found: ObservableOnAxes) -> bool:
+    """Return True if the trace of M takes little time."""
+    return found.has_matrix or 2 * len(found.axes) + found.environment <= _TRACE_MAX
+
+
+def is_unital(instructions: Sequence[Instruction]) -> bool:
+    """Return True if no step of a circuit makes the maximally mixed state less mixed, so that tr(M) = tr(O)."""
+    return all(
+        not one.conditions and (one.kind != "channel" or _keeps_mixture(kraus_operators(one.operation))) for one in instructions
+    )
+
+
+def _keeps_mixture(operators: Array) -> bool:
+    total = np.einsum("rab,rcb->ac", operators, operators.conj())
+    return bool(np.abs(total - np.eye(len(total))).max() <= _UNITAL)
+
+
+def branch_tree(model: DilatedModel, largest: int) -> BranchTree:
+    """Return M of a dilated model by branches, with states of a largest wanted number of qubits."""
+    _, gates = statevector.constant_gates(model.resolved_circuit, model.register)
+    kept, axes = _kept(gates, model)
+    place = {q: i for i, q in enumerate(model.register)}
+    terms = [(float(term.coefficient.real), {place[q]: pauli for q, pauli in term.items()}) for term in model.pauli_sum]
+    data = [axis for axis in axes if axis < len(model.qubits)]
+    return BranchTree.of([gates[i] for i in kept], terms, len(model.qubits), data or [0], largest)
 
 
 def _outlines(model: DilatedModel) -> list[statevector.Gate]:

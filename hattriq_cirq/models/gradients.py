@@ -174,6 +174,7 @@ class TrainableProgram:
             d(M x) / dtheta_j, (params, features, samples).
         """
         exponents = self._slopes @ theta + self._offsets
+        x = self._beside_environment(x)
         total = np.zeros((len(self.names), *x.shape), dtype=np.complex128)
         for i, eigenvalues in enumerate(self._eigenvalues):
             moved = np.zeros(x.shape, dtype=np.complex128)
@@ -183,7 +184,7 @@ class TrainableProgram:
                     at[i] += sign * shift
                     moved += sign * weight * self._action_at(at, x)
             total += self._slopes[i][:, np.newaxis, np.newaxis] * moved
-        return total
+        return total[:, :: self._outside]
 
     def _action_at(self, exponents: FloatArray, x: Array) -> Array:
         """Return M x for the exponents of all rotations."""

@@ -36,7 +36,13 @@ from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
 from hattriq_cirq.foundation.schema import check_format, load
 from hattriq_cirq.foundation.text import quantity
-from hattriq_cirq.models.channels import describe_evolution, describe_instructions, evolve_observable
+from hattriq_cirq.models.channels import (
+    describe_evolution,
+    describe_instructions,
+    evolve_observable,
+    is_trace_cheap,
+    is_unital,
+)
 from hattriq_cirq.models.outcome_function import OutcomeFunction
 from hattriq_cirq.simulation import statevector
 from hattriq_cirq.simulation.evolved_observable import EvolvedObservable, ObservableOnAxes
@@ -371,8 +377,19 @@ class Model:
         found = self._evolved
         if isinstance(found, EvolvedObservable) and not found.environment:
             return self.dilated().observable_identity
+        if self._is_unital:
+            return self.observable_identity
         part = found.identity_part
         return part if abs(part) > _ROUNDING * self.observable_size else 0.0
+
+    @cached_property
+    def _is_unital(self) -> bool:
+        return not self.environment and self.record is None and is_unital(instructions_of(self.resolved_circuit))
+
+    @cached_property
+    def is_identity_part_cheap(self) -> bool:
+        """True if the identity part of M takes little time to compute."""
+        return (self.is_unitary and not self.environment) or self._is_unital or is_trace_cheap(self._evolved)
 
     @cached_property
     def observable_identity(self) -> float:
@@ -647,7 +664,7 @@ class Model:
     @cached_property
     def observable_text(self) -> str:
         """The observable with every coefficient in full, its strings in the order of the qubits: the same in every process."""
-        order = {q: i for i, q in enumerate(self.qubits)}
+        order = {q: i for i, q in enumerate(self.register)}
         terms = [
             (sorted((order[q], f"{pauli}({q})") for q, pauli in term.items()), term.coefficient) for term in self.pauli_sum
         ]

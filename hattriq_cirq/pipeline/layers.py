@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
-from hattriq_cirq.attribution.layers import LayerAttribution, as_cuts, exact_layers
+from hattriq_cirq.attribution.layers import LayerAttribution, as_cuts, check_layers, exact_layers
 from hattriq_cirq.estimators.bilinear import BilinearTerm
 from hattriq_cirq.estimators.layers import LayerTest
 from hattriq_cirq.estimators.plan import Quantity
@@ -46,7 +46,7 @@ def layer_attribution(
     and at the input it is usually close to nothing: in between, interference becomes the answer.
 
     Args:
-        model: `Model` with a unitary circuit.
+        model: `Model` whose circuit is unitary, or measures qubits that only control what follows.
         x: Input or batch of inputs, (..., features).
         baseline: Number, array that broadcasts to x, or a `BaselineSet`, over which the maps are averaged.
         cuts: Numbers of moments of the circuit before each cut, from 0, the input, to all; None cuts before the circuit, after
@@ -75,6 +75,8 @@ def layer_attribution(
         (array([-0.28, -0.28, -0.28]), array([-0.28, -0.28, -0.28]))
     """
     check_type(model, "model", Model, "a Model: layers are those of its circuit")
+    model = model.dilated()  # measured qubits that only control what follows are quantum controls
+    check_layers(model)
     check_flag(flow, "flow")
     check_flag(progress, "progress")
     number, correction = as_shots(shots), as_mitigation(mitigation)
@@ -86,8 +88,9 @@ def layer_attribution(
         raise ValueError("flows and maps of some of the qubits are not measured; leave out flow, or measured of the estimator")
     run_on, places = check_engine(estimator, engine), as_cuts(model, cuts)
     bare = model.traceless()
-    exact = exact_layers(model, x, baseline=baseline, cuts=places)
-    offset = exact.values - exact_layers(bare, x, baseline=baseline, cuts=places).values if bare is not model else 0.0
+    exact = exact_layers(model, x, baseline=baseline, cuts=places, shares=False)
+    of_identity = bare is not model
+    offset = exact.values - exact_layers(bare, x, baseline=baseline, cuts=places, shares=False).values if of_identity else 0.0
     inputs = model_inputs(model, x)
     references, _ = resolve(baseline, inputs)
     rows = inputs.reshape(-1, model.n_features)
@@ -111,7 +114,6 @@ def layer_attribution(
         exact,
         values=of_all("values") + offset,
         stderr=of_all("stderr"),
-        population=None,
         systematic=of_all("systematic") if knows else None,
         rare_stderr=of_all("rare_stderr") if number is not None else None,
         notes=execution.summary.notes,

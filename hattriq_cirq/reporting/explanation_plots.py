@@ -30,12 +30,13 @@ from hattriq_cirq.reporting.plotting import (
     draw_map,
     figure_style,
     integer_ticks,
+    name_ticks,
     symmetric_limit,
 )
 
 _WIDEST = 6.0  # line of the largest pair effect, in points
 _ARCH = 0.12  # height of an arc between two pixels, relative to their distance
-_NAMED_UP_TO = 16  # rows of a matrix whose ticks are labelled
+_NUMBERED_UP_TO = 16  # rows of a matrix whose ticks are numbered one by one
 
 
 def plot_interactions(
@@ -58,7 +59,7 @@ def plot_interactions(
         shape: (rows, cols) of the image, for lines between pixels; None draws the matrix.
         x: Input, (features,), drawn under the lines; None draws none.
         top: Number of pairs that are drawn over an image.
-        names: Names of the features or groups, for the ticks of a matrix of up to 16; None numbers them.
+        names: Names of the features or groups, for the ticks of a matrix of up to 32; None numbers them.
         ax: Axes to plot into; None creates a figure.
         title: Title; None describes the plot.
 
@@ -80,6 +81,12 @@ def plot_interactions(
     check_type(interactions, "interactions", Interactions, "the result of interactions")
     if interactions.values.ndim != 2:
         raise ValueError(f"{interactions.values.shape=} is a batch; select one input, as in interactions[0]")
+    features = interactions.columns
+    is_whole = np.array_equal(features, np.arange(len(features))) and np.isin(interactions.rows, features).all()
+    if shape is not None and not is_whole:
+        raise ValueError(
+            f"{interactions.values.shape=} has not all pixels as columns; compute the interactions with all columns"
+        )
     with figure_style():
         if ax is None:
             ax = Figure(figsize=(5.2, 4.6), layout="constrained").subplots()
@@ -98,11 +105,10 @@ def _draw_matrix(ax: Axes, interactions: Interactions, names: Sequence[str] | No
     limit = symmetric_limit(values)
     draw_map(ax, values, (low, high), (values.shape[0], values.shape[1]), limit)
     for axis, own in ((ax.yaxis, interactions.rows), (ax.xaxis, interactions.columns)):
-        if len(own) <= _NAMED_UP_TO:
-            labels = [str(k) if names is None else printable(str(names[k])) for k in own.tolist()]
-            axis.set_ticks(range(len(own)), labels)
-    if names is not None:
-        ax.tick_params(axis="x", rotation=45)
+        if names is not None:
+            name_ticks(axis, names, own.tolist())
+        elif len(own) <= _NUMBERED_UP_TO:
+            axis.set_ticks(range(len(own)), [str(k) for k in own.tolist()])
     bar = ax.figure.colorbar(ax.images[0], ax=ax, fraction=0.046, pad=0.03)
     bar.set_label("+ raises the score together, - lowers it")
 
@@ -157,6 +163,7 @@ def plot_counterfactual(
     *,
     shape: tuple[int, int] | None = None,
     attribution: Attribution | None = None,
+    names: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Figure:
     """Plot one input, the least change that brings its score to the level, and the changed input.
@@ -165,13 +172,14 @@ def plot_counterfactual(
         counterfactual: Counterfactual of one input; use `counterfactual[0]` to select one from a batch.
         shape: (rows, cols) of the image; None draws bars.
         attribution: Map of the same input, drawn in a fourth panel; None draws three panels.
+        names: Names of the features, for the ticks of up to 32 bars; None numbers them.
         title: Title of the figure; None says score, level and distance.
 
     Returns:
         A figure with three or four panels.
 
     Raises:
-        ValueError: The counterfactuals are those of a batch, or the shape does not match.
+        ValueError: The counterfactuals are those of a batch, or the shape or names do not match.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -205,6 +213,8 @@ def plot_counterfactual(
                 bars_or_lines(ax, values, colours)
                 ax.axhline(0, color="0.3", lw=0.8)
                 ax.set_title(name)
+            if names is not None:
+                name_ticks(rows[-1].xaxis, names, range(features))
         else:
             shape = as_shape(shape, features)
             height = float(np.clip(2.6 * shape[0] / shape[1], 1.4, 4.0)) + 1.1
@@ -259,6 +269,8 @@ def plot_orders(orders: CorrelationOrders, *, ax: Axes | None = None, title: str
         'number of qubits that the Pauli strings act on'
     """
     check_type(orders, "orders", CorrelationOrders, "the result of correlation_orders")
+    if not orders.product.size:
+        raise ValueError("orders hold no input; there is nothing to plot")
     rows = orders.by_weight.reshape(-1, orders.by_weight.shape[-1])
     low, high = (ends.reshape(rows.shape) for ends in orders.interval())
     means = rows.mean(axis=0)

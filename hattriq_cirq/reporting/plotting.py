@@ -18,6 +18,7 @@ import matplotlib.style
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -48,6 +49,8 @@ SIGNED = LinearSegmentedColormap.from_list(
 )  # an odd number of colours makes 0 exactly white
 #: Options of `imshow`: one square per feature, the first row on top.
 PIXELS: dict[str, Any] = {"origin": "upper", "interpolation": "nearest"}
+_NAMED_UP_TO = 32  # features whose names are ticks
+_NAME_LENGTH = 24  # characters of such a name
 _BITS_UP_TO = 16  # largest number of features whose ticks are labelled with bits
 _BARS_UP_TO = 128  # largest number of features that are drawn as bars
 _CROWDED = 100  # number of probes above which their points are small
@@ -60,6 +63,7 @@ def plot_attribution(
     ax: Axes | None = None,
     title: str | None = None,
     classes: Classes | None = None,
+    names: Sequence[str] | None = None,
 ) -> Axes:
     """Plot the signed attribution of one input in diverging colours centred on 0.
 
@@ -72,12 +76,13 @@ def plot_attribution(
         ax: Axes for the map; None creates a figure with the input beside the map.
         title: Title of the map; None shows the score at the input and at the baseline.
         classes: Names of the classes -1 and +1 for the label of the colour bar.
+        names: Names of the features, for the ticks of up to 32 bars; None shows the bits of the basis states.
 
     Returns:
         The Axes of the map.
 
     Raises:
-        ValueError: The attribution is a batch, or the shape does not match the number of features.
+        ValueError: The attribution is a batch, or the shape or names do not match the number of features.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -103,6 +108,9 @@ def plot_attribution(
         ax.title.set_parse_math(False)
         if shape is None:
             _draw_bars(ax, a, sign_label(a, classes))
+            if names is not None:
+                name_ticks(ax.xaxis, names, range(a.n_features))
+                ax.set_xlabel("95% intervals" if _is_sampled(a) else "")
         else:
             image = draw_map(ax, a.values, a.interval(), shape, symmetric_limit(a.values))
             bar = ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03)
@@ -303,8 +311,8 @@ def plot_curves(curves: Mapping[str, Measured], ax: Axes | None = None, *, level
 
     Example:
         >>> curve = Measured([[1, 0.5, 0]], [[[0.1, 0.05, 0]]], fractions=[0, 0.5, 1])
-        >>> plot_curves({"learned": curve}).get_ylabel()
-        'mean score in favour of the predicted class'
+        >>> plot_curves({"learned": curve}).get_xlabel()
+        'changed features in %'
     """
     check_type(curves, "curves", Mapping, "a mapping from names to curves")
     if not curves:
@@ -320,7 +328,7 @@ def plot_curves(curves: Mapping[str, Measured], ax: Axes | None = None, *, level
             (line,) = ax.plot(at, mean.values, label=name)
             ax.fill_between(at, *mean.interval(level), color=line.get_color(), alpha=0.25, lw=0)
         ax.axhline(0, color="0.6", lw=0.8, zorder=0)
-        ax.set(xlabel="changed features in %", ylabel="mean score in favour of the predicted class", xlim=(0, 100))
+        ax.set(xlabel="changed features in %", ylabel="mean score in favour\nof the predicted class", xlim=(0, 100))
         ax.set_title(f"bands: {level:.0%} intervals of the mean, by the errors of the score", fontsize=9)
         ax.legend(fontsize="small", frameon=False)
     return ax
@@ -492,6 +500,29 @@ def bars_or_lines(ax: Axes, heights: FloatArray, colours: str | list[str]) -> No
         ax.bar(range(len(heights)), heights, color=colours, width=0.8)
     else:
         ax.vlines(range(len(heights)), 0, heights, colors=colours, linewidth=max(0.2, 400 / len(heights)))
+
+
+def name_ticks(axis: Axis, names: Sequence[str], features: Sequence[int]) -> None:
+    """Label the ticks of an axis with the names of features, if they are few enough to be read.
+
+    Args:
+        axis: Axis with one place per feature.
+        names: Names of all features.
+        features: Features in the order of their places.
+
+    Raises:
+        ValueError: A feature has no name.
+    """
+    if len(names) <= max(features):
+        raise ValueError(f"names hold {len(names)} names; there must be one for each of the features up to {max(features)}")
+    if len(features) <= _NAMED_UP_TO:
+        texts = [printable(str(names[k])) for k in features]
+        short = [text if len(text) <= _NAME_LENGTH else f"{text[: _NAME_LENGTH - 1]}…" for text in texts]
+        axis.set_ticks(range(len(features)), short)
+        for label in axis.get_ticklabels():
+            label.set_parse_math(False)
+            if axis is axis.axes.xaxis:
+                label.set(rotation=45, ha="right", rotation_mode="anchor")
 
 
 def integer_ticks(ax: Axes) -> None:

@@ -15,6 +15,8 @@ from hattriq_cirq.foundation.reading import FileError, checksum, open_file, prob
 from hattriq_cirq.foundation.schema import Count, Range, Size, check_format, load, parse_json, read_json
 
 FORMAT = "hattriq_cirq.Run/1"
+#: Table of the scores of a run with maps of many inputs, of which run.json lists the first only.
+SCORES = "scores.csv"
 RECORD, MODEL, ATTRIBUTION, LEARNED = "run.json", "model.json", "attribution.npz", "learned.npz"
 #: Command -> the result that its run.json stands beside.
 RESULT_OF = {"train": MODEL, "attribute": ATTRIBUTION, "learn": LEARNED}
@@ -71,10 +73,15 @@ class ModelRecord(SourceRecord):
 
 
 class InputsRecord(TypedDict):
-    """Inputs that were attributed, and their scores: lists of one length."""
+    """Inputs that were attributed, and their scores: lists of one length, those of the first inputs only if there is a count.
 
+    There are no labels if they are not known.
+    """
+
+    count: NotRequired[Size]
+    summary: NotRequired[str]
     indices: list[Count]
-    labels: list[_Label]
+    labels: NotRequired[list[_Label]]
     f_input: list[float]
     f_baseline: list[float]
     completeness_gap: list[float]
@@ -226,7 +233,8 @@ def _check_attribution(record: Record, file: Path) -> None:
 
     load(Assumptions, record["assumptions"], file, "assumptions")
     load(Cost, record["cost"], file, "cost")
-    if len({len(values) for values in record["inputs"].values()}) > 1:
+    lengths = {len(values) for name, values in record["inputs"].items() if name not in ("count", "summary")}
+    if len(lengths) > 1:
         raise ValueError("the lists in inputs have different lengths")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from hattriq_cirq.execution.journal_summary import RunStatus, RunSummary, read_s
 from hattriq_cirq.foundation.checks import as_word
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.progress import track
-from hattriq_cirq.foundation.reading import FileError
+from hattriq_cirq.foundation.reading import FileError, read_bytes
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.reporting.records import (
     ATTRIBUTION,
@@ -27,6 +28,7 @@ from hattriq_cirq.reporting.records import (
     MODEL,
     RECORD,
     RESULT_OF,
+    SCORES,
     Record,
     calibration_file,
     find_runs,
@@ -128,11 +130,12 @@ class Run(Frozen):
         row = self._row() | {f"{_SETTINGS}{name}": value for name, value in self.settings.items()}
         if self.attribution is None:
             return [row]
-        inputs = [row | one for one in _input_rows(self.attribution, self.record.get("inputs", {}))]
         if per == "input":
-            return inputs
-        worst: dict[str, Any] = max(inputs, key=lambda one: abs(one["completeness_gap"]), default=row)
-        gaps = {name: worst.get(name) for name in ("completeness_gap", "completeness_gap_stderr")}
+            return [row | one for one in _input_rows(self.attribution, _recorded_inputs(self.folder, self.record))]
+        names = ("completeness_gap", "completeness_gap_stderr")
+        of_inputs = {name: getattr(self.attribution, name).ravel() for name in names}
+        worst = int(np.argmax(np.abs(of_inputs[names[0]])))
+        gaps = {name: float(found[worst]) for name, found in of_inputs.items()}
         systematic = self.attribution.systematic
         errors = {
             "mean_stderr": float(np.mean(self.attribution.stderr)),
@@ -272,7 +275,7 @@ def load(folder: str | os.PathLike[str]) -> Run:
     if journal is None and not record and attribution is None and not (path / BEGUN).is_file():
         raise FileError(path, "it holds no run", _EXPECTED)
     if attribution is not None and (inputs := record.get("inputs")):
-        recorded, found = len(inputs["indices"]), int(np.prod(attribution.values.shape[:-1], dtype=int))
+        recorded, found = inputs.get("count", len(inputs["indices"])), int(np.prod(attribution.values.shape[:-1], dtype=int))
         if recorded != found:
             raise FileError(path, f"its {RECORD} holds {quantity(recorded, 'input')}, its {ATTRIBUTION} {found}")
     return Run(path, record.get("command"), record.get("settings", {}), _status(path, journal), attribution, record, journal)
@@ -297,6 +300,16 @@ def _status(path: Path, journal: RunSummary | None) -> RunStatus:
     if not (path / BEGUN).is_file():
         return "finished"
     return "running" if is_locked(path / BEGUN) else "unfinished"
+
+
+def _recorded_inputs(folder: Path, record: Record) -> Mapping[str, Any]:
+    """Return the samples and labels of all inputs of a run by name, as run.json lists them, or the table of many inputs."""
+    inputs: Mapping[str, Any] = record.get("inputs", {})
+    if "count" not in inputs:
+        return inputs
+    rows = list(csv.DictReader(read_bytes(folder / SCORES).decode().splitlines()))
+    labels = {"labels": [int(row["label"]) for row in rows]} if "labels" in inputs else {}
+    return {"indices": [int(row["sample"]) for row in rows]} | labels
 
 
 def _input_rows(a: Attribution, recorded: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

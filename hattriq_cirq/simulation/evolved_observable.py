@@ -102,9 +102,14 @@ class ObservableOnAxes(ABC):
     def _is_on_all_axes(self) -> bool:
         return len(self.axes) == self.n_qubits
 
+    @property
+    def environment(self) -> int:
+        """Number of qubits of the environment that it is computed with."""
+        return 0
+
     @cached_property
     def identity_part(self) -> float:
-        """Its trace, divided by the number of rows."""
+        """Its trace, divided by the number of rows; that takes a product for each row, unless the matrix is kept."""
         return float(np.trace(self.matrix).real / self.size)
 
     def _factor(self, real: bool, precision: Precision) -> Array:

@@ -39,7 +39,6 @@ _DRAWN = 3  # inputs with pictures of their own
 _MANY = 100  # inputs whose correlation orders are averaged
 _PAIRS, _TOP, _TOP_CHANGES = 12, 4, 3  # pairs of a table, and features in a sentence
 _ORDERS_MAX, _LAYERS_MAX, _MATRIX_MAX = 10, 12, 12  # qubits
-_BARS_MAX = 32  # features that are drawn as a matrix with names
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +54,7 @@ class Explanation:
         baseline_name: Baseline in words.
 
     Raises:
-        ValueError: A part is unknown or does not apply to the model.
+        ValueError: A part is unknown or does not apply to the model, or an input is given twice.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -77,6 +76,9 @@ class Explanation:
         for part in self.parts:
             if part not in PARTS:
                 raise ValueError(f"part {part!r} must be one of {', '.join(PARTS)}")
+        listed = np.asarray(self.indices).tolist()
+        if twice := [index for place, index in enumerate(listed) if index in listed[:place]]:
+            raise ValueError(f"input {twice[0]} is given twice; give each once")
         if refused:
             raise ValueError("; ".join(f"{part} {why}" for part, why in refused.items()))
 
@@ -209,10 +211,14 @@ class Explanation:
     def _shape(self) -> tuple[int, int] | None:
         return self.data.image_shape
 
+    @property
+    def _names(self) -> list[str] | None:
+        return [self.name_of(k) for k in range(self.data.n_features)] if self._shape is None else None
+
     def _maps_section(self) -> tuple[list[str], list[Picture], list[Table]]:
         pictures = []
         for i, index in self._drawn():
-            axes = plot_attribution(self.maps[i], shape=self._shape, classes=self._classes)
+            axes = plot_attribution(self.maps[i], shape=self._shape, classes=self._classes, names=self._names)
             caption = f"Input {index} and its map. Red raises the score, blue lowers it."
             pictures.append(Picture(png(axes), caption, f"Input {index} beside its attribution map", f"map-{index}"))
         return [], pictures, []
@@ -223,11 +229,10 @@ class Explanation:
 
     def _interactions_section(self) -> tuple[list[str], list[Picture], list[Table]]:
         pictures, tables = [], []
-        has_matrix = self._shape is None and self.data.n_features <= _BARS_MAX
-        names = [self.name_of(k) for k in range(self.data.n_features)] if has_matrix else None
         for i, index in self._drawn():
             one = self.pairs[i]
-            axes = plot_interactions(one, shape=self._shape, x=self.inputs[i] if self._shape else None, names=names, top=_PAIRS)
+            x = self.inputs[i] if self._shape else None
+            axes = plot_interactions(one, shape=self._shape, x=x, names=self._names, top=_PAIRS)
             caption = f"Interactions of input {index}: pairs that raise (red) or lower (blue) the score together."
             pictures.append(Picture(png(axes), caption, f"Strongest interactions of input {index}", f"interactions-{index}"))
             rows = [
@@ -241,7 +246,7 @@ class Explanation:
     def _counterfactual_section(self) -> tuple[list[str], list[Picture], list[Table]]:
         pictures = []
         for i, index in self._drawn():
-            figure = plot_counterfactual(self.changes[i], shape=self._shape, attribution=self.maps[i])
+            figure = plot_counterfactual(self.changes[i], shape=self._shape, attribution=self.maps[i], names=self._names)
             caption = f"Input {index}, the least change to the decision boundary, the changed input, and the map."
             pictures.append(Picture(png(figure), caption, f"Counterfactual of input {index}", f"counterfactual-{index}"))
         return [], pictures, []
@@ -265,8 +270,8 @@ class Explanation:
         return [], pictures, []
 
     def save(self, folder: Path) -> None:
-        """Write the numbers of every part into a folder, one CSV file for each, and the maps as `maps.npz`."""
-        self.maps.save(folder / "maps.npz")
+        """Write the numbers of every part into a folder, one CSV file for each, and the maps as `attribution.npz`."""
+        self.maps.save(folder / "attribution.npz")
         for part, (columns, rows) in self._files().items():
             text = io.StringIO(newline="")
             writer = csv.writer(text, lineterminator="\n")
@@ -319,6 +324,8 @@ def impossible_parts(model: Model | LearnedModel) -> Iterable[tuple[str, str]]:
     n = (model.n_features - 1).bit_length()
     if not isinstance(model, Model):
         yield "layers", "are those of a circuit, and a learned model has none; explain the model that it was learned from"
+    elif model.postselect is not None or model.dilated().environment:
+        yield "layers", "are those of a unitary circuit on the data qubits alone, and this model needs an environment"
     elif n > _LAYERS_MAX:
         yield "layers", f"take 2**n products M x for the population shares; at most {_LAYERS_MAX} qubits, not {n}"
     if isinstance(model, Model) and n > _ORDERS_MAX:

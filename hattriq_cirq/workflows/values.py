@@ -17,7 +17,7 @@ from hattriq_cirq.attribution import baselines
 from hattriq_cirq.attribution.baselines import BaselineSet
 from hattriq_cirq.attribution.objective import Head, HeadKind
 from hattriq_cirq.compilation.snapshot import find_snapshot
-from hattriq_cirq.datasets import Dataset
+from hattriq_cirq.datasets import Dataset, Inputs
 from hattriq_cirq.estimators import Estimator, HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
 from hattriq_cirq.execution.backends.simulators import cirq_simulator, qsim
 from hattriq_cirq.execution.backends.virtual import virtual
@@ -36,15 +36,13 @@ _ORDER = (
     *("auto", "known-answers", "completeness", "noise-estimation", "zne", "twirl", "dd"),
     *("readout", "correlated-readout", "twirled-readout"),
 )
-#: Name of a baseline without numbers -> its function of inputs, their labels, training samples and their labels.
-_BASELINES: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
-    "zero": lambda x, y, known, labels: baselines.zero(x),
-    "mean": lambda x, y, known, labels: baselines.mean(x, known),
-    "class_mean": lambda x, y, known, labels: baselines.class_mean(x, y, known, labels),
-    "opposite_class_mean": lambda x, y, known, labels: baselines.opposite_class_mean(x, y, known, labels),
-    "uniform": lambda x, y, known, labels: baselines.uniform(x),
-    "max_distance": lambda x, y, known, labels: baselines.max_distance(x),
+#: Name of a baseline that follows from the input alone -> its function.
+_OF_INPUT: dict[str, Callable[[Array], Array]] = {
+    "zero": baselines.zero,
+    "uniform": baselines.uniform,
+    "max_distance": baselines.max_distance,
 }
+_BASELINES = ("zero", "mean", "class_mean", "opposite_class_mean", "uniform", "max_distance")  # those without numbers
 #: Engine that simulates a processor: the name of the processor or its file, noise, precision, and noise beyond the calibration.
 _VIRTUAL = re.compile(rf"virtual:(.+?)(?:,noise=([^,=]+))?(?:,precision=([^,=]+))?((?:,(?:{'|'.join(WORDS)})=[^,=]+)*)")
 #: Options of engines that real processors have no use for, and those that simulators have no use for.
@@ -91,12 +89,13 @@ def find_model(path: str | os.PathLike[str]) -> Path:
     return file
 
 
-def select_inputs(text: str, data: Dataset) -> Array:
+def select_inputs(text: str, data: Dataset | Inputs) -> Array:
     """Return the indices of the samples that a text selects.
 
     Args:
-        text: Side of the split (`test`), slice of a side (`train:0:8`) or indices of the whole set (`4,0,7`).
-        data: Data set.
+        text: Side of the split or the whole set (`test`, `train`, `all`), slice of these (`train:0:8`) or indices of the whole
+            set (`4,0,7`).
+        data: Data set, or inputs without labels, which have no sides.
 
     Returns:
         (inputs,) Indices, at least one.
@@ -105,24 +104,27 @@ def select_inputs(text: str, data: Dataset) -> Array:
         ValueError: The text is malformed, an index is out of range, or nothing is selected.
     """
     check_inputs(text)
-    if match := re.fullmatch(r"(test|train)(?::([0-9]*):([0-9]*))?", text):
+    count = len(data.amplitudes)
+    if match := re.fullmatch(r"(test|train|all)(?::([0-9]*):([0-9]*))?", text):
         start, stop = (int(bound) if bound else None for bound in match.group(2, 3))
-        side: Array = getattr(data, match[1])
+        if match[1] != "all" and isinstance(data, Inputs):
+            raise ValueError(f"inputs {text!r} choose nothing: {data.name} has no labels and no split; choose all, or all:0:8")
+        side: Array = np.arange(count) if match[1] == "all" else getattr(data, match[1])
         if not len(side[start:stop]):
             raise ValueError(f"inputs {text!r} choose nothing: {data.name} has {len(side)} {match[1]} samples")
         return side[start:stop]
     indices = np.array([int(part) for part in text.split(",")])
-    if indices.max() >= len(data.labels):
-        raise ValueError(f"input {indices.max()} is out of range: {data.name} has samples 0..{len(data.labels) - 1}")
+    if indices.max() >= count:
+        raise ValueError(f"input {indices.max()} is out of range: {data.name} has samples 0..{count - 1}")
     return indices
 
 
-def make_baseline(text: str, data: Dataset, indices: Array, seed: int) -> tuple[str, Array | BaselineSet]:
+def make_baseline(text: str, data: Dataset | Inputs, indices: Array, seed: int) -> tuple[str, Array | BaselineSet]:
     """Return the baseline of selected inputs; means and samples are taken from the training samples.
 
     Args:
         text: Name of the baseline.
-        data: Data set.
+        data: Data set, or inputs without labels.
         indices: (inputs,) Samples that are attributed.
         seed: Random seed for `sample:COUNT`.
 
@@ -132,17 +134,34 @@ def make_baseline(text: str, data: Dataset, indices: Array, seed: int) -> tuple[
     Raises:
         ValueError: The name is unknown, or the baseline does not apply to these inputs.
     """
+    label, baseline = baseline_of(text, data, seed)
+    return label, baseline(indices)
+
+
+def baseline_of(text: str, data: Dataset | Inputs, seed: int) -> tuple[str, Callable[[Array], Array | BaselineSet]]:
+    """Return the label of a baseline and the function that computes it for samples, by their indices.
+
+    What is taken from the training samples is computed once. Arguments and errors are those of `make_baseline`.
+    """
     check_baseline(text)
     name, _, argument = text.partition(":")
-    x = data.amplitudes[indices]
     if name == "blur":
-        if data.image_shape is None:
+        if (shape := data.image_shape) is None:
             raise ValueError(f"baseline {text!r} smooths images, and {data.name} has none; choose another baseline")
         sigma = _number(argument or "2", "the width of blur")
-        return f"blur:{sigma:g}", baselines.blur(x, data.image_shape, sigma)
+        return f"blur:{sigma:g}", lambda indices: baselines.blur(data.amplitudes[indices], shape, sigma)
+    if name in _OF_INPUT:
+        return name, lambda indices: _OF_INPUT[name](data.amplitudes[indices])
+    if isinstance(data, Inputs):
+        raise ValueError(f"baseline {text!r} is taken from training samples, and {data.name} has no labels; choose another one")
     if name == "sample":
-        return f"{text}, seed {seed}", baselines.sample(data.x_train, int(argument), seed=seed)
-    return name, _BASELINES[name](x, data.labels[indices], data.x_train, data.y_train)
+        drawn = baselines.sample(data.x_train, int(argument), seed=seed)
+        return f"{text}, seed {seed}", lambda indices: drawn
+    if name == "mean":
+        mean = baselines.MeanRow.of(data.x_train)
+        return name, lambda indices: mean.scaled_to(data.amplitudes[indices])
+    means, sign = baselines.mean_rows(data.x_train, data.y_train), 1 if name == "class_mean" else -1
+    return name, lambda indices: baselines.class_rows(data.amplitudes[indices], sign * data.labels[indices], means)
 
 
 def parse_head(text: str) -> Head:
@@ -170,6 +189,15 @@ def parse_estimator(text: str) -> Estimator | None:
     if name == "parallel" and _is_count(count):
         return ParallelHadamardTest(int(count))
     raise ValueError(f"estimator {text!r} must be one of {', '.join(plain)}, parallel:M")
+
+
+#: Names of learned models where estimators are named -> the origin of the strings and the prior.
+LEARNED = {
+    "learned": ("structure", None),
+    "learned:important": ("important", "flat"),
+    "learned:magnitude": ("important", "magnitude"),
+}
+_DAMPING = "damping"  # correction of campaigns alone
 
 
 def mitigations() -> dict[str, EntryPoint]:
@@ -226,6 +254,33 @@ def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_a
             options[counted] = int(number)
         parts.append(kind(**options))
     return MitigationSequence(parts) if len(parts) > 1 else next(iter(parts), None)
+
+
+def parse_corrections(
+    text: str, seed: int, calibration: str | None = None, max_age: float | None = None
+) -> list[Mitigation | str]:
+    """Return the corrections of a campaign that names separated by commas describe: `damping`, and those of `parse_mitigation`.
+
+    Args:
+        text: Names in any order, such as `damping,readout`; an empty text for none.
+        seed: Random seed of the mitigations.
+        calibration: File of a saved calibration for `readout`, or None.
+        max_age: Largest age of that calibration in hours, or None.
+
+    Raises:
+        ValueError: A name is unknown or repeated.
+    """
+    words = text.split(",") if text else []
+    if "" in words or words.count(_DAMPING) > 1:
+        raise ValueError(f"--mitigate {text!r} must be names with commas between them, each at most once")
+    others = ",".join(word for word in words if word != _DAMPING)
+    found = parse_mitigation(others, seed, calibration, max_age)
+    return [*([] if found is None else [found]), *([_DAMPING] if _DAMPING in words else [])]
+
+
+def is_of_campaigns(text: str) -> bool:
+    """Return True if names of corrections are for campaigns of learned models alone."""
+    return _DAMPING in text.split(",")
 
 
 def parse_engine(text: str, seed: int, journal: Path | None = None, **options: Any) -> Engine:
@@ -286,8 +341,8 @@ def snapshot_file(engine: str | None, processor: str | None = None) -> dict[str,
 
 def check_inputs(text: str) -> None:
     """Raise ValueError unless a text selects inputs of a data set."""
-    if not re.fullmatch(r"(test|train)(:[0-9]*:[0-9]*)?|[0-9]+(,[0-9]+)*", text):
-        raise ValueError(f"inputs {text!r} must be test, train, a slice such as test:0:8, or indices such as 0,1,2")
+    if not re.fullmatch(r"(test|train|all)(:[0-9]*:[0-9]*)?|[0-9]+(,[0-9]+)*", text):
+        raise ValueError(f"inputs {text!r} must be test, train, all, a slice such as test:0:8, or indices such as 0,1,2")
 
 
 def check_baseline(text: str) -> None:

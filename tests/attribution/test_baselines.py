@@ -163,3 +163,8 @@ def test_invalid_baselines_are_rejected(name: str) -> None:
     build, message = REFUSED[name]
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_baselines_of_many_equal_amplitudes_warn_of_nothing() -> None:
+    flat = np.full((2, 1024), 1 / 32)
+    np.testing.assert_allclose(baselines.uniform(flat), flat)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cirq
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from strategies import Case, amplitudes, cases, generators, random_case
 from swept_engine import swept_engine
 
 import hattriq_cirq as hq
+from hattriq_cirq.models.quadratic_form import QuadraticForm, matrix_of
 
 Vector = NDArray[np.float64]
 
@@ -110,6 +112,30 @@ def test_distance_of_one_string_is_its_closed_form(n: int) -> None:
     np.testing.assert_allclose(overlap, (1 + np.sqrt(1 - scores**2)) / 2, atol=1e-12)
     everything = np.ones(2**n, dtype=bool)  # the same problem by all eigenvectors
     np.testing.assert_allclose(found.distance, hq.counterfactual(model, xs, real=False, free=everything).distance, atol=1e-10)
+
+
+@pytest.mark.parametrize("form", ["channels", "dilated", "noisy", "learned"])
+def test_forms_that_are_no_single_string_are_solved_by_all_eigenvectors(form: str) -> None:
+    a, b = cirq.LineQubit.range(2)
+    circuit = cirq.Circuit(cirq.ry(0.4)(a), cirq.CZ(a, b), cirq.rx(0.7)(b), cirq.CNOT(a, b), cirq.reset(a), cirq.H(a))
+    model = hq.Model(circuit, [a, b], cirq.Z(b))
+    plain = hq.Model(circuit[:-2], [a, b], cirq.Z(b))
+    noise = cirq.NoiseModel.from_noise_model_like(cirq.depolarize(0.05))
+    forms: dict[str, QuadraticForm] = {
+        "channels": model,
+        "dilated": model.dilated(),
+        "noisy": hq.noisy_model(plain, hq.cirq_simulator(noise=noise)),
+        "learned": hq.learn_observable(plain, engine=swept_engine(1), shots=5_000, prior="none", seed=1),
+    }
+    given = forms[form]
+    x = np.array([0.8, 0.1, 0.5, 0.3])
+    x /= np.linalg.norm(x)
+    found = hq.counterfactual(given, x, level=-0.05, real=form == "learned")
+    best = slsqp_distance(matrix_of(given).real, x, -0.05, np.ones(4, dtype=bool), np.random.default_rng(2))
+    assert abs(found.score + 0.05) < 1e-10
+    assert found.distance <= best + 1e-9
+    if form == "learned":
+        assert found.distance == pytest.approx(best, abs=1e-9)
 
 
 @pytest.mark.parametrize("real", [True, False])
@@ -211,3 +237,90 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
         hq.counterfactual(model, [0.6, 0.8j])
     with pytest.raises(ValueError, match=r"x\[1\] is negative"):
         hq.counterfactual(model, [0.6, -0.8], nonnegative=True)
+
+
+def test_form_of_zeros_reaches_no_level() -> None:
+    found = hq.counterfactual(hq.ring_ansatz(1, 0, observable=cirq.PauliString(cirq.Y(cirq.q(0)))), [0.6, 0.8], level=0.1)
+    assert not found.reached
+    assert found.messages[0].startswith("out of reach")
+
+
+def conjugated(observable: cirq.PauliString[cirq.Qid]) -> hq.Model:
+    """Return a model whose M is an observable but for rounding: its gates undo each other."""
+    a, b = cirq.LineQubit.range(2)
+    gates = [cirq.ry(0.7)(a), cirq.rz(0.3)(a), cirq.CZ(a, b)]
+    return hq.Model(cirq.Circuit(gates, cirq.inverse(gates)), [a, b], observable)
+
+
+@given(rng=generators, level=st.floats(-0.9, 0.9))
+def test_entries_that_are_rounding_count_as_zero(rng: np.random.Generator, level: float) -> None:
+    x = amplitudes(rng, 4)
+    x /= np.linalg.norm(x)
+    model = conjugated(
+        cirq.PauliString[cirq.Qid](cirq.X(cirq.q(0)))
+    )  # F = 2 (x0 x2 + x1 x3): linear in the features that may change
+    found = hq.counterfactual(model, x, level=level, free=[True, True, False, False])
+    slope = 2 * float(np.linalg.norm(x[2:]))
+    assert found.reached
+    assert found.distance == pytest.approx(abs(level - float(model.expectation(x))) / slope, rel=1e-9, abs=1e-12)
+    assert float(found.score) == pytest.approx(level, abs=1e-9 * (1 + float(found.distance)) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("gate", "x", "free"),
+    [
+        (cirq.X, [1.0, 0.0, 0.0, 0.0], [True, True, False, False]),
+        (cirq.Y, [0.6, 0.1, 0.8, 0.2], [True, True, False, False]),
+        (cirq.Y, [0.6, 0.1, 0.8, 0.2], None),
+        (cirq.Y, [0.6, 0.1, 0.8, 0.2], "one"),
+    ],
+)
+def test_features_that_move_the_score_by_rounding_only_reach_nothing(gate: cirq.Pauli, x: list[float], free: Any) -> None:
+    found = hq.counterfactual(conjugated(cirq.PauliString[cirq.Qid](gate(cirq.q(0)))), x, level=0.5, free=free)
+    assert not found.reached
+    assert found.messages[0].startswith("out of reach")
+
+
+@given(case=cases(3), imaginary=st.booleans(), rng=generators)
+def test_least_score_itself_is_reached(case: Case, imaginary: bool, rng: np.random.Generator) -> None:
+    x = amplitudes(rng, case.features, imaginary=imaginary)
+    x /= np.linalg.norm(x)
+    (matrix,) = case.matrices()
+    values, vectors = np.linalg.eigh(matrix if imaginary else matrix.real)
+    found = hq.counterfactual(case.model, x, level=values[0], form="normalized", real=not imaginary)
+    size = float(np.linalg.norm(matrix, 2))
+    lowest = vectors[:, values - values[0] <= 1e-12 * size]
+    nearest = lowest @ (lowest.conj().T @ x)  # the constraint leaves the lowest eigenvectors
+    if found.reached:
+        assert float(found.score) == pytest.approx(values[0], abs=1e-6 * size)
+        assert float(found.distance) <= np.linalg.norm(x - nearest) + 1e-6
+    else:  # rounding put the level below the least score
+        assert "out of reach" in found.messages[0]
+    below = values[0] - 0.1 * size
+    beyond = hq.counterfactual(case.model, x, level=below, form="normalized", real=not imaginary)
+    assert not beyond.reached
+
+
+def test_least_score_of_some_features_is_reached() -> None:
+    model, free = hq.ring_ansatz(2, layers=0), [True, True, False, False]  # Z on the first qubit: F >= -0.04
+    found = hq.counterfactual(model, [0.8, 0.6, 0.0, 0.2], free=free, level=-0.04)
+    np.testing.assert_allclose(found.x, [0, 0, 0, 0.2], atol=1e-12)
+    assert found.reached
+    assert found.distance == pytest.approx(1.0)
+    boundary = hq.counterfactual(hq.ring_ansatz(2, layers=0), [0.0, 0.0, 0.0, 0.5], level=-0.25, free=free)
+    assert boundary.distance == 0
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-150, 1e-8, 1e8, 1e150])
+def test_levels_and_inputs_of_any_size(scale: float) -> None:
+    case, x = random_case(3, 5), amplitudes(np.random.default_rng(3), 8)
+    for level in (0.0, 0.1, -1e-300, 1e200):
+        found = hq.counterfactual(case.model, scale * x, level=level)
+        assert found.reached
+        allowed = 1e-9 * (abs(level) + float(np.linalg.norm(found.x)) ** 2)
+        assert abs(float(found.score) - level) <= allowed + 1e-300
+
+
+def test_zero_vector_has_no_normalized_counterfactual() -> None:
+    with pytest.raises(ValueError, match="zero vector"):
+        hq.counterfactual(hq.ring_ansatz(1, 0), [0.0, 0.0], form="normalized")

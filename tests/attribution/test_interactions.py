@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -16,6 +18,7 @@ from strategies import Case, amplitudes, assert_close, cases, generators, random
 from swept_engine import swept_engine
 
 import hattriq_cirq as hq
+from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.models.quadratic_form import QuadraticForm
 
 
@@ -71,8 +74,9 @@ def test_interactions_of_inputs_of_any_size(scale: float) -> None:
 
 
 @pytest.mark.parametrize("kind", ["row", "pair", "groups"])
+@pytest.mark.parametrize("simulator", [hq.cirq_simulator, hq.qsim])
 @pytest.mark.parametrize("imaginary", [False, True])
-def test_circuits_measure_the_rows_and_pairs_of_the_matrix(kind: str, imaginary: bool) -> None:
+def test_circuits_measure_the_rows_and_pairs_of_the_matrix(kind: str, imaginary: bool, simulator: Callable[[], Engine]) -> None:
     case, rng = random_case(2, 7), np.random.default_rng(5)
     xs, bs = amplitudes(rng, 2, 2, case.features, imaginary=imaginary)
     xs /= np.linalg.norm(xs)
@@ -89,7 +93,7 @@ def test_circuits_measure_the_rows_and_pairs_of_the_matrix(kind: str, imaginary:
         rows=rows,
         columns=columns,
         estimator=estimator,
-        engine=hq.cirq_simulator(seed=1),
+        engine=simulator(),
     )
     np.testing.assert_allclose(found.values, exact.values, atol=1e-6)
     assert found.rows.tolist() == rows
@@ -134,7 +138,7 @@ def test_pairs_are_sorted_and_hold_the_whole_effect() -> None:
     ("arguments", "message"),
     [
         ({"groups": [0, 1]}, "must hold an integer label"),
-        ({"groups": [0, 1, -1, 0]}, "must hold an integer label"),
+        ({"groups": [0, 1, -1, 0]}, r"a label of groups=-1 must lie in 0\.\.3"),
         ({"rows": [4]}, r"rows\[0\]=4"),
         ({"columns": [1, 1]}, "each once"),
         ({"shots": 10}, "need an estimator"),
@@ -152,3 +156,44 @@ def test_matrices_beyond_memory_are_refused_with_the_cure() -> None:
     with pytest.raises(ValueError, match="8 GiB; give fewer inputs at a time, or groups="):
         hq.interactions(model, x)
     assert hq.interactions(model, x, groups=np.arange(4096) // 1024).values.shape == (64, 4, 4)
+
+
+def test_strings_that_were_left_out_count_as_for_maps() -> None:
+    model, rng = random_case(3, 4).model, np.random.default_rng(2)
+    x = amplitudes(rng, 8)
+    learned = hq.learn_observable(model, engine=swept_engine(4), shots=10_000, inputs=x, prior="none", seed=4)
+    short = replace(learned, record=replace(learned.record, truncated_share=0.01))
+    for given_model, share in ((learned, 0.0), (short, 0.01)):
+        pairs, one = hq.interactions(given_model, x), hq.integrated_gradients(given_model, x, baseline=0)
+        orders = hq.correlation_orders(given_model, x)
+        for values, systematic in (
+            (pairs.values, pairs.systematic),
+            (one.values, one.systematic),
+            (orders.by_weight, orders.systematic),
+        ):
+            left_out = 0.0 if systematic is None else np.sum(systematic**2)
+            assert left_out == pytest.approx(share * np.sum(values**2))
+
+
+@given(rng=generators, rows=st.integers(1, 7), columns=st.integers(1, 7), top=st.integers(1, 70))
+def test_pairs_are_those_of_a_plain_loop(rng: np.random.Generator, rows: int, columns: int, top: int) -> None:
+    whole = rng.normal(size=(7, 7)) * (rng.random((7, 7)) < 0.7)
+    part = hq.Interactions(whole + whole.T, np.abs(whole + whole.T), np.arange(7), np.arange(7))
+    part = part.select(rng.permutation(7)[:rows], rng.permutation(7)[:columns])
+    sizes = {}
+    for i, row in enumerate(part.rows.tolist()):
+        for j, column in enumerate(part.columns.tolist()):
+            if row != column and part.values[i, j]:
+                sizes[(min(row, column), max(row, column))] = 2 * part.values[i, j]
+    found = part.pairs(top)
+    assert {(pair.first, pair.second) for pair in found} <= set(sizes)
+    assert [abs(pair.value) for pair in found] == sorted((abs(value) for value in sizes.values()), reverse=True)[:top]
+    assert all(pair.value == sizes[pair.first, pair.second] and pair.stderr == abs(pair.value) for pair in found)
+
+
+def test_labels_and_features_out_of_range_are_refused() -> None:
+    model, x = hq.ring_ansatz(2, layers=1), [0.6, 0.0, 0.0, 0.8]
+    with pytest.raises(ValueError, match=r"a label of groups=1000000000 must lie in 0\.\.3"):
+        hq.interactions(model, x, groups=[0, 0, 1, 10**9])
+    with pytest.raises(ValueError, match="9 is not among the 4 features or groups"):
+        hq.interactions(model, x).select([9], [0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cirq
 import numpy as np
 import oracle
@@ -15,6 +17,7 @@ from hattriq_cirq.attribution.layers import default_cuts
 from hattriq_cirq.estimators.bilinear import BilinearTerm
 from hattriq_cirq.estimators.layers import LayerTest
 from hattriq_cirq.estimators.plan import plan
+from hattriq_cirq.execution.engine import Engine
 
 
 def trained_like(n: int, layers: int, seed: int = 0) -> hq.Model:
@@ -69,14 +72,15 @@ def test_sets_and_batches_of_baselines_average_and_pair() -> None:
     np.testing.assert_allclose(paired[1].f_baseline, single[1].f_baseline[1], atol=1e-12)
 
 
+@pytest.mark.parametrize("simulator", [hq.cirq_simulator, hq.qsim])
 @pytest.mark.parametrize("observable", ["string", "sum with an identity"])
-def test_circuits_measure_the_maps_of_all_cuts(observable: str) -> None:
+def test_circuits_measure_the_maps_of_all_cuts(observable: str, simulator: Callable[[], Engine]) -> None:
     case = random_case(2, 9, identity=observable != "string")
     model, (x, b) = case.model, amplitudes(np.random.default_rng(4), 2, 4, imaginary=True)
-    x, b = x / 3, b / 3
+    x, b = x / np.linalg.norm(x), b / np.linalg.norm(b)
     exact = hq.layer_attribution(model, x, baseline=b)
-    found = hq.layer_attribution(model, x, baseline=b, estimator=hq.ResolvedHadamardTest(), engine=hq.cirq_simulator())
-    np.testing.assert_allclose(found.values, exact.values, atol=1e-5 * np.abs(exact.values).max() + 1e-6)
+    found = hq.layer_attribution(model, x, baseline=b, estimator=hq.ResolvedHadamardTest(), engine=simulator())
+    np.testing.assert_allclose(found.values, exact.values, atol=1e-6)
     assert found.population is None
 
 
@@ -129,6 +133,20 @@ def test_pictures_show_qubits_and_shares() -> None:
 def test_invalid_arguments_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         hq.layer_attribution(hq.ring_ansatz(2, 1), [0.6, 0.0, 0.8, 0.0], **arguments)  # type: ignore[arg-type]
+
+
+def test_circuits_with_channels_or_an_environment_are_refused_with_the_cure() -> None:
+    a, b = cirq.LineQubit.range(2)
+    circuit = cirq.Circuit(cirq.ry(0.4)(a), cirq.reset(a), cirq.CNOT(a, b))
+    model = hq.Model(circuit, [a, b], cirq.Z(b))
+    for each in (model, model.dilated()):
+        with pytest.raises(ValueError, match=r"has no layers: .* take dilated = model.dilated\(\)"):
+            hq.layer_attribution(each, [0.6, 0.0, 0.8, 0.0])
+    dilated = model.dilated()
+    whole = hq.Model(dilated.circuit, [*dilated.qubits, *dilated.environment], dilated.observable)
+    x = np.array([0.6, 0.0, 0.8, 0.0])
+    found = hq.layer_attribution(whole, np.kron(x, np.eye(1, 2 ** len(dilated.environment))[0]))
+    np.testing.assert_allclose(found.values.sum(axis=-1), model.expectation(x), atol=1e-12)
 
 
 def test_forms_without_a_circuit_are_refused() -> None:

@@ -60,6 +60,22 @@ def test_covariance_is_that_of_maps_of_random_parameters() -> None:
     np.testing.assert_allclose(np.sqrt(np.diag(covariance)), found.stderr(spread))
 
 
+def test_models_with_channels_have_derivatives() -> None:
+    p, q = cirq.LineQubit.range(2)
+    circuit = cirq.Circuit(
+        *(cirq.ry(A)(p), cirq.CNOT(p, q), cirq.rx(B)(p), cirq.measure(p, key="m"), cirq.ry(C)(q).with_classical_controls("m")),
+        *(cirq.H(p), cirq.CZ(p, q), cirq.rx(0.3)(q), cirq.amplitude_damp(0.1)(q)),
+    )
+    model = hq.Model(circuit, [p, q], cirq.Z(q) + 0.3 * cirq.X(p), {"a": 0.7, "b": -0.4, "c": 1.1})
+    x, step = np.array([0.5, 0.1, -0.7, 0.5]), 1e-5
+    found = hq.parameter_sensitivity(model, x)
+    assert np.abs(found.derivatives).max() > 0.01
+    for j, name in enumerate(found.names):
+        moved = [model.with_params({**model.params, name: model.params[name] + sign * step}) for sign in (1, -1)]
+        above, below = ((x * each.observable_action(x)).real for each in moved)
+        np.testing.assert_allclose(found.derivatives[j], (above - below) / (2 * step), atol=1e-8)
+
+
 def test_dead_parameters_have_no_effect() -> None:
     model = hq.ring_ansatz(3, layers=1)
     model = model.with_params({name: 0.3 + 0.1 * i for i, name in enumerate(model.params)})

@@ -15,6 +15,7 @@ import cirq
 import numpy as np
 import pytest
 from command_line import TABLE, run
+from PIL import Image
 
 from hattriq_cirq import datasets
 from hattriq_cirq._version import __version__
@@ -91,6 +92,8 @@ def test_every_example_of_the_help_works(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("my.csv").write_text(TABLE)
+    Path("my/images").mkdir(parents=True)
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save("my/images/one.png")
     for command in ("train", "attribute", "cost", "show", "report"):
         lines = examples(command, capsys)
         assert lines

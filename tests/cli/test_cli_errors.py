@@ -30,7 +30,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 ATTRIBUTE = "attribute {home}/bars --data bars_and_stripes --out {home}/new"
 ERRORS = {
     "no command": ("", "required: COMMAND; see hattriq --help"),
-    "unknown command": ("explain x", "invalid choice: 'explain'"),
+    "unknown command": ("interpret x", "invalid choice: 'interpret'"),
     "no output": ("train digits", "required: --out; see hattriq train --help"),
     "option shortened": ("train digits --out {home}/new --epoch 3", "unrecognized arguments: --epoch 3"),
     "missing table": ("train {home}/none.csv --out {home}/new", "no file {home}/none.csv"),
@@ -66,7 +66,7 @@ ERRORS = {
     "head": (f"{ATTRIBUTE} --head softmax:2", "must be identity, sigmoid:SCALE or tanh:SCALE"),
     "head text": (f"{ATTRIBUTE} --head tanh:much", "the scale of tanh is 'much', must be a number"),
     "head scale": (f"{ATTRIBUTE} --head sigmoid:0", "must be a finite number other than 0"),
-    "inputs": (f"{ATTRIBUTE} --inputs validation", "must be test, train, a slice"),
+    "inputs": (f"{ATTRIBUTE} --inputs validation", "must be test, train, all, a slice"),
     "no inputs": (f"{ATTRIBUTE} --inputs test:8:9", "choose nothing"),
     "index": (f"{ATTRIBUTE} --index 1,28", "input 28 is out of range"),
     "inputs and index": (f"{ATTRIBUTE} --inputs test --index 1", "not allowed with argument"),

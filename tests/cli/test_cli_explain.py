@@ -58,8 +58,9 @@ def test_all_parts_are_on_the_page_and_in_files(home: Path, capsys: pytest.Captu
     section = Section.load(out)
     assert section.title in page
     assert len(section.pictures) == 9  # four of each input, and the orders
-    assert hq.Attribution.load(out / "maps.npz").values.shape == maps.values.shape
+    assert hq.Attribution.load(out / "attribution.npz").values.shape == maps.values.shape
     assert run(f"report {out} --out {home}/page.html") == 0
+    assert run(f"show {out}") == 0
 
 
 def test_chosen_parts_of_chosen_inputs(home: Path) -> None:
@@ -85,6 +86,7 @@ def test_parts_that_do_not_exist_or_do_not_apply_are_refused(home: Path, capsys:
     start = f"explain {home}/model --data {home}/table.csv --out {home}/none"
     assert "--what 'maps,nonsense' must be names of maps, interactions" in refusal(f"{start} --what maps,nonsense", capsys)
     assert "each once" in refusal(f"{start} --what maps,maps", capsys)
+    assert "input 3 is given twice" in refusal(f"{start} --index 3,1,3", capsys)
     assert not (home / "none").exists()
     (home / "model.json").write_bytes((home / "model" / "model.json").read_bytes())
     message = refusal(f"explain {home}/model.json --out {home}/none", capsys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -69,7 +70,7 @@ def written(tmp_path: Path) -> Path:
         report(which, tmp_path / "runs", "full")
     report(STUDIES[0], tmp_path / "runs", "quick")
     report(STUDIES[2], tmp_path / "runs", "quick")
-    assert page.write(STUDIES, tmp_path / "runs", tmp_path / "docs" / "results.md") == ["budget"]
+    assert page.write(STUDIES, tmp_path / "runs", tmp_path / "docs" / "results.md") == (["gate_noise", "signs"], ["budget"])
     return tmp_path / "docs" / "results.md"
 
 
@@ -112,7 +113,7 @@ def test_page_written_again_removes_old_pictures(written: Path) -> None:
     images = written.parent / "images" / "results"
     (images / "signs-old.png").write_bytes(b"old")
     (images / "mine.png").write_bytes(b"mine")
-    assert page.write(STUDIES, written.parent.parent / "runs", written) == ["budget"]
+    assert page.write(STUDIES, written.parent.parent / "runs", written)[1] == ["budget"]
     assert written.read_bytes() == before
     assert {file.name for file in images.iterdir()} == {"gate_noise-squares.png", "signs-squares.png", "mine.png"}
 
@@ -132,11 +133,11 @@ def test_run_with_options_is_not_the_study(tmp_path: Path) -> None:
     root, written = tmp_path / "runs", tmp_path / "docs" / "results.md"
     alone = ["--workers", "1", "--out", str(root)]
     WITH_OPTIONS.main(["--first", "4", *alone])
-    assert page.write([WITH_OPTIONS], root, written) == ["signs"]
+    assert page.write([WITH_OPTIONS], root, written) == ([], ["signs"])
     WITH_OPTIONS.main(alone)
     WITH_OPTIONS.main(["--first", "4", *alone])
-    assert page.write([WITH_OPTIONS], root, written) == []
-    assert "The study ran 4 tasks" in written.read_text()
+    assert page.write([WITH_OPTIONS], root, written) == (["signs"], [])
+    assert "The study whose sections were written last (signs) ran 4 tasks" in written.read_text()
     assert "The sum is 14 [" in written.read_text()
 
 
@@ -144,15 +145,45 @@ def test_run_with_options_is_not_the_study(tmp_path: Path) -> None:
 def test_report_of_an_earlier_run_with_options_is_not_the_study(tmp_path: Path, first: int) -> None:
     tasks = [Task(first), Task(first + 1)] if first == 0 else [Task(first + k) for k in range(4)]
     STUDIES[1].report(STUDIES[1].collect(tasks, tmp_path), tmp_path, "full")
-    assert page.write(STUDIES, tmp_path, tmp_path / "results.md") == [each.name for each in STUDIES]
+    assert page.write(STUDIES, tmp_path, tmp_path / "results.md") == ([], [each.name for each in STUDIES])
     assert not (tmp_path / "results.md").exists()
 
 
 def test_pictures_of_studies_that_were_not_run_are_kept(written: Path) -> None:
     kept = written.parent / "images" / "results" / "budget-squares.png"
     kept.write_bytes(b"of another computer")
-    assert page.write(STUDIES, written.parent.parent / "runs", written) == ["budget"]
+    assert page.write(STUDIES, written.parent.parent / "runs", written)[1] == ["budget"]
     assert kept.exists()
+
+
+def test_sections_of_studies_without_a_run_at_hand_stay_as_they_are(written: Path) -> None:
+    runs, text = written.parent.parent / "runs", written.read_text()
+    changed = re.sub(r"The sum is 14 (.*of it\.)$", r"The sum was \1", text, flags=re.M)
+    written.write_text(changed)
+    shutil.rmtree(runs / "signs")
+    report(STUDIES[2], runs, "full")
+    assert page.write(STUDIES, runs, written) == (["gate_noise", "budget"], [])
+    again = written.read_text()
+    assert again.count("The sum was [14, 14]") == 2  # its section and the table of questions, not that of the other study
+    assert _chapter(again, "signs") == _chapter(changed, "signs")
+    assert _chapter(again, "gate_noise") == _chapter(text, "gate_noise")
+    assert re.findall(r"^## (Title.*)$", again, re.M) == [f"Title of {each.name}" for each in STUDIES]
+    assert page.write(STUDIES[::-1], runs, written)[1] == []
+    (row,) = re.findall(r"^\| What does the sign mean.*$", again, re.M)
+    assert "The sum was [14, 14] \\| \\<all> of it. |" in row
+
+
+def _chapter(text: str, name: str) -> str:
+    return text.partition(f'<a id="{name}">')[2].partition("<a id=")[0].strip()
+
+
+def test_every_section_says_from_which_version_it_is(written: Path) -> None:
+    lines = re.findall(
+        r"^From `python -m experiments (\w+)`: tasks 4, core-minutes 0\.0, version \S+(?:, commit .*)?, last",
+        written.read_text(),
+        re.M,
+    )
+    assert lines == ["gate_noise", "signs"]
 
 
 def test_page_without_a_full_run_is_not_written(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -19,8 +21,10 @@ from command_line import refusal, run, start
 import hattriq_cirq as hq
 from calibration import Readout
 from experiments.runner.plan import EXAMPLE, Plan, read_plan
+from experiments.runner.study import Done
 from experiments.studies import mitigation
 from experiments.studies.mitigation import STUDY, plan_tasks
+from hattriq_cirq.foundation.arrays import plain
 from hattriq_cirq.reporting.document import Section
 from hattriq_cirq.workflows.generated_models import GATE_NAMES, generate_model
 
@@ -111,6 +115,81 @@ def test_maps_are_those_of_integrated_gradients_with_the_same_seed(tmp_path: Pat
     np.testing.assert_allclose(level["half_width"][:, 0], a.interval(0.95)[1] - a.values)
     other = mitigation.run(again, tmp_path / "again")["maps"]["400"]
     assert not np.array_equal(level["values"], other["values"])
+
+
+def test_learned_models_are_one_campaign_for_all_inputs_and_baselines(tmp_path: Path) -> None:
+    plan = replace(GRID, inputs=("test:0:2", "test:2:3"), baselines=("zero", "uniform"), shots=(20_000,), repeats=1)
+    plan = replace(plan, estimators=("resolved", "learned"), mitigations=("none", "damping"))
+    tasks = plan_tasks(plan)
+    assert [task.mitigation for task in tasks if task.is_learned] == ["none", "damping"]
+    assert {task.mitigation for task in tasks if not task.is_learned} == {"none"}  # damping is for campaigns
+    assert len(tasks) == 4 + 2
+    task = next(task for task in tasks if task.is_learned)
+    result = json.loads(json.dumps(mitigation.run(task, tmp_path / "journal"), default=plain))
+    model, data = generate_model(task.model), hq.datasets.load(task.data)
+    learned = hq.learn_observable(model, engine=hq.qsim(seed=0), shots=20_000, inputs=np.repeat(data.x_test[:3], 2, axis=0))
+    level = result["maps"]["20000"]
+    assert (level["cost"][0]["shots"], level["cost"][0]["circuits"], len(level["cost"])) == (20_000, learned.record.circuits, 1)
+    assert mitigation.price(task)["circuits"] == f"{learned.record.circuits:,}"
+    done = [Done(task, result, 0.0, {})]
+    rows = list(csv.DictReader(io.StringIO(mitigation.files(done)["maps.csv"])))
+    assert [(row["inputs"], row["baseline"], row["input"]) for row in rows] == [
+        *(("test:0:2", baseline, i) for baseline in ("zero", "uniform") for i in "01"),
+        ("test:2:3", "zero", "0"),
+        ("test:2:3", "uniform", "0"),
+    ]
+    table = list(csv.DictReader(io.StringIO(mitigation.files(done)["table.csv"])))
+    assert {float(row["shots per map"]) for row in table} == {20_000 / 6}
+    assert max(float(row["error"]) for row in rows) < 0.1
+    with pytest.raises(ValueError, match="mitigation 'damping' fits none of the estimators resolved"):
+        plan_tasks(replace(plan, estimators=("resolved",)))
+
+
+def test_plan_names_its_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plans = re.findall(r"```toml\n(.*?)```", (Path(__file__).parents[2] / "docs" / "learned.md").read_text(), re.S)
+    assert len(plans) == 2
+    (tmp_path / "plan.toml").write_text(plans[1])
+    assert run(f"study {tmp_path}/plan.toml --out {tmp_path}/runs --list") == 0
+    assert "40 tasks of learned, 40 of them to run" in capsys.readouterr().out
+    for line, message in (
+        ('study = "signs"', "study 'signs' has no plans; choose one of mitigation, learned"),
+        ("study = 3", "study is 3, must be the name of a study"),
+        ('study = "learned"\nsubject = "digits35_grid"', "key 'subject' is unknown; did you mean 'subjects'?"),
+        ('study = "learned"\nsubjects = "digits"', "--subjects"),
+        ('study = "learned"\nseeds = [7]', "--seeds"),
+    ):
+        (tmp_path / "wrong.toml").write_text(line)
+        assert message in refusal(f"study {tmp_path}/wrong.toml --list", capsys)
+    assert "--seeds is given by the plan" in refusal(f"study {tmp_path}/plan.toml --seeds 1", capsys)
+
+
+@pytest.mark.parametrize(
+    ("place", "changes", "studied"),
+    [
+        (
+            0,
+            {"grid:rows=2,cols=2,layers=2,seed=0": "ring:n=1,layers=1,seed=0", "100_000, 1_000_000": "1_000", "[0, 1]": "[0]"},
+            "mitigation",
+        ),
+        (
+            1,
+            {', "mnist19_grid"': "", "100_000, 1_000_000": "5_000", "0, 1, 2, 3, 4": "0", "inputs = 100": "inputs = 4"},
+            "learned",
+        ),
+    ],
+)
+@pytest.mark.slow
+def test_plans_of_the_page_run(place: int, changes: dict[str, str], studied: str, tmp_path: Path) -> None:
+    plans = re.findall(r"```toml\n(.*?)```", (Path(__file__).parents[2] / "docs" / "learned.md").read_text(), re.S)
+    text = plans[place]
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "plan.toml").write_text(text)
+    assert run(f"study {tmp_path}/plan.toml --out {tmp_path}/runs --workers 1") == 0
+    assert list((tmp_path / "runs" / studied).glob("report-options-*/index.html")) or list(
+        (tmp_path / "runs" / studied).glob("report-options-*/section.json")
+    )
 
 
 def test_tasks_are_known_by_content_and_only_new_ones_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

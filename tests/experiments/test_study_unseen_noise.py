@@ -39,7 +39,9 @@ def test_best_constant_width_is_the_minimum_over_all_widths() -> None:
 
 def test_grid_has_every_pipeline_under_every_noise() -> None:
     full = tasks(False, chosen())
-    assert len(full) == len(set(full)) == 2 * 20 * len(PROCESSORS) * len(NOISES) * len(PIPELINES)
+    assert len(full) == len(set(full)) == (len(PROCESSORS) + 1) * 20 * len(NOISES) * len(PIPELINES)
+    assert {(t.n, t.processor) for t in full} == {*((3, name) for name in PROCESSORS), (4, "willow_pink")}
+    assert {t.processor for t in tasks(False, chosen("--qubits", "4"))} == set(PROCESSORS)
     some = tasks(False, chosen("--qubits", "3", "--circuits", "2", "--noises", "loss", "--pipelines", "raw", "auto"))
     assert {(t.n, t.noise, t.pipeline) for t in some} == {(3, "loss", "raw"), (3, "loss", "auto")}
     assert set(some) <= set(full)

@@ -89,3 +89,29 @@ class ChannelCase:
 
 
 CASES = {name: ChannelCase(circuit) for name, circuit in KINDS.items()}
+
+
+def random_channel_circuit(seed: int, length: int = 10) -> cirq.Circuit:
+    """Return a random sequence of gates, measurements, conditional operations, resets and noise on the three qubits."""
+    rng = np.random.default_rng(seed)
+    widths: dict[str, int] = {}
+    operations: list[cirq.Operation] = list(entangler(seed).all_operations())
+    for _ in range(length):
+        a, b = (QUBITS[i] for i in rng.permutation(3)[:2])
+        gates: list[cirq.Operation] = [cirq.ry(rng.uniform(0, 6))(a), cirq.CNOT(a, b), cirq.CZ(a, b) ** 0.3, cirq.T(a)]
+        gates += [cirq.reset(a), cirq.amplitude_damp(0.3)(a), cirq.phase_damp(0.4)(a), cirq.bit_flip(0.2)(b)]
+        kind = rng.integers(3)
+        if kind == 0:
+            key = "mk"[rng.integers(2)]
+            confusion = CONFUSION if rng.integers(3) == 0 else {}
+            widths.setdefault(key, int(rng.integers(1, 3)))
+            measured = (a, b)[: widths[key]]
+            inverted = tuple(bool(bit) for bit in rng.integers(2, size=len(measured)))
+            operations.append(cirq.MeasurementGate(len(measured), key, inverted, confusion_map=confusion).on(*measured))
+        elif kind == 1 and widths:
+            key = sorted(widths)[rng.integers(len(widths))]
+            conditions = [key, sympy.Eq(sympy.Symbol(key), int(rng.integers(2 ** widths[key]))), sympy.Symbol(key) < 1]
+            operations.append(gates[rng.integers(len(gates))].with_classical_controls(conditions[rng.integers(3)]))
+        else:
+            operations.append(gates[rng.integers(len(gates))])
+    return cirq.Circuit(operations, entangler(seed + 1)[: int(rng.integers(4))])

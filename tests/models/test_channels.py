@@ -11,7 +11,7 @@ import numpy as np
 import oracle
 import pytest
 import sympy
-from channel_circuits import CASES, CONFUSION, OBSERVABLE, QUBITS, A, B, C, K, M, entangler
+from channel_circuits import CASES, CONFUSION, OBSERVABLE, QUBITS, A, B, C, K, M, entangler, random_channel_circuit
 from strategies import amplitudes, assert_close
 
 from hattriq_cirq.attribution.path_integral import exact_attribution
@@ -76,6 +76,19 @@ def test_map_is_complete_and_is_the_shapley_value(name: str) -> None:
     found = exact_attribution([model], x, baseline=b)
     assert abs(found.values.sum() - (found.f_input - found.f_baseline)) < 1e-12 * np.abs(found.values).max()
     assert_close(found.values, judge.shapley(x, b), 1e-11)
+
+
+SMALL = (201, 203, 205, 206, 207, 208, 211, 213, 214, 223, 225, 227, 235, 237, 241, 242, 248, 255)  # at most 7 further qubits
+
+
+@pytest.mark.parametrize("seed", [37, 64, 185, *(pytest.param(seed, marks=pytest.mark.slow) for seed in SMALL)])
+def test_random_circuits_have_the_same_matrix_in_every_way(seed: int) -> None:
+    circuit = random_channel_circuit(seed)
+    model = Model(circuit, QUBITS, OBSERVABLE)
+    expected = oracle.channel_matrix(circuit, QUBITS, oracle.pauli_matrix(OBSERVABLE, QUBITS))
+    assert_close(by_states(model), expected)
+    assert_close(by_strings(model), expected)
+    assert_close(channels.branch_tree(model.dilated(), largest=1).full_matrix, expected)
 
 
 # the number of environment qubits
@@ -231,11 +244,46 @@ def test_model_that_fits_no_way_is_refused() -> None:
     qubits = cirq.LineQubit.range(13)
     noisy = cirq.Circuit(cirq.H.on_each(*qubits), cirq.CZ.on(*qubits[:2])).with_noise(cirq.amplitude_damp(0.1))
     model = Model(noisy, qubits, cirq.DensePauliString("Z" * 13).on(*qubits))
-    with pytest.raises(ValueError, match=r"13 data and \d+ environment qubits, at most 24 together"):
+    with pytest.raises(ValueError, match=r"13 data and \d+ environment qubits, at most 22 at a time and 30 in all"):
         model.expectation(np.eye(1, 2**13)[0])
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_branch_tree_equals_the_sum_over_kraus_operators(name: str) -> None:
+    tree = channels.branch_tree(CASES[name].model.dilated(), largest=1)  # split whatever can be
+    assert_close(tree.full_matrix, CASES[name].matrix)
+    assert tree.widest == 3 + tree.environment - tree.branches
+    joins_after_another = ("noise", "reset and reuse", "readout confusion with inverted bits", "key measured twice")
+    assert (tree.branches > 0) == (name in joins_after_another)
+
+
+def test_branches_limit_the_memory_of_many_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "_HEISENBERG_QUBITS_MAX", 0)
+    monkeypatch.setattr(channels, "_STATE_QUBITS_MAX", 5)
+    monkeypatch.setattr(channels, "_TRACE_MAX", 4)
+    parts = [(entangler(i), cirq.measure(A, key="m"), cirq.ry(0.5)(B).with_classical_controls("m")) for i in range(5)]
+    circuit = cirq.Circuit(parts, entangler(5))
+    model = Model(circuit, QUBITS, OBSERVABLE)
+    assert "M x by a tree of 8 branches" in repr(model)
+    expected = oracle.channel_matrix(circuit, QUBITS, oracle.pauli_matrix(OBSERVABLE, QUBITS))
+    assert_close(model.observable_action(INPUTS), INPUTS @ expected.T)
+    with pytest.warns(IdentityPartWarning, match=r"was not computed; compare model\.identity_part"):
+        exact_attribution([model], INPUTS, baseline=0)
+    assert abs(model.identity_part - np.trace(expected).real / 8) < 1e-12
+
+
 # the identity part
+
+
+@pytest.mark.parametrize("name", ["noise", "measurement of a Pauli string"])
+def test_identity_part_of_a_unital_circuit_is_that_of_the_observable(name: str) -> None:
+    operations = [cirq.depolarize(0.2)(A), cirq.measure(B, key="m"), cirq.H(B), cirq.phase_damp(0.3)(B)]
+    circuit = cirq.Circuit(entangler(1), operations, entangler(2))
+    model = Model(circuit, QUBITS, OBSERVABLE + 0.25)
+    assert model.identity_part == 0.25
+    expected = oracle.channel_matrix(circuit, QUBITS, oracle.pauli_matrix(OBSERVABLE + 0.25, QUBITS))
+    assert abs(np.trace(expected).real / 8 - 0.25) < 1e-12
+    assert abs(CASES[name].model.identity_part - np.trace(CASES[name].matrix).real / 8) < 1e-12
 
 
 def test_reset_of_the_read_qubit_copies_the_input_into_the_map() -> None:
@@ -265,6 +313,9 @@ def test_environment_of_a_unitary_model_is_its_own() -> None:
     whole = u.conj().T @ oracle.pauli_matrix(cirq.X(B) * cirq.Z(A), [A, B]) @ u
     assert_close(model.matrix, whole[::2, ::2])
     assert model.dilated() is model
+    assert repr(model).endswith(
+        "1 environment qubit, observable 1.0*Z(q(0))*X(q(1)), M x by a unitary circuit with 1 environment qubit)"
+    )
     assert Model.from_json(model.to_json()) == model
     with pytest.raises(ValueError, match="amplitudes of the environment"):
         model.evolve([1, 0])

@@ -96,3 +96,24 @@ def test_gradients_by_parameters_are_exact_with_an_environment(samples: int) -> 
     assert_close(loss, value(theta))
     assert_close(gradient, oracle.finite_difference(value, theta), 1e-7)
     assert_close(program.expectations(theta, x), model.expectation(x.T))
+
+
+def test_map_moves_with_the_parameters_of_a_model_with_an_environment() -> None:
+    model, x = channel_model(), amplitudes(np.random.default_rng(3), 8)
+    found = hq.parameter_sensitivity(model, x, baseline=0)
+
+    def values(theta: oracle.Array) -> oracle.Array:
+        there = model.with_params(dict(zip(found.names, map(float, theta), strict=True)))
+        return np.asarray(x * there.observable_action(x).real)
+
+    slopes = oracle.finite_difference(values, np.array([model.params[name] for name in found.names]))
+    assert_close(found.derivatives, slopes.T, 1e-7)
+
+
+def test_layers_of_the_network_are_those_of_its_unitary_form() -> None:
+    model, x = with_random_angles(hq.qcnn_ansatz(2)), amplitudes(np.random.default_rng(4), 4)
+    found = hq.layer_attribution(model, x)
+    assert_close(found.values[0], hq.integrated_gradients(model, x, baseline=0).values)
+    assert_close(found.values.sum(axis=-1), np.full(len(found.values), model.expectation(x)))
+    with pytest.raises(ValueError, match=r"has no layers.*unitary on the data qubits alone"):
+        hq.layer_attribution(channel_model(), amplitudes(np.random.default_rng(4), 8))

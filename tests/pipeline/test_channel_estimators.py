@@ -9,7 +9,7 @@ import cirq
 import numpy as np
 import oracle
 import pytest
-from channel_circuits import CASES, OBSERVABLE, QUBITS, A, B
+from channel_circuits import CASES, OBSERVABLE, QUBITS, A, B, C
 from strategies import amplitudes, assert_close
 
 import hattriq_cirq as hq
@@ -30,8 +30,18 @@ def expected(name: str) -> Any:
     return np.real(np.conj(X - BASELINE) * (CASES[name].matrix @ (X + BASELINE)))
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-@pytest.mark.parametrize("name", CASES)
+def slow_if(is_slow: bool) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] if is_slow else []
+
+
+@pytest.mark.parametrize(
+    ("name", "estimator"),
+    [
+        pytest.param(name, each, marks=slow_if(each in ("parallel", "polarization") and "feed-forward" not in name))
+        for name in CASES
+        for each in ESTIMATORS
+    ],
+)
 def test_estimators_agree_with_the_sum_over_kraus_operators(name: str, estimator: str) -> None:
     engine = WITH_NOISE if name == "noise" and estimator != "resolved" else EXACT
     found = hq.estimate(CASES[name].model, X, baseline=BASELINE, estimator=ESTIMATORS[estimator], engine=engine, shots=None)
@@ -52,6 +62,14 @@ def test_noise_of_a_model_runs_on_state_vectors_by_its_dilation() -> None:
         hq.estimate(model, X, baseline=0, estimator=hq.HadamardTest(), engine=hq.qsim(), shots=None)
     found = hq.estimate(model.dilated(), X, baseline=BASELINE, estimator=hq.HadamardTest(), engine=hq.qsim(), shots=None)
     assert_close(found.values, expected("noise"), 1e-6, float(np.linalg.norm(X)) ** 2)
+
+
+def test_unitary_gate_with_a_sum_of_products_as_control_runs_on_qsim() -> None:
+    different = cirq.SumOfProducts([(0, 1), (1, 0)])
+    circuit = cirq.Circuit(cirq.H.on_each(*QUBITS), cirq.ry(0.7)(C).controlled_by(A, B, control_values=different))
+    model = hq.Model(circuit, QUBITS, OBSERVABLE)
+    found = hq.estimate(model, X, baseline=0, estimator=hq.ResolvedHadamardTest(), engine=hq.qsim(), shots=None)
+    assert_close(found.values, np.real(X.conj() * model.observable_action(X)), 1e-6, float(np.linalg.norm(X)) ** 2)
 
 
 def test_resolved_test_reads_the_data_qubits_only() -> None:
@@ -147,6 +165,11 @@ def test_map_of_selected_runs_by_circuits() -> None:
     )
     assert_close(found.values, exact.values, 1e-8)
     assert_close(found.f_input, exact.f_input, 1e-9)
+
+
+@pytest.mark.parametrize("name", ["two keys with conditions of SymPy", "reset and reuse"])
+def test_noisy_model_of_a_circuit_that_measures_is_its_own_matrix_without_noise(name: str) -> None:
+    assert_close(hq.noisy_model(CASES[name].model, WITH_NOISE).matrix, CASES[name].matrix)
 
 
 def test_learned_model_of_a_circuit_that_measures() -> None:

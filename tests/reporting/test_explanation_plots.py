@@ -83,3 +83,41 @@ def test_batches_and_wrong_shapes_are_refused(model: Model) -> None:
         hq.plot_interactions(hq.interactions(model, X), shape=(3, 2))
     with pytest.raises(ValueError, match="that of the input"):
         hq.plot_counterfactual(hq.counterfactual(model, X), attribution=hq.integrated_gradients(model, batch, baseline=0))
+
+
+def test_names_are_ticks_of_every_picture_of_a_table_as_they_are(model: Model) -> None:
+    names = ["$cost$", "a_b^2", "x" * 40, "<b>"]
+    pairs, changes, maps = (
+        hq.interactions(model, X),
+        hq.counterfactual(model, X),
+        hq.integrated_gradients(model, X, baseline=0),
+    )
+    figures = (
+        hq.plot_interactions(pairs, names=names),
+        hq.plot_counterfactual(changes, names=names).axes[-1],
+        hq.plot_attribution(maps, names=names),
+    )
+    for ax in figures:
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["$cost$", "a_b^2", "x" * 23 + "…", "<b>"]
+        assert not any(label.get_parse_math() for label in ax.get_xticklabels())
+        assert png(ax)[1:4] == b"PNG"
+    with pytest.raises(ValueError, match="names hold 3 names"):
+        hq.plot_interactions(pairs, names=names[:3])
+    with pytest.raises(ValueError, match="names hold 3 names"):
+        hq.plot_counterfactual(changes, names=names[:3])
+    with pytest.raises(ValueError, match="names hold 3 names"):
+        hq.plot_attribution(maps, names=names[:3])
+
+
+def test_some_rows_of_an_image_are_drawn_and_some_columns_refused(model: Model) -> None:
+    found = hq.interactions(model, X)
+    rows = found.select([3, 1], range(4))
+    assert len(hq.plot_interactions(rows, shape=(2, 2)).lines) == len(rows.pairs())
+    for part in (found.select([0, 3], [0, 1]), found.select(range(4), [1, 0])):
+        with pytest.raises(ValueError, match="not all pixels as columns"):
+            hq.plot_interactions(part, shape=(1, 2))
+
+
+def test_orders_of_no_input_are_refused(model: Model) -> None:
+    with pytest.raises(ValueError, match="nothing to plot"):
+        hq.plot_orders(hq.correlation_orders(model, np.zeros((0, 4))))

@@ -15,6 +15,7 @@ from hattriq_cirq.cli.help_lists import DATA_SETS, ENGINES, MITIGATIONS
 
 if TYPE_CHECKING:
     from hattriq_cirq.cli.run_folder import RunFolder
+    from hattriq_cirq.datasets import Dataset, Inputs
     from hattriq_cirq.execution.engine import Engine
     from hattriq_cirq.foundation.arrays import Array
     from hattriq_cirq.models.model import Form
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 #: Fields of the command that do not decide the results: paths, which may change, and a dry run, which the run goes on from.
 NO_SETTINGS = ("model", "data", "out", "dry_run")
 RESULTS, PICTURES = ("attribution.npz", "attribution.csv", "run.json"), ("gallery.png",)
+LARGE_RESULTS = ("attribution.npz", "scores.csv", "run.json")
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,18 @@ class Attribute(EngineOptions):
 
     The maps of a model that `hattriq learn` measured follow from the measurement, with its errors, and run no circuit.
 
+    Maps of many inputs without circuits, more than 4 million values together, are computed and written part by part, so that
+    neither inputs nor maps are in memory together. In place of the table of all values, scores.csv holds one line per input. If
+    the run stops, the same command goes on with the parts that are missing.
+
     Circuits run on the --engine, and the counts of each job are recorded in the folder as they arrive. If the run stops,
     the same command again, or `hattriq resume DIR`, continues it and runs no finished job twice.
 
     Args:
         model (MODEL): A model.json or learned.npz, or a folder that holds one.
-        data (DATA): Data set with the inputs, as listed above.
+        data (DATA): Data set with the inputs, or inputs without labels, as listed above.
         out (DIR): New or empty folder, or the folder of this run if it stopped.
-        inputs (SIDE[:FROM:TO]): Inputs of one side of the data set, all of test or train or a slice.
+        inputs (SIDE[:FROM:TO]): Inputs of one side of the data set, test or train, of all samples, all, or a slice of these.
         index (I,J,...): Inputs by their indices in the whole data set, from 0.
         baseline (NAME): Baseline: zero, mean, class_mean, opposite_class_mean, blur[:SIGMA], uniform, max_distance or
             sample:COUNT.
@@ -74,6 +80,7 @@ class Attribute(EngineOptions):
         hattriq attribute runs/bars --data bars_and_stripes --out runs/planned --estimator resolved \
 --engine virtual:willow_pink --dry-run
         hattriq attribute runs/bars/model.json --data bars_and_stripes --out runs/bars-maps --index 0,1,2
+        hattriq attribute runs/digits --data my/images --inputs all --out runs/my-maps
     """
 
     help_lists: ClassVar = (ENGINES, MITIGATIONS, DATA_SETS)
@@ -104,20 +111,25 @@ class Attribute(EngineOptions):
 
         A run that counts shots is journaled. One that was stopped continues: the missing results are written.
         """
-        from hattriq_cirq.cli import folders, model_data, pictures, run_folder, tables
+        from hattriq_cirq.cli import folders, large_maps, model_data, pictures, run_folder, tables
         from hattriq_cirq.foundation.reading import checksum
+        from hattriq_cirq.reporting.records import SCORES, read_record
         from hattriq_cirq.workflows import values
 
         self._check()
         check = run_folder.check_journaled_run if self._is_counted else run_folder.check_run
-        check(self.out, RESULTS, PICTURES)
+        check(self.out, LARGE_RESULTS if (Path(self.out) / SCORES).exists() else RESULTS, PICTURES)
         path, model = model_data.load_form(self.model)
         if isinstance(model, hq.LearnedModel) and self.estimator != "exact":
             raise ValueError(
                 f"--estimator {self.estimator!r} runs circuits, and {path} was learned: its maps need none; leave it out, or "
                 "give the model that was trained"
             )
-        loaded, data = model_data.load_data(self.data, model, path)
+        loaded = hq.datasets.load_inputs(self.data)
+        data = model_data.as_model_takes(loaded, model, path)
+        indices = values.select_inputs(self.inputs, data)
+        labels = None if isinstance(data, hq.datasets.Inputs) else data.labels[indices]
+        is_large = self.estimator == "exact" and large_maps.is_large(indices, data.n_features)
         task: dict[str, Any] = {
             "command": "attribute",
             "settings": folders.recorded_settings(self, *NO_SETTINGS),
@@ -125,20 +137,22 @@ class Attribute(EngineOptions):
             "data": folders.data_record(self.data, loaded if self._is_counted else data),
             **values.snapshot_file(self.engine),
         }
-        with self._opened(task) as (folder, engine):
-            indices = values.select_inputs(self.inputs, data)
+        with self._opened(task, LARGE_RESULTS if is_large else RESULTS) as (folder, engine):
             if self.dry_run and engine is not None:
                 assert isinstance(model, hq.Model)
-                folders.print_plan(self._prepared(model, data, indices, engine).record(), engine)
+                baseline = values.make_baseline(self.baseline, data, indices, self.seed)[1]
+                folders.print_plan(self._prepared(model, data.amplitudes[indices], baseline, engine).record(), engine)
                 return 0
             if folder.is_recorded:
                 a = hq.Attribution.load(folder.path / "attribution.npz")
             else:
-                a = self._attribution(model, data, indices, engine)
-                self._write(folder, a, indices, data, engine, {**task["model"], "repr": repr(model)})
-            labels, shown = data.labels[indices].tolist(), folders.data_record(self.data, data)
+                named = {**task["model"], "repr": repr(model)}
+                a = self._written(folder, model, data, indices, labels, engine, named, is_large=is_large)
+            large_maps.remove_parts(folder.path)
+            shown = folders.data_record(self.data, data)
             folder.draw("gallery.png", lambda: pictures.draw_gallery(a, labels, shown))
-        print(a, tables.score_table(a, indices, labels), sep="\n")
+        print(a)
+        tables.print_scores(a, read_record(folder.path / "run.json")["inputs"])
         tables.print_files(folder.path)
         if len(indices) > pictures.GALLERY_MAX:
             print(f"gallery.png shows the first {pictures.GALLERY_MAX} of {len(indices)} inputs; `hattriq show` draws any")
@@ -173,14 +187,14 @@ class Attribute(EngineOptions):
         return self.estimator != "exact" and self.shots != 0
 
     @contextmanager
-    def _opened(self, task: dict[str, Any]) -> Iterator[tuple[RunFolder, Engine | None]]:
+    def _opened(self, task: dict[str, Any], results: tuple[str, ...]) -> Iterator[tuple[RunFolder, Engine | None]]:
         """Yield the folder of the run and its engine, if it has one, with a journal where shots are counted."""
         from hattriq_cirq.cli import folders, run_folder
         from hattriq_cirq.foundation.reading import checksum
         from hattriq_cirq.workflows import values
 
         if not self._is_counted:
-            with run_folder.open_run(self.out, task, RESULTS, PICTURES) as folder:
+            with run_folder.open_run(self.out, task, results, PICTURES) as folder:
                 options = self.engine_options
                 yield folder, None if self.estimator == "exact" else values.parse_engine(self.engine, self.seed, **options)
             return
@@ -190,68 +204,88 @@ class Attribute(EngineOptions):
         with folders.journaled(Path(self.out), self.engine, self.seed, task, options, dry_run=self.dry_run) as engine:
             yield run_folder.RunFolder(Path(self.out)), engine
 
-    def _write(
+    def _written(
         self,
         folder: RunFolder,
-        a: hq.Attribution,
+        model: hq.Model | hq.LearnedModel,
+        data: Dataset | Inputs,
         indices: Array,
-        data: hq.datasets.Dataset,
+        labels: Array | None,
         engine: Engine | None,
-        model: dict[str, str],
-    ) -> None:
-        from hattriq_cirq.cli import folders
+        named: dict[str, str],
+        *,
+        is_large: bool,
+    ) -> hq.Attribution:
+        """Compute the maps, write the results, the record at the end, and return the attribution; large ones part by part."""
+        from hattriq_cirq.cli import folders, large_maps
         from hattriq_cirq.foundation.files import write_new
+        from hattriq_cirq.workflows import values
 
+        label, baseline = values.baseline_of(self.baseline, data, self.seed)
+
+        def attribution(of: Array) -> hq.Attribution:
+            is_number = self.baseline == "zero" and engine is None  # which takes no memory; circuits know it as an array
+            a = self._attribution(model, data.amplitudes[of], 0 if is_number else baseline(of), engine)
+            return replace(a, assumptions=replace(a.assumptions, baseline=label))
+
+        listed, summary = len(indices), {}
+        if is_large:
+            scores = large_maps.write_maps(folder, indices, labels, data.n_features, attribution)
+            listed, summary = large_maps.LISTED, {"count": len(indices), "summary": str(scores)}
+            a = hq.Attribution.load(folder.path / "attribution.npz")
+        else:
+            a = attribution(indices)
+            folder.write("attribution.npz", a.save)
+            folder.write("attribution.csv", a.to_csv)
         columns = ("f_input", "f_baseline", "completeness_gap", "completeness_gap_stderr")
-        inputs = {"indices": indices.tolist(), "labels": data.labels[indices].tolist()}
+        inputs = {"indices": indices, **({} if labels is None else {"labels": labels})}
+        inputs |= {name: getattr(a, name) for name in columns}
         record = folders.run_record(
             "attribute",
             self.data,
             data,
             settings=folders.recorded_settings(self, *NO_SETTINGS),
-            model=model,
+            model=named,
             engine=None if engine is None else engine.describe(),
-            inputs=inputs | {name: getattr(a, name).tolist() for name in columns},
+            inputs=summary | {name: each[:listed].tolist() for name, each in inputs.items()},
             assumptions=asdict(a.assumptions),
             cost=asdict(a.cost),
         )
-        folder.write("attribution.npz", a.save)
-        folder.write("attribution.csv", a.to_csv)
         folder.write("run.json", lambda file: write_new(file, record))
+        return a
 
     def _attribution(
-        self, model: hq.Model | hq.LearnedModel, data: hq.datasets.Dataset, indices: Array, engine: Engine | None
+        self, model: hq.Model | hq.LearnedModel, x: Array, baseline: float | Array | hq.BaselineSet, engine: Engine | None
     ) -> hq.Attribution:
-        """Return the attribution of the selected samples: measured on the engine, or exact without one."""
+        """Return the attribution of inputs: measured on the engine, or exact without one."""
         from hattriq_cirq.workflows import values
 
-        label, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
         if engine is not None:
             assert isinstance(model, hq.Model)
-            a = self._prepared(model, data, indices, engine).execute()
-        else:
-            a = hq.integrated_gradients(
-                model,
-                data.amplitudes[indices],
-                baseline=baseline,
-                form=cast("Form", self.form),
-                head=values.parse_head(self.head),
-                rule=self.rule,
-                precision=self.precision,
-                mitigation=self._mitigation,
-            )
-        return replace(a, assumptions=replace(a.assumptions, baseline=label))
+            return self._prepared(model, x, baseline, engine).execute()
+        return hq.integrated_gradients(
+            model,
+            x,
+            baseline=baseline,
+            form=cast("Form", self.form),
+            head=values.parse_head(self.head),
+            rule=self.rule,
+            precision=self.precision,
+            mitigation=self._mitigation,
+        )
 
-    def _prepared(self, model: hq.Model, data: hq.datasets.Dataset, indices: Array, engine: Engine) -> PreparedAttribution:
-        """Return the attribution of the selected samples, ready to run on the engine."""
+    def _prepared(
+        self, model: hq.Model, x: Array, baseline: float | Array | hq.BaselineSet, engine: Engine
+    ) -> PreparedAttribution:
+        """Return the attribution of inputs, ready to run on the engine."""
         from hattriq_cirq.workflows import values
 
         estimator = values.parse_estimator(self.estimator)
         assert estimator is not None  # as there is an engine
         return hq.prepare(
             model,
-            data.amplitudes[indices],
-            baseline=values.make_baseline(self.baseline, data, indices, self.seed)[1],
+            x,
+            baseline=baseline,
             estimator=estimator,
             engine=engine,
             shots=self.shots or None,

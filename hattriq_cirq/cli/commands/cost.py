@@ -24,14 +24,6 @@ if TYPE_CHECKING:
     from hattriq_cirq.workflows.learn import PreparedLearning
 
 
-#: Estimators that learn the model -> the origin of the strings and the prior.
-_LEARNED = {
-    "learned": ("structure", None),
-    "learned:important": ("important", "flat"),
-    "learned:magnitude": ("important", "magnitude"),
-}
-
-
 @dataclass(frozen=True)
 class Cost:
     """Predict the cost of an attribution before it is run.
@@ -131,6 +123,7 @@ class Cost:
     def _costs(self) -> list[tuple[int, hq.Resources]]:
         """Predict and print every cost, each with its number of qubits, and from which number of maps learning is cheaper."""
         from hattriq_cirq.cli import folders
+        from hattriq_cirq.workflows import values
 
         cases = [self._saved_model(self.model)] if self.model else list(self._ring_models())
         costs: list[tuple[int, hq.Resources]] = []
@@ -139,7 +132,7 @@ class Cost:
         with nullcontext() if self.engine is None else folders.only_planning(self.engine, self.seed) as engine:
             for case, name in track(work, "estimators", "estimator"):
                 n = case.model.n_qubits
-                if name in _LEARNED:
+                if name in values.LEARNED:
                     try:
                         prepared = self._prepared_learning(case, name, engine)
                         result = self._cost_of_learning(prepared)
@@ -184,7 +177,7 @@ class Cost:
         from hattriq_cirq.workflows import values
         from hattriq_cirq.workflows.learn import prepare_learning
 
-        strings, prior = _LEARNED[name]
+        strings, prior = values.LEARNED[name]
         return prepare_learning(
             case.model,
             engine=pricing_engine(self.processor, self.gateset) if engine is None else engine,
@@ -213,7 +206,7 @@ class Cost:
         hq.ring_ansatz(1, self.layers)
         values.check_baseline(self.baseline)
         for name in self.estimators.split(","):
-            if name not in _LEARNED and values.parse_estimator(name) is None:
+            if name not in values.LEARNED and values.parse_estimator(name) is None:
                 raise ValueError("estimator 'exact' runs no circuit and costs nothing; leave it out")
         parse_rule(self.rule)
         as_shots(self.shots)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 #: Fields of the command that do not decide the results: paths, which may change, and a dry run, which the run goes on from.
 NO_SETTINGS = ("model", "data", "out", "dry_run")
 RESULTS, PICTURES = ("learned.npz", "run.json"), ("tests.png",)
-_DAMPING = "damping"
 _EXACT_QUBITS = 12  # up to which a learned model is compared with the exact one
 _MAPS = 100  # test inputs whose maps are compared
 
@@ -161,12 +160,7 @@ class Learn(EngineOptions):
         """Corrections of the campaign."""
         from hattriq_cirq.workflows import values
 
-        words = self.mitigate.split(",") if self.mitigate else []
-        if "" in words or words.count(_DAMPING) > 1:
-            raise ValueError(f"--mitigate {self.mitigate!r} must be names with commas between them, each at most once")
-        others = ",".join(word for word in words if word != _DAMPING)
-        found = values.parse_mitigation(others, self.seed, self.calibration, self.max_age)
-        return [*([] if found is None else [found]), *([_DAMPING] if _DAMPING in words else [])]
+        return values.parse_corrections(self.mitigate, self.seed, self.calibration, self.max_age)
 
     @contextmanager
     def _opened(self, task: dict[str, Any]) -> Iterator[tuple[RunFolder, Engine]]:

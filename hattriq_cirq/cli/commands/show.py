@@ -89,12 +89,10 @@ class Show:
         print(attribution)
         _show_record(record)
         inputs = record.get("inputs")
-        if inputs and len(inputs["labels"]) != count:
-            raise ValueError(
-                f"the run record has {quantity(len(inputs['labels']), 'input')}, its attribution {count}; one is damaged"
-            )
+        if inputs and (recorded := inputs.get("count", len(inputs["indices"]))) != count:
+            raise ValueError(f"the run record has {quantity(recorded, 'input')}, its attribution {count}; one is damaged")
         if axes and inputs:
-            print(tables.score_table(attribution, inputs["indices"], inputs["labels"]))
+            tables.print_scores(attribution, inputs)
         shape = self._image_shape(record)
         print(f"input {self.input}: the {min(self.top, one.n_features)} largest of {one.n_features} features")
         print(_feature_table(one, self.top, shape))
