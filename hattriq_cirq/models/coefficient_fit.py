@@ -219,7 +219,7 @@ class CoefficientFit(Frozen):
             return _inverse(covariance + (table.multiply(self.prior.spread).tocsr() @ table.T).toarray())
         inverse = _inverse(covariance.copy())
         explained = inverse @ table.toarray()
-        return inverse - explained @ _inverse(table.T @ explained) @ explained.T
+        return np.asarray(inverse - explained @ _inverse(table.T @ explained) @ explained.T)
 
     @cached_property
     def shared(self) -> FloatArray:
