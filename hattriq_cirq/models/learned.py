@@ -457,7 +457,7 @@ class LearnedModel(Frozen):
         covariance = fit.covariance_of(table, held_out.sensitivities) + np.diag(held_out.variances)
         of_fit = _chi_squared(predicted, held_out.values, covariance, held_out.variance_errors, fitted=0)
         parts = [TestPart("fit", of_fit.statistic, of_fit.degrees_of_freedom, of_fit.pvalue)]
-        if (of_list := self._list_part()) is not None:
+        if self.outside is not None and (of_list := score_of_outside(fit, held_out, self.outside)) is not None:
             parts.append(of_list)
         if self.ends is not None:
             of_ends = _chi_squared(self.ends.first, self.ends.last, np.diag(self.ends.variances), None, fitted=0)
@@ -471,45 +471,6 @@ class LearnedModel(Frozen):
             parts=tuple(parts),
             ends=self.ends,
         )
-
-    def _list_part(self) -> TestPart | None:
-        """Return the test of strings outside the list by all probes; None where there are none, or the outcomes are exact.
-
-        It is the score test of a common variance of their coefficients (variance components, as in Wu and others, American
-        Journal of Human Genetics 89, 82, 2011), made independent of the size of the scatter of the outcomes: the squares of the
-        estimates of all strings from the residuals, against what they are for strings with their expected squares. A string
-        that k of the probes see has a weight of 1 / sqrt(k). The distribution is that of a multiple of chi-squared with the
-        same mean, variance and third moment.
-        """
-        fit, parts = self.fit, (self.fit.outcomes, self.held_out)
-        values, variances = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "variances"))
-        if self.outside is None or _is_exact(np.diag(variances), values):
-            return None
-        seen = vstack([part.states.expectations(self.outside.strings) for part in parts], format="csr")
-        counts = np.asarray(abs(seen).sum(axis=0)).reshape(-1)
-        table = vstack([part.states.expectations(self.strings) for part in parts], format="csr")
-        known = (seen.multiply(self.outside.variances).tocsr() @ seen.T).toarray()
-        shared = np.concatenate([part.sensitivities for part in parts])
-        noise = np.concatenate([fit.noise, np.full(len(self.held_out.values), self.held_out.variances.mean())])
-        covariance = known + shared @ shared.T
-        covariance.flat[:: len(noise) + 1] += noise - known.diagonal()
-        weights = fit.residual_weights(table, covariance)
-        rows = seen[:, counts > 0].multiply(counts[counts > 0] ** -0.25).tocsr()
-        scores = rows.T @ weights
-        own = np.sum(scores**2, axis=0)
-        scale = float(own @ variances / (weights.diagonal() @ variances))
-        statistic = float(np.sum((scores @ values) ** 2) - scale * (values @ weights @ values))
-        inner = np.asarray(scores @ rows)
-        squared = inner @ inner
-        free = len(values) - (len(self.strings) if fit.prior is None else 0)
-        first, second, third = float(np.trace(inner)), float(np.trace(squared)), float(np.sum(squared * inner))
-        mean = first - scale * free + float((own - scale * weights.diagonal()) @ (variances - noise))
-        variance = 2 * (second - 2 * scale * first + scale**2 * free)
-        skew = 8 * (third - 3 * scale * second + 3 * scale**2 * first - scale**3 * free)
-        unit = skew / (4 * variance)
-        degrees = variance / (2 * unit**2)
-        chi_squared = max(0.0, (statistic - mean) / unit + degrees)
-        return TestPart("list", chi_squared, degrees, float(chdtrc(degrees, chi_squared)))
 
     def compare(self, model: Model) -> ProbeTest:
         """Test whether the device computes the M of a model, up to one common damping factor.
@@ -739,6 +700,51 @@ def _outcomes_from(content: dict[str, Array], name: str, n: int) -> ProbeOutcome
         content[f"{name}_{key}"] for key in ("x", "z", "signs", "values", "variances", "sensitivities", "variance_errors")
     )
     return ProbeOutcomes(ProductStates(PauliStrings(n, x, z), signs), *rest)
+
+
+def score_of_outside(fit: CoefficientFit, held_out: ProbeOutcomes, outside: OutsideStrings) -> TestPart | None:
+    """Return the test of strings outside the list by all probes; None where the outcomes are exact.
+
+    It is the score test of a common variance of their coefficients (variance components, as in Wu and others, American
+    Journal of Human Genetics 89, 82, 2011), made independent of the size of the scatter of the outcomes: the squares of the
+    estimates of all strings from the residuals, against what they are for strings with their expected squares. A string
+    that k of the probes see has a weight of 1 / sqrt(k). The distribution is that of a multiple of chi-squared with the
+    same mean, variance and third moment.
+    """
+    parts = (fit.outcomes, held_out)
+    values, variances = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "variances"))
+    if _is_exact(np.diag(variances), values):
+        return None
+    seen = vstack([part.states.expectations(outside.strings) for part in parts], format="csr")
+    counts = np.asarray(abs(seen).sum(axis=0)).reshape(-1)
+    table = vstack([part.states.expectations(fit.strings) for part in parts], format="csr")
+    known = (seen.multiply(outside.variances).tocsr() @ seen.T).toarray()
+    shared = np.concatenate([part.sensitivities for part in parts])
+    expected = known.diagonal()
+    own_noise = np.mean(held_out.variances - expected[len(fit.noise) :])
+    noise = np.concatenate([fit.noise - expected[: len(fit.noise)], np.full(len(held_out.values), own_noise)])
+    variances = variances - expected
+    covariance = known + shared @ shared.T
+    covariance.flat[:: len(noise) + 1] += noise
+    weights = fit.residual_weights(table, covariance)
+    rows = seen[:, counts > 0].multiply(counts[counts > 0] ** -0.25).tocsr()
+    scores = rows.T @ weights
+    own = np.sum(scores**2, axis=0)
+    scale = float(own @ variances / (weights.diagonal() @ variances))
+    free = len(values) - (len(fit.strings) if fit.prior is None else 0)
+    residual = float(values @ weights @ values)
+    dispersion = residual / free  # of the outcomes, relative to the scatter that is assumed
+    statistic = float(np.sum((scores @ values) ** 2) - scale * residual) / dispersion
+    inner = np.asarray(scores @ rows)
+    squared = inner @ inner
+    first, second, third = float(np.trace(inner)), float(np.trace(squared)), float(np.sum(squared * inner))
+    mean = first - scale * free + float((own - scale * weights.diagonal()) @ (variances - noise))
+    variance = 2 * (second - 2 * scale * first + scale**2 * free)
+    skew = 8 * (third - 3 * scale * second + 3 * scale**2 * first - scale**3 * free)
+    unit = skew / (4 * variance)
+    degrees = variance / (2 * unit**2)
+    chi_squared = max(0.0, (statistic - mean) / unit + degrees)
+    return TestPart("list", chi_squared, degrees, float(chdtrc(degrees, chi_squared)))
 
 
 def _of_several(pvalue: float, count: int) -> float:

@@ -16,6 +16,7 @@ from calibration import Readout
 from hattriq_cirq.circuits.errors import CapReachedError
 from hattriq_cirq.models.model import IdentityPartWarning
 from hattriq_cirq.workflows.generated_models import random_circuit, random_grid, random_ring
+from hattriq_cirq.workflows.learning_strings import ChosenStrings
 
 Array = np.ndarray[Any, Any]
 
@@ -120,7 +121,7 @@ def noisy_grid(seed: int, cols: int = 2, **given: Any) -> tuple[hq.Model, hq.Lea
     """Return a model and what the virtual processor computes for it, with all its noise."""
     model, x = random_grid(2, cols, 2, seed=seed), inputs_of(2 * cols, 4, seed=seed)
     options: dict[str, Any] = {"shots": 1_000_000, "inputs": x, "mitigation": "damping,readout", "probes": 250, "seed": seed}
-    return model, hq.learn_observable(model, engine=hq.virtual("willow_pink", seed=seed), **{**options, **given})
+    return model, hq.learn_observable(model, **{"engine": hq.virtual("willow_pink", seed=seed), **options, **given})
 
 
 def breakages(model: hq.Model, seed: int) -> list[hq.Model]:
@@ -164,12 +165,27 @@ def test_noisy_processor_that_computes_something_else_fails_the_comparison(prior
 
 
 @pytest.mark.slow
-def test_noisy_processor_fails_the_held_out_test_where_the_list_is_too_short() -> None:
+@pytest.mark.parametrize("cols", [2, 3])
+@pytest.mark.parametrize("prior", ["empirical_bayes", "flat", "magnitude", "none"])
+def test_noisy_processor_fails_the_held_out_test_where_the_list_is_too_short(prior: str, cols: int) -> None:
     rejected = []
     for seed in range(20):
-        _, whole = noisy_grid(seed, strings="important", prior="flat")
-        few = whole.strings.texts[: len(whole.strings) // 3]
-        rejected.append(noisy_grid(seed, strings=few, prior="flat")[1].held_out_test().pvalue < 0.05)
+        model, x = random_grid(2, cols, 2, seed=seed), inputs_of(2 * cols, 4, seed=seed)
+        few = ChosenStrings.of(model, x, 0, "important", "flat").strings.texts
+        learned = noisy_grid(seed, cols, strings=few[: max(1, len(few) // 3)], prior=prior, probes=None)[1]
+        rejected.append(learned.held_out_test().pvalue < 0.05)
+    assert np.mean(rejected) >= 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cols", [2, 3])
+@pytest.mark.parametrize("prior", ["empirical_bayes", "magnitude"])
+def test_noisy_processor_that_drifts_fails_the_held_out_test(prior: str, cols: int) -> None:
+    rejected = []
+    for seed in range(20):
+        engine = hq.virtual("willow_pink", seed=seed, extra_noise=hq.noise.Drift(angles=0.3, readout=0.0, seed=seed))
+        test = noisy_grid(seed, cols, engine=engine, prior=prior, probes=None)[1].held_out_test()
+        rejected.append(test.pvalue < 0.05 and "drift" in {part.question for part in test.failed})
     assert np.mean(rejected) >= 0.9
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,11 @@ import pytest
 import hattriq_cirq as hq
 from hattriq_cirq.estimators import probe_circuits, probe_design
 from hattriq_cirq.estimators.bilinear import pauli_terms
+from hattriq_cirq.models.coefficient_fit import CoefficientFit, CoefficientPrior, OutsideStrings, ProbeOutcomes
+from hattriq_cirq.models.learned import score_of_outside
+from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
 from hattriq_cirq.workflows import learning_campaign
-from hattriq_cirq.workflows.generated_models import random_circuit, random_ring
+from hattriq_cirq.workflows.generated_models import random_circuit, random_grid, random_ring
 from hattriq_cirq.workflows.learn import prepare_learning
 
 Array = np.ndarray[Any, Any]
@@ -81,3 +85,41 @@ def test_drifting_device_fails_and_the_verdict_says_so() -> None:
     assert still.pvalue > 0.001
     assert still.ends is not None
     assert np.abs(still.ends.last - still.ends.first).max() < 6 * np.sqrt(still.ends.variances.max())
+
+
+def test_strings_outside_the_list_that_have_a_signal_fail_and_the_verdict_says_so(tmp_path: Path) -> None:
+    model, x = random_grid(2, 2, 2, seed=3), np.eye(16)[:4]
+    options: dict[str, Any] = {"engine": hq.qsim(seed=1), "shots": 200_000, "probes": 120, "inputs": x, "prior": "flat"}
+    whole = hq.learn_observable(model, strings="important", **options)
+    assert whole.held_out_test().pvalue > 0.001
+    short = hq.learn_observable(model, strings=whole.strings.texts[: len(whole.strings) // 3], **options)
+    test = short.held_out_test()
+    assert "the list is too short" in test.verdict
+    assert "list" in {part.question for part in test.failed}
+    assert short.outside is not None
+    assert not set(short.outside.strings.texts) & set(short.strings.texts)
+    again = hq.LearnedModel.load(short.save(tmp_path / "short.npz")).held_out_test()
+    assert (again.pvalue, again.parts) == (test.pvalue, test.parts)
+
+
+def test_test_of_the_list_is_uniform_where_nothing_is_left_out_and_does_not_depend_on_the_scatter() -> None:
+    strings, outside = PauliStrings.from_text(["XI", "ZZ"]), PauliStrings.from_text(["IX", "XX", "ZX", "IZ"])
+    coefficients, found = np.array([0.6, -0.4]), []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        bases = PauliStrings.from_text(["XX", "ZZ", "ZX", "XZ"] * 15)
+        states = ProductStates(bases, rng.integers(4, size=60))
+        scatter = 0.02 * rng.uniform(0.5, 3)  # which nobody knows
+        values = states.expectations(strings) @ coefficients + scatter * rng.normal(size=60)
+        fitted, held = (
+            ProbeOutcomes(states.select(own), values[own], np.full(len(own), 0.02**2), np.zeros((len(own), 0)))
+            for own in (np.arange(52), np.arange(52, 60))
+        )
+        prior = None if seed % 2 else CoefficientPrior.known(np.full(2, 0.5))
+        fit = CoefficientFit(strings, fitted, np.full(52, 0.02**2), prior)
+        left_out = OutsideStrings(outside, np.zeros(4))
+        found.append(score_of_outside(fit, held, left_out))
+    pvalues = np.array([part.pvalue for part in found if part is not None])
+    assert len(pvalues) == 300
+    assert np.abs(np.mean(pvalues < 0.5) - 0.5) < 0.12
+    assert np.mean(pvalues < 0.05) < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 300)
