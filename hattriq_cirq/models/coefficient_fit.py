@@ -100,6 +100,11 @@ class OutsideStrings(Frozen):
             )
         super().__post_init__()
 
+    def joined(self, others: OutsideStrings) -> OutsideStrings:
+        """Return these strings and then others."""
+        masks = (np.concatenate([getattr(each.strings, name) for each in (self, others)]) for name in ("x_masks", "z_masks"))
+        return OutsideStrings(PauliStrings(self.strings.n_qubits, *masks), np.concatenate([self.variances, others.variances]))
+
     def variance_in(self, states: ProductStates) -> FloatArray:
         """Return the variance that the strings add to the expectation in each state, (states,)."""
         expected = np.flatnonzero(self.variances)

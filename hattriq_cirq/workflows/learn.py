@@ -40,6 +40,9 @@ from hattriq_cirq.workflows.learning_campaign import Campaign, Corrections
 from hattriq_cirq.workflows.learning_strings import ChosenStrings
 
 log = Log("workflows")
+_EVEN_PRIORS = ("flat", "none")  # those under which a string that is small costs as many shots as a large one
+_LEFT_OUT = tuple(2e-4 * 1.6**i for i in range(16))  # shares of the weight of maps that shorter lists leave out
+_WORSE = 3  # shorter lists in a row without a gain, after which none is tried
 
 
 class LearningChoices(TypedDict, total=False):
@@ -101,8 +104,8 @@ def learn_observable(  # noqa: PLR0913  one argument for each choice of the user
             are real; None for real inputs and equally important strings.
         baseline: Baseline of these maps, as for `integrated_gradients`.
         strings: `structure` for all strings that the circuit's structure allows, which owes nothing to a simulation;
-            `important` for those that matter for the inputs according to the simulated circuit; or strings as letters, such as
-            `["XIZ", "ZZI"]`.
+            `important` for those that matter for the inputs according to the simulated circuit, under a flat prior or none as
+            many as give the smallest predicted error for the shots; or strings as letters, such as `["XIZ", "ZZI"]`.
         prior: `empirical_bayes`, with scales from the data; `flat`; `magnitude`, with variances from the simulated circuit;
             `none` for least squares; None takes `flat` for important strings and else `empirical_bayes`.
         probes: Number of product states; None takes as many as the design needs: without a prior, so that they determine every
@@ -227,14 +230,39 @@ def prepare_learning(  # noqa: PLR0913  one argument for each choice of the user
     kind: PriorKind = as_word(prior or ("flat" if strings == "important" else "empirical_bayes"), "prior", get_args(PriorKind))
     with progress_bars(engine.shows_progress), engine.logged():
         chosen = tuple(ChosenStrings.of(each, inputs, baseline, strings, kind) for each in models)
-        campaign = Campaign.of(models, chosen, probes, corrections, seed, shots)
-        prepared = PreparedLearning(campaign, chosen, engine, shots, error)
+
+        def campaign_of(own: tuple[ChosenStrings, ...], known: int | None) -> PreparedLearning:
+            campaign = Campaign.of(models, own, probes, corrections, seed, known)
+            return PreparedLearning(campaign, own, engine, shots, error)
+
+        prepared = campaign_of(chosen, shots)
+        if strings == "important" and kind in _EVEN_PRIORS and (shots, error) != (None, None):
+            prepared = _shortened(prepared, lambda own: campaign_of(own, shots))
         if shots is None and prepared.shots is not None:  # the error decides the shots, and they the probes
-            campaign = Campaign.of(models, chosen, probes, corrections, seed, prepared.shots)
-            prepared = replace(prepared, campaign=campaign)
+            prepared = campaign_of(prepared.chosen, prepared.shots)
         if prepared.shots is not None:
-            campaign.shots(prepared.shots)
+            prepared.campaign.shots(prepared.shots)
         return prepared
+
+
+def _shortened(
+    longest: PreparedLearning, campaign_of: Callable[[tuple[ChosenStrings, ...]], PreparedLearning]
+) -> PreparedLearning:
+    """Return the campaign whose list of important strings has the smallest predicted error, or takes the fewest shots to it.
+
+    Every string that is fitted costs shots, and every one that is left out the weight that it has in a map.
+    """
+    best, lowest, worse = longest, longest.badness, 0
+    for share in _LEFT_OUT:
+        fewer = tuple(own.without(share) for own in longest.chosen)
+        if all(len(own.strings) == len(other.strings) for own, other in zip(fewer, best.chosen, strict=True)):
+            continue
+        found = campaign_of(fewer)
+        if (badness := found.badness) < lowest:
+            best, lowest, worse = found, badness, 0
+        elif (worse := worse + 1) == _WORSE:
+            break
+    return best
 
 
 def _models_of_one_circuit(model: Model | Sequence[Model]) -> tuple[Model, ...]:
@@ -277,29 +305,33 @@ def _learnable(model: Model) -> Model:
 class PredictedError(Frozen):
     """Relative L2 error of a map against the shots of a campaign: the root of its mean square over the inputs.
 
-    It counts the shots alone, without the calibration's errors and what noise leaves. Measured errors are .75 to 1.35 times as
-    large, those of empirical Bayes, which has better scales, as little as half.
+    It counts the shots and the strings that are left out, without the calibration's errors and what noise leaves. Measured
+    errors are .75 to 1.35 times as large, those of empirical Bayes, which has better scales, as little as half.
 
     Args:
         design: Probes of the fit, with the importance of each string.
         prior: Expected variance of each coefficient, (strings,); None for least squares.
         shots_per_share: Number of shots of the campaign for one shot of variance 1 in the fit, less if outcomes vary less.
         map_size: Mean squared L2 norm of the maps.
+        left_out: Mean squared L2 norm of what strings outside the list add to the maps.
+        scatter: Variance that they add to each outcome, divided by the number of probes.
     """
 
     design: ProbeDesign
     prior: FloatArray | None
     shots_per_share: float
     map_size: float
+    left_out: float = 0.0
+    scatter: float = 0.0
 
     def at(self, shots: float) -> float:
         """Return the relative error for a number of shots; infinite if the maps are zero."""
-        squared = self.design.squared_error(self._shots_left(shots), self.prior)
+        squared = self.design.squared_error(self._shots_left(shots), self.prior) + self.left_out
         return float(np.sqrt(squared / self.map_size)) if self.map_size > 0 else np.inf
 
     def _shots_left(self, shots: float) -> float:
         """Return the shots of separate estimates that are as precise as the fit."""
-        own = shots / self.shots_per_share
+        own = 1 / (self.shots_per_share / shots + self.scatter)
         return own * self.design.share_left(own, self.prior)
 
     def shots_for(self, error: float) -> float:
@@ -500,13 +532,25 @@ class PreparedLearning(Frozen):
     @cached_property
     def prediction(self) -> PredictedError | LargestError:
         """Relative error of a map against the shots; of several observables the largest."""
-        campaign = self.campaign
-        damped = self.fidelity if campaign.corrections.damping else 1.0
-        every = tuple(
-            PredictedError(design, own.expected, own.spread(design, size) / damped**2 / campaign.share_of_fit, own.map_size)
-            for design, own, size in zip(campaign.designs, self.chosen, campaign.sizes.tolist(), strict=True)
-        )
-        return every[0] if len(every) == 1 else LargestError(every)
+        return self._predicted(self.fidelity if self.campaign.corrections.damping else 1.0)
+
+    @property
+    def badness(self) -> float:
+        """Predicted error for the shots that are given, or shots for the error; nothing is compiled for it."""
+        predicted = self._predicted(1.0)
+        if self.given_shots is not None:
+            return predicted.at(self.given_shots)
+        return np.inf if self.wanted_error is None else predicted.shots_for(self.wanted_error)
+
+    def _predicted(self, damping: float) -> PredictedError | LargestError:
+        """Return the error of circuits that damp all expectations by a factor."""
+        campaign, every = self.campaign, []
+        for design, own, size in zip(campaign.designs, self.chosen, campaign.sizes.tolist(), strict=True):
+            per_share = own.spread(design, size) / damping**2 / campaign.share_of_fit
+            outside = 0.0 if own.outside is None else float(own.outside.variance_in(design.states).mean())
+            scatter = outside / len(design.states)
+            every.append(PredictedError(design, own.expected, per_share, own.map_size, own.left_out, scatter))
+        return every[0] if len(every) == 1 else LargestError(tuple(every))
 
     @cached_property
     def plan(self) -> LearningPlan:

@@ -49,6 +49,7 @@ class ChosenStrings(Frozen):
         example: Difference x - b and sum x + b of one input, (features,) each; those of equal amplitudes without inputs.
         outside: Strings that the structure of the circuit allows and the list leaves out, with their expected squares: those of
             the simulated circuit where the list is from it, and else 0; None where there are none, or too many to be listed.
+        simulated: Squared coefficients of the simulated circuit from which the list is, (strings,); None if it is not from one.
         expected: Variances by which errors are predicted, (strings,): those of the prior, and for empirical Bayes the mean
             squares of the simulated coefficients of each number of qubits, up to 10 qubits; None for least squares.
 
@@ -70,6 +71,7 @@ class ChosenStrings(Frozen):
     map_size: float
     example: tuple[Array, Array]
     outside: OutsideStrings | None = None
+    simulated: FloatArray | None = None
     expected: FloatArray | None = None
 
     @classmethod
@@ -128,7 +130,10 @@ class ChosenStrings(Frozen):
         equal = np.full(model.n_features, model.n_features**-0.5)
         example = (equal, equal) if ends is None else (ends[0][0], ends[1][0])
         outside = None if source == "structure" else _outside(model, chosen, real, simulated)
-        found_so_far = cls(chosen, weights, real, source, prior, magnitudes, truncated, squared_norm, size, example, outside)
+        squares = found.coefficients**2 if source == "important" and found is not None else None
+        found_so_far = cls(
+            chosen, weights, real, source, prior, magnitudes, truncated, squared_norm, size, example, outside, squares
+        )
         is_scaled = prior == "empirical_bayes" and model.n_qubits <= _SCALED
         expected = _class_means(model, chosen) if is_scaled else found_so_far.prior_variances()
         return replace(found_so_far, expected=expected)
@@ -147,6 +152,41 @@ class ChosenStrings(Frozen):
         """Return the expected variance of an outcome of the probes of a design, given its largest absolute value."""
         expected = np.full(len(self.strings), self.squared_norm / len(self.strings)) if self.expected is None else self.expected
         return size**2 - min(float(expected @ design.shares), _SURE * size**2)
+
+    @property
+    def left_out(self) -> float:
+        """Mean squared L2 norm of what the list leaves out of a map, as far as it is known."""
+        if self.simulated is None or self.truncated_share == 0:
+            return self.truncated_share * self.map_size
+        return float(self.importance @ self.simulated) * self.truncated_share / (1 - self.truncated_share)
+
+    def without(self, share: float) -> ChosenStrings:
+        """Return the choice with fewer strings, which leave out a share of the weight of maps; strings are only given up.
+
+        Raises:
+            ValueError: The list is not from a simulation, so that no weight is known.
+        """
+        if self.simulated is None:
+            raise ValueError("strings that are not from a simulation have no known weight")
+        weights = self.importance * self.simulated
+        total = float(weights.sum()) / (1 - self.truncated_share)
+        kept = max(1, int(np.searchsorted(np.cumsum(weights), (1 - share) * total)) + 1)  # the most important come first
+        if kept >= len(self.strings):
+            return self
+        first, rest = np.arange(kept), np.arange(kept, len(self.strings))
+        outside = OutsideStrings(self.strings.select(rest), self.simulated[rest])
+        if self.outside is not None:
+            outside = outside.joined(self.outside)
+        fewer = replace(
+            self,
+            strings=self.strings.select(first),
+            importance=self.importance[first],
+            simulated=self.simulated[first],
+            magnitudes=None if self.magnitudes is None else self.magnitudes[first],
+            truncated_share=1 - float(weights[:kept].sum()) / total,
+            outside=outside,
+        )
+        return replace(fewer, expected=fewer.prior_variances())
 
     def with_outside(self, outcomes: ProbeOutcomes) -> ProbeOutcomes:
         """Return outcomes with the variance that strings outside the list are expected to add."""
@@ -205,8 +245,10 @@ def _outside(model: Model, kept: PauliStrings, real: bool, simulated: WeightedSt
     try:
         allowed = structure_strings(model, real=real, limit=_ALLOWED_MAX)
     except ValueError as error:
-        log.info("no test of the strings that the list leaves out: %s", error)
-        return None
+        log.info("of the strings outside the list only those of the simulation are tested: %s", error)
+        if simulated is None:
+            return None
+        allowed = simulated.strings.select(np.argsort(simulated.strings.weights, kind="stable"))
 
     def codes(strings: PauliStrings) -> NDArray[np.int64]:
         return strings.x_masks << strings.n_qubits | strings.z_masks

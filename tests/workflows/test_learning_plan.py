@@ -147,3 +147,37 @@ def test_damping_takes_more_shots_on_a_noisy_processor() -> None:
     plain = hq.plan_learning(model, engine=hq.virtual("willow_pink"), shots=50_000, inputs=x, probes=60)
     assert "mitigation='damping' corrects for it" in plain.notes[0]
     assert free.notes == ()
+
+
+@pytest.mark.parametrize("prior", ["flat", "none"])
+def test_list_of_important_strings_is_as_long_as_the_shots_are_worth(prior: str) -> None:
+    model, x = random_grid(2, 2, 2, seed=1), inputs_of(4, 10)
+    options: dict[str, Any] = {"inputs": x, "strings": "important", "prior": prior}
+    few, many = (hq.plan_learning(model, shots=shots, **options) for shots in (3_000, 3_000_000))
+    assert len(few.strings) < len(many.strings)
+    assert few.truncated_share > many.truncated_share
+    assert few.strings.texts == many.strings.texts[: len(few.strings)]
+    others = [
+        hq.plan_learning(model, shots=3_000, **{**options, "strings": many.strings.texts[:k]}) for k in (3, len(many.strings))
+    ]
+    assert few.error < others[1].error
+    learned = hq.learn_observable(model, engine=swept_engine(1), shots=3_000, **options)
+    assert learned.strings.texts == few.strings.texts
+    assert learned.record.truncated_share == pytest.approx(few.truncated_share)
+    a = hq.integrated_gradients(learned, x, baseline=0)
+    assert a.systematic is not None
+    assert a.systematic.max() > 0
+    fewest = hq.plan_learning(model, error=0.3, **options)
+    assert fewest.shots < hq.plan_learning(model, error=0.3, **{**options, "strings": many.strings.texts}).shots
+
+
+def test_shorter_list_of_important_strings_has_smaller_errors_and_passes_its_test() -> None:
+    model, x = random_grid(2, 2, 2, seed=1), inputs_of(4, 20)
+    options: dict[str, Any] = {"shots": 4_000, "prior": "flat"}
+    longest = hq.plan_learning(model, inputs=x, strings="important", prior="flat", shots=10**9).strings.texts
+    errors = [measured_error(model, x, 6, strings=strings, **options) for strings in ("important", longest)]
+    assert errors[0] < 0.9 * errors[1]
+    for seed in range(3):
+        learned = hq.learn_observable(model, engine=swept_engine(seed), inputs=x, seed=seed, strings="important", **options)
+        assert len(learned.strings) < len(longest)
+        assert learned.held_out_test().pvalue > 0.001
