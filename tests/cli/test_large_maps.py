@@ -206,6 +206,7 @@ def test_maps_of_a_learned_model_are_written_in_parts(folder: Path) -> None:
     np.testing.assert_allclose(maps("maps").stderr, whole.stderr, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_inputs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large_maps, "PART", 2**14)
     monkeypatch.setattr(parts, "PART", 2**13)

@@ -167,7 +167,7 @@ def test_map_of_selected_runs_by_circuits() -> None:
     assert_close(found.f_input, exact.f_input, 1e-9)
 
 
-@pytest.mark.parametrize("name", ["two keys with conditions of SymPy", "reset and reuse"])
+@pytest.mark.parametrize("name", [pytest.param("two keys with conditions of SymPy", marks=pytest.mark.slow), "reset and reuse"])
 def test_noisy_model_of_a_circuit_that_measures_is_its_own_matrix_without_noise(name: str) -> None:
     assert_close(hq.noisy_model(CASES[name].model, WITH_NOISE).matrix, CASES[name].matrix)
 

@@ -61,6 +61,7 @@ def test_extrapolation_is_chosen_for_many_shots_and_stays_within_them() -> None:
     assert run.shots - run.mitigation_shots == a.cost.shots
 
 
+@pytest.mark.slow
 def test_without_noise_known_answers_show_that_nothing_is_to_be_corrected() -> None:
     """On an engine without a calibration, whose circuits are folded to find out."""
     a = automatic(hq.cirq_simulator(seed=2), 200_000)

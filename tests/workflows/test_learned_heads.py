@@ -90,6 +90,7 @@ def test_complex_inputs_of_three_qubits_are_learned_end_to_end(form: Any) -> Non
     np.testing.assert_allclose(found.values, exact.values, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_intervals_of_complex_inputs_cover() -> None:
     held = []
     for seed in range(12):
