@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError
+from scipy.linalg import LinAlgError, pinvh
 from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator, cg
@@ -34,6 +34,7 @@ _ITERATIONS, _EM_STEPS = 60, 3
 _CONVERGED = 2e-3  # relative change of the coefficients between iterations
 _PRECISION = 1e-6  # smallest variance of an outcome for the prior's sake, as a share of the mean square
 _UNSEEN = 1e6  # variance that stands for no measurement, as a share of the largest prior variance
+_SPARE = 1.2  # outcomes for each string from which on the coefficients are explained without a prior
 _SOLVED, _SOLVER_STEPS = 1e-3, 500  # relative residual of the equations of one iteration, and most steps
 
 
@@ -213,18 +214,25 @@ class CoefficientFit(Frozen):
         """Fitted coefficients, (strings,)."""
         return read_only(self.gain @ self.outcomes.values)
 
-    def residual_weights(self, table: csr_array, covariance: FloatArray) -> FloatArray:
-        """Return the inverse covariance of outcomes that the coefficients cannot explain, (outcomes, outcomes).
+    def residual_weights(self, table: csr_array, covariance: FloatArray) -> tuple[FloatArray, int]:
+        """Return the inverse covariance of what the coefficients cannot explain in outcomes, (outcomes, outcomes).
+
+        The prior takes part only where there are too few outcomes to do without it.
 
         Args:
             table: Derivatives of the outcomes by the coefficients, (outcomes, strings).
             covariance: Covariance of the outcomes for known coefficients, (outcomes, outcomes).
+
+        Returns:
+            The matrix, and the number of independent outcomes that are left.
         """
-        if self.prior is not None:
-            return _inverse(covariance + (table.multiply(self.prior.spread).tocsr() @ table.T).toarray())
+        count, strings = table.shape
+        if self.prior is not None and count < _SPARE * strings:
+            return _inverse(covariance + (table.multiply(self.prior.spread).tocsr() @ table.T).toarray()), count
         inverse = _inverse(covariance.copy())
         explained = inverse @ table.toarray()
-        return np.asarray(inverse - explained @ _inverse(table.T @ explained) @ explained.T)
+        separate, rank = pinvh(table.T @ explained, return_rank=True)
+        return np.asarray(inverse - explained @ separate @ explained.T), count - int(rank)
 
     @cached_property
     def shared(self) -> FloatArray:

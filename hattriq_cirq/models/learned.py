@@ -726,15 +726,14 @@ def score_of_outside(fit: CoefficientFit, held_out: ProbeOutcomes, outside: Outs
     variances = variances - expected
     covariance = known + shared @ shared.T
     covariance.flat[:: len(noise) + 1] += noise
-    weights = fit.residual_weights(table, covariance)
+    weights, free = fit.residual_weights(table, covariance)
     rows = seen[:, counts > 0].multiply(counts[counts > 0] ** -0.25).tocsr()
     scores = rows.T @ weights
     own = np.sum(scores**2, axis=0)
     scale = float(own @ variances / (weights.diagonal() @ variances))
-    free = len(values) - (len(fit.strings) if fit.prior is None else 0)
     residual = float(values @ weights @ values)
     dispersion = residual / free  # of the outcomes, relative to the scatter that is assumed
-    statistic = float(np.sum((scores @ values) ** 2) - scale * residual) / dispersion
+    statistic = float(np.sum((scores @ values) ** 2) - scale * residual)
     inner = np.asarray(scores @ rows)
     squared = inner @ inner
     first, second, third = float(np.trace(inner)), float(np.trace(squared)), float(np.sum(squared * inner))
@@ -743,7 +742,7 @@ def score_of_outside(fit: CoefficientFit, held_out: ProbeOutcomes, outside: Outs
     skew = 8 * (third - 3 * scale * second + 3 * scale**2 * first - scale**3 * free)
     unit = skew / (4 * variance)
     degrees = variance / (2 * unit**2)
-    chi_squared = max(0.0, (statistic - mean) / unit + degrees)
+    chi_squared = max(0.0, (statistic - mean) / (dispersion * unit) + degrees)
     return TestPart("list", chi_squared, degrees, float(chdtrc(degrees, chi_squared)))
 
 
