@@ -110,7 +110,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
             f"Without correlations between qubits the answers of {', '.join(needs) or 'no model'} are right significantly less "
             "often than with them (95% intervals of the difference).",
             "Populations of basis states make a mean share of the score of "
-            + ", ".join(f"{_population_share(results):.0%} at the input ({name})" for name, results in of.items())
+            + ", ".join(f"{round(_population_share(results), 2) + 0:.0%} at the input ({name})" for name, results in of.items())
             + "; behind the last gate they make all of it.",
             f"The least complex change has the length of the closed form for one Pauli string, to {worst:.0e}.",
         ),
