@@ -124,6 +124,17 @@ def test_errors_of_a_learned_model_are_those_of_its_coefficients() -> None:
     assert any("one campaign" in note for note in found.notes)
 
 
+def test_features_that_equal_the_baseline_have_no_interactions() -> None:
+    case, rng = random_case(3, 4), np.random.default_rng(6)
+    x, b = amplitudes(rng, 2, 8)
+    equal = np.array([True, False] * 4)
+    for start in (np.zeros(8), b):
+        matrix = hq.interactions(case.model, np.where(equal, start, x), baseline=start).values
+        assert not matrix[equal].any()
+        assert not matrix[:, equal].any()
+        assert np.abs(matrix).max() > 0
+
+
 def test_pairs_are_sorted_and_hold_the_whole_effect() -> None:
     case, rng = random_case(3, 2), np.random.default_rng(8)
     (x,) = amplitudes(rng, 1, 8)

@@ -61,6 +61,21 @@ def test_diagonal_observable_is_all_population_behind_the_circuit() -> None:
     assert np.abs(found.interference[:, 0]).min() > 1e-3
 
 
+def test_change_of_basis_at_a_cut_changes_its_map_and_not_its_sum() -> None:
+    model, x = trained_like(2, 1), np.array([0.5, 0.1, 0.7, 0.5])
+    (first, *_), cut = model.qubits, 3
+    circuit = model.resolved_circuit
+    turned = (
+        circuit[:cut].unfreeze()
+        + cirq.Circuit(cirq.Moment(cirq.H(first)), cirq.Moment(cirq.H(first)))
+        + circuit[cut:].unfreeze()
+    )
+    other = hq.layer_attribution(hq.Model(turned, model.qubits, model.observable), x, cuts=[cut + 1])
+    own = hq.layer_attribution(model, x, cuts=[cut])
+    np.testing.assert_allclose(other.values.sum(), own.values.sum(), atol=1e-12)
+    assert np.abs(other.values - own.values).max() > 0.01
+
+
 def test_sets_and_batches_of_baselines_average_and_pair() -> None:
     model, rng = trained_like(2, 1), np.random.default_rng(2)
     xs, bs = amplitudes(rng, 2, 2, 4)
