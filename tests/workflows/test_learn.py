@@ -185,7 +185,7 @@ def test_noisy_processor_fails_the_held_out_test_where_the_list_is_too_short(pri
 def test_noisy_processor_that_drifts_fails_the_held_out_test(prior: str, cols: int) -> None:
     rejected = []
     for seed in range(20):
-        engine = hq.virtual("willow_pink", seed=seed, extra_noise=hq.noise.Drift(angles=0.3, readout=0.0, seed=seed))
+        engine = hq.virtual("willow_pink", seed=seed, extra_noise=hq.noise.Drift(angles=0.2, readout=0.0, seed=seed))
         test = noisy_grid(seed, cols, engine=engine, prior=prior, probes=None)[1].held_out_test()
         rejected.append(test.pvalue < 0.05 and "drift" in {part.question for part in test.failed})
     assert np.mean(rejected) >= 0.9
