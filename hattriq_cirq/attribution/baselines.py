@@ -372,6 +372,16 @@ def resolve(baseline: float | ArrayLike | BaselineSet, inputs: Array) -> tuple[A
     return full.reshape(1, -1, features), "array"
 
 
+def of_input(references: Array, index: int) -> Array:
+    """Return the baselines of one input, (baselines, features), of resolved ones, (baselines, samples or 1, features).
+
+    Example:
+        >>> of_input(np.array([[[0.0, 1.0]]]), 5)
+        array([[0., 1.]])
+    """
+    return np.asarray(references[:, index if references.shape[1] > 1 else 0])
+
+
 def _rows(data: ArrayLike, like: ArrayLike | None = None) -> Array:
     """Return data as rows; if they and the inputs `like` are tables, their columns must be the same."""
     DataContract(columns=column_names(like)).check_order(column_names(data), "data")

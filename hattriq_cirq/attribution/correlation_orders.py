@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hattriq_cirq.attribution.measured_errors import COMMON_ERRORS
+from hattriq_cirq.attribution.measured_errors import notes_of
 from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval, rescaled, scaling_exponents, times_power_of_2
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
@@ -116,14 +116,11 @@ def correlation_orders(model: QuadraticForm, x: ArrayLike) -> CorrelationOrders:
         by_weight[part] = (expectations * coefficients) @ of_weight.T
         product[part] = independent @ coefficients
         if isinstance(model, LearnedModel):
-            spread = [np.sqrt(model.variances(of_weight * row)) for row in expectations]
-            left[part] = 0.0 if model.damping is None else np.abs(by_weight[part]) * model.damping.stderr
-            errors[part] = np.sqrt((np.square(spread) - left[part] ** 2).clip(0))
-            left[part] = np.hypot(left[part], model.left_out(by_weight[part]))
+            both = np.array([model.errors_of(of_weight * row) for row in expectations])
+            errors[part], left[part] = both[:, 0], np.hypot(both[:, 1], model.left_out(by_weight[part]))
             product_error[part] = np.sqrt(model.variances(independent))
     identity = model.identity_part * np.sum(np.abs(rows) ** 2, axis=1)
     by_weight[:, 0] += identity
-    notes = (model.record.origin, *model.record.notes, COMMON_ERRORS) if isinstance(model, LearnedModel) else ()
 
     def scaled(values: FloatArray, *axes: int) -> FloatArray:
         powers = 2 * exponents.reshape((*shape, *(1 for _ in axes)))
@@ -135,7 +132,7 @@ def correlation_orders(model: QuadraticForm, x: ArrayLike) -> CorrelationOrders:
         scaled(errors, n + 1),
         scaled(product_error),
         scaled(left, n + 1) if left.any() else None,
-        notes,
+        notes_of(model),
     )
 
 

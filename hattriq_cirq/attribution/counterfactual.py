@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from hattriq_cirq.attribution.measured_errors import COMMON_ERRORS
+from hattriq_cirq.attribution.measured_errors import notes_of
 from hattriq_cirq.foundation.arrays import (
     Array,
     FloatArray,
@@ -476,7 +476,6 @@ def _result(
     if form == "normalized":
         norms = np.sum(np.abs(times_power_of_2(z, -powers)) ** 2, axis=1)
         score = quadratic_value(model, times_power_of_2(z, -powers)) / np.where(norms > 0, norms, 1)
-    notes = (model.record.origin, *model.record.notes, COMMON_ERRORS) if isinstance(model, LearnedModel) else ()
     return Counterfactual(
         inputs,
         z.reshape(*shape, features),
@@ -487,5 +486,5 @@ def _result(
         times_power_of_2(stderr, powers[:, 0]).reshape(shape),
         np.array([each.is_global for each in found], dtype=bool).reshape(shape),
         tuple(each.message for each in found),
-        notes,
+        notes_of(model),
     )

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hattriq_cirq.attribution.baselines import BaselineSet, resolve
-from hattriq_cirq.attribution.measured_errors import COMMON_ERRORS
+from hattriq_cirq.attribution.baselines import BaselineSet, of_input, resolve
+from hattriq_cirq.attribution.measured_errors import notes_of
 from hattriq_cirq.foundation.arrays import (
     Array,
     FloatArray,
@@ -245,7 +245,7 @@ def exact_interactions(
     matrix = matrix_of(model) if groups is None else None
     values, stderr, systematic = (np.zeros((len(rows), size, size)) for _ in range(3))
     for i, row in enumerate(rows):
-        own = references[:, i if references.shape[1] > 1 else 0]
+        own = of_input(references, i)
         exponent = int(scaling_exponents(row[np.newaxis], own).max())
         scaled = [times_power_of_2(v, -exponent) for v in (row, own)]
         for b in scaled[1]:
@@ -257,14 +257,13 @@ def exact_interactions(
             rescaled(part, 2 * exponent, "an interaction") for part in (values[i], stderr[i], systematic[i])
         )
     shape = (*lead, size, size)
-    notes = (model.record.origin, *model.record.notes, COMMON_ERRORS) if isinstance(model, LearnedModel) else ()
     return Interactions(
         values.reshape(shape),
         stderr.reshape(shape),
         np.arange(size),
         np.arange(size),
         systematic.reshape(shape) if systematic.any() else None,
-        notes=notes,
+        notes=notes_of(model),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import cirq
@@ -176,26 +176,24 @@ def exact_layers(
             f"flows of {len(rows)} inputs at {len(places)} cuts between {n:,} features take more than 4 GiB; give fewer inputs "
             "or cuts"
         )
-    exponents = np.maximum(scaling_exponents(rows), scaling_exponents(*references).max(axis=0))
+    exponents = scaling_exponents(rows, *references)
     scaled = times_power_of_2(rows, -exponents)
     values, population = np.zeros((len(rows), len(places), n)), np.zeros((len(rows), len(places)))
     flows = np.zeros((len(rows), len(places), n, n)) if flow else None
     f_baseline = np.zeros(len(rows))
-    before = _states_at(model, places, np.eye(n)) if flow else None
+    parts = [_part(model, model.resolved_circuit[start:stop]) for start, stop in pairwise([0, *places])]
+    before = _states_at(parts, np.eye(n)) if flow else None
     diagonals = [diagonal(_part(model, model.resolved_circuit[cut:])) for cut in places] if shares else None
-    own = _states_at(model, places, scaled)
+    own = _states_at(parts, scaled)
     for b in references:
         reference = times_power_of_2(np.broadcast_to(b, rows.shape), -exponents)
-        d, s = scaled - reference, scaled + reference
-        acted = model.observable_action(s)
+        d, acted = scaled - reference, model.observable_action(scaled + reference)
         f_baseline += np.real(np.sum(reference.conj() * model.observable_action(reference), axis=1)) / len(references)
-        sides = zip(
-            _states_at(model, places, d), _states_at(model, places, acted), _states_at(model, places, reference), strict=True
-        )
-        for i, (left, right, start) in enumerate(sides):
-            values[:, i] += (left.conj() * right).real / len(references)
+        sides = zip(own, _states_at(parts, reference), _states_at(parts, acted), strict=True)
+        for i, (end, start, right) in enumerate(sides):
+            values[:, i] += ((end - start).conj() * right).real / len(references)
             if diagonals is not None:
-                population[:, i] += (np.abs(own[i]) ** 2 - np.abs(start) ** 2) @ diagonals[i] / len(references)
+                population[:, i] += (np.abs(end) ** 2 - np.abs(start) ** 2) @ diagonals[i] / len(references)
             if flows is not None and before is not None:
                 paths = before[i].T[np.newaxis] * d[:, np.newaxis]
                 flows[:, i] += (paths.conj() * right[:, :, np.newaxis]).real / len(references)
@@ -216,13 +214,9 @@ def exact_layers(
     )
 
 
-def _states_at(model: Model, cuts: Sequence[int], x: Array) -> list[Array]:
-    """Return U_<= x at each cut, in ascending order, for a batch of vectors."""
-    states, state = [], x
-    for start, stop in pairwise([0, *cuts]):
-        state = _part(model, model.resolved_circuit[start:stop]).evolve(state) if stop > start else state
-        states.append(state)
-    return states
+def _states_at(parts: Sequence[Model], x: Array) -> list[Array]:
+    """Return U_<= x behind each part of a circuit, for a batch of vectors."""
+    return list(accumulate(parts, lambda state, part: part.evolve(state), initial=x))[1:]
 
 
 def _part(model: Model, circuit: cirq.FrozenCircuit) -> Model:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hattriq_cirq.attribution.baselines import BaselineSet, resolve
+from hattriq_cirq.attribution.baselines import BaselineSet, of_input, resolve
 from hattriq_cirq.attribution.result import Attribution, Cost
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.progress import track
@@ -17,8 +17,7 @@ from hattriq_cirq.models.learned_group import LearnedModels
 from hattriq_cirq.models.quadratic_form import QuadraticForm
 
 _SAMPLES = 200  # of the bootstrap: its standard errors are right to 5%
-#: What a user of several results of one campaign must know about their errors.
-COMMON_ERRORS = (
+_COMMON = (
     "The errors of all inputs come from one campaign and have parts in common, so that a mean over inputs does not average "
     "them away; LearnedModel.propagate gives the covariance of any quantities."
 )
@@ -72,12 +71,17 @@ def with_measured_errors(
         seed=record.seed,
         calibration_id=record.calibration_id,
         mitigation=record.mitigation,
-        notes=(*attribution.assumptions.notes, *notes, COMMON_ERRORS),
+        notes=(*attribution.assumptions.notes, *notes, _COMMON),
     )
     known = systematic if systematic.any() else None
     return replace(
         attribution, stderr=stderr, systematic=known, completeness_gap_stderr=gap, assumptions=assumptions, cost=cost
     )
+
+
+def notes_of(model: QuadraticForm) -> tuple[str, ...]:
+    """Return what a user of results of a learned model must know about their errors; nothing for another form."""
+    return (model.record.origin, *model.record.notes, _COMMON) if isinstance(model, LearnedModel) else ()
 
 
 def cost_of(model: LearnedModel) -> Cost:
@@ -99,7 +103,7 @@ def _propagated(
     rows = inputs.reshape(-1, model.n_features)
     stderr, systematic = np.zeros((2, *rows.shape))
     for i, row in enumerate(track(rows, "propagate errors", "input", total=len(rows))):
-        own = references[:, i if references.shape[1] > 1 else 0]
+        own = of_input(references, i)
         weights = np.mean([model.strings.bilinear(row - b, row + b) for b in own], axis=0)
         stderr[i], systematic[i] = model.errors_of(weights)
     return stderr.reshape(inputs.shape), systematic.reshape(inputs.shape)

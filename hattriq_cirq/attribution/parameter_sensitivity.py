@@ -103,7 +103,7 @@ def parameter_sensitivity(model: Model, x: ArrayLike, *, baseline: float | Array
     program = TrainableProgram(model)
     theta = np.array([model.params[name] for name in program.names])
     rows = inputs.reshape(-1, model.n_features)
-    exponents = np.maximum(scaling_exponents(rows), scaling_exponents(*references).max(axis=0))
+    exponents = scaling_exponents(rows, *references)
     scaled = times_power_of_2(rows, -exponents)
     derivatives = np.zeros((len(rows), len(program.names), model.n_features))
     for b in references:

@@ -6,16 +6,19 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import cirq
+import numpy as np
 
 from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.circuits.deviation import ALL_KINDS, Deviation, ErrorKind
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.placement import Placement, predicted_deviations
+from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.execution.engine import Call, Engine
 from hattriq_cirq.execution.journal_format import call_key, circuits_key
+from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, MitigationSummary, Variants
@@ -220,3 +223,29 @@ class PreparedCircuits:
         shots = sum(distribution.shots or 0 for distribution in outcome.distributions)
         summary = replace(mitigated.summary, notes=notes)
         return replace(mitigated, summary=summary, shots=shots, configuration=outcome.configuration)
+
+
+class MeasuredArrays(NamedTuple):
+    """Values of several estimates with their errors, in one shape.
+
+    Args:
+        values: Values.
+        stderr: Standard error of each.
+        rare_stderr: Standard deviation that outcomes too rare to have been counted add; None for exact probabilities.
+        systematic: Standard deviation of what noise and its correction may leave; None where nothing is known of it.
+    """
+
+    values: FloatArray
+    stderr: FloatArray
+    rare_stderr: FloatArray | None
+    systematic: FloatArray | None
+
+    @classmethod
+    def of(cls, estimates: Sequence[Estimate], engine: Engine, shots: int | None, shape: tuple[int, ...]) -> Self:
+        """Return the values of estimates that an engine measured; `shots` is None for exact probabilities."""
+        values, stderr, rare, systematic = (
+            np.array([getattr(each, name) for each in estimates]).reshape(shape)
+            for name in ("values", "stderr", "rare_stderr", "systematic")
+        )
+        nothing_known = engine.processor is None and not any(each.knows_systematic for each in estimates)
+        return cls(values, stderr, None if shots is None else rare, None if nothing_known else systematic)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.models.learned import LearnedModel
 from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm, check_quadratic_form, observable_action
+from hattriq_cirq.pipeline.execute import MeasuredArrays
 from hattriq_cirq.pipeline.mitigation import Mitigation, as_mitigation
 from hattriq_cirq.pipeline.prepare import PreparedAttribution, as_shots, check_engine, check_together, check_unscaled
 
@@ -238,24 +239,18 @@ def _measured(
     every = zip(execution.estimates, execution.further, exponents, strict=True)
     found = [Estimate.joined([real, *more]).times_power_of_2(int(exponent)) for real, more, exponent in every]
     shape = (*inputs.shape[:-1], 2 * n)
-    values, stderr, rare, systematic = (
-        _of_all(found, name).reshape(shape) for name in ("values", "stderr", "rare_stderr", "systematic")
-    )
+    values, stderr, rare, systematic = MeasuredArrays.of(found, engine, shots, shape)
     return Gradient(
         values[..., :n],
         values[..., n:],
         stderr[..., :n],
         stderr[..., n:],
-        rare if shots is not None else np.zeros(shape),
-        None if engine.processor is None and not any(each.knows_systematic for each in found) else systematic,
+        np.zeros(shape) if rare is None else rare,
+        systematic,
         execution.cost,
         execution.summary.notes,
         tuple(_covariance_of(each) for each in found),
     )
-
-
-def _of_all(estimates: Sequence[Estimate], name: str) -> FloatArray:
-    return np.array([getattr(each, name) for each in estimates])
 
 
 def _covariance_of(estimate: Estimate) -> Callable[[], FloatArray]:

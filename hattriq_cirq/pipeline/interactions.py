@@ -9,17 +9,19 @@ import cirq
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hattriq_cirq.attribution.baselines import BaselineSet, resolve
+from hattriq_cirq.attribution.baselines import BaselineSet, of_input, resolve
 from hattriq_cirq.attribution.interactions import Interactions, exact_interactions, group_members
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator
-from hattriq_cirq.estimators.plan import Estimate, Quantity
+from hattriq_cirq.estimators.plan import Quantity
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import Array, FloatArray, IntArray, scaling_exponents, times_power_of_2
+from hattriq_cirq.foundation.arrays import Array, FloatArray, IntArray
 from hattriq_cirq.foundation.checks import as_count, check_flag, shown
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm
+from hattriq_cirq.pipeline.execute import MeasuredArrays
 from hattriq_cirq.pipeline.mitigation import Mitigation, as_mitigation
+from hattriq_cirq.pipeline.objectives import scaled, sum_or_zero
 from hattriq_cirq.pipeline.prepare import PreparedAttribution, as_shots, check_engine, check_together, check_unscaled
 
 
@@ -94,50 +96,33 @@ def interactions(  # noqa: PLR0913  one argument for each choice of the user
     own_rows, own_columns = (_as_indices(given, name, len(member)) for given, name in ((rows, "rows"), (columns, "columns")))
     references, _ = resolve(baseline, inputs)
     flat = inputs.reshape(-1, model.n_features)
-    exponents = np.maximum(scaling_exponents(flat), scaling_exponents(*references).max(axis=0))[:, 0]
-    by_input = [
-        [_terms(x, own, int(exponent), member[row], member[own_columns].sum(axis=0)) for row in own_rows]
-        for x, own, exponent in zip(flat, _references_of(references, len(flat)), exponents, strict=True)
-    ]
+    wanted = member[own_columns].sum(axis=0)
+    by_input = [[_terms(x, of_input(references, i), member[row], wanted) for row in own_rows] for i, x in enumerate(flat)]
     check_unscaled(correction, model, estimator, [first for first, *_ in by_input], "interactions")
     further = [[Quantity(model, estimator, terms) for terms in others] for _, *others in by_input]
     firsts = [first for first, *_ in by_input]
     prepared = PreparedAttribution(model, firsts, estimator, run_on, shots, correction, progress=progress, further=further)
     execution = prepared.run()
     found = [
-        [one.transform(member[own_columns], member[own_columns] @ one.values) for one in (first, *more)]
+        one.transform(member[own_columns], member[own_columns] @ one.values)
         for first, more in zip(execution.estimates, execution.further, strict=True)
+        for one in (first, *more)
     ]
     shape = (*inputs.shape[:-1], len(own_rows), len(own_columns))
-    values, stderr, rare, systematic = (
-        _of_all(found, name).reshape(shape) for name in ("values", "stderr", "rare_stderr", "systematic")
-    )
-    knows = run_on.processor is not None or any(one.knows_systematic for own in found for one in own)
-    return Interactions(
-        values,
-        stderr,
-        own_rows,
-        own_columns,
-        systematic if knows else None,
-        rare if shots is not None else None,
-        execution.summary.notes,
-    )
+    arrays = MeasuredArrays.of(found, run_on, shots, shape)
+    return Interactions(rows=own_rows, columns=own_columns, notes=execution.summary.notes, **arrays._asdict())
 
 
-def _terms(x: Array, references: Array, exponent: int, row: FloatArray, columns: FloatArray) -> tuple[BilinearTerm, ...]:
+def _terms(x: Array, references: Array, row: FloatArray, columns: FloatArray) -> tuple[BilinearTerm, ...]:
     """Return the terms of one row: Re(conj(d) o M d_row) on the columns, and 2 Re(conj(d_row) o M b) on the diagonal."""
-    terms = []
-    for b in references:
-        d, reference = times_power_of_2(x - b, -exponent), times_power_of_2(b, -exponent)
-        share = 1 / len(references)
+    exponent, (end, *starts) = scaled(x, references)
+    terms, share = [], 1 / len(references)
+    for b in starts:
+        d = sum_or_zero(end, -b)
         terms.append(BilinearTerm(columns * d, row * d, share, exponent))
         if b.any():
-            terms.append(BilinearTerm(columns * row * d, reference, 2 * share, exponent))
+            terms.append(BilinearTerm(columns * row * d, b, 2 * share, exponent))
     return tuple(terms)
-
-
-def _references_of(references: Array, count: int) -> list[Array]:
-    return [references[:, i if references.shape[1] > 1 else 0] for i in range(count)]
 
 
 def _as_indices(given: Sequence[int] | None, name: str, size: int) -> IntArray:
@@ -148,7 +133,3 @@ def _as_indices(given: Sequence[int] | None, name: str, size: int) -> IntArray:
     if not indices or len(set(indices)) != len(indices):
         raise ValueError(f"{name}={given!r} must name at least one feature or group, each once")
     return np.array(indices)
-
-
-def _of_all(found: Sequence[Sequence[Estimate]], name: str) -> FloatArray:
-    return np.array([[getattr(one, name) for one in own] for own in found])

@@ -7,22 +7,27 @@ from dataclasses import replace
 from typing import Any
 
 import cirq
-import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
 from hattriq_cirq.attribution.layers import LayerAttribution, as_cuts, check_layers, exact_layers
-from hattriq_cirq.estimators.bilinear import BilinearTerm
 from hattriq_cirq.estimators.layers import LayerTest
 from hattriq_cirq.estimators.plan import Quantity
 from hattriq_cirq.estimators.resolved import ResolvedHadamardTest
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import Array, FloatArray, scaling_exponents, times_power_of_2
 from hattriq_cirq.foundation.checks import check_flag, check_type
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.models.model import Model, model_inputs
+from hattriq_cirq.pipeline.execute import MeasuredArrays
 from hattriq_cirq.pipeline.mitigation import Mitigation, as_mitigation
-from hattriq_cirq.pipeline.prepare import PreparedAttribution, as_shots, check_engine, check_together, check_unscaled
+from hattriq_cirq.pipeline.prepare import (
+    PreparedAttribution,
+    as_shots,
+    bilinear_terms_of_rows,
+    check_engine,
+    check_together,
+    check_unscaled,
+)
 
 
 @with_numpy_defaults
@@ -94,32 +99,13 @@ def layer_attribution(
     inputs = model_inputs(model, x)
     references, _ = resolve(baseline, inputs)
     rows = inputs.reshape(-1, model.n_features)
-    powers = np.maximum(scaling_exponents(rows), scaling_exponents(*references).max(axis=0))[:, 0]
-    terms = [
-        _terms(row, references[:, i if references.shape[1] > 1 else 0], int(power))
-        for i, (row, power) in enumerate(zip(rows, powers, strict=True))
-    ]
+    terms = bilinear_terms_of_rows(rows, references, None)
     first, *others = (LayerTest.of(estimator, cut) for cut in places)
     check_unscaled(correction, bare, first, terms, "the maps of layers")
-    further = [[Quantity(bare, other, own) for other in others] for own in terms]
+    further = [[Quantity(bare, other, tuple(own)) for other in others] for own in terms]
     prepared = PreparedAttribution(bare, terms, first, run_on, number, correction, progress=progress, further=further)
     execution = prepared.run()
-    found = [[one, *more] for one, more in zip(execution.estimates, execution.further, strict=True)]
-
-    def of_all(name: str) -> FloatArray:
-        return np.array([[getattr(each, name) for each in own] for own in found]).reshape(exact.values.shape)
-
-    knows = run_on.processor is not None or any(each.knows_systematic for own in found for each in own)
-    return replace(
-        exact,
-        values=of_all("values") + offset,
-        stderr=of_all("stderr"),
-        systematic=of_all("systematic") if knows else None,
-        rare_stderr=of_all("rare_stderr") if number is not None else None,
-        notes=execution.summary.notes,
-    )
-
-
-def _terms(x: Array, references: Array, power: int) -> tuple[BilinearTerm, ...]:
-    ends = [(times_power_of_2(x - b, -power), times_power_of_2(x + b, -power)) for b in references]
-    return tuple(BilinearTerm(d, s, 1 / len(references), power) for d, s in ends)
+    found = [one for first, more in zip(execution.estimates, execution.further, strict=True) for one in (first, *more)]
+    arrays = MeasuredArrays.of(found, run_on, number, exact.values.shape)
+    arrays = arrays._replace(values=arrays.values + offset)
+    return replace(exact, **arrays._asdict(), notes=execution.summary.notes)

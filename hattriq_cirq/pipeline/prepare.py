@@ -17,7 +17,7 @@ import cirq
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hattriq_cirq.attribution.baselines import BaselineSet, resolve
+from hattriq_cirq.attribution.baselines import BaselineSet, of_input, resolve
 from hattriq_cirq.attribution.objective import Head, Objective
 from hattriq_cirq.attribution.path_integral import exact_attribution, warn_of_identity_part
 from hattriq_cirq.attribution.quadrature import Quadrature, parse_rule
@@ -36,7 +36,7 @@ from hattriq_cirq.execution.backends.simulators import qsim, sampler
 from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_format import circuits_key
-from hattriq_cirq.foundation.arrays import Array, FloatArray, evenly_spaced
+from hattriq_cirq.foundation.arrays import Array, evenly_spaced
 from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type, shown
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.log import Log
@@ -44,7 +44,7 @@ from hattriq_cirq.foundation.numerics import numpy_defaults, with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
 from hattriq_cirq.models.model import Form, Model, check_columns, model_inputs
 from hattriq_cirq.models.quadratic_form import observable_name
-from hattriq_cirq.pipeline.execute import PreparedCircuits
+from hattriq_cirq.pipeline.execute import MeasuredArrays, PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import (
     AssumptionWarning,
     Mitigation,
@@ -195,7 +195,7 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
         exact = partial(_without_scores, models, inputs, options)
     general: dict[str, Any] = {"given_placement": placement, "progress": progress, "exact": exact, "check": check}
     given = (run_on, shots, correction)
-    own = [(row, references[:, i if references.shape[1] > 1 else 0]) for i, row in enumerate(rows)]
+    own = [(row, of_input(references, i)) for i, row in enumerate(rows)]
     if objective.is_quadratic:
         (first,) = models
         terms: list[Sequence[BilinearTerm]] = list(bilinear_terms_of_rows(rows, references, parsed))
@@ -762,17 +762,10 @@ class PreparedAttribution(Frozen):
         for i, name in enumerate(("f_input", "f_baseline") if scores else ()):
             measured[name] = np.array([own.values[i] for own in scores]).reshape(shape[:-1])
             measured[f"{name}_stderr"] = np.array([own.stderr[i] for own in scores]).reshape(shape[:-1])
-        values, stderr, rare, systematic = (
-            np.array([getattr(e, name) for e in estimates]).reshape(shape)
-            for name in ("values", "stderr", "rare_stderr", "systematic")
-        )
-        nothing_known = self.engine.processor is None and not any(e.knows_systematic for e in estimates)
+        arrays = MeasuredArrays.of(estimates, self.engine, self.shots, shape)
         return replace(
             exact,
-            values=values,
-            stderr=stderr,
-            rare_stderr=None if self.shots is None else rare,
-            systematic=None if nothing_known else systematic,
+            **arrays._asdict(),
             imag_values=None,
             completeness_gap_stderr=np.array([float(one.gap.stderr[0]) for one in maps]).reshape(shape[:-1]),
             **measured,
@@ -784,7 +777,7 @@ class PreparedAttribution(Frozen):
                 seed=self.engine.seed,
                 calibration_id=summary.calibration_id,
                 mitigation="none" if self.mitigation is None else self.mitigation.describe(),
-                notes=(*summary.notes, *_few_counts(stderr, rare)),
+                notes=(*summary.notes, *_few_counts(arrays)),
             ),
         )
 
@@ -1001,7 +994,7 @@ def bilinear_terms(row: Array, references: Array, rule: Quadrature | None) -> li
 
 def bilinear_terms_of_rows(rows: Array, references: Array, rule: Quadrature | None) -> list[list[BilinearTerm]]:
     """Return the bilinear terms of every row of a batch; `references` is (baselines, samples or 1, features)."""
-    return [bilinear_terms(row, references[:, i if references.shape[1] > 1 else 0], rule) for i, row in enumerate(rows)]
+    return [bilinear_terms(row, of_input(references, i), rule) for i, row in enumerate(rows)]
 
 
 def _terms_of_input(model: Model, x: ArrayLike, baseline: float | ArrayLike | BaselineSet, rule: str) -> list[BilinearTerm]:
@@ -1138,8 +1131,11 @@ def _until_full(plans: Iterator[InputPlan]) -> Iterator[InputPlan]:
             return
 
 
-def _few_counts(stderr: FloatArray, rare: FloatArray) -> list[str]:
+def _few_counts(arrays: MeasuredArrays) -> list[str]:
     """Return a note on the features whose intervals are more than a tenth wider than their standard errors have it."""
+    stderr, rare = arrays.stderr, arrays.rare_stderr
+    if rare is None:
+        return []
     wider = np.divide(np.hypot(stderr, rare), stderr, out=np.ones_like(stderr), where=stderr > 0).reshape(-1, stderr.shape[-1])
     few = np.flatnonzero((wider > 1.1).any(axis=0)).tolist()
     if not few:

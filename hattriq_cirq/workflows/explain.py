@@ -72,7 +72,7 @@ class Explanation:
     baseline_name: str = "zero"
 
     def __post_init__(self) -> None:
-        refused = {part: why for part, why in self._not_possible.items() if part in self.parts}
+        refused = {part: why for part, why in impossible_parts(self.model).items() if part in self.parts}
         for part in self.parts:
             if part not in PARTS:
                 raise ValueError(f"part {part!r} must be one of {', '.join(PARTS)}")
@@ -81,10 +81,6 @@ class Explanation:
             raise ValueError(f"input {twice[0]} is given twice; give each once")
         if refused:
             raise ValueError("; ".join(f"{part} {why}" for part, why in refused.items()))
-
-    @property
-    def _not_possible(self) -> dict[str, str]:
-        return dict(impossible_parts(self.model))
 
     @property
     def inputs(self) -> Array:
@@ -158,7 +154,7 @@ class Explanation:
         for i, (index, one) in enumerate(zip(self.indices, self.maps, strict=True)):
             score = float(one.f_input)
             label = plus if self.data.labels[index] > 0 else minus
-            says = f"Input {index} (label {label}) is predicted {plus if score > 0 else minus!s}, score {score:+.3f}"
+            says = f"Input {index} (label {label}) is predicted {plus if score > 0 else minus}, score {score:+.3f}"
             top = [f"{self.name_of(feature)} {value:+.3f}" for feature, value in one.top(_TOP) if value]
             text = f"{says}: {', '.join(top)}." if top else f"{says}; no feature has a part in it."
             if "counterfactual" in self.parts:
@@ -319,17 +315,19 @@ class Explanation:
                 yield from ((index, cut, k, value, population) for k, value in enumerate(self.layers.values[i, j].tolist()))
 
 
-def impossible_parts(model: Model | LearnedModel) -> Iterable[tuple[str, str]]:
-    """Yield the parts of an explanation that a model does not have, with the reason."""
+def impossible_parts(model: Model | LearnedModel) -> dict[str, str]:
+    """Return the parts of an explanation that a model does not have, with the reason for each."""
+    found: dict[str, str] = {}
     n = (model.n_features - 1).bit_length()
     if not isinstance(model, Model):
-        yield "layers", "are those of a circuit, and a learned model has none; explain the model that it was learned from"
+        found["layers"] = "are those of a circuit, and a learned model has none; explain the model that it was learned from"
     elif model.postselect is not None or model.dilated().environment:
-        yield "layers", "are those of a unitary circuit on the data qubits alone, and this model needs an environment"
+        found["layers"] = "are those of a unitary circuit on the data qubits alone, and this model needs an environment"
     elif n > _LAYERS_MAX:
-        yield "layers", f"take 2**n products M x for the population shares; at most {_LAYERS_MAX} qubits, not {n}"
+        found["layers"] = f"take 2**n products M x for the population shares; at most {_LAYERS_MAX} qubits, not {n}"
     if isinstance(model, Model) and n > _ORDERS_MAX:
-        yield "orders", f"take 4**n Pauli strings; at most {_ORDERS_MAX} qubits, not {n}"
+        found["orders"] = f"take 4**n Pauli strings; at most {_ORDERS_MAX} qubits, not {n}"
     if n > _MATRIX_MAX:
         for part in ("interactions", "counterfactual"):
-            yield part, f"take a matrix of all features; at most {_MATRIX_MAX} qubits, not {n}"
+            found[part] = f"take a matrix of all features; at most {_MATRIX_MAX} qubits, not {n}"
+    return found

@@ -168,3 +168,13 @@ def test_forms_without_a_circuit_are_refused() -> None:
     form = hq.ring_ansatz(2, 1)
     with pytest.raises(ValueError, match="layers are those of its circuit"):
         hq.layer_attribution(form.matrix, [1, 0, 0, 0])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e140])
+def test_layers_of_inputs_of_any_size(scale: float) -> None:
+    model, x = trained_like(2, 1), np.array([0.5, 0.1, 0.7, 0.5])
+    own, other = hq.layer_attribution(model, x), hq.layer_attribution(model, scale * x)
+    np.testing.assert_allclose(other.values, own.values * scale**2, rtol=1e-12, atol=1e-14 * scale**2)
+    assert own.population is not None
+    assert other.population is not None
+    np.testing.assert_allclose(other.population, own.population * scale**2, rtol=1e-12, atol=1e-14 * scale**2)

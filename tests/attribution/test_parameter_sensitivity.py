@@ -95,3 +95,11 @@ def test_models_without_parameters_are_refused() -> None:
     qubit = cirq.LineQubit(0)
     with pytest.raises(ValueError, match="no parameters"):
         hq.parameter_sensitivity(hq.Model(cirq.Circuit(cirq.X(qubit)), [qubit], cirq.Z(qubit)), [0.6, 0.8])
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e140])
+def test_derivatives_of_inputs_of_any_size(scale: float) -> None:
+    model, x = hq.ring_ansatz(2, layers=1), np.array([0.5, 0.1, 0.7, 0.5])
+    model = model.with_params({name: 0.3 + 0.1 * i for i, name in enumerate(model.params)})
+    own, other = hq.parameter_sensitivity(model, x), hq.parameter_sensitivity(model, scale * x)
+    np.testing.assert_allclose(other.derivatives, own.derivatives * scale**2, rtol=1e-11, atol=1e-13 * scale**2)

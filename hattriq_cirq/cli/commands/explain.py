@@ -65,7 +65,7 @@ class Explain:
         _, data = model_data.load_data(self.data or model_data.recorded_data(path), model, path)
         indices = values.select_inputs(self.inputs, data)
         name, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
-        left_out = dict(impossible_parts(model))
+        left_out = impossible_parts(model)
         parts = chosen or [part for part in PARTS if part not in left_out]
         explanation = Explanation(model, data, indices, parts, baseline, name)
         section = explanation.section()
