@@ -35,7 +35,7 @@ from hattriq_cirq.foundation.arrays import (
 from hattriq_cirq.foundation.frozen import owned
 from hattriq_cirq.foundation.parts import in_parts
 from hattriq_cirq.foundation.text import quantity
-from hattriq_cirq.models.model import IdentityPartWarning, Model, check_columns
+from hattriq_cirq.models.model import IdentityPartWarning, Model, check_columns, contract_of
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, observable_name
 from hattriq_cirq.simulation.statevector import Precision
 
@@ -135,6 +135,7 @@ def exact_attribution(
         assumptions=_assumptions(
             objective.form, rule, str(objective.head), tuple(map(observable_name, models)), label, precision
         ),
+        contract=contract_of(models[0]),
     )
 
 
