@@ -22,10 +22,11 @@ from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_f
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bars
 from hattriq_cirq.models.model import Form, Model
+from hattriq_cirq.models.observables import Observable
 from hattriq_cirq.models.quadratic_form import QuadraticForm, check_quadratic_form
 from hattriq_cirq.pipeline.mitigation import Mitigation, as_mitigation
 from hattriq_cirq.pipeline.objectives import check_preparation
-from hattriq_cirq.pipeline.prepare import Observable, Scores, as_shots, check_engine, check_together, observed_models, prepare
+from hattriq_cirq.pipeline.prepare import Scores, as_shots, check_engine, check_together, observed_models, prepare
 from hattriq_cirq.simulation.statevector import Precision
 
 _PRECISIONS = get_args(Precision)
