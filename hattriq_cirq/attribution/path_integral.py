@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,7 +119,7 @@ def exact_attribution(
     for model in models:
         if isinstance(model, Model) and not model.keeps_matrix:
             model.announce(len(rows) + (0 if from_zero else references.size // features), real=real)
-    starts = () if from_zero else references
+    starts = [] if from_zero else list(references)
     path = _PathIntegral(models, objective, parse_rule(rule), tolerance, precision, rows, starts, real, is_ordinary)
     found = in_parts(path.of, rows, workers)
     if not objective.is_quadratic:
