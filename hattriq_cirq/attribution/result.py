@@ -237,11 +237,12 @@ class Attribution(Frozen):
         Raises:
             ValueError: A value or a score is not finite.
         """
-        for name, checked in (("values", values), ("f_input", f_input), ("f_baseline", f_baseline)):
-            _check_finite(name, checked)
-        for array in (values, imag_values, x, f_input, f_baseline):
-            if array is not None:
-                make_read_only(array)
+        if not (all_finite(values) and all_finite(f_input) and all_finite(f_baseline)):
+            for name, checked in (("values", values), ("f_input", f_input), ("f_baseline", f_baseline)):
+                _check_finite(name, checked)
+        make_read_only(values, x, f_input, f_baseline)
+        if imag_values is not None:
+            make_read_only(imag_values)
         self = object.__new__(cls)  # fields that are left out have their defaults
         self.__dict__.update(
             values=values,
