@@ -232,17 +232,12 @@ def breast_cancer(folder: Path) -> Path:
 
     Returns:
         Path of the file.
-
-    Raises:
-        ImportError: Scikit-learn is not installed; the message says how to install it.
     """
     path = folder / "breast_cancer.csv"
     if path.exists():
         return path
-    try:
-        from sklearn.datasets import load_breast_cancer
-    except ImportError as error:
-        raise ImportError("the example table used without --data needs scikit-learn: pip install hattriq_cirq[data]") from error
+    from sklearn.datasets import load_breast_cancer
+
     table = load_breast_cancer()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

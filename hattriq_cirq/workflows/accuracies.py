@@ -57,7 +57,7 @@ def accuracies(model: Model | LearnedModel, data: Dataset) -> tuple[Accuracy, ..
         data: The data set; its columns and classes are brought into the order of the model, if both have names.
 
     Returns:
-        Three rows: the model, logistic regression (without numbers if scikit-learn is not installed), chance.
+        Three rows: the model, logistic regression, chance.
 
     Raises:
         ValueError: The data do not fit the model.
@@ -71,14 +71,9 @@ def accuracies(model: Model | LearnedModel, data: Dataset) -> tuple[Accuracy, ..
     check_type(model, "model", Model | LearnedModel, "a Model, such as ring_ansatz(n_qubits, layers)")
     check_type(data, "data", Dataset, "a Dataset, such as datasets.load('digits')")
     data, _ = data.for_model(model.contract)
-    name = "logistic regression"
-    try:
-        regression = Accuracy(name, *logistic_regression_accuracy(data))
-    except ImportError as error:
-        regression = Accuracy(name, None, None, str(error))
     return (
         Accuracy("this model", accuracy(model, data.x_train, data.y_train), accuracy(model, data.x_test, data.y_test)),
-        regression,
+        Accuracy("logistic regression", *logistic_regression_accuracy(data)),
         Accuracy("chance", None, data.chance),
     )
 
@@ -129,9 +124,6 @@ def logistic_regression_accuracy(data: Dataset) -> tuple[float, float]:
 
     Returns:
         Train and test accuracy, each in [0, 1].
-
-    Raises:
-        ImportError: scikit-learn is not installed; the message says how to install it.
 
     Example:
         >>> from hattriq_cirq import datasets

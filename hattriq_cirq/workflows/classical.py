@@ -140,7 +140,6 @@ def logistic_regression(data: Dataset) -> LinearScore:
         The logit, with the standardisation absorbed in weights and offset.
 
     Raises:
-        ImportError: scikit-learn is not installed; the message says how to install it.
         ValueError: The amplitudes are complex.
 
     Example:
@@ -161,14 +160,9 @@ def fit_logistic_regression(x: FloatArray, y: ArrayLike) -> LinearScore:
 
     Returns:
         The logit, with the standardisation absorbed in weights and offset.
-
-    Raises:
-        ImportError: scikit-learn is not installed; the message says how to install it.
     """
-    try:
-        from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise ImportError("logistic regression needs scikit-learn: pip install hattriq_cirq[data]") from error
+    from sklearn.linear_model import LogisticRegression
+
     centre, width = _standardization(x)
     regression = LogisticRegression(max_iter=10_000).fit((x - centre) / width, y)
     weights = np.asarray(regression.coef_[0] / width)
@@ -228,7 +222,6 @@ def neural_network(data: Dataset, *, seed: int, hidden: int = 32, penalty: float
         The logit, with the standardisation absorbed in the first layer.
 
     Raises:
-        ImportError: scikit-learn is not installed; the message says how to install it.
         ValueError: The amplitudes are complex.
 
     Example:
@@ -237,10 +230,8 @@ def neural_network(data: Dataset, *, seed: int, hidden: int = 32, penalty: float
         >>> score_accuracy(neural_network(data, seed=0), data.x_test, data.y_test)
         1.0
     """
-    try:
-        from sklearn.neural_network import MLPClassifier
-    except ImportError as error:
-        raise ImportError("a neural network needs scikit-learn: pip install hattriq_cirq[data]") from error
+    from sklearn.neural_network import MLPClassifier
+
     centre, width = _standardization(_only_real(data.x_train))
     network = MLPClassifier((hidden,), activation="tanh", alpha=penalty, solver="lbfgs", max_iter=5_000, random_state=seed)
     network.fit((data.x_train - centre) / width, data.y_train)

@@ -65,7 +65,6 @@ def test_distance_is_the_smallest_that_a_general_optimiser_finds(seed: int) -> N
 
 @pytest.mark.slow
 def test_distances_of_fifty_digits_are_the_smallest_that_a_general_optimiser_finds() -> None:
-    pytest.importorskip("sklearn")
     data = hq.datasets.load("digits:pair=0/1")
     model = hq.train(hq.ring_ansatz(6, layers=4), data.x_train, data.y_train, epochs=20, seed=0).model
     xs, everything, rng = data.x_test[:50], np.ones(64, dtype=bool), np.random.default_rng(1)

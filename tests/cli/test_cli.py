@@ -175,16 +175,6 @@ def test_defaults_equal_those_of_the_library() -> None:
     assert parse(["attribute", "m", "--data", "digits", "--out", "x"]) == Attribute("m", data="digits", out="x")
 
 
-def test_accuracy_table_without_scikit_learn_names_the_package_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
-    assert run(f"train bars_and_stripes --out {tmp_path}/a --epochs 1") == 0
-    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("logistic"))
-    assert line.split()[2:4] == ["-", "-"]
-    assert "pip install hattriq_cirq[data]" in line
-
-
 # attribute
 
 

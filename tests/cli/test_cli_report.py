@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,16 +71,6 @@ def test_demo_with_a_completeness_gap_fails(
     (line,) = capsys.readouterr().err.splitlines()
     assert "completeness fails" in line
     assert ">fails<" in (tmp_path / "demo" / "report.html").read_text()
-
-
-def test_demo_without_data_package_names_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    assert main(["demo", "--out", f"{tmp_path}/demo"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "pip install hattriq_cirq[data]" in line
-    assert not (tmp_path / "demo").exists()
 
 
 # runs and studies

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -201,10 +200,3 @@ def test_accuracies_of_a_task_with_known_answers(imaginary: bool) -> None:
     assert (regression.train, regression.test) == (1, 1)
     assert (chance.train, chance.test) == (None, 0.5)
     assert (accuracies(planted(-1), task())[0].train, accuracies(planted(-1), task())[0].test) == (0, 0)
-
-
-def test_accuracies_without_scikit_learn_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
-    row = accuracies(planted(+1), task())[1]
-    assert (row.train, row.test) == (None, None)
-    assert "pip install hattriq_cirq[data]" in row.note

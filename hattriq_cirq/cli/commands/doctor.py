@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hattriq_cirq.execution.processors import ProcessorInfo
 
-_PACKAGES = ("hattriq_cirq", "cirq-core", "cirq-google", "qsimcirq", "numpy", "scipy", "seaborn")
-_EXTRAS = ("scikit-learn", "mlxtend")
+_PACKAGES = ("hattriq_cirq", "cirq-core", "cirq-google", "qsimcirq", "numpy", "scipy", "pandas", "scikit-learn", "seaborn")
+_EXTRAS = ("mlxtend",)
 _SHOTS = 200
 
 
