@@ -272,7 +272,9 @@ def _of_state(model: Model, estimator: Estimator) -> Attribution:
     values = np.zeros(estimator.values_of(model))
     assumptions = Assumptions("quadratic", "exact", "identity", (observable_name(model),), "constant 0", scores="measured")
     zero, unknown = np.zeros(()), np.zeros(0)
-    return Attribution(values, values, None, unknown, unknown, zero, zero, zero, replace(assumptions, input="circuit"))
+    assumptions = replace(assumptions, input="circuit")
+    contract = model.contract if len(values) == model.n_features else None
+    return Attribution(values, values, None, unknown, unknown, zero, zero, zero, assumptions, contract=contract)
 
 
 class _Unmeasured:
@@ -295,7 +297,8 @@ def _without_scores(models: Sequence[Model], inputs: Array, options: dict[str, A
     scale = 1.0 if objective.head.kind == "ratio" else 0.0
     a = exact_attribution([_Unmeasured(models[0].n_features, scale)] * len(models), inputs, **options)
     names = tuple(map(observable_name, models))
-    return replace(a, assumptions=replace(a.assumptions, observables=names, scores="measured"))
+    assumptions = replace(a.assumptions, observables=names, scores="measured")
+    return replace(a, assumptions=assumptions, contract=models[0].contract)
 
 
 @with_numpy_defaults
