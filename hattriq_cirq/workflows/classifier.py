@@ -43,11 +43,20 @@ _CONSTANT = 0.5  # size of the constant in units of the root mean square of the 
 _DOMINANT = 0.9  # share of the squared norm
 _FAR_AHEAD = 0.03  # of accuracy
 _COMPARED_MAX = 5000  # rows on which logistic regression is fitted for comparison
-_COUNTED_MIN = 20  # rows from which a column that counts them is told apart from chance
+_COUNTED_MIN = 20  # rows from which a column that counts them is distinguished from chance
 
 
 class ClassifierWarning(UserWarning):
-    """Warning of `AmplitudeClassifier` on its data or its accuracy; the message says the cure."""
+    """Warning of `AmplitudeClassifier` on its data or its accuracy; the message says the cure.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     _ = AmplitudeClassifier(scale=None, epochs=1).fit([[1, 900], [2, 900], [3, 900]], [0, 1, 1])
+        >>> issubclass(caught[0].category, ClassifierWarning), str(caught[0].message)[:44]
+        (True, 'column 1 makes up 100% of the squared norm o')
+    """
 
 
 class DominantColumnWarning(ClassifierWarning):
@@ -313,7 +322,7 @@ def _warn_of_columns(X: FloatArray, rows: FloatArray, names: tuple[str, ...] | N
     """Warn of a column that dominates the norm of the encoded rows, and of columns that count rows."""
     columns = X.shape[1]
     squares = rows[:, :columns] ** 2
-    totals = np.sum(rows**2, axis=1, keepdims=True)
+    totals = squares.sum(axis=1, keepdims=True)
     shares = np.mean(squares / np.where(totals > 0, totals, 1), axis=0)
     largest = int(np.argmax(shares))
     if columns > 1 and shares[largest] > _DOMINANT:

@@ -151,7 +151,7 @@ def test_dominant_column_is_said_with_the_cure() -> None:
     x, y = two_classes(columns=2)
     table = pd.DataFrame(x * [1.0, 1000.0], columns=["age", "income"])
     with pytest.warns(DominantColumnWarning, match=r"column 'income' makes up \d+% of the squared norm .*use scale='minmax'"):
-        hq.AmplitudeClassifier(**QUICK, scale=None, constant=False).fit(table, y)
+        hq.AmplitudeClassifier(**QUICK, scale=None).fit(table, y)
 
 
 def test_column_that_counts_rows_is_said() -> None:
