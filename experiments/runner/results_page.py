@@ -59,7 +59,7 @@ _UNKNOWN = """## Unknown settings of the paper
 
 The method is that of DiBrita, Han, Cho, Luo and Patel, *Amplitude-based Input Attribution in Quantum Learning via Integrated
 Gradients* (arXiv 2510.02497). Not known here are its image resolutions, sample counts, ansatz and layers, accuracies, path
-steps and shots. No number of the paper is reproduced or claimed on these pages; all their settings are this project's own. Where
+steps and shots. No number of the paper is reproduced or claimed on these pages; all settings are this project's own. Where
 "the paper's setting" is priced, its kind of circuits is meant, one for each feature and path step, with the steps named."""
 
 
