@@ -430,8 +430,8 @@ class StraightPath:
 
     def rounding_errors(self, objective: Objective, weights: FloatArray, tolerance: float, precision: Precision) -> FloatArray:
         """Return how much the values change if the quadratic forms change by their rounding errors, (samples, features)."""
-        signs = -np.ones(self.coefficients.shape[1])
-        signs[[0, 1 + objective.head.target]] = 1  # the difference of two observables changes by the sum of their errors
+        # the difference of two observables changes by the sum of their errors
+        signs = np.array([1.0, *objective.head.signs(self.coefficients.shape[1] - 1)])
         rounding, errors = self._rounding(precision), np.zeros(self.end.rows.shape)
         changes = [signs[:, np.newaxis] * rounding]
         if objective.largest_change(self.coefficients, self.coefficients + changes[0]) <= _ROUNDING:
