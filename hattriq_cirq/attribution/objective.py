@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -86,6 +87,8 @@ class Head:
             raise ValueError(f"self.target={largest} must be below {what}, {logits}")
 
     def __str__(self) -> str:
+        if self.kind == "identity":
+            return self.kind
         settings = [] if self.kind in _UNSCALED else [f"scale={number_text(self.scale)}"]
         if self.has_targets:
             settings.append("a target per input")
@@ -98,6 +101,17 @@ class Head:
     def has_targets(self) -> bool:
         """True if every input has a target of its own."""
         return not isinstance(self.target, int)
+
+    @property
+    def is_affine(self) -> bool:
+        """True if the head is a linear function of the expectations plus a constant."""
+        return self.kind in _AFFINE
+
+    def logits(self, observables: int) -> int:
+        """Return the number of logits of a number of observables, of which `target` is one."""
+        if self.weights is not None:
+            return len(self.weights)
+        return observables if self.kind in ("linear", "softmax") else 1
 
     def targets_of(self, shape: tuple[int, ...]) -> IntArray:
         """Return the target of every input of a batch, (inputs,).
@@ -117,7 +131,7 @@ class Head:
             raise ValueError(
                 f"target of shape {targets.shape} must be one number, or have the shape {shape} of the inputs: one target each"
             )
-        return np.broadcast_to(targets, shape).reshape(-1)
+        return np.array(np.broadcast_to(targets, shape)).reshape(-1)
 
     def with_target(self, target: int) -> Head:
         """Return the head with one target for all inputs.
@@ -130,6 +144,8 @@ class Head:
 
     def check_count(self, observables: int) -> None:
         """Raise ValueError for a number of observables that the head cannot combine."""
+        if self.kind == "identity" and observables == 1:
+            return
         if self.kind == "ratio":
             if observables != 2:
                 raise ValueError(f"a ratio head takes two observables, got {observables}")
@@ -302,21 +318,26 @@ class Objective:
     def __post_init__(self) -> None:
         check_form(self.form)
 
-    @property
+    @cached_property
     def is_quadratic(self) -> bool:
         """True if the objective is F itself, which circuits measure as it is."""
         return self.form == "quadratic" and self.head.kind == "identity"
 
-    @property
+    @cached_property
     def is_affine(self) -> bool:
         """True if the objective is one quadratic form plus a constant, so that its gradient is affine on the path."""
-        return self.form == "quadratic" and self.head.kind in _AFFINE
+        return self.form == "quadratic" and self.head.is_affine
+
+    @cached_property
+    def is_homogeneous(self) -> bool:
+        """True if the map of all points times c is a power of c times the map."""
+        return self.form == "normalized" or self.head.is_affine
 
     def of_target(self, target: int) -> Objective:
         """Return the objective with one target for all inputs."""
         return replace(self, head=self.head.with_target(target))
 
-    @property
+    @cached_property
     def is_affected_by_identity(self) -> bool:
         """True if the identity part of M copies the input into the map; dividing by a norm or probability prevents that."""
         return self.form == "quadratic" and self.head.kind != "ratio"

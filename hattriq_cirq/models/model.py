@@ -768,9 +768,14 @@ def model_inputs(model: Any, x: ArrayLike, name: str = "x") -> Array:
 
 def check_columns(model: Any, table: object, name: str) -> None:
     """Raise ValueError if a table has column names that are not those that the model was trained on, in the same order."""
-    contract = getattr(model, "contract", None)
-    if isinstance(contract, DataContract):
+    if (contract := contract_of(model)) is not None:
         contract.check_order(column_names(table), name)
+
+
+def contract_of(model: object) -> DataContract | None:
+    """Return the form of the data that a quadratic form is for; None if it records none."""
+    contract = getattr(model, "contract", None)
+    return contract if isinstance(contract, DataContract) else None
 
 
 def check_form(form: str) -> None:

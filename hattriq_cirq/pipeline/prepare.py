@@ -204,8 +204,12 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
         further = [with_measured_scores(first, t, *ends, estimator)[1:] for t, ends in zip(terms, own, strict=True)]
         combine = [combine_with_scores] * len(rows)
         return PreparedAttribution(first, terms, estimator, *given, **general, further=further, combine=combine)
+    targets = objective.head.targets_of(inputs.shape[:-1])
     found = [
-        ScoreQuantities.of(models, *ends, estimator, objective, parsed, tolerance, measures_scores=is_measured) for ends in own
+        ScoreQuantities.of(
+            models, *ends, estimator, objective.of_target(target), parsed, tolerance, measures_scores=is_measured
+        )
+        for ends, target in zip(own, targets, strict=True)
     ]
     terms = [each.quantities[0].terms for each in found]
     check_unscaled(correction, models[0], estimator, terms, f"form={form!r} with head={objective.head}")
@@ -272,7 +276,9 @@ def _of_state(model: Model, estimator: Estimator) -> Attribution:
     values = np.zeros(estimator.values_of(model))
     assumptions = Assumptions("quadratic", "exact", "identity", (observable_name(model),), "constant 0", scores="measured")
     zero, unknown = np.zeros(()), np.zeros(0)
-    return Attribution(values, values, None, unknown, unknown, zero, zero, zero, replace(assumptions, input="circuit"))
+    assumptions = replace(assumptions, input="circuit")
+    contract = model.contract if len(values) == model.n_features else None
+    return Attribution(values, values, None, unknown, unknown, zero, zero, zero, assumptions, contract=contract)
 
 
 class _Unmeasured:
@@ -295,7 +301,8 @@ def _without_scores(models: Sequence[Model], inputs: Array, options: dict[str, A
     scale = 1.0 if objective.head.kind == "ratio" else 0.0
     a = exact_attribution([_Unmeasured(models[0].n_features, scale)] * len(models), inputs, **options)
     names = tuple(map(observable_name, models))
-    return replace(a, assumptions=replace(a.assumptions, observables=names, scores="measured"))
+    assumptions = replace(a.assumptions, observables=names, scores="measured")
+    return replace(a, assumptions=assumptions, contract=models[0].contract)
 
 
 @with_numpy_defaults
