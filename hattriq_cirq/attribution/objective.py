@@ -205,7 +205,8 @@ class Head:
         if self.kind in _AFFINE:
             return np.ones_like(arguments)
         if self.kind == "tanh":
-            return np.asarray(1 - np.tanh(arguments) ** 2)
+            decay = np.exp(-2 * np.abs(arguments))  # 1 - tanh^2 without cancellation, where the head is nearly constant
+            return np.asarray(4 * decay / (1 + decay) ** 2)
         if self.kind == "ratio":
             above, below = arguments[..., 0], arguments[..., 1]
             return np.stack([1 / below, -above / below**2], axis=-1)

@@ -339,7 +339,9 @@ class _PathIntegral(NamedTuple):
         largest = np.maximum(np.abs(values).max(axis=1, initial=0), natural)
         found["gap"] = values.sum(axis=1) - (f_input - f_baseline)
         sizes = [model.observable_size for model in self.models if isinstance(model, Model)]
-        rounding = _ROUNDINGS * np.finfo(self.precision).eps * gain * max(sizes, default=0.0)  # decides scores that vanish for all x
+        rounding = (
+            _ROUNDINGS * np.finfo(self.precision).eps * gain * max(sizes, default=0.0)
+        )  # decides scores that vanish for all x
         allowed = _ERROR[self.precision] * np.maximum(np.abs(f_input) + np.abs(f_baseline), largest)
         found["allowed"] = np.maximum(allowed, rounding) if head.is_affine else allowed
         found["feature"] = errors.argmax(axis=1)

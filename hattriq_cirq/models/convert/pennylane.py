@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -83,7 +84,18 @@ def from_pennylane(
 
     Warns:
         RemovedOperationsWarning: A preparation was left out.
+
+    Example:
+        >>> import pennylane as qml  # doctest: +SKIP
+        >>> @qml.qnode(qml.device("default.qubit", wires=2))  # doctest: +SKIP
+        ... def classifier(x, weights):
+        ...     qml.AmplitudeEmbedding(x, wires=[0, 1], normalize=True)
+        ...     qml.StronglyEntanglingLayers(weights, wires=[0, 1])
+        ...     return qml.expval(qml.Z(0))
+        >>> model = from_pennylane(classifier, [1, 0, 0, 0], weights)  # doctest: +SKIP
     """
+    if "pennylane" not in sys.modules:
+        raise ArgumentTypeError(f"circuit={shown(circuit)} must be a PennyLane QNode or tape")
     tape, arguments = _arguments(circuit, args, kwargs)
     qubits = _wires(circuit, tape)
     reader = _Reader(qubits)
@@ -210,9 +222,13 @@ def _arguments(circuit: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
                 f"args={shown(args or kwargs)} cannot be given for a tape, whose operations have their values"
             )
         given = circuit.get_parameters(trainable_only=False)
+
+        def bound_at(i: int, new: FloatArray) -> Any:
+            return _deferred(circuit.bind_new_parameters([new], [i]))
+
         for i in circuit.trainable_params:
             if (numbers := _floats(given[i])) is not None:
-                found.append((f"params[{i}]", numbers, lambda new, i=i: _deferred(circuit.bind_new_parameters([new], [i]))))
+                found.append((f"params[{i}]", numbers, partial(bound_at, i)))
         return _deferred(circuit), found
     if not hasattr(circuit, "func"):
         raise ArgumentTypeError(f"circuit={shown(circuit)} must be a PennyLane QNode or tape")
@@ -223,11 +239,14 @@ def _arguments(circuit: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
         own = inspect.BoundArguments(bound.signature, {**bound.arguments, **changed})
         return _deferred(qml.workflow.construct_tape(circuit, level="user")(*own.args, **own.kwargs))
 
+    def built_with(name: str, value: Any, new: FloatArray) -> Any:
+        return built({name: _like(new, value)})
+
     trainable = [name for name, value in bound.arguments.items() if getattr(value, "requires_grad", False)]
     for name in trainable or bound.arguments:
         value = bound.arguments[name]
         if (numbers := _floats(value)) is not None:
-            found.append((name, numbers, lambda new, name=name, value=value: built({name: _like(new, value)})))
+            found.append((name, numbers, partial(built_with, name, value)))
     return built({}), found
 
 

@@ -67,7 +67,7 @@ def from_qasm(
     text = _text_of(source)
     parsed, calls = _parsed(text)
     names = {f"{register}_{i}": None for register, size in parsed.qregs.items() for i in range(size)}
-    qubits = {cirq.NamedQubit(name): cirq.LineQubit(k) for k, name in enumerate(names)}
+    qubits: dict[cirq.Qid, cirq.Qid] = {cirq.NamedQubit(name): cirq.LineQubit(k) for k, name in enumerate(names)}
     if not qubits:
         raise ValueError("OpenQASM: the circuit declares no qubit; declare a register, such as qreg q[2];")
     circuit = cirq.Circuit(cirq.unroll_circuit_op(parsed.circuit, deep=True, tags_to_check=None).all_operations())

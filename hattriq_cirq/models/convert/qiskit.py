@@ -68,6 +68,14 @@ def from_qiskit(
 
     Warns:
         RemovedOperationsWarning: Operations were left out.
+
+    Example:
+        >>> from qiskit import QuantumCircuit  # doctest: +SKIP
+        >>> circuit = QuantumCircuit(2)  # doctest: +SKIP
+        >>> _ = circuit.cx(0, 1)  # doctest: +SKIP
+        >>> model = from_qiskit(circuit, "Z1")  # doctest: +SKIP
+        >>> model.expectation([0, 1, 0, 0])  # doctest: +SKIP
+        np.float64(-1.0)
     """
     if not hasattr(circuit, "data") or not hasattr(circuit, "find_bit"):
         raise ArgumentTypeError(f"circuit={shown(circuit)} must be a qiskit.QuantumCircuit")
@@ -117,7 +125,7 @@ class _Reader:
 
     def _prepare(self, operation: Any, positions: Sequence[int]) -> None:
         what = f"{operation.name} of {described(positions)}"
-        qubits = [self.qubits[i] for i in reversed(positions)]  # the first is the least significant
+        qubits: list[cirq.Qid] = [self.qubits[i] for i in reversed(positions)]  # the first is the least significant
         if self.prepared is not None:
             refuse("Qiskit", f"{what} beside another preparation", "a model has one input; keep one of them")
         if self.touched & set(qubits):
@@ -166,7 +174,7 @@ class _Reader:
         then, *otherwise = [block for block in operation.blocks if block is not None]
         if otherwise and is_register:
             refuse("Qiskit", "if_else of a register with an else branch", "compare a single bit")
-        found = []
+        found: list[cirq.Operation] = []
         for block, offset in ((then, 0), *((block, 1) for block in otherwise)):
             values = [(int(value) >> i & 1) ^ offset for i in range(len(bits))]
             conditions = [sympy.Eq(sympy.Symbol(_key(bit)), each) for bit, each in zip(bits, values, strict=True)]
@@ -228,7 +236,7 @@ def _observable(observable: Any, qubits: int) -> Any:
         matrix = np.asarray(observable.data)
         return matrix, cirq.LineQubit.range(qubits)[::-1]
     line = cirq.LineQubit.range(qubits)
-    strings = [
+    strings: list[cirq.PauliString[cirq.Qid]] = [
         cirq.PauliString(complex(weight), *(getattr(cirq, p)(q) for p, q in zip(label[::-1], line, strict=True) if p != "I"))
         for label, weight in terms
     ]
