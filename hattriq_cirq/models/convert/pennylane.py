@@ -93,6 +93,9 @@ def from_pennylane(
         ...     qml.StronglyEntanglingLayers(weights, wires=[0, 1])
         ...     return qml.expval(qml.Z(0))
         >>> model = from_pennylane(classifier, [1, 0, 0, 0], weights)  # doctest: +SKIP
+        >>> from_pennylane("classifier")
+        Traceback (most recent call last):
+        hattriq_cirq.foundation.checks.ArgumentTypeError: circuit='classifier' must be a PennyLane QNode or tape
     """
     if "pennylane" not in sys.modules:
         raise ArgumentTypeError(f"circuit={shown(circuit)} must be a PennyLane QNode or tape")

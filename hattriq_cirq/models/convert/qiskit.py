@@ -76,6 +76,9 @@ def from_qiskit(
         >>> model = from_qiskit(circuit, "Z1")  # doctest: +SKIP
         >>> model.expectation([0, 1, 0, 0])  # doctest: +SKIP
         np.float64(-1.0)
+        >>> from_qiskit("circuit", "Z1")
+        Traceback (most recent call last):
+        hattriq_cirq.foundation.checks.ArgumentTypeError: circuit='circuit' must be a qiskit.QuantumCircuit
     """
     if not hasattr(circuit, "data") or not hasattr(circuit, "find_bit"):
         raise ArgumentTypeError(f"circuit={shown(circuit)} must be a qiskit.QuantumCircuit")
