@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
@@ -631,7 +631,8 @@ class LearnedModel(Frozen):
         fit = CoefficientFit(strings, fitted, content["noise"], prior)
         ends = None
         if "ends_first" in content:
-            ends = RepeatedOutcomes(*(content.get(f"ends_{each.name}") for each in fields(RepeatedOutcomes)))
+            first, last, variances = (content[f"ends_{name}"] for name in ("first", "last", "variances"))
+            ends = RepeatedOutcomes(first, last, variances, content.get("ends_sensitivities"))
         outside = None
         if "outside_x" in content:
             left_out = PauliStrings(n, content["outside_x"], content["outside_z"])

@@ -332,12 +332,12 @@ class Campaign:
             chosen: Strings of each observable with their prior.
         """
         decoded, units = self._decoded(outcomes, shots), self._units()
-        scatter = decoded.scatter(units.ends)
+        scatter, (begin, end) = decoded.scatter(units.ends), units.ends
         amplified = scatter.times(DEPTH**2)  # coherent errors grow in proportion to the depth
         found: list[Fitted] = []
         slopes = np.zeros((len(chosen), len(units.folded)))
         for i, (own, (fit, noise)) in enumerate(zip(chosen, self._fits(decoded, chosen), strict=True)):
-            held_out, ends = decoded.both_ends(i, *units.ends, self.held_out, scatter)
+            held_out, ends = decoded.both_ends(i, begin, end, self.held_out, scatter)
             damping = None
             if len(units.folded):
                 deeper = decoded.outcomes(i, units.folded, self.folded, amplified)
