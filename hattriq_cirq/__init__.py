@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from hattriq_cirq.reporting.explanation_plots import plot_counterfactual, plot_interactions, plot_layers, plot_orders
     from hattriq_cirq.reporting.plotting import plot_attribution, plot_curves, plot_gallery, plot_probe_test, plot_training
     from hattriq_cirq.simulation import noise
+    from hattriq_cirq.workflows.classifier import AmplitudeClassifier, ClassifierWarning
+    from hattriq_cirq.workflows.explain import Explanation, report
     from hattriq_cirq.workflows.learn import LearningPlan, learn_observable, plan_learning
     from hattriq_cirq.workflows.noisy_model import ErrorSplit, NoisyModel, noisy_model
 
@@ -87,20 +89,25 @@ _NAMES = {
     "pipeline.resources": "Resources",
     "reporting.explanation_plots": "plot_counterfactual plot_interactions plot_layers plot_orders",
     "reporting.plotting": "plot_attribution plot_curves plot_gallery plot_probe_test plot_training",
+    "workflows.classifier": "AmplitudeClassifier ClassifierWarning",
+    "workflows.explain": "Explanation report",
     "workflows.noisy_model": "ErrorSplit NoisyModel noisy_model",
     "workflows.learn": "LearningPlan learn_observable plan_learning",
 }
 _HOME = {name: f"hattriq_cirq.{module}" for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
+    "AmplitudeClassifier",
     "Assumptions",
     "Attribution",
     "BaselineSet",
+    "ClassifierWarning",
     "CompletenessWarning",
     "CorrelationOrders",
     "Cost",
     "Counterfactual",
     "ErrorSplit",
+    "Explanation",
     "Gradient",
     "HadamardTest",
     "Head",
@@ -159,6 +166,7 @@ __all__ = [
     "processors",
     "qcnn_ansatz",
     "qsim",
+    "report",
     "resources",
     "ring_ansatz",
     "runs",
