@@ -246,7 +246,7 @@ def test_input_and_class_are_chosen(tab: Any, page_of_table: Path) -> None:
     explanation = of_table()
     with opened(tab, page_of_table) as page:
         assert names(page)[0] == "worst texture"
-        assert part(page, "answer").inner_text() == explanation.view.inputs[0].maps[1].sentence
+        assert part(page, "answer").text_content() == explanation.view.inputs[0].maps[1].sentence
         assert part(page, "previous").is_disabled()
         part(page, "next").click()
         assert part(page, "what").inner_text().startswith("Input 1, labelled b.")
@@ -254,7 +254,7 @@ def test_input_and_class_are_chosen(tab: Any, page_of_table: Path) -> None:
         assert part(page, "value").first.inner_text() == "+0.500"
         part(page, "class").select_option(label="c")
         assert part(page, "value").first.inner_text() == "-0.500"
-        assert part(page, "answer").inner_text() == explanation.view.inputs[1].maps[2].sentence
+        assert part(page, "answer").text_content() == explanation.view.inputs[1].maps[2].sentence
         part(page, "input").select_option("0")
         assert part(page, "value").first.inner_text() == "+0.400"
 
