@@ -514,10 +514,10 @@ def _signs(attributions: Sequence[Attribution]) -> str:
     a = attributions[0]
     classes = None if a.contract is None else a.contract.classes
     if a.target is not None:
-        return "A red bar to the right speaks for the class, a blue one to the left against it."
+        return "Red, to the right, speaks for the class; blue, to the left, against it."
     if classes is not None and len(classes) == 2:
-        return printable(f"A red bar to the right speaks for {classes[1]}, a blue one to the left for {classes[0]}.")
-    return "A red bar to the right raises the score, a blue one to the left lowers it."
+        return printable(f"Red, to the right, speaks for {classes[1]}; blue, to the left, for {classes[0]}.")
+    return "Red, to the right, raises the score; blue, to the left, lowers it."
 
 
 def _note(most: int, features: int, shown: int, inputs: int) -> str:
