@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import floor, log10
+from math import floor, isnan, log10
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,10 @@ import numpy as np
 
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, IntArray, normal_interval
-from hattriq_cirq.foundation.checks import check_type
+from hattriq_cirq.foundation.checks import ArgumentTypeError, check_type, shown
 from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.text import quantity
 
 if TYPE_CHECKING:
@@ -281,8 +282,8 @@ class Maps:
         cls,
         attributions: Sequence[Attribution],
         *,
-        samples: Sequence[str] | None = None,
-        labels: Sequence[str] | None = None,
+        samples: Sequence[object] | None = None,
+        labels: Sequence[object] | None = None,
         table: pd.DataFrame | None = None,
         remarks: Sequence[str] | None = None,
     ) -> Maps:
@@ -305,6 +306,10 @@ class Maps:
         Raises:
             ValueError: The attributions differ in shape, or the number of names, labels or rows is not that of the inputs.
         """
+        if table is not None and not hasattr(table, "iat"):
+            raise ArgumentTypeError(
+                f"table={shown(table)} must be a table of pandas; give pandas.DataFrame(rows, columns=names)"
+            )
         for a in attributions:
             check_type(a, "attribution", Attribution, "an Attribution, as integrated_gradients gives it")
         shapes = {a.values.shape for a in attributions}
@@ -317,19 +322,20 @@ class Maps:
             if given is not None and len(given) != count:
                 raise ValueError(f"{len(given)} {name} must be one for each of {quantity(count, 'input')}")
         a = attributions[0]
+        names, classes = (None if given is None else [printable(each) for each in given] for given in (samples, labels))
         kept, shape = _features(attributions), _image_shape(a)
         room = max(1, _CELLS // len(attributions))
         most = len(kept) if shape else min(len(kept), max(_STRONGEST, room // count))
-        shown = min(count, max(1, room // most))
+        fitting = min(count, max(1, room // most))
         inputs = []
-        for i in range(shown):
+        for i in track(range(fitting), "round maps", "input"):
             ones = [one if one.values.ndim == 1 else one[i] for one in attributions]
             strongest = _strongest(ones, kept, most)
-            values = None if table is None else {str(name): value for name, value in table.iloc[i].items()}
+            values = None if table is None else {str(name): table.iat[i, j] for j, name in enumerate(table.columns)}
             inputs.append(
                 InputMaps(
-                    name=f"Input {i}" if samples is None else printable(samples[i]),
-                    label="" if labels is None else printable(labels[i]),
+                    name=f"Input {i}" if names is None else names[i],
+                    label="" if classes is None else classes[i],
                     shown=tuple(_shown(ones[0], int(k), values) for k in strongest),
                     maps=tuple(_class_map(one, strongest, is_several=len(ones) > 1) for one in ones),
                     first=_predicted(ones),
@@ -343,7 +349,7 @@ class Maps:
             quantity="amplitude" if table is None else "input",
             shape=shape,
             signs=_signs(attributions),
-            note=_note(most, len(kept), shown, count),
+            note=_note(most, len(kept), fitting, count),
         )
 
     def answers(self) -> list[str]:
@@ -437,15 +443,21 @@ def _shown(a: Attribution, feature: int, values: Mapping[str, object] | None) ->
     contract = a.contract or DataContract()
     name = a.feature_name(feature)
     if values is not None and name in values:
-        value = values[name]
-        text = f"{value:.5g}" if isinstance(value, float | int | np.number) and not isinstance(value, bool) else str(value)
-        return printable(f"{text} {contract.unit(feature)}".strip())
+        return printable(_given(values[name], contract.unit(feature)))
     if values is not None or not a.knows_input:
         return ""
     amplitude = a.x[feature]
     if amplitude.imag:
         return f"{abs(amplitude):.3g} ∠ {round(np.degrees(np.angle(amplitude)))}°"
     return f"{amplitude.real:.4g}"
+
+
+def _given(value: object, unit: str) -> str:
+    """Return a value of a table with its unit as text, numbers with six digits."""
+    if value is None or (isinstance(value, float) and isnan(value)):
+        return "missing"
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{text} {unit}".strip()
 
 
 def _class_map(a: Attribution, features: IntArray, is_several: bool) -> ClassMap:

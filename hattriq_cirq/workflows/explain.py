@@ -85,7 +85,7 @@ class Explanation:
     data: Dataset | None = None
     indices: ArrayLike | None = None
     parts: Sequence[str] = ("maps",)
-    labels: Sequence[str] | None = None
+    labels: Sequence[object] | None = None
     table: pd.DataFrame | None = None
     title: str = ""
     question: str = "Why does the model answer so?"

@@ -48,12 +48,14 @@ def test_bars_and_intervals_share_one_axis_that_holds_zero() -> None:
 
 
 def test_names_units_labels_and_values_of_a_table() -> None:
-    table = pd.DataFrame({"width": [3.0, 4.0], "length": [1234.567, 2], "other": ["a", "b"]})
-    maps = Maps.of([made([[0.5, -0.25], [0.1, 0.2]], TWO)], labels=["yes", "no"], table=table)
+    table = pd.DataFrame({"width": [12345678, 4], "length": [1234.5678, np.nan], "other": ["a", "b"]}, index=[7, 8])
+    labels = pd.Series(["yes", "no"], index=[7, 8])
+    maps = Maps.of([made([[0.5, -0.25], [0.1, 0.2]], TWO)], labels=labels, table=table)
     assert [(row.name, row.shown, row.value) for row in maps.rows()] == [
-        ("length", "1234.6 mm", "+0.5000"),
-        ("width", "3", "-0.2500"),
+        ("length", "1234.57 mm", "+0.5000"),
+        ("width", "12345678", "-0.2500"),
     ]
+    assert maps.inputs[1].shown == ("missing", "4")
     assert maps.quantity == "input"
     assert "speaks for yes" in maps.signs
     assert maps.heading(maps.inputs[0]) == "Input 0, labelled yes. Score +0.25, at the baseline 0."
@@ -153,6 +155,8 @@ def test_values_of_maps_are_checked() -> None:
         Maps((), ())
     with pytest.raises(ValueError, match="labels must be one for each of 2 inputs"):
         Maps.of([made(np.eye(2))], labels=["a"])
+    with pytest.raises(TypeError, match="must be a table of pandas"):
+        Maps.of([made(np.eye(2))], table=np.eye(2))
 
 
 def test_number_in_a_unit_is_rounded_once() -> None:
