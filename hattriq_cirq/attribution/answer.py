@@ -14,7 +14,7 @@ _NAME_LENGTH = 48  # characters of a name in a sentence
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a model says of one input.
+    """Answer of a model to one input, without the features that decide.
 
     Args:
         score: Score of the input.
