@@ -2,87 +2,95 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
-
-from hattriq_cirq.foundation.arrays import normal_interval
+from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.display import clipped
 from hattriq_cirq.foundation.text import rounded
-
-if TYPE_CHECKING:
-    from hattriq_cirq.attribution.result import Attribution
 
 _NAME_LENGTH = 48  # characters of a name in a sentence
 
 
-def answer_of(a: Attribution, count: int) -> str:
-    """Return the sentence that answers why: the predicted class or the score, and the features with the largest share.
-
-    Numbers that were measured have half of their 95% interval after them.
+@dataclass(frozen=True)
+class Verdict:
+    """Answer of a model to one input, without the features that decide.
 
     Args:
-        a: Attribution of one input.
-        count: Number of features to name, at most.
+        score: Score of the input.
+        half: Half of its 95% interval if it was measured, and 0 if it was computed.
+        head: Head of the score as text.
+        contract: Form of the data, with the names of the classes.
+        target: Index of the class whose score it is; None for a score whose sign tells two classes apart.
+        predicted: Index of the predicted class; None if it is not known.
+        probability: Its probability; None if it is not known.
+
+    Example:
+        >>> str(Verdict(0.43, 0.0, "identity", DataContract(classes=("benign", "malignant"))))
+        "score +0.43, class 'malignant'"
     """
-    top = [each for each in a.top(count) if each.value]
-    says = verdict(a)
-    if not top:
-        return f"{says}; no feature has a part in it"
-    low, high = a.interval()
-    halves = [float(high[each.feature] - low[each.feature]) / 2 for each in top]
-    shares = _with_errors([each.value for each in top], halves)
-    named = ", ".join(f"{clipped(each.name, _NAME_LENGTH)} {share}" for each, share in zip(top, shares, strict=True))
-    left = np.count_nonzero(a.values) - len(top)
-    more = f", {left} smaller" if left else ""
-    return f"{says}: {named}{more}{' (± half of 95% intervals)' if any(halves) else ''}"
+
+    score: float
+    half: float
+    head: str
+    contract: DataContract
+    target: int | None = None
+    predicted: int | None = None
+    probability: float | None = None
+
+    def __str__(self) -> str:
+        """Return the predicted class with its probability, or the score with its class."""
+        if self.predicted is not None:
+            chance = f"score {self._score}" if self.probability is None else f"p = {self.probability:.2f}"
+            return f"predicted {self._name(self.predicted)} ({chance})"
+        if self.target is not None:
+            return f"score {self._score} of class {self._name(self.target)}"
+        return f"score {self._score}{self._decided}"
+
+    def sentence(self, features: Sequence[tuple[str, float, float]], smaller: int) -> str:
+        """Return the verdict with the features that decide.
+
+        Args:
+            features: Name, value and half of the interval of each of the largest features.
+            smaller: Number of the other features with a share.
+        """
+        says = str(self)
+        if self.predicted is not None and self.target not in (None, self.predicted):
+            says += f"; for class {self._name(self.target)}, score {self._score}"
+        if not features:
+            return f"{says}; no feature has a part in it"
+        names, values, halves = zip(*features, strict=True)
+        shares = _with_errors(values, halves)
+        named = ", ".join(f"{clipped(name, _NAME_LENGTH)} {share}" for name, share in zip(names, shares, strict=True))
+        more = f", {smaller} smaller" if smaller else ""
+        return f"{says}: {named}{more}{' (± half of 95% intervals)' if any(halves) else ''}"
+
+    @property
+    def _score(self) -> str:
+        (text,) = _with_errors([self.score], [self.half])
+        return text
+
+    @property
+    def _decided(self) -> str:
+        """The class that the sign of the score decides between two named classes; empty if it decides none."""
+        if self.contract.classes is None or len(self.contract.classes) != 2 or self.head.startswith("softmax"):
+            return ""
+        margin = self.score - (0.5 if self.head.startswith("sigmoid") else 0.0)
+        if abs(margin) <= self.half:
+            return f", undecided between {self._name(0)} and {self._name(1)}"
+        return f", class {self._name(int(margin > 0))}"
+
+    def _name(self, index: int | None) -> str:
+        """Return the name of a class in quotes, or its index where the classes have no names."""
+        name = clipped(self.contract.class_name(index or 0), _NAME_LENGTH)
+        return name if self.contract.classes is None else f"'{name}'"
 
 
-def verdict(a: Attribution) -> str:
-    """Return what the model says of one input: the predicted class with its probability, or the score with its class."""
-    half = 0.0
-    if a.f_input_stderr is not None:
-        low, high = normal_interval(a.f_input, a.f_input_stderr, 0.95)
-        half = float(high - low) / 2
-    (score,) = _with_errors([float(a.f_input)], [half])
-    attributed = None if a.target is None else _class(a, int(a.target))
-    if a.predicted is None:
-        decided = attributed if a.target is not None else _class_by_sign(a, half)
-        of = "" if decided is None else f" of {decided}" if a.target is not None else f", {decided}"
-        return f"score {score}{of}"
-    chance = f"score {score}" if a.probability is None else f"p = {float(a.probability):.2f}"
-    other = "" if a.target is None or int(a.target) == int(a.predicted) else f"; for {attributed}, score {score}"
-    return f"predicted {_quoted(a, int(a.predicted))} ({chance}){other}"
-
-
-def _class_by_sign(a: Attribution, half: float) -> str | None:
-    """Return the class that a score with half of its interval decides between two named ones; None if it decides none."""
-    head, classes = a.assumptions.head, None if a.contract is None else a.contract.classes
-    if classes is None or len(classes) != 2 or head.startswith("softmax"):
-        return None
-    margin = float(a.f_input) - (0.5 if head.startswith("sigmoid") else 0.0)
-    if abs(margin) <= half:
-        return f"undecided between {_quoted(a, 0)} and {_quoted(a, 1)}"
-    return _class(a, int(margin > 0))
-
-
-def _class(a: Attribution, index: int) -> str:
-    return f"class {_quoted(a, index)}"
-
-
-def _quoted(a: Attribution, index: int) -> str:
-    """Return the name of a class in quotes, or its index where the classes have no names."""
-    name = clipped(a.class_name(index), _NAME_LENGTH)
-    return name if a.contract is None or a.contract.classes is None else f"'{name}'"
-
-
-def _with_errors(values: list[float], halves: list[float]) -> list[str]:
+def _with_errors(values: Sequence[float], halves: Sequence[float]) -> list[str]:
     """Return numbers as text, those that were measured with half of their interval."""
     least = min((half for half in halves if half), default=None)
     if least is None:
         return rounded(values)
-    texts = rounded(values, least, digits=1)
-    return [
-        text + (f" ± {error.removeprefix('+')}" if half else "")
-        for text, error, half in zip(texts, rounded(halves, least, digits=1), halves, strict=True)
-    ]
+    texts, errors = (rounded(numbers, least, digits=1) for numbers in (values, halves))
+    each = zip(texts, errors, halves, strict=True)
+    return [text + (f" ± {error.removeprefix('+')}" if half else "") for text, error, half in each]

@@ -13,7 +13,7 @@ from typing import IO, Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 
-from hattriq_cirq.attribution.answer import answer_of
+from hattriq_cirq.attribution.answer import Verdict
 from hattriq_cirq.foundation import array_files
 from hattriq_cirq.foundation.array_files import Joined, read_arrays, write_arrays
 from hattriq_cirq.foundation.arrays import (
@@ -438,7 +438,29 @@ class Attribution(Frozen):
         one = self if index is None else self[as_count(index, "index", 0)]
         if one.values.ndim != 1:
             raise TypeError(f"{one.values.shape=}: choose one input, for example a.answer(0)")
-        return answer_of(one, as_count(count, "count"))
+        top = [each for each in one.top(as_count(count, "count")) if each.value]
+        low, high = one.interval()
+        halves = (high - low) / 2
+        features = [(each.name, each.value, float(halves[each.feature])) for each in top]
+        return one.verdict().sentence(features, int(np.count_nonzero(one.values)) - len(top))
+
+    def verdict(self) -> Verdict:
+        """Return what the model says of a single input: its text is the predicted class, or the score with its class.
+
+        Example:
+            >>> import hattriq_cirq as hq
+            >>> a = hq.integrated_gradients(hq.ring_ansatz(1, 0), [0.6, 0.8], baseline=0)
+            >>> str(a.verdict())
+            'score -0.28'
+        """
+        half = 0.0
+        if self.f_input_stderr is not None:
+            low, high = normal_interval(self.f_input, self.f_input_stderr, 0.95)
+            half = float(high - low) / 2
+        target, predicted = (None if of is None else int(of) for of in (self.target, self.predicted))
+        probability = None if self.probability is None else float(self.probability)
+        head, contract = self.assumptions.head, self.contract or _NO_CONTRACT
+        return Verdict(float(self.f_input), half, head, contract, target, predicted, probability)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Attribution):

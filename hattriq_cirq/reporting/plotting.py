@@ -10,7 +10,6 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from math import ceil, sqrt
 from textwrap import wrap
 from typing import Any
@@ -26,7 +25,6 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from hattriq_cirq.attribution.answer import verdict
 from hattriq_cirq.attribution.measured_values import Measured
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval
@@ -512,7 +510,7 @@ def _largest(values: FloatArray, count: int) -> list[int]:
 def _title(a: Attribution) -> str:
     """Return what the model says of one input, and the scores at both ends of the path."""
     scores = f"score {a.f_input:+.3f}, at the baseline {a.f_baseline:+.3f}"
-    return scores if a.predicted is None else f"{verdict(replace(a, target=None))}\n{scores}"
+    return scores if a.predicted is None else f"{a.verdict()}\n{scores}"
 
 
 def _pair_of_axes(features: int, shape: tuple[int, int] | None, ranked: Sequence[int] | None) -> tuple[Axes, Axes]:

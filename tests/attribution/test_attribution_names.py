@@ -88,7 +88,7 @@ def named(contract: DataContract = CONTRACT, **entries: Any) -> hq.Attribution:
 
 
 def test_answer_names_the_predicted_class_and_the_largest_features() -> None:
-    one = {"predicted": np.array(0), "probability": np.array(0.934)}
+    one: dict[str, Any] = {"predicted": np.array(0), "probability": np.array(0.934)}
     assert named(**one).answer() == "predicted 'no' (p = 0.93): mass -0.64, length +0.36"
     assert named(**one).answer(count=1) == "predicted 'no' (p = 0.93): mass -0.64, 1 smaller"
     assert named(predicted=np.array(0)).answer() == "predicted 'no' (score -0.28): mass -0.64, length +0.36"
@@ -108,7 +108,7 @@ def test_answer_without_a_prediction_says_the_score_and_its_class() -> None:
 
 
 def test_answer_of_measured_values_has_their_intervals_and_decides_within_them_nothing() -> None:
-    errors = {"stderr": np.full(4, 0.01), "f_input_stderr": np.array(0.2), "f_baseline_stderr": np.array(0.0)}
+    errors: dict[str, Any] = {"stderr": np.full(4, 0.01), "f_input_stderr": np.array(0.2), "f_baseline_stderr": np.array(0.0)}
     answer = named(**errors).answer()
     assert answer == (
         "score -0.28 ± 0.39, undecided between 'no' and 'yes': mass -0.64 ± 0.02, length +0.36 ± 0.02 (± half of 95% intervals)"
