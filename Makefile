@@ -42,7 +42,7 @@ docs: .venv/with-docs
 	@echo "The site is build/site/index.html: open it in a browser."
 
 wheel-check: .venv/with-test
-	$(BIN)/python tests/wheel/check_wheel.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/wheel/check_wheel.py
 
 format: .venv/with-test
 	$(BIN)/ruff check --fix .
