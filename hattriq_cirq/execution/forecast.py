@@ -17,7 +17,7 @@ from hattriq_cirq.foundation.text import duration, quantity
 if TYPE_CHECKING:
     from hattriq_cirq.execution.journal import Journal
 
-_LEAST = 5.0  # seconds of a run whose time is worth a line
+_LEAST = 5.0  # seconds of a run whose time is said
 
 
 @dataclass

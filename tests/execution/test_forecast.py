@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import hattriq_cirq as hq
-from hattriq_cirq.execution import forecast
 from hattriq_cirq.execution.backend import Backend, Job
+from hattriq_cirq.execution.forecast import Forecast
 from hattriq_cirq.foundation.progress import progress_bars
 
 INPUTS = np.eye(4)[[0, 1, 2]] + 0.5
@@ -55,9 +55,9 @@ def test_results_in_the_journal_are_not_forecast(tmp_path: Path, capsys: pytest.
 
 def test_time_left_follows_from_the_first_part(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([100.0, 103.0])
-    monkeypatch.setattr(forecast.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock, 110.0))
     circuit = cirq.FrozenCircuit(cirq.X(cirq.q(0)), cirq.measure(cirq.q(0)))
-    one, backend = forecast.Forecast(parts=11.0), hq.qsim().backend
+    one, backend = Forecast(parts=11.0), hq.qsim().backend
     with progress_bars(True):
         one.before(backend, [Job("job-1", (circuit,), ({},), shots=10, seed=None)], None)
         one.after()
