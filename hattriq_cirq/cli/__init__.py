@@ -5,15 +5,18 @@ Each command imports the library only when it runs, so that help appears at once
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import sys
 import warnings
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 
 from hattriq_cirq._version import __version__
-from hattriq_cirq.cli.arguments import Command, make_parser
+from hattriq_cirq.cli.arguments import Command, load_modules, make_parser
 from hattriq_cirq.cli.commands import (
     attribute,
     calibrate,
@@ -74,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 for success, 1 if a check failed or the output did not fit on the disk, 2 for bad input or a run that
         stopped (one line on stderr), 130 for Ctrl-C.
     """
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)  # the end of the process does not search all modules for garbage, which takes half a second
     with safe_streams() as out, warnings.catch_warnings(), progress_bars(is_watched()):
         warnings.simplefilter("always", UserWarning)
         warnings.simplefilter("always", FutureWarning)  # of former options
@@ -81,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             command, verbose = _parse(arguments)
             with _printed_log() if verbose else nullcontext():
+                load_modules(command)
                 return exit_code(command.run(), out)
         except KeyboardInterrupt as error:
             _print_error("; ".join(["interrupted", *_notes(error)]))
@@ -88,6 +94,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except _expected_errors() as error:
             _print_error("; ".join([f"error: {describe(error)}", *_notes(error)]))
             return 2
+
+
+def command_line_parser() -> ArgumentParser:
+    """Return the parser of `hattriq`, with a subparser for each command."""
+    return make_parser(_COMMANDS, "hattriq", f"hattriq {__version__}", _HELP)
 
 
 def parse(arguments: Sequence[str] | None = None) -> Command:
@@ -101,7 +112,7 @@ def parse(arguments: Sequence[str] | None = None) -> Command:
 
 def _parse(arguments: Sequence[str] | None) -> tuple[Command, bool]:
     """Return the command that the words name, and true if its log is to be printed."""
-    values = vars(make_parser(_COMMANDS, "hattriq", f"hattriq {__version__}", _HELP).parse_args(arguments))
+    values = vars(command_line_parser().parse_args(arguments))
     command: type[Command] = values.pop("command")
     verbose: bool = values.pop("verbose")
     return command(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}), verbose
