@@ -16,10 +16,11 @@ from strategies import Array
 import calibration
 import hattriq_cirq as hq
 from hattriq_cirq.circuits.errors import JournalError
+from hattriq_cirq.compilation.compile import compile_for
 from hattriq_cirq.compilation.placement import candidate_layouts
 from hattriq_cirq.compilation.snapshot import load_processor
 from hattriq_cirq.encoding.exact import encode
-from hattriq_cirq.estimators import Estimator
+from hattriq_cirq.estimators import Estimator, plan
 from hattriq_cirq.execution import Engine
 from hattriq_cirq.execution import engine as engine_module
 from hattriq_cirq.execution.backend import Job
@@ -375,7 +376,7 @@ def test_a_given_placement_is_used_beside_a_recorded_one(tmp_path: Path) -> None
 def count_builds(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Return the numbers of plans built, and of circuits compiled, from now on, with nothing kept from before."""
     built = {"plans": 0, "compiled": 0}
-    build, compile_circuits = prepare_module.plan, engine_module.compile_for
+    build, compile_circuits = plan, compile_for
 
     def counted_plan(*arguments: Any) -> Any:
         built["plans"] += 1
@@ -398,9 +399,8 @@ def test_equal_circuits_are_built_once_whatever_shots_noise_and_mitigation(
     built = count_builds(monkeypatch)
     first = prepared(engine=hq.virtual("willow_pink", seed=3)).execute()
     once = dict(built)
-    for noise, shots, mitigation in (("readout", 500, None), ("calibrated", 2_000, calibration.Readout())):
-        engine = hq.virtual("willow_pink", seed=4, noise=noise)
-        prepared(engine=engine, shots=shots, mitigation=mitigation).execute()
+    prepared(engine=hq.virtual("willow_pink", seed=4, noise="readout"), shots=500).execute()
+    prepared(engine=hq.virtual("willow_pink", seed=4, noise="gates"), mitigation=calibration.Readout()).execute()
     again = prepared(engine=hq.virtual("willow_pink", seed=3)).execute()
     assert built == once == {"plans": len(X), "compiled": len(X)}
     np.testing.assert_array_equal(again.values, first.values)
