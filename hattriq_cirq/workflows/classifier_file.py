@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _FORMAT = "hattriq_cirq.AmplitudeClassifier/1"
 _HISTORY = ("loss", "accuracy", "validation_loss", "validation_accuracy")
 _CLASSES_MAX = 1000
+_LABELS = {str, int, float, bool}
 
 
 @dataclass(frozen=True)
@@ -125,15 +126,16 @@ def _restored(kind: type[_Classifier], file: _File) -> _Classifier:
 
 
 def _pair(value: list[Any]) -> tuple[Any, float]:
-    if len(value) != 2 or isinstance(value[0], list | dict) or isinstance(value[1], bool) or not isinstance(value[1], int | float):
+    label, weight = value if len(value) == 2 else (None, None)
+    if type(label) not in _LABELS or type(weight) not in (int, float):
         raise ValueError(f"class_weights has {value!r}, must be pairs of a class and its weight")
-    return value[0], value[1]
+    return label, float(weight)
 
 
 def _classes(values: list[Any]) -> Any:
     """Return the classes as an array of their own type, sorted as the classes of a fitted classifier are."""
     kinds = {type(value) for value in values}
-    if len(kinds) != 1 or not kinds <= {str, int, float, bool} or not 2 <= len(values) <= _CLASSES_MAX:
+    if len(kinds) != 1 or not kinds <= _LABELS or not 2 <= len(values) <= _CLASSES_MAX:
         raise ValueError(f"its {len(values)} classes must be at least 2 of one type: texts, numbers, or true and false")
     classes = np.array(values)
     if not np.array_equal(np.unique(classes), classes):
@@ -142,6 +144,6 @@ def _classes(values: list[Any]) -> Any:
 
 
 def _array(values: Any, shape: tuple[int, ...], name: str) -> FloatArray:
-    if [len(row) for row in values if isinstance(row, tuple | list)] not in ([], [shape[-1]] * shape[0]) or len(values) != shape[0]:
+    if (not len(shape) == 1 and any(len(row) != shape[1] for row in values)) or len(values) != shape[0]:
         raise ValueError(f"{name} must have the shape {shape}")
     return np.array(values, dtype=float).reshape(shape)

@@ -70,7 +70,8 @@ class RowEncoding(Frozen):
             least_qubits: Smallest number of qubits.
 
         Example:
-            >>> RowEncoding.of(np.array([[0.0, 5.0], [2.0, 7.0]]), scale="minmax", constant=True).amplitudes(np.array([[1.0, 6.0]]))
+            >>> encoding = RowEncoding.of(np.array([[0.0, 5.0], [2.0, 7.0]]), scale="minmax", constant=True)
+            >>> encoding.amplitudes(np.array([[1.0, 6.0]]))
             array([[0.5, 0.5, 0.5, 0. ]])
         """
         shift, factor = np.zeros(X.shape[1]), np.ones(X.shape[1])
