@@ -45,7 +45,7 @@ format: .venv/with-test
 accuracy: .venv/with-test
 	$(BIN)/python -m experiments accuracy
 
-# every study in full, as far as it is not done, and docs/results.md from what there is, also where a target is missed
+# every study in full, as far as it is not done, and docs/results from what there is, also where a target is missed
 studies: .venv/with-test
 	$(BIN)/python -m experiments all; code=$$?; $(BIN)/python -m experiments page && exit $$code
 

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from hattriq_cirq.execution.backends.virtual import MissingCalibrationWarning
     from hattriq_cirq.execution.processors import processors
     from hattriq_cirq.models.ansatz import grid_ansatz, qcnn_ansatz, ring_ansatz
+    from hattriq_cirq.models.convert.pennylane import from_pennylane
+    from hattriq_cirq.models.convert.qasm import from_qasm
+    from hattriq_cirq.models.convert.qiskit import from_qiskit
+    from hattriq_cirq.models.convert.source import RemovedOperationsWarning
     from hattriq_cirq.models.learned import LearnedModel
     from hattriq_cirq.models.learned_group import LearnedModels
     from hattriq_cirq.models.model import IdentityPartWarning, Model
@@ -77,6 +81,10 @@ _NAMES = {
     "execution.backends.virtual": "MissingCalibrationWarning",
     "execution.processors": "processors",
     "models.ansatz": "grid_ansatz qcnn_ansatz ring_ansatz",
+    "models.convert.qasm": "from_qasm",
+    "models.convert.qiskit": "from_qiskit",
+    "models.convert.pennylane": "from_pennylane",
+    "models.convert.source": "RemovedOperationsWarning",
     "models.learned": "LearnedModel",
     "models.learned_group": "LearnedModels",
     "models.model": "IdentityPartWarning Model",
@@ -125,6 +133,7 @@ __all__ = [
     "ParallelHadamardTest",
     "ParameterSensitivity",
     "PolarizationShift",
+    "RemovedOperationsWarning",
     "ResolvedHadamardTest",
     "Resources",
     "Snapshot",
@@ -141,6 +150,9 @@ __all__ = [
     "estimate",
     "estimators",
     "faithfulness",
+    "from_pennylane",
+    "from_qasm",
+    "from_qiskit",
     "google",
     "gradient",
     "grid_ansatz",

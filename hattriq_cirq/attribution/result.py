@@ -221,6 +221,7 @@ class Attribution(Frozen):
         f_baseline: FloatArray,
         assumptions: Assumptions,
         contract: DataContract | None,
+        target: IntArray | None = None,
     ) -> Attribution:
         """Return the attribution of an exact result, whose arrays match in shape and are its own, without copies of them.
 
@@ -233,6 +234,7 @@ class Attribution(Frozen):
             f_baseline: Scores at the baselines.
             assumptions: Settings.
             contract: Form of the data of the model; None if it is not recorded.
+            target: Index of the class of every input that was attributed, made read-only; None without classes.
 
         Raises:
             ValueError: A value or a score is not finite.
@@ -241,8 +243,9 @@ class Attribution(Frozen):
             for name, checked in (("values", values), ("f_input", f_input), ("f_baseline", f_baseline)):
                 _check_finite(name, checked)
         make_read_only(values, x, f_input, f_baseline)
-        if imag_values is not None:
-            make_read_only(imag_values)
+        for optional in (imag_values, target):
+            if optional is not None:
+                make_read_only(optional)
         self = object.__new__(cls)  # fields that are left out have their defaults
         self.__dict__.update(
             values=values,
@@ -256,6 +259,7 @@ class Attribution(Frozen):
             assumptions=assumptions,
             provenance=Provenance.now(),
             contract=contract,
+            target=target,
         )
         return self
 
