@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
@@ -50,6 +51,7 @@ _EPOCHS = (10, 100)
 _BATCH = 32
 _DOMINANT = 0.9  # share of the squared norm
 _FAR_AHEAD = 0.03  # of accuracy
+_ZERO = 1e-9  # norm of a mean, relative to that of rows, that rounding can cause
 _COMPARED_MAX = 5000  # rows on which logistic regression is fitted for comparison
 _COUNTED_MIN = 20  # rows from which a column that counts them is distinguished from chance
 
@@ -177,6 +179,7 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.encoding_ = RowEncoding.of(X[kept], scale=self.scale, constant=self.constant, least_qubits=readout)
             rows = self.encoding_.amplitudes(X)
             self.mean_row_ = rows[kept].mean(axis=0)
+            self.mean_row_[X.shape[1] :] = rows[0, X.shape[1] :]  # the constant, without the rounding of a mean
             strings = self._strings()
             training = train(
                 self._ansatz(),
@@ -342,13 +345,13 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         probabilities = self._probabilities(rows)
         predicted = np.argmax(probabilities, axis=1)
         targets = predicted if target is None else self._targets(target, len(rows))
-        reference, form = self._baseline(baseline, len(rows))
+        reference, form = self._baseline(baseline, rows)
         if form == "quadratic":
             rows = _unit(rows)
         if len(self.classes_) == 2:
-            head = Head("sigmoid", weights=np.concatenate([-self.weights_, self.weights_]), target=targets)
+            head = Head("sigmoid", weights=np.concatenate([-self.weights_, self.weights_]), target=targets.tolist())
         else:
-            head = Head("softmax", weights=self.weights_, target=targets)
+            head = Head("softmax", weights=self.weights_, target=targets.tolist())
         if models is None:
             observed: dict[str, Any] = {"observables": [each.pauli_sum for each in self.measured_]}
         else:
@@ -381,25 +384,35 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"target={shown(wrong[0])} is none of the classes {', '.join(map(shown, index))}")
         return np.array([index[label] for label in listed], dtype=np.int64)
 
-    def _baseline(self, baseline: Any, samples: int) -> tuple[Any, Literal["normalized", "quadratic"]]:
+    def _baseline(self, baseline: Any, inputs: FloatArray) -> tuple[Any, Literal["normalized", "quadratic"]]:
         """Return a baseline as amplitudes, and the form of the scores in which it has a value."""
         if isinstance(baseline, BaselineSet):
-            return BaselineSet(self._encoded(baseline.rows)), "normalized"
+            return BaselineSet(self._encoded(self._named(baseline.rows, baseline.columns))), "normalized"
         if not isinstance(baseline, str):
             rows = baseline.to_frame().T if hasattr(baseline, "to_frame") else baseline
             rows = np.asarray(rows, dtype=float)[np.newaxis] if np.ndim(rows) == 1 else rows
-            if np.ndim(rows) != 2 or len(rows) not in (1, samples):
+            if np.ndim(rows) != 2 or len(rows) not in (1, len(inputs)):
                 raise ValueError(
                     f"baseline of shape {np.shape(baseline)} must be 'mean', 'zero', a row ({self.n_features_in_},), one row "
                     "per input, or a BaselineSet"
                 )
-            encoded = self._encoded(rows)
+            encoded = self._encoded(rows if hasattr(rows, "columns") else self._named(rows))
             return encoded[0] if len(encoded) == 1 else encoded, "normalized"
         if as_word(baseline, "baseline", ("mean", "zero")) == "mean":
+            if np.linalg.norm(self.mean_row_) <= _ZERO * np.linalg.norm(inputs, axis=1).max():
+                raise ValueError(
+                    "the mean training row is zero once it is scaled, and has no state without a constant; use baseline='zero'"
+                )
             return self.mean_row_, "normalized"
         zero = np.zeros(2**self.encoding_.n_qubits)
         zero[self.n_features_in_ : self.n_features_in_ + 1] = self.encoding_.constant
         return (zero, "normalized") if self.encoding_.constant else (0, "quadratic")
+
+    def _named(self, rows: Any, columns: Sequence[str] | None = None) -> Any:
+        """Return rows without names as a table with the names of the training, if it had names."""
+        names = columns or self._names()
+        shape = np.shape(rows)
+        return rows if names is None or shape[1] != len(names) else pd.DataFrame(rows, columns=list(names))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the fitted classifier to a new JSON file; a file that exists raises FileExistsError.

@@ -126,10 +126,9 @@ def _restored(kind: type[_Classifier], file: _File) -> _Classifier:
 
 
 def _pair(value: list[Any]) -> tuple[Any, float]:
-    label, weight = value if len(value) == 2 else (None, None)
-    if type(label) not in _LABELS or type(weight) not in (int, float):
+    if [type(each) in kinds for each, kinds in zip(value, (_LABELS, {int, float}), strict=False)] != [True, True]:
         raise ValueError(f"class_weights has {value!r}, must be pairs of a class and its weight")
-    return label, float(weight)
+    return value[0], float(value[1])
 
 
 def _classes(values: list[Any]) -> Any:

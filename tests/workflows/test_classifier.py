@@ -25,7 +25,7 @@ from hattriq_cirq.workflows.classifier import DominantColumnWarning, IndexColumn
 
 Array = NDArray[Any]
 IRIS, IRIS_CLASSES = load_iris(return_X_y=True)
-QUICK: dict[str, Any] = {"epochs": 30, "layers": 1, "learning_rate": 0.2}
+QUICK: dict[str, Any] = {"epochs": 12, "layers": 1, "learning_rate": 0.4}
 
 
 def two_classes(samples: int = 60, columns: int = 3, seed: int = 0) -> tuple[Array, Array]:

@@ -23,12 +23,13 @@ quiet = pytest.mark.filterwarnings("ignore::hattriq_cirq.ClassifierWarning")
 
 
 def labels(kind: str) -> Array:
-    return {
+    kinds: dict[str, Array] = {
         "text": IRIS.target_names[IRIS.target],
         "number": IRIS.target.to_numpy() * 10,
         "real": IRIS.target.to_numpy() * 1.0,
         "truth": IRIS.target.to_numpy() == 2,
-    }[kind]
+    }
+    return kinds[kind]
 
 
 @quiet
