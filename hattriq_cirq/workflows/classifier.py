@@ -34,6 +34,7 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray, IntArray
 from hattriq_cirq.foundation.checks import as_count, as_number, as_seed, as_word, check_flag, shown
 from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.numerics import numpy_defaults
+from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.models.observables import as_pauli_sum
@@ -41,7 +42,7 @@ from hattriq_cirq.models.quadratic_form import QuadraticForm
 from hattriq_cirq.models.training import History, combined_observables, train
 from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
 from hattriq_cirq.simulation.statevector import PauliAction
-from hattriq_cirq.workflows import classifier_file
+from hattriq_cirq.workflows.classifier_file import ClassifierRecord
 from hattriq_cirq.workflows.row_encoding import RowEncoding, Scale
 
 Ansatz = Literal["ring", "grid"] | Callable[[int, int], Model]
@@ -421,7 +422,18 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         fitted again before the parameter is set.
         """
         check_is_fitted(self)
-        return classifier_file.save(self, path)
+        record = ClassifierRecord(
+            parameters=self.get_params(),
+            classes=self.classes_,
+            model=self.measured_[0],
+            observables=tuple(self._strings()),
+            weights=self.weights_,
+            encoding=self.encoding_,
+            mean_row=self.mean_row_,
+            history=self.history_,
+            comparison=self.comparison_,
+        )
+        return record.save(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AmplitudeClassifier:
@@ -431,7 +443,18 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             FileNotFoundError: The file does not exist.
             ValueError: The file is damaged or not a classifier.
         """
-        return classifier_file.load(cls, path)
+        record = ClassifierRecord.load(path, set(cls().get_params()))
+        classifier = cls(**record.parameters)
+        classifier.n_features_in_ = len(record.encoding.shift)
+        if record.contract.columns is not None:
+            classifier.feature_names_in_ = np.array(record.contract.columns, dtype=object)
+        classifier.classes_, classifier.encoding_, classifier.mean_row_ = record.classes, record.encoding, record.mean_row
+        classifier.history_, classifier.comparison_ = record.history, dict(record.comparison)
+        try:
+            classifier._set_models(record.model, record.observables, record.weights)
+        except (ValueError, TypeError) as error:
+            raise FileError(path, problem_of(error)) from error
+        return classifier
 
     def _encoded(self, X: Any) -> FloatArray:
         """Return checked rows as amplitudes."""

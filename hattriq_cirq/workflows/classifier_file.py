@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 
-from hattriq_cirq.foundation.arrays import FloatArray, plain
+from hattriq_cirq.foundation.arrays import Array, FloatArray, plain
 from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.reading import FileError, problem_of
@@ -18,11 +19,6 @@ from hattriq_cirq.foundation.schema import UPDATE, read_json
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.models.training import History
 from hattriq_cirq.workflows.row_encoding import RowEncoding
-
-if TYPE_CHECKING:
-    from hattriq_cirq.workflows.classifier import AmplitudeClassifier
-
-    _Classifier = TypeVar("_Classifier", bound=AmplitudeClassifier)
 
 _FORMAT = "hattriq_cirq.AmplitudeClassifier/1"
 _HISTORY = ("loss", "accuracy", "validation_loss", "validation_accuracy")
@@ -54,52 +50,82 @@ class _File:
     weights: tuple[tuple[float, ...], ...]
 
 
-def save(classifier: AmplitudeClassifier, path: str | os.PathLike[str]) -> Path:
-    """Write a fitted classifier to a new file."""
-    parameters = classifier.get_params()
-    weights = parameters["class_weight"]
-    if callable(parameters["ansatz"]):
-        parameters["ansatz"] = None
-    if isinstance(weights, dict):
-        parameters["class_weight"] = None
-    model, encoding, history = classifier.measured_[0], classifier.encoding_, classifier.history_
-    assert model.contract is not None
-    content = {
-        "format": _FORMAT,
-        "parameters": parameters,
-        "classes": classifier.classes_,
-        "class_weights": [list(pair) for pair in weights.items()] if isinstance(weights, dict) else [],
-        "contract": model.contract.to_record(),
-        "encoding": {name: getattr(encoding, name) for name in _Encoding.__dataclass_fields__},
-        "mean_row": classifier.mean_row_,
-        "history": [[None if np.isnan(each) else float(each) for each in getattr(history, name)] for name in _HISTORY],
-        "comparison": classifier.comparison_,
-        "circuit": json.loads(model.with_contract(None).to_json()),
-        "observables": classifier._strings(),
-        "weights": classifier.weights_,
-    }
-    return write_new(path, json.dumps(content, default=plain, allow_nan=False))
+@dataclass(frozen=True, eq=False)
+class ClassifierRecord:
+    """Record of a fitted classifier.
 
-
-def load(kind: type[_Classifier], path: str | os.PathLike[str]) -> _Classifier:
-    """Read a fitted classifier.
-
-    Raises:
-        FileError: The file is damaged or of another kind; the message has the entry.
+    Args:
+        parameters: Parameters of the classifier.
+        classes: Labels, sorted, (classes,).
+        model: Trained circuit with the data contract.
+        observables: Labels of the observables that are measured.
+        weights: Their weights in the scores, (classes, observables), or (1, observables) for two classes.
+        encoding: Encoding of rows.
+        mean_row: Mean encoded training row.
+        history: History of the training.
+        comparison: Accuracies of this classifier and of logistic regression.
     """
-    file = read_json(path, _File)
-    try:
-        return _restored(kind, file)
-    except (ValueError, TypeError) as error:
-        raise FileError(path, problem_of(error)) from error
+
+    parameters: Mapping[str, Any]
+    classes: Array
+    model: Model
+    observables: tuple[str, ...]
+    weights: FloatArray
+    encoding: RowEncoding
+    mean_row: FloatArray
+    history: History
+    comparison: Mapping[str, float]
+
+    @property
+    def contract(self) -> DataContract:
+        """Names of columns and classes."""
+        assert self.model.contract is not None
+        return self.model.contract
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the record to a new file; a function as ansatz is left out."""
+        weights = self.parameters["class_weight"]
+        left_out = {"ansatz": callable(self.parameters["ansatz"]), "class_weight": isinstance(weights, Mapping)}
+        content = {
+            "format": _FORMAT,
+            "parameters": {name: None if left_out.get(name) else value for name, value in self.parameters.items()},
+            "classes": self.classes,
+            "class_weights": [list(pair) for pair in weights.items()] if isinstance(weights, Mapping) else [],
+            "contract": self.contract.to_record(),
+            "encoding": {name: getattr(self.encoding, name) for name in _Encoding.__dataclass_fields__},
+            "mean_row": self.mean_row,
+            "history": [[None if np.isnan(each) else each for each in getattr(self.history, name)] for name in _HISTORY],
+            "comparison": self.comparison,
+            "circuit": json.loads(self.model.with_contract(None).to_json()),
+            "observables": self.observables,
+            "weights": self.weights,
+        }
+        return write_new(path, json.dumps(content, default=plain, allow_nan=False))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], names: set[str]) -> ClassifierRecord:
+        """Read a record.
+
+        Args:
+            path: Path of the file.
+            names: Names of the parameters that this version knows.
+
+        Raises:
+            FileError: The file is damaged or of another kind; the message has the entry.
+        """
+        file = read_json(path, _File)
+        try:
+            return _record(file, names)
+        except (ValueError, TypeError) as error:
+            raise FileError(path, problem_of(error)) from error
 
 
-def _restored(kind: type[_Classifier], file: _File) -> _Classifier:
-    if unknown := sorted(file.parameters.keys() - kind().get_params().keys()):
+def _record(file: _File, names: set[str]) -> ClassifierRecord:
+    if unknown := sorted(file.parameters.keys() - names):
         raise ValueError(f"its parameters {', '.join(unknown)} are ones that this version does not know; {UPDATE}")
-    classifier = kind(**file.parameters)
+    parameters = dict(file.parameters)
     if file.class_weights:
-        classifier.class_weight = dict(_pair(each) for each in file.class_weights)
+        parameters["class_weight"] = dict(map(_pair, file.class_weights))
     contract = DataContract.from_record(file.contract)
     classes = _classes(file.classes)
     if contract.classes != tuple(map(str, file.classes)):
@@ -108,21 +134,22 @@ def _restored(kind: type[_Classifier], file: _File) -> _Classifier:
     encoding = RowEncoding(np.array(e.shift, float), np.array(e.factor, float), e.constant, e.n_qubits)
     if contract.features != len(encoding.shift) or bool(contract.constant) != bool(encoding.constant):
         raise ValueError(f"its contract has {contract.features} features, its encoding {len(encoding.shift)}")
-    model = Model.from_json(json.dumps(file.circuit))
+    model = Model.from_json(json.dumps(file.circuit)).with_contract(contract)
     if model.n_qubits != encoding.n_qubits or not model.is_unitary or model.environment:
         raise ValueError(f"its circuit has {model.n_qubits} data qubits, its encoding {encoding.n_qubits}")
-    classifier.n_features_in_ = len(encoding.shift)
-    if contract.columns is not None:
-        classifier.feature_names_in_ = np.array(contract.columns, dtype=object)
-    classifier.classes_, classifier.encoding_ = classes, encoding
-    classifier.mean_row_ = _array(file.mean_row, (model.n_features,), "mean_row")
     rows = [[np.nan if each is None else each for each in row] for row in file.history]
-    classifier.history_ = History(*_array(rows, (len(_HISTORY), len(rows[0]) if rows else 0), "history"))
-    classifier.comparison_ = dict(file.comparison)
     scores = 1 if len(classes) == 2 else len(classes)
-    weights = _array(file.weights, (scores, len(file.observables)), "weights")
-    classifier._set_models(model, file.observables, weights)
-    return classifier
+    return ClassifierRecord(
+        parameters=parameters,
+        classes=classes,
+        model=model,
+        observables=file.observables,
+        weights=_array(file.weights, (scores, len(file.observables)), "weights"),
+        encoding=encoding,
+        mean_row=_array(file.mean_row, (model.n_features,), "mean_row"),
+        history=History(*_array(rows, (len(_HISTORY), len(rows[0]) if rows else 0), "history")),
+        comparison=dict(file.comparison),
+    )
 
 
 def _pair(value: list[Any]) -> tuple[Any, float]:
