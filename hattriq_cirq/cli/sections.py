@@ -12,10 +12,9 @@ import hattriq_cirq as hq
 from hattriq_cirq.cli.pictures import GALLERY, TESTS, TRAINING, draw_gallery, draw_tests, draw_training
 from hattriq_cirq.cli.records import how_to_continue
 from hattriq_cirq.cli.run_folder import read_picture
-from hattriq_cirq.cli.tables import class_names, learning_texts
+from hattriq_cirq.cli.tables import data_contract, learning_texts
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.foundation.arrays import FloatArray, normal_interval
-from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.learned import origin
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table, assumption_texts, cost_table
@@ -226,9 +225,7 @@ def _maps(record: Record, a: hq.Attribution) -> Maps:
     """Return the maps of the listed inputs, with the names of the data set where the attribution has none."""
     data, inputs = record["data"], record["inputs"]
     if a.contract is None:
-        columns = data["details"].get("columns")
-        names = {"classes": class_names(data["label_names"]), "image_shape": data["image_shape"]}
-        a = replace(a, contract=DataContract(columns=tuple(columns) if columns else None, **names))
+        a = replace(a, contract=data_contract(data))
     labels = None
     if "labels" in inputs:
         minus, plus = data["label_names"]
