@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cirq
@@ -63,6 +63,36 @@ def test_attributions_of_strongly_entangling_layers_equal_pennylane_and_captum(q
     np.testing.assert_allclose(own, ours.f_input, rtol=0, atol=1e-12)
 
 
+def every_gate(qml: Any, w: Any, v: Any, shift: Any, a: Any, b: Any, c: Any) -> list[Callable[[], object]]:
+    """Return gates of every kind on three wires with angles from two weights, each queued when it is called."""
+    return [
+        lambda: qml.RX(w, a),
+        lambda: qml.RY(2 * w + 0.1, b),
+        lambda: qml.RZ(-w / 3, c),
+        lambda: qml.Rot(w, v, shift, a),
+        lambda: qml.U3(w, 0.3, v, b),
+        lambda: qml.U2(w, v, c),
+        lambda: qml.PhaseShift(w * v, a),
+        lambda: qml.CRot(w, v, 0.4, [a, b]),
+        lambda: qml.CRX(w, [b, c]),
+        lambda: qml.ControlledPhaseShift(w, [c, a]),
+        lambda: qml.IsingXX(w, [a, b]),
+        lambda: qml.IsingYY(w, [b, a]),
+        lambda: qml.IsingXY(w, [a, c]),
+        lambda: qml.MultiRZ(w, [a, b, c]),
+        lambda: qml.PauliRot(w, "XYZ", [c, a, b]),
+        lambda: qml.SingleExcitation(w, [a, b]),
+        lambda: qml.Toffoli([a, b, c]),
+        lambda: qml.ctrl(qml.RY(w, c), control=[a, b], control_values=[0, 1]),
+        lambda: qml.adjoint(qml.U3(w, 0.2, v, a)),
+        lambda: qml.adjoint(qml.S(b)),
+        lambda: qml.QFT([a, b]),
+        lambda: qml.ctrl(qml.U2(w, v, b), control=[c]),
+        lambda: qml.pow(qml.SX(a), 3),
+        lambda: qml.BasicEntanglerLayers([[w, v, shift]], wires=[a, b, c]),
+    ]
+
+
 def random_node(
     qml: Any, rng: np.random.Generator, wires: list[Any], embedded: list[Any], device: str = "default.qubit"
 ) -> Any:
@@ -75,33 +105,7 @@ def random_node(
         for k, kind in enumerate(kinds):
             a, b, c = (wires[i] for i in chosen[k])
             w, v = weights[k % 3, k % 2], weights[(k + 1) % 3, 1]
-            gates = [
-                lambda: qml.RX(w, a),
-                lambda: qml.RY(2 * w + 0.1, b),
-                lambda: qml.RZ(-w / 3, c),
-                lambda: qml.Rot(w, v, shift, a),
-                lambda: qml.U3(w, 0.3, v, b),
-                lambda: qml.U2(w, v, c),
-                lambda: qml.PhaseShift(w * v, a),
-                lambda: qml.CRot(w, v, 0.4, [a, b]),
-                lambda: qml.CRX(w, [b, c]),
-                lambda: qml.ControlledPhaseShift(w, [c, a]),
-                lambda: qml.IsingXX(w, [a, b]),
-                lambda: qml.IsingYY(w, [b, a]),
-                lambda: qml.IsingXY(w, [a, c]),
-                lambda: qml.MultiRZ(w, [a, b, c]),
-                lambda: qml.PauliRot(w, "XYZ", [c, a, b]),
-                lambda: qml.SingleExcitation(w, [a, b]),
-                lambda: qml.Toffoli([a, b, c]),
-                lambda: qml.ctrl(qml.RY(w, c), control=[a, b], control_values=[0, 1]),
-                lambda: qml.adjoint(qml.U3(w, 0.2, v, a)),
-                lambda: qml.adjoint(qml.S(b)),
-                lambda: qml.QFT([a, b]),
-                lambda: qml.ctrl(qml.U2(w, v, b), control=[c]),
-                lambda: qml.pow(qml.SX(a), 3),
-                lambda: qml.BasicEntanglerLayers([[w, v, shift]], wires=[a, b, c]),
-            ]
-            gates[kind]()
+            every_gate(qml, w, v, shift, a, b, c)[kind]()
         return (
             qml.expval(qml.X(wires[0]) @ qml.Z(wires[2])),
             qml.expval(0.5 * qml.Z(wires[1]) - 2 * qml.prod(qml.Y(wires[0]), qml.X(wires[2]))),
