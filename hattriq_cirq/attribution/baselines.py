@@ -351,14 +351,14 @@ def resolve(baseline: float | ArrayLike | BaselineSet, inputs: Array) -> tuple[A
         ((1, 1, 2), 'constant 0.5')
     """
     features = inputs.shape[-1]
+    if type(baseline) in (int, float) and baseline == 0:
+        return zeros((1, 1, features)), "constant 0"
     if isinstance(baseline, BaselineSet):
         rows = as_amplitudes(baseline.rows, "baseline.rows", features)
         return rows[:, np.newaxis], f"set of {len(rows)}"
     if isinstance(baseline, bool | np.bool_):
         raise ArgumentTypeError(f"{baseline=} must be a number, amplitudes or a BaselineSet")
     if isinstance(baseline, int | float) and not isinstance(baseline, np.generic) and isfinite(baseline):
-        if baseline == 0:
-            return zeros((1, 1, features)), "constant 0"
         return np.full((1, 1, features), float(baseline)), f"constant {number_text(baseline)}"
     array = as_amplitudes(np.atleast_1d(np.asanyarray(baseline)), "baseline")
     if np.ndim(baseline) == 0:

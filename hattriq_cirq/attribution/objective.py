@@ -7,6 +7,7 @@ these numbers. Its gradient therefore needs M_j x and M_j b only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -154,12 +155,17 @@ class Objective:
     def __post_init__(self) -> None:
         check_form(self.form)
 
-    @property
+    @cached_property
     def is_quadratic(self) -> bool:
         """True if the objective is F itself, whose gradient is affine on the path."""
         return self.form == "quadratic" and self.head.kind == "identity"
 
-    @property
+    @cached_property
+    def is_homogeneous(self) -> bool:
+        """True if the objective of all points times c is a power of c times the objective."""
+        return self.form == "normalized" or self.head.kind == "identity"
+
+    @cached_property
     def is_affected_by_identity(self) -> bool:
         """True if the identity part of M copies the input into the map; dividing by a norm or probability prevents that."""
         return self.form == "quadratic" and self.head.kind != "ratio"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +35,7 @@ from hattriq_cirq.foundation.arrays import (
 from hattriq_cirq.foundation.frozen import owned
 from hattriq_cirq.foundation.parts import in_parts
 from hattriq_cirq.foundation.text import quantity
-from hattriq_cirq.models.model import IdentityPartWarning, Model, check_columns
+from hattriq_cirq.models.model import IdentityPartWarning, Model, check_columns, contract_of
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, observable_name
 from hattriq_cirq.simulation.statevector import Precision
 
@@ -104,8 +104,9 @@ def exact_attribution(
     if objective.is_affected_by_identity:
         warn_of_identity_part(models)
     features = models[0].n_features
-    check_columns(models[0], x, "x")
-    check_columns(models[0], baseline, "baseline")
+    if getattr(models[0], "contract", None) is not None:
+        check_columns(models[0], x, "x")
+        check_columns(models[0], baseline, "baseline")
     inputs, is_ordinary = stored_amplitudes(x, "x", features)
     references, label = resolve(baseline, inputs)
     from_zero = references is zeros(references.shape) or not references.any()
@@ -118,8 +119,9 @@ def exact_attribution(
     for model in models:
         if isinstance(model, Model) and not model.keeps_matrix:
             model.announce(len(rows) + (0 if from_zero else references.size // features), real=real)
-    path = _PathIntegral(models, objective, parse_rule(rule), tolerance, precision, real, is_ordinary)
-    found = in_parts(partial(path.of, rows, references[:0] if from_zero else references), rows, workers)
+    starts = [] if from_zero else list(references)
+    path = _PathIntegral(models, objective, parse_rule(rule), tolerance, precision, rows, starts, real, is_ordinary)
+    found = in_parts(path.of, rows, workers)
     if not objective.is_quadratic:
         path.warn(found)
     lead = inputs.shape[:-1]
@@ -135,6 +137,7 @@ def exact_attribution(
         assumptions=_assumptions(
             objective.form, rule, str(objective.head), tuple(map(observable_name, models)), label, precision
         ),
+        contract=contract_of(models[0]),
     )
 
 
@@ -157,7 +160,7 @@ def _assumptions(*settings: Any) -> Assumptions:
 
 
 class _PathIntegral(NamedTuple):
-    """The same integral for every input.
+    """The same integral for every input of a batch.
 
     Args:
         models: Quadratic forms whose values the head combines.
@@ -165,6 +168,8 @@ class _PathIntegral(NamedTuple):
         rule: Quadrature rule; None for the exact integral.
         tolerance: Tolerance of integrals without a closed form.
         precision: `float64` or `float32`.
+        rows: Inputs, (samples, features), numbers of any type.
+        starts: Baselines, (baselines, samples or 1, features); none for the zero vector.
         real: True if the inputs and baselines are real.
         is_ordinary: True if no input or baseline is so large or small that a homogeneous objective needs scaling.
     """
@@ -174,28 +179,30 @@ class _PathIntegral(NamedTuple):
     rule: Quadrature | None
     tolerance: float
     precision: Precision
+    rows: Array
+    starts: Sequence[Array]
     real: bool
     is_ordinary: bool
 
-    def of(self, rows: Array, references: Array, part: slice) -> dict[str, Array]:
+    def of(self, part: slice) -> dict[str, Array]:
         """Return the maps of some of the inputs, their scores, and numbers that show how accurate they are.
 
         Args:
-            rows: Inputs, (samples, features), numbers of any type.
-            references: Baselines, (baselines, samples or 1, features); none for the zero vector.
             part: Inputs to compute.
 
         Returns:
             Arrays whose first axis is that of the inputs, by their names; `x` are the inputs as amplitudes, if these are not
             stored as such.
         """
+        rows = self.rows
         stored = rows[part]
         x = as_amplitudes(stored, "x", first_row=part.start) if isinstance(rows, np.memmap) else stored
-        own = references if references.shape[1] == 1 else references[:, part]
-        if self.is_ordinary and (self.objective.is_quadratic or self.objective.form == "normalized"):
-            exponents, ends = None, [x, *own]
-        else:
-            exponents, ends = _scaled_ends(self.objective, x, own)
+        ends = [x]
+        for start in self.starts:
+            ends.append(start if len(start) == 1 else start[part])
+        exponents = None
+        if not (self.is_ordinary and self.objective.is_homogeneous):
+            exponents, ends = _scaled_ends(self.objective, ends)
         if self.objective.is_quadratic:
             found = self._affine(ends)
             if exponents is not None:
@@ -268,8 +275,7 @@ class _PathIntegral(NamedTuple):
 
         The number of products was announced to every `Model`.
         """
-        scaled = self.objective.is_quadratic or self.objective.form == "normalized"
-        if scaled and self.precision == "float64" and isinstance(model, Model):
+        if self.objective.is_homogeneous and self.precision == "float64" and isinstance(model, Model):
             return model.action_of_rows(rows, real_part=self.real)
         return observable_action(model, rows, real_part=self.real, precision=self.precision, announced=True)
 
@@ -310,13 +316,12 @@ def _mean(scores: Sequence[FloatArray], samples: int) -> FloatArray:
     return mean if len(mean) == samples else np.broadcast_to(mean, samples)
 
 
-def _scaled_ends(objective: Objective, rows: Array, references: Array) -> tuple[IntArray | None, list[Array]]:
+def _scaled_ends(objective: Objective, ends: list[Array]) -> tuple[IntArray | None, list[Array]]:
     """Return inputs and baselines, with the exponents of the powers of 2 by which rows of a homogeneous objective are divided.
 
     The exponents are None if nothing is divided.
     """
-    ends = [rows, *references]
-    if not objective.is_quadratic and objective.form != "normalized":
+    if not objective.is_homogeneous:
         largest = max(float(np.abs(of_one).max(initial=0.0)) for of_one in ends)
         if largest > _SIZE_MAX:
             raise ValueError(

@@ -9,14 +9,24 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import IO, Any, Literal, TypedDict
+from typing import IO, Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 
 from hattriq_cirq.foundation import array_files
 from hattriq_cirq.foundation.array_files import Joined, read_arrays, write_arrays
-from hattriq_cirq.foundation.arrays import Array, FloatArray, all_finite, make_read_only, normal_interval, read_only, zeros
-from hattriq_cirq.foundation.checks import set_fields
+from hattriq_cirq.foundation.arrays import (
+    Array,
+    FloatArray,
+    IntArray,
+    all_finite,
+    make_read_only,
+    normal_interval,
+    read_only,
+    zeros,
+)
+from hattriq_cirq.foundation.checks import check_type, set_fields
+from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.frozen import Frozen, owned
@@ -25,14 +35,19 @@ from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import UPDATE, Count, load, parse_json
 from hattriq_cirq.foundation.text import quantity
 
-#: The second has one number in place of a large array that repeats it.
-_FORMATS = "hattriq_cirq.Attribution/1", "hattriq_cirq.Attribution/2"
+#: The second has one number in place of a large array that repeats it; the third has the data contract or classes as well.
+_FORMATS = "hattriq_cirq.Attribution/1", "hattriq_cirq.Attribution/2", "hattriq_cirq.Attribution/3"
 _LIKE_VALUES = ("stderr", "imag_values", "rare_stderr", "systematic", "baseline")  # may repeat one number for all values
 _REAL = (
     *("values", "stderr", "imag_values", "f_input", "f_baseline", "completeness_gap_stderr", "rare_stderr", "systematic"),
-    *("f_input_stderr", "f_baseline_stderr"),
+    *("f_input_stderr", "f_baseline_stderr", "probability"),
 )
+_CLASSES = ("target", "predicted")
+_PER_INPUT = ("f_input", "f_baseline", "completeness_gap_stderr", "f_input_stderr", "f_baseline_stderr", "probability")
 _AMPLITUDES = ("x", "baseline")
+_NO_CONTRACT = DataContract()
+#: Arrays of a file with the kinds of numbers that they may hold.
+_KINDS = {"meta": "U"} | dict.fromkeys(_REAL, "f") | dict.fromkeys(_AMPLITUDES, "fc") | dict.fromkeys(_CLASSES, "i")
 _OF_ONE_CIRCUIT = ("two_qubit_gates", "variance_factor")  # costs of the most expensive circuit; all others are sums
 
 
@@ -97,10 +112,11 @@ class Assumptions(Frozen):
 class _Meta(TypedDict):
     """JSON that a saved attribution holds beside its arrays."""
 
-    format: Literal["hattriq_cirq.Attribution/1", "hattriq_cirq.Attribution/2"]
+    format: Literal["hattriq_cirq.Attribution/1", "hattriq_cirq.Attribution/2", "hattriq_cirq.Attribution/3"]
     assumptions: Assumptions
     cost: Cost
     provenance: Provenance
+    contract: NotRequired[Any]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -128,6 +144,11 @@ class Attribution(Frozen):
             shots do not reduce; None where nothing is known of it, as on an engine without a calibration.
         f_input_stderr: Standard error of `f_input`, (...,), if the scores were measured; None if they were computed.
         f_baseline_stderr: Standard error of `f_baseline`, (...,), if the scores were measured.
+        contract: Form of the data that the model was trained on, with the names of features and classes; None if it is not
+            recorded.
+        target: Index of the class whose score was attributed, (...,); None for a score whose sign tells two classes apart.
+        predicted: Index of the class that the model predicts, (...,); None if only the score is known.
+        probability: Probability of that class by the model, (...,), between 0 and 1; None if it is not known.
 
     Raises:
         ValueError: The shapes do not match, or a value is not finite.
@@ -154,6 +175,10 @@ class Attribution(Frozen):
     systematic: FloatArray | None = None
     f_input_stderr: FloatArray | None = None
     f_baseline_stderr: FloatArray | None = None
+    contract: DataContract | None = None
+    target: IntArray | None = None
+    predicted: IntArray | None = None
+    probability: FloatArray | None = None
 
     def __post_init__(self) -> None:
         arrays = {name: owned(np.asarray(getattr(self, name))) for name in _array_names(self)}
@@ -176,9 +201,13 @@ class Attribution(Frozen):
             raise ValueError(
                 f"baseline.shape={self.baseline.shape} must be {self.values.shape}, or a set of them with an axis in front"
             )
-        for name in ("f_input", "f_baseline", "completeness_gap_stderr", "f_input_stderr", "f_baseline_stderr"):
+        for name in (*_PER_INPUT, *_CLASSES):
             if name in arrays and arrays[name].shape != lead:
                 raise ValueError(f"{name}.shape={arrays[name].shape} must be {lead}, one number per input")
+        check_type(self.contract, "contract", DataContract | None, "a DataContract, such as that of a model, or None")
+        for name in _CLASSES:
+            if name in arrays:
+                _check_classes(arrays[name], name, self.contract)
 
     @classmethod
     def of_checked(
@@ -191,6 +220,7 @@ class Attribution(Frozen):
         f_input: FloatArray,
         f_baseline: FloatArray,
         assumptions: Assumptions,
+        contract: DataContract | None,
     ) -> Attribution:
         """Return the attribution of an exact result, whose arrays match in shape and are its own, without copies of them.
 
@@ -202,15 +232,17 @@ class Attribution(Frozen):
             f_input: Scores at the inputs.
             f_baseline: Scores at the baselines.
             assumptions: Settings.
+            contract: Form of the data of the model; None if it is not recorded.
 
         Raises:
             ValueError: A value or a score is not finite.
         """
-        for name, checked in (("values", values), ("f_input", f_input), ("f_baseline", f_baseline)):
-            _check_finite(name, checked)
-        for array in (values, imag_values, x, f_input, f_baseline):
-            if array is not None:
-                make_read_only(array)
+        if not (all_finite(values) and all_finite(f_input) and all_finite(f_baseline)):
+            for name, checked in (("values", values), ("f_input", f_input), ("f_baseline", f_baseline)):
+                _check_finite(name, checked)
+        make_read_only(values, x, f_input, f_baseline)
+        if imag_values is not None:
+            make_read_only(imag_values)
         self = object.__new__(cls)  # fields that are left out have their defaults
         self.__dict__.update(
             values=values,
@@ -223,8 +255,17 @@ class Attribution(Frozen):
             completeness_gap_stderr=zeros(values.shape[:-1]),
             assumptions=assumptions,
             provenance=Provenance.now(),
+            contract=contract,
         )
         return self
+
+    def feature_name(self, feature: int) -> str:
+        """Return the name of a feature: its column, its pixel or its basis state, see `DataContract.feature_name`."""
+        return (self.contract or _NO_CONTRACT).feature_name(feature, self.n_features)
+
+    def class_name(self, label: int) -> str:
+        """Return the name of a class by its index, see `DataContract.class_name`."""
+        return (self.contract or _NO_CONTRACT).class_name(label)
 
     @property
     def knows_input(self) -> bool:
@@ -381,7 +422,9 @@ class Attribution(Frozen):
     def _write(self, path: str | os.PathLike[str], arrays: Mapping[str, Array | Joined]) -> Path:
         """Write arrays beside the settings of this attribution."""
         is_short = any(isinstance(arrays.get(name), np.ndarray) and self._repeats(name) for name in _LIKE_VALUES)
-        meta: dict[str, Any] = {"format": _FORMATS[is_short]}
+        names = {} if self.contract is None else {"contract": self.contract.to_record()}
+        is_named = bool(names) or not arrays.keys().isdisjoint((*_CLASSES, "probability"))
+        meta: dict[str, Any] = {"format": _FORMATS[2 if is_named else is_short], **names}
         meta |= {name: asdict(getattr(self, name)) for name in ("assumptions", "cost", "provenance")}
         return write_new(path, lambda file: write_arrays(file, {"meta": np.array(json.dumps(meta)), **arrays}))
 
@@ -401,20 +444,22 @@ class Attribution(Frozen):
     @classmethod
     def _from_arrays(cls, content: dict[str, Array], path: str | os.PathLike[str]) -> Attribution:
         optional = {each.name for each in fields(cls) if each.default is None} | {"imag_values"}
-        if missing := sorted({"meta", *_REAL, *_AMPLITUDES} - optional - content.keys()):
+        if missing := sorted(_KINDS.keys() - optional - content.keys()):
             raise ValueError(f"arrays {', '.join(missing)} are missing, found {', '.join(content)}")
         for name, array in content.items():
-            if name not in ("meta", *_REAL, *_AMPLITUDES):
+            if name not in _KINDS:
                 raise ValueError(f"array {name} is one that this version does not know; {UPDATE}")
-            if array.dtype.kind not in ("U" if name == "meta" else "fc" if name in _AMPLITUDES else "f"):
+            if array.dtype.kind not in _KINDS[name]:
                 raise ValueError(f"array {name} has type {array.dtype}")
         meta = load(_Meta, parse_json(str(content.pop("meta")), path), path)
-        if meta["format"] == _FORMATS[1]:
+        if meta["format"] != _FORMATS[0]:
             for name in _LIKE_VALUES:
                 if name in content and content[name].size == 1:
                     content[name] = np.broadcast_to(read_only(content[name]), content["values"].shape)
         arrays: dict[str, Any] = {"imag_values": None, **content}
-        return cls(**arrays, assumptions=meta["assumptions"], cost=meta["cost"], provenance=meta["provenance"])
+        contract = DataContract.from_record(meta["contract"]) if "contract" in meta else None
+        settings: dict[str, Any] = {"assumptions": meta["assumptions"], "cost": meta["cost"], "provenance": meta["provenance"]}
+        return cls(**arrays, **settings, contract=contract)
 
     @classmethod
     def join(cls, parts: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) -> Path:
@@ -443,7 +488,7 @@ class Attribution(Frozen):
         short = {name: first._repeated(name) for name in _LIKE_VALUES if first._repeats(name)}
         for part in parts:
             own = cls.load(part)
-            is_other = own.assumptions != first.assumptions or _array_names(own) != names
+            is_other = (own.assumptions, own.contract) != (first.assumptions, first.contract) or _array_names(own) != names
             if is_other or (is_set and not np.array_equal(own.baseline, first.baseline)):
                 raise ValueError(f"{part} and {parts[0]} have different settings or baselines; join parts of one call")
             cost, count = cost + own.cost, count + len(own)
@@ -481,11 +526,19 @@ class Attribution(Frozen):
         return write_new(path, write)
 
 
+def _check_classes(indices: Array, name: str, contract: DataContract | None) -> None:
+    """Raise ValueError unless an array holds indices of classes."""
+    most = np.inf if contract is None or contract.classes is None else len(contract.classes)
+    if indices.dtype.kind != "i" or not ((indices >= 0) & (indices < most)).all():
+        found = f"{indices.dtype} {np.unique(indices)[:8].tolist()}"
+        raise ValueError(f"{name} of an attribution is {found}, must be indices of classes, from 0 and below {most}")
+
+
 def _check_finite(name: str, array: Array) -> None:
     if not all_finite(array):
         raise ValueError(f"{name} of an attribution must be finite")
 
 
 def _array_names(a: Attribution) -> list[str]:
-    names = (*_REAL, *_AMPLITUDES)
+    names = (*_REAL, *_AMPLITUDES, *_CLASSES)
     return [name for name in names if getattr(a, name) is not None]

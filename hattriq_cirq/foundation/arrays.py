@@ -64,8 +64,8 @@ def is_read_only(array: Array) -> bool:
     return base is None or isinstance(base, mmap)
 
 
-def make_read_only(array: Array) -> None:
-    """Forbid changes of an array, and of the arrays that it is a view of.
+def make_read_only(*arrays: Array) -> None:
+    """Forbid changes of arrays, and of the arrays that they are views of.
 
     Example:
         >>> array = np.zeros((2, 2))
@@ -73,10 +73,11 @@ def make_read_only(array: Array) -> None:
         >>> array.flags.writeable
         False
     """
-    own: Any = array
-    while isinstance(own, np.ndarray):
-        own.setflags(write=False)
-        own = own.base
+    own: Any
+    for own in arrays:
+        while isinstance(own, np.ndarray):
+            own.setflags(write=False)
+            own = own.base
 
 
 def read_only_copies(arrays: Iterable[ArrayLike]) -> tuple[FloatArray, ...]:
@@ -221,7 +222,7 @@ def _is_ordinary(x: Array, power: int) -> bool:
     """Return True if squared norms show that all vectors have parts between 2**-power and 2**power; False tells nothing."""
     least, most = 2.0 ** (_SURELY_ABOVE - 2 * power), 2.0 ** (2 * power)
     if x.size == x.shape[-1] > 0:
-        return least < np.vdot(x, x).real.item() < most or not x.any()
+        return least < float(np.vdot(x, x).real) < most or not x.any()
     squares = np.einsum("...k,...k->...", x.real, x.real)  # which does not warn of an overflow
     if np.iscomplexobj(x):
         squares = squares + np.einsum("...k,...k->...", x.imag, x.imag)

@@ -16,7 +16,7 @@ import sympy
 from numpy.typing import ArrayLike, NDArray
 
 from hattriq_cirq.circuits.channels import Instruction, instructions_of, kraus_operators
-from hattriq_cirq.circuits.constants import constant, owned_circuit
+from hattriq_cirq.circuits.constants import owned_circuit
 from hattriq_cirq.circuits.dilation import dilate
 from hattriq_cirq.circuits.light_cone import light_cone
 from hattriq_cirq.circuits.serialization import read_cirq_json
@@ -43,6 +43,7 @@ from hattriq_cirq.models.channels import (
     is_trace_cheap,
     is_unital,
 )
+from hattriq_cirq.models.observables import Observable, as_pauli_sum
 from hattriq_cirq.models.outcome_function import OutcomeFunction
 from hattriq_cirq.simulation import statevector
 from hattriq_cirq.simulation.evolved_observable import EvolvedObservable, ObservableOnAxes
@@ -97,7 +98,7 @@ class _CopiedSum:
         found: cirq.PauliSum = vars(model)["observable"].copy()
         return found
 
-    def __set__(self, model: object, observable: cirq.PauliSum | cirq.PauliString[cirq.Qid]) -> None:
+    def __set__(self, model: object, observable: Observable) -> None:
         vars(model)["observable"] = observable
 
 
@@ -125,7 +126,9 @@ class Model:
         circuit: U or E, any circuit on the data qubits and the environment; its symbols are bound by `params`. The matrix of
             every gate is checked to be unitary to 1e-6, which single precision passes, and every channel to keep probability.
         qubits: Data qubits, most significant first; their number n determines the 2**n features.
-        observable: O, a Hermitian `cirq.PauliString` or `cirq.PauliSum` on the same qubits. Reading it returns a copy.
+        observable: O on the same qubits: a Hermitian `cirq.PauliString` or `cirq.PauliSum`, a projector of Cirq, a label like
+            "0.5*Z0*X2 + Y1", "P1(0)" or "|01><01|", a Hermitian matrix on all data qubits, or one with its qubits, such as
+            (matrix, [0, 1]); see `models.observables.as_pauli_sum`. Reading it returns a copy of the sum of Pauli strings.
         params: Finite number for every symbol of the circuit: a map from names or SymPy symbols, or a `cirq.ParamResolver`;
             values may be SymPy expressions of other entries.
         contract: Form of the data that the model was trained on, which is compared with data that it meets; None if it is not
@@ -164,7 +167,7 @@ class Model:
         object.__setattr__(self, "circuit", owned_circuit(self.circuit))
         object.__setattr__(self, "qubits", tuple(self.qubits))
         object.__setattr__(self, "environment", tuple(self.environment))
-        object.__setattr__(self, "observable", _as_pauli_sum(vars(self)["observable"]))
+        object.__setattr__(self, "observable", as_pauli_sum(vars(self)["observable"], self.qubits, self.environment))
         object.__setattr__(self, "params", _as_params(self.params, cirq.parameter_names(self.circuit)))
         self._check_qubits()
         self._check_params()
@@ -416,7 +419,7 @@ class Model:
         shifted = whole.with_observable(whole.pauli_sum - part)
         return shifted
 
-    def with_observable(self, observable: cirq.PauliSum | cirq.PauliString[cirq.Qid]) -> Model:
+    def with_observable(self, observable: Observable) -> Model:
         """Return the model with the same circuit and another observable; the compiled circuit is shared."""
         other = replace(self, observable=observable)
         other.__dict__.update({name: self.__dict__[name] for name in ("_gates", "_program") if name in self.__dict__})
@@ -765,28 +768,19 @@ def model_inputs(model: Any, x: ArrayLike, name: str = "x") -> Array:
 
 def check_columns(model: Any, table: object, name: str) -> None:
     """Raise ValueError if a table has column names that are not those that the model was trained on, in the same order."""
-    contract = getattr(model, "contract", None)
-    if isinstance(contract, DataContract):
+    if (contract := contract_of(model)) is not None:
         contract.check_order(column_names(table), name)
+
+
+def contract_of(model: object) -> DataContract | None:
+    """Return the form of the data that a quadratic form is for; None if it records none."""
+    contract = getattr(model, "contract", None)
+    return contract if isinstance(contract, DataContract) else None
 
 
 def check_form(form: str) -> None:
     """Raise ValueError unless the form is one of the two forms of the model."""
     as_word(form, "form", ("quadratic", "normalized"))
-
-
-def _as_pauli_sum(observable: object) -> cirq.PauliSum:
-    if not isinstance(observable, cirq.PauliString | cirq.PauliSum):
-        raise ValueError(f"observable must be a cirq.PauliString or cirq.PauliSum, got {type(observable).__name__}")
-    strings = [observable] if isinstance(observable, cirq.PauliString) else list(observable)
-    plain = [string.with_coefficient(constant(string.coefficient, "observable: coefficient")) for string in strings]
-    total = cirq.PauliSum.from_pauli_strings(plain)  # a copy, because sums are mutable
-    if len(total) == 0:
-        raise ValueError("observable is zero: it has no Pauli string; give at least one")
-    for term in total:
-        if not np.isfinite(term.coefficient) or abs(term.coefficient.imag) > 1e-12 * abs(term.coefficient.real):
-            raise ValueError(f"observable is not Hermitian: {term} has coefficient {term.coefficient}; it must be real")
-    return total
 
 
 def _as_params(params: Mapping[Any, Any] | cirq.ParamResolver, names: Set[str]) -> Mapping[str, float]:

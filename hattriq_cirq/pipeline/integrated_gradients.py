@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import partial
 from typing import get_args
 
 import cirq
@@ -23,10 +22,11 @@ from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_f
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bars
 from hattriq_cirq.models.model import Form, Model
+from hattriq_cirq.models.observables import Observable
 from hattriq_cirq.models.quadratic_form import QuadraticForm, check_quadratic_form
 from hattriq_cirq.pipeline.mitigation import Mitigation, as_mitigation
 from hattriq_cirq.pipeline.objectives import check_preparation
-from hattriq_cirq.pipeline.prepare import Observable, Scores, as_shots, check_engine, check_together, observed_models, prepare
+from hattriq_cirq.pipeline.prepare import Scores, as_shots, check_engine, check_together, observed_models, prepare
 from hattriq_cirq.simulation.statevector import Precision
 
 _PRECISIONS = get_args(Precision)
@@ -125,21 +125,19 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     check_together(estimator, engine, shots, mitigation)
     if scores is not None and as_word(scores, "scores", get_args(Scores)) == "measured" and estimator is None:
         raise ValueError("scores='measured' needs an estimator, in whose run F(x) and F(b) are measured")
-    if isinstance(model, Model) and len(models) == 1:
+    combined_by = head
+    if len(models) == 1 and isinstance(model, Model) and (observables is not None or model.postselect is not None):
         observed, combined_by = observed_models(model, observables, head)
         models = list(observed)
-    else:
-        combined_by = head
     objective = QUADRATIC if form == "quadratic" and combined_by is None else Objective(form, combined_by or Head())
     objective.head.check_count(len(models))
-    if isinstance(x, cirq.AbstractCircuit) and estimator is None:
-        x = _final_state(model, x)
     if estimator is None or engine is None:
-        assert not isinstance(x, cirq.AbstractCircuit)
-        with progress_bars(progress) if progress else _NO_BARS:
-            compute = partial(
-                exact_attribution,
-                x=x,
+        amplitudes = _final_state(model, x) if isinstance(x, cirq.AbstractCircuit) else x
+
+        def exact(forms: Sequence[QuadraticForm]) -> Attribution:
+            return exact_attribution(
+                forms,
+                amplitudes,
                 baseline=baseline,
                 objective=objective,
                 rule=rule,
@@ -147,8 +145,10 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
                 precision=precision,
                 workers=workers,
             )
-            is_linear = objective.is_quadratic and rule == "exact"
-            return with_measured_errors(models, compute, baseline if is_linear else None)
+
+        is_linear = objective.is_quadratic and rule == "exact"
+        with progress_bars(progress) if progress else _NO_BARS:
+            return with_measured_errors(models, exact, baseline if is_linear else None)
     assert isinstance(model, Model)
     return prepare(
         model,
@@ -177,6 +177,8 @@ def _quadratic_forms(model: QuadraticForm | Sequence[QuadraticForm]) -> list[Qua
         TypeError: One of them is no quadratic form.
         ValueError: There is none, or their numbers of features differ.
     """
+    if isinstance(model, Model):
+        return [model]
     if not isinstance(model, Sequence):
         check_quadratic_form(model)
         return [model]

@@ -43,6 +43,7 @@ from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.numerics import numpy_defaults, with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
 from hattriq_cirq.models.model import Form, Model, check_columns, model_inputs
+from hattriq_cirq.models.observables import Observable
 from hattriq_cirq.models.quadratic_form import observable_name
 from hattriq_cirq.pipeline.execute import MeasuredArrays, PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import (
@@ -71,7 +72,6 @@ log = Log("pipeline")
 #: Largest number of shots: counts are 64-bit integers, and weights of shots are floating-point numbers.
 SHOTS_MAX = 10**15
 Scores = Literal["exact", "measured"]
-Observable = cirq.PauliSum | cirq.PauliString[cirq.Qid]
 _A_HEAD = "a Head, such as Head('sigmoid', scale=5), or None"
 _CHUNK = 256  # number of circuits that are compiled and run together, or those of one input if they are more
 _TERMS_MAX = 10_000  # nodes of a rule times baselines, each of which has circuits of its own
@@ -240,7 +240,8 @@ def observed_models(
 def _with_observables(model: Model, observables: Sequence[Observable] | None) -> list[Model]:
     if observables is None:
         return [model]
-    check_type(observables, "observables", Sequence, "a sequence of observables, such as [cirq.Z(qubit)], or None")
+    given = None if isinstance(observables, str) else observables
+    check_type(given, "observables", Sequence, "a sequence of observables, such as [cirq.Z(qubit)] or ['Z0'], or None")
     return [model.with_observable(observable) for observable in observables]
 
 
@@ -271,7 +272,9 @@ def _of_state(model: Model, estimator: Estimator) -> Attribution:
     values = np.zeros(estimator.values_of(model))
     assumptions = Assumptions("quadratic", "exact", "identity", (observable_name(model),), "constant 0", scores="measured")
     zero, unknown = np.zeros(()), np.zeros(0)
-    return Attribution(values, values, None, unknown, unknown, zero, zero, zero, replace(assumptions, input="circuit"))
+    assumptions = replace(assumptions, input="circuit")
+    contract = model.contract if len(values) == model.n_features else None
+    return Attribution(values, values, None, unknown, unknown, zero, zero, zero, assumptions, contract=contract)
 
 
 class _Unmeasured:
@@ -294,7 +297,8 @@ def _without_scores(models: Sequence[Model], inputs: Array, options: dict[str, A
     scale = 1.0 if objective.head.kind == "ratio" else 0.0
     a = exact_attribution([_Unmeasured(models[0].n_features, scale)] * len(models), inputs, **options)
     names = tuple(map(observable_name, models))
-    return replace(a, assumptions=replace(a.assumptions, observables=names, scores="measured"))
+    assumptions = replace(a.assumptions, observables=names, scores="measured")
+    return replace(a, assumptions=assumptions, contract=models[0].contract)
 
 
 @with_numpy_defaults

@@ -157,10 +157,10 @@ class ObservableOnAxes(ABC):
         """
         real = real_part and rows.dtype.kind != "c"
         if self.has_matrix and self.is_fast[real]:
-            product: Callable[[Array], Array] = self._factor(real, precision).__rmatmul__
+            factor = self._factor(real, precision)
+            acted = self._on_own_axes(rows, lambda own: own.dot(factor))  # for one row in half the time of own @ factor
         else:
-            product = self.product(precision)
-        acted = self._on_own_axes(rows, product)
+            acted = self._on_own_axes(rows, self.product(precision))
         return acted.real if real_part else acted
 
     def _on_own_axes(self, rows: Array, act: Callable[[Array], Array]) -> Array:

@@ -140,12 +140,7 @@ class Explanation:
             >>> Explanation(hq.ring_ansatz(4, layers=1), data, data.test[:1]).name_of(6)
             'row 1, column 2'
         """
-        if self.data.columns is not None and feature < len(self.data.columns):
-            return self.data.columns[feature]
-        if self.data.image_shape is not None:
-            row, column = divmod(feature, self.data.image_shape[1])
-            return f"row {row}, column {column}"
-        return f"|{feature:0{(self.data.n_features - 1).bit_length()}b}>"
+        return self.data.contract.feature_name(feature, self.data.n_features)
 
     def answers(self) -> list[str]:
         """Return one or two sentences for each input: its class, the features that decide, and the least change."""

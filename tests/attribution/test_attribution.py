@@ -16,6 +16,7 @@ from hattriq_cirq.attribution.baselines import BaselineSet
 from hattriq_cirq.attribution.objective import Head
 from hattriq_cirq.attribution.result import Assumptions, Attribution, Cost
 from hattriq_cirq.foundation.arrays import zeros
+from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
 
@@ -52,6 +53,13 @@ KINDS: dict[str, Attribution] = {
     "two axes": sampled_attribution(2, 3),
     "two axes, complex, set": sampled_attribution(2, 3, imaginary=True, in_set=True),
     "empty batch": sampled_attribution(0),
+    "batch, names": replace(
+        sampled_attribution(3),
+        contract=DataContract(columns=("a, b", "<b>"), classes=("no", "yes", '"maybe"'), units=("mm", ""), constant=True),
+        target=np.array([0, 2, 1]),
+        predicted=np.array([0, 2, 2]),
+        probability=np.array([0.5, 1.0, 0.4]),
+    ),
 }
 each_kind = pytest.mark.parametrize("a", KINDS.values(), ids=KINDS)
 
