@@ -86,7 +86,7 @@ def read_frame(
     return frame
 
 
-def open_table(path: str | Path, separator: str | None = None, encoding: str | None = None) -> Table:
+def open_table(path: str | Path, separator: str | None = None, encoding: str | None = None) -> TableFile:
     """Return the table of a file, whose columns have names, before the kinds of the columns are decided; see `read_frame`."""
     path = Path(path)
     suffix = path.suffix.lower()
@@ -95,14 +95,14 @@ def open_table(path: str | Path, separator: str | None = None, encoding: str | N
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}; give the path of a table, such as a .csv")
     if suffix in TEXT_SUFFIXES:
-        return TextTable.read(path, separator, encoding)
+        return TextFile.read(path, separator, encoding)
     for name, value in (("separator", separator), ("encoding", encoding)):
         if value is not None:
             raise ValueError(f"{name}={value!r} is for tables of text, and {path.name} is none; leave it out")
-    return Table(path, _of_arrays(path) if suffix == ".npz" else _of_parquet(path))
+    return TableFile(path, _of_arrays(path) if suffix == ".npz" else _of_parquet(path))
 
 
-class Table:
+class TableFile:
     """Table of a file whose columns have their types already.
 
     Args:
@@ -164,7 +164,7 @@ class Table:
         raise ValueError(f"{self.place(row, name)}: {shown(self.cell(row, name))} is not a {wanted}{more}; {cure}")
 
 
-class TextTable(Table):
+class TextFile(TableFile):
     """Table of text, of which every cell is known by its line.
 
     Args:
@@ -178,8 +178,8 @@ class TextTable(Table):
         given = records.iloc[1:]
         text, is_there = given.to_numpy(dtype=object), given.notna().to_numpy()
         is_blank = ~is_there.any(axis=1)
-        for row in np.flatnonzero(given[0].fillna("").str.strip() == ""):
-            is_blank[row] = all(not isinstance(cell, str) or not cell.strip() for cell in text[row])
+        for k in np.flatnonzero(given[0].fillna("").str.strip() == "").tolist():
+            is_blank[k] = all(not isinstance(cell, str) or not cell.strip() for cell in text[k])
         self.rows = given.index.to_numpy()[~is_blank]
         self.text = text[~is_blank]
         counts = is_there[~is_blank].sum(axis=1)
@@ -190,7 +190,7 @@ class TextTable(Table):
             raise ValueError(f"{path} has a header and no samples")
 
     @classmethod
-    def read(cls, path: Path, separator: str | None, encoding: str | None) -> TextTable:
+    def read(cls, path: Path, separator: str | None, encoding: str | None) -> TextFile:
         """Read all cells as texts."""
         import pandas as pd
 
@@ -389,8 +389,12 @@ def read_labelled_arrays(path: Path, *, is_labelled: bool = False) -> tuple[Arra
     if x.ndim not in (2, 3) or 0 in x.shape:
         cure = "save (samples, features), or images (samples, rows, columns)"
         raise FileError(path, f"{features}.shape={x.shape} has no rows of features", cure)
-    if y is not None and y.shape != x.shape[:1]:
-        raise FileError(path, f"{labels}.shape={y.shape} must be {x.shape[:1]}", "save one label per row")
+    if y is not None and y.ndim != 1:
+        raise FileError(path, f"{labels}.shape={y.shape} must be (samples,)", "save one label per row")
+    if y is not None and len(y) != len(x):
+        raise FileError(
+            path, f"len(rows)={len(x)} must equal len(labels)={len(y)}: one label per row", "save one label per row"
+        )
     return x, y
 
 

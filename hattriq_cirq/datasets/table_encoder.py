@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,10 +32,16 @@ _DAY = 86_400.0
 _OTHER = "(other)"  # name of the rare categories of a column together
 _FEWEST = 10  # rows from which columns that number the rows are recognised
 _LISTED = 6  # names in a sentence
-_SAMPLES = 10  # rows at which a table is called by more than its numbers
 _INDEX_NAME = re.compile(
     r"(?i:unnamed: [0-9]+|index|idx|id|nr|no\.?|#|key|uuid|guid|row([ _]?(number|nr|no|id))?|.*[ _-]id)|.*[a-z]I[dD]"
 )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of JSON with lists in place of tuples."""
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 class TableWarning(UserWarning):
@@ -49,7 +55,7 @@ class TableWarning(UserWarning):
 
 @dataclass(frozen=True)
 class _Column:
-    """What is known of one column of the table: `fill` and `most_frequent` replace a missing number or text."""
+    """Knowledge of one column of the table: `fill` and `most_frequent` replace a missing number or text."""
 
     name: str
     kind: Literal["number", "bool", "date", "category", "index", "empty"]
@@ -64,6 +70,10 @@ class _Column:
     @property
     def is_used(self) -> bool:
         return self.kind not in ("index", "empty")
+
+
+#: Values of what is known of a column that its record leaves out.
+_DEFAULTS = {each.name: _plain(each.default) for each in fields(_Column) if each.default is not MISSING}
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ class _Record:
     scaling: _Scaling | None = None
 
 
-class TableEncoder(TransformerMixin, BaseEstimator):
+class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Turn any table into columns of numbers with names, as a scikit-learn transformer.
 
     Numbers stay, truth values become 0 and 1, dates become days since the first day of the training table, and texts become one
@@ -197,12 +207,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             input_features: Names of the columns of the table; they must be those of the training.
         """
         check_is_fitted(self, "notes_")
-        if input_features is not None and list(input_features) != [column.name for column in self._columns]:
+        if input_features is not None and tuple(input_features) != self.names_in_:
             if hasattr(self, "feature_names_in_"):
                 raise ValueError("input_features is not equal to feature_names_in_")
             if len(input_features) != self.n_features_in_:
                 raise ValueError(f"input_features should have length equal to number of features ({self.n_features_in_})")
-            renamed = dict(zip((column.name for column in self._columns), input_features, strict=True))
+            renamed = dict(zip(self.names_in_, input_features, strict=True))
             return np.array(self._names(renamed), dtype=object)
         return np.array(self._names({}), dtype=object)
 
@@ -216,12 +226,17 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return tuple(units)
 
     @property
+    def names_in_(self) -> tuple[str, ...]:
+        """Names of the columns of the table of the training; x0, x1, ... for an array."""
+        return tuple(column.name for column in self._columns)
+
+    @property
     def kinds_(self) -> dict[str, Kind]:
         """Kinds of the columns of the table that are used, by their names."""
         kinds: dict[str, Kind] = {}
         for column in self._used:
             if column.kind in ("number", "bool", "date", "category"):
-                kinds[column.name] = column.kind  # type: ignore[assignment]
+                kinds[column.name] = column.kind
         return kinds
 
     @property
@@ -240,7 +255,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "notes_")
         parameters = {**self.get_params(), "category_columns": list(self.category_columns)}
         columns = [
-            {name: value for name, value in _plain(asdict(column)).items() if value != getattr(_EMPTY, name)}
+            {name: value for name, value in _plain(asdict(column)).items() if value != _DEFAULTS.get(name)}
             for column in self._columns
         ]
         scaling = {} if self._scaling is None else {"scaling": _plain(asdict(self._scaling))}
@@ -319,7 +334,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             return frame if is_new else frame.set_axis([f"x{k}" for k in range(frame.shape[1])], axis=1)
         if not len(frame):
             validate_data(self, np.empty(frame.shape), reset=False)  # raises the error of scikit-learn
-        wanted = [column.name for column in self._used]
+        wanted = tuple(column.name for column in self._used)
         return frame.iloc[:, list(DataContract(columns=wanted).positions(names))]
 
     def _learned(self, series: pd.Series) -> _Column:
@@ -361,7 +376,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     def _set(self, columns: tuple[_Column, ...], samples: int) -> None:
         """Keep what is known of the columns, and build the imputers and encoders of scikit-learn, fitted to it."""
-        self._columns, self._samples, self._scaling = columns, samples, None
+        self._columns, self._samples = columns, samples
+        self._scaling: _Scaling | None = None
         if not self._used:
             raise ValueError(
                 f"no column is left: {_listed([column.name for column in columns])} have no values or number the rows"
@@ -463,9 +479,6 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return notes
 
 
-_EMPTY = _Column("", "index")
-
-
 def numbers_rows(values: FloatArray) -> bool:
     """Return True for a column of whole numbers that counts the rows of a table, or of a part of it, in any order.
 
@@ -528,13 +541,6 @@ def _scaling(scale: str, encoded: FloatArray) -> _Scaling:
         return _Scaling(tuple(scaler.data_min_.tolist()), tuple((1 / scaler.scale_).tolist()))
     standard = StandardScaler().fit(encoded)
     return _Scaling(tuple(standard.mean_.tolist()), tuple(standard.scale_.tolist()))
-
-
-def _plain(value: Any) -> Any:
-    """Return a value of JSON with lists in place of tuples."""
-    if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _listed(names: Any) -> str:
