@@ -3,12 +3,13 @@
 #   make test          lint, types and tests
 #   make slow-tests    the tests that are marked slow
 #   make test-peers    comparisons with Captum, SHAP, Quantus and PennyLane, which it installs
+#   make docs          the documentation site -> build/site/index.html
 #   make wheel-check   build the wheel, install it outside the checkout and run the README's examples there
 PYTHON ?= python3
 BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test types tests slow-tests test-peers wheel-check format accuracy studies benchmarks benchmarks-quick clean
+.PHONY: demo test types tests slow-tests test-peers docs wheel-check format accuracy studies benchmarks benchmarks-quick clean
 
 demo: demo/report.html
 	@echo "The report is demo/report.html: open it in a browser."
@@ -35,6 +36,11 @@ slow-tests: .venv/with-test
 test-peers: .venv/with-peers
 	HATTRIQ_PEERS=1 $(BIN)/python -m pytest -m peers
 
+# a warning, a broken link within the site, or an error in a tutorial fails the build
+docs: .venv/with-docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q -b html docs build/site
+	@echo "The site is build/site/index.html: open it in a browser."
+
 wheel-check: .venv/with-test
 	$(BIN)/python tests/wheel/check_wheel.py
 
@@ -45,7 +51,7 @@ format: .venv/with-test
 accuracy: .venv/with-test
 	$(BIN)/python -m experiments accuracy
 
-# every study in full, as far as it is not done, and docs/results.md from what there is, also where a target is missed
+# every study in full, as far as it is not done, and docs/results from what there is, also where a target is missed
 studies: .venv/with-test
 	$(BIN)/python -m experiments all; code=$$?; $(BIN)/python -m experiments page && exit $$code
 

@@ -11,12 +11,12 @@ from hattriq_cirq.foundation.terminal import describe, exit_code, safe_streams
 
 _HELP = """usage: python -m experiments NAME [--quick] [--out DIR] [--workers N] [--scheduler ADDRESS] [options of the study]
        python -m experiments all [the same options]
-       python -m experiments page [--out DIR] [--page FILE]
+       python -m experiments page [--out DIR] [--pages DIR]
        python -m experiments PLAN.toml [--list] [--out DIR] [--workers N] [--scheduler ADDRESS]
 
 A study runs its tasks on a pool of processes, keeps each result as soon as it is known, skips results that exist, prints its
 findings and keeps them for `hattriq report`. It can be stopped at any time and started again. `all` runs every study; `page`
-writes docs/results.md from the full runs.
+writes docs/results from the full runs.
 
 studies:"""
 

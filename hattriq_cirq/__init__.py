@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from hattriq_cirq.execution.backends.virtual import MissingCalibrationWarning
     from hattriq_cirq.execution.processors import processors
     from hattriq_cirq.models.ansatz import grid_ansatz, qcnn_ansatz, ring_ansatz
+    from hattriq_cirq.models.convert.pennylane import from_pennylane
+    from hattriq_cirq.models.convert.qasm import from_qasm
+    from hattriq_cirq.models.convert.qiskit import from_qiskit
+    from hattriq_cirq.models.convert.source import RemovedOperationsWarning
     from hattriq_cirq.models.learned import LearnedModel
     from hattriq_cirq.models.learned_group import LearnedModels
     from hattriq_cirq.models.model import IdentityPartWarning, Model
@@ -47,6 +51,8 @@ if TYPE_CHECKING:
     from hattriq_cirq.reporting.explanation_plots import plot_counterfactual, plot_interactions, plot_layers, plot_orders
     from hattriq_cirq.reporting.plotting import plot_attribution, plot_curves, plot_gallery, plot_probe_test, plot_training
     from hattriq_cirq.simulation import noise
+    from hattriq_cirq.workflows.classifier import AmplitudeClassifier, ClassifierWarning
+    from hattriq_cirq.workflows.explain import Explanation, report
     from hattriq_cirq.workflows.learn import LearningPlan, learn_observable, plan_learning
     from hattriq_cirq.workflows.noisy_model import ErrorSplit, NoisyModel, noisy_model
 
@@ -77,6 +83,10 @@ _NAMES = {
     "execution.backends.virtual": "MissingCalibrationWarning",
     "execution.processors": "processors",
     "models.ansatz": "grid_ansatz qcnn_ansatz ring_ansatz",
+    "models.convert.qasm": "from_qasm",
+    "models.convert.qiskit": "from_qiskit",
+    "models.convert.pennylane": "from_pennylane",
+    "models.convert.source": "RemovedOperationsWarning",
     "models.learned": "LearnedModel",
     "models.learned_group": "LearnedModels",
     "models.model": "IdentityPartWarning Model",
@@ -89,20 +99,25 @@ _NAMES = {
     "pipeline.resources": "Resources",
     "reporting.explanation_plots": "plot_counterfactual plot_interactions plot_layers plot_orders",
     "reporting.plotting": "plot_attribution plot_curves plot_gallery plot_probe_test plot_training",
+    "workflows.classifier": "AmplitudeClassifier ClassifierWarning",
+    "workflows.explain": "Explanation report",
     "workflows.noisy_model": "ErrorSplit NoisyModel noisy_model",
     "workflows.learn": "LearningPlan learn_observable plan_learning",
 }
 _HOME = {name: f"hattriq_cirq.{module}" for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
+    "AmplitudeClassifier",
     "Assumptions",
     "Attribution",
     "BaselineSet",
+    "ClassifierWarning",
     "CompletenessWarning",
     "CorrelationOrders",
     "Cost",
     "Counterfactual",
     "ErrorSplit",
+    "Explanation",
     "Gradient",
     "HadamardTest",
     "Head",
@@ -120,6 +135,7 @@ __all__ = [
     "ParallelHadamardTest",
     "ParameterSensitivity",
     "PolarizationShift",
+    "RemovedOperationsWarning",
     "ResolvedHadamardTest",
     "Resources",
     "Snapshot",
@@ -138,6 +154,9 @@ __all__ = [
     "estimate",
     "estimators",
     "faithfulness",
+    "from_pennylane",
+    "from_qasm",
+    "from_qiskit",
     "google",
     "gradient",
     "grid_ansatz",
@@ -163,6 +182,7 @@ __all__ = [
     "processors",
     "qcnn_ansatz",
     "qsim",
+    "report",
     "resources",
     "ring_ansatz",
     "runs",

@@ -18,7 +18,7 @@ PLANNED = "mitigation"
 PLANNABLE = (PLANNED, "learned")
 #: Studies that are presets of the module `noise_presets`.
 PRESETS = ("gate_noise", "readout_mitigation", "noise_mitigation", "best_pipeline")
-#: Names of all studies, in the order of docs/results.md.
+#: Names of all studies, in the order of docs/results.
 STUDIES = (
     *("accuracy", "attribution_gallery", "shot_noise", "gate_noise", "compiled_cost", "budget", "baselines", "signs"),
     *("classical", "faithfulness", "randomisation", "readout_mitigation", "noise_mitigation", "best_pipeline", "ancillas"),

@@ -1,7 +1,7 @@
-"""The page docs/results.md: a table of questions, then a section for each study.
+"""The pages docs/results: a table of questions, and a page for each study.
 
-Sections of the studies whose full runs are at hand are written anew; all others stay as they are on the page. Each says from
-which version of the library it is.
+Pages of the studies whose full runs are at hand are written anew; all others stay as they are. Each says from which version of
+the library it is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.reporting.document import Section, Table, in_markdown
 
 FOLD = 15  # tables of this many rows or more are folded until a reader opens them
-IMAGES = "images/results"
+IMAGES = "images"  # folder of the pictures, beside the pages
+INDEX = "index.md"
 
 #: Questions, each with the studies that answer it, the main one first.
 QUESTIONS = (
@@ -47,10 +48,10 @@ QUESTIONS = (
 
 _HEAD = """# Results of the studies
 
-Written by `python -m experiments page` from full runs, as of `python -m experiments all`; change the studies, not this page. A
-call replaces the sections of the studies whose full runs are at hand and keeps all others. Each section ends with its version.
+Written by `python -m experiments page` from full runs, as of `python -m experiments all`; change the studies, not these pages.
+A call replaces the pages of the studies whose full runs are at hand and keeps all others. Each page ends with its version.
 
-**Everything on this page was simulated.** No quantum processor was reached: circuits ran on state-vector and density-matrix
+**Everything on these pages was simulated.** No quantum processor was reached: circuits ran on state-vector and density-matrix
 simulators, and where a processor is named, on a virtual one that Cirq makes from a published calibration. Numbers in brackets
 are 95% intervals."""
 
@@ -58,16 +59,13 @@ _UNKNOWN = """## Unknown settings of the paper
 
 The method is that of DiBrita, Han, Cho, Luo and Patel, *Amplitude-based Input Attribution in Quantum Learning via Integrated
 Gradients* (arXiv 2510.02497). Not known here are its image resolutions, sample counts, ansatz and layers, accuracies, path
-steps and shots. No number of the paper is reproduced or claimed on this page; all settings below are this project's own. Where
+steps and shots. No number of the paper is reproduced or claimed on these pages; all settings are this project's own. Where
 "the paper's setting" is priced, its kind of circuits is meant, one for each feature and path step, with the steps named."""
-
-
-_ANCHOR = re.compile(r'^<a id="(\w+)"></a>$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class _Chapter:
-    """A study's part of the page: its heading, its first finding and its text, which begins with the anchor of its name."""
+    """A study's page: its heading, its first finding and its text."""
 
     title: str
     finding: str
@@ -75,54 +73,48 @@ class _Chapter:
 
     @classmethod
     def of(cls, name: str, section: Section) -> _Chapter:
-        """Return the chapter of a section; its last line says what it was made from."""
-        text = section.markdown(f"{IMAGES}/{name}-", fold=FOLD)
-        made = f"\nFrom `python -m experiments {name}`: {in_markdown(_origin_of(section))}."
-        return cls(section.title, "".join(section.findings[:1]), f'<a id="{name}"></a>\n\n{text}{made}')
+        """Return the page of a section; its last line says what it was made from."""
+        text = section.markdown(f"{IMAGES}/{name}-", level=1, fold=FOLD)
+        made = f"\nFrom `python -m experiments {name}`: {in_markdown(_origin_of(section))}.\n"
+        return cls(section.title, "".join(section.findings[:1]), text + made)
 
     @classmethod
-    def kept(cls, page: Path) -> dict[str, _Chapter]:
-        """Return the chapters of a page that was written before, by their names; none if there is no page."""
-        if not page.exists():
-            return {}
-        _, *parts = _ANCHOR.split(page.read_text(encoding="utf-8"))
-        chapters = {}
-        for name, text in zip(parts[::2], parts[1::2], strict=True):
-            title, finding = (_first_line(text, mark) for mark in ("##", "-"))
-            chapters[name] = cls(title, finding, f'<a id="{name}"></a>\n\n{text.strip()}')
-        return chapters
+    def kept(cls, page: Path) -> _Chapter:
+        """Return a page that was written before."""
+        text = page.read_text(encoding="utf-8")
+        return cls(*(_first_line(text, mark) for mark in ("#", "-")), text)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the page and its pictures; return the exit code, 1 if no study has a full report."""
+    """Write the pages and their pictures; return the exit code, 1 if no study has a full report."""
     parser = argparse.ArgumentParser(prog="python -m experiments page", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of all studies (default: %(default)s)")
-    parser.add_argument("--page", type=Path, default=Path("docs/results.md"), help="file to write (default: %(default)s)")
+    parser.add_argument("--pages", type=Path, default=Path("docs/results"), help="folder to write to (default: %(default)s)")
     chosen = parser.parse_args(arguments)
     studies = [registry.study(name) for name in registry.STUDIES]
-    written, missing = write(studies, chosen.out, chosen.page)
+    written, missing = write(studies, chosen.out, chosen.pages)
     if not written:
         print(f"no study has a full report in {chosen.out}; run: python -m experiments all --out {chosen.out}")
         return 1
     kept = [study.name for study in studies if study.name not in (*written, *missing)]
     print(
-        f"wrote {chosen.page}: {quantity(len(written), 'section')} of full runs in {chosen.out} ({', '.join(written)})"
+        f"wrote {chosen.pages}: {quantity(len(written), 'page')} of full runs in {chosen.out} ({', '.join(written)})"
         + (f"; kept as they were: {', '.join(kept)}" * bool(kept))
         + (f"; not run: {', '.join(missing)}" * bool(missing))
     )
     return 0
 
 
-def write(studies: Sequence[Study[Any]], root: Path, page: Path) -> tuple[list[str], list[str]]:
-    """Write the page, and its pictures beside it; sections and pictures of studies without a full report stay as they are.
+def write(studies: Sequence[Study[Any]], root: Path, folder: Path) -> tuple[list[str], list[str]]:
+    """Write the pages and their pictures; pages and pictures of studies without a full report stay as they are.
 
     Args:
-        studies: Studies in the order of the page.
+        studies: Studies in the order of the pages.
         root: Folder of results of all studies.
-        page: File to write; nothing is written if no study has a full report.
+        folder: Folder to write to; nothing is written if no study has a full report.
 
     Returns:
-        Names of the studies whose sections were written, and of those that are not on the page.
+        Names of the studies whose pages were written, and of those that have no page.
     """
     sections: dict[str, Section] = {}
     records: list[ResultRecord] = []
@@ -133,17 +125,20 @@ def write(studies: Sequence[Study[Any]], root: Path, page: Path) -> tuple[list[s
     names = [study.name for study in studies]
     if not sections:
         return [], names
-    known = _Chapter.kept(page) | {name: _Chapter.of(name, section) for name, section in sections.items()}
+    files = {name: folder / f"{name}.md" for name in names}
+    known = {name: _Chapter.kept(file) for name, file in files.items() if name not in sections and file.exists()}
+    known |= {name: _Chapter.of(name, section) for name, section in sections.items()}
     chapters = {name: known[name] for name in names if name in known}
     missing = [name for name in names if name not in chapters]
-    parts = [_HEAD, _origin(sections, records, missing), _answers(chapters, set(names)), _UNKNOWN]
-    parts += [chapter.text for chapter in chapters.values()]
-    images = page.parent / IMAGES
+    images = folder / IMAGES
     present = {file for name in sections for file in images.glob(f"{name}-*.png")}
     pictures = {images / f"{name}-{each.name}.png": each.png for name, section in sections.items() for each in section.pictures}
     for file, content in pictures.items():
         replace(file, content)
-    replace(page, "\n\n".join(part.strip() for part in parts) + "\n")
+    for name in sections:
+        replace(files[name], chapters[name].text)
+    parts = [_HEAD, _origin(sections, records, missing), _answers(chapters, set(names)), _UNKNOWN, _contents(chapters)]
+    replace(folder / INDEX, "\n\n".join(part.strip() for part in parts) + "\n")
     for old in present - pictures.keys():
         old.unlink()
     return list(sections), missing
@@ -185,7 +180,7 @@ def _origin(sections: Mapping[str, Section], records: Sequence[ResultRecord], mi
     studies = "The study" if len(sections) == 1 else f"The {len(sections)} studies"
     minutes = f"{sum(record['seconds'] for record in records) / 60:.0f}"
     lines = [
-        f"{studies} whose sections were written last ({', '.join(sections)}) ran {quantity(len(records), 'task')}: {minutes} "
+        f"{studies} whose pages were written last ({', '.join(sections)}) ran {quantity(len(records), 'task')}: {minutes} "
         f"core-minutes of processor time, in at least {wall_seconds(records) / 60:.0f} minutes of wall time (by when tasks "
         "ended and how long they computed). Settings and versions stand under each study."
     ]
@@ -195,16 +190,21 @@ def _origin(sections: Mapping[str, Section], records: Sequence[ResultRecord], mi
 
 
 def _answers(chapters: Mapping[str, _Chapter], known: set[str]) -> str:
-    """Return the table of questions, each with the sections that answer it."""
+    """Return the table of questions, each with the pages that answer it."""
     rows = []
     for question, names in QUESTIONS:
-        links = ", ".join(f"[{chapters[name].title}](#{name})" for name in names if name in chapters)
+        links = ", ".join(f"[{chapters[name].title}]({name}.md)" for name in names if name in chapters)
         absent = ", ".join(f"{name} (not run)" for name in names if name not in chapters and name in known)
         first = chapters[names[0]].finding if names[0] in chapters else ""
         rows.append((question, ", ".join(filter(None, (links, absent))), first))
-    speed = "[Speed](../README.md): `make benchmarks`, timed beside its peers"
+    speed = "[Speed](../speed.md): `make benchmarks`, timed beside its peers"
     rows.append(("How do time and memory grow?", speed, ""))
     return "## Questions and answers\n\n" + Table("", ("question", "answer", "first finding"), tuple(rows)).markdown()
+
+
+def _contents(chapters: Iterable[str]) -> str:
+    """Return the list of pages from which the documentation site makes its menu."""
+    return "\n".join(["```{toctree}", ":hidden:", "", *chapters, "```"])
 
 
 def _first_line(text: str, mark: str) -> str:

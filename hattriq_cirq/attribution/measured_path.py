@@ -57,7 +57,7 @@ class MeasuredPath:
 
     def __post_init__(self) -> None:
         if self.objective.form == "normalized":
-            self._path.origin(0)
+            self._path.origin([0])
 
     @cached_property
     def _path(self) -> StraightPath:
@@ -107,7 +107,8 @@ class MeasuredPath:
     def _changes(self, coefficients: FloatArray) -> Sequence[FloatArray]:
         """Return a small change of every coefficient of an observable, in the shape of the coefficients."""
         size = float(np.abs(coefficients).max()) or 1.0
-        argument = abs(self.objective.head.scale) * (size if self.objective.form == "quadratic" else 1.0)
+        steepness = abs(self.objective.head.scale) * self.objective.head.gain(len(coefficients[0]) - 1)
+        argument = steepness * (size if self.objective.form == "quadratic" else 1.0)
         shape = coefficients.shape[1:]
         places = [(j, i) for j in range(1, shape[0]) for i in range(shape[1])]
         return [_STEP * size / max(1.0, argument) * _unit(shape, place)[np.newaxis] for place in places]

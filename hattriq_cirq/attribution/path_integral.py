@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
-from hattriq_cirq.attribution.objective import QUADRATIC, Objective
+from hattriq_cirq.attribution.objective import QUADRATIC, Head, Objective
 from hattriq_cirq.attribution.quadrature import Quadrature, parse_rule
 from hattriq_cirq.attribution.result import Assumptions, Attribution
 from hattriq_cirq.foundation.arrays import (
@@ -120,11 +120,12 @@ def exact_attribution(
         if isinstance(model, Model) and not model.keeps_matrix:
             model.announce(len(rows) + (0 if from_zero else references.size // features), real=real)
     starts = [] if from_zero else list(references)
-    path = _PathIntegral(models, objective, parse_rule(rule), tolerance, precision, rows, starts, real, is_ordinary)
+    lead = inputs.shape[:-1]
+    targets = None if objective.is_quadratic else _targets(objective.head, lead, len(models))
+    path = _PathIntegral(models, objective, parse_rule(rule), tolerance, precision, rows, starts, real, is_ordinary, targets)
     found = in_parts(path.of, rows, workers)
     if not objective.is_quadratic:
         path.warn(found)
-    lead = inputs.shape[:-1]
     if rows is not inputs:
         found = {name: array.reshape((*lead, *array.shape[1:])) for name, array in found.items()}
     return Attribution.of_checked(
@@ -138,7 +139,13 @@ def exact_attribution(
             objective.form, rule, str(objective.head), tuple(map(observable_name, models)), label, precision
         ),
         contract=contract_of(models[0]),
+        target=None if targets is None else targets.reshape(lead),
     )
+
+
+def _targets(head: Head, lead: tuple[int, ...], observables: int) -> IntArray | None:
+    """Return the index of the class that is attributed of every input, (samples,); None if the head has no classes."""
+    return head.targets_of(lead) if head.has_targets or head.logits(observables) > 1 else None
 
 
 def _shown(baseline: float | ArrayLike | BaselineSet, references: Array, shape: tuple[int, ...]) -> Array:
@@ -172,6 +179,7 @@ class _PathIntegral(NamedTuple):
         starts: Baselines, (baselines, samples or 1, features); none for the zero vector.
         real: True if the inputs and baselines are real.
         is_ordinary: True if no input or baseline is so large or small that a homogeneous objective needs scaling.
+        targets: Target of every input, (samples,); None without classes.
     """
 
     models: Sequence[QuadraticForm]
@@ -183,6 +191,7 @@ class _PathIntegral(NamedTuple):
     starts: Sequence[Array]
     real: bool
     is_ordinary: bool
+    targets: IntArray | None
 
     def of(self, part: slice) -> dict[str, Array]:
         """Return the maps of some of the inputs, their scores, and numbers that show how accurate they are.
@@ -206,11 +215,11 @@ class _PathIntegral(NamedTuple):
         if self.objective.is_quadratic:
             found = self._affine(ends)
             if exponents is not None:
-                for name, array in found.items():
-                    powers = 2 * exponents.reshape(len(x), *(1,) * (array.ndim - 1))
-                    found[name] = rescaled(array, powers, "an attribution or a score")
+                _rescale(found, exponents)
+        elif self.objective.head.has_targets and self.targets is not None:
+            found = self._by_target(ends, exponents, part.start)
         else:
-            found = self._curved(ends, part.start)
+            found = self._of_head(ends, exponents, range(part.start, part.start + len(x)))
         cannot_change = is_read_only(rows)
         if not (x is stored and cannot_change):
             is_copied = len(x) < len(rows)  # where the parts are put together
@@ -218,15 +227,50 @@ class _PathIntegral(NamedTuple):
             found["x"] = x if is_own else x.copy()
         return found
 
+    def _by_target(self, ends: Sequence[Array], exponents: IntArray | None, first: int) -> dict[str, Array]:
+        """Return the maps and scores of inputs of which each has its own target, those of one target together.
+
+        Args:
+            ends: Inputs, then baselines, (samples or 1, features) each.
+            exponents: Exponents of the powers of 2 by which the ends were divided, (samples, 1); None if they were not.
+            first: Index of the first input in its batch.
+        """
+        assert self.targets is not None
+        count, found = len(ends[0]), dict[str, Array]()
+        targets = self.targets[first : first + count]
+        for target in np.unique(targets):
+            own = np.flatnonzero(targets == target)
+            rows = [end if len(end) == 1 < count else end[own] for end in ends]
+            powers = None if exponents is None else exponents[own]
+            part = self._replace(objective=self.objective.of_target(target))._of_head(rows, powers, first + own)
+            for name, array in part.items():
+                found.setdefault(name, np.empty((count, *array.shape[1:]), array.dtype))[own] = array
+        return found
+
+    def _of_head(
+        self, ends: Sequence[Array], exponents: IntArray | None, numbers: Sequence[int] | IntArray
+    ) -> dict[str, Array]:
+        """Return the maps and scores of a head with one target; arguments as in `_by_target`, but the index of every input."""
+        if not self.objective.is_affine:
+            return self._curved(ends, numbers)
+        found = self._affine(ends)
+        if exponents is not None:
+            _rescale(found, exponents)
+        if constant := self.objective.head.linear_map(len(self.models))[0, 0]:
+            found |= {name: found[name] + constant for name in ("f_input", "f_baseline")}
+        return found
+
     def _affine(self, ends: Sequence[Array]) -> dict[str, Array]:
         """Return maps and scores of one quadratic form, whose gradient 2 M p has its mean at the mean position on the path.
+
+        The form is that of the model, or a sum of those of all models with the weights of a linear head.
 
         Args:
             ends: Inputs, then baselines, (samples or 1, features) each.
         """
         x, *baselines = ends
         late = 1.0 if self.rule is None else 2 * self.rule.mean_node
-        acted = self._action(self.models[0], x)
+        acted = self._weighted_action(x)
         found = {"f_input": inner_product(x, acted)}
         later = acted if late == 1 else late * acted
         if not baselines:
@@ -235,19 +279,27 @@ class _PathIntegral(NamedTuple):
             return found
         scores = []
         for b in baselines:
-            of_b = self._action(self.models[0], b)
+            of_b = self._weighted_action(b)
             gradient = later + (2 - late) * of_b
             _add_map(found, x - b, gradient if len(baselines) == 1 else gradient * (1 / len(baselines)))
             scores.append(inner_product(b, of_b))
         found["f_baseline"] = _mean(scores, len(x))
         return found
 
-    def _curved(self, ends: Sequence[Array], first: int) -> dict[str, Array]:
+    def _weighted_action(self, rows: Array) -> Array:
+        """Return the products of the quadratic form of an affine objective."""
+        if self.objective.is_quadratic:
+            return self._action(self.models[0], rows)
+        weights = self.objective.head.linear_map(len(self.models))[0, 1:]
+        products = [weight * self._action(model, rows) for model, weight in zip(self.models, weights, strict=True) if weight]
+        return np.asarray(sum(products[1:], products[0])) if products else np.zeros(rows.shape)
+
+    def _curved(self, ends: Sequence[Array], numbers: Sequence[int] | IntArray) -> dict[str, Array]:
         """Return maps and scores of an objective whose gradient is no affine function of the position, and their accuracy.
 
         Args:
             ends: Inputs, then baselines, (samples or 1, features) each.
-            first: Index of the first input in its batch, for messages.
+            numbers: Index of every input in its batch, for messages.
         """
         objective = self.objective
         end, *starts = (PathEnd.of(rows, [self._action(model, rows) for model in self.models]) for rows in ends)
@@ -256,7 +308,7 @@ class _PathIntegral(NamedTuple):
         paths = [StraightPath.between(start, end) for start in starts]
         if objective.form == "normalized":
             for path in paths:
-                _keep_closest(found, path.origin(first))
+                _keep_closest(found, path.origin(numbers))
         found["f_input"] = end.score(objective)  # later than the check of the origin, where it has no value
         found["f_baseline"] = _mean([start.score(objective) for start in starts], len(end.rows))
         for path in paths:
@@ -282,13 +334,16 @@ class _PathIntegral(NamedTuple):
     def _add_accuracy(self, found: dict[str, Array], end: PathEnd) -> None:
         """Replace the errors of all features by those of one feature per input, beside what is allowed for it."""
         errors, values, f_input, f_baseline = (found[name] for name in ("errors", "values", "f_input", "f_baseline"))
-        natural = end.expectation_bound() if self.objective.head.kind == "identity" else 1.0
+        head, gain = self.objective.head, self.objective.head.gain(len(self.models))
+        natural = gain * end.expectation_bound() if head.is_affine else 1.0
         largest = np.maximum(np.abs(values).max(axis=1, initial=0), natural)
         found["gap"] = values.sum(axis=1) - (f_input - f_baseline)
         sizes = [model.observable_size for model in self.models if isinstance(model, Model)]
-        rounding = _ROUNDINGS * np.finfo(self.precision).eps * max(sizes, default=0.0)  # decides scores that vanish for all x
+        rounding = (
+            _ROUNDINGS * np.finfo(self.precision).eps * gain * max(sizes, default=0.0)
+        )  # decides scores that vanish for all x
         allowed = _ERROR[self.precision] * np.maximum(np.abs(f_input) + np.abs(f_baseline), largest)
-        found["allowed"] = np.maximum(allowed, rounding) if self.objective.head.kind == "identity" else allowed
+        found["allowed"] = np.maximum(allowed, rounding) if head.is_affine else allowed
         found["feature"] = errors.argmax(axis=1)
         found["errors"] = errors.max(axis=1)
 
@@ -298,6 +353,13 @@ class _PathIntegral(NamedTuple):
             _warn_of_origin(found["distance"], found["longest"])
         if "gap" in found:
             _warn_of_errors(found["gap"], found["errors"], found["feature"], found["allowed"])
+
+
+def _rescale(found: dict[str, Array], exponents: IntArray) -> None:
+    """Multiply maps and scores of a quadratic form by the powers of 2 that belong to inputs divided by 2^exponents."""
+    for name, array in found.items():
+        powers = 2 * exponents.reshape(len(exponents), *(1,) * (array.ndim - 1))
+        found[name] = rescaled(array, powers, "an attribution or a score")
 
 
 def _add_map(found: dict[str, Array], step: Array, gradient: Array) -> None:
@@ -435,8 +497,8 @@ class StraightPath:
 
     def rounding_errors(self, objective: Objective, weights: FloatArray, tolerance: float, precision: Precision) -> FloatArray:
         """Return how much the values change if the quadratic forms change by their rounding errors, (samples, features)."""
-        signs = -np.ones(self.coefficients.shape[1])
-        signs[[0, 1 + objective.head.target]] = 1  # the difference of two observables changes by the sum of their errors
+        # the difference of two observables changes by the sum of their errors
+        signs = np.array([1.0, *objective.head.signs(self.coefficients.shape[1] - 1)])
         rounding, errors = self._rounding(precision), np.zeros(self.end.rows.shape)
         changes = [signs[:, np.newaxis] * rounding]
         if objective.largest_change(self.coefficients, self.coefficients + changes[0]) <= _ROUNDING:
@@ -456,11 +518,11 @@ class StraightPath:
         found = near + np.minimum(self.centre, 1 - self.centre)[:, np.newaxis] * step  # what `nearest` was computed from
         return np.asarray(unit * np.stack([near[:, :1] * found, 2 * step[:, :1] * found, step[:, :1] * step], axis=-1))
 
-    def origin(self, first: int) -> tuple[FloatArray, FloatArray]:
+    def origin(self, numbers: Sequence[int] | IntArray) -> tuple[FloatArray, FloatArray]:
         """Return the distance of each path from the origin and the norm of its longer end, (samples,) each.
 
         Args:
-            first: Index of the first input in its batch, for the message.
+            numbers: Index of every input in its batch, for the message.
 
         Raises:
             ValueError: The path of an input passes through the origin.
@@ -470,7 +532,7 @@ class StraightPath:
         through = np.flatnonzero(distance <= _ORIGIN * longest)
         if through.size:
             raise ValueError(
-                f"the segment from the baseline to x[{first + through[0]}] passes through the origin, where the normalized "
+                f"the segment from the baseline to x[{numbers[through[0]]}] passes through the origin, where the normalized "
                 "form x'Mx / x'x has no value: its integrated gradients diverge like log(1/eps) while their sum stays finite; "
                 "use form='quadratic', or a baseline off the line through x and 0, such as baselines.mean"
             )

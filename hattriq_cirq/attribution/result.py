@@ -13,6 +13,7 @@ from typing import IO, Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 
+from hattriq_cirq.attribution.answer import Verdict
 from hattriq_cirq.foundation import array_files
 from hattriq_cirq.foundation.array_files import Joined, read_arrays, write_arrays
 from hattriq_cirq.foundation.arrays import (
@@ -25,7 +26,7 @@ from hattriq_cirq.foundation.arrays import (
     read_only,
     zeros,
 )
-from hattriq_cirq.foundation.checks import check_type, set_fields
+from hattriq_cirq.foundation.checks import as_count, check_type, set_fields
 from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
@@ -48,6 +49,8 @@ _AMPLITUDES = ("x", "baseline")
 _NO_CONTRACT = DataContract()
 #: Arrays of a file with the kinds of numbers that they may hold.
 _KINDS = {"meta": "U"} | dict.fromkeys(_REAL, "f") | dict.fromkeys(_AMPLITUDES, "fc") | dict.fromkeys(_CLASSES, "i")
+_CSV_COLUMNS = ("input", "feature", "bits", "x", "name", "unit", "value", "low", "high", "stderr", "systematic")
+_ANSWERED = 3  # inputs of a batch whose answers are printed
 _OF_ONE_CIRCUIT = ("two_qubit_gates", "variance_factor")  # costs of the most expensive circuit; all others are sums
 
 
@@ -117,6 +120,47 @@ class _Meta(TypedDict):
     cost: Cost
     provenance: Provenance
     contract: NotRequired[Any]
+
+
+class TopFeature(tuple[int, float]):
+    """A feature of one input and its value, as a pair (index, value) that also has its name and its unit.
+
+    Args:
+        feature: Index of the feature.
+        value: Its attribution.
+        name: Its name.
+        unit: Its unit, empty for none.
+
+    Example:
+        >>> feature, value = TopFeature(3, 0.25, "mean radius", "mm")
+        >>> feature, value
+        (3, 0.25)
+    """
+
+    name: str
+    unit: str
+
+    def __new__(cls, feature: int, value: float, name: str, unit: str) -> TopFeature:
+        """Return the pair with its name and its unit."""
+        self = super().__new__(cls, (feature, value))
+        self.name, self.unit = name, unit
+        return self
+
+    @property
+    def feature(self) -> int:
+        """Index of the feature."""
+        return self[0]
+
+    @property
+    def value(self) -> float:
+        """Attribution of the feature."""
+        return self[1]
+
+    def __getnewargs__(self) -> tuple[int, float, str, str]:
+        return *self, self.name, self.unit
+
+    def __repr__(self) -> str:
+        return f"TopFeature({self.feature}, {self.value:+.6g}, {self.name!r}, {self.unit!r})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -221,6 +265,7 @@ class Attribution(Frozen):
         f_baseline: FloatArray,
         assumptions: Assumptions,
         contract: DataContract | None,
+        target: IntArray | None = None,
     ) -> Attribution:
         """Return the attribution of an exact result, whose arrays match in shape and are its own, without copies of them.
 
@@ -233,6 +278,7 @@ class Attribution(Frozen):
             f_baseline: Scores at the baselines.
             assumptions: Settings.
             contract: Form of the data of the model; None if it is not recorded.
+            target: Index of the class of every input that was attributed, made read-only; None without classes.
 
         Raises:
             ValueError: A value or a score is not finite.
@@ -241,8 +287,9 @@ class Attribution(Frozen):
             for name, checked in (("values", values), ("f_input", f_input), ("f_baseline", f_baseline)):
                 _check_finite(name, checked)
         make_read_only(values, x, f_input, f_baseline)
-        if imag_values is not None:
-            make_read_only(imag_values)
+        for optional in (imag_values, target):
+            if optional is not None:
+                make_read_only(optional)
         self = object.__new__(cls)  # fields that are left out have their defaults
         self.__dict__.update(
             values=values,
@@ -256,12 +303,17 @@ class Attribution(Frozen):
             assumptions=assumptions,
             provenance=Provenance.now(),
             contract=contract,
+            target=target,
         )
         return self
 
     def feature_name(self, feature: int) -> str:
         """Return the name of a feature: its column, its pixel or its basis state, see `DataContract.feature_name`."""
         return (self.contract or _NO_CONTRACT).feature_name(feature, self.n_features)
+
+    def unit(self, feature: int) -> str:
+        """Return the unit of a feature, empty if it has none or is not known."""
+        return "" if self.contract is None else self.contract.unit(feature)
 
     def class_name(self, label: int) -> str:
         """Return the name of a class by its index, see `DataContract.class_name`."""
@@ -340,12 +392,75 @@ class Attribution(Frozen):
         """Iterate over the inputs of a batch."""
         return (self[i] for i in range(len(self)))
 
-    def top(self, count: int = 5) -> list[tuple[int, float]]:
-        """Return the features of a single input with the largest absolute attribution, as (index, value), largest first."""
+    def top(self, count: int = 5) -> list[TopFeature]:
+        """Return the features of a single input with the largest absolute attribution, largest first.
+
+        Args:
+            count: Number of features, at most.
+
+        Returns:
+            Pairs (index, value), which have the name and the unit of the feature as `.name` and `.unit`.
+
+        Raises:
+            TypeError: The attribution is a batch.
+
+        Example:
+            >>> import hattriq_cirq as hq
+            >>> a = hq.integrated_gradients(hq.ring_ansatz(1, 0), [0.6, 0.8], baseline=0)
+            >>> [(feature, round(value, 2)) for feature, value in a.top()], a.top()[0].name
+            ([(1, -0.64), (0, 0.36)], '|1>')
+        """
         if self.values.ndim != 1:
             raise TypeError(f"{self.values.shape=}: choose one input first, for example a[0].top()")
-        order = np.argsort(-np.abs(self.values), kind="stable")[:count]
-        return [(int(k), float(self.values[k])) for k in order]
+        order = np.argsort(-np.abs(self.values), kind="stable")[:count].tolist()
+        return [TopFeature(k, float(self.values[k]), self.feature_name(k), self.unit(k)) for k in order]
+
+    def answer(self, index: int | None = None, *, count: int = 5) -> str:
+        """Return one sentence that answers why: the predicted class or the score, and the features with the largest share.
+
+        Measured numbers have half of their 95% interval after them. Names are those of `contract`, made printable.
+
+        Args:
+            index: Input of a batch; None for a single input.
+            count: Number of features to name, at most.
+
+        Raises:
+            TypeError: An input of a batch must be chosen, or there is only one.
+
+        Example:
+            >>> import hattriq_cirq as hq
+            >>> from hattriq_cirq.foundation.contract import DataContract
+            >>> contract = DataContract(columns=("length", "width"), classes=("no", "yes"))
+            >>> model = hq.ring_ansatz(1, 0).with_contract(contract)
+            >>> hq.integrated_gradients(model, [0.6, 0.8], baseline=0).answer()
+            "score -0.28, class 'no': width -0.64, length +0.36"
+        """
+        one = self if index is None else self[as_count(index, "index", 0)]
+        if one.values.ndim != 1:
+            raise TypeError(f"{one.values.shape=}: choose one input, for example a.answer(0)")
+        top = [each for each in one.top(as_count(count, "count")) if each.value]
+        low, high = one.interval()
+        halves = (high - low) / 2
+        features = [(each.name, each.value, float(halves[each.feature])) for each in top]
+        return one.verdict().sentence(features, int(np.count_nonzero(one.values)) - len(top))
+
+    def verdict(self) -> Verdict:
+        """Return what the model says of a single input: its text is the predicted class, or the score with its class.
+
+        Example:
+            >>> import hattriq_cirq as hq
+            >>> a = hq.integrated_gradients(hq.ring_ansatz(1, 0), [0.6, 0.8], baseline=0)
+            >>> str(a.verdict())
+            'score -0.28'
+        """
+        half = 0.0
+        if self.f_input_stderr is not None:
+            low, high = normal_interval(self.f_input, self.f_input_stderr, 0.95)
+            half = float(high - low) / 2
+        target, predicted = (None if of is None else int(of) for of in (self.target, self.predicted))
+        probability = None if self.probability is None else float(self.probability)
+        head, contract = self.assumptions.head, self.contract or _NO_CONTRACT
+        return Verdict(float(self.f_input), half, head, contract, target, predicted, probability)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Attribution):
@@ -364,6 +479,7 @@ class Attribution(Frozen):
         inputs = quantity(int(np.prod(lead)), "input") if lead else "one input"
         a = self.assumptions
         lines = [
+            *self._answers(),
             f"Attribution of {inputs}, {self.n_features} features",
             f"  observable {', '.join(a.observables)}; form {a.form}; head {a.head}; baseline {a.baseline}",
             f"  estimator {a.estimator}; rule {a.rule}; engine {a.engine}; seed {a.seed}; {a.precision}",
@@ -377,8 +493,6 @@ class Attribution(Frozen):
                 f"  score {self._score('f_input')}, at the baseline {self._score('f_baseline')}; "
                 f"completeness gap {self.completeness_gap:+.1e} (standard error {error:.1e})"
             )
-            top = ", ".join(f"{k}: {v:+.4f}" for k, v in self.top())
-            lines.append(f"  largest: {top}")
         if self.systematic is not None:
             parts = (float(np.max(part, initial=0.0)) for part in (self.stderr, self.systematic))
             lines.append("  errors: standard error at most {:.1e}, systematic part at most {:.1e}".format(*parts))
@@ -394,6 +508,16 @@ class Attribution(Frozen):
             lines.append(f"  check by known answers: {more}")
         lines += [f"  note: {note}" for note in a.notes]
         return printable("\n".join(lines), lines=True)
+
+    def _answers(self) -> list[str]:
+        """Return the answer of a single input, or those of the first inputs of a batch."""
+        if self.values.ndim == 1:
+            return [self.answer()]
+        if self.values.ndim > 2:
+            return []
+        shown = range(min(len(self), _ANSWERED))
+        more = [f"... and {quantity(len(self) - _ANSWERED, 'input')} more"] if len(self) > _ANSWERED else []
+        return [*(f"input {i}: {self.answer(i, count=3)}" for i in shown), *more]
 
     def _score(self, name: str) -> str:
         """Return the score of a single input as text, with its standard error if it was measured."""
@@ -504,23 +628,29 @@ class Attribution(Frozen):
         return replace(first, cost=cost)._write(path, joined | short)
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write a new CSV file with one line per input and feature: input, feature, bits, x, value, stderr, systematic.
+        """Write a new CSV file with one line per input and feature, input by input.
 
-        The systematic part is empty where nothing is known of it. Lines are written input by input.
+        Columns: input, feature, bits, x, name, unit, value; low and high, the ends of the 95% interval; stderr and systematic,
+        the two parts of the error. The systematic part is empty where nothing is known of it.
         """
         n_qubits = (self.n_features - 1).bit_length()
         bits = [f"{k:0{n_qubits}b}" for k in range(self.n_features)]
-        unknown = np.broadcast_to("", self.values.shape)
-        x, systematic = self.x if self.knows_input else unknown, unknown if self.systematic is None else self.systematic
-        columns = [part.reshape(-1, self.n_features) for part in (x, self.values, self.stderr, systematic)]
+        names, units = ([of(k) for k in range(self.n_features)] for of in (self.feature_name, self.unit))
 
         def write(file: IO[bytes]) -> None:
-            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+            text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
             writer = csv.writer(text, lineterminator="\n")
-            writer.writerow(["input", "feature", "bits", "x", "value", "stderr", "systematic"])
-            for i, of_input in enumerate(zip(*columns, strict=True)):
-                numbers = (column.tolist() for column in of_input)
-                writer.writerows((i, k, *line) for k, line in enumerate(zip(bits, *numbers, strict=True)))
+            writer.writerow(_CSV_COLUMNS)
+            unknown = [""] * self.n_features
+            for i, row in enumerate(np.ndindex(self.values.shape[:-1])):
+                values, stderr = self.values[row], self.stderr[row]
+                rare, systematic = (None if part is None else part[row] for part in (self.rare_stderr, self.systematic))
+                low, high = normal_interval(values, stderr, 0.95, rare, systematic)
+                x = self.x[row].tolist() if self.knows_input else unknown
+                numbers = (part.tolist() for part in (values, low, high, stderr))
+                last = unknown if systematic is None else systematic.tolist()
+                lines = enumerate(zip(bits, x, names, units, *numbers, last, strict=True))
+                writer.writerows((i, k, *line) for k, line in lines)
             text.detach()
 
         return write_new(path, write)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -90,6 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
 
 
+def command_line_parser() -> ArgumentParser:
+    """Return the parser of `hattriq`, with a subparser for each command."""
+    return make_parser(_COMMANDS, "hattriq", f"hattriq {__version__}", _HELP)
+
+
 def parse(arguments: Sequence[str] | None = None) -> Command:
     """Return the settings of the command that the words after `hattriq` name.
 
@@ -101,7 +107,7 @@ def parse(arguments: Sequence[str] | None = None) -> Command:
 
 def _parse(arguments: Sequence[str] | None) -> tuple[Command, bool]:
     """Return the command that the words name, and true if its log is to be printed."""
-    values = vars(make_parser(_COMMANDS, "hattriq", f"hattriq {__version__}", _HELP).parse_args(arguments))
+    values = vars(command_line_parser().parse_args(arguments))
     command: type[Command] = values.pop("command")
     verbose: bool = values.pop("verbose")
     return command(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}), verbose

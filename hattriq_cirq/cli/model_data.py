@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import hattriq_cirq as hq
-from hattriq_cirq.cli.tables import class_names
+from hattriq_cirq.cli.tables import data_contract
 from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.reporting.records import Record, read_record
@@ -153,10 +153,4 @@ def _recorded_contract(record: Record) -> DataContract | None:
         return None
     if "contract" in record:
         return DataContract.from_record(record["contract"])
-    data = record["data"]
-    return DataContract(
-        features=data["details"].get("features_given"),
-        columns=data["details"].get("columns") or None,
-        classes=class_names(data["label_names"]),
-        image_shape=data["image_shape"],
-    )
+    return data_contract(record["data"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from math import nan
 from pathlib import Path
 
@@ -12,12 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import hattriq_cirq as hq
-from hattriq_cirq.cli.tables import class_names
+from hattriq_cirq.cli.tables import data_contract
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.reading import FileError, read_bytes
 from hattriq_cirq.foundation.text import decimal
 from hattriq_cirq.models.training import History
-from hattriq_cirq.reporting.plotting import basis_grid
 from hattriq_cirq.reporting.records import Record
 
 TRAINING, GALLERY, TESTS = "training.png", "gallery.png", "tests.png"
@@ -73,10 +73,6 @@ def draw_gallery(a: hq.Attribution, labels: Sequence[int] | Array | None, data: 
         labels: Labels of its inputs; None if they are not known.
         data: Record of the data set.
     """
-    shape = data["image_shape"] or basis_grid(a.n_features)
-    return hq.plot_gallery(
-        a[:GALLERY_MAX],
-        shape=(shape[0], shape[1]),
-        labels=None if labels is None else list(labels[:GALLERY_MAX]),
-        classes=class_names(data["label_names"]),
-    )
+    shown = a[:GALLERY_MAX]
+    shown = shown if shown.contract is not None else replace(shown, contract=data_contract(data))
+    return hq.plot_gallery(shown, labels=None if labels is None else list(labels[:GALLERY_MAX]))

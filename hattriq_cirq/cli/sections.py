@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import hattriq_cirq as hq
 from hattriq_cirq.cli.pictures import GALLERY, TESTS, TRAINING, draw_gallery, draw_tests, draw_training
 from hattriq_cirq.cli.records import how_to_continue
 from hattriq_cirq.cli.run_folder import read_picture
-from hattriq_cirq.cli.tables import learning_texts
+from hattriq_cirq.cli.tables import data_contract, learning_texts
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.foundation.arrays import FloatArray, normal_interval
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.learned import origin
-from hattriq_cirq.reporting.document import FILE, Picture, Section, Table
+from hattriq_cirq.reporting.document import FILE, Picture, Section, Table, assumption_texts, cost_table
+from hattriq_cirq.reporting.maps import Maps
 from hattriq_cirq.reporting.plotting import png
 from hattriq_cirq.reporting.records import (
     LEARNED,
@@ -37,6 +38,7 @@ _EXPECTED = "give the folder of a study, of one of its reports, or of `hattriq t
 _COEFFICIENTS = 12  # of a learned observable that are listed
 _STANDARD_ERRORS = 5.0  # largest distance of a sampled gap from 0
 _LEVEL = 0.95  # of intervals
+_CAMPAIGN = "The campaign of the learned model, once for all inputs"
 _NO_HARDWARE = "Anything about a quantum processor: everything was simulated."
 
 
@@ -143,7 +145,7 @@ def _learning(folder: Path, record: Record, learned: hq.LearnedModel) -> Section
         accuracy=_accuracies(record),
         pictures=(_tests_picture(folder, record),),
         tables=(_coefficients(learned),),
-        cost=_cost(record["cost"], "The campaign, once for all inputs"),
+        cost=cost_table(record["cost"], "The campaign, once for all inputs"),
         settings={"data": data["spec"], "model": record["model"]["path"], **settings, **(limit or {})},
         assumptions={
             "model": record["model"]["repr"],
@@ -211,11 +213,25 @@ def _attribution(folder: Path, record: Record, a: hq.Attribution, tolerance: flo
         accuracy=None if trained is None else _accuracies(trained[1]),
         pictures=tuple(pictures),
         tables=(_inputs(record, a, is_complete),),
-        cost=_cost(record["cost"], "The campaign of the learned model, once for all inputs" if _serves_all(trained) else None),
+        cost=cost_table(record["cost"], _CAMPAIGN if _serves_all(trained) else "Total of all inputs"),
         settings=used,
-        assumptions={**_assumptions(record["assumptions"]), "model": record["model"]["repr"]},
+        assumptions={**assumption_texts(record["assumptions"]), "model": record["model"]["repr"]},
         provenance=_provenance(record),
+        maps=_maps(record, a),
     )
+
+
+def _maps(record: Record, a: hq.Attribution) -> Maps:
+    """Return the maps of the listed inputs, with the names of the data set where the attribution has none."""
+    data, inputs = record["data"], record["inputs"]
+    if a.contract is None:
+        a = replace(a, contract=data_contract(data))
+    labels = None
+    if "labels" in inputs:
+        minus, plus = data["label_names"]
+        labels = [plus if label > 0 else minus for label in inputs["labels"]]
+    samples = [f"Input {index}" for index in inputs["indices"]]
+    return Maps.of([a[: len(samples)]], samples=samples, labels=labels)
 
 
 def _accuracies(record: Record) -> Table:
@@ -266,21 +282,6 @@ def _interval_text(value: float, low: FloatArray, high: FloatArray, digits: str)
 def _serves_all(trained: tuple[Path, Record] | None) -> bool:
     """Return True for the run of a model that was learned."""
     return trained is not None and trained[1]["command"] == "learn"
-
-
-def _cost(cost: Mapping[str, Any], total: str | None = None) -> Table:
-    caption = "two-qubit gates of the largest circuit; programs are compiled circuits with parameters."
-    caption = f"{total or 'Total of all inputs'}; {caption}"
-    return Table(
-        caption if cost["circuits"] else "An exact result costs nothing on a quantum computer.",
-        tuple(name.replace("two_qubit", "two-qubit").replace("_", " ") for name in cost),
-        (tuple(map(str, cost.values())),),
-    )
-
-
-def _assumptions(assumptions: Mapping[str, Any]) -> dict[str, str]:
-    texts = {name: ", ".join(value) if isinstance(value, list) else value for name, value in assumptions.items()}
-    return {name.replace("_", " "): str(value) for name, value in texts.items() if value not in (None, "")}
 
 
 def _provenance(record: Record) -> dict[str, str]:

@@ -8,15 +8,56 @@ from pathlib import Path
 from typing import Any
 
 import hattriq_cirq as hq
-from hattriq_cirq.foundation.display import printable
-from hattriq_cirq.foundation.text import quantity
+from hattriq_cirq.foundation.contract import DataContract
+from hattriq_cirq.foundation.display import clipped, printable
+from hattriq_cirq.foundation.text import aligned, quantity
 from hattriq_cirq.reporting.records import SCORES, Record
+
+_NAME_LENGTH = 48  # characters of a name in a table
 
 
 def class_names(label_names: Iterable[str]) -> tuple[str, str] | None:
     """Return the names of the classes -1 and +1; None where they have no other names."""
     minus, plus = label_names
     return None if (minus, plus) == ("-1", "+1") else (minus, plus)
+
+
+def data_contract(data: Record) -> DataContract:
+    """Return what the record of a data set of any version says about its form."""
+    return DataContract(
+        features=data["details"].get("features_given"),
+        columns=data["details"].get("columns") or None,
+        classes=class_names(data["label_names"]),
+        image_shape=data["image_shape"],
+    )
+
+
+def feature_table(a: hq.Attribution, count: int) -> str:
+    """Return the features of one input with the largest attribution as lines of text, with their names and errors.
+
+    Args:
+        a: Attribution of one input.
+        count: Number of features, at most.
+    """
+    bits, contract, shape = (a.n_features - 1).bit_length(), a.contract, None if a.contract is None else a.contract.image_shape
+    columns = () if contract is None else contract.columns or ()
+    has_units = contract is not None and any(contract.units or ())
+    low, high = a.interval()
+    is_measured = bool((high > low).any())
+    header = ["feature", "name" if columns else "bits", *(["unit"] if has_units else []), *(["row", "col"] if shape else [])]
+    lead = len(header) - (2 if shape else 0)
+    header += ["amplitude", "attribution", *(["95% interval"] if is_measured else []), "std. error"]
+    rows = [header + (["systematic"] if a.systematic is not None else [])]
+    for each in a.top(count):
+        k = each.feature
+        row = [str(k), clipped(each.name, _NAME_LENGTH) if columns else f"{k:0{bits}b}"]
+        row += [clipped(each.unit, _NAME_LENGTH)] if has_units else []
+        row += map(str, divmod(k, shape[1])) if shape else ()
+        row += [f"{a.x[k]:+.5f}" if a.knows_input else "unknown", f"{each.value:+.6f}"]
+        row += [f"[{low[k]:+.6f}, {high[k]:+.6f}]"] if is_measured else []
+        row += [f"{a.stderr[k]:.1e}", *([] if a.systematic is None else [f"{a.systematic[k]:.1e}"])]
+        rows.append(row)
+    return aligned(rows, right=lead)
 
 
 def print_files(folder: Path) -> None:

@@ -29,5 +29,16 @@ def printable(text: object, *, lines: bool = False) -> str:
     return "".join(each if each.isprintable() or each in kept else _escape(each) for each in shown)
 
 
+def clipped(text: object, length: int) -> str:
+    """Return a printable text of at most some characters, with an ellipsis in place of the others.
+
+    Example:
+        >>> clipped("x" * 40, 5)
+        'xxxx…'
+    """
+    shown = printable(text)
+    return shown if len(shown) <= length else f"{shown[: length - 1]}…"
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode()

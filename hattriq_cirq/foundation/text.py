@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from math import floor, isfinite, log10
 
 #: Pattern of a number with the digits 0 to 9, a point and an exponent, without its sign.
 DECIMAL = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_PLAIN_UP_TO = 6  # powers of ten up to which numbers in sentences have no exponent
 _SIGNED = re.compile(f"[+-]?{DECIMAL}")
 
 
@@ -21,6 +23,26 @@ def number_text(value: float | complex) -> str:
         return number_text(value.real) if not value.imag else repr(complex(value)).strip("()")
     short = f"{value:g}"
     return short if float(short) == value else repr(float(value))
+
+
+def rounded(values: Sequence[float], unit: float | None = None, *, digits: int = 2) -> list[str]:
+    """Return numbers with signs for a sentence, all with as many decimals as show some digits of the largest, at least two.
+
+    Args:
+        values: Numbers.
+        unit: Number whose digits are shown, such as an error; None for the largest by its absolute value.
+        digits: Number of digits.
+
+    Example:
+        >>> rounded([0.1632, -0.0517]), rounded([3.2e-4, 1e-5]), rounded([0.16321], 0.0042), rounded([2.5e12])
+        (['+0.16', '-0.05'], ['+0.00032', '+0.00001'], ['+0.1632'], ['+2.5e+12'])
+    """
+    largest = max((abs(value) for value in values), default=0.0)
+    shown = largest if unit is None else abs(unit)
+    exponent = floor(log10(shown)) if shown > 0 and isfinite(shown) else 0
+    if max(exponent, floor(log10(largest)) if largest > 0 else 0) >= _PLAIN_UP_TO or exponent < -_PLAIN_UP_TO:
+        return [f"{value:+.{max(digits, 2) - 1}e}" for value in values]
+    return [f"{value:+.{max(2, digits - 1 - exponent)}f}" for value in values]
 
 
 def quantity(number: int, noun: str, plural: str | None = None) -> str:
@@ -38,8 +60,12 @@ def quantity(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]], *, right: int | None = None) -> str:
     """Return rows of cells as lines of text, with the columns below each other.
+
+    Args:
+        rows: Rows of cells, of the same number.
+        right: Index of the column from which cells end below each other, as numbers do; None for none.
 
     Example:
         >>> print(aligned([("run", "shots"), ("noisy", "200")]))
@@ -47,7 +73,13 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
         noisy  200
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    ends = [False if right is None else k >= right for k in range(len(widths))]
+    lines = (
+        "  ".join(
+            cell.rjust(width) if at_end else cell.ljust(width) for cell, width, at_end in zip(row, widths, ends, strict=True)
+        )
+        for row in rows
+    )
     return "\n".join(line.rstrip() for line in lines)
 
 

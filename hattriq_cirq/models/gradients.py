@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import cirq
 import numpy as np
@@ -80,6 +81,8 @@ class TrainableProgram:
         model: Model whose symbols are differentiated; their order is `names`. Every gate with a symbol must be a power of a
             Pauli, a rotation or another `cirq.EigenGate`, with an exponent affine in the symbols, or decompose into such gates.
             Measurements and noise are replaced by a unitary circuit with an environment (`Model.dilated`).
+        observables: Observables whose expectations the loss combines, in place of the model's own; they need a unitary circuit
+            without an environment.
 
     Raises:
         ValueError: The model has no symbol, or a gate cannot be differentiated.
@@ -91,7 +94,9 @@ class TrainableProgram:
         (('z0_0', 'y0_0'), array([-1.,  1.]))
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, observables: Sequence[cirq.PauliSum] | None = None) -> None:
+        if observables is not None and (not model.is_unitary or model.environment):
+            raise ValueError("several observables need a unitary circuit on the data qubits alone; give the model one")
         model = model.dilated()
         self.n_qubits, self._outside = len(model.register), 2 ** len(model.environment)
         self.names = tuple(model.params)
@@ -120,10 +125,16 @@ class TrainableProgram:
                 self._groups.append(_window(group.axes, members, [position.get(i, -1) for i in group.members]))
         self._first = next(i for i, group in enumerate(self._groups) if isinstance(group, _Window))
         self._action = statevector.PauliAction.of(model.pauli_sum, model.register)
+        self._observed = _Observable(self._action) if observables is None else _Observables.of(observables, model.qubits)
 
     def expectations(self, theta: FloatArray, x: Array) -> FloatArray:
-        """Return F of every column of a (features, samples) batch for one parameter vector, (samples,)."""
-        return self._forward(self._bind(theta)[0], self._beside_environment(x))[-1]
+        """Return F of every column of a batch for one parameter vector, (samples,); (observables, samples) if they were given.
+
+        Args:
+            theta: Parameters, (params,), in the order of `names`.
+            x: Amplitudes, (features, samples), one state per column.
+        """
+        return self._observed.expectations(self._bind(theta)[0], self._beside_environment(x))
 
     def loss_gradient(self, theta: FloatArray, x: Array, loss: LossFunction) -> tuple[float, FloatArray]:
         """Return a loss of the expectations of a batch, and its gradient by the parameters.
@@ -131,19 +142,14 @@ class TrainableProgram:
         Args:
             theta: Parameters, (params,), in the order of `names`.
             x: Amplitudes, (features, samples), one state per column.
-            loss: Function from the expectations, (samples,), to the loss and its derivative by each expectation.
+            loss: Function from the expectations, in the shape of `expectations`, to the loss and its derivative by each.
 
         Returns:
             The loss and its gradient, (params,).
         """
         program, steps = self._bind(theta)
         x = self._beside_environment(x)
-        states, observed, expectations = self._forward(program, x)
-        value, slopes = loss(expectations)
-        if states.shape == x.shape:
-            costates = observed * slopes
-        else:
-            costates = self._action.apply(program.apply((x * slopes) @ x.conj().T))
+        value, states, costates = self._observed.ends(program, x, loss)
         # lambda is stored conjugated, so that <lambda| is a view; its blocks are transposed where those of psi are adjoint
         costates = costates.conj()
         state_buffers = statevector.two_buffers(states.shape, np.complex128)
@@ -220,18 +226,81 @@ class TrainableProgram:
                 steps.append([])
         return statevector.FusedCircuit(self.n_qubits, tuple(blocks)), steps
 
+
+@dataclass(frozen=True)
+class _Observable:
+    """A single observable."""
+
+    action: statevector.PauliAction
+
+    def expectations(self, program: statevector.FusedCircuit, x: Array) -> FloatArray:
+        """Return the expectations of a batch, (samples,)."""
+        return self._forward(program, x)[-1]
+
+    def ends(self, program: statevector.FusedCircuit, x: Array, loss: LossFunction) -> tuple[float, Array, Array]:
+        """Return the loss, and states psi and lambda after the circuit: the sum of |psi><lambda| over their columns counts."""
+        states, observed, expectations = self._forward(program, x)
+        value, slopes = loss(expectations)
+        if states.shape == x.shape:
+            return value, states, observed * slopes
+        return value, states, self.action.apply(program.apply((x * slopes) @ x.conj().T))
+
     def _forward(self, program: statevector.FusedCircuit, x: Array) -> tuple[Array, Array, FloatArray]:
         """Return states U c, O U c, and the expectations of x; c is x, or the whole basis if that is the smaller batch."""
-        features, samples = x.shape
-        if samples <= _MATRIX_FROM * features:
-            states = program.apply(x)
-            observed = self._action.apply(states)
+        states = program.apply(np.eye(len(x)) if _is_large(x) else x)
+        observed = self.action.apply(states)
+        if not _is_large(x):
             return states, observed, np.einsum("ks,ks->s", states.conj(), observed).real
-        states = program.apply(np.eye(features))
-        observed = self._action.apply(states)
         matrix = program.adjoint.apply(observed)
         acted = matrix @ x if np.iscomplexobj(x) else matrix.real @ x
         return states, observed, np.einsum("ks,ks->s", x.conj(), acted).real
+
+
+@dataclass(frozen=True)
+class _Observables:
+    """Several observables.
+
+    `diagonals` is the matrix of their diagonals, (observables, features), if all of them are diagonal, else None.
+    """
+
+    actions: tuple[statevector.PauliAction, ...]
+    diagonals: FloatArray | None
+
+    @classmethod
+    def of(cls, observables: Sequence[cirq.PauliSum], qubits: Sequence[cirq.Qid]) -> _Observables:
+        actions = tuple(statevector.PauliAction.of(each, qubits) for each in observables)
+        is_diagonal = all(flips == 0 for action in actions for flips, _ in action.phases)
+        return cls(actions, np.stack([action.phases[0][1].real for action in actions]) if is_diagonal else None)
+
+    def expectations(self, program: statevector.FusedCircuit, x: Array) -> FloatArray:
+        """Return the expectations of a batch, (observables, samples)."""
+        return self._of_states(_evolve(program, x))
+
+    def ends(self, program: statevector.FusedCircuit, x: Array, loss: LossFunction) -> tuple[float, Array, Array]:
+        """Return the loss, and states psi and lambda after the circuit: the sum of |psi><lambda| over their columns counts."""
+        states = _evolve(program, x)
+        value, slopes = loss(self._of_states(states))
+        if self.diagonals is not None:
+            costates = states * (self.diagonals.T @ slopes)
+        else:
+            costates = reduce(np.add, (action.apply(states) * own for action, own in zip(self.actions, slopes, strict=True)))
+        if _is_large(x):  # the sum C is also that of (C|k>)<k|, over fewer columns
+            return value, states @ costates.conj().T, np.eye(len(x))
+        return value, states, costates
+
+    def _of_states(self, states: Array) -> FloatArray:
+        if self.diagonals is not None:
+            return np.asarray(self.diagonals @ (states.real**2 + states.imag**2))
+        return np.stack([np.einsum("ks,ks->s", states.conj(), action.apply(states)).real for action in self.actions])
+
+
+def _evolve(program: statevector.FusedCircuit, x: Array) -> Array:
+    return program.apply(np.eye(len(x))) @ x if _is_large(x) else program.apply(x)
+
+
+def _is_large(x: Array) -> bool:
+    """True if a batch has so many samples that it is faster to propagate the whole basis."""
+    return bool(x.shape[1] > _MATRIX_FROM * x.shape[0])
 
 
 def _shift_rule(eigenvalues: FloatArray) -> list[tuple[float, float]]:

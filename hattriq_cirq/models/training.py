@@ -1,16 +1,22 @@
-"""Training: the logistic loss of a model's sign, minimised by Adam or L-BFGS with exact adjoint gradients."""
+"""Training: the logistic loss of a model's scores, minimised by Adam or L-BFGS with exact adjoint gradients.
+
+The scores are the expectation of the model's own observable for two classes, or for any number of classes trained linear
+combinations of several observables, one per class. The loss is the cross-entropy of their softmax; of two classes with a single
+score that is the logistic loss.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
+import cirq
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult, minimize
-from scipy.special import expit
+from scipy.special import expit, logsumexp
 
 from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze, scaling_exponents, times_power_of_2, unit_vectors
 from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_word, check_flag, check_type
@@ -22,11 +28,14 @@ from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.gradients import TrainableProgram
 from hattriq_cirq.models.learned import LearnedModel
 from hattriq_cirq.models.model import Model, model_inputs
+from hattriq_cirq.models.observables import Observable, as_pauli_sum
 
 Optimizer = Literal["adam", "lbfgs"]
 _EPOCHS_MAX = 10**9
 _SCALE_MAX = 1e6  # the logistic loss is a step from here on, and its gradient soon overflows
 _ANGLE_MAX = 1e3  # radians
+_SPREAD = 0.1  # standard deviation of the weights at the start, relative to the scale, so that no two classes are the same
+_CLASSES_MAX = 1000
 _A_MODEL = "a Model, such as ring_ansatz(n_qubits, layers)"
 
 
@@ -35,9 +44,9 @@ class History(Frozen):
     """Losses and accuracies after each epoch; `validation_*` are NaN if there is no validation set.
 
     Args:
-        loss: Mean logistic loss on the training set, (epochs,).
+        loss: Mean loss on the training set, (epochs,), without the penalty on the weights.
         accuracy: Accuracy on the training set in [0, 1], (epochs,).
-        validation_loss: Mean logistic loss on the validation set, (epochs,).
+        validation_loss: Mean loss on the validation set, (epochs,).
         validation_accuracy: Accuracy on the validation set, (epochs,).
     """
 
@@ -66,6 +75,8 @@ class Training:
         stopped: Reason why training ended: `epochs`, `patience` or `converged`.
         seed: Random seed of the initial angles and of the minibatches.
         seconds: Wall time.
+        observables: Scores of the classes as observables with the trained weights, one per class, whose softmax is the
+            probability of each class; for two classes a single one, whose sign is the class. Empty if none were given.
 
     Example:
         >>> from hattriq_cirq import ring_ansatz
@@ -80,6 +91,7 @@ class Training:
     stopped: str
     seed: int
     seconds: float
+    observables: tuple[cirq.PauliSum, ...] = ()
 
     def __repr__(self) -> str:
         h, i = self.history, self.best_epoch
@@ -131,27 +143,37 @@ def train(  # noqa: PLR0913
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     patience: int | None = 50,
     progress: bool = False,
+    observables: Sequence[Observable] | None = None,
+    penalty: float = 0.01,
+    sample_weight: ArrayLike | None = None,
 ) -> Training:
-    """Train the parameters of a model so that the sign of its expectation is the label.
+    """Train the parameters of a model so that the sign of its expectation is the label, or of several scores the largest.
 
-    The loss is the mean of log(1 + exp(-scale y F(x))) with F of the normalised rows, so that |F| <= 1 for a Pauli string.
+    The loss is the mean of log(1 + exp(-scale y F(x))) with F of the normalised rows, so that |F| <= 1 for a Pauli string. With
+    `observables` it is the cross-entropy of the softmax of the classes' scores sum_j w_cj <O_j>, with trained weights w; two
+    classes have one score.
 
     Args:
         model: Model whose params are trained; `gradients.TrainableProgram` lists the gates it may contain.
         x: Inputs, (samples, features), real or complex; rows are normalised. If it is a table with column names, the trained
             model keeps them, and refuses tables with other columns.
-        y: Labels -1 and +1, (samples,).
-        seed: Random seed of the initial angles and of the order of minibatches.
+        y: Labels -1 and +1, (samples,); with `observables` classes 0, 1, ..., each of which occurs.
+        seed: Random seed of the initial angles and weights and of the order of minibatches.
         optimizer: `adam` on minibatches, or `lbfgs` (SciPy) on the whole set.
         epochs: Largest number of passes over the data, or of L-BFGS iterations; >= 1.
         batch_size: Number of samples in a minibatch of Adam; None for the whole set.
         learning_rate: Learning rate of Adam, which falls to 0 along a half cosine over the epochs.
-        scale: Steepness of the logistic loss, > 0.
+        scale: Steepness of the logistic loss, > 0; the size of the first weights if they are trained.
         start: Standard deviation of the initial angles in radians, small so that the first gradients do not vanish; `model`
             to start from the model's own params.
         validation: Inputs and labels that are held out; the best epoch is then the one with the least loss on them.
         patience: Number of epochs without improvement after which training stops; None to never stop early.
         progress: Show a progress bar.
+        observables: Observables on the qubits of a unitary model, such as `["Z0", "Z1", "Z0*Z1"]`, whose trained linear
+            combinations are the scores of the classes; None for the model's own observable.
+        penalty: Weight of half the sum of squares of the trained weights in the sum of all losses, >= 0: it bounds them where
+            the classes can be separated.
+        sample_weight: Weight of each input in the loss, (samples,), >= 0; None for equal weights.
 
     Returns:
         The trained model, its history and the reason why training stopped.
@@ -182,19 +204,26 @@ def train(  # noqa: PLR0913
     check_flag(progress, "progress")
     start_time = time.perf_counter()
     rng = np.random.default_rng(seed := as_seed(seed))
-    program = TrainableProgram(model)
-    objective = _Objective(program, *_normalised(x, y, model, "x", "y"), scale)
+    penalty = as_number(penalty, "penalty", 0, _SCALE_MAX)
+    sums = None if observables is None else _as_observables(observables, model)
+    program = TrainableProgram(model, sums)
+    rows, labels = _normalised(x, y, model, "x", "y", are_classes=sums is not None)
+    readout = _FixedScale(scale) if sums is None else _TrainedWeights.of(len(sums), labels, scale, penalty / len(labels))
+    objective = _Objective(program, rows, labels, readout, _as_weights(sample_weight, len(labels)))
     if model.contract is None and (columns := column_names(x)) is not None:
         model = model.with_contract(DataContract(columns=columns))
     held_out = None
     if validation is not None:
         check_type(validation, "validation", tuple, "a pair of inputs and labels, or None")
-        held_out = _Objective(program, *_normalised(*validation, model, "validation x", "validation y"), scale)
+        held = _normalised(*validation, model, "validation x", "validation y", are_classes=sums is not None)
+        readout.check(held[1], "validation y")
+        held_out = _Objective(program, *held, readout)
     theta = (
         np.array([model.params[name] for name in program.names])
         if start == "model"
         else rng.normal(0, start, len(program.names))
     )
+    theta = np.concatenate([theta, readout.start(rng)])
     tracker = _Progress(objective, held_out, patience)
     with progress_bar(shown=progress, total=epochs, desc="training", unit="epoch", leave=False) as bar:
 
@@ -209,34 +238,177 @@ def train(  # noqa: PLR0913
             stopped = "epochs" if all(after_epoch(step) for step in steps) else "patience"
         else:
             stopped = _lbfgs(objective, theta, epochs, after_epoch)
+    angles, weights = objective.split(tracker.best_theta)
     return Training(
-        model=model.with_params(dict(model.params) | dict(zip(program.names, tracker.best_theta.tolist(), strict=True))),
+        model=model.with_params(dict(model.params) | dict(zip(program.names, angles.tolist(), strict=True))),
         history=History(*np.array(tracker.rows).T),
         best_epoch=tracker.best_epoch,
         stopped=stopped,
         seed=seed,
         seconds=time.perf_counter() - start_time,
+        observables=() if sums is None else readout.combined(weights, sums),
     )
 
 
-class _Objective:
-    """The logistic loss of a data set, or of a part of it, with its gradient."""
+class _Losses(NamedTuple):
+    """Losses of samples, (samples,), their derivatives by each score, and True where the sample is classified correctly."""
 
-    def __init__(self, program: TrainableProgram, x: Array, y: FloatArray, scale: float) -> None:
-        self._program, self._x, self._y, self._scale = program, x, y, scale
+    values: FloatArray
+    slopes: FloatArray
+    correct: NDArray[np.bool_]
+
+
+def _losses(scores: FloatArray, y: FloatArray) -> _Losses:
+    """Return the cross-entropy of the softmax of scores (classes, samples), or of one score (samples,) and labels -1, +1."""
+    if scores.ndim == 1:
+        margins = y * scores
+        return _Losses(np.logaddexp(0, -margins), -y * expit(-margins), margins > 0)
+    classes, samples = y.astype(np.intp), np.arange(len(y))
+    total = logsumexp(scores, axis=0)
+    slopes = np.exp(scores - total)
+    slopes[classes, samples] -= 1
+    return _Losses(total - scores[classes, samples], slopes, np.argmax(scores, axis=0) == classes)
+
+
+@dataclass(frozen=True)
+class _FixedScale:
+    """The score of two classes: the expectation times a fixed scale."""
+
+    scale: float
+    unit = 1.0
+
+    def start(self, rng: np.random.Generator) -> FloatArray:
+        return np.zeros(0)
+
+    def check(self, labels: FloatArray, name: str) -> None:
+        """Accept all labels -1 and +1."""
+
+    def scores(self, weights: FloatArray, expectations: FloatArray) -> FloatArray:
+        return self.scale * expectations
+
+    def gradients(self, weights: FloatArray, expectations: FloatArray, slopes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the derivatives by the expectations and by the weights."""
+        return self.scale * slopes, weights
+
+    def penalty(self, weights: FloatArray) -> tuple[float, FloatArray]:
+        return 0.0, weights
+
+    def combined(self, weights: FloatArray, observables: Sequence[cirq.PauliSum]) -> tuple[cirq.PauliSum, ...]:
+        return ()
+
+
+@dataclass(frozen=True)
+class _TrainedWeights:
+    """Scores that are linear combinations of expectations, with trained weights, (classes, observables); one for two classes.
+
+    Args:
+        classes: Number of classes.
+        observables: Number of observables.
+        unit: Size of the weights at the start, in whose units they are trained, so that the steps of Adam fit them.
+        strength: Factor of half the sum of their squares in the mean loss.
+    """
+
+    classes: int
+    observables: int
+    unit: float
+    strength: float
+
+    @classmethod
+    def of(cls, observables: int, labels: FloatArray, unit: float, strength: float) -> _TrainedWeights:
+        classes = int(labels.max()) + 1
+        if missing := sorted(set(range(classes)) - set(labels.astype(int).tolist())):
+            raise ValueError(f"y has no sample of class {missing[0]}; number the classes that occur from 0")
+        if classes < 2:
+            raise ValueError("y has one class, 0; give samples of at least two classes")
+        return cls(classes, observables, unit, strength)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return 1 if self.classes == 2 else self.classes, self.observables
+
+    def start(self, rng: np.random.Generator) -> FloatArray:
+        return (np.eye(*self.shape) + rng.normal(0, _SPREAD, self.shape)).reshape(-1)
+
+    def check(self, labels: FloatArray, name: str) -> None:
+        """Refuse a class that was not trained."""
+        if labels.max() >= self.classes:
+            raise ValueError(f"{name} has the class {int(labels.max())}, which y has not; give y samples of each class")
+
+    def _matrix(self, weights: FloatArray) -> FloatArray:
+        return self.unit * weights.reshape(self.shape)
+
+    def scores(self, weights: FloatArray, expectations: FloatArray) -> FloatArray:
+        scores = self._matrix(weights) @ expectations
+        return scores[0] if self.classes == 2 else scores
+
+    def gradients(self, weights: FloatArray, expectations: FloatArray, slopes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the derivatives by the expectations and by the weights."""
+        slopes = slopes.reshape(-1, slopes.shape[-1])
+        return self._matrix(weights).T @ slopes, self.unit * (slopes @ expectations.T).reshape(-1)
+
+    def penalty(self, weights: FloatArray) -> tuple[float, FloatArray]:
+        """Return the penalty in the mean loss, and its derivative."""
+        factor = self.strength * self.unit**2
+        return float(factor * (weights @ weights) / 2), factor * weights
+
+    def combined(self, weights: FloatArray, observables: Sequence[cirq.PauliSum]) -> tuple[cirq.PauliSum, ...]:
+        """Return the observables of the scores."""
+        terms = [list(each) for each in observables]
+        return tuple(
+            cirq.PauliSum.from_pauli_strings(
+                [weight * term for weight, own in zip(row.tolist(), terms, strict=True) for term in own]
+            )
+            for row in self._matrix(weights)
+        )
+
+
+class _Objective:
+    """The loss of a data set, or of a part of it, as a function of angles and weights, with its gradient."""
+
+    def __init__(
+        self,
+        program: TrainableProgram,
+        x: Array,
+        y: FloatArray,
+        readout: _FixedScale | _TrainedWeights,
+        shares: FloatArray | None = None,
+    ) -> None:
+        self._program, self._x, self._readout, self._shares = program, x, readout, shares
+        is_binary = isinstance(readout, _TrainedWeights) and readout.classes == 2
+        self._y = 2 * y - 1 if is_binary else y
         self.samples = len(y)
 
-    def loss_gradient(self, theta: FloatArray, part: slice | NDArray[np.intp] = slice(None)) -> tuple[float, FloatArray]:
-        y = self._y[part]
-        return self._program.loss_gradient(theta, self._x[:, part], lambda f: self._logistic(f, y))
+    def split(self, point: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the angles and the weights of the readout."""
+        angles = len(self._program.names)
+        return point[:angles], point[angles:]
 
-    def loss_accuracy(self, theta: FloatArray) -> tuple[float, float]:
-        expectations = self._program.expectations(theta, self._x)
-        return self._logistic(expectations, self._y)[0], float(np.mean(self._y * expectations > 0))
+    def loss_gradient(self, point: FloatArray, part: slice | NDArray[np.intp] = slice(None)) -> tuple[float, FloatArray]:
+        angles, weights = self.split(point)
+        y, shares = self._y[part], None if self._shares is None else self._shares[part]
+        by_weights = weights
 
-    def _logistic(self, expectations: FloatArray, y: FloatArray) -> tuple[float, FloatArray]:
-        margins = self._scale * y * expectations
-        return float(np.mean(np.logaddexp(0, -margins))), -self._scale * y * expit(-margins) / len(y)
+        def loss(expectations: FloatArray) -> tuple[float, FloatArray]:
+            nonlocal by_weights
+            losses = _losses(self._readout.scores(weights, expectations), y)
+            slopes = losses.slopes if shares is None else losses.slopes * shares
+            by_expectations, by_weights = self._readout.gradients(weights, expectations, slopes)
+            return _mean(losses.values, shares), by_expectations / len(y)
+
+        value, by_angles = self._program.loss_gradient(angles, self._x[:, part], loss)
+        if not len(weights):
+            return value, by_angles
+        penalty, by_penalty = self._readout.penalty(weights)
+        return value + penalty, np.concatenate([by_angles, by_weights / len(y) + by_penalty])
+
+    def loss_accuracy(self, point: FloatArray) -> tuple[float, float]:
+        angles, weights = self.split(point)
+        losses = _losses(self._readout.scores(weights, self._program.expectations(angles, self._x)), self._y)
+        return _mean(losses.values, self._shares), float(np.mean(losses.correct))
+
+
+def _mean(values: FloatArray, shares: FloatArray | None) -> float:
+    return float(np.mean(values if shares is None else values * shares))
 
 
 class _Progress:
@@ -297,18 +469,44 @@ def _lbfgs(objective: _Objective, theta: FloatArray, iterations: int, after_iter
     return "converged" if result.success else "epochs"
 
 
-def _check_data(x: ArrayLike, y: ArrayLike, model: Model | LearnedModel, x_name: str, y_name: str) -> tuple[Array, FloatArray]:
-    """Return rows (samples, features) and float labels, or raise ValueError."""
+def _check_data(
+    x: ArrayLike, y: ArrayLike, model: Model | LearnedModel, x_name: str, y_name: str, *, are_classes: bool = False
+) -> tuple[Array, FloatArray]:
+    """Return rows (samples, features) and labels -1 and +1, or classes from 0, as floats, or raise ValueError."""
     rows = model_inputs(model, x, x_name)
     if rows.ndim != 2 or np.shape(y) != rows.shape[:1] or not len(rows):
         raise ValueError(f"{x_name} {rows.shape} must be (samples, features) and {y_name} {np.shape(y)} (samples,)")
-    return rows, as_labels(y, y_name, len(rows)).astype(float)
+    if not are_classes:
+        return rows, as_labels(y, y_name, len(rows)).astype(float)
+    advice = f"be a class, a whole number from 0 to {_CLASSES_MAX - 1}"
+    numbers = [as_count(label, f"{y_name}[{i}]", 0, _CLASSES_MAX - 1, advice=advice) for i, label in enumerate(np.asarray(y))]
+    return rows, np.array(numbers, dtype=float)
 
 
-def _normalised(x: ArrayLike, y: ArrayLike, model: Model, x_name: str, y_name: str) -> tuple[Array, FloatArray]:
-    """Return normalised columns (features, samples) and float labels, or raise ValueError."""
-    rows, labels = _check_data(x, y, model, x_name, y_name)
+def _normalised(
+    x: ArrayLike, y: ArrayLike, model: Model, x_name: str, y_name: str, *, are_classes: bool
+) -> tuple[Array, FloatArray]:
+    """Return normalised columns (features, samples) and labels as floats, or raise ValueError."""
+    rows, labels = _check_data(x, y, model, x_name, y_name, are_classes=are_classes)
     directions, norms, _ = unit_vectors(rows)
     if not norms.all():
         raise ValueError(f"{x_name}[{int(np.argmin(norms))}] is all zeros and cannot be amplitude-encoded; remove it")
     return np.ascontiguousarray(directions.T), labels
+
+
+def _as_observables(observables: Sequence[Observable], model: Model) -> list[cirq.PauliSum]:
+    if isinstance(observables, str) or not isinstance(observables, Sequence) or not len(observables):
+        raise ValueError(f'{observables=} must be a list of at least one observable, such as ["Z0", "Z1"]')
+    return [as_pauli_sum(each, model.qubits) for each in observables]
+
+
+def _as_weights(weights: ArrayLike | None, samples: int) -> FloatArray | None:
+    """Return weights of samples with mean 1, (samples,); None for equal ones."""
+    if weights is None:
+        return None
+    given = np.asarray(weights, dtype=float)
+    if given.shape != (samples,) or not np.all(np.isfinite(given)) or given.min() < 0 or not given.any():
+        raise ValueError(
+            f"sample_weight of shape {given.shape} must be ({samples},), one finite number >= 0 per sample, and not all zero"
+        )
+    return np.asarray(given * (samples / given.sum()))

@@ -204,8 +204,12 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
         further = [with_measured_scores(first, t, *ends, estimator)[1:] for t, ends in zip(terms, own, strict=True)]
         combine = [combine_with_scores] * len(rows)
         return PreparedAttribution(first, terms, estimator, *given, **general, further=further, combine=combine)
+    targets = objective.head.targets_of(inputs.shape[:-1])
     found = [
-        ScoreQuantities.of(models, *ends, estimator, objective, parsed, tolerance, measures_scores=is_measured) for ends in own
+        ScoreQuantities.of(
+            models, *ends, estimator, objective.of_target(target), parsed, tolerance, measures_scores=is_measured
+        )
+        for ends, target in zip(own, targets, strict=True)
     ]
     terms = [each.quantities[0].terms for each in found]
     check_unscaled(correction, models[0], estimator, terms, f"form={form!r} with head={objective.head}")

@@ -18,6 +18,7 @@ from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import as_bytes, write_same
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
 from hattriq_cirq.foundation.schema import load, read_json
+from hattriq_cirq.reporting.maps import Maps
 
 _FORMAT = "hattriq_cirq.Section/1"
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -149,6 +150,7 @@ class Section:
         settings: Settings of the run, name -> value.
         assumptions: Assumptions behind the numbers, name -> value.
         provenance: Versions, commit and time, name -> value.
+        maps: Answers and attribution maps of some inputs, from which the reader of a page chooses; None for none.
 
     Raises:
         ValueError: Two pictures have the same name, or one text stands for a sequence of texts.
@@ -175,6 +177,7 @@ class Section:
     settings: Mapping[str, str] = field(default_factory=dict)
     assumptions: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
+    maps: Maps | None = None
 
     def __post_init__(self) -> None:
         for name in ("findings", "not_claimed", "tables", "pictures"):
@@ -264,6 +267,8 @@ class Section:
 
     def _json(self) -> str:
         content = {"format": _FORMAT, **asdict(self)}
+        if self.maps is None:
+            del content["maps"]  # as earlier versions wrote it
         content["pictures"] = [{"name": p.name, "caption": p.caption, "alt": p.alt} for p in self.pictures]
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
@@ -286,3 +291,33 @@ def in_markdown(text: str) -> str:
 
 def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def cost_table(cost: Mapping[str, Any], total: str = "Total of all inputs") -> Table:
+    """Return the cost of a result as a table.
+
+    Args:
+        cost: Entries of a `Cost`, name -> number.
+        total: Words for what the numbers are the sum of.
+
+    Example:
+        >>> cost_table({"circuits": 0, "two_qubit_gates": 0}).columns
+        ('circuits', 'two-qubit gates')
+    """
+    caption = f"{total}; two-qubit gates of the largest circuit; programs are compiled circuits with parameters."
+    return Table(
+        caption if cost["circuits"] else "An exact result costs nothing on a quantum computer.",
+        tuple(name.replace("two_qubit", "two-qubit").replace("_", " ") for name in cost),
+        (tuple(f"{value:.4g}" if isinstance(value, float) else str(value) for value in cost.values()),),
+    )
+
+
+def assumption_texts(assumptions: Mapping[str, Any]) -> dict[str, str]:
+    """Return the entries of `Assumptions` as texts by name, without those that are empty.
+
+    Example:
+        >>> assumption_texts({"seed": None, "observables": ["Z(q(0))"], "calibration_id": "a"})
+        {'observables': 'Z(q(0))', 'calibration id': 'a'}
+    """
+    texts = {name: ", ".join(value) if isinstance(value, list | tuple) else value for name, value in assumptions.items()}
+    return {name.replace("_", " "): str(value) for name, value in texts.items() if value not in (None, "")}

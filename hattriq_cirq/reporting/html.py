@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import re
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
@@ -47,7 +51,14 @@ def render(title: str, sections: Sequence[Section], summary: str = "") -> str:
         finalize=_shown,
     )
     environment.filters |= {"number_and_interval": number_and_interval, "verdict": verdict}
-    return environment.get_template("report.html").render(title=title, sections=sections, summary=summary)
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    style = _part("report.css")
+    script = _part("report.js") if any(section.maps for section in sections) else None
+    sources = f"img-src data:; style-src {_source(style)}; script-src {_source(script)}"
+    policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
+    return environment.get_template("report.html").render(
+        title=title, sections=sections, summary=summary, style=style, script=script, policy=policy
+    )
 
 
 def write_report(path: str | os.PathLike[str], title: str, sections: Sequence[Section], summary: str = "") -> Path:
@@ -67,6 +78,18 @@ def write_report(path: str | os.PathLike[str], title: str, sections: Sequence[Se
         ValueError: There is no section.
     """
     return write_new(path, render(title, sections, summary))
+
+
+def _part(name: str) -> Markup:
+    """Return the style or the script of every page."""
+    return Markup((resources.files("hattriq_cirq.reporting") / "templates" / name).read_text(encoding="utf-8"))
+
+
+def _source(part: str | None) -> str:
+    """Return the source of a content security policy that allows one style or script and no other."""
+    if part is None:
+        return "'none'"
+    return f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'"
 
 
 def _shown(value: object) -> object:

@@ -29,14 +29,14 @@ from hattriq_cirq.attribution.measured_values import Measured
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_labels, as_shape, check_type, shown
-from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.foundation.display import clipped, printable
 from hattriq_cirq.foundation.numerics import numpy_defaults
-from hattriq_cirq.foundation.text import quantity
+from hattriq_cirq.foundation.text import quantity, rounded
 from hattriq_cirq.models.learned import ProbeTest
 from hattriq_cirq.models.training import Training
 
-#: Names of the classes -1 and +1, in this order.
-Classes = tuple[str, str]
+#: Names of the classes, in the order of their indices: of two, those of the labels -1 and +1.
+Classes = Sequence[str]
 
 #: Low and high ends of the intervals of the values.
 Interval = tuple[FloatArray, FloatArray]
@@ -51,7 +51,10 @@ SIGNED = LinearSegmentedColormap.from_list(
 PIXELS: dict[str, Any] = {"origin": "upper", "interpolation": "nearest"}
 _NAMED_UP_TO = 32  # features whose names are ticks
 _NAME_LENGTH = 24  # characters of such a name
-_BITS_UP_TO = 16  # largest number of features whose ticks are labelled with bits
+_BITS_UP_TO = 16  # largest number of features whose ticks are all labelled with bits
+_STATES = 8  # basis states whose ticks are labelled where there are more, those with the largest values
+_RANKED = 20  # features of a table that are drawn
+_RANKED_IN_GALLERY = 6  # features of each input of a gallery
 _BARS_UP_TO = 128  # largest number of features that are drawn as bars
 _CROWDED = 100  # number of probes above which their points are small
 
@@ -64,19 +67,22 @@ def plot_attribution(
     title: str | None = None,
     classes: Classes | None = None,
     names: Sequence[str] | None = None,
+    top: int = _RANKED,
 ) -> Axes:
-    """Plot the signed attribution of one input in diverging colours centred on 0.
+    """Plot the signed attribution of one input in diverging colours centred on 0, as the data that the model is for ask.
 
-    If the values come from shots, dots mark the features whose 95% interval, `Attribution.interval`, leaves 0 out, and bars
-    show their intervals.
+    The features of a table are horizontal bars with their names, the largest first; an image is a map; amplitudes of a state
+    are bars in the order of the basis states. If the values come from shots, dots mark the features whose 95% interval,
+    `Attribution.interval`, leaves 0 out, and lines on bars show their intervals.
 
     Args:
         attribution: Attribution of one input; use `a[0]` to select one from a batch.
-        shape: (rows, cols) of the image, filled row by row; None draws one bar per basis state.
+        shape: (rows, cols) of an image, filled row by row; None takes that of `attribution.contract`, if it has one.
         ax: Axes for the map; None creates a figure with the input beside the map.
-        title: Title of the map; None shows the score at the input and at the baseline.
-        classes: Names of the classes -1 and +1 for the label of the colour bar.
-        names: Names of the features, for the ticks of up to 32 bars; None shows the bits of the basis states.
+        title: Title of the map; None shows the predicted class if it is known, and the score at the input and at the baseline.
+        classes: Names of the classes, for the meaning of the sign; None takes those of `attribution.contract`.
+        names: Names of the features of a table; None takes the columns of `attribution.contract`.
+        top: Number of features of a table that are drawn, at most; the label says how many others there are.
 
     Returns:
         The Axes of the map.
@@ -92,56 +98,62 @@ def plot_attribution(
         'score -0.280, at the baseline +0.000'
     """
     a = _check_attribution(attribution)
-    classes = _check_classes(classes)
+    classes = _check_classes(classes, a)
     if a.values.ndim != 1:
         raise ValueError(f"{a.values.shape=} is a batch; select one input, as in a[0], or plot all of them with plot_gallery")
-    shape = None if shape is None else as_shape(shape, a.n_features)
+    shape, labels = _layout(a, shape, names)
+    ranked = None if labels is None else _largest(a.values, as_count(top, "top"))
     with figure_style():
         if ax is None:
-            input_ax, ax = _pair_of_axes(a.n_features, shape)
+            input_ax, ax = _pair_of_axes(a.n_features, shape, ranked)
             if a.knows_input:
-                _draw_input(input_ax, a.x, shape)
-            else:
+                _draw_input(input_ax, a.x, shape, ranked)
+            elif ranked is None:
                 input_ax.set_axis_off()
-        scores = f"score {a.f_input:+.3f}, at the baseline {a.f_baseline:+.3f}"
-        ax.set_title(scores if title is None else printable(title, lines=True))
+            else:
+                input_ax.remove()
+                ax.tick_params(axis="y", left=True, labelleft=True)
+        ax.set_title(_title(a) if title is None else printable(title, lines=True))
         ax.title.set_parse_math(False)
-        if shape is None:
-            _draw_bars(ax, a, sign_label(a, classes))
-            if names is not None:
-                name_ticks(ax.xaxis, names, range(a.n_features))
-                ax.set_xlabel("95% intervals" if _is_sampled(a) else "")
-        else:
+        if shape is not None:
             image = draw_map(ax, a.values, a.interval(), shape, symmetric_limit(a.values))
             bar = ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03)
             bar.set_label(sign_label(a, classes), parse_math=False)
             if _is_sampled(a):
                 ax.set_xlabel(_error_note(a))
+        elif labels is None or ranked is None:
+            _draw_states(ax, a, sign_label(a, classes))
+        else:
+            _draw_ranked(ax, a, ranked, labels)
+            lines = [sign_label(a, classes), *_remarks(a, ranked)]
+            ax.set_xlabel("\n".join(lines), parse_math=False, fontsize=9)
     return ax
 
 
 def plot_gallery(
     attribution: Attribution,
     *,
-    shape: tuple[int, int],
+    shape: tuple[int, int] | None = None,
     labels: ArrayLike | None = None,
     columns: int | None = None,
     titles: Sequence[str] | None = None,
     classes: Classes | None = None,
 ) -> Figure:
-    """Plot many inputs, each above its signed map; all maps share one diverging scale and one colour bar.
+    """Plot many inputs: images each above its signed map, with one diverging scale and one colour bar for all.
+
+    Of a table or a state the largest features of each input are horizontal bars with their names, on one scale for all.
 
     Args:
         attribution: Attribution of a batch, (inputs, features), or of one input.
-        shape: (rows, cols) of the image, filled row by row.
+        shape: (rows, cols) of the image, filled row by row; None takes that of `attribution.contract`, if it has one.
         labels: True classes, (inputs,), -1 or +1, or 0 and 1 for -1 and +1; a score of the wrong sign is marked if the
             attribution has no head.
         columns: Number of inputs per row; None chooses it.
         titles: Titles, one per input, in place of the class and the score.
-        classes: Names of the classes -1 and +1.
+        classes: Names of the classes; None takes those of `attribution.contract`.
 
     Returns:
-        A figure with 2 panels per input and one colour bar.
+        A figure with 2 panels per input and one colour bar; without an image, with one panel per input.
 
     Raises:
         ValueError: The length of an argument or the shape does not match the attribution, or there is no input.
@@ -158,19 +170,21 @@ def plot_gallery(
     a = _check_attribution(attribution)
     if not a.knows_input:
         raise ValueError("a gallery shows inputs, and the amplitudes of a prepared state are not known; use plot_attribution")
+    shape, names = _layout(a, shape, None)
     values, low, high, x = (array.reshape(-1, a.n_features) for array in (a.values, *a.interval(), a.x))
     count = len(values)
-    shape = as_shape(shape, a.n_features)
     columns = None if columns is None else as_count(columns, "columns")
     if count == 0:
         raise ValueError("a gallery needs at least one input, got 0 inputs")
     if titles is not None and (isinstance(titles, str) or np.shape(titles) != (count,)):
         raise ValueError(f"titles has shape {np.shape(titles)}, must be ({count},): one per input")
-    classes = _check_classes(classes)
+    classes = _check_classes(classes, a)
     if labels is not None:
         labels = as_labels(labels, "labels", count, zero_one=True)
-    columns = min(count, columns or max(4, min(8, ceil(sqrt(2 * count)))))
     headings = [printable(each, lines=True) for each in (titles if titles is not None else _headings(a, labels, classes))]
+    if shape is None:
+        return _bar_gallery(a, headings, classes, names or list(map(a.feature_name, range(a.n_features))), columns)
+    columns = min(count, columns or max(4, min(8, ceil(sqrt(2 * count)))))
     with figure_style():
         lines = 1 + max(heading.count("\n") for heading in headings)
         height = float(np.clip(1.65 * shape[0] / shape[1], 0.4, 3.3))
@@ -192,6 +206,34 @@ def plot_gallery(
         bar.set_label(sign_label(a, classes) + note, parse_math=False, fontsize=9)
         bar.ax.tick_params(labelsize=9)
         bar.locator = MaxNLocator(nbins=min(8, columns + 3))
+    return figure
+
+
+def _bar_gallery(
+    a: Attribution, headings: Sequence[str], classes: Classes | None, names: Sequence[str], columns: int | None
+) -> Figure:
+    """Return a figure with the largest features of each input as horizontal bars, on one scale."""
+    count = len(headings)
+    columns = min(count, columns or max(1, min(4, round(sqrt(count)))))
+    rows, drawn = ceil(count / columns), min(_RANKED_IN_GALLERY, a.n_features)
+    with figure_style():
+        lines = 1 + max(heading.count("\n") for heading in headings)
+        size = (max(5.0, 3.3 * columns), rows * (0.24 * drawn + 0.2 * lines + 0.35) + 0.9)
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
+        flat = a if a.values.ndim == 2 else None
+        for i, ax in enumerate(panels[:count]):
+            one = a if flat is None else flat[i]
+            _draw_ranked(ax, one, _largest(one.values, _RANKED_IN_GALLERY), names)
+            ax.set_title(headings[i], fontsize=9, parse_math=False)
+            ax.tick_params(labelsize=8)
+            ax.xaxis.set_major_locator(MaxNLocator(nbins=4))
+        for ax in panels[count:]:
+            ax.set_axis_off()
+        left = a.n_features - drawn
+        remarks = ["lines: 95% intervals"] if _is_sampled(a) else []
+        remarks += [f"the {drawn} largest of {a.n_features} features of each input"] if left else []
+        figure.supxlabel("\n".join([sign_label(a, classes), "; ".join(remarks)]).strip(), fontsize=9, parse_math=False)
     return figure
 
 
@@ -339,7 +381,7 @@ def sign_label(attribution: Attribution, classes: Classes | None = None) -> str:
 
     Args:
         attribution: Attribution whose observables, head and form define the score.
-        classes: Names of the classes -1 and +1.
+        classes: Names of the classes.
 
     Returns:
         The text of the label.
@@ -358,10 +400,16 @@ def sign_label(attribution: Attribution, classes: Classes | None = None) -> str:
     form = " (normalized)" if a.form == "normalized" else ""
     bounded = a.head == "identity" and any(map(_is_pauli_string, a.observables[:1]))
     ends = ("towards +1", "towards -1") if bounded else ("the score up", "the score down")
+    if attribution.target is not None:
+        ends = ("towards it", "away from it")
+        (first, *others) = np.unique(attribution.target).tolist()
+        name = classes[first] if classes and first < len(classes) else first
+        score, classes = f"{'the class of each input' if others else f'class {name}'}, {score}", None
     signs = [f"{sign} pushes {end}" for sign, end in zip("+-", ends, strict=True)]
-    if classes:
+    if classes and len(classes) == 2:
         signs = [f"{sign}: {name}" for sign, name in zip(signs, classes[::-1], strict=True)]
-    return printable(f"attribution to {score}{form}\n" + ("\n" if classes else ", ").join(signs), lines=True)
+        return printable(f"attribution to {score}{form}\n" + "\n".join(signs), lines=True)
+    return printable(f"attribution to {score}{form}\n" + ", ".join(signs), lines=True)
 
 
 def basis_grid(n_features: int) -> tuple[int, int]:
@@ -427,7 +475,50 @@ def figure_style() -> ExitStack:
     return stack
 
 
-def _pair_of_axes(features: int, shape: tuple[int, int] | None) -> tuple[Axes, Axes]:
+def _layout(
+    a: Attribution, shape: tuple[int, int] | None, names: Sequence[str] | None
+) -> tuple[tuple[int, int] | None, Sequence[str] | None]:
+    """Return the shape of an image, or the names of the features of a table, or None for both for the amplitudes of a state.
+
+    What is given decides; the data contract decides the rest.
+
+    Raises:
+        ValueError: The shape or the names do not match the number of features.
+    """
+    if shape is not None:
+        return as_shape(shape, a.n_features), None
+    if names is not None:
+        _check_names(names, a.n_features - 1)
+        return None, names
+    contract = a.contract
+    if contract is None:
+        return None, None
+    if contract.columns is not None:
+        units = (f" ({unit})" if (unit := contract.unit(k)) else "" for k in range(a.n_features))
+        return None, [name + unit for name, unit in zip(contract.feature_names(a.n_features), units, strict=True)]
+    rows, cols = contract.image_shape or (0, 0)
+    return (contract.image_shape if rows * cols == a.n_features else None), None
+
+
+def _largest(values: FloatArray, count: int) -> list[int]:
+    """Return the features with the largest absolute values, largest first, without those that are 0."""
+    order = np.argsort(-np.abs(values), kind="stable")[: min(count, max(1, np.count_nonzero(values)))]
+    features: list[int] = order.tolist()
+    return features
+
+
+def _title(a: Attribution) -> str:
+    """Return what the model says of one input, and the scores at both ends of the path."""
+    scores = f"score {a.f_input:+.3f}, at the baseline {a.f_baseline:+.3f}"
+    return scores if a.predicted is None else f"{a.verdict()}\n{scores}"
+
+
+def _pair_of_axes(features: int, shape: tuple[int, int] | None, ranked: Sequence[int] | None) -> tuple[Axes, Axes]:
+    if ranked is not None:
+        figure = Figure(figsize=(9.0, 0.27 * len(ranked) + 1.7), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1, 3))
+        right.tick_params(axis="y", left=False)
+        return left, right
     if shape is None:
         size = (float(np.clip(0.42 * features, 6.4, 12.0)), 5.2)
         upper, lower = Figure(figsize=size, layout="constrained").subplots(2, 1, sharex=True, height_ratios=(2, 3))
@@ -447,17 +538,21 @@ def symmetric_limit(values: FloatArray) -> float:
     return float(np.max(np.abs(values), initial=0.0)) or 1.0
 
 
-def _draw_input(ax: Axes, x: Array, shape: tuple[int, int] | None) -> None:
+def _draw_input(ax: Axes, x: Array, shape: tuple[int, int] | None, ranked: Sequence[int] | None) -> None:
     label = "|amplitude|" if np.iscomplexobj(x) else "amplitude"
     ax.set_title("input")
     amplitudes = _real_amplitudes(x)
-    if shape is None:
+    if ranked is not None:
+        ax.barh(range(len(ranked)), amplitudes[list(ranked)], color="0.45", height=0.75)
+        ax.axvline(0, color="0.3", lw=0.8)
+        ax.set_xlabel(label)
+    elif shape is None:
         bars_or_lines(ax, amplitudes, "0.45")
         ax.set_ylabel(label)
-        return
-    image = draw_gray(ax, amplitudes, shape)
-    ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03).set_label(label)
-    integer_ticks(ax)
+    else:
+        image = draw_gray(ax, amplitudes, shape)
+        ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03).set_label(label)
+        integer_ticks(ax)
 
 
 def draw_gray(ax: Axes, amplitudes: FloatArray, shape: tuple[int, int]) -> AxesImage:
@@ -477,7 +572,31 @@ def draw_map(ax: Axes, values: FloatArray, interval: Interval, shape: tuple[int,
     return image
 
 
-def _draw_bars(ax: Axes, a: Attribution, label: str) -> None:
+def _draw_ranked(ax: Axes, a: Attribution, ranked: Sequence[int], names: Sequence[str]) -> None:
+    """Draw features of one input as horizontal bars with their names, the first on top, with intervals of measured values."""
+    order, places = list(ranked), range(len(ranked))
+    values = a.values[order]
+    ax.barh(places, values, color=np.where(values < 0, NEGATIVE, POSITIVE).tolist(), height=0.75)
+    if _is_sampled(a):
+        low, high = (ends[order] for ends in a.interval())
+        sides = np.stack([values - low, high - values])
+        ax.errorbar(values, places, xerr=sides, fmt="none", ecolor="0.25", elinewidth=1, capsize=2)
+    ax.axvline(0, color="0.3", lw=0.8)
+    name_ticks(ax.yaxis, names, order)
+    ax.set_ylim(len(order) - 0.4, -0.6)
+
+
+def _remarks(a: Attribution, ranked: Sequence[int]) -> list[str]:
+    """Return what the label of ranked bars says of intervals and of the features that are not drawn."""
+    left = a.n_features - len(ranked)
+    others = float(a.values.sum() - a.values[list(ranked)].sum())
+    remarks = ["lines: 95% intervals"] if _is_sampled(a) else []
+    remarks += [f"{quantity(left, 'more feature')}, together {rounded([others])[0]}"] if left else []
+    return ["; ".join(remarks)] if remarks else []
+
+
+def _draw_states(ax: Axes, a: Attribution, label: str) -> None:
+    """Draw the amplitudes of a state as bars, in the order of the basis states."""
     colours = np.where(a.values < 0, NEGATIVE, POSITIVE)
     bars_or_lines(ax, a.values, colours.tolist())
     if _is_sampled(a):
@@ -487,11 +606,23 @@ def _draw_bars(ax: Axes, a: Attribution, label: str) -> None:
     ax.axhline(0, color="0.3", lw=0.8)
     ax.set_ylabel(label, parse_math=False, fontsize=8)  # the lines of the label fit the axis
     ax.margins(x=0.02)
+    bits = (a.n_features - 1).bit_length()
     if a.n_features <= _BITS_UP_TO:
-        bits = (a.n_features - 1).bit_length()
         ax.set_xticks(range(a.n_features), [f"{k:0{bits}b}" for k in range(a.n_features)])
         ax.tick_params(axis="x", rotation=0 if a.n_features <= 8 else 45)
+    else:
+        marked = _spread(_largest(a.values, _STATES), max(1, a.n_features // 24))
+        ax.set_xticks(marked, [f"{k:0{bits}b}" for k in marked], rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
     ax.set_xlabel("basis state" + (", with 95% intervals" if _is_sampled(a) else ""))
+
+
+def _spread(places: Sequence[int], distance: int) -> list[int]:
+    """Return places without those that are closer than a distance to an earlier one."""
+    kept: list[int] = []
+    for place in places:
+        if all(abs(place - other) >= distance for other in kept):
+            kept.append(place)
+    return sorted(kept)
 
 
 def bars_or_lines(ax: Axes, heights: FloatArray, colours: str | list[str]) -> None:
@@ -513,16 +644,21 @@ def name_ticks(axis: Axis, names: Sequence[str], features: Sequence[int]) -> Non
     Raises:
         ValueError: A feature has no name.
     """
-    if len(names) <= max(features):
-        raise ValueError(f"names hold {len(names)} names; there must be one for each of the features up to {max(features)}")
+    _check_names(names, max(features))
     if len(features) <= _NAMED_UP_TO:
-        texts = [printable(str(names[k])) for k in features]
-        short = [text if len(text) <= _NAME_LENGTH else f"{text[: _NAME_LENGTH - 1]}…" for text in texts]
-        axis.set_ticks(range(len(features)), short)
-        for label in axis.get_ticklabels():
+        axis.set_ticks(range(len(features)), [clipped(names[k], _NAME_LENGTH) for k in features])
+        is_x = axis is axis.axes.xaxis
+        shared = axis.axes.get_shared_x_axes() if is_x else axis.axes.get_shared_y_axes()
+        siblings = (ax.xaxis if is_x else ax.yaxis for ax in shared.get_siblings(axis.axes))
+        for label in (label for own in siblings for label in own.get_ticklabels()):
             label.set_parse_math(False)
-            if axis is axis.axes.xaxis:
+            if is_x:
                 label.set(rotation=45, ha="right", rotation_mode="anchor")
+
+
+def _check_names(names: Sequence[str], last: int) -> None:
+    if len(names) <= last:
+        raise ValueError(f"names hold {len(names)} names; there must be one for each of the features up to {last}")
 
 
 def integer_ticks(ax: Axes) -> None:
@@ -548,14 +684,13 @@ def _check_attribution(attribution: Attribution) -> Attribution:
     return checked
 
 
-def _check_classes(classes: Classes | None) -> Classes | None:
-    """Return the names of the classes -1 and +1."""
+def _check_classes(classes: Classes | None, a: Attribution) -> Classes | None:
+    """Return the names of the classes that are given, or else those of the data contract."""
     if classes is None:
-        return None
-    if isinstance(classes, str) or len(tuple(classes)) != 2:
-        raise ArgumentTypeError(f"classes={shown(classes)} must be the names of the classes -1 and +1, or None")
-    minus, plus = map(str, classes)
-    return minus, plus
+        return None if a.contract is None else a.contract.classes
+    if isinstance(classes, str) or len(tuple(classes)) < 2:
+        raise ArgumentTypeError(f"classes={shown(classes)} must be the names of the classes, such as -1 and +1, or None")
+    return tuple(map(str, classes))
 
 
 def _headings(a: Attribution, labels: ArrayLike | None, classes: Classes | None) -> list[str]:
@@ -564,7 +699,7 @@ def _headings(a: Attribution, labels: ArrayLike | None, classes: Classes | None)
         return [f"score {score:+.2f}" for score in scores]
     headings = []
     for label, score in zip(np.asarray(labels).tolist(), scores, strict=True):
-        name = f"label {label:+d}" if classes is None else classes[label > 0]
+        name = f"label {label:+d}" if classes is None or len(classes) != 2 else classes[label > 0]
         wrong = a.assumptions.head == "identity" and label * score <= 0
         headings.append(f"{name}\nscore {score:+.2f}{' (wrong)' if wrong else ''}")
     return headings

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,7 +21,8 @@ from hattriq_cirq.attribution.interactions import Interactions
 from hattriq_cirq.attribution.layers import LayerAttribution
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.datasets.value import Dataset
-from hattriq_cirq.foundation.arrays import Array, BoolArray, IntArray
+from hattriq_cirq.foundation.arrays import Array, IntArray
+from hattriq_cirq.foundation.checks import check_type
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.text import quantity
@@ -29,90 +32,198 @@ from hattriq_cirq.models.quadratic_form import observable_name
 from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
 from hattriq_cirq.pipeline.interactions import interactions
 from hattriq_cirq.pipeline.layers import layer_attribution
-from hattriq_cirq.reporting.document import Picture, Section, Table
+from hattriq_cirq.reporting.document import Picture, Section, Table, assumption_texts, cost_table
 from hattriq_cirq.reporting.explanation_plots import plot_counterfactual, plot_interactions, plot_layers, plot_orders
-from hattriq_cirq.reporting.plotting import plot_attribution, png
+from hattriq_cirq.reporting.html import write_report
+from hattriq_cirq.reporting.maps import Maps, features_inside
+from hattriq_cirq.reporting.plotting import png
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Parts of an explanation, in their order.
 PARTS = ("maps", "interactions", "counterfactual", "orders", "layers")
 _DRAWN = 3  # inputs with pictures of their own
 _MANY = 100  # inputs whose correlation orders are averaged
-_PAIRS, _TOP, _TOP_CHANGES = 12, 4, 3  # pairs of a table, and features in a sentence
+_PAIRS, _TOP_CHANGES = 12, 3  # pairs of a table, and changes in a sentence
 _ORDERS_MAX, _LAYERS_MAX, _MATRIX_MAX = 10, 12, 12  # qubits
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Explanations of some inputs of a data set by a model.
+    """Explanation of the answers of a model to some inputs: their maps, and what else the model and the data tell.
 
     Args:
-        model: Model, or learned model.
-        data: Data set.
-        indices: Inputs, by their indices in the data set, (inputs,).
+        maps: Attribution of the inputs, (inputs, features); or several of the same inputs, one per class.
+        model: Model or learned model, for the parts beside the maps; None for maps alone.
+        data: Data set that the inputs are from, for their labels and for correlation orders; None if there is none.
+        indices: Numbers of the inputs in their data set or table, (inputs,); None counts from 0.
         parts: Parts of the explanation, some of `PARTS`.
-        baseline: Baseline of maps, interactions and layers.
-        baseline_name: Baseline in words.
+        labels: Names of the classes that the inputs are labelled with, (inputs,); None takes those of `data`, if it is given.
+        table: Inputs as they were before they were encoded, a row each; values of columns that the map has are shown beside
+            it. None shows amplitudes.
+        title: Title of the page; empty for the number of inputs.
+        question: Question that the page answers, and a line on the data.
+        findings: Sentences on the whole, such as a comparison with a classical model.
+        accuracy: Accuracies of the model beside classical models, see `table_of_accuracies`.
+        settings: Settings of the run, name -> value.
 
     Raises:
-        ValueError: A part is unknown or does not apply to the model, or an input is given twice.
+        ValueError: A part is unknown or does not apply, an input is given twice, or the number of labels or rows is not that
+            of the inputs.
 
     Example:
         >>> import hattriq_cirq as hq
-        >>> data = hq.datasets.load("bars_and_stripes")
-        >>> explanation = Explanation(hq.ring_ansatz(4, layers=1), data, data.test[:1], ("maps", "orders"))
-        >>> explanation.section().title
-        'Explanation of 1 input of bars_and_stripes 4x4'
+        >>> a = hq.integrated_gradients(hq.ring_ansatz(2, layers=1), [[0.6, 0.0, 0.8, 0.0], [0.0, 1.0, 0.0, 0.0]], baseline=0)
+        >>> Explanation(a, labels=["up", "down"]).section().title
+        'Explanation of 2 inputs'
     """
 
-    model: Model | LearnedModel
-    data: Dataset
-    indices: Array
+    maps: Attribution | Sequence[Attribution]
+    _: KW_ONLY
+    model: Model | LearnedModel | None = None
+    data: Dataset | None = None
+    indices: ArrayLike | None = None
     parts: Sequence[str] = ("maps",)
-    baseline: float | ArrayLike | BaselineSet = 0
-    baseline_name: str = "zero"
+    labels: Sequence[object] | None = None
+    table: pd.DataFrame | None = None
+    title: str = ""
+    question: str = "Why does the model answer so?"
+    findings: Sequence[str] = ()
+    accuracy: Table | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        refused = {part: why for part, why in impossible_parts(self.model).items() if part in self.parts}
         for part in self.parts:
             if part not in PARTS:
                 raise ValueError(f"part {part!r} must be one of {', '.join(PARTS)}")
-        listed = np.asarray(self.indices).tolist()
-        if twice := [index for place, index in enumerate(listed) if index in listed[:place]]:
+        for one in self.attributions:
+            check_type(one, "maps", Attribution, "an Attribution, or one per class")
+        numbers = self.numbers
+        if twice := [index for place, index in enumerate(numbers) if index in numbers[:place]]:
             raise ValueError(f"input {twice[0]} is given twice; give each once")
+        refused = {part: why for part, why in self._impossible().items() if part in self.parts}
         if refused:
             raise ValueError("; ".join(f"{part} {why}" for part, why in refused.items()))
+        if len(numbers) != self._count:
+            raise ValueError(f"{len(numbers)} indices must be one for each of {quantity(self._count, 'input')}")
+
+    @classmethod
+    def of(
+        cls,
+        model: Model | LearnedModel,
+        data: Dataset,
+        indices: ArrayLike,
+        parts: Sequence[str] = ("maps",),
+        baseline: float | ArrayLike | BaselineSet = 0,
+        baseline_name: str = "zero",
+    ) -> Explanation:
+        """Compute the maps of some inputs of a data set, and return their explanation.
+
+        Args:
+            model: Model, or learned model.
+            data: Data set.
+            indices: Inputs, by their indices in the data set, (inputs,).
+            parts: Parts of the explanation, some of `PARTS`.
+            baseline: Baseline of maps, interactions and layers.
+            baseline_name: Baseline in words.
+
+        Raises:
+            ValueError: A part is unknown or does not apply to the model, or an input is given twice.
+
+        Example:
+            >>> import hattriq_cirq as hq
+            >>> data = hq.datasets.load("bars_and_stripes")
+            >>> explanation = Explanation.of(hq.ring_ansatz(4, layers=1), data, data.test[:1], ("maps", "orders"))
+            >>> explanation.section().title
+            'Explanation of 1 input of bars_and_stripes 4x4'
+        """
+        for part, why in impossible_parts(model).items():
+            if part in parts:
+                raise ValueError(f"{part} {why}")
+        maps = integrated_gradients(model, data.amplitudes[np.asarray(indices)], baseline=baseline)
+        if maps.contract is None:
+            maps = replace(maps, contract=data.contract)
+        question = f"Why does the model answer so? {data.summary()}"
+        settings = {"baseline": baseline_name}
+        return cls(maps, model=model, data=data, indices=indices, parts=parts, question=question, settings=settings)
+
+    @property
+    def attributions(self) -> tuple[Attribution, ...]:
+        """Attributions of the inputs, one per class."""
+        return (self.maps,) if isinstance(self.maps, Attribution) else tuple(self.maps)
+
+    @property
+    def numbers(self) -> list[int]:
+        """Numbers of the inputs."""
+        return list(range(self._count)) if self.indices is None else [int(k) for k in np.asarray(self.indices)]
+
+    @property
+    def _count(self) -> int:
+        lead = self._first.values.shape[:-1]
+        return lead[0] if lead else 1
+
+    @property
+    def _first(self) -> Attribution:
+        return self.attributions[0]
+
+    def _map_of(self, i: int) -> Attribution:
+        """Return the map of one input, of its predicted class if there are several."""
+        return self._first if self._first.values.ndim == 1 else self._first[i]
+
+    def _impossible(self) -> dict[str, str]:
+        """Return the parts that this explanation cannot have, with the reason for each."""
+        if len(self.attributions) > 1:
+            return dict.fromkeys(PARTS[1:], "are those of one score; explain one class at a time, with its model")
+        if self.model is None:
+            return dict.fromkeys(PARTS[1:], "need the model; give model=")
+        if not self._first.knows_input:
+            return dict.fromkeys(PARTS[1:], "need the amplitudes of the inputs, which are not known of prepared states")
+        found = {} if self.data is not None else {"orders": "need the data set whose test inputs they average; give data="}
+        return found | impossible_parts(self.model)
 
     @property
     def inputs(self) -> Array:
         """Amplitudes of the inputs, (inputs, features)."""
-        return self.data.amplitudes[self.indices]
+        return np.atleast_2d(self._first.x)
+
+    @property
+    def baseline(self) -> ArrayLike | BaselineSet:
+        """Baseline of the maps."""
+        own, is_batch = self._first.baseline, self._first.values.ndim > 1
+        if own.ndim == self._first.values.ndim:
+            return own
+        return BaselineSet(own[:, 0] if is_batch else own)
 
     @cached_property
-    def maps(self) -> Attribution:
-        """Attribution of the inputs."""
-        return integrated_gradients(self.model, self.inputs, baseline=self.baseline)
+    def _explained(self) -> Model | LearnedModel:
+        assert self.model is not None  # as the parts were checked
+        return self.model
 
     @cached_property
     def pairs(self) -> Interactions:
         """Interactions between features of the inputs."""
-        return interactions(self.model, self.inputs, baseline=self.baseline)
+        return interactions(self._explained, self.inputs, baseline=self.baseline)
 
     @cached_property
     def changes(self) -> Counterfactual:
         """Least changes that bring the inputs to the decision boundary; features that are padding stay as they are."""
         x = self.inputs
         real = not np.iscomplexobj(x)
-        nonnegative = real and bool((self.data.amplitudes >= 0).all())
-        return counterfactual(self.model, x, free=self._is_feature, real=real, nonnegative=nonnegative)
+        rows = x if self.data is None else self.data.amplitudes
+        nonnegative = real and bool((rows >= 0).all())
+        free = features_inside(self._first)
+        return counterfactual(self._explained, x, free=free, real=real, nonnegative=nonnegative)
 
     @cached_property
     def orders(self) -> CorrelationOrders:
         """Correlation orders of the first hundred test inputs."""
-        return correlation_orders(self.model, self.data.amplitudes[self._many])
+        assert self.data is not None  # as the parts were checked
+        return correlation_orders(self._explained, self.data.amplitudes[self._many])
 
     @property
     def _many(self) -> IntArray:
-        return np.asarray(self.data.test[:_MANY])
+        return np.asarray([] if self.data is None else self.data.test[:_MANY])
 
     @cached_property
     def layers(self) -> LayerAttribution:
@@ -120,42 +231,24 @@ class Explanation:
         assert isinstance(self.model, Model)  # as the parts were checked
         return layer_attribution(self.model, self.inputs, baseline=self.baseline)
 
-    @property
-    def _is_feature(self) -> BoolArray:
-        """True for features that are no padding, (features,)."""
-        index, shape = np.arange(self.data.n_features), self.data.image_shape
-        if shape is None:
-            return np.asarray(index < (self.data.contract.features or len(index)))
-        rows, columns = divmod(index, shape[1])
-        top, bottom, left, right = self.data.padding
-        inside = (rows >= top) & (rows < shape[0] - bottom) & (columns >= left) & (columns < shape[1] - right)
-        return np.asarray(inside)
-
-    def name_of(self, feature: int) -> str:
-        """Return the name of a feature: its column, its pixel, or its basis state.
-
-        Example:
-            >>> import hattriq_cirq as hq
-            >>> data = hq.datasets.load("bars_and_stripes")
-            >>> Explanation(hq.ring_ansatz(4, layers=1), data, data.test[:1]).name_of(6)
-            'row 1, column 2'
-        """
-        return self.data.contract.feature_name(feature, self.data.n_features)
+    @cached_property
+    def view(self) -> Maps:
+        """Maps and answers as a page shows them."""
+        labels = self.labels
+        if labels is None and self.data is not None:
+            minus, plus = self.data.label_names
+            labels = [plus if label > 0 else minus for label in self.data.labels[self.numbers]]
+        return Maps.of(
+            self.attributions,
+            samples=[f"Input {index}" for index in self.numbers],
+            labels=labels,
+            table=self.table,
+            remarks=[self._change_in_words(i) for i in range(self._count)] if "counterfactual" in self.parts else None,
+        )
 
     def answers(self) -> list[str]:
-        """Return one or two sentences for each input: its class, the features that decide, and the least change."""
-        minus, plus = self.data.label_names
-        texts = []
-        for i, (index, one) in enumerate(zip(self.indices, self.maps, strict=True)):
-            score = float(one.f_input)
-            label = plus if self.data.labels[index] > 0 else minus
-            says = f"Input {index} (label {label}) is predicted {plus if score > 0 else minus}, score {score:+.3f}"
-            top = [f"{self.name_of(feature)} {value:+.3f}" for feature, value in one.top(_TOP) if value]
-            text = f"{says}: {', '.join(top)}." if top else f"{says}; no feature has a part in it."
-            if "counterfactual" in self.parts:
-                text += f" {self._change_in_words(i)}"
-            texts.append(text)
-        return texts
+        """Return one or two sentences for each input: its label, the answer, the features that decide, and the least change."""
+        return self.view.answers()
 
     def _change_in_words(self, i: int) -> str:
         change = self.changes[i]
@@ -163,60 +256,57 @@ class Explanation:
             return f"The decision boundary is {change.messages[0]}."
         norm = float(np.linalg.norm(change.input)) or 1.0
         moved = np.argsort(-np.abs(change.change), kind="stable")[:_TOP_CHANGES]
-        named = ", ".join(f"{self.name_of(int(k))} {np.real(change.change[k]):+.3f}" for k in moved if change.change[k])
+        name_of = self._first.feature_name
+        named = ", ".join(f"{name_of(int(k))} {np.real(change.change[k]):+.3f}" for k in moved if change.change[k])
         local = " (a local optimum)" if not change.is_global else ""
         return (
             f"A change of {float(change.distance) / norm:.0%} of its norm brings it to the decision boundary{local}: {named}."
         )
 
     def section(self) -> Section:
-        """Return the explanation as a section of a report, with pictures, tables and sentences."""
-        findings, pictures, tables = list(self.answers()), [], []
-        for part in PARTS:
+        """Return the explanation as a section of a report: the maps to choose from, pictures, tables and sentences."""
+        findings, pictures, tables = list(self.findings), [], []
+        for part in PARTS[1:]:
             if part in self.parts:
                 more, own_pictures, own_tables = getattr(self, f"_{part}_section")()
                 findings += more
                 pictures += own_pictures
                 tables += own_tables
-        learned = isinstance(self.model, LearnedModel)
-        notes = self.maps.assumptions.notes if learned else ()
+        first = self._first
+        of = "" if self.data is None else f" of {self.data.name}"
+        model = {} if self.model is None else {"model": repr(self.model), "observable": observable_name(self.model)}
         return Section(
-            title=f"Explanation of {quantity(len(self.indices), 'input')} of {self.data.name}",
-            question=f"Why does the model answer so? {self.data.summary()}",
+            title=self.title or f"Explanation of {quantity(self._count, 'input')}{of}",
+            question=self.question,
             findings=tuple(findings),
             not_claimed=(
                 "That a map explains the data: it explains the answers of this model.",
-                "That a least change is a plausible input: it shows to what the model is sensitive.",
+                *(
+                    ["That a least change is a plausible input: it shows to what the model is sensitive."]
+                    if "counterfactual" in self.parts
+                    else []
+                ),
             ),
+            accuracy=self.accuracy,
             pictures=tuple(pictures),
             tables=tuple(tables),
-            settings={"baseline": self.baseline_name, "parts": ", ".join(self.parts)},
-            assumptions={"model": repr(self.model), "observable": observable_name(self.model), "notes": " ".join(notes)},
+            cost=cost_table(asdict(first.cost)),
+            settings={**self.settings, "parts": ", ".join(self.parts)},
+            assumptions={**assumption_texts(asdict(first.assumptions)), **model},
             provenance={"created (UTC)": (now := Provenance.now()).created_utc, **now.versions},
+            maps=self.view,
         )
 
-    def _drawn(self) -> Iterable[tuple[int, int]]:
-        return enumerate(self.indices[:_DRAWN].tolist())
+    def _drawn(self) -> Iterator[tuple[int, int]]:
+        return enumerate(self.numbers[:_DRAWN])
 
     @property
     def _shape(self) -> tuple[int, int] | None:
-        return self.data.image_shape
+        return None if self._first.contract is None else self._first.contract.image_shape
 
     @property
     def _names(self) -> list[str] | None:
-        return [self.name_of(k) for k in range(self.data.n_features)] if self._shape is None else None
-
-    def _maps_section(self) -> tuple[list[str], list[Picture], list[Table]]:
-        pictures = []
-        for i, index in self._drawn():
-            axes = plot_attribution(self.maps[i], shape=self._shape, classes=self._classes, names=self._names)
-            caption = f"Input {index} and its map. Red raises the score, blue lowers it."
-            pictures.append(Picture(png(axes), caption, f"Input {index} beside its attribution map", f"map-{index}"))
-        return [], pictures, []
-
-    @property
-    def _classes(self) -> tuple[str, str] | None:
-        return None if self.data.label_names == ("-1", "+1") else self.data.label_names
+        return [self._first.feature_name(k) for k in range(self._first.n_features)] if self._shape is None else None
 
     def _interactions_section(self) -> tuple[list[str], list[Picture], list[Table]]:
         pictures, tables = [], []
@@ -227,7 +317,11 @@ class Explanation:
             caption = f"Interactions of input {index}: pairs that raise (red) or lower (blue) the score together."
             pictures.append(Picture(png(axes), caption, f"Strongest interactions of input {index}", f"interactions-{index}"))
             rows = [
-                (self.name_of(p.first), self.name_of(p.second), f"{p.value:+.4f}" + (f" ± {p.stderr:.4f}" if p.stderr else ""))
+                (
+                    self._first.feature_name(p.first),
+                    self._first.feature_name(p.second),
+                    f"{p.value:+.4f}" + (f" ± {p.stderr:.4f}" if p.stderr else ""),
+                )
                 for p in one.pairs(_PAIRS)
             ]
             caption = f"Strongest pair effects of input {index}" + (", with standard errors." if one.stderr.any() else ".")
@@ -237,12 +331,13 @@ class Explanation:
     def _counterfactual_section(self) -> tuple[list[str], list[Picture], list[Table]]:
         pictures = []
         for i, index in self._drawn():
-            figure = plot_counterfactual(self.changes[i], shape=self._shape, attribution=self.maps[i], names=self._names)
+            figure = plot_counterfactual(self.changes[i], shape=self._shape, attribution=self._map_of(i), names=self._names)
             caption = f"Input {index}, the least change to the decision boundary, the changed input, and the map."
             pictures.append(Picture(png(figure), caption, f"Counterfactual of input {index}", f"counterfactual-{index}"))
         return [], pictures, []
 
     def _orders_section(self) -> tuple[list[str], list[Picture], list[Table]]:
+        assert self.data is not None  # as the parts were checked
         orders, labels = self.orders, self.data.labels[self._many]
         right = [float(np.mean(np.sign(scores) == labels)) for scores in (orders.total, orders.product)]
         finding = (
@@ -261,8 +356,13 @@ class Explanation:
         return [], pictures, []
 
     def save(self, folder: Path) -> None:
-        """Write the numbers of every part into a folder, one CSV file for each, and the maps as `attribution.npz`."""
-        self.maps.save(folder / "attribution.npz")
+        """Write the numbers of every part into a folder, one CSV file for each, and the maps as `attribution.npz`.
+
+        Maps of several classes are `attribution-0.npz` and so on, in the order of the classes.
+        """
+        several = len(self.attributions) > 1
+        for k, one in enumerate(self.attributions):
+            one.save(folder / (f"attribution-{k}.npz" if several else "attribution.npz"))
         for part, (columns, rows) in self._files().items():
             text = io.StringIO(newline="")
             writer = csv.writer(text, lineterminator="\n")
@@ -271,8 +371,9 @@ class Explanation:
             write_new(folder / f"{part}.csv", text.getvalue())
 
     def _files(self) -> dict[str, tuple[tuple[str, ...], Callable[[], Iterable[tuple[object, ...]]]]]:
+        columns = "feature", "name", "value", "low", "high"
         files: dict[str, tuple[tuple[str, ...], Callable[[], Iterable[tuple[object, ...]]]]] = {
-            "maps": (("sample", "feature", "name", "value", "low", "high"), self._map_rows),
+            "maps": (("sample", *(() if self._first.target is None else ("class",)), *columns), self._map_rows),
             "interactions": (("sample", "first", "second", "pair_effect", "stderr"), self._pair_rows),
             "counterfactual": (("sample", "feature", "name", "input", "changed", "distance", "reached"), self._change_rows),
             "orders": (("sample", "weight", "part", "stderr", "score", "product_score"), self._order_rows),
@@ -281,20 +382,23 @@ class Explanation:
         return {part: entry for part, entry in files.items() if part in self.parts}
 
     def _map_rows(self) -> Iterable[tuple[object, ...]]:
-        low, high = self.maps.interval()
-        for i, index in enumerate(self.indices.tolist()):
-            for k, value in enumerate(self.maps.values[i].tolist()):
-                yield index, k, self.name_of(k), value, float(low[i, k]), float(high[i, k])
+        for one in self.attributions:
+            own = np.atleast_2d(one.values), *(np.atleast_2d(end) for end in one.interval())
+            targets = None if one.target is None else np.atleast_1d(one.target)
+            for i, index in enumerate(self.numbers):
+                start = (index,) if targets is None else (index, one.class_name(int(targets[i])))
+                for k, numbers in enumerate(zip(*(part[i].tolist() for part in own), strict=True)):
+                    yield (*start, k, one.feature_name(k), *numbers)
 
     def _pair_rows(self) -> Iterable[tuple[object, ...]]:
-        for i, index in enumerate(self.indices.tolist()):
+        for i, index in enumerate(self.numbers):
             yield from ((index, *pair) for pair in self.pairs[i].pairs(1000))
 
     def _change_rows(self) -> Iterable[tuple[object, ...]]:
-        for i, index in enumerate(self.indices.tolist()):
+        for i, index in enumerate(self.numbers):
             change = self.changes[i]
             for k, (before, after) in enumerate(zip(change.input.tolist(), change.x.tolist(), strict=True)):
-                yield index, k, self.name_of(k), before, after, float(change.distance), bool(change.reached)
+                yield index, k, self._first.feature_name(k), before, after, float(change.distance), bool(change.reached)
 
     def _order_rows(self) -> Iterable[tuple[object, ...]]:
         orders = self.orders
@@ -304,7 +408,7 @@ class Explanation:
 
     def _layer_rows(self) -> Iterable[tuple[object, ...]]:
         assert self.layers.population is not None  # as they are exact
-        for i, index in enumerate(self.indices.tolist()):
+        for i, index in enumerate(self.numbers):
             for j, cut in enumerate(self.layers.cuts.tolist()):
                 population = float(self.layers.population[i, j])
                 yield from ((index, cut, k, value, population) for k, value in enumerate(self.layers.values[i, j].tolist()))
@@ -326,3 +430,36 @@ def impossible_parts(model: Model | LearnedModel) -> dict[str, str]:
         for part in ("interactions", "counterfactual"):
             found[part] = f"take a matrix of all features; at most {_MATRIX_MAX} qubits, not {n}"
     return found
+
+
+def report(
+    explained: Explanation | Attribution | Sequence[Attribution], path: str | os.PathLike[str], *, title: str = ""
+) -> Path:
+    """Write an HTML page on which a reader explores attributions: the answer in words, the map, and every value with its error.
+
+    The page needs no other file and no network. It is read from disk, works without scripts, and prints.
+
+    Args:
+        explained: Attribution of one input or a batch; several of the same inputs, one per class; or an `Explanation` with more
+            parts, labels and input values.
+        path: Path of the new file, such as `report.html`.
+        title: Title of the page; empty for that of the explanation.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileExistsError: The file exists; it is not overwritten.
+
+    Example:
+        >>> import hattriq_cirq as hq
+        >>> a = hq.integrated_gradients(hq.ring_ansatz(2, layers=1), [0.6, 0.0, 0.8, 0.0], baseline=0)
+        >>> hq.report(a, "report.html").name
+        'report.html'
+    """
+    kind = "an Attribution, several of the same inputs, or an Explanation"
+    if not isinstance(explained, Explanation):
+        check_type(explained, "explained", Attribution | Sequence, kind)
+        explained = Explanation(explained)
+    section = explained.section()
+    return write_report(path, title or section.title, [section])

@@ -269,8 +269,9 @@ def test_attribution_repr_has_assumptions_and_cost() -> None:
     text = repr(KINDS["single"])
     for part in ("one input, 8 features", "form quadratic", "head identity", "baseline constant 0.25", "rule exact"):
         assert part in text
-    for part in ("ResolvedHadamardTest", "engine qsim; seed 5", "3 circuits, 1000 shots, 17 two-qubit gates", "largest: "):
+    for part in ("ResolvedHadamardTest", "engine qsim; seed 5", "3 circuits, 1000 shots, 17 two-qubit gates"):
         assert part in text
+    assert text.splitlines()[0] == KINDS["single"].answer()
     assert "3 inputs" in repr(KINDS["batch, complex, set, head"])
     assert "softmax(scale=2, target=1)" in repr(KINDS["batch, complex, set, head"])
     assert "set of 4" in repr(KINDS["batch, complex, set, head"])

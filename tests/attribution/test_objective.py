@@ -242,7 +242,7 @@ def test_head_as_text() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kind": "relu"}, "'relu' must be one of identity, sigmoid, tanh, softmax, ratio"),
+        ({"kind": "relu"}, "'relu' must be one of identity, linear, sigmoid, tanh, softmax, ratio"),
         ({"kind": "sigmoid", "scale": 0.0}, "scale=0.0 must be"),
         ({"kind": "sigmoid", "scale": np.nan}, "scale=nan must be"),
         ({"scale": 2.0}, "scale=2.0 has no effect on the identity"),

@@ -268,6 +268,25 @@ def test_show_lists_the_largest_features_with_bits_and_position(home: Path, caps
         assert float(words[5]) == pytest.approx(value, abs=1e-6)
 
 
+def test_show_begins_with_the_answer_and_names_the_columns_of_a_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    lines = [f"{a:.3f},{b:.3f},{1 if a > b else -1}" for a, b in rng.uniform(0.1, 1, (40, 2))]
+    table = tmp_path / "own.csv"
+    table.write_text("\n".join(['"length, <mm>",mass,class', *lines]))
+    assert run(f"train {table} --layers 1 --epochs 2 --out {tmp_path}/run") == 0
+    assert run(f"attribute {tmp_path}/run --data {table} --inputs test:0:3 --out {tmp_path}/maps") == 0
+    capsys.readouterr()
+    assert run(f"show {tmp_path}/maps --input 1 --png {tmp_path}/map.png") == 0
+    first, *others = capsys.readouterr().out.splitlines()
+    one = Attribution.load(tmp_path / "maps" / "attribution.npz")[1]
+    assert first == f"input 1: {one.answer()}"
+    assert "length, <mm> " in first
+    assert others[-4].split()[:2] == ["feature", "name"]
+    assert others[-3].split()[0] == str(one.top(1)[0][0])
+
+
 @pytest.mark.parametrize("where", ["bars", "bars/model.json", "bars/run.json"])
 def test_show_prints_a_model_with_its_accuracies(home: Path, where: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(f"show {home}/{where}") == 0

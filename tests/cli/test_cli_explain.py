@@ -42,8 +42,8 @@ def test_all_parts_are_on_the_page_and_in_files(home: Path, capsys: pytest.Captu
     np.testing.assert_allclose([float(row["value"]) for row in found], maps.values.ravel())
     assert data.columns is not None
     assert {row["name"] for row in found} >= set(data.columns)
-    for index, score in zip(indices, maps.f_input, strict=True):
-        assert re.search(rf"^Input {index} \(label .*\) is predicted .*, score {score:+.3f}: ", printed, re.M)
+    for index, one in zip(indices, maps, strict=True):
+        assert re.search(rf"^Input {index} \(label .*\): {re.escape(one.answer())}\. ", printed, re.M)
     pairs = [row for row in rows_of(out / "interactions.csv") if row["sample"] == str(indices[0])]
     exact = hq.interactions(model, data.amplitudes[indices[0]]).pairs(1)[0]
     assert float(pairs[0]["pair_effect"]) == pytest.approx(exact.value)
@@ -57,7 +57,10 @@ def test_all_parts_are_on_the_page_and_in_files(home: Path, capsys: pytest.Captu
     page = (out / "report.html").read_text(encoding="utf-8")
     section = Section.load(out)
     assert section.title in page
-    assert len(section.pictures) == 9  # four of each input, and the orders
+    assert len(section.pictures) == 7  # three of each input, and the orders
+    assert section.maps is not None
+    assert [each.name for each in section.maps.inputs] == [f"Input {index}" for index in indices]
+    assert set(section.maps.names) == set(data.columns)
     assert hq.Attribution.load(out / "attribution.npz").values.shape == maps.values.shape
     assert run(f"report {out} --out {home}/page.html") == 0
     assert run(f"show {out}") == 0
@@ -67,7 +70,7 @@ def test_chosen_parts_of_chosen_inputs(home: Path) -> None:
     out = home / "few"
     assert run(f"explain {home}/model --data {home}/table.csv --what maps,orders --index 3 --out {out}") == 0
     assert {file.name for file in out.glob("*.csv")} == {"maps.csv", "orders.csv"}
-    assert [picture.name for picture in Section.load(out).pictures] == ["map-3", "orders"]
+    assert [picture.name for picture in Section.load(out).pictures] == ["orders"]
 
 
 def test_learned_models_are_explained_with_their_errors(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

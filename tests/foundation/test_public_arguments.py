@@ -55,7 +55,6 @@ COUNTS: list[tuple[Callable[..., Any], str, int]] = [
     (lambda sample: hq.resources(MODEL, X, 0, R, sample=sample), "sample", 2),
     *((lambda name: (lambda **kw: train(**kw), name, 1))(name) for name in ("seed", "epochs", "batch_size", "patience")),
     (lambda m: hq.ParallelHadamardTest(m), "m", 2),
-    (lambda target: hq.Head("softmax", target=target), "target", 1),
     (lambda n_qubits: hq.ring_ansatz(n_qubits, 1), "n_qubits", 2),
     (lambda layers: hq.ring_ansatz(2, layers), "layers", 1),
     (lambda rows: hq.grid_ansatz(rows, 1, 1), "rows", 2),

@@ -164,7 +164,7 @@ def test_gradient_of_many_samples_uses_the_matrix() -> None:
     """Without this, the tests above might run the same code twice."""
     program, theta = TrainableProgram(ring_ansatz(3, 1)), np.zeros(12)
     for samples, columns in zip(few_and_many(8), (3, 8), strict=True):
-        states, _, _ = program._forward(program._bind(theta)[0], np.ones((8, samples)))
+        _, states, _ = program._observed.ends(program._bind(theta)[0], np.ones((8, samples)), logistic)
         assert states.shape == (8, columns)
 
 

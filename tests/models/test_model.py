@@ -275,9 +275,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "zero observable": (lambda: Model(cirq.Circuit(), [A], cirq.Z(A) - cirq.Z(A)), "observable is zero"),
     "zero string": (lambda: Model(cirq.Circuit(), [A], 0.0 * cirq.Z(A)), "observable is zero"),
     "not an observable": (
-        lambda: Model(cirq.Circuit(), [A], 3),
+        lambda: Model(cirq.Circuit(), [A], 3),  # type: ignore[arg-type]
         "observable=3 must be a cirq.PauliString or cirq.PauliSum, a label",
-    ),  # type: ignore[arg-type]
+    ),
     "unreadable label": (lambda: Model(cirq.Circuit(), [A], "Z"), "observable='Z' cannot be read at 'Z'"),
     "foreign new observable": (lambda: ring_ansatz(1, 0).with_observable(cirq.Z(C)), r"observable .*q\(2\)"),
     "form": (lambda: ring_ansatz(1, 0).expectation([1, 0], form="cubic"), "form='cubic' must be"),  # type: ignore[arg-type]

@@ -95,12 +95,16 @@ def test_names_are_ticks_of_every_picture_of_a_table_as_they_are(model: Model) -
     figures = (
         hq.plot_interactions(pairs, names=names),
         hq.plot_counterfactual(changes, names=names).axes[-1],
-        hq.plot_attribution(maps, names=names),
     )
+    shown = ["$cost$", "a_b^2", "x" * 23 + "…", "<b>"]
     for ax in figures:
-        assert [label.get_text() for label in ax.get_xticklabels()] == ["$cost$", "a_b^2", "x" * 23 + "…", "<b>"]
+        assert [label.get_text() for label in ax.get_xticklabels()] == shown
         assert not any(label.get_parse_math() for label in ax.get_xticklabels())
         assert png(ax)[1:4] == b"PNG"
+    ax, map_ax = hq.plot_attribution(maps, names=names).figure.axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == [shown[each.feature] for each in maps.top(4)]
+    assert not any(label.get_parse_math() for each in (ax, map_ax) for label in each.get_yticklabels())
+    assert png(ax)[1:4] == b"PNG"
     with pytest.raises(ValueError, match="names hold 3 names"):
         hq.plot_interactions(pairs, names=names[:3])
     with pytest.raises(ValueError, match="names hold 3 names"):

@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 import hattriq_cirq as hq
 from hattriq_cirq.attribution.result import Assumptions, Attribution
 from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.models.ansatz import ring_ansatz
 from hattriq_cirq.models.learned import ProbeTest
 from hattriq_cirq.models.training import History, Training
@@ -287,3 +288,84 @@ def test_plot_of_a_test_of_probes_shows_every_probe_and_marks_those_outside() ->
 @pytest.mark.parametrize(("pvalue", "words"), [(0.5, "agree with"), (0.02, "doubtful"), (1e-4, "contradict")])
 def test_verdict_of_a_test_follows_from_its_pvalue(pvalue: float, words: str) -> None:
     assert words in ProbeTest(1.0, 1, pvalue, np.zeros(1), np.zeros(1), np.ones(1)).verdict
+
+
+# names
+
+
+def table_map(features: int = 8, **entries: Any) -> Attribution:
+    """Return an attribution to a table of named columns, the last of them with the largest value."""
+    a = make(features=features)
+    columns = tuple(f"column {k}" for k in range(features))
+    contract = DataContract(columns=columns, classes=("no", "yes"), units=("mm", *[""] * (features - 1)))
+    return replace(a, values=np.linspace(-0.1, 0.4, features), contract=contract, **entries)
+
+
+def test_table_is_drawn_as_horizontal_bars_with_names_the_largest_first() -> None:
+    a = table_map(predicted=np.array(1), probability=np.array(0.9))
+    ax = plot_attribution(a, top=3)
+    figure = figure_of(ax)
+    assert not any(each.images for each in figure.axes)
+    bars = [bar for bar in ax.patches if isinstance(bar, Rectangle)]
+    np.testing.assert_allclose([bar.get_width() for bar in bars], [value for _, value in a.top(3)])
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["column 7", "column 6", "column 5"]
+    assert ax.yaxis_inverted()
+    assert ax.get_title().startswith("predicted 'yes' (p = 0.90)\nscore ")
+    rest = a.values.sum() - sum(value for _, value in a.top(3))
+    assert ax.get_xlabel().splitlines()[1:] == [
+        "+ pushes towards +1: yes", "- pushes towards -1: no", f"5 more features, together {rest:+.2f}"
+    ]  # fmt: skip
+
+
+def test_bars_of_a_table_have_units_and_intervals() -> None:
+    a = replace(table_map(4), stderr=np.array([0.1, 0.2, 0.3, 0.4]))
+    ax = plot_attribution(a, ax=Figure().subplots())
+    assert "column 0 (mm)" in [label.get_text() for label in ax.get_yticklabels()]
+    (errors,) = ax.collections
+    spans = [np.ptp(np.asarray(path.vertices)[:, 0]) for path in errors.get_paths()]
+    np.testing.assert_allclose(spans, [2 * 1.96 * a.stderr[k] for k, _ in a.top(4)], rtol=1e-4)
+    assert "lines: 95% intervals" in ax.get_xlabel()
+
+
+def test_image_is_drawn_as_its_contract_says_unless_a_shape_or_names_are_given() -> None:
+    a = replace(make(), contract=DataContract(image_shape=(2, 8), classes=("no", "yes")))
+    assert shown(plot_attribution(a)).shape == (2, 8)
+    assert shown(plot_attribution(a, shape=(4, 4))).shape == (4, 4)
+    assert not plot_attribution(a, names=[f"n{k}" for k in range(16)]).images
+    assert "- pushes towards -1: no" in figure_of(plot_attribution(a)).axes[-1].get_ylabel()
+    assert "- pushes towards -1: other" in figure_of(plot_attribution(a, classes=("other", "x"))).axes[-1].get_ylabel()
+    table = replace(a, contract=DataContract(columns=tuple(f"n{k}" for k in range(16))))
+    assert shown(plot_attribution(table, shape=(4, 4))).shape == (4, 4)
+
+
+def test_gallery_of_a_table_has_bars_with_names_and_one_scale() -> None:
+    a = replace(make(inputs=5), contract=DataContract(columns=tuple(f"n{k}" for k in range(16))))
+    figure = plot_gallery(a)
+    assert not any(ax.images for ax in figure.axes)
+    panels = [ax for ax in figure.axes if ax.axison]
+    assert len(panels) == 5
+    for ax, one in zip(panels, a, strict=True):
+        assert [label.get_text() for label in ax.get_yticklabels()] == [each.name for each in one.top(6)]
+        assert ax.get_xlim() == panels[0].get_xlim()
+    states = plot_gallery(make(inputs=2))
+    assert states.axes[0].get_yticklabels()[0].get_text().startswith("|")
+
+
+def test_target_class_is_what_the_sign_pushes_towards() -> None:
+    a = replace(make(), contract=DataContract(classes=("a", "b", "c")), target=np.array(2))
+    assert sign_label(a, ("a", "b", "c")).startswith("attribution to class c, ")
+    assert sign_label(a).endswith("+ pushes towards it, - pushes away from it")
+
+
+def test_map_of_a_table_whose_input_is_not_known_has_its_names() -> None:
+    a = replace(table_map(4), x=np.zeros(0), baseline=np.zeros(0))
+    ax = plot_attribution(a)
+    assert ax.get_yticklabels()[0].get_text() == "column 3"
+    assert len(figure_of(ax).axes) == 1
+
+
+def test_largest_of_many_basis_states_are_labelled() -> None:
+    a = make(features=256)
+    labels = [label.get_text() for label in plot_attribution(a).get_xticklabels()]
+    assert f"{a.top(1)[0][0]:08b}" in labels
+    assert len(labels) <= 8

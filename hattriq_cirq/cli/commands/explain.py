@@ -67,13 +67,13 @@ class Explain:
         name, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
         left_out = impossible_parts(model)
         parts = chosen or [part for part in PARTS if part not in left_out]
-        explanation = Explanation(model, data, indices, parts, baseline, name)
+        explanation = Explanation.of(model, data, indices, parts, baseline, name)
         section = explanation.section()
         folder.mkdir(parents=True, exist_ok=True)
         explanation.save(folder)
         section.save(folder)
         write_report(folder / "report.html", section.title, [section])
-        print(*section.findings, sep="\n")
+        print(*explanation.answers(), *section.findings, sep="\n")
         if chosen is None:
             for part, why in left_out.items():
                 print(f"note: {part} {why}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,16 @@ from hattriq_cirq.foundation.text import quantity
 class Show:
     """Print a saved model, learned model, attribution, calibration, snapshot or run.
 
-    A model is printed with its accuracies, a learned model with its tests, an attribution with its largest features, and a
-    run with its settings. For a folder, every run below it is printed.
+    An attribution begins with its answer: the class or the score, and the features that decide, by their names. A model is
+    printed with its accuracies, a learned model with its tests, and a run with its settings. For a folder, every run below
+    it is printed.
 
     Args:
         path (PATH): An attribution.npz, learned.npz, model.json, run.json, readout calibration or snapshot, or a folder.
         png (FILE): New file for a picture of the input and its map.
         input (K): Index of the input in the attribution, from 0.
         top (N): Number of features to list.
-        shape (RxC): Rows and columns of the image (default: those that run.json holds).
+        shape (RxC): Rows and columns of the image (default: those of the data; a table has none).
 
     Examples:
         hattriq show runs/digits
@@ -85,7 +86,10 @@ class Show:
             raise ValueError(f"{attribution.values.shape=} has several axes of inputs; save one batch, (inputs, features)")
         if not 0 <= self.input < count:
             raise ValueError(f"--input {self.input} is out of range: there are inputs 0..{count - 1}")
+        attribution = self._named(attribution, record)
         one = attribution[self.input] if axes else attribution
+        if axes:
+            print(f"input {self.input}: {one.answer()}")
         print(attribution)
         _show_record(record)
         inputs = record.get("inputs")
@@ -93,22 +97,27 @@ class Show:
             raise ValueError(f"the run record has {quantity(recorded, 'input')}, its attribution {count}; one is damaged")
         if axes and inputs:
             tables.print_scores(attribution, inputs)
-        shape = self._image_shape(record)
         print(f"input {self.input}: the {min(self.top, one.n_features)} largest of {one.n_features} features")
-        print(_feature_table(one, self.top, shape))
+        print(tables.feature_table(one, self.top))
         if self.png is not None:
             from hattriq_cirq.reporting.plotting import png
 
-            classes = tables.class_names(record["data"]["label_names"]) if record else None
-            drawing = hq.plot_attribution(one, shape=shape, classes=classes)
-            print(f"wrote {printable(write_new(self.png, png(drawing)))}")
+            print(f"wrote {printable(write_new(self.png, png(hq.plot_attribution(one))))}")
 
-    def _image_shape(self, record: Mapping[str, Any]) -> tuple[int, int] | None:
-        if self.shape is None:
-            recorded = record["data"]["image_shape"] if record else None
-            return (recorded[0], recorded[1]) if recorded else None
-        rows, cols = map(int, self.shape.split("x"))
-        return rows, cols
+    def _named(self, attribution: hq.Attribution, record: Mapping[str, Any]) -> hq.Attribution:
+        """Return the attribution with the names that its run records if it has none, and with the shape that was asked for."""
+        from hattriq_cirq.cli.tables import data_contract
+        from hattriq_cirq.foundation.checks import as_shape
+        from hattriq_cirq.foundation.contract import DataContract
+
+        contract = attribution.contract
+        if contract is None:
+            contract = data_contract(record["data"]) if record else DataContract()
+        if self.shape is not None:
+            rows, cols = map(int, self.shape.split("x"))
+            shape = as_shape((rows, cols), attribution.n_features, "--shape")
+            contract = replace(contract, image_shape=shape, columns=None, units=None)
+        return attribution if contract == attribution.contract else replace(attribution, contract=contract)
 
 
 def _files(path: Path) -> list[Path]:
@@ -181,22 +190,3 @@ def _show_record(record: Mapping[str, Any]) -> None:
     if "provenance" in record:
         versions = ", ".join(f"{name} {value}" for name, value in record["provenance"]["versions"].items())
         print(f"created {record['provenance']['created_utc']} with {versions}")
-
-
-def _feature_table(attribution: hq.Attribution, top: int, shape: tuple[int, int] | None) -> str:
-    """Return the features of one input with the largest attribution as lines of text."""
-    bits = (attribution.n_features - 1).bit_length()
-    width = max(bits, 4)
-    position = f"{'row':>6}{'col':>5}" if shape else ""
-    lines = [f"{'feature':>9}  {'bits':<{width}}{position}{'amplitude':>22}{'attribution':>13}{'std. error':>12}"]
-    systematic = attribution.systematic
-    if systematic is not None:
-        lines[0] += f"{'systematic':>12}"
-    for feature, value in attribution.top(top):
-        position = "{:>6}{:>5}".format(*divmod(feature, shape[1])) if shape else ""
-        amplitude = f"{attribution.x[feature]:+.5f}" if attribution.knows_input else "unknown"
-        numbers = f"{amplitude:>22}{value:>+13.6f}{attribution.stderr[feature]:>12.1e}"
-        if systematic is not None:
-            numbers += f"{systematic[feature]:>12.1e}"
-        lines.append(f"{feature:>9}  {feature:0{bits}b}".ljust(11 + width) + position + numbers)
-    return "\n".join(lines)
