@@ -35,6 +35,7 @@ _CONVERGED = 2e-3  # relative change of the coefficients between iterations
 _PRECISION = 1e-6  # smallest variance of an outcome for the prior's sake, as a share of the mean square
 _UNSEEN = 1e6  # variance that stands for no measurement, as a share of the largest prior variance
 _SPARE = 1.2  # outcomes for each string from which on the coefficients are explained without a prior
+_UNKNOWN = 1.0  # relative error of a damping factor of which nothing is known
 _SOLVED, _SOLVER_STEPS = 1e-3, 500  # relative residual of the equations of one iteration, and most steps
 
 
@@ -103,8 +104,7 @@ class OutsideStrings(Frozen):
 
     def joined(self, others: OutsideStrings) -> OutsideStrings:
         """Return these strings and then others."""
-        masks = (np.concatenate([getattr(each.strings, name) for each in (self, others)]) for name in ("x_masks", "z_masks"))
-        return OutsideStrings(PauliStrings(self.strings.n_qubits, *masks), np.concatenate([self.variances, others.variances]))
+        return OutsideStrings(self.strings.joined(others.strings), np.concatenate([self.variances, others.variances]))
 
     def variance_in(self, states: ProductStates) -> FloatArray:
         """Return the variance that the strings add to the expectation in each state, (states,)."""
@@ -120,6 +120,8 @@ class RepeatedOutcomes(Frozen):
         first: Values at the beginning, (states,).
         last: Values at the end, (states,).
         variances: Variances of their differences on a device that does not change, from counts alone, (states,).
+        sensitivities: Derivatives of the differences by uncorrelated numbers of variance 1, such as the rates of readout
+            calibrations of each end, (states, numbers); None for none.
 
     Raises:
         ValueError: The shapes differ, or a variance is negative.
@@ -128,8 +130,11 @@ class RepeatedOutcomes(Frozen):
     first: FloatArray
     last: FloatArray
     variances: FloatArray
+    sensitivities: FloatArray | None = None
 
     def __post_init__(self) -> None:
+        if self.sensitivities is None:
+            object.__setattr__(self, "sensitivities", np.zeros((len(self.first), 0)))
         if (
             self.first.ndim != 1
             or not self.first.shape == self.last.shape == self.variances.shape
@@ -138,6 +143,12 @@ class RepeatedOutcomes(Frozen):
             shapes = self.first.shape, self.last.shape, self.variances.shape
             raise ValueError(f"repeated outcomes of shapes {shapes} must be alike, (states,), with variances of at least 0")
         super().__post_init__()
+
+    @property
+    def covariance(self) -> FloatArray:
+        """Covariance of the differences on a device that does not change, (states, states)."""
+        shared = np.asarray(self.sensitivities)
+        return np.asarray(np.diag(self.variances) + shared @ shared.T)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,6 +224,17 @@ class CoefficientFit(Frozen):
     def coefficients(self) -> FloatArray:
         """Fitted coefficients, (strings,)."""
         return read_only(self.gain @ self.outcomes.values)
+
+    @property
+    def uncertainty(self) -> FloatArray:
+        """Expected square of the error of each coefficient, (strings,): what probes and prior leave of its expected square.
+
+        It is the diagonal of the covariance without the errors that all probes share.
+        """
+        if self.prior is None:
+            return np.asarray(self.scatter(self.gain).diagonal())
+        missed = 1 - np.asarray(self.table.T.multiply(self.gain).sum(axis=1)).reshape(-1)
+        return np.asarray(self.prior.variances * missed + self.prior.doubt * missed**2)
 
     def residual_weights(self, table: csr_array, covariance: FloatArray) -> tuple[FloatArray, int]:
         """Return the inverse covariance of what the coefficients cannot explain in outcomes, (outcomes, outcomes).
@@ -413,6 +435,11 @@ class Damping(Frozen):
     gradient: FloatArray
     shared: FloatArray
 
+    @property
+    def is_known(self) -> bool:
+        """False if it could not be measured; the factor is then 1, with an error as large."""
+        return self.stderr < _UNKNOWN
+
     @classmethod
     def estimate(cls, fit: CoefficientFit, folded: ProbeOutcomes, noise: FloatArray, depth: int) -> tuple[Damping, FloatArray]:
         """Estimate the factor over all folded probes together: their outcomes are factor^(depth - 1) times those of the fit.
@@ -427,10 +454,8 @@ class Damping(Frozen):
             depth: Number of times that they are as deep.
 
         Returns:
-            The factor, and the derivatives of its logarithm by the outcomes of the folded probes, (probes,).
-
-        Raises:
-            ValueError: Nothing of the signal is left in the folded circuits.
+            The factor, and the derivatives of its logarithm by the outcomes of the folded probes, (probes,). The factor is
+            unknown where nothing of the signal is left in the folded circuits.
         """
         table = folded.states.expectations(fit.strings)
         predicted = table @ fit.coefficients
@@ -439,10 +464,8 @@ class Damping(Frozen):
             size -= float(np.sum(table.multiply(table @ fit.covariance).sum(axis=1) / noise))
         ratio = float(np.sum(predicted * folded.values / noise)) / size if size > 0 else -1.0
         if ratio <= 0:
-            raise ValueError(
-                f"the expectations of circuits folded {depth} times are {ratio:.2g} of the others: the damping cannot be "
-                "estimated; use more shots, or leave out the correction"
-            )
+            nothing = np.zeros(len(fit.strings)), np.zeros(folded.sensitivities.shape[1])
+            return cls(1.0, _UNKNOWN, *nothing), np.zeros(len(predicted))
         unit = 1 / (size * (depth - 1))
         own = unit / ratio * predicted / noise
         damping = cls(
