@@ -177,14 +177,16 @@ def _kind_of(texts: Sequence[str], rows: Sequence[int], mark: str) -> Kind:
     return "bool" if all(text.lower() in _TRUTH for text in texts) else "category"
 
 
-def _numbers(texts: Sequence[str], rows: Sequence[int], mark: str) -> list[float]:
-    pattern, numbers = _NUMBER[mark], []
-    for text, row in zip(texts, rows, strict=True):
-        number = float(text.replace(",", ".")) if pattern.fullmatch(text) else np.inf
-        if not np.isfinite(number):
-            notation = " (the decimal mark of the table is a comma)" if mark == "," else ""
-            raise CellError(row, f"{shown(text)} is not a finite number{notation}, as the column holds; write digits 0 to 9")
-        numbers.append(number)
+def _numbers(texts: Sequence[str], rows: Sequence[int], mark: str) -> Array:
+    pattern = _NUMBER[mark]
+    is_number = [pattern.fullmatch(text) is not None for text in texts]
+    plain = [text.replace(",", ".") for text in texts] if mark == "," else texts
+    numbers = np.array([float(text) if fits else np.inf for text, fits in zip(plain, is_number, strict=True)])
+    if not np.isfinite(numbers).all():
+        wrong = int(np.argmax(~np.isfinite(numbers)))
+        notation = " (the decimal mark of the table is a comma)" if mark == "," else ""
+        problem = f"{shown(texts[wrong])} is not a finite number{notation}, as the column holds; write digits 0 to 9"
+        raise CellError(rows[wrong], problem)
     return numbers
 
 

@@ -17,6 +17,7 @@ from hattriq_cirq.foundation.array_files import array_names, read_arrays
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_word, shown
 from hattriq_cirq.foundation.contract import same_name
+from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.reading import FileError, check_size, open_file, read_bytes
 from hattriq_cirq.foundation.text import decimal, quantity
 
@@ -34,6 +35,7 @@ _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
+_PART = 10_000  # records that are read at once
 _SNIFFED = 50  # records that decide about the separator
 _NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
@@ -216,7 +218,7 @@ class TextFile(TableFile):
         else:
             mark = _MARKS[as_word(decimal_point, "decimal_point", tuple(_MARKS))]
         columns = {}
-        for name, cells in chosen.items():
+        for name, cells in track(chosen.items(), "read columns", "column"):
             try:
                 columns[name] = _as_series(*read_cells(cells, kinds.get(name), mark))
             except CellError as error:
@@ -258,7 +260,7 @@ def _records(text: str, separator: str, count: int | None = None) -> pd.DataFram
 
     if not text.strip():
         return pd.DataFrame()
-    return pd.read_csv(
+    parts = pd.read_csv(
         io.StringIO(text, newline=""),
         sep=separator,
         header=None,
@@ -267,8 +269,11 @@ def _records(text: str, separator: str, count: int | None = None) -> pd.DataFram
         skip_blank_lines=False,
         skipinitialspace=separator == " ",
         nrows=count,
+        chunksize=_PART,
         engine="python",
     )
+    with parts:
+        return pd.concat(track(parts, "read rows", f"{_PART} rows", total=text.count("\n") // _PART + 1))
 
 
 def _breaks(records: pd.DataFrame) -> int:

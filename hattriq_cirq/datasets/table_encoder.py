@@ -21,6 +21,7 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_word, shown
 from hattriq_cirq.foundation.contract import DataContract, column_names, same_name
 from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.schema import load
 from hattriq_cirq.foundation.text import decimal, number_text, quantity
 
@@ -168,7 +169,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         frame = self._as_frame(X, is_new=True)
         if absent := [name for name in self.category_columns if name not in frame.columns]:
             raise ValueError(f"category_columns={absent} are not columns of the table: {_listed(frame.columns)}")
-        self._set(tuple(self._learned(frame[name]) for name in frame.columns), len(frame))
+        self._set(tuple(self._learned(frame[name]) for name in track(frame.columns, "read columns", "column")), len(frame))
         if self.scale is not None:
             self._scaling = _scaling(self.scale, self._encoded(frame)[1])
         self.notes_ = self._notes()
@@ -445,6 +446,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _notes(self) -> tuple[str, ...]:
         """Return sentences on what is done."""
         notes = [note for column in self._columns for note in self._notes_of(column)]
+        if constant := [column.name for column in self._used if column.constant and self._samples > 1]:
+            are, they, tell = ("is", "it", "tells") if len(constant) == 1 else ("are", "they", "tell")
+            rows = f"{_listed(constant)} {are} the same in every row of the training table"
+            notes.append(f"{rows}, so that {they} {tell} nothing about the classes")
         if self.scale == "minmax":
             notes.append("every column is scaled so that the training table lies between 0 and 1")
         elif self.scale == "standard":
@@ -476,8 +481,6 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             }
             value = filled.get(column.kind, f"the median, {number_text(float(f'{column.fill:.6g}'))}")
             notes.append(f"{name}: {quantity(column.missing, 'missing value')} of {self._samples} {are} filled with {value}")
-        if column.constant and self._samples > 1:
-            notes.append(f"{name} is the same in every row of the training table, so that it tells nothing about the classes")
         return notes
 
 
@@ -497,6 +500,8 @@ def numbers_rows(values: FloatArray) -> bool:
     count = len(values)
     if count < _FEWEST or (values != np.rint(values)).any():
         return False
+    if np.ptp(values) + 1 < count:
+        return False  # some repeat
     ordered = np.sort(values)
     if (np.diff(ordered) == 0).any():
         return False
@@ -510,8 +515,10 @@ def _numbers_rows(known: Array, name: str) -> bool:
     """Return True for values that number or name the rows."""
     if known.dtype == object:
         return len(set(known)) > max(_FEWEST, len(known) / 2)
-    is_whole = len(known) >= _FEWEST and bool((known == np.rint(known)).all()) and len(set(known.tolist())) == len(known)
-    return numbers_rows(known) or (is_whole and _INDEX_NAME.fullmatch(name) is not None)
+    if numbers_rows(known):
+        return True
+    is_named = len(known) >= _FEWEST and _INDEX_NAME.fullmatch(name) is not None
+    return is_named and bool((known == np.rint(known)).all()) and len(np.unique(known)) == len(known)
 
 
 def _is_missing(values: Array) -> NDArray[np.bool_]:

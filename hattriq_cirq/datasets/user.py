@@ -334,7 +334,7 @@ def _encoding_details(encoder: TableEncoder) -> dict[str, object]:
 
 def _finished(path: Path, read: _Rows, test_fraction: float, seed: int, *, has_constant: bool) -> Dataset | Inputs:
     """Return rows as a data set, or as inputs without labels."""
-    x, details = read.x, read.details
+    x, details = np.ascontiguousarray(read.x), read.details  # so that sums have the same rounding as ever
     if has_constant:
         x, details = np.column_stack([x, np.ones(len(x))]), details | {"constant": True}
     form: dict[str, Any] = {"name": path.stem, "details": details, **read.form}
