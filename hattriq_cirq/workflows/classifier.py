@@ -367,10 +367,10 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             **settings,
         )
         words = {"mean": "mean training row", "zero": "zero in the scaled columns"}
-        named = {"baseline": words[baseline]} if isinstance(baseline, str) else {}
+        described = words[baseline] if isinstance(baseline, str) else a.assumptions.baseline
         return replace(
             a,
-            assumptions=replace(a.assumptions, **named),
+            assumptions=replace(a.assumptions, baseline=described),
             contract=self.measured_[0].contract,
             target=targets,
             predicted=predicted,

@@ -40,7 +40,7 @@ def test_attributions_of_strongly_entangling_layers_equal_pennylane_and_captum(q
     n, rng = 4, np.random.default_rng(1)
     weights = rng.uniform(0, 2 * np.pi, qml.StronglyEntanglingLayers.shape(3, n))
 
-    @qml.qnode(qml.device("default.qubit", wires=n), interface="torch")
+    @qml.qnode(qml.device("default.qubit", wires=n), interface="torch")  # type: ignore[untyped-decorator]
     def node(x: Any, weights: Any) -> Any:
         qml.AmplitudeEmbedding(x, wires=range(n), normalize=True)
         qml.StronglyEntanglingLayers(weights, wires=range(n))
@@ -121,7 +121,8 @@ def random_node(
 @pytest.mark.parametrize("seed", range(6))
 def test_random_circuits_equal_pennylane_at_other_weights_too(qml: Any, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    wires: list[Any] = [[0, 1, 2], ["a", "b", "c"], [2, 0, 1], [4, 1, 7]][seed % 4]
+    kinds: list[list[Any]] = [[0, 1, 2], ["a", "b", "c"], [2, 0, 1], [4, 1, 7]]
+    wires = kinds[seed % 4]
     embedded = [wires[i] for i in rng.permutation(3)]
     node, weights, shift = random_node(qml, rng, wires, embedded), rng.normal(size=(3, 2)), 0.3
     x = unit(rng, 3)
@@ -172,7 +173,7 @@ def test_measurements_inside_and_channels(qml: Any) -> None:
     rng = np.random.default_rng(6)
     x = unit(rng, 2)
 
-    @qml.qnode(qml.device("default.qubit"))
+    @qml.qnode(qml.device("default.qubit"))  # type: ignore[untyped-decorator]
     def measured(x: Any, w: Any) -> Any:
         qml.StatePrep(x, wires=[2, 0])
         qml.RX(w[0], 0)
@@ -188,7 +189,7 @@ def test_measurements_inside_and_channels(qml: Any) -> None:
     assert set(model.params) == {"w[0]", "w[1]"}
     assert float(model.expectation(x)) == pytest.approx(float(measured(x, np.array([0.4, -0.9]))), abs=1e-12)
 
-    @qml.qnode(qml.device("default.mixed", wires=2))
+    @qml.qnode(qml.device("default.mixed", wires=2))  # type: ignore[untyped-decorator]
     def noisy(x: Any, w: float) -> Any:
         qml.StatePrep(x, wires=[0, 1])
         qml.DepolarizingChannel(0.2, wires=0)
@@ -205,7 +206,7 @@ def test_measurements_inside_and_channels(qml: Any) -> None:
 def test_removed_preparation_is_named_and_trained_weights_train_on(qml: Any) -> None:
     rng = np.random.default_rng(7)
 
-    @qml.qnode(qml.device("default.qubit", wires=2))
+    @qml.qnode(qml.device("default.qubit", wires=2))  # type: ignore[untyped-decorator]
     def node(inputs: Any, weights: Any) -> Any:
         qml.AmplitudeEmbedding(inputs, wires=[0, 1], normalize=True)
         qml.BasicEntanglerLayers(weights, wires=[0, 1], rotation=qml.RY)

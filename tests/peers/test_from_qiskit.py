@@ -55,7 +55,8 @@ def test_random_circuits_equal_qiskit_in_every_order(qiskit: Any, seed: int, ord
     assert isinstance(models, list)
     assert set(models[0].params) <= {parameter.name for parameter in circuit.parameters}
     bound = info.Operator(circuit.assign_parameters(values)).data
-    first_to_last = {"little-endian": [2, 1, 0], "big-endian": [0, 1, 2]}.get(order, order) if isinstance(order, str) else order
+    words = {"little-endian": [2, 1, 0], "big-endian": [0, 1, 2]}
+    first_to_last = words[order] if isinstance(order, str) else order
     for model, observable in zip(models, [operator, operator, *observables[2:]], strict=True):
         whole = bound.conj().T @ info.Operator(observable).data @ bound
         axes = [n - 1 - q for q in first_to_last]  # axes of Qiskit's matrices run from the last qubit to the first
