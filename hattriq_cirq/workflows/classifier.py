@@ -366,8 +366,11 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             **observed,
             **settings,
         )
+        words = {"mean": "mean training row", "zero": "zero in the scaled columns"}
+        described = words[baseline] if isinstance(baseline, str) else a.assumptions.baseline
         return replace(
             a,
+            assumptions=replace(a.assumptions, baseline=described),
             contract=self.measured_[0].contract,
             target=targets,
             predicted=predicted,
