@@ -152,8 +152,13 @@ class TableFile:
         """Return the content of a cell for an error message."""
         return self.content[column].iloc[row]
 
-    def refuse_missing(self, frame: pd.DataFrame) -> None:
-        """Raise ValueError with the place of the first missing value of a frame of this table."""
+    def refuse_missing(self, frame: pd.DataFrame, cure: str = "") -> None:
+        """Raise ValueError with the place of the first missing value of a frame of this table.
+
+        Args:
+            frame: Columns of the table.
+            cure: Advice; empty for that on features.
+        """
         gone = frame.isna().to_numpy()
         if not gone.any():
             return
@@ -162,7 +167,7 @@ class TableFile:
         name, count = str(frame.columns[column]), int(gone[:, column].sum())
         wanted = "value" if frame.dtypes.iloc[column].kind == "O" else "finite number"
         more = "" if count == 1 else f" ({count} of {len(frame)} are missing in this column)"
-        cure = f"write one, or {self.path.name}:missing=impute fills missing values"
+        cure = cure or f"write one, or {self.path.name}:missing=impute fills missing values"
         raise ValueError(f"{self.place(row, name)}: {shown(self.cell(row, name))} is not a {wanted}{more}; {cure}")
 
 
@@ -175,7 +180,10 @@ class TextFile(TableFile):
     """
 
     def __init__(self, path: Path, records: pd.DataFrame) -> None:
-        self.path, self.records = path, records
+        self.path = path
+        if len(records) and not records.iloc[:, -1].fillna("").str.strip().any():
+            records = records.iloc[:, :-1]  # every line ends with a separator
+        self.records = records
         self.names = self._header()
         given = records.iloc[1:]
         text, is_there = given.to_numpy(dtype=object), given.notna().to_numpy()
@@ -335,7 +343,8 @@ def _as_series(kind: Kind, values: Array) -> pd.Series:
     if kind == "category":
         return pd.Series(values, dtype=object).where(~pd.isna(values), np.nan)
     if kind == "date":
-        return pd.Series(pd.to_datetime(values, unit="s"))
+        microseconds = np.rint(np.where(np.isnan(values), 0, values) * 1e6).astype(np.int64).astype("datetime64[us]")
+        return pd.Series(np.where(np.isnan(values), np.datetime64("NaT"), microseconds))
     if kind == "bool":
         return pd.Series(values.astype(bool)) if not np.isnan(values).any() else pd.Series(values).astype("boolean")
     is_whole = (values == np.rint(values)) & (np.abs(values) < 2**53) & ~((values == 0) & np.signbit(values))

@@ -32,6 +32,7 @@ _FORMAT = "hattriq_cirq.TableEncoder/1"
 _DAY = 86_400.0
 _OTHER = "(other)"  # name of the rare categories of a column together
 _FEWEST = 10  # rows from which columns that number the rows are recognised
+_LARGE, _SQUARED = 1e307, 1e150  # numbers whose sum, and whose square, could overflow
 _LISTED = 6  # names in a sentence
 _INDEX_NAME = re.compile(
     r"(?i:unnamed: [0-9]+|index|idx|id|nr|no\.?|#|key|uuid|guid|row([ _]?(number|nr|no|id))?|.*[ _-]id)|.*[a-z]I[dD]"
@@ -171,7 +172,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"category_columns={absent} are not columns of the table: {_listed(frame.columns)}")
         self._set(tuple(self._learned(frame[name]) for name in track(frame.columns, "read columns", "column")), len(frame))
         if self.scale is not None:
-            self._scaling = _scaling(self.scale, self._encoded(frame)[1])
+            self._scaling = _scaling(self.scale, self._encoded(frame)[1], self._names({}))
         self.notes_ = self._notes()
         if left_out := [column.name for column in self._columns if column.kind == "index"]:
             warnings.warn(
@@ -354,7 +355,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if kind != "category":
             origin = float(known.min() // _DAY * _DAY) if kind == "date" else 0.0
             strategy = "most_frequent" if kind == "bool" else "median"
-            fill = SimpleImputer(strategy=strategy).fit(_as_days(known, origin, kind).reshape(-1, 1)).statistics_[0]
+            numbers = _as_days(known, origin, kind).reshape(-1, 1)
+            size = 4.0 if np.abs(numbers).max() > _LARGE else 1.0  # so that sums of two stay finite
+            fill = size * SimpleImputer(strategy=strategy).fit(numbers / size).statistics_[0]
             return _Column(name, kind, missing, float(fill), is_constant, origin)
         texts = known.reshape(-1, 1)
         one_hot = OneHotEncoder(max_categories=self.max_categories).fit(texts)
@@ -382,15 +385,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self._columns, self._samples = columns, samples
         self._scaling = None
         if not self._used:
-            raise ValueError(
-                f"no column is left: {_listed([column.name for column in columns])} have no values or number the rows"
-            )
+            listed = _listed([column.name for column in columns])
+            cure = "index_columns='keep' keeps row numbers"
+            raise ValueError(f"no column is left: {listed} have no values or number the rows; {cure}")
         names = self._names({})
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"the columns {_listed(twice)} would be there twice; rename them in the table")
         numbers = [column for column in self._used if column.kind != "category"]
         texts = [column for column in self._used if column.kind == "category"]
-        self._fill_numbers = SimpleImputer(strategy="median").fit([[column.fill for column in numbers] or [0.0]])
+        self._fill_numbers = SimpleImputer(strategy="most_frequent").fit([[column.fill for column in numbers] or [0.0]])
         prototype = np.array([[column.most_frequent for column in texts] or [""]], dtype=object)
         self._fill_texts = SimpleImputer(strategy="most_frequent", missing_values=None).fit(prototype)
         listed = [list(column.categories) for column in texts] or [[""]]
@@ -544,7 +547,11 @@ def _in_order(series: pd.Series, texts: Sequence[str]) -> list[str]:
     return sorted(texts)
 
 
-def _scaling(scale: str, encoded: FloatArray) -> _Scaling:
+def _scaling(scale: str, encoded: FloatArray, names: Sequence[str]) -> _Scaling:
+    """Return what is subtracted from columns, and by what they are then divided."""
+    large = [name for name, size in zip(names, np.abs(encoded).max(axis=0), strict=True) if size > _SQUARED]
+    if large:
+        raise ValueError(f"the columns {_listed(large)} hold numbers too large to scale; divide them by a power of 10")
     if scale == "minmax":
         scaler = MinMaxScaler().fit(encoded)
         return _Scaling(tuple(scaler.data_min_.tolist()), tuple((1 / scaler.scale_).tolist()))
