@@ -2,8 +2,8 @@
 
 Which features does a model trained on a table use, how accurate is it, and are its maps faithful?
 
-`python -m experiments user_data --data FILE` takes a .csv with a header line and a column of labels of two classes, or an .npz with
-arrays x and y. Without a file it writes scikit-learn's breast cancer table as a CSV and uses that.
+`python -m experiments user_data --data FILE` takes a .csv with a header line and a column of labels of two classes, or an .npz
+with arrays x and y. Without a file it writes scikit-learn's breast cancer table as a CSV and uses that.
 """
 
 from __future__ import annotations
