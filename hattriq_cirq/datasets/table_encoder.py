@@ -385,9 +385,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self._columns, self._samples = columns, samples
         self._scaling = None
         if not self._used:
-            listed = _listed([column.name for column in columns])
+            left_out = _listed([column.name for column in columns])
             cure = "index_columns='keep' keeps row numbers"
-            raise ValueError(f"no column is left: {listed} have no values or number the rows; {cure}")
+            raise ValueError(f"no column is left: {left_out} have no values or number the rows; {cure}")
         names = self._names({})
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"the columns {_listed(twice)} would be there twice; rename them in the table")
