@@ -1,8 +1,8 @@
 """The tests on every supported Python, on the oldest supported packages, and on what comes next: `make matrix`.
 
-    nox --session tests-3.12
-    nox --session oldest
-    nox --session next        # pre-releases of Cirq; may fail
+$ nox --session tests-3.12
+$ nox --session oldest
+$ nox --session next  # pre-releases of Cirq; may fail
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Train a classifier on a table, and say why it answers so for a few rows.
 
-    python examples/attribute_a_table.py
+$ python examples/attribute_a_table.py
 """
 
 import pandas as pd

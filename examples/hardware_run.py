@@ -1,7 +1,7 @@
 """A run on a processor that survives being stopped: start the same command again, and no shot is taken twice.
 
-    python examples/hardware_run.py runs/night                                    # a virtual processor
-    python examples/hardware_run.py runs/night my-project willow_pink             # a Google processor, with credentials
+$ python examples/hardware_run.py runs/night  # a virtual processor
+$ python examples/hardware_run.py runs/night my-project willow_pink  # a Google processor, with credentials
 """
 
 import sys

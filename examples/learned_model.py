@@ -1,6 +1,6 @@
 """Measure a model once on a processor, then attribute every input on this computer, with errors.
 
-    python examples/learned_model.py
+$ python examples/learned_model.py
 """
 
 import numpy as np

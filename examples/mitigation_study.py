@@ -1,6 +1,6 @@
 """How much of the error of a map does a correction remove, and do its intervals hold? On a virtual processor.
 
-    python examples/mitigation_study.py
+$ python examples/mitigation_study.py
 """
 
 import numpy as np

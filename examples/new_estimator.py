@@ -3,7 +3,7 @@
 For real inputs, 2 t (M r)_k = F(r + t e_k) - F(r) - t^2 F(e_k) for every step t. Shots, errors, covariance, placement on a
 processor and mitigation follow from the circuits and their weights.
 
-    python examples/new_estimator.py
+$ python examples/new_estimator.py
 """
 
 from collections.abc import Iterator

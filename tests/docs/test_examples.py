@@ -41,7 +41,7 @@ def main_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 def test_script_is_short_and_says_how_it_is_run(name: str) -> None:
     text = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 60
-    assert f"    python examples/{name}.py" in text
+    assert f"$ python examples/{name}.py" in text
 
 
 @pytest.mark.slow

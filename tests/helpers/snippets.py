@@ -1,7 +1,7 @@
 """Code blocks of Markdown pages, in the order in which a reader runs them.
 
-The HTML comment `<!-- not run: REASON -->` above a block leaves it out, and `<!-- after: PAGE -->` says that a page goes on from
-the files and names of another one.
+The HTML comment `<!-- not run: REASON -->` above a block leaves it out, and `<!-- after: PAGE -->` says that a page goes on
+from the files and names of another one.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 `make wheel-check` runs this script, and so does CI. The wheel is built from the sdist, so both must be complete. It is
 installed in a new virtual environment that sees the dependencies of the environment that runs the script, but not the checkout.
 
-The README's Python blocks run in order in one process, then its commands in order in one folder (see `tests/helpers/snippets.py`).
+The README's Python blocks run in order in one process, then its commands in order in one folder (`tests/helpers/snippets.py`
+finds them).
 """
 
 from __future__ import annotations
