@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import cirq
@@ -77,6 +77,7 @@ class Training:
         seconds: Wall time.
         observables: Scores of the classes as observables with the trained weights, one per class, whose softmax is the
             probability of each class; for two classes a single one, whose sign is the class. Empty if none were given.
+        weights: Their weights, (classes, observables), (1, observables) for two classes; empty if no observables were given.
 
     Example:
         >>> from hattriq_cirq import ring_ansatz
@@ -92,6 +93,10 @@ class Training:
     seed: int
     seconds: float
     observables: tuple[cirq.PauliSum, ...] = ()
+    weights: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def __post_init__(self) -> None:
+        freeze(self, weights=self.weights)
 
     def __repr__(self) -> str:
         h, i = self.history, self.best_epoch
@@ -246,7 +251,23 @@ def train(  # noqa: PLR0913
         stopped=stopped,
         seed=seed,
         seconds=time.perf_counter() - start_time,
-        observables=() if sums is None else readout.combined(weights, sums),
+        observables=() if sums is None else combined_observables(readout.matrix(weights), sums),
+        weights=readout.matrix(weights),
+    )
+
+
+def combined_observables(weights: FloatArray, observables: Sequence[cirq.PauliSum]) -> tuple[cirq.PauliSum, ...]:
+    """Return the linear combinations of observables with weights (combinations, observables).
+
+    Example:
+        >>> qubit = cirq.LineQubit(0)
+        >>> print(*combined_observables(np.array([[2.0]]), [cirq.PauliSum.from_pauli_strings(cirq.Z(qubit))]))
+        2.000*Z(q(0))
+    """
+    terms = [list(each) for each in observables]
+    return tuple(
+        cirq.PauliSum.from_pauli_strings([weight * term for weight, own in zip(row, terms, strict=True) for term in own])
+        for row in weights.tolist()
     )
 
 
@@ -293,8 +314,8 @@ class _FixedScale:
     def penalty(self, weights: FloatArray) -> tuple[float, FloatArray]:
         return 0.0, weights
 
-    def combined(self, weights: FloatArray, observables: Sequence[cirq.PauliSum]) -> tuple[cirq.PauliSum, ...]:
-        return ()
+    def matrix(self, weights: FloatArray) -> FloatArray:
+        return np.zeros((0, 0))
 
 
 @dataclass(frozen=True)
@@ -334,32 +355,23 @@ class _TrainedWeights:
         if labels.max() >= self.classes:
             raise ValueError(f"{name} has the class {int(labels.max())}, which y has not; give y samples of each class")
 
-    def _matrix(self, weights: FloatArray) -> FloatArray:
+    def matrix(self, weights: FloatArray) -> FloatArray:
+        """Return the weights in full size, (classes, observables)."""
         return self.unit * weights.reshape(self.shape)
 
     def scores(self, weights: FloatArray, expectations: FloatArray) -> FloatArray:
-        scores = self._matrix(weights) @ expectations
+        scores = self.matrix(weights) @ expectations
         return scores[0] if self.classes == 2 else scores
 
     def gradients(self, weights: FloatArray, expectations: FloatArray, slopes: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the derivatives by the expectations and by the weights."""
         slopes = slopes.reshape(-1, slopes.shape[-1])
-        return self._matrix(weights).T @ slopes, self.unit * (slopes @ expectations.T).reshape(-1)
+        return self.matrix(weights).T @ slopes, self.unit * (slopes @ expectations.T).reshape(-1)
 
     def penalty(self, weights: FloatArray) -> tuple[float, FloatArray]:
         """Return the penalty in the mean loss, and its derivative."""
         factor = self.strength * self.unit**2
         return float(factor * (weights @ weights) / 2), factor * weights
-
-    def combined(self, weights: FloatArray, observables: Sequence[cirq.PauliSum]) -> tuple[cirq.PauliSum, ...]:
-        """Return the observables of the scores."""
-        terms = [list(each) for each in observables]
-        return tuple(
-            cirq.PauliSum.from_pauli_strings(
-                [weight * term for weight, own in zip(row.tolist(), terms, strict=True) for term in own]
-            )
-            for row in self._matrix(weights)
-        )
 
 
 class _Objective:
