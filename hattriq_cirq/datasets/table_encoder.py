@@ -136,6 +136,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         'color' becomes 'color=blue', 'color=red'
     """
 
+    _scaling: _Scaling | None
+
     def __init__(
         self,
         missing: Literal["impute", "refuse"] = "impute",
@@ -377,7 +379,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _set(self, columns: tuple[_Column, ...], samples: int) -> None:
         """Keep what is known of the columns, and build the imputers and encoders of scikit-learn, fitted to it."""
         self._columns, self._samples = columns, samples
-        self._scaling: _Scaling | None = None
+        self._scaling = None
         if not self._used:
             raise ValueError(
                 f"no column is left: {_listed([column.name for column in columns])} have no values or number the rows"

@@ -237,7 +237,7 @@ def test_value_that_does_not_fit_is_refused_with_its_place(column: list[Any], me
     ("name", "value"),
     [("missing", "drop"), ("categories", "hash"), ("index_columns", "drop"), ("scale", "log"), ("max_categories", 1)],
 )
-def test_parameters_are_checked(name: str, value: object) -> None:
+def test_parameters_are_checked(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         hq.TableEncoder(**{name: value}).fit([[1.0], [2.0]])
 
