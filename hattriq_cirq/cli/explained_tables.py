@@ -87,29 +87,37 @@ def explain_table(source: Path, choices: Choices) -> list[str]:
     classifier = hq.AmplitudeClassifier(layers=layers, seed=choices.seed, verbose=is_watched())
     prepared = PreparedTable.of(table, classifier, seed=choices.seed)
     chosen = select_rows(choices.inputs, table.rows, prepared.train, prepared.test)
+    if choices.target is not None and choices.target not in table.classes:
+        raise ValueError(f"--target {choices.target!r} is no class; the classes are {', '.join(map(repr, table.classes))}")
     data = _data_record(source, prepared)
     task = {"command": "explain", "settings": choices.settings, "data": {"spec": os.fspath(source), "sha256": data["sha256"]}}
     with open_run(choices.out, task, RESULTS, ()) as folder:
-        print(table, *table.notes, *_few(prepared.encoder.notes_), sep="\n")
+        print(table, *table.notes, *_few(prepared.notes), sep="\n")
         trained = _trained(folder, prepared)
         rows = trained.accuracies(table)
         print(tables.accuracy_table(accuracy_records(rows)), flush=True)
         return _explained(folder.path, trained, table, chosen, choices, data, rows)
 
 
-def explain_new_rows(source: Path, rows_file: Path, choices: Choices) -> list[str]:
-    """Explain the answers of a classifier that an earlier run trained to new rows; return the sentences that answer.
+def explain_rows(source: Path, rows_file: Path | None, choices: Choices) -> list[str]:
+    """Explain more answers of a classifier that an earlier run trained; return the sentences that answer.
 
     Args:
         source: Folder of the earlier run.
-        rows_file: File of the rows, with the columns of the training.
+        rows_file: File of new rows, with the columns of the training; None for the table of the training.
         choices: Options.
     """
     check_run(choices.out, _NEW_RESULTS)
     record, trained = load_run(source)
-    table = LabelledTable.read_new(rows_file, trained.encoder, trained.label_column)
-    chosen = select_rows(choices.inputs, table.rows, None, None)
-    data = {**record["data"], "spec": os.fspath(rows_file), "sha256": checksum(rows_file), "summary": str(table)}
+    if rows_file is None:
+        file = recorded_table(source)
+        table = LabelledTable.read(file, trained.label_column)
+        chosen = select_rows(choices.inputs, table.rows, trained.train, trained.test)
+    else:
+        file = rows_file
+        table = LabelledTable.read_new(file, trained.encoder, trained.label_column)
+        chosen = select_rows(choices.inputs, table.rows, None, None)
+    data = {**record["data"], "spec": os.fspath(file), "sha256": checksum(file), "summary": str(table)}
     task = {"command": "explain", "settings": choices.settings, "data": {"spec": data["spec"], "sha256": data["sha256"]}}
     with open_run(choices.out, task, _NEW_RESULTS, ()) as folder:
         print(table, flush=True)
@@ -215,18 +223,17 @@ def _explained(
 
 def _data_record(source: Path, prepared: PreparedTable) -> dict[str, Any]:
     table = prepared.table
-    assert table.labels is not None  # as it is to be trained on
     return {
         "spec": os.fspath(source),
         "sha256": checksum(source),
         "summary": str(table),
         "label_column": table.label_column,
-        "classes": sorted(set(table.labels.tolist())),
+        "classes": table.classes,
         "image_shape": table.image_shape,
         "train": prepared.train.tolist(),
         "test": prepared.test.tolist(),
         "encoder": prepared.encoder.to_record(),
-        "notes": [*table.notes, *prepared.encoder.notes_],
+        "notes": [*table.notes, *prepared.notes],
     }
 
 

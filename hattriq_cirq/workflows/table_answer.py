@@ -42,7 +42,7 @@ _ROWS = 32_000  # rows that a training passes, some often, see `AmplitudeClassif
 
 @dataclass(frozen=True, eq=False)
 class LabelledTable:
-    """Table of the user with its labels.
+    r"""Table of the user with its labels.
 
     Args:
         name: Name of the file.
@@ -113,6 +113,11 @@ class LabelledTable:
             column = opened.frame(None, {}, [label_column])[label_column]
             labels = np.array(["" if value is None or value != value else as_text(value) for value in column], dtype=str)
         return cls(opened.path.name, frame, labels, label_column if has_labels else None, np.arange(len(frame)))
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, in their order."""
+        return [*_counts(self.labels)]
 
     @property
     def image_shape(self) -> tuple[int, int] | None:
@@ -198,7 +203,7 @@ class TableClassifier:
             other = [float(regression.score(*side)) for side in sides]
         values, counts = np.unique(y[self.train], return_counts=True)
         chance = float(np.mean(y[self.test] == values[np.argmax(counts)]))
-        return Accuracy("this model", *own), Accuracy("logistic regression", *other), Accuracy("chance", None, chance)
+        return Accuracy("this model", own[0], own[1]), Accuracy("logistic regression", other[0], other[1]), Accuracy("chance", None, chance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,6 +243,14 @@ class PreparedTable:
             return cls(table, encoder, train, test, encoder.transform(table.features), classifier)
         except ValueError as error:
             raise ValueError(f"{table.name}: {error}") from error
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on what the encoder does."""
+        others = self.table.features.iloc[self.test][list(self.encoder.kinds_)]
+        missing = int(others.isna().to_numpy().sum())
+        filled = f"{quantity(missing, 'missing value')} of the test rows {'is' if missing == 1 else 'are'} filled as in the training"
+        return [*self.encoder.notes_, *([filled] if missing else [])]
 
     def plan(self) -> str:
         """Return what the training does and how long it takes on an idle core, in one line."""
@@ -288,7 +301,7 @@ def select_rows(text: str, rows: IntArray, train: IntArray | None, test: IntArra
         wanted = [int(number) for number in text.split(",")]
         if missing := [number for number in wanted if number not in place]:
             raise ValueError(
-                f"row {missing[0]} is not there: the rows are 0 to {int(rows[-1])}, without those that lack a label"
+                f"row {missing[0]} is not there: the rows are 0 to {int(rows[-1])}; rows without a label are left out"
             )
         return np.array([place[number] for number in wanted])
     chosen = sides[side]
@@ -355,8 +368,9 @@ def _no_classes(counts: Mapping[str, int], rows: int) -> str:
 def _counts(labels: Sequence[str] | Array | None) -> dict[str, int]:
     """Return the number of rows of each label, in the order of the classes."""
     texts, counts = np.unique(np.array([] if labels is None else labels, dtype=str), return_counts=True)
-    order = np.argsort(as_classes(texts), kind="stable") if len(texts) else []
-    return {str(texts[k]): int(counts[k]) for k in order}
+    if not len(texts):
+        return {}
+    return {str(texts[k]): int(counts[k]) for k in np.argsort(as_classes(texts), kind="stable")}
 
 
 def _listed(names: Any) -> str:

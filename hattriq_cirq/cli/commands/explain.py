@@ -85,9 +85,8 @@ class Explain:
 
         as_count(self.top, "--top", 1, _TOP_MAX)
         if self.layers != "auto":
-            as_count(
-                int(self.layers) if self.layers.isascii() and self.layers.isdecimal() else self.layers, "--layers", 1, 1000
-            )
+            number = int(self.layers) if self.layers.isascii() and self.layers.isdecimal() else self.layers
+            as_count(number, "--layers", 1, 1000)
         if self.inputs:
             values.check_inputs(self.inputs)
         if self.rows is not None and self.data is not None:
@@ -127,8 +126,8 @@ class Explain:
             return explained_tables.explain_table(source, self._choices(out, "test:0:8"))
         if self.label is not None or self.layers != "auto":
             raise ValueError(f"{source} holds a classifier that is trained; --label and --layers are for the table")
-        file = explained_tables.recorded_table(source) if rows is None else Path(rows)
-        return explained_tables.explain_new_rows(source, file, self._choices(out, "all:0:20"))
+        choices = self._choices(out, "test:0:8" if rows is None else "all:0:20")
+        return explained_tables.explain_rows(source, None if rows is None else Path(rows), choices)
 
     def _choices(self, out: Path, inputs: str) -> Choices:
         from hattriq_cirq.cli.explained_tables import Choices
