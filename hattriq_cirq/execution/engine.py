@@ -25,6 +25,7 @@ from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.execution.backend import Backend, ConfiguredBackend, Job
 from hattriq_cirq.execution.batching import Batch, batches
 from hattriq_cirq.execution.caps import Caps, CapWarning
+from hattriq_cirq.execution.forecast import Forecast
 from hattriq_cirq.execution.job_runner import JobRunner, shots_of
 from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.journal_format import call_key, circuits_key, digest
@@ -152,6 +153,7 @@ class Engine(Owned):
         self._journal = None if journal is None else Journal(journal, backend.describe(), recompile=recompile)
         self._poll_seconds, self._timeout, self._progress = poll_seconds, timeout, progress
         self.caps, self._meter, self._needed, self._has_warned = caps, Meter(), Usage(), False
+        self._forecast: Forecast | None = None  # of the run in progress
         self._running = RLock()
         self._calls = 0  # number of calls that were completed
         self._completed: set[int] = set()  # numbers of those that are in the journal
@@ -434,19 +436,22 @@ class Engine(Owned):
             self.backend.check(job)
 
     @contextmanager
-    def one_run(self) -> Iterator[None]:
-        """Complete all calls of a block together, while calls of other threads wait.
+    def one_run(self) -> Iterator[Forecast]:
+        """Complete all calls of a block together, while calls of other threads wait; yield the forecast of its time.
 
         After an error none of them counts as completed: when the block is repeated, each is found in the journal or has the
         same seeds again, so that nothing runs twice and the counts are those of an undisturbed run.
         """
         with self._running:
-            calls, completed = self._calls, frozenset(self._completed)
+            calls, completed, before = self._calls, frozenset(self._completed), self._forecast
+            self._forecast = Forecast()
             try:
-                yield
+                yield self._forecast
             except BaseException:
                 self._calls, self._completed = calls, set(completed)
                 raise
+            finally:
+                self._forecast = before
 
     def _perform(
         self, prepare: Callable[[], Sequence[ParameterizedCircuit]], shots: Sequence[int] | None, key: str | None
@@ -587,7 +592,10 @@ class Engine(Owned):
         if self.caps and call.is_counted:
             self._need(runner.needed_by(call.jobs))
             runner.needed = self._needed
+        forecast = self._forecast or Forecast()
+        forecast.before(self.backend, call.jobs, runner.journal)
         results = runner.run(call.jobs)
+        forecast.after()
         parts: dict[int, list[Distribution]] = {}
         for job, batch in zip(call.jobs, call.batches, strict=True):
             for request, distribution in zip(batch.requests, results[job.id], strict=True):

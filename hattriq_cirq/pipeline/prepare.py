@@ -703,13 +703,15 @@ class PreparedAttribution(Frozen):
         cost, summaries = Cost(), [MitigationSummary()]
         what = self.estimator.describe()
         with (
-            self.engine.one_run(),
+            self.engine.one_run() as forecast,
             progress_bar(shown=self.progress, total=len(self.terms), desc=what, unit="input") as bar,
         ):
             exponents = iter([2 * terms[0].exponent for terms in self.terms])
             for inputs, circuits in self.chunks():
-                if self.engine.caps and not estimates:
-                    self.engine.expect(circuits.plan(), self._times_of(inputs))
+                if not estimates:
+                    forecast.parts = self._times_of(inputs)
+                    if self.engine.caps:
+                        self.engine.expect(circuits.plan(), forecast.parts)
                 mitigated = circuits.execute()
                 summaries.append(mitigated.summary)
                 configurations += [mitigated.configuration] * len(inputs)

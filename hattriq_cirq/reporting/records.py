@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.execution.journal_summary import RunSummary, read_summary
+from hattriq_cirq.foundation.progress import announced
 from hattriq_cirq.foundation.reading import FileError, checksum, open_file, problem_of, read_bytes
 from hattriq_cirq.foundation.schema import Count, Range, Size, check_format, load, parse_json, read_json
 
@@ -265,7 +266,8 @@ def read_task(folder: str | os.PathLike[str]) -> tuple[RunSummary, AttributeTask
     Raises:
         JournalError: The folder holds no run, the run of a script, or a journal that is damaged.
     """
-    summary = read_summary(folder)
+    with announced("read the journal"):
+        summary = read_summary(folder)
     if summary.task is None and not summary.jobs:
         raise JournalError(
             f"{folder} records no command and no job: it was made by a script, or stopped at once; repeat what began it"

@@ -38,6 +38,7 @@ class Explain:
     """
 
     help_lists: ClassVar = (DATA_SETS,)
+    loads: ClassVar = ("hattriq_cirq.workflows.values", "hattriq_cirq.workflows.explain")
 
     model: str
     _: KW_ONLY
