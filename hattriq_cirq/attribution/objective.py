@@ -6,7 +6,6 @@ these numbers. Its gradient therefore needs M_j x and M_j b only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, cast, get_args
@@ -60,7 +59,7 @@ class Head:
 
     kind: HeadKind = "identity"
     scale: float = 1.0
-    target: int | Sequence[Any] = 0
+    target: Any = 0
     weights: Any = None
     bias: Any = None
 

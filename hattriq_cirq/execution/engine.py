@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from functools import partial
+from itertools import accumulate, chain
 from math import inf
 from threading import RLock
 from typing import Any, Literal
@@ -35,7 +36,11 @@ from hattriq_cirq.foundation.checks import ArgumentTypeError, as_counts, as_numb
 from hattriq_cirq.foundation.log import Log, log_to
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.provenance import Provenance
+from hattriq_cirq.foundation.recent import Recent
 
+#: Programs of circuits that were compiled last, as in a study that repeats them under other noise; the room is a number of
+#: circuits.
+_programs = Recent[list[ParameterizedCircuit]](room=1024)
 _PLACED_BY = 4  # number of circuits that a placement is chosen by
 SILENCE = 86_400.0  # seconds without a change of any job's state, after which an engine gives up by default
 _ROUNDING = 1e-9  # largest difference of angles between machines
@@ -268,7 +273,9 @@ class Engine(Owned):
         if placement is None:
             everywhere = sorted({q for circuit in circuits for q in circuit.all_qubits()})
             placement = place_circuits(self.processor, circuits[:_PLACED_BY], everywhere, among=self.qubits)
-        return compile_for(self.processor, circuits, placement.qubits)
+        key = circuits_key(circuits, chain.from_iterable(placement.qubits.items()))
+        compiled = partial(compile_for, self.processor, circuits, placement.qubits)
+        return list(_programs.get(None if key is None else (self.processor, key), compiled, lambda _: len(circuits)))
 
     def run(self, circuits: Sequence[cirq.AbstractCircuit], shots: Sequence[int] | None) -> list[Distribution]:
         """Compile and execute circuits; a call that the journal records is not compiled again.
