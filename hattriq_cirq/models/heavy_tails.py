@@ -1,4 +1,4 @@
-"""What a heavy-tailed prior leaves uncertain of coefficients of known sizes: the errors of a fit before any outcome."""
+"""Errors of a fit with a heavy-tailed prior before any outcome, from the coefficients that are expected."""
 
 from __future__ import annotations
 
@@ -45,10 +45,11 @@ class HeavyTails(Frozen):
         """Variances of the mixture, (scales,), and the logarithms of their weights for each string, (strings, scales)."""
         squares = self.coefficients**2
         largest = max(float(squares.max(initial=0.0)), 1e-300)
-        variances = largest * STEP ** -np.arange(SCALES)
+        variances = np.asarray(largest * STEP ** -np.arange(SCALES), dtype=float)
         nearest = np.rint(np.log(largest / np.maximum(squares, 1e-300)) / np.log(STEP)).clip(0, SCALES - 1).astype(np.int64)
         _, index = np.unique(self.classes, return_inverse=True)
-        return variances, np.log(mixture_weights(index, np.eye(SCALES)[nearest]))[index]
+        log_weights = np.asarray(np.log(mixture_weights(index, np.eye(SCALES)[nearest])), dtype=float)
+        return variances, log_weights[index]
 
     def errors(self, shares: FloatArray, *, probes: int, shots: float) -> FloatArray:
         """Return the expected squared error of each coefficient, (strings,).
