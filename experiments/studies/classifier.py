@@ -18,12 +18,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from sklearn import datasets
-from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import StandardScaler
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import bootstrap_text, nested_interval, nested_text
@@ -92,15 +90,11 @@ def tasks(quick: bool) -> list[Task]:
 
 
 def numbers(train: Any, test: Any) -> tuple[Any, Any]:
-    """Return the rows of a table as numbers: the median or most frequent value for what is missing, a column per category."""
+    """Return the rows of a table as numbers."""
     if not hasattr(train, "columns"):
         return train, test
-    texts = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(sparse_output=False))
-    encoder = make_column_transformer(
-        (SimpleImputer(strategy="median"), make_column_selector(dtype_include="number")),
-        (texts, make_column_selector(dtype_exclude="number")),
-    )
-    return encoder.fit_transform(train), encoder.transform(test)
+    encoder = hq.TableEncoder().fit(train)
+    return encoder.transform(train), encoder.transform(test)
 
 
 def run(task: Task) -> dict[str, Any]:

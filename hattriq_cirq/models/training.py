@@ -23,7 +23,7 @@ from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_se
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
-from hattriq_cirq.foundation.progress import progress_bar
+from hattriq_cirq.foundation.progress import is_shown, progress_bar
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.gradients import TrainableProgram
 from hattriq_cirq.models.learned import LearnedModel
@@ -173,7 +173,7 @@ def train(  # noqa: PLR0913
             to start from the model's own params.
         validation: Inputs and labels that are held out; the best epoch is then the one with the least loss on them.
         patience: Number of epochs without improvement after which training stops; None to never stop early.
-        progress: Show a progress bar.
+        progress: Show a progress bar, which is shown in any case where bars are asked for.
         observables: Observables on the qubits of a unitary model, such as `["Z0", "Z1", "Z0*Z1"]`, whose trained linear
             combinations are the scores of the classes; None for the model's own observable.
         penalty: Weight of half the sum of squares of the trained weights in the sum of all losses, >= 0: it bounds them where
@@ -230,7 +230,7 @@ def train(  # noqa: PLR0913
     )
     theta = np.concatenate([theta, readout.start(rng)])
     tracker = _Progress(objective, held_out, patience)
-    with progress_bar(shown=progress, total=epochs, desc="training", unit="epoch", leave=False) as bar:
+    with progress_bar(shown=progress or is_shown(), total=epochs, desc="training", unit="epoch", leave=False) as bar:
 
         def after_epoch(theta: FloatArray) -> bool:
             keep_training = tracker.add(theta)

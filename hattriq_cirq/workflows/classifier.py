@@ -30,6 +30,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from hattriq_cirq.attribution.baselines import BaselineSet
 from hattriq_cirq.attribution.objective import Head
 from hattriq_cirq.attribution.result import Attribution
+from hattriq_cirq.datasets.table_encoder import numbers_rows
 from hattriq_cirq.foundation.arrays import Array, FloatArray, IntArray
 from hattriq_cirq.foundation.checks import as_count, as_number, as_seed, as_word, check_flag, shown
 from hattriq_cirq.foundation.contract import DataContract
@@ -54,7 +55,6 @@ _DOMINANT = 0.9  # share of the squared norm
 _FAR_AHEAD = 0.03  # of accuracy
 _ZERO = 1e-9  # norm of a mean, relative to that of rows, that rounding can cause
 _COMPARED_MAX = 5000  # rows on which logistic regression is fitted for comparison
-_COUNTED_MIN = 20  # rows from which a column that counts them is distinguished from chance
 
 
 class ClassifierWarning(UserWarning):
@@ -366,8 +366,11 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             **observed,
             **settings,
         )
+        words = {"mean": "mean training row", "zero": "zero in the scaled columns"}
+        described = words[baseline] if isinstance(baseline, str) else a.assumptions.baseline
         return replace(
             a,
+            assumptions=replace(a.assumptions, baseline=described),
             contract=self.measured_[0].contract,
             target=targets,
             predicted=predicted,
@@ -500,17 +503,9 @@ def _warnings_of_columns(X: FloatArray, rows: FloatArray, names: tuple[str, ...]
     return found + [
         IndexColumnWarning(f"{_column(index, names)} counts rows; it says nothing about other rows: remove it")
         for index, column in enumerate(X.T)
-        if _counts_rows(column)
+        if numbers_rows(column)
     ]
 
 
 def _column(index: int, names: tuple[str, ...] | None) -> str:
     return f"column {index}" if names is None else f"column {names[index]!r}"
-
-
-def _counts_rows(column: FloatArray) -> bool:
-    """Return True for different whole numbers of which at least every second one in their range occurs."""
-    count = len(column)
-    if count < _COUNTED_MIN or np.any(column != np.round(column)):
-        return False
-    return bool(np.ptp(column) < 2 * count and len(np.unique(column)) == count)

@@ -53,7 +53,7 @@ def test_table_with_categories_and_missing_values() -> None:
     assert table.isna().to_numpy().any()
     train, test = classifier.numbers(table[:40], table[40:])
     assert train.shape == (40, 8)
-    assert np.isfinite(test).all()
+    assert np.isfinite(test.to_numpy()).all()
 
 
 @pytest.mark.slow
