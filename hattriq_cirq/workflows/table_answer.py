@@ -203,7 +203,11 @@ class TableClassifier:
             other = [float(regression.score(*side)) for side in sides]
         values, counts = np.unique(y[self.train], return_counts=True)
         chance = float(np.mean(y[self.test] == values[np.argmax(counts)]))
-        return Accuracy("this model", own[0], own[1]), Accuracy("logistic regression", other[0], other[1]), Accuracy("chance", None, chance)
+        return (
+            Accuracy("this model", own[0], own[1]),
+            Accuracy("logistic regression", other[0], other[1]),
+            Accuracy("chance", None, chance),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,7 +253,9 @@ class PreparedTable:
         """Sentences on what the encoder does."""
         others = self.table.features.iloc[self.test][list(self.encoder.kinds_)]
         missing = int(others.isna().to_numpy().sum())
-        filled = f"{quantity(missing, 'missing value')} of the test rows {'is' if missing == 1 else 'are'} filled as in the training"
+        filled = (
+            f"{quantity(missing, 'missing value')} of the test rows {'is' if missing == 1 else 'are'} filled as in the training"
+        )
         return [*self.encoder.notes_, *([filled] if missing else [])]
 
     def plan(self) -> str:
