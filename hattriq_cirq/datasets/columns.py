@@ -20,6 +20,7 @@ Kind = Literal["number", "bool", "date", "category"]
 MISSING = frozenset(("", "?", "#N/A", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"))
 _NUMBER = {".": re.compile(f"[+-]?{DECIMAL}"), ",": re.compile("[+-]?{}".format(DECIMAL.replace(r"\.", ",")))}
 _LIKE_A_NUMBER = re.compile(r"[-+]*[.,]?[0-9][0-9.,_' ]*([eE][-+]?[0-9.,_]*)?")
+_WITH_UNIT = re.compile(r"([$€£¥]?) ?([-+]?[0-9][0-9.,]*) ?([^\d.,]*)")
 _TRUTH = {"true": 1.0, "false": 0.0}
 _TIME = r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
 _ISO_DATE = re.compile(f"[0-9]{{4}}-[01]?[0-9]-[0-3]?[0-9]([T ]{_TIME})?")
@@ -122,8 +123,7 @@ def read_series(series: pd.Series, kind: Kind | None = None) -> tuple[Kind, Arra
         texts = [None if gone else as_text(value, row) for row, (value, gone) in enumerate(zip(series, missing, strict=True))]
         return read_cells(texts, kind or own)
     if own == "date":
-        naive = series if series.dt.tz is None else series.dt.tz_convert(None)
-        return own, np.where(missing, np.nan, (naive - pd.Timestamp(0)) / pd.Timedelta(seconds=1))
+        return own, np.where(missing, np.nan, _seconds(series if series.dt.tz is None else series.dt.tz_convert(None)))
     values = series.to_numpy(dtype=np.float64, na_value=np.nan)
     if np.isinf(values).any():
         row = int(np.argmax(np.isinf(values)))
@@ -174,17 +174,23 @@ def _kind_of(texts: Sequence[str], rows: Sequence[int], mark: str) -> Kind:
         return "number"
     if most(_ISO_DATE):
         return "date"
+    parts = [_WITH_UNIT.fullmatch(text) for text in texts]
+    if len(set(texts)) > 1 and None not in parts and len({part.group(1, 3) for part in parts if part}) == 1:
+        cure = "write numbers, with the unit in the name of the column, or name the column in category_columns"
+        raise CellError(rows[0], f"{shown(texts[0])} is a number with a unit, as in the whole column; {cure}")
     return "bool" if all(text.lower() in _TRUTH for text in texts) else "category"
 
 
-def _numbers(texts: Sequence[str], rows: Sequence[int], mark: str) -> list[float]:
-    pattern, numbers = _NUMBER[mark], []
-    for text, row in zip(texts, rows, strict=True):
-        number = float(text.replace(",", ".")) if pattern.fullmatch(text) else np.inf
-        if not np.isfinite(number):
-            notation = " (the decimal mark of the table is a comma)" if mark == "," else ""
-            raise CellError(row, f"{shown(text)} is not a finite number{notation}, as the column holds; write digits 0 to 9")
-        numbers.append(number)
+def _numbers(texts: Sequence[str], rows: Sequence[int], mark: str) -> Array:
+    pattern = _NUMBER[mark]
+    is_number = [pattern.fullmatch(text) is not None for text in texts]
+    plain = [text.replace(",", ".") for text in texts] if mark == "," else texts
+    numbers = np.array([float(text) if fits else np.inf for text, fits in zip(plain, is_number, strict=True)])
+    if not np.isfinite(numbers).all():
+        wrong = int(np.argmax(~np.isfinite(numbers)))
+        notation = " (the decimal mark of the table is a comma)" if mark == "," else ""
+        problem = f"{shown(texts[wrong])} is not a finite number{notation}, as the column holds; write digits 0 to 9"
+        raise CellError(rows[wrong], problem)
     return numbers
 
 
@@ -202,4 +208,9 @@ def _dates(texts: Sequence[str], rows: Sequence[int], mark: str) -> Array:
     for text, row, is_wrong in zip(texts, rows, dates.isna(), strict=True):
         if is_wrong or not _ISO_DATE.fullmatch(text):
             raise CellError(row, f"{shown(text)} is not a date, as the column holds; write it as 2020-12-31")
-    return np.asarray((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1), dtype=np.float64)
+    return _seconds(dates.dt.tz_convert(None))
+
+
+def _seconds(dates: pd.Series) -> Array:
+    """Return dates without a time zone as seconds since 1970."""
+    return np.asarray(dates.to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6)

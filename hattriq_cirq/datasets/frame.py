@@ -17,6 +17,7 @@ from hattriq_cirq.foundation.array_files import array_names, read_arrays
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_word, shown
 from hattriq_cirq.foundation.contract import same_name
+from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.reading import FileError, check_size, open_file, read_bytes
 from hattriq_cirq.foundation.text import decimal, quantity
 
@@ -34,6 +35,7 @@ _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
+_PART = 10_000  # records that are read at once
 _SNIFFED = 50  # records that decide about the separator
 _NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
@@ -150,8 +152,13 @@ class TableFile:
         """Return the content of a cell for an error message."""
         return self.content[column].iloc[row]
 
-    def refuse_missing(self, frame: pd.DataFrame) -> None:
-        """Raise ValueError with the place of the first missing value of a frame of this table."""
+    def refuse_missing(self, frame: pd.DataFrame, cure: str = "") -> None:
+        """Raise ValueError with the place of the first missing value of a frame of this table.
+
+        Args:
+            frame: Columns of the table.
+            cure: Advice; empty for that on features.
+        """
         gone = frame.isna().to_numpy()
         if not gone.any():
             return
@@ -160,7 +167,7 @@ class TableFile:
         name, count = str(frame.columns[column]), int(gone[:, column].sum())
         wanted = "value" if frame.dtypes.iloc[column].kind == "O" else "finite number"
         more = "" if count == 1 else f" ({count} of {len(frame)} are missing in this column)"
-        cure = f"write one, or {self.path.name}:missing=impute fills missing values"
+        cure = cure or f"write one, or {self.path.name}:missing=impute fills missing values"
         raise ValueError(f"{self.place(row, name)}: {shown(self.cell(row, name))} is not a {wanted}{more}; {cure}")
 
 
@@ -173,7 +180,10 @@ class TextFile(TableFile):
     """
 
     def __init__(self, path: Path, records: pd.DataFrame) -> None:
-        self.path, self.records = path, records
+        self.path = path
+        if len(records) and not records.iloc[:, -1].fillna("").str.strip().any():
+            records = records.iloc[:, :-1]  # every line ends with a separator
+        self.records = records
         self.names = self._header()
         given = records.iloc[1:]
         text, is_there = given.to_numpy(dtype=object), given.notna().to_numpy()
@@ -216,7 +226,7 @@ class TextFile(TableFile):
         else:
             mark = _MARKS[as_word(decimal_point, "decimal_point", tuple(_MARKS))]
         columns = {}
-        for name, cells in chosen.items():
+        for name, cells in track(chosen.items(), "read columns", "column"):
             try:
                 columns[name] = _as_series(*read_cells(cells, kinds.get(name), mark))
             except CellError as error:
@@ -258,7 +268,7 @@ def _records(text: str, separator: str, count: int | None = None) -> pd.DataFram
 
     if not text.strip():
         return pd.DataFrame()
-    return pd.read_csv(
+    parts = pd.read_csv(
         io.StringIO(text, newline=""),
         sep=separator,
         header=None,
@@ -267,8 +277,11 @@ def _records(text: str, separator: str, count: int | None = None) -> pd.DataFram
         skip_blank_lines=False,
         skipinitialspace=separator == " ",
         nrows=count,
+        chunksize=_PART,
         engine="python",
     )
+    with parts:
+        return pd.concat(track(parts, "read rows", f"{_PART} rows", total=text.count("\n") // _PART + 1))
 
 
 def _breaks(records: pd.DataFrame) -> int:
@@ -330,7 +343,8 @@ def _as_series(kind: Kind, values: Array) -> pd.Series:
     if kind == "category":
         return pd.Series(values, dtype=object).where(~pd.isna(values), np.nan)
     if kind == "date":
-        return pd.Series(pd.to_datetime(values, unit="s"))
+        microseconds = np.rint(np.where(np.isnan(values), 0, values) * 1e6).astype(np.int64).astype("datetime64[us]")
+        return pd.Series(np.where(np.isnan(values), np.datetime64("NaT"), microseconds))
     if kind == "bool":
         return pd.Series(values.astype(bool)) if not np.isnan(values).any() else pd.Series(values).astype("boolean")
     is_whole = (values == np.rint(values)) & (np.abs(values) < 2**53) & ~((values == 0) & np.signbit(values))

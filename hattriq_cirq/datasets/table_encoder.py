@@ -21,6 +21,7 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_word, shown
 from hattriq_cirq.foundation.contract import DataContract, column_names, same_name
 from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.schema import load
 from hattriq_cirq.foundation.text import decimal, number_text, quantity
 
@@ -31,6 +32,7 @@ _FORMAT = "hattriq_cirq.TableEncoder/1"
 _DAY = 86_400.0
 _OTHER = "(other)"  # name of the rare categories of a column together
 _FEWEST = 10  # rows from which columns that number the rows are recognised
+_LARGE, _SQUARED = 1e307, 1e150  # numbers whose sum, and whose square, could overflow
 _LISTED = 6  # names in a sentence
 _INDEX_NAME = re.compile(
     r"(?i:unnamed: [0-9]+|index|idx|id|nr|no\.?|#|key|uuid|guid|row([ _]?(number|nr|no|id))?|.*[ _-]id)|.*[a-z]I[dD]"
@@ -168,9 +170,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         frame = self._as_frame(X, is_new=True)
         if absent := [name for name in self.category_columns if name not in frame.columns]:
             raise ValueError(f"category_columns={absent} are not columns of the table: {_listed(frame.columns)}")
-        self._set(tuple(self._learned(frame[name]) for name in frame.columns), len(frame))
+        self._set(tuple(self._learned(frame[name]) for name in track(frame.columns, "read columns", "column")), len(frame))
         if self.scale is not None:
-            self._scaling = _scaling(self.scale, self._encoded(frame)[1])
+            self._scaling = _scaling(self.scale, self._encoded(frame)[1], self._names({}))
         self.notes_ = self._notes()
         if left_out := [column.name for column in self._columns if column.kind == "index"]:
             warnings.warn(
@@ -353,7 +355,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if kind != "category":
             origin = float(known.min() // _DAY * _DAY) if kind == "date" else 0.0
             strategy = "most_frequent" if kind == "bool" else "median"
-            fill = SimpleImputer(strategy=strategy).fit(_as_days(known, origin, kind).reshape(-1, 1)).statistics_[0]
+            numbers = _as_days(known, origin, kind).reshape(-1, 1)
+            size = 4.0 if np.abs(numbers).max() > _LARGE else 1.0  # so that sums of two stay finite
+            fill = size * SimpleImputer(strategy=strategy).fit(numbers / size).statistics_[0]
             return _Column(name, kind, missing, float(fill), is_constant, origin)
         texts = known.reshape(-1, 1)
         one_hot = OneHotEncoder(max_categories=self.max_categories).fit(texts)
@@ -381,15 +385,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self._columns, self._samples = columns, samples
         self._scaling = None
         if not self._used:
-            raise ValueError(
-                f"no column is left: {_listed([column.name for column in columns])} have no values or number the rows"
-            )
+            left_out = _listed([column.name for column in columns])
+            cure = "index_columns='keep' keeps row numbers"
+            raise ValueError(f"no column is left: {left_out} have no values or number the rows; {cure}")
         names = self._names({})
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"the columns {_listed(twice)} would be there twice; rename them in the table")
         numbers = [column for column in self._used if column.kind != "category"]
         texts = [column for column in self._used if column.kind == "category"]
-        self._fill_numbers = SimpleImputer(strategy="median").fit([[column.fill for column in numbers] or [0.0]])
+        self._fill_numbers = SimpleImputer(strategy="most_frequent").fit([[column.fill for column in numbers] or [0.0]])
         prototype = np.array([[column.most_frequent for column in texts] or [""]], dtype=object)
         self._fill_texts = SimpleImputer(strategy="most_frequent", missing_values=None).fit(prototype)
         listed = [list(column.categories) for column in texts] or [[""]]
@@ -445,6 +449,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _notes(self) -> tuple[str, ...]:
         """Return sentences on what is done."""
         notes = [note for column in self._columns for note in self._notes_of(column)]
+        if constant := [column.name for column in self._used if column.constant and self._samples > 1]:
+            are, they, tell = ("is", "it", "tells") if len(constant) == 1 else ("are", "they", "tell")
+            rows = f"{_listed(constant)} {are} the same in every row of the training table"
+            notes.append(f"{rows}, so that {they} {tell} nothing about the classes")
         if self.scale == "minmax":
             notes.append("every column is scaled so that the training table lies between 0 and 1")
         elif self.scale == "standard":
@@ -476,8 +484,6 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             }
             value = filled.get(column.kind, f"the median, {number_text(float(f'{column.fill:.6g}'))}")
             notes.append(f"{name}: {quantity(column.missing, 'missing value')} of {self._samples} {are} filled with {value}")
-        if column.constant and self._samples > 1:
-            notes.append(f"{name} is the same in every row of the training table, so that it tells nothing about the classes")
         return notes
 
 
@@ -497,6 +503,8 @@ def numbers_rows(values: FloatArray) -> bool:
     count = len(values)
     if count < _FEWEST or (values != np.rint(values)).any():
         return False
+    if np.ptp(values) + 1 < count:
+        return False  # some repeat
     ordered = np.sort(values)
     if (np.diff(ordered) == 0).any():
         return False
@@ -510,8 +518,10 @@ def _numbers_rows(known: Array, name: str) -> bool:
     """Return True for values that number or name the rows."""
     if known.dtype == object:
         return len(set(known)) > max(_FEWEST, len(known) / 2)
-    is_whole = len(known) >= _FEWEST and bool((known == np.rint(known)).all()) and len(set(known.tolist())) == len(known)
-    return numbers_rows(known) or (is_whole and _INDEX_NAME.fullmatch(name) is not None)
+    if numbers_rows(known):
+        return True
+    is_named = len(known) >= _FEWEST and _INDEX_NAME.fullmatch(name) is not None
+    return is_named and bool((known == np.rint(known)).all()) and len(np.unique(known)) == len(known)
 
 
 def _is_missing(values: Array) -> NDArray[np.bool_]:
@@ -537,7 +547,11 @@ def _in_order(series: pd.Series, texts: Sequence[str]) -> list[str]:
     return sorted(texts)
 
 
-def _scaling(scale: str, encoded: FloatArray) -> _Scaling:
+def _scaling(scale: str, encoded: FloatArray, names: Sequence[str]) -> _Scaling:
+    """Return what is subtracted from columns, and by what they are then divided."""
+    large = [name for name, size in zip(names, np.abs(encoded).max(axis=0), strict=True) if size > _SQUARED]
+    if large:
+        raise ValueError(f"the columns {_listed(large)} hold numbers too large to scale; divide them by a power of 10")
     if scale == "minmax":
         scaler = MinMaxScaler().fit(encoded)
         return _Scaling(tuple(scaler.data_min_.tolist()), tuple((1 / scaler.scale_).tolist()))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from hattriq_cirq.datasets.table_encoder import TableEncoder
 
+_NO_LABEL = "remove the rows without a label, or write one"
+
 
 class _Rows(NamedTuple):
     """Rows of numbers, labels if there are any, and what describes them."""
@@ -218,7 +220,9 @@ def _for_training(
 
     label = _label_column(table, label_column) or table.names[-1]
     frame = table.frame(decimal_point, {name: "category" for name in choices.category_columns}, table.names)
-    table.refuse_missing(frame if choices.missing == "refuse" else frame[[label]])
+    table.refuse_missing(frame[[label]], _NO_LABEL)
+    if choices.missing == "refuse":
+        table.refuse_missing(frame)
     labels, names = _labels(table, frame[label], positive, None, is_last=label_column is None)
     features = frame[[name for name in table.names if name != label]]
     details = _source(table.path) | {"columns": list(features.columns), "label_column": label}
@@ -244,7 +248,7 @@ def _as_trained(table: TableFile, label_column: str | None, decimal_point: str |
     details, labels, names = _source(table.path), None, ("-1", "+1")
     if label is not None:
         series = table.frame(decimal_point, {}, [label])
-        table.refuse_missing(series)
+        table.refuse_missing(series, _NO_LABEL)
         labels, names = _labels(table, series[label], None, _class_texts(contract), is_last=label_column is None)
         details |= {"label_column": label}
     features = [name for name in table.names if name != label]
@@ -334,7 +338,7 @@ def _encoding_details(encoder: TableEncoder) -> dict[str, object]:
 
 def _finished(path: Path, read: _Rows, test_fraction: float, seed: int, *, has_constant: bool) -> Dataset | Inputs:
     """Return rows as a data set, or as inputs without labels."""
-    x, details = read.x, read.details
+    x, details = np.ascontiguousarray(read.x), read.details  # so that sums have the same rounding as ever
     if has_constant:
         x, details = np.column_stack([x, np.ones(len(x))]), details | {"constant": True}
     form: dict[str, Any] = {"name": path.stem, "details": details, **read.form}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _DIGITS = 4  # of the largest value of a map
-_CELLS = 65_536  # features of all maps of a page, at most 2 MB
+_CELLS = 65_536  # features of all maps of a page, about 2 MB
 _STRONGEST = 64  # features of a map that are kept at least
 _LISTED, _ALL_LISTED = 15, 20  # features that are listed first, and up to which all are
 _PLAIN = range(-6, 1)  # units of numbers that are written without an exponent

@@ -87,6 +87,8 @@ def test_kinds_of_columns_are_decided_by_most_of_their_cells(tmp_path: Path) -> 
         ("a,b\n1,31.01.2020\n2,01.02.2020\n", r"line 2, column 'b': '31\.01\.2020' may be a date .* write it as 2020-12-31"),
         ('a,b\n"1\n",red\n2,"x\ny"\n3,4,5\n', r"line 6: 3 cells, the header names 2"),
         ('a,b\n1,red\n\n2,"x\ny"\n3\n', r"line 6: 1 cell, the header names 2"),
+        ("a,b\n1,5 kg\n2,70 kg\n", r"line 2, column 'b': '5 kg' is a number with a unit, .* category_columns"),
+        ("a,b\n1,€5\n2,€70\n", r"line 2, column 'b': '€5' is a number with a unit"),
         ("a,b\n1,2\n3,inf\n", r"line 3, column 'b': 'inf' is not a finite number"),
         ("a,b\n1,2\n3,1e999\n", r"line 3, column 'b': '1e999' is not a finite number"),
     ],
@@ -107,6 +109,22 @@ def test_missing_values_are_kept_or_refused_with_the_first_place(tmp_path: Path)
 
 def test_column_without_a_name_gets_one(tmp_path: Path) -> None:
     assert read_frame(write(tmp_path / "own.csv", ",a\n0,5\n1,6\n")).columns.tolist() == ["Unnamed: 0", "a"]
+
+
+def test_separator_at_the_end_of_every_line_adds_no_column(tmp_path: Path) -> None:
+    assert read_frame(write(tmp_path / "own.csv", "a;b;\n1;2;\n3;4;\n")).to_dict("list") == {"a": [1, 3], "b": [2, 4]}
+
+
+@pytest.mark.parametrize("cells", [["P001", "P002"], ["1st", "2nd"], ["3A", "4B"], ["5%", "5%"], ["10:30", "11:30"]])
+def test_codes_are_texts(tmp_path: Path, cells: list[str]) -> None:
+    path = write(tmp_path / "own.csv", "a,b\n" + "".join(f"1,{cell}\n" for cell in cells))
+    assert read_frame(path)["b"].tolist() == cells
+
+
+def test_dates_far_away_are_read(tmp_path: Path) -> None:
+    frame = read_frame(write(tmp_path / "own.csv", "a,d\n1,1600-02-01\n2,9999-12-31T23:59:59.5\n3,\n"))
+    assert frame["d"].dt.year.tolist()[:2] == [1600, 9999]
+    assert frame["d"].isna().tolist() == [False, False, True]
 
 
 def test_arrays_and_images_become_columns(tmp_path: Path) -> None:

@@ -247,6 +247,15 @@ def test_parameters_are_checked(name: str, value: Any) -> None:
 SCALES: tuple[Literal["minmax", "standard"] | None, ...] = (None, "minmax", "standard")
 
 
+def test_largest_numbers_are_filled_and_refused_where_they_overflow() -> None:
+    table = pd.DataFrame({"a": [1.7e308, 1.6e308, None, -1.7e308, 1.7e308], "b": range(5)})
+    assert hq.TableEncoder().fit_transform(table)["a"].tolist() == pytest.approx(
+        [1.7e308, 1.6e308, 1.65e308, -1.7e308, 1.7e308], rel=1e-15
+    )
+    with pytest.raises(ValueError, match="the columns 'a' hold numbers too large to scale; divide them"):
+        hq.TableEncoder(scale="minmax").fit(table)
+
+
 @pytest.mark.parametrize("scale", SCALES)
 def test_scale_is_that_of_the_training(scale: Literal["minmax", "standard"] | None) -> None:
     encoder = hq.TableEncoder(scale=scale).fit(MIXED)

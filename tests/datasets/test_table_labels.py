@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from command_line import TABLE
 
-from hattriq_cirq.datasets import Dataset, load, load_inputs, read_table, stratified_split
+from hattriq_cirq.datasets import Dataset, from_features, load, load_inputs, read_table, stratified_split
 from hattriq_cirq.datasets.labels import two_classes
 
 
@@ -54,11 +54,16 @@ def write(tmp_path: Path, name: str, text: str) -> Path:
 
 
 def test_table_of_plain_numbers_is_as_before(tmp_path: Path) -> None:
+    columns = [f"c{k}" for k in range(13)]
+    x = np.random.default_rng(0).normal(size=(40, 13)) * np.logspace(-9, 9, 13)
+    lines = [",".join([*map(repr, row.tolist()), "+1.0" if k % 2 else "-1"]) for k, row in enumerate(x)]
+    wide = read_table(write(tmp_path, "wide.csv", "\n".join([",".join([*columns, "y"]), *lines])))
+    expected = from_features(x, [1 if k % 2 else -1 for k in range(40)], name="wide")
+    assert wide.amplitudes.tobytes() == expected.amplitudes.tobytes()
     data = read_table(write(tmp_path, "own.csv", TABLE))
     rows = np.array([[float(cell) for cell in line.split(",")] for line in TABLE.splitlines()[1:]])
     np.testing.assert_array_equal(data.labels, rows[:, -1])
-    scaled = rows[:, :4] / np.abs(rows[:, :4]).max(axis=1, keepdims=True)
-    np.testing.assert_array_equal(data.amplitudes, scaled / np.linalg.norm(scaled, axis=1, keepdims=True))
+    np.testing.assert_array_equal(data.amplitudes, from_features(rows[:, :4], rows[:, -1], name="own").amplitudes)
     train, test = stratified_split(rows[:, -1].astype(int), 0.3, seed=0)
     np.testing.assert_array_equal(data.train, train)
     np.testing.assert_array_equal(data.test, test)

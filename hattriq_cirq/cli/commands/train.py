@@ -48,6 +48,7 @@ class Train:
         hattriq train bars_and_stripes --out runs/bars --ansatz grid:2x2 --layers 4 --optimizer lbfgs
         hattriq train digits:pair=0/1 --out runs/qcnn --ansatz qcnn
         hattriq train my.csv --out runs/mine --epochs 100 --seed 3
+        hattriq train my.csv:missing=impute,scale=minmax,constant=yes --out runs/scaled --epochs 100
     """
 
     help_lists: ClassVar = (DATA_SETS,)
