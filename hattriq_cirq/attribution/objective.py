@@ -177,6 +177,17 @@ class Head:
             return np.asarray(logits[target] - np.delete(logits, target, axis=0))
         return logits[[target]]
 
+    def weights_of(self, observables: int) -> tuple[float, ...]:
+        """Return the weight of each expectation in the logit of the target.
+
+        Example:
+            >>> Head("linear", weights=[[1, 2], [3, 4]], target=1).weights_of(2)
+            (3.0, 4.0)
+        """
+        if self.kind == "identity":
+            return (1.0,) * observables
+        return tuple(self.linear_map(observables)[0, 1:].tolist())
+
     def gain(self, observables: int) -> float:
         """Return the largest change of an argument when every expectation changes by 1 at most, without the scale."""
         if self.weights is None and self.kind != "softmax":

@@ -27,7 +27,8 @@ from hattriq_cirq.foundation.arrays import FloatArray, read_only
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
 
-_SCALES, _STEP = 11, 4.0  # number of variances in a mixture, from the largest down, and their ratio
+#: Number of variances in a mixture, from the largest down, and their ratio.
+SCALES, STEP = 11, 4.0
 _EVEN = 3  # strings of evenly spread variances that are added to those of all classes
 _POOLED = 30  # strings with the variances of all classes that are added to each class
 _ITERATIONS, _EM_STEPS = 60, 3
@@ -379,8 +380,8 @@ def empirical_bayes(
     size = float(np.mean(values**2))
     noise = np.maximum(noise, max(_PRECISION * size, 1e-300))
     largest = max(float(np.max(values**2, initial=0.0)), float(noise.mean()))
-    variances = largest * _STEP ** -np.arange(_SCALES)
-    weights = np.full((int(index.max()) + 1, _SCALES), 1 / _SCALES)
+    variances = largest * STEP ** -np.arange(SCALES)
+    weights = np.full((int(index.max()) + 1, SCALES), 1 / SCALES)
     prior = np.full(len(index), max(size, float(noise.mean())) * len(values) / max(1, table.nnz))
     errors, solved = prior, np.zeros(len(values))
     for _ in range(_ITERATIONS):
@@ -394,10 +395,7 @@ def empirical_bayes(
         for _ in range(_EM_STEPS):
             squared = (separate**2 / scatter)[:, np.newaxis] * (1 - shrinkage)
             shares = softmax(np.log(weights)[index] + (np.log1p(-shrinkage) - squared) / 2, axis=1)
-            weights = np.stack([np.bincount(index, share) for share in shares.T], axis=1)
-            everywhere = weights.sum(axis=0) + _EVEN / _SCALES
-            weights += _POOLED * everywhere / everywhere.sum()
-            weights /= weights.sum(axis=1, keepdims=True)
+            weights = mixture_weights(index, shares)
         shrunk = np.sum(shares * shrinkage, axis=1)
         doubt = (np.sum(shares * shrinkage**2, axis=1) - shrunk**2).clip(0) * separate**2
         errors = shrunk * scatter + doubt
@@ -405,6 +403,19 @@ def empirical_bayes(
         if np.linalg.norm(shrunk * separate - fitted) <= _CONVERGED * np.linalg.norm(fitted):
             break
     return CoefficientPrior(prior, np.zeros((len(prior), 0)), doubt / (1 - shrunk) ** 2)
+
+
+def mixture_weights(index: NDArray[np.int64], shares: FloatArray) -> FloatArray:
+    """Return the weights of the variances in each class, (classes, variances), a few strings of all classes added to each.
+
+    Args:
+        index: Class of each string, from 0, (strings,).
+        shares: Probability of each variance for each string, (strings, variances).
+    """
+    weights = np.stack([np.bincount(index, share) for share in shares.T], axis=1)
+    everywhere = weights.sum(axis=0) + _EVEN / SCALES
+    weights += _POOLED * everywhere / everywhere.sum()
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def _solve(

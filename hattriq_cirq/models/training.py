@@ -145,7 +145,7 @@ def train(  # noqa: PLR0913
     learning_rate: float = 0.05,
     scale: float = 10.0,
     start: float | Literal["model"] = 0.1,
-    validation: tuple[ArrayLike, ArrayLike] | None = None,
+    validation: tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike | None] | None = None,
     patience: int | None = 50,
     progress: bool = False,
     observables: Sequence[Observable] | None = None,
@@ -171,7 +171,8 @@ def train(  # noqa: PLR0913
         scale: Steepness of the logistic loss, > 0; the size of the first weights if they are trained.
         start: Standard deviation of the initial angles in radians, small so that the first gradients do not vanish; `model`
             to start from the model's own params.
-        validation: Inputs and labels that are held out; the best epoch is then the one with the least loss on them.
+        validation: Inputs and labels that are held out, or these and their weights in the loss; the best epoch is then the one
+            with the least loss on them.
         patience: Number of epochs without improvement after which training stops; None to never stop early.
         progress: Show a progress bar, which is shown in any case where bars are asked for.
         observables: Observables on the qubits of a unitary model, such as `["Z0", "Z1", "Z0*Z1"]`, whose trained linear
@@ -220,9 +221,10 @@ def train(  # noqa: PLR0913
     held_out = None
     if validation is not None:
         check_type(validation, "validation", tuple, "a pair of inputs and labels, or None")
-        held = _normalised(*validation, model, "validation x", "validation y", are_classes=sums is not None)
+        held = _normalised(*validation[:2], model, "validation x", "validation y", are_classes=sums is not None)
         readout.check(held[1], "validation y")
-        held_out = _Objective(program, *held, readout)
+        held_weights = validation[2] if len(validation) == 3 else None
+        held_out = _Objective(program, *held, readout, _as_weights(held_weights, len(held[1])))
     theta = (
         np.array([model.params[name] for name in program.names])
         if start == "model"

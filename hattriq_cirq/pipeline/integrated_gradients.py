@@ -147,9 +147,10 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
                 workers=workers,
             )
 
-        is_linear = objective.is_quadratic and rule == "exact"
+        is_linear = rule == "exact" and objective.is_affine and not objective.head.has_targets
+        weights = objective.head.weights_of(len(models)) if is_linear else ()
         with progress_bars(progress) if progress else _NO_BARS:
-            return with_measured_errors(models, exact, baseline if is_linear else None)
+            return with_measured_errors(models, exact, baseline if is_linear else None, weights)
     assert isinstance(model, Model)
     return prepare(
         model,

@@ -49,7 +49,7 @@ from hattriq_cirq.workflows.row_encoding import RowEncoding, Scale
 Ansatz = Literal["ring", "grid"] | Callable[[int, int], Model]
 _LAYERS = 4  # of CZ: see `AmplitudeClassifier`
 _STEPS = 1000  # of Adam, with which the tables of the study have converged
-_EPOCHS = (10, 100)
+_EPOCHS = (10, 200)
 _BATCH = 32
 _DOMINANT = 0.9  # share of the squared norm
 _FAR_AHEAD = 0.03  # of accuracy
@@ -98,7 +98,7 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ansatz: Circuit: `ring`, `grid`, or a function of the numbers of qubits and layers, such as `hattriq_cirq.ring_ansatz`,
             that returns a model with a unitary circuit.
         validation_fraction: Share of the rows of each class that is held out, to choose the best epoch; 0 for none.
-        epochs: Number of passes over the rows; `auto` for about 1,000 steps of the optimiser, in 10 to 100 passes.
+        epochs: Number of passes over the rows; `auto` for about 1,000 steps of the optimiser, in 10 to 200 passes.
         learning_rate: Learning rate of Adam.
         class_weight: Weights of the classes in the loss, as in scikit-learn: a map from classes, `balanced`, or None.
         seed: Random seed of the initial parameters, the minibatches and the held-out rows.
@@ -182,6 +182,7 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.mean_row_ = rows[kept].mean(axis=0)
             self.mean_row_[X.shape[1] :] = rows[0, X.shape[1] :]  # the constant, without the rounding of a mean
             strings = self._strings()
+            weights = None if self.class_weight is None else compute_sample_weight(self.class_weight, y)
             training = train(
                 self._ansatz(),
                 rows[kept],
@@ -191,9 +192,9 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 epochs=self._epochs(len(kept)),
                 batch_size=_BATCH,
                 learning_rate=self.learning_rate,
-                validation=(rows[held], labels[held]) if len(held) else None,
+                validation=(rows[held], labels[held], None if weights is None else weights[held]) if len(held) else None,
                 patience=None,
-                sample_weight=None if self.class_weight is None else compute_sample_weight(self.class_weight, y[kept]),
+                sample_weight=None if weights is None else weights[kept],
                 progress=verbose,
             )
             self.history_: History = training.history

@@ -12,15 +12,13 @@ from typing import Any, TypedDict, Unpack, get_args, overload
 import cirq
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
 from hattriq_cirq.attribution.baselines import BaselineSet
 from hattriq_cirq.compilation.gatesets import compile_to_gateset, gateset_name
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
-from hattriq_cirq.estimators.probe_design import HELD_OUT, ProbeDesign
+from hattriq_cirq.estimators.probe_design import HELD_OUT
 from hattriq_cirq.execution.backends.simulators import qsim, sampler
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_number, as_seed, as_word, check_type
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.frozen import Frozen
@@ -37,6 +35,7 @@ from hattriq_cirq.pipeline.mitigation import AssumptionWarning, Mitigated, Mitig
 from hattriq_cirq.pipeline.prepare import SHOTS_MAX, as_shots, check_model
 from hattriq_cirq.pipeline.resources import UNREACHABLE, GateCount, Resources, RunResources
 from hattriq_cirq.workflows.learning_campaign import Campaign, Corrections
+from hattriq_cirq.workflows.learning_prediction import LargestError, PredictedError
 from hattriq_cirq.workflows.learning_strings import ChosenStrings
 
 log = Log("workflows")
@@ -47,6 +46,7 @@ _NO_DAMPING = (
     "the shots did not suffice. The values are not corrected, and have systematic errors of their own size. Look at the "
     "held-out test; learn again with more shots, or without the correction of damping."
 )
+_GAUGE_SCATTER = 0.3  # scatter of an expectation between gauges, relative to what gate errors take from it
 _WORSE = 3  # shorter lists in a row without a gain, after which none is tried
 
 
@@ -310,86 +310,6 @@ def _learnable(model: Model) -> Model:
     return unitary
 
 
-@dataclass(frozen=True, eq=False)
-class PredictedError(Frozen):
-    """Relative L2 error of a map against the shots of a campaign: the root of its mean square over the inputs.
-
-    It counts the shots and the strings that are left out, without the calibration's errors and what noise leaves. Measured
-    errors are .75 to 1.35 times as large, those of empirical Bayes, which has better scales, as little as half.
-
-    Args:
-        design: Probes of the fit, with the importance of each string.
-        prior: Expected variance of each coefficient, (strings,); None for least squares.
-        shots_per_share: Number of shots of the campaign for one shot of variance 1 in the fit, less if outcomes vary less.
-        map_size: Mean squared L2 norm of the maps.
-        left_out: Mean squared L2 norm of what strings outside the list add to the maps.
-        scatter: Variance that they add to each outcome, divided by the number of probes.
-    """
-
-    design: ProbeDesign
-    prior: FloatArray | None
-    shots_per_share: float
-    map_size: float
-    left_out: float = 0.0
-    scatter: float = 0.0
-
-    def at(self, shots: float) -> float:
-        """Return the relative error for a number of shots; infinite if the maps are zero."""
-        squared = self.design.squared_error(self._shots_left(shots), self.prior) + self.left_out
-        return float(np.sqrt(squared / self.map_size)) if self.map_size > 0 else np.inf
-
-    def _shots_left(self, shots: float) -> float:
-        """Return the shots of separate estimates that are as precise as the fit."""
-        own = 1 / (self.shots_per_share / shots + self.scatter)
-        return own * self.design.share_left(own, self.prior)
-
-    def shots_for(self, error: float) -> float:
-        """Return the number of shots for a relative error; infinite if no number suffices."""
-        return _crossing(self.at, error)
-
-    def shots_for_stderr(self, stderr: float, left: Array, right: Array) -> float:
-        """Return the number of shots at which no feature of the map of left = x - b and right = x + b has a larger error."""
-        squares = self.design.strings.bilinear(left, right) ** 2
-
-        def largest(shots: float) -> float:
-            return float(np.sqrt((squares @ self.design.variances(self._shots_left(shots), self.prior)).max()))
-
-        return _crossing(largest, stderr)
-
-
-@dataclass(frozen=True, eq=False)
-class LargestError(Frozen):
-    """Largest relative error of the maps of several observables of one campaign, with the methods of `PredictedError`.
-
-    Args:
-        observables: Error of each observable.
-    """
-
-    observables: tuple[PredictedError, ...]
-
-    def at(self, shots: float) -> float:
-        """Return the largest relative error for a number of shots."""
-        return max(each.at(shots) for each in self.observables)
-
-    def shots_for(self, error: float) -> float:
-        """Return the number of shots for which no error is larger; infinite if no number suffices."""
-        return max(each.shots_for(error) for each in self.observables)
-
-    def shots_for_stderr(self, stderr: float, left: Array, right: Array) -> float:
-        """Return the number of shots at which no feature of any map has a larger error."""
-        return max(each.shots_for_stderr(stderr, left, right) for each in self.observables)
-
-
-def _crossing(error: Callable[[float], float], target: float) -> float:
-    """Return the shots at which an error that falls with the shots has fallen to a target; infinite if it never does."""
-    low, high = 0.0, float(np.log(2.0**100))
-    if error(np.exp(low)) <= target:
-        return 1.0
-    if error(np.exp(high)) > target:
-        return float(np.inf)
-    return float(np.exp(brentq(lambda log_shots: error(np.exp(log_shots)) - target, low, high, xtol=1e-9)))
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class LearningPlan(Frozen):
     """Campaign before it runs.
@@ -552,14 +472,15 @@ class PreparedLearning(Frozen):
             return predicted.at(self.given_shots)
         return np.inf if self.wanted_error is None else predicted.shots_for(self.wanted_error)
 
-    def _predicted(self, damping: float) -> PredictedError | LargestError:
-        """Return the error of circuits that damp all expectations by a factor."""
+    def _predicted(self, fidelity: float) -> PredictedError | LargestError:
+        """Return the error for circuits of a fidelity, which damps all expectations and scatters them between gauges."""
         campaign, every = self.campaign.expected, []
         for design, own, size in zip(campaign.designs, self.chosen, campaign.sizes.tolist(), strict=True):
-            per_share = own.spread(design, size) / damping**2 / campaign.share_of_fit
+            per_share = own.spread(design, size) / fidelity**2 / campaign.share_of_fit
             outside = 0.0 if own.outside is None else float(own.outside.variance_in(design.states).mean())
-            scatter = outside / len(design.states)
-            every.append(PredictedError(design, own.expected, per_share, own.map_size, own.left_out, scatter))
+            gauges = (_GAUGE_SCATTER * (1 - fidelity) / fidelity * size) ** 2
+            scatter = (outside + gauges) / len(design.states)
+            every.append(PredictedError(design, own.expected, per_share, own.map_size, own.left_out, scatter, own.tails))
         return every[0] if len(every) == 1 else LargestError(tuple(every))
 
     @cached_property

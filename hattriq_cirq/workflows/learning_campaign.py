@@ -21,6 +21,7 @@ from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.coefficient_errors import CampaignShare
 from hattriq_cirq.models.coefficient_fit import CoefficientFit, Damping, ProbeOutcomes, RepeatedOutcomes
+from hattriq_cirq.models.heavy_tails import HeavyTails
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
 from hattriq_cirq.pipeline.execute import PreparedCircuits
@@ -100,6 +101,8 @@ class Campaign:
         paired: True if probes with Y are averaged over the signs of Y.
         corrections: Corrections of the outcomes.
         seed: Random seed for probes and gauges.
+        planned_shots: Shots for which the probes are best; None for exact probabilities.
+        tails: Expected coefficients of each observable, by which batches are priced that are not known yet; None without.
     """
 
     models: tuple[Model, ...]
@@ -111,6 +114,8 @@ class Campaign:
     paired: bool
     corrections: Corrections
     seed: int
+    planned_shots: int | None = None
+    tails: tuple[HeavyTails | None, ...] = ()
 
     @classmethod
     def of(
@@ -158,7 +163,8 @@ class Campaign:
         designs = tuple(replace(design, strings=each.strings, importance=each.importance) for each in chosen)
         count = fitted if is_staged and fitted else len(design.states)
         stages = 2 if is_staged else 1
-        empty = cls(tuple(models), structures, designs, (), stages, count, chosen[0].real, corrections, seed)
+        tails = tuple(own.tails for own in chosen)
+        empty = cls(tuple(models), structures, designs, (), stages, count, chosen[0].real, corrections, seed, shots, tails)
         priors = [np.ones(len(own.strings)) if (prior := own.prior_variances()) is None else prior for own in chosen]
         return empty._with_batch(design, priors)
 
@@ -200,17 +206,27 @@ class Campaign:
 
     @cached_property
     def expected(self) -> Campaign:
-        """The campaign with all batches, for its price: those that are not known yet repeat the probes of the first."""
-        if self.is_complete:
+        """The campaign with all batches, for its price: those that are not known yet by the expected coefficients.
+
+        Where none are known they repeat the probes of the first batch.
+        """
+        if self.is_complete or self.planned_shots is None:
             return self
-        first = replace(self.designs[0], states=self.batches[0].fitted)
-        return self._with_batch(first, [np.ones(len(own.strings)) for own in self.designs])
+        own, count = self.designs[0], len(self.fitted)
+        shots = self.planned_shots * count / self.weight
+        left, squares = [], []
+        for design, tails, size in zip(self.designs, self.tails, self.sizes.tolist(), strict=True):
+            if tails is None:
+                return self._with_batch(own, [np.ones(len(each.strings)) for each in self.designs])
+            left.append(tails.uncertainty(design.shares, probes=count, shots=shots / size**2))
+            squares.append(tails.coefficients**2)
+        doubts = [
+            _doubtful(doubt, square, design.strings) for doubt, square, design in zip(left, squares, self.designs, strict=True)
+        ]
+        return self._with_batch(self._next_design(doubts, self.planned_shots), squares)
 
     def following(self, outcomes: Sequence[Outcomes], shots: int, chosen: Sequence[ChosenStrings]) -> Campaign:
         """Return the campaign with its next batch, whose probes see most of what the outcomes so far leave uncertain.
-
-        A string whose coefficient seems known is not given up: the expected square that stands for it is the geometric mean of
-        what is uncertain of it and of the mean of its class, since the outcomes of half of the shots may have missed it.
 
         Args:
             outcomes: Outcomes of every batch so far.
@@ -218,15 +234,20 @@ class Campaign:
             chosen: Strings of each observable with their prior.
         """
         fits = [fit for fit, _ in self._fits(self._decoded(outcomes, shots), chosen)]
+        spreads = [fit.uncertainty if fit.prior is None else fit.prior.spread for fit in fits]
+        doubts = [_doubtful(fit.uncertainty, spread, fit.strings) for fit, spread in zip(fits, spreads, strict=True)]
+        design = self._next_design(doubts, shots)
+        log.info("%s chosen by the outcomes of %s", quantity(len(design.states), "probe"), quantity(len(self.fitted), "probe"))
+        return self._with_batch(design, [fit.coefficients**2 + fit.uncertainty for fit in fits])
+
+    def _next_design(self, doubts: Sequence[FloatArray], shots: int) -> ProbeDesign:
+        """Return the probes of the next batch for the square that stands for what is uncertain of each coefficient."""
         count = self.probes - len(self.fitted)
         left = (shots - sum(map(sum, self.shots(shots)))) * count / (self.weight - sum(each.weight for each in self.batches))
-        expected = [_expected_squares(fit) for fit in fits]
-        known = [size**2 / (left * own) for own, size in zip(expected, self.sizes, strict=True)]
-        strings, importance = _together(chosen)
-        seed = (self.seed, 3, len(self.batches))
-        design = design_probes(strings, importance, probes=count, seed=seed, known=_least_known(chosen, known))
-        log.info("%s chosen by the outcomes of %s", quantity(count, "probe"), quantity(len(self.fitted), "probe"))
-        return self._with_batch(design, [fit.coefficients**2 + fit.uncertainty for fit in fits])
+        known = [size**2 / (left * own) for own, size in zip(doubts, self.sizes, strict=True)]
+        strings, importance = _together(self.designs)
+        least = _least_known(self.designs, known)
+        return design_probes(strings, importance, probes=count, seed=(self.seed, 3, len(self.batches)), known=least)
 
     @property
     def strings(self) -> PauliStrings:
@@ -404,14 +425,23 @@ def _is_staged(chosen: Sequence[ChosenStrings], probes: int, shots: int | None) 
     return chosen[0].prior == "empirical_bayes" and most > _MANY and (shots or 0) >= _STAGED * probes
 
 
-def _expected_squares(fit: CoefficientFit) -> FloatArray:
-    """Return the square that stands for what is uncertain of each coefficient, see `Campaign.following`."""
-    spread = fit.uncertainty if fit.prior is None else fit.prior.spread
-    of_class = np.bincount(fit.strings.weights, spread) / np.maximum(np.bincount(fit.strings.weights), 1)
-    return np.asarray(np.sqrt(np.maximum(fit.uncertainty, _SURE * spread) * of_class[fit.strings.weights]))
+def _doubtful(uncertainty: FloatArray, spread: FloatArray, strings: PauliStrings) -> FloatArray:
+    """Return the square that stands for what is uncertain of each coefficient in the design of the next probes, (strings,).
+
+    A string whose coefficient seems known is not given up, since half of the shots may have missed it: it is the geometric mean
+    of what is uncertain and of the mean of the strings on as many qubits.
+
+    Args:
+        uncertainty: Expected square of the error of each coefficient.
+        spread: Expected square of each coefficient.
+        strings: The strings.
+    """
+    means = np.bincount(strings.weights, spread) / np.maximum(np.bincount(strings.weights), 1)
+    of_class = np.maximum(means[strings.weights], _SURE * spread.mean())
+    return np.asarray(np.sqrt(np.maximum(uncertainty, _SURE * of_class) * of_class))
 
 
-def _together(chosen: Sequence[ChosenStrings]) -> tuple[PauliStrings, FloatArray]:
+def _together(chosen: Sequence[ChosenStrings | ProbeDesign]) -> tuple[PauliStrings, FloatArray]:
     """Return the strings of all observables, each once, and their summed importance."""
     distinct, index = _distinct([own.strings for own in chosen])
     importance = np.bincount(index, np.concatenate([own.importance for own in chosen]))
@@ -429,7 +459,7 @@ def _known_magnitudes(chosen: Sequence[ChosenStrings], sizes: FloatArray, shots:
     return _least_known(chosen, known)
 
 
-def _least_known(chosen: Sequence[ChosenStrings], known: Sequence[FloatArray]) -> FloatArray:
+def _least_known(chosen: Sequence[ChosenStrings | ProbeDesign], known: Sequence[FloatArray]) -> FloatArray:
     """Return what is known of each string of any observable: of one in several, as much as in that which knows least."""
     distinct, index = _distinct([own.strings for own in chosen])
     least = np.full(len(distinct), np.inf)

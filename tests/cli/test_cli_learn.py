@@ -182,12 +182,23 @@ def test_campaign_of_two_stages_killed_at_calls_of_the_operating_system_goes_on(
         assert found == results(tmp_path / "whole")
 
 
-def test_campaign_that_began_in_one_stage_goes_on_in_it(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "run"
-    assert run(f"{learn(home)} --out {folder} --max-jobs 2") == 2
-    monkeypatch.setattr(learning_campaign, "_MANY", 5)
-    assert run(f"resume {folder} --max-jobs 1000") == 0
-    assert results(folder) == results(home / "learned")
+@pytest.mark.parametrize("many", [5, 1_000])
+def test_campaign_that_an_earlier_version_began_goes_on_in_one_batch(
+    tmp_path: Path, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixtures = Path(__file__).parents[1] / "fixtures"
+    shutil.copytree(fixtures / "learned_run_1" / "interrupted", tmp_path / "run")
+    shutil.copytree(fixtures / "version_0_1" / "trained", tmp_path / "trained")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(learning_campaign, "_MANY", many)
+    assert read_summary(tmp_path / "run").done == 6
+    assert run("resume run --max-jobs 1000") == 0
+    found, expected = map(hq.LearnedModel.load, (tmp_path / "run" / "learned.npz", fixtures / "learned_run_1" / "expected.npz"))
+    assert (found.record.circuits, found.record.shots) == (expected.record.circuits, 20_000)
+    for name in ("coefficients", "covariance"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(found.fit.outcomes.values, expected.fit.outcomes.values)
+    assert found.held_out_test().pvalue == pytest.approx(expected.held_out_test().pvalue, rel=1e-6)
 
 
 def test_dry_run_prints_the_plan_and_the_campaign_goes_on_from_it(

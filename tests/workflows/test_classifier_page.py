@@ -19,6 +19,6 @@ def test_examples_of_the_page_on_tables(tmp_path: Path, monkeypatch: pytest.Monk
     with redirect_stdout(io.StringIO()) as out:
         for code in python_blocks(PAGE):
             exec(code, names)
-    assert out.getvalue().startswith("predicted 'class_0' (p = 1.00): proline +0.20, alcohol +0.10, ")
+    assert out.getvalue().startswith("predicted 'class_0' (p = 1.00): proline +0.18, alcohol +0.09, ")
     assert round(names["classifier"].score(names["x_test"], names["y_test"]), 2) == 0.98
     assert names["pipeline"][-1].attribute(names["pipeline"][:-1].transform(names["table"][:2])).values.shape == (2, 8)
