@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -28,11 +27,11 @@ def run(snippet: Snippet, names: dict[str, Any]) -> None:
         exec(compile(snippet.code, "page", "exec"), names)
         plt.close("all")
         return
-    word, *arguments = shlex.split(snippet.code)
-    program = [str(Path(sys.executable).with_name("hattriq"))] if word == "hattriq" else [sys.executable]
+    folder = Path(sys.executable).parent
     environment = os.environ | {"PYTHONPATH": str(DOCS.parent), "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run([*program, *arguments], capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, f"{snippet.code}\n{done.stdout}\n{done.stderr}"
+    environment["PATH"] = f"{folder}{os.pathsep}{environment['PATH']}"
+    done = subprocess.run(["bash", "-c", snippet.code], capture_output=True, text=True, env=environment)
+    assert done.returncode == (2 if snippet.fails else 0), f"{snippet.code}\n{done.stdout}\n{done.stderr}"
 
 
 @pytest.mark.slow

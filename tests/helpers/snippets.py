@@ -1,13 +1,12 @@
 """Code blocks of Markdown pages, in the order in which a reader runs them.
 
 The HTML comment `<!-- not run: REASON -->` above a block leaves it out, and `<!-- after: PAGE -->` says that a page goes on
-from the files and names of another one.
+from the files and names of another one. A command below which the page shows `hattriq: error:` is to fail.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,10 +18,11 @@ _AFTER = re.compile(r"^<!-- after: (\S+) -->$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Snippet:
-    """A block of Python, or one command of a block of the console."""
+    """A block of Python, or one command of a block of the console, which may be shown to fail."""
 
     language: str
     code: str
+    fails: bool = False
 
 
 def snippets(text: str) -> Iterator[Snippet]:
@@ -33,10 +33,14 @@ def snippets(text: str) -> Iterator[Snippet]:
         if block["language"] == "python":
             yield Snippet("python", block["code"])
         elif block["language"] == "console":
-            for line in re.findall(r"^\$ ((?:.*\\\n)*.*)$", block["code"], re.MULTILINE):
-                command = shlex.join(shlex.split(line.replace("\\\n", " "), comments=True))
+            for line, shown in re.findall(r"^\$ ((?:.*\\\n)*.*)\n(?=(.*))", block["code"] + "\n", re.MULTILINE):
+                command = _without_comment(line.replace("\\\n", " "))
                 if f"{command} ".startswith(COMMANDS):
-                    yield Snippet("console", command)
+                    yield Snippet("console", command, fails=shown.startswith("hattriq: error:"))
+
+
+def _without_comment(line: str) -> str:
+    return re.sub(r"\s+#\s.*$", "", line).strip()
 
 
 def pages_before(text: str) -> list[str]:
