@@ -26,6 +26,7 @@ from hattriq_cirq.circuits.serialization import read_cirq_json
 from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, freeze, read_only
+from hattriq_cirq.foundation.card import Card, Displayed
 from hattriq_cirq.foundation.checks import as_count, as_number, check_type, shown
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
@@ -33,6 +34,7 @@ from hattriq_cirq.foundation.frozen import Frozen, FrozenDict
 from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import problem_of
 from hattriq_cirq.foundation.schema import Count, read_json
+from hattriq_cirq.foundation.text import quantity
 
 FORMAT = "hattriq_cirq.ReadoutCalibration/1"
 OnStale = Literal["refuse", "warn"]
@@ -81,8 +83,8 @@ class _Stored(TypedDict):
     id: str
 
 
-@dataclass(frozen=True, eq=False)
-class ReadoutCalibration(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class ReadoutCalibration(Displayed, Frozen):
     """Readout error rates of each qubit: counted, or taken as known.
 
     Args:
@@ -427,6 +429,16 @@ class ReadoutCalibration(Frozen):
                 printable(f"{path} is damaged: it says id {stored}, its content has {calibration.id}; measure a new one")
             )
         return calibration
+
+    def card(self) -> Card:
+        """Return the origin, the mean error rates, and the rates of each qubit with their standard errors."""
+        e0, e1 = self.errors.mean(axis=0).tolist()
+        facts = [*self.source.items(), ("pattern", self.pattern), ("created", self.provenance.created_utc)]
+        facts.append(("mean e0, e1", f"{e0:.4f}, {e1:.4f}"))
+        errors = zip(self.qubits, self.errors, np.sqrt(self.variances), strict=True)
+        rows = [(q, *(f"{rate:.5f} ± {error:.5f}" for rate, error in zip(*of, strict=True))) for q, *of in errors]
+        title = f"ReadoutCalibration of {quantity(len(self.qubits), 'qubit')}"
+        return Card(title, facts, ("qubit", "e0 ± std. error", "e1 ± std. error"), rows)
 
     def __str__(self) -> str:
         where = ", ".join(f"{name} {value}" for name, value in self.source.items()) or "given by hand"

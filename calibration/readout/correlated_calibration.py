@@ -20,6 +20,7 @@ from calibration.readout.measure import bit_patterns, readout_programs, shots_pe
 from hattriq_cirq.circuits.outcomes import Distribution, SharedUncertainty
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, IntArray, read_only
+from hattriq_cirq.foundation.card import Card, Displayed
 from hattriq_cirq.foundation.checks import as_number, check_type
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
@@ -36,8 +37,8 @@ _TOGETHER = "they are flipped together"
 _LISTED = 5  # further pairs that a verdict names
 
 
-@dataclass(frozen=True, eq=False)
-class CorrelatedCalibration(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class CorrelatedCalibration(Displayed, Frozen):
     """The readout of a group of qubits in every state that it can be prepared in.
 
     Args:
@@ -67,6 +68,14 @@ class CorrelatedCalibration(Frozen):
         if len(self.rows) != 2**n or shapes != {(2**n,)}:
             raise CalibrationError(f"{len(self.rows)} rows of shapes {shapes} must be {2**n} rows of ({2**n},)")
         super().__post_init__()
+
+    def card(self) -> Card:
+        """Return the qubits, and the probability that each prepared state is read as itself."""
+        n = len(self.qubits)
+        rows = [(f"|{k:0{n}b}>", f"{p:.4f}") for k, p in enumerate(np.diag(self.confusion).tolist())]
+        facts = [("qubits", ", ".join(map(str, self.qubits)))]
+        title = f"CorrelatedCalibration of {quantity(n, 'qubit')}"
+        return Card(title, facts, ("prepared", "read as prepared"), rows)
 
     @cached_property
     def confusion(self) -> FloatArray:

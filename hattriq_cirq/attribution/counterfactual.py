@@ -30,13 +30,15 @@ from hattriq_cirq.foundation.arrays import (
     scaling_exponents,
     times_power_of_2,
 )
+from hattriq_cirq.foundation.card import ROWS, Card, Displayed
 from hattriq_cirq.foundation.checks import as_number, as_word, check_flag
+from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bars, track
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.learned import LearnedModel
-from hattriq_cirq.models.model import Form, Model, check_form, model_inputs
+from hattriq_cirq.models.model import Form, Model, check_form, contract_of, model_inputs
 from hattriq_cirq.models.quadratic_form import (
     QuadraticForm,
     check_quadratic_form,
@@ -52,8 +54,8 @@ _NOT_UNIQUE = "not unique: at least two changes of this length reach the level"
 _LOCAL = "a local optimum: no smaller change was found, but there may be one"
 
 
-@dataclass(frozen=True, eq=False)
-class Counterfactual(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class Counterfactual(Displayed, Frozen):
     """Least changes of one input or a batch for which the score reaches a level; all arrays are read-only.
 
     Args:
@@ -67,6 +69,7 @@ class Counterfactual(Frozen):
         is_global: True where no smaller change exists, False where one may, (...,).
         messages: What a reader must know about each input, one text each, empty for nothing, flattened.
         notes: Findings about the errors, one sentence each.
+        contract: Form of the data of the model, with the names of the features; None if it is not recorded.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -85,6 +88,7 @@ class Counterfactual(Frozen):
     is_global: Array
     messages: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    contract: DataContract | None = None
 
     @property
     def change(self) -> Array:
@@ -108,7 +112,21 @@ class Counterfactual(Frozen):
         parts = {name: getattr(self, name)[index] for name in arrays}
         return replace(self, **parts, messages=tuple(np.ravel(messages)))
 
-    def __repr__(self) -> str:
+    def card(self) -> Card:
+        """Return the distance, and of a single input that reaches the level the features that change most."""
+        if self.reached.ndim or not self.reached:
+            return Card(self._summary, notes=self.notes)
+        most = np.argsort(-np.abs(self.change), kind="stable")[:ROWS].tolist()
+        changed, of = [k for k in most if self.change[k]], self.contract or DataContract()
+        arrays = (self.input, self.x, self.change)
+        rows = [(of.feature_name(k, len(self.x)), *(f"{array[k]:.4g}" for array in arrays)) for k in changed]
+        bars = self.change[changed].real.tolist()
+        header = ("feature", "input", "changed input", "change")
+        return Card(self._summary, (), header if rows else (), rows, bars, notes=self.notes)
+
+    @property
+    def _summary(self) -> str:
+        """The level and the distance of the changes."""
         count, reached = self.reached.size, int(np.sum(self.reached))
         if count == 1:
             text = f"distance {float(self.distance.reshape(-1)[0]):.4g}" if reached else "not reached"
@@ -487,4 +505,5 @@ def _result(
         np.array([each.is_global for each in found], dtype=bool).reshape(shape),
         tuple(each.message for each in found),
         notes_of(model),
+        contract_of(model),
     )

@@ -27,11 +27,13 @@ from hattriq_cirq.foundation.arrays import (
     scaling_exponents,
     times_power_of_2,
 )
+from hattriq_cirq.foundation.card import ROWS, Card, Displayed
 from hattriq_cirq.foundation.checks import as_count
+from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.learned import LearnedModel
-from hattriq_cirq.models.model import check_columns
+from hattriq_cirq.models.model import check_columns, contract_of
 from hattriq_cirq.models.quadratic_form import QuadraticForm, check_quadratic_form, matrix_of, observable_action
 
 _ARRAYS = ("values", "stderr", "systematic", "rare_stderr")
@@ -52,8 +54,8 @@ class PairEffect(NamedTuple):
     stderr: float
 
 
-@dataclass(frozen=True, eq=False)
-class Interactions(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class Interactions(Displayed, Frozen):
     """SHAP interaction matrices of one input or a batch; all arrays are read-only.
 
     Args:
@@ -66,6 +68,7 @@ class Interactions(Frozen):
             nothing is known of it.
         rare_stderr: Standard deviation that outcomes too rare to have been counted add in intervals; None for exact matrices.
         notes: Findings about the errors, one sentence each.
+        contract: Form of the data of the model, with the names of the features; None for groups, or if it is not recorded.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -81,6 +84,7 @@ class Interactions(Frozen):
     systematic: FloatArray | None = None
     rare_stderr: FloatArray | None = None
     notes: tuple[str, ...] = ()
+    contract: DataContract | None = None
 
     @property
     def attribution(self) -> FloatArray:
@@ -175,10 +179,18 @@ class Interactions(Frozen):
         member = group_members(groups, self.values.shape[-1])
         return np.asarray(member @ self.values @ member.T)
 
-    def __repr__(self) -> str:
+    def card(self) -> Card:
+        """Return the size of the matrices, and of a single input the pairs with the largest effect."""
         *lead, rows, columns = self.values.shape
         of = quantity(int(np.prod(lead)), "input") if lead else "one input"
-        return f"Interactions of {of}: matrix of {rows} x {columns} features or groups"
+        title = f"Interactions of {of}: matrix of {rows} x {columns} features or groups"
+        if lead:
+            return Card(title, notes=self.notes)
+        pairs = self.pairs(ROWS)
+        name_of = str if self.contract is None else self.contract.feature_name
+        effects = [(name_of(each.first), name_of(each.second), f"{each.value:+.4g}", f"{each.stderr:.1e}") for each in pairs]
+        header = ("first", "second", "pair effect", "std. error")
+        return Card(title, (), header if effects else (), effects, [each.value for each in pairs], numbers=2, notes=self.notes)
 
 
 def _places(own: IntArray, wanted: ArrayLike) -> IntArray:
@@ -264,6 +276,7 @@ def exact_interactions(
         np.arange(size),
         systematic.reshape(shape) if systematic.any() else None,
         notes=notes_of(model),
+        contract=contract_of(model) if groups is None else None,
     )
 
 

@@ -27,7 +27,9 @@ from hattriq_cirq.foundation.arrays import (
     scaling_exponents,
     times_power_of_2,
 )
+from hattriq_cirq.foundation.card import Card, Displayed
 from hattriq_cirq.foundation.checks import as_count
+from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
@@ -37,7 +39,7 @@ _ARRAYS = ("values", "stderr", "f_input", "f_baseline", "population", "flow", "s
 
 
 @dataclass(frozen=True, eq=False)
-class LayerAttribution(Frozen):
+class LayerAttribution(Displayed, Frozen):
     """Attributions to the amplitudes at several cuts of a circuit, of one input or a batch; all arrays are read-only.
 
     Args:
@@ -96,9 +98,24 @@ class LayerAttribution(Frozen):
         parts: dict[str, Any] = {name: None if array is None else array[index] for name, array in arrays}
         return replace(self, **parts)
 
-    def __repr__(self) -> str:
+    def card(self) -> Card:
+        """Return the cuts, and of a single input the largest basis state and the population share at each cut."""
         of = quantity(self.f_input.size, "input") if self.f_input.ndim else "one input"
-        return f"LayerAttribution of {of}: maps of {self.values.shape[-1]} features at the cuts {self.cuts.tolist()}"
+        features = self.values.shape[-1]
+        title = f"LayerAttribution of {of}: maps of {features} features at the cuts {self.cuts.tolist()}"
+        if self.f_input.ndim:
+            return Card(title, notes=self.notes)
+        rows = []
+        for i, cut in enumerate(self.cuts.tolist()):
+            k = int(np.argmax(np.abs(self.values[i])))
+            share = "not measured" if self.population is None else f"{self.population[i]:+.4g}"
+            rows.append((cut, DataContract().feature_name(k, features), f"{self.values[i, k]:+.4g}", share))
+        header = ("cut", "largest at", "its value", "population share")
+        scores = [("score", f"{float(self.f_input):+.4g}, at the baseline {float(self.f_baseline):+.4g}")]
+        return Card(title, scores, header, rows, numbers=2, notes=self.notes)
+
+    def __repr__(self) -> str:
+        return self.card().title
 
 
 def check_layers(model: Model) -> None:

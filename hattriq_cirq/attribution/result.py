@@ -26,6 +26,7 @@ from hattriq_cirq.foundation.arrays import (
     read_only,
     zeros,
 )
+from hattriq_cirq.foundation.card import ROWS, Card, Displayed
 from hattriq_cirq.foundation.checks import as_count, check_type, set_fields
 from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.display import printable
@@ -34,7 +35,7 @@ from hattriq_cirq.foundation.frozen import Frozen, owned
 from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.foundation.schema import UPDATE, Count, load, parse_json
-from hattriq_cirq.foundation.text import quantity
+from hattriq_cirq.foundation.text import quantity, rounded
 
 #: The second has one number in place of a large array that repeats it; the third has the data contract or classes as well.
 _FORMATS = "hattriq_cirq.Attribution/1", "hattriq_cirq.Attribution/2", "hattriq_cirq.Attribution/3"
@@ -164,7 +165,7 @@ class TopFeature(tuple[int, float]):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Attribution(Frozen):
+class Attribution(Displayed, Frozen):
     """Attributions of one input or a batch; all arrays are read-only.
 
     Args:
@@ -509,6 +510,43 @@ class Attribution(Frozen):
         lines += [f"  note: {note}" for note in a.notes]
         return printable("\n".join(lines), lines=True)
 
+    def card(self) -> Card:
+        """Return the answer with the largest features of a single input, or the answers to the first inputs of a batch."""
+        a, c = self.assumptions, self.cost
+        facts: list[tuple[str, object]] = [
+            ("score of", f"{', '.join(a.observables)}; form {a.form}; head {a.head}"),
+            ("baseline", a.baseline),
+            ("computed by", f"{a.estimator}; rule {a.rule}; engine {a.engine}"),
+        ]
+        if c.circuits:
+            facts.append(("cost", f"{quantity(c.circuits, 'circuit')}, {quantity(c.shots, 'shot')}"))
+        gap, error = (np.max(np.abs(of), initial=0.0) for of in (self.completeness_gap, self.completeness_gap_stderr))
+        facts.append(("completeness gap", f"at most {gap:.1e} (standard error {error:.1e})"))
+        if self.values.ndim != 1:
+            return self._batch_card(facts)
+        top, (low, high) = self.top(ROWS), self.interval()
+        is_measured = bool((high > low).any())
+        values = rounded([each.value for each in top], digits=3)
+        rows = []
+        for each, value in zip(top, values, strict=True):
+            k = each.feature
+            ends = [f"{low[k]:+.3g} to {high[k]:+.3g}"] if is_measured else []
+            x = f"{self.x[k]:.4g}" if self.knows_input else "unknown"
+            rows.append((f"{each.name} ({each.unit})" if each.unit else each.name, x, value, *ends))
+        header = ["feature", "amplitude", "attribution", *(["95% interval"] if is_measured else [])]
+        more = self.n_features - len(top)
+        notes = [*([f"{quantity(more, 'more feature')}"] if more else []), *a.notes]
+        return Card(self.answer(), facts, header, rows, [each.value for each in top], notes=notes)
+
+    def _batch_card(self, facts: Sequence[tuple[str, object]]) -> Card:
+        """Return the answers to the first inputs of a batch, unless it has several axes."""
+        title = f"Attribution of {quantity(self.f_input.size, 'input')}, {self.n_features} features"
+        shown = range(min(len(self), ROWS) if self.values.ndim == 2 else 0)
+        answers = [(i, self.answer(i, count=3)) for i in shown]
+        rest = [quantity(len(self) - ROWS, "more input")] if len(self) > len(shown) > 0 else []
+        header, notes = ("input", "answer") if answers else (), [*rest, *self.assumptions.notes]
+        return Card(title, facts, header, answers, numbers=2, notes=notes)
+
     def _answers(self) -> list[str]:
         """Return the answer of a single input, or those of the first inputs of a batch."""
         if self.values.ndim == 1:
@@ -516,7 +554,7 @@ class Attribution(Frozen):
         if self.values.ndim > 2:
             return []
         shown = range(min(len(self), _ANSWERED))
-        more = [f"... and {quantity(len(self) - _ANSWERED, 'input')} more"] if len(self) > _ANSWERED else []
+        more = [f"... and {quantity(len(self) - _ANSWERED, 'more input')}"] if len(self) > _ANSWERED else []
         return [*(f"input {i}: {self.answer(i, count=3)}" for i in shown), *more]
 
     def _score(self, name: str) -> str:

@@ -21,7 +21,9 @@ from hattriq_cirq.foundation.arrays import (
     rescaled,
     times_power_of_2,
 )
+from hattriq_cirq.foundation.card import ROWS, Card, Displayed
 from hattriq_cirq.foundation.frozen import Frozen, FrozenDict
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.model import Model
 
 #: Variance that rare outcomes add to a value in an interval, in squares of the largest change that one shot makes. Exact
@@ -85,8 +87,8 @@ class Plan(Frozen):
         return Estimate(tuple(c.weights for c in self.circuits), tuple(outcomes), self.offset)
 
 
-@dataclass(frozen=True, eq=False)
-class Estimate(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class Estimate(Displayed, Frozen):
     """Values that are linear in the outcomes of circuits, with their errors: offset + constant + sum_c weights_c @ outcome_c.
 
     An error has two parts: `stderr`, which more shots make smaller, and `systematic`, what noise and its correction may leave
@@ -116,6 +118,17 @@ class Estimate(Frozen):
     constant: FloatArray | None = None
     notes: tuple[str, ...] = ()
     exponent: int = 0
+
+    def card(self) -> Card:
+        """Return the largest values with their intervals, and the circuits and shots that they are from."""
+        low, high = self.interval()
+        shots = [outcome.shots for outcome in self.outcomes if outcome.shots is not None]
+        facts = [("circuits", len(self.outcomes)), ("shots", sum(shots) if shots else "none: exact probabilities")]
+        facts.append(("standard error", f"at most {np.max(self.stderr, initial=0.0):.1e}"))
+        largest = np.argsort(-np.abs(self.values), kind="stable").tolist()[:ROWS]
+        rows = [(k, f"{self.values[k]:+.4g}", f"{low[k]:+.4g} to {high[k]:+.4g}") for k in largest]
+        title, header = f"Estimate of {quantity(len(self.offset), 'value')}", ("index", "value", "95% interval")
+        return Card(title, facts, header, rows, self.values[largest].tolist(), notes=self.notes)
 
     def transform(
         self,

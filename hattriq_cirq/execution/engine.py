@@ -30,6 +30,7 @@ from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.journal_format import call_key, circuits_key, digest
 from hattriq_cirq.execution.ownership import Owned
 from hattriq_cirq.execution.usage import Meter, Usage
+from hattriq_cirq.foundation.card import Card, Displayed
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_counts, as_number, check_flag, check_type, shown
 from hattriq_cirq.foundation.log import Log, log_to
 from hattriq_cirq.foundation.progress import track
@@ -86,7 +87,7 @@ class Outcome:
     configuration: int | None = None
 
 
-class Engine(Owned):
+class Engine(Displayed, Owned):
     """Runs circuits on a backend; with a journal, no result that arrived is ever lost.
 
     Create an engine with `qsim`, `cirq_simulator`, `virtual`, `google` or `sampler`. With a seed, a fresh engine gives the same
@@ -241,6 +242,18 @@ class Engine(Owned):
     def logged(self) -> AbstractContextManager[None]:
         """Return a block in which all sentences on what the run does are written into the log file beside its journal."""
         return log_to(None if self._journal is None else self._journal.folder)
+
+    def card(self) -> Card:
+        """Return the processor, the noise, the seed, the journal and the caps of the engine."""
+        facts: list[tuple[str, object]] = [] if self.seed is None else [("seed", self.seed)]
+        if self.processor is not None:
+            facts.append(("processor", f"{self.processor.id}, calibration {self.processor.snapshot}"))
+        described = self.describe()
+        facts += [(name, described[name]) for name in ("noise", "sampler", "workers") if described.get(name)]
+        facts += [("qubits", ", ".join(map(str, self.qubits)))] if self.qubits else []
+        facts += [("journal", self.journal.folder)] if self.journal is not None else []
+        facts += [("caps", self.caps)] if self.caps else []
+        return Card(f"Engine {self.name}", facts)
 
     def describe(self) -> dict[str, Any]:
         """Return everything that a record of a run states about the engine, as JSON."""

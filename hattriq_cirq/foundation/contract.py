@@ -142,6 +142,21 @@ class DataContract:
         """
         return str(label) if self.classes is None else self.classes[self.class_index(label)]
 
+    def facts(self) -> list[tuple[str, object]]:
+        """Return names and texts of what a reader wants to know first: the features, the classes and the preparation.
+
+        Example:
+            >>> DataContract(columns=("length", "width"), classes=("no", "yes")).facts()
+            [('features', "'length', 'width'"), ('classes', "'no', 'yes'")]
+        """
+        found: list[tuple[str, object]] = []
+        if self.columns is not None:
+            found.append(("features", _listed(self.columns)))
+        elif self.image_shape is not None:
+            found.append(("features", f"image of {self.image_shape[0]} x {self.image_shape[1]} pixels"))
+        found += [] if self.classes is None else [("classes", _listed(self.classes))]
+        return found + ([("preparation", self.preparation)] if self.preparation else [])
+
     def positions(self, columns: Sequence[str]) -> tuple[int, ...]:
         """Return the positions of the contract's columns among the columns of a table, which may have others as well.
 

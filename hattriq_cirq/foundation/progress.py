@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hattriq_cirq.foundation.display import printable
@@ -81,12 +82,22 @@ def progress_bar(*, shown: bool, **options: Any) -> tqdm[Any]:
         shown: True shows the bar, if there is a standard error.
         options: Options of `tqdm`, such as `total`, `desc` and `unit`.
     """
-    from tqdm import tqdm
-
+    tqdm = _bars_of_front_end()
     stream = sys.stderr if isinstance(sys.stderr, Stream) else Stream(sys.stderr, keep_controls=True)
     if "desc" in options:
         options["desc"] = printable(options["desc"])
     return tqdm(file=stream, dynamic_ncols=True, disable=not shown or sys.stderr is None, **options)
+
+
+def _bars_of_front_end() -> type[tqdm[Any]]:
+    """Return the bars of a notebook that can show widgets, and elsewhere those of a terminal."""
+    if "ipykernel" in sys.modules and find_spec("ipywidgets") is not None:
+        from tqdm.auto import tqdm as bars
+
+        return bars
+    from tqdm import tqdm
+
+    return tqdm
 
 
 def print_beside_bars(line: str) -> None:

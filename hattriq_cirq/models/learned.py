@@ -18,6 +18,7 @@ from scipy.special import chdtrc
 
 from hattriq_cirq.foundation.array_files import read_arrays
 from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval
+from hattriq_cirq.foundation.card import Card, Displayed
 from hattriq_cirq.foundation.checks import check_type
 from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.display import printable
@@ -242,7 +243,7 @@ class _Meta(TypedDict):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LearnedModel(Frozen):
+class LearnedModel(Displayed, Frozen):
     """A model whose observable M was measured: a quadratic form that attribution takes in place of a `Model`.
 
     All errors come from one campaign: maps of different inputs have errors in common, which means over inputs do not average
@@ -528,6 +529,20 @@ class LearnedModel(Frozen):
                 f"the learned observable belongs to a model with observable {self.record.observable} on "
                 f"{quantity(self.n_qubits, 'qubit')}, not to {model!r}; learn this model, or give its own file"
             )
+
+    def card(self) -> Card:
+        """Return the origin of the observable, the cost of its campaign, and its notes."""
+        r = self.record
+        shots = "exact probabilities" if r.shots is None else f"{r.shots:,} shots"
+        facts: list[tuple[str, object]] = [
+            ("learned", r.origin),
+            ("engine", r.engine),
+            ("campaign", f"{quantity(r.circuits, 'circuit')}, {shots}, {quantity(r.two_qubit_gates, 'two-qubit gate')}"),
+            ("mitigation", f"{r.mitigation}; damping factor {self.factor:.4f}"),
+            *([] if self.contract is None else self.contract.facts()),
+        ]
+        strings, qubits = quantity(len(self.strings), "Pauli string"), quantity(self.n_qubits, "qubit")
+        return Card(f"LearnedModel of observable {r.observable}: {strings} on {qubits}", facts, notes=r.notes)
 
     def __repr__(self) -> str:
         r = self.record

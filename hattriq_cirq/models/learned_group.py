@@ -14,6 +14,7 @@ import numpy as np
 
 from hattriq_cirq.foundation.array_files import read_arrays
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.card import Card, Displayed
 from hattriq_cirq.foundation.checks import check_type
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.files import write_new
@@ -37,7 +38,7 @@ class _Meta(TypedDict):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LearnedModels(Frozen, Sequence[LearnedModel]):
+class LearnedModels(Displayed, Frozen, Sequence[LearnedModel]):
     """Learned models of several observables of the same inputs: a sequence that knows the errors which they have in common.
 
     Observables of one campaign were read from the same shots, and their errors are correlated; errors of different campaigns
@@ -186,7 +187,18 @@ class LearnedModels(Frozen, Sequence[LearnedModel]):
                 each.check_model(model)
         return learned
 
+    def card(self) -> Card:
+        """Return the observables with the size and the cost of each."""
+        rows = []
+        for model in self.models:
+            shots = "exact" if model.record.shots is None else f"{model.record.shots:,}"
+            rows.append((model.record.observable, len(model.strings), model.record.circuits, shots))
+        return Card(self._title, (), ("observable", "strings", "circuits", "shots"), rows)
+
+    @property
+    def _title(self) -> str:
+        return f"LearnedModels: {quantity(len(self), 'observable')} from {quantity(len(self.campaigns), 'campaign')}"
+
     def __repr__(self) -> str:
-        first = f"LearnedModels: {quantity(len(self), 'observable')} from {quantity(len(self.campaigns), 'campaign')}"
         lines = [line for model in self.models for line in repr(model).splitlines()]
-        return printable("\n".join([first, *(f"  {line}" for line in lines)]), lines=True)
+        return printable("\n".join([self._title, *(f"  {line}" for line in lines)]), lines=True)

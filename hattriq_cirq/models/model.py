@@ -30,6 +30,7 @@ from hattriq_cirq.foundation.arrays import (
     rescaled,
     times_power_of_2,
 )
+from hattriq_cirq.foundation.card import Card, Displayed
 from hattriq_cirq.foundation.checks import as_number, as_word, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.files import write_new
@@ -116,7 +117,7 @@ class _Params:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Model:
+class Model(Displayed):
     """A quantum model F(x) = x' M x with M = U' O U (prime: adjoint) of an input that is encoded in amplitudes x.
 
     The circuit may also measure, control gates by outcomes, reset qubits and contain noise. It is then a channel E with Kraus
@@ -652,6 +653,20 @@ class Model:
         strings = [(term.coefficient, list(term.items())) for term in self.pauli_sum]  # Cirq's sums cannot be pickled
         further = self.environment, self.record, self.postselect
         return _from_strings, (self.circuit, self.qubits, strings, dict(self.params), self.contract, *further)
+
+    def card(self) -> Card:
+        """Return the size of the circuit, the observable, and the data that the model is for."""
+        gates = sum(1 for _ in self.circuit.all_operations())
+        facts: list[tuple[str, object]] = [
+            ("circuit", f"{quantity(gates, 'gate')}, {quantity(len(self.params), 'param')}"),
+            ("observable", self.observable_text),
+        ]
+        if self.has_channels:
+            facts.append(("instructions", describe_instructions(self._instructions)))
+        if self.postselect is not None:
+            facts.append(("postselect", ", ".join(self.postselect.keys)))
+        facts += [] if self.contract is None else self.contract.facts()
+        return Card(f"Model of {quantity(self.n_qubits, 'qubit')}, {self.n_features} features", facts)
 
     def __repr__(self) -> str:
         gates = sum(1 for _ in self.circuit.all_operations())

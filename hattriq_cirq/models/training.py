@@ -19,6 +19,7 @@ from scipy.optimize import OptimizeResult, minimize
 from scipy.special import expit, logsumexp
 
 from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze, scaling_exponents, times_power_of_2, unit_vectors
+from hattriq_cirq.foundation.card import Card, Displayed
 from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_word, check_flag, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.frozen import Frozen
@@ -65,7 +66,7 @@ class History(Frozen):
 
 
 @dataclass(frozen=True, eq=False)
-class Training:
+class Training(Displayed):
     """A trained model with the history of its training.
 
     Args:
@@ -92,6 +93,15 @@ class Training:
     seed: int
     seconds: float
     observables: tuple[cirq.PauliSum, ...] = ()
+
+    def card(self) -> Card:
+        """Return the epochs, and the loss and the accuracies of the best one."""
+        h, i = self.history, self.best_epoch
+        rows = [("training", f"{h.loss[i]:.4f}", f"{h.accuracy[i]:.4f}")]
+        if not np.isnan(h.validation_loss[i]):
+            rows.append(("validation", f"{h.validation_loss[i]:.4f}", f"{h.validation_accuracy[i]:.4f}"))
+        facts = [("best epoch", f"{i + 1} of {len(h)}"), ("stopped by", self.stopped), ("time", f"{self.seconds:.1f} s")]
+        return Card(f"Training of {self.model!r}", facts, ("best epoch", "loss", "accuracy"), rows)
 
     def __repr__(self) -> str:
         h, i = self.history, self.best_epoch

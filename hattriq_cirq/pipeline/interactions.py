@@ -110,7 +110,8 @@ def interactions(  # noqa: PLR0913  one argument for each choice of the user
     ]
     shape = (*inputs.shape[:-1], len(own_rows), len(own_columns))
     arrays = MeasuredArrays.of(found, run_on, shots, shape)
-    return Interactions(rows=own_rows, columns=own_columns, notes=execution.summary.notes, **arrays._asdict())
+    contract, notes = model.contract if groups is None else None, execution.summary.notes
+    return Interactions(rows=own_rows, columns=own_columns, notes=notes, contract=contract, **arrays._asdict())
 
 
 def _terms(x: Array, references: Array, row: FloatArray, columns: FloatArray) -> tuple[BilinearTerm, ...]:

@@ -37,11 +37,13 @@ from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal_format import circuits_key
 from hattriq_cirq.foundation.arrays import Array, evenly_spaced
+from hattriq_cirq.foundation.card import Card, Displayed
 from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type, shown
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.numerics import numpy_defaults, with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
+from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.model import Form, Model, check_columns, model_inputs
 from hattriq_cirq.models.observables import Observable
 from hattriq_cirq.models.quadratic_form import observable_name
@@ -480,8 +482,8 @@ def _with_bars(
     return shown
 
 
-@dataclass(frozen=True, eq=False)
-class PreparedAttribution(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class PreparedAttribution(Displayed, Frozen):
     """Attribution by circuits, ready to be priced and run; created by `prepare`.
 
     The work is done in chunks of at most 64 inputs or a few hundred circuits, the first one smaller: a chunk's circuits are
@@ -552,6 +554,19 @@ class PreparedAttribution(Frozen):
         """Digest of everything that decides the placement."""
         circuits = _placing_circuits(self.model, self.estimator, self.terms, encode)
         return circuits_key(circuits, (*self.model.qubits, *(self.engine.qubits or ())))
+
+    def card(self) -> Card:
+        """Return what will run: nothing is compiled or counted for it."""
+        facts: list[tuple[str, object]] = [
+            ("estimator", self.estimator.describe()),
+            ("engine", self.engine.name),
+            ("shots per input", "none: exact probabilities" if self.shots is None else self.shots),
+            ("mitigation", "none" if self.mitigation is None else self.mitigation.describe()),
+            ("model", repr(self.model)),
+        ]
+        if (known := self.__dict__.get("resources")) is not None:
+            facts += known.card().facts
+        return Card(f"PreparedAttribution of {quantity(len(self.terms), 'input')}; run it with execute()", facts)
 
     @cached_property
     def resources(self) -> Resources:

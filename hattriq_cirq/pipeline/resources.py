@@ -18,6 +18,7 @@ from hattriq_cirq.estimators.plan import Plan
 from hattriq_cirq.execution.engine import Call
 from hattriq_cirq.execution.processor_time import processor_seconds
 from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.card import Card, Displayed
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.text import aligned, quantity
 from hattriq_cirq.pipeline.execute import PreparedCircuits
@@ -66,8 +67,8 @@ class GateCount:
         return f"{self.mean:.1f} ({bound} {self.largest}, depth {self.depth})"
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunResources:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RunResources(Displayed):
     """Resources of circuits as an engine runs them, counted from their jobs.
 
     Gates and the predicted fidelity are those of the compiled circuits; jobs, shots, bytes, depth, duration and processor time
@@ -201,6 +202,10 @@ class RunResources:
     def __str__(self) -> str:
         return indent(aligned(self._rows()), "  ") if self._rows() else "  nothing to run"
 
+    def card(self) -> Card:
+        """Return the figures that are known."""
+        return Card(f"{type(self).__name__} of {quantity(self.circuits, 'circuit')}", self._rows())
+
     def _rows(self) -> list[tuple[str, str]]:
         """Return the label and the text of each figure that is known."""
         rows: list[tuple[str, str]] = []
@@ -231,7 +236,7 @@ class RunResources:
         return rows
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Resources(RunResources):
     """Cost of an attribution with one estimator: resources on a free graph, predicted shots, and the run as it is executed.
 
@@ -314,7 +319,19 @@ class Resources(RunResources):
                 row[each.name] = "; ".join(value) if each.name == "missing" else value
         return row
 
+    def card(self) -> Card:
+        """Return the figures that are known, and the predicted shots."""
+        return Card(f"Resources of {self._title}", [*self._predicted_rows(), *self._rows()])
+
+    @property
+    def _title(self) -> str:
+        return f"{self.estimator}: {quantity(self.circuits, 'circuit')} on {quantity(self.qubits, 'qubit')}"
+
     def __str__(self) -> str:
+        return f"{self._title}\n{indent(aligned([*self._predicted_rows(), *self._rows()]), '  ')}"
+
+    def _predicted_rows(self) -> list[tuple[str, str]]:
+        """Return the label and the text of each figure of the circuits on a free graph."""
         rows = [
             ("two-qubit gates as built", str(self.built)),
             (f"compiled to {self.gateset}", f"{self.compiled}, preparation alone {self.preparation.mean:.1f}"),
@@ -326,8 +343,7 @@ class Resources(RunResources):
             rows.append(("gates were counted for", counted))
         rows.append((f"shots to cosine {self.target_cosine:g}", self._shots_text(self.shots_for_cosine)))
         rows.append((f"shots to standard error {self.target_stderr:g}", self._shots_text(self.shots_for_stderr)))
-        title = f"{self.estimator}: {quantity(self.circuits, 'circuit')} on {quantity(self.qubits, 'qubit')}"
-        return f"{title}\n{indent(aligned([*rows, *self._rows()]), '  ')}"
+        return rows
 
     def _shots_text(self, shots: int) -> str:
         return f"{shots} per {self.per}" if shots < UNREACHABLE else "no number of shots reaches it"

@@ -20,6 +20,7 @@ from hattriq_cirq.attribution.layers import LayerAttribution
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_shape, check_type
+from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.reporting.plotting import (
     NEGATIVE,
@@ -59,7 +60,8 @@ def plot_interactions(
         shape: (rows, cols) of the image, for lines between pixels; None draws the matrix.
         x: Input, (features,), drawn under the lines; None draws none.
         top: Number of pairs that are drawn over an image.
-        names: Names of the features or groups, for the ticks of a matrix of up to 32; None numbers them.
+        names: Names of the features or groups, for the ticks of a matrix of up to 32; None takes the columns of the
+            data contract, or numbers them.
         ax: Axes to plot into; None creates a figure.
         title: Title; None describes the plot.
 
@@ -82,6 +84,8 @@ def plot_interactions(
     if interactions.values.ndim != 2:
         raise ValueError(f"{interactions.values.shape=} is a batch; select one input, as in interactions[0]")
     features = interactions.columns
+    last = max(features.max(initial=0), interactions.rows.max(initial=0))
+    names = _names(interactions.contract, int(last) + 1) if names is None else names
     is_whole = np.array_equal(features, np.arange(len(features))) and np.isin(interactions.rows, features).all()
     if shape is not None and not is_whole:
         raise ValueError(
@@ -98,6 +102,11 @@ def plot_interactions(
             heading = f"the {drawn} strongest pairs" if drawn != 1 else "the strongest pair"
         ax.set_title(heading if title is None else printable(title, lines=True), parse_math=False)
     return ax
+
+
+def _names(contract: DataContract | None, features: int) -> tuple[str, ...] | None:
+    """Return the names of the features of a table; None for other data."""
+    return None if contract is None or contract.columns is None else contract.feature_names(features)
 
 
 def _draw_matrix(ax: Axes, interactions: Interactions, names: Sequence[str] | None) -> None:
@@ -172,7 +181,8 @@ def plot_counterfactual(
         counterfactual: Counterfactual of one input; use `counterfactual[0]` to select one from a batch.
         shape: (rows, cols) of the image; None draws bars.
         attribution: Map of the same input, drawn in a fourth panel; None draws three panels.
-        names: Names of the features, for the ticks of up to 32 bars; None numbers them.
+        names: Names of the features, for the ticks of up to 32 bars; None takes the columns of the data contract, or numbers
+            the features.
         title: Title of the figure; None says score, level and distance.
 
     Returns:
@@ -195,6 +205,7 @@ def plot_counterfactual(
     if attribution is not None and attribution.values.shape != counterfactual.x.shape:
         raise ValueError(f"{attribution.values.shape=} must be {counterfactual.x.shape}, that of the input")
     features = counterfactual.x.shape[0]
+    names = _names(counterfactual.contract, features) if names is None else names
     before, after = (_shown(values) for values in (counterfactual.input, counterfactual.x))
     panels: list[tuple[str, FloatArray, bool]] = [
         ("input", before, False),

@@ -1,14 +1,16 @@
 """Plots of attributions, galleries of attributions and training curves.
 
 Figures are created without pyplot, so plotting needs no display and leaves no figure open. `ax.figure.savefig(path)`
-saves a figure. To show a plot in a notebook or a window, pass an `ax` of `matplotlib.pyplot.subplots()`.
+saves a figure. A notebook shows the figure or the Axes at the end of a cell. To show a plot in a window, pass an `ax` of
+`matplotlib.pyplot.subplots()`.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from math import ceil, sqrt
 from textwrap import wrap
@@ -452,6 +454,25 @@ def png(plot: Axes | Figure, dpi: float = 150) -> bytes:
     return buffer.getvalue()
 
 
+def show_in_notebook(formatter: Any) -> None:
+    """Let a notebook show figures that pyplot does not manage, and their Axes, as pictures; those of pyplot stay as they are.
+
+    Args:
+        formatter: Display formatter of IPython, which this module calls for the notebook that imports it.
+    """
+    pictures = formatter.formatters["image/png"]
+    for kind in (Axes, Figure):
+        earlier = pictures.for_type(kind)
+
+        def picture(plot: Axes | Figure, earlier: Callable[[Any], Any] | None = earlier) -> Any:
+            figure = plot.get_figure(root=True)
+            if figure is not None and figure.canvas.manager is None:
+                return png(plot, dpi=100)
+            return None if earlier is None else earlier(plot)
+
+        pictures.for_type(kind, picture)
+
+
 def plain_style() -> ExitStack:
     """Return a context in which pictures do not depend on the settings of the caller for matplotlib and NumPy.
 
@@ -708,3 +729,7 @@ def _headings(a: Attribution, labels: ArrayLike | None, classes: Classes | None)
 def _is_pauli_string(observable: str) -> bool:
     """Return True for the text of one Pauli string with coefficient +-1, whose outcomes are +1 and -1."""
     return bool(re.fullmatch(r"-?1\.0+\*[XYZ]\(.+\)", observable)) and not re.search(r"\)[+-]\d", observable)
+
+
+if "IPython" in sys.modules and (_shell := sys.modules["IPython"].get_ipython()) is not None:
+    show_in_notebook(_shell.display_formatter)

@@ -119,7 +119,7 @@ def test_answers_of_a_batch_are_chosen_and_printed_first() -> None:
     a = hq.integrated_gradients(MODEL, np.tile(X, (3, 1)), baseline=0)
     assert repr(a).splitlines()[:4] == [
         *(f"input {i}: {a.answer(i, count=3)}" for i in range(3)),
-        "... and 3 inputs more",
+        "... and 3 more inputs",
     ]
     with pytest.raises(TypeError, match=r"a\.answer\(0\)"):
         a.answer()
