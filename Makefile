@@ -4,12 +4,13 @@
 #   make slow-tests    the tests that are marked slow
 #   make test-peers    comparisons with Captum, SHAP, Quantus and PennyLane, which it installs
 #   make docs          the documentation site -> build/site/index.html
+#   make matrix        the tests on each supported Python and on the oldest packages
 #   make wheel-check   build the wheel, install it outside the checkout and run the README's examples there
 PYTHON ?= python3
 BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test types tests slow-tests test-peers docs wheel-check format accuracy studies benchmarks benchmarks-quick clean
+.PHONY: demo test types tests slow-tests test-peers docs matrix wheel-check format accuracy studies benchmarks benchmarks-quick clean
 
 demo: demo/report.html
 	@echo "The report is demo/report.html: open it in a browser."
@@ -21,6 +22,7 @@ demo/report.html: | .venv/with-data
 test: .venv/with-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(MAKE) --no-print-directory -j2 types tests
 
 types: .venv/with-test
@@ -41,8 +43,13 @@ docs: .venv/with-docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q -b html docs build/site
 	@echo "The site is build/site/index.html: open it in a browser."
 
+# every supported Python that is installed here, and the oldest supported packages
+matrix: .venv/with-test
+	$(BIN)/python -m pip install --quiet nox
+	$(BIN)/python -m nox
+
 wheel-check: .venv/with-test
-	$(BIN)/python tests/wheel/check_wheel.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/wheel/check_wheel.py
 
 format: .venv/with-test
 	$(BIN)/ruff check --fix .

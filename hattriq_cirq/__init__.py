@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.attribution.path_integral import CompletenessWarning, NearOriginWarning
     from hattriq_cirq.attribution.result import Assumptions, Attribution, Cost
     from hattriq_cirq.compilation.snapshot import Snapshot
+    from hattriq_cirq.datasets.table_encoder import TableEncoder, TableWarning
     from hattriq_cirq.encoding.connectivity import NeighbourEncoder
     from hattriq_cirq.estimators import HadamardTest, ParallelHadamardTest, PolarizationShift, ResolvedHadamardTest
     from hattriq_cirq.execution import cirq_simulator, qsim, sampler, virtual
@@ -74,6 +75,7 @@ _NAMES = {
     "attribution.path_integral": "CompletenessWarning NearOriginWarning",
     "attribution.result": "Assumptions Attribution Cost",
     "compilation.snapshot": "Snapshot",
+    "datasets.table_encoder": "TableEncoder TableWarning",
     "encoding.connectivity": "NeighbourEncoder",
     "estimators": "HadamardTest ParallelHadamardTest PolarizationShift ResolvedHadamardTest",
     "execution": "cirq_simulator qsim sampler virtual",
@@ -137,6 +139,8 @@ __all__ = [
     "ResolvedHadamardTest",
     "Resources",
     "Snapshot",
+    "TableEncoder",
+    "TableWarning",
     "Training",
     "__version__",
     "accuracy",

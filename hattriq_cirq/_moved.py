@@ -58,6 +58,14 @@ def keep_old_names(module: str) -> None:
     sys.modules[module].__dict__["__getattr__"] = partial(moved, module)  # found by PEP 562, invisible to type checkers
 
 
+class _CallableModule(ModuleType):
+    """Old module that, once imported, hides a public function of the same name, as `hattriq_cirq.report` does; it calls it."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        package, _, name = self.__name__.rpartition(".")
+        return getattr(import_module(import_module(package)._HOME[name]), name)(*args, **options)
+
+
 class _OldModuleFinder(MetaPathFinder, Loader):
     """Importer of old module paths that no longer have a file."""
 
@@ -75,6 +83,7 @@ class _OldModuleFinder(MetaPathFinder, Loader):
         old = module.__name__
         if any(name.startswith(f"{old}.") for name in (*NAMES, *MODULES)):
             keep_old_names(old)
+            module.__class__ = _CallableModule
         else:  # every name is in the new module, which takes the place of the old one
             warnings.warn(f"{old} is deprecated; use {MODULES[old]}", DeprecationWarning, stacklevel=2)
             sys.modules[old] = import_module(MODULES[old])

@@ -5,13 +5,24 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 import hattriq_cirq
 from hattriq_cirq._moved import MODULES, NAMES
+
+
+@pytest.fixture(autouse=True)
+def _public_names_are_not_hidden() -> Iterator[None]:
+    """Remove old modules that hide public functions of the same name after each test."""
+    yield
+    for name in hattriq_cirq._HOME:
+        if isinstance(vars(hattriq_cirq).get(name), ModuleType):
+            delattr(hattriq_cirq, name)
 
 
 @pytest.mark.parametrize("name", hattriq_cirq.__all__)
@@ -90,6 +101,13 @@ def test_deprecated_name_warns_and_gives_the_renamed_object(old: str, new: str) 
     with pytest.warns(DeprecationWarning, match=re.escape(f"{old} is deprecated; use {new}")) as caught:
         assert getattr(import_module(old_module), old_name) is getattr(import_module(module), name)
     assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_public_function_works_after_the_old_module_of_its_name_was_imported() -> None:
+    sys.modules.pop("hattriq_cirq.report", None)
+    report: Any = import_module("hattriq_cirq.report")
+    with pytest.raises(TypeError, match="explained=3 must be an Attribution"):
+        report(3, "page.html")
 
 
 @pytest.mark.parametrize("module", sorted({old.rpartition(".")[0] for old in NAMES}))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import cirq
 
 from calibration.gates.folding import fold
 from calibration.gates.pauli_twirling import twirl_each
-from hattriq_cirq.circuits.program import ParameterizedCircuit, Programs
+from hattriq_cirq.circuits.program import ParameterizedCircuit, Point, Programs
 from hattriq_cirq.compilation.compile import check_runnable
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.pipeline.mitigation import Mitigated, Mitigation, Outcomes, Variants
 
+Points = Mapping[int, Point]
 _POINTS = 512  # largest number of circuits in one job, so that a run that stops has lost little
 
 
@@ -59,28 +62,89 @@ class FoldedGauges(Mitigation[None]):
             CircuitRefusedError: A circuit has no inverse, or is too long for the processor when folded.
         """
         folded, variants = set(self.folded), []
-        last = sum(len(program.requests) for program in programs) - self.repeated  # first request that repeats another
+        total = sum(len(program.requests) for program in programs)
         for i, program in enumerate(track(programs, "choose gauges", "program", total=len(programs))):
+            points = dict(zip(program.requests, program.points, strict=True))
             for factor in (1, self.factor):
-                own = [j for j, request in enumerate(program.requests) if (request in folded) == (factor > 1)]
+                own = [request for request in program.requests if (request in folded) == (factor > 1)]
                 if not own:
                     continue
                 circuit = program.circuit if factor == 1 else fold(program.circuit, factor)
-                drawn = [j for j in own if program.requests[j] < last]
-                circuit, points = twirl_each(circuit, [program.points[j] for j in drawn], (self.seed, i, factor))
-                if engine.processor is not None:
-                    cure = "use a shallower circuit, or leave out the correction of damping"
-                    check_runnable(engine.processor, circuit, f"folded {factor} times", cure)
-                at = {program.requests[j]: point for j, point in zip(drawn, points, strict=True)}
-                at |= {request: at[request - last] for j in own if (request := program.requests[j]) >= last}
-                for part in (range(self.repeated), range(self.repeated, last), range(last, last + self.repeated)):
-                    requests = [request for request in at if request in part]
-                    if shots is not None:
-                        requests.sort(key=lambda request: shots[request])  # jobs hold circuits of equal shots
-                    whole = ParameterizedCircuit(circuit, tuple(requests), tuple(at[request] for request in requests))
-                    variants += whole.pieces(_POINTS)
+                pieces = self._in_gauges(circuit, {request: points[request] for request in own}, (i, factor), total, shots)
+                for twirled in {id(piece.circuit): piece.circuit for piece in pieces}.values():
+                    if engine.processor is not None:
+                        cure = "use a shallower circuit, or leave out the correction of damping"
+                        check_runnable(engine.processor, twirled, f"folded {factor} times", cure)
+                variants += pieces
         return Variants(variants, shots, None)
+
+    def _in_gauges(
+        self, circuit: cirq.FrozenCircuit, points: Points, place: tuple[int, int], total: int, shots: Sequence[int] | None
+    ) -> list[ParameterizedCircuit]:
+        """Return a circuit with its points, by their requests, in gauges, in the order in which they run.
+
+        Args:
+            circuit: Circuit.
+            points: Point of each request that it holds.
+            place: Number of the program and of its depth, which belong to the seed.
+            total: Number of all requests.
+            shots: Shots of each request.
+        """
+        last = total - self.repeated  # first request that repeats another
+        drawn = [request for request in points if request < last]
+        twirled, found = twirl_each(circuit, [points[request] for request in drawn], (self.seed, *place))
+        at = dict(zip(drawn, found, strict=True))
+        at |= {request: at[request - last] for request in points if request >= last}
+        parts = (range(self.repeated), range(self.repeated, last), range(last, total))
+        return [piece for part in parts for piece in _pieces(twirled, at, part, shots)]
 
     def combine(self, variants: Variants[None], outcomes: Outcomes) -> Mitigated:
         """Return the outcomes as they are."""
         return Mitigated(outcomes)
+
+
+@dataclass(frozen=True)
+class StageGauges(FoldedGauges):
+    """Gauges of the circuits of one of several stages of a campaign, each of which is a call of its own.
+
+    The first `repeated` requests of every stage are the same circuits, and have the same gauges in all of them. They begin the
+    first stage and end the last one.
+
+    Args:
+        stage: Number of the stage, from 0.
+
+    Example:
+        >>> import cirq
+        >>> import hattriq_cirq as hq
+        >>> a, b = cirq.LineQubit.range(2)
+        >>> program = ParameterizedCircuit(cirq.FrozenCircuit(cirq.CZ(a, b), cirq.measure(a, b)), (0, 1), ({}, {}))
+        >>> for stage in (0, 1):
+        ...     variants = StageGauges(repeated=1, stage=stage).expand(hq.cirq_simulator(), [program], None)
+        ...     [each.requests for each in variants.programs]
+        [(0,), (1,)]
+        [(1,), (0,)]
+    """
+
+    stage: int = 0
+
+    def _in_gauges(
+        self, circuit: cirq.FrozenCircuit, points: Points, place: tuple[int, int], total: int, shots: Sequence[int] | None
+    ) -> list[ParameterizedCircuit]:
+        parts = [(range(self.repeated), 0), (range(self.repeated, total), 1 + self.stage)]
+        pieces: list[ParameterizedCircuit] = []
+        for part, stream in parts if self.stage == 0 else reversed(parts):
+            own = [request for request in points if request in part]
+            if own:
+                twirled, found = twirl_each(circuit, [points[request] for request in own], (self.seed, *place, stream))
+                pieces += _pieces(twirled, dict(zip(own, found, strict=True)), part, shots)
+        return pieces
+
+
+def _pieces(
+    circuit: cirq.FrozenCircuit, points: Points, part: range, shots: Sequence[int] | None
+) -> list[ParameterizedCircuit]:
+    """Return a circuit with the points of the requests of a part, cut so that no piece is large."""
+    requests = [request for request in points if request in part]
+    if shots is not None:
+        requests.sort(key=lambda request: shots[request])  # jobs hold circuits of equal shots
+    return ParameterizedCircuit(circuit, tuple(requests), tuple(points[request] for request in requests)).pieces(_POINTS)

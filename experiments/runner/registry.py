@@ -23,6 +23,7 @@ STUDIES = (
     *("accuracy", "attribution_gallery", "shot_noise", "gate_noise", "compiled_cost", "budget", "baselines", "signs"),
     *("classical", "faithfulness", "randomisation", "readout_mitigation", "noise_mitigation", "best_pipeline", "ancillas"),
     *("mitigation", "unseen_noise", "placement", "approximate_encoding", "learned", "explanations", "user_data"),
+    "classifier",
 )
 
 

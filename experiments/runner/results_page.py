@@ -43,7 +43,7 @@ QUESTIONS = (
     ("How does the error fall with shots, and are intervals right?", ("shot_noise",)),
     ("How accurate are the explained models?", ("accuracy",)),
     ("What do maps of the paper's kinds of data look like?", ("attribution_gallery",)),
-    ("Does it work on data of one's own?", ("user_data",)),
+    ("Does it work on data of one's own?", ("user_data", "classifier")),
 )
 
 _HEAD = """# Results of the studies
@@ -82,7 +82,7 @@ class _Chapter:
     def kept(cls, page: Path) -> _Chapter:
         """Return a page that was written before."""
         text = page.read_text(encoding="utf-8")
-        return cls(*(_first_line(text, mark) for mark in ("#", "-")), text)
+        return cls(_first_line(text, "#"), _first_line(text, "-"), text)
 
 
 def main(arguments: Sequence[str]) -> int:

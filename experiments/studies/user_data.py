@@ -2,8 +2,8 @@
 
 Which features does a model trained on a table use, how accurate is it, and are its maps faithful?
 
-`python -m experiments user_data --data FILE` takes a .csv with a header line and a column of labels -1 and +1, or an .npz with
-arrays x and y. Without a file it writes scikit-learn's breast cancer table as a CSV and uses that.
+`python -m experiments user_data --data FILE` takes a .csv with a header line and a column of labels of two classes, or an .npz
+with arrays x and y. Without a file it writes scikit-learn's breast cancer table as a CSV and uses that.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this study."""
     table = "table of features and labels, .csv or .npz (default: scikit-learn's breast cancer table)"
     parser.add_argument("--data", type=Path, metavar="FILE", help=table)
-    parser.add_argument("--label-column", metavar="NAME", help="column of labels -1 and +1 of a .csv (default: the last)")
+    parser.add_argument("--label-column", metavar="NAME", help="column of labels of a table (default: the last)")
     parser.add_argument("--layers", type=int, default=LAYERS, help="layers of the circuit (default: %(default)s)")
 
 

@@ -27,6 +27,7 @@ def with_measured_errors(
     models: Sequence[QuadraticForm],
     compute: Callable[[Sequence[QuadraticForm]], Attribution],
     baseline: float | ArrayLike | BaselineSet | None,
+    weights: Sequence[float] = (1.0,),
 ) -> Attribution:
     """Compute an attribution, with the standard errors of the learned models among its quadratic forms.
 
@@ -38,6 +39,7 @@ def with_measured_errors(
         models: Quadratic forms; without a `LearnedModel` among them the attribution is exact.
         compute: Function that returns the attribution of the quadratic forms without errors.
         baseline: Baseline of the map if it is linear in M; None if it is not.
+        weights: Weight of each quadratic form in a map that is linear.
 
     Returns:
         The attribution with both parts of its errors, origin and cost of its observables.
@@ -48,7 +50,14 @@ def with_measured_errors(
         return attribution
     together = LearnedModels(tuple({id(model): model for model in learned}.values()))
     if baseline is not None:
-        stderr, systematic = _propagated(learned[0], attribution, baseline)
+        total = {id(model): 0.0 for model in together}
+        for model, weight in zip(models, weights, strict=True):
+            if isinstance(model, LearnedModel):
+                total[id(model)] += weight
+        stderr, systematic = _propagated(together, list(total.values()), attribution, baseline)
+        if len(together) > 1:
+            systematic = _of_damping(models, together, compute, attribution)
+            stderr = np.sqrt((stderr**2 - systematic**2).clip(0))
         gap = np.zeros_like(attribution.f_input)
     else:
         spread, gap = _bootstrapped(models, together, compute)
@@ -95,17 +104,26 @@ def _named(models: Sequence[QuadraticForm], attribution: Attribution) -> list[tu
 
 
 def _propagated(
-    model: LearnedModel, attribution: Attribution, baseline: float | ArrayLike | BaselineSet
+    learned: LearnedModels, weights: Sequence[float], attribution: Attribution, baseline: float | ArrayLike | BaselineSet
 ) -> tuple[FloatArray, FloatArray]:
-    """Return both parts of the errors of IG_k = Re(conj(d_k) (M s)_k), in the shape of the attribution."""
+    """Return both parts of the errors of a weighted sum of maps IG_k = Re(conj(d_k) (M s)_k), in the shape of the attribution.
+
+    The first part is that of all errors, and the second is zero, if there are several models.
+    """
     inputs = attribution.x
     references, _ = resolve(baseline, inputs)
-    rows = inputs.reshape(-1, model.n_features)
+    rows = inputs.reshape(-1, inputs.shape[-1])
     stderr, systematic = np.zeros((2, *rows.shape))
     for i, row in enumerate(track(rows, "propagate errors", "input", total=len(rows))):
         own = of_input(references, i)
-        weights = np.mean([model.strings.bilinear(row - b, row + b) for b in own], axis=0)
-        stderr[i], systematic[i] = model.errors_of(weights)
+        derivatives = [
+            weight * np.mean([model.strings.bilinear(row - b, row + b) for b in own], axis=0)
+            for model, weight in zip(learned, weights, strict=True)
+        ]
+        if len(derivatives) == 1:
+            stderr[i], systematic[i] = learned[0].errors_of(derivatives[0])
+        else:
+            stderr[i] = learned.propagate(derivatives).stderr
     return stderr.reshape(inputs.shape), systematic.reshape(inputs.shape)
 
 

@@ -6,7 +6,6 @@ these numbers. Its gradient therefore needs M_j x and M_j b only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, cast, get_args
@@ -60,7 +59,7 @@ class Head:
 
     kind: HeadKind = "identity"
     scale: float = 1.0
-    target: int | Sequence[Any] = 0
+    target: Any = 0
     weights: Any = None
     bias: Any = None
 
@@ -177,6 +176,17 @@ class Head:
         if self.kind == "softmax":
             return np.asarray(logits[target] - np.delete(logits, target, axis=0))
         return logits[[target]]
+
+    def weights_of(self, observables: int) -> tuple[float, ...]:
+        """Return the weight of each expectation in the logit of the target.
+
+        Example:
+            >>> Head("linear", weights=[[1, 2], [3, 4]], target=1).weights_of(2)
+            (3.0, 4.0)
+        """
+        if self.kind == "identity":
+            return (1.0,) * observables
+        return tuple(self.linear_map(observables)[0, 1:].tolist())
 
     def gain(self, observables: int) -> float:
         """Return the largest change of an argument when every expectation changes by 1 at most, without the scale."""

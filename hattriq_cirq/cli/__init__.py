@@ -5,6 +5,8 @@ Each command imports the library only when it runs, so that help appears at once
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import sys
 import warnings
@@ -14,7 +16,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import datetime
 
 from hattriq_cirq._version import __version__
-from hattriq_cirq.cli.arguments import Command, make_parser
+from hattriq_cirq.cli.arguments import Command, load_modules, make_parser
 from hattriq_cirq.cli.commands import (
     attribute,
     calibrate,
@@ -75,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 for success, 1 if a check failed or the output did not fit on the disk, 2 for bad input or a run that
         stopped (one line on stderr), 130 for Ctrl-C.
     """
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)  # the end of the process does not search all modules for garbage, which takes half a second
     with safe_streams() as out, warnings.catch_warnings(), progress_bars(is_watched()):
         warnings.simplefilter("always", UserWarning)
         warnings.simplefilter("always", FutureWarning)  # of former options
@@ -82,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             command, verbose = _parse(arguments)
             with _printed_log() if verbose else nullcontext():
+                load_modules(command)
                 return exit_code(command.run(), out)
         except KeyboardInterrupt as error:
             _print_error("; ".join(["interrupted", *_notes(error)]))

@@ -13,6 +13,7 @@ from hattriq_cirq.execution.journal_summary import RunSummary, read_summary
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.log import last_line
 from hattriq_cirq.foundation.terminal import Stream
+from hattriq_cirq.foundation.text import duration
 
 _TIME = 21  # characters of a log line before its level
 
@@ -76,17 +77,5 @@ def _line(run: RunSummary) -> str:
     """Return the line of a run."""
     parts = [str(run.folder), run.status, f"{run.done}/{run.jobs} jobs", f"{run.shots_done:,}/{run.shots:,} shots"]
     if run.status == "running" and run.done:
-        parts.append(f"about {_duration(run.used.seconds / run.done * (run.jobs - run.done))} left")
+        parts.append(f"about {duration(run.used.seconds / run.done * (run.jobs - run.done))} left")
     return printable("  ".join([*parts, *filter(None, [last_line(run.folder)[_TIME:]])]))
-
-
-def _duration(seconds: float) -> str:
-    """Return a number of seconds in words.
-
-    Example:
-        >>> _duration(5.2), _duration(160), _duration(9000)
-        ('6 s', '3 min', '2.5 h')
-    """
-    if seconds < 100:
-        return f"{seconds + 0.5:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

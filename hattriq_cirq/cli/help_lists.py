@@ -4,7 +4,8 @@ DATA_SETS = """data sets, with options after a colon:
   bars_and_stripes  digits:pair=0/1  mnist:pair=3/5,size=16  tfim:n_qubits=8  planted_pixel  xor_pixels
   random_states:n_qubits=3,seed=1                             (dense states without a meaning)
   mnist_idx:path=FOLDER  fashion_mnist:path=FOLDER,pair=0/1   (your IDX files or .npz files)
-  my.csv  my.npz                                              (your table with the labels -1 and +1)
+  my.csv  my.tsv  my.txt  my.parquet  my.npz                  (your table with labels of two classes)
+      my.csv:label_column=NAME,missing=impute,scale=minmax,constant=yes   (see docs/tables.md)
   FOLDER  image_folder:path=FOLDER,size=16                    (your images, in a folder for each of two classes)
   my.npy  my.npz  FOLDER                                      (rows or images without labels, which can be attributed)"""
 ENGINES = """engines:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 import hattriq_cirq as hq
 from hattriq_cirq.cli.tables import data_contract
 from hattriq_cirq.foundation.contract import DataContract
+from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.reporting.records import Record, read_record
 from hattriq_cirq.workflows.values import find_model
+
+_DOMINANT = 0.5  # share of the squared norm from which one column outweighs all others
 
 
 def load_form(path: str | os.PathLike[str]) -> tuple[Path, hq.Model | hq.LearnedModel]:
@@ -55,7 +61,7 @@ def load_data(spec: str, model: hq.Model | hq.LearnedModel, path: Path) -> tuple
     Raises:
         ValueError: There is no such data set, or it does not fit the model; the message names the difference.
     """
-    data = hq.datasets.load(spec)
+    data = hq.datasets.load(spec, model.contract or DataContract())
     matched = as_model_takes(data, model, path)
     assert isinstance(matched, hq.datasets.Dataset)  # as data are
     return data, matched
@@ -75,6 +81,8 @@ def as_model_takes(
         ValueError: The data do not fit the model; the message names the difference.
     """
     contract = model.contract
+    for note in _notes(data):
+        print(f"note: {data.name}: {note}")
     if data.columns is None or contract is None or contract.columns is None:
         _check_features(data, model, path)
     matched, notes = data.for_model(contract)
@@ -98,6 +106,37 @@ def recorded_data(path: Path) -> str:
     if found.get("command") not in ("train", "learn"):
         raise ValueError(f"no data set is recorded beside {path}; name it with --data")
     return str(found["data"]["spec"])
+
+
+def table_notes(data: hq.datasets.Dataset | hq.datasets.Inputs) -> tuple[str, ...]:
+    """Return sentences on what was done to the columns of a table, and on what its model cannot see."""
+    notes: list[str] = []
+    if isinstance(record := data.details.get("encoder"), Mapping):
+        notes += hq.TableEncoder.from_record(record).notes_
+    if data.columns is None or np.iscomplexobj(data.amplitudes):
+        return tuple(notes)
+    if not data.details.get("constant"):
+        notes.append(
+            "a quantum model cannot tell x from -x, and learns no offset; the option constant=yes adds a column of ones"
+        )
+    shares = np.mean(data.amplitudes**2, axis=0)[: len(data.columns)]
+    columns, largest = data.columns, int(np.argmax(shares))
+    if len(shares) > 2 and shares[largest] > _DOMINANT:
+        notes.append(
+            f"{columns[largest]!r} has {shares[largest]:.0%} of the squared norm of the rows, so that others barely count; "
+            "the option scale=minmax brings all columns to the same range"
+        )
+    return tuple(map(printable, notes))
+
+
+def _notes(data: hq.datasets.Dataset | hq.datasets.Inputs) -> tuple[str, ...]:
+    """Return sentences on what of a table was not used."""
+    notes: list[str] = []
+    if isinstance(names := data.details.get("left_out"), list):
+        notes.append(f"the columns {', '.join(map(repr, names))} were left out.")
+    if "unsplit" in data.details:
+        notes.append("the labels are not used, because a class has fewer than two rows; choose the inputs with --inputs all.")
+    return tuple(map(printable, notes))
 
 
 def _check_features(data: hq.datasets.Dataset | hq.datasets.Inputs, model: hq.Model | hq.LearnedModel, path: Path) -> None:

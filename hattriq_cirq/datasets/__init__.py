@@ -4,6 +4,7 @@ Every function returns one frozen `Dataset`; `load` creates any of them from a s
 """
 
 from hattriq_cirq.datasets.folder import image_folder
+from hattriq_cirq.datasets.frame import read_frame
 from hattriq_cirq.datasets.generated import bars_and_stripes, planted_pixel, random_states, xor_pixels
 from hattriq_cirq.datasets.images import area_average, digits, fashion_mnist, idx_images, mnist, mnist_idx
 from hattriq_cirq.datasets.registry import NAMES, load, load_inputs
@@ -31,6 +32,7 @@ __all__ = [
     "mnist_idx",
     "planted_pixel",
     "random_states",
+    "read_frame",
     "read_inputs",
     "read_table",
     "stratified_draw",

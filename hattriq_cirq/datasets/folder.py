@@ -105,7 +105,7 @@ def _read(files: Sequence[Path], folder: Path, size: int | None) -> tuple[Array,
             f"{size=} must lie in 1..{given[0]} for square images; those of {folder} have {given[0]}x{given[1]} pixels"
         )
     rows, cols = given if size is None else (size, size)
-    padding = *_margins(rows), *_margins(cols)
+    padding = *margins(rows), *margins(cols)
     shape = len(files), rows + sum(padding[:2]), cols + sum(padding[2:])
     is_large = np.prod(shape) * np.dtype(np.float64).itemsize >= ON_DISK
     pixels: Array = empty_on_disk(shape, np.float64) if is_large else np.zeros(shape)
@@ -130,7 +130,7 @@ def _grey(file: Path, content: bytes) -> Array:
         raise FileError(file, f"it cannot be read as an image ({type(error).__name__}: {error})", "remove it") from None
 
 
-def _margins(side: int) -> tuple[int, int]:
+def margins(side: int) -> tuple[int, int]:
     """Return the zeros before and after a side that make it a power of 2."""
     extra = (1 << (side - 1).bit_length()) - side
     return extra // 2, extra - extra // 2

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hattriq_cirq.datasets.frame import load_arrays
 from hattriq_cirq.datasets.split import IntArray, stratified_draw
-from hattriq_cirq.datasets.user import load_arrays
 from hattriq_cirq.datasets.value import Dataset, from_images
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_count, as_counts, as_seed

@@ -90,7 +90,8 @@ class _Samples(Frozen):
     def contract(self) -> DataContract:
         """Form of the data, which a model that is trained on them records: see `for_model`."""
         if self.image_shape is None:
-            features = self.n_features - int(str(self.details.get("trailing_zero_features", 0)))
+            padded = int(str(self.details.get("trailing_zero_features", 0)))
+            features = self.n_features - padded - (1 if self.details.get("constant") else 0)
         else:
             top, bottom, left, right = self.padding
             features = (self.image_shape[0] - top - bottom) * (self.image_shape[1] - left - right)
@@ -102,6 +103,9 @@ class _Samples(Frozen):
             padding=None if self.image_shape is None else self.padding,
             preparation=self.preparation,
             label_column=None if (label := self.details.get("label_column")) is None else str(label),
+            units=tuple(map(str, units)) if isinstance(units := self.details.get("units"), list) else None,
+            constant=True if self.details.get("constant") else None,
+            encoder=encoder if isinstance(encoder := self.details.get("encoder"), Mapping) else None,
         )
 
     def to_image(self, values: ArrayLike) -> Array:
@@ -181,6 +185,7 @@ class Inputs(_Samples):
             _, unknown = contract.compare(self.contract)
         except ValueError as error:
             raise ValueError(f"{self.name} does not fit the model: {error}") from error
+        unknown = tuple(part for part in unknown if part != "names of classes")  # which inputs without labels do not have
         return self, (
             f"{self.name}: not compared, because only the data or only the model know it: {', '.join(unknown)}.",
         ) * bool(unknown)
@@ -297,7 +302,7 @@ class Dataset(_Samples):
         columns, wanted = self.columns, contract.columns
         if columns is None or wanted is None or columns == wanted:
             return self, ()
-        positions = list(contract.positions(columns))
+        positions = [*contract.positions(columns), *([len(columns)] if self.details.get("constant") else [])]
         details = {name: value for name, value in self.details.items() if name not in _FEATURE_COUNTS}
         data = from_features(
             self.amplitudes[:, positions],

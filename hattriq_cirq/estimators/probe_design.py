@@ -101,7 +101,7 @@ def design_probes(
     importance: FloatArray,
     *,
     probes: int | None,
-    seed: int,
+    seed: int | Sequence[int],
     least: int = 0,
     known: FloatArray | None = None,
     full_rank: bool = False,
@@ -139,7 +139,7 @@ def design_probes(
     known = np.zeros(len(strings)) if known is None else known
     shares = basis_shares(table, weights, known)
     rng = np.random.default_rng(seed)
-    count = probes or max(_PROBES[0], least, min(_PER_STRING * len(strings), _PROBES[1]))
+    count = probes or number_of_probes(len(strings), least)
     if full_rank and probes is None:
         count = max(count, _PER_STRING_LEAST * len(strings))
     states = _states(strings, bases, table[known == 0], shares, count, rng)
@@ -154,6 +154,11 @@ def design_probes(
         if full_rank:
             raise ValueError(f"{count} probes do not determine all {len(strings)} coefficients; use more probes, or a prior")
     return ProbeDesign(states, strings, np.asarray(importance, dtype=float), _held_out(strings, states, rng))
+
+
+def number_of_probes(strings: int, least: int = 0) -> int:
+    """Return the number of probes that a design for as many strings takes, if it need not determine every coefficient."""
+    return max(_PROBES[0], least, min(_PER_STRING * strings, _PROBES[1]))
 
 
 def candidate_bases(strings: PauliStrings, weights: FloatArray) -> PauliStrings:

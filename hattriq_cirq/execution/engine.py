@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from functools import partial
+from itertools import accumulate, chain
 from math import inf
 from threading import RLock
 from typing import Any, Literal
@@ -25,6 +26,7 @@ from hattriq_cirq.compilation.processor import Processor
 from hattriq_cirq.execution.backend import Backend, ConfiguredBackend, Job
 from hattriq_cirq.execution.batching import Batch, batches
 from hattriq_cirq.execution.caps import Caps, CapWarning
+from hattriq_cirq.execution.forecast import Forecast
 from hattriq_cirq.execution.job_runner import JobRunner, shots_of
 from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.journal_format import call_key, circuits_key, digest
@@ -35,7 +37,11 @@ from hattriq_cirq.foundation.checks import ArgumentTypeError, as_counts, as_numb
 from hattriq_cirq.foundation.log import Log, log_to
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.provenance import Provenance
+from hattriq_cirq.foundation.recent import Recent
 
+#: Programs of circuits that were compiled last, as in a study that repeats them under other noise; the room is a number of
+#: circuits.
+_programs = Recent[list[ParameterizedCircuit]](room=1024)
 _PLACED_BY = 4  # number of circuits that a placement is chosen by
 SILENCE = 86_400.0  # seconds without a change of any job's state, after which an engine gives up by default
 _ROUNDING = 1e-9  # largest difference of angles between machines
@@ -153,6 +159,7 @@ class Engine(Displayed, Owned):
         self._journal = None if journal is None else Journal(journal, backend.describe(), recompile=recompile)
         self._poll_seconds, self._timeout, self._progress = poll_seconds, timeout, progress
         self.caps, self._meter, self._needed, self._has_warned = caps, Meter(), Usage(), False
+        self._forecast: Forecast | None = None  # of the run in progress
         self._running = RLock()
         self._calls = 0  # number of calls that were completed
         self._completed: set[int] = set()  # numbers of those that are in the journal
@@ -279,7 +286,9 @@ class Engine(Displayed, Owned):
         if placement is None:
             everywhere = sorted({q for circuit in circuits for q in circuit.all_qubits()})
             placement = place_circuits(self.processor, circuits[:_PLACED_BY], everywhere, among=self.qubits)
-        return compile_for(self.processor, circuits, placement.qubits)
+        key = circuits_key(circuits, chain.from_iterable(placement.qubits.items()))
+        compiled = partial(compile_for, self.processor, circuits, placement.qubits)
+        return list(_programs.get(None if key is None else (self.processor, key), compiled, lambda _: len(circuits)))
 
     def run(self, circuits: Sequence[cirq.AbstractCircuit], shots: Sequence[int] | None) -> list[Distribution]:
         """Compile and execute circuits; a call that the journal records is not compiled again.
@@ -447,19 +456,22 @@ class Engine(Displayed, Owned):
             self.backend.check(job)
 
     @contextmanager
-    def one_run(self) -> Iterator[None]:
-        """Complete all calls of a block together, while calls of other threads wait.
+    def one_run(self) -> Iterator[Forecast]:
+        """Complete all calls of a block together, while calls of other threads wait; yield the forecast of its time.
 
         After an error none of them counts as completed: when the block is repeated, each is found in the journal or has the
         same seeds again, so that nothing runs twice and the counts are those of an undisturbed run.
         """
         with self._running:
-            calls, completed = self._calls, frozenset(self._completed)
+            calls, completed, before = self._calls, frozenset(self._completed), self._forecast
+            self._forecast = Forecast()
             try:
-                yield
+                yield self._forecast
             except BaseException:
                 self._calls, self._completed = calls, set(completed)
                 raise
+            finally:
+                self._forecast = before
 
     def _perform(
         self, prepare: Callable[[], Sequence[ParameterizedCircuit]], shots: Sequence[int] | None, key: str | None
@@ -600,7 +612,10 @@ class Engine(Displayed, Owned):
         if self.caps and call.is_counted:
             self._need(runner.needed_by(call.jobs))
             runner.needed = self._needed
+        forecast = self._forecast or Forecast()
+        forecast.before(self.backend, call.jobs, runner.journal)
         results = runner.run(call.jobs)
+        forecast.after()
         parts: dict[int, list[Distribution]] = {}
         for job, batch in zip(call.jobs, call.batches, strict=True):
             for request, distribution in zip(batch.requests, results[job.id], strict=True):

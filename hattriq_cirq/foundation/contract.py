@@ -234,7 +234,7 @@ class DataContract:
             "shape of the image": (self.image_shape, data.image_shape),
             "padding of the image": (self.padding, data.padding),
             "preparation": (self.preparation, data.preparation),
-            "constant": (self.constant, data.constant),
+            "constant": (bool(self.constant), bool(data.constant)),
         }
         for part, (own, other) in parts.items():
             if own is not None and other is not None and own != other:

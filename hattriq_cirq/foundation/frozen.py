@@ -14,13 +14,16 @@ _PLAIN = (str, int, float, bool, type(None))  # types of values that nobody can 
 
 
 class FrozenDict(dict[Any, Any]):
-    """A dictionary that cannot be changed; JSON, copies and comparisons treat it as a dictionary.
+    """A dictionary that cannot be changed, with values that it owns; JSON, copies and comparisons treat it as a dictionary.
 
     Example:
         >>> settings = FrozenDict({"noise": "none"})
         >>> settings == {"noise": "none"}
         True
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # those of `dict`
+        super().__init__({key: owned(value) for key, value in dict(*args, **kwargs).items()})
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("this mapping belongs to a frozen value and cannot be changed; change a copy of it, dict(...)")
@@ -97,9 +100,7 @@ def owned(value: Any) -> Any:
         parts = (read_only(part) for part in (value.data, value.indices, value.indptr))
         return csr_array(tuple(parts), shape=value.shape)
     if isinstance(value, Mapping):
-        entries = {key: owned(item) for key, item in value.items()}
-        unchanged = isinstance(value, FrozenDict) and all(entries[key] is item for key, item in value.items())
-        return value if unchanged else FrozenDict(entries)
+        return value if isinstance(value, FrozenDict) else FrozenDict(value)
     if type(value) not in (tuple, list, FrozenList):
         return value
     items = tuple(map(owned, value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from types import FunctionType
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 
@@ -26,10 +26,17 @@ def numpy_defaults() -> np.errstate:
     return np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
 
 
-def with_numpy_defaults(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+def with_numpy_defaults(
+    function: Callable[_Arguments, _Result], rename: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None
+) -> Callable[_Arguments, _Result]:
     """Decorate a public function so that it runs in the context of `numpy_defaults`.
 
     The decorated function has the file and the globals of the original, so that doctest and inspect treat it alike.
+
+    Args:
+        function: Function.
+        rename: Function that returns the keyword arguments for those of a call that was refused with a TypeError, or None to
+            let the error pass; calls that are not refused pay nothing for it.
 
     Example:
         >>> with np.errstate(all="raise"):
@@ -41,6 +48,16 @@ def with_numpy_defaults(function: Callable[_Arguments, _Result]) -> Callable[_Ar
     def call(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
         return guarded(*args, **kwargs)
 
+    def call_or_rename(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        try:
+            return guarded(*args, **kwargs)
+        except TypeError:
+            renamed = None if rename is None else rename(kwargs)
+            if renamed is None:
+                raise
+        return guarded(*args, **renamed)
+
+    call = call if rename is None else call_or_rename
     if isinstance(function, FunctionType):
         code = function.__code__
         own = call.__code__.replace(co_filename=code.co_filename, co_firstlineno=code.co_firstlineno)

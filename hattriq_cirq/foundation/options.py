@@ -7,15 +7,17 @@ from inspect import signature
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
+_TRUTH = {"yes": True, "true": True, "no": False, "false": False}
 
-def parse_options(builder: Callable[..., Any], key: str, text: str, given: str = "") -> dict[str, Any]:
+
+def parse_options(builder: Callable[..., Any], key: str, text: str, *given: str) -> dict[str, Any]:
     """Parse "option=value,..." by the argument names and types of a function.
 
     Args:
         builder: Function whose arguments are the options.
         key: Name that stands before the options, for messages.
         text: Options; a slash separates the numbers of a tuple.
-        given: Argument that is no option.
+        given: Names of arguments that are no options.
 
     Returns:
         Arguments by name.
@@ -28,7 +30,7 @@ def parse_options(builder: Callable[..., Any], key: str, text: str, given: str =
         >>> parse_options(ring, "ring", "n=3")
         {'n': 3}
     """
-    arguments = {name: argument for name, argument in signature(builder).parameters.items() if name != given}
+    arguments = {name: argument for name, argument in signature(builder).parameters.items() if name not in given}
     listed, hints = f"options: {', '.join(arguments)}", get_type_hints(builder)
     items = [item.strip() for item in text.split(",") if item.strip()]
     bare = [item for item in items if "=" not in item]
@@ -50,15 +52,21 @@ def parse_options(builder: Callable[..., Any], key: str, text: str, given: str =
 
 
 def _parse(hint: Any, text: str) -> Any:
-    """Return text as a value of an annotated type: a number, a tuple with slashes, "none", or the text itself."""
+    """Return text as a value of an annotated type: a number, yes or no, a tuple with slashes, "none", or the text itself."""
     members = get_args(hint)
     if get_origin(hint) is tuple:
         parts = text.split("/")
+        if members[1:] == (...,):
+            return tuple(_parse(members[0], part) for part in parts)
         if len(parts) != len(members):
             raise ValueError(f"{text!r} must be {len(members)} values separated by a slash, such as 3/5")
         return tuple(_parse(member, part) for member, part in zip(members, parts, strict=True))
     if NoneType in members:
         return None if text.lower() == "none" else _parse(members[0], text)
+    if hint is bool:
+        if text.lower() not in _TRUTH:
+            raise ValueError(f"{text!r} must be yes or no")
+        return _TRUTH[text.lower()]
     if hint in (int, float):
         try:
             if "_" in text or not text.isascii():

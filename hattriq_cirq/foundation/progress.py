@@ -75,6 +75,39 @@ def progress(phase: str, unit: str, *, total: int) -> Iterator[Callable[[int], o
         _phase.reset(token)
 
 
+@contextmanager
+def announced(phase: str) -> Iterator[None]:
+    """Show the name of a phase without countable steps while it lasts, such as the loading of the library.
+
+    Args:
+        phase: Name of the phase.
+
+    Example:
+        >>> with announced("load the library"):
+        ...     import cirq
+    """
+    if not _is_shown.get():
+        yield
+        return
+    with progress_bar(shown=True, desc=phase, bar_format="{desc} ...", leave=False):
+        yield
+
+
+def say(line: str) -> None:
+    """Print a line on standard error if bars are shown, beside them.
+
+    Args:
+        line: Text of one line.
+    """
+    if _is_shown.get():
+        print_beside_bars(printable(line))
+
+
+def is_shown() -> bool:
+    """Return true if the bars of phases are shown."""
+    return _is_shown.get()
+
+
 def progress_bar(*, shown: bool, **options: Any) -> tqdm[Any]:
     """Return a progress bar on standard error; one that cannot be shown, or no longer, never stops the work.
 

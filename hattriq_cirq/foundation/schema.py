@@ -229,7 +229,10 @@ def _items(convert: Callable[[Any], Any], kind: type) -> Callable[[Any], Any]:
     def checked(value: Any) -> Any:
         if type(value) is not list:
             raise _is(value, "a list")
-        return kind(_at(convert, item, f"[{i}]") for i, item in enumerate(value))
+        try:
+            return kind(map(convert, value))
+        except _Mismatch:  # the slow way names the item
+            return kind(_at(convert, item, f"[{i}]") for i, item in enumerate(value))
 
     return checked
 
@@ -238,7 +241,11 @@ def _fixed(converts: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Any]:
     def checked(value: Any) -> Any:
         if type(value) is not list or len(value) != len(converts):
             raise _is(value, f"a list of {len(converts)}")
-        return tuple(_at(convert, item, f"[{i}]") for i, (convert, item) in enumerate(zip(converts, value, strict=True)))
+        pairs = list(zip(converts, value, strict=True))
+        try:
+            return tuple([convert(item) for convert, item in pairs])
+        except _Mismatch:
+            return tuple(_at(convert, item, f"[{i}]") for i, (convert, item) in enumerate(pairs))
 
     return checked
 

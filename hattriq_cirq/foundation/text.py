@@ -60,6 +60,18 @@ def quantity(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
+def duration(seconds: float) -> str:
+    """Return a number of seconds in words, rounded up to whole seconds below 100.
+
+    Example:
+        >>> duration(5.2), duration(160), duration(9000)
+        ('6 s', '3 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds + 0.5:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 def aligned(rows: Sequence[Sequence[str]], *, right: int | None = None) -> str:
     """Return rows of cells as lines of text, with the columns below each other.
 

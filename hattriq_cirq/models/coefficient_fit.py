@@ -27,7 +27,8 @@ from hattriq_cirq.foundation.arrays import FloatArray, read_only
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
 
-_SCALES, _STEP = 11, 4.0  # number of variances in a mixture, from the largest down, and their ratio
+#: Number of variances in a mixture, from the largest down, and their ratio.
+SCALES, STEP = 11, 4.0
 _EVEN = 3  # strings of evenly spread variances that are added to those of all classes
 _POOLED = 30  # strings with the variances of all classes that are added to each class
 _ITERATIONS, _EM_STEPS = 60, 3
@@ -35,6 +36,7 @@ _CONVERGED = 2e-3  # relative change of the coefficients between iterations
 _PRECISION = 1e-6  # smallest variance of an outcome for the prior's sake, as a share of the mean square
 _UNSEEN = 1e6  # variance that stands for no measurement, as a share of the largest prior variance
 _SPARE = 1.2  # outcomes for each string from which on the coefficients are explained without a prior
+_UNKNOWN = 1.0  # relative error of a damping factor of which nothing is known
 _SOLVED, _SOLVER_STEPS = 1e-3, 500  # relative residual of the equations of one iteration, and most steps
 
 
@@ -103,8 +105,7 @@ class OutsideStrings(Frozen):
 
     def joined(self, others: OutsideStrings) -> OutsideStrings:
         """Return these strings and then others."""
-        masks = (np.concatenate([getattr(each.strings, name) for each in (self, others)]) for name in ("x_masks", "z_masks"))
-        return OutsideStrings(PauliStrings(self.strings.n_qubits, *masks), np.concatenate([self.variances, others.variances]))
+        return OutsideStrings(self.strings.joined(others.strings), np.concatenate([self.variances, others.variances]))
 
     def variance_in(self, states: ProductStates) -> FloatArray:
         """Return the variance that the strings add to the expectation in each state, (states,)."""
@@ -120,6 +121,8 @@ class RepeatedOutcomes(Frozen):
         first: Values at the beginning, (states,).
         last: Values at the end, (states,).
         variances: Variances of their differences on a device that does not change, from counts alone, (states,).
+        sensitivities: Derivatives of the differences by uncorrelated numbers of variance 1, such as the rates of readout
+            calibrations of each end, (states, numbers); None for none.
 
     Raises:
         ValueError: The shapes differ, or a variance is negative.
@@ -128,8 +131,11 @@ class RepeatedOutcomes(Frozen):
     first: FloatArray
     last: FloatArray
     variances: FloatArray
+    sensitivities: FloatArray | None = None
 
     def __post_init__(self) -> None:
+        if self.sensitivities is None:
+            object.__setattr__(self, "sensitivities", np.zeros((len(self.first), 0)))
         if (
             self.first.ndim != 1
             or not self.first.shape == self.last.shape == self.variances.shape
@@ -138,6 +144,12 @@ class RepeatedOutcomes(Frozen):
             shapes = self.first.shape, self.last.shape, self.variances.shape
             raise ValueError(f"repeated outcomes of shapes {shapes} must be alike, (states,), with variances of at least 0")
         super().__post_init__()
+
+    @property
+    def covariance(self) -> FloatArray:
+        """Covariance of the differences on a device that does not change, (states, states)."""
+        shared = np.asarray(self.sensitivities)
+        return np.asarray(np.diag(self.variances) + shared @ shared.T)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,6 +225,17 @@ class CoefficientFit(Frozen):
     def coefficients(self) -> FloatArray:
         """Fitted coefficients, (strings,)."""
         return read_only(self.gain @ self.outcomes.values)
+
+    @property
+    def uncertainty(self) -> FloatArray:
+        """Expected square of the error of each coefficient, (strings,): what probes and prior leave of its expected square.
+
+        It is the diagonal of the covariance without the errors that all probes share.
+        """
+        if self.prior is None:
+            return np.asarray(self.scatter(self.gain).diagonal())
+        missed = 1 - np.asarray(self.table.T.multiply(self.gain).sum(axis=1)).reshape(-1)
+        return np.asarray(self.prior.variances * missed + self.prior.doubt * missed**2)
 
     def residual_weights(self, table: csr_array, covariance: FloatArray) -> tuple[FloatArray, int]:
         """Return the inverse covariance of what the coefficients cannot explain in outcomes, (outcomes, outcomes).
@@ -357,8 +380,8 @@ def empirical_bayes(
     size = float(np.mean(values**2))
     noise = np.maximum(noise, max(_PRECISION * size, 1e-300))
     largest = max(float(np.max(values**2, initial=0.0)), float(noise.mean()))
-    variances = largest * _STEP ** -np.arange(_SCALES)
-    weights = np.full((int(index.max()) + 1, _SCALES), 1 / _SCALES)
+    variances = largest * STEP ** -np.arange(SCALES)
+    weights = np.full((int(index.max()) + 1, SCALES), 1 / SCALES)
     prior = np.full(len(index), max(size, float(noise.mean())) * len(values) / max(1, table.nnz))
     errors, solved = prior, np.zeros(len(values))
     for _ in range(_ITERATIONS):
@@ -372,10 +395,7 @@ def empirical_bayes(
         for _ in range(_EM_STEPS):
             squared = (separate**2 / scatter)[:, np.newaxis] * (1 - shrinkage)
             shares = softmax(np.log(weights)[index] + (np.log1p(-shrinkage) - squared) / 2, axis=1)
-            weights = np.stack([np.bincount(index, share) for share in shares.T], axis=1)
-            everywhere = weights.sum(axis=0) + _EVEN / _SCALES
-            weights += _POOLED * everywhere / everywhere.sum()
-            weights /= weights.sum(axis=1, keepdims=True)
+            weights = mixture_weights(index, shares)
         shrunk = np.sum(shares * shrinkage, axis=1)
         doubt = (np.sum(shares * shrinkage**2, axis=1) - shrunk**2).clip(0) * separate**2
         errors = shrunk * scatter + doubt
@@ -383,6 +403,19 @@ def empirical_bayes(
         if np.linalg.norm(shrunk * separate - fitted) <= _CONVERGED * np.linalg.norm(fitted):
             break
     return CoefficientPrior(prior, np.zeros((len(prior), 0)), doubt / (1 - shrunk) ** 2)
+
+
+def mixture_weights(index: NDArray[np.int64], shares: FloatArray) -> FloatArray:
+    """Return the weights of the variances in each class, (classes, variances), a few strings of all classes added to each.
+
+    Args:
+        index: Class of each string, from 0, (strings,).
+        shares: Probability of each variance for each string, (strings, variances).
+    """
+    weights = np.stack([np.bincount(index, share) for share in shares.T], axis=1)
+    everywhere = weights.sum(axis=0) + _EVEN / SCALES
+    weights += _POOLED * everywhere / everywhere.sum()
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def _solve(
@@ -413,6 +446,11 @@ class Damping(Frozen):
     gradient: FloatArray
     shared: FloatArray
 
+    @property
+    def is_known(self) -> bool:
+        """False if it could not be measured; the factor is then 1, with an error as large."""
+        return self.stderr < _UNKNOWN
+
     @classmethod
     def estimate(cls, fit: CoefficientFit, folded: ProbeOutcomes, noise: FloatArray, depth: int) -> tuple[Damping, FloatArray]:
         """Estimate the factor over all folded probes together: their outcomes are factor^(depth - 1) times those of the fit.
@@ -427,10 +465,8 @@ class Damping(Frozen):
             depth: Number of times that they are as deep.
 
         Returns:
-            The factor, and the derivatives of its logarithm by the outcomes of the folded probes, (probes,).
-
-        Raises:
-            ValueError: Nothing of the signal is left in the folded circuits.
+            The factor, and the derivatives of its logarithm by the outcomes of the folded probes, (probes,). The factor is
+            unknown where nothing of the signal is left in the folded circuits.
         """
         table = folded.states.expectations(fit.strings)
         predicted = table @ fit.coefficients
@@ -439,10 +475,8 @@ class Damping(Frozen):
             size -= float(np.sum(table.multiply(table @ fit.covariance).sum(axis=1) / noise))
         ratio = float(np.sum(predicted * folded.values / noise)) / size if size > 0 else -1.0
         if ratio <= 0:
-            raise ValueError(
-                f"the expectations of circuits folded {depth} times are {ratio:.2g} of the others: the damping cannot be "
-                "estimated; use more shots, or leave out the correction"
-            )
+            nothing = np.zeros(len(fit.strings)), np.zeros(folded.sensitivities.shape[1])
+            return cls(1.0, _UNKNOWN, *nothing), np.zeros(len(predicted))
         unit = 1 / (size * (depth - 1))
         own = unit / ratio * predicted / noise
         damping = cls(

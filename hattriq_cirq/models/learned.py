@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
@@ -461,7 +461,7 @@ class LearnedModel(Displayed, Frozen):
         if self.outside is not None and (of_list := score_of_outside(fit, held_out, self.outside)) is not None:
             parts.append(of_list)
         if self.ends is not None:
-            of_ends = _chi_squared(self.ends.first, self.ends.last, np.diag(self.ends.variances), None, fitted=0)
+            of_ends = _chi_squared(self.ends.first, self.ends.last, self.ends.covariance, None, fitted=0)
             parts.append(TestPart("drift", of_ends.statistic, of_ends.degrees_of_freedom, of_ends.pvalue))
         worst = min(parts, key=lambda part: part.pvalue)
         return replace(
@@ -593,7 +593,7 @@ class LearnedModel(Displayed, Frozen):
         if self.damping is not None:
             arrays |= {"damping_gradient": self.damping.gradient, "damping_shared": self.damping.shared}
         if self.ends is not None:
-            arrays |= {f"ends_{name}": value for name, value in vars(self.ends).items()}
+            arrays |= {f"ends_{name}": value for name, value in vars(self.ends).items() if value.ndim == 1 or value.size}
         if self.outside is not None:
             strings = self.outside.strings
             arrays |= {"outside_x": strings.x_masks, "outside_z": strings.z_masks, "outside_variances": self.outside.variances}
@@ -646,7 +646,8 @@ class LearnedModel(Displayed, Frozen):
         fit = CoefficientFit(strings, fitted, content["noise"], prior)
         ends = None
         if "ends_first" in content:
-            ends = RepeatedOutcomes(*(content[f"ends_{each.name}"] for each in fields(RepeatedOutcomes)))
+            first, last, variances = (content[f"ends_{name}"] for name in ("first", "last", "variances"))
+            ends = RepeatedOutcomes(first, last, variances, content.get("ends_sensitivities"))
         outside = None
         if "outside_x" in content:
             left_out = PauliStrings(n, content["outside_x"], content["outside_z"])

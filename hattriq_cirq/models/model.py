@@ -34,6 +34,7 @@ from hattriq_cirq.foundation.card import Card, Displayed
 from hattriq_cirq.foundation.checks import as_number, as_word, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.files import write_new
+from hattriq_cirq.foundation.identity import content_digest
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
 from hattriq_cirq.foundation.schema import check_format, load
 from hattriq_cirq.foundation.text import quantity
@@ -533,6 +534,11 @@ class Model(Displayed):
             array([[ 0.6, -0.8]])
         """
         return self._evolved.apply(rows, "float64", real_part=real_part)
+
+    @cached_property
+    def digest(self) -> str | None:
+        """Digest of all that the model consists of, the same in every process; None for a gate that cannot be compared."""
+        return content_digest(self)
 
     @property
     def keeps_matrix(self) -> bool:

@@ -99,6 +99,11 @@ class PauliStrings(Frozen):
         """Return some of the strings, by positions or by truth values."""
         return PauliStrings(self.n_qubits, self.x_masks[index], self.z_masks[index])
 
+    def joined(self, *others: PauliStrings) -> PauliStrings:
+        """Return these strings and then others on as many qubits."""
+        x, z = (np.concatenate([getattr(own, name) for own in (self, *others)]) for name in ("x_masks", "z_masks"))
+        return PauliStrings(self.n_qubits, x, z)
+
     @property
     def texts(self) -> list[str]:
         """The strings as letters."""
@@ -258,6 +263,11 @@ class ProductStates(Frozen):
     def select(self, index: NDArray[np.integer]) -> ProductStates:
         """Return some of the states."""
         return ProductStates(self.bases.select(index), self.signs[index])
+
+    def joined(self, *others: ProductStates) -> ProductStates:
+        """Return these states and then others on as many qubits."""
+        every = (self, *others)
+        return ProductStates(self.bases.joined(*(own.bases for own in others)), np.concatenate([own.signs for own in every]))
 
     @cached_property
     def y_masks(self) -> Masks:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import cirq
@@ -24,7 +24,7 @@ from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_se
 from hattriq_cirq.foundation.contract import DataContract, column_names
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
-from hattriq_cirq.foundation.progress import progress_bar
+from hattriq_cirq.foundation.progress import is_shown, progress_bar
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.gradients import TrainableProgram
 from hattriq_cirq.models.learned import LearnedModel
@@ -78,6 +78,7 @@ class Training(Displayed):
         seconds: Wall time.
         observables: Scores of the classes as observables with the trained weights, one per class, whose softmax is the
             probability of each class; for two classes a single one, whose sign is the class. Empty if none were given.
+        weights: Their weights, (classes, observables), (1, observables) for two classes; empty if no observables were given.
 
     Example:
         >>> from hattriq_cirq import ring_ansatz
@@ -93,6 +94,10 @@ class Training(Displayed):
     seed: int
     seconds: float
     observables: tuple[cirq.PauliSum, ...] = ()
+    weights: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def __post_init__(self) -> None:
+        freeze(self, weights=self.weights)
 
     def card(self) -> Card:
         """Return the epochs, and the loss and the accuracies of the best one."""
@@ -150,7 +155,7 @@ def train(  # noqa: PLR0913
     learning_rate: float = 0.05,
     scale: float = 10.0,
     start: float | Literal["model"] = 0.1,
-    validation: tuple[ArrayLike, ArrayLike] | None = None,
+    validation: tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike | None] | None = None,
     patience: int | None = 50,
     progress: bool = False,
     observables: Sequence[Observable] | None = None,
@@ -176,9 +181,10 @@ def train(  # noqa: PLR0913
         scale: Steepness of the logistic loss, > 0; the size of the first weights if they are trained.
         start: Standard deviation of the initial angles in radians, small so that the first gradients do not vanish; `model`
             to start from the model's own params.
-        validation: Inputs and labels that are held out; the best epoch is then the one with the least loss on them.
+        validation: Inputs and labels that are held out, or these and their weights in the loss; the best epoch is then the one
+            with the least loss on them.
         patience: Number of epochs without improvement after which training stops; None to never stop early.
-        progress: Show a progress bar.
+        progress: Show a progress bar, which is shown in any case where bars are asked for.
         observables: Observables on the qubits of a unitary model, such as `["Z0", "Z1", "Z0*Z1"]`, whose trained linear
             combinations are the scores of the classes; None for the model's own observable.
         penalty: Weight of half the sum of squares of the trained weights in the sum of all losses, >= 0: it bounds them where
@@ -225,9 +231,10 @@ def train(  # noqa: PLR0913
     held_out = None
     if validation is not None:
         check_type(validation, "validation", tuple, "a pair of inputs and labels, or None")
-        held = _normalised(*validation, model, "validation x", "validation y", are_classes=sums is not None)
+        held = _normalised(*validation[:2], model, "validation x", "validation y", are_classes=sums is not None)
         readout.check(held[1], "validation y")
-        held_out = _Objective(program, *held, readout)
+        held_weights = validation[2] if len(validation) == 3 else None
+        held_out = _Objective(program, *held, readout, _as_weights(held_weights, len(held[1])))
     theta = (
         np.array([model.params[name] for name in program.names])
         if start == "model"
@@ -235,7 +242,7 @@ def train(  # noqa: PLR0913
     )
     theta = np.concatenate([theta, readout.start(rng)])
     tracker = _Progress(objective, held_out, patience)
-    with progress_bar(shown=progress, total=epochs, desc="training", unit="epoch", leave=False) as bar:
+    with progress_bar(shown=progress or is_shown(), total=epochs, desc="training", unit="epoch", leave=False) as bar:
 
         def after_epoch(theta: FloatArray) -> bool:
             keep_training = tracker.add(theta)
@@ -256,7 +263,23 @@ def train(  # noqa: PLR0913
         stopped=stopped,
         seed=seed,
         seconds=time.perf_counter() - start_time,
-        observables=() if sums is None else readout.combined(weights, sums),
+        observables=() if sums is None else combined_observables(readout.matrix(weights), sums),
+        weights=readout.matrix(weights),
+    )
+
+
+def combined_observables(weights: FloatArray, observables: Sequence[cirq.PauliSum]) -> tuple[cirq.PauliSum, ...]:
+    """Return the linear combinations of observables with weights (combinations, observables).
+
+    Example:
+        >>> qubit = cirq.LineQubit(0)
+        >>> print(*combined_observables(np.array([[2.0]]), [cirq.PauliSum.from_pauli_strings(cirq.Z(qubit))]))
+        2.000*Z(q(0))
+    """
+    terms = [list(each) for each in observables]
+    return tuple(
+        cirq.PauliSum.from_pauli_strings([weight * term for weight, own in zip(row, terms, strict=True) for term in own])
+        for row in weights.tolist()
     )
 
 
@@ -303,8 +326,8 @@ class _FixedScale:
     def penalty(self, weights: FloatArray) -> tuple[float, FloatArray]:
         return 0.0, weights
 
-    def combined(self, weights: FloatArray, observables: Sequence[cirq.PauliSum]) -> tuple[cirq.PauliSum, ...]:
-        return ()
+    def matrix(self, weights: FloatArray) -> FloatArray:
+        return np.zeros((0, 0))
 
 
 @dataclass(frozen=True)
@@ -344,32 +367,23 @@ class _TrainedWeights:
         if labels.max() >= self.classes:
             raise ValueError(f"{name} has the class {int(labels.max())}, which y has not; give y samples of each class")
 
-    def _matrix(self, weights: FloatArray) -> FloatArray:
+    def matrix(self, weights: FloatArray) -> FloatArray:
+        """Return the weights in full size, (classes, observables)."""
         return self.unit * weights.reshape(self.shape)
 
     def scores(self, weights: FloatArray, expectations: FloatArray) -> FloatArray:
-        scores = self._matrix(weights) @ expectations
+        scores = self.matrix(weights) @ expectations
         return scores[0] if self.classes == 2 else scores
 
     def gradients(self, weights: FloatArray, expectations: FloatArray, slopes: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the derivatives by the expectations and by the weights."""
         slopes = slopes.reshape(-1, slopes.shape[-1])
-        return self._matrix(weights).T @ slopes, self.unit * (slopes @ expectations.T).reshape(-1)
+        return self.matrix(weights).T @ slopes, self.unit * (slopes @ expectations.T).reshape(-1)
 
     def penalty(self, weights: FloatArray) -> tuple[float, FloatArray]:
         """Return the penalty in the mean loss, and its derivative."""
         factor = self.strength * self.unit**2
         return float(factor * (weights @ weights) / 2), factor * weights
-
-    def combined(self, weights: FloatArray, observables: Sequence[cirq.PauliSum]) -> tuple[cirq.PauliSum, ...]:
-        """Return the observables of the scores."""
-        terms = [list(each) for each in observables]
-        return tuple(
-            cirq.PauliSum.from_pauli_strings(
-                [weight * term for weight, own in zip(row.tolist(), terms, strict=True) for term in own]
-            )
-            for row in self._matrix(weights)
-        )
 
 
 class _Objective:

@@ -17,7 +17,7 @@ from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.placement import Placement, predicted_deviations
 from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.execution.engine import Call, Engine
-from hattriq_cirq.execution.journal_format import call_key, circuits_key
+from hattriq_cirq.execution.journal_format import call_key, circuits_key, digest
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.text import quantity
@@ -153,6 +153,15 @@ class PreparedCircuits:
     def call_key(self) -> str | None:
         """Key by which a journal knows the call of all variants; None if the circuits are not recorded."""
         return None if self.key is None else call_key(self.key, self.variants.shots, self.mitigation)
+
+    @property
+    def is_recorded(self) -> bool:
+        """True if the engine's journal records the call of all variants."""
+        journal, shots = self.engine.journal, self.variants.shots
+        if journal is None or shots is None or not journal.calls:
+            return False
+        key = self.call_key or digest(self.variants.programs, shots)
+        return any(call.key == key for call in journal.calls.values())
 
     def plan(self, after: Collection[int] = ()) -> Call:
         """Return the call that `execute` makes, with its jobs; nothing is recorded and nothing is submitted.

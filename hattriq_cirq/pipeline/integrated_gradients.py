@@ -19,11 +19,11 @@ from hattriq_cirq.estimators.bilinear import Estimator
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type
-from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bars
 from hattriq_cirq.models.model import Form, Model
 from hattriq_cirq.models.observables import Observable
 from hattriq_cirq.models.quadratic_form import QuadraticForm, check_quadratic_form
+from hattriq_cirq.pipeline.captum_names import with_captum_names
 from hattriq_cirq.pipeline.mitigation import Mitigation, as_mitigation
 from hattriq_cirq.pipeline.objectives import check_preparation
 from hattriq_cirq.pipeline.prepare import Scores, as_shots, check_engine, check_together, observed_models, prepare
@@ -33,7 +33,7 @@ _PRECISIONS = get_args(Precision)
 _NO_BARS = nullcontext()
 
 
-@with_numpy_defaults
+@with_captum_names
 def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the user
     model: QuadraticForm | Sequence[QuadraticForm],
     x: ArrayLike | cirq.AbstractCircuit,
@@ -58,10 +58,11 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
 
     For the quadratic form IG_k = Re(conj(d_k) (M s)_k) with d = x - b, s = x + b: the exact Shapley value of feature k.
     A positive value raises the score above f_baseline and a negative value lowers it; the values sum to the difference.
+    Captum's argument names are taken where they mean the same (`baselines`, `target`, `n_steps` with `method`).
 
     Args:
         model: `Model`, `LearnedModel`, whose errors the result carries, or any other `QuadraticForm` F(x) = x' M x. Or a
-            sequence of them, whose values a softmax head combines, such as learned models of several observables; those of one
+            sequence of them, whose values a head combines, such as learned models of several observables; those of one
             campaign have common errors, those of different campaigns independent ones.
         x: Input or batch of inputs, (..., features), real or complex, of any norm. From a file of rows, `numpy.memmap`, the
             exact result is computed part by part into temporary files (in TMPDIR), never holding all inputs in memory. Or a
@@ -71,8 +72,8 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         baseline: Number for every amplitude, array that broadcasts to x, or a `BaselineSet`, over which the map is averaged.
         form: `quadratic` to attribute x' M x, `normalized` to attribute x' M x / x' x.
         rule: `exact`, or `riemann:K`, `midpoint:K`, `trapezoid:K`, `gauss-legendre:K` for comparison.
-        head: Classical function of the expectations, such as `Head("softmax", scale=5, target=1)`; None for the expectation
-            itself.
+        head: Classical function of the expectations, such as `Head("softmax", scale=5, target=1)`, whose target may also be one
+            class per input, or `Head("linear", weights=...)`; None for the expectation itself.
         observables: Observables whose expectations the head combines, in place of the model's own; they need a `Model`.
         tolerance: Relative and absolute tolerance of a path integral that has no closed form, > 0.
         precision: `float64`, or `float32` for a `Model`.
@@ -146,9 +147,10 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
                 workers=workers,
             )
 
-        is_linear = objective.is_quadratic and rule == "exact"
+        is_linear = rule == "exact" and objective.is_affine and not objective.head.has_targets
+        weights = objective.head.weights_of(len(models)) if is_linear else ()
         with progress_bars(progress) if progress else _NO_BARS:
-            return with_measured_errors(models, exact, baseline if is_linear else None)
+            return with_measured_errors(models, exact, baseline if is_linear else None, weights)
     assert isinstance(model, Model)
     return prepare(
         model,

@@ -6,12 +6,11 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, wraps
 from itertools import chain, groupby, islice, repeat
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_args
-from weakref import WeakKeyDictionary
 
 import cirq
 import numpy as np
@@ -40,9 +39,11 @@ from hattriq_cirq.foundation.arrays import Array, evenly_spaced
 from hattriq_cirq.foundation.card import Card, Displayed
 from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type, shown
 from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.identity import content_digest
 from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.numerics import numpy_defaults, with_numpy_defaults
 from hattriq_cirq.foundation.progress import progress_bar, progress_bars, track
+from hattriq_cirq.foundation.recent import Recent
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.model import Form, Model, check_columns, model_inputs
 from hattriq_cirq.models.observables import Observable
@@ -81,8 +82,10 @@ _AN_ESTIMATOR = "an estimator, such as ResolvedHadamardTest()"
 _INPUTS = (8, 64)  # largest number of inputs of the first chunk, so that its jobs start within seconds, and of the others
 _LISTED = 10  # features that a note names
 _PLACED_BY = 2  # number of terms by whose circuits a placement is chosen
-_PLACEMENTS = 64  # placements that are kept for each processor
-_placements: WeakKeyDictionary[Processor, dict[str, Placement]] = WeakKeyDictionary()
+_placements = Recent[Placement](room=64)
+#: Plans of the latest inputs, and auxiliary circuits of mitigations with their shares; the room is a number of circuits.
+_plans = Recent[Plan](room=512)
+_auxiliary = Recent[list[tuple[WeightedCircuit, float]]](room=512)
 
 
 @with_numpy_defaults
@@ -718,13 +721,15 @@ class PreparedAttribution(Displayed, Frozen):
         cost, summaries = Cost(), [MitigationSummary()]
         what = self.estimator.describe()
         with (
-            self.engine.one_run(),
+            self.engine.one_run() as forecast,
             progress_bar(shown=self.progress, total=len(self.terms), desc=what, unit="input") as bar,
         ):
             exponents = iter([2 * terms[0].exponent for terms in self.terms])
             for inputs, circuits in self.chunks():
-                if self.engine.caps and not estimates:
-                    self.engine.expect(circuits.plan(), self._times_of(inputs))
+                if not estimates:
+                    forecast.parts = self._times_of(inputs)
+                    if self.engine.caps:
+                        self.engine.expect(circuits.plan(), forecast.parts)
                 mitigated = circuits.execute()
                 summaries.append(mitigated.summary)
                 configurations += [mitigated.configuration] * len(inputs)
@@ -952,10 +957,13 @@ class InputPlan:
         mitigation: Mitigation[Any] | None,
         further: Sequence[Plan] = (),
     ) -> InputPlan:
-        """Build the circuits of one input and share its shots among them."""
-        own = plan(estimator, model, terms)
-        plans = [own, *further]
-        asked = [] if mitigation is None or not own.circuits else mitigation.auxiliary_circuits(model, estimator, terms)
+        """Build the circuits of one input, or find those of an equal one, and share its shots among them."""
+        key = _key(model.digest, content_digest((estimator, terms)))
+        own = _plans.get(key, partial(plan, estimator, model, terms), lambda found: len(found.circuits))
+        plans, asked = [own, *further], list[tuple[WeightedCircuit, float]]()
+        if mitigation is not None and own.circuits:
+            build = partial(mitigation.auxiliary_circuits, model, estimator, terms)
+            asked = _auxiliary.get(_key(key, content_digest(mitigation)), build, len)
         together = replace(own, circuits=tuple(circuit for each in plans for circuit in each.circuits))
         counts = None if shots is None else together.shots(shots) + [max(1, round(share * shots)) for _, share in asked]
         return cls(plans, [circuit for circuit, _ in asked], counts)
@@ -1091,22 +1099,27 @@ def choose_placement(
     if processor is None:
         return None
     circuits: dict[Encoder, list[cirq.Circuit]] = {encode: _placing_circuits(model, estimator, terms, encode)}
-    known = _placements.setdefault(processor, {})
     key = circuits_key(circuits[encode], (*model.qubits, *(engine.qubits or ())))
-    if key is not None and key in known:
-        return known[key]
+    choose = partial(_best_placement, processor, model, estimator, terms, engine, circuits)
+    return _placements.get(_key(processor, key), choose)
+
+
+def _best_placement(
+    processor: Processor,
+    model: Model,
+    estimator: Estimator,
+    terms: Sequence[Sequence[BilinearTerm]],
+    engine: Engine,
+    circuits: dict[Encoder, list[cirq.Circuit]],
+) -> Placement:
+    """Search for the placement that `choose_placement` returns, by the circuits of the usual state preparation."""
     layouts = candidate_layouts(processor, circuits[encode], model.qubits, among=engine.qubits)
     layouts = promising_layouts(processor, layouts, _placing_circuits(model, estimator, terms, _prepare_nothing))
     encoders = list(dict.fromkeys(layout.encoder for layout in layouts))
     for encoder in track(encoders, "build circuits for layouts", "layout"):
         if encoder not in circuits:
             circuits[encoder] = _placing_circuits(model, estimator, terms, encoder)
-    chosen = best_placement(processor, layouts, circuits)
-    if key is not None:
-        known[key] = chosen
-        if len(known) > _PLACEMENTS:
-            del known[next(iter(known))]
-    return chosen
+    return best_placement(processor, layouts, circuits)
 
 
 def _prepare_nothing(x: ArrayLike, qubits: Sequence[cirq.Qid]) -> cirq.Circuit:
@@ -1135,6 +1148,11 @@ def _ranges(indices: Sequence[int]) -> str:
             texts.append(str(start) if start == index else f"{start} to {index}")
             start = index if following is None else following
     return f"input{'' if len(indices) == 1 else 's'} {', '.join(texts)}"
+
+
+def _key(*parts: Hashable) -> Hashable | None:
+    """Return what is known by all of several keys; None if one of them is."""
+    return None if None in parts else parts
 
 
 def _merged(inputs: Sequence[InputPlan]) -> tuple[list[cirq.Circuit], list[int] | None]:

@@ -37,6 +37,7 @@ from hattriq_cirq.reporting.plotting import (
 
 _WIDEST = 6.0  # line of the largest pair effect, in points
 _ARCH = 0.12  # height of an arc between two pixels, relative to their distance
+_INCHES_OF_NAME, _LARGEST = 0.2, 9.0  # of a row with a name, and of the side of a matrix
 _NUMBERED_UP_TO = 16  # rows of a matrix whose ticks are numbered one by one
 
 
@@ -93,7 +94,9 @@ def plot_interactions(
         )
     with figure_style():
         if ax is None:
-            ax = Figure(figsize=(5.2, 4.6), layout="constrained").subplots()
+            is_named = shape is None and names is not None
+            side = max(4.6, _INCHES_OF_NAME * max(interactions.values.shape) + 2) if is_named else 4.6
+            ax = Figure(figsize=(min(side, _LARGEST) + 0.6, min(side, _LARGEST)), layout="constrained").subplots()
         if shape is None:
             _draw_matrix(ax, interactions, names)
             heading = "interactions: main effects on the diagonal,\nhalf of each pair effect beside it"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _DIGITS = 4  # of the largest value of a map
-_CELLS = 65_536  # features of all maps of a page, at most 2 MB
+_CELLS = 65_536  # features of all maps of a page, about 2 MB
 _STRONGEST = 64  # features of a map that are kept at least
 _LISTED, _ALL_LISTED = 15, 20  # features that are listed first, and up to which all are
 _PLAIN = range(-6, 1)  # units of numbers that are written without an exponent
@@ -357,8 +357,8 @@ class Maps:
         texts = []
         for each in self.inputs:
             label = f" (label {each.label})" if each.label else ""
-            sentences = f"{each.maps[each.first].sentence} {each.remark}".strip()
-            texts.append(f"{each.name}{label}: {sentences}")
+            remark = f". {each.remark}" if each.remark else ""
+            texts.append(f"{each.name}{label}: {each.maps[each.first].sentence}{remark}")
         return texts
 
     def heading(self, of_input: InputMaps) -> str:
@@ -448,7 +448,7 @@ def _shown(a: Attribution, feature: int, values: Mapping[str, object] | None) ->
         return ""
     amplitude = a.x[feature]
     if amplitude.imag:
-        return f"{abs(amplitude):.3g} ∠ {round(np.degrees(np.angle(amplitude)))}°"
+        return f"{abs(amplitude):#.3g} ∠ {round(np.degrees(np.angle(amplitude)))}°"
     return f"{amplitude.real:.4g}"
 
 
@@ -474,7 +474,7 @@ def _class_map(a: Attribution, features: IntArray, is_several: bool) -> ClassMap
     is_sampled = bool(halves.any())
     return ClassMap(
         name=a.class_name(int(a.target)) if is_several and a.target is not None else "",
-        sentence=_sentence(a),
+        sentence=a.answer(),
         score=_score(a),
         unit=unit,
         values=whole(values),
@@ -490,12 +490,6 @@ def _unit(values: FloatArray, halves: FloatArray) -> int:
     if not typical:
         return exact
     return min(max(exact, floor(log10(typical)) - 1), exact + _DIGITS - 2) if largest else floor(log10(typical)) - 1
-
-
-def _sentence(a: Attribution) -> str:
-    """Return the score of one input and its strongest features in words."""
-    top = ", ".join(f"{a.feature_name(feature)} {value:+.3f}" for feature, value in a.top(4) if value)
-    return printable(f"Score {float(a.f_input):+.3f}: {top or 'no feature has a part in it'}.")
 
 
 def _score(a: Attribution) -> str:
@@ -520,10 +514,10 @@ def _signs(attributions: Sequence[Attribution]) -> str:
     a = attributions[0]
     classes = None if a.contract is None else a.contract.classes
     if a.target is not None:
-        return "A red bar to the right speaks for the class, a blue one to the left against it."
+        return "Red, to the right, speaks for the class; blue, to the left, against it."
     if classes is not None and len(classes) == 2:
-        return printable(f"A red bar to the right speaks for {classes[1]}, a blue one to the left for {classes[0]}.")
-    return "A red bar to the right raises the score, a blue one to the left lowers it."
+        return printable(f"Red, to the right, speaks for {classes[1]}; blue, to the left, for {classes[0]}.")
+    return "Red, to the right, raises the score; blue, to the left, lowers it."
 
 
 def _note(most: int, features: int, shown: int, inputs: int) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 from hattriq_cirq.circuits.errors import JournalError
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.execution.journal_summary import RunSummary, read_summary
+from hattriq_cirq.foundation.progress import announced
 from hattriq_cirq.foundation.reading import FileError, checksum, open_file, problem_of, read_bytes
 from hattriq_cirq.foundation.schema import Count, Range, Size, check_format, load, parse_json, read_json
 
@@ -19,7 +20,7 @@ FORMAT = "hattriq_cirq.Run/1"
 SCORES = "scores.csv"
 RECORD, MODEL, ATTRIBUTION, LEARNED = "run.json", "model.json", "attribution.npz", "learned.npz"
 #: Command -> the result that its run.json stands beside.
-RESULT_OF = {"train": MODEL, "attribute": ATTRIBUTION, "learn": LEARNED}
+RESULT_OF = {"train": MODEL, "attribute": ATTRIBUTION, "learn": LEARNED, "explain": ATTRIBUTION}
 #: Hidden file with the command of a run without a journal that has not ended.
 BEGUN = ".hattriq-begun.json"
 BEGUN_FORMAT = "hattriq_cirq.Begun/1"
@@ -169,11 +170,40 @@ class LearnRecord(_Run):
     cost: dict[str, Any]
 
 
+class TableRecord(TypedDict):
+    """Table of a run, with its split and the record of its encoder."""
+
+    spec: str
+    sha256: str
+    summary: str
+    label_column: str
+    classes: list[str]
+    image_shape: tuple[Size, Size] | None
+    train: list[Count]
+    test: list[Count]
+    encoder: dict[str, Any]
+    notes: list[str]
+
+
+class ExplainRecord(TypedDict):
+    """The run.json of `hattriq explain` of a table; `source` is the run whose classifier explains new rows."""
+
+    format: Literal["hattriq_cirq.Run/1"]
+    command: str
+    data: TableRecord
+    settings: dict[str, Any]
+    accuracies: list[AccuracyRecord]
+    source: NotRequired[str]
+    answers: list[str]
+    provenance: ProvenanceRecord
+
+
 #: Command -> its record, and the settings that other commands read, with their types.
-_KINDS: dict[object, tuple[type[_Run], dict[str, Any]]] = {
+_KINDS: dict[object, tuple[type[_Run] | type[ExplainRecord], dict[str, Any]]] = {
     "train": (TrainRecord, {"seed": Annotated[int, Range(0, inf)]}),
     "attribute": (AttributeRecord, {"estimator": str, "engine": str}),
     "learn": (LearnRecord, {"engine": str, "seed": Annotated[int, Range(0, inf)]}),
+    "explain": (ExplainRecord, {"seed": Annotated[int, Range(0, inf)]}),
 }
 
 
@@ -199,7 +229,7 @@ class CalibrateTask(TypedDict):
 
 
 def read_record(file: Path) -> Record:
-    """Return the content of a run.json: a `TrainRecord`, an `AttributeRecord` or a `LearnRecord`.
+    """Return the content of a run.json: a `TrainRecord`, `AttributeRecord`, `LearnRecord` or `ExplainRecord`.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -265,7 +295,8 @@ def read_task(folder: str | os.PathLike[str]) -> tuple[RunSummary, AttributeTask
     Raises:
         JournalError: The folder holds no run, the run of a script, or a journal that is damaged.
     """
-    summary = read_summary(folder)
+    with announced("read the journal"):
+        summary = read_summary(folder)
     if summary.task is None and not summary.jobs:
         raise JournalError(
             f"{folder} records no command and no job: it was made by a script, or stopped at once; repeat what began it"

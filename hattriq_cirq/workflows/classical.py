@@ -7,14 +7,13 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize
-from scipy.special import expit
 
 from hattriq_cirq.attribution.quadrature import parse_rule
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
 from hattriq_cirq.foundation.frozen import Frozen
 
+_TOLERANCE = 1e-8  # of the largest entry of the gradient
 _STRENGTH = 100.0  # weight of the loss relative to the penalty on the matrix, whose entries must be large
 
 
@@ -162,17 +161,18 @@ def fit_logistic_regression(x: FloatArray, y: ArrayLike) -> LinearScore:
         The logit, with the standardisation absorbed in weights and offset.
     """
     from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
 
-    centre, width = _standardization(x)
-    regression = LogisticRegression(max_iter=10_000).fit((x - centre) / width, y)
-    weights = np.asarray(regression.coef_[0] / width)
-    return LinearScore(weights, float(regression.intercept_[0] - centre @ weights))
+    scaler = StandardScaler().fit(x)
+    regression = LogisticRegression(max_iter=10_000).fit(scaler.transform(x), y)
+    weights = np.asarray(regression.coef_[0] / scaler.scale_)
+    return LinearScore(weights, float(regression.intercept_[0] - scaler.mean_ @ weights))
 
 
 def quadratic_regression(data: Dataset, strength: float = _STRENGTH) -> QuadraticScore:
     """Return the symmetric A that minimises strength * sum log(1 + exp(-y x'Ax)) + |A|^2 / 2 over the training rows.
 
-    A is a combination of the rows' projectors x x' (representer theorem), and L-BFGS minimises over their coefficients.
+    A is a combination of the rows' projectors x x' (representer theorem), over whose coefficients scikit-learn minimises.
 
     Args:
         data: Data set with its split and real amplitudes.
@@ -190,6 +190,8 @@ def quadratic_regression(data: Dataset, strength: float = _STRENGTH) -> Quadrati
         >>> score_accuracy(quadratic_regression(data), data.x_test, data.y_test)
         1.0
     """
+    from sklearn.linear_model import LogisticRegression
+
     if not 0 < strength < np.inf:
         raise ValueError(f"{strength=} must be positive and finite")
     x, y = _only_real(data.x_train), data.y_train
@@ -197,14 +199,8 @@ def quadratic_regression(data: Dataset, strength: float = _STRENGTH) -> Quadrati
     kept = spectrum > 1e-10 * spectrum[-1]
     root = np.sqrt(spectrum[kept])
     features = vectors[:, kept] * root
-
-    def loss_gradient(u: FloatArray) -> tuple[float, FloatArray]:
-        margins = y * (features @ u)
-        loss = strength * np.sum(np.logaddexp(0, -margins)) + u @ u / 2
-        return float(loss), np.asarray(u - strength * (y * expit(-margins)) @ features)
-
-    solution = minimize(loss_gradient, np.zeros(len(root)), jac=True, method="L-BFGS-B", options={"maxiter": 1_000})
-    shares = vectors[:, kept] @ (solution.x / root)
+    regression = LogisticRegression(C=strength, fit_intercept=False, tol=_TOLERANCE, max_iter=10_000).fit(features, y)
+    shares = vectors[:, kept] @ (regression.coef_[0] / root)
     matrix = (x * shares[:, np.newaxis]).T @ x
     return QuadraticScore((matrix + matrix.T) / 2)
 
@@ -231,12 +227,13 @@ def neural_network(data: Dataset, *, seed: int, hidden: int = 32, penalty: float
         1.0
     """
     from sklearn.neural_network import MLPClassifier
+    from sklearn.preprocessing import StandardScaler
 
-    centre, width = _standardization(_only_real(data.x_train))
+    scaler = StandardScaler().fit(_only_real(data.x_train))
     network = MLPClassifier((hidden,), activation="tanh", alpha=penalty, solver="lbfgs", max_iter=5_000, random_state=seed)
-    network.fit((data.x_train - centre) / width, data.y_train)
-    inner = network.coefs_[0] / width[:, np.newaxis]
-    bias = network.intercepts_[0] - centre @ inner
+    network.fit(scaler.transform(data.x_train), data.y_train)
+    inner = network.coefs_[0] / scaler.scale_[:, np.newaxis]
+    bias = network.intercepts_[0] - scaler.mean_ @ inner
     return NetworkScore(inner, bias, network.coefs_[1][:, 0], float(network.intercepts_[1][0]))
 
 
@@ -248,12 +245,6 @@ def score_accuracy(scorer: Scorer, x: Array, y: ArrayLike) -> float:
         0.5
     """
     return float(np.mean(scorer.score(x) * np.asarray(y) > 0))
-
-
-def _standardization(x: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return mean and standard deviation of each feature; a deviation that is 0 to rounding is replaced by 1."""
-    width, size = x.std(axis=0), np.abs(x).max(axis=0, initial=0.0)
-    return x.mean(axis=0), np.where(width > 1e-12 * size, width, 1.0)
 
 
 def _only_real(x: Array) -> FloatArray:

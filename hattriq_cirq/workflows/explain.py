@@ -49,7 +49,7 @@ _PAIRS, _TOP_CHANGES = 12, 3  # pairs of a table, and changes in a sentence
 _ORDERS_MAX, _LAYERS_MAX, _MATRIX_MAX = 10, 12, 12  # qubits
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """Explanation of the answers of a model to some inputs: their maps, and what else the model and the data tell.
 
@@ -97,6 +97,8 @@ class Explanation:
         for part in self.parts:
             if part not in PARTS:
                 raise ValueError(f"part {part!r} must be one of {', '.join(PARTS)}")
+        if not self.attributions:
+            raise ValueError(f"maps={self.maps!r} is empty; give an Attribution, or one per class")
         for one in self.attributions:
             check_type(one, "maps", Attribution, "an Attribution, or one per class")
         numbers = self.numbers
@@ -147,6 +149,9 @@ class Explanation:
         question = f"Why does the model answer so? {data.summary()}"
         settings = {"baseline": baseline_name}
         return cls(maps, model=model, data=data, indices=indices, parts=parts, question=question, settings=settings)
+
+    def __repr__(self) -> str:
+        return f"<Explanation of {quantity(self._count, 'input')}: {', '.join(self.parts)}>"
 
     @property
     def attributions(self) -> tuple[Attribution, ...]:
@@ -207,12 +212,14 @@ class Explanation:
 
     @cached_property
     def changes(self) -> Counterfactual:
-        """Least changes that bring the inputs to the decision boundary; features that are padding stay as they are."""
+        """Least changes that bring the inputs to the decision boundary; a constant and padding stay as they are."""
         x = self.inputs
         real = not np.iscomplexobj(x)
         rows = x if self.data is None else self.data.amplitudes
         nonnegative = real and bool((rows >= 0).all())
-        free = features_inside(self._first)
+        free, contract = features_inside(self._first), self._first.contract
+        if contract is not None and contract.constant:
+            free[contract.features] = False
         return counterfactual(self._explained, x, free=free, real=real, nonnegative=nonnegative)
 
     @cached_property
@@ -259,9 +266,9 @@ class Explanation:
         name_of = self._first.feature_name
         named = ", ".join(f"{name_of(int(k))} {np.real(change.change[k]):+.3f}" for k in moved if change.change[k])
         local = " (a local optimum)" if not change.is_global else ""
-        return (
-            f"A change of {float(change.distance) / norm:.0%} of its norm brings it to the decision boundary{local}: {named}."
-        )
+        encoded = "" if self.table is None else ", in encoded values,"
+        share = f"{float(change.distance) / norm:.0%} of its norm{encoded}"
+        return f"A change of {share} brings it to the decision boundary{local}: {named}."
 
     def section(self) -> Section:
         """Return the explanation as a section of a report: the maps to choose from, pictures, tables and sentences."""
@@ -292,10 +299,17 @@ class Explanation:
             tables=tuple(tables),
             cost=cost_table(asdict(first.cost)),
             settings={**self.settings, "parts": ", ".join(self.parts)},
-            assumptions={**assumption_texts(asdict(first.assumptions)), **model},
+            assumptions={**assumption_texts(asdict(first.assumptions)), **model, **self._other_score()},
             provenance={"created (UTC)": (now := Provenance.now()).created_utc, **now.versions},
             maps=self.view,
         )
+
+    def _other_score(self) -> dict[str, str]:
+        """Return what the other parts explain, where it is not the score of the maps."""
+        settings = self._first.assumptions
+        if set(self.parts) <= {"maps"} or (settings.head, settings.form) == ("identity", "quadratic"):
+            return {}
+        return {"parts beside the maps": "they explain the quadratic score x' M x, before the head and any normalisation"}
 
     def _drawn(self) -> Iterator[tuple[int, int]]:
         return enumerate(self.numbers[:_DRAWN])

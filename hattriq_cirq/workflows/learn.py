@@ -12,15 +12,13 @@ from typing import Any, TypedDict, Unpack, get_args, overload
 import cirq
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
 from hattriq_cirq.attribution.baselines import BaselineSet
 from hattriq_cirq.compilation.gatesets import compile_to_gateset, gateset_name
 from hattriq_cirq.compilation.gatesets import gateset as gateset_by_name
-from hattriq_cirq.estimators.probe_design import HELD_OUT, ProbeDesign
+from hattriq_cirq.estimators.probe_design import HELD_OUT
 from hattriq_cirq.execution.backends.simulators import qsim, sampler
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_number, as_seed, as_word, check_type
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.frozen import Frozen
@@ -37,11 +35,18 @@ from hattriq_cirq.pipeline.mitigation import AssumptionWarning, Mitigated, Mitig
 from hattriq_cirq.pipeline.prepare import SHOTS_MAX, as_shots, check_model
 from hattriq_cirq.pipeline.resources import UNREACHABLE, GateCount, Resources, RunResources
 from hattriq_cirq.workflows.learning_campaign import Campaign, Corrections
+from hattriq_cirq.workflows.learning_prediction import LargestError, PredictedError
 from hattriq_cirq.workflows.learning_strings import ChosenStrings
 
 log = Log("workflows")
 _EVEN_PRIORS = ("flat", "none")  # those under which a string that is small costs as many shots as a large one
 _LEFT_OUT = tuple(2e-4 * 1.6**i for i in range(16))  # shares of the weight of maps that shorter lists leave out
+_NO_DAMPING = (
+    "The damping could not be measured: nothing of the signal was left in the folded circuits, because the device changed or "
+    "the shots did not suffice. The values are not corrected, and have systematic errors of their own size. Look at the "
+    "held-out test; learn again with more shots, or without the correction of damping."
+)
+_GAUGE_SCATTER = 0.3  # scatter of an expectation between gauges, relative to what gate errors take from it
 _WORSE = 3  # shorter lists in a row without a gain, after which none is tried
 
 
@@ -231,8 +236,8 @@ def prepare_learning(  # noqa: PLR0913  one argument for each choice of the user
     with progress_bars(engine.shows_progress), engine.logged():
         chosen = tuple(ChosenStrings.of(each, inputs, baseline, strings, kind) for each in models)
 
-        def campaign_of(own: tuple[ChosenStrings, ...], known: int | None) -> PreparedLearning:
-            campaign = Campaign.of(models, own, probes, corrections, seed, known)
+        def campaign_of(own: tuple[ChosenStrings, ...], known: int | None, *, may_be_staged: bool = True) -> PreparedLearning:
+            campaign = Campaign.of(models, own, probes, corrections, seed, known, may_be_staged=may_be_staged)
             return PreparedLearning(campaign, own, engine, shots, error)
 
         prepared = campaign_of(chosen, shots)
@@ -241,7 +246,11 @@ def prepare_learning(  # noqa: PLR0913  one argument for each choice of the user
         if shots is None and prepared.shots is not None:  # the error decides the shots, and they the probes
             prepared = campaign_of(prepared.chosen, prepared.shots)
         if prepared.shots is not None:
-            prepared.campaign.shots(prepared.shots)
+            prepared.campaign.expected.shots(prepared.shots)
+        has_begun = engine.journal is not None and bool(engine.journal.calls)
+        if prepared.campaign.stages > 1 and has_begun and not prepared.compiled.is_recorded:
+            whole = campaign_of(prepared.chosen, prepared.shots, may_be_staged=False)
+            return whole if whole.compiled.is_recorded else prepared  # a run of an earlier version had a single batch
         return prepared
 
 
@@ -299,86 +308,6 @@ def _learnable(model: Model) -> Model:
             "exactly"
         )
     return unitary
-
-
-@dataclass(frozen=True, eq=False)
-class PredictedError(Frozen):
-    """Relative L2 error of a map against the shots of a campaign: the root of its mean square over the inputs.
-
-    It counts the shots and the strings that are left out, without the calibration's errors and what noise leaves. Measured
-    errors are .75 to 1.35 times as large, those of empirical Bayes, which has better scales, as little as half.
-
-    Args:
-        design: Probes of the fit, with the importance of each string.
-        prior: Expected variance of each coefficient, (strings,); None for least squares.
-        shots_per_share: Number of shots of the campaign for one shot of variance 1 in the fit, less if outcomes vary less.
-        map_size: Mean squared L2 norm of the maps.
-        left_out: Mean squared L2 norm of what strings outside the list add to the maps.
-        scatter: Variance that they add to each outcome, divided by the number of probes.
-    """
-
-    design: ProbeDesign
-    prior: FloatArray | None
-    shots_per_share: float
-    map_size: float
-    left_out: float = 0.0
-    scatter: float = 0.0
-
-    def at(self, shots: float) -> float:
-        """Return the relative error for a number of shots; infinite if the maps are zero."""
-        squared = self.design.squared_error(self._shots_left(shots), self.prior) + self.left_out
-        return float(np.sqrt(squared / self.map_size)) if self.map_size > 0 else np.inf
-
-    def _shots_left(self, shots: float) -> float:
-        """Return the shots of separate estimates that are as precise as the fit."""
-        own = 1 / (self.shots_per_share / shots + self.scatter)
-        return own * self.design.share_left(own, self.prior)
-
-    def shots_for(self, error: float) -> float:
-        """Return the number of shots for a relative error; infinite if no number suffices."""
-        return _crossing(self.at, error)
-
-    def shots_for_stderr(self, stderr: float, left: Array, right: Array) -> float:
-        """Return the number of shots at which no feature of the map of left = x - b and right = x + b has a larger error."""
-        squares = self.design.strings.bilinear(left, right) ** 2
-
-        def largest(shots: float) -> float:
-            return float(np.sqrt((squares @ self.design.variances(self._shots_left(shots), self.prior)).max()))
-
-        return _crossing(largest, stderr)
-
-
-@dataclass(frozen=True, eq=False)
-class LargestError(Frozen):
-    """Largest relative error of the maps of several observables of one campaign, with the methods of `PredictedError`.
-
-    Args:
-        observables: Error of each observable.
-    """
-
-    observables: tuple[PredictedError, ...]
-
-    def at(self, shots: float) -> float:
-        """Return the largest relative error for a number of shots."""
-        return max(each.at(shots) for each in self.observables)
-
-    def shots_for(self, error: float) -> float:
-        """Return the number of shots for which no error is larger; infinite if no number suffices."""
-        return max(each.shots_for(error) for each in self.observables)
-
-    def shots_for_stderr(self, stderr: float, left: Array, right: Array) -> float:
-        """Return the number of shots at which no feature of any map has a larger error."""
-        return max(each.shots_for_stderr(stderr, left, right) for each in self.observables)
-
-
-def _crossing(error: Callable[[float], float], target: float) -> float:
-    """Return the shots at which an error that falls with the shots has fallen to a target; infinite if it never does."""
-    low, high = 0.0, float(np.log(2.0**100))
-    if error(np.exp(low)) <= target:
-        return 1.0
-    if error(np.exp(high)) > target:
-        return float(np.inf)
-    return float(np.exp(brentq(lambda log_shots: error(np.exp(log_shots)) - target, low, high, xtol=1e-9)))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -512,14 +441,15 @@ class PreparedLearning(Frozen):
 
     @cached_property
     def _programs(self) -> PreparedCircuits:
-        """All circuits, compiled, before the number of their shots is decided."""
+        """The circuits of the first batch, compiled, before the number of their shots is decided."""
         is_counted = self.given_shots is not None or self.wanted_error is not None
-        return self.campaign.compile(self.engine, [1] * self.campaign.circuits if is_counted else None)
+        circuits = self.campaign.batches[0].circuits
+        return self.campaign.compile(0, self.engine, [1] * circuits if is_counted else None)
 
     @cached_property
     def compiled(self) -> PreparedCircuits:
-        """All circuits as the engine runs them."""
-        return replace(self._programs, shots=None if self.shots is None else self.campaign.shots(self.shots))
+        """The circuits of the first batch as the engine runs them."""
+        return replace(self._programs, shots=None if self.shots is None else self.campaign.shots(self.shots)[0])
 
     @cached_property
     def fidelity(self) -> float:
@@ -542,14 +472,15 @@ class PreparedLearning(Frozen):
             return predicted.at(self.given_shots)
         return np.inf if self.wanted_error is None else predicted.shots_for(self.wanted_error)
 
-    def _predicted(self, damping: float) -> PredictedError | LargestError:
-        """Return the error of circuits that damp all expectations by a factor."""
-        campaign, every = self.campaign, []
+    def _predicted(self, fidelity: float) -> PredictedError | LargestError:
+        """Return the error for circuits of a fidelity, which damps all expectations and scatters them between gauges."""
+        campaign, every = self.campaign.expected, []
         for design, own, size in zip(campaign.designs, self.chosen, campaign.sizes.tolist(), strict=True):
-            per_share = own.spread(design, size) / damping**2 / campaign.share_of_fit
+            per_share = own.spread(design, size) / fidelity**2 / campaign.share_of_fit
             outside = 0.0 if own.outside is None else float(own.outside.variance_in(design.states).mean())
-            scatter = outside / len(design.states)
-            every.append(PredictedError(design, own.expected, per_share, own.map_size, own.left_out, scatter))
+            gauges = (_GAUGE_SCATTER * (1 - fidelity) / fidelity * size) ** 2
+            scatter = (outside + gauges) / len(design.states)
+            every.append(PredictedError(design, own.expected, per_share, own.map_size, own.left_out, scatter, own.tails))
         return every[0] if len(every) == 1 else LargestError(tuple(every))
 
     @cached_property
@@ -574,12 +505,23 @@ class PreparedLearning(Frozen):
         """
         if self.shots is None:
             raise ValueError("a plan needs shots: exact probabilities are no jobs")
+        campaign, shots = self.campaign.expected, self.campaign.expected.shots(self.shots)
         with progress_bars(self.engine.shows_progress), self.engine.logged():
             call = self.compiled.record() if record else self.compiled.plan()
-            return RunResources.of_call(self.compiled, call, self.campaign.circuits, self.shots)
+            parts = [(self.compiled, call)]
+            journal = self.engine.journal
+            recorded = {call.number} if journal is None else {call.number, *journal.calls}
+            for stage in range(1, campaign.stages):  # of which only the price is known, so that nothing of it is recorded
+                later = replace(campaign.compile(stage, self.engine, None), shots=shots[stage])
+                parts.append((later, later.plan(after=recorded)))
+            every = [
+                RunResources.of_call(compiled, own, batch.circuits, sum(counts))
+                for (compiled, own), batch, counts in zip(parts, campaign.batches, shots, strict=True)
+            ]
+        return every[0] if len(every) == 1 else RunResources.total(every)
 
     def _plan(self, *, record: bool) -> LearningPlan:
-        campaign, run = self.campaign, self.run_resources(record=record)
+        campaign, run = self.campaign.expected, self.run_resources(record=record)
         return LearningPlan(
             observable=", ".join(model.observable_text for model in campaign.models),
             strings=campaign.strings,
@@ -642,6 +584,11 @@ class PreparedLearning(Frozen):
     def _notes(self) -> list[str]:
         """Return what the predicted error leaves out."""
         notes = []
+        if self.campaign.stages > 1:
+            notes.append(
+                "Half of the probes are chosen when the outcomes of the others are known, where these leave most uncertain; "
+                "their circuits are counted as those of the first half."
+            )
         if self._truncated_share > 0:
             notes.append(f"The list of strings leaves out {self._truncated_share:.2g} of the squared norm of an average map.")
         if self.fidelity < 1 and self.campaign.corrections.damping:
@@ -672,14 +619,23 @@ class PreparedLearning(Frozen):
         Raises:
             EngineError: The engine could not run the circuits.
         """
-        campaign = self.campaign
-        with progress_bars(self.engine.shows_progress), self.engine.logged():
-            compiled = self.compiled
-            mitigated = compiled.execute()
-            for text in mitigated.summary.warnings:
-                warnings.warn(text, AssumptionWarning, stacklevel=4)
-            shots = None if self.shots is None else campaign.shots(self.shots)
-            every = campaign.fit(mitigated.outcomes, shots, self.chosen)
+        campaign, shots = self.campaign, self.shots
+        compiled, calls = [self.compiled], list[Mitigated]()
+        with progress_bars(self.engine.shows_progress), self.engine.logged(), self.engine.one_run():
+            while True:
+                calls.append(compiled[-1].execute())
+                outcomes = [call.outcomes for call in calls]
+                if campaign.is_complete or shots is None:
+                    break
+                campaign = campaign.following(outcomes, shots, self.chosen)
+                compiled.append(campaign.compile(len(calls), self.engine, campaign.shots(shots)[-1]))
+            every = campaign.fit(outcomes, shots, self.chosen)
+        warned = [text for call in calls for text in call.summary.warnings]
+        if any(found.damping is not None and not found.damping.is_known for found in every):
+            warned.append(_NO_DAMPING)
+        for text in dict.fromkeys(warned):
+            warnings.warn(text, AssumptionWarning, stacklevel=4)
+        notes = [text for call in calls for text in call.summary.notes] + warned
         learned = [
             LearnedModel(
                 found.fit.coefficients / (1.0 if found.damping is None else found.damping.factor),
@@ -688,7 +644,7 @@ class PreparedLearning(Frozen):
                 found.held_out,
                 found.damping,
                 campaign.paired,
-                self._record(model, chosen, compiled, mitigated),
+                self._record(model, chosen, compiled, calls, notes),
                 contract=model.contract,
                 share=found.share,
                 ends=found.ends,
@@ -698,9 +654,16 @@ class PreparedLearning(Frozen):
         ]
         return LearnedModels(tuple(learned))
 
-    def _record(self, model: Model, chosen: ChosenStrings, compiled: PreparedCircuits, mitigated: Mitigated) -> LearningRecord:
+    def _record(
+        self,
+        model: Model,
+        chosen: ChosenStrings,
+        compiled: Sequence[PreparedCircuits],
+        calls: Sequence[Mitigated],
+        notes: Sequence[str],
+    ) -> LearningRecord:
         """Return the settings and the cost of the campaign, for one of its observables."""
-        campaign, notes = self.campaign, [*mitigated.summary.notes, *mitigated.summary.warnings]
+        campaign, notes, summary = self.campaign, list(notes), calls[0].summary
         if others := [each.observable_text for each in campaign.models if each is not model]:
             notes.append(f"The same shots measured {', '.join(others)}, so that their errors are common.")
         return LearningRecord(
@@ -713,14 +676,14 @@ class PreparedLearning(Frozen):
             engine_record=self.engine.describe(),
             seed=campaign.seed,
             mitigation=campaign.corrections.describe(),
-            calibration_id=mitigated.summary.calibration_id,
+            calibration_id=summary.calibration_id,
             shots=self.shots,
-            circuits=len(mitigated.outcomes),
-            programs=len(compiled.programs),
-            two_qubit_gates=compiled.two_qubit_gates,
-            calibration_shots=max(0, mitigated.shots - (self.shots or 0)),
+            circuits=sum(len(call.outcomes) for call in calls),
+            programs=sum(len(each.programs) for each in compiled),
+            two_qubit_gates=max(each.two_qubit_gates for each in compiled),
+            calibration_shots=max(0, sum(call.shots for call in calls) - (self.shots or 0)),
             notes=tuple(dict.fromkeys(notes)),
             qubits=tuple(map(str, model.qubits)),
-            readout_rates=dict(mitigated.summary.readout_rates),
+            readout_rates=dict(summary.readout_rates),
             snapshot_digest=None if self.engine.processor is None else self.engine.processor.snapshot_digest,
         )

@@ -1,33 +1,33 @@
-"""The circuits of a campaign that learns an observable, and their values: probes, gauges, folded probes and their shots."""
+"""A campaign that learns an observable: its probes, the batches of circuits that measure them, and their fit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.gates.folded_gauges import FoldedGauges
 from calibration.sequence import MitigationSequence
-from hattriq_cirq.circuits.outcomes import SharedUncertainty
 from hattriq_cirq.estimators.probe_circuits import ProbeStructure, probe_structures
-from hattriq_cirq.estimators.probe_design import HELD_OUT, ProbeDesign, design_probes
+from hattriq_cirq.estimators.probe_design import HELD_OUT, ProbeDesign, design_probes, number_of_probes
 from hattriq_cirq.execution.engine import Engine
-from hattriq_cirq.foundation.arrays import FloatArray, largest_remainders
+from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.identity import content_digest
 from hattriq_cirq.foundation.log import Log
-from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.text import quantity
-from hattriq_cirq.models.coefficient_errors import CampaignShare, roots
+from hattriq_cirq.models.coefficient_errors import CampaignShare
 from hattriq_cirq.models.coefficient_fit import CoefficientFit, Damping, ProbeOutcomes, RepeatedOutcomes
+from hattriq_cirq.models.heavy_tails import HeavyTails
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
 from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import Mitigation, Outcomes, as_mitigation
+from hattriq_cirq.workflows.learning_batch import DEPTH, FOLDED_WEIGHT, Batch
+from hattriq_cirq.workflows.learning_outcomes import Decoded
 from hattriq_cirq.workflows.learning_strings import ChosenStrings
 
 log = Log("workflows")
@@ -36,8 +36,9 @@ _GAUGES_MIN = 2  # gauges in which each of these states is measured at least
 _SHOTS_PER_PROBE = 2_000  # in that many the scatter between the gauges of a dozen CZ is as large as that of counts
 _PROBES_MAX = 6_000  # probes above which no more are taken for the sake of gauges
 _FOLDED = 1 / 3  # probes that are folded, as a share of the others
-_FOLDED_WEIGHT = 1 / 3  # their shots relative to those of the others: the factor is one number, which needs a tenth of all
-_DEPTH = 3
+_MANY = 1_000  # strings above which a second stage pays: of fewer each has six probes, and the prior decides little
+_STAGED = 20  # shots for each probe of a campaign of two stages, at least
+_SURE = 1e-6  # share of an expected square that stays uncertain
 _EXACT_NOISE = 1e-10  # variance that stands for exact outcomes in the fit, as a share of the observable's
 _DAMPING = "damping"
 
@@ -84,50 +85,37 @@ class Corrections:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows(Frozen):
-    """Circuits of one structure, and the units whose value each is a share of.
-
-    A unit is one value of a state: in the fit, held out (in several gauges, each at both ends of the campaign) or folded. A
-    state with Y that must not see strings with an odd number of Y is the mean of two circuits with opposite signs of Y.
-
-    Args:
-        state: Position of the product state, (rows,).
-        flipped: True where the signs of Y are flipped, (rows,).
-        unit: Position of the unit, (rows,).
-        share: Share of the unit's value, (rows,).
-        weight: Number of shots relative to those of a probe of the fit, (rows,).
-        parts: Rows that run at the beginning, in the middle and at the end of the campaign.
-    """
-
-    state: NDArray[np.int64]
-    flipped: NDArray[np.bool_]
-    unit: NDArray[np.int64]
-    share: FloatArray
-    weight: FloatArray
-    parts: tuple[slice, slice, slice]
-
-
-@dataclass(frozen=True, eq=False)
 class Campaign:
-    """The probes of one or several observables of one circuit, and the circuits that measure them.
+    """The probes of one or several observables of one circuit, and the circuits that measure them, batch by batch.
+
+    A campaign of two stages spends the shots of the second on what the outcomes of the first leave uncertain: its second batch
+    is known when the first has run. States that are held out run first and last.
 
     Args:
         models: Models to learn, with the same circuit and an observable each.
         structures: Circuit structures that measure the observables together.
         designs: Probes of the fit, and states that are held out, the same for all observables, with the strings of each.
-        folded: Positions of the fit's probes that are folded too.
+        batches: Batches so far.
+        stages: Number of batches of the whole campaign.
+        probes: Number of probes of the fit of the whole campaign.
         paired: True if probes with Y are averaged over the signs of Y.
         corrections: Corrections of the outcomes.
-        seed: Random seed for gauges.
+        seed: Random seed for probes and gauges.
+        planned_shots: Shots for which the probes are best; None for exact probabilities.
+        tails: Expected coefficients of each observable, by which batches are priced that are not known yet; None without.
     """
 
     models: tuple[Model, ...]
     structures: tuple[ProbeStructure, ...]
     designs: tuple[ProbeDesign, ...]
-    folded: NDArray[np.int64]
+    batches: tuple[Batch, ...]
+    stages: int
+    probes: int
     paired: bool
     corrections: Corrections
     seed: int
+    planned_shots: int | None = None
+    tails: tuple[HeavyTails | None, ...] = ()
 
     @classmethod
     def of(
@@ -138,8 +126,10 @@ class Campaign:
         corrections: Corrections,
         seed: int,
         shots: int | None = None,
+        *,
+        may_be_staged: bool = True,
     ) -> Campaign:
-        """Design the probes for strings; without a prior, so that they determine every coefficient.
+        """Design the probes of the first batch; without a prior, so that they determine every coefficient.
 
         Args:
             models: Models to learn.
@@ -149,29 +139,115 @@ class Campaign:
             seed: Random seed for probes and gauges.
             shots: Number of shots for which the probes are best: the more there are, the more gauges they are spread over and
                 the less a prior decides; None for exact probabilities.
+            may_be_staged: False for a single batch, whatever is best.
         """
         structures = tuple(probe_structures(*models))
-        sizes = _sizes(structures)
-        strings, importance, known = _together(chosen, sizes, shots)
+        strings, importance = _together(chosen)
+        known = _known_magnitudes(chosen, _sizes(structures), shots)
+        fitted = None if probes is None else probes - HELD_OUT
+        least = min(_PROBES_MAX, (shots or 0) // _SHOTS_PER_PROBE)
+        is_staged = may_be_staged and _is_staged(chosen, fitted or number_of_probes(len(strings), least), shots)
+        if is_staged:
+            fitted = fitted or number_of_probes(len(strings), least)
         design = design_probes(
             strings,
             importance,
-            probes=None if probes is None else probes - HELD_OUT,
+            probes=fitted // 2 if is_staged and fitted else fitted,
             seed=seed,
-            least=min(_PROBES_MAX, (shots or 0) // _SHOTS_PER_PROBE),
+            least=least,
             known=known,
             full_rank=chosen[0].prior == "none",
         )
-        rng = np.random.default_rng([seed, 2])
-        folds = max(1, round(_FOLDED * len(design.states))) if corrections.damping else 0
-        priors = [np.ones(len(own.strings)) if (prior := own.prior_variances()) is None else prior for own in chosen]
-        tables = [abs(design.states.expectations(own.strings)) for own in chosen]
-        signal = np.sum([table @ prior for table, prior in zip(tables, priors, strict=True)], axis=0)
-        folded = np.sort(np.lexsort((rng.random(len(signal)), -signal))[:folds])  # those with the largest expected squares
         named = quantity(len(strings), "string"), quantity(len(design.states), "probe")
         log.info("%s, %s and %d held out", *named, len(design.held_out))
         designs = tuple(replace(design, strings=each.strings, importance=each.importance) for each in chosen)
-        return cls(tuple(models), structures, designs, folded, chosen[0].real, corrections, seed)
+        count = fitted if is_staged and fitted else len(design.states)
+        stages = 2 if is_staged else 1
+        tails = tuple(own.tails for own in chosen)
+        empty = cls(tuple(models), structures, designs, (), stages, count, chosen[0].real, corrections, seed, shots, tails)
+        priors = [np.ones(len(own.strings)) if (prior := own.prior_variances()) is None else prior for own in chosen]
+        return empty._with_batch(design, priors)
+
+    def _with_batch(self, design: ProbeDesign, squares: Sequence[FloatArray]) -> Campaign:
+        """Return the campaign with one more batch.
+
+        Args:
+            design: Probes of the batch.
+            squares: Expected square of each coefficient of each observable, which chooses the probes that are folded.
+        """
+        stage = len(self.batches)
+        is_last, states = stage == self.stages - 1, design.states
+        folds = max(1, round(_FOLDED * self.probes)) if self.corrections.damping and is_last else 0
+        tables = [abs(states.expectations(own.strings)) for own in self.designs]
+        signal = np.sum([table @ own for table, own in zip(tables, squares, strict=True)], axis=0)
+        ties = np.random.default_rng([self.seed, 2]).random(len(signal))
+        folded = np.sort(np.lexsort((ties, -signal))[:folds])  # those with the largest expected squares
+        batch = Batch(
+            self.structures,
+            states,
+            folded,
+            self.held_out,
+            self.gauges,
+            self._held_weight / 2,
+            stage,
+            is_last,
+            self.paired,
+            self.seed,
+        )
+        batches = (*self.batches, batch)
+        fitted = batches[0].fitted.joined(*(each.fitted for each in batches[1:]))
+        designs = tuple(replace(own, states=fitted) for own in self.designs)
+        return replace(self, designs=designs, batches=batches)
+
+    @property
+    def is_complete(self) -> bool:
+        """True if all batches are known."""
+        return len(self.batches) == self.stages
+
+    @cached_property
+    def expected(self) -> Campaign:
+        """The campaign with all batches, for its price: those that are not known yet by the expected coefficients.
+
+        Where none are known they repeat the probes of the first batch.
+        """
+        if self.is_complete or self.planned_shots is None:
+            return self
+        own, count = self.designs[0], len(self.fitted)
+        shots = self.planned_shots * count / self.weight
+        left, squares = [], []
+        for design, tails, size in zip(self.designs, self.tails, self.sizes.tolist(), strict=True):
+            if tails is None:
+                return self._with_batch(own, [np.ones(len(each.strings)) for each in self.designs])
+            left.append(tails.uncertainty(design.shares, probes=count, shots=shots / size**2))
+            squares.append(tails.coefficients**2)
+        doubts = [
+            _doubtful(doubt, square, design.strings) for doubt, square, design in zip(left, squares, self.designs, strict=True)
+        ]
+        return self._with_batch(self._next_design(doubts, self.planned_shots), squares)
+
+    def following(self, outcomes: Sequence[Outcomes], shots: int, chosen: Sequence[ChosenStrings]) -> Campaign:
+        """Return the campaign with its next batch, whose probes see most of what the outcomes so far leave uncertain.
+
+        Args:
+            outcomes: Outcomes of every batch so far.
+            shots: Shots of the whole campaign.
+            chosen: Strings of each observable with their prior.
+        """
+        fits = [fit for fit, _ in self._fits(self._decoded(outcomes, shots), chosen)]
+        spreads = [fit.uncertainty if fit.prior is None else fit.prior.spread for fit in fits]
+        doubts = [_doubtful(fit.uncertainty, spread, fit.strings) for fit, spread in zip(fits, spreads, strict=True)]
+        design = self._next_design(doubts, shots)
+        log.info("%s chosen by the outcomes of %s", quantity(len(design.states), "probe"), quantity(len(self.fitted), "probe"))
+        return self._with_batch(design, [fit.coefficients**2 + fit.uncertainty for fit in fits])
+
+    def _next_design(self, doubts: Sequence[FloatArray], shots: int) -> ProbeDesign:
+        """Return the probes of the next batch for the square that stands for what is uncertain of each coefficient."""
+        count = self.probes - len(self.fitted)
+        left = (shots - sum(map(sum, self.shots(shots)))) * count / (self.weight - sum(each.weight for each in self.batches))
+        known = [size**2 / (left * own) for own, size in zip(doubts, self.sizes, strict=True)]
+        strings, importance = _together(self.designs)
+        least = _least_known(self.designs, known)
+        return design_probes(strings, importance, probes=count, seed=(self.seed, 3, len(self.batches)), known=least)
 
     @property
     def strings(self) -> PauliStrings:
@@ -189,6 +265,11 @@ class Campaign:
         return self.designs[0].held_out
 
     @property
+    def folded(self) -> ProductStates:
+        """States of the probes that are folded too."""
+        return self.batches[-1].fitted.select(self.batches[-1].folded)
+
+    @property
     def sizes(self) -> FloatArray:
         """Bound of each observable, (observables,): the variance of a probe's value is at most size^2 / shots."""
         return _sizes(self.structures)
@@ -196,12 +277,18 @@ class Campaign:
     @property
     def _held_weight(self) -> float:
         """Shots of all states that are held out, relative to those of a probe of the fit: each has at least as many."""
-        return max(len(self.held_out), _HELD_OUT / (1 - _HELD_OUT) * len(self.fitted))
+        return max(len(self.held_out), _HELD_OUT / (1 - _HELD_OUT) * self.probes)
+
+    @property
+    def weight(self) -> float:
+        """All shots relative to those of a probe of the fit."""
+        folds = max(1, round(_FOLDED * self.probes)) if self.corrections.damping else 0
+        return self.probes + self._held_weight + FOLDED_WEIGHT * folds
 
     @property
     def share_of_fit(self) -> float:
         """Share of all shots that the probes of the fit have."""
-        return len(self.fitted) / (len(self.fitted) + self._held_weight + _FOLDED_WEIGHT * len(self.folded))
+        return self.probes / self.weight
 
     @property
     def gauges(self) -> int:
@@ -209,112 +296,98 @@ class Campaign:
         return max(_GAUGES_MIN, round(self._held_weight / len(self.held_out)))
 
     @property
-    def states(self) -> ProductStates:
-        """All states: those of the fit, then those held out."""
-        parts = (self.fitted, self.held_out)
-        n, bases = self.models[0].n_qubits, [part.bases for part in parts]
-        masks = (np.concatenate([getattr(b, name) for b in bases]) for name in ("x_masks", "z_masks"))
-        return ProductStates(PauliStrings(n, *masks), np.concatenate([part.signs for part in parts]))
-
-    @cached_property
-    def rows(self) -> Rows:
-        """Circuits of each structure: those held out, of the fit and folded, and again those held out."""
-        fit, held, folded = len(self.fitted), len(self.held_out) * self.gauges, len(self.folded)
-        twice = fit + np.repeat(np.arange(len(self.held_out)), self.gauges)
-        state = np.concatenate([twice, np.arange(fit), self.folded, twice])
-        each = np.full(held, self._held_weight / (2 * held))
-        weight = np.concatenate([each, np.ones(fit), np.full(folded, _FOLDED_WEIGHT), each])
-        has_pair = (self.states.y_masks[state] != 0) & self.paired
-        unit = np.repeat(np.arange(len(state)), 1 + has_pair)
-        second = np.concatenate([[False], unit[1:] == unit[:-1]])
-        share = 1.0 / (1 + has_pair)[unit]
-        begin, end = np.searchsorted(unit, [held, held + fit + folded]).tolist()
-        parts = (slice(0, begin), slice(begin, end), slice(end, len(unit)))
-        return Rows(state[unit], second, unit, share, weight[unit] * share, parts)
-
-    @cached_property
-    def requests(self) -> NDArray[np.int64]:
-        """Number of each circuit in the order in which they run, (structures, rows): part by part of the campaign."""
-        part = np.repeat([0, 1, 2], [rows.stop - rows.start for rows in self.rows.parts])
-        order = np.argsort(np.tile(part, len(self.structures)), kind="stable")
-        return np.argsort(order).reshape(len(self.structures), -1)
-
-    @property
     def circuits(self) -> int:
-        """Number of circuits."""
-        return len(self.structures) * len(self.rows.state)
+        """Number of circuits of all batches, as far as they are known."""
+        return sum(batch.circuits for batch in self.expected.batches)
 
-    def shots(self, total: int) -> list[int]:
-        """Return the shots of each circuit.
+    def shots(self, total: int) -> list[list[int]]:
+        """Return the shots of each circuit of each batch.
 
         Raises:
             ValueError: There are fewer shots than circuits.
         """
-        weights = np.empty(self.circuits)
-        weights[self.requests] = np.multiply.outer([structure.size for structure in self.structures], self.rows.weight)
-        if total < len(weights):
-            raise ValueError(
-                f"shots={total} must be at least {len(weights)}, the number of circuits; use more shots or fewer probes"
+        ends = np.cumsum([batch.weight for batch in self.batches]) / self.weight
+        if self.is_complete:
+            ends[-1] = 1.0
+        budgets = np.diff(np.rint(total * ends), prepend=0).astype(np.int64).tolist()
+        return [batch.shots(own) for batch, own in zip(self.batches, budgets, strict=True)]
+
+    def compile(self, stage: int, engine: Engine, shots: Sequence[int] | None) -> PreparedCircuits:
+        """Return the circuits of a batch, compiled for the engine's processor, or as one program and a sweep per structure."""
+        return self.batches[stage].compile(engine, shots, self.corrections.outcomes)
+
+    def _decoded(self, outcomes: Sequence[Outcomes], shots: int | None) -> Decoded:
+        """Return the values of all units of the batches so far."""
+        every: Sequence[Sequence[int] | None] = [None] * len(outcomes) if shots is None else self.shots(shots)
+        return Decoded.of(self.batches, outcomes, every)
+
+    def _units(self) -> _Units:
+        """Return the positions of all units of the batches so far."""
+        begin, fit, folded, end = np.sum([batch.counts for batch in self.batches], axis=0)
+        parts = np.split(np.arange(begin + fit + folded + end), np.cumsum([begin, fit, folded]))
+        ends = [part.reshape(-1, self.gauges) for part in (parts[0], parts[3]) if len(part)]
+        return _Units(parts[1], parts[2], ends)
+
+    def _fits(self, decoded: Decoded, chosen: Sequence[ChosenStrings]) -> list[tuple[CoefficientFit, FloatArray]]:
+        """Return the fit of each observable to the batches so far, and the variance that weights every unit."""
+        units = self._units()
+        scatter, found = decoded.scatter(units.ends), []
+        for i, own in enumerate(chosen):
+            noise = np.maximum(
+                decoded.fit_noise(units.fit, i) + scatter.gauge[i, i] * decoded.squared_shares,
+                _EXACT_NOISE * self.sizes[i] ** 2,
             )
-        spare = total - len(weights)
-        return [1 + more for more in largest_remainders(spare * weights / weights.sum(), spare)]
+            fitted = own.with_outside(decoded.outcomes(i, units.fit, self.fitted, scatter))
+            if own.outside is not None:
+                noise[units.fit] += own.outside.variance_in(self.fitted)
+            prior = own.fitted_prior(fitted, noise[units.fit])
+            found.append((CoefficientFit(own.strings, fitted, noise[units.fit], prior), noise))
+        return found
 
-    def compile(self, engine: Engine, shots: Sequence[int] | None) -> PreparedCircuits:
-        """Return all circuits, compiled for the engine's processor, or as one program and a sweep per structure."""
-        states, flipped, requests = self.states.select(self.rows.state), self.rows.flipped, self.requests
-        of_fit = len(self.held_out) * self.gauges + len(self.fitted)
-        is_folded = (of_fit <= self.rows.unit) & (self.rows.unit < of_fit + len(self.folded))
-        repeated = len(self.structures) * self.rows.parts[0].stop
-        gauges = FoldedGauges(tuple(np.sort(requests[:, is_folded], axis=None).tolist()), _DEPTH, self.seed, repeated)
-        mitigation = MitigationSequence([gauges, *self.corrections.outcomes])
-        if engine.processor is None:
-            pairs = zip(self.structures, requests.tolist(), strict=True)
-            programs = [structure.program(states, flipped, own) for structure, own in pairs]
-            return PreparedCircuits(engine, programs, shots, mitigation)
-        circuits = [circuit for structure in self.structures for circuit in structure.circuits(states, flipped)]
-        ordered = [circuits[i] for i in np.argsort(requests, axis=None)]
-        return PreparedCircuits.compile(engine, ordered, shots, mitigation)
-
-    def fit(self, outcomes: Outcomes, shots: Sequence[int] | None, chosen: Sequence[ChosenStrings]) -> list[Fitted]:
+    def fit(self, outcomes: Sequence[Outcomes], shots: int | None, chosen: Sequence[ChosenStrings]) -> list[Fitted]:
         """Return the fit of each observable, and what it has in common with the others.
 
         Args:
-            outcomes: Outcome of every circuit, the structures one after the other.
-            shots: Shots of each; None for exact probabilities.
+            outcomes: Outcome of every circuit of every batch, the structures one after the other.
+            shots: Shots of the campaign; None for exact probabilities.
             chosen: Strings of each observable with their prior.
         """
-        decoded = _Decoded.of(self, outcomes, shots)
-        held, gauges = len(self.held_out) * self.gauges, self.gauges
-        begin, in_fit, folded, end = np.split(np.arange(decoded.count), np.cumsum([held, len(self.fitted), len(self.folded)]))
-        begin, end = begin.reshape(-1, gauges), end.reshape(-1, gauges)
-        scatter = decoded.scatter(begin, end)
+        decoded, units = self._decoded(outcomes, shots), self._units()
+        scatter, (begin, end) = decoded.scatter(units.ends), units.ends
+        amplified = scatter.times(DEPTH**2)  # coherent errors grow in proportion to the depth
         found: list[Fitted] = []
-        slopes = np.zeros((len(chosen), len(folded)))
-        for i, own in enumerate(chosen):
-            noise = np.maximum(
-                decoded.fit_noise(in_fit, i) + scatter.gauge[i, i] * decoded.squared_shares, _EXACT_NOISE * self.sizes[i] ** 2
-            )
-            fitted = own.with_outside(decoded.outcomes(i, in_fit, self.fitted, scatter))
-            if own.outside is not None:
-                noise[in_fit] += own.outside.variance_in(self.fitted)
-            fit = CoefficientFit(own.strings, fitted, noise[in_fit], own.fitted_prior(fitted, noise[in_fit]))
+        slopes = np.zeros((len(chosen), len(units.folded)))
+        for i, (own, (fit, noise)) in enumerate(zip(chosen, self._fits(decoded, chosen), strict=True)):
             held_out, ends = decoded.both_ends(i, begin, end, self.held_out, scatter)
             damping = None
-            if len(folded):
-                amplified = scatter.times(_DEPTH**2)  # coherent errors grow in proportion to the depth
-                deeper = decoded.outcomes(i, folded, self.fitted.select(self.folded), amplified)
-                weights = noise[folded] + amplified.gauge[i, i] * decoded.squared_shares[folded]
-                damping, slopes[i] = Damping.estimate(fit, deeper, weights, _DEPTH)
+            if len(units.folded):
+                deeper = decoded.outcomes(i, units.folded, self.folded, amplified)
+                weights = noise[units.folded] + amplified.gauge[i, i] * decoded.squared_shares[units.folded]
+                damping, slopes[i] = Damping.estimate(fit, deeper, weights, DEPTH)
             found.append(Fitted(fit, own.with_outside(held_out), ends, damping))
         if len(found) == 1:
             return found
-        outcomes_of_fit = decoded.covariances(in_fit, scatter)
-        of_damping = np.einsum("if,fij,jf->ij", slopes, decoded.covariances(folded, scatter.times(_DEPTH**2)), slopes)
+        outcomes_of_fit = decoded.covariances(units.fit, scatter)
+        of_damping = np.einsum("if,fij,jf->ij", slopes, decoded.covariances(units.folded, amplified), slopes)
         campaign = content_digest((decoded.values, outcomes_of_fit, self.seed)) or ""
         return [
             replace(each, share=CampaignShare(campaign, i, outcomes_of_fit[:, i].T, of_damping[i]))
             for i, each in enumerate(found)
         ]
+
+
+class _Units(NamedTuple):
+    """Positions of units among all of the batches.
+
+    Args:
+        fit: Units of the fit.
+        folded: Folded ones.
+        ends: Those held out at each end of the campaign that has run, (states, gauges) each.
+    """
+
+    fit: NDArray[np.int64]
+    folded: NDArray[np.int64]
+    ends: Sequence[NDArray[np.int64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -336,131 +409,6 @@ class Fitted(Frozen):
     share: CampaignShare | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class _Scatter(Frozen):
-    """Scatter of values between the gauges of a circuit.
-
-    Args:
-        gauge: Covariance of the observables in one circuit, (observables, observables).
-        errors: Errors of its diagonal, (observables,).
-    """
-
-    gauge: FloatArray
-    errors: FloatArray
-
-    def times(self, factor: float) -> _Scatter:
-        """Return the scatter of circuits in which it is larger by a factor."""
-        return _Scatter(factor * self.gauge, factor * self.errors)
-
-
-@dataclass(frozen=True, eq=False)
-class _Decoded(Frozen):
-    """Values of all units of a campaign.
-
-    Args:
-        values: Values, (units, observables).
-        counted: Covariances from counts, (units, observables, observables).
-        plain: Variances that do not depend on the outcomes: those of the largest spread, (units, observables).
-        squared_shares: Sums of the squared shares of the units' circuits, (units,): scatter of gauges relative to one circuit.
-        sensitivities: Derivatives by shared numbers of variance 1, (units, observables, numbers).
-    """
-
-    values: FloatArray
-    counted: FloatArray
-    plain: FloatArray
-    squared_shares: FloatArray
-    sensitivities: FloatArray
-
-    @property
-    def count(self) -> int:
-        """Number of units."""
-        return len(self.values)
-
-    @classmethod
-    def of(cls, campaign: Campaign, outcomes: Outcomes, shots: Sequence[int] | None) -> _Decoded:
-        """Decode the outcomes of all circuits."""
-        rows, structures = campaign.rows, campaign.structures
-        units, observables = int(rows.unit[-1]) + 1, len(campaign.models)
-        total, plain = np.zeros((2, units, observables))
-        counted = np.zeros((units, observables, observables))
-        slopes: dict[SharedUncertainty, FloatArray] = {}
-        places = [(i, j, int(request)) for (i, j), request in np.ndenumerate(campaign.requests)]
-        for i, j, request in track(places, "decode probes", "circuit"):
-            outcome, weights, unit, share = outcomes[request], structures[i].weights, rows.unit[j], rows.share[j]
-            total[unit] += share * outcome.expectation(weights)
-            counted[unit] += share**2 * (outcome.variances if observables == 1 else outcome.covariance)(weights)
-            if shots is not None:
-                plain[unit] += (share * structures[i].sizes) ** 2 / shots[request]
-            random = {key: slope for key, slope in outcome.sensitivities(weights).items() if not key.systematic}
-            for key, slope in random.items():
-                slopes.setdefault(key, np.zeros((units, *slope.shape)))[unit] += share * slope
-        columns = [slope @ roots(key.matrix) for key, slope in slopes.items()]
-        squared = np.bincount(rows.unit, rows.share**2, units).astype(float)
-        return cls(total, counted, plain, squared, np.concatenate([np.zeros((units, observables, 0)), *columns], axis=-1))
-
-    def fit_noise(self, units: NDArray[np.int64], observable: int) -> FloatArray:
-        """Return the variances that weight all units in a fit, (units,): of one size for equal shots."""
-        plain = float(self.plain[units, observable].mean())
-        ratio = float(self.counted[units, observable, observable].mean()) / plain if plain else 0.0
-        return np.asarray(self.plain[:, observable] * ratio)
-
-    def scatter(self, begin: NDArray[np.int64], end: NDArray[np.int64]) -> _Scatter:
-        """Return the scatter between the gauges of a circuit, with variances of at least 0.
-
-        Args:
-            begin: Units of states in several gauges, (states, gauges).
-            end: Units of the same circuits, measured again.
-        """
-        free = begin.shape[1] - 1
-        values = (self.values[begin] + self.values[end]) / 2
-        counted = (self.counted[begin] + self.counted[end]).mean(axis=1) / 4
-        shares = self.squared_shares[begin].mean(axis=1)[:, np.newaxis, np.newaxis]
-        difference = values - values.mean(axis=1, keepdims=True)
-        excess = np.einsum("pgi,pgj->pij", difference, difference) / free - counted
-        own = np.einsum("pii->pi", counted)
-        products = np.einsum("pi,pj->pij", own, own)
-        weights = np.where(products.all(axis=0), shares / np.where(products > 0, products, 1), 1.0)  # precise ones show most
-        units = np.sum(weights * shares, axis=0)
-        gauge = np.sum(weights * excess, axis=0) / units
-        variances = gauge.diagonal().clip(0)
-        largest = np.sqrt(np.outer(variances, variances))
-        gauge = np.clip(gauge, -largest, largest)
-        spread = weights * (counted + gauge * shares)
-        return _Scatter(gauge, np.sqrt(2 / free) * np.linalg.norm(np.einsum("pii->pi", spread), axis=0) / units.diagonal())
-
-    def covariances(self, units: NDArray[np.int64], scatter: _Scatter) -> FloatArray:
-        """Return the covariances of values from counts and gauges, (units, observables, observables)."""
-        return np.asarray(self.counted[units] + self.squared_shares[units, np.newaxis, np.newaxis] * scatter.gauge)
-
-    def outcomes(self, observable: int, units: NDArray[np.int64], states: ProductStates, scatter: _Scatter) -> ProbeOutcomes:
-        """Return the outcomes of one observable in the states of some units."""
-        own = self.squared_shares[units]
-        return ProbeOutcomes(
-            states,
-            self.values[units, observable],
-            self.counted[units, observable, observable] + scatter.gauge[observable, observable] * own,
-            self.sensitivities[units, observable],
-            scatter.errors[observable] * own,
-        )
-
-    def both_ends(
-        self, observable: int, begin: NDArray[np.int64], end: NDArray[np.int64], states: ProductStates, scatter: _Scatter
-    ) -> tuple[ProbeOutcomes, RepeatedOutcomes]:
-        """Return the outcomes of states over both ends of a campaign, and those at each end, see `scatter`."""
-        first, last = (self.values[units, observable].mean(axis=1) for units in (begin, end))
-        gauges = begin.shape[1]
-        counted = (self.counted[begin] + self.counted[end])[:, :, observable, observable].mean(axis=1) / gauges
-        shares = self.squared_shares[begin].mean(axis=1) / gauges
-        held_out = ProbeOutcomes(
-            states,
-            (first + last) / 2,
-            counted / 4 + scatter.gauge[observable, observable] * shares,
-            (self.sensitivities[begin] + self.sensitivities[end])[:, :, observable].mean(axis=1) / 2,
-            scatter.errors[observable] * shares,
-        )
-        return held_out, RepeatedOutcomes(first, last, counted)
-
-
 def _sizes(structures: Sequence[ProbeStructure]) -> FloatArray:
     """Return the square root of the variance times all shots that each observable has at most, (observables,).
 
@@ -471,33 +419,59 @@ def _sizes(structures: Sequence[ProbeStructure]) -> FloatArray:
     return np.asarray(np.sqrt(sizes.sum() * squares))
 
 
-def _together(
-    chosen: Sequence[ChosenStrings], sizes: FloatArray, shots: int | None
-) -> tuple[PauliStrings, FloatArray, FloatArray | None]:
-    """Return the strings of all observables, each once, their summed importance, and what is known, see `design_probes`.
+def _is_staged(chosen: Sequence[ChosenStrings], probes: int, shots: int | None) -> bool:
+    """Return True if a second stage pays: where a prior from the outcomes decides, since each string has few probes."""
+    most = max(len(own.strings) for own in chosen)
+    return chosen[0].prior == "empirical_bayes" and most > _MANY and (shots or 0) >= _STAGED * probes
 
-    Equal variances hardly change a design, so that only `magnitude` says what is known: of a string in several observables,
-    as much as in that which knows least.
+
+def _doubtful(uncertainty: FloatArray, spread: FloatArray, strings: PauliStrings) -> FloatArray:
+    """Return the square that stands for what is uncertain of each coefficient in the design of the next probes, (strings,).
+
+    A string whose coefficient seems known is not given up, since half of the shots may have missed it: it is the geometric mean
+    of what is uncertain and of the mean of the strings on as many qubits.
+
+    Args:
+        uncertainty: Expected square of the error of each coefficient.
+        spread: Expected square of each coefficient.
+        strings: The strings.
     """
-    is_known = shots is not None and chosen[0].prior == "magnitude"
-    known = []
-    for own, size in zip(chosen, sizes, strict=True):
-        prior = own.prior_variances()
-        known.append(size**2 / ((1 - _HELD_OUT) * shots * prior) if is_known and shots and prior is not None else None)
+    means = np.bincount(strings.weights, spread) / np.maximum(np.bincount(strings.weights), 1)
+    of_class = np.maximum(means[strings.weights], _SURE * spread.mean())
+    return np.asarray(np.sqrt(np.maximum(uncertainty, _SURE * of_class) * of_class))
+
+
+def _together(chosen: Sequence[ChosenStrings | ProbeDesign]) -> tuple[PauliStrings, FloatArray]:
+    """Return the strings of all observables, each once, and their summed importance."""
     distinct, index = _distinct([own.strings for own in chosen])
     importance = np.bincount(index, np.concatenate([own.importance for own in chosen]))
-    least: FloatArray | None = None
-    if is_known:
-        least = np.full(len(distinct), np.inf)
-        np.minimum.at(least, index, np.concatenate([each for each in known if each is not None]))
-    return distinct, np.asarray(importance, dtype=float), least
+    return distinct, np.asarray(importance, dtype=float)
+
+
+def _known_magnitudes(chosen: Sequence[ChosenStrings], sizes: FloatArray, shots: int | None) -> FloatArray | None:
+    """Return what a prior by magnitude says about each string, see `design_probes`; equal variances hardly change a design."""
+    if shots is None or chosen[0].prior != "magnitude":
+        return None
+    priors = [own.prior_variances() for own in chosen]
+    known = [
+        size**2 / ((1 - _HELD_OUT) * shots * prior) for prior, size in zip(priors, sizes, strict=True) if prior is not None
+    ]
+    return _least_known(chosen, known)
+
+
+def _least_known(chosen: Sequence[ChosenStrings | ProbeDesign], known: Sequence[FloatArray]) -> FloatArray:
+    """Return what is known of each string of any observable: of one in several, as much as in that which knows least."""
+    distinct, index = _distinct([own.strings for own in chosen])
+    least = np.full(len(distinct), np.inf)
+    np.minimum.at(least, index, np.concatenate(known))
+    return least
 
 
 def _distinct(lists: Sequence[PauliStrings]) -> tuple[PauliStrings, NDArray[np.intp]]:
     """Return the strings of several lists, each once, and the position of every string of the lists among them."""
     if len(lists) == 1:
         return lists[0], np.arange(len(lists[0]))
-    masks = np.concatenate([[own.x_masks, own.z_masks] for own in lists], axis=1)
-    _, first, index = np.unique(masks, axis=1, return_index=True, return_inverse=True)
+    every = lists[0].joined(*lists[1:])
+    _, first, index = np.unique([every.x_masks, every.z_masks], axis=1, return_index=True, return_inverse=True)
     order = np.argsort(first)  # that of the lists
-    return PauliStrings(lists[0].n_qubits, *masks[:, first[order]]), np.argsort(order)[index.reshape(-1)]
+    return every.select(first[order]), np.argsort(order)[index.reshape(-1)]

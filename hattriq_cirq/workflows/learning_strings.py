@@ -16,6 +16,7 @@ from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.coefficient_fit import CoefficientPrior, OutsideStrings, ProbeOutcomes, empirical_bayes
+from hattriq_cirq.models.heavy_tails import HeavyTails
 from hattriq_cirq.models.learned import PriorKind, StringsSource
 from hattriq_cirq.models.model import Model, check_columns, model_inputs
 from hattriq_cirq.models.pauli_propagation import WeightedStrings, exact_strings, important_strings, structure_strings
@@ -52,6 +53,8 @@ class ChosenStrings(Frozen):
         simulated: Squared coefficients of the simulated circuit from which the list is, (strings,); None if it is not from one.
         expected: Variances by which errors are predicted, (strings,): those of the prior, and for empirical Bayes the mean
             squares of the simulated coefficients of each number of qubits, up to 10 qubits; None for least squares.
+        tails: The simulated coefficients, for empirical Bayes up to 10 qubits: they predict errors and prices, and no result
+            depends on them.
 
     Example:
         >>> from hattriq_cirq import ring_ansatz
@@ -73,6 +76,7 @@ class ChosenStrings(Frozen):
     outside: OutsideStrings | None = None
     simulated: FloatArray | None = None
     expected: FloatArray | None = None
+    tails: HeavyTails | None = None
 
     @classmethod
     def of(
@@ -135,8 +139,10 @@ class ChosenStrings(Frozen):
             chosen, weights, real, source, prior, magnitudes, truncated, squared_norm, size, example, outside, squares
         )
         is_scaled = prior == "empirical_bayes" and model.n_qubits <= _SCALED
-        expected = _class_means(model, chosen) if is_scaled else found_so_far.prior_variances()
-        return replace(found_so_far, expected=expected)
+        if not is_scaled:
+            return replace(found_so_far, expected=found_so_far.prior_variances())
+        tails = HeavyTails(chosen.coefficients_of(model.matrix), chosen.weights)
+        return replace(found_so_far, expected=_class_means(tails), tails=tails)
 
     def prior_variances(self) -> FloatArray | None:
         """Return the prior variance of each coefficient before any outcome, (strings,); None for least squares.
@@ -207,11 +213,11 @@ class ChosenStrings(Frozen):
         return None if variances is None else CoefficientPrior.known(variances)
 
 
-def _class_means(model: Model, strings: PauliStrings) -> FloatArray:
-    """Return the mean square of the simulated coefficients of each number of qubits that a string acts on, (strings,)."""
-    squares = strings.coefficients_of(model.matrix) ** 2
-    means = np.bincount(strings.weights, squares) / np.maximum(np.bincount(strings.weights), 1)
-    return np.asarray(np.maximum(means[strings.weights], _FLOOR * squares.mean()))
+def _class_means(tails: HeavyTails) -> FloatArray:
+    """Return the mean square of the coefficients of each class, (strings,)."""
+    squares, classes = tails.coefficients**2, tails.classes
+    means = np.bincount(classes, squares) / np.maximum(np.bincount(classes), 1)
+    return np.asarray(np.maximum(means[classes], _FLOOR * squares.mean()))
 
 
 def _ends(model: Model, inputs: ArrayLike, baseline: float | ArrayLike | BaselineSet) -> tuple[Array, Array]:

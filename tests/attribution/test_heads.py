@@ -172,6 +172,29 @@ def test_learned_models_take_heads_with_weights() -> None:
         np.testing.assert_allclose(found.f_input, exact.f_input, rtol=0, atol=1e-8)
 
 
+def test_errors_of_a_linear_head_on_learned_models_are_those_of_a_bootstrap() -> None:
+    """Another rule, exact for quadratic forms too, has its errors from random observables and not by propagation."""
+    heads = [MODEL.with_observable(o) for o in (OBSERVABLE, -0.5 * cirq.Z(LINE[1]))]
+    learned = hq.learn_observable(
+        heads, engine=swept_engine(1), shots=20_000, inputs=X[np.newaxis], prior="none", mitigation="damping", seed=1
+    )
+    head = hq.Head("linear", weights=[1.0, -2.0], bias=0.3)
+    exact = hq.integrated_gradients(
+        [learned[0], learned[1], learned[0]], X, baseline=B, head=hq.Head("linear", weights=[0.4, -2, 0.6])
+    )
+    found = hq.integrated_gradients(learned, X, baseline=B, head=head)
+    np.testing.assert_allclose(found.stderr, exact.stderr, rtol=1e-9)
+    drawn = hq.integrated_gradients(learned, X, baseline=B, head=head, rule="gauss-legendre:2")
+    np.testing.assert_allclose(drawn.values, found.values, rtol=0, atol=1e-12)
+    assert found.systematic is not None
+    assert drawn.systematic is not None
+    np.testing.assert_allclose(drawn.systematic, found.systematic, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(drawn.stderr, found.stderr, rtol=0.25)  # 200 samples: within 5%
+    alone = [hq.integrated_gradients(each, X, baseline=B).stderr for each in learned]
+    assert not np.allclose(found.stderr, np.hypot(alone[0], 2 * alone[1]), rtol=0.02)  # the campaign's errors are correlated
+    assert not found.completeness_gap_stderr.any()
+
+
 def test_targets_have_the_shape_of_the_batch() -> None:
     x = np.random.default_rng(0).normal(size=(2, 3, 4))
     head = hq.Head("softmax", target=[[0, 1, 0], [1, 1, 0]])

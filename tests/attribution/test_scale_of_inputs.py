@@ -255,12 +255,14 @@ def test_input_that_equals_its_baseline_to_rounding_takes_no_circuit() -> None:
     assert not found.values.any()
 
 
-def test_feature_that_is_constant_to_rounding_has_no_width() -> None:
-    from hattriq_cirq.workflows.classical import _standardization
+def test_feature_that_is_constant_to_rounding_has_no_weight() -> None:
+    from hattriq_cirq.workflows.classical import fit_logistic_regression, score_accuracy
 
-    small = np.array([[1e-20, 0.1], [2e-20, 0.1], [3e-20, 0.1]]) * np.array([1.0, 3.0])
-    _, width = _standardization(small)
-    np.testing.assert_allclose(width, [float(np.std([1e-20, 2e-20, 3e-20])), 1.0])
+    small, labels = np.array([[1e-20, 0.1], [2e-20, 0.1], [4e-20, 0.1]]) * np.array([1.0, 3.0]), [-1, -1, 1]
+    scorer = fit_logistic_regression(small, labels)
+    assert score_accuracy(scorer, small, labels) == 1.0
+    assert scorer.weights[0] > 1e19
+    assert abs(scorer.weights[1]) < 1e-12
 
 
 @pytest.mark.parametrize("scale", [1e-13, 1.0, 1e6])

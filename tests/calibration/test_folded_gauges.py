@@ -8,7 +8,7 @@ import oracle
 import sympy
 
 import hattriq_cirq as hq
-from calibration.gates.folded_gauges import FoldedGauges
+from calibration.gates.folded_gauges import FoldedGauges, StageGauges
 from calibration.gates.pauli_twirling import twirl_each
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 
@@ -72,3 +72,27 @@ def test_repeated_circuits_run_first_and_last_in_the_same_gauges() -> None:
     assert [each.requests for each in variants.programs] == [(1, 0), (2,), (5, 4), (3,)]
     assert (points[4], points[5]) == (points[0], points[1])
     assert len({tuple(point.values()) for point in points.values()}) == 4
+
+
+def test_stages_share_the_gauges_of_their_first_requests_alone() -> None:
+    stages = []
+    for stage, others in enumerate((range(4), range(8, 12))):
+        points = (*POINTS[:2], *(POINTS[i] for i in others))
+        gauges = StageGauges(folded=(5,), seed=4, repeated=2, stage=stage)
+        variants = gauges.expand(hq.cirq_simulator(), [ParameterizedCircuit(CIRCUIT, tuple(range(6)), points)], [10] * 6)
+        stages.append(
+            {
+                request: (each.circuit, point)
+                for each in variants.programs
+                for request, point in zip(each.requests, each.points, strict=True)
+            }
+        )
+        assert [each.requests for each in variants.programs] == ([(0, 1), (2, 3, 4), (5,)], [(2, 3, 4), (0, 1), (5,)])[stage]
+    first, second = ({request: cirq.resolve_parameters(*pair) for request, pair in stage.items()} for stage in stages)
+    for request in range(6):
+        assert (first[request] == second[request]) == (request < 2)
+        exact = (first[request], 0), (second[request], 8)
+        for circuit, offset in exact:
+            point = POINTS[request] if request < 2 else POINTS[request - 2 + offset]
+            expected = oracle.distribution(cirq.resolve_parameters(CIRCUIT, point))
+            np.testing.assert_allclose(oracle.distribution(circuit), expected, atol=1e-9)

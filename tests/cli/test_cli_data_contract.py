@@ -189,15 +189,20 @@ def test_model_of_an_earlier_version_is_compared_by_the_record_of_its_training(
 
 
 @each_command
-def test_labels_of_another_column_are_refused(
+def test_labels_are_those_of_the_column_of_the_training(
     home: Path, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [f"{line},{('male', 1, -1)[bool(k) + k % 2]}" for k, line in enumerate(TABLE.splitlines())]
     (tmp_path / "other.csv").write_text("\n".join(rows) + "\n")
-    assert run(COMMANDS[command].format(model=home / "model", data=tmp_path / "other.csv", out=tmp_path / "out")) == 2
+    data = f"{tmp_path}/other.csv:label_column=male"
+    assert run(COMMANDS[command].format(model=home / "model", data=data, out=tmp_path / "out")) == 2
     assert "its labels are in the column 'male', those of the training were in 'label'" in capsys.readouterr().err
-    data = f"{tmp_path}/other.csv:label_column=label"
-    assert run(COMMANDS["attribute"].format(model=home / "model", data=data, out=tmp_path / "out")) == 0
+    for name, data in (("own", f"{home}/table.csv"), ("other", f"{tmp_path}/other.csv")):
+        assert run(COMMANDS["attribute"].format(model=home / "model", data=data, out=tmp_path / name)) == 0
+    assert "note: other: the columns 'male' were left out." in capsys.readouterr().out
+    (own, record), (other, again) = attribution(tmp_path / "own"), attribution(tmp_path / "other")
+    np.testing.assert_allclose(other.values, own.values, rtol=0, atol=1e-14)
+    assert again["inputs"]["labels"] == record["inputs"]["labels"]
 
 
 def test_table_with_labels_elsewhere_is_refused_with_the_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

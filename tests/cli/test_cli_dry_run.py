@@ -17,6 +17,7 @@ from hattriq_cirq.execution import engine
 from hattriq_cirq.execution.backends.virtual import VirtualBackend
 from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.journal_summary import read_summary
+from hattriq_cirq.foundation.recent import Recent
 from hattriq_cirq.pipeline import prepare
 
 CALIBRATE = "calibrate --engine virtual:willow_pink --qubits 5_9,5_10 --shots 400 --seed 3"
@@ -77,6 +78,7 @@ def test_planned_run_goes_on_to_the_undisturbed_result_and_compiles_nothing(
 ) -> None:
     planned = plan(home, tmp_path / "run")
     jobs = read_summary(planned).jobs
+    monkeypatch.setattr(engine, "_programs", Recent(0))
     for owner, name in ((engine, "compile_for"), (prepare, "choose_placement")):
         monkeypatch.setattr(owner, name, fail)
     assert run(f"{line(home, planned)} --dry-run") == 0  # a second dry run finds everything

@@ -17,7 +17,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert run(f"attribute {home}/bars --data bars_and_stripes --out {home}/maps --inputs test:0:3") == 0
     (home / "nan.csv").write_text(TABLE + "1,nan,2,3,1\n")
     (home / "zeros.csv").write_text(TABLE + "0,0,0,0,1\n")
-    (home / "labels.csv").write_text(TABLE.replace("-1\n", "0\n"))
+    (home / "labels.csv").write_text(TABLE + "1,1,2,3,2\n")
     (home / "notes.txt").write_text("hello")
     (home / "broken.json").write_text("{")
     (home / "notes.npz").write_bytes(b"PK")
@@ -39,7 +39,7 @@ ERRORS = {
     "unknown data option": ("train digits:colour=1 --out {home}/new", "options: pair"),
     "NaN": ("train {home}/nan.csv --out {home}/new", "line 22, column 'b': 'nan' is not a finite number"),
     "row of zeros": ("train {home}/zeros.csv --out {home}/new", "rows [20] of x are all zeros"),
-    "labels": ("train {home}/labels.csv --out {home}/new", "only the labels -1 and +1"),
+    "labels": ("train {home}/labels.csv --out {home}/new", "y holds 3 labels, '-1', '1', '2', and this takes two classes; use"),
     "output exists": ("train bars_and_stripes --out {home}/bars", "{home}/bars exists"),
     "output is a file": ("train bars_and_stripes --out {home}/notes.txt", "exists and is not an empty folder"),
     "output below a file": ("train bars_and_stripes --out {home}/notes.txt/new", "not a folder"),

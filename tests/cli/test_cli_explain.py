@@ -42,8 +42,8 @@ def test_all_parts_are_on_the_page_and_in_files(home: Path, capsys: pytest.Captu
     np.testing.assert_allclose([float(row["value"]) for row in found], maps.values.ravel())
     assert data.columns is not None
     assert {row["name"] for row in found} >= set(data.columns)
-    for index, score in zip(indices, maps.f_input, strict=True):
-        assert re.search(rf"^Input {index} \(label .*\): Score {score:+.3f}: ", printed, re.M)
+    for index, one in zip(indices, maps, strict=True):
+        assert re.search(rf"^Input {index} \(label .*\): {re.escape(one.answer())}\. ", printed, re.M)
     pairs = [row for row in rows_of(out / "interactions.csv") if row["sample"] == str(indices[0])]
     exact = hq.interactions(model, data.amplitudes[indices[0]]).pairs(1)[0]
     assert float(pairs[0]["pair_effect"]) == pytest.approx(exact.value)

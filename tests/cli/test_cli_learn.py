@@ -18,14 +18,14 @@ from command_line import refusal, run, train_on_table
 from content_sampler import ContentSampler
 from forked import ForkServer
 from interrupted import killed_at_call, results
-from journals import interrupting
+from journals import interrupting, read_records
 from stand_in import StandIn
 
 import hattriq_cirq as hq
 from calibration import Readout
 from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.journal_summary import read_summary
-from hattriq_cirq.workflows import learning_strings
+from hattriq_cirq.workflows import learning_campaign, learning_strings
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 OPTIONS = "--engine virtual:willow_pink --shots 20000 --probes 40 --mitigate damping,readout:400 --seed 3"
@@ -150,6 +150,55 @@ def test_campaign_killed_at_a_call_of_the_operating_system_goes_on(home: Path, t
         assert run(f"{learn(home)} --out {folder}") in (0, 2)  # 2 if it was finished before
         found = {name: content for name, content in results(folder).items() if "torn" not in name}
         assert found == results(home / "learned")
+
+
+@pytest.mark.parametrize("jobs", [2, 6, 9])
+def test_campaign_of_two_stages_goes_on_from_either_stage_to_the_undisturbed_result(
+    home: Path, tmp_path: Path, jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning_campaign, "_MANY", 5)
+    assert run(f"{learn(home)} --out {tmp_path}/whole") == 0
+    folder, ids = tmp_path / "run", {str(record["job"]) for record in read_records(tmp_path / "whole") if "job" in record}
+    assert [sum(f"-{call:03d}-" in each for each in ids) for call in (1, 2, 3)] == [6, 7, 0]
+    assert run(f"{learn(home)} --out {folder} --max-jobs {jobs}") == 2
+    assert run(f"resume {folder} --max-jobs 1000") == 0
+    assert results(folder) == results(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_campaign_of_two_stages_killed_at_calls_of_the_operating_system_goes_on(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning_campaign, "_MANY", 5)
+    assert run(f"{learn(home)} --out {tmp_path}/whole") == 0
+    for call in range(1, 600, 7):
+        folder = tmp_path / str(call)
+        whole = killed_at_call(call, lambda folder=folder: run(f"{learn(home)} --out {folder}"))  # type: ignore[misc]
+        if whole:
+            assert call > 90
+            return
+        assert run(f"{learn(home)} --out {folder}") in (0, 2)  # 2 if it was finished before
+        found = {name: content for name, content in results(folder).items() if "torn" not in name}
+        assert found == results(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("many", [5, 1_000])
+def test_campaign_that_an_earlier_version_began_goes_on_in_one_batch(
+    tmp_path: Path, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixtures = Path(__file__).parents[1] / "fixtures"
+    shutil.copytree(fixtures / "learned_run_1" / "interrupted", tmp_path / "run")
+    shutil.copytree(fixtures / "version_0_1" / "trained", tmp_path / "trained")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(learning_campaign, "_MANY", many)
+    assert read_summary(tmp_path / "run").done == 6
+    assert run("resume run --max-jobs 1000") == 0
+    found, expected = map(hq.LearnedModel.load, (tmp_path / "run" / "learned.npz", fixtures / "learned_run_1" / "expected.npz"))
+    assert (found.record.circuits, found.record.shots) == (expected.record.circuits, 20_000)
+    for name in ("coefficients", "covariance"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(found.fit.outcomes.values, expected.fit.outcomes.values)
+    assert found.held_out_test().pvalue == pytest.approx(expected.held_out_test().pvalue, rel=1e-6)
 
 
 def test_dry_run_prints_the_plan_and_the_campaign_goes_on_from_it(

@@ -28,6 +28,7 @@ from hattriq_cirq.execution.backends.simulators import ExactBackend
 from hattriq_cirq.execution.journal import JOURNAL, Journal
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation.log import LOG
+from hattriq_cirq.foundation.recent import Recent
 from hattriq_cirq.models.model import Model
 
 RESULTS = {"attribution.npz", "attribution.csv", "gallery.png", "run.json"}
@@ -406,6 +407,7 @@ def test_run_stopped_before_its_first_job_keeps_what_was_prepared(
         assert not (tmp_path / "run").exists()
         return
     with monkeypatch.context() as patch:
+        patch.setattr("hattriq_cirq.execution.engine._programs", Recent(0))
         patch.setattr("hattriq_cirq.execution.engine.compile_for", stopped)
         patch.setattr("hattriq_cirq.pipeline.prepare.choose_placement", stopped)
         assert run(f"resume {tmp_path}/run") == 0

@@ -37,7 +37,8 @@ def test_npz_is_read(tmp_path: Path) -> None:
     [
         ({"x": np.ones((4, 2))}, "arrays y are missing, found x"),
         ({"x": np.ones((4, 2)), "y": np.array([1, -1, 1, None])}, "must be an .npz"),
-        ({"x": np.ones((4, 2)), "y": np.array([0, 1, 0, 1])}, "own.npz: .*write -1 for 0 and \\+1 for 1"),
+        ({"x": np.ones((4, 2)), "y": np.array([0, 1, 0, 2])}, "own.npz: y holds 3 labels, '0', '1', '2', and this takes two"),
+        ({"x": np.ones((4, 2)), "y": np.zeros(4)}, "own.npz: y holds only the label '0'"),
         ({"x": np.ones((4, 2)), "y": np.array([1, -1, 1])}, "one label per row"),
     ],
 )
@@ -76,11 +77,15 @@ def test_csv_with_label_column_last_or_named(tmp_path: Path) -> None:
         ("a,b,y\n1,2\n", r"line 2: 2 cells, the header names 3"),
         ("a,b,y\n", "no samples"),
         ("", "line 1: must name two or more columns"),
-        ("a;b;y\n1;2;1\n", "line 1: must name two or more columns"),
+        ("a:b:y\n1:2:1\n", "line 1: must name two or more columns"),
         ("1,2,1\n2,3,-1\n", "line 1: must name two or more columns"),
         ("a,a,y\n2,3,-1\n", "line 1: must name two or more columns, each once"),
-        ("a,y\n1,0\n2,1\n", "write -1 for 0.0 and \\+1 for 1.0"),
-        ("a,y\n1,cat\n2,dog\n", "write -1 for 'cat' and \\+1 for 'dog'"),
+        (
+            "a,y\n1,cat\n2,dog\n3,cow\n",
+            "column 'y', the last one; .*y holds 3 labels, 'cat', 'cow', 'dog', .*AmplitudeClassifier",
+        ),
+        ("a,y\n" + "".join(f"{k},{k}.5\n" for k in range(1, 40)), "y holds 39 different numbers, '1.5', .*: measurements"),
+        ("a,y\n1,cat\n2,\n3,dog\n", "line 3, column 'y': '' is not a value"),
         ("a,y\n1,1\n1,-1\n0,1\n1,-1\n", r"rows \[2\] of x are all zeros"),
     ],
 )
@@ -93,7 +98,7 @@ def test_invalid_table_path_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.csv"):
         read_table(tmp_path / "none.csv")
     with pytest.raises(ValueError, match=r"must end in \.csv or \.npz"):
-        read_table(tmp_path / "own.txt")
+        read_table(tmp_path / "own.doc")
     with pytest.raises(ValueError, match="label_column='z' is not a column"):
         read_table(write(tmp_path / "own.csv", "a,y\n1,1\n"), "z")
     np.savez(tmp_path / "own.npz", x=np.ones((4, 2)), y=np.ones(4))

@@ -42,7 +42,7 @@ def test_compressed_images(ending: str, tmp_path: Path) -> None:
     assert datasets.load(f"mnist_idx:path={tmp_path},pair=0/1,size=4").n_features == 16
 
 
-@pytest.mark.parametrize("text", ["DATA.TXT", "data.csv.bak", "csv"])
+@pytest.mark.parametrize("text", ["DATA.DOC", "data.csv.bak", "csv"])
 def test_other_suffix_is_no_table(text: str) -> None:
     with pytest.raises(ValueError, match="is not a data set"):
         datasets.load(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hattriq_cirq.foundation.progress import progress_bars, track
+from hattriq_cirq.foundation.progress import announced, progress_bars, say, track
 
 
 def test_bars_are_drawn_within_a_block_only(capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,3 +22,13 @@ def test_block_that_fails_ends_the_bars(capsys: pytest.CaptureFixture[str]) -> N
         raise RuntimeError
     list(track([1], "phase", "step"))
     assert capsys.readouterr().err == ""
+
+
+def test_phase_without_steps_and_lines_are_shown_to_watchers_only(capsys: pytest.CaptureFixture[str]) -> None:
+    with announced("load the library"):
+        say("unseen")
+    assert capsys.readouterr().err == ""
+    with progress_bars(True), announced("load the library"):
+        assert "load the library ..." in capsys.readouterr().err
+        say("10 circuits\x1b[2J")
+        assert "10 circuits\\x1b[2J\n" in capsys.readouterr().err

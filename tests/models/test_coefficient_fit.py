@@ -79,13 +79,15 @@ def test_damping_factor_and_its_error_are_those_of_many_campaigns() -> None:
     assert np.median(variances) == pytest.approx(logarithms.var(), rel=0.3)
 
 
-def test_damping_without_signal_is_refused() -> None:
+def test_damping_without_signal_is_unknown() -> None:
     rng = np.random.default_rng(7)
     data = outcomes(states(200), np.zeros(63), 0.1, rng)
     fit = CoefficientFit(STRINGS, data, data.variances, None)
     folded = replace(data, values=-(data.states.expectations(STRINGS) @ fit.coefficients))
-    with pytest.raises(ValueError, match="the damping cannot be estimated; use more shots"):
-        Damping.estimate(fit, folded, folded.variances, 3)
+    damping, slopes = Damping.estimate(fit, folded, data.variances, 3)
+    assert (damping.factor, damping.stderr, damping.is_known) == (1.0, 1.0, False)
+    assert not slopes.any()
+    assert not damping.gradient.any()
 
 
 @pytest.mark.parametrize("with_prior", [False, True])

@@ -134,6 +134,15 @@ def test_sample_weights_are_repetitions() -> None:
     assert_close(weighted.history.loss, repeated.history.loss, 1e-9)
 
 
+def test_weights_of_validation_rows_are_repetitions() -> None:
+    x, y = three_classes(12, seed=1)
+    weights = np.arange(12) % 3
+    weighted = fitted(epochs=3, validation=(x, y, weights)).history
+    repeated = fitted(epochs=3, validation=(np.repeat(x, weights, axis=0), np.repeat(y, weights))).history
+    assert_close(weighted.validation_loss, repeated.validation_loss, 1e-12)
+    assert not np.allclose(weighted.validation_loss, fitted(epochs=3, validation=(x, y)).history.validation_loss)
+
+
 def test_training_of_classes_is_reproducible_and_the_seed_matters() -> None:
     first, again, other = (fitted(seed=seed, epochs=2) for seed in (1, 1, 2))
     assert (first.model, first.observables) == (again.model, again.observables)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,19 @@ from strategies import Array
 import calibration
 import hattriq_cirq as hq
 from hattriq_cirq.circuits.errors import JournalError
+from hattriq_cirq.compilation.compile import compile_for
 from hattriq_cirq.compilation.placement import candidate_layouts
 from hattriq_cirq.compilation.snapshot import load_processor
 from hattriq_cirq.encoding.exact import encode
-from hattriq_cirq.estimators import Estimator
+from hattriq_cirq.estimators import Estimator, plan
 from hattriq_cirq.execution import Engine
+from hattriq_cirq.execution import engine as engine_module
 from hattriq_cirq.execution.backend import Job
 from hattriq_cirq.execution.backends.google_jobs import SerializedJob
 from hattriq_cirq.execution.backends.virtual import VirtualBackend
 from hattriq_cirq.execution.journal import JOURNAL
 from hattriq_cirq.execution.journal_records import from_line, to_line
+from hattriq_cirq.foundation.recent import Recent
 from hattriq_cirq.pipeline import prepare as prepare_module
 from hattriq_cirq.pipeline.mitigation import Mitigation
 
@@ -267,8 +272,7 @@ def test_a_resume_reads_placement_and_programs_from_the_journal(
         assert engine.journal is not None
         engine.journal.close()
     with monkeypatch.context() as patch:
-        patch.setattr("hattriq_cirq.execution.engine.compile_for", fail)
-        patch.setattr("hattriq_cirq.execution.engine.place_circuits", fail)
+        patch.setattr(Engine, "compile", fail)
         patch.setattr(prepare_module, "choose_placement", fail)
         patch.setattr(cirq, "optimize_for_target_gateset", fail)
         resumed = prepared(estimator, mitigation=mitigation, engine=hq.virtual("willow_pink", seed=3, journal=tmp_path))
@@ -367,3 +371,49 @@ def test_a_given_placement_is_used_beside_a_recorded_one(tmp_path: Path) -> None
     assert other is not None
     ((_, circuits),) = prepared(x=X[0], engine=engine, placement=other).chunks()
     assert circuits.programs[0].circuit.all_qubits() <= set(other.qubits.values())
+
+
+def count_builds(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Return the numbers of plans built, and of circuits compiled, from now on, with nothing kept from before."""
+    built = {"plans": 0, "compiled": 0}
+    build, compile_circuits = plan, compile_for
+
+    def counted_plan(*arguments: Any) -> Any:
+        built["plans"] += 1
+        return build(*arguments)
+
+    def counted_circuits(processor: Any, circuits: Any, qubits: Any) -> Any:
+        built["compiled"] += len(circuits)
+        return compile_circuits(processor, circuits, qubits)
+
+    monkeypatch.setattr(prepare_module, "_plans", Recent(512))
+    monkeypatch.setattr(engine_module, "_programs", Recent(1024))
+    monkeypatch.setattr(prepare_module, "plan", counted_plan)
+    monkeypatch.setattr(engine_module, "compile_for", counted_circuits)
+    return built
+
+
+def test_equal_circuits_are_built_once_whatever_shots_noise_and_mitigation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built = count_builds(monkeypatch)
+    first = prepared(engine=hq.virtual("willow_pink", seed=3)).execute()
+    once = dict(built)
+    prepared(engine=hq.virtual("willow_pink", seed=4, noise="readout"), shots=500).execute()
+    prepared(engine=hq.virtual("willow_pink", seed=4, noise="gates"), mitigation=calibration.Readout()).execute()
+    again = prepared(engine=hq.virtual("willow_pink", seed=3)).execute()
+    assert built == once == {"plans": len(X), "compiled": len(X)}
+    np.testing.assert_array_equal(again.values, first.values)
+    prepared(x=X + 0.1, engine=hq.virtual("willow_pink", seed=3)).execute()
+    assert built == {name: 2 * number for name, number in once.items()}
+
+
+def test_what_is_kept_of_a_run_does_not_keep_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    count_builds(monkeypatch)
+    own = model()
+    left = weakref.ref(own)
+    options: dict[str, Any] = {"estimator": ESTIMATORS[0], "engine": hq.virtual("willow_pink", seed=3), "shots": 2000}
+    hq.integrated_gradients(own, X, baseline=0, mitigation=calibration.CompletenessRescaling(), **options)
+    del own
+    gc.collect()
+    assert left() is None

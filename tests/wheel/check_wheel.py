@@ -3,14 +3,13 @@
 `make wheel-check` runs this script, and so does CI. The wheel is built from the sdist, so both must be complete. It is
 installed in a new virtual environment that sees the dependencies of the environment that runs the script, but not the checkout.
 
-The README's Python blocks run in order in one process; of its `console` blocks, the lines that begin with `$ hattriq` or
-`$ python -m experiments` run in order in one folder. The HTML comment `<!-- not run: REASON -->` above a block leaves it out.
+The README's Python blocks run in order in one process, then its commands in order in one folder (`tests/helpers/snippets.py`
+finds them).
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -19,13 +18,12 @@ import tempfile
 import time
 import venv
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
+
+from snippets import snippets
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGES = ("calibration", "experiments", "hattriq_cirq")
-COMMANDS = ("hattriq ", "python -m experiments")
-BLOCK = re.compile(r"(?P<skipped><!-- not run: .*? -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 IMPORT_EVERYTHING = """
 import importlib, pkgutil, sys
 for package in sys.argv[2:]:
@@ -49,10 +47,11 @@ def main() -> None:
         work.mkdir()
         python = str(environment / "bin" / "python")
         run("import every module", [python, "-c", IMPORT_EVERYTHING, str(environment), *PACKAGES], work)
-        readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-        (work / "readme.py").write_text("\n".join(blocks(readme, "python")), encoding="utf-8")
+        readme = list(snippets((CHECKOUT / "README.md").read_text(encoding="utf-8")))
+        code = "\n".join(each.code for each in readme if each.language == "python")
+        (work / "readme.py").write_text(code, encoding="utf-8")
         run("Python blocks of the README", [python, "readme.py"], work)
-        for command in commands(readme):
+        for command in (each.code for each in readme if each.language == "console"):
             run(command, [str(environment / "bin" / shlex.split(command)[0]), *shlex.split(command)[1:]], work)
 
 
@@ -98,20 +97,6 @@ def install(wheel: Path, environment: Path, folder: Path) -> None:
     run("install", [*pip, str(wheel)], folder)
     (packages,) = environment.glob("lib/python*/site-packages")
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-
-
-def blocks(text: str, language: str) -> Iterator[str]:
-    """Yield the fenced code blocks in a language that are to be run."""
-    return (each["code"] for each in BLOCK.finditer(text) if each["language"] == language and not each["skipped"])
-
-
-def commands(text: str) -> Iterator[str]:
-    """Yield the commands of the package in `console` blocks, without prompts and comments."""
-    for block in blocks(text, "console"):
-        for line in re.findall(r"^\$ (.*)$", block, re.MULTILINE):
-            command = shlex.join(shlex.split(line, comments=True))
-            if f"{command} ".startswith(COMMANDS):
-                yield command
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from hattriq_cirq.workflows.classifier import DominantColumnWarning, IndexColumn
 
 Array = NDArray[Any]
 IRIS, IRIS_CLASSES = load_iris(return_X_y=True)
-QUICK: dict[str, Any] = {"epochs": 30, "layers": 1, "learning_rate": 0.2}
+QUICK: dict[str, Any] = {"epochs": 12, "layers": 1, "learning_rate": 0.4}
 
 
 def two_classes(samples: int = 60, columns: int = 3, seed: int = 0) -> tuple[Array, Array]:
@@ -81,7 +81,7 @@ def test_two_classes_have_one_model_whose_sign_is_the_class() -> None:
     assert scores.shape == (60,)
     assert_close(classifier.predict_proba(x)[:, 1], 1 / (1 + np.exp(-scores)), 1e-12)
     np.testing.assert_array_equal(classifier.predict(x) == "yes", scores > 0)
-    assert classifier.model_.contract == DataContract(features=3, classes=("no", "yes"))
+    assert classifier.model_.contract == DataContract(features=3, classes=("no", "yes"), constant=True)
 
 
 @pytest.mark.parametrize("scale", ["minmax", "standard", None])
@@ -129,7 +129,7 @@ def test_names_of_columns_and_classes() -> None:
     table = pd.DataFrame(x, columns=["a", "b", "c"])
     classifier = hq.AmplitudeClassifier(**QUICK).fit(table, y)
     assert classifier.feature_names_in_.tolist() == ["a", "b", "c"]
-    assert classifier.models_[0].contract == DataContract(columns=("a", "b", "c"), classes=("no", "yes"))
+    assert classifier.models_[0].contract == DataContract(columns=("a", "b", "c"), classes=("no", "yes"), constant=True)
     with pytest.raises(ValueError, match="feature names should match"):
         classifier.predict(table[["b", "a", "c"]])
 

@@ -43,8 +43,8 @@ class Repeated:
     def __init__(self, models: list[hq.Model], *, shots: int, left: float = 0.8, tilt: float = 0.01, **options: Any) -> None:
         self.prepared = prepare_learning(models, engine=swept_engine(), shots=None, prior="none", **options)
         campaign = self.prepared.campaign
-        self.shots = campaign.shots(shots)
-        rows = campaign.rows
+        self.total, (self.shots,) = shots, campaign.shots(shots)
+        rows = campaign.batches[0].rows
         depth = np.where(rows.unit >= len(campaign.fitted) + 2 * len(campaign.held_out), 3, 1)
         depths = np.tile(depth, len(campaign.structures))
         exact = [each.probabilities for each in self.prepared.compiled.execute().outcomes]
@@ -58,7 +58,7 @@ class Repeated:
         for mean, tilt, count in zip(self.means, self.tilts, self.shots, strict=True):
             step = rng.normal(size=len(mean))
             outcomes.append(Distribution.from_counts(rng.multinomial(count, mean + tilt * (step - step.mean()))))
-        found = self.prepared.campaign.fit(outcomes, self.shots, self.prepared.chosen)
+        found = self.prepared.campaign.fit([outcomes], self.total, self.prepared.chosen)
         return hq.LearnedModels(tuple(replace(self.pattern, **self.fields(each)) for each in found))
 
     @staticmethod

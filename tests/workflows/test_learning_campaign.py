@@ -14,7 +14,8 @@ from hattriq_cirq.estimators.bilinear import pauli_terms
 from hattriq_cirq.models.coefficient_fit import CoefficientFit, CoefficientPrior, OutsideStrings, ProbeOutcomes
 from hattriq_cirq.models.learned import score_of_outside
 from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
-from hattriq_cirq.workflows import learning_campaign
+from hattriq_cirq.pipeline.mitigation import AssumptionWarning
+from hattriq_cirq.workflows import learning_batch, learning_campaign
 from hattriq_cirq.workflows.generated_models import random_circuit, random_grid, random_ring
 from hattriq_cirq.workflows.learn import prepare_learning
 
@@ -28,21 +29,22 @@ def campaign_of(model: hq.Model, **options: Any) -> learning_campaign.Campaign:
 @pytest.mark.parametrize("model", [random_ring(2, 2, seed=0), random_circuit(2, seed=3, gates="mixed")], ids=["one", "several"])
 def test_states_that_are_held_out_run_first_and_last_in_the_same_circuits(model: hq.Model) -> None:
     campaign = campaign_of(model)
-    rows, count = campaign.rows, campaign.rows.parts[0].stop
+    (batch,) = campaign.batches
+    rows, count = batch.rows, batch.rows.parts[0].stop
     of_structure = len(campaign.structures) * count
-    order = np.argsort(campaign.requests, axis=None)
-    np.testing.assert_array_equal(np.sort(campaign.requests, axis=None), np.arange(campaign.circuits))
+    order = np.argsort(batch.requests, axis=None)
+    np.testing.assert_array_equal(np.sort(batch.requests, axis=None), np.arange(campaign.circuits))
     first, last = order[:of_structure] % len(rows.state), order[-of_structure:] % len(rows.state)
     np.testing.assert_array_equal(rows.state[first], rows.state[last])
     np.testing.assert_array_equal(rows.flipped[first], rows.flipped[last])
     held = np.unique(rows.state[first])
     assert (len(held), held.min()) == (8, len(campaign.fitted))
     assert not np.isin(rows.state[rows.parts[1]], held).any()
-    shots = np.array(campaign.shots(100_000))
+    shots = np.array(campaign.shots(100_000)[0])
     assert shots.sum() == 100_000
     assert abs(shots[:of_structure].sum() - shots[-of_structure:].sum()) <= of_structure
-    of_fit = campaign.requests[:, rows.parts[1]][:, np.isin(rows.state[rows.parts[1]], np.setdiff1d(rows.state, held))]
-    folded = learning_campaign._FOLDED_WEIGHT * len(campaign.folded)
+    of_fit = batch.requests[:, rows.parts[1]][:, np.isin(rows.state[rows.parts[1]], np.setdiff1d(rows.state, held))]
+    folded = learning_batch.FOLDED_WEIGHT * len(campaign.folded)
     expected = campaign.share_of_fit * (1 + folded / len(campaign.fitted))
     assert shots[of_fit].sum() / shots.sum() == pytest.approx(expected, abs=0.03)
 
@@ -123,3 +125,73 @@ def test_test_of_the_list_is_uniform_where_nothing_is_left_out_and_does_not_depe
     assert len(pvalues) == 300
     assert np.abs(np.mean(pvalues < 0.5) - 0.5) < 0.12
     assert np.mean(pvalues < 0.05) < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 300)
+
+
+@pytest.fixture
+def staged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make campaigns of few strings run in two stages."""
+    monkeypatch.setattr(learning_campaign, "_MANY", 10)
+
+
+STAGED: dict[str, Any] = {"shots": 60_000, "probes": 108, "seed": 2, "mitigation": "damping,readout"}
+
+
+@pytest.mark.usefixtures("staged")
+def test_second_stage_probes_what_the_first_leaves_uncertain() -> None:
+    model = random_grid(2, 2, 2, seed=3)
+    prepared = prepare_learning(model, engine=hq.virtual("willow_pink", seed=1), **STAGED)
+    campaign = prepared.campaign
+    outcomes = prepared.compiled.execute().outcomes
+    assert (campaign.stages, len(campaign.batches), campaign.is_complete) == (2, 1, False)
+    whole, again = (campaign.following([outcomes], 60_000, prepared.chosen) for _ in range(2))
+    for name in ("x_masks", "z_masks"):
+        np.testing.assert_array_equal(*(getattr(each.fitted.bases, name) for each in (whole, again)))
+    np.testing.assert_array_equal(whole.fitted.signs, again.fitted.signs)
+    assert (len(campaign.fitted), len(whole.fitted)) == (50, 100)
+    assert sum(map(sum, whole.shots(60_000))) == 60_000
+    assert campaign.shots(60_000)[0] == whole.shots(60_000)[0]
+    assert [batch.counts for batch in whole.batches] == [(16, 50, 0, 0), (0, 50, 33, 16)]
+    first, second = whole.batches
+    for batch, rows in ((first, first.rows.parts[0]), (second, second.rows.parts[2])):
+        np.testing.assert_array_equal(np.sort(batch.requests[:, rows], axis=None), np.arange(rows.stop - rows.start))
+    other = outcomes[::-1]
+    assert (campaign.following([other], 60_000, prepared.chosen).fitted.signs != whole.fitted.signs).any()
+
+
+@pytest.mark.usefixtures("staged")
+def test_campaign_of_two_stages_passes_its_tests_and_costs_what_was_planned(tmp_path: Path) -> None:
+    model = random_grid(2, 2, 2, seed=3)
+    engine = hq.virtual("willow_pink", seed=1, journal=tmp_path)
+    plan = prepare_learning(model, engine=engine, **STAGED).record()
+    assert engine.journal is not None
+    assert len(engine.journal.calls) == 1
+    learned = hq.learn_observable(model, engine=engine, **STAGED)
+    record = learned.record
+    assert len(engine.journal.calls) == 2
+    assert (plan.shots, record.shots) == (60_000, 60_000)
+    assert record.circuits == pytest.approx(plan.resources.circuits, rel=0.15)  # as many probes, not all with a Y
+    assert (plan.resources.programs, plan.resources.mitigation_shots) == (record.programs, record.calibration_shots)
+    assert learned.held_out_test().pvalue > 0.001
+    assert learned.compare(model).pvalue > 0.001
+    assert learned.ends is not None
+    assert learned.ends.sensitivities is not None
+    assert learned.ends.sensitivities.shape[1] == 4  # each end has a calibration of its own, with two rates
+    loaded = hq.LearnedModel.load(learned.save(tmp_path / "learned.npz"), model)
+    assert loaded.held_out_test().parts == learned.held_out_test().parts
+    exact = learned.strings.coefficients_of(model.matrix)
+    off = np.abs(learned.coefficients - exact) / np.sqrt(learned.covariance.diagonal())
+    assert np.mean(off < 1.96) > 0.85
+    drifting = hq.virtual("willow_pink", seed=1, extra_noise=hq.noise.Drift(angles=0.5, readout=0.0, shots=60_000, seed=1))
+    test = hq.learn_observable(model, engine=drifting, **STAGED).held_out_test()
+    assert "drift" in {part.question for part in test.failed}
+
+
+def test_device_that_drifts_far_ends_in_a_result_that_fails_its_test() -> None:
+    noise = hq.noise.Drift(angles=2.0, readout=0.0, shots=20_000, seed=2)
+    drifting = hq.virtual("willow_pink", seed=1, extra_noise=noise)
+    with pytest.warns(AssumptionWarning, match="The damping could not be measured"):
+        learned = hq.learn_observable(random_ring(2, 2, seed=3), engine=drifting, shots=20_000, probes=60, mitigation="damping")
+    assert "the device has changed" in learned.held_out_test().verdict
+    assert any("The damping could not be measured" in note for note in learned.record.notes)
+    (value,) = learned.errors_of(np.eye(len(learned.strings))[:1])[1]
+    assert value == pytest.approx(abs(learned.coefficients[0]))

@@ -84,6 +84,7 @@ class Attribute(EngineOptions):
     """
 
     help_lists: ClassVar = (ENGINES, MITIGATIONS, DATA_SETS)
+    loads: ClassVar = ("hattriq_cirq.workflows.values", "hattriq_cirq.cli.pictures")
 
     model: str
     _: KW_ONLY
@@ -112,6 +113,7 @@ class Attribute(EngineOptions):
         A run that counts shots is journaled. One that was stopped continues: the missing results are written.
         """
         from hattriq_cirq.cli import folders, large_maps, model_data, pictures, run_folder, tables
+        from hattriq_cirq.foundation.contract import DataContract
         from hattriq_cirq.foundation.reading import checksum
         from hattriq_cirq.reporting.records import SCORES, read_record
         from hattriq_cirq.workflows import values
@@ -125,7 +127,7 @@ class Attribute(EngineOptions):
                 f"--estimator {self.estimator!r} runs circuits, and {path} was learned: its maps need none; leave it out, or "
                 "give the model that was trained"
             )
-        loaded = hq.datasets.load_inputs(self.data)
+        loaded = hq.datasets.load_inputs(self.data, model.contract or DataContract())
         data = model_data.as_model_takes(loaded, model, path)
         indices = values.select_inputs(self.inputs, data)
         labels = None if isinstance(data, hq.datasets.Inputs) else data.labels[indices]

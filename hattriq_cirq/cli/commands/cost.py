@@ -76,6 +76,7 @@ class Cost:
     """
 
     help_lists: ClassVar = (ENGINES, MITIGATIONS, DATA_SETS)
+    loads: ClassVar = ("hattriq_cirq.workflows.values",)
 
     model: str | None = None
     _: KW_ONLY

@@ -1,70 +1,162 @@
-"""`hattriq explain`: why a model answers so, for a few inputs, on one page."""
+"""`hattriq explain`: why a model answers so, on one page, from a table or from a model that was trained or learned."""
 
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
-from typing import ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 from hattriq_cirq.cli.arguments import Seed
 from hattriq_cirq.cli.help_lists import DATA_SETS
 
+if TYPE_CHECKING:
+    from hattriq_cirq.cli.explained_tables import Choices
+
+_TOP_MAX = 1000
+
 
 @dataclass(frozen=True)
 class Explain:
-    """Explain the answers of a model: one sentence for each input, and a page with pictures.
+    """Explain answers: from a table of your own, or of a model that was trained or learned.
 
-    The page report.html says for each input what the model predicts, which features decide, and what would have to change; it
-    shows maps, the strongest pairs of features, the least change to the decision boundary, what correlations between qubits
-    contribute, and where in the circuit the answer arises. Numbers are written beside it as CSV files.
+    Of a table (.csv, .tsv, .txt, .parquet, or .npz with X and y), three tenths of the rows are kept for the test. A quantum
+    classifier of all classes is trained on the others, compared with logistic regression on the same rows, and its answers are
+    attributed to the columns, by their names. Numbers, categories, dates, missing values, semicolons and decimal commas are
+    understood, and what was done is said. The folder of such a run explains new rows: `hattriq explain RUN new.csv`.
 
-    Nothing runs on a processor: a model is simulated, and of a model that `hattriq learn` measured the measured observable is
-    explained, with its errors. The inputs come from the data set of the training unless --data names another.
+    Of the folder of `hattriq train` or `hattriq learn`, the answers are explained at once: one sentence for each input, maps,
+    the strongest pairs of features, the least change to the decision boundary, what correlations between qubits contribute, and
+    where in the circuit the answer arises. Nothing runs on a processor.
+
+    The page report.html holds everything; the numbers are beside it as CSV files. A run on a table that stops goes on with
+    the same command, and does not train again.
 
     Args:
-        model (RUN): A model.json or learned.npz, or a folder that holds one.
-        data (DATA): Data set with the inputs, as listed above (default: that of the training).
-        out (DIR): New or empty folder.
-        what (PART,...): Parts: maps, interactions, counterfactual, orders, layers (default: all that the model has).
-        inputs (SIDE[:FROM:TO]): Inputs of one side of the data set, all of test or train or a slice. The first three have
-            pictures.
-        index (I,J,...): Inputs by their indices in the whole data set, from 0.
-        baseline (NAME): Baseline of maps, interactions and layers, as of `hattriq attribute`.
-        seed (N): Random seed for the baseline sample:COUNT.
+        source (SOURCE): A table, or a model.json or learned.npz, or the folder of a run.
+        rows (ROWS): New rows or data set to explain with the model of a run (default: those of its training).
+        out (DIR): New or empty folder, or the folder of this run if it stopped (default: named after the source).
+        label (COLUMN): Column with the labels of a table (default: the one that looks like it, which is said).
+        target (CLASS): Class whose probability is explained, of a table (default: the predicted class of each row).
+        layers (N|auto): Number of layers of the circuit that is trained on a table.
+        top (N): Number of features in a sentence.
+        data (DATA): Data set with the inputs of a model, as listed above; the same as ROWS.
+        what (PART,...): Parts: maps, interactions, counterfactual, orders, layers (default: all that the model has; of a table,
+            maps).
+        inputs (SIDE[:FROM:TO]): Inputs of one side, all of test or train or a slice (default: test:0:3 of a model, test:0:8 of
+            a table, all:0:20 of new rows).
+        index (I,J,...): Inputs by their numbers in the whole data set or table, from 0.
+        baseline (NAME): Baseline, as of `hattriq attribute` (default: zero); of a table mean or zero (default: mean).
+        open: Open the page in a browser at the end.
+        seed (N): Random seed for the split and the training of a table, and for the baseline sample:COUNT.
 
     Examples:
-        hattriq explain runs/digits --out runs/why
+        hattriq explain my.csv
+        hattriq explain my.csv --label diagnosis --out runs/why
+        hattriq explain runs/why new_patients.csv
+        hattriq explain runs/digits --out runs/why-digits
         hattriq explain runs/digits --what maps,counterfactual --index 3,17 --out runs/two
         hattriq explain runs/learned --data digits:pair=3/5 --out runs/why-learned
     """
 
     help_lists: ClassVar = (DATA_SETS,)
+    loads: ClassVar = ("hattriq_cirq.workflows.values", "hattriq_cirq.workflows.explain", "hattriq_cirq.workflows.classifier")
 
-    model: str
+    source: str
+    rows: str | None = None
     _: KW_ONLY
+    out: str | None = None
+    label: str | None = None
+    target: str | None = None
+    layers: str = "auto"
+    top: int = 5
     data: str | None = None
-    out: str
     what: str = ""
-    inputs: str = field(default="test:0:3", metadata={"alias": "index"})
-    baseline: str = "zero"
+    inputs: str = field(default="", metadata={"alias": "index"})
+    baseline: str = ""
+    open: bool = False
     seed: Seed = 0
 
     def run(self) -> int:
-        """Compute all parts, write report.html, section.json, pictures and CSV files, and print the answers."""
+        """Explain the answers, write the page and the numbers, and print the sentences that answer."""
+        from hattriq_cirq.foundation.checks import as_count
+        from hattriq_cirq.foundation.display import printable
+        from hattriq_cirq.reporting.records import RECORD
+        from hattriq_cirq.workflows import values
+
+        as_count(self.top, "--top", 1, _TOP_MAX)
+        if self.layers != "auto":
+            number = int(self.layers) if self.layers.isascii() and self.layers.isdecimal() else self.layers
+            as_count(number, "--layers", 1, 1000)
+        if self.inputs:
+            values.check_inputs(self.inputs)
+        if self.rows is not None and self.data is not None:
+            raise ValueError(f"the rows are {self.rows!r} and --data {self.data!r}; give one of both")
+        source, rows = Path(self.source), self.data if self.rows is None else self.rows
+        is_earlier = source.is_dir() and (source / "classifier.json").is_file() and (source / RECORD).is_file()
+        name = Path(rows) if rows is not None and Path(rows).is_file() else source
+        out = Path(self.out if self.out is not None else f"{name.stem or 'table'}-explained")
+        if is_earlier or _is_table(source):
+            answers = self._explain_table(source, rows, out, is_earlier=is_earlier)
+        else:
+            answers = self._explain_model(source, rows, out)
+        print(*answers, sep="\n")
+        print(f"report: {printable(out / 'report.html')} (open it in a browser; it needs no other file and no network)")
+        if self.open:
+            import webbrowser
+
+            webbrowser.open((out / "report.html").resolve().as_uri())
+        return 0
+
+    def _explain_table(self, source: Path, rows: str | None, out: Path, *, is_earlier: bool) -> list[str]:
+        """Explain rows of a table, by a classifier that is trained on it or was trained before."""
+        from hattriq_cirq.cli import explained_tables
+
+        if self.what not in ("", "maps"):
+            raise ValueError(
+                f"--what {self.what!r}: a classifier of a table is explained by maps; for the other parts train a model of two "
+                "classes with `hattriq train` and explain its folder"
+            )
+        if self.baseline not in ("", "mean", "zero"):
+            raise ValueError(f"--baseline {self.baseline!r} must be mean or zero for a table")
+        if not is_earlier and rows is not None:
+            raise ValueError(
+                f"{source} is a table to train on; explain it first, and then its folder: hattriq explain RUN ROWS"
+            )
+        if not is_earlier:
+            return explained_tables.explain_table(source, self._choices(out, "test:0:8"))
+        if self.label is not None or self.layers != "auto":
+            raise ValueError(f"{source} holds a classifier that is trained; --label and --layers are for the table")
+        choices = self._choices(out, "test:0:8" if rows is None else "all:0:20")
+        return explained_tables.explain_rows(source, None if rows is None else Path(rows), choices)
+
+    def _choices(self, out: Path, inputs: str) -> Choices:
+        from hattriq_cirq.cli.explained_tables import Choices
+
+        baseline = self.baseline or "mean"
+        return Choices(out, self.label, self.layers, self.inputs or inputs, baseline, self.target, self.top, self.seed)
+
+    def _explain_model(self, source: Path, rows: str | None, out: Path) -> list[str]:
+        """Explain inputs of a model that was trained or learned: all parts, with pictures and CSV files."""
         from hattriq_cirq.cli import model_data, run_folder, tables
         from hattriq_cirq.reporting.html import write_report
         from hattriq_cirq.workflows import values
         from hattriq_cirq.workflows.explain import PARTS, Explanation, impossible_parts
 
-        values.check_inputs(self.inputs)
-        values.check_baseline(self.baseline)
+        for option, given in (("--label", self.label), ("--target", self.target)):
+            if given is not None:
+                raise ValueError(f"{option} {given!r} is for a table, and {source} is none; leave it out")
+        baseline_text = self.baseline or "zero"
+        values.check_baseline(baseline_text)
         chosen = self.what.split(",") if self.what else None
         if chosen is not None and not (set(chosen) <= set(PARTS) and len(set(chosen)) == len(chosen)):
             raise ValueError(f"--what {self.what!r} must be names of {', '.join(PARTS)}, with commas between them, each once")
-        folder = run_folder.check_run(self.out)
-        path, model = model_data.load_form(self.model)
-        _, data = model_data.load_data(self.data or model_data.recorded_data(path), model, path)
-        indices = values.select_inputs(self.inputs, data)
-        name, baseline = values.make_baseline(self.baseline, data, indices, self.seed)
+        folder = run_folder.check_run(out)
+        if not source.exists():
+            raise FileNotFoundError(f"no file or folder {source}; give a table such as my.csv, or the folder of a run")
+        path, model = model_data.load_form(source)
+        _, data = model_data.load_data(rows or model_data.recorded_data(path), model, path)
+        indices = values.select_inputs(self.inputs or "test:0:3", data)
+        name, baseline = values.make_baseline(baseline_text, data, indices, self.seed)
         left_out = impossible_parts(model)
         parts = chosen or [part for part in PARTS if part not in left_out]
         explanation = Explanation.of(model, data, indices, parts, baseline, name)
@@ -73,10 +165,21 @@ class Explain:
         explanation.save(folder)
         section.save(folder)
         write_report(folder / "report.html", section.title, [section])
-        print(*explanation.answers(), *section.findings, sep="\n")
-        if chosen is None:
-            for part, why in left_out.items():
-                print(f"note: {part} {why}")
+        notes = [f"note: {part} {why}" for part, why in left_out.items()] if chosen is None else []
+        print(*explanation.answers(), *section.findings, *notes, sep="\n")
         tables.print_files(folder)
-        print("open report.html in a browser; it needs no other file and no network")
-        return 0
+        return []
+
+
+def _is_table(path: Path) -> bool:
+    """Return True for a file of rows; an .npz without an array of features may be a learned model."""
+    from hattriq_cirq.datasets.frame import FEATURE_ARRAYS, SUFFIXES
+    from hattriq_cirq.foundation.array_files import array_names
+    from hattriq_cirq.foundation.reading import FileError
+
+    if not path.is_file() or path.suffix.lower() not in SUFFIXES:
+        return False
+    try:
+        return path.suffix.lower() != ".npz" or not {*FEATURE_ARRAYS}.isdisjoint(array_names(path))
+    except FileError:
+        return False

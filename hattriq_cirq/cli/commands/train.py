@@ -48,9 +48,11 @@ class Train:
         hattriq train bars_and_stripes --out runs/bars --ansatz grid:2x2 --layers 4 --optimizer lbfgs
         hattriq train digits:pair=0/1 --out runs/qcnn --ansatz qcnn
         hattriq train my.csv --out runs/mine --epochs 100 --seed 3
+        hattriq train my.csv:missing=impute,scale=minmax,constant=yes --out runs/scaled --epochs 100
     """
 
     help_lists: ClassVar = (DATA_SETS,)
+    loads: ClassVar = ("hattriq_cirq.workflows.values", "hattriq_cirq.cli.pictures", "hattriq_cirq.workflows.accuracies")
 
     data: str
     _: KW_ONLY
@@ -69,7 +71,7 @@ class Train:
 
         A run that was stopped goes on: what is missing is written.
         """
-        from hattriq_cirq.cli import folders, pictures, tables
+        from hattriq_cirq.cli import folders, model_data, pictures, tables
         from hattriq_cirq.cli.run_folder import check_run, open_run
         from hattriq_cirq.reporting.records import read_record
 
@@ -79,6 +81,8 @@ class Train:
         task = {"command": "train", "settings": settings, "data": folders.data_record(self.data, data)}
         with open_run(self.out, task, RESULTS, PICTURES) as folder:
             print(data.summary())
+            for note in model_data.table_notes(data):
+                print(f"note: {note}")
             if not folder.is_recorded:
                 print(self._train(folder, data, settings))
             record = read_record(folder.path / "run.json")

@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from itertools import product
 from typing import Any
@@ -372,10 +373,16 @@ def _affine_entry(
         fits = np.flatnonzero(np.abs(first - second) <= _LINEAR * np.abs(first))
     if len(fits) != 1:
         return None
-    slope = round(float(first[fits[0]]), 9)
+    slope = _simple(float(first[fits[0]]))
     constant = angles[0] - slope * float(entries[0, fits[0]])
     index = tuple(int(i) for i in np.unravel_index(fits[0], points[0].shape))
     return index, slope, 0.0 if abs(constant) < _LINEAR * (1 + abs(angles[0])) else constant
+
+
+def _simple(slope: float) -> float:
+    """Return the quotient of small whole numbers that a slope is within rounding, or else the slope."""
+    near = float(Fraction(slope).limit_denominator(100))
+    return near if abs(near - slope) <= _LINEAR * abs(slope) else slope
 
 
 def _wires(circuit: Any, tape: Any) -> dict[Any, cirq.Qid]:

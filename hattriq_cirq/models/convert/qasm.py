@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from hattriq_cirq.foundation.checks import ArgumentTypeError, shown
 from hattriq_cirq.foundation.reading import read_bytes
+from hattriq_cirq.models.convert.gates import GATES
 from hattriq_cirq.models.convert.source import QubitOrder, Source, check_known, one_or_all, refuse
 from hattriq_cirq.models.model import Model
 
@@ -22,6 +25,12 @@ _BARRIER = re.compile(r"(?<![\w])barrier\b[^;{}]*;")
 _PREPARATION = r"(?:initialize|state_preparation)\w*"  # names that Qiskit writes for its preparations of a state
 _DEFINITION = re.compile(rf"\bgate\s+{_PREPARATION}[^{{]*\{{[^}}]*\}}")
 _CALL = re.compile(rf"\b(?P<name>{_PREPARATION})\s*(?:\((?P<params>[^)]*)\))?\s*(?P<qubits>[^;{{}}]*);")
+#: Gates whose angles Cirq takes modulo a turn, which loses a sign under control and cannot be differentiated, and `cu`, of
+#: which it drops an angle: name in OpenQASM -> name in `GATES`, number of angles and of qubits.
+_REPLACED = {
+    **{"U": ("u", 3, 1), "u": ("u", 3, 1), "u3": ("u", 3, 1), "u2": ("u2", 2, 1), "u1": ("p", 1, 1), "r": ("r", 2, 1)},
+    **{"cu1": ("cp", 1, 2), "cu3": ("cu3", 3, 2), "cu": ("cu", 4, 2)},
+}
 _DECLARATION = r"(?:OPENQASM|include|qreg|creg|qubit|bit|input|reset)\b"
 _FUNCTIONS = ("sin", "cos", "tan", "exp", "sqrt", "acos", "asin", "atan")
 
@@ -70,7 +79,8 @@ def from_qasm(
     qubits: dict[cirq.Qid, cirq.Qid] = {cirq.NamedQubit(name): cirq.LineQubit(k) for k, name in enumerate(names)}
     if not qubits:
         raise ValueError("OpenQASM: the circuit declares no qubit; declare a register, such as qreg q[2];")
-    circuit = cirq.Circuit(cirq.unroll_circuit_op(parsed.circuit, deep=True, tags_to_check=None).all_operations())
+    unrolled = cirq.unroll_circuit_op(parsed.circuit, deep=True, tags_to_check=None)
+    circuit = cirq.Circuit(map(_in_cirqs_gates, unrolled.all_operations()))
     prepared, removed = _prepared(calls, parsed.qregs, list(names))
     found = Source("OpenQASM", circuit.transform_qubits(lambda q: qubits[q]), list(qubits.values()), None, prepared, removed)
     several = isinstance(observable, list)
@@ -78,6 +88,35 @@ def from_qasm(
     models = found.models(observables, qubit_order, params)
     check_known(models, check, lambda word: found.models(observables, word, params) if prepared is None else models)
     return one_or_all(models, several)
+
+
+@dataclass(frozen=True)
+class _NamedGate(cirq.Gate):
+    """Gate of `GATES` with angles in radians, until the whole text is read."""
+
+    name: str
+    qubits: int
+    angles: Sequence[Any]
+
+    def _num_qubits_(self) -> int:
+        return self.qubits
+
+    def _parameter_names_(self) -> set[str]:
+        return {name for angle in self.angles for name in cirq.parameter_names(angle)}
+
+    def _is_parameterized_(self) -> bool:
+        return any(map(cirq.is_parameterized, self.angles))
+
+    def _resolve_parameters_(self, resolver: cirq.ParamResolver, recursive: bool) -> _NamedGate:
+        return replace(self, angles=[cirq.resolve_parameters(angle, resolver, recursive) for angle in self.angles])
+
+
+def _in_cirqs_gates(operation: cirq.Operation) -> list[cirq.Operation]:
+    conditions, bare = operation.classical_controls, operation.without_classical_controls()
+    if not isinstance(bare.gate, _NamedGate):
+        return [operation]
+    found = GATES[bare.gate.name](bare.gate.angles, bare.qubits)
+    return [op.with_classical_controls(*conditions) for op in found] if conditions else found
 
 
 def _text_of(source: str | os.PathLike[str]) -> str:
@@ -93,7 +132,10 @@ def _text_of(source: str | os.PathLike[str]) -> str:
 def _parsed(text: str) -> tuple[Any, list[re.Match[str]]]:
     """Return what Cirq reads, and the calls of preparations that were left out."""
     try:
-        from cirq.contrib.qasm_import._parser import QasmParser  # late, because it builds its tables on import
+        from cirq.contrib.qasm_import._parser import (
+            QasmGateStatement,
+            QasmParser,
+        )  # late, because it builds its tables on import
         from cirq.contrib.qasm_import.exception import QasmException
     except ImportError as error:
         raise ImportError("Cirq reads OpenQASM with the package ply; install it: pip install ply") from error
@@ -103,6 +145,12 @@ def _parsed(text: str) -> tuple[Any, list[re.Match[str]]]:
     if calls and (earlier := _operations(plain[: calls[0].start()])):
         refuse("OpenQASM", f"{calls[0]['name']} after {earlier[0]!r}", "only the start of a circuit may prepare a state")
     parser = QasmParser()
+    replaced = {
+        name: QasmGateStatement(name, partial(_NamedGate, own, qubits), angles, qubits)
+        for name, (own, angles, qubits) in _REPLACED.items()
+    }
+    parser.gate_set |= {"U": replaced.pop("U")}
+    parser.qelib_gates = {**parser.qelib_gates, **replaced}
     for name in _FUNCTIONS:
         parser.functions[name] = _of_symbols(getattr(sympy, name), parser.functions[name])
     try:

@@ -39,7 +39,7 @@ def from_qiskit(
     observable: Any,
     *,
     qubit_order: QubitOrder | None = None,
-    params: Mapping[Any, Any] | Sequence[float] | None = None,
+    params: Mapping[Any, Any] | ArrayLike | None = None,
     check: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Model | list[Model]:
     """Return the model of a Qiskit circuit. Qiskit must be installed: pip install 'hattriq_cirq[qiskit]'.
@@ -208,7 +208,7 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _values(circuit: Any, params: Mapping[Any, Any] | Sequence[float] | None) -> dict[str, Any]:
+def _values(circuit: Any, params: Mapping[Any, Any] | ArrayLike | None) -> dict[str, Any]:
     """Return numbers by the names of the circuit's parameters."""
     names = [parameter.name for parameter in circuit.parameters]
     if params is None:
