@@ -1,4 +1,4 @@
-"""How values show themselves: a few lines of text at a prompt, and in a notebook a small card of HTML without scripts."""
+"""Cards of values: a few lines of text at a prompt, and in a notebook a small page of HTML without scripts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _STYLE = """
 
 @dataclass(frozen=True)
 class Card:
-    """What a value shows of itself.
+    """Card of a value, with its most important settings and results.
 
     Args:
         title: First line: what the value is, or what it answers.
@@ -65,9 +65,8 @@ class Card:
         """Return the title and the facts as text: on one line, or the first of them on a line each if that is too long."""
         facts = [f"{clipped(name, _FACT_LENGTH)} {clipped(text, _FACT_LENGTH)}" for name, text in self.facts]
         facts[_FACTS:] = ["..."] if len(facts) > _FACTS else []
-        title = printable(self.title)
-        line = f"{title}: {'; '.join(facts)}" if facts else title
-        return line if len(line) <= _LINE else "\n  ".join([title, *facts])
+        line = f"{printable(self.title)}{': ' if facts else ''}{'; '.join(facts)}"
+        return line if len(line) <= _LINE else "\n  ".join([printable(self.title), *facts])
 
     def html(self) -> str:
         """Return the card as HTML, with everything escaped, its style inside, and no script."""

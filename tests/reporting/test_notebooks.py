@@ -1,5 +1,8 @@
 """Values and pictures in notebooks: by IPython's own formatter, and in a notebook that runs in a kernel."""
 
+# IPython and nbformat have functions without types
+# mypy: allow-untyped-calls
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -91,9 +94,10 @@ def test_axes_and_figures_of_plots_are_pictures() -> None:
 
 def test_figures_of_pyplot_are_shown_by_pyplot() -> None:
     import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     formatter = DisplayFormatter()
-    formatter.formatters["image/png"].for_type(plt.Figure, lambda _: b"by pyplot")
+    formatter.formatters["image/png"].for_type(Figure, lambda _: b"by pyplot")
     show_in_notebook(formatter)
     figure, ax = plt.subplots()
     try:
