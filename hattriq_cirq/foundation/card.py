@@ -1,4 +1,4 @@
-"""Cards, by which values show themselves: a few lines of text at a prompt, and in a notebook HTML without scripts."""
+"""Cards of values: a few lines of text at a prompt, and in a notebook a small page of HTML without scripts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _STYLE = """
 
 @dataclass(frozen=True)
 class Card:
-    """Facts and a table that a value shows of itself.
+    """Card of a value, with its most important settings and results.
 
     Args:
         title: First line: what the value is, or what it answers.
