@@ -100,7 +100,7 @@ def test_verbose_prints_the_log_and_leaves_the_results_as_they_are(tmp_path: Pat
     quiet = capsys.readouterr()
     assert run(f"{line} {tmp_path}/loud --verbose") == 0
     loud = capsys.readouterr()
-    assert loud.out.replace("loud", "quiet") == quiet.out[quiet.out.index("Attribution") :]
+    assert loud.out.replace("loud", "quiet") == quiet.out[quiet.out.index("input 0: ") :]
     assert quiet.err == ""
     printed = [text[9:] for text in loud.err.splitlines()]
     assert printed == sentences(tmp_path / "loud")

@@ -70,9 +70,9 @@ class Explain:
     layers: str = "auto"
     top: int = 5
     data: str | None = None
-    what: str = ""
-    inputs: str = field(default="", metadata={"alias": "index"})
-    baseline: str = ""
+    what: str | None = None
+    inputs: str | None = field(default=None, metadata={"alias": "index"})
+    baseline: str | None = None
     open: bool = False
     seed: Seed = 0
 
@@ -111,12 +111,12 @@ class Explain:
         """Explain rows of a table, by a classifier that is trained on it or was trained before."""
         from hattriq_cirq.cli import explained_tables
 
-        if self.what not in ("", "maps"):
+        if self.what not in (None, "maps"):
             raise ValueError(
                 f"--what {self.what!r}: a classifier of a table is explained by maps; for the other parts train a model of two "
                 "classes with `hattriq train` and explain its folder"
             )
-        if self.baseline not in ("", "mean", "zero"):
+        if self.baseline not in (None, "mean", "zero"):
             raise ValueError(f"--baseline {self.baseline!r} must be mean or zero for a table")
         if not is_earlier and rows is not None:
             raise ValueError(
