@@ -66,7 +66,7 @@ class History(Frozen):
 
 
 @dataclass(frozen=True, eq=False)
-class Training(Displayed):
+class Training(Displayed, Frozen):
     """A trained model with the history of its training.
 
     Args:
