@@ -28,7 +28,7 @@ from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import Mitigation, Outcomes, as_mitigation
 from hattriq_cirq.workflows.learning_batch import DEPTH, FOLDED_WEIGHT, Batch
 from hattriq_cirq.workflows.learning_outcomes import Decoded
-from hattriq_cirq.workflows.learning_strings import ChosenStrings
+from hattriq_cirq.workflows.learning_strings import ChosenStrings, class_means
 
 log = Log("workflows")
 _HELD_OUT = 0.1  # share of the shots for the states that take no part in the fit, without those of folded circuits
@@ -436,8 +436,7 @@ def _doubtful(uncertainty: FloatArray, spread: FloatArray, strings: PauliStrings
         spread: Expected square of each coefficient.
         strings: The strings.
     """
-    means = np.bincount(strings.weights, spread) / np.maximum(np.bincount(strings.weights), 1)
-    of_class = np.maximum(means[strings.weights], _SURE * spread.mean())
+    of_class = class_means(spread, strings.weights, _SURE)
     return np.asarray(np.sqrt(np.maximum(uncertainty, _SURE * of_class) * of_class))
 
 

@@ -142,7 +142,7 @@ class ChosenStrings(Frozen):
         if not is_scaled:
             return replace(found_so_far, expected=found_so_far.prior_variances())
         tails = HeavyTails(chosen.coefficients_of(model.matrix), chosen.weights)
-        return replace(found_so_far, expected=_class_means(tails), tails=tails)
+        return replace(found_so_far, expected=class_means(tails.coefficients**2, tails.classes, _FLOOR), tails=tails)
 
     def prior_variances(self) -> FloatArray | None:
         """Return the prior variance of each coefficient before any outcome, (strings,); None for least squares.
@@ -213,11 +213,10 @@ class ChosenStrings(Frozen):
         return None if variances is None else CoefficientPrior.known(variances)
 
 
-def _class_means(tails: HeavyTails) -> FloatArray:
-    """Return the mean square of the coefficients of each class, (strings,)."""
-    squares, classes = tails.coefficients**2, tails.classes
+def class_means(squares: FloatArray, classes: NDArray[np.int64], floor: float) -> FloatArray:
+    """Return the mean of each string's class, (strings,), and at least a share `floor` of the mean of all."""
     means = np.bincount(classes, squares) / np.maximum(np.bincount(classes), 1)
-    return np.asarray(np.maximum(means[classes], _FLOOR * squares.mean()))
+    return np.asarray(np.maximum(means[classes], floor * squares.mean()))
 
 
 def _ends(model: Model, inputs: ArrayLike, baseline: float | ArrayLike | BaselineSet) -> tuple[Array, Array]:
