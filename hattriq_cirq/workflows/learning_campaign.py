@@ -177,11 +177,7 @@ class Campaign:
         """
         stage = len(self.batches)
         is_last, states = stage == self.stages - 1, design.states
-        folds = max(1, round(_FOLDED * self.probes)) if self.corrections.damping and is_last else 0
-        tables = [abs(states.expectations(own.strings)) for own in self.designs]
-        signal = np.sum([table @ own for table, own in zip(tables, squares, strict=True)], axis=0)
-        ties = np.random.default_rng([self.seed, 2]).random(len(signal))
-        folded = np.sort(np.lexsort((ties, -signal))[:folds])  # those with the largest expected squares
+        folded = self._most_signal(states, squares) if self._folds and is_last else np.zeros(0, dtype=np.int64)
         batch = Batch(
             self.structures,
             states,
@@ -198,6 +194,13 @@ class Campaign:
         fitted = batches[0].fitted.joined(*(each.fitted for each in batches[1:]))
         designs = tuple(replace(own, states=fitted) for own in self.designs)
         return replace(self, designs=designs, batches=batches)
+
+    def _most_signal(self, states: ProductStates, squares: Sequence[FloatArray]) -> NDArray[np.int64]:
+        """Return the positions of the states that are folded: those with the largest expected squares, see `_with_batch`."""
+        tables = [abs(states.expectations(own.strings)) for own in self.designs]
+        signal = np.sum([table @ own for table, own in zip(tables, squares, strict=True)], axis=0)
+        ties = np.random.default_rng([self.seed, 2]).random(len(signal))
+        return np.sort(np.lexsort((ties, -signal))[: self._folds])
 
     @property
     def is_complete(self) -> bool:
@@ -282,8 +285,12 @@ class Campaign:
     @property
     def weight(self) -> float:
         """All shots relative to those of a probe of the fit."""
-        folds = max(1, round(_FOLDED * self.probes)) if self.corrections.damping else 0
-        return self.probes + self._held_weight + FOLDED_WEIGHT * folds
+        return self.probes + self._held_weight + FOLDED_WEIGHT * self._folds
+
+    @property
+    def _folds(self) -> int:
+        """Number of probes that are folded too."""
+        return max(1, round(_FOLDED * self.probes)) if self.corrections.damping else 0
 
     @property
     def share_of_fit(self) -> float:
