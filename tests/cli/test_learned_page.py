@@ -45,5 +45,5 @@ def test_commands_of_the_page_print_what_it_says(tmp_path: Path, monkeypatch: py
         assert program == "hattriq"
         with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
             code = run(shlex.join(words))
-        assert code == (2 if any(line.startswith("hattriq: error: ") for line in step.printed) else 0), err.getvalue()
+        assert code == (2 if step.fails else 0), err.getvalue()
         check_printed(step, out.getvalue() + err.getvalue())

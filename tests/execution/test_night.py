@@ -164,7 +164,7 @@ def play(page: list[Step], shell: Shell, service: StandIn) -> None:
             continue
         target = words[-1] if ">" in words else None
         code, out, err = shell.run(words[1:-2] if target else words[1:], service)
-        assert code == (2 if any(line.startswith("hattriq: error: ") for line in step.printed) else 0), f"{step}\n{out}{err}"
+        assert code == (2 if step.fails else 0), f"{step}\n{out}{err}"
         check_printed(step, out + err)
         if target:
             Path(target).write_text(out)

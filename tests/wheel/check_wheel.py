@@ -3,7 +3,7 @@
 `make wheel-check` runs this script, and so does CI. The wheel is built from the sdist, so both must be complete. It is
 installed in a new virtual environment that sees the dependencies of the environment that runs the script, but not the checkout.
 
-The README's Python blocks run in order in one process, then its commands in order in one folder (`tests/helpers/snippets.py`
+The README's Python blocks run in order in one process, then its commands in order in one folder (`tests/helpers/page_script.py`
 finds them).
 """
 
@@ -20,7 +20,7 @@ import venv
 import zipfile
 from pathlib import Path
 
-from snippets import snippets
+from page_script import python_blocks, steps
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGES = ("calibration", "experiments", "hattriq_cirq")
@@ -47,12 +47,12 @@ def main() -> None:
         work.mkdir()
         python = str(environment / "bin" / "python")
         run("import every module", [python, "-c", IMPORT_EVERYTHING, str(environment), *PACKAGES], work)
-        readme = list(snippets((CHECKOUT / "README.md").read_text(encoding="utf-8")))
-        code = "\n".join(each.code for each in readme if each.language == "python")
-        (work / "readme.py").write_text(code, encoding="utf-8")
+        readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+        (work / "readme.py").write_text("\n".join(python_blocks(readme)), encoding="utf-8")
         run("Python blocks of the README", [python, "readme.py"], work)
-        for command in (each.code for each in readme if each.language == "console"):
-            run(command, [str(environment / "bin" / shlex.split(command)[0]), *shlex.split(command)[1:]], work)
+        for step in steps(readme):
+            program, *words = shlex.split(step.command)
+            run(step.command, [str(environment / "bin" / program), *words], work)
 
 
 def run(title: str, command: list[str], folder: Path) -> None:
