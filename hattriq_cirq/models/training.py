@@ -308,7 +308,6 @@ class _FixedScale:
     """The score of two classes: the expectation times a fixed scale."""
 
     scale: float
-    unit = 1.0
 
     def start(self, rng: np.random.Generator) -> FloatArray:
         return np.zeros(0)
