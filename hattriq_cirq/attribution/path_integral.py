@@ -104,7 +104,7 @@ def exact_attribution(
     if objective.is_affected_by_identity:
         warn_of_identity_part(models)
     features = models[0].n_features
-    if getattr(models[0], "contract", None) is not None:
+    if (contract := contract_of(models[0])) is not None:
         check_columns(models[0], x, "x")
         check_columns(models[0], baseline, "baseline")
     inputs, is_ordinary = stored_amplitudes(x, "x", features)
@@ -138,7 +138,7 @@ def exact_attribution(
         assumptions=_assumptions(
             objective.form, rule, str(objective.head), tuple(map(observable_name, models)), label, precision
         ),
-        contract=contract_of(models[0]),
+        contract=contract,
         target=None if targets is None else targets.reshape(lead),
     )
 
