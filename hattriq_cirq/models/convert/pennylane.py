@@ -23,7 +23,6 @@ from hattriq_cirq.models.convert.source import (
     CHECKED_QUBITS,
     QubitOrder,
     Source,
-    check_known,
     check_round_trip,
     one_or_all,
     random_states,
@@ -117,7 +116,7 @@ def from_pennylane(
             own_params = {name: changed.get(name, value) for name, value in models[0].params.items()}
             own = [model.with_params(own_params) for model in models]
             check_round_trip("PennyLane", own, x, _simulated(drawn, own[0], qubits, x))
-    check_known(models, check, lambda word: source.models(observables, word, None) if prepared is None else models)
+    source.check(models, check, observables, None)
     several = isinstance(observable, list) if observable is not None else len(models) > 1
     return one_or_all(models, several)
 

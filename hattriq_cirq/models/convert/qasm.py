@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from hattriq_cirq.foundation.checks import ArgumentTypeError, shown
 from hattriq_cirq.foundation.reading import read_bytes
 from hattriq_cirq.models.convert.gates import GATES
-from hattriq_cirq.models.convert.source import QubitOrder, Source, check_known, one_or_all, refuse
+from hattriq_cirq.models.convert.source import QubitOrder, Source, one_or_all, refuse
 from hattriq_cirq.models.model import Model
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -86,7 +86,7 @@ def from_qasm(
     several = isinstance(observable, list)
     observables: Sequence[Any] = observable if several else [observable]
     models = found.models(observables, qubit_order, params)
-    check_known(models, check, lambda word: found.models(observables, word, params) if prepared is None else models)
+    found.check(models, check, observables, params)
     return one_or_all(models, several)
 
 

@@ -17,7 +17,6 @@ from hattriq_cirq.models.convert.source import (
     CHECKED_QUBITS,
     QubitOrder,
     Source,
-    check_known,
     check_round_trip,
     described,
     one_or_all,
@@ -90,7 +89,7 @@ def from_qiskit(
     models = source.models(observables, qubit_order, values)
     if reader.simulated is not None and len(source.qubits) <= CHECKED_QUBITS:
         _round_trip(reader.simulated, circuit, models)
-    check_known(models, check, lambda word: source.models(observables, word, values) if not source.prepared else models)
+    source.check(models, check, observables, values)
     return one_or_all(models, several)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, get_args
 
@@ -87,6 +87,47 @@ class Source:
                 stacklevel=3,
             )
         return models
+
+    def check(
+        self,
+        models: Sequence[Model],
+        known: tuple[ArrayLike, ArrayLike] | None,
+        observables: Sequence[Any],
+        params: Mapping[Any, Any] | None,
+    ) -> None:
+        """Compare models with scores that are known from the source.
+
+        Args:
+            models: Models.
+            known: Inputs, (..., features), and their scores, (...,), or (..., models) of several models; None to check nothing.
+            observables: Observables of the models, which are made again in other orders of the qubits that nothing fixes: the
+                message states an order that agrees.
+            params: Numbers for symbols, beside those of the source.
+
+        Raises:
+            ValueError: The scores differ.
+        """
+        if known is None:
+            return
+        if not isinstance(known, tuple) or len(known) != 2:
+            raise ArgumentTypeError(
+                f"check={shown(known)} must be a pair (x, score): inputs, and the scores that the source computes"
+            )
+        x, expected = known[0], np.asarray(known[1], dtype=float)
+        found = scores_of(models, x).reshape(expected.shape)
+        if _agrees(models, found, expected, _TOLERANCE, x):
+            return
+        other = ""
+        for word in _WORDS if self.prepared is None else ():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RemovedOperationsWarning)
+                again = self.models(observables, word, params)
+            if _agrees(again, scores_of(again, x).reshape(expected.shape), expected, _TOLERANCE, x):
+                other = f"; with qubit_order={word!r} they agree"
+        raise ValueError(
+            f"the scores of the imported model differ from those of check by up to {np.abs(found - expected).max():.2g}"
+            f"{other or '; compare the circuit, the observable, the parameters and the order of the qubits'}"
+        )
 
     def _data(self, qubit_order: QubitOrder | None) -> tuple[cirq.Qid, ...]:
         """Return the data qubits, most significant first."""
@@ -183,43 +224,6 @@ def refuse(name: str, operation: str, cure: str) -> NoReturn:
         ValueError: Qiskit: a model cannot hold the operation while_loop; unroll it
     """
     raise ValueError(f"{name}: a model cannot hold the operation {operation}; {cure}")
-
-
-def check_known(
-    models: Sequence[Model], known: tuple[ArrayLike, ArrayLike] | None, rebuild: Callable[[Word], Sequence[Model]] | None = None
-) -> None:
-    """Compare models with scores that are known from the source.
-
-    Args:
-        models: Models.
-        known: Inputs, (..., features), and their scores, (...,), or (..., models) of several models; None to check nothing.
-        rebuild: Function that returns the models in another order of the qubits, which the message then states if it agrees.
-
-    Raises:
-        ValueError: The scores differ.
-    """
-    if known is None:
-        return
-    if not isinstance(known, tuple) or len(known) != 2:
-        raise ArgumentTypeError(
-            f"check={shown(known)} must be a pair (x, score): inputs, and the scores that the source computes"
-        )
-    x, expected = known[0], np.asarray(known[1], dtype=float)
-    found = scores_of(models, x).reshape(expected.shape)
-    if _agrees(models, found, expected, _TOLERANCE, x):
-        return
-    other = ""
-    for word in _WORDS if rebuild else ():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RemovedOperationsWarning)
-            assert rebuild is not None
-            again = rebuild(word)
-        if _agrees(again, scores_of(again, x).reshape(expected.shape), expected, _TOLERANCE, x):
-            other = f"; with qubit_order={word!r} they agree"
-    raise ValueError(
-        f"the scores of the imported model differ from those of check by up to {np.abs(found - expected).max():.2g}"
-        f"{other or '; compare the circuit, the observable, the parameters and the order of the qubits'}"
-    )
 
 
 def scores_of(models: Sequence[Model], x: ArrayLike) -> FloatArray:
