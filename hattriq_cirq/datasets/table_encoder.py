@@ -23,7 +23,7 @@ from hattriq_cirq.foundation.contract import DataContract, column_names, same_na
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.schema import load
-from hattriq_cirq.foundation.text import decimal, number_text, quantity
+from hattriq_cirq.foundation.text import decimal, listed, number_text, quantity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,6 @@ _DAY = 86_400.0
 _OTHER = "(other)"  # name of the rare categories of a column together
 _FEWEST = 10  # rows from which columns that number the rows are recognised
 _LARGE, _SQUARED = 1e307, 1e150  # numbers whose sum, and whose square, could overflow
-_LISTED = 6  # names in a sentence
 _INDEX_NAME = re.compile(
     r"(?i:unnamed: [0-9]+|index|idx|id|nr|no\.?|#|key|uuid|guid|row([ _]?(number|nr|no|id))?|.*[ _-]id)|.*[a-z]I[dD]"
 )
@@ -169,14 +168,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self._check_parameters()
         frame = self._as_frame(X, is_new=True)
         if absent := [name for name in self.category_columns if name not in frame.columns]:
-            raise ValueError(f"category_columns={absent} are not columns of the table: {_listed(frame.columns)}")
+            raise ValueError(f"category_columns={absent} are not columns of the table: {listed(frame.columns)}")
         self._set(tuple(self._learned(frame[name]) for name in track(frame.columns, "read columns", "column")), len(frame))
         if self.scale is not None:
             self._scaling = _scaling(self.scale, self._encoded(frame)[1], self._names({}))
         self.notes_ = self._notes()
         if left_out := [column.name for column in self._columns if column.kind == "index"]:
             warnings.warn(
-                f"the columns {_listed(left_out)} number or name the rows and were left out; index_columns='keep' keeps them",
+                f"the columns {listed(left_out)} number or name the rows and were left out; index_columns='keep' keeps them",
                 TableWarning,
                 stacklevel=2,
             )
@@ -277,7 +276,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         read = load(_Record, _plain(record), "encoder")
         unknown = read.parameters.keys() - cls().get_params().keys()
         if unknown:
-            raise ValueError(f"the encoder has the parameters {_listed(sorted(unknown))}, which this version does not know")
+            raise ValueError(f"the encoder has the parameters {listed(sorted(unknown))}, which this version does not know")
         encoder = cls(**read.parameters)
         encoder.category_columns = tuple(encoder.category_columns)
         encoder._check_parameters()
@@ -332,7 +331,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             return frame if is_new or not hasattr(self, "feature_names_in_") else frame.set_axis(self.feature_names_in_, axis=1)
         frame = X.set_axis(list(names), axis=1)
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"the table has the columns {_listed(twice)} more than once; rename them")
+            raise ValueError(f"the table has the columns {listed(twice)} more than once; rename them")
         if is_new or not hasattr(self, "feature_names_in_"):
             validate_data(self, frame, reset=is_new, skip_check_array=0 not in frame.shape, dtype=None)
             return frame if is_new else frame.set_axis([f"x{k}" for k in range(frame.shape[1])], axis=1)
@@ -362,9 +361,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         texts = known.reshape(-1, 1)
         one_hot = OneHotEncoder(max_categories=self.max_categories).fit(texts)
         rare = one_hot.infrequent_categories_[0]
-        listed = [text for text in _in_order(series, one_hot.categories_[0]) if rare is None or text not in rare]
+        named = [text for text in _in_order(series, one_hot.categories_[0]) if rare is None or text not in rare]
         most_frequent = SimpleImputer(strategy="most_frequent", missing_values=None).fit(texts).statistics_[0]
-        categories = tuple(listed) if rare is None else (*listed, _OTHER)
+        categories = tuple(named) if rare is None else (*named, _OTHER)
         return _Column(
             name, kind, missing, 0.0, is_constant, 0.0, categories, 0 if rare is None else len(rare), str(most_frequent)
         )
@@ -385,22 +384,22 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self._columns, self._samples = columns, samples
         self._scaling = None
         if not self._used:
-            left_out = _listed([column.name for column in columns])
+            left_out = listed([column.name for column in columns])
             cure = "index_columns='keep' keeps row numbers"
             raise ValueError(f"no column is left: {left_out} have no values or number the rows; {cure}")
         names = self._names({})
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"the columns {_listed(twice)} would be there twice; rename them in the table")
+            raise ValueError(f"the columns {listed(twice)} would be there twice; rename them in the table")
         numbers = [column for column in self._used if column.kind != "category"]
         texts = [column for column in self._used if column.kind == "category"]
         self._fill_numbers = SimpleImputer(strategy="most_frequent").fit([[column.fill for column in numbers] or [0.0]])
         prototype = np.array([[column.most_frequent for column in texts] or [""]], dtype=object)
         self._fill_texts = SimpleImputer(strategy="most_frequent", missing_values=None).fit(prototype)
-        listed = [list(column.categories) for column in texts] or [[""]]
+        categories = [list(column.categories) for column in texts] or [[""]]
         if self.categories == "one-hot":
-            encoder: Any = OneHotEncoder(categories=listed, handle_unknown="ignore", sparse_output=False)
+            encoder: Any = OneHotEncoder(categories=categories, handle_unknown="ignore", sparse_output=False)
         else:
-            encoder = OrdinalEncoder(categories=listed, handle_unknown="use_encoded_value", unknown_value=-1)
+            encoder = OrdinalEncoder(categories=categories, handle_unknown="use_encoded_value", unknown_value=-1)
         self._encoder = encoder.fit(prototype)
 
     def _encoded(self, frame: pd.DataFrame) -> tuple[list[str], FloatArray]:
@@ -415,7 +414,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             if column.grouped:
                 values = np.where(is_new, _OTHER, values)
             elif is_new.any():
-                unseen.append(f"{column.name!r} {_listed(sorted(set(values[is_new])))} in {quantity(int(is_new.sum()), 'row')}")
+                unseen.append(f"{column.name!r} {listed(sorted(set(values[is_new])))} in {quantity(int(is_new.sum()), 'row')}")
             texts.append(values)
         parts: dict[bool, FloatArray] = {}
         if numbers:
@@ -451,7 +450,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         notes = [note for column in self._columns for note in self._notes_of(column)]
         if constant := [column.name for column in self._used if column.constant and self._samples > 1]:
             are, they, tell = ("is", "it", "tells") if len(constant) == 1 else ("are", "they", "tell")
-            rows = f"{_listed(constant)} {are} the same in every row of the training table"
+            rows = f"{listed(constant)} {are} the same in every row of the training table"
             notes.append(f"{rows}, so that {they} {tell} nothing about the classes")
         if self.scale == "minmax":
             notes.append("every column is scaled so that the training table lies between 0 and 1")
@@ -469,9 +468,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if column.kind == "category":
             rare = f"; {_OTHER} stands for {quantity(column.grouped, 'rarer value')}" if column.grouped else ""
             if self.categories == "one-hot":
-                notes.append(f"{name} becomes {_listed([f'{column.name}={text}' for text in column.categories])}{rare}")
+                notes.append(f"{name} becomes {listed([f'{column.name}={text}' for text in column.categories])}{rare}")
             else:
-                notes.append(f"{name} becomes the numbers 0, 1, ... of {_listed(column.categories)}{rare}")
+                notes.append(f"{name} becomes the numbers 0, 1, ... of {listed(column.categories)}{rare}")
         elif column.kind == "bool":
             notes.append(f"{name} becomes 0 for False and 1 for True")
         elif column.kind == "date":
@@ -551,14 +550,9 @@ def _scaling(scale: str, encoded: FloatArray, names: Sequence[str]) -> _Scaling:
     """Return what is subtracted from columns, and by what they are then divided."""
     large = [name for name, size in zip(names, np.abs(encoded).max(axis=0), strict=True) if size > _SQUARED]
     if large:
-        raise ValueError(f"the columns {_listed(large)} hold numbers too large to scale; divide them by a power of 10")
+        raise ValueError(f"the columns {listed(large)} hold numbers too large to scale; divide them by a power of 10")
     if scale == "minmax":
         scaler = MinMaxScaler().fit(encoded)
         return _Scaling(tuple(scaler.data_min_.tolist()), tuple((1 / scaler.scale_).tolist()))
     standard = StandardScaler().fit(encoded)
     return _Scaling(tuple(standard.mean_.tolist()), tuple(standard.scale_.tolist()))
-
-
-def _listed(names: Any) -> str:
-    listed = list(map(str, names))
-    return ", ".join(map(repr, listed[:_LISTED])) + (f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else "")

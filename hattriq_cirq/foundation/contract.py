@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from unicodedata import normalize
 
@@ -12,8 +13,10 @@ import numpy as np
 
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_counts, check_flag, shown
 from hattriq_cirq.foundation.frozen import owned
+from hattriq_cirq.foundation.text import listed
 
 _LISTED = 8  # names in an error message
+_listed = partial(listed, most=_LISTED)
 
 
 @dataclass(frozen=True)
@@ -355,11 +358,6 @@ _ENTRIES: dict[str, Callable[[Any, str], object]] = {
     "constant": check_flag,
     "encoder": _as_json,
 }
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return names for an error message, in quotes, so that control characters are escaped."""
-    return ", ".join(map(repr, names[:_LISTED])) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
 
 
 def _brackets(names: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import floor, isfinite, log10
 
 #: Pattern of a number with the digits 0 to 9, a point and an exponent, without its sign.
@@ -43,6 +43,17 @@ def rounded(values: Sequence[float], unit: float | None = None, *, digits: int =
     if max(exponent, floor(log10(largest)) if largest > 0 else 0) >= _PLAIN_UP_TO or exponent < -_PLAIN_UP_TO:
         return [f"{value:+.{max(digits, 2) - 1}e}" for value in values]
     return [f"{value:+.{max(2, digits - 1 - exponent)}f}" for value in values]
+
+
+def listed(names: Iterable[object], most: int = 6) -> str:
+    """Return the first of some names in quotes, so that control characters are escaped, and the number of the others.
+
+    Example:
+        >>> listed(["a", "b", "c"], 2)
+        "'a', 'b' and 1 more"
+    """
+    texts = [repr(str(name)) for name in names]
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 
 def quantity(number: int, noun: str, plural: str | None = None) -> str:

@@ -57,6 +57,16 @@ _ZERO = 1e-9  # norm of a mean, relative to that of rows, that rounding can caus
 _COMPARED_MAX = 5000  # rows on which logistic regression is fitted for comparison
 
 
+def readout_qubits(classes: int) -> int:
+    """Return the number of qubits at least for a number of classes.
+
+    Example:
+        >>> [readout_qubits(classes) for classes in (2, 3, 4, 5)]
+        [1, 2, 2, 3]
+    """
+    return 1 if classes == 2 else ceil(log2(classes))
+
+
 class ClassifierWarning(UserWarning):
     """Warning of `AmplitudeClassifier` on its data or its accuracy; the message says the cure.
 
@@ -176,8 +186,8 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"y has one class, {shown(self.classes_.tolist()[0])}; give rows of at least two classes")
         kept, held = self._split(labels, np.random.default_rng(seed))
         with numpy_defaults():
-            readout = 1 if len(self.classes_) == 2 else ceil(log2(len(self.classes_)))
-            self.encoding_ = RowEncoding.of(X[kept], scale=self.scale, constant=self.constant, least_qubits=readout)
+            least = readout_qubits(len(self.classes_))
+            self.encoding_ = RowEncoding.of(X[kept], scale=self.scale, constant=self.constant, least_qubits=least)
             rows = self.encoding_.amplitudes(X)
             self.mean_row_ = rows[kept].mean(axis=0)
             self.mean_row_[X.shape[1] :] = rows[0, X.shape[1] :]  # the constant, without the rounding of a mean
@@ -189,7 +199,7 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 labels[kept],
                 seed=seed,
                 observables=strings,
-                epochs=self._epochs(len(kept)),
+                epochs=self.epochs_for(len(kept)),
                 batch_size=_BATCH,
                 learning_rate=self.learning_rate,
                 validation=(rows[held], labels[held], None if weights is None else weights[held]) if len(held) else None,
@@ -220,8 +230,8 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.setdiff1d(np.arange(len(labels)), chosen), chosen
 
     def _ansatz(self) -> Model:
-        qubits, is_auto = self.encoding_.n_qubits, isinstance(self.layers, str) and self.layers == "auto"
-        layers = max(_LAYERS, ceil(qubits / 2)) if is_auto else as_count(self.layers, "layers", 0)
+        qubits = self.encoding_.n_qubits
+        layers = self.layers_for(qubits)
         if callable(self.ansatz):
             return self.ansatz(qubits, layers)
         as_word(self.ansatz, "ansatz", ("ring", "grid"))
@@ -237,7 +247,14 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         qubits = range(self.encoding_.n_qubits)
         return [f"Z{i}" for i in qubits] + [f"Z{i}*Z{j}" for i, j in combinations(qubits, 2)]
 
-    def _epochs(self, samples: int) -> int:
+    def layers_for(self, n_qubits: int) -> int:
+        """Return the number of layers on a number of qubits."""
+        if not (isinstance(self.layers, str) and self.layers == "auto"):
+            return as_count(self.layers, "layers", 0)
+        return max(_LAYERS, ceil(n_qubits / 2))
+
+    def epochs_for(self, samples: int) -> int:
+        """Return the number of passes over a number of training rows."""
         if not (isinstance(self.epochs, str) and self.epochs == "auto"):
             return as_count(self.epochs, "epochs")
         return int(np.clip(ceil(_STEPS * _BATCH / samples), *_EPOCHS))

@@ -18,6 +18,16 @@ _CONSTANT = 0.5  # in units of the root mean square of the norms of the scaled r
 _QUBITS_MAX = 20
 
 
+def qubits_of_row(columns: int, *, constant: bool, least: int = 1) -> int:
+    """Return the number of qubits for the amplitudes of a row.
+
+    Example:
+        >>> qubits_of_row(4, constant=True)
+        3
+    """
+    return max(ceil(log2(columns + constant)), least)
+
+
 @dataclass(frozen=True, eq=False)
 class RowEncoding(Frozen):
     """Encoding of rows as amplitudes, which are not normalised: (row - shift) * factor, the constant, zeros.
@@ -85,7 +95,7 @@ class RowEncoding(Frozen):
         if check_flag(constant, "constant"):
             norm = float(np.sqrt(np.mean(np.sum(((X - shift) * factor) ** 2, axis=1))))
             size = _CONSTANT * norm if norm else 1.0
-        qubits = max(ceil(log2(X.shape[1] + bool(constant))), least_qubits)
+        qubits = qubits_of_row(X.shape[1], constant=constant, least=least_qubits)
         if qubits > _QUBITS_MAX:
             raise ValueError(f"X has {X.shape[1]} columns, which need {qubits} qubits; at most {_QUBITS_MAX} are simulated")
         return cls(shift, factor, size, qubits)

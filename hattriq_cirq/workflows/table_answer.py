@@ -22,9 +22,10 @@ from hattriq_cirq.datasets.table_encoder import TableEncoder, TableWarning
 from hattriq_cirq.foundation.arrays import Array, IntArray
 from hattriq_cirq.foundation.checks import shown
 from hattriq_cirq.foundation.contract import DataContract, same_name
-from hattriq_cirq.foundation.text import decimal, duration, quantity
+from hattriq_cirq.foundation.text import decimal, duration, listed, quantity
 from hattriq_cirq.workflows.accuracies import Accuracy
-from hattriq_cirq.workflows.classifier import AmplitudeClassifier
+from hattriq_cirq.workflows.classifier import AmplitudeClassifier, readout_qubits
+from hattriq_cirq.workflows.row_encoding import qubits_of_row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,6 @@ _LABEL_NAME = re.compile(
 )
 _SECONDS = 4e-9  # per row, pass, amplitude and gate: training on one core
 _START = 1.0  # seconds of a training beside that
-_ROWS = 32_000  # rows that a training passes, some often, see `AmplitudeClassifier`
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ class LabelledTable:
         labels = np.array([as_text(value) for value in frame[name][is_known]], dtype=str)
         counts = _counts(labels)
         if problem := _no_classes(counts, len(labels)):
-            raise ValueError(f"{opened.path}: {problem}; choose the column of labels with --label: {_listed(frame.columns)}")
+            raise ValueError(f"{opened.path}: {problem}; choose the column of labels with --label: {listed(frame.columns)}")
         each = ", ".join(f"{label!r} {count}" for label, count in [*counts.items()][:_LISTED])
         more = f" and {len(counts) - _LISTED} more" if len(counts) > _LISTED else ""
         notes = [f"labels: column {name!r}{reason}: {quantity(len(counts), 'class', 'classes')}, {each}{more}"]
@@ -176,7 +176,7 @@ class TableClassifier:
         """
         found = [label for label in self.classifier.classes_.tolist() if str(label) == name]
         if not found:
-            raise ValueError(f"--target {name!r} is no class; the classes are {_listed(self.classifier.classes_)}")
+            raise ValueError(f"--target {name!r} is no class; the classes are {listed(self.classifier.classes_)}")
         return found[0]
 
     def attribute(self, features: pd.DataFrame, *, baseline: str = "mean", target: str | None = None) -> Attribution:
@@ -260,13 +260,14 @@ class PreparedTable:
 
     def plan(self) -> str:
         """Return what the training does and how long it takes on an idle core, in one line."""
-        columns, classes = self.x.shape[1], len(_counts(self.table.labels))
-        qubits = max(int(np.ceil(np.log2(columns + 1))), int(np.ceil(np.log2(classes))))
-        layers = max(4, qubits // 2) if self.classifier.layers == "auto" else int(self.classifier.layers)
-        rows = np.clip(_ROWS, 10 * len(self.train), 100 * len(self.train))
-        seconds = _START + _SECONDS * float(rows) * 2**qubits * layers * qubits
+        columns, samples = self.x.shape[1], len(self.train)
+        qubits = qubits_of_row(
+            columns, constant=self.classifier.constant, least=readout_qubits(len(_counts(self.table.labels)))
+        )
+        passes = samples * self.classifier.epochs_for(samples)
+        seconds = _START + _SECONDS * passes * 2**qubits * self.classifier.layers_for(qubits) * qubits
         return (
-            f"training on {len(self.train)} rows, {len(self.test)} are kept for the test: {quantity(columns, 'feature')} "
+            f"training on {samples} rows, {len(self.test)} are kept for the test: {quantity(columns, 'feature')} "
             f"and a constant in {quantity(qubits, 'qubit')}; about {duration(seconds)} (a rough guess for an idle core)"
         )
 
@@ -339,7 +340,7 @@ def _label_column(frame: pd.DataFrame, path: Path, chosen: str | None) -> tuple[
     names = [str(name) for name in frame.columns]
     if chosen is not None:
         if same_name(chosen) not in names:
-            raise ValueError(f"{path} has no column {chosen!r}; its columns are {_listed(names)}")
+            raise ValueError(f"{path} has no column {chosen!r}; its columns are {listed(names)}")
         return same_name(chosen), ""
     if path.suffix.lower() == ".npz":
         if names[-1] not in LABEL_ARRAYS:
@@ -351,13 +352,13 @@ def _label_column(frame: pd.DataFrame, path: Path, chosen: str | None) -> tuple[
     if len(named) == 1:
         return named[0], " (by its name; --label chooses another)"
     if named:
-        raise ValueError(f"{path}: the columns {_listed(named)} may all be labels; choose one with --label")
+        raise ValueError(f"{path}: the columns {listed(named)} may all be labels; choose one with --label")
     texts = [name for name in possible if frame[name].dtype.kind in "Ob"]
     if names[-1] in possible:
         return names[-1], " (the last one; --label chooses another)"
     if len(texts) == 1:
         return texts[0], " (the only column of a few texts; --label chooses another)"
-    raise ValueError(f"{path}: no column is plainly that of the labels; choose one with --label: {_listed(names)}")
+    raise ValueError(f"{path}: no column is plainly that of the labels; choose one with --label: {listed(names)}")
 
 
 def _no_classes(counts: Mapping[str, int], rows: int) -> str:
@@ -377,11 +378,6 @@ def _counts(labels: Sequence[str] | Array | None) -> dict[str, int]:
     if not len(texts):
         return {}
     return {str(texts[k]): int(counts[k]) for k in np.argsort(as_classes(texts), kind="stable")}
-
-
-def _listed(names: Any) -> str:
-    listed = list(map(str, names))
-    return ", ".join(map(repr, listed[:_LISTED])) + (f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else "")
 
 
 def accuracy_records(rows: Sequence[Accuracy]) -> list[dict[str, Any]]:
