@@ -441,10 +441,9 @@ def _strongest(ones: Sequence[Attribution], kept: IntArray, most: int) -> IntArr
 
 def _shown(a: Attribution, feature: int, values: Mapping[str, object] | None) -> str:
     """Return the value of a feature in an input with its unit, or its amplitude, as text."""
-    contract = a.contract or DataContract()
     name = a.feature_name(feature)
     if values is not None and name in values:
-        return printable(_given(values[name], contract.unit(feature)))
+        return printable(_given(values[name], a.unit(feature)))
     if values is not None or not a.knows_input:
         return ""
     amplitude = a.x[feature]
