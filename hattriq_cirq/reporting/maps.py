@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from math import floor, isnan, log10
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,7 @@ class ClassMap:
         value, half = self.values[place], 0 if self.halves is None else self.halves[place]
         return value - half, value, value + half
 
-    @property
+    @cached_property
     def limits(self) -> tuple[int, int]:
         """Ends of the common axis of all bars; 0 lies between them."""
         ends = [self._ends(place) for place in range(len(self.values))]
@@ -88,7 +89,7 @@ class ClassMap:
         zero, at, left, right = (round(100 * (each - start) / (end - start), 2) for each in (0, value, low, high))
         return zero, at, left, right
 
-    @property
+    @cached_property
     def largest(self) -> int:
         """Largest size of a value; 1 if every value is 0."""
         return max(map(abs, self.values), default=0) or 1
@@ -440,10 +441,9 @@ def _strongest(ones: Sequence[Attribution], kept: IntArray, most: int) -> IntArr
 
 def _shown(a: Attribution, feature: int, values: Mapping[str, object] | None) -> str:
     """Return the value of a feature in an input with its unit, or its amplitude, as text."""
-    contract = a.contract or DataContract()
     name = a.feature_name(feature)
     if values is not None and name in values:
-        return printable(_given(values[name], contract.unit(feature)))
+        return printable(_given(values[name], a.unit(feature)))
     if values is not None or not a.knows_input:
         return ""
     amplitude = a.x[feature]

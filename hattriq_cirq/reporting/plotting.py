@@ -223,9 +223,8 @@ def _bar_gallery(
         size = (max(5.0, 3.3 * columns), rows * (0.24 * drawn + 0.2 * lines + 0.35) + 0.9)
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
-        flat = a if a.values.ndim == 2 else None
         for i, ax in enumerate(panels[:count]):
-            one = a if flat is None else flat[i]
+            one = a if a.values.ndim == 1 else a[i]
             _draw_ranked(ax, one, _largest(one.values, _RANKED_IN_GALLERY), names)
             ax.set_title(headings[i], fontsize=9, parse_math=False)
             ax.tick_params(labelsize=8)

@@ -102,8 +102,9 @@ class Explanation:
         for one in self.attributions:
             check_type(one, "maps", Attribution, "an Attribution, or one per class")
         numbers = self.numbers
-        if twice := [index for place, index in enumerate(numbers) if index in numbers[:place]]:
-            raise ValueError(f"input {twice[0]} is given twice; give each once")
+        if len(set(numbers)) < len(numbers):
+            twice = next(index for place, index in enumerate(numbers) if index in numbers[:place])
+            raise ValueError(f"input {twice} is given twice; give each once")
         refused = {part: why for part, why in self._impossible().items() if part in self.parts}
         if refused:
             raise ValueError("; ".join(f"{part} {why}" for part, why in refused.items()))
