@@ -19,6 +19,7 @@ from hattriq_cirq.models.learned import PriorKind
 PAGE = (Path(__file__).parents[2] / "docs" / "learned.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}

@@ -17,7 +17,19 @@ def stamps(root: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in root.rglob("tasks/*.json")}
 
 
-@pytest.mark.parametrize("name", registry.STUDIES)
+#: Studies whose quick run takes the longest.
+LONG = (
+    "attribution_gallery",
+    "baselines",
+    "best_pipeline",
+    "noise_mitigation",
+    "readout_mitigation",
+    "shot_noise",
+    "unseen_noise",
+)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in registry.STUDIES])
 def test_quick_run_reports_intervals_and_is_not_repeated(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--quick", "--out", str(tmp_path), "--workers", "1"]
     assert registry.run(name, words) == 0
