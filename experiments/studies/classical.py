@@ -23,7 +23,7 @@ from experiments.runner.study import Done, Findings, Study, results_by
 from experiments.runner.trained_models import SUBJECTS, Task, accuracies, trained
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.faithfulness import ScoreFunction, deletion_curve, score_of, srg
-from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.foundation.arrays import FloatArray, largest_first
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import basis_grid, png
 from hattriq_cirq.workflows import classical
@@ -88,7 +88,7 @@ def _classical(data: Dataset, seed: int) -> dict[str, Any]:
 def overlaps(maps: FloatArray, exact: FloatArray, share: float = TOP) -> FloatArray:
     """Return the share of the features of largest absolute value that two maps (inputs, features) have in common, (inputs,)."""
     count = max(1, round(share * maps.shape[1]))
-    tops = [np.argsort(-np.abs(each), axis=1, kind="stable")[:, :count] for each in (maps, exact)]
+    tops = [largest_first(each)[:, :count] for each in (maps, exact)]
     return np.array([len(np.intersect1d(a, b)) / count for a, b in zip(*tops, strict=True)])
 
 

@@ -25,6 +25,7 @@ from experiments.runner.figures import panels
 from experiments.runner.study import Done, Findings, Study
 from experiments.runner.trained_models import accuracies
 from hattriq_cirq.faithfulness import score_of, srg
+from hattriq_cirq.foundation.arrays import largest_first
 from hattriq_cirq.foundation.checks import as_count
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.reading import checksum
@@ -110,7 +111,7 @@ def summarise(done: Sequence[Done[Task]]) -> Findings:
     results, task = [d.result for d in done], done[0].task
     names, share = results[0]["names"], np.mean([r["share"] for r in results], axis=0)
     sizes = np.mean(np.abs(np.concatenate([r["values"] for r in results])), axis=0)
-    top = np.argsort(-sizes, kind="stable")[: min(SHOWN, len(names))]
+    top = largest_first(sizes)[: min(SHOWN, len(names))]
     gains = [np.subtract(r["srg"]["own map"], r["srg"]["random map"]) for r in results]
     return Findings(
         findings=(

@@ -25,6 +25,7 @@ from hattriq_cirq.attribution.measured_errors import notes_of
 from hattriq_cirq.foundation.arrays import (
     Array,
     FloatArray,
+    largest_first,
     normal_interval,
     rescaled,
     scaling_exponents,
@@ -116,7 +117,7 @@ class Counterfactual(Displayed, Frozen):
         """Return the distance, and of a single input that reaches the level the features that change most."""
         if self.reached.ndim or not self.reached:
             return Card(self._summary, notes=self.notes)
-        most = np.argsort(-np.abs(self.change), kind="stable")[:ROWS].tolist()
+        most = largest_first(self.change)[:ROWS].tolist()
         changed, of = [k for k in most if self.change[k]], self.contract or DataContract()
         arrays = (self.input, self.x, self.change)
         rows = [(of.feature_name(k, len(self.x)), *(f"{array[k]:.4g}" for array in arrays)) for k in changed]

@@ -22,6 +22,7 @@ from hattriq_cirq.foundation.arrays import (
     FloatArray,
     IntArray,
     as_amplitudes,
+    largest_first,
     normal_interval,
     rescaled,
     scaling_exponents,
@@ -127,7 +128,7 @@ class Interactions(Displayed, Frozen):
         largest = np.argpartition(-sizes, top - 1)[:top] if top < sizes.size else np.arange(sizes.size)
         largest = np.sort(largest[sizes[largest] > 0])
         found = []
-        for place in largest[np.argsort(-sizes[largest], kind="stable")].tolist():
+        for place in largest[largest_first(sizes[largest])].tolist():
             i, j = divmod(place, len(self.columns))
             first, second = sorted((int(self.rows[i]), int(self.columns[j])))
             found.append(PairEffect(first, second, 2 * float(self.values[i, j]), 2 * float(self.stderr[i, j])))

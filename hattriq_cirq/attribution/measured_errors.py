@@ -55,14 +55,12 @@ def with_measured_errors(
             if isinstance(model, LearnedModel):
                 total[id(model)] += weight
         stderr, systematic = _propagated(together, list(total.values()), attribution, baseline)
-        if len(together) > 1:
-            systematic = _of_damping(models, together, compute, attribution)
-            stderr = np.sqrt((stderr**2 - systematic**2).clip(0))
         gap = np.zeros_like(attribution.f_input)
     else:
-        spread, gap = _bootstrapped(models, together, compute)
+        (stderr, gap), systematic = _bootstrapped(models, together, compute), None
+    if systematic is None:
         systematic = _of_damping(models, together, compute, attribution)
-        stderr = np.sqrt((spread**2 - systematic**2).clip(0))
+        stderr = np.sqrt((stderr**2 - systematic**2).clip(0))
     record = learned[0].record
     notes = tuple(dict.fromkeys(note for model in learned for note in (model.record.origin, *model.record.notes)))
     most = max(learned, key=lambda model: model.record.truncated_share)
@@ -105,15 +103,16 @@ def _named(models: Sequence[QuadraticForm], attribution: Attribution) -> list[tu
 
 def _propagated(
     learned: LearnedModels, weights: Sequence[float], attribution: Attribution, baseline: float | ArrayLike | BaselineSet
-) -> tuple[FloatArray, FloatArray]:
-    """Return both parts of the errors of a weighted sum of maps IG_k = Re(conj(d_k) (M s)_k), in the shape of the attribution.
+) -> tuple[FloatArray, FloatArray | None]:
+    """Return the errors of a weighted sum of maps IG_k = Re(conj(d_k) (M s)_k), in the shape of the attribution.
 
-    The first part is that of all errors, and the second is zero, if there are several models.
+    Returns:
+        The part of the shots and the systematic part; all errors and None if there are several models.
     """
     inputs = attribution.x
     references, _ = resolve(baseline, inputs)
     rows = inputs.reshape(-1, inputs.shape[-1])
-    stderr, systematic = np.zeros((2, *rows.shape))
+    found = np.zeros((2, *rows.shape))
     for i, row in enumerate(track(rows, "propagate errors", "input", total=len(rows))):
         own = of_input(references, i)
         derivatives = [
@@ -121,10 +120,11 @@ def _propagated(
             for model, weight in zip(learned, weights, strict=True)
         ]
         if len(derivatives) == 1:
-            stderr[i], systematic[i] = learned[0].errors_of(derivatives[0])
+            found[:, i] = learned[0].errors_of(derivatives[0])
         else:
-            stderr[i] = learned.propagate(derivatives).stderr
-    return stderr.reshape(inputs.shape), systematic.reshape(inputs.shape)
+            found[0, i] = learned.propagate(derivatives).stderr
+    stderr, systematic = found.reshape(2, *inputs.shape)
+    return stderr, systematic if len(learned) == 1 else None
 
 
 def _of_damping(

@@ -21,6 +21,7 @@ from hattriq_cirq.foundation.arrays import (
     FloatArray,
     IntArray,
     all_finite,
+    largest_first,
     make_read_only,
     normal_interval,
     read_only,
@@ -413,7 +414,7 @@ class Attribution(Displayed, Frozen):
         """
         if self.values.ndim != 1:
             raise TypeError(f"{self.values.shape=}: choose one input first, for example a[0].top()")
-        order = np.argsort(-np.abs(self.values), kind="stable")[:count].tolist()
+        order = largest_first(self.values)[:count].tolist()
         return [TopFeature(k, float(self.values[k]), self.feature_name(k), self.unit(k)) for k in order]
 
     def answer(self, index: int | None = None, *, count: int = 5) -> str:

@@ -14,7 +14,7 @@ from hattriq_cirq.cli.records import how_to_continue
 from hattriq_cirq.cli.run_folder import read_picture
 from hattriq_cirq.cli.tables import data_contract, learning_texts
 from hattriq_cirq.execution.journal_records import JOURNAL
-from hattriq_cirq.foundation.arrays import FloatArray, normal_interval
+from hattriq_cirq.foundation.arrays import FloatArray, largest_first, normal_interval
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.learned import origin
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table, assumption_texts, cost_table
@@ -165,7 +165,7 @@ def _learning_findings(record: Record) -> tuple[str, ...]:
 
 def _coefficients(learned: hq.LearnedModel) -> Table:
     """Return the table of the largest coefficients."""
-    largest = np.argsort(-np.abs(learned.coefficients), kind="stable")[:_COEFFICIENTS]
+    largest = largest_first(learned.coefficients)[:_COEFFICIENTS]
     stderr = np.sqrt(learned.covariance.diagonal())
     low, high = normal_interval(learned.coefficients, stderr, _LEVEL)
     texts = learned.strings.texts

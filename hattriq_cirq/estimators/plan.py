@@ -15,6 +15,7 @@ from hattriq_cirq.encoding.exact import Encoder
 from hattriq_cirq.estimators.bilinear import Allocation, BilinearTerm, Estimator, WeightedCircuit, pauli_terms
 from hattriq_cirq.foundation.arrays import (
     FloatArray,
+    largest_first,
     largest_remainders,
     normal_interval,
     read_only,
@@ -125,7 +126,7 @@ class Estimate(Displayed, Frozen):
         shots = [outcome.shots for outcome in self.outcomes if outcome.shots is not None]
         facts = [("circuits", len(self.outcomes)), ("shots", sum(shots) if shots else "none: exact probabilities")]
         facts.append(("standard error", f"at most {np.max(self.stderr, initial=0.0):.1e}"))
-        largest = np.argsort(-np.abs(self.values), kind="stable").tolist()[:ROWS]
+        largest = largest_first(self.values)[:ROWS].tolist()
         rows = [(k, f"{self.values[k]:+.4g}", f"{low[k]:+.4g} to {high[k]:+.4g}") for k in largest]
         title, header = f"Estimate of {quantity(len(self.offset), 'value')}", ("index", "value", "95% interval")
         return Card(title, facts, header, rows, self.values[largest].tolist(), notes=self.notes)

@@ -18,7 +18,7 @@ from scipy.linalg import LinAlgError, cholesky
 from scipy.optimize import brentq
 from scipy.sparse import csr_array
 
-from hattriq_cirq.foundation.arrays import FloatArray, read_only
+from hattriq_cirq.foundation.arrays import FloatArray, largest_first, read_only
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
 
@@ -189,7 +189,7 @@ def candidate_bases(strings: PauliStrings, weights: FloatArray) -> PauliStrings:
 
 def _completions(strings: PauliStrings, weights: FloatArray, limit: int) -> PauliStrings:
     """Return the completions of the most important strings, and of every string that none of them sees."""
-    order = np.argsort(-weights, kind="stable")
+    order = largest_first(weights)
     x, z, support = (masks[order] for masks in (strings.x_masks, strings.z_masks, strings.supports))
     found: dict[tuple[int, int], None] = {}
     unseen = np.ones(len(order), dtype=bool)

@@ -14,7 +14,7 @@ from hattriq_cirq.foundation.arrays import Array, BoolArray, FloatArray, as_ampl
 from hattriq_cirq.foundation.checks import ArgumentTypeError, shown
 from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.models.learned import LearnedModel
-from hattriq_cirq.models.model import Form, check_columns, check_form
+from hattriq_cirq.models.model import Form, check_columns, check_form, contract_of
 from hattriq_cirq.models.quadratic_form import QuadraticForm, check_quadratic_form, quadratic_value
 
 #: Function from inputs, (..., features), to one score per input, (...,), of any model.
@@ -47,7 +47,7 @@ class FormScore:
     @property
     def contract(self) -> DataContract | None:
         """Form of the data of the model, with which tables are compared; None if it is not recorded."""
-        return getattr(self.model, "contract", None)
+        return contract_of(self.model)
 
     def __call__(self, x: Array) -> FloatArray:
         """Return the score of inputs, (..., features) -> (...,)."""

@@ -425,6 +425,16 @@ def largest_remainders(ideal: FloatArray, total: int) -> list[int]:
     return [int(count) for count in whole]
 
 
+def largest_first(values: ArrayLike) -> NDArray[np.intp]:
+    """Return indices along the last axis by decreasing absolute value; equal ones keep their order.
+
+    Example:
+        >>> largest_first([1.0, -3.0, 3.0, 0.0])
+        array([1, 2, 0, 3])
+    """
+    return np.argsort(-np.abs(values), axis=-1, kind="stable")
+
+
 def evenly_spaced(items: Sequence[_Item], count: int) -> list[_Item]:
     """Return at most `count` items, evenly spaced from the first to the last."""
     return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).astype(int))]

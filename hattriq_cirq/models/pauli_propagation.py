@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hattriq_cirq.circuits.light_cone import light_cone
 from hattriq_cirq.circuits.unitaries import unitary_matrix
-from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.arrays import Array, FloatArray, largest_first
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.models.pauli_strings import PauliStrings
@@ -130,7 +130,7 @@ def important_strings(found: WeightedStrings, importance: FloatArray, share: flo
         ['Z']
     """
     weight = importance * found.coefficients**2
-    order = np.argsort(-weight, kind="stable")
+    order = largest_first(weight)
     cumulated = np.cumsum(weight[order])
     total = float(cumulated[-1]) if len(order) else 0.0
     kept = order[: int(np.searchsorted(cumulated, share * total)) + 1]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hattriq_cirq.attribution.result import Attribution
-from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, IntArray, normal_interval
+from hattriq_cirq.foundation.arrays import BoolArray, FloatArray, IntArray, largest_first, normal_interval
 from hattriq_cirq.foundation.checks import ArgumentTypeError, check_type, shown
 from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.display import printable
@@ -436,7 +436,7 @@ def _strongest(ones: Sequence[Attribution], kept: IntArray, most: int) -> IntArr
     if most == len(kept):
         return kept
     sizes = np.max([np.abs(one.values[kept]) for one in ones], axis=0)
-    return kept[np.sort(np.argsort(-sizes, kind="stable")[:most])]
+    return kept[np.sort(largest_first(sizes)[:most])]
 
 
 def _shown(a: Attribution, feature: int, values: Mapping[str, object] | None) -> str:

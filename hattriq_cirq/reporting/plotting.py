@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.measured_values import Measured
 from hattriq_cirq.attribution.result import Attribution
-from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval
+from hattriq_cirq.foundation.arrays import Array, FloatArray, largest_first, normal_interval
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_labels, as_shape, check_type, shown
 from hattriq_cirq.foundation.display import clipped, printable
 from hattriq_cirq.foundation.numerics import numpy_defaults
@@ -522,7 +522,7 @@ def _layout(
 
 def _largest(values: FloatArray, count: int) -> list[int]:
     """Return the features with the largest absolute values, largest first, without those that are 0."""
-    order = np.argsort(-np.abs(values), kind="stable")[: min(count, max(1, np.count_nonzero(values)))]
+    order = largest_first(values)[: min(count, max(1, np.count_nonzero(values)))]
     features: list[int] = order.tolist()
     return features
 

@@ -21,7 +21,7 @@ from hattriq_cirq.attribution.interactions import Interactions
 from hattriq_cirq.attribution.layers import LayerAttribution
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.datasets.value import Dataset
-from hattriq_cirq.foundation.arrays import Array, IntArray
+from hattriq_cirq.foundation.arrays import Array, IntArray, largest_first
 from hattriq_cirq.foundation.checks import check_type
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.provenance import Provenance
@@ -263,7 +263,7 @@ class Explanation:
         if not change.reached:
             return f"The decision boundary is {change.messages[0]}."
         norm = float(np.linalg.norm(change.input)) or 1.0
-        moved = np.argsort(-np.abs(change.change), kind="stable")[:_TOP_CHANGES]
+        moved = largest_first(change.change)[:_TOP_CHANGES]
         name_of = self._first.feature_name
         named = ", ".join(f"{name_of(int(k))} {np.real(change.change[k]):+.3f}" for k in moved if change.change[k])
         local = " (a local optimum)" if not change.is_global else ""
