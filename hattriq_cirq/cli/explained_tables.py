@@ -94,7 +94,7 @@ def explain_table(source: Path, choices: Choices) -> list[str]:
     with open_run(choices.out, task, RESULTS, ()) as folder:
         print(table, *table.notes, *_few(prepared.notes), sep="\n")
         trained = _trained(folder, prepared)
-        rows = trained.accuracies(table)
+        rows = prepared.accuracies(trained.classifier)
         print(tables.accuracy_table(accuracy_records(rows)), flush=True)
         return _explained(folder.path, trained, table, chosen, choices, data, rows)
 
