@@ -38,8 +38,8 @@ from hattriq_cirq.workflows.table_answer import (
 )
 
 CLASSIFIER, REPORT = "classifier.json", "report.html"
-RESULTS = (CLASSIFIER, "attribution.npz", "maps.csv", FILE, REPORT, "run.json")
 _NEW_RESULTS = ("attribution.npz", "maps.csv", FILE, REPORT, "run.json")
+RESULTS = (CLASSIFIER, *_NEW_RESULTS)
 _NOTES = 8  # on columns that are printed
 _ANSWERS = 5  # that are printed
 
@@ -94,7 +94,7 @@ def explain_table(source: Path, choices: Choices) -> list[str]:
     with open_run(choices.out, task, RESULTS, ()) as folder:
         print(table, *table.notes, *_few(prepared.notes), sep="\n")
         trained = _trained(folder, prepared)
-        rows = trained.accuracies(table)
+        rows = prepared.accuracies(trained.classifier)
         print(tables.accuracy_table(accuracy_records(rows)), flush=True)
         return _explained(folder.path, trained, table, chosen, choices, data, rows)
 
@@ -110,14 +110,14 @@ def explain_rows(source: Path, rows_file: Path | None, choices: Choices) -> list
     check_run(choices.out, _NEW_RESULTS)
     record, trained = load_run(source)
     if rows_file is None:
-        file = recorded_table(source)
+        file, digest = recorded_table(source, record), record["data"]["sha256"]
         table = LabelledTable.read(file, trained.label_column)
         chosen = select_rows(choices.inputs, table.rows, trained.train, trained.test)
     else:
-        file = rows_file
+        file, digest = rows_file, checksum(rows_file)
         table = LabelledTable.read_new(file, trained.encoder, trained.label_column)
         chosen = select_rows(choices.inputs, table.rows, None, None)
-    data = {**record["data"], "spec": os.fspath(file), "sha256": checksum(file), "summary": str(table)}
+    data = {**record["data"], "spec": os.fspath(file), "sha256": digest, "summary": str(table)}
     task = {"command": "explain", "settings": choices.settings, "data": {"spec": data["spec"], "sha256": data["sha256"]}}
     with open_run(choices.out, task, _NEW_RESULTS, ()) as folder:
         print(table, flush=True)
@@ -125,13 +125,17 @@ def explain_rows(source: Path, rows_file: Path | None, choices: Choices) -> list
         return _explained(folder.path, trained, table, chosen, choices, data, known, source)
 
 
-def recorded_table(source: Path) -> Path:
+def recorded_table(source: Path, record: Record) -> Path:
     """Return the table that an earlier run read, if it is still there and the same.
+
+    Args:
+        source: Folder of the run, for the message.
+        record: Record of the run.
 
     Raises:
         ValueError: It was moved or changed.
     """
-    data = read_record(source / "run.json")["data"]
+    data = record["data"]
     file = Path(data["spec"])
     if not file.is_file() or checksum(file) != data["sha256"]:
         raise ValueError(f"the table of {source}, {file}, was moved or changed; name the rows: hattriq explain {source} ROWS")

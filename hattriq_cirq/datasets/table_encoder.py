@@ -16,7 +16,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from hattriq_cirq.datasets.columns import CellError, Kind, read_series
+from hattriq_cirq.datasets.columns import CellError, Kind, as_text, read_series
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_word, shown
 from hattriq_cirq.foundation.contract import DataContract, column_names, same_name
@@ -533,8 +533,6 @@ def _as_days(values: Array, origin: float, kind: str) -> FloatArray:
 
 def _in_order(series: pd.Series, texts: Sequence[str]) -> list[str]:
     """Return categories in the order of a column of pandas that has one, else as numbers or in alphabetical order."""
-    from hattriq_cirq.datasets.columns import as_text
-
     categories = getattr(series.dtype, "categories", None)
     order = [] if categories is None else [as_text(value) for value in categories]
     place = {text: k for k, text in enumerate(order)}

@@ -107,7 +107,7 @@ class LabelledTable:
         opened = open_table(path)
         kinds, has_labels = encoder.kinds_, label_column in opened.names
         wanted = [name for name in opened.names if name in kinds]
-        frame = opened.frame(None, {name: kind for name, kind in kinds.items() if name in opened.names}, wanted)
+        frame = opened.frame(None, kinds, wanted)
         labels = None
         if has_labels:
             column = opened.frame(None, {}, [label_column])[label_column]
@@ -191,24 +191,6 @@ class TableClassifier:
         a = self.classifier.attribute(self.encoded(features), baseline=baseline, target=chosen)
         return replace(a, contract=self.contract)
 
-    def accuracies(self, table: LabelledTable) -> tuple[Accuracy, ...]:
-        """Return the accuracy on the split, beside logistic regression on the same columns and rows, and chance."""
-        x, y = self.encoded(table.features), as_classes(table.labels)
-        sides = [(x.iloc[side], y[side]) for side in (self.train, self.test)]
-        own = [float(self.classifier.score(*side)) for side in sides]
-        regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it stopped early
-            regression.fit(*sides[0])
-            other = [float(regression.score(*side)) for side in sides]
-        values, counts = np.unique(y[self.train], return_counts=True)
-        chance = float(np.mean(y[self.test] == values[np.argmax(counts)]))
-        return (
-            Accuracy("this model", own[0], own[1]),
-            Accuracy("logistic regression", other[0], other[1]),
-            Accuracy("chance", None, chance),
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class PreparedTable:
@@ -282,6 +264,24 @@ class PreparedTable:
         column = self.table.label_column
         assert column is not None  # as there are labels
         return TableClassifier(self.encoder, fitted, self.train, self.test, column, self.table.image_shape)
+
+    def accuracies(self, fitted: AmplitudeClassifier) -> tuple[Accuracy, ...]:
+        """Return the accuracy on the split, beside logistic regression on the same columns and rows, and chance."""
+        y = as_classes(self.table.labels)
+        sides = [(self.x.iloc[side], y[side]) for side in (self.train, self.test)]
+        own = [float(fitted.score(*side)) for side in sides]
+        regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it stopped early
+            regression.fit(*sides[0])
+            other = [float(regression.score(*side)) for side in sides]
+        values, counts = np.unique(y[self.train], return_counts=True)
+        chance = float(np.mean(y[self.test] == values[np.argmax(counts)]))
+        return (
+            Accuracy("this model", own[0], own[1]),
+            Accuracy("logistic regression", other[0], other[1]),
+            Accuracy("chance", None, chance),
+        )
 
 
 def select_rows(text: str, rows: IntArray, train: IntArray | None, test: IntArray | None) -> IntArray:

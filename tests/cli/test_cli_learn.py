@@ -137,19 +137,25 @@ def test_interrupted_campaign_goes_on_to_the_undisturbed_result(
     assert "is finished, nothing is left to do" in refusal(f"resume {folder}", capsys)
 
 
+def ended_before_the_kill_or_goes_on(call: int, home: Path, folder: Path, undisturbed: Path) -> bool:
+    """Kill a campaign at a call; return true if it ended before, else check that it goes on to the undisturbed result."""
+    if killed_at_call(call, lambda: run(f"{learn(home)} --out {folder}")):
+        return True
+    assert run(f"{learn(home)} --out {folder}") in (0, 2)  # 2 if it was finished before
+    found = {name: content for name, content in results(folder).items() if "torn" not in name}
+    assert found == results(undisturbed)
+    return False
+
+
 @pytest.mark.parametrize("chosen", [30, pytest.param(0, marks=pytest.mark.slow)])
 def test_campaign_killed_at_a_call_of_the_operating_system_goes_on(home: Path, tmp_path: Path, chosen: int) -> None:
     """Killed at one call in the fast test, and in the slow one at each until the run ends."""
     for call in (chosen,) if chosen else range(1, 400):
-        folder = tmp_path / str(call)
-        whole = killed_at_call(call, lambda folder=folder: run(f"{learn(home)} --out {folder}"))  # type: ignore[misc]
+        whole = ended_before_the_kill_or_goes_on(call, home, tmp_path / str(call), home / "learned")
         assert not (chosen and whole)
         if whole:
             assert call > 50
             return
-        assert run(f"{learn(home)} --out {folder}") in (0, 2)  # 2 if it was finished before
-        found = {name: content for name, content in results(folder).items() if "torn" not in name}
-        assert found == results(home / "learned")
 
 
 @pytest.mark.parametrize("jobs", [2, 6, 9])
@@ -172,14 +178,9 @@ def test_campaign_of_two_stages_killed_at_calls_of_the_operating_system_goes_on(
     monkeypatch.setattr(learning_campaign, "_MANY", 5)
     assert run(f"{learn(home)} --out {tmp_path}/whole") == 0
     for call in range(1, 600, 7):
-        folder = tmp_path / str(call)
-        whole = killed_at_call(call, lambda folder=folder: run(f"{learn(home)} --out {folder}"))  # type: ignore[misc]
-        if whole:
+        if ended_before_the_kill_or_goes_on(call, home, tmp_path / str(call), tmp_path / "whole"):
             assert call > 90
             return
-        assert run(f"{learn(home)} --out {folder}") in (0, 2)  # 2 if it was finished before
-        found = {name: content for name, content in results(folder).items() if "torn" not in name}
-        assert found == results(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("many", [5, 1_000])
