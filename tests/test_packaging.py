@@ -1,4 +1,4 @@
-"""What the package says about itself agrees: bounds and pinned versions, versions of Python, versions of the release, names of files."""
+"""What the package says about itself agrees: bounds, pinned versions, versions of Python and of the release, names of files."""
 
 from __future__ import annotations
 
