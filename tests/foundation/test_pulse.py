@@ -61,7 +61,7 @@ def test_innermost_module_of_the_project_says_what_is_done() -> None:
     assert phase_of(frame_in("numpy.linalg")) == phase_of(None) == WORKING
 
 
-def test_loading_of_modules_is_told_from_their_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_of_modules_differs_from_their_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "slow_to_load.py").write_text("import sys\nframe = sys._getframe()\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     found = import_module("slow_to_load").frame
