@@ -25,6 +25,7 @@ from hattriq_cirq.cli.commands import (
     demo,
     doctor,
     explain,
+    gradient,
     learn,
     processors,
     report,
@@ -43,6 +44,7 @@ _COMMANDS: tuple[type[Command], ...] = (
     *(
         train.Train,
         attribute.Attribute,
+        gradient.Gradient,
         explain.Explain,
         learn.Learn,
         calibrate.Calibrate,

@@ -14,6 +14,7 @@ from typing import Any
 import hattriq_cirq as hq
 from hattriq_cirq.cli.engine_options import EngineOptions
 from hattriq_cirq.cli.records import how_to_continue, how_to_go_on_dry, same_task
+from hattriq_cirq.cli.run_folder import RunFolder, open_run
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.journal_records import JOURNAL
@@ -22,6 +23,7 @@ from hattriq_cirq.execution.usage import Usage
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.provenance import Provenance
+from hattriq_cirq.foundation.reading import checksum
 from hattriq_cirq.foundation.terminal import shell_word
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.pipeline.resources import RunResources
@@ -77,6 +79,38 @@ def journaled(
             else:
                 journal.discard()
             raise
+
+
+@contextmanager
+def opened(
+    command: Any,
+    task: dict[str, Any],
+    results: tuple[str, ...],
+    pictures: tuple[str, ...] = (),
+    *,
+    runs_circuits: bool,
+    is_counted: bool,
+) -> Iterator[tuple[RunFolder, Engine | None]]:
+    """Yield the folder of a run and its engine, if it has one, with a journal where shots are counted.
+
+    Args:
+        command: Settings of the command: an `EngineOptions` with `out`, `engine`, `seed`, `calibration` and `dry_run`.
+        task: Everything that decides the results, as JSON.
+        results: Names of the results, the record among them.
+        pictures: Names of the pictures.
+        runs_circuits: True if the run has an engine.
+        is_counted: True if it counts shots.
+    """
+    if not is_counted:
+        with open_run(command.out, task, results, pictures) as folder:
+            options = command.engine_options
+            yield folder, parse_engine(command.engine, command.seed, **options) if runs_circuits else None
+        return
+    if command.calibration is not None:
+        task = {**task, "calibration": {"path": command.calibration, "sha256": checksum(Path(command.calibration))}}
+    out, options = Path(command.out), command.engine_options
+    with journaled(out, command.engine, command.seed, task, options, dry_run=command.dry_run) as engine:
+        yield RunFolder(out), engine
 
 
 @contextmanager

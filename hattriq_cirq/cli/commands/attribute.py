@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -140,7 +138,8 @@ class Attribute(EngineOptions):
             "data": folders.data_record(self.data, loaded if self._is_counted else data),
             **values.snapshot_file(self.engine),
         }
-        with self._opened(task, LARGE_RESULTS if is_large else RESULTS) as (folder, engine):
+        kinds = {"runs_circuits": self.estimator != "exact", "is_counted": self._is_counted}
+        with folders.opened(self, task, LARGE_RESULTS if is_large else RESULTS, PICTURES, **kinds) as (folder, engine):
             if self.dry_run and engine is not None:
                 assert isinstance(model, hq.Model)
                 baseline = values.make_baseline(self.baseline, data, indices, self.seed)[1]
@@ -188,24 +187,6 @@ class Attribute(EngineOptions):
     @property
     def _is_counted(self) -> bool:
         return self.estimator != "exact" and self.shots != 0
-
-    @contextmanager
-    def _opened(self, task: dict[str, Any], results: tuple[str, ...]) -> Iterator[tuple[RunFolder, Engine | None]]:
-        """Yield the folder of the run and its engine, if it has one, with a journal where shots are counted."""
-        from hattriq_cirq.cli import folders, run_folder
-        from hattriq_cirq.foundation.reading import checksum
-        from hattriq_cirq.workflows import values
-
-        if not self._is_counted:
-            with run_folder.open_run(self.out, task, results, PICTURES) as folder:
-                options = self.engine_options
-                yield folder, None if self.estimator == "exact" else values.parse_engine(self.engine, self.seed, **options)
-            return
-        if self.calibration is not None:
-            task["calibration"] = {"path": self.calibration, "sha256": checksum(Path(self.calibration))}
-        options = self.engine_options
-        with folders.journaled(Path(self.out), self.engine, self.seed, task, options, dry_run=self.dry_run) as engine:
-            yield run_folder.RunFolder(Path(self.out)), engine
 
     def _written(
         self,
