@@ -11,6 +11,10 @@ _SHOWN = (("4", "1"), ("8", "1"), ("8", "100"), ("12", "100"))  # qubits and ima
 _PEERS = ("PennyLane + JAX", "TensorCircuit + JAX", "qulacs by hand")
 DENSE = "dense NumPy, M precomputed"
 _OWN = "this library"
+_TEXT = """\
+Exact maps of ring models of 4 layers from the zero baseline, on one thread, after the first call; times longer than those of
+this library ([all cases](docs/speed.md), and training: 95% of 500 images right after {own} s, with PennyLane after {peer} s,
+compilation included):"""
 #: A peer that is ahead of the later calls of this library, as the page names it.
 _AHEAD = re.compile(rf"^- n = (\d+), (\d+) images, \d+ steps: (.+?) takes .* the time of {_OWN}, later calls$", re.MULTILINE)
 
@@ -27,10 +31,7 @@ def chapter(page: str) -> str:
         raise ValueError("the page lacks rows of attribution or of training that the README shows")
     header = ["n", "images", _OWN, *_PEERS]
     lines = [
-        "Exact maps of ring models of 4 layers from the zero baseline, on one thread, after the first call; times longer than this"
-        " library's",
-        f"([all cases](docs/speed.md), and training: 95% of 500 images right after {seconds[_OWN]} s, with PennyLane after "
-        f"{seconds[_PEERS[0]]} s, compilation included):",
+        _TEXT.format(own=seconds[_OWN], peer=seconds[_PEERS[0]]),
         "",
         f"| {' | '.join(header)} |",
         "|" + "---|" * len(header),
