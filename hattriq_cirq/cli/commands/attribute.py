@@ -92,7 +92,6 @@ class Attribute(EngineOptions):
     """
 
     help_lists: ClassVar = (ENGINES, MITIGATIONS, DATA_SETS)
-    loads: ClassVar = ("hattriq_cirq.workflows.values", "hattriq_cirq.cli.pictures")
 
     model: str
     _: KW_ONLY

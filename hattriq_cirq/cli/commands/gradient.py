@@ -62,7 +62,6 @@ class Gradient(EngineOptions):
     """
 
     help_lists: ClassVar = (ENGINES, MITIGATIONS, DATA_SETS)
-    loads: ClassVar = ("hattriq_cirq.workflows.values",)
 
     model: str
     _: KW_ONLY
