@@ -10,9 +10,9 @@ import re
 import sys
 from pathlib import Path
 
-import jupyter_cache.executors.utils
 import nbclient
 from docutils import nodes
+from jupyter_cache.executors import utils as notebooks
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -54,7 +54,7 @@ nb_execution_timeout = 120
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 # a command's output comes in pieces of 100 characters; MyST-NB, which can merge them, would begin a new line at each
-jupyter_cache.executors.utils.executenb = functools.partial(nbclient.execute, coalesce_streams=True)
+notebooks.executenb = functools.partial(nbclient.execute, coalesce_streams=True)
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline"]
 myst_heading_anchors = 3
