@@ -254,21 +254,22 @@ def _noisy_maps_figure(depolarised: Mapping[str, Results], fixed: Mapping[str, R
 def summarise_noise(done: Results) -> Findings:
     """Return tables of errors and of cost for each mitigation, and figures of errors against shots and cost."""
     kinds = {kind: done_by(mine, "mitigation") for kind, mine in done_by(done, "kind").items()}
-    counts = [shots for shots in done[0].task.shots if shots]
-    most = str(max(counts))
+    counts = {kind: [shots for shots in next(iter(of.values()))[0].task.shots if shots] for kind, of in kinds.items()}
+    largest = max(shots for own in counts.values() for shots in own)
+    most = str(largest)
     return Findings(
-        findings=[line for kind, of in kinds.items() for line in _noise_findings(kind, of, counts)],
+        findings=[line for kind, of in kinds.items() for line in _noise_findings(kind, of, largest)],
         not_claimed=(
             "Small differences between options: what their intervals do not separate stays undecided.",
             "Anything about hardware: the virtual processor's noise has no memory, so that decoupling can only cost there.",
         ),
         tables=[
             _side_by_side(kinds, EXACT, f"Remaining effect of noise, {EXACT}"),
-            _side_by_side(kinds, most, f"With {max(counts):,} shots"),
-            *(table for kind, of in kinds.items() for table in (_bias_table(kind, of), _shots_table(kind, of, counts))),
+            _side_by_side(kinds, most, f"With {largest:,} shots"),
+            *(table for kind, of in kinds.items() for table in (_bias_table(kind, of), _shots_table(kind, of, counts[kind]))),
         ],
         pictures=_noise_pictures(kinds, counts, done[0].task.noise),
-        cost=_cost_table(next(iter(kinds.values())), max(counts)),
+        cost=_cost_table(next(iter(kinds.values())), largest),
         settings=_settings({kind: of["none"] for kind, of in kinds.items()})
         | {
             "noise of the processor": "all noise of its calibration",
@@ -277,6 +278,7 @@ def summarise_noise(done: Results) -> Findings:
         },
         assumptions={
             "shots": "those of the map's own circuits; calibrations, which a batch shares, and rescalings take additional ones",
+            **_levels_left_out(counts),
             "coverage": "share of the features whose interval(0.95), of both parts of the error, holds the exact value",
             "intervals": "95%, bootstrap over models and inputs; they do not hold the spread between other choices of twirls",
         },
@@ -285,15 +287,26 @@ def summarise_noise(done: Results) -> Findings:
 
 #: Finished tasks by mitigation.
 Of = Mapping[str, Results]
+#: Numbers of shots by kind of inputs.
+Counts = Mapping[str, Sequence[int]]
+
+
+def _levels_left_out(counts: Counts) -> dict[str, str]:
+    """Return a sentence on the numbers of shots at which a kind of inputs was not measured, if there are any."""
+    every = list(dict.fromkeys(shots for own in counts.values() for shots in own))
+    absent = {kind: [shots for shots in every if shots not in own] for kind, own in counts.items()}
+    said = [f"{INPUTS[kind]} at {', '.join(f'{n:,}' for n in shots)} shots" for kind, shots in absent.items() if shots]
+    reason = ": a map shares its shots among circuits of unequal weight, the least of which gets fewer than twirling has gauges"
+    return {"not measured": "; ".join(said) + reason} if said else {}
 
 
 def _median_text(done: Results, level: str, metric: str = "error") -> str:
     return nested_text(groups(done, level, metric), np.median)
 
 
-def _noise_findings(kind: str, of: Of, counts: Sequence[int]) -> list[str]:
+def _noise_findings(kind: str, of: Of, shots: int) -> list[str]:
     """Return sentences on the best mitigation and on the mitigations that help."""
-    most, none = str(max(counts)), of["none"]
+    most, none = str(shots), of["none"]
     ratios: dict[str, Interval] = {}
     for option, mine in of.items():
         pairs = zip(groups(mine, most), groups(none, most), strict=True)
@@ -307,11 +320,11 @@ def _noise_findings(kind: str, of: Of, counts: Sequence[int]) -> list[str]:
     circuits = [round(_cost_per_map(of[name], most, "circuits")) for name in (best, "none")]
     inputs = INPUTS[kind].capitalize()
     return [
-        f"{inputs}, {max(counts):,} shots: the smallest median error is that of {best}, "
+        f"{inputs}, {shots:,} shots: the smallest median error is that of {best}, "
         f"{cells[best][0]} with cosine {cells[best][1]}, slope {cells[best][2]} and completeness gap {cells[best][3]}, where "
         f"no correction has {cells['none'][0]}, {cells['none'][1]}, {cells['none'][2]} and {cells['none'][3]}; it takes "
         f"{quantity(circuits[0], 'circuit')} per map instead of {circuits[1]}.",
-        f"{inputs}, error over that without correction at {max(counts):,} shots, median [95%]: smaller "
+        f"{inputs}, error over that without correction at {shots:,} shots, median [95%]: smaller "
         f"with {'; '.join(better) or 'none'}. Larger with {'; '.join(worse) or 'none'}. Undecided: "
         f"{'; '.join(unclear) or 'none'}.",
     ]
@@ -381,13 +394,14 @@ def _cost_table(of: Of, shots: int) -> Table:
     )
 
 
-def _noise_pictures(kinds: Mapping[str, Of], counts: Sequence[int], processor: str) -> tuple[Picture, ...]:
+def _noise_pictures(kinds: Mapping[str, Of], counts: Counts, processor: str) -> tuple[Picture, ...]:
     def median(mine: Results, level: str) -> Interval:
         return nested_estimate(groups(mine, level), np.median)
 
-    most = str(max(counts))
+    largest = max(shots for own in counts.values() for shots in own)
+    most = str(largest)
     lines = {
-        INPUTS[kind]: {name: {n: median(of[name], str(n)) for n in counts} for name in PLOTTED if name in of}
+        INPUTS[kind]: {name: {n: median(of[name], str(n)) for n in counts[kind]} for name in PLOTTED if name in of}
         for kind, of in kinds.items()
     }
     options = [name for name in next(iter(kinds.values())) if all(name in of for of in kinds.values())]
@@ -410,7 +424,7 @@ def _noise_pictures(kinds: Mapping[str, Of], counts: Sequence[int], processor: s
         ),
         Picture(
             png(figures.cost_figure(medians, costs)),
-            f"Left: median error at {max(counts):,} shots of each kind of inputs, with 95% intervals. Right: cost of one map "
+            f"Left: median error at {largest:,} shots of each kind of inputs, with 95% intervals. Right: cost of one map "
             "of a clean picture, circuits and the factor on the variance.",
             "A row for each correction: its errors with intervals, and its cost",
             "noise_price",

@@ -45,6 +45,10 @@ STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 CALIBRATION_SHOTS = 20_000  # with each qubit in 0, and again with each in 1
 METHODS = ("raw", "product", "correlated", "TREX")
 SHOTS = (10_000, 100_000, 1_000_000)
+#: A map of a random circuit shares its shots among circuits of unequal weight; at 10,000 the least weight gets fewer shots than
+#: twirling has gauges, which corrections refuse.
+SHOTS_OF_RANDOM = SHOTS[1:]
+OF_RANDOM = 10  # inputs of each random circuit in studies of many corrections, in which they take three times as long as others
 SYCAMORES = ("weber", "rainbow")
 _PATTERNS = "bars_and_stripes"  # data set of the clean pictures
 #: Kinds of inputs: the subjects that they are given to, with the number of inputs of each seed. There are 28 clean pictures.
@@ -97,12 +101,12 @@ class Task:
     subject: str = "bars3"
 
 
-def grid(seeds: Sequence[int], most: int | None = None) -> Iterator[tuple[int, str, str, int]]:
-    """Yield seed, kind, subject and number of inputs of every kind, at most `most` for each subject."""
+def grid(seeds: Sequence[int], **most: int) -> Iterator[tuple[int, str, str, int]]:
+    """Yield seed, kind, subject and number of inputs of every kind, with the most inputs of a subject of some kinds."""
     for kind, subjects in KINDS.items():
         for seed in seeds:
             for subject, inputs in subjects.items():
-                yield seed, kind, subject, min(inputs, most or inputs)
+                yield seed, kind, subject, min(inputs, most.get(kind, inputs))
 
 
 def mitigation(name: str, seed: int = 0) -> Mitigation | None:
@@ -264,10 +268,11 @@ def readout_mitigation_tasks(quick: bool) -> list[Task]:
     Raw, product inversion, correlated groups or twirling: how large are the remaining readout errors of a map, do its error
     bars hold, and what does each correction cost?
 
-    Return every correction of five seeds of every kind of inputs; fewer kinds and no processor for a quick run.
+    Return every correction of five seeds of every kind of inputs, ten of each random circuit; fewer kinds and no processor
+    for a quick run.
     """
     noises = ("pair flips", "drifting") if quick else (*FAULTS, READOUT_OF + "willow_pink", READOUT_OF + "weber")
-    of_seeds = [(0, "clean", "bars3", 2)] if quick else list(grid(range(5)))
+    of_seeds = [(0, "clean", "bars3", 2)] if quick else list(grid(range(5), random=OF_RANDOM))
     return [
         Task("resolved", noise, method, seed, inputs, (2_000, 20_000, 200_000), kind, runs=2, subject=subject)
         for noise in noises
@@ -282,18 +287,17 @@ def noise_mitigation_tasks(quick: bool) -> list[Task]:
     What does each correction of gate noise, alone and together with others, do to maps of a noisy processor, and what does it
     cost?
 
-    Return every mitigation on every kind of inputs of five seeds.
+    Return every mitigation on every kind of inputs of five seeds, ten of each random circuit.
     """
     seeds = range(20, 25)  # the options were chosen on models of seeds 0 to 3
     names: tuple[str, ...] = OPTIONS
-    of_seeds = list(grid(seeds))
+    of_seeds = list(grid(seeds, random=OF_RANDOM))
     if quick:
         names, of_seeds = ("none", "twirling, readout"), [(seeds[0], kind, next(iter(KINDS[kind])), 1) for kind in KINDS]
-    few = {(seed, kind, subject): count for seed, kind, subject, count in grid(seeds, report.OF_LONGEST)}
     return [
         Task(
-            *("resolved", "willow_pink", name, seed, few[seed, kind, subject] if name == LONGEST else count),
-            *((0, *SHOTS), kind),
+            *("resolved", "willow_pink", name, seed, min(count, report.OF_LONGEST) if name == LONGEST else count),
+            *((0, *(SHOTS_OF_RANDOM if kind == "random" else SHOTS)), kind),
             subject=subject,
         )
         for seed, kind, subject, count in of_seeds

@@ -53,6 +53,7 @@ NOISES = {
 }
 PROCESSORS = ("willow_pink", "weber", "rainbow")
 GATES = ("cz", "cnot", "sqrt_iswap")  # of the circuits, by turns
+CIRCUITS, OF_OTHERS = 20, 6  # of each size on the first processor, and on the others, whose tasks take four times as long
 FIRST = 3000  # seed of the first circuit: none of these was looked at while corrections were built
 TARGET = (0.88, 0.99)  # coverage of 95% intervals under the calibrated noise
 LEAST = 0.80  # coverage under other noise, unless the run says that an assumption fails
@@ -76,7 +77,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--qubits", type=int, nargs="+", metavar="N", help="numbers of qubits (default: 3, and 4 on willow_pink)"
     )
-    parser.add_argument("--circuits", type=int, metavar="N", help="circuits of each size (default: 20)")
+    parser.add_argument(
+        "--circuits",
+        type=int,
+        metavar="N",
+        help=f"circuits of each size (default: {CIRCUITS}, and {OF_OTHERS} on processors after the first)",
+    )
     parser.add_argument("--inputs", type=int, metavar="N", help="number of inputs of each circuit (default: 5)")
     parser.add_argument("--shots", type=int, metavar="N", help="shots per map (default: 1000000)")
     parser.add_argument("--processors", nargs="+", choices=PROCESSORS, help="virtual processors (default: all)")
@@ -97,12 +103,13 @@ def tasks(quick: bool, chosen: argparse.Namespace) -> list[Task]:
         if given.get(name, 1) < 1:
             raise ValueError(f"--{name} {given[name]} must be at least 1")
     sizes, processors = given.get("qubits", (3, 4)), given.get("processors", PROCESSORS)
-    seeds = range(FIRST, FIRST + given.get("circuits", 20))
-    grid = product(sizes, seeds, processors, given.get("noises", NOISES), given.get("pipelines", PIPELINES))
-    every = [Task(*each, given.get("inputs", 5), given.get("shots", 1_000_000)) for each in grid]
-    if given.keys() & {"qubits", "processors"}:
-        return every
-    return [task for task in every if task.n == sizes[0] or task.processor == processors[0]]
+    grid = product(sizes, range(given.get("circuits", CIRCUITS)), processors)
+    places = [(n, i, name) for n, i, name in grid if name == PROCESSORS[0] or i < given.get("circuits", OF_OTHERS)]
+    if not given.keys() & {"qubits", "processors"}:
+        places = [(n, i, name) for n, i, name in places if n == sizes[0] or name == PROCESSORS[0]]
+    pipelines = list(product(given.get("noises", NOISES), given.get("pipelines", PIPELINES)))
+    inputs, shots = given.get("inputs", 5), given.get("shots", 1_000_000)
+    return [Task(n, FIRST + i, name, *own, inputs, shots) for n, i, name in places for own in pipelines]
 
 
 @lru_cache(maxsize=8)
@@ -205,6 +212,10 @@ def summarise(done: Results) -> Findings:
         tables=tables,
         pictures=tuple(_pictures(done)),
         settings={
+            "circuits of each size and processor": ", ".join(
+                f"{len({d.task.seed for d in mine})} (n = {n}, {processor})"
+                for (n, processor), mine in done_by(done, "n", "processor").items()
+            ),
             "circuits": f"random angles, pairs and Pauli strings, by turns with {', '.join(GATES)}",
             "inputs": "dense, normally distributed, norm 1; zero baseline",
             "estimator": "resolved Hadamard test",

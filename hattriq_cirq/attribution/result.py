@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal, NotRequired, TypedDict
 
@@ -394,6 +395,29 @@ class Attribution(Displayed, Frozen):
         """Iterate over the inputs of a batch."""
         return (self[i] for i in range(len(self)))
 
+    def as_batch(self) -> Attribution:
+        """Return the inputs one after the other, (inputs, features), in the order of their axes; one is a batch of one.
+
+        Example:
+            >>> import hattriq_cirq as hq
+            >>> a = hq.integrated_gradients(hq.ring_ansatz(1, 0), [[[0.6, 0.8], [0.8, 0.6]]], baseline=0)
+            >>> a.values.shape, a.as_batch().values.shape
+            ((1, 2, 2), (2, 2))
+        """
+        lead = self.values.shape[:-1]
+        if len(lead) == 1:
+            return self
+        count = int(np.prod(lead))
+        arrays = {name: getattr(self, name) for name in _array_names(self)}
+        parts = {name: array.reshape(count, *array.shape[len(lead) :]) for name, array in arrays.items() if name != "baseline"}
+        if self.baseline.ndim == self.values.ndim:
+            baseline = self.baseline.reshape(parts["x"].shape)
+        else:  # a set, with axes of length 1 where it is the same for every input
+            sizes = lead if any(size > 1 for size in self.baseline.shape[1:-1]) else (1,) * len(lead)
+            baseline = np.broadcast_to(self.baseline, (len(self.baseline), *sizes, self.n_features))
+            baseline = baseline.reshape(len(baseline), -1, self.n_features)
+        return replace(self, **parts, baseline=baseline)
+
     def top(self, count: int = 5) -> list[TopFeature]:
         """Return the features of a single input with the largest absolute attribution, largest first.
 
@@ -540,11 +564,11 @@ class Attribution(Displayed, Frozen):
         return Card(self.answer(), facts, header, rows, [each.value for each in top], notes=notes)
 
     def _batch_card(self, facts: Sequence[tuple[str, object]]) -> Card:
-        """Return the answers to the first inputs of a batch, unless it has several axes."""
-        title = f"Attribution of {quantity(self.f_input.size, 'input')}, {self.n_features} features"
-        shown = range(min(len(self), ROWS) if self.values.ndim == 2 else 0)
-        answers = [(i, self.answer(i, count=3)) for i in shown]
-        rest = [quantity(len(self) - ROWS, "more input")] if len(self) > len(shown) > 0 else []
+        """Return the answers to the first inputs of a batch."""
+        count = self.f_input.size
+        title = f"Attribution of {quantity(count, 'input')}, {self.n_features} features"
+        answers = list(islice(self._answers_of_batch(), ROWS))
+        rest = [quantity(count - ROWS, "more input")] if count > ROWS else []
         header, notes = ("input", "answer") if answers else (), [*rest, *self.assumptions.notes]
         return Card(title, facts, header, answers, numbers=2, notes=notes)
 
@@ -552,11 +576,17 @@ class Attribution(Displayed, Frozen):
         """Return the answer of a single input, or those of the first inputs of a batch."""
         if self.values.ndim == 1:
             return [self.answer()]
-        if self.values.ndim > 2:
-            return []
-        shown = range(min(len(self), _ANSWERED))
-        more = [f"... and {quantity(len(self) - _ANSWERED, 'more input')}"] if len(self) > _ANSWERED else []
-        return [*(f"input {i}: {self.answer(i, count=3)}" for i in shown), *more]
+        left = self.f_input.size - _ANSWERED
+        more = [f"... and {quantity(left, 'more input')}"] if left > 0 else []
+        return [*(f"input {name}: {answer}" for name, answer in islice(self._answers_of_batch(), _ANSWERED)), *more]
+
+    def _answers_of_batch(self) -> Iterator[tuple[str, str]]:
+        """Yield the place of each input of a batch as text, such as `3` or `0, 3`, with its answer."""
+        for place in np.ndindex(self.f_input.shape):
+            one = self
+            for index in place:
+                one = one[index]
+            yield ", ".join(map(str, place)), one.answer(count=3)
 
     def _score(self, name: str) -> str:
         """Return the score of a single input as text, with its standard error if it was measured."""

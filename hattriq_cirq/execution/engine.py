@@ -286,8 +286,10 @@ class Engine(Displayed, Owned):
         if placement is None:
             everywhere = sorted({q for circuit in circuits for q in circuit.all_qubits()})
             placement = place_circuits(self.processor, circuits[:_PLACED_BY], everywhere, among=self.qubits)
-        key = circuits_key(circuits, chain.from_iterable(placement.qubits.items()))
         compiled = partial(compile_for, self.processor, circuits, placement.qubits)
+        if len(circuits) > _programs.room:  # would not be kept, and a key takes longer than compiling
+            return compiled()
+        key = circuits_key(circuits, chain.from_iterable(placement.qubits.items()))
         return list(_programs.get(None if key is None else (self.processor, key), compiled, lambda _: len(circuits)))
 
     def run(self, circuits: Sequence[cirq.AbstractCircuit], shots: Sequence[int] | None) -> list[Distribution]:

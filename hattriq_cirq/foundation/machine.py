@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ _FROM_HEAP = 2**25  # bytes up to which an array takes its memory from there
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of these limits in glibc's malloc.h
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
+_MEMORY = Path("/proc/meminfo")
 
 
 def available_cores() -> int:
@@ -51,6 +53,26 @@ def _cpu_quotas() -> list[float]:
         if len(words) == 2 and words[0].isdigit() and words[1].isdigit() and int(words[0]) and int(words[1]):
             quotas.append(int(words[0]) / int(words[1]))
     return quotas
+
+
+def available_memory() -> int | None:
+    """Return the number of bytes that this process can still take without pushing others out, or None if it is not known.
+
+    It is the least of what the system has available and what is left of the limits of the control groups.
+
+    Example:
+        >>> (available_memory() or 1) > 0
+        True
+    """
+    fields = dict(line.split(":", 1) for line in _read(_MEMORY).splitlines() if ":" in line)
+    kilobytes = fields.get("MemAvailable", "").split()
+    free = [int(kilobytes[0]) * 1024] if kilobytes and kilobytes[0].isdigit() else []
+    for folder in _control_groups():
+        limit, used = (_read(folder / f"memory.{name}") for name in ("max", "current"))
+        if limit.isdigit() and used.isdigit():
+            reclaimed = re.search(r"^inactive_file (\d+)$", _read(folder / "memory.stat"), re.MULTILINE)
+            free.append(max(0, int(limit) - int(used) + (int(reclaimed[1]) if reclaimed else 0)))
+    return min(free, default=None)
 
 
 def _control_groups() -> list[Path]:

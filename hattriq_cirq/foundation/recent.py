@@ -24,7 +24,7 @@ class Recent(Generic[_Value]):
     """
 
     def __init__(self, room: int) -> None:
-        self._room, self._used, self._lock = room, 0, Lock()
+        self.room, self._used, self._lock = room, 0, Lock()
         self._kept: OrderedDict[Hashable, tuple[_Value, int]] = OrderedDict()
 
     def get(self, key: Hashable | None, compute: Callable[[], _Value], size: Callable[[_Value], int] = lambda _: 1) -> _Value:
@@ -47,13 +47,13 @@ class Recent(Generic[_Value]):
                 return self._kept[key][0]
         value = compute()
         taken = size(value)
-        if taken > self._room:
+        if taken > self.room:
             return value
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = value, taken
                 self._used += taken
-            while self._used > self._room:
+            while self._used > self.room:
                 _, (_, freed) = self._kept.popitem(last=False)
                 self._used -= freed
         return value

@@ -294,7 +294,7 @@ class Maps:
         many inputs the first; of images all pixels.
 
         Args:
-            attributions: Attributions of the same inputs, one per class; or one alone.
+            attributions: Attributions of the same inputs, (..., features), one per class; or one alone.
             samples: Names of the inputs; None numbers them from 0.
             labels: Names of the classes that the inputs are labelled with; None where they are not known.
             table: Inputs as they were before they were encoded, a row each, with the columns of the contract; None shows
@@ -314,11 +314,10 @@ class Maps:
         for a in attributions:
             check_type(a, "attribution", Attribution, "an Attribution, as integrated_gradients gives it")
         shapes = {a.values.shape for a in attributions}
-        if len(shapes) != 1 or len(first_shape := next(iter(shapes))) > 2:
-            raise ValueError(
-                f"the maps have the shapes {sorted(shapes)}; give one of (inputs, features), the same for each class"
-            )
-        count = first_shape[0] if len(first_shape) == 2 else 1
+        if len(shapes) != 1:
+            raise ValueError(f"the maps have the shapes {sorted(shapes)}; give the inputs once, the same for each class")
+        attributions = [a.as_batch() for a in attributions]
+        count = len(attributions[0])
         for name, given in (("samples", samples), ("labels", labels), ("rows of table", table), ("remarks", remarks)):
             if given is not None and len(given) != count:
                 raise ValueError(f"{len(given)} {name} must be one for each of {quantity(count, 'input')}")
@@ -330,7 +329,7 @@ class Maps:
         fitting = min(count, max(1, room // most))
         inputs = []
         for i in track(range(fitting), "round maps", "input"):
-            ones = [one if one.values.ndim == 1 else one[i] for one in attributions]
+            ones = [one[i] for one in attributions]
             strongest = _strongest(ones, kept, most)
             values = None if table is None else {str(name): table.iat[i, j] for j, name in enumerate(table.columns)}
             inputs.append(

@@ -146,7 +146,7 @@ def plot_gallery(
     Of a table or a state the largest features of each input are horizontal bars with their names, on one scale for all.
 
     Args:
-        attribution: Attribution of a batch, (inputs, features), or of one input.
+        attribution: Attribution of one input or a batch, (..., features), whose inputs are drawn in the order of its axes.
         shape: (rows, cols) of the image, filled row by row; None takes that of `attribution.contract`, if it has one.
         labels: True classes, (inputs,), -1 or +1, or 0 and 1 for -1 and +1; a score of the wrong sign is marked if the
             attribution has no head.
@@ -169,12 +169,11 @@ def plot_gallery(
         label -1
         score -0.28
     """
-    a = _check_attribution(attribution)
+    a = _check_attribution(attribution).as_batch()
     if not a.knows_input:
         raise ValueError("a gallery shows inputs, and the amplitudes of a prepared state are not known; use plot_attribution")
     shape, names = _layout(a, shape, None)
-    values, low, high, x = (array.reshape(-1, a.n_features) for array in (a.values, *a.interval(), a.x))
-    count = len(values)
+    count = len(a)
     columns = None if columns is None else as_count(columns, "columns")
     if count == 0:
         raise ValueError("a gallery needs at least one input, got 0 inputs")
@@ -194,13 +193,13 @@ def plot_gallery(
         figure = Figure(figsize=(max(5.0, 1.6 * columns + 0.3), rows * (2 * height + 0.2 * lines + 0.3) + 1.1))
         figure.set_layout_engine("compressed", w_pad=0.04, h_pad=0.03, hspace=0.0, wspace=0.0)
         grid = figure.add_gridspec(3 * rows - 1, columns, height_ratios=[1, 1, 0.1] * (rows - 1) + [1, 1])
-        limit = symmetric_limit(values)
+        limit, (low, high) = symmetric_limit(a.values), a.interval()
         for i in range(count):
             row, col = 3 * (i // columns), i % columns
             above, below = figure.add_subplot(grid[row, col]), figure.add_subplot(grid[row + 1, col])
-            draw_gray(above, _real_amplitudes(x[i]), shape)
+            draw_gray(above, _real_amplitudes(a.x[i]), shape)
             above.set_title(headings[i], fontsize=9, parse_math=False)
-            image = draw_map(below, values[i], (low[i], high[i]), shape, limit)
+            image = draw_map(below, a.values[i], (low[i], high[i]), shape, limit)
             for ax in (above, below):
                 ax.set(xticks=[], yticks=[])
         bar = figure.colorbar(image, ax=figure.axes, location="bottom", aspect=40, shrink=0.8, pad=0.02)
@@ -223,8 +222,7 @@ def _bar_gallery(
         size = (max(5.0, 3.3 * columns), rows * (0.24 * drawn + 0.2 * lines + 0.35) + 0.9)
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
-        for i, ax in enumerate(panels[:count]):
-            one = a if a.values.ndim == 1 else a[i]
+        for i, (one, ax) in enumerate(zip(a, panels[:count], strict=True)):
             _draw_ranked(ax, one, _largest(one.values, _RANKED_IN_GALLERY), names)
             ax.set_title(headings[i], fontsize=9, parse_math=False)
             ax.tick_params(labelsize=8)
@@ -714,11 +712,10 @@ def _check_classes(classes: Classes | None, a: Attribution) -> Classes | None:
 
 
 def _headings(a: Attribution, labels: ArrayLike | None, classes: Classes | None) -> list[str]:
-    scores = a.f_input.reshape(-1)
     if labels is None:
-        return [f"score {score:+.2f}" for score in scores]
+        return [f"score {score:+.2f}" for score in a.f_input]
     headings = []
-    for label, score in zip(np.asarray(labels).tolist(), scores, strict=True):
+    for label, score in zip(np.asarray(labels).tolist(), a.f_input, strict=True):
         name = f"label {label:+d}" if classes is None or len(classes) != 2 else classes[label > 0]
         wrong = a.assumptions.head == "identity" and label * score <= 0
         headings.append(f"{name}\nscore {score:+.2f}{' (wrong)' if wrong else ''}")

@@ -189,7 +189,7 @@ class Drift:
         """
         time = shots / self.shots
 
-        def drift(op: cirq.Operation, _: int) -> cirq.Operation:
+        def drift(op: cirq.Operation) -> cirq.Operation:
             if isinstance(op.gate, cirq.PhasedXZGate) and self.angles:
                 gate, factor = op.gate, 1 + self.angles * self._rates(op.qubits[0])[0] * time
                 turned = cirq.PhasedXZGate(
@@ -203,7 +203,13 @@ class Drift:
                 return with_flipped_bits(op, flips)
             return op
 
-        return cirq.map_operations(circuit, drift)
+        def drifted(moment: cirq.Moment) -> cirq.Moment:
+            changed = [drift(op) for op in moment]
+            return (
+                moment if all(new is old for new, old in zip(changed, moment, strict=True)) else cirq.Moment.from_ops(*changed)
+            )
+
+        return cirq.FrozenCircuit.from_moments(*map(drifted, circuit))
 
     def _rates(self, qubit: cirq.Qid) -> tuple[float, float]:
         return _random_rates(self.seed, repr(qubit))

@@ -54,7 +54,7 @@ class Explanation:
     """Explanation of the answers of a model to some inputs: their maps, and what else the model and the data tell.
 
     Args:
-        maps: Attribution of the inputs, (inputs, features); or several of the same inputs, one per class.
+        maps: Attribution of the inputs, (..., features); or several of the same inputs, one per class.
         model: Model or learned model, for the parts beside the maps; None for maps alone.
         data: Data set that the inputs are from, for their labels and for correlation orders; None if there is none.
         indices: Numbers of the inputs in their data set or table, (inputs,); None counts from 0.
@@ -97,10 +97,6 @@ class Explanation:
         for part in self.parts:
             if part not in PARTS:
                 raise ValueError(f"part {part!r} must be one of {', '.join(PARTS)}")
-        if not self.attributions:
-            raise ValueError(f"maps={self.maps!r} is empty; give an Attribution, or one per class")
-        for one in self.attributions:
-            check_type(one, "maps", Attribution, "an Attribution, or one per class")
         numbers = self.numbers
         if len(set(numbers)) < len(numbers):
             twice = next(index for place, index in enumerate(numbers) if index in numbers[:place])
@@ -154,10 +150,13 @@ class Explanation:
     def __repr__(self) -> str:
         return f"<Explanation of {quantity(self._count, 'input')}: {', '.join(self.parts)}>"
 
-    @property
+    @cached_property
     def attributions(self) -> tuple[Attribution, ...]:
-        """Attributions of the inputs, one per class."""
-        return (self.maps,) if isinstance(self.maps, Attribution) else tuple(self.maps)
+        """Attributions of the inputs, (inputs, features), one per class."""
+        given = (self.maps,) if isinstance(self.maps, Attribution) else self.maps
+        if not given:
+            raise ValueError(f"maps={given!r} is empty; give an Attribution, or one per class")
+        return tuple(check_type(a, "maps", Attribution, "an Attribution, or one per class").as_batch() for a in given)
 
     @property
     def numbers(self) -> list[int]:
@@ -166,16 +165,11 @@ class Explanation:
 
     @property
     def _count(self) -> int:
-        lead = self._first.values.shape[:-1]
-        return lead[0] if lead else 1
+        return len(self._first)
 
     @property
     def _first(self) -> Attribution:
         return self.attributions[0]
-
-    def _map_of(self, i: int) -> Attribution:
-        """Return the map of one input, of its predicted class if there are several."""
-        return self._first if self._first.values.ndim == 1 else self._first[i]
 
     def _impossible(self) -> dict[str, str]:
         """Return the parts that this explanation cannot have, with the reason for each."""
@@ -191,15 +185,13 @@ class Explanation:
     @property
     def inputs(self) -> Array:
         """Amplitudes of the inputs, (inputs, features)."""
-        return np.atleast_2d(self._first.x)
+        return self._first.x
 
     @property
     def baseline(self) -> ArrayLike | BaselineSet:
         """Baseline of the maps."""
-        own, is_batch = self._first.baseline, self._first.values.ndim > 1
-        if own.ndim == self._first.values.ndim:
-            return own
-        return BaselineSet(own[:, 0] if is_batch else own)
+        own = self._first.baseline
+        return own if own.ndim == self._first.values.ndim else BaselineSet(own[:, 0])
 
     @cached_property
     def _explained(self) -> Model | LearnedModel:
@@ -346,7 +338,7 @@ class Explanation:
     def _counterfactual_section(self) -> tuple[list[str], list[Picture], list[Table]]:
         pictures = []
         for i, index in self._drawn():
-            figure = plot_counterfactual(self.changes[i], shape=self._shape, attribution=self._map_of(i), names=self._names)
+            figure = plot_counterfactual(self.changes[i], shape=self._shape, attribution=self._first[i], names=self._names)
             caption = f"Input {index}, the least change to the decision boundary, the changed input, and the map."
             pictures.append(Picture(png(figure), caption, f"Counterfactual of input {index}", f"counterfactual-{index}"))
         return [], pictures, []
@@ -398,10 +390,9 @@ class Explanation:
 
     def _map_rows(self) -> Iterable[tuple[object, ...]]:
         for one in self.attributions:
-            own = np.atleast_2d(one.values), *(np.atleast_2d(end) for end in one.interval())
-            targets = None if one.target is None else np.atleast_1d(one.target)
+            own = one.values, *one.interval()
             for i, index in enumerate(self.numbers):
-                start = (index,) if targets is None else (index, one.class_name(int(targets[i])))
+                start = (index,) if one.target is None else (index, one.class_name(int(one.target[i])))
                 for k, numbers in enumerate(zip(*(part[i].tolist() for part in own), strict=True)):
                     yield (*start, k, one.feature_name(k), *numbers)
 

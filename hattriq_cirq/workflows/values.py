@@ -165,13 +165,29 @@ def baseline_of(text: str, data: Dataset | Inputs, seed: int) -> tuple[str, Call
 
 
 def parse_head(text: str) -> Head:
-    """Return the head that `identity`, `sigmoid:SCALE` or `tanh:SCALE` names. Raise ValueError for another text."""
-    kind, colon, scale = text.partition(":")
+    """Return the head of one score that a text names: `identity`, `sigmoid:SCALE`, `tanh:SCALE` or `linear:WEIGHT[:BIAS]`.
+
+    Raises:
+        ValueError: The text names no head, or one of several scores.
+
+    Example:
+        >>> print(parse_head("linear:-2:0.5"))
+        linear(weights=[[-2]], bias=[0.5])
+    """
+    kind, *numbers = text.split(":")
     if text == "identity":
         return Head()
-    if kind in ("sigmoid", "tanh"):
-        return Head(cast(HeadKind, kind), _number(scale if colon else "1", f"the scale of {kind}"))
-    raise ValueError(f"head {text!r} must be identity, sigmoid:SCALE or tanh:SCALE")
+    if kind == "linear" and len(numbers) in (1, 2):
+        weight, bias = (_number(number, f"a number of head {text!r}") for number in [*numbers, "0"][:2])
+        return Head("linear", weights=[weight], bias=bias)
+    if kind in ("sigmoid", "tanh") and len(numbers) < 2:
+        return Head(cast(HeadKind, kind), _number((numbers or ["1"])[0], f"the scale of {kind}"))
+    if kind in ("softmax", "ratio"):
+        raise ValueError(
+            f"head {text!r} is of several scores, and a model has one: for two classes take sigmoid:SCALE; `hattriq explain "
+            f"TABLE` explains the answers to tables with more classes, and Python's Head({kind!r}) takes any observables"
+        )
+    raise ValueError(f"head {text!r} must be identity, sigmoid:SCALE, tanh:SCALE or linear:WEIGHT:BIAS")
 
 
 def parse_estimator(text: str) -> Estimator | None:

@@ -218,6 +218,21 @@ def test_completeness_gap_and_real_values(a: Attribution) -> None:
     assert_close(shifted.completeness_gap, a.completeness_gap - 1, scale=1.0)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_batch_holds_the_inputs_of_all_axes_one_after_the_other(name: str) -> None:
+    a, batch = KINDS[name], KINDS[name].as_batch()
+    assert batch.values.ndim == 2
+    places = list(np.ndindex(a.values.shape[:-1]))
+    assert len(batch) == len(places)
+    for own, place in zip(batch, places, strict=True):
+        one = a
+        for index in place:
+            one = one[index]
+        assert own == one
+        assert not place or f"input {', '.join(map(str, place))}: {own.answer(count=3)}" in repr(a) or len(places) > 3
+    assert batch.as_batch() is batch
+
+
 @pytest.mark.parametrize("name", ["batch", "batch, complex, set, head", "two axes", "two axes, complex, set"])
 def test_indexing_a_batch_equals_a_single_input(name: str) -> None:
     a = KINDS[name]

@@ -206,6 +206,7 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "--baseline max_distance": ("max_distance", {"baseline": baselines.max_distance(X)}),
     "--baseline class_mean": ("class_mean", {"baseline": baselines.class_mean(X, [-1, -1], *KNOWN)}),
     "--baseline opposite_class_mean": ("opposite_class_mean", {"baseline": baselines.class_mean(X, [1, 1], *KNOWN)}),
+    "--head linear:-2:0.5": ("zero", {"baseline": 0, "head": Head("linear", weights=[-2], bias=0.5)}),
     "--head sigmoid:5": ("zero", {"baseline": 0.0, "head": Head("sigmoid", 5)}),
     "--head tanh:2 --precision float32": ("zero", {"baseline": 0, "head": Head("tanh", 2), "precision": "float32"}),
 }

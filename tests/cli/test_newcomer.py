@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import webbrowser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pandas as pd
@@ -101,6 +104,33 @@ def test_run_that_stopped_does_not_train_again(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(AmplitudeClassifier, "fit", stop)
     assert run(line) == 0
     assert (tmp_path / "why" / "report.html").is_file()
+
+
+def test_page_opens_in_the_browser_that_the_environment_names(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > "{tmp_path}/address"\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    monkeypatch.setattr(webbrowser, "_tryorder", None)  # the environment is read anew
+    monkeypatch.setattr(webbrowser, "_browsers", {})
+    assert run(f"explain {home}/why --index 3 --out {tmp_path}/why --open") == 0
+    address = (tmp_path / "address").read_text().strip()
+    assert address == (tmp_path / "why" / "report.html").as_uri()
+    assert "predicted" in Path(unquote(urlsplit(address).path)).read_text()
+    monkeypatch.setattr(webbrowser, "open", lambda _: False)
+    assert run(f"explain {home}/why --index 3 --out {tmp_path}/again --open") == 0
+    assert "no browser was found" in capsys.readouterr().out
+
+
+def test_folder_is_named_after_the_source(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(home / "why", tmp_path / "mine-explained")
+    table().drop(columns="diagnosis").iloc[:2].to_csv("new.csv")
+    for words in ("mine-explained", "mine-explained new.csv"):
+        assert run(f"explain {words} --index 0") == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"mine-explained", "mine-explained-2", "new-explained", "new.csv"}
 
 
 @pytest.mark.parametrize(

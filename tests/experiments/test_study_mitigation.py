@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,7 @@ def test_target_of_the_best_pipeline_is_met_or_missed_by_its_numbers(off: float,
 
 
 @pytest.mark.parametrize("name", ["readout_mitigation", "noise_mitigation", "best_pipeline", "gate_noise"])
-def test_full_studies_have_a_hundred_inputs_of_five_seeds_of_every_kind(name: str) -> None:
+def test_full_studies_have_all_inputs_of_five_seeds_and_ten_of_random_circuits_under_many_corrections(name: str) -> None:
     counts: dict[tuple[str, str, str, str, int], int] = {}
     shared: dict[tuple[str, str, int], set[tuple[int, str]]] = {}
     for task in chosen(name):
@@ -167,7 +168,8 @@ def test_full_studies_have_a_hundred_inputs_of_five_seeds_of_every_kind(name: st
             key = (task.noise, task.mitigation, task.estimator, task.kind, task.seed)
             counts[key] = counts.get(key, 0) + task.inputs
             shared.setdefault((task.kind, task.subject, task.seed), set()).add((task.inputs, task.mitigation))
-    few = {key: count for key, count in counts.items() if count != (28 if key[3] == "clean" else 100)}
+    random = 3 * mitigation.OF_RANDOM if name in ("readout_mitigation", "noise_mitigation") else 100
+    few = {key: count for key, count in counts.items() if count != {"clean": 28, "dense": 100, "random": random}[key[3]]}
     assert {option for _, option, *_ in few} == ({mitigation_report.LONGEST} if name == "noise_mitigation" else set())
     assert {key[3] for key in counts} == set(mitigation.KINDS)
     assert all(len({seed for *own, seed in counts if own == rest}) == 5 for *rest, _ in counts)
@@ -187,16 +189,16 @@ def test_models_and_inputs_follow_from_seed_and_kind_alone(kind: str) -> None:
     assert np.count_nonzero(x) == x.size if kind != "clean" else np.count_nonzero(x) < x.size
 
 
-def corrected(option: str, seed: int, off: float) -> Done[Task]:
-    """Return two pictures whose maps are off by a share of themselves, more so at fewer shots."""
-    levels = {mitigation_report.EXACT: off} | {str(shots): off + 10 / shots for shots in mitigation.SHOTS}
+def corrected(option: str, seed: int, off: float, kind: str = "clean", shots: Sequence[int] = mitigation.SHOTS) -> Done[Task]:
+    """Return two inputs whose maps are off by a share of themselves, more so at fewer shots."""
+    levels = {mitigation_report.EXACT: off} | {str(n): off + 10 / n for n in shots}
     costs = [cost(3, 0, 100, 1.0, 20), cost(5, 0, 300, 2.0, 22)]
     result = {
         "accuracy": PLAIN,
         "exact": [EXACT.tolist()] * 2,
         "maps": {name: maps(EXACT * (1 - size), [size, -size], costs) for name, size in levels.items()},
     }
-    task = Task("resolved", "willow_pink", option, seed, 2, (0, *mitigation.SHOTS))
+    task = Task("resolved", "willow_pink", option, seed, 2, (0, *shots), kind)
     return Done(task, result, 1.0, ORIGIN)
 
 
@@ -214,6 +216,18 @@ def test_mitigations_are_compared_on_the_same_pictures() -> None:
     assert shots.rows[0][1].startswith("0.201 [")  # 0.2 + 10 / 10,000
     assert section.cost is not None
     assert section.cost.rows[1] == ("twirling", "4.0", "21", "200", "1.5")
+
+
+def test_a_number_of_shots_that_random_circuits_cannot_serve_is_left_out_of_their_tables_and_named() -> None:
+    kinds = [("clean", mitigation.SHOTS), ("random", mitigation.SHOTS_OF_RANDOM)]
+    section = STUDIES["noise_mitigation"].summarise([corrected("none", 20, 0.2, *kind) for kind in kinds])
+    clean, random = (table.columns for table in section.tables if table.caption.startswith("With shots: "))
+    assert [column for column in clean if column not in random] == ["error, 10,000 shots"]
+    assert section.assumptions["not measured"].startswith("random circuits with dense random inputs at 10,000 shots: ")
+    levels = {task.kind: task.shots for task in mitigation.noise_mitigation_tasks(False)}
+    assert levels["clean"] == levels["dense"] == (0, 10_000, *levels["random"][1:])
+    only = STUDIES["noise_mitigation"].summarise([corrected("none", 20, 0.2)])
+    assert "not measured" not in only.assumptions
 
 
 def test_longest_mitigation_is_applied_to_the_first_inputs_of_the_others() -> None:

@@ -39,8 +39,12 @@ def test_best_constant_width_is_the_minimum_over_all_widths() -> None:
 
 def test_grid_has_every_pipeline_under_every_noise() -> None:
     full = tasks(False, chosen())
-    assert len(full) == len(set(full)) == (len(PROCESSORS) + 1) * 20 * len(NOISES) * len(PIPELINES)
-    assert {(t.n, t.processor) for t in full} == {*((3, name) for name in PROCESSORS), (4, "willow_pink")}
+    circuits = {
+        n: len({t.seed for t in full if (t.n, t.processor) == n}) for n in dict.fromkeys((t.n, t.processor) for t in full)
+    }
+    assert circuits == {(3, "willow_pink"): 20, (3, "weber"): 6, (3, "rainbow"): 6, (4, "willow_pink"): 20}
+    assert len(full) == len(set(full)) == sum(circuits.values()) * len(NOISES) * len(PIPELINES)
+    assert len({t.seed for t in tasks(False, chosen("--circuits", "9", "--processors", "weber"))}) == 9
     assert {t.processor for t in tasks(False, chosen("--qubits", "4"))} == set(PROCESSORS)
     some = tasks(False, chosen("--qubits", "3", "--circuits", "2", "--noises", "loss", "--pipelines", "raw", "auto"))
     assert {(t.n, t.noise, t.pipeline) for t in some} == {(3, "loss", "raw"), (3, "loss", "auto")}

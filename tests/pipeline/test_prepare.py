@@ -417,3 +417,16 @@ def test_what_is_kept_of_a_run_does_not_keep_its_model(monkeypatch: pytest.Monke
     del own
     gc.collect()
     assert left() is None
+
+
+def test_circuits_that_are_too_many_to_be_kept_are_compiled_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = count_builds(monkeypatch)
+    monkeypatch.setattr(engine_module, "_programs", Recent(2))
+    monkeypatch.setattr(engine_module, "circuits_key", None)  # a call of it fails
+    engine = hq.virtual("willow_pink", seed=3)
+    circuits = [cirq.Circuit(cirq.ry(angle)(cirq.q("q")), cirq.measure(cirq.q("q"))) for angle in (0.1, 0.2, 0.3)]
+    for _ in range(2):
+        assert sum(len(program.requests) for program in engine.compile(circuits)) == 3
+    assert built["compiled"] == 6
+    with pytest.raises(TypeError, match="not callable"):
+        engine.compile(circuits[:2])

@@ -197,6 +197,15 @@ def test_gallery_titles_show_class_score_and_wrong_sign() -> None:
     assert plot_gallery(a, shape=(4, 4), titles=["a", "b"]).axes[2].get_title() == "b"
 
 
+@pytest.mark.parametrize("shape", [(4, 4), None])
+def test_inputs_with_several_axes_are_drawn_in_their_order(shape: tuple[int, int] | None) -> None:
+    batch = make(6, stderr=0.1)
+    names = ("f_input", "f_baseline", "completeness_gap_stderr")
+    arrays = {name: getattr(batch, name).reshape(2, 3) for name in names}
+    arrays |= {name: getattr(batch, name).reshape(2, 3, 16) for name in ("values", "stderr", "x", "baseline")}
+    assert png(plot_gallery(replace(batch, **arrays), shape=shape), 40) == png(plot_gallery(batch, shape=shape), 40)
+
+
 def test_gallery_of_one_input() -> None:
     assert len(plot_gallery(make(), shape=(4, 4)).axes) == 3
 

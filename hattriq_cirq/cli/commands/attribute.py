@@ -55,7 +55,8 @@ class Attribute(EngineOptions):
             sample:COUNT.
         form (FORM): Form of the score, quadratic or normalized.
         rule (RULE): Quadrature rule: exact, riemann:K, midpoint:K, trapezoid:K or gauss-legendre:K.
-        head (KIND:SCALE): Function of the score that is attributed, such as sigmoid:5 or tanh:2.
+        head (KIND:SCALE): Function of the score that is attributed: identity, sigmoid:SCALE or tanh:SCALE, such as sigmoid:5,
+            or linear:WEIGHT:BIAS.
         precision: Precision of the simulation.
         estimator (NAME): Estimator: exact, resolved, hadamard, hadamard-literal, parallel:M or polarization.
         engine (ENGINE): Engine, as listed above.

@@ -71,7 +71,7 @@ class Cost:
         hattriq cost runs/bars --data bars_and_stripes --processor willow_pink --estimators resolved,hadamard
         hattriq cost runs/bars --data bars_and_stripes --inputs test --engine virtual:willow_pink --shots 20000 \
 --mitigate readout --estimators resolved
-        hattriq cost runs/digits --data digits:pair=0/1 --processor willow_pink --estimators resolved,learned,learned:magnitude
+        hattriq cost runs/bars --data bars_and_stripes --processor willow_pink --estimators resolved,learned,learned:magnitude
         hattriq cost --qubits 2,3,4 --layers 2 --out runs/cost
     """
 

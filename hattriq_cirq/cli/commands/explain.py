@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -94,7 +95,7 @@ class Explain:
         source, rows = Path(self.source), self.data if self.rows is None else self.rows
         is_earlier = source.is_dir() and (source / "classifier.json").is_file() and (source / RECORD).is_file()
         name = Path(rows) if rows is not None and Path(rows).is_file() else source
-        out = Path(self.out if self.out is not None else f"{name.stem or 'table'}-explained")
+        out = Path(self.out if self.out is not None else _folder_name(name.stem or "table"))
         if is_earlier or _is_table(source):
             answers = self._explain_table(source, rows, out, is_earlier=is_earlier)
         else:
@@ -104,7 +105,8 @@ class Explain:
         if self.open:
             import webbrowser
 
-            webbrowser.open((out / "report.html").resolve().as_uri())
+            if not webbrowser.open((out / "report.html").resolve().as_uri()):
+                print("no browser was found that could be started here")
         return 0
 
     def _explain_table(self, source: Path, rows: str | None, out: Path, *, is_earlier: bool) -> list[str]:
@@ -169,6 +171,12 @@ class Explain:
         print(*explanation.answers(), *section.findings, *notes, sep="\n")
         tables.print_files(folder)
         return []
+
+
+def _folder_name(source: str) -> str:
+    """Return the name of the folder of an explanation; of one by an earlier explanation, its name with the next number."""
+    earlier = re.fullmatch("(.*-explained)(?:-([0-9]+))?", source)
+    return f"{source}-explained" if earlier is None else f"{earlier[1]}-{int(earlier[2] or 1) + 1}"
 
 
 def _is_table(path: Path) -> bool:

@@ -81,9 +81,8 @@ class Show:
         from hattriq_cirq.foundation.files import write_new
 
         axes = attribution.values.shape[:-1]
-        count = axes[0] if axes else 1
-        if len(axes) > 1:
-            raise ValueError(f"{attribution.values.shape=} has several axes of inputs; save one batch, (inputs, features)")
+        attribution = attribution if len(axes) < 2 else attribution.as_batch()
+        count = len(attribution) if axes else 1
         if not 0 <= self.input < count:
             raise ValueError(f"--input {self.input} is out of range: there are inputs 0..{count - 1}")
         attribution = self._named(attribution, record)

@@ -365,7 +365,8 @@ class VirtualBackend(InProcessBackend):
     def _exact(self, circuits: Sequence[cirq.FrozenCircuit], points: Sequence[Point]) -> list[FloatArray]:
         """Return the exact outcome probabilities of each circuit at every point, (points, 2**measured) each."""
         if self.has_channels or self.method == "density":
-            return self._densities(tuple(circuits), tuple(tuple(point.items()) for point in points))
+            densities = self._compute_densities if self._drifts else self._densities  # with drift no two circuits are equal
+            return densities(tuple(circuits), tuple(tuple(point.items()) for point in points))
         resolvers = [cirq.ParamResolver(dict(point)) for point in points]
         resolved = [
             [cirq.resolve_parameters(circuit, r) if r.param_dict else circuit for r in resolvers] for circuit in circuits
