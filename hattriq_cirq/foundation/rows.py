@@ -15,6 +15,33 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray, IntArray
 from hattriq_cirq.foundation.devices import Device, namespace
 
 
+def device_amplitudes(x: Any, name: str, features: int) -> Any:
+    """Return an input on a device as amplitudes with features on the last axis, copied only if its numbers are of another type.
+
+    Args:
+        x: Numbers of CuPy or PyTorch, (..., features), real or complex.
+        name: Name of the argument in error messages.
+        features: Required number of features.
+
+    Returns:
+        Amplitudes in single or double precision, (..., features), on the same device.
+
+    Raises:
+        ValueError: The input holds no numbers, or has another number of features.
+
+    Example:
+        >>> device_amplitudes(np.ones((1, 2), dtype=int), "x", 2)
+        array([[1., 1.]])
+    """
+    xp = namespace(x)
+    if not xp.isdtype(x.dtype, ("numeric", "bool")):
+        raise ValueError(f"{name} must hold numbers, got dtype {x.dtype}")
+    if not x.ndim or x.shape[-1] != features:
+        raise ValueError(f"{name}.shape={tuple(x.shape)} must end in 2**n_qubits = {features}")
+    x = x.detach() if hasattr(x, "detach") else x  # a tensor of PyTorch may record its derivatives
+    return x if is_single(x) else in_precision(x, single=False)
+
+
 def is_complex(rows: Any) -> bool:
     """Return True for complex numbers.
 
@@ -35,7 +62,7 @@ def is_single(rows: Any) -> bool:
         (False, True)
     """
     xp = namespace(rows)
-    return rows.dtype in (xp.float32, xp.complex64)
+    return bool(rows.dtype in (xp.float32, xp.complex64))
 
 
 def real(rows: Any) -> Any:
@@ -196,12 +223,15 @@ def inner_products(left: Any, actions: Sequence[Any]) -> FloatArray:
 def times_powers(rows: Any, exponents: IntArray) -> Any:
     """Return rows of a device times powers of 2, (samples, 1), exact unless a number leaves the range of its precision.
 
+    A number that becomes too large is then not finite.
+
     Example:
         >>> times_powers(np.array([[1.0, 3.0]]), np.array([[2]]))
         array([[ 4., 12.]])
     """
     half = exponents // 2
-    return rows * beside(rows, np.ldexp(1.0, half)) * beside(rows, np.ldexp(1.0, exponents - half))
+    with np.errstate(over="ignore"):
+        return rows * beside(rows, np.ldexp(1.0, half)) * beside(rows, np.ldexp(1.0, exponents - half))
 
 
 def taken(rows: Any, indices: IntArray) -> Any:

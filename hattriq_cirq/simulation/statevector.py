@@ -130,7 +130,7 @@ def embed(matrix: Array, axes: Sequence[int], onto: Sequence[int]) -> Array:
     """
     identity = np.eye(2 ** len(onto), dtype=matrix.dtype)
     where = [list(onto).index(axis) for axis in axes]
-    return _apply(identity, matrix, where, len(onto), out=np.empty_like(identity))
+    return np.asarray(_apply(identity, matrix, where, len(onto), out=np.empty_like(identity)))
 
 
 def _apply(states: Any, matrix: Any, axes: Sequence[int], n_qubits: int, out: Array | None = None) -> Any:
