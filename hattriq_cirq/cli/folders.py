@@ -28,6 +28,7 @@ from hattriq_cirq.foundation.terminal import shell_word
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.pipeline.resources import RunResources
 from hattriq_cirq.reporting.records import FORMAT, Record
+from hattriq_cirq.workflows.state_files import PreparedState
 from hattriq_cirq.workflows.values import parse_engine
 
 log = Log("cli")
@@ -155,7 +156,7 @@ def recorded_settings(command: Any, *excluded: str) -> dict[str, Any]:
     return {name: value for name, value in asdict(command).items() if name not in excluded and name not in options}
 
 
-def data_record(spec: str, data: hq.datasets.Dataset | hq.datasets.Inputs) -> dict[str, Any]:
+def data_record(spec: str, data: hq.datasets.Dataset | hq.datasets.Inputs | PreparedState) -> dict[str, Any]:
     """Return the record of a data set and of the text that names it."""
     return {
         "spec": spec,
@@ -169,7 +170,7 @@ def data_record(spec: str, data: hq.datasets.Dataset | hq.datasets.Inputs) -> di
     }
 
 
-def run_record(command: str, spec: str, data: hq.datasets.Dataset | hq.datasets.Inputs, **content: Any) -> str:
+def run_record(command: str, spec: str, data: hq.datasets.Dataset | hq.datasets.Inputs | PreparedState, **content: Any) -> str:
     """Return the text of run.json."""
     record = {"format": FORMAT, "command": command, "data": data_record(spec, data), **content}
     return json.dumps(record | {"provenance": asdict(Provenance.now())}, indent=2) + "\n"

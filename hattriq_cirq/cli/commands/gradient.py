@@ -62,7 +62,6 @@ class Gradient(EngineOptions):
     """
 
     help_lists: ClassVar = (ENGINES, MITIGATIONS, DATA_SETS)
-    loads: ClassVar = ("hattriq_cirq.workflows.values",)
 
     model: str
     _: KW_ONLY
@@ -83,7 +82,6 @@ class Gradient(EngineOptions):
     def run(self) -> int:
         """Compute the gradients, write gradient.npz, gradient.csv and run.json, and print the largest derivatives."""
         from hattriq_cirq.cli import folders, model_data, run_folder, tables
-        from hattriq_cirq.foundation.contract import DataContract
         from hattriq_cirq.foundation.files import write_new
         from hattriq_cirq.foundation.reading import checksum
         from hattriq_cirq.foundation.text import quantity
@@ -98,10 +96,7 @@ class Gradient(EngineOptions):
                 f"--estimator {self.estimator!r} runs circuits, and {path} was learned: its gradients need none; leave it out, "
                 "or give the model that was trained"
             )
-        loaded = hq.datasets.load_inputs(self.data, model.contract or DataContract())
-        data = model_data.as_model_takes(loaded, model, path)
-        indices = values.select_inputs(self.inputs, data)
-        labels = {} if isinstance(data, hq.datasets.Inputs) else {"labels": data.labels[indices].tolist()}
+        loaded, data, indices, labels = model_data.chosen_inputs(self.data, self.inputs, model, path)
         task: dict[str, Any] = {
             "command": "gradient",
             "settings": folders.recorded_settings(self, *NO_SETTINGS),
@@ -128,7 +123,7 @@ class Gradient(EngineOptions):
                     settings=task["settings"],
                     model={**task["model"], "repr": repr(model)},
                     engine=None if engine is None else engine.describe(),
-                    inputs={"indices": indices.tolist(), **labels},
+                    inputs={"indices": indices.tolist(), **({} if labels is None else {"labels": labels.tolist()})},
                     cost=asdict(found.cost),
                     notes=list(found.notes),
                 )

@@ -71,7 +71,6 @@ class Learn(EngineOptions):
     """
 
     help_lists: ClassVar = (ENGINES, DATA_SETS)
-    loads: ClassVar = ("hattriq_cirq.workflows.values", "hattriq_cirq.cli.pictures", "hattriq_cirq.workflows.learn")
 
     model: str
     _: KW_ONLY

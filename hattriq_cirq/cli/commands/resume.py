@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hattriq_cirq.cli.arguments import load_modules
 from hattriq_cirq.cli.commands import attribute, gradient, learn
 from hattriq_cirq.cli.commands.attribute import Attribute
 from hattriq_cirq.cli.commands.calibrate import Calibrate
@@ -61,7 +60,6 @@ class Resume(EngineOptions):
             )
         self.check_engine_options(str(task["settings"].get("engine")))
         print(f"{printable(self.folder)}: {summary.done} of {summary.jobs} jobs are done, going on", flush=True)
-        load_modules(recorded_command(self.folder, task))
         recorded, home = replace(recorded_command(self.folder, task), **self._options(summary)), task["directory"]
         moves = os.path.isdir(home) and not os.path.samefile(home, ".")
         with chdir(home) if moves else nullcontext():
