@@ -416,7 +416,7 @@ def read_content(path: Path) -> bytes:
 
 def is_locked(path: Path) -> bool:
     """Return True if a running process holds the lock of a journal."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         return not try_lock(descriptor, exclusive=False)
     finally:
