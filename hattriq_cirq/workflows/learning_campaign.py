@@ -35,8 +35,11 @@ _HELD_OUT = 0.1  # share of the shots for the states that take no part in the fi
 _GAUGES_MIN = 2  # gauges in which each of these states is measured at least
 _SHOTS_PER_PROBE = 2_000  # in that many the scatter between the gauges of a dozen CZ is as large as that of counts
 _PROBES_MAX = 6_000  # probes above which no more are taken for the sake of gauges
+_PER_STRING_STAGED, _SHOTS_STAGED = 3, 1_000  # probes for each string of two stages, as far as each has that many shots
 _FOLDED = 1 / 3  # probes that are folded, as a share of the others
 _MANY = 1_000  # strings above which a second stage pays: of fewer each has six probes, and the prior decides little
+#: Rules for campaigns of many strings: two stages of many probes; and what earlier versions did, two of fewer, and one batch.
+RULES = ("many", "few", "one")
 _STAGED = 20  # shots for each probe of a campaign of two stages, at least
 _SURE = 1e-6  # share of an expected square that stays uncertain
 _EXACT_NOISE = 1e-10  # variance that stands for exact outcomes in the fit, as a share of the observable's
@@ -127,7 +130,7 @@ class Campaign:
         seed: int,
         shots: int | None = None,
         *,
-        may_be_staged: bool = True,
+        rule: str = RULES[0],
     ) -> Campaign:
         """Design the probes of the first batch; without a prior, so that they determine every coefficient.
 
@@ -139,16 +142,18 @@ class Campaign:
             seed: Random seed for probes and gauges.
             shots: Number of shots for which the probes are best: the more there are, the more gauges they are spread over and
                 the less a prior decides; None for exact probabilities.
-            may_be_staged: False for a single batch, whatever is best.
+            rule: Rule for campaigns of many strings, of `RULES`; others than the first go on with runs of earlier versions.
         """
         structures = tuple(probe_structures(*models))
         strings, importance = _together(chosen)
         known = _known_magnitudes(chosen, _sizes(structures), shots)
         fitted = None if probes is None else probes - HELD_OUT
         least = min(_PROBES_MAX, (shots or 0) // _SHOTS_PER_PROBE)
-        is_staged = may_be_staged and _is_staged(chosen, fitted or number_of_probes(len(strings), least), shots)
+        usual = number_of_probes(len(strings), least)
+        is_staged = rule != "one" and _is_staged(chosen, fitted or usual, shots)
         if is_staged:
-            fitted = fitted or number_of_probes(len(strings), least)
+            more = min(_PER_STRING_STAGED * len(strings), (shots or 0) // _SHOTS_STAGED) if rule == "many" else 0
+            fitted = fitted or max(usual, more)
         design = design_probes(
             strings,
             importance,
