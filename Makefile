@@ -4,13 +4,16 @@
 #   make slow-tests    the tests that are marked slow
 #   make test-peers    comparisons with Captum, SHAP, Quantus and PennyLane, which it installs
 #   make docs          the documentation site -> build/site/index.html
-#   make matrix        the tests on each supported Python and on the oldest packages
+#   make matrix        the tests on each supported Python, on the oldest packages, and on pre-releases of Cirq, which may fail
+#   make coverage      the tests with the share of lines and branches that they run; fails below the floor in pyproject.toml
 #   make wheel-check   build the wheel, install it outside the checkout and run the README's examples there
+#   make constraints   the newest versions that the bounds in setup.cfg allow -> constraints.txt, which every command installs
 PYTHON ?= python3
 BIN := .venv/bin
+REQUIREMENTS = --constraint constraints.txt --editable '.[$*]'
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test types tests slow-tests test-peers docs matrix wheel-check format accuracy studies benchmarks benchmarks-quick clean
+.PHONY: demo test types tests slow-tests test-peers docs matrix coverage wheel-check constraints format accuracy studies benchmarks benchmarks-quick clean
 
 demo: demo/report.html
 	@echo "The report is demo/report.html: open it in a browser."
@@ -43,10 +46,22 @@ docs: .venv/with-docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q -b html docs build/site
 	@echo "The site is build/site/index.html: open it in a browser."
 
-# every supported Python that is installed here, and the oldest supported packages
-matrix: .venv/with-test
-	$(BIN)/python -m pip install --quiet nox
+# every supported Python that is installed here, and the oldest supported packages; then pre-releases, which may fail
+matrix: .venv/with-maintain
 	$(BIN)/python -m nox
+	-$(BIN)/python -m nox --session next
+
+# one process for each core, and those that tests start, leave a file each beside pyproject.toml
+coverage: .venv/with-maintain
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -n auto --dist worksteal
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+# for all supported versions of Python and all systems at once
+constraints: .venv/with-test
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-annotate --custom-compile-command 'make constraints' \
+		--extra test --extra docs setup.cfg --output-file constraints.txt
 
 wheel-check: .venv/with-test
 	PYTHONPATH=tests/helpers $(BIN)/python tests/wheel/check_wheel.py
@@ -68,11 +83,13 @@ benchmarks: .venv/with-bench
 benchmarks-quick: .venv/with-bench
 	$(BIN)/python -m benchmarks --quick
 
-# pip compiles on one core, so that compileall does it, without the tests of other packages
-.venv/with-%: setup.cfg pyproject.toml
+# uv installs in a quarter of pip's time; pip takes over where uv cannot be had or does not find the index that pip is set to.
+# Both would compile on one core or everything, so that compileall does it, without the tests of other packages
+.venv/with-%: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hattriq_cirq needs Python 3.11 or newer; name one: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile -e '.[$*]'
+	$(BIN)/python -m pip install --quiet --no-compile uv && $(BIN)/uv pip install --quiet --python $(BIN)/python $(REQUIREMENTS) \
+		|| $(BIN)/python -m pip install --quiet --no-compile $(REQUIREMENTS)
 	-$(BIN)/python -m compileall -qq -j 0 -x '/tests?/|_test\.py$$' .venv/lib
 	touch $@
 

@@ -1,9 +1,10 @@
 """All benchmarks: `python -m benchmarks [NAME ...] [--quick] [--page FILE]`.
 
 Every benchmark runs in a process of its own, on one thread of linear algebra, and compares results before it times them.
-Without names, the attribution, training, scaling and workers run, one after the other, and `--page` writes what they print to a
-page of the documentation. `--quick` takes a few cases, in about two minutes on two idle cores. A run for the page keeps every
-row as it is measured: if it is stopped, the same command goes on where it was, unless source code has changed.
+Without names, those of attribution, training, scaling, memory, workers and noisy simulation run, one after the other.
+`--page` writes what they print to a page of the documentation, and from a full run of these the README's figures. `--quick`
+takes a few cases, in about two minutes on two idle cores. A run for the page keeps every row as it is measured: if it is
+stopped, the same command goes on where it was, unless source code has changed.
 """
 
 from __future__ import annotations
@@ -14,19 +15,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks import readme
+
 #: Name -> its heading on the page.
 BENCHMARKS = {
     "attribution": "Attribution beside other software",
     "training": "Training beside other software",
     "scaling": "Growth of time and memory",
+    "memory": "Memory of large inputs and models",
     "workers": "Workers",
     "noisy": "Noisy simulation",
     "compiling": "Compilation",
     "readout": "Readout mitigation",
     "faithfulness": "Faithfulness",
 }
-_ALWAYS, _QUICK = ("attribution", "training", "scaling", "workers"), ("attribution", "training", "scaling")
-_WITH_ROWS = _ALWAYS  # those that take a file of kept rows
+_ALWAYS = ("attribution", "training", "scaling", "memory", "workers", "noisy")  # they keep their rows in a file
+_QUICK = ("attribution", "training", "scaling", "memory")
 _KEPT = Path(__file__).parents[1] / "build" / "benchmarks.json"
 _INTRODUCTION = """# Speed
 
@@ -50,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         heading = BENCHMARKS[name]
         print(f"## {heading}\n", flush=True)
         settings = ["--quick"] * (options.quick and name in _QUICK)
-        if options.page and name in _WITH_ROWS:
+        if options.page and name in _ALWAYS:
             settings += ["--rows", str(_KEPT)]
         benchmark = [sys.executable, "-m", f"benchmarks.{name}", *settings]
         with subprocess.Popen(benchmark, stdout=subprocess.PIPE, text=True, env=os.environ | one_thread) as process:
@@ -62,7 +66,10 @@ def main(arguments: list[str] | None = None) -> int:
         failed |= process.returncode != 0
         page.append(f"## {heading}\n\n{''.join(lines).strip()}\n")
     if options.page and not failed:
-        options.page.write_text("\n".join(page), encoding="utf-8")
+        text = "\n".join(page)
+        options.page.write_text(text, encoding="utf-8")
+        if not (options.names or options.quick):
+            readme.README.write_text(readme.updated(readme.README.read_text(encoding="utf-8"), text), encoding="utf-8")
         _KEPT.unlink(missing_ok=True)
     return int(failed)
 

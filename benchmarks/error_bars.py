@@ -135,7 +135,7 @@ def main() -> None:
             for row in measure(n, seed, arguments.pipelines, arguments.shots, arguments.processor, **options):
                 rows.append(row)
                 if arguments.out:
-                    with open(arguments.out, "a") as file:
+                    with open(arguments.out, "a", encoding="utf-8") as file:
                         file.write(json.dumps(row) + "\n")
         print(f"seed {seed}", file=sys.stderr)
     print(table(rows))

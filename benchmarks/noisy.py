@@ -1,6 +1,6 @@
-"""Benchmark of noisy simulation on the virtual Willow: this version, an earlier one, and other simulators.
+"""Benchmark of noisy simulation on the virtual Willow: for all angles at once, circuit by circuit, and by other simulators.
 
-Run `python -m benchmarks.noisy --against CHECKOUT`, where CHECKOUT is an earlier version (`git worktree add CHECKOUT COMMIT`).
+Run `python -m benchmarks.noisy`, with `--against CHECKOUT` to time an earlier version too (`git worktree add CHECKOUT COMMIT`).
 All sides run in turn, each in a process of its own with one thread; results are compared before ratios are printed. Seconds
 are processor time of a whole call on a new engine, noise model and compilation included, or of a call on an engine that has
 run the circuit at other points before ("warm"). The cases:
@@ -10,9 +10,9 @@ run the circuit at other points before ("warm"). The cases:
 - probes: one fixed circuit behind 600 product-state probes, one qubit read
 - resolved: 8 dense inputs of the resolved test, ring of 3 layers, n = 8 and an ancilla, all read
 
-"anew" is the earlier version with the noise converted for every circuit, on the first few circuits, per circuit. The second
-table has one circuit of the campaign on other simulators: Cirq's density matrices, qulacs' (if it is installed) and qsim's
-trajectories.
+"anew" converts the noise for every circuit, as every simulation did at first, on the first few circuits, per circuit; it is
+that of the earlier version if there is one. The second table has one circuit of the campaign on other simulators: Cirq's
+density matrices, qulacs' (if it is installed) and qsim's trajectories.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,6 +38,7 @@ import numpy as np
 import sympy
 
 import hattriq_cirq as hq
+from benchmarks.rows import Rows
 from benchmarks.timing import ratio_text
 from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.execution.backends.simulators import trajectories
@@ -44,6 +46,7 @@ from hattriq_cirq.execution.backends.virtual import VirtualBackend
 from hattriq_cirq.foundation.arrays import FloatArray
 
 _ANEW = 4  # circuits whose noise is converted anew
+_TOLERANCE = {"float64": 1e-12, "float32": 1e-6}  # of probabilities, by precision
 _TRAJECTORIES = 200  # shots, from which the seconds of more follow
 _RING = [cirq.GridQubit(5, 5 + c) for c in range(4)] + [cirq.GridQubit(6, 8 - c) for c in range(4)]
 
@@ -121,29 +124,25 @@ class Side:
         return np.asarray(np.load(self.result))
 
 
-def compare(name: str, case: Case, against: Path, repeats: int, *, warm: bool) -> str:
-    """Return a table row of one case."""
+def compare(name: str, case: Case, against: Path | None, repeats: int, *, warm: bool) -> str:
+    """Return a table row of one case: milliseconds per circuit of every side, and the ratios of the others to this version."""
     here, (circuit, points) = Path(__file__).parents[1], case
     with TemporaryDirectory() as folder:
-        sides = {
-            "earlier": Side(against, Path(folder), case, None, "float64"),
-            "anew": Side(against, Path(folder), (circuit, points[:_ANEW]), None, "rebuild"),
-            "float64": Side(here, Path(folder), case, None, "float64"),
-            "float32": Side(here, Path(folder), case, None, "float32"),
-        }
+        sides = {} if against is None else {"earlier": Side(against, Path(folder), case, None, "float64")}
+        sides["anew"] = Side(against or here, Path(folder), (circuit, points[:_ANEW]), None, "rebuild")
+        others = list(sides)
+        sides |= {method: Side(here, Path(folder), case, None, method) for method in _TOLERANCE}
         rounds = [{side: process.run(warm=warm) for side, process in sides.items()} for _ in range(repeats + 1)][1:]
         results = {side: process.stop() for side, process in sides.items()}
-    for side, tolerance in (("anew", 1e-12), ("float64", 1e-12), ("float32", 1e-6)):
-        error = float(np.abs(results[side] - results["earlier"][: len(results[side])]).max())
-        if not error < tolerance:
-            raise ArithmeticError(f"{name}: {side} differs from the earlier version by {error:.1e}")
+    for side, tolerance in _TOLERANCE.items():
+        for other in others:
+            both = min(len(results[side]), len(results[other]))
+            error = float(np.abs(results[side][:both] - results[other][:both]).max())
+            if not error < tolerance:
+                raise ArithmeticError(f"{name}: {side} differs from {other} by {error:.1e}")
     seconds = {side: np.array([one[side] for one in rounds]) for side in sides}
-    cells = [f"{np.median(seconds[side]) * 1e3:.2f}" for side in ("anew", "earlier", "float64", "float32")]
-    ratios = [
-        ratio_text(seconds[peer], seconds[own]).replace("x", "")
-        for own in ("float64", "float32")
-        for peer in ("earlier", "anew")
-    ]
+    cells = [f"{np.median(of_side) * 1e3:.2f}" for of_side in seconds.values()]
+    ratios = [ratio_text(seconds[other], seconds[own]) for own in _TOLERANCE for other in others]
     return " | ".join([f"| {name}", f"{len(points)} x {multi_qubit_gates(circuit)} CZ", *cells, *ratios]) + " |"
 
 
@@ -155,7 +154,7 @@ def peers(case: Case) -> list[str]:
     expected = backend.probabilities(circuit, [point])[0]
     noisy = resolved_circuit.unfreeze().with_noise(backend.noise_on(circuit))
     operations = [op for op in noisy.all_operations() if not cirq.is_measurement(op)]
-    rows = []
+    rows = list[str]()
 
     def timed(name: str, run: Callable[[], FloatArray], tolerance: float) -> None:
         start = process_time()
@@ -166,6 +165,7 @@ def peers(case: Case) -> list[str]:
             raise ArithmeticError(f"{name} differs by {error:.1e}")
         rows.append(f"| {name} | {seconds * 1e3:.0f} | {error:.0e} |")
 
+    timed("this library", lambda: VirtualBackend("willow_pink").probabilities(circuit, [point])[0], 1e-12)
     timed("Cirq density matrices, complex64", lambda: _by_cirq(operations), 1e-5)
     if find_spec("qulacs"):
         timed("qulacs density matrices", lambda: _by_qulacs(operations), 1e-10)
@@ -197,34 +197,39 @@ def _by_qulacs(operations: list[cirq.Operation]) -> FloatArray:
     return np.asarray(np.diag(state.get_matrix()).real)
 
 
+#: Name -> title of a case, and the function that builds it for a number of circuits.
+CASES: dict[str, tuple[str, Callable[[int], Case]]] = {
+    "campaign": ("campaign", lambda circuits: campaign(circuits, 8, fixed=False)),
+    "one": ("campaign, one qubit read", lambda circuits: campaign(circuits, 1, fixed=False)),
+    "probes": ("probes", lambda circuits: campaign(circuits, 1, fixed=True)),
+    "resolved": ("resolved", lambda _: resolved(8)),
+}
+
+
 def main(arguments: list[str] | None = None) -> None:
+    """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--against", type=Path, help="checkout of an earlier version; without it, only the other simulators")
+    parser.add_argument("--against", type=Path, help="checkout of an earlier version, which is timed too")
     parser.add_argument("--circuits", type=int, default=600)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--cases", nargs="+", default=["campaign", "one", "probes", "resolved"], help="cases to run")
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES, help="cases to run")
+    Rows.add_argument(parser)
     options = parser.parse_args(arguments)
-    every = campaign(options.circuits, 8, fixed=False)
-    if options.against:
-        print(
-            "| case | size | anew, ms | earlier, ms | float64, ms | float32, ms | earlier/64 | anew/64 | earlier/32 | anew/32 |"
-        )
-        print("|---|---|---|---|---|---|---|---|---|---|")
-        cases: dict[str, tuple[str, Callable[[], Case]]] = {
-            "campaign": ("campaign", lambda: every),
-            "one": ("campaign, one qubit read", lambda: campaign(options.circuits, 1, fixed=False)),
-            "probes": ("probes", lambda: campaign(options.circuits, 1, fixed=True)),
-            "resolved": ("resolved", lambda: resolved(8)),
-        }
-        for name, build in (cases[case] for case in options.cases):
-            case = build()
-            for warm in (False, True):
-                title = f"{name}, warm" if warm else name
-                print(compare(title, case, options.against.resolve(), options.repeats, warm=warm), flush=True)
-    print("| one circuit of the campaign | ms | largest difference |")
-    print("|---|---|---|")
-    for row in peers(every):
-        print(row, flush=True)
+    rows, against = Rows.of(options), options.against and options.against.resolve()
+    others = ["anew"] if against is None else ["earlier", "anew"]
+    ratios = [f"{other} / {own}" for own in _TOLERANCE for other in others]
+    header = ["case", "size", *(f"{side}, ms" for side in (*others, *_TOLERANCE)), *ratios]
+    print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
+    for title, build in (CASES[name] for name in options.cases):
+        case = build(options.circuits)
+        for warm in (False, True):
+            name = f"{title}, warm" if warm else title
+            measure = partial(compare, name, case, against, options.repeats, warm=warm)
+            settings = (options.circuits, options.repeats, str(against))
+            print(rows.get("noisy", name, *settings, measure=measure), flush=True)
+    print("\n| one circuit of the campaign | ms | largest difference |\n|---|---|---|")
+    found = rows.get("noisy peers", bool(find_spec("qulacs")), measure=lambda: peers(campaign(1, 8, fixed=False)))
+    print("\n".join(found), flush=True)
 
 
 if __name__ == "__main__":

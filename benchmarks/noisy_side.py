@@ -26,7 +26,7 @@ from hattriq_cirq.execution.backends.virtual import VirtualBackend
 
 def main(program: str, points_file: str, result: str, shots: str, method: str) -> None:
     circuit = cirq.read_json(program).freeze()
-    points = json.loads(Path(points_file).read_text())
+    points = json.loads(Path(points_file).read_text(encoding="utf-8"))
     settings: dict[str, Any] = {"precision": "float32"} if method == "float32" else {}
     for line in sys.stdin:
         start, engine = process_time(), virtual("willow_pink", seed=1, **settings)

@@ -1,17 +1,14 @@
 """Growth of time and memory with qubits, images, layers, shots and workers.
 
 Run `python -m benchmarks.scaling`, or with `--quick` for small sizes. Each row varies one size and gives the exponent p of the
-fit time ~ size^p (2^(p n) for qubits) to the medians, with its standard error. Each measurement runs in a process of its own,
-whose memory is the peak above that of the process before the call.
+fit time ~ size^p (2^(p n) for qubits) to the medians, with its standard error. Each measurement runs in a process of its own;
+memory is the peak of an untimed call above that of the process before it, which holds the inputs already, on Linux.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -20,11 +17,11 @@ from typing import Any
 import numpy as np
 
 import hattriq_cirq as hq
+from benchmarks.processes import Peak, in_a_process
 from benchmarks.rows import Rows
 from hattriq_cirq.foundation.arrays import FloatArray
 
 _REPEATS = 5
-_MIB = 2**10  # of the KiB in which Linux states the peak
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name, (quick, full, case) in _SERIES.items():
         sizes = quick if options.quick else full
         cases = [replace(case, **{name: size}) for size in sizes]
-        rows = [kept.get("scaling", each, measure=partial(_in_a_process, each)) for each in cases]
+        rows = [kept.get("scaling", each, measure=partial(in_a_process, "benchmarks.scaling", each)) for each in cases]
         seconds, memory = (np.array([row[key] for row in rows]) for key in ("seconds", "memory"))
         exponent, error = fit(np.log2(sizes) if name != "qubits" else np.array(sizes, float), np.log2(seconds))
         fixed = ", ".join(f"{size} {key}" for key, size in asdict(case).items() if key != name and size)
@@ -83,13 +80,14 @@ def measured(case: Case) -> dict[str, float]:
     if case.shots:
         measure = {"estimator": hq.ResolvedHadamardTest(), "engine": hq.qsim(seed=1), "shots": case.shots}
     hq.integrated_gradients(model, x[:1], baseline=0, **measure)  # compiles
-    before, seconds = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
+    with Peak() as peak:  # of the first call, because memory that a call frees may stay with the process
+        hq.integrated_gradients(model, x, baseline=0, **measure)
+    seconds = []
     for _ in range(_REPEATS):
         start = time.perf_counter()
         hq.integrated_gradients(model, x, baseline=0, **measure)
         seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"seconds": float(np.median(seconds)), "memory": (peak - before) / _MIB}
+    return {"seconds": float(np.median(seconds)), "memory": peak.mib}
 
 
 def fit(x: FloatArray, y: FloatArray) -> tuple[float, float]:
@@ -105,12 +103,6 @@ def fit(x: FloatArray, y: FloatArray) -> tuple[float, float]:
     rest = y - design @ np.array([slope, offset])
     variance = rest @ rest / max(1, len(x) - 2)
     return float(slope), float(np.sqrt(variance / (design[:, 0] @ design[:, 0])))
-
-
-def _in_a_process(case: Case) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.scaling", "--case", json.dumps(asdict(case))]
-    found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return found
 
 
 def _listed(numbers: FloatArray | tuple[int, ...]) -> str:

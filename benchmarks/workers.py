@@ -30,7 +30,7 @@ from hattriq_cirq.foundation.arrays import FloatArray
 
 SHOTS, REPEATS = 1000, 3
 #: Qubits, CZ and circuits of each campaign.
-CAMPAIGNS = ((8, 30, 600), (9, 100, 64))
+CAMPAIGNS = ((8, 30, 6000), (9, 100, 64))
 
 
 def campaign(angles_seed: int, n_qubits: int, layers: int, points: int) -> ParameterizedCircuit:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from experiments.runner import registry
 from hattriq_cirq.foundation.display import printable
+from hattriq_cirq.foundation.pulse import pulse
 from hattriq_cirq.foundation.terminal import describe, exit_code, safe_streams
 
 _HELP = """usage: python -m experiments NAME [--quick] [--out DIR] [--workers N] [--scheduler ADDRESS] [options of the study]
@@ -23,7 +24,7 @@ studies:"""
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command given by the arguments; return the exit code. Printing never stops the work, as in `hattriq`."""
-    with safe_streams() as out:
+    with safe_streams() as (out, line), pulse(line):
         try:
             return exit_code(_run(arguments), out)
         except KeyboardInterrupt:

@@ -2,6 +2,9 @@
 
 M is linear, so M p on the whole line p(a) = b + a (x - b) follows from M x and M b: steps of the path cost no circuit and no
 further state vector. What remains to be integrated are a few numbers per input (`Objective.path_weights`).
+
+Inputs, steps and products, (samples, features), may lie on a device. Their inner products, and all that follows from one number
+per input, are NumPy's (`foundation.rows`).
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet, resolve
+from hattriq_cirq.attribution.device_result import DeviceAttribution
 from hattriq_cirq.attribution.objective import QUADRATIC, Head, Objective
 from hattriq_cirq.attribution.quadrature import Quadrature, parse_rule
 from hattriq_cirq.attribution.result import Assumptions, Attribution
@@ -32,8 +36,30 @@ from hattriq_cirq.foundation.arrays import (
     times_power_of_2,
     zeros,
 )
+from hattriq_cirq.foundation.devices import Device, namespace
 from hattriq_cirq.foundation.frozen import owned
 from hattriq_cirq.foundation.parts import in_parts
+from hattriq_cirq.foundation.progress import track
+from hattriq_cirq.foundation.rows import (
+    beside,
+    conjugate,
+    device_amplitudes,
+    has_numbers,
+    home,
+    imag,
+    in_precision,
+    inner_product,
+    inner_products,
+    is_complex,
+    joined,
+    real,
+    row_maxima,
+    row_norms,
+    row_sizes,
+    row_sums,
+    taken,
+    times_powers,
+)
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.model import IdentityPartWarning, Model, check_columns, contract_of
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, observable_name
@@ -45,6 +71,10 @@ _ROUNDINGS = 4  # rounding error of an inner product, in units of the precision
 _ROUNDING = 1e-12  # identity part that rounding can cause
 _ORIGIN = 1e-8  # distance to the origin, relative to the longer end, below which a segment counts as passing through it
 _SIZE_MAX = 2.0**480  # largest amplitude whose square, and sums of such squares, are numbers in double precision
+_RANGE = {"float64": (200, 480), "float32": (30, 60)}  # on a device: powers of 2 with scaling, and without it
+_ARRAYS = 8, 3  # arrays of the size of a batch: all that an affine objective takes, and one path of another for each product
+_CPU = Device()
+_LARGE = {"values", "imag_values"}  # results of the size of the inputs
 _NEAR_ORIGIN = 1e-2  # relative distance to the origin below which a warning is issued
 
 
@@ -76,6 +106,7 @@ def exact_attribution(
     tolerance: float = 1e-10,
     precision: Precision = "float64",
     workers: int | None = None,
+    device: Device = _CPU,
 ) -> Attribution:
     """Compute integrated gradients of a head on one or several quadratic forms, without circuits.
 
@@ -91,6 +122,7 @@ def exact_attribution(
         tolerance: Tolerance of integrals without a closed form, > 0.
         precision: `float64`, or `float32` for models with a circuit.
         workers: Number of threads for a large batch; None for one on every core.
+        device: Device that computes.
 
     Returns:
         The attribution, in the shape of x.
@@ -101,45 +133,118 @@ def exact_attribution(
         >>> exact_attribution([model], [0.6, 0.8], baseline=0).values.round(2)
         array([ 0.36, -0.64])
     """
+    inputs, is_ordinary = stored_amplitudes(x, "x", models[0].n_features)
+    path, shown, label = _path(models, x, inputs, baseline, objective, rule, tolerance, precision, device)
+    path = path._replace(is_ordinary=is_ordinary and path.is_ordinary)
+    lead = inputs.shape[:-1]
+    found = path.of_all(workers)
+    if path.rows is not inputs:
+        found = {name: array.reshape((*lead, *array.shape[1:])) for name, array in found.items()}
+    return _attribution(path, found, inputs, shown, rule, label)
+
+
+def attribution_on_device(
+    models: Sequence[QuadraticForm],
+    x: Any,
+    *,
+    baseline: float | ArrayLike | BaselineSet,
+    objective: Objective = QUADRATIC,
+    rule: str = "exact",
+    tolerance: float = 1e-10,
+    precision: Precision = "float64",
+) -> DeviceAttribution:
+    """Compute integrated gradients of inputs on a device, where the maps stay; arguments as for `exact_attribution`.
+
+    Args:
+        models: Quadratic forms.
+        x: Inputs, (..., features), an array of CuPy or PyTorch.
+        baseline: Number, array that broadcasts to x, on a device or not, or `BaselineSet`.
+        objective: Form and head.
+        rule: Quadrature rule.
+        tolerance: Tolerance of integrals without a closed form.
+        precision: `float64` or `float32`, in which all arrays of the size of the inputs are computed.
+
+    Returns:
+        The attribution, with arrays of the same kind on the same device.
+    """
+    device = Device.holding(x)
+    with device.computing("the attribution"):
+        inputs = device_amplitudes(x, "x", models[0].n_features)
+        path, shown, label = _path(models, x, inputs, baseline, objective, rule, tolerance, precision, device)
+        found = path._replace(stays=True).of_all(None)
+        lead, xp = inputs.shape[:-1], device.xp
+        found = {
+            name: xp.reshape(array, (*lead, *array.shape[1:])) if name in _LARGE else array.reshape(lead)
+            for name, array in found.items()
+        }
+        values = found["values"]
+        return DeviceAttribution(
+            values=values,
+            imag_values=found.get("imag_values"),
+            x=x,
+            f_input=beside(values, found["f_input"]),
+            f_baseline=beside(values, found["f_baseline"]),
+            at_home=lambda: _attribution(
+                path, {name: home(array) for name, array in found.items()}, home(inputs), shown, rule, label
+            ),
+        )
+
+
+def _path(
+    models: Sequence[QuadraticForm],
+    x: Any,
+    inputs: Any,
+    baseline: float | ArrayLike | BaselineSet,
+    objective: Objective,
+    rule: str,
+    tolerance: float,
+    precision: Precision,
+    device: Device,
+) -> tuple[_PathIntegral, Array, str]:
+    """Return the path integral of checked inputs, the baselines as an attribution shows them, and their description."""
     if objective.is_affected_by_identity:
         warn_of_identity_part(models)
     features = models[0].n_features
-    if (contract := contract_of(models[0])) is not None:
+    if contract_of(models[0]) is not None:
         check_columns(models[0], x, "x")
         check_columns(models[0], baseline, "baseline")
-    inputs, is_ordinary = stored_amplitudes(x, "x", features)
+    if not (isinstance(baseline, BaselineSet) or Device.holding(baseline).is_numpy):
+        baseline = home(baseline)
     references, label = resolve(baseline, inputs)
     from_zero = references is zeros(references.shape) or not references.any()
+    is_ordinary = True
     if not from_zero:
-        is_ordinary = is_ordinary and not needs_scaling(references)
+        is_ordinary = not needs_scaling(references)
         if references.shape[1] == 1:
             references = owned(references)
-    rows = inputs if inputs.ndim == 2 else inputs.reshape(-1, features)
-    real = "c" not in (inputs.dtype.kind, references.dtype.kind)
+    rows = inputs if inputs.ndim == 2 else namespace(inputs).reshape(inputs, (-1, features))
+    is_real = not is_complex(inputs) and references.dtype.kind != "c"
     for model in models:
         if isinstance(model, Model) and not model.keeps_matrix:
-            model.announce(len(rows) + (0 if from_zero else references.size // features), real=real)
+            model.announce(rows.shape[0] + (0 if from_zero else references.size // features), real=is_real)
     starts = [] if from_zero else list(references)
+    targets = None if objective.is_quadratic else _targets(objective.head, inputs.shape[:-1], len(models))
+    rule_ = parse_rule(rule)
+    path = _PathIntegral(models, objective, rule_, tolerance, precision, rows, starts, is_real, is_ordinary, targets, device)
+    return path, _shown(baseline, references, tuple(inputs.shape)), label
+
+
+def _attribution(
+    path: _PathIntegral, found: Mapping[str, Array], inputs: Array, shown: Array, rule: str, label: str
+) -> Attribution:
+    """Return the attribution of arrays of NumPy."""
     lead = inputs.shape[:-1]
-    targets = None if objective.is_quadratic else _targets(objective.head, lead, len(models))
-    path = _PathIntegral(models, objective, parse_rule(rule), tolerance, precision, rows, starts, real, is_ordinary, targets)
-    found = in_parts(path.of, rows, workers)
-    if not objective.is_quadratic:
-        path.warn(found)
-    if rows is not inputs:
-        found = {name: array.reshape((*lead, *array.shape[1:])) for name, array in found.items()}
+    names = tuple(map(observable_name, path.models))
     return Attribution.of_checked(
         values=found["values"],
         imag_values=found.get("imag_values"),
         x=found.get("x", inputs),
-        baseline=_shown(baseline, references, inputs.shape),
+        baseline=shown,
         f_input=found["f_input"],
         f_baseline=found["f_baseline"],
-        assumptions=_assumptions(
-            objective.form, rule, str(objective.head), tuple(map(observable_name, models)), label, precision
-        ),
-        contract=contract,
-        target=None if targets is None else targets.reshape(lead),
+        assumptions=_assumptions(path.objective.form, rule, str(path.objective.head), names, label, path.precision),
+        contract=contract_of(path.models[0]),
+        target=None if path.targets is None else path.targets.reshape(lead),
     )
 
 
@@ -180,6 +285,8 @@ class _PathIntegral(NamedTuple):
         real: True if the inputs and baselines are real.
         is_ordinary: True if no input or baseline is so large or small that a homogeneous objective needs scaling.
         targets: Target of every input, (samples,); None without classes.
+        device: Device that computes.
+        stays: Leave maps on the device.
     """
 
     models: Sequence[QuadraticForm]
@@ -192,6 +299,75 @@ class _PathIntegral(NamedTuple):
     real: bool
     is_ordinary: bool
     targets: IntArray | None
+    device: Device
+    stays: bool = False
+
+    def of_all(self, workers: int | None) -> Mapping[str, Any]:
+        """Return the maps of all inputs and their scores, with warnings of what is inaccurate.
+
+        Args:
+            workers: Number of threads of NumPy; None for one on every core.
+        """
+        if self.device.is_numpy:
+            found = in_parts(self.of, self.rows, workers)
+        elif not self.stays:
+            found = in_parts(self._on_device, self.rows, 1, step=self._rows_at_once())
+        else:
+            step, samples = self._rows_at_once(), self.rows.shape[0]
+            parts = [slice(first, min(first + step, samples)) for first in range(0, max(1, samples), step)]
+            batches = [self._on_device(part) for part in track(parts, "attribute inputs", "part")]
+            found = {name: joined([batch[name] for batch in batches]) for name in batches[0]}
+        if not self.objective.is_quadratic:
+            self.warn(found)
+        return found
+
+    def _rows_at_once(self) -> int:
+        """Return the number of inputs whose arrays, with all that is computed from them, fit into the free memory."""
+        affine, curved = _ARRAYS
+        arrays = affine
+        if not self.objective.is_affine:
+            arrays += curved * (1 + len(self.models)) * (1 + len(self.starts))
+        size = max(model.state_size if isinstance(model, Model) else model.n_features for model in self.models)
+        number = (4 if self.precision == "float32" else 8) * (1 if self.real else 2)
+        free = self.device.free_memory()
+        return max(1, self.rows.shape[0]) if free is None else max(1, free // (arrays * number * size))
+
+    def _on_device(self, part: slice) -> dict[str, Any]:
+        """Return the same as `of`, computed on the device, where the maps stay or from where they come home."""
+        single = self.precision == "float32"
+        with self.device.computing("the attribution"):
+            rows = self.rows[part, ...]
+            if self.stays:
+                x, ends = rows, [rows]
+            else:
+                x = as_amplitudes(rows, "x", first_row=part.start) if isinstance(rows, np.memmap) else rows
+                ends = [self.device.asarray(x)]
+            ends += [self.device.asarray(start if len(start) == 1 else start[part]) for start in self.starts]
+            exponents, ends = self._scaled_on_device(ends, part.start)
+            found = self._of_ends([in_precision(end, single=single) for end in ends], exponents, part.start)
+            if not np.isfinite(row_sizes(found["values"])).all():
+                raise ValueError(
+                    f"an attribution is too large for a number of {self.precision}; divide the inputs by a common factor"
+                )
+            if not self.stays:
+                found |= {name: home(found[name]) for name in _LARGE.intersection(found)}
+                self._keep_inputs(found, rows, x)
+            return found
+
+    def _scaled_on_device(self, ends: list[Any], first: int) -> tuple[IntArray | None, list[Any]]:
+        """Return the same as `_scaled_ends` of arrays on a device; `first` is the index of the first input in its batch."""
+        sizes = [row_sizes(end) for end in ends]
+        if not np.isfinite(sizes[0]).all():
+            row = int(np.argmin(np.isfinite(sizes[0][:, 0])))
+            _ = as_amplitudes(home(ends[0][row : row + 1, :]), "x", first_row=first + row)
+        power, largest = _RANGE[self.precision]
+        if not self.objective.is_homogeneous:
+            _check_sizes(max(float(of_one.max(initial=0.0)) for of_one in sizes), 2.0**largest)
+            return None, ends
+        exponents = scaling_exponents(*sizes, power=power)
+        if not exponents.any():
+            return None, ends
+        return exponents, [times_powers(end, -exponents) for end in ends]
 
     def of(self, part: slice) -> dict[str, Array]:
         """Return the maps of some of the inputs, their scores, and numbers that show how accurate they are.
@@ -212,22 +388,36 @@ class _PathIntegral(NamedTuple):
         exponents = None
         if not (self.is_ordinary and self.objective.is_homogeneous):
             exponents, ends = _scaled_ends(self.objective, ends)
+        found = self._of_ends(ends, exponents, part.start)
+        self._keep_inputs(found, stored, x)
+        return found
+
+    def _of_ends(self, ends: Sequence[Any], exponents: IntArray | None, first: int) -> dict[str, Any]:
+        """Return the maps and scores of inputs.
+
+        Args:
+            ends: Inputs, then baselines, (samples or 1, features) each.
+            exponents: Exponents of the powers of 2 by which the ends were divided, (samples, 1); None if they were not.
+            first: Index of the first input in its batch.
+        """
         if self.objective.is_quadratic:
             found = self._affine(ends)
             if exponents is not None:
-                _rescale(found, exponents)
-        elif self.objective.head.has_targets and self.targets is not None:
-            found = self._by_target(ends, exponents, part.start)
-        else:
-            found = self._of_head(ends, exponents, range(part.start, part.start + len(x)))
-        cannot_change = is_read_only(rows)
+                self._rescale(found, exponents)
+            return found
+        if self.objective.head.has_targets and self.targets is not None:
+            return self._by_target(ends, exponents, first)
+        return self._of_head(ends, exponents, range(first, first + ends[0].shape[0]))
+
+    def _keep_inputs(self, found: dict[str, Any], stored: Array, x: Array) -> None:
+        """Add the inputs as amplitudes to the results, unless they are stored as such and cannot change."""
+        cannot_change = is_read_only(self.rows)
         if not (x is stored and cannot_change):
-            is_copied = len(x) < len(rows)  # where the parts are put together
+            is_copied = len(x) < len(self.rows)  # where the parts are put together
             is_own = cannot_change or is_copied or (x is not stored and not np.may_share_memory(x, stored))
             found["x"] = x if is_own else x.copy()
-        return found
 
-    def _by_target(self, ends: Sequence[Array], exponents: IntArray | None, first: int) -> dict[str, Array]:
+    def _by_target(self, ends: Sequence[Any], exponents: IntArray | None, first: int) -> dict[str, Array]:
         """Return the maps and scores of inputs of which each has its own target, those of one target together.
 
         Args:
@@ -236,31 +426,29 @@ class _PathIntegral(NamedTuple):
             first: Index of the first input in its batch.
         """
         assert self.targets is not None
-        count, found = len(ends[0]), dict[str, Array]()
+        count, parts, indices = ends[0].shape[0], list[dict[str, Any]](), list[IntArray]()
         targets = self.targets[first : first + count]
         for target in np.unique(targets):
             own = np.flatnonzero(targets == target)
-            rows = [end if len(end) == 1 < count else end[own] for end in ends]
+            rows = [end if end.shape[0] == 1 < count else taken(end, own) for end in ends]
             powers = None if exponents is None else exponents[own]
-            part = self._replace(objective=self.objective.of_target(target))._of_head(rows, powers, first + own)
-            for name, array in part.items():
-                found.setdefault(name, np.empty((count, *array.shape[1:]), array.dtype))[own] = array
-        return found
+            parts.append(self._replace(objective=self.objective.of_target(target))._of_head(rows, powers, first + own))
+            indices.append(own)
+        order = np.argsort(np.concatenate(indices))
+        return {name: taken(joined([part[name] for part in parts]), order) for name in parts[0]}
 
-    def _of_head(
-        self, ends: Sequence[Array], exponents: IntArray | None, numbers: Sequence[int] | IntArray
-    ) -> dict[str, Array]:
+    def _of_head(self, ends: Sequence[Any], exponents: IntArray | None, numbers: Sequence[int] | IntArray) -> dict[str, Any]:
         """Return the maps and scores of a head with one target; arguments as in `_by_target`, but the index of every input."""
         if not self.objective.is_affine:
             return self._curved(ends, numbers)
         found = self._affine(ends)
         if exponents is not None:
-            _rescale(found, exponents)
+            self._rescale(found, exponents)
         if constant := self.objective.head.linear_map(len(self.models))[0, 0]:
             found |= {name: found[name] + constant for name in ("f_input", "f_baseline")}
         return found
 
-    def _affine(self, ends: Sequence[Array]) -> dict[str, Array]:
+    def _affine(self, ends: Sequence[Any]) -> dict[str, Any]:
         """Return maps and scores of one quadratic form, whose gradient 2 M p has its mean at the mean position on the path.
 
         The form is that of the model, or a sum of those of all models with the weights of a linear head.
@@ -269,13 +457,13 @@ class _PathIntegral(NamedTuple):
             ends: Inputs, then baselines, (samples or 1, features) each.
         """
         x, *baselines = ends
-        late = 1.0 if self.rule is None else 2 * self.rule.mean_node
+        late = 1.0 if self.rule is None else 2 * float(self.rule.mean_node)
         acted = self._weighted_action(x)
         found = {"f_input": inner_product(x, acted)}
         later = acted if late == 1 else late * acted
         if not baselines:
             _add_map(found, x, later)
-            found["f_baseline"] = zeros((len(x),))
+            found["f_baseline"] = zeros((x.shape[0],))
             return found
         scores = []
         for b in baselines:
@@ -283,18 +471,18 @@ class _PathIntegral(NamedTuple):
             gradient = later + (2 - late) * of_b
             _add_map(found, x - b, gradient if len(baselines) == 1 else gradient * (1 / len(baselines)))
             scores.append(inner_product(b, of_b))
-        found["f_baseline"] = _mean(scores, len(x))
+        found["f_baseline"] = _mean(scores, x.shape[0])
         return found
 
-    def _weighted_action(self, rows: Array) -> Array:
+    def _weighted_action(self, rows: Any) -> Any:
         """Return the products of the quadratic form of an affine objective."""
         if self.objective.is_quadratic:
             return self._action(self.models[0], rows)
-        weights = self.objective.head.linear_map(len(self.models))[0, 1:]
+        weights = self.objective.head.linear_map(len(self.models))[0, 1:].tolist()
         products = [weight * self._action(model, rows) for model, weight in zip(self.models, weights, strict=True) if weight]
-        return np.asarray(sum(products[1:], products[0])) if products else np.zeros(rows.shape)
+        return sum(products[1:], products[0]) if products else namespace(rows).zeros_like(real(rows))
 
-    def _curved(self, ends: Sequence[Array], numbers: Sequence[int] | IntArray) -> dict[str, Array]:
+    def _curved(self, ends: Sequence[Any], numbers: Sequence[int] | IntArray) -> dict[str, Any]:
         """Return maps and scores of an objective whose gradient is no affine function of the position, and their accuracy.
 
         Args:
@@ -303,14 +491,14 @@ class _PathIntegral(NamedTuple):
         """
         objective = self.objective
         end, *starts = (PathEnd.of(rows, [self._action(model, rows) for model in self.models]) for rows in ends)
-        starts = starts or [PathEnd.zero((1, ends[0].shape[1]), len(self.models))]
+        starts = starts or [PathEnd.zero((1, ends[0].shape[1]), len(self.models)).beside(ends[0])]
         found: dict[str, Array] = {}
         paths = [StraightPath.between(start, end) for start in starts]
         if objective.form == "normalized":
             for path in paths:
                 _keep_closest(found, path.origin(numbers))
         found["f_input"] = end.score(objective)  # later than the check of the origin, where it has no value
-        found["f_baseline"] = _mean([start.score(objective) for start in starts], len(end.rows))
+        found["f_baseline"] = _mean([start.score(objective) for start in starts], end.rows.shape[0])
         for path in paths:
             weights = objective.path_weights(path.coefficients, path.centre, self.rule, self.tolerance)
             if self.rule is None:
@@ -322,11 +510,25 @@ class _PathIntegral(NamedTuple):
             self._add_accuracy(found, end)
         return found
 
-    def _action(self, model: QuadraticForm, rows: Array) -> Array:
+    def _rescale(self, found: dict[str, Any], exponents: IntArray) -> None:
+        """Multiply maps and scores of a quadratic form by the powers of 2 that belong to inputs divided by 2^exponents."""
+        for name, array in found.items():
+            powers = 2 * exponents.reshape(len(exponents), *(1,) * (array.ndim - 1))
+            if self.stays and type(array) is not np.ndarray:
+                found[name] = times_powers(array, powers)
+            else:
+                found[name] = rescaled(home(array), powers, "an attribution or a score")
+
+    def _action(self, model: QuadraticForm, rows: Any) -> Any:
         """Return the products M p, (samples, features), or only their real parts if the whole path is real.
 
-        The number of products was announced to every `Model`.
+        The number of products was announced to every `Model`. A form that is no `Model` computes them in NumPy.
         """
+        if type(rows) is not np.ndarray:
+            if isinstance(model, Model):
+                return model.action_of_rows(rows, real_part=self.real, precision=self.precision)
+            acted = observable_action(model, home(rows), real_part=self.real, precision=self.precision)
+            return in_precision(self.device.asarray(acted), single=False)
         if self.objective.is_homogeneous and self.precision == "float64" and isinstance(model, Model):
             return model.action_of_rows(rows, real_part=self.real)
         return observable_action(model, rows, real_part=self.real, precision=self.precision, announced=True)
@@ -336,16 +538,15 @@ class _PathIntegral(NamedTuple):
         errors, values, f_input, f_baseline = (found[name] for name in ("errors", "values", "f_input", "f_baseline"))
         head, gain = self.objective.head, self.objective.head.gain(len(self.models))
         natural = gain * end.expectation_bound() if head.is_affine else 1.0
-        largest = np.maximum(np.abs(values).max(axis=1, initial=0), natural)
-        found["gap"] = values.sum(axis=1) - (f_input - f_baseline)
+        largest = np.maximum(row_sizes(values)[:, 0], natural)
+        found["gap"] = row_sums(values) - (f_input - f_baseline)
         sizes = [model.observable_size for model in self.models if isinstance(model, Model)]
         rounding = (
             _ROUNDINGS * np.finfo(self.precision).eps * gain * max(sizes, default=0.0)
         )  # decides scores that vanish for all x
         allowed = _ERROR[self.precision] * np.maximum(np.abs(f_input) + np.abs(f_baseline), largest)
         found["allowed"] = np.maximum(allowed, rounding) if head.is_affine else allowed
-        found["feature"] = errors.argmax(axis=1)
-        found["errors"] = errors.max(axis=1)
+        found["errors"], found["feature"] = row_maxima(errors)
 
     def warn(self, found: Mapping[str, Array]) -> None:
         """Warn of inputs whose path comes close to the origin, or whose map is inaccurate."""
@@ -355,18 +556,11 @@ class _PathIntegral(NamedTuple):
             _warn_of_errors(found["gap"], found["errors"], found["feature"], found["allowed"])
 
 
-def _rescale(found: dict[str, Array], exponents: IntArray) -> None:
-    """Multiply maps and scores of a quadratic form by the powers of 2 that belong to inputs divided by 2^exponents."""
-    for name, array in found.items():
-        powers = 2 * exponents.reshape(len(exponents), *(1,) * (array.ndim - 1))
-        found[name] = rescaled(array, powers, "an attribution or a score")
-
-
-def _add_map(found: dict[str, Array], step: Array, gradient: Array) -> None:
+def _add_map(found: dict[str, Any], step: Any, gradient: Any) -> None:
     """Add Re(conj(d) o g) of a step d and a mean gradient g to the values, and its part from imaginary parts."""
-    values = step.real * gradient.real
-    if step.dtype.kind == "c":
-        imaginary = step.imag * gradient.imag
+    values = real(step) * real(gradient)
+    if is_complex(step):
+        imaginary = imag(step) * imag(gradient)
         values += imaginary
         found["imag_values"] = imaginary + found.get("imag_values", 0.0)
     found["values"] = found["values"] + values if "values" in found else values
@@ -384,17 +578,21 @@ def _scaled_ends(objective: Objective, ends: list[Array]) -> tuple[IntArray | No
     The exponents are None if nothing is divided.
     """
     if not objective.is_homogeneous:
-        largest = max(float(np.abs(of_one).max(initial=0.0)) for of_one in ends)
-        if largest > _SIZE_MAX:
-            raise ValueError(
-                f"x and the baseline reach {largest:.1e}, and a head of the quadratic form takes at most {_SIZE_MAX:.1e}; "
-                "divide them by a common factor c and multiply the head's scale by c^2, or use form='normalized'"
-            )
+        _check_sizes(max(float(np.abs(of_one).max(initial=0.0)) for of_one in ends), _SIZE_MAX)
         return None, ends
     if not any(map(needs_scaling, ends)):
         return None, ends
     exponents = scaling_exponents(*ends)
     return (exponents, [times_power_of_2(of_one, -exponents) for of_one in ends]) if exponents.any() else (None, ends)
+
+
+def _check_sizes(largest: float, limit: float) -> None:
+    """Raise ValueError if squares of amplitudes, and sums of such squares, may be too large for the precision."""
+    if largest > limit:
+        raise ValueError(
+            f"x and the baseline reach {largest:.1e}, and a head of the quadratic form takes at most {limit:.1e}; "
+            "divide them by a common factor c and multiply the head's scale by c^2, or use form='normalized'"
+        )
 
 
 @dataclass(frozen=True)
@@ -408,14 +606,14 @@ class PathEnd:
         is_zero: All amplitudes are zero.
     """
 
-    rows: Array
-    actions: tuple[Array, ...]
+    rows: Any
+    actions: tuple[Any, ...]
     is_zero: bool = False
 
     @classmethod
-    def of(cls, rows: Array, acted: Sequence[Array]) -> PathEnd:
+    def of(cls, rows: Any, acted: Sequence[Any]) -> PathEnd:
         """Return the end at amplitudes, (samples, features), with their products M_j p."""
-        return cls(rows, (rows, *acted), is_zero=not rows.any())
+        return cls(rows, (rows, *acted), is_zero=not has_numbers(rows))
 
     @classmethod
     @lru_cache(maxsize=64)
@@ -423,6 +621,13 @@ class PathEnd:
         """Return the end whose amplitudes, (samples, features), are all zero."""
         rows = zeros(shape)
         return cls(rows, (rows,) * (1 + observables), is_zero=True)
+
+    def beside(self, rows: Any) -> PathEnd:
+        """Return the zero end where some rows lie."""
+        if type(rows) is np.ndarray:
+            return self
+        own = beside(rows, self.rows)
+        return PathEnd(own, (own,) * len(self.actions), is_zero=True)
 
     @cached_property
     def products(self) -> FloatArray:
@@ -433,13 +638,13 @@ class PathEnd:
         """Return the score, (samples,)."""
         if objective.form == "quadratic":
             if self.is_zero:
-                return objective.head.value(np.zeros((len(self.rows), len(self.actions) - 1)))
+                return objective.head.value(np.zeros((self.rows.shape[0], len(self.actions) - 1)))
             return objective.head.value(inner_products(self.rows, self.actions[1:]))
         return objective.value(self.products)
 
     def expectation_bound(self) -> FloatArray:
         """Return a bound on the size of the normalized expectations by the products' norms, (samples,)."""
-        norms = np.stack([np.linalg.norm(action, axis=-1) for action in self.actions], axis=-1)
+        norms = np.stack([row_norms(action) for action in self.actions], axis=-1)
         own = norms[:, 0]
         return np.asarray(np.divide(norms[:, 1:].max(axis=1), own, out=np.zeros(len(own)), where=own > 0))
 
@@ -453,7 +658,7 @@ class StraightPath:
 
     start: PathEnd
     end: PathEnd
-    step: Array
+    step: Any
 
     @classmethod
     def between(cls, start: PathEnd, end: PathEnd) -> StraightPath:
@@ -461,7 +666,7 @@ class StraightPath:
         return cls(start, end, end.rows if start.is_zero else end.rows - start.rows)
 
     @cached_property
-    def step_actions(self) -> tuple[Array, ...]:
+    def step_actions(self) -> tuple[Any, ...]:
         """Products A_j d."""
         ends = zip(self.start.actions[1:], self.end.actions[1:], strict=True)
         return (self.step, *(end - start for start, end in ends))
@@ -473,13 +678,13 @@ class StraightPath:
         return np.clip(np.divide(-overlap, length, out=np.zeros(len(length)), where=length > 0), 0, 1)
 
     @cached_property
-    def nearest(self) -> tuple[Array, ...]:
+    def nearest(self) -> tuple[Any, ...]:
         """Products A_j p at the centre, computed from the end of the path that is closer to it."""
         at = self.centre[:, np.newaxis]
-        late = at > 0.5
-        offset = np.where(late, at - 1, at)
-        ends = zip(self.start.actions, self.end.actions, self.step_actions, strict=True)
-        return tuple(np.where(late, end, start) + offset * step for start, end, step in ends)
+        is_late = at > 0.5
+        late, offset = beside(self.step, is_late), beside(self.step, np.where(is_late, at - 1, at))
+        ends, where = zip(self.start.actions, self.end.actions, self.step_actions, strict=True), namespace(self.step).where
+        return tuple(where(late, end, start) + offset * step for start, end, step in ends)
 
     @cached_property
     def coefficients(self) -> FloatArray:
@@ -487,19 +692,20 @@ class StraightPath:
         constant, linear = (inner_products(rows, self.nearest) for rows in (self.nearest[0], self.step))
         return np.stack([constant, 2 * linear, inner_products(self.step, self.step_actions)], axis=-1)
 
-    def mean_gradient(self, weights: FloatArray) -> Array:
+    def mean_gradient(self, weights: FloatArray) -> Any:
         """Return the gradient averaged over the path: sum_j (w_j0 A_j p_c + w_j1 A_j d), (samples, features)."""
-        total: Array = np.zeros(1)
+        total, at = beside(self.step, np.zeros(1)), beside(self.step, weights)
         for j, (nearest, step) in enumerate(zip(self.nearest, self.step_actions, strict=True)):
             if weights[:, j].any():
-                total = total + weights[:, [j], 1] * step + weights[:, [j], 0] * nearest
+                total = total + at[:, j, 1][:, None] * step + at[:, j, 0][:, None] * nearest
         return total
 
-    def rounding_errors(self, objective: Objective, weights: FloatArray, tolerance: float, precision: Precision) -> FloatArray:
+    def rounding_errors(self, objective: Objective, weights: FloatArray, tolerance: float, precision: Precision) -> Any:
         """Return how much the values change if the quadratic forms change by their rounding errors, (samples, features)."""
         # the difference of two observables changes by the sum of their errors
         signs = np.array([1.0, *objective.head.signs(self.coefficients.shape[1] - 1)])
-        rounding, errors = self._rounding(precision), np.zeros(self.end.rows.shape)
+        xp, rounding = namespace(self.step), self._rounding(precision)
+        errors = xp.zeros_like(real(self.end.rows))
         changes = [signs[:, np.newaxis] * rounding]
         if objective.largest_change(self.coefficients, self.coefficients + changes[0]) <= _ROUNDING:
             return errors
@@ -508,12 +714,12 @@ class StraightPath:
             changes += [sign * mask[:, np.newaxis] * shift for mask in np.eye(len(signs))[1:] for sign in (1, -1)]
         for each in changes:
             change = objective.path_weights(self.coefficients + each, self.centre, None, tolerance) - weights
-            errors = np.maximum(errors, np.abs(self.step.conj() * self.mean_gradient(change)))
-        return np.asarray(errors)
+            errors = xp.maximum(errors, xp.abs(conjugate(self.step) * self.mean_gradient(change)))
+        return errors
 
     def _rounding(self, precision: Precision) -> FloatArray:
         """Return what rounding may change in the coefficients, in their shape."""
-        near, step = (np.stack([np.linalg.norm(a, axis=-1) for a in of], axis=-1) for of in (self.nearest, self.step_actions))
+        near, step = (np.stack([row_norms(a) for a in of], axis=-1) for of in (self.nearest, self.step_actions))
         unit = _ROUNDINGS * np.finfo(precision).eps
         found = near + np.minimum(self.centre, 1 - self.centre)[:, np.newaxis] * step  # what `nearest` was computed from
         return np.asarray(unit * np.stack([near[:, :1] * found, 2 * step[:, :1] * found, step[:, :1] * step], axis=-1))
@@ -527,7 +733,7 @@ class StraightPath:
         Raises:
             ValueError: The path of an input passes through the origin.
         """
-        distance = np.linalg.norm(self.nearest[0], axis=-1)
+        distance = row_norms(self.nearest[0])
         longest = np.sqrt(np.maximum(self.start.products[:, 0], self.end.products[:, 0]))
         through = np.flatnonzero(distance <= _ORIGIN * longest)
         if through.size:
@@ -537,17 +743,6 @@ class StraightPath:
                 "use form='quadratic', or a baseline off the line through x and 0, such as baselines.mean"
             )
         return distance, longest
-
-
-def inner_product(left: Array, right: Array) -> FloatArray:
-    """Return Re <left|right> of each row, (samples,), in double precision, which one of them has."""
-    products: FloatArray = np.vecdot(left, right).real
-    return products
-
-
-def inner_products(left: Array, actions: Sequence[Array]) -> FloatArray:
-    """Return Re <left|action> per row and action, (samples, actions), in double precision."""
-    return np.stack([inner_product(left, action) for action in actions], axis=-1)
 
 
 def _keep_closest(found: dict[str, Array], origin: tuple[FloatArray, FloatArray]) -> None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import datetime
 
 from hattriq_cirq._version import __version__
-from hattriq_cirq.cli.arguments import Command, load_modules, make_parser
+from hattriq_cirq.cli.arguments import Command, make_parser
 from hattriq_cirq.cli.commands import (
     attribute,
     calibrate,
@@ -25,6 +25,7 @@ from hattriq_cirq.cli.commands import (
     demo,
     doctor,
     explain,
+    gradient,
     learn,
     processors,
     report,
@@ -37,12 +38,14 @@ from hattriq_cirq.cli.commands import (
 )
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.progress import print_beside_bars, progress_bars
+from hattriq_cirq.foundation.pulse import pulse
 from hattriq_cirq.foundation.terminal import describe, exit_code, is_watched, safe_streams
 
 _COMMANDS: tuple[type[Command], ...] = (
     *(
         train.Train,
         attribute.Attribute,
+        gradient.Gradient,
         explain.Explain,
         learn.Learn,
         calibrate.Calibrate,
@@ -79,14 +82,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     atexit.unregister(gc.freeze)
     atexit.register(gc.freeze)  # the end of the process does not search all modules for garbage, which takes half a second
-    with safe_streams() as out, warnings.catch_warnings(), progress_bars(is_watched()):
+    with safe_streams() as (out, line), pulse(line), warnings.catch_warnings(), progress_bars(is_watched()):
         warnings.simplefilter("always", UserWarning)
         warnings.simplefilter("always", FutureWarning)  # of former options
         warnings.showwarning = lambda message, *_, **__: _print_error(f"warning: {message}")
         try:
             command, verbose = _parse(arguments)
             with _printed_log() if verbose else nullcontext():
-                load_modules(command)
                 return exit_code(command.run(), out)
         except KeyboardInterrupt as error:
             _print_error("; ".join(["interrupted", *_notes(error)]))

@@ -10,12 +10,10 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
-from importlib import import_module
 from inspect import cleandoc
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, NoReturn, Protocol, Union, get_args, get_origin, get_type_hints
 
-from hattriq_cirq.foundation.progress import announced
 from hattriq_cirq.foundation.text import DECIMAL
 
 
@@ -61,21 +59,13 @@ class Command(Protocol):
     Fields that a command inherits are described in the class that defines them, and stand at the end of the help.
     A field with the metadata `{"alias": NAME}` has a second option `--NAME`, which has an entry of its own; one with
     `{"former": NAME}` as well, and the use of that option gives a warning. A positional field with `{"rest": True}` takes all
-    words that follow, which the command parses itself. Modules named in `loads` are imported before the command runs, which a
-    watched terminal says.
+    words that follow, which the command parses itself.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def run(self) -> int:
         """Run the command and return its exit code."""
-
-
-def load_modules(command: Command) -> None:
-    """Import the modules that a command needs, which takes seconds and is announced."""
-    with announced("load the library"):
-        for name in getattr(command, "loads", ()):
-            import_module(name)
 
 
 class _Parser(argparse.ArgumentParser):

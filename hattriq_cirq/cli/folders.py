@@ -14,6 +14,7 @@ from typing import Any
 import hattriq_cirq as hq
 from hattriq_cirq.cli.engine_options import EngineOptions
 from hattriq_cirq.cli.records import how_to_continue, how_to_go_on_dry, same_task
+from hattriq_cirq.cli.run_folder import RunFolder, open_run
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.journal_records import JOURNAL
@@ -22,10 +23,12 @@ from hattriq_cirq.execution.usage import Usage
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.log import Log
 from hattriq_cirq.foundation.provenance import Provenance
+from hattriq_cirq.foundation.reading import checksum
 from hattriq_cirq.foundation.terminal import shell_word
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.pipeline.resources import RunResources
 from hattriq_cirq.reporting.records import FORMAT, Record
+from hattriq_cirq.workflows.state_files import PreparedState
 from hattriq_cirq.workflows.values import parse_engine
 
 log = Log("cli")
@@ -80,6 +83,38 @@ def journaled(
 
 
 @contextmanager
+def opened(
+    command: Any,
+    task: dict[str, Any],
+    results: tuple[str, ...],
+    pictures: tuple[str, ...] = (),
+    *,
+    runs_circuits: bool,
+    is_counted: bool,
+) -> Iterator[tuple[RunFolder, Engine | None]]:
+    """Yield the folder of a run and its engine, if it has one, with a journal where shots are counted.
+
+    Args:
+        command: Settings of the command: an `EngineOptions` with `out`, `engine`, `seed`, `calibration` and `dry_run`.
+        task: Everything that decides the results, as JSON.
+        results: Names of the results, the record among them.
+        pictures: Names of the pictures.
+        runs_circuits: True if the run has an engine.
+        is_counted: True if it counts shots.
+    """
+    if not is_counted:
+        with open_run(command.out, task, results, pictures) as folder:
+            options = command.engine_options
+            yield folder, parse_engine(command.engine, command.seed, **options) if runs_circuits else None
+        return
+    if command.calibration is not None:
+        task = {**task, "calibration": {"path": command.calibration, "sha256": checksum(Path(command.calibration))}}
+    out, options = Path(command.out), command.engine_options
+    with journaled(out, command.engine, command.seed, task, options, dry_run=command.dry_run) as engine:
+        yield RunFolder(out), engine
+
+
+@contextmanager
 def only_planning(engine_text: str, seed: int) -> Iterator[Engine]:
     """Yield an engine whose runs are compiled and counted; nothing is run, and nothing is kept.
 
@@ -121,7 +156,7 @@ def recorded_settings(command: Any, *excluded: str) -> dict[str, Any]:
     return {name: value for name, value in asdict(command).items() if name not in excluded and name not in options}
 
 
-def data_record(spec: str, data: hq.datasets.Dataset | hq.datasets.Inputs) -> dict[str, Any]:
+def data_record(spec: str, data: hq.datasets.Dataset | hq.datasets.Inputs | PreparedState) -> dict[str, Any]:
     """Return the record of a data set and of the text that names it."""
     return {
         "spec": spec,
@@ -135,7 +170,7 @@ def data_record(spec: str, data: hq.datasets.Dataset | hq.datasets.Inputs) -> di
     }
 
 
-def run_record(command: str, spec: str, data: hq.datasets.Dataset | hq.datasets.Inputs, **content: Any) -> str:
+def run_record(command: str, spec: str, data: hq.datasets.Dataset | hq.datasets.Inputs | PreparedState, **content: Any) -> str:
     """Return the text of run.json."""
     record = {"format": FORMAT, "command": command, "data": data_record(spec, data), **content}
     return json.dumps(record | {"provenance": asdict(Provenance.now())}, indent=2) + "\n"

@@ -7,7 +7,9 @@ DATA_SETS = """data sets, with options after a colon:
   my.csv  my.tsv  my.txt  my.parquet  my.npz                  (your table with labels of two classes)
       my.csv:label_column=NAME,missing=impute,scale=minmax,constant=yes   (see docs/tables.md)
   FOLDER  image_folder:path=FOLDER,size=16                    (your images, in a folder for each of two classes)
-  my.npy  my.npz  FOLDER                                      (rows or images without labels, which can be attributed)"""
+  my.npy  my.npz  FOLDER                                      (rows or images without labels, which can be attributed)
+  my.qasm:qubit_order=big-endian  my.json                     (a circuit of OpenQASM or Cirq that prepares a state of unknown
+                                                              amplitudes, for `hattriq attribute`)"""
 ENGINES = """engines:
   qsim  cirq                        simulators without noise on this machine
   virtual:PROCESSOR[,noise=NOISE]   a Google processor simulated from its calibration; PROCESSOR is willow_pink, weber,

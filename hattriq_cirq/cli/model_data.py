@@ -10,10 +10,11 @@ import numpy as np
 
 import hattriq_cirq as hq
 from hattriq_cirq.cli.tables import data_contract
+from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.reporting.records import Record, read_record
-from hattriq_cirq.workflows.values import find_model
+from hattriq_cirq.workflows.values import find_model, select_inputs
 
 _DOMINANT = 0.5  # share of the squared norm from which one column outweighs all others
 
@@ -90,6 +91,23 @@ def as_model_takes(
     for note in notes:
         print(f"note: {note}")
     return matched
+
+
+def chosen_inputs(
+    spec: str, inputs: str, model: hq.Model | hq.LearnedModel, path: Path
+) -> tuple[hq.datasets.Dataset | hq.datasets.Inputs, hq.datasets.Dataset | hq.datasets.Inputs, Array, Array | None]:
+    """Return data as they are and as a model takes them, the indices of the chosen inputs, and their labels if they are known.
+
+    Args:
+        spec: Text that names the data set, or inputs without labels.
+        inputs: Text that chooses inputs.
+        model: Model that meets the data.
+        path: File of the model, for messages.
+    """
+    loaded = hq.datasets.load_inputs(spec, model.contract or DataContract())
+    data = as_model_takes(loaded, model, path)
+    indices = select_inputs(inputs, data)
+    return loaded, data, indices, None if isinstance(data, hq.datasets.Inputs) else data.labels[indices]
 
 
 def recorded_data(path: Path) -> str:

@@ -66,13 +66,17 @@ def draw_tests(learned: hq.LearnedModel, model: hq.Model | None) -> Figure:
 
 
 def draw_gallery(a: hq.Attribution, labels: Sequence[int] | Array | None, data: Record) -> Figure:
-    """Return the gallery of the first inputs of an attribution.
+    """Return the gallery of the first inputs of an attribution, or the map of a state of unknown amplitudes.
 
     Args:
         a: Attribution of a batch.
         labels: Labels of its inputs; None if they are not known.
         data: Record of the data set.
     """
+    if not a.knows_input:  # of one state that a circuit prepared
+        figure = hq.plot_attribution(a[0]).figure
+        assert isinstance(figure, Figure)  # and no part of one
+        return figure
     shown = a[:GALLERY_MAX]
     shown = shown if shown.contract is not None else replace(shown, contract=data_contract(data))
     return hq.plot_gallery(shown, labels=None if labels is None else list(labels[:GALLERY_MAX]))

@@ -71,7 +71,7 @@ def _without_places(task: dict[str, Any]) -> dict[str, Any]:
     data = task.get("data")
     if not isinstance(data, dict):
         return task
-    spec = re.sub(r"(?i)^[^:]*/(?=[^/:]*\.(csv|npz)(:|$))|(?<=path=)[^,]*/", "", str(data.get("spec")))
+    spec = re.sub(r"(?i)^[^:]*/(?=[^/:]*\.(csv|npz|qasm|json)(:|$))|(?<=path=)[^,]*/", "", str(data.get("spec")))
     return task | {"data": data | {"spec": spec}}
 
 

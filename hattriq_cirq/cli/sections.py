@@ -15,12 +15,14 @@ from hattriq_cirq.cli.run_folder import read_picture
 from hattriq_cirq.cli.tables import data_contract, learning_texts
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.foundation.arrays import FloatArray, largest_first, normal_interval
+from hattriq_cirq.foundation.contract import DataContract
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.learned import origin
 from hattriq_cirq.reporting.document import FILE, Picture, Section, Table, assumption_texts, cost_table
 from hattriq_cirq.reporting.maps import Maps
 from hattriq_cirq.reporting.plotting import png
 from hattriq_cirq.reporting.records import (
+    GRADIENT,
     LEARNED,
     RESULT_OF,
     SCORES,
@@ -34,7 +36,7 @@ from hattriq_cirq.workflows.accuracies import Accuracy, table_of_accuracies
 
 #: Largest completeness gap that is allowed where nothing was sampled.
 TOLERANCE = 1e-9
-_EXPECTED = "give the folder of a study, of one of its reports, or of `hattriq train`, `attribute` or `learn`"
+_EXPECTED = "give the folder of a study, of one of its reports, or of `hattriq train`, `attribute`, `gradient` or `learn`"
 _COEFFICIENTS = 12  # of a learned observable that are listed
 _STANDARD_ERRORS = 5.0  # largest distance of a sampled gap from 0
 _LEVEL = 0.95  # of intervals
@@ -78,7 +80,7 @@ def load_section(folder: Path) -> Section:
 
 
 def run_section(folder: Path, tolerance: float = TOLERANCE) -> Section:
-    """Return the section of a run of `hattriq train`, `hattriq attribute` or `hattriq learn`.
+    """Return the section of a run of `hattriq train`, `attribute`, `gradient` or `learn`.
 
     Args:
         folder: Folder of the run.
@@ -101,6 +103,8 @@ def run_section(folder: Path, tolerance: float = TOLERANCE) -> Section:
             return _training(folder, record)
         if record["command"] == "learn":
             return _learning(folder, record, hq.LearnedModel.load(folder / LEARNED))
+        if record["command"] == "gradient":
+            return _gradient(record, hq.Gradient.load(folder / GRADIENT))
         return _attribution(folder, record, hq.Attribution.load(folder / "attribution.npz"), tolerance)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is not as hattriq wrote it: {error!r}; repeat the run in another folder") from error
@@ -174,6 +178,37 @@ def _coefficients(learned: hq.LearnedModel) -> Table:
         f"Largest of {quantity(len(texts), 'coefficient')} of the learned observable. Brackets are 95% intervals.",
         ("Pauli string", "coefficient"),
         tuple(rows),
+    )
+
+
+def _gradient(record: Record, gradient: hq.Gradient) -> Section:
+    data, n = record["data"], gradient.real.shape[-1]
+    contract, (low, high) = gradient.contract or DataContract(), gradient.interval()
+    rows = []
+    for i, sample in enumerate(record["inputs"]["indices"]):
+        parts = (("c", gradient.real[i], low[i].real, high[i].real), ("d", gradient.imag[i], low[i].imag, high[i].imag))
+        for by, values, least, most in parts:
+            k = int(np.argmax(np.abs(values)))
+            value = _interval_text(float(values[k]), least[k], most[k], "+.4f")
+            rows.append((str(sample), f"dF/d{by}_{k}", contract.feature_name(k, n), value))
+    limits = [] if record["settings"]["engine"].startswith("google:") else [_NO_HARDWARE]
+    return Section(
+        title=f"Gradients at inputs of {data['name']}",
+        question=f"How does the score change with each amplitude x_k = c_k + i d_k? {data['summary']}",
+        findings=tuple(record["notes"]),
+        not_claimed=("That a large derivative makes a feature important: an attribution averages it along a path.", *limits),
+        tables=(
+            Table(
+                "The largest derivative of each input by a real part of an amplitude, and by an imaginary part. Brackets are "
+                "95% intervals, of both parts of the error.",
+                ("sample", "derivative", "feature", "value"),
+                tuple(rows),
+            ),
+        ),
+        cost=cost_table(record["cost"]),
+        settings={"data": data["spec"], "model": record["model"]["path"], **record["settings"]},
+        assumptions={"gradient": "dF/dc_k = 2 Re(Mx)_k and dF/dd_k = 2 Im(Mx)_k"},
+        provenance=_provenance(record),
     )
 
 

@@ -60,6 +60,34 @@ def feature_table(a: hq.Attribution, count: int) -> str:
     return aligned(rows, right=lead)
 
 
+def derivative_table(gradient: hq.Gradient, index: int, count: int) -> str:
+    """Return the largest derivatives of one input by real and imaginary parts as lines of text, with their names and errors.
+
+    Args:
+        gradient: Gradient of a batch.
+        index: Number of the input.
+        count: Number of derivatives, at most.
+    """
+    contract, n = gradient.contract or DataContract(), gradient.real.shape[-1]
+    low, high = gradient.interval()
+    derivatives = []
+    for part, by, first in (("real", "c", 0), ("imag", "d", n)):
+        columns = (getattr(gradient, part), getattr(low, part), getattr(high, part), getattr(gradient, f"{part}_stderr"))
+        rows = zip(*(each[index].tolist() for each in columns), strict=True)
+        derivatives += [(f"dF/d{by}_{k}", k, first + k, *row) for k, row in enumerate(rows)]
+    shown = sorted(derivatives, key=lambda each: -abs(each[3]))[:count]
+    is_measured = any(high > low for *_, low, high, _ in shown)
+    header = ["derivative", "name", "value", *(["95% interval", "std. error"] if is_measured else [])]
+    rows_of_text = [header + (["systematic"] if gradient.systematic is not None else [])]
+    for text, k, place, value, least, most, stderr in shown:
+        row = [text, clipped(contract.feature_name(k, n), _NAME_LENGTH), f"{value:+.6f}"]
+        row += [f"[{least:+.6f}, {most:+.6f}]", f"{stderr:.1e}"] if is_measured else []
+        row += [] if gradient.systematic is None else [f"{gradient.systematic[index][place]:.1e}"]
+        rows_of_text.append(row)
+    title = f"input {index}: the {len(shown)} largest of {2 * n} derivatives"
+    return "\n".join([title, aligned(rows_of_text, right=2)])
+
+
 def print_files(folder: Path) -> None:
     """Print the names of the files in a folder."""
     names = sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))

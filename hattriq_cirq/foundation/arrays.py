@@ -285,25 +285,26 @@ def unit_vector_and_norm(x: Array) -> tuple[Array, float]:
     return direction, float(rescaled(norm, exponent, "a norm")[0])
 
 
-def scaling_exponents(*vectors: Array) -> NDArray[np.int64]:
+def scaling_exponents(*vectors: Array, power: int = _WITHOUT_SCALING) -> NDArray[np.int64]:
     """Return for every row the exponent by which to divide several vectors; zeros if all fourth powers can be represented.
 
     Args:
         vectors: Vectors, (..., features), that broadcast against each other.
+        power: Power of 2 whose fourth power can be represented.
 
     Returns:
-        Exponents of the largest numbers, (..., 1), or zeros if these lie between 2**-200 and 2**200.
+        Exponents of the largest numbers, (..., 1), or zeros if these lie between 2**-power and 2**power.
 
     Example:
         >>> scaling_exponents(np.array([[1.0, 2.0]])), scaling_exponents(np.array([[1e-100, 0.0]]), np.array([1e100, 1e-200]))
         (array([[0]]), array([[333]]))
     """
-    if not any(needs_scaling(v) for v in vectors):
+    if not any(needs_scaling(v, power) for v in vectors):
         return np.zeros((*np.broadcast_shapes(*(v.shape[:-1] for v in vectors)), 1), dtype=np.int64)
     sizes = [np.where(v.any(axis=-1, keepdims=True), binary_exponents(v), -(2**11)) for v in vectors]
     largest = np.maximum.reduce(np.broadcast_arrays(*sizes))
     largest = np.where(largest == -(2**11), 0, largest)
-    return largest if (np.abs(largest) > _WITHOUT_SCALING).any() else np.zeros_like(largest)
+    return largest if (np.abs(largest) > power).any() else np.zeros_like(largest)
 
 
 def row_blocks(rows: Array) -> Iterator[Array]:

@@ -17,7 +17,12 @@ PART = 2**18  # numbers of a part: with all that is computed from it, it stays i
 
 
 def in_parts(
-    function: Callable[[slice], Mapping[str, Array]], rows: Array, workers: int | None = None, phase: str = "attribute inputs"
+    function: Callable[[slice], Mapping[str, Array]],
+    rows: Array,
+    workers: int | None = None,
+    phase: str = "attribute inputs",
+    *,
+    step: int | None = None,
 ) -> Mapping[str, Array]:
     """Apply a function to parts of the rows of a batch and return its results for the whole batch.
 
@@ -30,6 +35,7 @@ def in_parts(
             temporary files that vanish with the arrays.
         workers: Number of threads; None for one on every core.
         phase: Name of the work for the progress bar.
+        step: Number of rows of a part; None for as many as stay in the cache.
 
     Returns:
         The results of all rows, by their names.
@@ -39,7 +45,7 @@ def in_parts(
         >>> in_parts(lambda part: {"sum": x[part].sum(axis=1)}, x)["sum"]
         array([2., 2., 2.])
     """
-    step = max(1, PART // max(1, rows.shape[1]))
+    step = step or max(1, PART // max(1, rows.shape[1]))
     first = function(slice(0, step))
     if len(rows) <= step:
         return first

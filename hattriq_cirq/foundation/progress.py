@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.terminal import Stream
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 _is_shown: ContextVar[bool] = ContextVar("is_shown", default=False)
 _phase: ContextVar[str] = ContextVar("phase", default="")  # that has a bar
+_bars: WeakSet[Any] = WeakSet()  # that may be shown
 
 
 @contextmanager
@@ -77,14 +79,14 @@ def progress(phase: str, unit: str, *, total: int) -> Iterator[Callable[[int], o
 
 @contextmanager
 def announced(phase: str) -> Iterator[None]:
-    """Show the name of a phase without countable steps while it lasts, such as the loading of the library.
+    """Show the name of a phase without countable steps while it lasts.
 
     Args:
         phase: Name of the phase.
 
     Example:
-        >>> with announced("load the library"):
-        ...     import cirq
+        >>> with announced("read the journal"):
+        ...     content = b"".join([b"1", b"2"])
     """
     if not _is_shown.get():
         yield
@@ -119,7 +121,21 @@ def progress_bar(*, shown: bool, **options: Any) -> tqdm[Any]:
     stream = sys.stderr if isinstance(sys.stderr, Stream) else Stream(sys.stderr, keep_controls=True)
     if "desc" in options:
         options["desc"] = printable(options["desc"])
-    return tqdm(file=stream, dynamic_ncols=True, disable=not shown or sys.stderr is None, **options)
+    bar = tqdm(file=stream, dynamic_ncols=True, disable=not shown or sys.stderr is None, **options)
+    if not bar.disable:
+        _bars.add(bar)
+    return bar
+
+
+def refresh_bars() -> bool:
+    """Let the clocks of the bars that are shown go on, from any thread; return False if none is shown."""
+    is_any = False
+    for bar in list(_bars):
+        with bar.get_lock():
+            if not bar.disable:  # as it is once its end has begun
+                is_any = True
+                bar.refresh(nolock=True)
+    return is_any
 
 
 def _bars_of_front_end() -> type[tqdm[Any]]:

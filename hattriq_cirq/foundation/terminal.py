@@ -9,6 +9,8 @@ import errno
 import os
 import shlex
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
@@ -25,15 +27,19 @@ class Stream:
     Args:
         stream: Stream to write to; None discards everything.
         keep_controls: Let control characters pass, as progress bars need them; false shows them escaped.
+        line: Last line of the terminal, which gives way to what is written.
     """
 
-    def __init__(self, stream: TextIO | None, *, keep_controls: bool = False) -> None:
+    def __init__(self, stream: TextIO | None, *, keep_controls: bool = False, line: StatusLine | None = None) -> None:
         self._stream: TextIO | None = stream
         self._keep_controls = keep_controls
+        self._line = line
         self.failure: OSError | None = None
 
     def write(self, text: str) -> int:
         """Write text; return its length."""
+        if self._line is not None:
+            self._line.give_way(text)
         if self._stream is not None:
             encoding = getattr(self._stream, "encoding", None) or "utf-8"
             shown = text if self._keep_controls else printable(text, lines=True)
@@ -49,6 +55,8 @@ class Stream:
 
     def move_up(self, lines: int) -> None:
         """Go back over the last lines of a terminal and clear them, so that the next ones take their place."""
+        if self._line is not None:
+            self._line.give_way()
         if lines and self._stream is not None and self.isatty():
             with self._remembering():
                 self._stream.write(f"\x1b[{lines}A\x1b[J")
@@ -77,9 +85,50 @@ class Stream:
             self._stream = None
 
 
+class StatusLine:
+    """Last line of a terminal, which gives way as soon as anything else is printed.
+
+    Args:
+        stream: Stream of the terminal; None shows nothing.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = Stream(stream, keep_controls=True)
+        self._lock = threading.RLock()  # a thread shows the line, and another one prints
+        self._is_shown, self._is_free = False, True
+        self.last_print = time.monotonic()
+
+    def show(self, text: str) -> None:
+        """Show a text in place of the one that is shown, unless a line of something else has begun."""
+        with self._lock:
+            if self._is_free:
+                self._stream.write(f"\r{text[: self._columns - 1]}\x1b[K")
+                self._stream.flush()
+                self._is_shown = True
+
+    def give_way(self, text: str = "") -> None:
+        """Remove the line, because a text is about to be printed.
+
+        Args:
+            text: Text; empty if nothing follows.
+        """
+        with self._lock:
+            if self._is_shown:
+                self._stream.write("\r\x1b[K")
+                self._stream.flush()
+            self._is_shown, self.last_print = False, time.monotonic()
+            self._is_free = text.endswith(("\n", "\r")) if text else self._is_free
+
+    @property
+    def _columns(self) -> int:
+        with suppress(OSError, ValueError):
+            return os.get_terminal_size(self._stream.fileno()).columns or 80
+        return 80
+
+
 @contextmanager
-def safe_streams() -> Iterator[Stream]:
-    """Let everything that is printed pass through a `Stream`; yield that of standard output.
+def safe_streams() -> Iterator[tuple[Stream, StatusLine]]:
+    """Let everything that is printed pass through a `Stream`; yield that of standard output, and the last line of the terminal.
 
     A descriptor of standard input, output or error that the caller closed is opened on the null device first, so that no file
     of the program takes its number.
@@ -95,10 +144,11 @@ def safe_streams() -> Iterator[Stream]:
                 os.dup2(null, descriptor)
                 os.close(null)
     before = sys.stdout, sys.stderr
-    out, err = Stream(sys.stdout), Stream(sys.stderr, keep_controls=True)
+    line = StatusLine(sys.stderr)
+    out, err = Stream(sys.stdout, line=line), Stream(sys.stderr, keep_controls=True, line=line)
     sys.stdout, sys.stderr = out, err
     try:
-        yield out
+        yield out, line
     finally:
         out.flush()
         err.flush()

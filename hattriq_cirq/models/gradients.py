@@ -3,20 +3,25 @@
 For a loss L = sum_i g_i <x_i|U' O U|x_i>, the states psi = U x and lambda = g O U x are propagated back through the circuit
 together (Jones and Gacon 2020). All gates of a window share one cross matrix X = tr_rest |psi><lambda|, a single matrix
 product over the batch; the derivative by the exponent t of a gate exp(i pi t H) in it is -2 pi Im tr(H X), with X propagated
-back through the small window only.
+back through the small window only. Batches may lie on a device; windows, expectations and losses are NumPy's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import repeat
+from operator import add
+from typing import Any
 
 import cirq
 import numpy as np
 import sympy
 
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.devices import namespace
+from hattriq_cirq.foundation.rows import beside, conjugate, home, imag, inner_product, is_complex, real
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.simulation import statevector
 
@@ -127,21 +132,21 @@ class TrainableProgram:
         self._action = statevector.PauliAction.of(model.pauli_sum, model.register)
         self._observed = _Observable(self._action) if observables is None else _Observables.of(observables, model.qubits)
 
-    def expectations(self, theta: FloatArray, x: Array) -> FloatArray:
+    def expectations(self, theta: FloatArray, x: Any) -> FloatArray:
         """Return F of every column of a batch for one parameter vector, (samples,); (observables, samples) if they were given.
 
         Args:
             theta: Parameters, (params,), in the order of `names`.
-            x: Amplitudes, (features, samples), one state per column.
+            x: Amplitudes, (features, samples), one state per column, of NumPy or on a device.
         """
         return self._observed.expectations(self._bind(theta)[0], self._beside_environment(x))
 
-    def loss_gradient(self, theta: FloatArray, x: Array, loss: LossFunction) -> tuple[float, FloatArray]:
+    def loss_gradient(self, theta: FloatArray, x: Any, loss: LossFunction) -> tuple[float, FloatArray]:
         """Return a loss of the expectations of a batch, and its gradient by the parameters.
 
         Args:
             theta: Parameters, (params,), in the order of `names`.
-            x: Amplitudes, (features, samples), one state per column.
+            x: Amplitudes, (features, samples), one state per column, of NumPy or on a device.
             loss: Function from the expectations, in the shape of `expectations`, to the loss and its derivative by each.
 
         Returns:
@@ -151,19 +156,28 @@ class TrainableProgram:
         x = self._beside_environment(x)
         value, states, costates = self._observed.ends(program, x, loss)
         # lambda is stored conjugated, so that <lambda| is a view; its blocks are transposed where those of psi are adjoint
-        costates = costates.conj()
-        state_buffers = statevector.two_buffers(states.shape, np.complex128)
-        costate_buffers = statevector.two_buffers(states.shape, np.complex128)
-        by_exponent = np.zeros(len(self._offsets))
+        costates = conjugate(costates)
+        xp, blocks, crosses = namespace(states), program.blocks, list[tuple[int, Any]]()
+        buffers: list[Iterator[Array | None]] = [repeat(None), repeat(None)]  # a device takes new memory for each step
+        if xp is np:
+            buffers = [statevector.two_buffers(states.shape, np.complex128) for _ in buffers]
+        else:
+            states, costates = (xp.astype(batch, xp.complex128) for batch in (states, costates))
+            blocks = program.beside(states)
         for i in range(len(self._groups) - 1, self._first - 1, -1):
-            group, block = self._groups[i], program.blocks[i]
+            group, block = self._groups[i], blocks[i]
             if isinstance(group, _Window):
                 psi, bra = (_by_window(batch, group.axes, self.n_qubits) for batch in (states, costates))
-                cross = np.matmul(psi, bra.transpose(0, 2, 1)).sum(axis=0)  # tr_rest |psi><lambda|, summed over the batch
-                by_exponent[list(group.rotations)] = group.derivatives(steps[i], cross)
+                # tr_rest |psi><lambda|, summed over the batch
+                crosses.append((i, xp.sum(xp.matmul(psi, xp.permute_dims(bra, (0, 2, 1))), axis=0)))
             if i > self._first:
-                states = block.adjoint.apply(states, self.n_qubits, out=next(state_buffers))
-                costates = block.transpose.apply(costates, self.n_qubits, out=next(costate_buffers))
+                states = block.adjoint.apply(states, self.n_qubits, out=next(buffers[0]))
+                costates = block.transpose.apply(costates, self.n_qubits, out=next(buffers[1]))
+        by_exponent = np.zeros(len(self._offsets))
+        for i, cross in crosses:  # all of them, so that a device has gone through the circuit before the first comes home
+            window = self._groups[i]
+            assert isinstance(window, _Window)
+            by_exponent[list(window.rotations)] = window.derivatives(steps[i], home(cross))
         return value, by_exponent @ self._slopes
 
     def action_derivatives(self, theta: FloatArray, x: Array) -> Array:
@@ -195,12 +209,16 @@ class TrainableProgram:
     def _action_at(self, exponents: FloatArray, x: Array) -> Array:
         """Return M x for the exponents of all rotations."""
         program = self._bind_exponents(exponents)[0]
-        return program.adjoint.apply(self._action.apply(program.apply(x)))
+        return np.asarray(program.adjoint.apply(self._action.apply(program.apply(x))))
 
-    def _beside_environment(self, x: Array) -> Array:
+    def _beside_environment(self, x: Any) -> Any:
         """Return states, (features, samples), as states of all qubits, those of the environment in |0>."""
         if self._outside == 1:
             return x
+        if type(x) is not np.ndarray:
+            xp, (features, samples) = namespace(x), x.shape
+            nothing = xp.zeros((features, self._outside - 1, samples), dtype=x.dtype, device=x.device)
+            return xp.reshape(xp.concat([xp.reshape(x, (features, 1, samples)), nothing], axis=1), (-1, samples))
         wide = np.zeros((len(x), self._outside, x.shape[1]), dtype=x.dtype)
         wide[:, 0] = x
         return wide.reshape(-1, x.shape[1])
@@ -233,27 +251,29 @@ class _Observable:
 
     action: statevector.PauliAction
 
-    def expectations(self, program: statevector.FusedCircuit, x: Array) -> FloatArray:
+    def expectations(self, program: statevector.FusedCircuit, x: Any) -> FloatArray:
         """Return the expectations of a batch, (samples,)."""
-        return self._forward(program, x)[-1]
+        expectations: FloatArray = self._forward(program, x)[-1]
+        return expectations
 
-    def ends(self, program: statevector.FusedCircuit, x: Array, loss: LossFunction) -> tuple[float, Array, Array]:
+    def ends(self, program: statevector.FusedCircuit, x: Any, loss: LossFunction) -> tuple[float, Any, Any]:
         """Return the loss, and states psi and lambda after the circuit: the sum of |psi><lambda| over their columns counts."""
         states, observed, expectations = self._forward(program, x)
         value, slopes = loss(expectations)
+        weights = beside(x, slopes)
         if states.shape == x.shape:
-            return value, states, observed * slopes
-        return value, states, self.action.apply(program.apply((x * slopes) @ x.conj().T))
+            return value, states, observed * weights
+        return value, states, self.action.apply(program.apply((x * weights) @ conjugate(x).T))
 
-    def _forward(self, program: statevector.FusedCircuit, x: Array) -> tuple[Array, Array, FloatArray]:
+    def _forward(self, program: statevector.FusedCircuit, x: Any) -> tuple[Any, Any, FloatArray]:
         """Return states U c, O U c, and the expectations of x; c is x, or the whole basis if that is the smaller batch."""
-        states = program.apply(np.eye(len(x)) if _is_large(x) else x)
+        states = program.apply(_basis(x) if _is_large(x) else x)
         observed = self.action.apply(states)
         if not _is_large(x):
-            return states, observed, np.einsum("ks,ks->s", states.conj(), observed).real
+            return states, observed, _overlaps(states, observed)
         matrix = program.adjoint.apply(observed)
-        acted = matrix @ x if np.iscomplexobj(x) else matrix.real @ x
-        return states, observed, np.einsum("ks,ks->s", x.conj(), acted).real
+        acted = (matrix if is_complex(x) else real(matrix)) @ x
+        return states, observed, _overlaps(x, acted)
 
 
 @dataclass(frozen=True)
@@ -272,33 +292,54 @@ class _Observables:
         is_diagonal = all(flips == 0 for action in actions for flips, _ in action.phases)
         return cls(actions, np.stack([action.phases[0][1].real for action in actions]) if is_diagonal else None)
 
-    def expectations(self, program: statevector.FusedCircuit, x: Array) -> FloatArray:
+    def expectations(self, program: statevector.FusedCircuit, x: Any) -> FloatArray:
         """Return the expectations of a batch, (observables, samples)."""
         return self._of_states(_evolve(program, x))
 
-    def ends(self, program: statevector.FusedCircuit, x: Array, loss: LossFunction) -> tuple[float, Array, Array]:
+    def ends(self, program: statevector.FusedCircuit, x: Any, loss: LossFunction) -> tuple[float, Any, Any]:
         """Return the loss, and states psi and lambda after the circuit: the sum of |psi><lambda| over their columns counts."""
         states = _evolve(program, x)
         value, slopes = loss(self._of_states(states))
+        weights = beside(states, slopes)
         if self.diagonals is not None:
-            costates = states * (self.diagonals.T @ slopes)
+            costates = states * (beside(states, self.diagonals).T @ weights)
         else:
-            costates = reduce(np.add, (action.apply(states) * own for action, own in zip(self.actions, slopes, strict=True)))
+            parts = (action.apply(states) * weights[i, :] for i, action in enumerate(self.actions))
+            costates = reduce(add, parts)
         if _is_large(x):  # the sum C is also that of (C|k>)<k|, over fewer columns
-            return value, states @ costates.conj().T, np.eye(len(x))
+            return value, states @ conjugate(costates).T, _basis(x)
         return value, states, costates
 
-    def _of_states(self, states: Array) -> FloatArray:
+    def _of_states(self, states: Any) -> FloatArray:
         if self.diagonals is not None:
-            return np.asarray(self.diagonals @ (states.real**2 + states.imag**2))
-        return np.stack([np.einsum("ks,ks->s", states.conj(), action.apply(states)).real for action in self.actions])
+            squares = real(states) ** 2 + (imag(states) ** 2 if is_complex(states) else 0)
+            return home(beside(states, self.diagonals) @ squares)
+        return np.stack([_overlaps(states, action.apply(states)) for action in self.actions])
 
 
-def _evolve(program: statevector.FusedCircuit, x: Array) -> Array:
-    return program.apply(np.eye(len(x))) @ x if _is_large(x) else program.apply(x)
+def _evolve(program: statevector.FusedCircuit, x: Any) -> Any:
+    if not _is_large(x):
+        return program.apply(x)
+    matrix = program.apply(_basis(x))
+    return matrix @ namespace(x).astype(x, matrix.dtype, copy=False) if type(x) is not np.ndarray else matrix @ x
 
 
-def _is_large(x: Array) -> bool:
+def _basis(x: Any) -> Any:
+    """Return the states of the whole basis, (features, features), where a batch is."""
+    if type(x) is np.ndarray:
+        return np.eye(len(x))
+    xp = namespace(x)
+    return xp.eye(x.shape[0], dtype=xp.float64, device=x.device)
+
+
+def _overlaps(left: Any, right: Any) -> FloatArray:
+    """Return Re <left|right> of each column."""
+    if type(left) is np.ndarray:
+        return np.asarray(np.einsum("ks,ks->s", left.conj(), right).real)
+    return inner_product(left.T, right.T)
+
+
+def _is_large(x: Any) -> bool:
     """True if a batch has so many samples that it is faster to propagate the whole basis."""
     return bool(x.shape[1] > _MATRIX_FROM * x.shape[0])
 
@@ -317,13 +358,13 @@ def _shift_rule(eigenvalues: FloatArray) -> list[tuple[float, float]]:
     return list(zip(shifts.tolist(), weights.tolist(), strict=True))
 
 
-def _by_window(batch: Array, axes: Sequence[int], n_qubits: int) -> Array:
+def _by_window(batch: Any, axes: Sequence[int], n_qubits: int) -> Any:
     """Return a batch as (before, window, after); axes that are not neighbours are moved to the front."""
-    width = len(axes)
+    xp, width = namespace(batch), len(axes)
     if axes[-1] - axes[0] == width - 1:
-        return batch.reshape(2 ** axes[0], 2**width, -1)
-    tensor = batch.reshape((2,) * n_qubits + (-1,))
-    return np.moveaxis(tensor, axes, range(width)).reshape(1, 2**width, -1)
+        return xp.reshape(batch, (2 ** axes[0], 2**width, -1))
+    tensor = xp.reshape(batch, (2,) * n_qubits + (-1,))
+    return xp.reshape(xp.moveaxis(tensor, tuple(axes), tuple(range(width))), (1, 2**width, -1))
 
 
 def _differentiable(operation: cirq.Operation) -> list[cirq.Operation]:

@@ -525,15 +525,20 @@ class Model(Displayed):
             acted = self._evolved.apply(rows, precision, real_part=real_part)
         return _restored(acted, exponents, "M x").reshape(shape)
 
-    def action_of_rows(self, rows: Array, *, real_part: bool = False) -> Array:
-        """Return M x for rows, (samples, features), whose squares neither overflow nor vanish, in double precision.
+    def action_of_rows(self, rows: Any, *, real_part: bool = False, precision: Precision = "float64") -> Any:
+        """Return M x for rows in a precision, (samples, features), whose squares neither overflow nor vanish, where they are.
 
         Example:
             >>> qubit = cirq.LineQubit(0)
             >>> Model(cirq.Circuit(), [qubit], cirq.Z(qubit)).action_of_rows(np.array([[0.6, 0.8]]))
             array([[ 0.6, -0.8]])
         """
-        return self._evolved.apply(rows, "float64", real_part=real_part)
+        return self._evolved.apply(rows, precision, real_part=real_part)
+
+    @property
+    def state_size(self) -> int:
+        """Number of amplitudes of a state in the product M x of one input, those of the environment included."""
+        return self.n_features << self._evolved.environment
 
     @cached_property
     def digest(self) -> str | None:
@@ -634,7 +639,7 @@ class Model(Displayed):
             program = self._program_float32
         else:
             program = self._program
-        return (program.adjoint if adjoint else program).apply(batch)
+        return np.asarray((program.adjoint if adjoint else program).apply(batch))
 
     def _expect(self, batch: Array, precision: Precision) -> FloatArray:
         states = self._evolve(batch, precision, False)

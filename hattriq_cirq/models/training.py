@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cirq
 import numpy as np
@@ -22,9 +22,11 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze, scaling_ex
 from hattriq_cirq.foundation.card import Card, Displayed
 from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_word, check_flag, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
+from hattriq_cirq.foundation.devices import Device
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.foundation.progress import is_shown, progress_bar
+from hattriq_cirq.foundation.rows import home
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.gradients import TrainableProgram
 from hattriq_cirq.models.learned import LearnedModel
@@ -37,6 +39,7 @@ _SCALE_MAX = 1e6  # the logistic loss is a step from here on, and its gradient s
 _ANGLE_MAX = 1e3  # radians
 _SPREAD = 0.1  # standard deviation of the weights at the start, relative to the scale, so that no two classes are the same
 _CLASSES_MAX = 1000
+_CPU = Device()
 _A_MODEL = "a Model, such as ring_ansatz(n_qubits, layers)"
 
 
@@ -161,6 +164,7 @@ def train(  # noqa: PLR0913
     observables: Sequence[Observable] | None = None,
     penalty: float = 0.01,
     sample_weight: ArrayLike | None = None,
+    device: Device | str | None = None,
 ) -> Training:
     """Train the parameters of a model so that the sign of its expectation is the label, or of several scores the largest.
 
@@ -190,12 +194,15 @@ def train(  # noqa: PLR0913
         penalty: Weight of half the sum of squares of the trained weights in the sum of all losses, >= 0: it bounds them where
             the classes can be separated.
         sample_weight: Weight of each input in the loss, (samples,), >= 0; None for equal weights.
+        device: Device that computes, "cpu", "cuda" or "cuda:1", in double precision; None for the one that x lies on, if it is
+            an array of CuPy or PyTorch. Rounding may differ from that of NumPy.
 
     Returns:
         The trained model, its history and the reason why training stopped.
 
     Raises:
         ValueError: The data or the settings are invalid.
+        DeviceError: There is no such device, or it has too little memory for the data.
 
     Example:
         >>> from hattriq_cirq import datasets, ring_ansatz
@@ -223,9 +230,10 @@ def train(  # noqa: PLR0913
     penalty = as_number(penalty, "penalty", 0, _SCALE_MAX)
     sums = None if observables is None else _as_observables(observables, model)
     program = TrainableProgram(model, sums)
+    device = Device.holding(x) if device is None else Device.of(device)
     rows, labels = _normalised(x, y, model, "x", "y", are_classes=sums is not None)
     readout = _FixedScale(scale) if sums is None else _TrainedWeights.of(len(sums), labels, scale, penalty / len(labels))
-    objective = _Objective(program, rows, labels, readout, _as_weights(sample_weight, len(labels)))
+    objective = _Objective(program, rows, labels, readout, _as_weights(sample_weight, len(labels)), device)
     if model.contract is None and (columns := column_names(x)) is not None:
         model = model.with_contract(DataContract(columns=columns))
     held_out = None
@@ -234,7 +242,7 @@ def train(  # noqa: PLR0913
         held = _normalised(*validation[:2], model, "validation x", "validation y", are_classes=sums is not None)
         readout.check(held[1], "validation y")
         held_weights = validation[2] if len(validation) == 3 else None
-        held_out = _Objective(program, *held, readout, _as_weights(held_weights, len(held[1])))
+        held_out = _Objective(program, *held, readout, _as_weights(held_weights, len(held[1])), device)
     theta = (
         np.array([model.params[name] for name in program.names])
         if start == "model"
@@ -395,8 +403,11 @@ class _Objective:
         y: FloatArray,
         readout: _FixedScale | _TrainedWeights,
         shares: FloatArray | None = None,
+        device: Device = _CPU,
     ) -> None:
-        self._program, self._x, self._readout, self._shares = program, x, readout, shares
+        with device.computing("a copy of the training inputs"):
+            self._x = device.asarray(x)
+        self._program, self._readout, self._shares, self._device = program, readout, shares, device
         is_binary = isinstance(readout, _TrainedWeights) and readout.classes == 2
         self._y = 2 * y - 1 if is_binary else y
         self.samples = len(y)
@@ -418,15 +429,24 @@ class _Objective:
             by_expectations, by_weights = self._readout.gradients(weights, expectations, slopes)
             return _mean(losses.values, shares), by_expectations / len(y)
 
-        value, by_angles = self._program.loss_gradient(angles, self._x[:, part], loss)
+        with self._device.computing("the training"):
+            value, by_angles = self._program.loss_gradient(angles, self._columns(part), loss)
         if not len(weights):
             return value, by_angles
         penalty, by_penalty = self._readout.penalty(weights)
         return value + penalty, np.concatenate([by_angles, by_weights / len(y) + by_penalty])
 
+    def _columns(self, part: slice | NDArray[np.intp]) -> Any:
+        """Return some of the inputs, where they are."""
+        if isinstance(part, slice) or self._device.is_numpy:
+            return self._x[:, part]
+        return self._device.xp.take(self._x, self._device.asarray(part), axis=1)
+
     def loss_accuracy(self, point: FloatArray) -> tuple[float, float]:
         angles, weights = self.split(point)
-        losses = _losses(self._readout.scores(weights, self._program.expectations(angles, self._x)), self._y)
+        with self._device.computing("the training"):
+            expectations = self._program.expectations(angles, self._x)
+        losses = _losses(self._readout.scores(weights, expectations), self._y)
         return _mean(losses.values, self._shares), float(np.mean(losses.correct))
 
 
@@ -510,6 +530,8 @@ def _normalised(
     x: ArrayLike, y: ArrayLike, model: Model, x_name: str, y_name: str, *, are_classes: bool
 ) -> tuple[Array, FloatArray]:
     """Return normalised columns (features, samples) and labels as floats, or raise ValueError."""
+    if not Device.holding(x).is_numpy:
+        x = home(x)
     rows, labels = _check_data(x, y, model, x_name, y_name, are_classes=are_classes)
     directions, norms, _ = unit_vectors(rows)
     if not norms.all():

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any, Literal, NotRequired, TypedDict
 
 import cirq
 import numpy as np
@@ -14,6 +19,7 @@ from hattriq_cirq.attribution.result import Cost
 from hattriq_cirq.estimators.bilinear import BilinearTerm, Estimator
 from hattriq_cirq.estimators.plan import Estimate, Quantity
 from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.foundation.array_files import read_arrays, write_arrays
 from hattriq_cirq.foundation.arrays import (
     Array,
     FloatArray,
@@ -24,14 +30,30 @@ from hattriq_cirq.foundation.arrays import (
     times_power_of_2,
 )
 from hattriq_cirq.foundation.checks import check_flag, shown
+from hattriq_cirq.foundation.contract import DataContract
+from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
+from hattriq_cirq.foundation.reading import FileError, problem_of
+from hattriq_cirq.foundation.schema import load, parse_json
 from hattriq_cirq.models.learned import LearnedModel
 from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm, check_quadratic_form, observable_action
 from hattriq_cirq.pipeline.execute import MeasuredArrays
 from hattriq_cirq.pipeline.mitigation import Mitigation, as_mitigation
 from hattriq_cirq.pipeline.prepare import PreparedAttribution, as_shots, check_engine, check_together, check_unscaled
+
+_ARRAYS = ("real", "imag", "real_stderr", "imag_stderr", "rare_stderr", "systematic", "covariance")
+_NOT_EXACT = ("systematic", "covariance")  # arrays that a file may lack
+
+
+class _Meta(TypedDict):
+    """JSON that a saved gradient holds beside its arrays."""
+
+    format: Literal["hattriq_cirq.Gradient/1"]
+    cost: Cost
+    notes: tuple[str, ...]
+    contract: NotRequired[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +72,7 @@ class Gradient(Frozen):
         cost: Cost on a quantum computer.
         notes: Findings of the engine and of a mitigation, one sentence each.
         covariances: Functions that return the covariance of each input, see `covariance`.
+        contract: Data contract of the model, which names the features; None if it has none.
 
     Example:
         >>> import hattriq_cirq as hq
@@ -66,6 +89,7 @@ class Gradient(Frozen):
     cost: Cost = field(default_factory=Cost)
     notes: tuple[str, ...] = ()
     covariances: tuple[Callable[[], FloatArray], ...] = field(default=(), repr=False)
+    contract: DataContract | None = field(default=None, repr=False)
 
     @property
     def values(self) -> Array:
@@ -97,6 +121,102 @@ class Gradient(Frozen):
         n = self.real.shape[-1]
         low, high = (end[..., :n] + 1j * end[..., n:] for end in ends)
         return low, high
+
+    def as_batch(self) -> Gradient:
+        """Return the gradient with one axis of inputs."""
+        flat = {name: each.reshape(-1, each.shape[-1]) for name in _ARRAYS[:-1] if (each := getattr(self, name)) is not None}
+        return replace(self, **flat)
+
+    def save(self, path: str | os.PathLike[str], *, covariance: bool = False) -> Path:
+        """Write the gradient to a new `.npz` file; a file that exists raises FileExistsError.
+
+        Args:
+            path: Path of the file.
+            covariance: True to compute and write the covariance as well, 4 features**2 numbers for each input.
+        """
+        check_flag(covariance, "covariance")
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS if name != "covariance" or covariance}
+        meta: dict[str, Any] = {"format": "hattriq_cirq.Gradient/1", "cost": asdict(self.cost), "notes": list(self.notes)}
+        meta |= {} if self.contract is None else {"contract": self.contract.to_record()}
+        content = {"meta": np.array(json.dumps(meta)), **{name: each for name, each in arrays.items() if each is not None}}
+        return write_new(path, lambda file: write_arrays(file, content))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Gradient:
+        """Read a gradient from a file that `save` wrote.
+
+        Raises:
+            FileNotFoundError: The file does not exist.
+            FileError: The file is not a gradient, or is damaged; a ValueError.
+        """
+        try:
+            content = read_arrays(path)
+            if missing := [name for name in ("meta", *_ARRAYS) if name not in content and name not in _NOT_EXACT]:
+                raise ValueError(f"arrays {', '.join(missing)} are missing, found {', '.join(content)}")
+            meta = load(_Meta, parse_json(str(content.pop("meta")), path), path)
+            shape = content["real"].shape
+            _check_arrays(content, shape)
+            contract = DataContract.from_record(meta["contract"]) if "contract" in meta else None
+        except (TypeError, ValueError) as error:
+            raise FileError(f"{path} is not a saved gradient", problem_of(error)) from error
+        size, count = 2 * shape[-1], int(np.prod(shape[:-1], dtype=int))
+        if "covariance" in content:
+            rows = content.pop("covariance").reshape(count, size, size)
+            covariances = tuple(_constant(row) for row in rows)
+        else:
+            is_exact = not (content["real_stderr"].any() or content["imag_stderr"].any())
+            covariances = (_constant(np.zeros((size, size))) if is_exact else _not_saved(path),) * count
+        return cls(**content, cost=meta["cost"], notes=meta["notes"], covariances=covariances, contract=contract)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write a new CSV file with one line per input and feature, input by input.
+
+        Columns: input, feature, bits, name, unit; then for dF/dc_k, which is `real`, and for dF/dd_k, `imag`: the value, low
+        and high, the ends of the 95% interval, stderr and systematic, the two parts of the error. The systematic part is empty
+        where nothing is known of it.
+        """
+        n, contract = self.real.shape[-1], self.contract or DataContract()
+        low, high = self.interval()
+        parts = []
+        for part, first in (("real", 0), ("imag", n)):
+            own = None if self.systematic is None else self.systematic[..., first : first + n]
+            ends = getattr(low, part), getattr(high, part)
+            parts += [getattr(self, part), *ends, getattr(self, f"{part}_stderr"), own]
+        unknown = [""] * n
+        names = [[f"{k:0{(n - 1).bit_length()}b}", contract.feature_name(k, n), contract.unit(k)] for k in range(n)]
+
+        def write(file: IO[bytes]) -> None:
+            text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
+            writer = csv.writer(text, lineterminator="\n")
+            kinds = ("", "_low", "_high", "_stderr", "_systematic")
+            writer.writerow(["input", "feature", "bits", "name", "unit", *(p + k for p in ("real", "imag") for k in kinds)])
+            for i, row in enumerate(np.ndindex(self.real.shape[:-1])):
+                columns = [unknown if each is None else each[row].tolist() for each in parts]
+                writer.writerows((i, k, *names[k], *numbers) for k, numbers in enumerate(zip(*columns, strict=True)))
+            text.detach()
+
+        return write_new(path, write)
+
+
+def _check_arrays(content: dict[str, Array], shape: tuple[int, ...]) -> None:
+    """Raise ValueError for an array of a file that this version does not know, or that is not of its shape."""
+    size = 2 * shape[-1] if shape else 0
+    both, covariance = (*shape[:-1], size), (*shape[:-1], size, size)
+    wanted = dict.fromkeys(_ARRAYS, shape) | {"rare_stderr": both, "systematic": both, "covariance": covariance}
+    for name, array in content.items():
+        if name not in wanted or array.shape != wanted[name] or array.dtype.kind != "f" or not size:
+            raise ValueError(f"array {name} of {array.dtype} numbers and shape {array.shape} does not belong to it")
+
+
+def _constant(covariance: FloatArray) -> Callable[[], FloatArray]:
+    return lambda: covariance
+
+
+def _not_saved(path: str | os.PathLike[str]) -> Callable[[], FloatArray]:
+    def covariance() -> FloatArray:
+        raise ValueError(f"{path} was saved without the covariance; save it with covariance=True (--covariance)")
+
+    return covariance
 
 
 @with_numpy_defaults
@@ -147,12 +267,69 @@ def gradient(
     """
     check_quadratic_form(model)
     check_flag(progress, "progress")
-    shots, correction = as_shots(shots), as_mitigation(mitigation)
-    check_together(estimator, engine, shots, correction)
-    inputs = model_inputs(model, x)
+    check_together(estimator, engine, as_shots(shots), as_mitigation(mitigation))
     if estimator is None or engine is None:
-        return _learned(model, inputs) if isinstance(model, LearnedModel) else _exact(model, inputs)
-    run_on = check_engine(estimator, engine)
+        inputs = model_inputs(model, x)
+        found = _learned(model, inputs) if isinstance(model, LearnedModel) else _exact(model, inputs)
+        return replace(found, contract=getattr(model, "contract", None))
+    options: dict[str, Any] = {"mitigation": mitigation, "progress": progress, "check": check}
+    return prepare_gradient(model, x, estimator=estimator, engine=engine, shots=shots, **options).execute()
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedGradient:
+    """Gradient of inputs by circuits, ready to run.
+
+    Args:
+        prepared: The run, in which each input measures the derivatives by the real parts, and those by the imaginary ones.
+        shape: Shape of the inputs.
+        exponents: Powers of 2 by which the inputs are scaled.
+    """
+
+    prepared: PreparedAttribution
+    shape: tuple[int, ...]
+    exponents: Array
+
+    def execute(self) -> Gradient:
+        """Run all circuits and return the gradient.
+
+        Raises:
+            EngineError: The engine could not run the circuits.
+        """
+        execution = self.prepared.run()
+        every = zip(execution.estimates, execution.further, self.exponents, strict=True)
+        found = [Estimate.joined([real, *more]).times_power_of_2(int(exponent)) for real, more, exponent in every]
+        n = self.shape[-1]
+        shape = (*self.shape[:-1], 2 * n)
+        values, stderr, rare, systematic = MeasuredArrays.of(found, self.prepared.engine, self.prepared.shots, shape)
+        return Gradient(
+            values[..., :n],
+            values[..., n:],
+            stderr[..., :n],
+            stderr[..., n:],
+            np.zeros(shape) if rare is None else rare,
+            systematic,
+            execution.cost,
+            execution.summary.notes,
+            tuple(_covariance_of(each) for each in found),
+            self.prepared.model.contract,
+        )
+
+
+@with_numpy_defaults
+def prepare_gradient(
+    model: QuadraticForm,
+    x: ArrayLike,
+    *,
+    estimator: Estimator,
+    engine: Engine | cirq.Sampler,
+    shots: int | None,
+    mitigation: Mitigation[Any] | str | None = None,
+    progress: bool = False,
+    check: bool | None = None,
+) -> PreparedGradient:
+    """Prepare a gradient by circuits without running anything; the arguments are those of `gradient`."""
+    run_on, correction, number = check_engine(estimator, engine), as_mitigation(mitigation), as_shots(shots)
     if not isinstance(model, Model):
         raise ValueError(f"an estimator needs a Model, which has a circuit, not {type(model).__name__}")
     if estimator.measured is not None or estimator.part != "real":
@@ -160,7 +337,19 @@ def gradient(
             f"estimator={shown(estimator)} must measure all data qubits and the real part: the imaginary derivatives are the "
             "real part for another left side"
         )
-    return _measured(model, inputs, estimator, run_on, shots, correction, progress=progress, check=check)
+    inputs, n = model_inputs(model, x), model.n_features
+    rows = inputs.reshape(-1, n)
+    exponents = binary_exponents(rows)[:, 0]
+    by_part = [
+        [(BilinearTerm(np.full(n, left), times_power_of_2(row, -exponent)),) for left in (2.0, 2.0j)]
+        for row, exponent in zip(rows, exponents, strict=True)
+    ]
+    terms = [real for real, _ in by_part]
+    check_unscaled(correction, model, estimator, terms, "a gradient")
+    further = [[Quantity(model, estimator, imaginary)] for _, imaginary in by_part]
+    options: dict[str, Any] = {"progress": progress, "further": further, "check": check}
+    prepared = PreparedAttribution(model, terms, estimator, run_on, number, correction, **options)
+    return PreparedGradient(prepared, inputs.shape, exponents)
 
 
 def _exact(model: QuadraticForm, inputs: Array) -> Gradient:
@@ -210,47 +399,6 @@ def _deferred(model: LearnedModel, weights: Callable[[Array], FloatArray], row: 
         return np.asarray(found.covariance - np.outer(found.values, found.values) * model.damping.stderr**2)
 
     return covariance
-
-
-def _measured(
-    model: Model,
-    inputs: Array,
-    estimator: Estimator,
-    engine: Engine,
-    shots: int | None,
-    mitigation: Mitigation[Any] | None,
-    *,
-    progress: bool,
-    check: bool | None,
-) -> Gradient:
-    n = model.n_features
-    rows = inputs.reshape(-1, n)
-    exponents = binary_exponents(rows)[:, 0]
-    by_part = [
-        [(BilinearTerm(np.full(n, left), times_power_of_2(row, -exponent)),) for left in (2.0, 2.0j)]
-        for row, exponent in zip(rows, exponents, strict=True)
-    ]
-    terms = [real for real, _ in by_part]
-    check_unscaled(mitigation, model, estimator, terms, "a gradient")
-    further = [[Quantity(model, estimator, imaginary)] for _, imaginary in by_part]
-    options: dict[str, Any] = {"progress": progress, "further": further, "check": check}
-    prepared = PreparedAttribution(model, terms, estimator, engine, shots, mitigation, **options)
-    execution = prepared.run()
-    every = zip(execution.estimates, execution.further, exponents, strict=True)
-    found = [Estimate.joined([real, *more]).times_power_of_2(int(exponent)) for real, more, exponent in every]
-    shape = (*inputs.shape[:-1], 2 * n)
-    values, stderr, rare, systematic = MeasuredArrays.of(found, engine, shots, shape)
-    return Gradient(
-        values[..., :n],
-        values[..., n:],
-        stderr[..., :n],
-        stderr[..., n:],
-        np.zeros(shape) if rare is None else rare,
-        systematic,
-        execution.cost,
-        execution.summary.notes,
-        tuple(_covariance_of(each) for each in found),
-    )
 
 
 def _covariance_of(estimate: Estimate) -> Callable[[], FloatArray]:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import get_args
+from typing import Any, cast, get_args
 
 import cirq
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hattriq_cirq.attribution.baselines import BaselineSet
+from hattriq_cirq.attribution.device_result import DeviceAttribution
 from hattriq_cirq.attribution.measured_errors import with_measured_errors
 from hattriq_cirq.attribution.objective import QUADRATIC, Head, Objective
-from hattriq_cirq.attribution.path_integral import exact_attribution
+from hattriq_cirq.attribution.path_integral import attribution_on_device, exact_attribution
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.estimators.bilinear import Estimator
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type
+from hattriq_cirq.foundation.devices import Device
 from hattriq_cirq.foundation.progress import progress_bars
+from hattriq_cirq.foundation.rows import beside, home
+from hattriq_cirq.models.learned import LearnedModel
 from hattriq_cirq.models.model import Form, Model
 from hattriq_cirq.models.observables import Observable
 from hattriq_cirq.models.quadratic_form import QuadraticForm, check_quadratic_form
@@ -31,6 +35,7 @@ from hattriq_cirq.simulation.statevector import Precision
 
 _PRECISIONS = get_args(Precision)
 _NO_BARS = nullcontext()
+_CPU = Device()
 
 
 @with_captum_names
@@ -53,6 +58,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     workers: int | None = None,
     scores: Scores | None = None,
     check: bool | None = None,
+    device: Device | str | None = None,
 ) -> Attribution:
     """Attribute a model's output to the amplitudes of its input, by integrated gradients (Sundararajan et al. 2017).
 
@@ -68,7 +74,8 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
             exact result is computed part by part into temporary files (in TMPDIR), never holding all inputs in memory. Or a
             `cirq.Circuit` on qubits of a `Model` that prepares one input from |0...0>, such as the state of another experiment:
             with `ResolvedHadamardTest`, a zero baseline and measured scores its amplitudes are never computed, and values may
-            be those of some qubits (`measured`); without an estimator it is simulated.
+            be those of some qubits (`measured`); without an estimator it is simulated. An array of CuPy or a tensor of PyTorch
+            stays on its device, and the exact result is a `DeviceAttribution`, with `values` of the same kind.
         baseline: Number for every amplitude, array that broadcasts to x, or a `BaselineSet`, over which the map is averaged.
         form: `quadratic` to attribute x' M x, `normalized` to attribute x' M x / x' x.
         rule: `exact`, or `riemann:K`, `midpoint:K`, `trapezoid:K`, `gauss-legendre:K` for comparison.
@@ -91,6 +98,8 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         check: Check of the errors by circuits with known answers, which take a tenth of the shots: they widen the systematic
             part where it is too small, and an `AssumptionWarning` names an assumption that fails. None checks where shots are
             counted on a processor with noise.
+        device: Device that computes an exact result, "cpu", "cuda" or "cuda:1", with as many inputs at once as fit into its
+            memory; None for the one that x lies on. The result agrees with that of NumPy to the precision.
 
     Returns:
         The attribution, in the shape of x.
@@ -98,6 +107,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     Raises:
         ValueError: The input is invalid, the rule or form is unknown, or in the normalized form a path passes through the
             origin.
+        DeviceError: There is no such device, or it has too little memory for one input.
 
     Warns:
         IdentityPartWarning: The score is quadratic and the observable is not traceless.
@@ -132,8 +142,32 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         models = list(observed)
     objective = QUADRATIC if form == "quadratic" and combined_by is None else Objective(form, combined_by or Head())
     objective.head.check_count(len(models))
+    holding = _CPU if isinstance(x, np.ndarray | cirq.AbstractCircuit) else Device.holding(x)
+    computing = holding if device is None else Device.of(device)
+    if not holding.is_numpy and computing != holding:
+        raise ValueError(f"x lies on {holding}, where its map is computed, not on {computing}; leave device out, or move x")
+    if estimator is not None and not computing.is_numpy:
+        raise ValueError(
+            f"device={str(computing)!r} computes exact results; circuits run on the device of their engine, such as "
+            "virtual('willow_pink', device='cuda'), and take x in main memory"
+        )
     if estimator is None or engine is None:
-        amplitudes = _final_state(model, x) if isinstance(x, cirq.AbstractCircuit) else x
+        amplitudes: Any = _final_state(model, x) if isinstance(x, cirq.AbstractCircuit) else x
+        is_learned = any(isinstance(each, LearnedModel) for each in models)
+        if not holding.is_numpy and not is_learned:
+            with progress_bars(progress) if progress else _NO_BARS:
+                found = attribution_on_device(
+                    models,
+                    x,
+                    baseline=baseline,
+                    objective=objective,
+                    rule=rule,
+                    tolerance=tolerance,
+                    precision=precision,
+                )
+            return cast(Attribution, found)  # it answers as one does
+        if not holding.is_numpy:  # measured errors are propagated in NumPy
+            amplitudes, computing = home(x), _CPU
 
         def exact(forms: Sequence[QuadraticForm]) -> Attribution:
             return exact_attribution(
@@ -145,12 +179,14 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
                 tolerance=tolerance,
                 precision=precision,
                 workers=workers,
+                device=computing,
             )
 
         is_linear = rule == "exact" and objective.is_affine and not objective.head.has_targets
         weights = objective.head.weights_of(len(models)) if is_linear else ()
         with progress_bars(progress) if progress else _NO_BARS:
-            return with_measured_errors(models, exact, baseline if is_linear else None, weights)
+            attribution = with_measured_errors(models, exact, baseline if is_linear else None, weights)
+        return attribution if holding.is_numpy else cast(Attribution, _on_device_of(x, attribution))
     assert isinstance(model, Model)
     return prepare(
         model,
@@ -193,6 +229,14 @@ def _quadratic_forms(model: QuadraticForm | Sequence[QuadraticForm]) -> list[Qua
     if len(sizes) > 1:
         raise ValueError(f"the models have {' and '.join(map(str, sizes))} features; give models of the same inputs")
     return forms
+
+
+def _on_device_of(x: Any, a: Attribution) -> DeviceAttribution:
+    """Return an attribution with its maps and scores where the inputs lie."""
+    values, imaginary, f_input, f_baseline = (
+        None if array is None else beside(x, np.array(array)) for array in (a.values, a.imag_values, a.f_input, a.f_baseline)
+    )
+    return DeviceAttribution(values, imaginary, x, f_input, f_baseline, lambda: a)
 
 
 def _final_state(model: QuadraticForm, circuit: cirq.AbstractCircuit) -> Array:

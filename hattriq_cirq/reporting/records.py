@@ -18,9 +18,9 @@ from hattriq_cirq.foundation.schema import Count, Range, Size, check_format, loa
 FORMAT = "hattriq_cirq.Run/1"
 #: Table of the scores of a run with maps of many inputs, of which run.json lists the first only.
 SCORES = "scores.csv"
-RECORD, MODEL, ATTRIBUTION, LEARNED = "run.json", "model.json", "attribution.npz", "learned.npz"
+RECORD, MODEL, ATTRIBUTION, LEARNED, GRADIENT = "run.json", "model.json", "attribution.npz", "learned.npz", "gradient.npz"
 #: Command -> the result that its run.json stands beside.
-RESULT_OF = {"train": MODEL, "attribute": ATTRIBUTION, "learn": LEARNED, "explain": ATTRIBUTION}
+RESULT_OF = {"train": MODEL, "attribute": ATTRIBUTION, "learn": LEARNED, "explain": ATTRIBUTION, "gradient": GRADIENT}
 #: Hidden file with the command of a run without a journal that has not ended.
 BEGUN = ".hattriq-begun.json"
 BEGUN_FORMAT = "hattriq_cirq.Begun/1"
@@ -89,6 +89,13 @@ class InputsRecord(TypedDict):
     completeness_gap_stderr: list[float]
 
 
+class SamplesRecord(TypedDict):
+    """Inputs of a run by their indices, with their labels if these are known."""
+
+    indices: list[Count]
+    labels: NotRequired[list[_Label]]
+
+
 class ProvenanceRecord(TypedDict):
     """Versions and time of a run."""
 
@@ -134,6 +141,16 @@ class AttributeRecord(_Run):
     inputs: InputsRecord
     assumptions: dict[str, Any]
     cost: dict[str, Any]
+
+
+class GradientRecord(_Run):
+    """The run.json of `hattriq gradient`."""
+
+    model: ModelRecord
+    engine: dict[str, Any] | None
+    inputs: SamplesRecord
+    cost: dict[str, Any]
+    notes: list[str]
 
 
 class ProbeTestRecord(TypedDict):
@@ -202,15 +219,16 @@ class ExplainRecord(TypedDict):
 _KINDS: dict[object, tuple[type[_Run] | type[ExplainRecord], dict[str, Any]]] = {
     "train": (TrainRecord, {"seed": Annotated[int, Range(0, inf)]}),
     "attribute": (AttributeRecord, {"estimator": str, "engine": str}),
+    "gradient": (GradientRecord, {"estimator": str, "engine": str}),
     "learn": (LearnRecord, {"engine": str, "seed": Annotated[int, Range(0, inf)]}),
     "explain": (ExplainRecord, {"seed": Annotated[int, Range(0, inf)]}),
 }
 
 
 class AttributeTask(TypedDict):
-    """Command `hattriq attribute` or `hattriq learn` in a journal."""
+    """Command `hattriq attribute`, `hattriq gradient` or `hattriq learn` in a journal."""
 
-    command: Literal["attribute", "learn"]
+    command: Literal["attribute", "gradient", "learn"]
     settings: dict[str, Any]
     model: SourceRecord
     data: DataRecord
@@ -229,7 +247,7 @@ class CalibrateTask(TypedDict):
 
 
 def read_record(file: Path) -> Record:
-    """Return the content of a run.json: a `TrainRecord`, `AttributeRecord`, `LearnRecord` or `ExplainRecord`.
+    """Return the content of a run.json: a `TrainRecord`, `AttributeRecord`, `GradientRecord`, `LearnRecord` or `ExplainRecord`.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -252,6 +270,8 @@ def read_record(file: Path) -> Record:
             _check_attribution(record, file)
         if command == "learn":
             _check_learning(record, file)
+        if command == "gradient":
+            load(_cost_type(), record["cost"], file, "cost")
         return record
     except ValueError as error:
         cure = "repeat the run in another folder"
@@ -266,6 +286,12 @@ def _check_attribution(record: Record, file: Path) -> None:
     lengths = {len(values) for name, values in record["inputs"].items() if name not in ("count", "summary")}
     if len(lengths) > 1:
         raise ValueError("the lists in inputs have different lengths")
+
+
+def _cost_type() -> type[Any]:
+    from hattriq_cirq.attribution.result import Cost
+
+    return Cost
 
 
 def _check_learning(record: Record, file: Path) -> None:

@@ -198,6 +198,10 @@ class Run(Frozen):
             found = {name: value for name, value in cost_of.items() if name in _OF_RUNS}
             notes = " ".join(learning["notes"]) or None
             return row | found | {"estimator": origin, "calibration_id": learning["calibration_id"], "notes": notes}
+        if self.command == "gradient" and "cost" in self.record:
+            found = {name: value for name, value in self.record["cost"].items() if name in _OF_RUNS}
+            own = {"inputs": len(self.record["inputs"]["indices"]), "notes": " ".join(self.record["notes"]) or None}
+            return row | found | own
         if self.attribution is None:
             return row
         used, cost = self.attribution.assumptions, self.attribution.cost

@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import cirq
 import numpy as np
 
 from hattriq_cirq.circuits.unitaries import inverse_circuit
 from hattriq_cirq.foundation.arrays import Array, read_only
+from hattriq_cirq.foundation.devices import Device, namespace
+from hattriq_cirq.foundation.rows import home, is_complex, is_single, real
 from hattriq_cirq.simulation import statevector
 from hattriq_cirq.simulation.statevector import (
     FusedCircuit,
@@ -93,6 +96,11 @@ class ObservableOnAxes(ABC):
     def product(self, precision: Precision) -> Callable[[Array], Array]:
         """Return the product with rows on its own axes, computed without the matrix."""
 
+    @property
+    def follows_rows(self) -> bool:
+        """True if the product without the matrix is computed where the rows are, on a device too."""
+        return False
+
     @cached_property
     def size(self) -> int:
         """Number of rows of its matrix on its own axes."""
@@ -112,16 +120,28 @@ class ObservableOnAxes(ABC):
         """Its trace, divided by the number of rows; that takes a product for each row, unless the matrix is kept."""
         return float(np.trace(self.matrix).real / self.size)
 
-    def _factor(self, real: bool, precision: Precision) -> Array:
+    def _factor(self, only_real: bool, precision: Precision) -> Array:
         """Return the matrix that rows are multiplied by: transposed, in a precision, only its real part if that suffices."""
-        factor = self._factors.get((real, precision))
+        factor = self._factors.get((only_real, precision))
         if factor is None:
-            part = self.matrix.real.T if real else self.matrix.T
-            factor = self._factors[real, precision] = np.ascontiguousarray(part, dtypes(precision)[np.iscomplexobj(part)])
+            part = self.matrix.real.T if only_real else self.matrix.T
+            dtype = dtypes(precision)[np.iscomplexobj(part)]
+            factor = self._factors[only_real, precision] = np.ascontiguousarray(part, dtype)
         return factor
 
     @cached_property
     def _factors(self) -> dict[tuple[bool, Precision], Array]:
+        return {}
+
+    def _factor_beside(self, rows: Any, only_real: bool) -> Any:
+        """Return the same matrix on the device of some rows, in their precision; it is kept there."""
+        key = Device.holding(rows), only_real, is_single(rows)
+        if key not in self._copies:
+            self._copies[key] = key[0].asarray(self._factor(only_real, "float32" if key[2] else "float64"))
+        return self._copies[key]
+
+    @cached_property
+    def _copies(self) -> dict[tuple[Device, bool, bool], Any]:
         return {}
 
     @property
@@ -144,24 +164,51 @@ class ObservableOnAxes(ABC):
             return self.matrix
         return read_only(embed(self.matrix, self.axes, range(self.n_qubits)))
 
-    def apply(self, rows: Array, precision: Precision, *, real_part: bool) -> Array:
+    def apply(self, rows: Any, precision: Precision, *, real_part: bool) -> Any:
         """Return the product with every row, or its real part: by the matrix if it is kept, otherwise gate by gate.
 
         Args:
-            rows: Amplitudes in the given precision, (samples, features).
+            rows: Amplitudes in the given precision, (samples, features), of NumPy or on a device.
             precision: `float64` or `float32`.
             real_part: Return the real part.
 
         Returns:
-            The products, (samples, features).
+            The products, (samples, features), where the rows are.
         """
-        real = real_part and rows.dtype.kind != "c"
-        if self.has_matrix and self.is_fast[real]:
-            factor = self._factor(real, precision)
+        if type(rows) is not np.ndarray:
+            return self._apply_on_device(rows, precision, real_part=real_part)
+        only_real = real_part and rows.dtype.kind != "c"
+        if self.has_matrix and self.is_fast[only_real]:
+            factor = self._factor(only_real, precision)
             acted = self._on_own_axes(rows, lambda own: own.dot(factor))  # for one row in half the time of own @ factor
         else:
             acted = self._on_own_axes(rows, self.product(precision))
         return acted.real if real_part else acted
+
+    def _apply_on_device(self, rows: Any, precision: Precision, *, real_part: bool) -> Any:
+        """Return the same products of rows on a device; a product that cannot be computed there is computed in NumPy."""
+        only_real = real_part and not is_complex(rows)
+        if self.has_matrix and self.is_fast[only_real]:
+            factor = self._factor_beside(rows, only_real)
+            acted = self._on_own_axes_at_once(rows, lambda own: namespace(own).matmul(own, factor))
+        elif self.follows_rows:
+            acted = self._on_own_axes_at_once(rows, self.product("float64"))  # factors take the precision of the rows
+        else:
+            real_, complex_ = dtypes(precision)
+            own = home(rows).astype(complex_ if is_complex(rows) else real_)
+            return Device.holding(rows).asarray(np.ascontiguousarray(self.apply(own, precision, real_part=real_part)))
+        return real(acted) if real_part else acted
+
+    def _on_own_axes_at_once(self, rows: Any, act: Callable[[Any], Any]) -> Any:
+        """Apply a function of rows on its own axes, (any number, size), to rows of the register on a device."""
+        if self._is_on_all_axes:
+            return act(rows)
+        xp = namespace(rows)
+        shape, order = self._own_axes_order(rows.shape[0])
+        moved = xp.permute_dims(xp.reshape(rows, shape), order)
+        acted = xp.reshape(act(xp.reshape(moved, (-1, self.size))), moved.shape)
+        back = tuple(order.index(axis) for axis in range(len(order)))
+        return xp.reshape(xp.permute_dims(acted, back), rows.shape)
 
     def _on_own_axes(self, rows: Array, act: Callable[[Array], Array]) -> Array:
         """Apply a function of rows on its own axes, (any number, size), to rows of the register, in parts."""
@@ -180,9 +227,14 @@ class ObservableOnAxes(ABC):
 
     def _own_axes_last(self, rows: Array) -> Array:
         """Return a view of rows, (samples, features), with its own axes moved behind all others; neighbouring axes are one."""
+        shape, order = self._own_axes_order(len(rows))
+        return rows.reshape(shape).transpose(order)
+
+    def _own_axes_order(self, samples: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the shape of rows whose neighbouring axes are one, and the order of these axes with its own ones last."""
         runs = sorted(self._runs(own=True) + self._runs(own=False))
         order = [runs.index(run) + 1 for own in (False, True) for run in self._runs(own=own)]
-        return rows.reshape(len(rows), *(2 ** (last - first) for first, last in runs)).transpose(0, *order)
+        return (samples, *(2 ** (last - first) for first, last in runs)), (0, *order)
 
     def _runs(self, *, own: bool) -> list[tuple[int, int]]:
         """Return the runs of neighbouring axes, first and behind the last, that are its own, or those that are not."""
@@ -268,14 +320,24 @@ class EvolvedObservable(ObservableOnAxes):
         gate_by_gate = self.program.multiplications << self.environment
         return {real: self.size <= min(_MATRIX_MAX, (16 if real else 4) * gate_by_gate) for real in (True, False)}
 
-    def product(self, precision: Precision) -> Callable[[Array], Array]:
+    @property
+    def follows_rows(self) -> bool:
+        """True: gates are applied where the rows are."""
+        return True
+
+    def product(self, precision: Precision) -> Callable[[Any], Any]:
         """Return the product with rows on its own axes, gate by gate."""
         by_gates = self._by_gates(precision)
         if not self.environment:
             return by_gates
         outside = 2**self.environment
 
-        def beside_environment(rows: Array) -> Array:
+        def beside_environment(rows: Any) -> Any:
+            if type(rows) is not np.ndarray:  # a batch on a device was cut to its memory before
+                xp = namespace(rows)
+                nothing = xp.zeros((*rows.shape, outside - 1), dtype=rows.dtype, device=rows.device)
+                wide = xp.concat([xp.reshape(rows, (*rows.shape, 1)), nothing], axis=-1)
+                return xp.reshape(by_gates(xp.reshape(wide, (rows.shape[0], -1))), wide.shape)[..., 0]
             parts = []
             for part in np.array_split(rows, max(1, rows.size * outside // statevector.CHUNK)):
                 wide = np.zeros((*part.shape, outside), part.dtype)
@@ -285,7 +347,7 @@ class EvolvedObservable(ObservableOnAxes):
 
         return beside_environment
 
-    def _by_gates(self, precision: Precision) -> Callable[[Array], Array]:
+    def _by_gates(self, precision: Precision) -> Callable[[Any], Any]:
         """Return the product with rows on its own axes and the environment, gate by gate."""
         if precision == "float32" and len(self.qubits) >= statevector.QSIM_FROM:
             inverse = inverse_circuit(self.circuit)
@@ -297,8 +359,9 @@ class EvolvedObservable(ObservableOnAxes):
             return qsim
         program = self.program if precision == "float64" else self._program_float32
 
-        def fused(rows: Array) -> Array:
-            return program.adjoint.apply(self.action.apply(program.apply(np.ascontiguousarray(rows.T)))).T
+        def fused(rows: Any) -> Any:
+            columns = np.ascontiguousarray(rows.T) if type(rows) is np.ndarray else rows.T
+            return program.adjoint.apply(self.action.apply(program.apply(columns))).T
 
         return fused
 

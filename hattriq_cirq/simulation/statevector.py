@@ -5,15 +5,18 @@ product over a reshaped view, for any number of samples. A circuit is compiled o
 multiplied into dense blocks on windows of at most `WINDOW` neighbouring qubits and into diagonals, in an order that differs
 from the circuit's only between gates on different qubits. Indices are big-endian, as in Cirq: qubit 0 is the most
 significant bit.
+
+Batches lie in main memory as NumPy arrays, where two buffers are written in turn, or on a device, whose library keeps freed
+memory for the next step. A compiled circuit is one of NumPy and keeps copies of its factors on each device that it was used on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import cycle
-from typing import Literal
+from typing import Any, Literal
 
 import cirq
 import numpy as np
@@ -21,7 +24,9 @@ from numpy.typing import DTypeLike
 
 from hattriq_cirq.circuits.unitaries import unitary_matrix
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.devices import Device, namespace
 from hattriq_cirq.foundation.machine import available_cores
+from hattriq_cirq.foundation.rows import is_complex, is_single
 from hattriq_cirq.simulation.qsim import for_qsim, qsim_simulator
 
 Precision = Literal["float64", "float32"]
@@ -125,22 +130,30 @@ def embed(matrix: Array, axes: Sequence[int], onto: Sequence[int]) -> Array:
     """
     identity = np.eye(2 ** len(onto), dtype=matrix.dtype)
     where = [list(onto).index(axis) for axis in axes]
-    return _apply(identity, matrix, where, len(onto), out=np.empty_like(identity))
+    return np.asarray(_apply(identity, matrix, where, len(onto), out=np.empty_like(identity)))
 
 
-def _apply(states: Array, matrix: Array, axes: Sequence[int], n_qubits: int, out: Array) -> Array:
-    """Multiply a matrix onto axes of a (2**n_qubits, samples) batch, and write the result to `out`."""
+def _apply(states: Any, matrix: Any, axes: Sequence[int], n_qubits: int, out: Array | None = None) -> Any:
+    """Multiply a matrix onto axes of a (2**n_qubits, samples) batch; arrays of NumPy write the result to `out`."""
+    xp = namespace(states)
     first, width = axes[0], len(axes)
     if list(axes) == list(range(first, first + width)):
-        shape = (2**first, 2**width, states.size // 2 ** (first + width))
+        shape: tuple[int, ...] = (2**first, 2**width, states.shape[0] * states.shape[1] // 2 ** (first + width))
+        left, right = matrix, states
         if shape[2] == 1:  # a window at the end of a single state: one product instead of 2**first small ones
-            np.matmul(states.reshape(shape[:2]), matrix.T, out=out.reshape(shape[:2]))
+            left, right, shape = states, matrix.T, shape[:2]
+            left = xp.reshape(left, shape)
         else:
-            np.matmul(matrix, states.reshape(shape), out=out.reshape(shape))
-    else:
-        tensor = np.moveaxis(states.reshape((2,) * n_qubits + (-1,)), axes, range(width))
-        moved = (matrix @ tensor.reshape(2**width, -1)).reshape(tensor.shape)
-        np.copyto(np.moveaxis(out.reshape((2,) * n_qubits + (-1,)), axes, range(width)), moved)
+            right = xp.reshape(right, shape)
+        if out is None:
+            return xp.reshape(xp.matmul(left, right), states.shape)
+        np.matmul(left, right, out=out.reshape(shape))
+        return out
+    tensor = xp.moveaxis(xp.reshape(states, (2,) * n_qubits + (-1,)), tuple(axes), tuple(range(width)))
+    moved = xp.reshape(xp.matmul(matrix, xp.reshape(tensor, (2**width, -1))), tensor.shape)
+    if out is None:
+        return xp.reshape(xp.moveaxis(moved, tuple(range(width)), tuple(axes)), states.shape)
+    np.copyto(np.moveaxis(out.reshape((2,) * n_qubits + (-1,)), axes, range(width)), moved)
     return out
 
 
@@ -154,23 +167,36 @@ class Block:
     """
 
     axes: tuple[int, ...]
-    factor: Array
+    factor: Any
 
-    def apply(self, states: Array, n_qubits: int, out: Array) -> Array:
-        """Apply the block to a (2**n_qubits, samples) batch; write and return `out`, which must be another array."""
+    def apply(self, states: Any, n_qubits: int, out: Array | None = None) -> Any:
+        """Return the product with a (2**n_qubits, samples) batch, which lies where the factor does.
+
+        Args:
+            states: The batch.
+            n_qubits: Number of qubits.
+            out: Another array of NumPy for the result; None for a new array, on any device.
+        """
         if self.axes:
             return _apply(states, self.factor, self.axes, n_qubits, out)
+        if out is None:
+            return states * self.factor[:, None]
         return np.multiply(states, self.factor[:, np.newaxis], out=out)
 
     @cached_property
     def transpose(self) -> Block:
         """Transpose of the block."""
-        return Block(self.axes, np.ascontiguousarray(self.factor.T))
+        if type(self.factor) is np.ndarray:
+            return Block(self.axes, np.ascontiguousarray(self.factor.T))
+        return Block(self.axes, self.factor.T if self.axes else self.factor)
 
     @cached_property
     def adjoint(self) -> Block:
         """Adjoint of the block, which inverts it."""
-        return Block(self.axes, np.ascontiguousarray(self.factor.conj().T))
+        if type(self.factor) is np.ndarray:
+            return Block(self.axes, np.ascontiguousarray(self.factor.conj().T))
+        conjugate = namespace(self.factor).conj(self.factor) if is_complex(self.factor) else self.factor
+        return Block(self.axes, conjugate.T if self.axes else conjugate)
 
 
 @dataclass(frozen=True)
@@ -209,8 +235,10 @@ class FusedCircuit:
         """Fused circuit that inverts this one."""
         return FusedCircuit(self.n_qubits, tuple(block.adjoint for block in reversed(self.blocks)))
 
-    def apply(self, states: Array) -> Array:
-        """Apply the circuit to every column of a (features, samples) batch, and return a new batch."""
+    def apply(self, states: Any) -> Any:
+        """Apply the circuit to every column of a (features, samples) batch, and return a new batch, on the same device."""
+        if type(states) is not np.ndarray:
+            return self._apply_on_device(states)
         samples = states.shape[1]
         if 1 < samples < 8 and self.n_qubits >= 12:  # few long columns: windows near the end are faster one at a time
             return np.concatenate([self.apply(states[:, [i]]) for i in range(samples)], axis=1)
@@ -220,11 +248,60 @@ class FusedCircuit:
             states = block.apply(states, self.n_qubits, out=next(buffers))
         return states
 
+    def _apply_on_device(self, states: Any) -> Any:
+        blocks, complex_numbers = self.beside(states), is_complex(states) or self._is_complex
+        if complex_numbers and not is_complex(states):
+            xp = namespace(states)
+            states = xp.astype(states, xp.complex64 if is_single(states) else xp.complex128)
+        for block in blocks:
+            states = block.apply(states, self.n_qubits)
+        return states
+
+    @cached_property
+    def _is_complex(self) -> bool:
+        return any(np.iscomplexobj(block.factor) for block in self.blocks)
+
+    def beside(self, states: Any) -> tuple[Block, ...]:
+        """Return the blocks with their factors on the device of some states, in their precision; they are kept.
+
+        Matrices are complex if a factor or a state is, as the states then become at the first step; all small factors go in
+        one transfer, and factors that are the same array once.
+        """
+        if type(states) is np.ndarray:
+            return self.blocks
+        device, single, wide = Device.holding(states), is_single(states), is_complex(states) or self._is_complex
+        if (device, single, wide) not in self._copies:
+            real, complex_ = dtypes("float32" if single else "float64")
+            factors = {id(block.factor): block for block in self.blocks}
+            matrices = {key: block.factor for key, block in factors.items() if block.axes}
+            moved = _moved_together(device, matrices, complex_ if wide else real)
+            for key, block in factors.items():
+                if not block.axes:
+                    moved[key] = device.asarray(block.factor, complex_ if np.iscomplexobj(block.factor) else real)
+            self._copies[device, single, wide] = tuple(Block(block.axes, moved[id(block.factor)]) for block in self.blocks)
+        return self._copies[device, single, wide]
+
+    @cached_property
+    def _copies(self) -> dict[tuple[Device, bool, bool], tuple[Block, ...]]:
+        return {}
+
     def astype(self, precision: Precision) -> FusedCircuit:
         """Return the same circuit with its factors in another precision."""
         real, complex_ = dtypes(precision)
         blocks = [Block(b.axes, b.factor.astype(complex_ if np.iscomplexobj(b.factor) else real)) for b in self.blocks]
         return FusedCircuit(self.n_qubits, tuple(blocks))
+
+
+def _moved_together(device: Device, matrices: dict[int, Array], dtype: DTypeLike) -> dict[int, Any]:
+    """Return matrices on a device, by the same keys, in one transfer."""
+    if not matrices:
+        return {}
+    together = device.asarray(np.concatenate([matrix.astype(dtype).reshape(-1) for matrix in matrices.values()]))
+    moved, first = dict[int, Any](), 0
+    for key, matrix in matrices.items():
+        moved[key] = device.xp.reshape(together[first : first + matrix.size], matrix.shape)
+        first += matrix.size
+    return moved
 
 
 def dtypes(precision: str) -> tuple[type[np.floating], type[np.complexfloating]]:
@@ -351,21 +428,49 @@ class PauliAction:
             phases[flips] = phases[flips] + vector if flips in phases else vector
         return cls(n, tuple((flips, drop_zero_imaginary(vector)) for flips, vector in sorted(phases.items())))
 
-    def apply(self, states: Array) -> Array:
-        """Apply O to every column of a (features, samples) batch, and return a new batch of the same precision."""
-        real, complex_ = dtypes("float32" if states.dtype in (np.float32, np.complex64) else "float64")
-        result: Array | None = None
-        for flips, vector in self.phases:
-            vector = vector.astype(complex_ if np.iscomplexobj(vector) else real, copy=False)
-            part = self._flipped(states, flips) * vector[:, np.newaxis]
+    def apply(self, states: Any) -> Any:
+        """Apply O to every column of a (features, samples) batch, and return a new batch of the same precision and device."""
+        result: Any = None
+        for flips, vector in self._beside(states):
+            part = self._flipped(states, flips) * vector[:, None]
             result = part if result is None else result + part
-        return np.zeros_like(states) if result is None else result
+        return namespace(states).zeros_like(states) if result is None else result
 
-    def _flipped(self, states: Array, flips: int) -> Array:
+    def _beside(self, states: Any) -> Iterable[tuple[int, Any]]:
+        """Return the phases where some states lie, in their precision; those on a device are kept."""
+        single = is_single(states)
+        real, complex_ = dtypes("float32" if single else "float64")
+        phases = ((f, vector.astype(complex_ if np.iscomplexobj(vector) else real, copy=False)) for f, vector in self.phases)
+        if type(states) is np.ndarray:
+            return phases
+        device = Device.holding(states)
+        if (device, single) not in self._copies:
+            self._copies[device, single] = [(flips, device.asarray(vector)) for flips, vector in phases]
+        return self._copies[device, single]
+
+    @cached_property
+    def _copies(self) -> dict[tuple[Device, bool], list[tuple[int, Any]]]:
+        return {}
+
+    def _flipped(self, states: Any, flips: int) -> Any:
         if flips == 0:
             return states
-        axes = tuple(axis for axis in range(self.n_qubits) if flips >> (self.n_qubits - 1 - axis) & 1)
-        return np.flip(states.reshape((2,) * self.n_qubits + (-1,)), axes).reshape(states.shape)
+        xp = namespace(states)
+        runs = _runs(flips, self.n_qubits)
+        tensor = xp.reshape(states, (*(size for size, _ in runs), -1))
+        return xp.reshape(xp.flip(tensor, axis=tuple(i for i, (_, is_flipped) in enumerate(runs) if is_flipped)), states.shape)
+
+
+def _runs(bits: int, n_qubits: int) -> list[tuple[int, bool]]:
+    """Return the lengths of the axes into which the register divides where the bits of a mask change, and these bits."""
+    runs: list[tuple[int, bool]] = []
+    for axis in range(n_qubits):
+        bit = bool(bits >> (n_qubits - 1 - axis) & 1)
+        if runs and runs[-1][1] == bit:
+            runs[-1] = 2 * runs[-1][0], bit
+        else:
+            runs.append((2, bit))
+    return runs
 
 
 def qsim_apply(circuit: cirq.AbstractCircuit, qubits: Sequence[cirq.Qid], states: Array) -> Array:

@@ -204,7 +204,9 @@ def parse_estimator(text: str) -> Estimator | None:
     name, _, count = text.partition(":")
     if name == "parallel" and _is_count(count):
         return ParallelHadamardTest(int(count))
-    raise ValueError(f"estimator {text!r} must be one of {', '.join(plain)}, parallel:M")
+    if name == "resolved" and re.fullmatch(r"[0-9]{1,3}(\+[0-9]{1,3})*", count):
+        return ResolvedHadamardTest(measured=tuple(map(int, count.split("+"))))
+    raise ValueError(f"estimator {text!r} must be one of {', '.join(plain)}, parallel:M, resolved:Q+Q")
 
 
 #: Names of learned models where estimators are named -> the origin of the strings and the prior.

@@ -50,7 +50,7 @@ def names(folder: Path) -> set[str]:
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -91,7 +91,7 @@ def test_every_example_of_the_help_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("my.csv").write_text(TABLE)
+    Path("my.csv").write_text(TABLE, encoding="utf-8")
     Path("my/images").mkdir(parents=True)
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save("my/images/one.png")
     for command in ("train", "attribute", "cost", "show", "report"):

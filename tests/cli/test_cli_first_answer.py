@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import cleandoc
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from hattriq_cirq import cli
+from hattriq_cirq.foundation import pulse
+from hattriq_cirq.foundation.terminal import StatusLine
 
 RUN = Path(__file__).parents[1] / "fixtures/journal_2/interrupted"
 CODE = """
 import sys
 from hattriq_cirq.cli import main
-from hattriq_cirq.cli.commands import cancel, resume
 
-def stop(command):
-    print("loaded before the answer:", sorted({"cirq", "pandas", "sklearn", "matplotlib"} & sys.modules.keys()))
-    raise SystemExit
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("cirq", "pandas", "sklearn", "matplotlib"):
+            print("begins to load the library")
+            raise SystemExit
 
-cancel.load_modules = resume.load_modules = stop
+sys.meta_path.insert(0, Stop())
 main(sys.argv[1:])
 """
 
@@ -29,15 +40,49 @@ def test_stopped_run_is_answered_for_before_the_library_is_loaded(command: str, 
     shutil.copytree(RUN, tmp_path / "run")
     words = [sys.executable, "-c", CODE, command, str(tmp_path / "run")]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
-    answer, loaded = done.stdout.splitlines()
+    answer, then = done.stdout.splitlines()
     assert answer.startswith(f"{tmp_path}/run: ")
     assert "jobs are done" in answer
-    assert loaded == "loaded before the answer: []"
+    assert then == "begins to load the library"
 
 
-def test_loading_is_said_on_a_watched_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from hattriq_cirq import cli
+def first_words(command: type[Any]) -> list[str]:
+    """Return the words of the first example of a command in its help."""
+    found = re.search(rf"^ +hattriq ({command.__name__.lower()}\b.*)$", cleandoc(command.__doc__ or ""), re.MULTILINE)
+    assert found is not None
+    return found[1].split()
 
-    monkeypatch.setattr(cli, "is_watched", lambda: True)
-    assert cli.main(["train", "no_such_data", "--out", "unused"]) == 2
-    assert "load the library ..." in capsys.readouterr().err
+
+@pytest.mark.parametrize("command", cli._COMMANDS, ids=lambda command: command.__name__)
+def test_no_command_is_silent_for_over_a_second(
+    command: type[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A command that does nothing for a second, by the clock of the terminal, has said what it does."""
+    shown = threading.Event()
+    show = StatusLine.show
+
+    def showing(line: StatusLine, text: str) -> None:
+        show(line, text)
+        shown.set()
+
+    def wait(_: object) -> int:
+        (line,) = lines
+        line.last_print -= 1
+        assert shown.wait(60)
+        return 0
+
+    lines: list[StatusLine] = []
+
+    @contextmanager
+    def watched(line: StatusLine) -> Iterator[None]:
+        lines.append(line)
+        with pulse.pulse(line):
+            yield
+
+    monkeypatch.setattr(pulse, "is_watched", lambda: True)
+    monkeypatch.setattr(pulse, "_PERIOD", 0.01)
+    monkeypatch.setattr(cli, "pulse", watched)
+    monkeypatch.setattr(StatusLine, "show", showing)
+    monkeypatch.setattr(command, "run", wait)
+    assert cli.main(first_words(command)) == 0
+    assert "... 1 s" in capsys.readouterr().err

@@ -42,14 +42,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def edit_record(file: Path, **changes: Any) -> None:
     """Set fields of a record; the name of a field inside others is that of each, or its index in a list, joined by __."""
-    record = json.loads(file.read_text())
+    record = json.loads(file.read_text(encoding="utf-8"))
     for place, value in changes.items():
         *parents, name = [int(part) if part.isdecimal() else part for part in place.split("__")]
         part = record
         for each in parents:
             part = part[each]
         part[name] = value
-    file.write_text(json.dumps(record))
+    file.write_text(json.dumps(record), encoding="utf-8")
 
 
 def edit_journal(file: Path, kind: str, change: Callable[[dict[str, Any]], None]) -> None:

@@ -52,7 +52,7 @@ def test_table_of_any_name_is_trained_attributed_and_reported(
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
     monkeypatch.chdir(tmp_path)
-    Path(name).write_text(TABLE)
+    Path(name).write_text(TABLE, encoding="utf-8")
     assert main(["train", f"./{name}", "--epochs", "2", "--out", "run"]) == 0
     if name == os.fsdecode(b"bad\xff.csv"):
         assert main(["attribute", "run", "--data", f"./{name}", "--out", "maps"]) == 0
@@ -62,7 +62,7 @@ def test_table_of_any_name_is_trained_attributed_and_reported(
     assert main(["train", f"./{name}", "--epochs", "2", "--out", "run"]) == 2
     assert written(err).count("\n") == 1
     assert "\x1b" not in written(out)
-    page = Path("page.html").read_text()
+    page = Path("page.html").read_text(encoding="utf-8")
     if name == "münchen.csv":
         assert r"m\xfcnchen" in written(out)
         assert "münchen" in page

@@ -58,7 +58,7 @@ def test_row_number_is_no_feature_and_names_are_kept(
     assert f"note: {left_out}" in printed.out
     assert "-1 = benign, +1 = malignant" in printed.out
     assert "x from -x" not in printed.out
-    rows = {row["classifier"]: row for row in json.loads(Path("model/run.json").read_text())["accuracies"]}
+    rows = {row["classifier"]: row for row in json.loads(Path("model/run.json").read_text(encoding="utf-8"))["accuracies"]}
     assert rows["this model"]["test"] > 0.92
     contract = hq.Model.load("model/model.json").contract
     assert contract is not None

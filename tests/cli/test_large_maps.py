@@ -80,7 +80,7 @@ def test_maps_in_parts_are_those_of_one_part(
 def test_scores_of_all_inputs_are_in_a_table(folder: Path) -> None:
     assert run("attribute model.json --data own.npz --inputs test --out maps") == 0
     data, a = hq.datasets.load("own.npz"), maps("maps")
-    with Path("maps/scores.csv").open(newline="") as file:
+    with Path("maps/scores.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["sample"]) for row in rows] == data.test.tolist()
     assert [int(row["label"]) for row in rows] == data.y_test.tolist()
@@ -93,13 +93,13 @@ def test_scores_of_all_inputs_are_in_a_table(folder: Path) -> None:
 
 def test_show_and_report_take_a_large_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("attribute model.json --data own.npy --inputs all --out maps") == 0
-    record = json.loads(Path("maps/run.json").read_text())
+    record = json.loads(Path("maps/run.json").read_text(encoding="utf-8"))
     assert record["inputs"]["count"] == 90
     assert len(record["inputs"]["indices"]) == large_maps.LISTED
     for line in ("show maps --input 80", "show maps --png map.png --shape 4x4", "report maps --out report.html"):
         capsys.readouterr()
         assert run(line) == 0, line
-    assert "scores.csv holds all" in Path("report.html").read_text()
+    assert "scores.csv holds all" in Path("report.html").read_text(encoding="utf-8")
     assert hq.runs.to_frame("maps")["inputs"].tolist() == [90]
 
 
@@ -148,7 +148,7 @@ def test_folder_of_images_is_attributed(folder: Path) -> None:
     assert run("attribute model.json --data pictures --inputs all --out maps") == 0
     pixels = np.array([np.asarray(Image.open(file)) for file in sorted((folder / "pictures").iterdir())], dtype=float)
     np.testing.assert_allclose(maps("maps").x, unit(np.pad(pixels, ((0, 0), (0, 0), (0, 1))).reshape(25, 16)), rtol=1e-14)
-    assert json.loads(Path("maps/run.json").read_text())["data"]["image_shape"] == [4, 4]
+    assert json.loads(Path("maps/run.json").read_text(encoding="utf-8"))["data"]["image_shape"] == [4, 4]
 
 
 def test_folders_of_two_classes_are_a_data_set(folder: Path) -> None:

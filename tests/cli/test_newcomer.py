@@ -118,7 +118,7 @@ def test_page_opens_in_the_browser_that_the_environment_names(
     assert run(f"explain {home}/why --index 3 --out {tmp_path}/why --open") == 0
     address = (tmp_path / "address").read_text().strip()
     assert address == (tmp_path / "why" / "report.html").as_uri()
-    assert "predicted" in Path(unquote(urlsplit(address).path)).read_text()
+    assert "predicted" in Path(unquote(urlsplit(address).path)).read_text(encoding="utf-8")
     monkeypatch.setattr(webbrowser, "open", lambda _: False)
     assert run(f"explain {home}/why --index 3 --out {tmp_path}/again --open") == 0
     assert "no browser was found" in capsys.readouterr().out

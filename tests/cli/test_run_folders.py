@@ -310,7 +310,7 @@ def test_any_name_of_a_page(name: str, home: Path, tmp_path: Path, monkeypatch: 
     Path("real").mkdir()
     Path("link").symlink_to("real")
     assert run(f"report {home}/bars --out={shlex.quote(name)}") == 0
-    assert Path(name).read_text().startswith("<!doctype html>")
+    assert Path(name).read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def test_result_of_a_run_continued_with_other_versions_says_so(
     resumed = attribute(tmp_path / "run")
     np.testing.assert_array_equal(resumed.values, undisturbed.values)
     (note,) = (note for note in resumed.assumptions.notes if "version" in note)
-    assert note.startswith("This run was continued with other versions: python 3.10.1, then 3.11")
+    assert note.startswith(f"This run was continued with other versions: python 3.10.1, then {platform.python_version()};")
     assert f"numpy 2.0.0, then {np.__version__}" in note
     assert attribute(tmp_path / "run").assumptions.notes == resumed.assumptions.notes
 

@@ -94,7 +94,7 @@ class Processes:
 
     def run(self, words: list[str], service: StandIn) -> tuple[int, str, str]:
         self._start(words, service)
-        return self.server.wait(), Path("out.txt").read_text(), Path("err.txt").read_text()
+        return self.server.wait(), Path("out.txt").read_text(encoding="utf-8"), Path("err.txt").read_text(encoding="utf-8")
 
     def run_and_kill(self, words: list[str], service: StandIn) -> None:
         pid, deadline = self._start(words, service), time.monotonic() + 60
@@ -167,7 +167,7 @@ def play(page: list[Step], shell: Shell, service: StandIn) -> None:
         assert code == (2 if step.fails else 0), f"{step}\n{out}{err}"
         check_printed(step, out + err)
         if target:
-            Path(target).write_text(out)
+            Path(target).write_text(out, encoding="utf-8")
 
 
 def test_night_on_a_processor_is_the_script_of_its_page(shell: Shell) -> None:
@@ -182,7 +182,7 @@ def test_night_on_a_processor_is_the_script_of_its_page(shell: Shell) -> None:
         assert len(service.executions) == len(calm.executions) == JOBS >= 20
         assert set(service.executions.values()) == {1}
         assert service.quantum.shots == calm.quantum.shots == 6000
-    log = Path("night/run/hattriq.log").read_text()
+    log = Path("night/run/hattriq.log").read_text(encoding="utf-8")
     assert log.count("answered 429") == 2
     assert log.count("the connection broke") == 1
     night, quiet = (hq.Attribution.load(f"{folder}/attribution.npz") for folder in ("night/run", "undisturbed"))

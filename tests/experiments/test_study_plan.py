@@ -287,7 +287,7 @@ def test_killed_study_of_a_random_circuit_on_a_snapshot_gives_the_same_result(
         "mitigations = ['none', 'zne,twirl:4,readout']",
         "repeats = 2",
     )
-    Path("plan.toml").write_text("\n".join(lines))
+    Path("plan.toml").write_text("\n".join(lines), encoding="utf-8")
     assert_succeeds("study plan.toml --out whole --workers 2")
     killed, tasks = start("study plan.toml --out killed --workers 1"), Path("killed/mitigation/tasks")
 

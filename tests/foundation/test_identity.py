@@ -201,7 +201,7 @@ def test_digest_follows_the_variables_of_a_module_of_the_user(monkeypatch: pytes
     for module in (package, settings):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     package.settings, settings.package = settings, package  # type: ignore[attr-defined]
-    settings.unused = open(os.devnull)  # type: ignore[attr-defined]  # noqa: SIM115
+    settings.unused = open(os.devnull, encoding="utf-8")  # type: ignore[attr-defined]  # noqa: SIM115
 
     def noise() -> object:
         return cirq.depolarize(package.settings.STRENGTH)

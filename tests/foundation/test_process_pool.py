@@ -52,10 +52,10 @@ def _crash(marks: Path, times: int, slow: Path | None = None) -> int:
 
 
 def _log(file: Path, name: str, seconds: float) -> None:
-    with file.open("a") as log:
+    with file.open("a", encoding="utf-8") as log:
         log.write(f"+{name} ")
     time.sleep(seconds)
-    with file.open("a") as log:
+    with file.open("a", encoding="utf-8") as log:
         log.write(f"-{name} ")
 
 
@@ -144,7 +144,7 @@ def test_script_without_a_guard_leaves_no_process_however_it_ends(how: signal.Si
 
 def _is_alive(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 

@@ -54,7 +54,7 @@ class Failing(io.TextIOBase):
 @pytest.mark.parametrize("error", [BrokenPipeError(errno.EPIPE, "pipe"), OSError(errno.EBADF, "closed"), ValueError("closed")])
 def test_stream_without_a_reader_is_no_failure(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", Failing(error))
-    with safe_streams() as out:
+    with safe_streams() as (out, _):
         for _ in range(3):
             print("text", flush=True)
         assert exit_code(0, out) == 0
@@ -66,7 +66,7 @@ def test_lost_output_is_said_and_ends_with_1(
     number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdout", Failing(OSError(number, os.strerror(number))))
-    with safe_streams() as out:
+    with safe_streams() as (out, _):
         print("text")
         assert exit_code(0, out) == 1
         assert exit_code(2, out) == 2
@@ -77,7 +77,7 @@ def test_lost_output_is_said_and_ends_with_1(
 def test_missing_streams_take_everything(missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in missing:
         monkeypatch.setattr(sys, name, None)
-    with safe_streams() as out:
+    with safe_streams() as (out, _):
         print("text", flush=True)
         print("text", file=sys.stderr, flush=True)
         assert not any(getattr(sys, name).isatty() for name in missing)
@@ -88,7 +88,7 @@ def test_missing_streams_take_everything(missing: tuple[str, ...], monkeypatch: 
 PROGRAM = """
 import sys
 from hattriq_cirq.foundation.terminal import exit_code, safe_streams
-with safe_streams() as out:
+with safe_streams() as (out, _):
     with open("work", "w") as file:
         for number in range(20_000):
             print("line", number, "\\u00fc")

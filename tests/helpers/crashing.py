@@ -27,7 +27,7 @@ class CrashingNoise(cirq.NoiseModel):
         """Return the moment and a flip of every qubit."""
         orders = Path(self.orders)
         if os.getpid() != self.test and orders.exists():
-            if orders.read_text() == "once":
+            if orders.read_text(encoding="utf-8") == "once":
                 orders.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
         return [moment, cirq.bit_flip(0.1).on_each(*system_qubits)]

@@ -44,6 +44,6 @@ def dask_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
 def _port(file: Path) -> int:
     while True:
         try:
-            return int(json.loads(file.read_text())["address"].rpartition(":")[2])
+            return int(json.loads(file.read_text(encoding="utf-8"))["address"].rpartition(":")[2])
         except ValueError:  # it is being written
             time.sleep(0.05)

@@ -82,7 +82,7 @@ def _content(file: Path, root: str) -> Any:
         with np.load(file) as arrays:
             return {name: arrays[name].tolist() for name in arrays.files if name != "meta"}
     if file.suffix == ".json":
-        return _without_times(json.loads(file.read_text().replace(root, "")))
+        return _without_times(json.loads(file.read_text(encoding="utf-8").replace(root, "")))
     if file.name in ("training.png", "journal.jsonl", "hattriq.log") or file.suffix == ".html":  # they show times
         return None
     return file.read_bytes()

@@ -154,3 +154,22 @@ def test_gradient_goes_on_from_its_journal(tmp_path: Path) -> None:
         engine.journal.close()
     np.testing.assert_array_equal(found[0].values, found[1].values)
     assert found[0].notes
+
+
+def test_saved_gradient_is_read_again_and_says_what_it_lacks(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"estimator": hq.ResolvedHadamardTest(), "engine": hq.qsim(seed=1), "shots": 500}
+    found = hq.gradient(MODEL, [X, X], **options)
+    whole = hq.Gradient.load(found.save(tmp_path / "whole.npz", covariance=True))
+    for name in ("real", "imag", "real_stderr", "imag_stderr", "rare_stderr", "covariance"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(found, name))
+    assert (whole.cost, whole.notes, whole.systematic is None) == (found.cost, found.notes, found.systematic is None)
+    short = hq.Gradient.load(found.save(tmp_path / "short.npz"))
+    with pytest.raises(ValueError, match=r"short\.npz was saved without the covariance; save it with covariance=True"):
+        _ = short.covariance
+    with np.load(tmp_path / "short.npz") as arrays:
+        content = dict(arrays)
+    np.savez(tmp_path / "damaged.npz", **content | {"imag": content["imag"][:, :2]})
+    with pytest.raises(ValueError, match=r"damaged\.npz is not a saved gradient: array imag .*\(2, 2\)"):
+        hq.Gradient.load(tmp_path / "damaged.npz")
+    with pytest.raises(ValueError, match="is not a saved gradient: arrays real, imag"):
+        hq.Gradient.load(hq.integrated_gradients(MODEL.traceless(), X, baseline=0).save(tmp_path / "map.npz"))

@@ -137,9 +137,9 @@ def test_runs_of_scripts_are_rows() -> None:
 
 
 def test_unreadable_run_is_a_row_with_the_reason_or_an_error() -> None:
-    Path("shots/journal.jsonl").write_text("nonsense\nmore\n")
+    Path("shots/journal.jsonl").write_text("nonsense\nmore\n", encoding="utf-8")
     Path("maps/attribution.npz").unlink()
-    Path("trained/run.json").write_text("{}")
+    Path("trained/run.json").write_text("{}", encoding="utf-8")
     given = ["shots", "maps", "trained", "finished", "nowhere"]
     frame = hq.runs.to_frame(given)
     assert list(frame["folder"]) == given
@@ -200,7 +200,7 @@ def test_csv_of_the_command_line_is_the_table(capsys: pytest.CaptureFixture[str]
         table = pd.read_csv(io.StringIO(capsys.readouterr().out))
         assert len(table) == lines
         assert list(table["jobs_done"].dropna().unique()) == [3, 87, 9, 2]
-    Path("shots/run.json").write_text("{}")
+    Path("shots/run.json").write_text("{}", encoding="utf-8")
     assert run("runs . --csv") == 1
     assert "not a run record" in capsys.readouterr().out
     assert run("runs . --csv --follow") == 2

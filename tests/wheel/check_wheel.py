@@ -1,10 +1,10 @@
 """Build the sdist and the wheel, install the wheel outside the checkout, and run the README's examples with it.
 
 `make wheel-check` runs this script, and so does CI. The wheel is built from the sdist, so both must be complete. It is
-installed in a new virtual environment that sees the dependencies of the environment that runs the script, but not the checkout.
+installed in a new virtual environment, with what it requires and nothing else.
 
 The README's Python blocks run in order in one process, then its commands in order in one folder (`tests/helpers/page_script.py`
-finds them).
+finds them). A command below which the README shows an error must end with it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import os
 import shlex
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 import venv
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
-from page_script import python_blocks, steps
+from page_script import check_printed, python_blocks, steps
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGES = ("calibration", "experiments", "hattriq_cirq")
@@ -52,11 +52,12 @@ def main() -> None:
         run("Python blocks of the README", [python, "readme.py"], work)
         for step in steps(readme):
             program, *words = shlex.split(step.command)
-            run(step.command, [str(environment / "bin" / program), *words], work)
+            printed = run(step.command, [str(environment / "bin" / program), *words], work, expected=2 if step.fails else 0)
+            check_printed(step, printed)
 
 
-def run(title: str, command: list[str], folder: Path) -> None:
-    """Run one step in a folder; print its title and time, and its output only if it fails."""
+def run(title: str, command: list[str], folder: Path, expected: int = 0) -> str:
+    """Run one step in a folder and return its output; print its title and time, and its output if it ends with another code."""
     before = time.monotonic()
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME", "MAKEFLAGS")}
     done = subprocess.run(
@@ -65,11 +66,12 @@ def run(title: str, command: list[str], folder: Path) -> None:
         env=environment | {"MPLBACKEND": "agg", "OPENBLAS_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
     )
     print(f"{time.monotonic() - before:5.1f} s  {title}", flush=True)
-    if done.returncode:
-        sys.exit(f"{done.stdout}\n{title}: failed with exit code {done.returncode}")
+    if done.returncode != expected:
+        sys.exit(f"{done.stdout}\n{title}: ended with exit code {done.returncode} instead of {expected}")
+    return done.stdout
 
 
 def check_files(wheel: Path) -> None:
@@ -86,17 +88,11 @@ def check_files(wheel: Path) -> None:
 
 
 def install(wheel: Path, environment: Path, folder: Path) -> None:
-    """Install the wheel in a new virtual environment, then let it see the packages that are installed beside this Python.
-
-    A line in a `.pth` file adds a folder to the path without reading the `.pth` files in it, so an editable installation of
-    the checkout stays invisible.
-    """
+    """Install the wheel and its requirements in a new virtual environment, in the versions that CI uses."""
     venv.create(environment, with_pip=False)
-    python = environment / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
-    run("install", [*pip, str(wheel)], folder)
-    (packages,) = environment.glob("lib/python*/site-packages")
-    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    python, constraints = str(environment / "bin" / "python"), str(CHECKOUT / "constraints.txt")
+    pip = ["uv", "pip", "install", "--python", python] if find_spec("uv") else ["pip", "--python", python, "install"]
+    run("install", [sys.executable, "-m", *pip, "--quiet", "--constraint", constraints, str(wheel)], folder)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -14,6 +13,8 @@ from hattriq_cirq.cli.engine_options import EngineOptions
 from hattriq_cirq.cli.help_lists import DATA_SETS, ENGINES, MITIGATIONS
 
 if TYPE_CHECKING:
+    import cirq
+
     from hattriq_cirq.cli.run_folder import RunFolder
     from hattriq_cirq.datasets import Dataset, Inputs
     from hattriq_cirq.execution.engine import Engine
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from hattriq_cirq.models.model import Form
     from hattriq_cirq.pipeline.mitigation import Mitigation
     from hattriq_cirq.pipeline.prepare import PreparedAttribution
+    from hattriq_cirq.workflows.state_files import PreparedState
 
 #: Fields of the command that do not decide the results: paths, which may change, and a dry run, which the run goes on from.
 NO_SETTINGS = ("model", "data", "out", "dry_run")
@@ -36,6 +38,9 @@ class Attribute(EngineOptions):
     written into a new folder. The values are exact, or estimated from circuits (--estimator) with standard errors; their sum
     is compared with the difference of the scores.
 
+    A circuit in place of data prepares one state of unknown amplitudes: FILE.qasm:qubit_order=ORDER, or FILE.json from Cirq.
+    With the resolved --estimator its map and its score are measured; resolved:Q+Q names the qubits of a map of their marginals.
+
     The maps of a model that `hattriq learn` measured follow from the measurement, with its errors, and run no circuit.
 
     Maps of many inputs without circuits, more than 4 million values together, are computed and written part by part, so that
@@ -47,7 +52,7 @@ class Attribute(EngineOptions):
 
     Args:
         model (MODEL): A model.json or learned.npz, or a folder that holds one.
-        data (DATA): Data set with the inputs, or inputs without labels, as listed above.
+        data (DATA): Data set with the inputs, inputs without labels, or a circuit that prepares one, as listed above.
         out (DIR): New or empty folder, or the folder of this run if it stopped.
         inputs (SIDE[:FROM:TO]): Inputs of one side of the data set, test or train, of all samples, all, or a slice of these.
         index (I,J,...): Inputs by their indices in the whole data set, from 0.
@@ -58,7 +63,8 @@ class Attribute(EngineOptions):
         head (KIND:SCALE): Function of the score that is attributed: identity, sigmoid:SCALE or tanh:SCALE, such as sigmoid:5,
             or linear:WEIGHT:BIAS.
         precision: Precision of the simulation.
-        estimator (NAME): Estimator: exact, resolved, hadamard, hadamard-literal, parallel:M or polarization.
+        estimator (NAME): Estimator: exact, resolved, hadamard, hadamard-literal, parallel:M or polarization; resolved:Q+Q of a
+            circuit.
         engine (ENGINE): Engine, as listed above.
         shots (N): Number of shots per input with an estimator; 0 takes exact probabilities.
         mitigate (NAME,...): Mitigations, as listed above (default: none).
@@ -82,10 +88,10 @@ class Attribute(EngineOptions):
 --engine virtual:willow_pink --dry-run
         hattriq attribute runs/bars/model.json --data bars_and_stripes --out runs/bars-maps --index 0,1,2
         hattriq attribute runs/digits --data my/images --inputs all --out runs/my-maps
+        hattriq attribute runs/tfim --data state.qasm:qubit_order=big-endian --out runs/state --estimator resolved
     """
 
     help_lists: ClassVar = (ENGINES, MITIGATIONS, DATA_SETS)
-    loads: ClassVar = ("hattriq_cirq.workflows.values", "hattriq_cirq.cli.pictures")
 
     model: str
     _: KW_ONLY
@@ -113,11 +119,13 @@ class Attribute(EngineOptions):
 
         A run that counts shots is journaled. One that was stopped continues: the missing results are written.
         """
+        import numpy as np
+
         from hattriq_cirq.cli import folders, large_maps, model_data, pictures, run_folder, tables
-        from hattriq_cirq.foundation.contract import DataContract
         from hattriq_cirq.foundation.reading import checksum
         from hattriq_cirq.reporting.records import SCORES, read_record
         from hattriq_cirq.workflows import values
+        from hattriq_cirq.workflows.state_files import is_state_file, read_state
 
         self._check()
         check = run_folder.check_journaled_run if self._is_counted else run_folder.check_run
@@ -128,11 +136,15 @@ class Attribute(EngineOptions):
                 f"--estimator {self.estimator!r} runs circuits, and {path} was learned: its maps need none; leave it out, or "
                 "give the model that was trained"
             )
-        loaded = hq.datasets.load_inputs(self.data, model.contract or DataContract())
-        data = model_data.as_model_takes(loaded, model, path)
-        indices = values.select_inputs(self.inputs, data)
-        labels = None if isinstance(data, hq.datasets.Inputs) else data.labels[indices]
-        is_large = self.estimator == "exact" and large_maps.is_large(indices, data.n_features)
+        loaded: Dataset | Inputs | PreparedState
+        data: Dataset | Inputs | PreparedState
+        if is_state_file(self.data):
+            self._check_state()
+            loaded = data = read_state(self.data, model)
+            indices, labels, is_large = np.array([0]), None, False
+        else:
+            loaded, data, indices, labels = model_data.chosen_inputs(self.data, self.inputs, model, path)
+            is_large = self.estimator == "exact" and large_maps.is_large(indices, data.n_features)
         task: dict[str, Any] = {
             "command": "attribute",
             "settings": folders.recorded_settings(self, *NO_SETTINGS),
@@ -140,11 +152,12 @@ class Attribute(EngineOptions):
             "data": folders.data_record(self.data, loaded if self._is_counted else data),
             **values.snapshot_file(self.engine),
         }
-        with self._opened(task, LARGE_RESULTS if is_large else RESULTS) as (folder, engine):
+        kinds = {"runs_circuits": self.estimator != "exact", "is_counted": self._is_counted}
+        with folders.opened(self, task, LARGE_RESULTS if is_large else RESULTS, PICTURES, **kinds) as (folder, engine):
             if self.dry_run and engine is not None:
                 assert isinstance(model, hq.Model)
-                baseline = values.make_baseline(self.baseline, data, indices, self.seed)[1]
-                folders.print_plan(self._prepared(model, data.amplitudes[indices], baseline, engine).record(), engine)
+                _, baseline = self._baselines(data)
+                folders.print_plan(self._prepared(model, _inputs_of(data, indices), baseline(indices), engine).record(), engine)
                 return 0
             if folder.is_recorded:
                 a = hq.Attribution.load(folder.path / "attribution.npz")
@@ -189,29 +202,11 @@ class Attribute(EngineOptions):
     def _is_counted(self) -> bool:
         return self.estimator != "exact" and self.shots != 0
 
-    @contextmanager
-    def _opened(self, task: dict[str, Any], results: tuple[str, ...]) -> Iterator[tuple[RunFolder, Engine | None]]:
-        """Yield the folder of the run and its engine, if it has one, with a journal where shots are counted."""
-        from hattriq_cirq.cli import folders, run_folder
-        from hattriq_cirq.foundation.reading import checksum
-        from hattriq_cirq.workflows import values
-
-        if not self._is_counted:
-            with run_folder.open_run(self.out, task, results, PICTURES) as folder:
-                options = self.engine_options
-                yield folder, None if self.estimator == "exact" else values.parse_engine(self.engine, self.seed, **options)
-            return
-        if self.calibration is not None:
-            task["calibration"] = {"path": self.calibration, "sha256": checksum(Path(self.calibration))}
-        options = self.engine_options
-        with folders.journaled(Path(self.out), self.engine, self.seed, task, options, dry_run=self.dry_run) as engine:
-            yield run_folder.RunFolder(Path(self.out)), engine
-
     def _written(
         self,
         folder: RunFolder,
         model: hq.Model | hq.LearnedModel,
-        data: Dataset | Inputs,
+        data: Dataset | Inputs | PreparedState,
         indices: Array,
         labels: Array | None,
         engine: Engine | None,
@@ -222,17 +217,18 @@ class Attribute(EngineOptions):
         """Compute the maps, write the results, the record at the end, and return the attribution; large ones part by part."""
         from hattriq_cirq.cli import folders, large_maps
         from hattriq_cirq.foundation.files import write_new
-        from hattriq_cirq.workflows import values
+        from hattriq_cirq.workflows.state_files import PreparedState
 
-        label, baseline = values.baseline_of(self.baseline, data, self.seed)
+        label, baseline = self._baselines(data)
 
         def attribution(of: Array) -> hq.Attribution:
             is_number = self.baseline == "zero" and engine is None  # which takes no memory; circuits know it as an array
-            a = self._attribution(model, data.amplitudes[of], 0 if is_number else baseline(of), engine)
-            return replace(a, assumptions=replace(a.assumptions, baseline=label))
+            a = self._attribution(model, _inputs_of(data, of), 0 if is_number else baseline(of), engine)
+            return replace(a.as_batch(), assumptions=replace(a.assumptions, baseline=label))
 
         listed, summary = len(indices), {}
         if is_large:
+            assert not isinstance(data, PreparedState)
             scores = large_maps.write_maps(folder, indices, labels, data.n_features, attribution)
             listed, summary = large_maps.LISTED, {"count": len(indices), "summary": str(scores)}
             a = hq.Attribution.load(folder.path / "attribution.npz")
@@ -257,8 +253,30 @@ class Attribute(EngineOptions):
         folder.write("run.json", lambda file: write_new(file, record))
         return a
 
+    def _baselines(
+        self, data: Dataset | Inputs | PreparedState
+    ) -> tuple[str, Callable[[Array], float | Array | hq.BaselineSet]]:
+        """Return the label of the baseline and the function that makes it for inputs by their indices."""
+        from hattriq_cirq.workflows import values
+        from hattriq_cirq.workflows.state_files import PreparedState
+
+        if isinstance(data, PreparedState):
+            return "zero", lambda _: 0.0
+        return values.baseline_of(self.baseline, data, self.seed)
+
+    def _check_state(self) -> None:
+        """Raise ValueError for an option that a state of unknown amplitudes does not take."""
+        given = {"--inputs": (self.inputs, "test:0:8"), "--baseline": (self.baseline, "zero")}
+        for option, (text, default) in given.items():
+            if text != default:
+                raise ValueError(f"{option} {text!r}: {self.data} is one state with the zero baseline; leave {option} out")
+
     def _attribution(
-        self, model: hq.Model | hq.LearnedModel, x: Array, baseline: float | Array | hq.BaselineSet, engine: Engine | None
+        self,
+        model: hq.Model | hq.LearnedModel,
+        x: Array | cirq.AbstractCircuit,
+        baseline: float | Array | hq.BaselineSet,
+        engine: Engine | None,
     ) -> hq.Attribution:
         """Return the attribution of inputs: measured on the engine, or exact without one."""
         from hattriq_cirq.workflows import values
@@ -278,9 +296,15 @@ class Attribute(EngineOptions):
         )
 
     def _prepared(
-        self, model: hq.Model, x: Array, baseline: float | Array | hq.BaselineSet, engine: Engine
+        self,
+        model: hq.Model,
+        x: Array | cirq.AbstractCircuit,
+        baseline: float | Array | hq.BaselineSet,
+        engine: Engine,
     ) -> PreparedAttribution:
         """Return the attribution of inputs, ready to run on the engine."""
+        import numpy as np
+
         from hattriq_cirq.workflows import values
 
         estimator = values.parse_estimator(self.estimator)
@@ -297,7 +321,7 @@ class Attribute(EngineOptions):
             precision=self.precision,
             form=cast("Form", self.form),
             head=values.parse_head(self.head),
-            scores=self.scores,
+            scores=self.scores if isinstance(x, np.ndarray) else None,  # those of a state of unknown amplitudes are measured
             check=False if self.no_check else None,
         )
 
@@ -306,3 +330,10 @@ class Attribute(EngineOptions):
         from hattriq_cirq.workflows import values
 
         return values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age)
+
+
+def _inputs_of(data: Dataset | Inputs | PreparedState, indices: Array) -> Array | cirq.AbstractCircuit:
+    """Return the amplitudes of inputs, or the circuit that prepares the only one."""
+    from hattriq_cirq.workflows.state_files import PreparedState
+
+    return data.circuit if isinstance(data, PreparedState) else data.amplitudes[indices]

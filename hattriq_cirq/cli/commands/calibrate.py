@@ -60,7 +60,6 @@ class Calibrate(EngineOptions):
     """
 
     help_lists: ClassVar = (ENGINES,)
-    loads: ClassVar = ("hattriq_cirq.workflows.values", "calibration")
 
     model: str | None = None
     _: KW_ONLY

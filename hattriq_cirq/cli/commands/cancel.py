@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hattriq_cirq.cli.arguments import load_modules
 from hattriq_cirq.cli.commands.resume import recorded_command
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.terminal import shell_word
@@ -44,7 +43,6 @@ class Cancel:
         done = f"{summary.done} of {summary.jobs} jobs are done"
         print(f"{printable(self.folder)}: {done}, cancelling the others", flush=True)
         command = recorded_command(self.folder, task)
-        load_modules(command)
         from hattriq_cirq.cli.folders import engine_journal
         from hattriq_cirq.workflows.values import parse_engine
 

@@ -76,7 +76,6 @@ class Cost:
     """
 
     help_lists: ClassVar = (ENGINES, MITIGATIONS, DATA_SETS)
-    loads: ClassVar = ("hattriq_cirq.workflows.values",)
 
     model: str | None = None
     _: KW_ONLY

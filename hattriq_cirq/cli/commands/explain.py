@@ -60,7 +60,6 @@ class Explain:
     """
 
     help_lists: ClassVar = (DATA_SETS,)
-    loads: ClassVar = ("hattriq_cirq.workflows.values", "hattriq_cirq.workflows.explain", "hattriq_cirq.workflows.classifier")
 
     source: str
     rows: str | None = None

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import KW_ONLY, asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import hattriq_cirq as hq
@@ -74,7 +71,6 @@ class Learn(EngineOptions):
     """
 
     help_lists: ClassVar = (ENGINES, DATA_SETS)
-    loads: ClassVar = ("hattriq_cirq.workflows.values", "hattriq_cirq.cli.pictures", "hattriq_cirq.workflows.learn")
 
     model: str
     _: KW_ONLY
@@ -116,7 +112,8 @@ class Learn(EngineOptions):
             "data": folders.data_record(spec, loaded if self.shots else data),
             **values.snapshot_file(self.engine),
         }
-        with self._opened(task) as (folder, engine):
+        with folders.opened(self, task, RESULTS, PICTURES, runs_circuits=True, is_counted=bool(self.shots)) as (folder, engine):
+            assert engine is not None
             if folder.is_recorded:
                 learned = hq.LearnedModel.load(folder.path / "learned.npz", model)
             else:
@@ -162,23 +159,6 @@ class Learn(EngineOptions):
         from hattriq_cirq.workflows import values
 
         return values.parse_corrections(self.mitigate, self.seed, self.calibration, self.max_age)
-
-    @contextmanager
-    def _opened(self, task: dict[str, Any]) -> Iterator[tuple[RunFolder, Engine]]:
-        """Yield the folder of the run and its engine, with a journal where shots are counted."""
-        from hattriq_cirq.cli import folders, run_folder
-        from hattriq_cirq.foundation.reading import checksum
-        from hattriq_cirq.workflows import values
-
-        if not self.shots:
-            with run_folder.open_run(self.out, task, RESULTS, PICTURES) as folder:
-                yield folder, values.parse_engine(self.engine, self.seed, **self.engine_options)
-            return
-        if self.calibration is not None:
-            task["calibration"] = {"path": self.calibration, "sha256": checksum(Path(self.calibration))}
-        options = self.engine_options
-        with folders.journaled(Path(self.out), self.engine, self.seed, task, options, dry_run=self.dry_run) as engine:
-            yield run_folder.RunFolder(Path(self.out)), engine
 
     def _prepared(self, model: hq.Model, data: hq.datasets.Dataset, engine: Engine) -> PreparedLearning:
         """Return the campaign, ready to run on the engine."""

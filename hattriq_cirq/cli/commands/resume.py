@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hattriq_cirq.cli.arguments import load_modules
-from hattriq_cirq.cli.commands import attribute, learn
+from hattriq_cirq.cli.commands import attribute, gradient, learn
 from hattriq_cirq.cli.commands.attribute import Attribute
 from hattriq_cirq.cli.commands.calibrate import Calibrate
+from hattriq_cirq.cli.commands.gradient import Gradient
 from hattriq_cirq.cli.commands.learn import Learn
 from hattriq_cirq.cli.engine_options import EngineOptions
 from hattriq_cirq.foundation.display import printable
@@ -53,14 +53,13 @@ class Resume(EngineOptions):
         if command := begun_command(folder):
             raise ValueError(f"{self.folder} holds a run of `hattriq {command}` without a journal; repeat the command to go on")
         summary, task = read_task(self.folder)
-        written = {"attribute": attribute, "learn": learn}.get(task["command"])
+        written = {"attribute": attribute, "gradient": gradient, "learn": learn}.get(task["command"])
         if summary.status == "finished" and (written is None or is_finished(folder, written.RESULTS, written.PICTURES)):
             raise ValueError(
                 f"{self.folder} is finished, nothing is left to do; `hattriq show {shell_word(self.folder)}` prints it"
             )
         self.check_engine_options(str(task["settings"].get("engine")))
         print(f"{printable(self.folder)}: {summary.done} of {summary.jobs} jobs are done, going on", flush=True)
-        load_modules(recorded_command(self.folder, task))
         recorded, home = replace(recorded_command(self.folder, task), **self._options(summary)), task["directory"]
         moves = os.path.isdir(home) and not os.path.samefile(home, ".")
         with chdir(home) if moves else nullcontext():
@@ -82,7 +81,7 @@ class Resume(EngineOptions):
         return {name: recorded.get(name) if value is None else value for name, value in given.items()}
 
 
-def recorded_command(folder: str, task: AttributeTask | CalibrateTask) -> Attribute | Learn | Calibrate:
+def recorded_command(folder: str, task: AttributeTask | CalibrateTask) -> Attribute | Gradient | Learn | Calibrate:
     """Return the command that the journal in a folder records.
 
     Raises:
@@ -92,5 +91,6 @@ def recorded_command(folder: str, task: AttributeTask | CalibrateTask) -> Attrib
 
     if task["command"] == "calibrate":
         return command_from_task(Calibrate, task, folder, out=task["out"])
-    kind: type[Attribute | Learn] = Learn if task["command"] == "learn" else Attribute
+    kinds: dict[str, type[Attribute | Gradient | Learn]] = {"attribute": Attribute, "gradient": Gradient, "learn": Learn}
+    kind = kinds[task["command"]]
     return command_from_task(kind, task, folder, model=task["model"]["path"], data=task["data"]["spec"], out=folder)

@@ -12,20 +12,23 @@ import hattriq_cirq as hq
 from hattriq_cirq.foundation.display import printable
 from hattriq_cirq.foundation.text import quantity
 
+_COEFFICIENTS, _DERIVATIVES = "coefficients", "real_stderr"  # arrays of learned models and of gradients
+
 
 @dataclass(frozen=True)
 class Show:
-    """Print a saved model, learned model, attribution, calibration, snapshot or run.
+    """Print a saved model, learned model, attribution, gradient, calibration, snapshot or run.
 
     An attribution begins with its answer: the class or the score, and the features that decide, by their names. A model is
     printed with its accuracies, a learned model with its tests, and a run with its settings. For a folder, every run below
     it is printed.
 
     Args:
-        path (PATH): An attribution.npz, learned.npz, model.json, run.json, readout calibration or snapshot, or a folder.
+        path (PATH): An attribution.npz, gradient.npz, learned.npz, model.json, run.json, readout calibration or snapshot, or a
+            folder.
         png (FILE): New file for a picture of the input and its map.
-        input (K): Index of the input in the attribution, from 0.
-        top (N): Number of features to list.
+        input (K): Index of the input in the attribution or gradient, from 0.
+        top (N): Number of features, or derivatives, to list.
         shape (RxC): Rows and columns of the image (default: those of the data; a table has none).
 
     Examples:
@@ -53,8 +56,9 @@ class Show:
         from hattriq_cirq.reporting.records import read_record
 
         files = _files(Path(self.path))
-        learned = {file for file in files if file.suffix.lower() == ".npz" and _is_learned(file)}
-        maps = [file for file in files if file.suffix.lower() == ".npz" and file not in learned]
+        arrays = {file: _array_of(file) for file in files if file.suffix.lower() == ".npz"}
+        learned = {file for file, name in arrays.items() if name == _COEFFICIENTS}
+        maps = [file for file, name in arrays.items() if name not in (_COEFFICIENTS, _DERIVATIVES)]
         if self.png is not None and len(maps) != 1:
             raise ValueError(
                 f"--png draws one attribution, {self.path} holds {len(maps)}; name one attribution.npz or its folder"
@@ -67,6 +71,8 @@ class Show:
             record = read_record(file.parent / "run.json") if (file.parent / "run.json").is_file() else {}
             if file in maps:
                 self._show_attribution(hq.Attribution.load(file), record)
+            elif arrays.get(file) == _DERIVATIVES:
+                self._show_gradient(hq.Gradient.load(file), record)
             elif file.name == "run.json":
                 _show_record(read_record(file))
             elif (value := _calibration_or_snapshot(file)) is not None:
@@ -103,6 +109,15 @@ class Show:
 
             print(f"wrote {printable(write_new(self.png, png(hq.plot_attribution(one))))}")
 
+    def _show_gradient(self, gradient: hq.Gradient, record: Mapping[str, Any]) -> None:
+        from hattriq_cirq.cli import tables
+
+        gradient = gradient.as_batch()
+        if self.input >= len(gradient.real):
+            raise ValueError(f"--input {self.input} is out of range: there are inputs 0..{len(gradient.real) - 1}")
+        print(*gradient.notes, tables.derivative_table(gradient, self.input, self.top), sep="\n")
+        _show_record(record)
+
     def _named(self, attribution: hq.Attribution, record: Mapping[str, Any]) -> hq.Attribution:
         """Return the attribution with the names that its run records if it has none, and with the shape that was asked for."""
         from hattriq_cirq.cli.tables import data_contract
@@ -128,13 +143,14 @@ def _files(path: Path) -> list[Path]:
         if not path.exists():
             raise FileNotFoundError(f"no file or folder {path}; give an attribution.npz, a model.json or a run's folder")
         return [path]
-    files = [file for name in ("model.json", "attribution.npz", "learned.npz") for file in path.rglob(name)]
+    names = ("model.json", "attribution.npz", "learned.npz", "gradient.npz")
+    files = [file for name in names for file in path.rglob(name)]
     if not files and next(path.rglob(JOURNAL), None) is not None:
         raise ValueError(
             f"{path} holds no result yet; `hattriq runs {shell_word(path)}` lists its runs and how to continue them"
         )
     if not files:
-        raise ValueError(f"{path} holds no model.json, learned.npz or attribution.npz: no run of this program")
+        raise ValueError(f"{path} holds no {', '.join(names[:-1])} or {names[-1]}: no run of this program")
     return sorted(files, key=lambda file: file.stat().st_mtime_ns)
 
 
@@ -150,15 +166,16 @@ def _calibration_or_snapshot(file: Path) -> object:
     return hq.Snapshot.load(file) if b"hattriq_cirq.Snapshot/" in begin else None
 
 
-def _is_learned(file: Path) -> bool:
-    """Return True for the file of a learned model."""
-    from hattriq_cirq.foundation.array_files import read_arrays
+def _array_of(file: Path) -> str | None:
+    """Return the array by which a file of a learned model or of a gradient is known; None for any other file."""
+    from hattriq_cirq.foundation.array_files import array_names
     from hattriq_cirq.foundation.reading import FileError
 
     try:
-        return "coefficients" in read_arrays(file)
+        names = array_names(file)
     except FileError:
-        return False  # what is wrong with it is said where it is read as an attribution
+        return None  # what is wrong with it is said where it is read as an attribution
+    return next((name for name in (_COEFFICIENTS, _DERIVATIVES) if name in names), None)
 
 
 def _model(file: Path) -> hq.Model:

@@ -52,7 +52,6 @@ class Train:
     """
 
     help_lists: ClassVar = (DATA_SETS,)
-    loads: ClassVar = ("hattriq_cirq.workflows.values", "hattriq_cirq.cli.pictures", "hattriq_cirq.workflows.accuracies")
 
     data: str
     _: KW_ONLY

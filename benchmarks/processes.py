@@ -1,0 +1,61 @@
+"""Measurements in processes of their own, and the memory that they take."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+_EVERY = 1e-3  # seconds between two looks at the memory
+_MIB = 2**10  # of the KiB in which Linux states memory
+
+
+def in_a_process(module: str, case: Any) -> dict[str, float]:
+    """Run `python -m MODULE --case CASE` for a case, a dataclass of plain values, and return the JSON that it prints."""
+    command = [sys.executable, "-m", module, "--case", json.dumps(asdict(case))]
+    found: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return found
+
+
+class Peak:
+    """Largest memory of this process while a block runs, above that at its begin, on Linux.
+
+    Only anonymous memory is counted: pages of a mapped file are given back whenever another process needs them.
+
+    Example:
+        >>> with Peak() as peak:
+        ...     block = b"1" * 2**26
+        >>> 60 < peak.mib < 100
+        True
+    """
+
+    def __enter__(self) -> Self:
+        self._ends, self._start = threading.Event(), _anonymous()
+        self._most = self._start
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._most = max(self._most, _anonymous())
+        self._ends.set()
+        self._thread.join()
+
+    @property
+    def mib(self) -> float:
+        """Largest memory above that at the begin of the block, in MiB."""
+        return (self._most - self._start) / _MIB
+
+    def _watch(self) -> None:
+        while not self._ends.wait(_EVERY):
+            self._most = max(self._most, _anonymous())
+
+
+def _anonymous() -> int:
+    """Return the anonymous memory of this process in KiB."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
