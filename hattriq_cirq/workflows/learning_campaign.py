@@ -37,6 +37,7 @@ _SHOTS_PER_PROBE = 2_000  # in that many the scatter between the gauges of a doz
 _PROBES_MAX = 6_000  # probes above which no more are taken for the sake of gauges
 _PER_STRING_STAGED, _SHOTS_STAGED = 3, 1_000  # probes for each string of two stages, as far as each has that many shots
 _FOLDED = 1 / 3  # probes that are folded, as a share of the others
+_FOLDED_STAGED = 1_000  # that many give the one factor of a long list with a far smaller error than its coefficients have
 _MANY = 1_000  # strings above which a second stage pays: of fewer each has six probes, and the prior decides little
 #: Rules for campaigns of many strings: two stages of many probes; and what earlier versions did, two of fewer, and one batch.
 RULES = ("many", "few", "one")
@@ -101,6 +102,7 @@ class Campaign:
         batches: Batches so far.
         stages: Number of batches of the whole campaign.
         probes: Number of probes of the fit of the whole campaign.
+        folds: Number of them that are folded too.
         paired: True if probes with Y are averaged over the signs of Y.
         corrections: Corrections of the outcomes.
         seed: Random seed for probes and gauges.
@@ -114,6 +116,7 @@ class Campaign:
     batches: tuple[Batch, ...]
     stages: int
     probes: int
+    folds: int
     paired: bool
     corrections: Corrections
     seed: int
@@ -167,9 +170,12 @@ class Campaign:
         log.info("%s, %s and %d held out", *named, len(design.held_out))
         designs = tuple(replace(design, strings=each.strings, importance=each.importance) for each in chosen)
         count = fitted if is_staged and fitted else len(design.states)
-        stages = 2 if is_staged else 1
+        folds = max(1, round(_FOLDED * count)) if corrections.damping else 0
+        if is_staged and rule == "many":
+            folds = min(folds, _FOLDED_STAGED)
+        stages, real = 2 if is_staged else 1, chosen[0].real
         tails = tuple(own.tails for own in chosen)
-        empty = cls(tuple(models), structures, designs, (), stages, count, chosen[0].real, corrections, seed, shots, tails)
+        empty = cls(tuple(models), structures, designs, (), stages, count, folds, real, corrections, seed, shots, tails)
         priors = [np.ones(len(own.strings)) if (prior := own.prior_variances()) is None else prior for own in chosen]
         return empty._with_batch(design, priors)
 
@@ -182,7 +188,7 @@ class Campaign:
         """
         stage = len(self.batches)
         is_last, states = stage == self.stages - 1, design.states
-        folded = self._most_signal(states, squares) if self._folds and is_last else np.zeros(0, dtype=np.int64)
+        folded = self._most_signal(states, squares) if self.folds and is_last else np.zeros(0, dtype=np.int64)
         batch = Batch(
             self.structures,
             states,
@@ -205,7 +211,7 @@ class Campaign:
         tables = [abs(states.expectations(own.strings)) for own in self.designs]
         signal = np.sum([table @ own for table, own in zip(tables, squares, strict=True)], axis=0)
         ties = np.random.default_rng([self.seed, 2]).random(len(signal))
-        return np.sort(np.lexsort((ties, -signal))[: self._folds])
+        return np.sort(np.lexsort((ties, -signal))[: self.folds])
 
     @property
     def is_complete(self) -> bool:
@@ -290,12 +296,7 @@ class Campaign:
     @property
     def weight(self) -> float:
         """All shots relative to those of a probe of the fit."""
-        return self.probes + self._held_weight + FOLDED_WEIGHT * self._folds
-
-    @property
-    def _folds(self) -> int:
-        """Number of probes that are folded too."""
-        return max(1, round(_FOLDED * self.probes)) if self.corrections.damping else 0
+        return self.probes + self._held_weight + FOLDED_WEIGHT * self.folds
 
     @property
     def share_of_fit(self) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.sparse import random as random_table
+from scipy.sparse import csr_array
 
+from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.models import outcome_covariance
 from hattriq_cirq.models.outcome_covariance import OutcomeCovariance
 
@@ -15,7 +16,7 @@ from hattriq_cirq.models.outcome_covariance import OutcomeCovariance
 def test_solutions_are_those_of_the_whole_matrix(numbers: int, least: float) -> None:
     rng = np.random.default_rng(1)
     own, dense = np.concatenate([[least], rng.uniform(0.1, 1, 39)]), rng.normal(size=(40, 2))
-    table = random_table(40, numbers, density=0.2, random_state=rng, format="csr")
+    table = csr_array(rng.normal(size=(40, numbers)) * (rng.random((40, numbers)) < 0.2))
     covariance = OutcomeCovariance.of(own, dense, table)
     matrix = np.diag(own) + dense @ dense.T + (table @ table.T).toarray()
     inverse, values = np.linalg.inv(matrix), rng.normal(size=40)
@@ -26,7 +27,12 @@ def test_solutions_are_those_of_the_whole_matrix(numbers: int, least: float) -> 
 
 def test_matrix_that_is_factored_is_the_smaller_one(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    monkeypatch.setattr(outcome_covariance, "cho_factor", lambda matrix, **_: (sizes.append(len(matrix)), (matrix, True))[1])
+
+    def counted(matrix: FloatArray, **_: object) -> tuple[FloatArray, bool]:
+        sizes.append(len(matrix))
+        return np.eye(len(matrix)), True
+
+    monkeypatch.setattr(outcome_covariance, "cho_factor", counted)
     for numbers in (3, 50):
         OutcomeCovariance.of(np.full(30, 0.1), np.ones((30, numbers))).solve(np.ones(30))
     assert sizes == [3, 30]
