@@ -38,3 +38,12 @@ def gate_by_gate() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evolved_observable, "_MATRIX_AT_ONCE", 0)
         yield
+
+
+@pytest.fixture(scope="module")
+def small_pictures() -> Iterator[None]:
+    """Paint none of the pictures that commands write, which takes a third of their time, in a module on other things."""
+    import pages
+
+    with pages.small_pictures():
+        yield

@@ -14,6 +14,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
+from functools import cache
 
 from hattriq_cirq._version import __version__
 from hattriq_cirq.cli.arguments import Command, make_parser
@@ -98,8 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
 
 
+@cache
 def command_line_parser() -> ArgumentParser:
-    """Return the parser of `hattriq`, with a subparser for each command."""
+    """Return the parser of `hattriq`, with a subparser for each command, made once in a process."""
     return make_parser(_COMMANDS, "hattriq", f"hattriq {__version__}", _HELP)
 
 

@@ -155,9 +155,7 @@ class Device:
             DeviceError: Less memory is free.
 
         Example:
-            >>> Device().require(2**60, "a density matrix")  # doctest: +ELLIPSIS
-            Traceback (most recent call last):
-            hattriq_cirq.foundation.devices.DeviceError: a density matrix needs 1,073,741,824.0 GiB of memory, cpu has ...
+            >>> Device().require(2**20, "a state")
         """
         free = self.free_memory()
         if free is not None and needed > free:

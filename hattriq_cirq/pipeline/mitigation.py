@@ -8,7 +8,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
@@ -114,7 +115,7 @@ def as_mitigation(value: object) -> Mitigation | None:
     if value is None:
         return None
     if isinstance(value, str):
-        registered = entry_points(group="hattriq_cirq.mitigations")
+        registered = registered_mitigations()
         if value not in registered.names:
             raise ValueError(
                 f"mitigation={value!r} must be one of {', '.join(sorted(registered.names))}, or a value such as "
@@ -124,6 +125,12 @@ def as_mitigation(value: object) -> Mitigation | None:
     advice = "a mitigation, such as calibration.Readout(), its name, or None"
     mitigation: Mitigation | None = check_type(value, "mitigation", Mitigation | None, advice)
     return mitigation
+
+
+@cache
+def registered_mitigations() -> EntryPoints:
+    """Return the mitigations that have names, of this package and of others, as they were installed when first asked for."""
+    return entry_points(group="hattriq_cirq.mitigations")
 
 
 def with_check(mitigation: Mitigation | None, engine: Engine, shots: int | None, check: object) -> Mitigation | None:

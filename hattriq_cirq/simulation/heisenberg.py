@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from hattriq_cirq.foundation.arrays import Array, FloatArray
-from hattriq_cirq.simulation.noisy_program import Step, gather
+from hattriq_cirq.simulation.blocks import Step, gather
 
 _ZERO = np.array([1.0, 0.0, 0.0, 1.0])  # Pauli expectations of |0>
 _PAULIS = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
@@ -36,7 +36,7 @@ def evolved_matrix(steps: Iterable[Step], terms: Iterable[Term], axes: int, kept
         observable[tuple(pauli.get(axis, 0) for axis in range(axes))] += coefficient
     for block in reversed(gather(steps)):
         size = len(block.axes)
-        matrix = block.matrix((), np.float64)[0].reshape((4,) * (2 * size))
+        matrix = block.constant_matrix.reshape((4,) * (2 * size))
         moved = np.tensordot(observable, matrix, (block.axes, range(size)))
         observable = np.moveaxis(moved, range(axes - size, axes), block.axes)
     for _ in range(axes - kept):

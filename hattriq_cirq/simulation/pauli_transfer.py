@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache, reduce
+from typing import Any
 
 import numpy as np
 
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.devices import namespace
 
 _PAULIS = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
 
@@ -25,7 +27,7 @@ def transfer_matrix(kraus: Array) -> FloatArray:
     return np.asarray((basis.conj() @ moved @ basis.T).real / size)
 
 
-def phased_xz_transfer(x: FloatArray, z: FloatArray, a: FloatArray) -> FloatArray:
+def phased_xz_transfer(x: Any, z: Any, a: Any) -> Any:
     """Return the matrices of PhasedXZ gates in the Pauli basis, (..., 4, 4), for arrays of exponents, (...,) each.
 
     The gate turns the Bloch vector by -pi a about Z, by pi x about X, and by pi (z + a) about Z.
@@ -34,16 +36,19 @@ def phased_xz_transfer(x: FloatArray, z: FloatArray, a: FloatArray) -> FloatArra
         >>> phased_xz_transfer(np.array(1.0), np.array(0.0), np.array(0.0)).diagonal().round(3)
         array([ 1.,  1., -1., -1.])
     """
-    x, after, before = (np.pi * np.array(angle, order="C") for angle in np.broadcast_arrays(x, z + a, -a))
-    (cx, sx), (cz, sz), (ca, sa) = ((np.cos(angle), np.sin(angle)) for angle in (x, after, before))
-    zero, one = np.zeros_like(x), np.ones_like(x)
+    xp = namespace(x)
+    exponents = xp.broadcast_arrays(x, z + a, -a)
+    x, after, before = (xp.pi * xp.reshape(exponent, (-1,)) for exponent in exponents)
+    (cx, sx), (cz, sz), (ca, sa) = ((xp.cos(angle), xp.sin(angle)) for angle in (x, after, before))
+    zero, one = xp.zeros_like(x), xp.ones_like(x)
     rows = [
         [one, zero, zero, zero],
         [zero, cz * ca - sz * cx * sa, -cz * sa - sz * cx * ca, sz * sx],
         [zero, sz * ca + cz * cx * sa, -sz * sa + cz * cx * ca, -cz * sx],
         [zero, sx * sa, sx * ca, cx],
     ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    matrices = xp.stack([number for row in rows for number in row], axis=-1)
+    return xp.reshape(matrices, (*exponents[0].shape, 4, 4))
 
 
 @lru_cache(maxsize=8)

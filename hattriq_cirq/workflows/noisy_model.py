@@ -23,8 +23,9 @@ from hattriq_cirq.foundation.progress import progress_bars, track
 from hattriq_cirq.models.model import Model, model_inputs
 from hattriq_cirq.models.quadratic_form import QuadraticForm, observable_action, quadratic_value
 from hattriq_cirq.pipeline.prepare import check_model
+from hattriq_cirq.simulation.blocks import Step
 from hattriq_cirq.simulation.heisenberg import evolved_matrix
-from hattriq_cirq.simulation.noisy_program import Step, steps_of
+from hattriq_cirq.simulation.noisy_program import steps_of
 from hattriq_cirq.simulation.statevector import drop_zero_imaginary, embed
 
 _QUBITS_MAX = 10  # the evolved observable has 4**n numbers, and the matrix as many

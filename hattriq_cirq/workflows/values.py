@@ -6,7 +6,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from inspect import signature
 from pathlib import Path
 from typing import Any, cast
@@ -28,7 +28,7 @@ from hattriq_cirq.foundation.terminal import is_watched
 from hattriq_cirq.foundation.text import decimal
 from hattriq_cirq.models.ansatz import grid_ansatz, qcnn_ansatz, ring_ansatz
 from hattriq_cirq.models.model import Model
-from hattriq_cirq.pipeline.mitigation import Mitigation
+from hattriq_cirq.pipeline.mitigation import Mitigation, registered_mitigations
 from hattriq_cirq.simulation.noise import WORDS
 
 #: Names of mitigations of the package `calibration`, outermost first.
@@ -223,7 +223,7 @@ def mitigations() -> dict[str, EntryPoint]:
 
     Mitigations that other packages register stand outermost.
     """
-    registered = entry_points(group="hattriq_cirq.mitigations")
+    registered = registered_mitigations()
     order = [*sorted(registered.names - set(_ORDER)), *_ORDER]
     return {each.name: each for each in sorted(registered, key=lambda each: order.index(each.name))}
 

@@ -158,7 +158,7 @@ def test_correlated_sensitivities_are_finite_differences() -> None:
     np.testing.assert_allclose(after.probabilities - before.probabilities, moved @ change.ravel(), rtol=1e-3, atol=1e-12)
 
 
-@pytest.mark.parametrize("shots", [1_000, 20_000])
+@pytest.mark.parametrize("shots", [1_000, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_correlated_readout_pulls_have_unit_width(shots: int) -> None:
     attribution_plan, exact = attributed(seed=3)
     mitigation = CorrelatedReadout(shots=shots)

@@ -190,7 +190,7 @@ def pulls(case: ResolvedCase, rates: Rates, readout: Readout, shots: int, runs: 
     return {name: np.array(values) for name, values in results.items()}
 
 
-@pytest.mark.parametrize("budget", [100, 1000, 20_000])
+@pytest.mark.parametrize("budget", [1000, *(pytest.param(budget, marks=pytest.mark.slow) for budget in (100, 20_000))])
 def test_readout_pulls_have_unit_width_only_with_the_calibration_error(budget: int) -> None:
     case = ResolvedCase(3, 0)
     results = pulls(case, dict.fromkeys(case.qubits, (0.02, 0.20)), Readout(shots=budget), 40_000, 700, 1)

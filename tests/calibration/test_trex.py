@@ -156,7 +156,7 @@ def attributed(seed: int = 0) -> tuple[Plan, Array]:
     return plan(hq.ResolvedHadamardTest(), model, [BilinearTerm(x, x)]), (x * model.observable_action(x)).real
 
 
-@pytest.mark.parametrize("calibration_shots", [1_000, 20_000])
+@pytest.mark.parametrize("calibration_shots", [1_000, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_twirled_readout_pulls_have_unit_width(calibration_shots: int) -> None:
     attribution_plan, exact = attributed()
     mitigation = TwirledReadout(calibration_shots=calibration_shots)

@@ -20,6 +20,8 @@ from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation.recent import Recent
 from hattriq_cirq.pipeline import prepare
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 CALIBRATE = "calibrate --engine virtual:willow_pink --qubits 5_9,5_10 --shots 400 --seed 3"
 SUBMITTING = ("CreateQuantumProgram", "CreateQuantumJob", "QuantumRunStream")
 

@@ -9,6 +9,8 @@ from command_line import run, train_on_table
 
 from hattriq_cirq.cli.arguments import parse_float, parse_int
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:

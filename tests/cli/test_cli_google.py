@@ -14,6 +14,8 @@ from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.execution.journal import JOURNAL, Journal
 from hattriq_cirq.execution.journal_summary import read_summary
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -27,6 +27,8 @@ from hattriq_cirq.execution.journal import Journal
 from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.workflows import learning_campaign, learning_strings
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 HELPERS = Path(__file__).parents[1] / "helpers"
 OPTIONS = "--engine virtual:willow_pink --shots 20000 --probes 40 --mitigate damping,readout:400 --seed 3"
 

@@ -18,6 +18,8 @@ from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.compilation.snapshot import Snapshot, find_snapshot
 from hattriq_cirq.execution.journal import Journal
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -31,6 +31,8 @@ from hattriq_cirq.foundation.log import LOG
 from hattriq_cirq.foundation.recent import Recent
 from hattriq_cirq.models.model import Model
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 RESULTS = {"attribution.npz", "attribution.csv", "gallery.png", "run.json"}
 OPTIONS = "--data bars_and_stripes --inputs test:0:3 --estimator hadamard --engine cirq --shots 1600 --seed 4"
 

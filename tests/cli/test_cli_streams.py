@@ -15,6 +15,8 @@ from command_line import TABLE, run
 from hattriq_cirq.cli import main
 from hattriq_cirq.reporting.document import Section
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 ROOT = Path(__file__).parents[2]
 NAMES = [
     "münchen.csv",

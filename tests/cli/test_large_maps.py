@@ -19,6 +19,8 @@ from hattriq_cirq.cli import large_maps, pictures
 from hattriq_cirq.cli.commands.attribute import Attribute
 from hattriq_cirq.foundation import array_files, parts
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(90, 16)), np.where(np.arange(90) % 3 == 0, 1, -1)
 PART = 10 * 16

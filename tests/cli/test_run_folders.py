@@ -9,7 +9,6 @@ import shlex
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from unittest import mock
 import pytest
 from command_line import TABLE, refusal, run
 from interrupted import WRITING, at_call, failing, killed_at_call, results
-from pages import make_png
+from pages import small_pictures
 
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.cli import run_folder
@@ -49,13 +48,6 @@ def attribute(home: Path) -> str:
 
 def names(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir()}
-
-
-@contextmanager
-def small_pictures() -> Iterator[None]:
-    """Draw nothing: every picture is the same small one."""
-    with mock.patch("hattriq_cirq.reporting.plotting.png", return_value=make_png(8, 8, 0)):
-        yield
 
 
 def copy_without(folder: Path, copy: Path, missing: set[str]) -> None:

@@ -22,6 +22,7 @@ LONG = (
     "attribution_gallery",
     "baselines",
     "best_pipeline",
+    "learned",
     "noise_mitigation",
     "readout_mitigation",
     "shot_noise",

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
+from typing import IO
+from unittest import mock
+
+from matplotlib.figure import Figure
 
 from hattriq_cirq.reporting.document import Picture, Section, Table
 from hattriq_cirq.workflows.accuracies import Accuracy, table_of_accuracies
@@ -20,6 +26,17 @@ def make_png(width: int, height: int, shade: int = 128) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + parts
+
+
+@contextmanager
+def small_pictures() -> Iterator[None]:
+    """Paint nothing: every picture that a command writes is the same small one, after its figure was made."""
+
+    def save(_: Figure, file: IO[bytes], **__: object) -> None:
+        file.write(make_png(8, 8, 0))
+
+    with mock.patch.object(Figure, "savefig", save):
+        yield
 
 
 SECTION = Section(

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cirq
 import numpy as np
 import pytest
+from devices import DEVICES
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from strategies import Array
 
+from hattriq_cirq.foundation.devices import Device, DeviceError
 from hattriq_cirq.simulation import noisy_program
-from hattriq_cirq.simulation.noisy_program import NoisyProgram, Step, populations
+from hattriq_cirq.simulation.blocks import Step
+from hattriq_cirq.simulation.noisy_program import NoisyProgram, populations
 from hattriq_cirq.simulation.pauli_transfer import phased_xz_transfer, transfer_matrix
+from hattriq_cirq.simulation.schedule import Schedule
 from hattriq_cirq.simulation.statevector import Precision
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-7}
+ON_DEVICES = {"float64": 1e-12, "float32": 1e-5}
 
 
 def by_cirq(circuit: cirq.Circuit, qubits: Sequence[cirq.Qid], measured: Sequence[int]) -> Array:
@@ -60,7 +68,10 @@ class Random:
     def populations(self, precision: Precision = "float64") -> Array:
         """Return the program's probabilities, (points, 2**measured)."""
         program = NoisyProgram.compile(self.steps, len(self.qubits), self.measured)
-        return np.broadcast_to(program.populations(self.gates, precision), (len(self.circuits), 2 ** len(self.measured)))
+        return self.at_every_point(program.populations(self.gates, precision))
+
+    def at_every_point(self, rows: Array) -> Array:
+        return np.broadcast_to(rows, (len(self.circuits), 2 ** len(self.measured)))
 
     def expected(self) -> Array:
         return np.array([by_cirq(circuit, self.qubits, self.measured) for circuit in self.circuits])
@@ -139,3 +150,70 @@ def test_matrix_of_phased_xz_agrees_with_its_unitary() -> None:
         gate = cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=a)
         expected = transfer_matrix(cirq.unitary(gate)[np.newaxis])
         np.testing.assert_allclose(phased_xz_transfer(*map(np.array, (x, z, a))), expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("name", DEVICES)
+def test_devices_give_the_probabilities_of_numpy(name: str, precision: Precision) -> None:
+    device = Device.of(name)
+
+    @settings(max_examples=12)
+    @given(st.integers(0, 2**16), st.integers(1, 5), st.integers(1, 40), st.sampled_from([0.0, 0.3, 0.6]))
+    def check(seed: int, n: int, length: int, swept: float) -> None:
+        random = Random(seed, n, length, swept)
+        program = NoisyProgram.compile(random.steps, n, random.measured)
+        found = program.populations(random.gates, precision, device)
+        assert type(found) is np.ndarray
+        np.testing.assert_allclose(found, program.populations(random.gates), rtol=0, atol=ON_DEVICES[precision])
+
+    check()
+
+
+@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize("free", [0, 2**20, None])
+def test_batch_on_a_device_is_cut_to_the_free_memory(name: str, free: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    random, device, batches = Random(7, n=5, length=60, swept=0.5, points=7), Device.of(name), []
+    program = NoisyProgram.compile(random.steps, 5, random.measured)
+    expected = program.populations(random.gates)
+    on_device = [device.asarray(gate) for gate in random.gates]
+    run = Schedule.run
+
+    def counted(self: Schedule, tensors: Any, matrices: Any, points: slice = slice(None)) -> Any:
+        batches.append(points.stop - points.start)
+        return run(self, tensors, matrices, points)
+
+    monkeypatch.setattr(Schedule, "run", counted)
+    monkeypatch.setattr(Device, "free_memory", lambda _: free)
+    if free == 0:
+        with pytest.raises(DeviceError, match=r"a density matrix in float64 needs .* GiB of memory, .* has 0.0 GiB"):
+            program.populations(on_device, device=device)
+        return
+    np.testing.assert_allclose(program.populations(on_device, device=device), expected, rtol=0, atol=1e-13)
+    assert sum(batches) == 7
+    assert max(batches) == 7 if free is None else 1 < max(batches) < 7
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_constants_are_moved_to_a_device_once_and_single_precision_is_checked_once(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random, device = Random(3, n=4, length=40, swept=0.5), Device.of(name)
+    program = NoisyProgram.compile(random.steps, 4, random.measured)
+    gates = [device.asarray(gate) for gate in random.gates]
+    first = program.populations(gates, "float32", device)
+    monkeypatch.setattr(noisy_program, "_FLOAT32_ERROR", 1e-12)
+    with monkeypatch.context() as patch:
+        patch.setattr(Device, "asarray", lambda *_: pytest.fail("moved again"))
+        np.testing.assert_array_equal(program.populations(gates, "float32", device), first)
+    with pytest.raises(ArithmeticError, match="single precision changes probabilities"):
+        NoisyProgram.compile(random.steps, 4, random.measured).populations(gates, "float32", device)
+
+
+def test_wider_blocks_on_a_gpu_need_fewer_passes_over_the_state() -> None:
+    """The floor is one read and one write of the state for each pair of qubits, in which a GPU multiplies some 60 times."""
+    program = NoisyProgram.compile(layers(10, 12), 10, range(10))
+    pairs = program.schedule.products
+    fused = program.schedule_for(Device("array_api_strict"))
+    assert {len(one.block.axes) for one in fused.products} >= {3}
+    assert len(fused.products) < 0.6 * len(pairs)
+    assert fused.cost < 1.5 * sum(2 * 32 * np.prod(one.shape) for one in pairs)

@@ -22,7 +22,7 @@ from hattriq_cirq.execution.backend import Job, Limits, State
 from hattriq_cirq.execution.backends.sampler import InProcessBackend
 from hattriq_cirq.foundation.pool import Pool, WorkerCrashedError, check_workers, open_pool, random_streams, sent
 from hattriq_cirq.foundation.provenance import Provenance
-from hattriq_cirq.simulation.noisy_program import Step
+from hattriq_cirq.simulation.blocks import Step
 
 _QUEUED = 2  # jobs in progress for each worker, so that none waits for this process
 _running = Lock()  # held while a worker runs a job, because a worker of Dask may have several threads

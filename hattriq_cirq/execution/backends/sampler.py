@@ -23,7 +23,7 @@ from hattriq_cirq.execution.backend import Job, Limits, State
 from hattriq_cirq.execution.ownership import Owned
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.provenance import Provenance
-from hattriq_cirq.simulation.noisy_program import Step
+from hattriq_cirq.simulation.blocks import Step
 
 T = TypeVar("T")
 _PART_RUNS = 16  # largest number of circuits times points of a part for exact probabilities

@@ -21,7 +21,8 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_seed, check_type, shown
 from hattriq_cirq.foundation.identity import content_digest, describe_content
 from hattriq_cirq.foundation.machine import available_cores
-from hattriq_cirq.simulation.noisy_program import Step, steps_of
+from hattriq_cirq.simulation.blocks import Step
+from hattriq_cirq.simulation.noisy_program import steps_of
 from hattriq_cirq.simulation.qsim import for_qsim, qsim_simulator
 
 #: Function that returns the exact probabilities of a circuit's outcomes, (2**measured,), big-endian in the measured order.

@@ -42,6 +42,7 @@ from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_seed, check_type, shown
 from hattriq_cirq.simulation import pauli_transfer
+from hattriq_cirq.simulation.blocks import Step, gather
 from hattriq_cirq.simulation.noise import (
     Drift,
     ExtraNoise,
@@ -51,7 +52,7 @@ from hattriq_cirq.simulation.noise import (
     confusion_as_channels,
     to_record,
 )
-from hattriq_cirq.simulation.noisy_program import NoisyProgram, Step, gather, steps_of
+from hattriq_cirq.simulation.noisy_program import NoisyProgram, steps_of
 from hattriq_cirq.simulation.statevector import Precision
 
 if TYPE_CHECKING:
@@ -457,7 +458,7 @@ class VirtualBackend(InProcessBackend):
 
         def convert_constant() -> None:
             for block in gather(steps_of(constant, ordered)):
-                converted.append((tuple(ordered[axis] for axis in block.axes), block.matrix((), np.float64)[0]))
+                converted.append((tuple(ordered[axis] for axis in block.axes), block.constant_matrix))
             constant.clear()
 
         for op in takewhile(lambda op: not cirq.is_measurement(op), noisy):
