@@ -10,7 +10,7 @@ per input, are NumPy's (`foundation.rows`).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
@@ -152,7 +152,7 @@ def exact_attribution(
         if references.shape[1] == 1:
             references = owned(references)
     lead = inputs.shape[:-1]
-    reshape = np.ndarray.reshape if at_home else reshaped
+    reshape: Any = np.ndarray.reshape if at_home else reshaped
     rows = inputs if len(lead) == 1 else reshape(inputs, (-1, features))
     real = references.dtype.kind != "c" and not is_complex(inputs)
     for model in models:
@@ -169,7 +169,7 @@ def exact_attribution(
         path.warn(found)
     if rows is not inputs:
         found = {name: reshape(array, (*lead, *array.shape[1:])) for name, array in found.items()}
-    attribution = DeviceAttribution.of_checked if stays else Attribution.of_checked
+    attribution: Callable[..., Attribution] = DeviceAttribution.of_checked if stays else Attribution.of_checked
     return attribution(
         values=found["values"],
         imag_values=found.get("imag_values"),
