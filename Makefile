@@ -44,6 +44,7 @@ test-peers: .venv/with-peers
 # a warning, a broken link within the site, or an error in a tutorial fails the build
 docs: .venv/with-docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q -b html docs build/site
+	$(BIN)/python docs/check_links.py build/site
 	@echo "The site is build/site/index.html: open it in a browser."
 
 # every supported Python that is installed here, and the oldest supported packages; then pre-releases, which may fail

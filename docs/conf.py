@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import hashlib
+import os
 import re
+import sys
+from pathlib import Path
 
+import nbclient
 from docutils import nodes
+from jupyter_cache.executors import utils as notebooks
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import hattriq_cirq
 from hattriq_cirq.cli import command_line_parser
+
+_ROOT = Path(__file__).parents[1]
+# tutorials run the commands of the environment that builds the site
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 project = "hattriq_cirq"
 author = "The hattriq_cirq developers"
@@ -30,13 +41,20 @@ html_theme = "furo"
 html_title = f"hattriq_cirq {release}"
 html_show_sphinx = False
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
-# tutorials are executed in every build, and an error in one of them fails it
+# tutorials are executed when they or the library changed, and an error in one of them fails the build
+_SOURCES = sorted(path for name in ("hattriq_cirq", "calibration", "experiments") for path in (_ROOT / name).rglob("*.py"))
+_STATE = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:12]
 nb_execution_mode = "cache"
+nb_execution_cache_path = str(_ROOT / "build" / "tutorials" / _STATE)
+nb_execution_in_temp = True
 nb_execution_timeout = 120
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
-nb_merge_streams = True
+# a command's output comes in pieces of 100 characters; MyST-NB, which can merge them, would begin a new line at each
+notebooks.executenb = functools.partial(nbclient.execute, coalesce_streams=True)
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline"]
 myst_heading_anchors = 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from dataclasses import asdict, dataclass, field, replace
@@ -16,7 +15,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import vstack
 from scipy.special import chdtrc
 
-from hattriq_cirq.foundation.array_files import read_arrays
+from hattriq_cirq.foundation.array_files import read_arrays, write_arrays
 from hattriq_cirq.foundation.arrays import Array, FloatArray, normal_interval
 from hattriq_cirq.foundation.card import Card, Displayed
 from hattriq_cirq.foundation.checks import check_type
@@ -562,9 +561,7 @@ class LearnedModel(Displayed, Frozen):
 
         Files of several observables of one campaign know each other: models that are loaded from them have common errors.
         """
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **self.to_arrays())
-        return write_new(path, buffer.getvalue())
+        return write_new(path, lambda file: write_arrays(file, self.to_arrays()))
 
     def to_arrays(self) -> dict[str, Array]:
         """Return everything as named arrays, the settings as JSON in the array `meta`."""

@@ -395,7 +395,10 @@ def sign_label(attribution: Attribution, classes: Classes | None = None) -> str:
     """
     a = attribution.assumptions
     names = ", ".join(f"⟨{re.sub(r'(?<![0-9.])1[.]0+[*]', '', text)}⟩" for text in a.observables)
-    score = names if a.head == "identity" else f"{a.head} of {names}"
+    if len(a.observables) > 3:
+        names = f"{len(a.observables)} observables"
+    head = a.head.partition("(")[0] if "weights=" in a.head else a.head  # trained weights would be longer than the picture
+    score = names if head == "identity" else f"{head} of {names}"
     form = " (normalized)" if a.form == "normalized" else ""
     bounded = a.head == "identity" and any(map(_is_pauli_string, a.observables[:1]))
     ends = ("towards +1", "towards -1") if bounded else ("the score up", "the score down")

@@ -366,6 +366,14 @@ def test_target_class_is_what_the_sign_pushes_towards() -> None:
     assert sign_label(a).endswith("+ pushes towards it, - pushes away from it")
 
 
+def test_label_leaves_out_trained_weights_and_a_long_list_of_observables() -> None:
+    trained = "sigmoid(scale=1, weights=[[-35.756208414318294], [35.756208414318294]])"
+    a = make()
+    long = replace(a, assumptions=replace(a.assumptions, head=trained, observables=("Z(q(0))",) * 15))
+    assert sign_label(long).splitlines()[0] == "attribution to sigmoid of 15 observables"
+    assert "sigmoid(scale=5) of" in sign_label(replace(a, assumptions=replace(a.assumptions, head="sigmoid(scale=5)")))
+
+
 def test_map_of_a_table_whose_input_is_not_known_has_its_names() -> None:
     a = replace(table_map(4), x=np.zeros(0), baseline=np.zeros(0))
     ax = plot_attribution(a)
