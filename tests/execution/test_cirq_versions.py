@@ -14,7 +14,7 @@ REMOVED = {
     *("get_calibration", "get_current_calibration", "get_latest_calibration", "list_calibrations", "get_engine_calibration"),
     "run_shuffled_circuits_with_readout_benchmarking",
 }
-#: In 1.8 samplers of an engine have other arguments for batches, and the revision of a configuration another default. Jobs are packed
+#: In 1.8 samplers have other arguments for batches, and the revision of a configuration another default. Here jobs are packed
 #: by this library, and a revision is always stated.
 CHANGED = {"get_sampler", "ProcessorSampler", "get_processor_config", "list_processor_configs", "jobs_per_batch"}
 
