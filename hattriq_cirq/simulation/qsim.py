@@ -23,14 +23,14 @@ _CONTROLLED_QUBITS = 4  # qubits of the widest gate that qsim reads with control
 
 @dataclass(frozen=True)
 class QsimSettings:
-    """How qsim computes.
+    """Settings of the computation by qsim.
 
     Args:
         threads: Number of threads for one circuit.
         fused_qubits: Largest number of qubits of the gates that qsim multiplies into one; None for 4, or 2 for trajectories on
             one thread.
         gpu: True to compute on a GPU, which needs a qsimcirq that was compiled for it.
-        gpu_mode: 0 for CUDA, 1 for NVIDIA's cuStateVec.
+        gpu_mode: Number of qsim's library for a GPU, 0 for CUDA or 1 for NVIDIA's cuStateVec.
     """
 
     threads: int

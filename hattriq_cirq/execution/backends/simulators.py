@@ -108,7 +108,7 @@ def qsim(  # noqa: PLR0913  one argument for each choice of the user
         scheduler: Address of a Dask scheduler whose workers run the jobs, such as "tcp://127.0.0.1:8786".
         gpu: True to simulate on a GPU, by a qsimcirq that was compiled where CUDA is. It helps from about 26 qubits; below,
             the way of the state to main memory takes longer than is gained.
-        gpu_mode: With a GPU, 0 for CUDA or 1 for NVIDIA's cuStateVec.
+        gpu_mode: Number of qsim's library for a GPU, 0 for CUDA or 1 for NVIDIA's cuStateVec.
         fused_qubits: Largest number of qubits, 2 to 6, of the gates that qsim multiplies into one; None lets the engine choose.
 
     Returns:
@@ -147,7 +147,7 @@ def qsim(  # noqa: PLR0913  one argument for each choice of the user
 def _qsim_backend(
     name: str, seed: int | None, noise: cirq.NoiseModel | None, computed: QsimSettings, settings: Mapping[str, Any]
 ) -> InProcessBackend:
-    computed.simulator()  # raises an error if it cannot compute
+    computed.simulator()  # raises an error without the library
     if noise is None:
         return ExactBackend(name, seed, state_vector(qsim_state(computed)), settings)
     return SamplerBackend(name, lambda job_seed: trajectories(noise, job_seed, computed), settings, seed=seed)
