@@ -28,7 +28,7 @@ from hattriq_cirq.reporting.document import FILE
 from hattriq_cirq.reporting.html import write_report
 from hattriq_cirq.reporting.records import FORMAT, Record, read_record
 from hattriq_cirq.workflows.accuracies import Accuracy, table_of_accuracies
-from hattriq_cirq.workflows.explain import Explanation
+from hattriq_cirq.workflows.explain import PARTS, Explanation
 from hattriq_cirq.workflows.table_answer import (
     LabelledTable,
     PreparedTable,
@@ -38,8 +38,6 @@ from hattriq_cirq.workflows.table_answer import (
 )
 
 CLASSIFIER, REPORT = "classifier.json", "report.html"
-_NEW_RESULTS = ("attribution.npz", "maps.csv", FILE, REPORT, "run.json")
-RESULTS = (CLASSIFIER, *_NEW_RESULTS)
 _NOTES = 8  # on columns that are printed
 _ANSWERS = 5  # that are printed
 
@@ -57,6 +55,7 @@ class Choices:
         target: Class that is explained; None for the predicted one.
         top: Number of features in a sentence.
         seed: Random seed of split and training.
+        parts: Parts of the explanation.
     """
 
     out: Path
@@ -67,11 +66,19 @@ class Choices:
     target: str | None
     top: int
     seed: int
+    parts: tuple[str, ...] = ("maps",)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Settings that decide the results."""
-        return {name: value for name, value in asdict(self).items() if name != "out"}
+        """Settings that decide the results; the parts, unless they are the maps alone."""
+        left_out = {"out"} | ({"parts"} if self.parts == ("maps",) else set())
+        return {name: list(value) if name == "parts" else value for name, value in asdict(self).items() if name not in left_out}
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """Names of the files with the results, that of the record last."""
+        numbers = (f"{part}.csv" for part in PARTS if part in {"maps", *self.parts})
+        return ("attribution.npz", *numbers, FILE, REPORT, "run.json")
 
 
 def explain_table(source: Path, choices: Choices) -> list[str]:
@@ -81,7 +88,8 @@ def explain_table(source: Path, choices: Choices) -> list[str]:
         source: File of the table.
         choices: Options.
     """
-    check_run(choices.out, RESULTS)
+    results = (CLASSIFIER, *choices.results)
+    check_run(choices.out, results)
     table = LabelledTable.read(source, choices.label)
     layers: Any = choices.layers if choices.layers == "auto" else int(choices.layers)
     classifier = hq.AmplitudeClassifier(layers=layers, seed=choices.seed, verbose=is_watched())
@@ -91,7 +99,7 @@ def explain_table(source: Path, choices: Choices) -> list[str]:
         raise ValueError(f"--target {choices.target!r} is no class; the classes are {', '.join(map(repr, table.classes))}")
     data = _data_record(source, prepared)
     task = {"command": "explain", "settings": choices.settings, "data": {"spec": os.fspath(source), "sha256": data["sha256"]}}
-    with open_run(choices.out, task, RESULTS, ()) as folder:
+    with open_run(choices.out, task, results, ()) as folder:
         print(table, *table.notes, *_few(prepared.notes), sep="\n")
         trained = _trained(folder, prepared)
         rows = prepared.accuracies(trained.classifier)
@@ -107,7 +115,7 @@ def explain_rows(source: Path, rows_file: Path | None, choices: Choices) -> list
         rows_file: File of new rows, with the columns of the training; None for the table of the training.
         choices: Options.
     """
-    check_run(choices.out, _NEW_RESULTS)
+    check_run(choices.out, choices.results)
     record, trained = load_run(source)
     if rows_file is None:
         file, digest = recorded_table(source, record), record["data"]["sha256"]
@@ -119,7 +127,7 @@ def explain_rows(source: Path, rows_file: Path | None, choices: Choices) -> list
         chosen = select_rows(choices.inputs, table.rows, None, None)
     data = {**record["data"], "spec": os.fspath(file), "sha256": digest, "summary": str(table)}
     task = {"command": "explain", "settings": choices.settings, "data": {"spec": data["spec"], "sha256": data["sha256"]}}
-    with open_run(choices.out, task, _NEW_RESULTS, ()) as folder:
+    with open_run(choices.out, task, choices.results, ()) as folder:
         print(table, flush=True)
         known = [Accuracy(**row) for row in record["accuracies"]]
         return _explained(folder.path, trained, table, chosen, choices, data, known, source)
@@ -187,12 +195,19 @@ def _explained(
     source: Path | None = None,
 ) -> list[str]:
     """Attribute rows and write the results, the record last; return the answers."""
-    for name in _NEW_RESULTS:
-        (folder / name).unlink(missing_ok=True)  # of this run, which stopped before its record was written
+    for file in (*(folder / name for name in choices.results), *folder.glob("*.png")):
+        file.unlink(missing_ok=True)  # of this run, which stopped before its record was written
     features = table.features.iloc[chosen]
     maps = trained.attribute(features, baseline=choices.baseline, target=choices.target)
+    names = map(str, trained.classifier.classes_.tolist())
+    has_tests = "orders" in choices.parts and len(table) > int(np.max(trained.test)) and table.labels is not None
     explanation = Explanation(
         maps,
+        model=trained.scores,
+        classes=[trained.attribute(features, baseline=choices.baseline, target=name) for name in names],
+        parts=[part for part in PARTS if part in {"maps", *choices.parts}],
+        tested=trained.tested(table) if has_tests else None,
+        spreads=trained.spreads(),
         indices=table.rows[chosen],
         labels=None if table.labels is None else table.labels[chosen].tolist(),
         table=features if trained.image_shape is None else None,
@@ -208,9 +223,12 @@ def _explained(
     write_report(folder / REPORT, section.title, [section])
     labels = [""] * len(chosen) if table.labels is None else [f" (label {table.labels[k]})" for k in chosen]
     answers = [
-        printable(f"row {table.rows[k]}{label}: {maps.answer(i, count=choices.top)}")
+        printable(
+            f"row {table.rows[k]}{label}: {'. '.join([maps.answer(i, count=choices.top), *explanation.remarks[i : i + 1]])}"
+        )
         for i, (k, label) in enumerate(zip(chosen.tolist(), labels, strict=True))
     ]
+    answers += section.findings[len(data["notes"]) :]
     record = {
         "format": FORMAT,
         "command": "explain",

@@ -283,6 +283,7 @@ class Maps:
         cls,
         attributions: Sequence[Attribution],
         *,
+        first: IntArray | None = None,
         samples: Sequence[object] | None = None,
         labels: Sequence[object] | None = None,
         table: pd.DataFrame | None = None,
@@ -295,6 +296,7 @@ class Maps:
 
         Args:
             attributions: Attributions of the same inputs, (..., features), one per class; or one alone.
+            first: Index of the class whose map of each input is shown first, (inputs,); None for the predicted class.
             samples: Names of the inputs; None numbers them from 0.
             labels: Names of the classes that the inputs are labelled with; None where they are not known.
             table: Inputs as they were before they were encoded, a row each, with the columns of the contract; None shows
@@ -338,7 +340,7 @@ class Maps:
                     label="" if classes is None else classes[i],
                     shown=tuple(_shown(ones[0], int(k), values) for k in strongest),
                     maps=tuple(_class_map(one, strongest, is_several=len(ones) > 1) for one in ones),
-                    first=_predicted(ones),
+                    first=_predicted(ones) if first is None else int(first[i]),
                     features=None if most == len(kept) else tuple(np.searchsorted(kept, strongest).tolist()),
                     remark="" if remarks is None else printable(remarks[i]),
                 )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,9 +21,10 @@ from hattriq_cirq.attribution.interactions import Interactions
 from hattriq_cirq.attribution.layers import LayerAttribution
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.datasets.value import Dataset
-from hattriq_cirq.foundation.arrays import Array, IntArray, largest_first
+from hattriq_cirq.foundation.arrays import Array, FloatArray, IntArray, largest_first
 from hattriq_cirq.foundation.checks import check_type
 from hattriq_cirq.foundation.files import write_new
+from hattriq_cirq.foundation.progress import track
 from hattriq_cirq.foundation.provenance import Provenance
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.models.learned import LearnedModel
@@ -47,6 +48,8 @@ _DRAWN = 3  # inputs with pictures of their own
 _MANY = 100  # inputs whose correlation orders are averaged
 _PAIRS, _TOP_CHANGES = 12, 3  # pairs of a table, and changes in a sentence
 _ORDERS_MAX, _LAYERS_MAX, _MATRIX_MAX = 10, 12, 12  # qubits
+_TIE = 1e-6  # of the largest score, for scores that are equal but for rounding
+_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,13 +58,19 @@ class Explanation:
 
     Args:
         maps: Attribution of the inputs, (..., features); or several of the same inputs, one per class.
-        model: Model or learned model, for the parts beside the maps; None for maps alone.
+        model: Model or learned model, for the parts beside the maps; several models of one circuit, whose observables are the
+            scores of the classes, to explain the class that `maps` are of; None for maps alone.
+        classes: Attributions of the same inputs, one per class, of which the reader chooses; none for `maps` alone.
         data: Data set that the inputs are from, for their labels and for correlation orders; None if there is none.
+        tested: Amplitudes of test inputs, (inputs, features), the index of the class of each, (inputs,), and their numbers,
+            (inputs,), for correlation orders; None takes those of `data`.
         indices: Numbers of the inputs in their data set or table, (inputs,); None counts from 0.
         parts: Parts of the explanation, some of `PARTS`.
         labels: Names of the classes that the inputs are labelled with, (inputs,); None takes those of `data`, if it is given.
         table: Inputs as they were before they were encoded, a row each; values of columns that the map has are shown beside
             it. None shows amplitudes.
+        spreads: Change of each feature in the units of `table` for a change of 1 of its amplitude, (features,), and NaN for one
+            that is no number there; None gives least changes in amplitudes.
         title: Title of the page; empty for the number of inputs.
         question: Question that the page answers, and a line on the data.
         findings: Sentences on the whole, such as a comparison with a classical model.
@@ -81,12 +90,15 @@ class Explanation:
 
     maps: Attribution | Sequence[Attribution]
     _: KW_ONLY
-    model: Model | LearnedModel | None = None
+    model: Model | LearnedModel | Sequence[Model] | None = None
+    classes: Sequence[Attribution] = ()
     data: Dataset | None = None
+    tested: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None
     indices: ArrayLike | None = None
     parts: Sequence[str] = ("maps",)
     labels: Sequence[object] | None = None
     table: pd.DataFrame | None = None
+    spreads: ArrayLike | None = None
     title: str = ""
     question: str = "Why does the model answer so?"
     findings: Sequence[str] = ()
@@ -174,13 +186,19 @@ class Explanation:
     def _impossible(self) -> dict[str, str]:
         """Return the parts that this explanation cannot have, with the reason for each."""
         if len(self.attributions) > 1:
-            return dict.fromkeys(PARTS[1:], "are those of one score; explain one class at a time, with its model")
+            return dict.fromkeys(
+                PARTS[1:], "are those of one score; give the maps to explain, and those of each class as classes="
+            )
         if self.model is None:
             return dict.fromkeys(PARTS[1:], "need the model; give model=")
         if not self._first.knows_input:
             return dict.fromkeys(PARTS[1:], "need the amplitudes of the inputs, which are not known of prepared states")
-        found = {} if self.data is not None else {"orders": "need the data set whose test inputs they average; give data="}
-        return found | impossible_parts(self.model)
+        if self._of_classes and (self._first.target is None or int(self._first.target.max()) >= len(self._of_classes)):
+            return dict.fromkeys(PARTS[1:], f"need maps of some of the {len(self._of_classes)} classes that the models are of")
+        has_tests = self.data is not None or self.tested is not None
+        found = {} if has_tests else {"orders": "need the data set whose test inputs they average; give data="}
+        one: Any = self._of_classes[0] if self._of_classes else self.model
+        return found | impossible_parts(one)
 
     @property
     def inputs(self) -> Array:
@@ -193,19 +211,75 @@ class Explanation:
         own = self._first.baseline
         return own if own.ndim == self._first.values.ndim else BaselineSet(own[:, 0])
 
-    @cached_property
-    def _explained(self) -> Model | LearnedModel:
-        assert self.model is not None  # as the parts were checked
-        return self.model
+    @property
+    def _of_classes(self) -> Sequence[Model]:
+        """Models of the scores of the classes; none if one model tells two classes apart by the sign of its score."""
+        return self.model if isinstance(self.model, Sequence) else ()
+
+    def _explained(self) -> list[tuple[Any, IntArray]]:
+        """Return each model whose score is explained, with the places of the inputs whose answer it is."""
+        if not self._of_classes:
+            return [(self.model, np.arange(self._count))]
+        target = self._first.target
+        assert target is not None  # as the parts were checked
+        return [(self._of_classes[k], np.flatnonzero(target == k)) for k in np.unique(target)]
+
+    def _boundaries(self) -> list[tuple[Any, IntArray]]:
+        """Return each model whose score is 0 on a decision boundary, with the places of the inputs that are moved to it."""
+        if not self._of_classes:
+            return self._explained()
+        sums = [each.pauli_sum for each in self._of_classes]
+        pairs = np.stack([self._answered, self._other], axis=1)
+        return [
+            (self._of_classes[0].with_observable(sums[own] - sums[other]), np.flatnonzero((pairs == (own, other)).all(axis=1)))
+            for own, other in np.unique(pairs, axis=0).tolist()
+        ]
 
     @cached_property
-    def pairs(self) -> Interactions:
-        """Interactions between features of the inputs."""
-        return interactions(self._explained, self.inputs, baseline=self.baseline)
+    def _scores(self) -> FloatArray:
+        """Scores of the inputs for each class, (inputs, classes)."""
+        return np.stack([each.expectation(self.inputs) for each in self._of_classes], axis=1)
+
+    @property
+    def _answered(self) -> IntArray:
+        """Index of the class that the models answer, (inputs,)."""
+        return np.asarray(np.argmax(self._scores, axis=1))
+
+    @property
+    def _other(self) -> IntArray:
+        """Index of the class to which a change would lead: the explained one, or the second in score, (inputs,)."""
+        second = np.argsort(self._scores, axis=1)[:, -2]
+        target = self._first.target
+        return np.asarray(second if target is None else np.where(target == self._answered, second, target))
+
+    def _of_each(self, models: list[tuple[Any, IntArray]], compute: Callable[[Any, IntArray], Sequence[_Part]]) -> list[_Part]:
+        """Return a part of every input, computed together for the inputs of one model."""
+        found = {int(place): one for model, places in models for place, one in zip(places, compute(model, places), strict=True)}
+        return [found[place] for place in range(self._count)]
+
+    def _ends(self, places: IntArray) -> tuple[Array, ArrayLike | BaselineSet]:
+        """Return inputs and their baselines as states of the score that is explained: of norm 1 if it is normalised."""
+        is_set = isinstance(self.baseline, BaselineSet)
+        x = self.inputs[places]
+        baseline = self.baseline.rows if isinstance(self.baseline, BaselineSet) else np.asarray(self.baseline)[places]
+        if self._first.assumptions.form == "normalized":
+            x, baseline = (rows / np.linalg.norm(rows, axis=-1, keepdims=True) for rows in (x, baseline))
+        return x, BaselineSet(baseline) if is_set else baseline
 
     @cached_property
-    def changes(self) -> Counterfactual:
-        """Least changes that bring the inputs to the decision boundary; a constant and padding stay as they are."""
+    def pairs(self) -> list[Interactions]:
+        """Interactions between the features of each input."""
+
+        def compute(model: Any, places: IntArray) -> list[Interactions]:
+            x, baseline = self._ends(places)
+            found = interactions(model, x, baseline=baseline)
+            return [found[k] for k in range(len(places))]
+
+        return self._of_each(self._explained(), compute)
+
+    @cached_property
+    def changes(self) -> list[Counterfactual]:
+        """Least change that brings each input to the decision boundary; a constant and padding stay as they are."""
         x = self.inputs
         real = not np.iscomplexobj(x)
         rows = x if self.data is None else self.data.amplitudes
@@ -213,23 +287,49 @@ class Explanation:
         free, contract = features_inside(self._first), self._first.contract
         if contract is not None and contract.constant:
             free[contract.features] = False
-        return counterfactual(self._explained, x, free=free, real=real, nonnegative=nonnegative)
+
+        def compute(model: Any, places: IntArray) -> list[Counterfactual]:
+            found = counterfactual(model, x[places], free=free, real=real, nonnegative=nonnegative)
+            return [found[k] for k in range(len(places))]
+
+        return self._of_each(self._boundaries(), compute)
 
     @cached_property
     def orders(self) -> CorrelationOrders:
-        """Correlation orders of the first hundred test inputs."""
-        assert self.data is not None  # as the parts were checked
-        return correlation_orders(self._explained, self.data.amplitudes[self._many])
-
-    @property
-    def _many(self) -> IntArray:
-        return np.asarray([] if self.data is None else self.data.test[:_MANY])
+        """Correlation orders of the first hundred test inputs; of several classes those of the score of the class of each."""
+        rows, labels, _ = self._tests
+        if not self._of_classes:
+            return correlation_orders(cast("Model | LearnedModel", self.model), rows)
+        own = [self._orders_by_class[label] for label in labels]
+        parts = [(one.by_weight[i], one.product[i]) for i, one in enumerate(own)]
+        by_weight, product = map(np.stack, zip(*parts, strict=True))
+        return CorrelationOrders(by_weight, product, np.zeros(by_weight.shape), np.zeros(product.shape))
 
     @cached_property
-    def layers(self) -> LayerAttribution:
-        """Layer attributions of the inputs."""
-        assert isinstance(self.model, Model)  # as the parts were checked
-        return layer_attribution(self.model, self.inputs, baseline=self.baseline)
+    def _orders_by_class(self) -> list[CorrelationOrders]:
+        rows, _, _ = self._tests
+        return [correlation_orders(each, rows) for each in track(self._of_classes, "correlation orders", "class")]
+
+    @cached_property
+    def _tests(self) -> tuple[Array, IntArray, IntArray]:
+        """Amplitudes of the first test inputs, the index of the class of each, and their numbers."""
+        if self.tested is not None:
+            rows, labels, numbers = (np.asarray(each)[:_MANY] for each in self.tested)
+            return rows, labels, numbers
+        assert self.data is not None  # as the parts were checked
+        test = self.data.test[:_MANY]
+        return self.data.amplitudes[test], (self.data.labels[test] > 0).astype(np.int64), test
+
+    @cached_property
+    def layers(self) -> list[LayerAttribution]:
+        """Layer attribution of each input."""
+
+        def compute(model: Any, places: IntArray) -> list[LayerAttribution]:
+            x, baseline = self._ends(places)
+            found = layer_attribution(model, x, baseline=baseline)
+            return [found[k] for k in range(len(places))]
+
+        return self._of_each(self._explained(), compute)
 
     @cached_property
     def view(self) -> Maps:
@@ -239,12 +339,18 @@ class Explanation:
             minus, plus = self.data.label_names
             labels = [plus if label > 0 else minus for label in self.data.labels[self.numbers]]
         return Maps.of(
-            self.attributions,
+            self.classes or self.attributions,
+            first=None if not self.classes else self._first.target,
             samples=[f"Input {index}" for index in self.numbers],
             labels=labels,
             table=self.table,
-            remarks=[self._change_in_words(i) for i in range(self._count)] if "counterfactual" in self.parts else None,
+            remarks=self.remarks or None,
         )
+
+    @cached_property
+    def remarks(self) -> list[str]:
+        """Sentence on the least change of each input; none if it is no part of the explanation."""
+        return [self._change_in_words(i) for i in range(self._count)] if "counterfactual" in self.parts else []
 
     def answers(self) -> list[str]:
         """Return one or two sentences for each input: its label, the answer, the features that decide, and the least change."""
@@ -255,13 +361,33 @@ class Explanation:
         if not change.reached:
             return f"The decision boundary is {change.messages[0]}."
         norm = float(np.linalg.norm(change.input)) or 1.0
-        moved = largest_first(change.change)[:_TOP_CHANGES]
-        name_of = self._first.feature_name
-        named = ", ".join(f"{name_of(int(k))} {np.real(change.change[k]):+.3f}" for k in moved if change.change[k])
+        moved = [int(k) for k in largest_first(change.change)[:_TOP_CHANGES] if change.change[k]]
+        named = ", ".join(self._moved_in_words(i, k, float(np.real(change.change[k]))) for k in moved)
         local = " (a local optimum)" if not change.is_global else ""
         encoded = "" if self.table is None else ", in encoded values,"
         share = f"{float(change.distance) / norm:.0%} of its norm{encoded}"
-        return f"A change of {share} brings it to the decision boundary{local}: {named}."
+        return f"A change of {share} brings it to the decision boundary{self._beyond(i)}{local}: {named}."
+
+    def _beyond(self, i: int) -> str:
+        """Return which of several classes the least change of an input leads to, and which one is reached before."""
+        if len(self._of_classes) < 3:
+            return ""
+        other, x = int(self._other[i]), self.changes[i].x
+        scores = [float(each.expectation(x)) for each in self._of_classes]
+        largest = int(np.argmax(scores))
+        is_reached = scores[other] >= scores[largest] - _TIE * max(map(abs, scores))
+        before = "" if is_reached else f", and to class {self._first.class_name(largest)!r} before"
+        return f" to class {self._first.class_name(other)!r}{before}"
+
+    def _moved_in_words(self, i: int, feature: int, change: float) -> str:
+        """Return a changed feature in words: from its value in the table to another one, or by a difference of amplitudes."""
+        name = self._first.feature_name(feature)
+        spread = np.nan if self.spreads is None else np.asarray(self.spreads)[feature]
+        if self.table is None or np.isnan(spread) or name not in self.table.columns:
+            return f"{name} {change:+.3f}"
+        value = float(self.table[name].iloc[i])
+        unit = f" {unit}" if (unit := self._first.unit(feature)) else ""
+        return f"{name} {change:+.3f}" if np.isnan(value) else f"{name} {value:.4g} to {value + change * spread:.4g}{unit}"
 
     def section(self) -> Section:
         """Return the explanation as a section of a report: the maps to choose from, pictures, tables and sentences."""
@@ -274,7 +400,12 @@ class Explanation:
                 tables += own_tables
         first = self._first
         of = "" if self.data is None else f" of {self.data.name}"
-        model = {} if self.model is None else {"model": repr(self.model), "observable": observable_name(self.model)}
+        model = {}
+        if self._of_classes:
+            circuit, scores = self._of_classes[0], quantity(len(self._of_classes), "score")
+            model = {"model": f"{scores} of one circuit of {quantity(len(circuit.qubits), 'qubit')}, one per class"}
+        elif self.model is not None:
+            model = {"model": repr(self.model), "observable": observable_name(cast("Model | LearnedModel", self.model))}
         return Section(
             title=self.title or f"Explanation of {quantity(self._count, 'input')}{of}",
             question=self.question,
@@ -302,7 +433,8 @@ class Explanation:
         settings = self._first.assumptions
         if set(self.parts) <= {"maps"} or (settings.head, settings.form) == ("identity", "quadratic"):
             return {}
-        return {"parts beside the maps": "they explain the quadratic score x' M x, before the head and any normalisation"}
+        score = "score of the normalised input" if settings.form == "normalized" else "quadratic score x' M x"
+        return {"parts beside the maps": f"they explain the {score}, before the head"}
 
     def _drawn(self) -> Iterator[tuple[int, int]]:
         return enumerate(self.numbers[:_DRAWN])
@@ -313,7 +445,10 @@ class Explanation:
 
     @property
     def _names(self) -> list[str] | None:
-        return [self._first.feature_name(k) for k in range(self._first.n_features)] if self._shape is None else None
+        if self._shape is not None:
+            return None
+        is_inside = features_inside(self._first)
+        return [self._first.feature_name(k) if is_inside[k] else "" for k in range(self._first.n_features)]
 
     def _interactions_section(self) -> tuple[list[str], list[Picture], list[Table]]:
         pictures, tables = [], []
@@ -344,14 +479,19 @@ class Explanation:
         return [], pictures, []
 
     def _orders_section(self) -> tuple[list[str], list[Picture], list[Table]]:
-        assert self.data is not None  # as the parts were checked
-        orders, labels = self.orders, self.data.labels[self._many]
-        right = [float(np.mean(np.sign(scores) == labels)) for scores in (orders.total, orders.product)]
+        orders, labels = self.orders, self._tests[1]
+        if self._of_classes:
+            each = [np.stack([getattr(one, name) for one in self._orders_by_class]) for name in ("total", "product")]
+            answers = [np.argmax(scores, axis=0) for scores in each]
+        else:
+            answers = [(scores > 0).astype(np.int64) for scores in (orders.total, orders.product)]
+        right = [float(np.mean(answer == labels)) for answer in answers]
         finding = (
             f"Correlations between qubits: of {quantity(len(labels), 'test input')} the model answers {right[0]:.0%} as "
             f"labelled, and {right[1]:.0%} if the qubits of the inputs are made uncorrelated."
         )
-        caption = "Parts of the score by the number of qubits whose correlations they rest on."
+        score = "score of the class of each input" if self._of_classes else "score"
+        caption = f"Parts of the {score} by the number of qubits whose correlations they rest on."
         return [finding], [Picture(png(plot_orders(orders)), caption, "Correlation orders as bars", "orders")], []
 
     def _layers_section(self) -> tuple[list[str], list[Picture], list[Table]]:
@@ -389,7 +529,7 @@ class Explanation:
         return {part: entry for part, entry in files.items() if part in self.parts}
 
     def _map_rows(self) -> Iterable[tuple[object, ...]]:
-        for one in self.attributions:
+        for one in self.classes or self.attributions:
             own = one.values, *one.interval()
             for i, index in enumerate(self.numbers):
                 start = (index,) if one.target is None else (index, one.class_name(int(one.target[i])))
@@ -408,16 +548,15 @@ class Explanation:
 
     def _order_rows(self) -> Iterable[tuple[object, ...]]:
         orders = self.orders
-        for i, index in enumerate(self._many.tolist()):
+        for i, index in enumerate(self._tests[2].tolist()):
             for w, (part, stderr) in enumerate(zip(orders.by_weight[i], orders.by_weight_stderr[i], strict=True)):
                 yield index, w, float(part), float(stderr), float(orders.total[i]), float(orders.product[i])
 
     def _layer_rows(self) -> Iterable[tuple[object, ...]]:
-        assert self.layers.population is not None  # as they are exact
-        for i, index in enumerate(self.numbers):
-            for j, cut in enumerate(self.layers.cuts.tolist()):
-                population = float(self.layers.population[i, j])
-                yield from ((index, cut, k, value, population) for k, value in enumerate(self.layers.values[i, j].tolist()))
+        for index, one in zip(self.numbers, self.layers, strict=True):
+            assert one.population is not None  # as they are exact
+            for cut, population, values in zip(one.cuts.tolist(), one.population.tolist(), one.values.tolist(), strict=True):
+                yield from ((index, cut, k, value, population) for k, value in enumerate(values))
 
 
 def impossible_parts(model: Model | LearnedModel) -> dict[str, str]:

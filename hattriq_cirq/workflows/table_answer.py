@@ -19,10 +19,11 @@ from hattriq_cirq.datasets.columns import as_text
 from hattriq_cirq.datasets.frame import LABEL_ARRAYS, open_table
 from hattriq_cirq.datasets.split import stratified_split
 from hattriq_cirq.datasets.table_encoder import TableEncoder, TableWarning
-from hattriq_cirq.foundation.arrays import Array, IntArray
+from hattriq_cirq.foundation.arrays import Array, FloatArray, IntArray
 from hattriq_cirq.foundation.checks import shown
 from hattriq_cirq.foundation.contract import DataContract, same_name
 from hattriq_cirq.foundation.text import decimal, duration, listed, quantity
+from hattriq_cirq.models.model import Model
 from hattriq_cirq.workflows.accuracies import Accuracy
 from hattriq_cirq.workflows.classifier import AmplitudeClassifier, readout_qubits
 from hattriq_cirq.workflows.row_encoding import qubits_of_row
@@ -190,6 +191,26 @@ class TableClassifier:
         chosen = None if target is None else self.class_of(target)
         a = self.classifier.attribute(self.encoded(features), baseline=baseline, target=chosen)
         return replace(a, contract=self.contract)
+
+    @property
+    def scores(self) -> tuple[Model, ...]:
+        """Models of one circuit whose observables are the scores of the classes."""
+        own = self.classifier.models_
+        return own if len(own) > 1 else (own[0].with_observable(-own[0].pauli_sum), own[0])
+
+    def spreads(self) -> FloatArray:
+        """Change of each column for a change of 1 of its amplitude, (features,); NaN for a constant column and for padding."""
+        factor = self.classifier.encoding_.factor
+        spreads = np.full(2**self.classifier.encoding_.n_qubits, np.nan)
+        np.divide(1.0, factor, out=spreads[: len(factor)], where=factor != 0)
+        return spreads
+
+    def tested(self, table: LabelledTable) -> tuple[Array, IntArray, IntArray]:
+        """Return the amplitudes of the test rows, the index of the class of each, and their numbers in the file."""
+        x, y = self.encoded(table.features.iloc[self.test]), as_classes(table.labels)[self.test]
+        index = {label: k for k, label in enumerate(self.classifier.classes_.tolist())}
+        labels = np.array([index[label] for label in y.tolist()], dtype=np.int64)
+        return self.classifier.encoding_.amplitudes(x.to_numpy(dtype=float)), labels, table.rows[self.test]
 
 
 @dataclass(frozen=True, eq=False)

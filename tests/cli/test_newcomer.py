@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 import webbrowser
@@ -36,6 +38,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table().to_csv(home / "mine.csv")
     assert run(f"explain {home}/mine.csv --layers 2 --out {home}/why") == 0
     return home
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))
 
 
 def accuracies(folder: Path) -> dict[str, float]:
@@ -87,6 +93,30 @@ def test_new_rows_are_explained_without_labels(home: Path, tmp_path: Path) -> No
     assert run(f"explain {home}/why --index 3,0 --out {tmp_path}/known") == 0
     new, known = (hq.Attribution.load(tmp_path / name / "attribution.npz") for name in ("why", "known"))
     np.testing.assert_allclose(new.values, known.values, rtol=0, atol=1e-12)
+
+
+def test_page_offers_every_class_and_the_parts_that_are_asked_for(home: Path, tmp_path: Path) -> None:
+    words = "--what maps,counterfactual,orders --target malignant --inputs test:0:1"
+    assert run(f"explain {home}/why {words} --out {tmp_path}/why") == 0
+    section = Section.load(tmp_path / "why")
+    assert section.maps is not None
+    assert section.maps.classes == ("benign", "malignant")
+    assert [each.first for each in section.maps.inputs] == [1]
+    names = {file.name for file in (tmp_path / "why").iterdir()}
+    assert {"counterfactual.csv", "orders.csv", "orders.png"} <= names
+    record = json.loads((tmp_path / "why" / "run.json").read_text())
+    assert record["settings"]["parts"] == ["maps", "counterfactual", "orders"]
+    assert "brings it to the decision boundary" in record["answers"][0]
+    assert "tumour width" in record["answers"][0].partition("boundary")[2]
+    assert record["answers"][-1].startswith("Correlations between qubits: ")
+    sums = {row["class"]: 0.0 for row in rows_of(tmp_path / "why" / "maps.csv")}
+    for row in rows_of(tmp_path / "why" / "maps.csv"):
+        sums[row["class"]] += float(row["value"])
+    assert sums["benign"] == pytest.approx(-sums["malignant"], abs=1e-12)
+
+
+def test_orders_of_new_rows_are_refused(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "leave out ROWS" in refusal(f"explain {home}/why {home}/mine.csv --what orders --out {tmp_path}/why", capsys)
 
 
 def test_run_that_stopped_does_not_train_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +171,7 @@ def test_folder_is_named_after_the_source(home: Path, tmp_path: Path, monkeypatc
         ("--label noise", "measurements or names and no classes"),
         ("--index 500", "row 500 is not there"),
         ("--layers many", "--layers"),
-        ("--what layers", "a classifier of a table is explained by maps"),
+        ("--what pixels", "must be names of maps, interactions, counterfactual, orders, layers"),
     ],
 )
 def test_bad_options_are_refused_before_any_work(

@@ -42,7 +42,8 @@ class Explain:
         top (N): Number of features in a sentence.
         data (DATA): Data set with the inputs of a model, as listed above; the same as ROWS.
         what (PART,...): Parts: maps, interactions, counterfactual, orders, layers (default: all that the model has; of a table,
-            maps).
+            maps). Of a table the other parts are those of the score of the class that is explained, before it becomes a
+            probability, and a least change leads to the next class.
         inputs (SIDE[:FROM:TO]): Inputs of one side, all of test or train or a slice (default: test:0:3 of a model, test:0:8 of
             a table, all:0:20 of new rows).
         index (I,J,...): Inputs by their numbers in the whole data set or table, from 0.
@@ -112,11 +113,8 @@ class Explain:
         """Explain rows of a table, by a classifier that is trained on it or was trained before."""
         from hattriq_cirq.cli import explained_tables
 
-        if self.what not in (None, "maps"):
-            raise ValueError(
-                f"--what {self.what!r}: a classifier of a table is explained by maps; for the other parts train a model of two "
-                "classes with `hattriq train` and explain its folder"
-            )
+        if rows is not None and "orders" in self._parts:
+            raise ValueError(f"--what {self.what!r}: orders are of the test rows of a training; leave out ROWS")
         if self.baseline not in (None, "mean", "zero"):
             raise ValueError(f"--baseline {self.baseline!r} must be mean or zero for a table")
         if not is_earlier and rows is not None:
@@ -134,7 +132,19 @@ class Explain:
         from hattriq_cirq.cli.explained_tables import Choices
 
         baseline = self.baseline or "mean"
-        return Choices(out, self.label, self.layers, self.inputs or inputs, baseline, self.target, self.top, self.seed)
+        chosen = self.inputs or inputs
+        parts = self._parts or ("maps",)
+        return Choices(out, self.label, self.layers, chosen, baseline, self.target, self.top, self.seed, parts)
+
+    @property
+    def _parts(self) -> tuple[str, ...]:
+        """Parts that are asked for; none for those that the model has."""
+        from hattriq_cirq.workflows.explain import PARTS
+
+        chosen = tuple(self.what.split(",")) if self.what else ()
+        if not (set(chosen) <= set(PARTS) and len(set(chosen)) == len(chosen)):
+            raise ValueError(f"--what {self.what!r} must be names of {', '.join(PARTS)}, with commas between them, each once")
+        return chosen
 
     def _explain_model(self, source: Path, rows: str | None, out: Path) -> list[str]:
         """Explain inputs of a model that was trained or learned: all parts, with pictures and CSV files."""
@@ -148,9 +158,7 @@ class Explain:
                 raise ValueError(f"{option} {given!r} is for a table, and {source} is none; leave it out")
         baseline_text = self.baseline or "zero"
         values.check_baseline(baseline_text)
-        chosen = self.what.split(",") if self.what else None
-        if chosen is not None and not (set(chosen) <= set(PARTS) and len(set(chosen)) == len(chosen)):
-            raise ValueError(f"--what {self.what!r} must be names of {', '.join(PARTS)}, with commas between them, each once")
+        chosen = self._parts
         folder = run_folder.check_run(out)
         if not source.exists():
             raise FileNotFoundError(f"no file or folder {source}; give a table such as my.csv, or the folder of a run")
@@ -166,7 +174,7 @@ class Explain:
         explanation.save(folder)
         section.save(folder)
         write_report(folder / "report.html", section.title, [section])
-        notes = [f"note: {part} {why}" for part, why in left_out.items()] if chosen is None else []
+        notes = [] if chosen else [f"note: {part} {why}" for part, why in left_out.items()]
         print(*explanation.answers(), *section.findings, *notes, sep="\n")
         tables.print_files(folder)
         return []
