@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
@@ -24,7 +25,7 @@ from hattriq_cirq.execution.journal_summary import read_summary
 from hattriq_cirq.foundation import files
 from hattriq_cirq.foundation.array_files import read_arrays
 from hattriq_cirq.foundation.display import printable
-from hattriq_cirq.foundation.files import looks_empty, try_lock
+from hattriq_cirq.foundation.files import looks_empty, open_binary, remove_open, try_lock
 from hattriq_cirq.foundation.reading import FileError, read_bytes
 from hattriq_cirq.foundation.schema import parse_json
 from hattriq_cirq.reporting.records import BEGUN, BEGUN_FORMAT, RECORD, Record, read_begun, read_record
@@ -96,15 +97,16 @@ def open_run(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = _lock(folder)
+        close = partial(os.close, descriptor)
         try:
             yield _begin(folder, descriptor, task, results, pictures)
-            (folder / BEGUN).unlink()
         except BaseException:
             if looks_empty(folder) or not os.fstat(descriptor).st_size:
-                (folder / BEGUN).unlink()
+                remove_open(folder / BEGUN, close)
+            else:
+                close()
             raise
-        finally:
-            os.close(descriptor)
+        remove_open(folder / BEGUN, close)
     except BaseException:
         for each in created:
             with suppress(OSError):
@@ -254,7 +256,7 @@ def _lock(folder: Path) -> int:
     """Open and lock the file that says which command writes into a folder."""
     file = folder / BEGUN
     while True:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = open_binary(file, os.O_RDWR | os.O_CREAT)
         if try_lock(descriptor) is False:
             os.close(descriptor)
             raise BlockingIOError(errno.EAGAIN, "another process is writing into this folder; wait until it ends", str(folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -202,13 +203,24 @@ def _truths(texts: Sequence[str], rows: Sequence[int], mark: str) -> list[float]
 
 
 def _dates(texts: Sequence[str], rows: Sequence[int], mark: str) -> Array:
+    moments = _moments(texts)
+    if moments is None:
+        first, end = 0, len(texts)
+        while end - first > 1:
+            middle = (first + end) // 2
+            first, end = (first, middle) if _moments(texts[first:middle]) is None else (middle, end)
+        raise CellError(rows[first], f"{shown(texts[first])} is not a date, as the column holds; write it as 2020-12-31")
+    return _seconds(moments.dt.tz_convert(None))
+
+
+def _moments(texts: Sequence[str]) -> pd.Series | None:
+    """Return texts as dates of any year, in whole microseconds; None if one is no date."""
     import pandas as pd
 
-    dates = pd.Series(pd.to_datetime(pd.Series(texts, dtype=object), format="ISO8601", utc=True, errors="coerce"))
-    for text, row, is_wrong in zip(texts, rows, dates.isna(), strict=True):
-        if is_wrong or not _ISO_DATE.fullmatch(text):
-            raise CellError(row, f"{shown(text)} is not a date, as the column holds; write it as 2020-12-31")
-    return _seconds(dates.dt.tz_convert(None))
+    if all(map(_ISO_DATE.fullmatch, texts)):
+        with suppress(ValueError):
+            return pd.Series([text.replace(",", ".") for text in texts], dtype=object).astype("datetime64[us, UTC]")
+    return None
 
 
 def _seconds(dates: pd.Series) -> Array:

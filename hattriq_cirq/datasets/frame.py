@@ -344,7 +344,7 @@ def _as_series(kind: Kind, values: Array) -> pd.Series:
         return pd.Series(values, dtype=object).where(~pd.isna(values), np.nan)
     if kind == "date":
         microseconds = np.rint(np.where(np.isnan(values), 0, values) * 1e6).astype(np.int64).astype("datetime64[us]")
-        return pd.Series(np.where(np.isnan(values), np.datetime64("NaT"), microseconds))
+        return pd.Series(np.where(np.isnan(values), np.datetime64("NaT", "us"), microseconds))
     if kind == "bool":
         return pd.Series(values.astype(bool)) if not np.isnan(values).any() else pd.Series(values).astype("boolean")
     is_whole = (values == np.rint(values)) & (np.abs(values) < 2**53) & ~((values == 0) & np.signbit(values))

@@ -51,7 +51,7 @@ from hattriq_cirq.execution.journal_records import (
 )
 from hattriq_cirq.execution.ownership import Owned
 from hattriq_cirq.execution.usage import Usage
-from hattriq_cirq.foundation.files import sync_folder, write_new
+from hattriq_cirq.foundation.files import open_binary, remove_open, sync_folder, write_new
 from hattriq_cirq.foundation.log import LOG
 from hattriq_cirq.foundation.provenance import Provenance
 
@@ -100,7 +100,7 @@ class Journal(Owned):
         self.folder = Path(folder)
         path = self.folder / JOURNAL
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        self._fd = open_binary(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         self._closing = finalize(self, os.close, self._fd)  # closes the file once, whoever asks for it and how often
         self._writing = RLock()
         self._is_settled = True
@@ -128,7 +128,7 @@ class Journal(Owned):
             self.earlier_calls = frozenset(self._contents.calls)
         except BaseException:
             if self._size == 0:  # nothing is recorded, so nothing may stand in the way of a repetition
-                path.unlink()
+                remove_open(path, self.close)
                 with suppress(OSError):
                     self.folder.rmdir()
             self.close()
@@ -387,10 +387,9 @@ class Journal(Owned):
         """
         if self.has_begun:
             raise JournalError(f"{self.folder} records jobs and is not removed; cancel the run instead")
-        (self.folder / JOURNAL).unlink()
         for file in (self.folder / LOG, *self.folder.glob(f"*{CONFIGURATION}")):
             file.unlink(missing_ok=True)
-        self.close()
+        remove_open(self.folder / JOURNAL, self.close)
         with suppress(OSError):
             self.folder.rmdir()
 

@@ -11,7 +11,9 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from hashlib import sha256
+from io import FileIO
 from pathlib import Path
 from typing import IO
 
@@ -144,6 +146,23 @@ def try_lock(descriptor: int, *, exclusive: bool = True) -> bool | None:
     return True
 
 
+def open_binary(path: str | os.PathLike[str], flags: int) -> int:
+    """Open a file with the same bytes on every system; a new one has the mode that `open` gives."""
+    return os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666)
+
+
+def remove_open(path: Path, close: Callable[[], object]) -> None:
+    """Remove an open file while it is locked, then close it; Windows, which removes no open file, closes it first."""
+    if fcntl is None:
+        close()
+        path.unlink(missing_ok=True)
+        return
+    try:
+        path.unlink(missing_ok=True)
+    finally:
+        close()
+
+
 def sync_folder(folder: Path) -> None:
     """Bring the names in a folder to the disk, where the file system can."""
     with suppress(OSError):
@@ -158,13 +177,15 @@ def _write(path: Path, content: bytes | str | Callable[[IO[bytes]], object], nam
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_drafts(path.parent, path.name)
     try:
-        with _draft(path.parent) as (descriptor, draft):
+        with _draft(path.parent) as (draft, handle):
             if callable(content):
-                with open(descriptor, "wb", closefd=False) as file:
+                with open(handle.fileno(), "wb", closefd=False) as file:
                     content(file)
-                os.fsync(descriptor)
+                os.fsync(handle.fileno())
             else:
-                write_all(descriptor, as_bytes(content))
+                write_all(handle.fileno(), as_bytes(content))
+            if fcntl is None:  # Windows renames no open file, and its age protects a draft there
+                handle.close()
             name(draft, path)
     except FileExistsError:
         raise FileExistsError(f"{printable(path)} exists and is not overwritten; choose another path or remove it") from None
@@ -183,16 +204,17 @@ def write_all(descriptor: int, content: bytes) -> None:
 
 
 @contextmanager
-def _draft(folder: Path) -> Iterator[tuple[int, Path]]:
-    """Yield a new locked file with a short name, so that any name of a file is allowed; it is gone afterwards."""
+def _draft(folder: Path) -> Iterator[tuple[Path, FileIO]]:
+    """Yield a new locked file, which is gone afterwards, and its handle; its short name lets a file have any name."""
     descriptor = None
     while descriptor is None:
         draft = folder / f".hattriq-{secrets.token_hex(8)}.draft"
         descriptor = _create_locked(draft)
+    handle = FileIO(descriptor, "wb")
     try:
-        yield descriptor, draft
+        yield draft, handle
     finally:
-        os.close(descriptor)
+        handle.close()
         with suppress(OSError):
             draft.unlink()
 
@@ -200,7 +222,7 @@ def _draft(folder: Path) -> Iterator[tuple[int, Path]]:
 def _create_locked(hidden: Path) -> int | None:
     """Create and lock a file; return None if it exists, or if another process locked it first, which removes it."""
     try:
-        descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        descriptor = open_binary(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
         return None
     if try_lock(descriptor) is not False:
@@ -235,17 +257,15 @@ def _turn(path: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            turn.unlink()
-        os.close(descriptor)
+            remove_open(turn, partial(os.close, descriptor))
 
 
 def _remove_abandoned(hidden: Path) -> None:
     """Remove a hidden file unless a living process holds it; where there are no locks, its age decides."""
     with suppress(OSError):
         descriptor = os.open(hidden, os.O_RDONLY)
-        try:
-            locked, age = try_lock(descriptor), time.time() - os.fstat(descriptor).st_mtime
-            if locked or (locked is None and age > (_TURN if hidden.suffix == ".turn" else _ABANDONED)):
-                hidden.unlink()
-        finally:
+        locked, age = try_lock(descriptor), time.time() - os.fstat(descriptor).st_mtime
+        if locked or (locked is None and age > (_TURN if hidden.suffix == ".turn" else _ABANDONED)):
+            remove_open(hidden, partial(os.close, descriptor))
+        else:
             os.close(descriptor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from typing import Literal, TypedDict, overload
 
 import numpy as np
 
-from hattriq_cirq.foundation.array_files import read_arrays
+from hattriq_cirq.foundation.array_files import read_arrays, write_arrays
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.card import Card, Displayed
 from hattriq_cirq.foundation.checks import check_type
@@ -151,9 +150,7 @@ class LearnedModels(Displayed, Frozen, Sequence[LearnedModel]):
         arrays: dict[str, Array] = {"meta": np.array(json.dumps({"format": _FORMAT, "count": len(self)}))}
         for i, model in enumerate(self.models):
             arrays |= {f"{i}_{name}": array for name, array in model.to_arrays().items()}
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        return write_new(path, buffer.getvalue())
+        return write_new(path, lambda file: write_arrays(file, arrays))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], models: Sequence[Model] | None = None) -> LearnedModels:

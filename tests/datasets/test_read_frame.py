@@ -127,6 +127,22 @@ def test_dates_far_away_are_read(tmp_path: Path) -> None:
     assert frame["d"].isna().tolist() == [False, False, True]
 
 
+@pytest.mark.parametrize("mark", [".", ","])
+def test_parts_of_a_second_have_either_decimal_mark(mark: str, tmp_path: Path) -> None:
+    frame = read_frame(write(tmp_path / "own.tsv", f"a\td\n1\t2020-01-31 12:00:00{mark}25\n2\t2020-02-01\n"))
+    assert frame["d"].dt.microsecond.tolist() == [250_000, 0]
+
+
+@pytest.mark.parametrize("wrong", [0, 36, 71])
+def test_first_text_that_is_no_date_is_named(wrong: int, tmp_path: Path) -> None:
+    dates = ["2020-02-29" if row < wrong else "2021-02-29" for row in range(73)]
+    if wrong == 36:
+        dates[36] = "soon"
+    path = write(tmp_path / "own.csv", "a,d\n" + "".join(f"1,{date}\n" for date in dates))
+    with pytest.raises(ValueError, match=rf"line {wrong + 2}, column 'd': '{dates[wrong]}' is not a date"):
+        read_frame(path)
+
+
 def test_arrays_and_images_become_columns(tmp_path: Path) -> None:
     np.savez(tmp_path / "own.npz", X=[[1.0, 2.0], [3.0, 4.0]], labels=["a", "b"])
     assert read_frame(tmp_path / "own.npz").to_dict("list") == {"x0": [1, 3], "x1": [2, 4], "y": ["a", "b"]}

@@ -198,7 +198,7 @@ def test_one_of_many_writers_wins(has_links: bool, tmp_path: Path, monkeypatch: 
 def test_abandoned_drafts_are_removed_and_living_ones_stay(tmp_path: Path) -> None:
     for name in (".hattriq-0123456789abcdef.draft", ".page.html.a1b2c3d4", ".other.html.a1b2c3d4", ".page.html.swp", "page"):
         (tmp_path / name).write_text("half")
-    with files._draft(tmp_path) as (_, living):
+    with files._draft(tmp_path) as (living, _):
         write_new(tmp_path / "page.html", "x")
         assert {each.name for each in tmp_path.iterdir()} == {
             *(living.name, "page.html", ".other.html.a1b2c3d4", ".page.html.swp", "page")

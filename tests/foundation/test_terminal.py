@@ -50,6 +50,9 @@ class Failing(io.TextIOBase):
     def flush(self) -> None:
         raise self.error
 
+    def close(self) -> None:
+        """Flush nothing when the stream is collected."""
+
 
 @pytest.mark.parametrize("error", [BrokenPipeError(errno.EPIPE, "pipe"), OSError(errno.EBADF, "closed"), ValueError("closed")])
 def test_stream_without_a_reader_is_no_failure(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:

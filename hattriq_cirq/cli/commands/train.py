@@ -94,12 +94,18 @@ class Train:
         """Train the model and write the results."""
         from hattriq_cirq.cli import folders
         from hattriq_cirq.foundation.files import write_new
+        from hattriq_cirq.foundation.progress import say
         from hattriq_cirq.foundation.terminal import is_watched
+        from hattriq_cirq.foundation.text import quantity
         from hattriq_cirq.workflows import values
-        from hattriq_cirq.workflows.accuracies import accuracies
+        from hattriq_cirq.workflows.accuracies import accuracies, expected_training_time
 
         options = {name: value for name, value in settings.items() if name not in ("ansatz", "layers")}
         model = values.build_model(self.ansatz, data.n_qubits, self.layers)
+        say(
+            f"training on {len(data.train)} rows of {data.n_features} amplitudes in at most {quantity(self.epochs, 'epoch')}; "
+            + expected_training_time(len(data.train), data.n_qubits, self.layers, self.epochs)
+        )
         training = hq.train(model, data.x_train, data.y_train, progress=is_watched(), **options)
         trained = training.model.with_contract(data.contract)
         rows = accuracies(trained, data)
