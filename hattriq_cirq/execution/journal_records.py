@@ -27,7 +27,7 @@ FORMAT = "hattriq_cirq.Journal/2"
 #: Formats that this version reads; the first one has no records of placements and programs.
 READABLE = ("hattriq_cirq.Journal/1", FORMAT)
 MAX_JOURNAL_BYTES = 2**33  # 8 GiB
-_MAY_DIFFER = {"threads", "versions", "directory", "path", "streaming"}  # settings that do not change the results
+_MAY_DIFFER = {"threads", "versions", "directory", "path", "streaming", "device"}  # settings that do not change the results
 _HEADER = b' {"kind":"header"'
 Record = dict[str, Any]
 _Seed = Annotated[int, Range(0, 2**64 - 1)]

@@ -162,15 +162,20 @@ class Device:
             sizes = f"{needed / 2**30:,.1f} GiB of memory, {self} has {free / 2**30:,.1f} GiB"
             raise DeviceError(f"{what} needs {sizes}; {_SMALLER}")
 
-    def describe(self) -> str:
-        """Return the name and the memory of the device, as far as they are known.
+    @property
+    def title(self) -> str:
+        """Name of the card, or main memory, and the library.
 
         Example:
-            >>> Device().describe().split(",")[0]
+            >>> Device().title
             'main memory with NumPy'
         """
+        return self._functions.title()
+
+    def describe(self) -> str:
+        """Return the name and the free memory of the device, as far as they are known."""
         free = self.free_memory()
-        return self._functions.title() + ("" if free is None else f", {free / 2**30:,.1f} GiB free")
+        return self.title + ("" if free is None else f", {free / 2**30:,.1f} GiB free")
 
     def __str__(self) -> str:
         if self.index is not None:
@@ -356,10 +361,12 @@ class _PyTorch(_Functions):
             yield
 
     def failures(self) -> tuple[type[BaseException], ...]:
-        return (RuntimeError,)
+        return (MemoryError, RuntimeError)
 
     def is_lack_of_memory(self, error: BaseException) -> bool:
-        return isinstance(error, _module("torch").OutOfMemoryError) or "can't allocate memory" in str(error)
+        if isinstance(error, MemoryError | _module("torch").OutOfMemoryError):
+            return True
+        return "can't allocate memory" in str(error)
 
     def is_failure(self, error: BaseException) -> bool:
         return isinstance(error, getattr(_module("torch"), "AcceleratorError", ())) or "CUDA error" in str(error)

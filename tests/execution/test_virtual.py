@@ -233,10 +233,10 @@ def test_unknown_settings_are_rejected(options: dict[str, Any], match: str) -> N
 
 
 def test_exact_probabilities_of_too_many_qubits_are_rejected() -> None:
-    row = [q for q in sorted(load_processor("willow_pink").graph) if q.row in (5, 6)][:13]
+    row = [q for q in sorted(load_processor("willow_pink").graph) if q.row in (5, 6)][:15]
     wide = cirq.FrozenCircuit(cirq.X.on_each(*row), cirq.measure(A, key="z"))
     for on, shots in ((backend(), None), (backend("none", "density"), 10)):
-        with pytest.raises(ValueError, match="a circuit on 13 qubits has too large a density matrix, the widest is 12"):
+        with pytest.raises(ValueError, match="a circuit on 15 qubits has too large a density matrix, the widest is 14"):
             run(on, shots, wide)
     assert run(backend("none"), None, wide)[0][1] == 1
     assert run(backend(), 100, wide)[0][1] > 0.9  # trajectories

@@ -41,6 +41,7 @@ from hattriq_cirq.execution.backends.simulators import (
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_seed, check_type, shown
+from hattriq_cirq.foundation.devices import Device
 from hattriq_cirq.simulation import pauli_transfer
 from hattriq_cirq.simulation.blocks import Step, gather
 from hattriq_cirq.simulation.noise import (
@@ -65,7 +66,9 @@ _STAND_IN = "stands for a gate of any angles"
 _END = "end of the moment"
 _PHASED_XZ = cirq.PhasedXZGate(x_exponent=0.25, z_exponent=0.25, axis_phase_exponent=0.25)
 _PART_RUNS = 64  # largest number of circuits times points of a part of a job
-_MAX_DENSITY_QUBITS = 12  # beyond it a density matrix and its intermediate arrays take more than 0.3 GB
+_MAX_DENSITY_QUBITS = 14  # a density matrix of 14 qubits has 2**28 numbers
+_SMALL_DENSITY_QUBITS = 12  # up to which memory is not asked, and method=None may take a density matrix
+_COPIES = 4  # of a density matrix that exist at once during a product
 
 
 class MissingCalibrationWarning(UserWarning):
@@ -96,6 +99,7 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
     workers: int = 1,
     scheduler: str | None = None,
     extra_noise: ExtraNoise | Sequence[ExtraNoise] | str | None = None,
+    device: str | Device = "cpu",
 ) -> Engine:
     """Return an engine on a virtual processor with the couplers, gates, calibrated noise and service limits of a real one.
 
@@ -123,14 +127,18 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
         scheduler: Address of a Dask scheduler whose workers simulate, such as "tcp://127.0.0.1:8786".
         extra_noise: Noise beyond the calibration, which no correction is tuned to: one or several values of
             `hattriq_cirq.noise`, such as `ZZCrosstalk(0.05)`, or a text such as "zz=0.05,scale=2". Results state it.
+        device: Device that computes density matrices: "cpu", or a GPU, "cuda" or "cuda:1". On a GPU all points of a job are
+            computed at once and probabilities agree with those of the CPU up to rounding, so that counts with the same seed are
+            equal unless rounding changes one, and have the same distribution in any case. Workers cannot share it.
 
     Returns:
-        The engine. `shots=None` gives exact probabilities with noise for circuits of up to 12 qubits.
+        The engine. `shots=None` gives exact probabilities with noise for circuits of up to 14 qubits, if memory allows it.
 
     Raises:
         ValueError: An argument is unknown, or the calibration has no errors for the gate set, so that its noise cannot be
             simulated.
         FileNotFoundError: The path names no file.
+        DeviceError: There is no such device, or no library for it.
 
     Example:
         >>> import cirq
@@ -139,6 +147,12 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
         >>> bool(0.98 < exact.probabilities[1] < 1)
         True
     """
+    device = Device.of(device)
+    if not device.is_numpy and (workers != 1 or scheduler is not None):
+        raise ValueError(
+            f"device={str(device)!r} simulates all points of a job at once, which workers= and scheduler= would share "
+            "out among processes; leave them out, or leave out device="
+        )
     snapshot = find_snapshot(processor_id)
     make = partial(
         VirtualBackend,
@@ -150,6 +164,7 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
         precision=precision,
         threads=threads,
         extra_noise=as_extra_noise(extra_noise),
+        device=device,
     )
     return Engine(
         spread(make, workers, scheduler),
@@ -176,6 +191,7 @@ class VirtualBackend(InProcessBackend):
         precision: Precision = "float64",
         threads: int = 1,
         extra_noise: ExtraNoise | Sequence[ExtraNoise] | str | None = None,
+        device: str | Device = "cpu",
     ) -> None:
         check_type(gateset, "gateset", str | None, "the name of a gate set, such as 'cz', or None")
         if not isinstance(noise, str) or noise not in get_args(Noise):
@@ -195,11 +211,14 @@ class VirtualBackend(InProcessBackend):
                 f"perfect; {_alternatives(snapshot)}"
             )
         self.noise, self.method, self.precision, self.threads = noise, method, precision, threads
+        self.device = Device.of(device)
         settings: dict[str, Any] = {"kind": "virtual", "noise": noise, "method": method, "processor": processor.describe()}
         if precision != "float64":  # absent from older records
             settings["precision"] = precision
         if extra:  # absent from older records
             settings["extra_noise"] = to_record(extra)
+        if not self.device.is_numpy:  # absent from older records
+            settings["device"] = f"{self.device}: {self.device.title}"
         if snapshot.source != "bundled":  # which is known by its name
             settings["snapshot"] = snapshot.digest
         self._drifts = tuple(each for each in extra if isinstance(each, Drift))
@@ -216,10 +235,16 @@ class VirtualBackend(InProcessBackend):
         for note in self.notes:
             warnings.warn(note, MissingCalibrationWarning, stacklevel=4)
         self.notes += tuple(f"Noise beyond the calibration of {snapshot.name}: {each}." for each in extra)
+        if not self.device.is_numpy:
+            self.notes += (
+                f"Noisy probabilities were computed on {settings['device']}, in {precision}. They agree with those of the CPU "
+                "up to rounding: counts with the same seed are equal unless rounding changes one, and have their distribution.",
+            )
         self._noise_on = lru_cache(maxsize=64)(self._build_noise)
         self._noisy_moment = lru_cache(maxsize=4096)(self._convert_moment)
         self._program = lru_cache(maxsize=64)(self._compile_program)
-        self._densities = lru_cache(maxsize=64)(self._compute_densities)
+        kept = 64 if self.device.is_numpy else 4  # on another device a part is a whole job
+        self._densities = lru_cache(maxsize=kept)(self._compute_densities)
 
     def describe(self) -> dict[str, Any]:
         """Return the record of the backend as JSON."""
@@ -238,6 +263,7 @@ class VirtualBackend(InProcessBackend):
         Raises:
             CircuitRefusedError: The service would refuse a circuit.
             ValueError: A circuit has more qubits than a density matrix can hold, and the job needs one.
+            DeviceError: There is too little memory for the density matrix.
         """
         from hattriq_cirq.execution.backends.google_jobs import MAX_BYTES, SerializedJob
 
@@ -248,7 +274,7 @@ class VirtualBackend(InProcessBackend):
     def _check_simulation(self, job: Job) -> None:
         """Raise an error for a job whose noise cannot be simulated."""
         if self.method == "density" or (self.has_channels and job.shots is None):
-            _check_density_matrix_size(job.circuits)
+            self._check_density_matrix_size(job.circuits)
         if self.simulates_gates:
             self._check_errors_known(job.circuits)
 
@@ -263,6 +289,8 @@ class VirtualBackend(InProcessBackend):
         self._validate(job)
         job = self._drifted(job)
         methods = {"density"} if job.shots is None else {self.method_for(circuit, job.shots) for circuit in job.circuits}
+        if methods == {"density"} and self._has_densities(job.circuits) and not self.device.is_numpy:
+            return [replace(job, shots=None, seed=None)]
         if methods == {"density"}:
             return exact_parts(job, _PART_RUNS, 4 if self.has_channels or self.method == "density" else 2)
         return [job] if "density" in methods else self._trajectory_parts(job, np.random.default_rng(job.seed))
@@ -357,7 +385,30 @@ class VirtualBackend(InProcessBackend):
 
     def method_for(self, circuit: cirq.AbstractCircuit, shots: int) -> Method:
         """Return the method that samples counts; "density" also stands for exact state vectors."""
-        return self.method or (faster_method(len(circuit.all_qubits()), shots) if self.has_channels else "density")
+        qubits = len(circuit.all_qubits())
+        if self.method or not self.has_channels:
+            return self.method or "density"
+        if not self.device.is_numpy:
+            return "density" if qubits <= _MAX_DENSITY_QUBITS else "trajectories"
+        return faster_method(qubits, shots)
+
+    def _has_densities(self, circuits: Sequence[cirq.AbstractCircuit]) -> bool:
+        """Return True if exact probabilities come from density matrices: with channels, or on another device for small ones."""
+        if self.has_channels or self.method == "density":
+            return True
+        return not self.device.is_numpy and _widest(circuits) <= _SMALL_DENSITY_QUBITS
+
+    def _check_density_matrix_size(self, circuits: Sequence[cirq.AbstractCircuit]) -> None:
+        """Refuse circuits whose density matrices are too large, or too large for the memory."""
+        widest = _widest(circuits)
+        if widest > _MAX_DENSITY_QUBITS:
+            raise ValueError(
+                f"a circuit on {widest} qubits has too large a density matrix, the widest is {_MAX_DENSITY_QUBITS}; "
+                "give shots, and leave method to None or 'trajectories'"
+            )
+        if widest > _SMALL_DENSITY_QUBITS:
+            needed = _COPIES * np.dtype(self.precision).itemsize * 4**widest
+            self.device.require(needed, f"the density matrix of a circuit on {widest} qubits in {self.precision}")
 
     def probabilities(self, circuit: cirq.FrozenCircuit, points: Sequence[Point]) -> FloatArray:
         """Return the exact outcome probabilities of a circuit at every point, noise included, (points, 2**measured)."""
@@ -365,7 +416,7 @@ class VirtualBackend(InProcessBackend):
 
     def _exact(self, circuits: Sequence[cirq.FrozenCircuit], points: Sequence[Point]) -> list[FloatArray]:
         """Return the exact outcome probabilities of each circuit at every point, (points, 2**measured) each."""
-        if self.has_channels or self.method == "density":
+        if self._has_densities(circuits):
             densities = self._compute_densities if self._drifts else self._densities  # with drift no two circuits are equal
             return densities(tuple(circuits), tuple(tuple(point.items()) for point in points))
         resolvers = [cirq.ParamResolver(dict(point)) for point in points]
@@ -399,8 +450,12 @@ class VirtualBackend(InProcessBackend):
         for indices in together.values():
             program, gates = compiled[indices[0]]
             swept = len(indices) == 1
-            matrices = _matrices_of_sweep(gates, points) if swept else _matrices([compiled[i][1] for i in indices])
-            rows = program.populations(matrices, self.precision)
+            with self.device.computing("filling in angles"):
+                move = self.device.asarray
+                matrices = (
+                    _matrices_of_sweep(gates, points, move) if swept else _matrices([compiled[i][1] for i in indices], move)
+                )
+            rows = program.populations(matrices, self.precision, self.device)
             shares = [rows] if swept else np.broadcast_to(rows, (len(indices), rows.shape[1]))[:, np.newaxis]
             for i, own in zip(indices, shares, strict=True):
                 (measurement,) = circuits[i][-1].operations
@@ -569,13 +624,8 @@ _SCALED: dict[str, Callable[[Any, float], Any]] = {
 }
 
 
-def _check_density_matrix_size(circuits: Sequence[cirq.AbstractCircuit]) -> None:
-    widest = max(len(circuit.all_qubits()) for circuit in circuits)
-    if widest > _MAX_DENSITY_QUBITS:
-        raise ValueError(
-            f"a circuit on {widest} qubits has too large a density matrix, the widest is {_MAX_DENSITY_QUBITS}; "
-            "give shots, and leave method to None or 'trajectories'"
-        )
+def _widest(circuits: Sequence[cirq.AbstractCircuit]) -> int:
+    return max(len(circuit.all_qubits()) for circuit in circuits)
 
 
 def _has_angles(op: cirq.Operation) -> bool:
@@ -596,26 +646,34 @@ def _transfer_matrix(op: cirq.Operation) -> FloatArray:
     return np.asarray(pauli_transfer.transfer_matrix(unitaries(op, {})[:, np.newaxis])[0])
 
 
-def _matrices(gates: Sequence[Sequence[cirq.Operation]]) -> list[FloatArray]:
-    """Return the matrices of PhasedXZ gates without symbols, (circuits, 4, 4) for each gate of the circuits."""
+def _matrices(gates: Sequence[Sequence[cirq.Operation]], move: Callable[[FloatArray], Any]) -> list[Any]:
+    """Return the matrices of PhasedXZ gates without symbols, (circuits, 4, 4) for each gate of the circuits, on a device."""
     names = ("x_exponent", "z_exponent", "axis_phase_exponent")
     exponents = np.array([[[getattr(op.gate, name) for op in own] for own in gates] for name in names], dtype=float)
-    return list(pauli_transfer.phased_xz_transfer(*exponents.swapaxes(1, 2)))
+    return _phased_xz_matrices(exponents.swapaxes(1, 2), move)
 
 
-def _matrices_of_sweep(gates: Sequence[cirq.Operation], points: Sequence[Point]) -> list[FloatArray]:
-    """Return the matrices of gates at the points of a sweep, (points, 4**k, 4**k) each."""
+def _phased_xz_matrices(exponents: FloatArray, move: Callable[[FloatArray], Any]) -> list[Any]:
+    """Return the matrices of PhasedXZ gates, (points, 4, 4) each, on a device, from exponents, (3, gates, points)."""
+    matrices = pauli_transfer.phased_xz_transfer(*(move(exponent) for exponent in exponents))
+    return [matrices[i, ...] for i in range(matrices.shape[0])]
+
+
+def _matrices_of_sweep(
+    gates: Sequence[cirq.Operation], points: Sequence[Point], move: Callable[[FloatArray], Any]
+) -> list[Any]:
+    """Return the matrices of gates at the points of a sweep, (points, 4**k, 4**k) each, on a device."""
     if not any(cirq.is_parameterized(op) for op in gates):
-        return _matrices([gates])
+        return _matrices([gates], move)
     columns = columns_of(points)
     names = ("x_exponent", "z_exponent", "axis_phase_exponent")
     angled = [i for i, op in enumerate(gates) if isinstance(op.gate, cirq.PhasedXZGate)]
     exponents = [
         [np.broadcast_to(evaluate(getattr(gates[i].gate, name), columns), len(points)) for i in angled] for name in names
     ]
-    matrices = dict(zip(angled, pauli_transfer.phased_xz_transfer(*map(np.array, exponents)), strict=True)) if angled else {}
+    matrices = dict(zip(angled, _phased_xz_matrices(np.array(exponents), move), strict=True)) if angled else {}
     return [
-        matrices[i] if i in matrices else pauli_transfer.transfer_matrix(unitaries(op, columns)[:, np.newaxis])
+        matrices[i] if i in matrices else move(pauli_transfer.transfer_matrix(unitaries(op, columns)[:, np.newaxis]))
         for i, op in enumerate(gates)
     ]
 
@@ -633,4 +691,4 @@ def faster_method(qubits: int, shots: int) -> Method:
     """
     density = 25e-6 + 0.3e-9 * 4**qubits
     trajectory = 1.5e-6 + 0.3e-9 * 2**qubits
-    return "density" if qubits <= _MAX_DENSITY_QUBITS and density < shots * trajectory else "trajectories"
+    return "density" if qubits <= _SMALL_DENSITY_QUBITS and density < shots * trajectory else "trajectories"
