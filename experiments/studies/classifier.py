@@ -18,10 +18,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from sklearn import datasets
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 import hattriq_cirq as hq
 from experiments.runner.bootstrap import bootstrap_text, nested_interval, nested_text
@@ -31,6 +28,7 @@ from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.text import quantity
 from hattriq_cirq.reporting.document import Picture, Table
 from hattriq_cirq.reporting.plotting import png
+from hattriq_cirq.workflows.classical import logistic_regression_of_classes
 
 TEST = 0.25  # share of the rows
 FAR = 0.03  # accuracy behind logistic regression that is said
@@ -107,7 +105,7 @@ def run(task: Task) -> dict[str, Any]:
         warnings.simplefilter("always")
         classifier = hq.AmplitudeClassifier(seed=task.seed).fit(x_train, y_train)
     seconds = time.perf_counter() - start
-    regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(x_train, y_train)
+    regression = logistic_regression_of_classes(x_train, y_train)
     return {
         "right": (classifier.predict(x_test) == y_test).astype(int),
         "regression right": (regression.predict(x_test) == y_test).astype(int),

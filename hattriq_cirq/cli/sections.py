@@ -13,6 +13,7 @@ from hattriq_cirq.cli.pictures import GALLERY, TESTS, TRAINING, draw_gallery, dr
 from hattriq_cirq.cli.records import how_to_continue
 from hattriq_cirq.cli.run_folder import read_picture
 from hattriq_cirq.cli.tables import data_contract, learning_texts
+from hattriq_cirq.datasets.labels import class_names_of
 from hattriq_cirq.execution.journal_records import JOURNAL
 from hattriq_cirq.foundation.arrays import FloatArray, largest_first, normal_interval
 from hattriq_cirq.foundation.contract import DataContract
@@ -261,10 +262,7 @@ def _maps(record: Record, a: hq.Attribution) -> Maps:
     data, inputs = record["data"], record["inputs"]
     if a.contract is None:
         a = replace(a, contract=data_contract(data))
-    labels = None
-    if "labels" in inputs:
-        minus, plus = data["label_names"]
-        labels = [plus if label > 0 else minus for label in inputs["labels"]]
+    labels = class_names_of(inputs["labels"], data["label_names"]) if "labels" in inputs else None
     samples = [f"Input {index}" for index in inputs["indices"]]
     return Maps.of([a[: len(samples)]], samples=samples, labels=labels)
 

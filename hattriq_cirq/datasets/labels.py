@@ -15,6 +15,21 @@ _LISTED = 6  # labels in an error message
 _MANY = 20  # different numbers from which labels are called measurements
 
 
+def class_names_of(labels: Iterable[int], names: Sequence[str]) -> list[str]:
+    """Return the name of the class of each label.
+
+    Args:
+        labels: Labels -1 and +1.
+        names: Names of -1 and of +1, in this order.
+
+    Example:
+        >>> class_names_of([1, -1], ("no", "yes"))
+        ['yes', 'no']
+    """
+    minus, plus = names
+    return [plus if label > 0 else minus for label in labels]
+
+
 def two_classes(
     y: Iterable[Any], positive: str | None = None, classes: Sequence[str] | None = None
 ) -> tuple[IntArray, tuple[str, str]]:

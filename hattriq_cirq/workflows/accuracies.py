@@ -11,11 +11,32 @@ from scipy.stats import binomtest
 from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.foundation.checks import check_type
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
+from hattriq_cirq.foundation.text import duration
 from hattriq_cirq.models.learned import LearnedModel
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.models.training import accuracy
 from hattriq_cirq.reporting.document import Table
 from hattriq_cirq.workflows.classical import fit_logistic_regression, score_accuracy
+
+_SECONDS = 4e-9  # per row, pass, amplitude and gate: training on one core
+_START = 1.0  # seconds of a training beside that
+
+
+def expected_training_time(rows: int, qubits: int, layers: int, epochs: int) -> str:
+    """Return how long a training takes, in words.
+
+    Args:
+        rows: Number of training rows.
+        qubits: Number of qubits.
+        layers: Number of layers of the circuit.
+        epochs: Largest number of passes over the rows.
+
+    Example:
+        >>> expected_training_time(250, qubits=6, layers=4, epochs=200)
+        'about 2 s on an idle core (a rough guess)'
+    """
+    seconds = _START + _SECONDS * rows * epochs * 2**qubits * layers * qubits
+    return f"about {duration(seconds)} on an idle core (a rough guess)"
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +14,7 @@ from hattriq_cirq.datasets import Dataset
 from hattriq_cirq.foundation.arrays import Array, FloatArray, as_amplitudes
 from hattriq_cirq.foundation.frozen import Frozen
 
+_ITERATIONS = 10_000
 _TOLERANCE = 1e-8  # of the largest entry of the gradient
 _STRENGTH = 100.0  # weight of the loss relative to the penalty on the matrix, whose entries must be large
 
@@ -150,6 +152,26 @@ def logistic_regression(data: Dataset) -> LinearScore:
     return fit_logistic_regression(_only_real(data.x_train), data.y_train)
 
 
+def logistic_regression_of_classes(x: ArrayLike, y: ArrayLike) -> Any:
+    """Return scikit-learn's logistic regression of any number of classes on standardised columns, fitted to rows.
+
+    Args:
+        x: Rows, (samples, columns).
+        y: Labels, (samples,).
+
+    Example:
+        >>> logistic_regression_of_classes([[0.0], [1.0], [2.0]], ["a", "a", "b"]).predict([[5.0]]).tolist()
+        ['b']
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it stopped early: it is compared as it is
+        return make_pipeline(StandardScaler(), LogisticRegression(max_iter=_ITERATIONS)).fit(x, y)
+
+
 def fit_logistic_regression(x: FloatArray, y: ArrayLike) -> LinearScore:
     """Return scikit-learn's logistic regression of labels -1 and +1 on standardised real features, as a score of the features.
 
@@ -160,11 +182,7 @@ def fit_logistic_regression(x: FloatArray, y: ArrayLike) -> LinearScore:
     Returns:
         The logit, with the standardisation absorbed in weights and offset.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
-    scaler = StandardScaler().fit(x)
-    regression = LogisticRegression(max_iter=10_000).fit(scaler.transform(x), y)
+    scaler, regression = (step for _, step in logistic_regression_of_classes(x, y).steps)
     weights = np.asarray(regression.coef_[0] / scaler.scale_)
     return LinearScore(weights, float(regression.intercept_[0] - scaler.mean_ @ weights))
 
@@ -199,7 +217,7 @@ def quadratic_regression(data: Dataset, strength: float = _STRENGTH) -> Quadrati
     kept = spectrum > 1e-10 * spectrum[-1]
     root = np.sqrt(spectrum[kept])
     features = vectors[:, kept] * root
-    regression = LogisticRegression(C=strength, fit_intercept=False, tol=_TOLERANCE, max_iter=10_000).fit(features, y)
+    regression = LogisticRegression(C=strength, fit_intercept=False, tol=_TOLERANCE, max_iter=_ITERATIONS).fit(features, y)
     shares = vectors[:, kept] @ (regression.coef_[0] / root)
     matrix = (x * shares[:, np.newaxis]).T @ x
     return QuadraticScore((matrix + matrix.T) / 2)

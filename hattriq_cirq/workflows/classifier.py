@@ -20,9 +20,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -43,6 +40,7 @@ from hattriq_cirq.models.quadratic_form import QuadraticForm
 from hattriq_cirq.models.training import History, combined_observables, train
 from hattriq_cirq.pipeline.integrated_gradients import integrated_gradients
 from hattriq_cirq.simulation.statevector import PauliAction
+from hattriq_cirq.workflows.classical import logistic_regression_of_classes
 from hattriq_cirq.workflows.classifier_file import ClassifierRecord
 from hattriq_cirq.workflows.row_encoding import RowEncoding, Scale
 
@@ -285,10 +283,7 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         own = np.argmax(self._probabilities(self.encoding_.amplitudes(X[rows])), axis=1) == labels[rows]
         fitted = kept[:: ceil(len(kept) / _COMPARED_MAX)]
-        regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of convergence: the accuracy counts
-            other = regression.fit(X[fitted], labels[fitted]).predict(X[rows]) == labels[rows]
+        other = logistic_regression_of_classes(X[fitted], labels[fitted]).predict(X[rows]) == labels[rows]
         gains = other.astype(float) - own
         lead = float(np.mean(gains))
         is_clear = lead > 2 * float(np.std(gains)) / np.sqrt(len(rows))

@@ -20,6 +20,7 @@ from hattriq_cirq.attribution.counterfactual import Counterfactual, counterfactu
 from hattriq_cirq.attribution.interactions import Interactions
 from hattriq_cirq.attribution.layers import LayerAttribution
 from hattriq_cirq.attribution.result import Attribution
+from hattriq_cirq.datasets.labels import class_names_of
 from hattriq_cirq.datasets.value import Dataset
 from hattriq_cirq.foundation.arrays import Array, FloatArray, IntArray, largest_first
 from hattriq_cirq.foundation.checks import check_type
@@ -336,8 +337,7 @@ class Explanation:
         """Maps and answers as a page shows them."""
         labels = self.labels
         if labels is None and self.data is not None:
-            minus, plus = self.data.label_names
-            labels = [plus if label > 0 else minus for label in self.data.labels[self.numbers]]
+            labels = class_names_of(self.data.labels[self.numbers], self.data.label_names)
         return Maps.of(
             self.classes or self.attributions,
             first=None if not self.classes else self._first.target,

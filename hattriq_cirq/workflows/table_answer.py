@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.datasets.columns import as_text
@@ -22,9 +19,10 @@ from hattriq_cirq.datasets.table_encoder import TableEncoder, TableWarning
 from hattriq_cirq.foundation.arrays import Array, FloatArray, IntArray
 from hattriq_cirq.foundation.checks import shown
 from hattriq_cirq.foundation.contract import DataContract, same_name
-from hattriq_cirq.foundation.text import decimal, duration, listed, quantity
+from hattriq_cirq.foundation.text import decimal, listed, quantity
 from hattriq_cirq.models.model import Model
-from hattriq_cirq.workflows.accuracies import Accuracy
+from hattriq_cirq.workflows.accuracies import Accuracy, expected_training_time
+from hattriq_cirq.workflows.classical import logistic_regression_of_classes
 from hattriq_cirq.workflows.classifier import AmplitudeClassifier, readout_qubits
 from hattriq_cirq.workflows.row_encoding import qubits_of_row
 
@@ -37,8 +35,6 @@ _CLASSES_MAX = 50  # different values of a column of labels
 _LABEL_NAME = re.compile(
     r"(?i:label|labels|target|targets|class|classes|y|outcome|diagnosis|species|category|survived|response|result)"
 )
-_SECONDS = 4e-9  # per row, pass, amplitude and gate: training on one core
-_START = 1.0  # seconds of a training beside that
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,11 +263,10 @@ class PreparedTable:
         qubits = qubits_of_row(
             columns, constant=self.classifier.constant, least=readout_qubits(len(_counts(self.table.labels)))
         )
-        passes = samples * self.classifier.epochs_for(samples)
-        seconds = _START + _SECONDS * passes * 2**qubits * self.classifier.layers_for(qubits) * qubits
+        time = expected_training_time(samples, qubits, self.classifier.layers_for(qubits), self.classifier.epochs_for(samples))
         return (
             f"training on {samples} rows, {len(self.test)} are kept for the test: {quantity(columns, 'feature')} "
-            f"and a constant in {quantity(qubits, 'qubit')}; about {duration(seconds)} (a rough guess for an idle core)"
+            f"and a constant in {quantity(qubits, 'qubit')}; {time}"
         )
 
     def fit(self) -> TableClassifier:
@@ -291,11 +286,8 @@ class PreparedTable:
         y = as_classes(self.table.labels)
         sides = [(self.x.iloc[side], y[side]) for side in (self.train, self.test)]
         own = [float(fitted.score(*side)) for side in sides]
-        regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it stopped early
-            regression.fit(*sides[0])
-            other = [float(regression.score(*side)) for side in sides]
+        regression = logistic_regression_of_classes(*sides[0])
+        other = [float(regression.score(*side)) for side in sides]
         values, counts = np.unique(y[self.train], return_counts=True)
         chance = float(np.mean(y[self.test] == values[np.argmax(counts)]))
         return (

@@ -86,3 +86,13 @@ def test_no_command_is_silent_for_over_a_second(
     monkeypatch.setattr(command, "run", wait)
     assert cli.main(first_words(command)) == 0
     assert "... 1 s" in capsys.readouterr().err
+
+
+def test_training_says_its_time_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "is_watched", lambda: True)
+    assert cli.main(["train", "bars_and_stripes", "--epochs", "1", "--layers", "1", "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().err
+    assert "rows of 16 amplitudes in at most 1 epoch; about 2 s on an idle core (a rough guess)" in said
+    assert said.index("idle core") < said.index("training:")

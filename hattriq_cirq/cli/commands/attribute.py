@@ -249,6 +249,7 @@ class Attribute(EngineOptions):
             inputs=summary | {name: each[:listed].tolist() for name, each in inputs.items()},
             assumptions=asdict(a.assumptions),
             cost=asdict(a.cost),
+            device=self.device,
         )
         folder.write("run.json", lambda file: write_new(file, record))
         return a
@@ -293,6 +294,7 @@ class Attribute(EngineOptions):
             rule=self.rule,
             precision=self.precision,
             mitigation=self._mitigation,
+            device=self.device,
         )
 
     def _prepared(

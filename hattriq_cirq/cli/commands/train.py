@@ -42,6 +42,8 @@ class Train:
         learning_rate (X): Learning rate of adam.
         scale (X): Steepness of the logistic loss.
         seed (N): Random seed for initial parameters and minibatches.
+        device (NAME): Device that computes, cpu, cuda or cuda:1. Rounding differs between devices, and so does the end of a
+            long training.
 
     Examples:
         hattriq train digits:pair=0/1 --out runs/digits
@@ -64,6 +66,7 @@ class Train:
     learning_rate: float = 0.05
     scale: float = 10.0
     seed: Seed = 0
+    device: str = "cpu"
 
     def run(self) -> int:
         """Train the model, write model.json, training.csv, run.json and training.png, and print the result.
@@ -72,8 +75,10 @@ class Train:
         """
         from hattriq_cirq.cli import folders, model_data, pictures, tables
         from hattriq_cirq.cli.run_folder import check_run, open_run
+        from hattriq_cirq.foundation.devices import Device
         from hattriq_cirq.reporting.records import read_record
 
+        Device.of(self.device)
         check_run(self.out, RESULTS, PICTURES)
         data = hq.datasets.load(self.data)
         settings = folders.recorded_settings(self, "data", "out")
@@ -94,12 +99,18 @@ class Train:
         """Train the model and write the results."""
         from hattriq_cirq.cli import folders
         from hattriq_cirq.foundation.files import write_new
+        from hattriq_cirq.foundation.progress import say
         from hattriq_cirq.foundation.terminal import is_watched
+        from hattriq_cirq.foundation.text import quantity
         from hattriq_cirq.workflows import values
-        from hattriq_cirq.workflows.accuracies import accuracies
+        from hattriq_cirq.workflows.accuracies import accuracies, expected_training_time
 
         options = {name: value for name, value in settings.items() if name not in ("ansatz", "layers")}
         model = values.build_model(self.ansatz, data.n_qubits, self.layers)
+        say(
+            f"training on {len(data.train)} rows of {data.n_features} amplitudes in at most {quantity(self.epochs, 'epoch')}; "
+            + expected_training_time(len(data.train), data.n_qubits, self.layers, self.epochs)
+        )
         training = hq.train(model, data.x_train, data.y_train, progress=is_watched(), **options)
         trained = training.model.with_contract(data.contract)
         rows = accuracies(trained, data)
