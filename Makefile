@@ -7,13 +7,14 @@
 #   make matrix        the tests on each supported Python, on the oldest packages, and on pre-releases of Cirq, which may fail
 #   make coverage      the tests with the share of lines and branches that they run; fails below the floor in pyproject.toml
 #   make wheel-check   build the wheel, install it outside the checkout and run the README's examples there
+#   make newcomer      the path of a newcomer, timed: clone, make demo, the first map of an own table
 #   make constraints   the newest versions that the bounds in setup.cfg allow -> constraints.txt, which every command installs
 PYTHON ?= python3
 BIN := .venv/bin
 REQUIREMENTS = --constraint constraints.txt --editable '.[$*]'
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test types tests slow-tests test-peers docs matrix coverage wheel-check constraints format accuracy studies benchmarks benchmarks-quick clean
+.PHONY: demo test types tests slow-tests test-peers docs matrix coverage wheel-check newcomer constraints format accuracy studies benchmarks benchmarks-quick clean
 
 demo: demo/report.html
 	@echo "The report is demo/report.html: open it in a browser."
@@ -66,6 +67,9 @@ constraints: .venv/with-test
 
 wheel-check: .venv/with-test
 	PYTHONPATH=tests/helpers $(BIN)/python tests/wheel/check_wheel.py
+
+newcomer:
+	tests/wheel/newcomer.sh
 
 format: .venv/with-test
 	$(BIN)/ruff check --fix .

@@ -15,15 +15,15 @@ if TYPE_CHECKING:  # the list of studies imports none of them
 
 #: Study that runs the plan of a file which names none, and those that a plan may name.
 PLANNED = "mitigation"
-PLANNABLE = (PLANNED, "learned")
+PLANNABLE = (PLANNED, "learned", "learned_28")
 #: Studies that are presets of the module `noise_presets`.
 PRESETS = ("gate_noise", "readout_mitigation", "noise_mitigation", "best_pipeline")
 #: Names of all studies, in the order of docs/results.
 STUDIES = (
     *("accuracy", "attribution_gallery", "shot_noise", "gate_noise", "compiled_cost", "budget", "baselines", "signs"),
     *("classical", "faithfulness", "randomisation", "readout_mitigation", "noise_mitigation", "best_pipeline", "ancillas"),
-    *("mitigation", "unseen_noise", "placement", "approximate_encoding", "learned", "explanations", "user_data"),
-    "classifier",
+    *("mitigation", "unseen_noise", "placement", "approximate_encoding", "learned", "learned_28", "explanations"),
+    *("user_data", "classifier"),
 )
 
 

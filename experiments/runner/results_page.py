@@ -32,7 +32,7 @@ QUESTIONS = (
     ("How many two-qubit gates do the compiled circuits have?", ("compiled_cost", "placement", "ancillas")),
     ("Is there a way round controlled gates?", ("compiled_cost",)),
     ("What does approximate state preparation save, and what does it cost?", ("approximate_encoding",)),
-    ("How accurate are maps on a processor at n = 6, 8 and 10?", ("learned",)),
+    ("How accurate are maps on a processor at n = 6, 8 and 10?", ("learned", "learned_28")),
     ("What is the measurement budget: circuits, steps and shots?", ("budget",)),
     ("What does the answer rest on: correlations, layers, pairs, and what would turn it?", ("explanations",)),
     ("What do baselines other than zero change?", ("baselines",)),

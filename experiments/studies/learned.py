@@ -1,4 +1,4 @@
-"""Learned models: maps at n = 6, 8 and 10 on a virtual processor with all its noise, without preparing any input.
+"""Learned models: maps at n = 6 and 8 on a virtual processor with all its noise, without preparing any input.
 
 How near to the exact maps does a learned observable bring all maps of a model, from how many shots and strings, and how does
 that compare with circuits that prepare each input?
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from experiments.runner.plan import read_grid
 from experiments.runner.resampling import exponents
 from experiments.runner.study import Done, Findings, Study, done_by
 from experiments.runner.trained_models import SUBJECTS, accuracies, trained
+from hattriq_cirq import faithfulness
 from hattriq_cirq.encoding import ApproximateEncoder
 from hattriq_cirq.foundation.arrays import Array, FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_counts, as_word
@@ -62,11 +64,12 @@ SUBJECT_CUTS: Mapping[str, tuple[int, ...]] = {
     "mnist19_grid": (5, 15),
     "mnist01_grid": (30, 100),
     "mnist35_grid": (50, 150),
-    "mnist01_28_grid": (10, 40),
 }
+_FEW_LAYERS = 2  # up to which the strings of the structure have enough circuits with the fewest shots, a dozen shots in each
 ENCODER_LAYERS = 4
 PREPARED_MAX = 8  # qubits up to which circuits that prepare an image are run
 _SHOWN = 3  # images of a task whose maps are kept
+_DELETED = 20  # images of a campaign in which features are deleted
 _HARDEST = 0.9  # quantile of the error over images
 _LEVEL = 0.05
 _RESAMPLES = 1_000
@@ -110,21 +113,31 @@ class Task:
         return int(np.random.SeedSequence([self.seed, method, self.shots, self.strings]).generate_state(1)[0])
 
 
-def tasks(quick: bool, chosen: argparse.Namespace | None = None) -> list[Task]:
-    """Return the campaigns and the prepared images of five seeds of every model; for a quick run, small ones of one model."""
+def tasks(
+    quick: bool, chosen: argparse.Namespace | None = None, *, subjects: Mapping[str, tuple[int, ...]] = SUBJECT_CUTS
+) -> list[Task]:
+    """Return the campaigns and the prepared images of five seeds of every model; for a quick run, small ones of one model.
+
+    Args:
+        quick: True for a quick run.
+        chosen: Parsed options, or None.
+        subjects: Models, each with the lengths to which its list of strings is cut.
+    """
     if quick:
         few = replace(Task("digits35_grid", 0, 8, "structure", 10**4), probes=60)
         campaigns = [replace(few, method=method, shots=shots) for method in ("structure", "magnitude") for shots in SHOTS[:2]]
         campaigns += [replace(few, method="important", shots=SHOTS[0], strings=strings) for strings in (10, 30)]
         selected = [*campaigns, Task("digits35_grid", 0, 1, "prepared, reweighted", SHOTS[0], mitigation="readout")]
     else:
-        selected = [task for name, cuts in SUBJECT_CUTS.items() for task in _tasks_of(name, cuts)]
+        selected = [task for name, cuts in subjects.items() for task in _tasks_of(name, cuts)]
     return selected if chosen is None else _selected(selected, Grid.chosen(chosen))
 
 
 def _tasks_of(name: str, cuts: Sequence[int]) -> Iterator[Task]:
     for seed in range(5):
-        yield from (Task(name, seed, 100, method, shots) for shots in SHOTS for method in LEARNED)
+        for shots in SHOTS:
+            few = shots == SHOTS[0] and SUBJECTS[name].layers > _FEW_LAYERS
+            yield from (Task(name, seed, 100, method, shots) for method in LEARNED if not (few and method == "structure"))
         yield from (Task(name, seed, 100, "important", PER_MODEL, strings=cut) for cut in cuts)
         if trained_qubits(name) <= PREPARED_MAX:
             pairs = [("prepared, reweighted", pipeline) for pipeline in PIPELINES] + [("prepared", PIPELINES[-1])]
@@ -177,10 +190,10 @@ class Grid:
         return read_grid(options.plan, cls)
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose among the tasks, or change all of them."""
+def options(parser: argparse.ArgumentParser, *, subjects: Mapping[str, tuple[int, ...]] = SUBJECT_CUTS) -> None:
+    """Add the options that choose among the tasks of models, or change all of them."""
     parser.add_argument("--plan", type=Path, metavar="FILE", help="TOML file with the keys below, instead of the options")
-    parser.add_argument("--subjects", "--subject", nargs="+", metavar="NAME", help=f"models: {', '.join(SUBJECT_CUTS)}")
+    parser.add_argument("--subjects", "--subject", nargs="+", metavar="NAME", help=f"models: {', '.join(subjects)}")
     parser.add_argument("--methods", "--method", nargs="+", metavar="NAME", help=f"methods: {', '.join(LEARNED)}, prepared")
     parser.add_argument("--shots", nargs="+", type=int, metavar="N", help="shots of a campaign")
     parser.add_argument("--seeds", "--seed", nargs="+", type=int, metavar="N", help="seeds of the models, from 0 to 4")
@@ -226,7 +239,8 @@ def run(task: Task, journal: Path) -> dict[str, Any]:
     try:
         if task.is_learned:
             learned = _learned(task, model, x, engine)
-            maps, of_campaign = hq.integrated_gradients(learned, x, baseline=0), _tests_of(learned, model)
+            maps = hq.integrated_gradients(learned, x, baseline=0)
+            of_campaign = _tests_of(learned, model) | _gains(model, x[:_DELETED], maps.values, exact)
         else:
             maps, of_campaign = _prepared(task, model, x, engine), {}
         if engine.journal is not None:
@@ -281,6 +295,13 @@ def _tests_of(learned: LearnedModel, model: hq.Model) -> dict[str, Any]:
         "held out": learned.held_out_test().pvalue,
         "compare": learned.compare(model).pvalue,
     }
+
+
+def _gains(model: hq.Model, x: Array, maps: FloatArray, exact: FloatArray) -> dict[str, Any]:
+    """Return the symmetric relevance gain of learned, of exact and of random maps of each input, by the simulated model."""
+    score, random = faithfulness.score_of(model), np.random.default_rng(0).normal(size=x.shape)
+    every = {"gain": maps[: len(x)], "exact gain": exact[: len(x)], "random gain": random}
+    return {name: faithfulness.srg(score, x, each, reference=0) for name, each in every.items()}
 
 
 def _prepared(task: Task, model: hq.Model, x: Array, engine: hq.Engine) -> hq.Attribution:
@@ -358,6 +379,8 @@ def summarise(done: Results) -> Findings:
         tables.insert(1, _slope_table(several))
     if cut := _by_strings(done):
         tables.append(_string_table(cut))
+    if ranked := [d for d in campaigns if d.task.shots == _usual_shots(campaigns) and "gain" in d.result]:
+        tables.append(_gain_table(ranked))
     if prepared := [d for d in done if not d.task.is_learned]:
         tables.append(_prepared_table(done, prepared))
     return Findings(
@@ -383,9 +406,17 @@ def summarise(done: Results) -> Findings:
             "shots": "of a learned model for all its images together, of prepared images for each",
             "signs": "share of the features of at least a tenth of the largest exact value whose sign is right",
             "coverage": "share of the features whose interval(0.95) holds the exact value of the noiseless model",
+            "gain": "area between the curves of the score when features are deleted from the least and from the most relevant "
+            "one on (SRG, see Faithfulness); score and exact map are those of the simulated model",
             "floor": "error for infinitely many shots, from error^2 = A / shots + floor^2",
         },
     )
+
+
+def _usual_shots(campaigns: Results) -> int:
+    """Return the number of shots at which methods are compared: that of a campaign where shots do not vary, or the largest."""
+    counts = {d.task.shots for d in campaigns}
+    return PER_MODEL if PER_MODEL in counts else max(counts)
 
 
 def _is_complete(done: Results) -> bool:
@@ -483,6 +514,20 @@ def _string_table(cut: Mapping[tuple[str, int], Results]) -> Table:
     )
 
 
+def _gain_table(ranked: Results) -> Table:
+    rows = []
+    for (name, method), mine in done_by(ranked, "subject", "method").items():
+        changes = [replace(d, result={"change": np.subtract(d.result["gain"], d.result["exact gain"])}) for d in mine]
+        gains = (nested_text(groups(mine, each)) for each in ("gain", "exact gain", "random gain"))
+        rows.append((name, LABELS[method], *gains, nested_text(groups(changes, "change"))))
+    shots = f"{ranked[0].task.shots:,}"
+    return Table(
+        f"Faithfulness of learned maps with {shots} shots: symmetric relevance gain of the first {_DELETED} images.",
+        ("model", "method", "learned maps", "exact maps", "random maps", "learned - exact"),
+        tuple(rows),
+    )
+
+
 def _prepared_table(done: Results, prepared: Results) -> Table:
     rows = []
     for name, mine in done_by(prepared, "subject").items():
@@ -515,7 +560,7 @@ def _first_images(done: Results, images: Mapping[int, int]) -> list[Done[Task]]:
 def _findings(campaigns: Results, prepared: Results) -> Iterator[str]:
     """Yield sentences on errors, the tests and the comparison with prepared images."""
     for name, mine in done_by(campaigns, "subject").items():
-        shots = PER_MODEL if any(d.task.shots == PER_MODEL for d in mine) else max(d.task.shots for d in mine)
+        shots = _usual_shots(mine)
         of = done_by([d for d in mine if d.task.shots == shots], "method")
         parts = [f"{LABELS[m]} {nested_text(groups(own, 'error'), np.median)}" for m, own in of.items()]
         gates = max(d.result["two-qubit gates"] for d in mine)
@@ -660,4 +705,23 @@ def _string_figure(cut: Mapping[tuple[str, int], Results]) -> Figure:
     return figure
 
 
-STUDY = Study("learned", __doc__, tasks, run, summarise, options=options, keeps_journals=True)
+def study_of(name: str, text: str | None, subjects: Mapping[str, tuple[int, ...]]) -> Study[Task]:
+    """Return the study of some models.
+
+    Args:
+        name: Name of the study.
+        text: Docstring of its module.
+        subjects: Models, each with the lengths to which its list of strings is cut.
+    """
+    return Study(
+        name,
+        text,
+        partial(tasks, subjects=subjects),
+        run,
+        summarise,
+        options=partial(options, subjects=subjects),
+        keeps_journals=True,
+    )
+
+
+STUDY = study_of("learned", __doc__, SUBJECT_CUTS)

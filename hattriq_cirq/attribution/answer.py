@@ -57,7 +57,8 @@ class Verdict:
         says = str(self)
         if self.predicted is not None and self.target not in (None, self.predicted):
             is_probability = self.probability is not None and self.head.startswith(("softmax", "sigmoid"))
-            says += f"; for class {self._name(self.target)}, {f'p = {self.score:.2g}' if is_probability else f'score {self._score}'}"
+            score = f"p = {self.score:.2g}" if is_probability else f"score {self._score}"
+            says += f"; for class {self._name(self.target)}, {score}"
         if not features:
             return f"{says}; no feature has a part in it"
         names, values, halves = zip(*features, strict=True)

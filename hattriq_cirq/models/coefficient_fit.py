@@ -25,6 +25,7 @@ from scipy.special import softmax
 
 from hattriq_cirq.foundation.arrays import FloatArray, read_only
 from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.models.outcome_covariance import OutcomeCovariance
 from hattriq_cirq.models.pauli_strings import PauliStrings, ProductStates
 
 #: Number of variances in a mixture, from the largest down, and their ratio.
@@ -146,10 +147,9 @@ class RepeatedOutcomes(Frozen):
         super().__post_init__()
 
     @property
-    def covariance(self) -> FloatArray:
-        """Covariance of the differences on a device that does not change, (states, states)."""
-        shared = np.asarray(self.sensitivities)
-        return np.asarray(np.diag(self.variances) + shared @ shared.T)
+    def covariance(self) -> OutcomeCovariance:
+        """Covariance of the differences on a device that does not change."""
+        return OutcomeCovariance.of(self.variances, np.asarray(self.sensitivities))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,6 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import vstack
 from scipy.special import chdtrc
 
@@ -38,6 +37,7 @@ from hattriq_cirq.models.coefficient_fit import (
     RepeatedOutcomes,
 )
 from hattriq_cirq.models.model import Model, model_inputs
+from hattriq_cirq.models.outcome_covariance import OutcomeCovariance
 from hattriq_cirq.models.pauli_strings import PauliObservable, PauliStrings, ProductStates
 
 _FORMAT = "hattriq_cirq.LearnedModel/1"
@@ -454,7 +454,7 @@ class LearnedModel(Displayed, Frozen):
         fit, held_out = self.fit, self.held_out
         table = held_out.states.expectations(self.strings)
         predicted = table @ (self.coefficients * self.factor)
-        covariance = fit.covariance_of(table, held_out.sensitivities) + np.diag(held_out.variances)
+        covariance = OutcomeCovariance.of(held_out.variances, roots(fit.covariance_of(table, held_out.sensitivities)))
         of_fit = _chi_squared(predicted, held_out.values, covariance, held_out.variance_errors, fitted=0)
         parts = [TestPart("fit", of_fit.statistic, of_fit.degrees_of_freedom, of_fit.pvalue)]
         if self.outside is not None and (of_list := score_of_outside(fit, held_out, self.outside)) is not None:
@@ -505,12 +505,11 @@ class LearnedModel(Displayed, Frozen):
         exact = np.concatenate([self._exact_expectations(model, p.states) for p in parts])
         table = vstack([p.states.expectations(self.strings) for p in parts], format="csr")
         sizes = self.strings.coefficients_of(model.matrix) if model.n_qubits <= 12 else self.coefficients
-        covariance = np.diag(variances) + shared @ shared.T
-        _, stderr = _common_factor(exact, values, covariance)
+        _, stderr = _common_factor(exact, values, OutcomeCovariance.of(variances, shared))
         ratio = np.sqrt(max(0.0, float(np.sum(values**2 - variances))) / max(1e-300, float(np.sum(exact**2))))
         loss = abs(1 - (ratio if self.damping is None else self.factor)) + stderr  # of size, which a wrong circuit leaves
         spread = _SPREAD * loss * np.sqrt(sizes**2 + np.mean(sizes**2))
-        covariance += (table.multiply(spread**2).tocsr() @ table.T).toarray()
+        covariance = OutcomeCovariance.of(variances, shared, table.multiply(spread).tocsr())
         damping, _ = _common_factor(exact, values, covariance)
         errors = np.concatenate([p.variance_errors for p in parts if p.variance_errors is not None])
         return _chi_squared(damping * exact, values, covariance, errors, fitted=1, damping=damping)
@@ -726,7 +725,7 @@ def score_of_outside(fit: CoefficientFit, held_out: ProbeOutcomes, outside: Outs
     """
     parts = (fit.outcomes, held_out)
     values, variances = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "variances"))
-    if _is_exact(np.diag(variances), values):
+    if _is_exact(variances, values):
         return None
     seen = vstack([part.states.expectations(outside.strings) for part in parts], format="csr")
     counts = np.asarray(abs(seen).sum(axis=0)).reshape(-1)
@@ -764,33 +763,25 @@ def _of_several(pvalue: float, count: int) -> float:
     return float(-np.expm1(count * np.log1p(-pvalue))) if pvalue < 1 else 1.0
 
 
-def _common_factor(predicted: FloatArray, measured: FloatArray, covariance: FloatArray) -> tuple[float, float]:
+def _common_factor(predicted: FloatArray, measured: FloatArray, covariance: OutcomeCovariance) -> tuple[float, float]:
     """Return the factor of a prediction that fits outcomes best, and its standard error; 1 where the prediction is zero."""
     if not predicted.any():
         return 1.0, 0.0
-    if _is_exact(covariance, measured):
+    if _is_exact(covariance.diagonal, measured):
         return float(predicted @ measured / (predicted @ predicted)), 0.0
-    solved = cho_solve(_factor(covariance), predicted)
+    solved = covariance.solve(predicted)
     return float(solved @ measured / (solved @ predicted)), float(1 / np.sqrt(solved @ predicted))
 
 
-def _is_exact(covariance: FloatArray, measured: FloatArray) -> bool:
+def _is_exact(variances: FloatArray, measured: FloatArray) -> bool:
     """Return True if the errors of outcomes are rounding errors."""
-    return bool(covariance.diagonal().max() <= (1e-3 * _EXACT * np.abs(measured).max(initial=0.0)) ** 2)
-
-
-def _factor(covariance: FloatArray) -> tuple[FloatArray, bool]:
-    """Return the Cholesky factor of a covariance, with the smallest errors that double precision tells from zero."""
-    matrix = covariance.copy()
-    matrix.flat[:: len(matrix) + 1] += 1e-13 * matrix.diagonal().max()
-    factor, lower = cho_factor(matrix, lower=True)
-    return np.asarray(factor), bool(lower)
+    return bool(variances.max() <= (1e-3 * _EXACT * np.abs(measured).max(initial=0.0)) ** 2)
 
 
 def _chi_squared(
     predicted: FloatArray,
     measured: FloatArray,
-    covariance: FloatArray,
+    covariance: OutcomeCovariance,
     variance_errors: FloatArray | None,
     *,
     fitted: int,
@@ -802,13 +793,12 @@ def _chi_squared(
     chi-squared with the same mean (Satterthwaite, Biometrics Bulletin 2, 110, 1946).
     """
     difference, count = measured - predicted, len(measured) - fitted
-    stderr = np.sqrt(covariance.diagonal())
-    if _is_exact(covariance, measured):
+    stderr = np.sqrt(covariance.diagonal)
+    if _is_exact(covariance.diagonal, measured):
         agrees = np.abs(difference).max(initial=0.0) <= _EXACT * max(1e-300, np.abs(measured).max(initial=0.0))
         return ProbeTest(0.0 if agrees else np.inf, count, float(agrees), predicted, measured, stderr, damping)
-    inverse = cho_solve(_factor(covariance), np.eye(len(covariance)))
-    statistic = float(difference @ inverse @ difference)
-    common = 0.0 if variance_errors is None else float(inverse.diagonal() @ variance_errors)
+    statistic = float(difference @ covariance.solve(difference))
+    common = 0.0 if variance_errors is None else float(covariance.inverse_diagonal @ variance_errors)
     scale = 1 + common**2 / (2 * count)
     pvalue = float(chdtrc(count / scale, statistic / scale))
     return ProbeTest(statistic, count, pvalue, predicted, measured, stderr, damping)

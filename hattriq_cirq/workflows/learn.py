@@ -34,7 +34,7 @@ from hattriq_cirq.pipeline.execute import PreparedCircuits
 from hattriq_cirq.pipeline.mitigation import AssumptionWarning, Mitigated, Mitigation
 from hattriq_cirq.pipeline.prepare import SHOTS_MAX, as_shots, check_model
 from hattriq_cirq.pipeline.resources import UNREACHABLE, GateCount, Resources, RunResources
-from hattriq_cirq.workflows.learning_campaign import Campaign, Corrections
+from hattriq_cirq.workflows.learning_campaign import RULES, Campaign, Corrections
 from hattriq_cirq.workflows.learning_prediction import LargestError, PredictedError
 from hattriq_cirq.workflows.learning_strings import ChosenStrings
 
@@ -236,8 +236,8 @@ def prepare_learning(  # noqa: PLR0913  one argument for each choice of the user
     with progress_bars(engine.shows_progress), engine.logged():
         chosen = tuple(ChosenStrings.of(each, inputs, baseline, strings, kind) for each in models)
 
-        def campaign_of(own: tuple[ChosenStrings, ...], known: int | None, *, may_be_staged: bool = True) -> PreparedLearning:
-            campaign = Campaign.of(models, own, probes, corrections, seed, known, may_be_staged=may_be_staged)
+        def campaign_of(own: tuple[ChosenStrings, ...], known: int | None, rule: str = RULES[0]) -> PreparedLearning:
+            campaign = Campaign.of(models, own, probes, corrections, seed, known, rule=rule)
             return PreparedLearning(campaign, own, engine, shots, error)
 
         prepared = campaign_of(chosen, shots)
@@ -249,8 +249,8 @@ def prepare_learning(  # noqa: PLR0913  one argument for each choice of the user
             prepared.campaign.expected.shots(prepared.shots)
         has_begun = engine.journal is not None and bool(engine.journal.calls)
         if prepared.campaign.stages > 1 and has_begun and not prepared.compiled.is_recorded:
-            whole = campaign_of(prepared.chosen, prepared.shots, may_be_staged=False)
-            return whole if whole.compiled.is_recorded else prepared  # a run of an earlier version had a single batch
+            earlier = (campaign_of(prepared.chosen, prepared.shots, rule) for rule in RULES[1:])
+            return next((each for each in earlier if each.compiled.is_recorded), prepared)
         return prepared
 
 

@@ -35,8 +35,12 @@ _HELD_OUT = 0.1  # share of the shots for the states that take no part in the fi
 _GAUGES_MIN = 2  # gauges in which each of these states is measured at least
 _SHOTS_PER_PROBE = 2_000  # in that many the scatter between the gauges of a dozen CZ is as large as that of counts
 _PROBES_MAX = 6_000  # probes above which no more are taken for the sake of gauges
+_PER_STRING_STAGED, _SHOTS_STAGED = 3, 1_000  # probes for each string of two stages, as far as each has that many shots
 _FOLDED = 1 / 3  # probes that are folded, as a share of the others
+_FOLDED_STAGED = 1_000  # that many give the one factor of a long list with a far smaller error than its coefficients have
 _MANY = 1_000  # strings above which a second stage pays: of fewer each has six probes, and the prior decides little
+#: Rules for campaigns of many strings: two stages of many probes; and what earlier versions did, two of fewer, and one batch.
+RULES = ("many", "few", "one")
 _STAGED = 20  # shots for each probe of a campaign of two stages, at least
 _SURE = 1e-6  # share of an expected square that stays uncertain
 _EXACT_NOISE = 1e-10  # variance that stands for exact outcomes in the fit, as a share of the observable's
@@ -98,6 +102,7 @@ class Campaign:
         batches: Batches so far.
         stages: Number of batches of the whole campaign.
         probes: Number of probes of the fit of the whole campaign.
+        folds: Number of them that are folded too.
         paired: True if probes with Y are averaged over the signs of Y.
         corrections: Corrections of the outcomes.
         seed: Random seed for probes and gauges.
@@ -111,6 +116,7 @@ class Campaign:
     batches: tuple[Batch, ...]
     stages: int
     probes: int
+    folds: int
     paired: bool
     corrections: Corrections
     seed: int
@@ -127,7 +133,7 @@ class Campaign:
         seed: int,
         shots: int | None = None,
         *,
-        may_be_staged: bool = True,
+        rule: str = RULES[0],
     ) -> Campaign:
         """Design the probes of the first batch; without a prior, so that they determine every coefficient.
 
@@ -139,16 +145,18 @@ class Campaign:
             seed: Random seed for probes and gauges.
             shots: Number of shots for which the probes are best: the more there are, the more gauges they are spread over and
                 the less a prior decides; None for exact probabilities.
-            may_be_staged: False for a single batch, whatever is best.
+            rule: Rule for campaigns of many strings, of `RULES`; others than the first go on with runs of earlier versions.
         """
         structures = tuple(probe_structures(*models))
         strings, importance = _together(chosen)
         known = _known_magnitudes(chosen, _sizes(structures), shots)
         fitted = None if probes is None else probes - HELD_OUT
         least = min(_PROBES_MAX, (shots or 0) // _SHOTS_PER_PROBE)
-        is_staged = may_be_staged and _is_staged(chosen, fitted or number_of_probes(len(strings), least), shots)
+        usual = number_of_probes(len(strings), least)
+        is_staged = rule != "one" and _is_staged(chosen, fitted or usual, shots)
         if is_staged:
-            fitted = fitted or number_of_probes(len(strings), least)
+            more = min(_PER_STRING_STAGED * len(strings), (shots or 0) // _SHOTS_STAGED) if rule == "many" else 0
+            fitted = fitted or max(usual, more)
         design = design_probes(
             strings,
             importance,
@@ -162,9 +170,12 @@ class Campaign:
         log.info("%s, %s and %d held out", *named, len(design.held_out))
         designs = tuple(replace(design, strings=each.strings, importance=each.importance) for each in chosen)
         count = fitted if is_staged and fitted else len(design.states)
-        stages = 2 if is_staged else 1
+        folds = max(1, round(_FOLDED * count)) if corrections.damping else 0
+        if is_staged and rule == "many":
+            folds = min(folds, _FOLDED_STAGED)
+        stages, real = 2 if is_staged else 1, chosen[0].real
         tails = tuple(own.tails for own in chosen)
-        empty = cls(tuple(models), structures, designs, (), stages, count, chosen[0].real, corrections, seed, shots, tails)
+        empty = cls(tuple(models), structures, designs, (), stages, count, folds, real, corrections, seed, shots, tails)
         priors = [np.ones(len(own.strings)) if (prior := own.prior_variances()) is None else prior for own in chosen]
         return empty._with_batch(design, priors)
 
@@ -177,7 +188,7 @@ class Campaign:
         """
         stage = len(self.batches)
         is_last, states = stage == self.stages - 1, design.states
-        folded = self._most_signal(states, squares) if self._folds and is_last else np.zeros(0, dtype=np.int64)
+        folded = self._most_signal(states, squares) if self.folds and is_last else np.zeros(0, dtype=np.int64)
         batch = Batch(
             self.structures,
             states,
@@ -200,7 +211,7 @@ class Campaign:
         tables = [abs(states.expectations(own.strings)) for own in self.designs]
         signal = np.sum([table @ own for table, own in zip(tables, squares, strict=True)], axis=0)
         ties = np.random.default_rng([self.seed, 2]).random(len(signal))
-        return np.sort(np.lexsort((ties, -signal))[: self._folds])
+        return np.sort(np.lexsort((ties, -signal))[: self.folds])
 
     @property
     def is_complete(self) -> bool:
@@ -285,12 +296,7 @@ class Campaign:
     @property
     def weight(self) -> float:
         """All shots relative to those of a probe of the fit."""
-        return self.probes + self._held_weight + FOLDED_WEIGHT * self._folds
-
-    @property
-    def _folds(self) -> int:
-        """Number of probes that are folded too."""
-        return max(1, round(_FOLDED * self.probes)) if self.corrections.damping else 0
+        return self.probes + self._held_weight + FOLDED_WEIGHT * self.folds
 
     @property
     def share_of_fit(self) -> float:

@@ -11,6 +11,7 @@ import hattriq_cirq as hq
 from experiments.runner.study import Done
 from experiments.runner.trained_models import SUBJECTS
 from experiments.studies.learned import LEARNED, STUDY, SUBJECT_CUTS, Task, most_important, slope_and_floor
+from experiments.studies.learned_28 import STUDY as LARGE
 
 
 def campaigns(amplitude: float, floor: float) -> list[Done[Task]]:
@@ -37,11 +38,16 @@ def test_slope_and_floor_of_known_errors() -> None:
 def test_full_run_has_every_model_method_and_number_of_shots_for_five_seeds() -> None:
     tasks = STUDY.tasks(False)
     whole = {(t.subject, t.seed, t.method, t.shots) for t in tasks if t.is_learned and not t.strings}
-    assert len(whole) == len(SUBJECT_CUTS) * 5 * len(LEARNED) * 3
+    deep = [name for name in SUBJECT_CUTS if SUBJECTS[name].layers == 3]
+    assert len(whole) == len(SUBJECT_CUTS) * 5 * len(LEARNED) * 3 - len(deep) * 5
+    assert not [t for t in tasks if (t.method, t.shots) == ("structure", 10**5) and t.subject in deep]  # six shots a circuit
+    large = LARGE.tasks(False)
+    assert {t.subject for t in large} == {"mnist01_28_grid"}
+    assert {(t.seed, t.method) for t in large} == {(seed, method) for seed in range(5) for method in LEARNED}
     assert all(t.inputs == 100 for t in tasks if t.is_learned)
     settings = {(t.seed, t.method, t.shots, t.strings): t.run_seed for t in tasks if t.is_learned}
     assert len(set(settings.values())) == len(settings)
-    assert all(SUBJECTS[name].target is not None for name in SUBJECT_CUTS)
+    assert all(SUBJECTS[t.subject].target is not None for t in (*tasks, *large))
 
 
 def test_options_choose_tasks_and_unknown_words_are_refused() -> None:

@@ -186,6 +186,31 @@ def test_campaign_of_two_stages_passes_its_tests_and_costs_what_was_planned(tmp_
     assert "drift" in {part.question for part in test.failed}
 
 
+@pytest.mark.usefixtures("staged")
+def test_more_shots_are_spread_over_more_probes_and_a_run_of_fewer_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = random_grid(2, 2, 2, seed=3)
+    monkeypatch.setattr(learning_campaign, "_SHOTS_STAGED", 100)
+    monkeypatch.setattr(learning_campaign, "_PER_STRING_STAGED", 10)
+    few, some, most = (campaign_of(model, shots=shots) for shots in (20_000, 50_000, 100_000))
+    strings = len(few.strings)
+    assert [each.probes for each in (few, some, most)] == [6 * strings, 500, 10 * strings]
+
+    def planned() -> int:
+        engine = hq.qsim(seed=0, journal=tmp_path)
+        prepared = prepare_learning(model, engine=engine, shots=50_000)
+        prepared.record()
+        assert engine.journal is not None
+        engine.journal.close()
+        return prepared.campaign.probes
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr(learning_campaign, "_PER_STRING_STAGED", 0)
+        assert planned() == 6 * strings
+    assert planned() == 6 * strings
+
+
 def test_device_that_drifts_far_ends_in_a_result_that_fails_its_test() -> None:
     noise = hq.noise.Drift(angles=2.0, readout=0.0, shots=20_000, seed=2)
     drifting = hq.virtual("willow_pink", seed=1, extra_noise=noise)
