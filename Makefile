@@ -3,17 +3,20 @@
 #   make test          lint, types and tests
 #   make slow-tests    the tests that are marked slow
 #   make test-peers    comparisons with Captum, SHAP, Quantus and PennyLane, which it installs
+#   make test-torch    the tests of devices on PyTorch in main memory, which it installs
+#   make gpu           the tests that need a GPU, and a benchmark of it; without one it says so
 #   make docs          the documentation site -> build/site/index.html
 #   make matrix        the tests on each supported Python, on the oldest packages, and on pre-releases of Cirq, which may fail
 #   make coverage      the tests with the share of lines and branches that they run; fails below the floor in pyproject.toml
 #   make wheel-check   build the wheel, install it outside the checkout and run the README's examples there
+#   make newcomer      the path of a newcomer, timed: clone, make demo, the first map of an own table
 #   make constraints   the newest versions that the bounds in setup.cfg allow -> constraints.txt, which every command installs
 PYTHON ?= python3
 BIN := .venv/bin
 REQUIREMENTS = --constraint constraints.txt --editable '.[$*]'
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test types tests slow-tests test-peers docs matrix coverage wheel-check constraints format accuracy studies benchmarks benchmarks-quick clean
+.PHONY: demo test types tests slow-tests test-peers test-torch gpu docs matrix coverage wheel-check newcomer constraints format accuracy studies benchmarks benchmarks-quick clean
 
 demo: demo/report.html
 	@echo "The report is demo/report.html: open it in a browser."
@@ -41,6 +44,14 @@ slow-tests: .venv/with-test
 test-peers: .venv/with-peers
 	HATTRIQ_PEERS=1 $(BIN)/python -m pytest -m peers
 
+test-torch: .venv/with-test
+	$(BIN)/python -m pip install --quiet nox
+	$(BIN)/python -m nox --session torch
+
+gpu: .venv/with-test .venv/with-gpu
+	$(BIN)/python -m pytest -m gpu -rs
+	$(BIN)/python -m benchmarks.gpu
+
 # a warning, a broken link within the site, or an error in a tutorial fails the build
 docs: .venv/with-docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q -b html docs build/site
@@ -66,6 +77,9 @@ constraints: .venv/with-test
 
 wheel-check: .venv/with-test
 	PYTHONPATH=tests/helpers $(BIN)/python tests/wheel/check_wheel.py
+
+newcomer:
+	tests/wheel/newcomer.sh
 
 format: .venv/with-test
 	$(BIN)/ruff check --fix .

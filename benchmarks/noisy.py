@@ -44,6 +44,7 @@ from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.execution.backends.simulators import trajectories
 from hattriq_cirq.execution.backends.virtual import VirtualBackend
 from hattriq_cirq.foundation.arrays import FloatArray
+from hattriq_cirq.simulation.qsim import QsimSettings
 
 _ANEW = 4  # circuits whose noise is converted anew
 _TOLERANCE = {"float64": 1e-12, "float32": 1e-6}  # of probabilities, by precision
@@ -169,7 +170,7 @@ def peers(case: Case) -> list[str]:
     timed("Cirq density matrices, complex64", lambda: _by_cirq(operations), 1e-5)
     if find_spec("qulacs"):
         timed("qulacs density matrices", lambda: _by_qulacs(operations), 1e-10)
-    sampler = trajectories(backend.noise_on(circuit), 1, 1)
+    sampler = trajectories(backend.noise_on(circuit), 1, QsimSettings(1))
     start = process_time()
     bits = sampler.run(resolved_circuit, repetitions=_TRAJECTORIES).measurements["z"]
     seconds = process_time() - start

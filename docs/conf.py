@@ -15,6 +15,7 @@ from docutils import nodes
 from jupyter_cache.executors import utils as notebooks
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.inspect import TypeAliasForwardRef
 
 import hattriq_cirq
 from hattriq_cirq.cli import command_line_parser
@@ -68,7 +69,8 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
-autodoc_type_aliases = {name: name for name in ("ArrayLike", "Array", "FloatArray", "IntArray", "BoolArray")}
+autodoc_type_aliases = {name: name for name in ("ArrayLike", "Array", "FloatArray", "IntArray", "BoolArray", "Observable")}
+TypeAliasForwardRef.__repr__ = lambda alias: alias.name  # what Sphinx writes in a union of types
 intersphinx_mapping: dict[str, tuple[str, None]] = {}  # a build needs no network
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.foundation.card import Card, Displayed
+from hattriq_cirq.foundation.rows import beside, home
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,6 +43,24 @@ class DeviceAttribution(Displayed):
     f_input: Any
     f_baseline: Any
     at_home: Callable[[], Attribution]
+
+    @classmethod
+    def of_checked(cls, *, values: Any, imag_values: Any, x: Any, **further: Any) -> Attribution:
+        """Return the attribution of an array of a device; arguments as those of `Attribution.of_checked`.
+
+        Args:
+            values: Maps on the device.
+            imag_values: Part of the imaginary parts on the device; None for real inputs.
+            x: Inputs as they were given.
+            **further: Further arguments, with scores of NumPy.
+        """
+        f_input, f_baseline = (beside(values, np.array(further[name])) for name in ("f_input", "f_baseline"))
+
+        def at_home() -> Attribution:
+            imaginary = None if imag_values is None else home(imag_values)
+            return Attribution.of_checked(values=home(values), imag_values=imaginary, x=np.array(home(x)), **further)
+
+        return cast(Attribution, cls(values, imag_values, x, f_input, f_baseline, at_home))  # it answers as one
 
     def numpy(self) -> Attribution:
         """Return the same attribution with arrays of NumPy, for plots, files and tables."""

@@ -10,7 +10,7 @@ per input, are NumPy's (`foundation.rows`).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
@@ -36,7 +36,7 @@ from hattriq_cirq.foundation.arrays import (
     times_power_of_2,
     zeros,
 )
-from hattriq_cirq.foundation.devices import Device, namespace
+from hattriq_cirq.foundation.devices import CPU, Device, namespace
 from hattriq_cirq.foundation.frozen import owned
 from hattriq_cirq.foundation.parts import in_parts
 from hattriq_cirq.foundation.progress import track
@@ -53,6 +53,7 @@ from hattriq_cirq.foundation.rows import (
     is_complex,
     joined,
     real,
+    reshaped,
     row_maxima,
     row_norms,
     row_sizes,
@@ -73,7 +74,6 @@ _ORIGIN = 1e-8  # distance to the origin, relative to the longer end, below whic
 _SIZE_MAX = 2.0**480  # largest amplitude whose square, and sums of such squares, are numbers in double precision
 _RANGE = {"float64": (200, 480), "float32": (30, 60)}  # on a device: powers of 2 with scaling, and without it
 _ARRAYS = 8, 3  # arrays of the size of a batch: all that an affine objective takes, and one path of another for each product
-_CPU = Device()
 _LARGE = {"values", "imag_values"}  # results of the size of the inputs
 _NEAR_ORIGIN = 1e-2  # relative distance to the origin below which a warning is issued
 
@@ -98,7 +98,7 @@ class CompletenessWarning(UserWarning):
 
 def exact_attribution(
     models: Sequence[QuadraticForm],
-    x: ArrayLike,
+    x: Any,
     *,
     baseline: float | ArrayLike | BaselineSet,
     objective: Objective = QUADRATIC,
@@ -106,7 +106,7 @@ def exact_attribution(
     tolerance: float = 1e-10,
     precision: Precision = "float64",
     workers: int | None = None,
-    device: Device = _CPU,
+    device: Device = CPU,
 ) -> Attribution:
     """Compute integrated gradients of a head on one or several quadratic forms, without circuits.
 
@@ -115,7 +115,7 @@ def exact_attribution(
 
     Args:
         models: Quadratic forms whose values the head combines, in its order.
-        x: Inputs, (..., features).
+        x: Inputs, (..., features), of NumPy, or an array of the device, where the maps stay.
         baseline: Number, array that broadcasts to x, or `BaselineSet`.
         objective: Form and head; the quadratic form x' M x itself if it is left out.
         rule: Quadrature rule of the path, as `parse_rule` reads it.
@@ -125,7 +125,7 @@ def exact_attribution(
         device: Device that computes.
 
     Returns:
-        The attribution, in the shape of x.
+        The attribution, in the shape of x; a `DeviceAttribution`, which answers as one, of an array of a device.
 
     Example:
         >>> from hattriq_cirq import ring_ansatz
@@ -133,118 +133,55 @@ def exact_attribution(
         >>> exact_attribution([model], [0.6, 0.8], baseline=0).values.round(2)
         array([ 0.36, -0.64])
     """
-    inputs, is_ordinary = stored_amplitudes(x, "x", models[0].n_features)
-    path, shown, label = _path(models, x, inputs, baseline, objective, rule, tolerance, precision, device)
-    path = path._replace(is_ordinary=is_ordinary and path.is_ordinary)
-    lead = inputs.shape[:-1]
-    found = path.of_all(workers)
-    if path.rows is not inputs:
-        found = {name: array.reshape((*lead, *array.shape[1:])) for name, array in found.items()}
-    return _attribution(path, found, inputs, shown, rule, label)
-
-
-def attribution_on_device(
-    models: Sequence[QuadraticForm],
-    x: Any,
-    *,
-    baseline: float | ArrayLike | BaselineSet,
-    objective: Objective = QUADRATIC,
-    rule: str = "exact",
-    tolerance: float = 1e-10,
-    precision: Precision = "float64",
-) -> DeviceAttribution:
-    """Compute integrated gradients of inputs on a device, where the maps stay; arguments as for `exact_attribution`.
-
-    Args:
-        models: Quadratic forms.
-        x: Inputs, (..., features), an array of CuPy or PyTorch.
-        baseline: Number, array that broadcasts to x, on a device or not, or `BaselineSet`.
-        objective: Form and head.
-        rule: Quadrature rule.
-        tolerance: Tolerance of integrals without a closed form.
-        precision: `float64` or `float32`, in which all arrays of the size of the inputs are computed.
-
-    Returns:
-        The attribution, with arrays of the same kind on the same device.
-    """
-    device = Device.holding(x)
-    with device.computing("the attribution"):
-        inputs = device_amplitudes(x, "x", models[0].n_features)
-        path, shown, label = _path(models, x, inputs, baseline, objective, rule, tolerance, precision, device)
-        found = path._replace(stays=True).of_all(None)
-        lead, xp = inputs.shape[:-1], device.xp
-        found = {
-            name: xp.reshape(array, (*lead, *array.shape[1:])) if name in _LARGE else array.reshape(lead)
-            for name, array in found.items()
-        }
-        values = found["values"]
-        return DeviceAttribution(
-            values=values,
-            imag_values=found.get("imag_values"),
-            x=x,
-            f_input=beside(values, found["f_input"]),
-            f_baseline=beside(values, found["f_baseline"]),
-            at_home=lambda: _attribution(
-                path, {name: home(array) for name, array in found.items()}, home(inputs), shown, rule, label
-            ),
-        )
-
-
-def _path(
-    models: Sequence[QuadraticForm],
-    x: Any,
-    inputs: Any,
-    baseline: float | ArrayLike | BaselineSet,
-    objective: Objective,
-    rule: str,
-    tolerance: float,
-    precision: Precision,
-    device: Device,
-) -> tuple[_PathIntegral, Array, str]:
-    """Return the path integral of checked inputs, the baselines as an attribution shows them, and their description."""
     if objective.is_affected_by_identity:
         warn_of_identity_part(models)
-    features = models[0].n_features
-    if contract_of(models[0]) is not None:
+    features, stays, at_home = models[0].n_features, False, device is CPU or device.is_numpy
+    if (contract := contract_of(models[0])) is not None:
         check_columns(models[0], x, "x")
         check_columns(models[0], baseline, "baseline")
-    if not (isinstance(baseline, BaselineSet) or Device.holding(baseline).is_numpy):
-        baseline = home(baseline)
+    if at_home:
+        inputs, is_ordinary = stored_amplitudes(x, "x", features)
+    else:
+        stays = not Device.holding(x).is_numpy
+        inputs, is_ordinary = (device_amplitudes if stays else as_amplitudes)(x, "x", features), False
+        baseline = baseline if isinstance(baseline, BaselineSet) or Device.holding(baseline).is_numpy else home(baseline)
     references, label = resolve(baseline, inputs)
     from_zero = references is zeros(references.shape) or not references.any()
-    is_ordinary = True
     if not from_zero:
-        is_ordinary = not needs_scaling(references)
+        is_ordinary = is_ordinary and not needs_scaling(references)
         if references.shape[1] == 1:
             references = owned(references)
-    rows = inputs if inputs.ndim == 2 else namespace(inputs).reshape(inputs, (-1, features))
-    is_real = not is_complex(inputs) and references.dtype.kind != "c"
+    lead = inputs.shape[:-1]
+    reshape: Any = np.ndarray.reshape if at_home else reshaped
+    rows = inputs if len(lead) == 1 else reshape(inputs, (-1, features))
+    real = references.dtype.kind != "c" and not is_complex(inputs)
     for model in models:
         if isinstance(model, Model) and not model.keeps_matrix:
-            model.announce(rows.shape[0] + (0 if from_zero else references.size // features), real=is_real)
+            model.announce(rows.shape[0] + (0 if from_zero else references.size // features), real=real)
     starts = [] if from_zero else list(references)
-    targets = None if objective.is_quadratic else _targets(objective.head, inputs.shape[:-1], len(models))
-    rule_ = parse_rule(rule)
-    path = _PathIntegral(models, objective, rule_, tolerance, precision, rows, starts, is_real, is_ordinary, targets, device)
-    return path, _shown(baseline, references, tuple(inputs.shape)), label
-
-
-def _attribution(
-    path: _PathIntegral, found: Mapping[str, Array], inputs: Array, shown: Array, rule: str, label: str
-) -> Attribution:
-    """Return the attribution of arrays of NumPy."""
-    lead = inputs.shape[:-1]
-    names = tuple(map(observable_name, path.models))
-    return Attribution.of_checked(
+    targets = None if objective.is_quadratic else _targets(objective.head, lead, len(models))
+    quadrature = parse_rule(rule)
+    path = _PathIntegral(
+        models, objective, quadrature, tolerance, precision, rows, starts, real, is_ordinary, targets, device, stays
+    )
+    found = in_parts(path.of, rows, workers) if at_home else path.on_device()
+    if not objective.is_quadratic:
+        path.warn(found)
+    if rows is not inputs:
+        found = {name: reshape(array, (*lead, *array.shape[1:])) for name, array in found.items()}
+    attribution: Callable[..., Attribution] = DeviceAttribution.of_checked if stays else Attribution.of_checked
+    return attribution(
         values=found["values"],
         imag_values=found.get("imag_values"),
-        x=found.get("x", inputs),
-        baseline=shown,
+        x=x if stays else found.get("x", inputs),
+        baseline=_shown(baseline, references, inputs.shape),
         f_input=found["f_input"],
         f_baseline=found["f_baseline"],
-        assumptions=_assumptions(path.objective.form, rule, str(path.objective.head), names, label, path.precision),
-        contract=contract_of(path.models[0]),
-        target=None if path.targets is None else path.targets.reshape(lead),
+        assumptions=_assumptions(
+            objective.form, rule, str(objective.head), tuple(map(observable_name, models)), label, precision
+        ),
+        contract=contract,
+        target=None if targets is None else targets.reshape(lead),
     )
 
 
@@ -302,24 +239,15 @@ class _PathIntegral(NamedTuple):
     device: Device
     stays: bool = False
 
-    def of_all(self, workers: int | None) -> Mapping[str, Any]:
-        """Return the maps of all inputs and their scores, with warnings of what is inaccurate.
-
-        Args:
-            workers: Number of threads of NumPy; None for one on every core.
-        """
-        if self.device.is_numpy:
-            found = in_parts(self.of, self.rows, workers)
-        elif not self.stays:
-            found = in_parts(self._on_device, self.rows, 1, step=self._rows_at_once())
-        else:
-            step, samples = self._rows_at_once(), self.rows.shape[0]
-            parts = [slice(first, min(first + step, samples)) for first in range(0, max(1, samples), step)]
-            batches = [self._on_device(part) for part in track(parts, "attribute inputs", "part")]
-            found = {name: joined([batch[name] for batch in batches]) for name in batches[0]}
-        if not self.objective.is_quadratic:
-            self.warn(found)
-        return found
+    def on_device(self) -> Mapping[str, Any]:
+        """Return the maps of all inputs and their scores, computed on the device, as many at once as fit into its memory."""
+        step, samples = self._rows_at_once(), self.rows.shape[0]
+        if not self.stays:
+            return in_parts(self._part_on_device, self.rows, 1, step=step)
+        parts = [slice(first, min(first + step, samples)) for first in range(0, max(1, samples), step)]
+        batches = [self._part_on_device(part) for part in track(parts, "attribute inputs", "part")]
+        with self.device.computing("the attribution"):
+            return {name: joined([batch[name] for batch in batches]) for name in batches[0]}
 
     def _rows_at_once(self) -> int:
         """Return the number of inputs whose arrays, with all that is computed from them, fit into the free memory."""
@@ -332,7 +260,7 @@ class _PathIntegral(NamedTuple):
         free = self.device.free_memory()
         return max(1, self.rows.shape[0]) if free is None else max(1, free // (arrays * number * size))
 
-    def _on_device(self, part: slice) -> dict[str, Any]:
+    def _part_on_device(self, part: slice) -> dict[str, Any]:
         """Return the same as `of`, computed on the device, where the maps stay or from where they come home."""
         single = self.precision == "float32"
         with self.device.computing("the attribution"):
@@ -462,14 +390,14 @@ class _PathIntegral(NamedTuple):
         found = {"f_input": inner_product(x, acted)}
         later = acted if late == 1 else late * acted
         if not baselines:
-            _add_map(found, x, later)
+            self._add_map(found, x, later)
             found["f_baseline"] = zeros((x.shape[0],))
             return found
         scores = []
         for b in baselines:
             of_b = self._weighted_action(b)
             gradient = later + (2 - late) * of_b
-            _add_map(found, x - b, gradient if len(baselines) == 1 else gradient * (1 / len(baselines)))
+            self._add_map(found, x - b, gradient if len(baselines) == 1 else gradient * (1 / len(baselines)))
             scores.append(inner_product(b, of_b))
         found["f_baseline"] = _mean(scores, x.shape[0])
         return found
@@ -505,10 +433,22 @@ class _PathIntegral(NamedTuple):
                 errors = path.rounding_errors(objective, weights, self.tolerance, self.precision) / len(starts)
                 found["errors"] = errors if "errors" not in found else found["errors"] + errors
             gradient = path.mean_gradient(weights)
-            _add_map(found, path.step, gradient if len(starts) == 1 else gradient * (1 / len(starts)))
+            self._add_map(found, path.step, gradient if len(starts) == 1 else gradient * (1 / len(starts)))
         if self.rule is None:
             self._add_accuracy(found, end)
         return found
+
+    def _add_map(self, found: dict[str, Any], step: Any, gradient: Any) -> None:
+        """Add Re(conj(d) o g) of a step d and a mean gradient g to the values, and its part from imaginary parts."""
+        if self.real:
+            values = step * gradient
+        else:
+            values = real(step) * real(gradient)
+            if is_complex(step):
+                imaginary = imag(step) * imag(gradient)
+                values += imaginary
+                found["imag_values"] = imaginary + found.get("imag_values", 0.0)
+        found["values"] = found["values"] + values if "values" in found else values
 
     def _rescale(self, found: dict[str, Any], exponents: IntArray) -> None:
         """Multiply maps and scores of a quadratic form by the powers of 2 that belong to inputs divided by 2^exponents."""
@@ -554,16 +494,6 @@ class _PathIntegral(NamedTuple):
             _warn_of_origin(found["distance"], found["longest"])
         if "gap" in found:
             _warn_of_errors(found["gap"], found["errors"], found["feature"], found["allowed"])
-
-
-def _add_map(found: dict[str, Any], step: Any, gradient: Any) -> None:
-    """Add Re(conj(d) o g) of a step d and a mean gradient g to the values, and its part from imaginary parts."""
-    values = real(step) * real(gradient)
-    if is_complex(step):
-        imaginary = imag(step) * imag(gradient)
-        values += imaginary
-        found["imag_values"] = imaginary + found.get("imag_values", 0.0)
-    found["values"] = found["values"] + values if "values" in found else values
 
 
 def _mean(scores: Sequence[FloatArray], samples: int) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Options of every command that runs circuits on an engine: caps and workers. They may change when a run goes on."""
+"""Options of every command that runs circuits on an engine: caps, workers, the device. They may change when a run goes on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """Limits and workers of a run, which are no part of its identity: a run goes on with other ones.
+    """Limits, workers and device of a run, which are no part of its identity: a run goes on with other ones.
 
     Args:
         max_shots (N): Cap on the shots of all jobs, those of earlier processes included; the job that would pass it is not
@@ -21,6 +21,8 @@ class EngineOptions:
             again; finished inputs stay (default: the run stays on the configuration that it began with).
         workers (N): Number of processes of this machine that simulate; the results do not depend on it.
         scheduler (ADDRESS): Address of a Dask cluster whose workers simulate, such as tcp://127.0.0.1:8786 (default: none).
+        device (NAME): Device that computes exact results and virtual processors, cpu, cuda or cuda:1; its results agree with
+            those of cpu to the precision.
     """
 
     max_shots: int | None = None
@@ -30,6 +32,7 @@ class EngineOptions:
     recompile: bool = False
     workers: int = 1
     scheduler: str | None = None
+    device: str = "cpu"
 
     @property
     def engine_options(self) -> dict[str, Any]:
@@ -39,8 +42,10 @@ class EngineOptions:
     def check_engine_options(self, engine: str) -> None:
         """Raise ValueError for an option out of range, or one that the named engine has no use for."""
         from hattriq_cirq.execution.caps import Caps
+        from hattriq_cirq.foundation.devices import Device
         from hattriq_cirq.foundation.pool import check_workers
 
+        Device.of(self.device)
         Caps(self.max_shots, self.max_jobs, self.max_seconds, self.max_configuration_age)
         if (self.max_configuration_age is not None or self.recompile) and not engine.startswith("google:"):
             raise ValueError(

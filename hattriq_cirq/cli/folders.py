@@ -152,7 +152,7 @@ def engine_journal(engine: Engine) -> Journal:
 
 def recorded_settings(command: Any, *excluded: str) -> dict[str, Any]:
     """Return the settings of a command as records hold them, without the excluded fields and the options of its engine."""
-    options = {field.name for field in fields(EngineOptions)}
+    options = {field.name for field in fields(EngineOptions)} if isinstance(command, EngineOptions) else set()
     return {name: value for name, value in asdict(command).items() if name not in excluded and name not in options}
 
 

@@ -50,7 +50,7 @@ def is_complex(rows: Any) -> bool:
         (False, True)
     """
     if type(rows) is np.ndarray:
-        return rows.dtype.kind == "c"
+        return bool(rows.dtype.kind == "c")
     return bool(namespace(rows).isdtype(rows.dtype, "complex floating"))
 
 
@@ -102,6 +102,11 @@ def in_precision(rows: Any, *, single: bool) -> Any:
     xp = namespace(rows)
     types = (xp.complex64, xp.complex128) if is_complex(rows) else (xp.float32, xp.float64)
     return xp.astype(rows, types[not single], copy=False)
+
+
+def reshaped(rows: Any, shape: tuple[int, ...]) -> Any:
+    """Return the same numbers in another shape."""
+    return rows.reshape(shape) if isinstance(rows, np.ndarray) else namespace(rows).reshape(rows, shape)
 
 
 def beside(rows: Any, numbers: Array) -> Any:

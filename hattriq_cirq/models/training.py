@@ -22,7 +22,7 @@ from hattriq_cirq.foundation.arrays import Array, FloatArray, freeze, scaling_ex
 from hattriq_cirq.foundation.card import Card, Displayed
 from hattriq_cirq.foundation.checks import as_count, as_labels, as_number, as_seed, as_word, check_flag, check_type
 from hattriq_cirq.foundation.contract import DataContract, column_names
-from hattriq_cirq.foundation.devices import Device
+from hattriq_cirq.foundation.devices import CPU, Device
 from hattriq_cirq.foundation.frozen import Frozen
 from hattriq_cirq.foundation.numerics import with_numpy_defaults
 from hattriq_cirq.foundation.progress import is_shown, progress_bar
@@ -39,7 +39,6 @@ _SCALE_MAX = 1e6  # the logistic loss is a step from here on, and its gradient s
 _ANGLE_MAX = 1e3  # radians
 _SPREAD = 0.1  # standard deviation of the weights at the start, relative to the scale, so that no two classes are the same
 _CLASSES_MAX = 1000
-_CPU = Device()
 _A_MODEL = "a Model, such as ring_ansatz(n_qubits, layers)"
 
 
@@ -403,7 +402,7 @@ class _Objective:
         y: FloatArray,
         readout: _FixedScale | _TrainedWeights,
         shares: FloatArray | None = None,
-        device: Device = _CPU,
+        device: Device = CPU,
     ) -> None:
         with device.computing("a copy of the training inputs"):
             self._x = device.asarray(x)

@@ -14,13 +14,13 @@ from hattriq_cirq.attribution.baselines import BaselineSet
 from hattriq_cirq.attribution.device_result import DeviceAttribution
 from hattriq_cirq.attribution.measured_errors import with_measured_errors
 from hattriq_cirq.attribution.objective import QUADRATIC, Head, Objective
-from hattriq_cirq.attribution.path_integral import attribution_on_device, exact_attribution
+from hattriq_cirq.attribution.path_integral import exact_attribution
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.estimators.bilinear import Estimator
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_count, as_number, as_word, check_flag, check_type
-from hattriq_cirq.foundation.devices import Device
+from hattriq_cirq.foundation.devices import CPU, Device
 from hattriq_cirq.foundation.progress import progress_bars
 from hattriq_cirq.foundation.rows import beside, home
 from hattriq_cirq.models.learned import LearnedModel
@@ -35,7 +35,7 @@ from hattriq_cirq.simulation.statevector import Precision
 
 _PRECISIONS = get_args(Precision)
 _NO_BARS = nullcontext()
-_CPU = Device()
+_AT_HOME = np.ndarray, list, cirq.AbstractCircuit  # types of inputs that lie on no device
 
 
 @with_captum_names
@@ -142,9 +142,9 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         models = list(observed)
     objective = QUADRATIC if form == "quadratic" and combined_by is None else Objective(form, combined_by or Head())
     objective.head.check_count(len(models))
-    holding = _CPU if isinstance(x, np.ndarray | cirq.AbstractCircuit) else Device.holding(x)
+    holding = CPU if isinstance(x, _AT_HOME) else Device.holding(x)
     computing = holding if device is None else Device.of(device)
-    if not holding.is_numpy and computing != holding:
+    if computing is not holding and not holding.is_numpy and computing != holding:
         raise ValueError(f"x lies on {holding}, where its map is computed, not on {computing}; leave device out, or move x")
     if estimator is not None and not computing.is_numpy:
         raise ValueError(
@@ -153,21 +153,11 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         )
     if estimator is None or engine is None:
         amplitudes: Any = _final_state(model, x) if isinstance(x, cirq.AbstractCircuit) else x
-        is_learned = any(isinstance(each, LearnedModel) for each in models)
-        if not holding.is_numpy and not is_learned:
-            with progress_bars(progress) if progress else _NO_BARS:
-                found = attribution_on_device(
-                    models,
-                    x,
-                    baseline=baseline,
-                    objective=objective,
-                    rule=rule,
-                    tolerance=tolerance,
-                    precision=precision,
-                )
-            return cast(Attribution, found)  # it answers as one does
-        if not holding.is_numpy:  # measured errors are propagated in NumPy
-            amplitudes, computing = home(x), _CPU
+        is_measured_there = (
+            holding is not CPU and not holding.is_numpy and any(isinstance(each, LearnedModel) for each in models)
+        )
+        if is_measured_there:  # errors are propagated in NumPy
+            amplitudes, computing = home(x), CPU
 
         def exact(forms: Sequence[QuadraticForm]) -> Attribution:
             return exact_attribution(
@@ -186,7 +176,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         weights = objective.head.weights_of(len(models)) if is_linear else ()
         with progress_bars(progress) if progress else _NO_BARS:
             attribution = with_measured_errors(models, exact, baseline if is_linear else None, weights)
-        return attribution if holding.is_numpy else cast(Attribution, _on_device_of(x, attribution))
+        return cast(Attribution, _on_device_of(x, attribution)) if is_measured_there else attribution
     assert isinstance(model, Model)
     return prepare(
         model,

@@ -134,13 +134,14 @@ class TrainRecord(_Run):
 
 
 class AttributeRecord(_Run):
-    """The run.json of `hattriq attribute`."""
+    """The run.json of `hattriq attribute`; records of earlier versions name no device, which is the CPU."""
 
     model: ModelRecord
     engine: dict[str, Any] | None
     inputs: InputsRecord
     assumptions: dict[str, Any]
     cost: dict[str, Any]
+    device: NotRequired[str]
 
 
 class GradientRecord(_Run):

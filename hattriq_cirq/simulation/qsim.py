@@ -3,24 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import cirq
 import numpy as np
 
+from hattriq_cirq.foundation.devices import DeviceError
+
 if TYPE_CHECKING:
     from qsimcirq.qsim_simulator import QSimSimulator
 
 _MATRIX_QUBITS = 6  # qubits of the widest matrix that qsim reads
+_INSTRUCTIONS = "see https://quantumai.google/qsim/tutorials/gcp_gpu"
 _CONTROLLED_QUBITS = 4  # qubits of the widest gate that qsim reads with controls
 
 
-def qsim_simulator(threads: int) -> QSimSimulator:
-    """Return a simulator of state vectors; its seed keeps it from drawing one from the global generator of NumPy."""
-    from qsimcirq.qsim_simulator import QSimOptions, QSimSimulator
+@dataclass(frozen=True)
+class QsimSettings:
+    """Settings of the computation by qsim.
 
-    return QSimSimulator(QSimOptions(cpu_threads=threads, max_fused_gate_size=4), seed=0)
+    Args:
+        threads: Number of threads for one circuit.
+        fused_qubits: Largest number of qubits of the gates that qsim multiplies into one; None for 4, or 2 for trajectories on
+            one thread.
+        gpu: True to compute on a GPU, which needs a qsimcirq that was compiled for it.
+        gpu_mode: Number of qsim's library for a GPU, 0 for CUDA or 1 for NVIDIA's cuStateVec.
+    """
+
+    threads: int
+    fused_qubits: int | None = None
+    gpu: bool = False
+    gpu_mode: int = 0
+
+    def simulator(self, seed: int = 0, fused_qubits: int = 4) -> QSimSimulator:
+        """Return a simulator; its seed keeps it from drawing one from the global generator of NumPy.
+
+        Args:
+            seed: Seed of trajectories.
+            fused_qubits: Number of qubits of fused gates if the settings leave it open.
+
+        Raises:
+            DeviceError: The installed qsimcirq cannot compute on a GPU.
+        """
+        from qsimcirq import qsim_simulator
+
+        options = qsim_simulator.QSimOptions(
+            cpu_threads=self.threads,
+            max_fused_gate_size=self.fused_qubits or fused_qubits,
+            use_gpu=self.gpu,
+            gpu_mode=self.gpu_mode,
+        )
+        library, module = ("cuStateVec", "qsim_custatevec") if self.gpu_mode else ("CUDA", "qsim_gpu")
+        if self.gpu and getattr(qsim_simulator, module) is None:
+            raise DeviceError(
+                f"gpu=True: qsimcirq {version('qsimcirq')} was installed without {library}, as its wheels are; compile qsim "
+                f"where CUDA is, {_INSTRUCTIONS}, or leave out gpu="
+            )
+        return qsim_simulator.QSimSimulator(options, seed=seed)
+
+
+def qsim_simulator(threads: int) -> QSimSimulator:
+    """Return a simulator of state vectors on the CPU."""
+    return QsimSettings(threads).simulator()
 
 
 def for_qsim(circuit: cirq.AbstractCircuit) -> cirq.FrozenCircuit:

@@ -310,7 +310,8 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
             a word of `noise.WORDS`.
         seed: Random seed for the counts; a real processor has none.
         journal: Folder of the run; `google` needs one.
-        **options: Further arguments of every engine, such as `max_shots`.
+        **options: Further arguments of every engine, such as `max_shots`; a `device` other than `cpu` is one of virtual
+            processors.
 
     Returns:
         The engine.
@@ -322,6 +323,12 @@ def parse_engine(text: str, seed: int, journal: Path | None = None, **options: A
     options |= {"journal": journal, "progress": is_watched()}
     unused = _FOR_SIMULATORS if text.startswith("google:") else _FOR_PROCESSORS
     options = {name: value for name, value in options.items() if name not in unused}
+    if (device := options.pop("device", "cpu")) != "cpu":
+        if not text.startswith("virtual:"):
+            raise ValueError(
+                f"engine {text!r} does not compute on {device!r}; --device is for virtual processors and exact maps"
+            )
+        options["device"] = device
     if text == "qsim" or text == "cirq":
         return (qsim if text == "qsim" else cirq_simulator)(seed=seed, **options)
     if match := _VIRTUAL.fullmatch(text):

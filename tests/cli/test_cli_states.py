@@ -65,7 +65,9 @@ def test_measured_state_is_planned_resumed_shown_and_reported(
     assert abs(a.completeness_gap[0]) < 5 * a.completeness_gap_stderr[0]
     capsys.readouterr()
     assert run(f"show {tmp_path}/maps") == 0
-    assert "a state that 4 operations on 2 qubits prepare" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "a state that 4 operations on 2 qubits prepare" in printed
+    assert "scores=measured" in printed
     assert run(f"report {tmp_path}/maps --out {tmp_path}/page.html") == 0
 
 

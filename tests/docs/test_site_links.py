@@ -41,7 +41,7 @@ def test_tutorial_is_listed_downloadable_and_asks_a_question(path: Path) -> None
     text, index = path.read_text("utf-8"), (DOCS / "tutorials" / "index.md").read_text("utf-8")
     assert f"({path.name})" in index
     assert re.search(rf"^{path.stem}$", index, re.MULTILINE)
-    assert f"{{nb-download}}`{path.stem}.ipynb`" in text
+    assert f"{{nb-download}}`Download this page as a notebook <{path.stem}.ipynb>`" in text
     assert "**The question.** " in text
     assert "*You will learn* " in text
     assert "\n## Where next\n" in text

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cirq
 import numpy as np
 import pytest
 import sympy
+from qsimcirq import qsim_simulator
 
 import hattriq_cirq as hq
+from hattriq_cirq.foundation.devices import DeviceError
 from hattriq_cirq.simulation.qsim import for_qsim
 
 A, B, C, D = QUBITS = cirq.LineQubit.range(4)
@@ -145,3 +148,41 @@ def test_wide_gate_without_decomposition_is_refused() -> None:
     qubits = cirq.LineQubit.range(7)
     with pytest.raises(ValueError, match="neither a matrix on at most 6 qubits nor a decomposition"):
         for_qsim(cirq.Circuit(Unknown(7)(*qubits)))
+
+
+@pytest.mark.parametrize(("mode", "library"), [(0, "CUDA"), (1, "cuStateVec")])
+def test_gpu_with_a_wheel_without_it_points_to_the_instructions_of_qsim(
+    mode: int, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qsim_simulator, ("qsim_gpu", "qsim_custatevec")[mode], None)
+    with pytest.raises(DeviceError, match=rf"gpu=True: qsimcirq .* without {library}, .*; compile qsim .*https://.*"):
+        hq.qsim(gpu=True, gpu_mode=mode)
+
+
+@pytest.mark.parametrize("noise", [None, cirq.depolarize(0.01)])
+@pytest.mark.parametrize("mode", [0, 1])
+def test_gpu_options_pass_through_to_qsim(mode: int, noise: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A simulator of the CPU stands for that of a qsimcirq that was compiled for a GPU."""
+    given: set[Any] = set()
+    simulator = qsim_simulator.QSimSimulator
+
+    def kept(options: Any, seed: int) -> Any:
+        given.add((options.cpu_threads, options.max_fused_gate_size, options.use_gpu, options.gpu_mode))
+        return simulator(replace(options, use_gpu=False), seed=seed)
+
+    monkeypatch.setattr(qsim_simulator, ("qsim_gpu", "qsim_custatevec")[mode], "a module")
+    monkeypatch.setattr(qsim_simulator, "QSimSimulator", kept)
+    engine = hq.qsim(seed=1, threads=1, gpu=True, gpu_mode=mode, fused_qubits=3, noise=noise)
+    (found,) = engine.run([cirq.Circuit(cirq.X(A), cirq.measure(A))], [100])
+    assert found.counts[1] > 90
+    assert given == {(1, 3, True, mode)}
+    assert engine.describe()["device"] == f"cuda: qsim, gpu_mode={mode}"
+    with pytest.raises(ValueError, match="gpu=True computes a whole job at once in one process, which workers="):
+        hq.qsim(gpu=True, gpu_mode=mode, workers=2)
+
+
+@pytest.mark.parametrize("wrong", [{"gpu": 1}, {"gpu_mode": 2}, {"fused_qubits": 7}, {"fused_qubits": "4"}])
+def test_wrong_options_of_qsim_are_refused(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises((TypeError, ValueError), match=f"{name}=.* must (be|lie)"):
+        hq.qsim(**wrong)

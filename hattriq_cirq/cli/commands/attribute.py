@@ -128,6 +128,8 @@ class Attribute(EngineOptions):
         from hattriq_cirq.workflows.state_files import is_state_file, read_state
 
         self._check()
+        if is_state_file(self.data) and self.estimator != "exact" and self.scores != "measured":
+            return replace(self, scores="measured").run()  # no simulation knows those of unknown amplitudes
         check = run_folder.check_journaled_run if self._is_counted else run_folder.check_run
         check(self.out, LARGE_RESULTS if (Path(self.out) / SCORES).exists() else RESULTS, PICTURES)
         path, model = model_data.load_form(self.model)
@@ -249,6 +251,7 @@ class Attribute(EngineOptions):
             inputs=summary | {name: each[:listed].tolist() for name, each in inputs.items()},
             assumptions=asdict(a.assumptions),
             cost=asdict(a.cost),
+            device=self.device,
         )
         folder.write("run.json", lambda file: write_new(file, record))
         return a
@@ -293,6 +296,7 @@ class Attribute(EngineOptions):
             rule=self.rule,
             precision=self.precision,
             mitigation=self._mitigation,
+            device=self.device,
         )
 
     def _prepared(
@@ -303,8 +307,6 @@ class Attribute(EngineOptions):
         engine: Engine,
     ) -> PreparedAttribution:
         """Return the attribution of inputs, ready to run on the engine."""
-        import numpy as np
-
         from hattriq_cirq.workflows import values
 
         estimator = values.parse_estimator(self.estimator)
@@ -321,7 +323,7 @@ class Attribute(EngineOptions):
             precision=self.precision,
             form=cast("Form", self.form),
             head=values.parse_head(self.head),
-            scores=self.scores if isinstance(x, np.ndarray) else None,  # those of a state of unknown amplitudes are measured
+            scores=self.scores,
             check=False if self.no_check else None,
         )
 

@@ -23,9 +23,9 @@ class _Skipped(Exception):
 class Doctor:
     """Check the installation and the access to processors.
 
-    The packages, the simulators and the virtual processors are checked. With --project, the credentials, the Quantum Engine
-    API, the project and the access to each of its processors are checked as well, by one cheap call each; --processor narrows
-    it to one processor. Each line says ok, failed or skipped, and what to do.
+    The packages, the simulators and the virtual processors are checked, and the GPUs, which are listed with their memory. With
+    --project, the credentials, the Quantum Engine API, the project and the access to each of its processors are checked as
+    well, by one cheap call each; --processor narrows it to one processor. Each line says ok, failed or skipped, and what to do.
 
     The exit code is 0 if nothing failed, else 1.
 
@@ -66,6 +66,8 @@ class Doctor:
         yield "real images", _extras, ""
         for name in ("qsim", "cirq", *(f"virtual:{name},noise=none" for name in PROCESSORS)):
             yield name.split(",")[0], partial(_run_one_qubit, name), "pip install --force-reinstall qsimcirq cirq-google"
+        yield "cpu", _cpu, ""
+        yield "cuda", _gpus, "update the driver, or install PyTorch or CuPy for its version of CUDA"
         yield from self._service_checks()
 
     def _service_checks(self) -> Iterator[tuple[str, Callable[[], str], str]]:
@@ -83,6 +85,28 @@ class Doctor:
             yield f"google:{self.project}", partial(_online, partial(_list, self.project, listed)), ""
             for info in listed:
                 yield f"google:{self.project}/{info.id}", partial(_described, info), ""
+
+
+def _cpu() -> str:
+    from hattriq_cirq.foundation.devices import Device
+
+    return Device.of("cpu").describe()
+
+
+def _gpus() -> str:
+    """Return the GPUs with their memory, after each has computed something."""
+    from hattriq_cirq.foundation.devices import DeviceError, gpus
+
+    try:
+        found = gpus()
+    except DeviceError as missing:
+        raise _Skipped(str(missing)) from None
+    for device in found:
+        with device.computing("a sum"):
+            total = float(device.xp.sum(device.asarray([0.5, 0.25])))
+        if total != 0.75:
+            raise DeviceError(f"{device} gave {total} for 0.5 + 0.25")
+    return "; ".join(f"{device}, {device.describe()}" for device in found)
 
 
 def _no_project() -> str:

@@ -42,6 +42,8 @@ class Train:
         learning_rate (X): Learning rate of adam.
         scale (X): Steepness of the logistic loss.
         seed (N): Random seed for initial parameters and minibatches.
+        device (NAME): Device that computes, cpu, cuda or cuda:1. Rounding differs between devices, and so does the end of a
+            long training.
 
     Examples:
         hattriq train digits:pair=0/1 --out runs/digits
@@ -64,6 +66,7 @@ class Train:
     learning_rate: float = 0.05
     scale: float = 10.0
     seed: Seed = 0
+    device: str = "cpu"
 
     def run(self) -> int:
         """Train the model, write model.json, training.csv, run.json and training.png, and print the result.
@@ -72,8 +75,10 @@ class Train:
         """
         from hattriq_cirq.cli import folders, model_data, pictures, tables
         from hattriq_cirq.cli.run_folder import check_run, open_run
+        from hattriq_cirq.foundation.devices import Device
         from hattriq_cirq.reporting.records import read_record
 
+        Device.of(self.device)
         check_run(self.out, RESULTS, PICTURES)
         data = hq.datasets.load(self.data)
         settings = folders.recorded_settings(self, "data", "out")

@@ -28,7 +28,9 @@ _QUEUED = 2  # jobs in progress for each worker, so that none waits for this pro
 _running = Lock()  # held while a worker runs a job, because a worker of Dask may have several threads
 
 
-def spread(make: Callable[[], InProcessBackend], workers: int = 1, scheduler: str | None = None) -> InProcessBackend:
+def spread(
+    make: Callable[[], InProcessBackend], workers: int = 1, scheduler: str | None = None, device: str | None = None
+) -> InProcessBackend:
     """Return a simulator that runs in this process, or one that spreads its jobs over workers.
 
     Args:
@@ -36,9 +38,10 @@ def spread(make: Callable[[], InProcessBackend], workers: int = 1, scheduler: st
         workers: Number of processes of this machine; 1 runs all jobs in this one. They are started by the first job, and are
             shared by all engines with the same number.
         scheduler: Address of a Dask scheduler whose workers replace the processes.
+        device: Argument by which the simulator has a GPU, which computes a whole job at once in one process; None without one.
 
     Raises:
-        ValueError: The number of workers is below 1, or both workers and a scheduler are given.
+        ValueError: The number of workers is below 1, or two of workers, a scheduler and a GPU are given.
         TypeError: The simulator cannot be sent to another process.
         ImportError: A scheduler was given and Dask is not installed.
         OSError: The scheduler does not answer.
@@ -49,8 +52,14 @@ def spread(make: Callable[[], InProcessBackend], workers: int = 1, scheduler: st
         True
     """
     workers, scheduler = check_workers(workers, scheduler)
+    alone = workers == 1 and scheduler is None
+    if device is not None and not alone:
+        raise ValueError(
+            f"{device} computes a whole job at once in one process, which workers= and scheduler= would divide; give one "
+            "or the other"
+        )
     backend = make()
-    if workers == 1 and scheduler is None:
+    if alone:
         return backend
     recipe = _Recipe.of(make)
     pool = open_pool(workers, scheduler) if scheduler is not None else _processes(workers, os.getpid())

@@ -18,12 +18,12 @@ from hattriq_cirq.execution.backends.distributed import check_stateless, spread
 from hattriq_cirq.execution.backends.sampler import InProcessBackend, SamplerBackend, exact_parts, resolve_circuits
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array, FloatArray
-from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_seed, check_type, shown
+from hattriq_cirq.foundation.checks import ArgumentTypeError, as_count, as_seed, check_flag, check_type, shown
 from hattriq_cirq.foundation.identity import content_digest, describe_content
 from hattriq_cirq.foundation.machine import available_cores
 from hattriq_cirq.simulation.blocks import Step
 from hattriq_cirq.simulation.noisy_program import steps_of
-from hattriq_cirq.simulation.qsim import for_qsim, qsim_simulator
+from hattriq_cirq.simulation.qsim import QsimSettings, for_qsim
 
 #: Function that returns the exact probabilities of a circuit's outcomes, (2**measured,), big-endian in the measured order.
 Probabilities = Callable[[cirq.AbstractCircuit], FloatArray]
@@ -88,6 +88,9 @@ def qsim(  # noqa: PLR0913  one argument for each choice of the user
     max_seconds: float | None = None,
     workers: int = 1,
     scheduler: str | None = None,
+    gpu: bool = False,
+    gpu_mode: int = 0,
+    fused_qubits: int | None = None,
 ) -> Engine:
     """Return an engine on the qsim simulator, which is fast and computes in single precision.
 
@@ -103,9 +106,16 @@ def qsim(  # noqa: PLR0913  one argument for each choice of the user
         max_seconds: Cap on the seconds of waiting for jobs.
         workers: Number of processes of this machine that run jobs; 1 runs them in this one. The counts are the same.
         scheduler: Address of a Dask scheduler whose workers run the jobs, such as "tcp://127.0.0.1:8786".
+        gpu: True to simulate on a GPU, by a qsimcirq that was compiled where CUDA is. It helps from about 26 qubits; below,
+            the way of the state to main memory takes longer than is gained.
+        gpu_mode: Number of qsim's library for a GPU, 0 for CUDA or 1 for NVIDIA's cuStateVec.
+        fused_qubits: Largest number of qubits, 2 to 6, of the gates that qsim multiplies into one; None lets the engine choose.
 
     Returns:
         The engine.
+
+    Raises:
+        DeviceError: The installed qsimcirq cannot compute on a GPU.
 
     Example:
         >>> import cirq
@@ -118,9 +128,14 @@ def qsim(  # noqa: PLR0913  one argument for each choice of the user
     cores = available_cores() if threads is None else as_count(threads, "threads", 1, THREADS_MAX)
     settings = {"kind": "simulator", "threads": cores, **_content("noise", noise, name, journal)}
     shared = cores if noise is not None or threads is not None else max(1, cores // as_count(workers, "workers"))
-    make = partial(_qsim_backend, name or "qsim", seed, noise, shared, settings)
+    mode = as_count(gpu_mode, "gpu_mode", 0, 1)
+    fused = None if fused_qubits is None else as_count(fused_qubits, "fused_qubits", 2, 6)
+    computed = QsimSettings(shared, fused, check_flag(gpu, "gpu"), mode)
+    if computed.gpu:
+        settings["device"] = f"cuda: qsim, gpu_mode={mode}"
+    make = partial(_qsim_backend, name or "qsim", seed, noise, computed, settings)
     return Engine(
-        spread(make, workers, scheduler),
+        spread(make, workers, scheduler, "gpu=True" if computed.gpu else None),
         journal=journal,
         progress=progress,
         max_shots=max_shots,
@@ -130,11 +145,12 @@ def qsim(  # noqa: PLR0913  one argument for each choice of the user
 
 
 def _qsim_backend(
-    name: str, seed: int | None, noise: cirq.NoiseModel | None, threads: int, settings: Mapping[str, Any]
+    name: str, seed: int | None, noise: cirq.NoiseModel | None, computed: QsimSettings, settings: Mapping[str, Any]
 ) -> InProcessBackend:
+    computed.simulator()  # raises an error without the library
     if noise is None:
-        return ExactBackend(name, seed, state_vector(qsim_state(threads)), settings)
-    return SamplerBackend(name, lambda job_seed: trajectories(noise, job_seed, threads), settings, seed=seed)
+        return ExactBackend(name, seed, state_vector(qsim_state(computed)), settings)
+    return SamplerBackend(name, lambda job_seed: trajectories(noise, job_seed, computed), settings, seed=seed)
 
 
 def cirq_simulator(
@@ -292,25 +308,23 @@ def _cirq_populations(circuit: cirq.AbstractCircuit, register: Sequence[cirq.Qid
     return np.asarray(np.diag(rho).real)
 
 
-def qsim_state(threads: int) -> FinalState:
+def qsim_state(settings: QsimSettings) -> FinalState:
     """Return a function that computes state vectors by qsim, in single precision."""
-    simulator = qsim_simulator(threads)
+    simulator = settings.simulator()
     return lambda circuit, register: np.asarray(simulator.simulate(for_qsim(circuit), qubit_order=register).final_state_vector)
 
 
-def trajectories(noise: cirq.NoiseModel, seed: int | None, threads: int) -> cirq.Sampler:
+def trajectories(noise: cirq.NoiseModel, seed: int | None, settings: QsimSettings) -> cirq.Sampler:
     """Return a qsim sampler that simulates one quantum trajectory per shot."""
-    return _Trajectories(noise, seed, threads)
+    return _Trajectories(noise, seed, settings)
 
 
 class _Trajectories(cirq.Sampler):
     """Sampler of trajectories by qsim, which reads the circuit with its noise, all of it translated."""
 
-    def __init__(self, noise: cirq.NoiseModel, seed: int | None, threads: int) -> None:
-        from qsimcirq.qsim_simulator import QSimOptions, QSimSimulator
-
-        options = QSimOptions(cpu_threads=threads, max_fused_gate_size=2 if threads == 1 else 4)
-        self._simulator = QSimSimulator(options, seed=int(np.random.SeedSequence(seed).generate_state(1)[0]))
+    def __init__(self, noise: cirq.NoiseModel, seed: int | None, settings: QsimSettings) -> None:
+        drawn = int(np.random.SeedSequence(seed).generate_state(1)[0])
+        self._simulator = settings.simulator(drawn, fused_qubits=2 if settings.threads == 1 else 4)
         self._noise = cirq.NoiseModel.from_noise_model_like(noise)
 
     def run_sweep(self, program: cirq.AbstractCircuit, params: cirq.Sweepable, repetitions: int = 1) -> Sequence[cirq.Result]:

@@ -54,6 +54,7 @@ from hattriq_cirq.simulation.noise import (
     to_record,
 )
 from hattriq_cirq.simulation.noisy_program import NoisyProgram, steps_of
+from hattriq_cirq.simulation.qsim import QsimSettings
 from hattriq_cirq.simulation.statevector import Precision
 
 if TYPE_CHECKING:
@@ -148,11 +149,6 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
         True
     """
     device = Device.of(device)
-    if not device.is_numpy and (workers != 1 or scheduler is not None):
-        raise ValueError(
-            f"device={str(device)!r} simulates all points of a job at once, which workers= and scheduler= would share "
-            "out among processes; leave them out, or leave out device="
-        )
     snapshot = find_snapshot(processor_id)
     make = partial(
         VirtualBackend,
@@ -167,7 +163,7 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
         device=device,
     )
     return Engine(
-        spread(make, workers, scheduler),
+        spread(make, workers, scheduler, None if device.is_numpy else f"device={str(device)!r}"),
         journal=journal,
         qubits=qubits,
         progress=progress,
@@ -326,7 +322,7 @@ class VirtualBackend(InProcessBackend):
         if getattr(circuit[-1].operations[0].gate, "confusion_map", None):  # which qsim does not know
             noisy = cirq.Circuit(noise.noisy_moments(circuit, sorted(circuit.all_qubits())))
             circuit, noise = confusion_as_channels(noisy).freeze(), cirq.NO_NOISE
-        sampler = trajectories(noise, part.seed, self.threads)
+        sampler = trajectories(noise, part.seed, QsimSettings(self.threads))
         result = sampler.run(cirq.resolve_parameters(circuit, resolver), resolver, part.shots or 1)
         return to_distributions(self.name, part, [[result]])
 
@@ -428,7 +424,7 @@ class VirtualBackend(InProcessBackend):
     def _state_vector_probabilities(self, circuit: cirq.FrozenCircuit) -> FloatArray:
         """Return the probabilities of a circuit without symbols and with noise in its readout at most, (2**measured,)."""
         (measurement,), register = circuit[-1].operations, sorted(circuit.all_qubits())
-        populations = state_vector_populations(circuit[:-1], register, qsim_state(self.threads))
+        populations = state_vector_populations(circuit[:-1], register, qsim_state(QsimSettings(self.threads)))
         populations = populations.reshape((2,) * len(register))
         for op in cirq.Circuit(measurement).with_noise(self.noise_on(circuit)).all_operations():
             if not cirq.is_measurement(op):  # a channel before the readout, which changes populations
