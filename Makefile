@@ -3,6 +3,8 @@
 #   make test          lint, types and tests
 #   make slow-tests    the tests that are marked slow
 #   make test-peers    comparisons with Captum, SHAP, Quantus and PennyLane, which it installs
+#   make test-torch    the tests of devices on PyTorch in main memory, which it installs
+#   make gpu           the tests that need a GPU, and a benchmark of it; without one it says so
 #   make docs          the documentation site -> build/site/index.html
 #   make matrix        the tests on each supported Python, on the oldest packages, and on pre-releases of Cirq, which may fail
 #   make coverage      the tests with the share of lines and branches that they run; fails below the floor in pyproject.toml
@@ -14,7 +16,7 @@ BIN := .venv/bin
 REQUIREMENTS = --constraint constraints.txt --editable '.[$*]'
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test types tests slow-tests test-peers docs matrix coverage wheel-check newcomer constraints format accuracy studies benchmarks benchmarks-quick clean
+.PHONY: demo test types tests slow-tests test-peers test-torch gpu docs matrix coverage wheel-check newcomer constraints format accuracy studies benchmarks benchmarks-quick clean
 
 demo: demo/report.html
 	@echo "The report is demo/report.html: open it in a browser."
@@ -41,6 +43,14 @@ slow-tests: .venv/with-test
 
 test-peers: .venv/with-peers
 	HATTRIQ_PEERS=1 $(BIN)/python -m pytest -m peers
+
+test-torch: .venv/with-test
+	$(BIN)/python -m pip install --quiet nox
+	$(BIN)/python -m nox --session torch
+
+gpu: .venv/with-test .venv/with-gpu
+	$(BIN)/python -m pytest -m gpu -rs
+	$(BIN)/python -m benchmarks.gpu
 
 # a warning, a broken link within the site, or an error in a tutorial fails the build
 docs: .venv/with-docs

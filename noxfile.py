@@ -3,6 +3,7 @@
 $ nox                                               # every supported Python that is installed, and oldest packages
 $ nox --session tests-3.12 -- tests/execution -x    # words after `--` are for pytest
 $ nox --session oldest
+$ nox --session torch                               # devices, on PyTorch in main memory
 $ nox --session next                                # pre-releases of Cirq; may fail
 """
 
@@ -50,6 +51,13 @@ def tests(session: nox.Session) -> None:
 def oldest(session: nox.Session) -> None:
     """Run the tests with every package of the library at its lower bound."""
     run_tests(session, *(f"{name}=={version}" for name, version in LOWEST))
+
+
+@nox.session(python=PYTHONS[0])
+def torch(session: nox.Session) -> None:
+    """Run the tests of devices on PyTorch in main memory; its wheel is large."""
+    session.install("--editable", ".[test,gpu]")
+    session.run("python", "-m", "pytest", "-m", "torch", *session.posargs, env={"OPENBLAS_NUM_THREADS": "1"})
 
 
 @nox.session(name="next", python=[PYTHONS[-1], NEXT_PYTHON])

@@ -26,6 +26,7 @@ BENCHMARKS = {
     "workers": "Workers",
     "noisy": "Noisy simulation",
     "compiling": "Compilation",
+    "gpu": "A GPU",
     "readout": "Readout mitigation",
     "faithfulness": "Faithfulness",
 }

@@ -108,6 +108,18 @@ def pennylane_lightning(model: hq.Model) -> Attribute:
 
 def tensorcircuit_jax(model: hq.Model) -> Attribute:
     """Differentiate the model's circuit in TensorCircuit by its input with JAX, jitted and batched."""
+    import jax.numpy as jnp
+
+    gradients = tensorcircuit_gradients(model)
+
+    def attribute(x: Array, steps: int) -> Array:
+        return _riemann(lambda rows: np.asarray(gradients(jnp.asarray(rows))) / 2, x, steps)
+
+    return attribute
+
+
+def tensorcircuit_gradients(model: hq.Model) -> Any:
+    """Return the gradients 2 Re M x of arrays of JAX, (images, features), in TensorCircuit, jitted and batched."""
     import jax
     import jax.numpy as jnp
     import tensorcircuit as tc
@@ -127,12 +139,7 @@ def tensorcircuit_jax(model: hq.Model) -> Attribute:
                 (circuit.rz if isinstance(operation.gate, cirq.Rz) else circuit.ry)(*wires, theta=_angle(operation))
         return circuit.expectation_ps(z=[0]).real
 
-    gradients = jax.jit(jax.vmap(jax.grad(quadratic)))
-
-    def attribute(x: Array, steps: int) -> Array:
-        return _riemann(lambda rows: np.asarray(gradients(jnp.asarray(rows))) / 2, x, steps)
-
-    return attribute
+    return jax.jit(jax.vmap(jax.grad(quadratic)))
 
 
 def qulacs(model: hq.Model) -> Attribute:

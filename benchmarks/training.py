@@ -21,6 +21,7 @@ from benchmarks.peers import TRAINING_PEERS, LossGradient
 from benchmarks.rows import Rows
 from benchmarks.timing import alternate, ratio_text
 from hattriq_cirq.foundation.arrays import Array, FloatArray
+from hattriq_cirq.foundation.devices import CPU, Device
 from hattriq_cirq.foundation.machine import available_cores
 from hattriq_cirq.models.gradients import TrainableProgram
 
@@ -56,25 +57,27 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"| {name} | {seconds:.2f} | {epochs} |", flush=True)
 
 
-def images_of_halves(samples: int) -> tuple[Array, FloatArray]:
+def images_of_halves(samples: int, qubits: int = _QUBITS) -> tuple[Array, FloatArray]:
     """Return unit vectors, (samples, 2**qubits), and labels: +1 where the first half of the numbers is larger on average."""
     rng = np.random.default_rng(0)
-    x = np.abs(rng.normal(size=(samples, 2**_QUBITS)))
+    x = np.abs(rng.normal(size=(samples, 2**qubits)))
     y = rng.choice([-1.0, 1.0], samples)
-    x *= 1 + _CONTRAST * y[:, np.newaxis] * np.where(np.arange(2**_QUBITS) < 2 ** (_QUBITS - 1), 1, -1)
+    contrast = _CONTRAST * 2 ** ((_QUBITS - qubits) / 2)  # so that images of any size are as hard to tell apart
+    x *= 1 + contrast * y[:, np.newaxis] * np.where(np.arange(2**qubits) < 2 ** (qubits - 1), 1, -1)
     return x / np.linalg.norm(x, axis=1, keepdims=True), y
 
 
-def own_loss_gradient(model: hq.Model, x: Array, y: FloatArray) -> LossGradient:
+def own_loss_gradient(model: hq.Model, x: Array, y: FloatArray, device: Device = CPU) -> LossGradient:
     """Return the logistic loss of a minibatch and its gradient by this library."""
-    program, columns = TrainableProgram(model), np.ascontiguousarray(x.T)
+    program, columns = TrainableProgram(model), device.asarray(np.ascontiguousarray(x.T))
 
     def loss_gradient(theta: FloatArray, part: Array) -> tuple[float, FloatArray]:
         def logistic(f: FloatArray) -> tuple[float, FloatArray]:
             margins = _SCALE * y[part] * f
             return float(np.mean(np.logaddexp(0, -margins))), -_SCALE * y[part] / (1 + np.exp(margins)) / len(part)
 
-        return program.loss_gradient(theta, columns[:, part], logistic)
+        own = columns[:, part] if device.is_numpy else device.xp.take(columns, device.asarray(part), axis=1)
+        return program.loss_gradient(theta, own, logistic)
 
     return loss_gradient
 

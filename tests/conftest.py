@@ -30,6 +30,17 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that needs a GPU where there is none."""
+    if item.get_closest_marker("gpu") is not None:
+        from hattriq_cirq.foundation.devices import DeviceError, gpus
+
+        try:
+            gpus()
+        except DeviceError as missing:
+            pytest.skip(str(missing))
+
+
 @pytest.fixture(scope="module")
 def gate_by_gate() -> Iterator[None]:
     """Let small models act gate by gate until many rows were multiplied, as large ones do."""

@@ -13,6 +13,7 @@ from strategies import assert_close
 import hattriq_cirq as hq
 from hattriq_cirq.foundation.devices import Device, DeviceError
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
 STRICT = "--device array_api_strict"
 
 

@@ -23,6 +23,11 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
+def scores_of(training: hq.Training) -> list[hq.Model]:
+    """Return the trained scores as models."""
+    return [training.model.with_observable(each) for each in training.observables] or [training.model]
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("imaginary", [False, True], ids=["real", "complex"])
@@ -39,7 +44,9 @@ def test_training_takes_the_same_steps(device: str, way: str, imaginary: bool) -
     ):
         assert_close(found.history.loss, expected.history.loss)
         assert_close(found.history.validation_loss, expected.history.validation_loss)
-        assert_close(list(found.model.params.values()), list(expected.model.params.values()), 1e-9)
+        # Adam moves a parameter without effect by the rounding of its gradient: products with M are compared, not parameters
+        for own, other in zip(scores_of(found), scores_of(expected), strict=True):
+            assert_close(own.observable_action(x), other.observable_action(x), 1e-9)
         assert_close(found.weights, expected.weights, 1e-9)
 
 
