@@ -325,8 +325,8 @@ def _noise_findings(kind: str, of: Of, shots: int) -> list[str]:
         f"no correction has {cells['none'][0]}, {cells['none'][1]}, {cells['none'][2]} and {cells['none'][3]}; it takes "
         f"{quantity(circuits[0], 'circuit')} per map instead of {circuits[1]}.",
         f"{inputs}, error over that without correction at {shots:,} shots, median [95%]: smaller "
-        f"with {'; '.join(better) or 'none'}. Larger with {'; '.join(worse) or 'none'}. Undecided: "
-        f"{'; '.join(unclear) or 'none'}.",
+        f"with {'; '.join(better) or 'no correction'}. Larger with {'; '.join(worse) or 'no correction'}. Undecided: "
+        f"{'; '.join(unclear) or 'no correction'}.",
     ]
 
 
