@@ -56,7 +56,9 @@ class Verdict:
         """
         says = str(self)
         if self.predicted is not None and self.target not in (None, self.predicted):
-            says += f"; for class {self._name(self.target)}, score {self._score}"
+            is_probability = self.probability is not None and self.head.startswith(("softmax", "sigmoid"))
+            score = f"p = {self.score:.2g}" if is_probability else f"score {self._score}"
+            says += f"; for class {self._name(self.target)}, {score}"
         if not features:
             return f"{says}; no feature has a part in it"
         names, values, halves = zip(*features, strict=True)

@@ -92,8 +92,12 @@ def test_answer_names_the_predicted_class_and_the_largest_features() -> None:
     assert named(**one).answer() == "predicted 'no' (p = 0.93): mass -0.64, length +0.36"
     assert named(**one).answer(count=1) == "predicted 'no' (p = 0.93): mass -0.64, 1 smaller"
     assert named(predicted=np.array(0)).answer() == "predicted 'no' (score -0.28): mass -0.64, length +0.36"
-    other = named(**one, target=np.array(1)).answer()
-    assert other == "predicted 'no' (p = 0.93); for class 'yes', score -0.28: mass -0.64, length +0.36"
+    of_other = named(**one, target=np.array(1))
+    assert of_other.answer() == "predicted 'no' (p = 0.93); for class 'yes', score -0.28: mass -0.64, length +0.36"
+    softmax = replace(
+        of_other, assumptions=replace(of_other.assumptions, head="softmax(scale=1, target=1)"), f_input=np.array(0.0003)
+    )
+    assert softmax.answer().startswith("predicted 'no' (p = 0.93); for class 'yes', p = 0.0003: ")
 
 
 def test_answer_without_a_prediction_says_the_score_and_its_class() -> None:
