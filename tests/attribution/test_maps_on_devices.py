@@ -166,6 +166,17 @@ def test_bad_inputs_are_refused(device: str) -> None:
 
 
 @pytest.mark.parametrize("device", DEVICES)
+def test_circuits_encode_a_copy_in_main_memory(device: str) -> None:
+    x, settings = np.random.default_rng(0).normal(size=8), {"estimator": hq.ResolvedHadamardTest(), "shots": 100}
+    at_home, there = (
+        hq.integrated_gradients(models_of("quadratic"), rows, baseline=0, engine=hq.cirq_simulator(seed=1), **settings)
+        for rows in (x, Device.of(device).asarray(x))
+    )
+    assert type(there.values) is np.ndarray
+    assert_close(there.values, at_home.values)
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_learned_and_other_forms_are_attributed(device: str) -> None:
     class DiagonalForm:
         n_features, identity_part = 8, 0.0
