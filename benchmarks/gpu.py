@@ -15,6 +15,7 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -24,7 +25,7 @@ import numpy as np
 import hattriq_cirq as hq
 from benchmarks.noisy import Case, campaign
 from benchmarks.noisy_side import by_engine
-from benchmarks.peers import TRAINING_PEERS, tensorcircuit_gradients
+from benchmarks.peers import TRAINING_PEERS, LossGradient, tensorcircuit_gradients
 from benchmarks.training import images_of_halves, own_loss_gradient, time_to_accuracy
 from hattriq_cirq.foundation.devices import Device, DeviceError
 from hattriq_cirq.foundation.rows import home
@@ -32,6 +33,7 @@ from hattriq_cirq.simulation.noisy_program import NoisyProgram, steps_of
 
 _MAPS = ((8, 1), (8, 100), (10, 1000), (12, 100), (16, 1), (20, 1), (22, 1))
 _LAYERS, _TOLERANCE, _TOLERANCE_SINGLE = 4, 1e-10, 1e-5
+_SCALE = 10.0  # steepness of the logistic loss
 _ON_CPU = 8  # circuits of a campaign that one core simulates; more take as long each
 
 
@@ -110,7 +112,7 @@ class Bench:
             here, there = hq.integrated_gradients(model, x, baseline=0), self.device.asarray(x)
             found = hq.integrated_gradients(model, there, baseline=0)
             _check("a map", home(found.values), here.values, _TOLERANCE)
-            own = self.seconds(lambda model=model, there=there: hq.integrated_gradients(model, there, baseline=0))
+            own = self.seconds(partial(hq.integrated_gradients, model, there, baseline=0))
             theirs, ratio = "not installed", ""
             if has_peer:
                 peer = self._peer(model, x, here.values)
@@ -147,21 +149,21 @@ class Bench:
         """Return the table of the time to an accuracy."""
         images, n = self.sizes.images
         model, (x, y) = hq.ring_ansatz(n, _LAYERS), images_of_halves(images, n)
-        makers: dict[str, Callable[[], Any]] = {
-            f"this library on {self.device}": lambda: own_loss_gradient(model, x, y, self.device),
-            "this library on one CPU core": lambda: own_loss_gradient(model, x, y),
+        makers: dict[str, Callable[[], LossGradient]] = {
+            f"this library on {self.device}": partial(own_loss_gradient, model, x, y, self.device),
+            "this library on one CPU core": partial(own_loss_gradient, model, x, y),
         }
         for name, (packages, make) in TRAINING_PEERS.items():
             if all(map(find_spec, packages)):
-                makers[name] = lambda make=make: make(model, x, y, 10.0)
+                makers[name] = partial(make, model, x, y, _SCALE)
         theta, part = np.random.default_rng(0).normal(0, 0.5, len(model.params)), np.arange(min(50, images))
-        gradients = {name: make()(theta, part)[1] for name, make in makers.items()}
+        gradients = {name: maker()(theta, part)[1] for name, maker in makers.items()}
         expected = gradients["this library on one CPU core"]
         for name, gradient in gradients.items():
             _check(f"the gradient of {name}", gradient, expected, 1e-4)
         lines = ["| until 95% are right | seconds | epochs |\n|---|---|---|"]
-        for name, make in makers.items():
-            seconds, epochs = time_to_accuracy(make, model, x, y)
+        for name, maker in makers.items():
+            seconds, epochs = time_to_accuracy(maker, model, x, y)
             lines.append(f"| {name} | {seconds:.2f} | {epochs} |")
         return "\n".join(lines)
 

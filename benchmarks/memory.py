@@ -32,6 +32,12 @@ from hattriq_cirq.foundation.arrays import Array
 
 _Rows = TypeVar("_Rows", bound=Array)
 _QULACS = "qulacs by hand"
+_NOTE = """\
+The peak is that of a fresh process from before its inputs are created until its maps are there, inputs included, as
+anonymous memory. A result keeps a copy of inputs that the caller could change, and shares those that nobody can: with
+`x.setflags(write=False)` a batch needs twice the memory of its inputs, otherwise three times, and about 20 MiB more.
+From a file the inputs and the maps stay on disk.
+"""
 _WRITTEN_TOGETHER = 1000  # inputs
 _SINGLES = ("this library", _QULACS)
 _BATCHES = ("inputs in memory", "read-only inputs in memory", "numpy.memmap", "hattriq attribute on a file .npy")
@@ -64,6 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(json.dumps(measured(Case(**json.loads(options.case)))))
         return
     rows = Rows.of(options)
+    print(_NOTE)
     print("| images x features | candidate | inputs, MiB | peak with the inputs, MiB | peak / inputs | processor seconds |")
     print("|---|---|---|---|---|---|")
     for case in cases(quick=options.quick):

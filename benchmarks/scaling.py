@@ -22,6 +22,10 @@ from benchmarks.rows import Rows
 from hattriq_cirq.foundation.arrays import FloatArray
 
 _REPEATS = 5
+_NOTE = """\
+Median seconds of a call, and the exponent p of the fit time ~ size^p (2^(p n) for qubits) with its standard error. MiB:
+peak memory of a first call above that of its process, which holds the inputs already.
+"""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(json.dumps(measured(Case(**json.loads(options.case)))))
         return
     kept = Rows.of(options)
+    print(_NOTE)
     print("| varied | values | median seconds | exponent of the time | MiB | fixed |\n|---|---|---|---|---|---|", flush=True)
     for name, (quick, full, case) in _SERIES.items():
         sizes = quick if options.quick else full

@@ -29,6 +29,10 @@ from hattriq_cirq.compilation.snapshot import load_processor
 from hattriq_cirq.foundation.arrays import FloatArray
 
 SHOTS, REPEATS = 1000, 3
+_NOTE = """\
+Noisy simulation of a campaign by one process and by two, equal bit for bit. Seconds are of the clock; on idle cores a
+run of two takes at most the processor time of this process and that of one worker.
+"""
 #: Qubits, CZ and circuits of each campaign.
 CAMPAIGNS = ((8, 30, 6000), (9, 100, 64))
 
@@ -106,6 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     Rows.add_argument(parser)
     rows = Rows.of(parser.parse_args(arguments))
+    print(_NOTE)
     print(
         "| qubits | CZ | circuits | 1 process | 2 workers | speed-up | CPU, 1 process | CPU, this + a worker | ratio | load |"
     )

@@ -104,7 +104,7 @@ def score_of(model: QuadraticForm, *, form: Form = "quadratic") -> FormScore:
 def check_inputs_and_maps(score: ScoreFunction, x: ArrayLike, maps: ArrayLike) -> tuple[Array, FloatArray]:
     """Return inputs of a score and their maps as arrays, both (inputs, features), or raise ValueError."""
     check_columns(score, x, "x")
-    inputs = as_amplitudes(x)
+    inputs = np.ascontiguousarray(as_amplitudes(x))  # sums are rounded alike, whether a table holds rows or columns
     if inputs.ndim != 2 or not inputs.size:
         raise ValueError(f"{inputs.shape=} must be (inputs, features) with at least one input; pass x[None] for one")
     return inputs, check_maps(maps, inputs.shape)

@@ -162,7 +162,7 @@ def _checked_form(x: ArrayLike, name: str, features: int | None) -> Array:
     elif np.ma.is_masked(x):
         raise ValueError(f"{name} has masked entries; remove their rows or fill them")
     else:
-        array = x if isinstance(x, np.memmap) else np.asarray(x, order="C")  # sums round the same for columns of a table
+        array = x if isinstance(x, np.memmap) else np.asarray(x)
     if array.dtype.kind not in "biufc":
         raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}")
     if array.ndim == 0:

@@ -75,7 +75,8 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
             `cirq.Circuit` on qubits of a `Model` that prepares one input from |0...0>, such as the state of another experiment:
             with `ResolvedHadamardTest`, a zero baseline and measured scores its amplitudes are never computed, and values may
             be those of some qubits (`measured`); without an estimator it is simulated. An array of CuPy or a tensor of PyTorch
-            stays on its device, and the exact result is a `DeviceAttribution`, with `values` of the same kind.
+            stays on its device, and the exact result is a `DeviceAttribution`, with `values` of the same kind; circuits
+            encode a copy in main memory.
         baseline: Number for every amplitude, array that broadcasts to x, or a `BaselineSet`, over which the map is averaged.
         form: `quadratic` to attribute x' M x, `normalized` to attribute x' M x / x' x.
         rule: `exact`, or `riemann:K`, `midpoint:K`, `trapezoid:K`, `gauss-legendre:K` for comparison.
@@ -146,10 +147,12 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
     computing = holding if device is None else Device.of(device)
     if computing is not holding and not holding.is_numpy and computing != holding:
         raise ValueError(f"x lies on {holding}, where its map is computed, not on {computing}; leave device out, or move x")
+    if estimator is not None and device is None and not holding.is_numpy:  # circuits encode numbers of main memory
+        x, computing = home(x), CPU
     if estimator is not None and not computing.is_numpy:
         raise ValueError(
             f"device={str(computing)!r} computes exact results; circuits run on the device of their engine, such as "
-            "virtual('willow_pink', device='cuda'), and take x in main memory"
+            "virtual('willow_pink', device='cuda')"
         )
     if estimator is None or engine is None:
         amplitudes: Any = _final_state(model, x) if isinstance(x, cirq.AbstractCircuit) else x

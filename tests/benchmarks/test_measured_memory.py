@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ def test_peak_is_the_largest_memory_within_a_block() -> None:
     with Peak() as peak:
         kept = np.ones(2**22)
         freed = np.ones(2**23)
+        time.sleep(0.2)  # for the thread that looks, on a busy machine too
         del freed
     assert 90 < peak.mib < 110
     assert kept.nbytes == 2**25

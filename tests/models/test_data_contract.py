@@ -66,6 +66,11 @@ def test_table_with_the_columns_of_the_training_gives_the_numbers_of_the_array(n
     )
 
 
+@pytest.mark.parametrize("name", ["infidelity", "srg"])
+def test_order_in_memory_changes_no_bit(name: str) -> None:
+    np.testing.assert_array_equal(CALLS[name](np.asfortranarray(ARRAY)), CALLS[name](np.ascontiguousarray(ARRAY)))
+
+
 @pytest.mark.parametrize("columns", OTHER, ids=",".join)
 @pytest.mark.parametrize("name", CALLS)
 def test_table_with_other_columns_is_refused(name: str, columns: list[str]) -> None:
