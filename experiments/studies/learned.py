@@ -685,7 +685,7 @@ def _test_figure(campaigns: Results) -> Figure:
         ax.plot([0, 1], [0, 1], "k--", lw=0.8)
         ax.set(title="held_out_test" if test == "held out" else test, xlabel="uniform quantile", xlim=(0, 1), ylim=(0, 1))
     axes[0].set_ylabel("p-value")
-    axes[0].legend(fontsize="x-small", frameon=False)
+    axes[1].legend(loc="lower right", fontsize="x-small", frameon=False)
     return figure
 
 

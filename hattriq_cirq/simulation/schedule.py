@@ -16,6 +16,7 @@ _BEAM = 4  # sequences of layouts that are followed
 _LOOKAHEAD = 8  # blocks whose axes are gathered in a move
 _SLOW = (16, 2.2), (64, 1.25)  # time of a product with less than so many numbers behind the block's axes
 _MOVE = (64, 3.2), (16, 5.7), (1, 13.0)  # time to move a number, in multiplications, with at least so many staying together
+_JOINED = 4**13  # numbers between the products of a join, up to which a core does not count them
 _PASS = 32  # multiplications of a GPU in the time in which it reads or writes one number, by its data sheet
 
 _Place = Literal["stay", "back", "front"]
@@ -126,6 +127,10 @@ class Costs(ABC):
             moved: Numbers that stay together in the move before the product; 0 without one.
         """
 
+    def joining(self, between: int) -> float:
+        """Return the time to join tensors with so many numbers between the products with one and the next."""
+        return float(between)
+
     def filling(self, block: Block) -> float:
         """Return the time to fill in the angles of a block at one point."""
         return 0.0
@@ -139,6 +144,10 @@ class _Core(Costs):
         slow = 1.0 if behind == 1 else next((factor for most, factor in _SLOW if behind < most), 1.0)
         move = next(cost for least, cost in _MOVE if moved >= least) if moved else 0.0
         return numbers * (rows * slow + move)
+
+    def joining(self, between: int) -> float:
+        """Return no time up to 12 qubits, so that their schedules, and every bit of their results, stay what they were."""
+        return float(between) if between > _JOINED else 0.0
 
 
 class _Gpu(Costs):
@@ -301,7 +310,9 @@ def _ways(
                 axes = tuple(axis for order in orders for axis in order if axis in own)
                 rest = tuple(axis for order in orders for axis in order if axis not in own)
                 moves = tuple(_positions(tensors[name], order) for name, order in zip(names, orders, strict=True))
-                yield _Way(names, moves, axes, 1, "front", (*axes, *rest), 0.0)
+                first = tensors[names[0]]
+                between = rows * prod(sizes[axis] for axis in {*first, *own}) // prod(sizes[axis] for axis in own & set(first))
+                yield _Way(names, moves, axes, 1, "front", (*axes, *rest), costs.joining(between))
         return
     order = tensors[joined[0]]
     numbers = prod(sizes[axis] for axis in order)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from devices import DEVICES
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from strategies import Case, amplitudes, assert_close, cases, generators
 
@@ -76,7 +77,7 @@ def test_maps_equal_those_of_numpy(device: str, setting: str, imaginary: bool) -
 
 @pytest.mark.parametrize("device", DEVICES)
 @given(case=cases(most_qubits=4), rng=generators, form=st.sampled_from(["quadratic", "normalized"]))
-@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@examples(max_examples=20, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_maps_of_random_circuits_equal_those_of_numpy(device: str, case: Case, rng: np.random.Generator, form: Any) -> None:
     model = hq.Model(case.circuit, case.qubits, case.observable)
     x = amplitudes(rng, 2, model.n_features, imaginary=True)
@@ -167,7 +168,8 @@ def test_bad_inputs_are_refused(device: str) -> None:
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_circuits_encode_a_copy_in_main_memory(device: str) -> None:
-    x, settings = np.random.default_rng(0).normal(size=8), {"estimator": hq.ResolvedHadamardTest(), "shots": 100}
+    x = np.random.default_rng(0).normal(size=8)
+    settings: dict[str, Any] = {"estimator": hq.ResolvedHadamardTest(), "shots": 100}
     at_home, there = (
         hq.integrated_gradients(models_of("quadratic"), rows, baseline=0, engine=hq.cirq_simulator(seed=1), **settings)
         for rows in (x, Device.of(device).asarray(x))
