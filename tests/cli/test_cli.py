@@ -57,6 +57,11 @@ def rows(path: Path) -> list[dict[str, str]]:
 # help
 
 
+def test_package_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "hattriq_cirq", "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: hattriq ")
+
+
 def test_help_takes_less_than_300_ms_and_imports_only_the_standard_library() -> None:
     code = (
         "import sys\nfrom hattriq_cirq.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
@@ -94,6 +99,7 @@ def test_every_example_of_the_help_works(
     Path("my.csv").write_text(TABLE, encoding="utf-8")
     Path("my/images").mkdir(parents=True)
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save("my/images/one.png")
+    Path("state.qasm").write_text(cirq.qasm(cirq.Circuit(cirq.H.on_each(*cirq.LineQubit.range(4)))), encoding="utf-8")
     for command in ("train", "attribute", "cost", "show", "report"):
         lines = examples(command, capsys)
         assert lines

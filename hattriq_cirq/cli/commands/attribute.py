@@ -88,7 +88,7 @@ class Attribute(EngineOptions):
 --engine virtual:willow_pink --dry-run
         hattriq attribute runs/bars/model.json --data bars_and_stripes --out runs/bars-maps --index 0,1,2
         hattriq attribute runs/digits --data my/images --inputs all --out runs/my-maps
-        hattriq attribute runs/tfim --data state.qasm:qubit_order=big-endian --out runs/state --estimator resolved
+        hattriq attribute runs/bars --data state.qasm:qubit_order=big-endian --out runs/state --estimator resolved
     """
 
     help_lists: ClassVar = (ENGINES, MITIGATIONS, DATA_SETS)
