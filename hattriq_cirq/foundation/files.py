@@ -153,7 +153,7 @@ def open_binary(path: str | os.PathLike[str], flags: int) -> int:
 
 def remove_open(path: Path, close: Callable[[], object]) -> None:
     """Remove an open file while it is locked, then close it; Windows, which removes no open file, closes it first."""
-    if fcntl is None:
+    if not _has_locks():
         close()
         path.unlink(missing_ok=True)
         return
@@ -161,6 +161,11 @@ def remove_open(path: Path, close: Callable[[], object]) -> None:
         path.unlink(missing_ok=True)
     finally:
         close()
+
+
+def _has_locks() -> bool:
+    """Return True if the system has the locks of this module; Windows has not."""
+    return fcntl is not None
 
 
 def sync_folder(folder: Path) -> None:
@@ -184,7 +189,7 @@ def _write(path: Path, content: bytes | str | Callable[[IO[bytes]], object], nam
                 os.fsync(handle.fileno())
             else:
                 write_all(handle.fileno(), as_bytes(content))
-            if fcntl is None:  # Windows renames no open file, and its age protects a draft there
+            if not _has_locks():  # Windows renames no open file, and its age protects a draft there
                 handle.close()
             name(draft, path)
     except FileExistsError:

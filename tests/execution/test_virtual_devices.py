@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import cirq
+import networkx as nx
 import numpy as np
 import pytest
 import sympy
@@ -146,14 +147,15 @@ def test_device_takes_density_matrices_up_to_14_qubits() -> None:
 @pytest.mark.slow
 def test_exact_noise_on_13_qubits_agrees_with_that_of_fewer_measured_qubits() -> None:
     rng, moments = np.random.default_rng(0), list[cirq.Moment]()
-    row = [q for q in WIDE if q.row == 5][:7] + [q for q in reversed(WIDE) if q.row == 6][:6]
-    pairs = [(a, b) for a in row for b in row if a < b and a.is_adjacent(b)]
+    graph = load_processor("willow_pink").graph
+    row = [WIDE[4], *(q for _, q in nx.bfs_edges(graph, WIDE[4]))][:13]
+    pairs = list(graph.subgraph(row).edges)
     names = ("x_exponent", "z_exponent", "axis_phase_exponent")
-    for layer in range(3):
+    for _ in range(6):
         angles = rng.uniform(-1, 1, (len(row), 3)).tolist()
         turns = [cirq.PhasedXZGate(**dict(zip(names, own, strict=True))).on(q) for own, q in zip(angles, row, strict=True)]
         coupled = cirq.Moment()
-        for pair in pairs[layer:]:
+        for pair in (pairs[i] for i in rng.permutation(len(pairs))):
             if not coupled.operates_on(pair):
                 coupled = coupled.with_operation(cirq.CZ(*pair))
         moments += [cirq.Moment(turns), coupled]
