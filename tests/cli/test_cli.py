@@ -140,6 +140,7 @@ def test_train_records_data_settings_and_accuracies(home: Path) -> None:
         "learning_rate": 0.05,
         "scale": 10.0,
         "seed": 5,
+        "device": "cpu",
     }
     ours, regression, chance = content["accuracies"]
     assert ours["test"] == accuracy(model, BARS.x_test, BARS.y_test)
