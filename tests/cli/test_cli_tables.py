@@ -108,9 +108,7 @@ def test_new_table_in_any_form_gives_the_same_maps(
 def test_row_without_others_of_its_class_is_attributed(
     at_home: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    at_home[:1].replace({"farbe": {"rot": "lila", "grün": "lila", "blau": "lila"}}).fillna({"farbe": "lila"}).to_csv(
-        tmp_path / "one.csv", index=False
-    )
+    at_home[:1].assign(farbe="lila").to_csv(tmp_path / "one.csv", index=False)
     assert run(f"attribute model --data {tmp_path}/one.csv --inputs all --out {tmp_path}/one") == 0
     printed = capsys.readouterr()
     assert "the labels are not used, because a class has fewer than two rows" in printed.out
