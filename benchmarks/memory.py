@@ -8,8 +8,6 @@ A result keeps a copy of inputs that the caller could change, and shares those t
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -25,7 +23,7 @@ import numpy as np
 
 import hattriq_cirq as hq
 from benchmarks.peers import PEERS, ours
-from benchmarks.processes import Peak, in_a_process
+from benchmarks.processes import Peak, in_a_process, options_of
 from benchmarks.rows import Rows
 from hattriq_cirq.cli import main as hattriq
 from hattriq_cirq.foundation.arrays import Array
@@ -61,13 +59,8 @@ def cases(*, quick: bool) -> list[Case]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Print a table with a row for each case."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small sizes")
-    parser.add_argument("--case", help=argparse.SUPPRESS)
-    Rows.add_argument(parser)
-    options = parser.parse_args(arguments)
-    if options.case:
-        print(json.dumps(measured(Case(**json.loads(options.case)))))
+    options = options_of(__doc__, measured, Case, arguments)
+    if options is None:
         return
     rows = Rows.of(options)
     print(_NOTE)

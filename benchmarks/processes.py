@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
+from benchmarks.rows import Rows
+
 _EVERY = 1e-3  # seconds between two looks at the memory
 _MIB = 2**10  # of the KiB in which Linux states memory
+
+
+def options_of(
+    description: str | None, measured: Callable[..., dict[str, float]], kind: type, arguments: list[str] | None
+) -> Any:
+    """Return the options of a benchmark, --quick and --rows; None in the process of one case, whose measurement is printed.
+
+    Args:
+        description: Description of the benchmark.
+        measured: Measurement of a case.
+        kind: Type of the cases, a dataclass of plain values.
+        arguments: Words of the command; None for those of the process.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes")
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    Rows.add_argument(parser)
+    options = parser.parse_args(arguments)
+    if not options.case:
+        return options
+    print(json.dumps(measured(kind(**json.loads(options.case)))))
+    return None
 
 
 def in_a_process(module: str, case: Any) -> dict[str, float]:

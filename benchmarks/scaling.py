@@ -7,8 +7,6 @@ memory is the peak of an untimed call above that of the process before it, which
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -17,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import hattriq_cirq as hq
-from benchmarks.processes import Peak, in_a_process
+from benchmarks.processes import Peak, in_a_process, options_of
 from benchmarks.rows import Rows
 from hattriq_cirq.foundation.arrays import FloatArray
 
@@ -51,13 +49,8 @@ _SERIES: dict[str, tuple[tuple[int, ...], tuple[int, ...], Case]] = {
 
 def main(arguments: list[str] | None = None) -> None:
     """Print a table with a row for each size."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes")
-    parser.add_argument("--case", help=argparse.SUPPRESS)
-    Rows.add_argument(parser)
-    options = parser.parse_args(arguments)
-    if options.case:
-        print(json.dumps(measured(Case(**json.loads(options.case)))))
+    options = options_of(__doc__, measured, Case, arguments)
+    if options is None:
         return
     kept = Rows.of(options)
     print(_NOTE)

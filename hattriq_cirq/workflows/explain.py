@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -50,7 +50,6 @@ _MANY = 100  # inputs whose correlation orders are averaged
 _PAIRS, _TOP_CHANGES = 12, 3  # pairs of a table, and changes in a sentence
 _ORDERS_MAX, _LAYERS_MAX, _MATRIX_MAX = 10, 12, 12  # qubits
 _TIE = 1e-6  # of the largest score, for scores that are equal but for rounding
-_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -241,21 +240,24 @@ class Explanation:
         """Scores of the inputs for each class, (inputs, classes)."""
         return np.stack([each.expectation(self.inputs) for each in self._of_classes], axis=1)
 
-    @property
+    @cached_property
     def _answered(self) -> IntArray:
         """Index of the class that the models answer, (inputs,)."""
         return np.asarray(np.argmax(self._scores, axis=1))
 
-    @property
+    @cached_property
     def _other(self) -> IntArray:
         """Index of the class to which a change would lead: the explained one, or the second in score, (inputs,)."""
         second = np.argsort(self._scores, axis=1)[:, -2]
         target = self._first.target
         return np.asarray(second if target is None else np.where(target == self._answered, second, target))
 
-    def _of_each(self, models: list[tuple[Any, IntArray]], compute: Callable[[Any, IntArray], Sequence[_Part]]) -> list[_Part]:
-        """Return a part of every input, computed together for the inputs of one model."""
-        found = {int(place): one for model, places in models for place, one in zip(places, compute(model, places), strict=True)}
+    def _of_each(self, models: list[tuple[Any, IntArray]], compute: Callable[[Any, IntArray], Any]) -> list[Any]:
+        """Return a part of every input, computed as one batch for the inputs of one model."""
+        found: dict[int, Any] = {}
+        for model, places in models:
+            batch = compute(model, places)
+            found |= {place: batch[k] for k, place in enumerate(places.tolist())}
         return [found[place] for place in range(self._count)]
 
     def _ends(self, places: IntArray) -> tuple[Array, ArrayLike | BaselineSet]:
@@ -271,10 +273,9 @@ class Explanation:
     def pairs(self) -> list[Interactions]:
         """Interactions between the features of each input."""
 
-        def compute(model: Any, places: IntArray) -> list[Interactions]:
+        def compute(model: Any, places: IntArray) -> Interactions:
             x, baseline = self._ends(places)
-            found = interactions(model, x, baseline=baseline)
-            return [found[k] for k in range(len(places))]
+            return interactions(model, x, baseline=baseline)
 
         return self._of_each(self._explained(), compute)
 
@@ -289,9 +290,8 @@ class Explanation:
         if contract is not None and contract.constant:
             free[contract.features] = False
 
-        def compute(model: Any, places: IntArray) -> list[Counterfactual]:
-            found = counterfactual(model, x[places], free=free, real=real, nonnegative=nonnegative)
-            return [found[k] for k in range(len(places))]
+        def compute(model: Any, places: IntArray) -> Counterfactual:
+            return counterfactual(model, x[places], free=free, real=real, nonnegative=nonnegative)
 
         return self._of_each(self._boundaries(), compute)
 
@@ -325,10 +325,9 @@ class Explanation:
     def layers(self) -> list[LayerAttribution]:
         """Layer attribution of each input."""
 
-        def compute(model: Any, places: IntArray) -> list[LayerAttribution]:
+        def compute(model: Any, places: IntArray) -> LayerAttribution:
             x, baseline = self._ends(places)
-            found = layer_attribution(model, x, baseline=baseline)
-            return [found[k] for k in range(len(places))]
+            return layer_attribution(model, x, baseline=baseline)
 
         return self._of_each(self._explained(), compute)
 
