@@ -30,6 +30,26 @@ def load_form(path: str | os.PathLike[str]) -> tuple[Path, hq.Model | hq.Learned
     return (file, hq.LearnedModel.load(file)) if file.suffix.lower() == ".npz" else load_model(file)
 
 
+def load_form_for(path: str | os.PathLike[str], estimator: str, results: str) -> tuple[Path, hq.Model | hq.LearnedModel]:
+    """Return the same as `load_form`, for results by an estimator.
+
+    Args:
+        path: Path of a model or its folder.
+        estimator: Estimator as text.
+        results: Results in a word, for the message.
+
+    Raises:
+        ValueError: The model was learned, and the estimator runs circuits.
+    """
+    file, model = load_form(path)
+    if isinstance(model, hq.LearnedModel) and estimator != "exact":
+        raise ValueError(
+            f"--estimator {estimator!r} runs circuits, and {file} was learned: its {results} need none; leave it out, or give "
+            "the model that was trained"
+        )
+    return file, model
+
+
 def load_model(path: str | os.PathLike[str]) -> tuple[Path, hq.Model]:
     """Return the model file that a path is or holds, and the model.
 

@@ -23,7 +23,7 @@ from hattriq_cirq.execution.backends.simulators import cirq_simulator, qsim
 from hattriq_cirq.execution.backends.virtual import virtual
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array
-from hattriq_cirq.foundation.checks import as_number
+from hattriq_cirq.foundation.checks import as_count, as_number
 from hattriq_cirq.foundation.terminal import is_watched
 from hattriq_cirq.foundation.text import decimal
 from hattriq_cirq.models.ansatz import grid_ansatz, qcnn_ansatz, ring_ansatz
@@ -368,6 +368,21 @@ def check_inputs(text: str) -> None:
     """Raise ValueError unless a text selects inputs of a data set."""
     if not re.fullmatch(r"(test|train|all)(:[0-9]*:[0-9]*)?|[0-9]+(,[0-9]+)*", text):
         raise ValueError(f"inputs {text!r} must be test, train, all, a slice such as test:0:8, or indices such as 0,1,2")
+
+
+def check_shots(shots: int, estimator: str | None = None, *, dry_run: bool) -> None:
+    """Raise ValueError for a number of shots out of range, or for a dry run that would have no jobs.
+
+    Args:
+        shots: Number of shots; 0 takes exact probabilities.
+        estimator: Estimator as text; None for a campaign, which always runs circuits.
+        dry_run: True if jobs are recorded and not submitted.
+    """
+    if dry_run and estimator == "exact":
+        raise ValueError("--dry-run needs an --estimator whose circuits are compiled; 'exact' runs none")
+    if dry_run and shots == 0:
+        raise ValueError("--dry-run needs --shots 1 or more; --shots 0 takes exact probabilities, which are no jobs")
+    as_count(shots, "shots", 0, 10**15, advice="be at least 0, which takes exact probabilities, and at most 1e15")
 
 
 def check_baseline(text: str) -> None:

@@ -132,12 +132,7 @@ class Attribute(EngineOptions):
             return replace(self, scores="measured").run()  # no simulation knows those of unknown amplitudes
         check = run_folder.check_journaled_run if self._is_counted else run_folder.check_run
         check(self.out, LARGE_RESULTS if (Path(self.out) / SCORES).exists() else RESULTS, PICTURES)
-        path, model = model_data.load_form(self.model)
-        if isinstance(model, hq.LearnedModel) and self.estimator != "exact":
-            raise ValueError(
-                f"--estimator {self.estimator!r} runs circuits, and {path} was learned: its maps need none; leave it out, or "
-                "give the model that was trained"
-            )
+        path, model = model_data.load_form_for(self.model, self.estimator, "maps")
         loaded: Dataset | Inputs | PreparedState
         data: Dataset | Inputs | PreparedState
         if is_state_file(self.data):
@@ -179,7 +174,6 @@ class Attribute(EngineOptions):
     def _check(self) -> None:
         """Check every option, whether or not this run uses it."""
         from hattriq_cirq.attribution.quadrature import parse_rule
-        from hattriq_cirq.foundation.checks import as_count
         from hattriq_cirq.models.model import check_form
         from hattriq_cirq.workflows import values
 
@@ -194,11 +188,7 @@ class Attribute(EngineOptions):
         values.parse_mitigation(self.mitigate, self.seed, self.calibration, self.max_age)
         if self.scores == "measured" and self.estimator == "exact":
             raise ValueError("--scores measured needs an --estimator, in whose run the scores are measured")
-        if self.dry_run and self.estimator == "exact":
-            raise ValueError("--dry-run needs an --estimator whose circuits are compiled; 'exact' runs none")
-        if self.dry_run and self.shots == 0:
-            raise ValueError("--dry-run needs --shots 1 or more; --shots 0 takes exact probabilities, which are no jobs")
-        as_count(self.shots, "shots", 0, 10**15, advice="be at least 0, which takes exact probabilities, and at most 1e15")
+        values.check_shots(self.shots, self.estimator, dry_run=self.dry_run)
 
     @property
     def _is_counted(self) -> bool:

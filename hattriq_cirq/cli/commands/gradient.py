@@ -90,12 +90,7 @@ class Gradient(EngineOptions):
         self._check()
         check = run_folder.check_journaled_run if self._is_counted else run_folder.check_run
         check(self.out, RESULTS, PICTURES)
-        path, model = model_data.load_form(self.model)
-        if isinstance(model, hq.LearnedModel) and self.estimator != "exact":
-            raise ValueError(
-                f"--estimator {self.estimator!r} runs circuits, and {path} was learned: its gradients need none; leave it out, "
-                "or give the model that was trained"
-            )
+        path, model = model_data.load_form_for(self.model, self.estimator, "gradients")
         loaded, data, indices, labels = model_data.chosen_inputs(self.data, self.inputs, model, path)
         task: dict[str, Any] = {
             "command": "gradient",
@@ -136,7 +131,6 @@ class Gradient(EngineOptions):
 
     def _check(self) -> None:
         """Check every option, whether or not this run uses it."""
-        from hattriq_cirq.foundation.checks import as_count
         from hattriq_cirq.workflows import values
 
         values.check_inputs(self.inputs)
@@ -144,11 +138,7 @@ class Gradient(EngineOptions):
         values.check_engine(self.engine)
         self.check_engine_options(self.engine)
         _ = self._mitigation
-        if self.dry_run and self.estimator == "exact":
-            raise ValueError("--dry-run needs an --estimator whose circuits are compiled; 'exact' runs none")
-        if self.dry_run and self.shots == 0:
-            raise ValueError("--dry-run needs --shots 1 or more; --shots 0 takes exact probabilities, which are no jobs")
-        as_count(self.shots, "shots", 0, 10**15, advice="be at least 0, which takes exact probabilities, and at most 1e15")
+        values.check_shots(self.shots, self.estimator, dry_run=self.dry_run)
 
     @property
     def _is_counted(self) -> bool:

@@ -143,13 +143,11 @@ class Learn(EngineOptions):
         values.check_engine(self.engine)
         self.check_engine_options(self.engine)
         _ = self._mitigation
-        as_count(self.shots, "shots", 0, 10**15, advice="be at least 0, which takes exact probabilities, and at most 1e15")
+        values.check_shots(self.shots, dry_run=self.dry_run)
         if self.error is not None:
             as_number(self.error, "--error", above=0, advice="be a relative error above 0, such as 0.05")
         if self.probes is not None:
             as_count(self.probes, "--probes", 2 * HELD_OUT, 10**6)
-        if self.dry_run and self.shots == 0:
-            raise ValueError("--dry-run needs --shots 1 or more; --shots 0 takes exact probabilities, which are no jobs")
         if self.error is not None and self.shots == 0:
             raise ValueError("--error needs --shots 1 or more; --shots 0 takes exact probabilities, which have no error")
 
