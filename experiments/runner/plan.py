@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 from hattriq_cirq.foundation.checks import as_count, as_counts, as_seed
+from hattriq_cirq.foundation.devices import Device
 from hattriq_cirq.foundation.files import write_new
 from hattriq_cirq.foundation.reading import FileError, problem_of, read_bytes
 from hattriq_cirq.foundation.schema import load
@@ -54,6 +55,9 @@ shots = [20_000]
 # `hattriq attribute --seed SEED`.
 seeds = [0]
 repeats = 2
+
+# Device that computes virtual processors: cpu, or a GPU, cuda or cuda:1. Results agree to rounding, so it may change later.
+device = "cpu"
 """
 _LISTS = ("models", "data", "inputs", "baselines", "engines", "estimators", "mitigations", "shots", "seeds")
 
@@ -73,9 +77,11 @@ class Plan:
         shots: Numbers of shots per input, of a learned model for all inputs together; 0 for exact probabilities.
         seeds: Random seeds.
         repeats: Number of runs with each seed.
+        device: Device that computes virtual processors, `cpu`, `cuda` or `cuda:1`.
 
     Raises:
         ValueError: A list is empty or a number is out of range.
+        DeviceError: There is no such device.
 
     Example:
         >>> Plan(models=("random:n=3,seed=7",), data=("random_states:n_qubits=3",), engines=("qsim",)).shots
@@ -92,6 +98,7 @@ class Plan:
     shots: tuple[int, ...] = (20_000,)
     seeds: tuple[int, ...] = (0,)
     repeats: int = 1
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         for name in _LISTS:
@@ -101,6 +108,7 @@ class Plan:
         for i, seed in enumerate(self.seeds):
             as_seed(seed, f"seeds[{i}]")
         as_count(self.repeats, "repeats", 1, 10_000)
+        Device.of(self.device)
 
 
 T = TypeVar("T")
@@ -185,6 +193,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         kind = int if name in ("shots", "seeds") else str
         parser.add_argument(f"--{name}", *short, dest=name, nargs="+", type=kind, metavar=metavar, help=text + shown)
     parser.add_argument("--repeats", type=int, metavar="N", help="runs with each seed (default: 1)")
+    parser.add_argument("--device", metavar="NAME", help="device of virtual processors, cpu, cuda or cuda:1 (default: cpu)")
 
 
 def plan_of_options(chosen: argparse.Namespace) -> Plan | None:

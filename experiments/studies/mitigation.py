@@ -80,6 +80,7 @@ class Task:
         data: Text of a data set, or a digest of the content of one from files.
         engine: Name of the engine; the file of a snapshot is replaced by its digest.
         given: Texts that name the model, the data and the engine, which may hold paths.
+        device: Device that computes a virtual processor.
     """
 
     estimator: str
@@ -93,6 +94,7 @@ class Task:
     data: str = field(metadata={"reported": False})
     engine: str = field(metadata={"reported": False})
     given: tuple[str, str, str] = field(compare=False, metadata={"reported": False})
+    device: str = field(default="cpu", compare=False, metadata={"reported": False})
 
     @property
     def run_seed(self) -> int:
@@ -163,7 +165,8 @@ def plan_tasks(plan: Plan) -> list[Task]:
                 scope = together if estimator in values.LEARNED else own  # one campaign for all of them
                 names = (model_name, data_name, _engine_name(engine))
                 given = (_place(model_text), data_text, engine)
-                task = Task(estimator, mitigation, shots, seed, repeat, *scope, *names, given=given)
+                device = plan.device if engine.startswith("virtual:") else "cpu"
+                task = Task(estimator, mitigation, shots, seed, repeat, *scope, *names, given=given, device=device)
                 selected[task] = None
     return list(selected)
 
@@ -190,6 +193,8 @@ def check_pipelines(plan: Plan) -> None:
             raise ValueError(
                 f"mitigation {mitigation!r} fits none of the estimators {', '.join(plan.estimators)}; leave it out"
             )
+    if plan.device != "cpu" and not any(engine.startswith("virtual:") for engine in plan.engines):
+        raise ValueError(f"device {plan.device!r} is for virtual processors, and no engine is one; leave it out")
     for engine in plan.engines:
         values.check_engine(engine)
         if engine.startswith("google:") and 0 in plan.shots:
@@ -253,7 +258,7 @@ def run(task: Task, journal: Path) -> dict[str, Any]:
     """Measure the maps of a task, and compute them exactly; counts are kept in the journal as they arrive."""
     model, parts = _resolved(task)
     exact = np.concatenate([hq.integrated_gradients(model, x, baseline=baseline).values for x, baseline in parts])
-    engine = values.parse_engine(task.given[2], task.run_seed, journal if task.shots else None)
+    engine = values.parse_engine(task.given[2], task.run_seed, journal if task.shots else None, device=task.device)
     try:
         if task.is_learned:
             learned = _campaign(task, model, parts, engine).execute()
@@ -314,7 +319,7 @@ def price(task: Task) -> dict[str, str]:
     key = (*task.given, task.inputs, task.baseline, task.estimator, task.mitigation, task.shots)
     if key not in _PRICES:
         model, parts = _resolved(task)
-        engine: Engine = values.parse_engine(task.given[2], task.run_seed)
+        engine: Engine = values.parse_engine(task.given[2], task.run_seed, device=task.device)
         found = None
         if task.is_learned:
             campaign = _campaign(task, model, parts, engine)

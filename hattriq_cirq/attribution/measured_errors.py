@@ -24,32 +24,31 @@ _COMMON = (
 
 
 def with_measured_errors(
+    attribution: Attribution,
     models: Sequence[QuadraticForm],
     compute: Callable[[Sequence[QuadraticForm]], Attribution],
-    baseline: float | ArrayLike | BaselineSet | None,
-    weights: Sequence[float] = (1.0,),
+    baseline: float | ArrayLike | BaselineSet,
+    weights: Sequence[float] | None,
 ) -> Attribution:
-    """Compute an attribution, with the standard errors of the learned models among its quadratic forms.
+    """Return an attribution with the standard errors of the learned models among its quadratic forms.
 
     The map Re(conj(d) o M s) is linear in the measured coefficients and has its errors by linear propagation; any other
     attribution has them by a parametric bootstrap with a fixed seed. Systematic are the error of the damping factor, which
     scales all maps of a campaign alike, and what the list of strings leaves out.
 
     Args:
-        models: Quadratic forms; without a `LearnedModel` among them the attribution is exact.
-        compute: Function that returns the attribution of the quadratic forms without errors.
-        baseline: Baseline of the map if it is linear in M; None if it is not.
-        weights: Weight of each quadratic form in a map that is linear.
+        attribution: Attribution without errors.
+        models: Its quadratic forms, a `LearnedModel` among them.
+        compute: Function that returns the attribution of other quadratic forms without errors.
+        baseline: Baseline of the map.
+        weights: Weight of each quadratic form in a map that is linear in M; None for any other map.
 
     Returns:
         The attribution with both parts of its errors, origin and cost of its observables.
     """
-    attribution = compute(models)
     learned = [model for model in models if isinstance(model, LearnedModel)]
-    if not learned:
-        return attribution
     together = LearnedModels(tuple({id(model): model for model in learned}.values()))
-    if baseline is not None:
+    if weights is not None:
         total = {id(model): 0.0 for model in together}
         for model, weight in zip(models, weights, strict=True):
             if isinstance(model, LearnedModel):

@@ -55,6 +55,7 @@ class Choices:
         target: Class that is explained; None for the predicted one.
         top: Number of features in a sentence.
         seed: Random seed of split and training.
+        device: Device that trains.
         parts: Parts of the explanation.
     """
 
@@ -66,6 +67,7 @@ class Choices:
     target: str | None
     top: int
     seed: int
+    device: str = "cpu"
     parts: tuple[str, ...] = ("maps",)
 
     @property
@@ -92,7 +94,7 @@ def explain_table(source: Path, choices: Choices) -> list[str]:
     check_run(choices.out, results)
     table = LabelledTable.read(source, choices.label)
     layers: Any = choices.layers if choices.layers == "auto" else int(choices.layers)
-    classifier = hq.AmplitudeClassifier(layers=layers, seed=choices.seed, verbose=is_watched())
+    classifier = hq.AmplitudeClassifier(layers=layers, seed=choices.seed, verbose=is_watched(), device=choices.device)
     prepared = PreparedTable.of(table, classifier, seed=choices.seed)
     chosen = select_rows(choices.inputs, table.rows, prepared.train, prepared.test)
     if choices.target is not None and choices.target not in table.classes:

@@ -143,22 +143,16 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         models = list(observed)
     objective = QUADRATIC if form == "quadratic" and combined_by is None else Objective(form, combined_by or Head())
     objective.head.check_count(len(models))
-    holding = CPU if isinstance(x, _AT_HOME) else Device.holding(x)
-    computing = holding if device is None else Device.of(device)
-    if computing is not holding and not holding.is_numpy and computing != holding:
-        raise ValueError(f"x lies on {holding}, where its map is computed, not on {computing}; leave device out, or move x")
-    if estimator is not None and device is None and not holding.is_numpy:  # circuits encode numbers of main memory
-        x, computing = home(x), CPU
-    if estimator is not None and not computing.is_numpy:
-        raise ValueError(
-            f"device={str(computing)!r} computes exact results; circuits run on the device of their engine, such as "
-            "virtual('willow_pink', device='cuda')"
-        )
+    holding = computing = CPU
+    if device is not None or not isinstance(x, _AT_HOME):
+        holding = Device.holding(x)
+        computing = _computing_device(holding, device, runs_circuits=estimator is not None)
+        if estimator is not None and not holding.is_numpy:  # circuits encode numbers of main memory
+            x = home(x)
     if estimator is None or engine is None:
-        amplitudes: Any = _final_state(model, x) if isinstance(x, cirq.AbstractCircuit) else x
-        is_measured_there = (
-            holding is not CPU and not holding.is_numpy and any(isinstance(each, LearnedModel) for each in models)
-        )
+        amplitudes: Any = x if type(x) is np.ndarray or not isinstance(x, cirq.AbstractCircuit) else _final_state(model, x)
+        learned = [each for each in models if isinstance(each, LearnedModel)]
+        is_measured_there = bool(learned) and not holding.is_numpy
         if is_measured_there:  # errors are propagated in NumPy
             amplitudes, computing = home(x), CPU
 
@@ -175,10 +169,12 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
                 device=computing,
             )
 
-        is_linear = rule == "exact" and objective.is_affine and not objective.head.has_targets
-        weights = objective.head.weights_of(len(models)) if is_linear else ()
         with progress_bars(progress) if progress else _NO_BARS:
-            attribution = with_measured_errors(models, exact, baseline if is_linear else None, weights)
+            attribution = exact(models)
+            if learned:
+                is_linear = rule == "exact" and objective.is_affine and not objective.head.has_targets
+                weights = objective.head.weights_of(len(models)) if is_linear else None
+                attribution = with_measured_errors(attribution, models, exact, baseline, weights)
         return cast(Attribution, _on_device_of(x, attribution)) if is_measured_there else attribution
     assert isinstance(model, Model)
     return prepare(
@@ -199,6 +195,25 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
         scores=scores,
         check=check,
     ).execute()
+
+
+def _computing_device(holding: Device, device: str | Device | None, *, runs_circuits: bool) -> Device:
+    """Return the device that computes a map of inputs that lie on a device; with circuits it is NumPy.
+
+    Raises:
+        ValueError: The inputs lie on another device than the one that is to compute, or circuits are to run on one.
+    """
+    computing = holding if device is None else Device.of(device)
+    if not holding.is_numpy and computing != holding:
+        raise ValueError(f"x lies on {holding}, where its map is computed, not on {computing}; leave device out, or move x")
+    if runs_circuits and device is None:
+        return CPU
+    if runs_circuits and not computing.is_numpy:
+        raise ValueError(
+            f"device={str(computing)!r} computes exact results; circuits run on the device of their engine, such as "
+            "virtual('willow_pink', device='cuda')"
+        )
+    return computing
 
 
 def _quadratic_forms(model: QuadraticForm | Sequence[QuadraticForm]) -> list[QuadraticForm]:

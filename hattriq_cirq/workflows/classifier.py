@@ -31,6 +31,7 @@ from hattriq_cirq.datasets.table_encoder import numbers_rows
 from hattriq_cirq.foundation.arrays import Array, FloatArray, IntArray
 from hattriq_cirq.foundation.checks import as_count, as_number, as_seed, as_word, check_flag, shown
 from hattriq_cirq.foundation.contract import DataContract
+from hattriq_cirq.foundation.devices import Device
 from hattriq_cirq.foundation.numerics import numpy_defaults
 from hattriq_cirq.foundation.reading import FileError, problem_of
 from hattriq_cirq.models.ansatz import grid_ansatz, ring_ansatz
@@ -111,6 +112,7 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         class_weight: Weights of the classes in the loss, as in scikit-learn: a map from classes, `balanced`, or None.
         seed: Random seed of the initial parameters, the minibatches and the held-out rows.
         verbose: Show a progress bar while training.
+        device: Device that trains, "cpu", or a GPU, "cuda" or "cuda:1". Rounding differs between devices.
 
     Attributes:
         classes_: Labels, sorted, (classes,).
@@ -138,7 +140,7 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         True
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one argument for each choice of the user
         self,
         *,
         layers: int | Literal["auto"] = "auto",
@@ -151,6 +153,7 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         seed: int = 0,
         verbose: bool = False,
+        device: str = "cpu",
     ) -> None:
         self.layers = layers
         self.scale = scale
@@ -162,6 +165,7 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.class_weight = class_weight
         self.seed = seed
         self.verbose = verbose
+        self.device = device
 
     def fit(self, X: Any, y: Any) -> AmplitudeClassifier:
         """Train on rows and their labels.
@@ -175,8 +179,9 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             ValueError: The data or the parameters are invalid.
+            DeviceError: There is no such device, or it has too little memory for the rows.
         """
-        seed, verbose = as_seed(self.seed), check_flag(self.verbose, "verbose")
+        seed, verbose, device = as_seed(self.seed), check_flag(self.verbose, "verbose"), Device.of(self.device)
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -204,6 +209,7 @@ class AmplitudeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 patience=None,
                 sample_weight=None if weights is None else weights[kept],
                 progress=verbose,
+                device=device,
             )
             self.history_: History = training.history
             self._set_models(training.model, strings, training.weights)

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import run
 from strategies import assert_close
@@ -78,3 +79,18 @@ def test_doctor_lists_gpus_or_says_what_was_looked_for(
     monkeypatch.setattr("hattriq_cirq.foundation.devices.gpus", none)
     assert run("doctor") == 0
     assert "skipped  cuda: no GPU was found: PyTorch sees no GPU" in capsys.readouterr().out
+
+
+def test_explanation_trains_on_a_device_and_records_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(5)
+    rows = [f"{a:.3f},{b:.3f},{'yes' if a > b else 'no'}" for a, b in rng.normal(size=(40, 2))]
+    (tmp_path / "my.csv").write_text("\n".join(["a,b,label", *rows]) + "\n")
+    for name, device in (("cpu", ""), ("there", STRICT)):
+        assert run(f"explain {tmp_path}/my.csv --layers 1 --out {tmp_path / name} {device}") == 0
+    cpu, there = (hq.Attribution.load(tmp_path / name / "attribution.npz") for name in ("cpu", "there"))
+    assert_close(there.values, cpu.values, 1e-6)
+    records = [json.loads((tmp_path / name / "run.json").read_text()) for name in ("cpu", "there")]
+    assert [record["settings"]["device"] for record in records] == ["cpu", "array_api_strict"]
+    capsys.readouterr()
+    assert run(f"explain {tmp_path}/cpu --out {tmp_path}/again {STRICT}") == 2
+    assert "trains the classifier of a table, and" in capsys.readouterr().err

@@ -117,6 +117,20 @@ def test_maps_are_those_of_integrated_gradients_with_the_same_seed(tmp_path: Pat
     assert not np.array_equal(level["values"], other["values"])
 
 
+def test_device_of_a_plan_computes_virtual_processors_and_is_no_part_of_a_task(tmp_path: Path) -> None:
+    engines = ("qsim", "virtual:willow_pink")
+    plan = replace(GRID, engines=engines, repeats=1)
+    there = plan_tasks(replace(plan, device="array_api_strict"))
+    assert [task.device for task in there] == ["cpu", "array_api_strict"]
+    assert there == plan_tasks(plan)  # so that results of any device are kept
+    levels = [mitigation.run(task, tmp_path / task.device)["maps"]["400"] for task in (plan_tasks(plan)[1], there[1])]
+    np.testing.assert_array_equal(levels[1]["values"], levels[0]["values"])
+    with pytest.raises(ValueError, match="device 'array_api_strict' is for virtual processors, and no engine is one"):
+        plan_tasks(replace(GRID, device="array_api_strict"))
+    with pytest.raises(ValueError, match="device='gpu' must be 'cpu', or a GPU"):
+        replace(GRID, device="gpu")
+
+
 def test_learned_models_are_one_campaign_for_all_inputs_and_baselines(tmp_path: Path) -> None:
     plan = replace(GRID, inputs=("test:0:2", "test:2:3"), baselines=("zero", "uniform"), shots=(20_000,), repeats=1)
     plan = replace(plan, estimators=("resolved", "learned"), mitigations=("none", "damping"))

@@ -50,6 +50,7 @@ class Explain:
         baseline (NAME): Baseline, as of `hattriq attribute` (default: zero); of a table mean or zero (default: mean).
         open: Open the page in a browser at the end.
         seed (N): Random seed for the split and the training of a table, and for the baseline sample:COUNT.
+        device (NAME): Device that trains the classifier of a table, cpu, cuda or cuda:1.
 
     Examples:
         hattriq explain my.csv
@@ -76,15 +77,18 @@ class Explain:
     baseline: str | None = None
     open: bool = False
     seed: Seed = 0
+    device: str = "cpu"
 
     def run(self) -> int:
         """Explain the answers, write the page and the numbers, and print the sentences that answer."""
         from hattriq_cirq.foundation.checks import as_count
+        from hattriq_cirq.foundation.devices import Device
         from hattriq_cirq.foundation.display import printable
         from hattriq_cirq.reporting.records import RECORD
         from hattriq_cirq.workflows import values
 
         as_count(self.top, "--top", 1, _TOP_MAX)
+        Device.of(self.device)
         if self.layers != "auto":
             number = int(self.layers) if self.layers.isascii() and self.layers.isdecimal() else self.layers
             as_count(number, "--layers", 1, 1000)
@@ -93,6 +97,8 @@ class Explain:
         if self.rows is not None and self.data is not None:
             raise ValueError(f"the rows are {self.rows!r} and --data {self.data!r}; give one of both")
         source, rows = Path(self.source), self.data if self.rows is None else self.rows
+        if self.device != "cpu" and not _is_table(source):
+            raise ValueError(f"--device {self.device!r} trains the classifier of a table, and {source} is none; leave it out")
         is_earlier = source.is_dir() and (source / "classifier.json").is_file() and (source / RECORD).is_file()
         name = Path(rows) if rows is not None and Path(rows).is_file() else source
         out = Path(self.out if self.out is not None else _folder_name(name.stem or "table"))
@@ -134,7 +140,7 @@ class Explain:
         baseline = self.baseline or "mean"
         chosen = self.inputs or inputs
         parts = self._parts or ("maps",)
-        return Choices(out, self.label, self.layers, chosen, baseline, self.target, self.top, self.seed, parts)
+        return Choices(out, self.label, self.layers, chosen, baseline, self.target, self.top, self.seed, self.device, parts)
 
     @property
     def _parts(self) -> tuple[str, ...]:

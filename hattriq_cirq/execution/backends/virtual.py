@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from importlib.metadata import version
 from itertools import count, takewhile
 from math import prod
@@ -344,14 +344,18 @@ class VirtualBackend(InProcessBackend):
         """Refuse a two-qubit gate that the device offers without an error in its calibration: it would be simulated perfect."""
         assert self.processor is not None
         offered = self.processor.device.metadata.gateset  # type: ignore[union-attr]
-        known = {(key.gate_type, frozenset(key.qubits)) for key in self._properties.gate_pauli_errors}
         for op in (op for circuit in circuits for op in circuit.all_operations()):
             is_pair = len(op.qubits) == 2 and not cirq.is_measurement(op)
-            if is_pair and (type(op.gate), frozenset(op.qubits)) not in known and op in offered:
+            if is_pair and (type(op.gate), frozenset(op.qubits)) not in self._known_errors and op in offered:
                 raise CircuitRefusedError(
                     f"the calibration of {self._processor_id} has no error for {op}, which would be simulated without noise; "
                     "compile the circuit with Engine.compile, or use noise='readout'"
                 )
+
+    @cached_property
+    def _known_errors(self) -> set[tuple[type, frozenset[cirq.Qid]]]:
+        """Kinds and qubits of the gates that have an error in the calibration."""
+        return {(key.gate_type, frozenset(key.qubits)) for key in self._properties.gate_pauli_errors}
 
     def _validate(self, job: Job) -> None:
         """Refuse a job that the service would refuse, by the service's own checks."""
