@@ -52,6 +52,7 @@ NOISES = {
     "loss": "loss=0.002",
 }
 PROCESSORS = ("willow_pink", "weber", "rainbow")
+SIZES = (3, 4, 5)  # qubits; only the smallest on every processor, and the largest under the calibrated noise alone
 GATES = ("cz", "cnot", "sqrt_iswap")  # of the circuits, by turns
 CIRCUITS, OF_OTHERS = 20, 6  # of each size on the first processor, and on the others, whose tasks take four times as long
 FIRST = 3000  # seed of the first circuit: none of these was looked at while corrections were built
@@ -75,7 +76,7 @@ class Task:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the grid."""
     parser.add_argument(
-        "--qubits", type=int, nargs="+", metavar="N", help="numbers of qubits (default: 3, and 4 on willow_pink)"
+        "--qubits", type=int, nargs="+", metavar="N", help="numbers of qubits (default: 3, and on willow_pink 4 and 5)"
     )
     parser.add_argument(
         "--circuits",
@@ -86,7 +87,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inputs", type=int, metavar="N", help="number of inputs of each circuit (default: 5)")
     parser.add_argument("--shots", type=int, metavar="N", help="shots per map (default: 1000000)")
     parser.add_argument("--processors", nargs="+", choices=PROCESSORS, help="virtual processors (default: all)")
-    parser.add_argument("--noises", nargs="+", choices=NOISES, help="noise beyond the calibration (default: all)")
+    parser.add_argument("--noises", nargs="+", choices=NOISES, help="noise beyond the calibration (default: all; none for 5)")
     parser.add_argument("--pipelines", nargs="+", choices=PIPELINES, help="pipelines (default: all)")
 
 
@@ -102,14 +103,17 @@ def tasks(quick: bool, chosen: argparse.Namespace) -> list[Task]:
     for name in ("circuits", "inputs", "shots"):
         if given.get(name, 1) < 1:
             raise ValueError(f"--{name} {given[name]} must be at least 1")
-    sizes, processors = given.get("qubits", (3, 4)), given.get("processors", PROCESSORS)
+    sizes, processors = given.get("qubits", SIZES), given.get("processors", PROCESSORS)
     grid = product(sizes, range(given.get("circuits", CIRCUITS)), processors)
     places = [(n, i, name) for n, i, name in grid if name == PROCESSORS[0] or i < given.get("circuits", OF_OTHERS)]
     if not given.keys() & {"qubits", "processors"}:
         places = [(n, i, name) for n, i, name in places if n == sizes[0] or name == PROCESSORS[0]]
     pipelines = list(product(given.get("noises", NOISES), given.get("pipelines", PIPELINES)))
     inputs, shots = given.get("inputs", 5), given.get("shots", 1_000_000)
-    return [Task(n, FIRST + i, name, *own, inputs, shots) for n, i, name in places for own in pipelines]
+    selected = [Task(n, FIRST + i, name, *own, inputs, shots) for n, i, name in places for own in pipelines]
+    if given.keys() & {"qubits", "noises"}:
+        return selected
+    return [task for task in selected if task.n < SIZES[-1] or task.noise == next(iter(NOISES))]
 
 
 @lru_cache(maxsize=8)

@@ -42,8 +42,12 @@ def test_grid_has_every_pipeline_under_every_noise() -> None:
     circuits = {
         n: len({t.seed for t in full if (t.n, t.processor) == n}) for n in dict.fromkeys((t.n, t.processor) for t in full)
     }
-    assert circuits == {(3, "willow_pink"): 20, (3, "weber"): 6, (3, "rainbow"): 6, (4, "willow_pink"): 20}
-    assert len(full) == len(set(full)) == sum(circuits.values()) * len(NOISES) * len(PIPELINES)
+    largest = {(5, "willow_pink"): 20}
+    assert circuits == {(3, "willow_pink"): 20, (3, "weber"): 6, (3, "rainbow"): 6, (4, "willow_pink"): 20} | largest
+    noises = sum(circuits.values()) * len(NOISES) - 20 * (len(NOISES) - 1)
+    assert len(full) == len(set(full)) == noises * len(PIPELINES)
+    assert {t.noise for t in full if t.n == 5} == {"calibrated"}
+    assert {t.noise for t in tasks(False, chosen("--qubits", "5"))} == set(NOISES)
     assert len({t.seed for t in tasks(False, chosen("--circuits", "9", "--processors", "weber"))}) == 9
     assert {t.processor for t in tasks(False, chosen("--qubits", "4"))} == set(PROCESSORS)
     some = tasks(False, chosen("--qubits", "3", "--circuits", "2", "--noises", "loss", "--pipelines", "raw", "auto"))
