@@ -244,7 +244,7 @@ def gradient(
             that of a learned model.
         engine: Engine that runs the circuits, or any `cirq.Sampler`.
         shots: Number of shots per input, for all its circuits together; None for exact probabilities.
-        mitigation: Correction of the outcomes, such as `calibration.Readout()` or its name; None for no correction.
+        mitigation: Correction of the outcomes: `calibration.Readout()`, or names, `twirl,readout`; None for none.
         progress: Show a progress bar over the inputs.
         check: Check of the errors by circuits with known answers, as in `integrated_gradients`.
 

@@ -89,7 +89,7 @@ def integrated_gradients(  # noqa: PLR0913  one argument for each choice of the 
             result.
         engine: Engine that runs the circuits, such as `qsim(seed=1)`, `virtual("willow_pink")`, or any `cirq.Sampler`.
         shots: Number of shots per input, for all its circuits and path steps together; None for exact probabilities.
-        mitigation: Correction of the outcomes, such as `calibration.Readout()` or its name `readout`; None for no correction.
+        mitigation: Correction of the outcomes: `calibration.Readout()`, or names, `twirl,readout`; None for none.
         progress: Show a progress bar over the inputs of a large batch, or over the circuits of an estimator.
         workers: Number of threads for a large batch without an estimator; None for one on every core. The result is the same
             to the last bit.

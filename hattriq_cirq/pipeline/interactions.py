@@ -58,7 +58,7 @@ def interactions(  # noqa: PLR0913  one argument for each choice of the user
         estimator: Circuits that measure the rows of a `Model`; None for the exact matrix, or that of a learned model.
         engine: Engine that runs the circuits, or any `cirq.Sampler`.
         shots: Number of shots per input, for all its rows together; None for exact probabilities.
-        mitigation: Correction of the outcomes, such as `calibration.Readout()` or its name `readout`; None for no correction.
+        mitigation: Correction of the outcomes: `calibration.Readout()`, or names, `twirl,readout`; None for none.
         progress: Show a progress bar over the inputs.
 
     Returns:

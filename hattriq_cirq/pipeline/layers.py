@@ -62,7 +62,7 @@ def layer_attribution(
             before the cut; None for exact maps.
         engine: Engine that runs the circuits, or any `cirq.Sampler`.
         shots: Number of shots per input, for all cuts together; None for exact probabilities.
-        mitigation: Correction of the outcomes, such as `calibration.Readout()` or its name `readout`; None for no correction.
+        mitigation: Correction of the outcomes: `calibration.Readout()`, or names, `twirl,readout`; None for none.
         progress: Show a progress bar over the inputs.
 
     Returns:

@@ -5,11 +5,14 @@ The mitigations themselves are in the package `calibration`.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import EntryPoints, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from inspect import signature
+from types import MappingProxyType
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
@@ -26,6 +29,13 @@ from hattriq_cirq.models.model import Model
 
 Outcomes = Sequence[Distribution | QuasiDistribution]
 Context = TypeVar("Context", default=Any)
+#: Names of mitigations of the package `calibration`, outermost first.
+_ORDER = (
+    *("auto", "known-answers", "completeness", "noise-estimation", "zne", "twirl", "dd"),
+    *("readout", "correlated-readout", "twirled-readout"),
+)
+#: Name of a mitigation -> the argument that a number after a colon sets.
+_COUNTS = {"twirl": "twirls", "readout": "shots", "correlated-readout": "shots", "twirled-readout": "masks"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +107,11 @@ class Mitigated:
 
 
 def as_mitigation(value: object) -> Mitigation | None:
-    """Return a mitigation, or create the one that a word names in the entry-point group `hattriq_cirq.mitigations`.
+    """Return a mitigation, or create the one that names describe.
 
     Args:
-        value: Mitigation, such as `calibration.Readout()`; its name, such as `readout`; or None for no correction.
+        value: Mitigation, such as `calibration.Readout()`; names, such as `readout` or `zne,twirl,readout`, see
+            `named_mitigation`; or None for no correction.
 
     Returns:
         The mitigation.
@@ -115,16 +126,64 @@ def as_mitigation(value: object) -> Mitigation | None:
     if value is None:
         return None
     if isinstance(value, str):
-        registered = registered_mitigations()
-        if value not in registered.names:
-            raise ValueError(
-                f"mitigation={value!r} must be one of {', '.join(sorted(registered.names))}, or a value such as "
-                "calibration.MitigationSequence([...]) for several"
-            )
-        value = registered[value].load()()
-    advice = "a mitigation, such as calibration.Readout(), its name, or None"
+        return named_mitigation(value)
+    advice = "a mitigation, such as calibration.Readout(), names such as 'twirl,readout', or None"
     mitigation: Mitigation | None = check_type(value, "mitigation", Mitigation | None, advice)
     return mitigation
+
+
+def named_mitigation(text: str, seed: int | None = None, readout: Mapping[str, Any] = MappingProxyType({})) -> Mitigation:
+    """Return the mitigation that names separated by commas describe; several make a sequence in the order of `mitigations()`.
+
+    Args:
+        text: Names of the entry-point group `hattriq_cirq.mitigations` in any order, some with a number after a colon: twirls,
+            masks, or shots of a calibration, as in `zne,twirl:8,readout:1000`.
+        seed: Random seed of the mitigations; None for that of each by default.
+        readout: Further arguments of `readout`, such as a saved calibration.
+
+    Returns:
+        The mitigation.
+
+    Raises:
+        ValueError: A name is unknown or repeated, or a number has no meaning.
+
+    Example:
+        >>> print(named_mitigation("readout:1000,twirl:8").describe())
+        Pauli twirling (8 gauges, seed 0) + readout calibrated in the batch, 1000 shots a state, balanced patterns
+    """
+    from calibration import MitigationSequence
+
+    words = [word.strip().partition(":") for word in text.split(",")]
+    numbers = {name: number for name, _, number in words}
+    available = mitigations()
+    if not available:
+        raise ValueError("no mitigation is registered; install hattriq_cirq again to register its entry points")
+    if not set(numbers) <= set(available) or len(numbers) < len(words):
+        raise ValueError(f"mitigation {text!r} must be of {', '.join(available)}, each at most once, with commas")
+    if "auto" in numbers and len(numbers) > 1:
+        raise ValueError(f"mitigation {text!r}: auto chooses all corrections itself; leave the others out")
+    parts: list[Mitigation] = []
+    for name in (name for name in available if name in numbers):
+        kind: Callable[..., Mitigation] = available[name].load()
+        options: dict[str, Any] = {"seed": seed} if seed is not None and "seed" in signature(kind).parameters else {}
+        options |= readout if name == "readout" else {}
+        if number := numbers[name]:
+            counted = None if "calibration" in options else _COUNTS.get(name)
+            if counted is None or not re.fullmatch("[0-9]{1,18}", number):
+                raise ValueError(f"mitigation '{name}:{number}' has no use for {number!r}; leave it out")
+            options[counted] = int(number)
+        parts.append(kind(**options))
+    return MitigationSequence(parts) if len(parts) > 1 else parts[0]
+
+
+def mitigations() -> dict[str, EntryPoint]:
+    """Return the entry points of the group `hattriq_cirq.mitigations` by name, outermost mitigation first.
+
+    Mitigations that other packages register stand outermost.
+    """
+    registered = registered_mitigations()
+    order = [*sorted(registered.names - set(_ORDER)), *_ORDER]
+    return {each.name: each for each in sorted(registered, key=lambda each: order.index(each.name))}
 
 
 @cache

@@ -120,7 +120,7 @@ def prepare(  # noqa: PLR0913  one argument for each choice of the user
         engine: Engine that will run them, such as `virtual("willow_pink")`, or any `cirq.Sampler`.
         shots: Number of shots per input, for all its circuits together; None for exact probabilities.
         rule: `exact`, or a quadrature rule with circuits for each of its nodes.
-        mitigation: Correction of the outcomes, such as `calibration.Readout()`; None for no correction.
+        mitigation: Correction of the outcomes: `calibration.Readout()`, or names, `twirl,readout`; None for none.
         placement: Physical qubits from another preparation; None chooses them.
         precision: `float64` or `float32`, in which F(x) and F(b) are computed.
         progress: Show a progress bar over the inputs.
@@ -333,7 +333,7 @@ def estimate(
         engine: Engine that runs them; a `cirq.Sampler` runs them as they are.
         shots: Number of all shots; None for exact probabilities.
         rule: `exact`, or a quadrature rule with circuits for each of its nodes.
-        mitigation: Correction of the outcomes, such as `calibration.Readout()`; None for no correction.
+        mitigation: Correction of the outcomes: `calibration.Readout()`, or names, `twirl,readout`; None for none.
         check: Check of the errors by circuits with known answers, see `prepare`.
 
     Returns:

@@ -69,7 +69,9 @@ class Corrections:
         if mitigation is None:
             parts: list[object] = []
         elif isinstance(mitigation, str):
-            parts = [part.strip() for part in mitigation.split(",")]
+            words = [word.strip() for word in mitigation.split(",")]
+            others = ",".join(word for word in words if word != _DAMPING)
+            parts = [*([others] if others else []), *([_DAMPING] if _DAMPING in words else [])]
         else:
             parts = list(mitigation) if isinstance(mitigation, Sequence) else [mitigation]
         outcomes = tuple(each for part in parts if part != _DAMPING and (each := as_mitigation(part)) is not None)

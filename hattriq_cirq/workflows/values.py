@@ -6,8 +6,6 @@ import os
 import re
 import warnings
 from collections.abc import Callable
-from importlib.metadata import EntryPoint
-from inspect import signature
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,14 +26,9 @@ from hattriq_cirq.foundation.terminal import is_watched
 from hattriq_cirq.foundation.text import decimal
 from hattriq_cirq.models.ansatz import grid_ansatz, qcnn_ansatz, ring_ansatz
 from hattriq_cirq.models.model import Model
-from hattriq_cirq.pipeline.mitigation import Mitigation, registered_mitigations
+from hattriq_cirq.pipeline.mitigation import Mitigation, named_mitigation
 from hattriq_cirq.simulation.noise import WORDS
 
-#: Names of mitigations of the package `calibration`, outermost first.
-_ORDER = (
-    *("auto", "known-answers", "completeness", "noise-estimation", "zne", "twirl", "dd"),
-    *("readout", "correlated-readout", "twirled-readout"),
-)
 #: Name of a baseline that follows from the input alone -> its function.
 _OF_INPUT: dict[str, Callable[[Array], Array]] = {
     "zero": baselines.zero,
@@ -47,8 +40,6 @@ _BASELINES = ("zero", "mean", "class_mean", "opposite_class_mean", "uniform", "m
 _VIRTUAL = re.compile(rf"virtual:(.+?)(?:,noise=([^,=]+))?(?:,precision=([^,=]+))?((?:,(?:{'|'.join(WORDS)})=[^,=]+)*)")
 #: Options of engines that real processors have no use for, and those that simulators have no use for.
 _FOR_SIMULATORS, _FOR_PROCESSORS = ("workers", "scheduler"), ("max_configuration_age", "recompile")
-#: Name of a mitigation -> the argument that a number after a colon sets.
-_COUNTS = {"twirl": "twirls", "readout": "shots", "correlated-readout": "shots", "twirled-readout": "masks"}
 
 
 def build_model(ansatz: str, n_qubits: int, layers: int) -> Model:
@@ -218,18 +209,8 @@ LEARNED = {
 _DAMPING = "damping"  # correction of campaigns alone
 
 
-def mitigations() -> dict[str, EntryPoint]:
-    """Return the entry points of the group `hattriq_cirq.mitigations` by name, outermost mitigation first.
-
-    Mitigations that other packages register stand outermost.
-    """
-    registered = registered_mitigations()
-    order = [*sorted(registered.names - set(_ORDER)), *_ORDER]
-    return {each.name: each for each in sorted(registered, key=lambda each: order.index(each.name))}
-
-
 def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_age: float | None = None) -> Mitigation | None:
-    """Return the mitigation that names separated by commas describe; several make a sequence in the order of `mitigations()`.
+    """Return the mitigation that names separated by commas describe, see `named_mitigation`.
 
     Args:
         text: Names in any order, such as `zne,twirl:8,readout:1000`; an empty text for none.
@@ -244,34 +225,14 @@ def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_a
         ValueError: A name is unknown or repeated, a number has no meaning, or the calibration is not used.
         CalibrationError: The file is not a calibration.
     """
-    from calibration import MitigationSequence, ReadoutCalibration
+    from calibration import ReadoutCalibration
 
-    words = [word.partition(":") for word in text.split(",")] if text else []
-    numbers = {name: number for name, _, number in words}
-    available = mitigations()
-    if words and not available:
-        raise ValueError("no mitigation is registered; install hattriq_cirq again to register its entry points")
-    if not set(numbers) <= set(available) or len(numbers) < len(words):
-        raise ValueError(f"mitigations {text!r} must be of {', '.join(available)}, each at most once, with commas")
-    if "auto" in numbers and len(numbers) > 1:
-        raise ValueError(f"mitigations {text!r}: auto chooses all corrections itself; leave the others out")
-    if "readout" not in numbers and (calibration is not None or max_age is not None):
+    if "readout" not in {word.partition(":")[0] for word in text.split(",")} and (calibration or max_age is not None):
         raise ValueError("--calibration and --max-age are for --mitigate readout")
     if calibration is None and max_age is not None:
         raise ValueError("--max-age is the age of a --calibration; without one the readout is measured with the data")
-    parts: list[Mitigation] = []
-    for name in (name for name in available if name in numbers):
-        kind: Callable[..., Mitigation] = available[name].load()
-        options: dict[str, Any] = {"seed": seed} if "seed" in signature(kind).parameters else {}
-        if name == "readout" and calibration is not None:
-            options |= {"calibration": ReadoutCalibration.load(calibration), "max_age": max_age}
-        if number := numbers[name]:
-            counted = None if "calibration" in options else _COUNTS.get(name)
-            if counted is None or not _is_count(number):
-                raise ValueError(f"mitigation '{name}:{number}' has no use for {number!r}; leave it out")
-            options[counted] = int(number)
-        parts.append(kind(**options))
-    return MitigationSequence(parts) if len(parts) > 1 else next(iter(parts), None)
+    saved = {} if calibration is None else {"calibration": ReadoutCalibration.load(calibration), "max_age": max_age}
+    return named_mitigation(text, seed, readout=saved) if text else None
 
 
 def parse_corrections(

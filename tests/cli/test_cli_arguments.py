@@ -16,7 +16,8 @@ from hattriq_cirq.cli.commands.attribute import Attribute
 from hattriq_cirq.cli.commands.cost import Cost
 from hattriq_cirq.cli.help_lists import DATA_SETS, ENGINES, MITIGATIONS
 from hattriq_cirq.compilation.gatesets import PROCESSORS
-from hattriq_cirq.workflows.values import mitigations, parse_mitigation
+from hattriq_cirq.pipeline.mitigation import mitigations
+from hattriq_cirq.workflows.values import parse_mitigation
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def test_mitigation_of_another_package_is_outermost(monkeypatch: pytest.MonkeyPa
         EntryPoint("mine", "calibration:PauliTwirling", group),
         EntryPoint("zne", "calibration:ZeroNoiseExtrapolation", group),
     ]
-    monkeypatch.setattr("hattriq_cirq.workflows.values.registered_mitigations", lambda: EntryPoints(registered))
+    monkeypatch.setattr("hattriq_cirq.pipeline.mitigation.registered_mitigations", lambda: EntryPoints(registered))
     assert list(mitigations()) == ["mine", "zne", "readout"]
     mitigation = parse_mitigation("readout,mine", 5)
     assert [type(part).__name__ for part in getattr(mitigation, "parts", ())] == ["PauliTwirling", "Readout"]
@@ -149,7 +150,7 @@ def test_mitigation_of_another_package_is_outermost(monkeypatch: pytest.MonkeyPa
 
 
 def test_missing_entry_points_name_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hattriq_cirq.workflows.values.registered_mitigations", lambda: EntryPoints([]))
+    monkeypatch.setattr("hattriq_cirq.pipeline.mitigation.registered_mitigations", lambda: EntryPoints([]))
     assert parse_mitigation("", 5) is None
     with pytest.raises(ValueError, match="install hattriq_cirq again"):
         parse_mitigation("readout", 5)

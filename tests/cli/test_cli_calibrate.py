@@ -17,7 +17,8 @@ from calibration import CalibrationError, ReadoutCalibration
 from hattriq_cirq.attribution.result import Attribution
 from hattriq_cirq.compilation.snapshot import load_processor
 from hattriq_cirq.execution.journal import Journal
-from hattriq_cirq.workflows.values import mitigations, parse_mitigation
+from hattriq_cirq.pipeline.mitigation import mitigations
+from hattriq_cirq.workflows.values import parse_mitigation
 
 ENGINE = "--engine virtual:willow_pink,noise=readout"
 

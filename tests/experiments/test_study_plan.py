@@ -70,7 +70,7 @@ def test_plan_of_a_file_is_that_of_the_same_options(tmp_path: Path) -> None:
         ("shots = []", "shots is an empty list"),
         ("baselines = ['zeros']", "baseline 'zeros' must be one of"),
         ("estimators = ['exact']", "estimator 'exact' runs no circuit"),
-        ("mitigations = ['twirls']", "mitigations 'twirls' must be of"),
+        ("mitigations = ['twirls']", "mitigation 'twirls' must be of"),
         ("inputs = ['tests']", "inputs 'tests' must be test, train"),
         ("this is no plan", "it is no TOML"),
     ],

@@ -430,3 +430,25 @@ def test_circuits_that_are_too_many_to_be_kept_are_compiled_without_a_key(monkey
     assert built["compiled"] == 6
     with pytest.raises(TypeError, match="not callable"):
         engine.compile(circuits[:2])
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        ("readout:1000", [calibration.Readout(shots=1000)]),
+        ("readout, twirl:4", [calibration.PauliTwirling(twirls=4), calibration.Readout()]),
+        ("twirl,zne", [calibration.ZeroNoiseExtrapolation(), calibration.PauliTwirling()]),
+    ],
+)
+def test_names_of_mitigations_are_those_mitigations(names: str, parts: list[Mitigation]) -> None:
+    named, built = prepared(mitigation=names), prepared(mitigation=calibration.MitigationSequence(parts))
+    assert named.mitigation is not None
+    assert built.mitigation is not None
+    assert named.mitigation.describe() == built.mitigation.describe()
+    np.testing.assert_array_equal(named.execute().values, built.execute().values)
+
+
+@pytest.mark.parametrize("names", ["", "readout,", "readout,readout", "magic", "auto,twirl", "zne:3", "readout:x"])
+def test_names_of_no_mitigation_are_refused(names: str) -> None:
+    with pytest.raises(ValueError, match=f"mitigation '{names}"):
+        prepared(mitigation=names)

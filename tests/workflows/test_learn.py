@@ -376,7 +376,7 @@ def test_any_sampler_and_a_virtual_processor_learn() -> None:
         ({"prior": "wide"}, "prior='wide' must be"),
         ({"probes": 3}, "probes=3 must"),
         ({"probes": 16, "prior": "none"}, "probes=8 cannot determine 9 coefficients"),
-        ({"mitigation": "magic"}, "mitigation='magic' must be one of"),
+        ({"mitigation": "magic"}, "mitigation 'magic' must be of"),
         ({"inputs": np.zeros((2, 4))}, "differs from the baseline"),
         ({"inputs": np.ones((2, 3))}, "must end in"),
         ({"seed": -1}, "seed=-1"),
