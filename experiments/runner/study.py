@@ -139,6 +139,7 @@ class Study(Generic[T]):
             goes on where it stopped.
         price: Function that returns the cost of a task as cells of a table, by column, without running it.
         files: Function that returns texts to write beside the report, such as tables of numbers, by the name of the file.
+        shown: Function that returns a field of a task as lists of tasks show it.
 
     A field of a task that is declared with `field(compare=False)`, such as the path of a file that another field knows by its
     checksum, is no part of the task's identity.
@@ -155,6 +156,7 @@ class Study(Generic[T]):
     keeps_journals: bool = False
     price: Callable[[T], Mapping[str, str]] | None = None
     files: Callable[[Sequence[Done[T]]], Mapping[str, str]] = lambda done: {}
+    shown: Callable[[T, str], str] = lambda task, name: str(getattr(task, name))
 
     @property
     def title(self) -> str:
@@ -348,12 +350,13 @@ class Study(Generic[T]):
 
     def _print_tasks(self, tasks: Sequence[T], root: Path) -> None:
         """Print every task: the fields in which tasks differ, its cost, and whether it has a result."""
-        varying = [each.name for each in fields(tasks[0]) if len({getattr(task, each.name) for task in tasks}) > 1]  # type: ignore[arg-type]
+        named = [each.name for each in fields(tasks[0]) if each.compare]  # type: ignore[arg-type]
+        varying = [name for name in named if len({getattr(task, name) for task in tasks}) > 1]
         rows: list[dict[str, str]] = []
         for task in track(tasks, "price", "task"):
             state = "done" if self.path(task, root).exists() else "begun" if self.journal(task, root).exists() else "to run"
             cost = {} if self.price is None else self.price(task)
-            rows.append({name: str(getattr(task, name)) or "none" for name in varying} | dict(cost) | {"state": state})
+            rows.append({name: self.shown(task, name) or "none" for name in varying} | dict(cost) | {"state": state})
         print(aligned([list(rows[0]), *(list(row.values()) for row in rows)]))
         left = sum(row["state"] != "done" for row in rows)
         print(f"{quantity(len(tasks), 'task')} of {self.name}, {left} of them to run; results are kept in {root / self.name}")

@@ -581,4 +581,5 @@ STUDY = Study(
     keeps_journals=True,
     price=price,
     files=files,
+    shown=_shown,
 )

@@ -231,6 +231,16 @@ def test_tasks_are_known_by_content_and_only_new_ones_run(tmp_path: Path, monkey
     assert {task.model for task in tasks}.isdisjoint({task.model for task in ran})
 
 
+def test_list_names_the_models_as_the_plan_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generate_model("ring:n=1,layers=0,seed=4").save(tmp_path / "mine.json")
+    text = TEXT.replace('"ring:n=1,layers=0,seed=3"', f'["ring:n=1,layers=0,seed=3", "{tmp_path}/mine.json"]')
+    (tmp_path / "plan.toml").write_text(text)
+    assert run(f"study {tmp_path}/plan.toml --out {tmp_path}/runs --list") == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split()[:2] == ["repeat", "model"]
+    assert {row.split()[1] for row in rows[:-1]} == {"ring:n=1,layers=0,seed=3", "mine.json"}
+
+
 def test_study_writes_tables_pictures_and_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "plan.toml").write_text(TEXT + "mitigations = ['none', 'readout:100']\n")
     assert run(f"study {tmp_path}/plan.toml --out {tmp_path}/runs --dry-run") == 0
