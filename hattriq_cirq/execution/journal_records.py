@@ -27,6 +27,7 @@ FORMAT = "hattriq_cirq.Journal/2"
 #: Formats that this version reads; the first one has no records of placements and programs.
 READABLE = ("hattriq_cirq.Journal/1", FORMAT)
 MAX_JOURNAL_BYTES = 2**33  # 8 GiB
+_HEADER_BYTES = 2**20
 _MAY_DIFFER = {"threads", "versions", "directory", "path", "streaming", "device"}  # settings that do not change the results
 _HEADER = b' {"kind":"header"'
 Record = dict[str, Any]
@@ -400,6 +401,20 @@ def read(content: bytes, name: str) -> tuple[Contents, int]:
             ) from error
         whole += len(line)
     return contents, whole
+
+
+def recorded_engine(folder: str | os.PathLike[str]) -> Mapping[str, Any]:
+    """Return the description of the engine with which a run began; nothing of a folder without a journal that can be read."""
+    path = Path(folder) / JOURNAL
+    if not path.is_file():
+        return {}
+    try:
+        with path.open("rb") as file:
+            record = from_line(file.readline(_HEADER_BYTES))
+    except (OSError, LookupError, ValueError):
+        return {}  # the journal says so when it is opened
+    engine: Mapping[str, Any] = (record or {}).get("engine", {})
+    return engine
 
 
 def read_content(path: Path) -> bytes:

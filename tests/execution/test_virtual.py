@@ -243,8 +243,9 @@ def test_exact_probabilities_of_too_many_qubits_are_rejected() -> None:
 
 
 def test_faster_method_depends_on_qubits_and_shots() -> None:
-    assert [faster_method(5, shots) for shots in (1, 1000)] == ["trajectories", "density"]
+    assert {faster_method(qubits, 1) for qubits in range(1, 11)} == {"density"}
     assert [faster_method(12, shots) for shots in (100, 10_000)] == ["trajectories", "density"]
+    assert [faster_method(5, shots, rule=1) for shots in (1, 1000)] == ["trajectories", "density"]
     assert faster_method(13, 10**9) == "trajectories"
 
 

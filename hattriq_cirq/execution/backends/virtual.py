@@ -39,6 +39,7 @@ from hattriq_cirq.execution.backends.simulators import (
     trajectories,
 )
 from hattriq_cirq.execution.engine import Engine
+from hattriq_cirq.execution.journal_records import recorded_engine
 from hattriq_cirq.foundation.arrays import FloatArray
 from hattriq_cirq.foundation.checks import as_count, as_seed, check_type, shown
 from hattriq_cirq.foundation.devices import Device
@@ -69,6 +70,7 @@ _PHASED_XZ = cirq.PhasedXZGate(x_exponent=0.25, z_exponent=0.25, axis_phase_expo
 _PART_RUNS = 64  # largest number of circuits times points of a part of a job
 _MAX_DENSITY_QUBITS = 14  # a density matrix of 14 qubits has 2**28 numbers
 _SMALL_DENSITY_QUBITS = 12  # up to which memory is not asked, and method=None may take a density matrix
+_METHOD_RULE = 2  # of `faster_method`, for new runs
 _COPIES = 4  # of a density matrix that exist at once during a product
 
 
@@ -114,7 +116,8 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
         noise: Simulated part of the calibration's noise: all of it, none, readout only, or gates and idling only.
         gateset: Gate set, cz, sqrt_iswap or sycamore; None takes the first one whose errors the calibration has.
         method: Simulation of gate noise: "density" takes the same time for any number of shots, "trajectories" allows more
-            qubits, None takes the faster one. Without gate noise a state vector is used.
+            qubits, None takes the faster one (`faster_method`); a run that resumes chooses as it did when it began. Without
+            gate noise a state vector is used.
         precision: Precision of density matrices. With "float32" they take about half the time, and the error of probabilities,
             about 1e-8, is checked; counts then repeat on the same machine only, while those of "float64" repeat on others too.
         threads: Number of threads for one circuit.
@@ -150,6 +153,7 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
     """
     device = Device.of(device)
     snapshot = find_snapshot(processor_id)
+    begun = {} if journal is None else recorded_engine(journal)
     make = partial(
         VirtualBackend,
         snapshot.name if snapshot.source == "bundled" else snapshot,
@@ -157,6 +161,7 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
         noise=noise,
         gateset=gateset,
         method=method,
+        method_rule=begun.get("method_rule", 1) if begun else _METHOD_RULE,
         precision=precision,
         threads=threads,
         extra_noise=as_extra_noise(extra_noise),
@@ -174,7 +179,10 @@ def virtual(  # noqa: PLR0913  one argument for each choice of the user
 
 
 class VirtualBackend(InProcessBackend):
-    """Backend that runs jobs on cirq-google's simulated processor; its arguments are those of `virtual`."""
+    """Backend that runs jobs on cirq-google's simulated processor; its arguments are those of `virtual`, and a rule.
+
+    `method_rule` is the rule by which `method=None` chooses, see `faster_method`.
+    """
 
     def __init__(
         self,
@@ -184,6 +192,7 @@ class VirtualBackend(InProcessBackend):
         noise: Noise = "calibrated",
         gateset: str | None = None,
         method: Method | None = None,
+        method_rule: int = _METHOD_RULE,
         precision: Precision = "float64",
         threads: int = 1,
         extra_noise: ExtraNoise | Sequence[ExtraNoise] | str | None = None,
@@ -209,6 +218,9 @@ class VirtualBackend(InProcessBackend):
         self.noise, self.method, self.precision, self.threads = noise, method, precision, threads
         self.device = Device.of(device)
         settings: dict[str, Any] = {"kind": "virtual", "noise": noise, "method": method, "processor": processor.describe()}
+        self._method_rule = method_rule
+        if method is None and method_rule > 1:  # absent from older records
+            settings["method_rule"] = method_rule
         if precision != "float64":  # absent from older records
             settings["precision"] = precision
         if extra:  # absent from older records
@@ -390,7 +402,7 @@ class VirtualBackend(InProcessBackend):
             return self.method or "density"
         if not self.device.is_numpy:
             return "density" if qubits <= _MAX_DENSITY_QUBITS else "trajectories"
-        return faster_method(qubits, shots)
+        return faster_method(qubits, shots, self._method_rule)
 
     def _has_densities(self, circuits: Sequence[cirq.AbstractCircuit]) -> bool:
         """Return True if exact probabilities come from density matrices: with channels, or on another device for small ones."""
@@ -678,17 +690,25 @@ def _matrices_of_sweep(
     ]
 
 
-def faster_method(qubits: int, shots: int) -> Method:
+def faster_method(qubits: int, shots: int, rule: int = _METHOD_RULE) -> Method:
     """Return the method that takes less time for a noisy circuit with the given numbers of qubits and shots.
 
-    Per noisy operation, a density matrix takes 25 us and 0.3 ns per entry, of which it has 4**n; a trajectory takes 1.5 us and
-    0.3 ns per amplitude, of which it has 2**n, for every shot. These times were measured on one core with circuits of 20 layers
-    on 3 to 12 qubits.
+    Per gate, a density matrix takes 0.2 ms and 0.7 ns per entry, of which it has 4**n; trajectories take 1.1 ms, and for every
+    shot 3.8 us and 0.12 ns per amplitude, of which there are 2**n. These times, between those of one circuit and those of a
+    sweep, were measured on one core with circuits of 20 layers on 3 to 12 qubits. Up to 10 qubits the density matrix is faster
+    for any number of shots.
+
+    Args:
+        qubits: Number of qubits.
+        shots: Number of shots.
+        rule: 2; or 1, the times of earlier versions, by which their runs go on.
 
     Example:
-        >>> faster_method(qubits=4, shots=10_000), faster_method(qubits=12, shots=10)
+        >>> faster_method(qubits=4, shots=10), faster_method(qubits=12, shots=10)
         ('density', 'trajectories')
     """
-    density = 25e-6 + 0.3e-9 * 4**qubits
-    trajectory = 1.5e-6 + 0.3e-9 * 2**qubits
-    return "density" if qubits <= _SMALL_DENSITY_QUBITS and density < shots * trajectory else "trajectories"
+    if rule == 1:
+        density, trajectory = 25e-6 + 0.3e-9 * 4**qubits, shots * (1.5e-6 + 0.3e-9 * 2**qubits)
+    else:
+        density, trajectory = 0.2e-3 + 0.7e-9 * 4**qubits, 1.1e-3 + shots * (3.8e-6 + 0.12e-9 * 2**qubits)
+    return "density" if qubits <= _SMALL_DENSITY_QUBITS and density < trajectory else "trajectories"
