@@ -151,8 +151,6 @@ def named_mitigation(text: str, seed: int | None = None, readout: Mapping[str, A
         >>> print(named_mitigation("readout:1000,twirl:8").describe())
         Pauli twirling (8 gauges, seed 0) + readout calibrated in the batch, 1000 shots a state, balanced patterns
     """
-    from calibration import MitigationSequence
-
     words = [word.strip().partition(":") for word in text.split(",")]
     numbers = {name: number for name, _, number in words}
     available = mitigations()
@@ -173,7 +171,11 @@ def named_mitigation(text: str, seed: int | None = None, readout: Mapping[str, A
                 raise ValueError(f"mitigation '{name}:{number}' has no use for {number!r}; leave it out")
             options[counted] = int(number)
         parts.append(kind(**options))
-    return MitigationSequence(parts) if len(parts) > 1 else parts[0]
+    if len(parts) == 1:
+        return parts[0]
+    (sequence,) = entry_points(group="hattriq_cirq.mitigation_sequence")
+    together: Mitigation = sequence.load()(parts)
+    return together
 
 
 def mitigations() -> dict[str, EntryPoint]:

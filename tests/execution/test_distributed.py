@@ -91,7 +91,7 @@ def test_counts_are_those_of_one_process(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_job_of_density_matrices_and_trajectories_has_the_counts_of_one_process() -> None:
-    qubits = cirq.GridQubit.rect(2, 4, 4, 8)
+    qubits = cirq.GridQubit.rect(3, 4, 4, 6)
     wide = cirq.Circuit(cirq.PhasedXZGate(x_exponent=0.3, z_exponent=0, axis_phase_exponent=0)(q) for q in qubits)
     mixed = [*circuits(1), wide + cirq.measure(*qubits, key="m"), *circuits(2)]
     backend = VirtualBackend("willow_pink", seed=3)

@@ -14,6 +14,7 @@ import sympy
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.execution.backend import Job
 from hattriq_cirq.execution.journal import JOURNAL, Journal
+from hattriq_cirq.foundation.arrays import FloatArray
 
 ENGINE = {"kind": "qsim", "seed": 1, "threads": 2}
 TASK = {"command": "attribute", "settings": {"shots": 100, "seed": 1}, "directory": "/here"}
@@ -65,3 +66,12 @@ def interrupting(method: Callable[..., None], number: int, matches: Callable[...
         method(self, *words)
 
     return called
+
+
+def assert_from_same_counts(numbers: FloatArray, expected: FloatArray) -> None:
+    """Raise AssertionError unless numbers that a file holds follow from the same counts.
+
+    Linear algebra rounds differently on another kind of processor than the one that wrote the file; a count that is one more or
+    less changes the numbers by over 1e-6.
+    """
+    np.testing.assert_allclose(numbers, expected, rtol=0, atol=1e-15)
