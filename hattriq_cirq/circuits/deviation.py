@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from scipy.optimize import brentq
 
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, SharedUncertainty
 from hattriq_cirq.foundation.arrays import FloatArray
@@ -15,9 +16,10 @@ from hattriq_cirq.foundation.arrays import FloatArray
 ErrorKind = Literal["gates", "angles", "readout"]
 ALL_KINDS: frozenset[ErrorKind] = frozenset(get_args(ErrorKind))
 
-#: Standard deviation that stands for a damping of known sign, as a share of it: a 95% interval reaches 1.5 times as far. On
-#: random circuits of 3 and 4 qubits the damping was 1.0 times the predicted one, with a standard deviation of 0.2.
-_OF_DAMPING = 0.75
+#: A damping leaves a share exp(-s) of a signal, and s is as uncertain as the rates of errors that add up to it: on random
+#: circuits of 3 and 4 qubits it was 1.0 times the predicted one, with a standard deviation of 0.2. A 95% interval, of a half
+#: width of `_OF_INTERVAL` standard deviations, therefore reaches as far as a damping with `_LARGEST_RATE` times this s.
+_LARGEST_RATE, _OF_INTERVAL = 1.47, 1.96
 _LARGEST_DAMPING = 0.9
 _ROUNDING = 1e-12
 _SIGNIFICANCE = 2.0  # standard deviations of the counts that are no deviation
@@ -39,7 +41,7 @@ class Deviation:
         >>> outcome = Distribution(np.array([0.9, 0.1]), None)
         >>> (uncertain,) = attach([outcome], [Deviation(damping=0.1, spread=0.0)])
         >>> [slopes.round(3).tolist() for slopes in uncertain.shared.values()]
-        [[[0.033], [-0.033]]]
+        [[[0.034], [-0.034]]]
     """
 
     damping: float
@@ -47,14 +49,30 @@ class Deviation:
     uncertainty: float = 0.0
 
     @property
+    def left(self) -> float:
+        """Share of the signal that the damping leaves."""
+        return 1 - min(self.damping, _LARGEST_DAMPING)
+
+    @property
+    def size_of_damping(self) -> float:
+        """Standard deviation that stands for the damping, which has a known sign, relative to the damped signal."""
+        return float(abs(self.left**-_LARGEST_RATE - 1)) / _OF_INTERVAL
+
+    @property
     def variance(self) -> float:
         """Mean square of the relative deviation of outcomes for which this one stands in their errors."""
-        return (_OF_DAMPING * self.damping) ** 2 + self.spread**2
+        return (self.size_of_damping * self.left) ** 2 + self.spread**2
 
     def beyond(self, variance: float) -> Deviation:
         """Return the deviation that makes up this one together with deviations of a mean square; zero if they suffice."""
         share = float(np.sqrt(max(0.0, 1 - variance / self.variance))) if self.variance else 0.0
-        return Deviation(share * self.damping, share * self.spread)
+        wanted, largest = share * self.size_of_damping * self.left, 1 - self.left
+
+        def surplus(damping: float) -> float:
+            smaller = Deviation(damping, 0.0)
+            return smaller.size_of_damping * smaller.left - wanted
+
+        return Deviation(float(brentq(surplus, 0.0, largest)) if wanted else 0.0, share * self.spread)
 
     @classmethod
     def measured(cls, residuals: Iterable[Residual], significance: float = _SIGNIFICANCE) -> Deviation:
@@ -146,12 +164,11 @@ def attach(
         if measure.support is not None or deviation == Deviation(0.0, 0.0):
             uncertain.append(outcome)
             continue
-        left = 1 - min(deviation.damping, _LARGEST_DAMPING)
         from_uniform = measure.probabilities - 1 / len(measure.probabilities)
         power = max(0.0, float(from_uniform @ from_uniform) - measure.total_variance)
-        size_of_damping = float(np.hypot(_OF_DAMPING * (1 - left), deviation.uncertainty)) / left
+        size_of_damping = float(np.hypot(deviation.size_of_damping, deviation.uncertainty / deviation.left))
         slopes = (size_of_damping * from_uniform)[:, np.newaxis]
-        size = deviation.spread * float(np.sqrt(power / len(from_uniform))) / left
+        size = deviation.spread * float(np.sqrt(power / len(from_uniform))) / deviation.left
         own = SharedUncertainty(np.ones((1, 1)), systematic=True)
         uncertain.append(measure.with_uncertainty(slopes={damping: slopes}, spreads={own: size}))
     return uncertain

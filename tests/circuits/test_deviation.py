@@ -25,7 +25,7 @@ def test_damping_is_one_number_of_all_circuits_and_spread_is_one_of_each_outcome
     bare = estimate([*counted])
     damped = estimate(attach(counted, [Deviation(0.3, 0.0)] * 2))
     moved = WEIGHTS @ (TRUE.sum(axis=0) - 2 / 8)
-    np.testing.assert_allclose(damped.systematic, np.abs(moved) * 0.75 * 0.3 / 0.7, rtol=1e-6)
+    np.testing.assert_allclose(damped.systematic, np.abs(moved) * (0.7**-1.47 - 1) / 1.96, rtol=1e-6)
     spread = estimate(attach(counted, [Deviation(0.0, 0.1)] * 2))
     sizes = 0.1 * np.sqrt(((TRUE - 1 / 8) ** 2).mean(axis=1).sum())
     np.testing.assert_allclose(spread.systematic, sizes * np.sqrt((WEIGHTS.explicit.toarray() ** 2).sum(axis=1)), rtol=1e-6)
@@ -35,6 +35,18 @@ def test_damping_is_one_number_of_all_circuits_and_spread_is_one_of_each_outcome
         np.testing.assert_allclose(np.diff(each.interval(0.95), axis=0)[0] / 2, 1.96 * each.systematic, rtol=1e-3)
     assert not bare.systematic.any()
     assert not bare.knows_systematic
+
+
+@pytest.mark.parametrize("damping", [0.05, 0.3, 0.6, 0.8])
+def test_interval_holds_a_damping_whose_rates_are_a_third_off(damping: float) -> None:
+    """A damping leaves exp(-s) of a signal: the true one is within the interval for every s up to 1.4 times the stated one."""
+    for strength in (0.0, 0.7, 1.0, 1.4):
+        left = (1 - damping) ** strength
+        (outcome,) = attach([Distribution(1 / 8 + left * (TRUE[0] - 1 / 8), None)], [Deviation(damping, 0.0)])
+        measured = estimate([outcome])
+        low, high = measured.interval(0.95)
+        true = WEIGHTS @ TRUE[0]
+        assert ((low <= true) & (true <= high)).all()
 
 
 def test_common_damping_cancels_in_a_ratio() -> None:
@@ -100,7 +112,9 @@ def test_what_exceeds_a_stated_variance_makes_it_up() -> None:
     found = Deviation(0.2, 0.1)
     beyond = found.beyond(0.01)
     np.testing.assert_allclose(beyond.variance + 0.01, found.variance)
-    np.testing.assert_allclose(beyond.damping / beyond.spread, 2)
+    np.testing.assert_allclose(beyond.size_of_damping * beyond.left / beyond.spread, found.size_of_damping * found.left / 0.1)
+    for damping in (-0.1, 0.6, 0.95):
+        np.testing.assert_allclose(Deviation(damping, 0.1).beyond(0.01).variance + 0.01, Deviation(damping, 0.1).variance)
     assert found.beyond(1.0) == Deviation(0.0, 0.0) == Deviation(0.0, 0.0).beyond(0.0)
 
 
