@@ -53,7 +53,7 @@ class KnownAnswers(Mitigation[KnownCircuits]):
         >>> mitigation = MitigationSequence([KnownAnswers(), PauliTwirling(4)])
         >>> a = hq.integrated_gradients(hq.ring_ansatz(2, 1), [0.1, 0.5, -0.3, 0.8], mitigation=mitigation, **options)
         >>> a.values.round(2), a.systematic.round(2)
-        (array([ 0.02,  0.23, -0.09, -0.56]), array([0.  , 0.01, 0.01, 0.04]))
+        (array([ 0.02,  0.23, -0.09, -0.56]), array([0.  , 0.02, 0.01, 0.04]))
     """
 
     circuits: int = 8
