@@ -59,20 +59,21 @@ class Deviation:
         return float(abs(self.left**-_LARGEST_RATE - 1)) / _OF_INTERVAL
 
     @property
+    def loss(self) -> float:
+        """The same standard deviation relative to the whole signal."""
+        return self.size_of_damping * self.left
+
+    @property
     def variance(self) -> float:
         """Mean square of the relative deviation of outcomes for which this one stands in their errors."""
-        return (self.size_of_damping * self.left) ** 2 + self.spread**2
+        return self.loss**2 + self.spread**2
 
     def beyond(self, variance: float) -> Deviation:
         """Return the deviation that makes up this one together with deviations of a mean square; zero if they suffice."""
         share = float(np.sqrt(max(0.0, 1 - variance / self.variance))) if self.variance else 0.0
-        wanted, largest = share * self.size_of_damping * self.left, 1 - self.left
-
-        def surplus(damping: float) -> float:
-            smaller = Deviation(damping, 0.0)
-            return smaller.size_of_damping * smaller.left - wanted
-
-        return Deviation(float(brentq(surplus, 0.0, largest)) if wanted else 0.0, share * self.spread)
+        wanted = share * self.loss
+        damping = float(brentq(lambda smaller: Deviation(smaller, 0.0).loss - wanted, 0.0, 1 - self.left)) if wanted else 0.0
+        return Deviation(damping, share * self.spread)
 
     @classmethod
     def measured(cls, residuals: Iterable[Residual], significance: float = _SIGNIFICANCE) -> Deviation:

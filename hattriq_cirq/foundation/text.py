@@ -106,6 +106,16 @@ def aligned(rows: Sequence[Sequence[str]], *, right: int | None = None) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def is_count(text: str) -> bool:
+    """Return True for a whole number that is not negative, in digits alone.
+
+    Example:
+        >>> is_count("12"), is_count("-1"), is_count("1.0")
+        (True, False, False)
+    """
+    return bool(re.fullmatch("[0-9]{1,18}", text))
+
+
 def decimal(text: str) -> float | None:
     """Return the number that a person writes with the digits 0 to 9, a point and an exponent, or None.
 

@@ -5,7 +5,6 @@ The mitigations themselves are in the package `calibration`.
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.checks import check_type
 from hattriq_cirq.foundation.frozen import Frozen
+from hattriq_cirq.foundation.text import is_count
 from hattriq_cirq.models.model import Model
 
 Outcomes = Sequence[Distribution | QuasiDistribution]
@@ -154,7 +154,8 @@ def named_mitigation(text: str, seed: int | None = None, readout: Mapping[str, A
     words = [word.strip().partition(":") for word in text.split(",")]
     numbers = {name: number for name, _, number in words}
     available = mitigations()
-    if not available:
+    sequences = entry_points(group="hattriq_cirq.mitigation_sequence")
+    if not (available and sequences):
         raise ValueError("no mitigation is registered; install hattriq_cirq again to register its entry points")
     if not set(numbers) <= set(available) or len(numbers) < len(words):
         raise ValueError(f"mitigation {text!r} must be of {', '.join(available)}, each at most once, with commas")
@@ -167,14 +168,13 @@ def named_mitigation(text: str, seed: int | None = None, readout: Mapping[str, A
         options |= readout if name == "readout" else {}
         if number := numbers[name]:
             counted = None if "calibration" in options else _COUNTS.get(name)
-            if counted is None or not re.fullmatch("[0-9]{1,18}", number):
+            if counted is None or not is_count(number):
                 raise ValueError(f"mitigation '{name}:{number}' has no use for {number!r}; leave it out")
             options[counted] = int(number)
         parts.append(kind(**options))
     if len(parts) == 1:
         return parts[0]
-    (sequence,) = entry_points(group="hattriq_cirq.mitigation_sequence")
-    together: Mitigation = sequence.load()(parts)
+    together: Mitigation = sequences["several"].load()(parts)
     return together
 
 

@@ -47,6 +47,22 @@ _EXACT_NOISE = 1e-10  # variance that stands for exact outcomes in the fit, as a
 _DAMPING = "damping"
 
 
+def split_damping(text: str) -> tuple[str, bool]:
+    """Return names of corrections without `damping`, which campaigns alone take, and whether it is among them.
+
+    Raises:
+        ValueError: A name is empty, or `damping` is repeated.
+
+    Example:
+        >>> split_damping("damping, readout")
+        ('readout', True)
+    """
+    words = [word.strip() for word in text.split(",")]
+    if "" in words or words.count(_DAMPING) > 1:
+        raise ValueError(f"mitigation {text!r} must be names with commas between them, each at most once")
+    return ",".join(word for word in words if word != _DAMPING), _DAMPING in words
+
+
 @dataclass(frozen=True)
 class Corrections:
     """Corrections of a campaign: of its counts, and of the damping by noise.
@@ -69,9 +85,8 @@ class Corrections:
         if mitigation is None:
             parts: list[object] = []
         elif isinstance(mitigation, str):
-            words = [word.strip() for word in mitigation.split(",")]
-            others = ",".join(word for word in words if word != _DAMPING)
-            parts = [*([others] if others else []), *([_DAMPING] if _DAMPING in words else [])]
+            others, has_damping = split_damping(mitigation)
+            parts = [*([others] if others else []), *([_DAMPING] if has_damping else [])]
         else:
             parts = list(mitigation) if isinstance(mitigation, Sequence) else [mitigation]
         outcomes = tuple(each for part in parts if part != _DAMPING and (each := as_mitigation(part)) is not None)

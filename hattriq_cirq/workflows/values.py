@@ -23,7 +23,7 @@ from hattriq_cirq.execution.engine import Engine
 from hattriq_cirq.foundation.arrays import Array
 from hattriq_cirq.foundation.checks import as_count, as_number
 from hattriq_cirq.foundation.terminal import is_watched
-from hattriq_cirq.foundation.text import decimal
+from hattriq_cirq.foundation.text import decimal, is_count
 from hattriq_cirq.models.ansatz import grid_ansatz, qcnn_ansatz, ring_ansatz
 from hattriq_cirq.models.model import Model
 from hattriq_cirq.pipeline.mitigation import Mitigation, named_mitigation
@@ -193,7 +193,7 @@ def parse_estimator(text: str) -> Estimator | None:
     if text in plain:
         return plain[text]()
     name, _, count = text.partition(":")
-    if name == "parallel" and _is_count(count):
+    if name == "parallel" and is_count(count):
         return ParallelHadamardTest(int(count))
     if name == "resolved" and re.fullmatch(r"[0-9]{1,3}(\+[0-9]{1,3})*", count):
         return ResolvedHadamardTest(measured=tuple(map(int, count.split("+"))))
@@ -206,7 +206,6 @@ LEARNED = {
     "learned:important": ("important", "flat"),
     "learned:magnitude": ("important", "magnitude"),
 }
-_DAMPING = "damping"  # correction of campaigns alone
 
 
 def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_age: float | None = None) -> Mitigation | None:
@@ -227,7 +226,8 @@ def parse_mitigation(text: str, seed: int, calibration: str | None = None, max_a
     """
     from calibration import ReadoutCalibration
 
-    if "readout" not in {word.partition(":")[0] for word in text.split(",")} and (calibration or max_age is not None):
+    names = {word.partition(":")[0].strip() for word in text.split(",")}
+    if "readout" not in names and (calibration is not None or max_age is not None):
         raise ValueError("--calibration and --max-age are for --mitigate readout")
     if calibration is None and max_age is not None:
         raise ValueError("--max-age is the age of a --calibration; without one the readout is measured with the data")
@@ -249,17 +249,18 @@ def parse_corrections(
     Raises:
         ValueError: A name is unknown or repeated.
     """
-    words = text.split(",") if text else []
-    if "" in words or words.count(_DAMPING) > 1:
-        raise ValueError(f"--mitigate {text!r} must be names with commas between them, each at most once")
-    others = ",".join(word for word in words if word != _DAMPING)
+    from hattriq_cirq.workflows.learning_campaign import split_damping
+
+    others, has_damping = split_damping(text) if text else ("", False)
     found = parse_mitigation(others, seed, calibration, max_age)
-    return [*([] if found is None else [found]), *([_DAMPING] if _DAMPING in words else [])]
+    return [*([] if found is None else [found]), *(["damping"] if has_damping else [])]
 
 
 def is_of_campaigns(text: str) -> bool:
     """Return True if names of corrections are for campaigns of learned models alone."""
-    return _DAMPING in text.split(",")
+    from hattriq_cirq.workflows.learning_campaign import split_damping
+
+    return bool(text) and split_damping(text)[1]
 
 
 def parse_engine(text: str, seed: int, journal: Path | None = None, **options: Any) -> Engine:
@@ -351,12 +352,8 @@ def check_baseline(text: str) -> None:
     name, colon, argument = text.partition(":")
     if name == "blur" and colon:
         as_number(_number(argument, "the width of blur"), "sigma", above=0)
-    elif not (text in (*_BASELINES, "blur") or (name == "sample" and _is_count(argument))):
+    elif not (text in (*_BASELINES, "blur") or (name == "sample" and is_count(argument))):
         raise ValueError(f"baseline {text!r} must be one of {', '.join(_BASELINES)}, blur or blur:SIGMA, sample:COUNT")
-
-
-def _is_count(text: str) -> bool:
-    return bool(re.fullmatch("[0-9]{1,18}", text))
 
 
 def _number(text: str, name: str) -> float:

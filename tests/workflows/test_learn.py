@@ -377,6 +377,8 @@ def test_any_sampler_and_a_virtual_processor_learn() -> None:
         ({"probes": 3}, "probes=3 must"),
         ({"probes": 16, "prior": "none"}, "probes=8 cannot determine 9 coefficients"),
         ({"mitigation": "magic"}, "mitigation 'magic' must be of"),
+        ({"mitigation": "damping,"}, "mitigation 'damping,' must be names with commas between them"),
+        ({"mitigation": "damping,damping"}, "mitigation 'damping,damping' must be names with commas"),
         ({"inputs": np.zeros((2, 4))}, "differs from the baseline"),
         ({"inputs": np.ones((2, 3))}, "must end in"),
         ({"seed": -1}, "seed=-1"),
