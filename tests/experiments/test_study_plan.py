@@ -182,7 +182,7 @@ def test_plan_names_its_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     [
         (
             0,
-            {"grid:rows=2,cols=2,layers=2,seed=0": "ring:n=1,layers=1,seed=0", "100_000, 1_000_000": "1_000", "[0, 1]": "[0]"},
+            {"grid:rows=2,cols=2,layers=2,seed=0": "ring:n=1,layers=1,seed=0", "100_000, 1_000_000": "4_000", "[0, 1]": "[0]"},
             "mitigation",
         ),
         (
