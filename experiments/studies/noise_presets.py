@@ -45,9 +45,9 @@ STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 CALIBRATION_SHOTS = 20_000  # with each qubit in 0, and again with each in 1
 METHODS = ("raw", "product", "correlated", "TREX")
 SHOTS = (10_000, 100_000, 1_000_000)
-#: A map of a random circuit shares its shots among circuits of unequal weight; at 10,000 the least weight gets fewer shots than
-#: twirling has gauges, which corrections refuse.
-SHOTS_OF_RANDOM = SHOTS[1:]
+#: A map of a random circuit shares its shots among circuits of unequal weight; at 100,000 the least weight may get fewer shots
+#: than twirling has gauges, which corrections refuse.
+SHOTS_OF_RANDOM = (200_000, 1_000_000)
 OF_RANDOM = 10  # inputs of each random circuit in studies of many corrections, in which they take three times as long as others
 SYCAMORES = ("weber", "rainbow")
 _PATTERNS = "bars_and_stripes"  # data set of the clean pictures
