@@ -292,9 +292,9 @@ Counts = Mapping[str, Sequence[int]]
 
 
 def _levels_left_out(counts: Counts) -> dict[str, str]:
-    """Return a sentence on the numbers of shots at which a kind of inputs was not measured, if there are any."""
+    """Return a sentence on the numbers of shots that are too few for a kind of inputs, if there are any."""
     every = list(dict.fromkeys(shots for own in counts.values() for shots in own))
-    absent = {kind: [shots for shots in every if shots not in own] for kind, own in counts.items()}
+    absent = {kind: [shots for shots in every if shots < min(own)] for kind, own in counts.items()}
     said = [f"{INPUTS[kind]} at {', '.join(f'{n:,}' for n in shots)} shots" for kind, shots in absent.items() if shots]
     reason = ": a map shares its shots among circuits of unequal weight, the least of which gets fewer than twirling has gauges"
     return {"not measured": "; ".join(said) + reason} if said else {}

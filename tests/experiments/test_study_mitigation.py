@@ -222,10 +222,16 @@ def test_a_number_of_shots_that_random_circuits_cannot_serve_is_left_out_of_thei
     kinds = [("clean", mitigation.SHOTS), ("random", mitigation.SHOTS_OF_RANDOM)]
     section = STUDIES["noise_mitigation"].summarise([corrected("none", 20, 0.2, *kind) for kind in kinds])
     clean, random = (table.columns for table in section.tables if table.caption.startswith("With shots: "))
-    assert [column for column in clean if column not in random] == ["error, 10,000 shots"]
-    assert section.assumptions["not measured"].startswith("random circuits with dense random inputs at 10,000 shots: ")
+    assert [column for column in clean if column not in random] == ["error, 10,000 shots", "error, 100,000 shots"]
+    assert [column for column in random if column not in clean] == ["error, 200,000 shots"]
+    left_out = section.assumptions["not measured"]
+    assert left_out.startswith("random circuits with dense random inputs at 10,000, 100,000 shots: ")
     levels = {task.kind: task.shots for task in mitigation.noise_mitigation_tasks(False)}
-    assert levels["clean"] == levels["dense"] == (0, 10_000, *levels["random"][1:])
+    assert levels == {
+        "clean": (0, *mitigation.SHOTS),
+        "dense": (0, *mitigation.SHOTS),
+        "random": (0, *mitigation.SHOTS_OF_RANDOM),
+    }
     only = STUDIES["noise_mitigation"].summarise([corrected("none", 20, 0.2)])
     assert "not measured" not in only.assumptions
 
