@@ -248,7 +248,7 @@ def prepare_learning(  # noqa: PLR0913  one argument for each choice of the user
         if prepared.shots is not None:
             prepared.campaign.expected.shots(prepared.shots)
         has_begun = engine.journal is not None and bool(engine.journal.calls)
-        if prepared.campaign.stages > 1 and has_begun and not prepared.compiled.is_recorded:
+        if prepared.campaign.was_planned_otherwise and has_begun and not prepared.compiled.is_recorded:
             earlier = (campaign_of(prepared.chosen, prepared.shots, rule) for rule in RULES[1:])
             return next((each for each in earlier if each.compiled.is_recorded), prepared)
         return prepared

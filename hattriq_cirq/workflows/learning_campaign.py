@@ -32,6 +32,7 @@ from hattriq_cirq.workflows.learning_strings import ChosenStrings, class_means
 
 log = Log("workflows")
 _HELD_OUT = 0.1  # share of the shots for the states that take no part in the fit, without those of folded circuits
+_HELD_OUT_MAX = 200_000  # their shots at most: twice those with which the tests find what the documentation says of them
 _GAUGES_MIN = 2  # gauges in which each of these states is measured at least
 _SHOTS_PER_PROBE = 2_000  # in that many the scatter between the gauges of a dozen CZ is as large as that of counts
 _PROBES_MAX = 6_000  # probes above which no more are taken for the sake of gauges
@@ -39,8 +40,9 @@ _PER_STRING_STAGED, _SHOTS_STAGED = 3, 1_000  # probes for each string of two st
 _FOLDED = 1 / 3  # probes that are folded, as a share of the others
 _FOLDED_STAGED = 1_000  # that many give the one factor of a long list with a far smaller error than its coefficients have
 _MANY = 1_000  # strings above which a second stage pays: of fewer each has six probes, and the prior decides little
-#: Rules for campaigns of many strings: two stages of many probes; and what earlier versions did, two of fewer, and one batch.
-RULES = ("many", "few", "one")
+#: Rules for campaigns: the present one; and what earlier versions did: a tenth of any number of shots is held out, then for
+#: many strings also two stages of fewer probes, and one batch.
+RULES = ("present", "tenth", "few", "one")
 _STAGED = 20  # shots for each probe of a campaign of two stages, at least
 _SURE = 1e-6  # share of an expected square that stays uncertain
 _EXACT_NOISE = 1e-10  # variance that stands for exact outcomes in the fit, as a share of the observable's
@@ -123,6 +125,7 @@ class Campaign:
         paired: True if probes with Y are averaged over the signs of Y.
         corrections: Corrections of the outcomes.
         seed: Random seed for probes and gauges.
+        held_share: Share of the shots of states that are held out, without those of folded circuits.
         planned_shots: Shots for which the probes are best; None for exact probabilities.
         tails: Expected coefficients of each observable, by which batches are priced that are not known yet; None without.
     """
@@ -137,6 +140,7 @@ class Campaign:
     paired: bool
     corrections: Corrections
     seed: int
+    held_share: float = _HELD_OUT
     planned_shots: int | None = None
     tails: tuple[HeavyTails | None, ...] = ()
 
@@ -162,17 +166,20 @@ class Campaign:
             seed: Random seed for probes and gauges.
             shots: Number of shots for which the probes are best: the more there are, the more gauges they are spread over and
                 the less a prior decides; None for exact probabilities.
-            rule: Rule for campaigns of many strings, of `RULES`; others than the first go on with runs of earlier versions.
+            rule: One of `RULES`; others than the first go on with runs of earlier versions.
         """
         structures = tuple(probe_structures(*models))
         strings, importance = _together(chosen)
-        known = _known_magnitudes(chosen, _sizes(structures), shots)
+        held_share, is_many = _HELD_OUT, rule in RULES[:2]
+        if shots is not None and rule == RULES[0]:
+            held_share = min(held_share, _HELD_OUT_MAX / shots)
+        known = _known_magnitudes(chosen, _sizes(structures), None if shots is None else (1 - held_share) * shots)
         fitted = None if probes is None else probes - HELD_OUT
         least = min(_PROBES_MAX, (shots or 0) // _SHOTS_PER_PROBE)
         usual = number_of_probes(len(strings), least)
         is_staged = rule != "one" and _is_staged(chosen, fitted or usual, shots)
         if is_staged:
-            more = min(_PER_STRING_STAGED * len(strings), (shots or 0) // _SHOTS_STAGED) if rule == "many" else 0
+            more = min(_PER_STRING_STAGED * len(strings), (shots or 0) // _SHOTS_STAGED) if is_many else 0
             fitted = fitted or max(usual, more)
         design = design_probes(
             strings,
@@ -188,11 +195,16 @@ class Campaign:
         designs = tuple(replace(design, strings=each.strings, importance=each.importance) for each in chosen)
         count = fitted if is_staged and fitted else len(design.states)
         folds = max(1, round(_FOLDED * count)) if corrections.damping else 0
-        if is_staged and rule == "many":
+        if is_staged and is_many:
             folds = min(folds, _FOLDED_STAGED)
         stages, real = 2 if is_staged else 1, chosen[0].real
         tails = tuple(own.tails for own in chosen)
-        empty = cls(tuple(models), structures, designs, (), stages, count, folds, real, corrections, seed, shots, tails)
+        empty = cls(
+            *(tuple(models), structures, designs, (), stages, count, folds, real, corrections, seed),
+            held_share=held_share,
+            planned_shots=shots,
+            tails=tails,
+        )
         priors = [np.ones(len(own.strings)) if (prior := own.prior_variances()) is None else prior for own in chosen]
         return empty._with_batch(design, priors)
 
@@ -229,6 +241,11 @@ class Campaign:
         signal = np.sum([table @ own for table, own in zip(tables, squares, strict=True)], axis=0)
         ties = np.random.default_rng([self.seed, 2]).random(len(signal))
         return np.sort(np.lexsort((ties, -signal))[: self.folds])
+
+    @property
+    def was_planned_otherwise(self) -> bool:
+        """True if earlier versions planned another campaign in its place."""
+        return self.stages > 1 or self.held_share < _HELD_OUT
 
     @property
     def is_complete(self) -> bool:
@@ -308,7 +325,7 @@ class Campaign:
     @property
     def _held_weight(self) -> float:
         """Shots of all states that are held out, relative to those of a probe of the fit: each has at least as many."""
-        return max(len(self.held_out), _HELD_OUT / (1 - _HELD_OUT) * self.probes)
+        return max(len(self.held_out), self.held_share / (1 - self.held_share) * self.probes)
 
     @property
     def weight(self) -> float:
@@ -477,14 +494,15 @@ def _together(chosen: Sequence[ChosenStrings | ProbeDesign]) -> tuple[PauliStrin
     return distinct, np.asarray(importance, dtype=float)
 
 
-def _known_magnitudes(chosen: Sequence[ChosenStrings], sizes: FloatArray, shots: int | None) -> FloatArray | None:
-    """Return what a prior by magnitude says about each string, see `design_probes`; equal variances hardly change a design."""
+def _known_magnitudes(chosen: Sequence[ChosenStrings], sizes: FloatArray, shots: float | None) -> FloatArray | None:
+    """Return what a prior by magnitude says about each string beside the shots of the fit, see `design_probes`.
+
+    Equal variances hardly change a design.
+    """
     if shots is None or chosen[0].prior != "magnitude":
         return None
     priors = [own.prior_variances() for own in chosen]
-    known = [
-        size**2 / ((1 - _HELD_OUT) * shots * prior) for prior, size in zip(priors, sizes, strict=True) if prior is not None
-    ]
+    known = [size**2 / (shots * prior) for prior, size in zip(priors, sizes, strict=True) if prior is not None]
     return _least_known(chosen, known)
 
 

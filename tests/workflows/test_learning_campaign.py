@@ -211,6 +211,40 @@ def test_more_shots_are_spread_over_more_probes_and_a_run_of_fewer_goes_on(
     assert planned() == 6 * strings
 
 
+@pytest.mark.usefixtures("staged")
+def test_more_shots_add_nothing_to_those_held_out_and_a_run_that_holds_out_a_tenth_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = random_grid(2, 2, 2, seed=3)
+    monkeypatch.setattr(learning_campaign, "_HELD_OUT_MAX", 10_000)
+
+    def held_out(shots: int) -> float:
+        """Return the share of the shots of states that are held out, without those of folded circuits."""
+        campaign = campaign_of(model, shots=shots).expected
+        of_fit = sum(len(batch.fitted) for batch in campaign.batches)
+        return 1 - of_fit / (
+            of_fit + sum(((batch.stage == 0) + batch.is_last) * batch.held_weight for batch in campaign.batches)
+        )
+
+    assert [held_out(shots) for shots in (50_000, 100_000, 200_000, 400_000)] == pytest.approx([0.1, 0.1, 0.05, 0.025])
+    assert campaign_of(model, shots=200_000).was_planned_otherwise
+
+    def planned(probes: int | None) -> float:
+        """Return the share that a campaign holds out which goes on in the folder of this number of probes."""
+        engine = hq.qsim(seed=0, journal=tmp_path / str(probes))
+        prepared = prepare_learning(model, engine=engine, shots=200_000, probes=probes)
+        prepared.record()
+        assert engine.journal is not None
+        engine.journal.close()
+        return prepared.campaign.held_share
+
+    for probes in (None, 200):  # two stages and one
+        with monkeypatch.context() as earlier:
+            earlier.setattr(learning_campaign, "_HELD_OUT_MAX", 100_000)
+            assert planned(probes) == 0.1
+        assert planned(probes) == 0.1
+
+
 def test_device_that_drifts_far_ends_in_a_result_that_fails_its_test() -> None:
     noise = hq.noise.Drift(angles=2.0, readout=0.0, shots=20_000, seed=2)
     drifting = hq.virtual("willow_pink", seed=1, extra_noise=noise)
