@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import cirq
 import numpy as np
 
-from calibration.gates.local_gates import own_inverse
 from hattriq_cirq.circuits.errors import CircuitRefusedError
+from hattriq_cirq.circuits.local_gates import own_inverse
 from hattriq_cirq.circuits.swept_gates import phased_xz_exponents
 from hattriq_cirq.foundation.arrays import largest_remainders
 

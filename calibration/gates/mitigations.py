@@ -14,9 +14,9 @@ from calibration.gates.fit_difference import difference_of_fits
 from calibration.gates.fit_residual import residual_note
 from calibration.gates.folding import allocate_shots, append_measurement, fold, split_measurement
 from calibration.gates.gauge_scatter import mean_over_gauges, scatter_note
-from calibration.gates.local_gates import gauges
 from calibration.gates.pauli_twirling import block_size, twirl
 from hattriq_cirq.circuits.deviation import ALL_KINDS, ErrorKind, attach
+from hattriq_cirq.circuits.local_gates import gauges
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit, Programs
 from hattriq_cirq.compilation.compile import check_runnable
@@ -158,7 +158,7 @@ class PauliTwirling(Mitigation[None]):
 
     @property
     def leaves(self) -> frozenset[ErrorKind]:
-        """Errors of angles become random ones, smaller by a power."""
+        """Errors of angles become random ones, smaller by a power, but for those that all gauges have in common."""
         return ALL_KINDS - {"angles"}
 
     def expand(self, engine: Engine, programs: Programs, shots: Sequence[int] | None) -> Variants[None]:

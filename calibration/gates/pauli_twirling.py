@@ -12,7 +12,7 @@ import sympy
 from numpy.typing import NDArray
 
 from calibration.gates.folding import append_measurement, split_measurement
-from calibration.gates.local_gates import Dressings, gauges
+from hattriq_cirq.circuits.local_gates import Dressings, gauges
 from hattriq_cirq.circuits.program import Point
 from hattriq_cirq.circuits.swept_gates import Columns, columns_of, phased_xz_exponents, unitaries
 from hattriq_cirq.foundation.arrays import Array, FloatArray

@@ -12,8 +12,9 @@ from scipy.optimize import brentq
 from hattriq_cirq.circuits.outcomes import Distribution, QuasiDistribution, SharedUncertainty
 from hattriq_cirq.foundation.arrays import FloatArray
 
-#: Kinds of a processor's errors: random errors of gates and idle time, errors of the angles of its gates, and of readout.
-ErrorKind = Literal["gates", "angles", "readout"]
+#: Kinds of a processor's errors: random errors of gates and idle time, errors of the angles of its gates, those among these
+#: that all gauges of the gate have in common, so that no twirling averages them, and errors of readout.
+ErrorKind = Literal["gates", "angles", "untwirled angles", "readout"]
 ALL_KINDS: frozenset[ErrorKind] = frozenset(get_args(ErrorKind))
 
 #: A damping leaves a share exp(-s) of a signal, and s is as uncertain as the rates of errors that add up to it: on random

@@ -14,6 +14,7 @@ import numpy as np
 
 from hattriq_cirq.circuits.deviation import Deviation, ErrorKind
 from hattriq_cirq.circuits.errors import JournalError
+from hattriq_cirq.circuits.local_gates import averaged_over_gauges, gauges
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.circuits.serialization import read_cirq_json
 from hattriq_cirq.compilation.circuit_stack import CircuitStack, Step, final_states, stack_of_program
@@ -35,7 +36,8 @@ _FURTHER_ERROR = 0.02  # error that the best layout of a shape may have more tha
 _NEAR = 0.03  # layouts whose predicted errors differ by less than this fraction are compared by fidelity
 _MARGIN = 1e-9  # errors this close are equal, so that rounding does not choose between layouts
 #: Spread of single outcomes per predicted error of each kind, as found on random circuits of 3 and 4 qubits.
-_SPREAD: Mapping[ErrorKind, float] = {"gates": 0.25, "angles": 1.3, "readout": 0.7}
+_SPREAD: Mapping[ErrorKind, float] = {"gates": 0.25, "angles": 1.3, "untwirled angles": 1.3, "readout": 0.7}
+_PAULI_STRINGS = 16  # on two qubits
 _SIMULATED_QUBITS = 12  # circuits of at most this many qubits are simulated to predict the effect of angle errors
 
 
@@ -248,11 +250,28 @@ def predicted_deviation(processor: Processor, circuit: cirq.AbstractCircuit, kin
         kinds: Kinds of errors that act on the circuit.
     """
     usage, same = processor.usage(circuit), {q: q for q in circuit.all_qubits()}
-    gates = 1 - replace(usage, measurements=Counter()).fidelity(processor, same) if "gates" in kinds else 0.0
-    readout = 1 - Usage(measurements=usage.measurements).fidelity(processor, same) if "readout" in kinds else 0.0
-    angles = float(_layout_errors(processor, [circuit], [same])[1][0, 0]) if "angles" in kinds else 0.0
-    spread = float(np.linalg.norm([_SPREAD["gates"] * gates, _SPREAD["angles"] * angles, _SPREAD["readout"] * readout]))
-    return Deviation(1 - (1 - gates) * (1 - readout), spread)
+    sizes: dict[ErrorKind, float] = {}
+    for kind in acting_kinds(processor, kinds):
+        if kind == "gates":
+            sizes[kind] = 1 - replace(usage, measurements=Counter()).fidelity(processor, same)
+        elif kind == "readout":
+            sizes[kind] = 1 - Usage(measurements=usage.measurements).fidelity(processor, same)
+        else:
+            twirled = processor.two_qubit_gate if kind == "untwirled angles" else None
+            sizes[kind] = float(_coherent_errors(processor, circuit, [same], twirled)[0])
+    spread = float(np.linalg.norm([_SPREAD[kind] * size for kind, size in sizes.items()]))
+    return Deviation(1 - (1 - sizes.get("gates", 0.0)) * (1 - sizes.get("readout", 0.0)), spread)
+
+
+def acting_kinds(processor: Processor, kinds: Collection[ErrorKind]) -> frozenset[ErrorKind]:
+    """Return the kinds of errors that act apart from the others: untwirled angles do where twirling averages all others.
+
+    Every error of the angle of CZ is averaged: its gauges are all 16 Pauli strings. Sycamore keeps the error of its phase,
+    and sqrt-iSWAP those of both angles.
+    """
+    apart = frozenset(kinds)
+    averages_all = len(gauges(processor.two_qubit_gate)) == _PAULI_STRINGS
+    return apart - {"untwirled angles"} if "angles" in apart or averages_all else apart
 
 
 def predicted_deviations(
@@ -280,13 +299,29 @@ def _layout_errors(
     for i, circuit in enumerate(circuits):
         usage = processor.usage(circuit)
         random[:, i] = [1 - usage.fidelity(processor, qubits) for qubits in layouts]
-        if processor.angle_errors and len(circuit.all_qubits()) <= _SIMULATED_QUBITS:
-            stack = stack_of_program(ParameterizedCircuit(circuit.freeze(), (0,)))
-            coherent[:, i] = np.sqrt(np.maximum(0.0, 1 - _overlaps(processor, stack, layouts)))
+        coherent[:, i] = _coherent_errors(processor, circuit, layouts)
     return random, coherent
 
 
-def _overlaps(processor: Processor, stack: CircuitStack, layouts: Sequence[QubitMap]) -> FloatArray:
+def _coherent_errors(
+    processor: Processor, circuit: cirq.AbstractCircuit, layouts: Sequence[QubitMap], twirled: cirq.Gate | None = None
+) -> FloatArray:
+    """Return the errors of a circuit by the angle errors of each layout, (layouts,), see `predicted_errors`.
+
+    Args:
+        processor: Processor with its calibration.
+        circuit: Compiled circuit.
+        layouts: Physical qubit of each of its qubits.
+        twirled: Two-qubit gate that runs in random gauges, so that only the errors that all of them have in common are left;
+            None if it does not.
+    """
+    if not processor.angle_errors or len(circuit.all_qubits()) > _SIMULATED_QUBITS:
+        return np.zeros(len(layouts))
+    stack = stack_of_program(ParameterizedCircuit(circuit.freeze(), (0,)))
+    return np.sqrt(np.maximum(0.0, 1 - _overlaps(processor, stack, layouts, twirled)))
+
+
+def _overlaps(processor: Processor, stack: CircuitStack, layouts: Sequence[QubitMap], twirled: cirq.Gate | None) -> FloatArray:
     """Return |<ideal|actual>|**2 for a circuit with the angle errors of each layout, (layouts,)."""
     none = (0.0, 0.0)
     steps: list[Step] = []
@@ -294,7 +329,8 @@ def _overlaps(processor: Processor, stack: CircuitStack, layouts: Sequence[Qubit
         steps.append(step)
         if len(step.axes) == 2:
             pairs = [frozenset(qubits[stack.qubits[axis]] for axis in step.axes) for qubits in layouts]
-            steps.append(Step(step.axes, _fsim_matrices(tuple(processor.angle_errors.get(pair, none) for pair in pairs))))
+            angles = tuple(processor.angle_errors.get(pair, none) for pair in pairs)
+            steps.append(Step(step.axes, _fsim_matrices(angles, twirled)))
     (ideal,) = final_states(stack)
     actual = final_states(replace(stack, steps=steps, rows=tuple(range(len(layouts)))))
     overlaps: FloatArray = np.abs((ideal.conj() * actual).reshape(len(layouts), -1).sum(axis=1)) ** 2
@@ -302,9 +338,10 @@ def _overlaps(processor: Processor, stack: CircuitStack, layouts: Sequence[Qubit
 
 
 @lru_cache(maxsize=256)
-def _fsim_matrices(angles: tuple[tuple[float, float], ...]) -> Array:
-    """Return the matrices of FSim gates, (gates, 4, 4)."""
-    return np.array([cirq.unitary(cirq.FSimGate(*each)) for each in angles])
+def _fsim_matrices(angles: tuple[tuple[float, float], ...], twirled: cirq.Gate | None) -> Array:
+    """Return the matrices of FSim gates, (gates, 4, 4), or their averages over the gauges of the gate that they follow."""
+    matrices = [cirq.unitary(cirq.FSimGate(*each)) for each in angles]
+    return np.array(matrices if twirled is None else [averaged_over_gauges(each, twirled) for each in matrices])
 
 
 def connectivity_encoder(processor: Processor, qubits: Mapping[cirq.Qid, cirq.Qid]) -> Encoder:

@@ -120,6 +120,11 @@ class Processor:
         """Cache of durations by gate type and tags."""
         return {}
 
+    @property
+    def two_qubit_gate(self) -> cirq.Gate:
+        """Gate on two qubits that circuits are compiled to."""
+        return native_gates(gateset_name(self.gateset))[0]
+
     def gate_ns(self, op: cirq.Operation) -> float:
         """Return the duration of a gate in nanoseconds.
 

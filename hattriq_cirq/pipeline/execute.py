@@ -14,7 +14,7 @@ import numpy as np
 from hattriq_cirq.circuits.counting import multi_qubit_gates
 from hattriq_cirq.circuits.deviation import ALL_KINDS, Deviation, ErrorKind
 from hattriq_cirq.circuits.program import ParameterizedCircuit
-from hattriq_cirq.compilation.placement import Placement, predicted_deviations
+from hattriq_cirq.compilation.placement import Placement, acting_kinds, predicted_deviations
 from hattriq_cirq.estimators.plan import Estimate
 from hattriq_cirq.execution.engine import Call, Engine
 from hattriq_cirq.execution.journal_format import call_key, circuits_key, digest
@@ -204,7 +204,9 @@ class PreparedCircuits:
     @property
     def predicted_kinds(self) -> frozenset[ErrorKind]:
         """Kinds of the processor's errors that stay in the outcomes as its calibration predicts them."""
-        return self.engine.error_kinds & (ALL_KINDS if self.mitigation is None else self.mitigation.leaves)
+        processor = self.engine.processor
+        kinds = self.engine.error_kinds & (ALL_KINDS if self.mitigation is None else self.mitigation.leaves)
+        return kinds if processor is None else acting_kinds(processor, kinds)
 
     def predicted_deviations(self) -> tuple[Deviation, ...] | None:
         """Return what the processor's errors are predicted to leave in each outcome; None without a processor."""

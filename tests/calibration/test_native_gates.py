@@ -16,10 +16,10 @@ from strategies import Array
 
 import hattriq_cirq as hq
 from calibration.gates.folding import fold
-from calibration.gates.local_gates import gauges, own_inverse
 from calibration.gates.mitigations import PauliTwirling, ZeroNoiseExtrapolation
 from calibration.gates.pauli_twirling import twirl
 from calibration.sequence import MitigationSequence
+from hattriq_cirq.circuits.local_gates import averaged_over_gauges, gauges, own_inverse
 from hattriq_cirq.circuits.outcomes import Distribution
 from hattriq_cirq.circuits.program import ParameterizedCircuit
 from hattriq_cirq.compilation.gatesets import compile_to_gateset, gateset
@@ -106,6 +106,48 @@ def test_gauges_of_cz_are_those_of_cirq_in_their_order() -> None:
         assert isinstance(theirs, ConstantGauge)
         for gates, own in ((theirs.pre, before), (theirs.post, after)):
             assert [overlap(cirq.unitary(g), u) for (g,), u in zip(gates, own, strict=True)] == pytest.approx([1, 1])
+
+
+def small_error(size: float, dim: int, seed: int) -> Array:
+    """Return exp(-i size H) for a random Hermitian matrix H of norm 1."""
+    rng = np.random.default_rng(seed)
+    entries = rng.normal(size=(dim, dim)) + 1j * rng.normal(size=(dim, dim))
+    eigenvalues, vectors = np.linalg.eigh(entries + entries.conj().T)
+    angles = size * eigenvalues / np.abs(eigenvalues).max()
+    return np.asarray((vectors * np.exp(-1j * angles)) @ vectors.conj().T)
+
+
+@every_gate
+@pytest.mark.parametrize("size", [1e-2, 1e-3])
+def test_error_that_is_averaged_over_gauges_has_the_mean_outcome_of_all_gauges(gate: cirq.Gate, size: float) -> None:
+    """To first order; the outcomes are those of random circuits with the gate in the middle."""
+    known, matrix, dim = gauges(gate), cirq.unitary(gate), 2 ** cirq.num_qubits(gate)
+    for seed in range(3):
+        error = small_error(size, dim, seed)
+        first, last = (cirq.testing.random_unitary(dim, random_state=10 * seed + part) for part in (1, 2))
+
+        def outcome(middle: Array, first: Array = first, last: Array = last) -> Array:
+            return np.asarray(np.abs((last @ middle @ first)[:, 0]) ** 2)
+
+        pairs = [
+            (reduce(np.kron, after), reduce(np.kron, before)) for before, after in zip(known.before, known.after, strict=True)
+        ]
+        of_gauges = [outcome(after @ error @ matrix @ before) for after, before in pairs]
+        averaged = outcome(averaged_over_gauges(error, gate) @ matrix)
+        assert np.abs(np.mean(of_gauges, axis=0) - averaged).max() < 2 * size**2
+        assert np.abs(of_gauges[0] - outcome(matrix)).max() > size / 100, "the error is seen"
+
+
+@pytest.mark.parametrize(
+    ("gate", "theta", "phi"), [(cirq.CZ, 0.0, 0.0), (SYCAMORE, 0.0, 0.5), (cirq.SQRT_ISWAP, 1.0, 0.5)], ids=str
+)
+def test_error_of_an_angle_that_all_gauges_have_in_common(gate: cirq.Gate, theta: float, phi: float) -> None:
+    """A swap by a small angle is left whole or not at all, of a phase the half that is a rotation about ZZ."""
+    for angles, kept in (((1e-3, 0.0), theta), ((0.0, 1e-3), phi)):
+        error = averaged_over_gauges(cirq.unitary(cirq.FSimGate(*angles)), gate)
+        generator = 1e3j * (error / np.exp(1j * np.angle(np.trace(error))) - np.eye(4))
+        whole = np.linalg.norm(generator) / (np.sqrt(2) if angles[0] else 1.0)
+        assert whole == pytest.approx(kept, abs=2e-3)
 
 
 @every_gate

@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 
 import hattriq_cirq as hq
+from hattriq_cirq.circuits.deviation import ALL_KINDS
 from hattriq_cirq.compilation.layout_search import GateCounts
 from hattriq_cirq.compilation.placement import (
     Layout,
     Placement,
+    acting_kinds,
     best_placement,
     candidate_layouts,
     connectivity_encoder,
+    predicted_deviation,
     predicted_errors,
 )
 from hattriq_cirq.compilation.processor import Processor
@@ -156,3 +159,31 @@ def test_predicted_error_adds_random_errors_and_angle_errors() -> None:
     off = replace(WILLOW, angle_errors={frozenset((a, b)): (0.0, phi)})
     expected = 1 - abs(0.75 + 0.25 * np.exp(-1j * phi)) ** 2
     assert predicted_errors(off, [circuit])[0] == pytest.approx(1 - WILLOW.fidelity(circuit) + np.sqrt(expected), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "gateset", "keeps"),
+    [("willow_pink", "cz", False), ("weber", "sycamore", True), ("weber", "sqrt_iswap", True), ("rainbow", "sycamore", True)],
+)
+def test_angles_that_no_gauge_averages_act_where_twirling_leaves_them(name: str, gateset: str, keeps: bool) -> None:
+    processor = load_processor(name, gateset)
+    qubits = next(
+        list(edge) for edge in sorted(map(sorted, processor.graph.edges)) if frozenset(edge) in processor.angle_errors
+    )
+    turned = [
+        cirq.Moment(cirq.PhasedXZGate.from_matrix(cirq.testing.random_unitary(2, random_state=k))(q) for q in qubits)
+        for k in range(4)
+    ]
+    entangled = [cirq.Moment(processor.two_qubit_gate(*qubits))] * 3
+    moments = [moment for pair in zip(turned, [*entangled, cirq.Moment()], strict=True) for moment in pair]
+    circuit = cirq.Circuit(*moments, cirq.Moment(cirq.measure(*qubits, key="z")))
+    raw, twirled, without = (
+        predicted_deviation(processor, circuit, kinds)
+        for kinds in (ALL_KINDS, ALL_KINDS - {"angles"}, ALL_KINDS - {"angles", "untwirled angles"})
+    )
+    assert raw.damping == twirled.damping == without.damping > 0
+    assert (without.spread < twirled.spread) == keeps
+    assert without.spread <= twirled.spread < raw.spread
+    assert predicted_deviation(processor, circuit, ALL_KINDS - {"untwirled angles"}) == raw
+    assert acting_kinds(processor, ALL_KINDS) == ALL_KINDS - {"untwirled angles"}
+    assert ("untwirled angles" in acting_kinds(processor, ALL_KINDS - {"angles"})) == keeps

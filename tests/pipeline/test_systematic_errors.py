@@ -51,6 +51,12 @@ def test_only_simulated_and_uncorrected_errors_count() -> None:
     assert systematic(twirled) < systematic(corrected)
 
 
+@pytest.mark.parametrize(("processor", "kinds"), [("willow_pink", "gates"), ("weber", "gates, untwirled angles")])
+def test_twirled_map_names_the_errors_of_angles_that_stay(processor: str, kinds: str) -> None:
+    twirled = attribution(hq.virtual(processor, seed=1), MitigationSequence([PauliTwirling(), Readout()]))
+    assert any(f"errors of {kinds} damp outcomes by" in note for note in twirled.assumptions.notes)
+
+
 def test_extrapolation_reports_the_difference_of_its_fits() -> None:
     """Without shot noise: the systematic part falls with the bias that the fit leaves."""
     noisy = hq.virtual("willow_pink", noise="gates")

@@ -74,6 +74,26 @@ def gauges(gate: cirq.Gate | cirq.Operation) -> Dressings:
     return Dressings(np.array(before), np.array(after))
 
 
+def averaged_over_gauges(error: Array, gate: cirq.Gate) -> Array:
+    """Return what a small error of a gate becomes on average over the gauges of the gate, to first order of the error.
+
+    Args:
+        error: Unitary after the gate, (states, states), near the identity up to a phase.
+        gate: Gate that runs in random gauges.
+
+    Returns:
+        Unitary after the gate, (states, states): of an error of its angles the part that is the same in all gauges.
+
+    Example:
+        >>> twisted = np.diag([1, 1, 1, np.exp(0.01j)])
+        >>> abs(np.trace(averaged_over_gauges(twisted, cirq.CZ))).round(6).item()  # the identity up to a phase
+        4.0
+    """
+    turned = [after @ error @ after.conj().T for after in (reduce(np.kron, each) for each in gauges(gate).after)]
+    left, _, right = np.linalg.svd(np.mean(turned, axis=0))
+    return np.asarray(left @ right)
+
+
 @lru_cache(maxsize=256)
 def own_inverse(gate: cirq.Gate) -> tuple[Array, Array] | None:
     """Return single-qubit gates before and after a gate, each (qubits, 2, 2), that make it its own inverse; None without any.
