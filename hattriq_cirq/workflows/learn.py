@@ -476,11 +476,18 @@ class PreparedLearning(Frozen):
         """Return the error for circuits of a fidelity, which damps all expectations and scatters them between gauges."""
         campaign, every = self.campaign.expected, []
         for design, own, size in zip(campaign.designs, self.chosen, campaign.sizes.tolist(), strict=True):
-            per_share = own.spread(design, size) / fidelity**2 / campaign.share_of_fit
+            variance = own.spread(design, size) / fidelity**2
             outside = 0.0 if own.outside is None else float(own.outside.variance_in(design.states).mean())
             gauges = (_GAUGE_SCATTER * (1 - fidelity) / fidelity * size) ** 2
             scatter = (outside + gauges) / len(design.states)
-            every.append(PredictedError(design, own.expected, per_share, own.map_size, own.left_out, scatter, own.tails))
+            every.append(
+                PredictedError(
+                    *(design, own.expected, variance, campaign.share_of_fit, own.map_size),
+                    left_out=own.left_out,
+                    scatter=scatter,
+                    tails=own.tails,
+                )
+            )
         return every[0] if len(every) == 1 else LargestError(tuple(every))
 
     @cached_property

@@ -170,9 +170,7 @@ class Campaign:
         """
         structures = tuple(probe_structures(*models))
         strings, importance = _together(chosen)
-        held_share, is_many = _HELD_OUT, rule in RULES[:2]
-        if shots is not None and rule == RULES[0]:
-            held_share = min(held_share, _HELD_OUT_MAX / shots)
+        held_share, is_many = _held_share(shots) if rule == RULES[0] else _HELD_OUT, rule in RULES[:2]
         known = _known_magnitudes(chosen, _sizes(structures), None if shots is None else (1 - held_share) * shots)
         fitted = None if probes is None else probes - HELD_OUT
         least = min(_PROBES_MAX, (shots or 0) // _SHOTS_PER_PROBE)
@@ -325,17 +323,20 @@ class Campaign:
     @property
     def _held_weight(self) -> float:
         """Shots of all states that are held out, relative to those of a probe of the fit: each has at least as many."""
-        return max(len(self.held_out), self.held_share / (1 - self.held_share) * self.probes)
+        return self._weight_of_share(self.held_share)
+
+    def _weight_of_share(self, held_share: float) -> float:
+        return max(len(self.held_out), held_share / (1 - held_share) * self.probes)
 
     @property
     def weight(self) -> float:
         """All shots relative to those of a probe of the fit."""
         return self.probes + self._held_weight + FOLDED_WEIGHT * self.folds
 
-    @property
-    def share_of_fit(self) -> float:
-        """Share of all shots that the probes of the fit have."""
-        return self.probes / self.weight
+    def share_of_fit(self, shots: float) -> float:
+        """Return the share of all shots that the probes of the fit have if the campaign is planned for a number of shots."""
+        weight = self.weight - self._held_weight + self._weight_of_share(_held_share(shots))
+        return self.probes / weight
 
     @property
     def gauges(self) -> int:
@@ -485,6 +486,11 @@ def _doubtful(uncertainty: FloatArray, spread: FloatArray, strings: PauliStrings
     """
     of_class = class_means(spread, strings.weights, _SURE)
     return np.asarray(np.sqrt(np.maximum(uncertainty, _SURE * of_class) * of_class))
+
+
+def _held_share(shots: float | None) -> float:
+    """Return the share of a number of shots that is held out; None for exact probabilities."""
+    return _HELD_OUT if shots is None else min(_HELD_OUT, _HELD_OUT_MAX / shots)
 
 
 def _together(chosen: Sequence[ChosenStrings | ProbeDesign]) -> tuple[PauliStrings, FloatArray]:

@@ -26,7 +26,8 @@ class PredictedError(Frozen):
     Args:
         design: Probes of the fit, with the importance of each string.
         prior: Expected variance of each coefficient, (strings,); None for least squares.
-        shots_per_share: Number of shots of the campaign for one shot of variance 1 in the fit, less if outcomes vary less.
+        variance: Mean variance of a shot of the probes of the fit.
+        share_of_fit: Share of the shots of a campaign that these probes have, for a number of shots.
         map_size: Mean squared L2 norm of the maps.
         left_out: Mean squared L2 norm of what strings outside the list add to the maps.
         scatter: Variance that they and the gauges add to each outcome, divided by the number of probes.
@@ -36,7 +37,8 @@ class PredictedError(Frozen):
 
     design: ProbeDesign
     prior: FloatArray | None
-    shots_per_share: float
+    variance: float
+    share_of_fit: Callable[[float], float]
     map_size: float
     left_out: float = 0.0
     scatter: float = 0.0
@@ -49,7 +51,7 @@ class PredictedError(Frozen):
 
     def _variances(self, shots: float) -> FloatArray:
         """Return the expected squared error of each coefficient, (strings,)."""
-        own = 1 / (self.shots_per_share / shots + self.scatter)  # shots of outcomes of variance 1
+        own = 1 / (self.variance / (self.share_of_fit(shots) * shots) + self.scatter)  # shots of outcomes of variance 1
         if self.tails is not None:
             return self.tails.errors(self.design.shares, probes=len(self.design.states), shots=own)
         return self.design.variances(own * self.design.share_left(own, self.prior), self.prior)

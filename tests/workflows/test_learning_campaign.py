@@ -45,7 +45,7 @@ def test_states_that_are_held_out_run_first_and_last_in_the_same_circuits(model:
     assert abs(shots[:of_structure].sum() - shots[-of_structure:].sum()) <= of_structure
     of_fit = batch.requests[:, rows.parts[1]][:, np.isin(rows.state[rows.parts[1]], np.setdiff1d(rows.state, held))]
     folded = learning_batch.FOLDED_WEIGHT * len(campaign.folded)
-    expected = campaign.share_of_fit * (1 + folded / len(campaign.fitted))
+    expected = campaign.share_of_fit(100_000) * (1 + folded / len(campaign.fitted))
     assert shots[of_fit].sum() / shots.sum() == pytest.approx(expected, abs=0.03)
 
 
@@ -228,6 +228,9 @@ def test_more_shots_add_nothing_to_those_held_out_and_a_run_that_holds_out_a_ten
 
     assert [held_out(shots) for shots in (50_000, 100_000, 200_000, 400_000)] == pytest.approx([0.1, 0.1, 0.05, 0.025])
     assert campaign_of(model, shots=200_000).was_planned_otherwise
+    few, many = (campaign_of(model, shots=shots) for shots in (200_000, 400_000))
+    assert few.share_of_fit(400_000) == many.share_of_fit(400_000) == many.probes / many.weight
+    assert many.share_of_fit(200_000) == few.probes / few.weight < many.share_of_fit(400_000)
 
     def planned(probes: int | None) -> float:
         """Return the share that a campaign holds out which goes on in the folder of this number of probes."""
