@@ -7,7 +7,6 @@ import json
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -62,19 +61,17 @@ def test_package_runs_as_a_module() -> None:
     assert done.stdout.startswith("usage: hattriq ")
 
 
-def test_help_takes_less_than_300_ms_and_imports_only_the_standard_library() -> None:
+def test_help_imports_only_the_standard_library() -> None:
+    """Which is why it comes at once: packages such as cirq take seconds to import."""
     code = (
-        "import sys\nfrom hattriq_cirq.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
-        "print(sorted({'cirq', 'numpy', 'scipy', 'matplotlib', 'tqdm'} & set(sys.modules)))"
+        "import sys\nbefore = set(sys.modules)\n"
+        "from hattriq_cirq.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+        "names = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(sorted(names - sys.stdlib_module_names))"
     )
-    seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        seconds.append(time.perf_counter() - began)
-    assert done.stdout.endswith("[]\n")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("['hattriq_cirq']\n")
     assert "train" in done.stdout
-    assert min(seconds) < 0.3
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
