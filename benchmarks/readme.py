@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from hattriq_cirq.foundation.text import quantity
+
 README = Path(__file__).parents[1] / "README.md"
 HEADING = "## How it stands against others"
 _SHOWN = (("4", "1"), ("8", "1"), ("8", "100"), ("12", "100"))  # qubits and images, at one step
@@ -42,7 +44,10 @@ def chapter(page: str) -> str:
     ahead = _AHEAD.findall(page)
     if qubits := [int(n) for n, _, peer in ahead if peer == DENSE]:
         lines += ["", f"A bare matrix product with M at hand, which checks nothing, is ahead up to {max(qubits)} qubits."]
-    lines += [f"\n{peer} is ahead at n = {n}, {images} images." for n, images, peer in ahead if peer != DENSE]
+    others: dict[str, list[str]] = {}
+    for n, images, peer in ahead:
+        others.setdefault(peer, []).append(f"n = {n} with {quantity(int(images), 'image')}")
+    lines += [f"\n{peer} is ahead at {' and '.join(dict.fromkeys(cases))}." for peer, cases in others.items() if peer != DENSE]
     return "\n".join(lines)
 
 

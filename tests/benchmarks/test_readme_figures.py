@@ -49,7 +49,7 @@ def test_readme_names_every_peer_that_is_ahead() -> None:
     qulacs = "n = 12, 100 images, 1 steps: qulacs by hand takes 0.9x [0.8, 1.1] the time of this library"
     found = readme.chapter(page(*dense, qulacs))
     assert "is ahead up to 10 qubits." in found
-    assert found.endswith("\nqulacs by hand is ahead at n = 12, 100 images.")
+    assert found.endswith("\nqulacs by hand is ahead at n = 12 with 100 images.")
 
 
 def test_page_without_a_row_of_the_readme_is_refused() -> None:
