@@ -250,8 +250,8 @@ def predicted_deviation(processor: Processor, circuit: cirq.AbstractCircuit, kin
         kinds: Kinds of errors that act on the circuit.
     """
     usage, same = processor.usage(circuit), {q: q for q in circuit.all_qubits()}
-    sizes: dict[ErrorKind, float] = {}
-    for kind in acting_kinds(processor, kinds):
+    acting, sizes = acting_kinds(processor, kinds), dict[ErrorKind, float]()
+    for kind in (each for each in _SPREAD if each in acting):  # in one order, so that a sum is the same in every process
         if kind == "gates":
             sizes[kind] = 1 - replace(usage, measurements=Counter()).fidelity(processor, same)
         elif kind == "readout":
