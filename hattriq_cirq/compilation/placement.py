@@ -36,7 +36,7 @@ _FURTHER_ERROR = 0.02  # error that the best layout of a shape may have more tha
 _NEAR = 0.03  # layouts whose predicted errors differ by less than this fraction are compared by fidelity
 _MARGIN = 1e-9  # errors this close are equal, so that rounding does not choose between layouts
 #: Spread of single outcomes per predicted error of each kind, as found on random circuits of 3 and 4 qubits.
-_SPREAD: Mapping[ErrorKind, float] = {"gates": 0.25, "angles": 1.3, "untwirled angles": 1.3, "readout": 0.7}
+_SPREAD: Mapping[ErrorKind, float] = {"gates": 0.25, "angles": 1.3, "readout": 0.7}
 _PAULI_STRINGS = 16  # on two qubits
 _SIMULATED_QUBITS = 12  # circuits of at most this many qubits are simulated to predict the effect of angle errors
 
@@ -250,17 +250,14 @@ def predicted_deviation(processor: Processor, circuit: cirq.AbstractCircuit, kin
         kinds: Kinds of errors that act on the circuit.
     """
     usage, same = processor.usage(circuit), {q: q for q in circuit.all_qubits()}
-    acting, sizes = acting_kinds(processor, kinds), dict[ErrorKind, float]()
-    for kind in (each for each in _SPREAD if each in acting):  # in one order, so that a sum is the same in every process
-        if kind == "gates":
-            sizes[kind] = 1 - replace(usage, measurements=Counter()).fidelity(processor, same)
-        elif kind == "readout":
-            sizes[kind] = 1 - Usage(measurements=usage.measurements).fidelity(processor, same)
-        else:
-            twirled = processor.two_qubit_gate if kind == "untwirled angles" else None
-            sizes[kind] = float(_coherent_errors(processor, circuit, [same], twirled)[0])
-    spread = float(np.linalg.norm([_SPREAD[kind] * size for kind, size in sizes.items()]))
-    return Deviation(1 - (1 - sizes.get("gates", 0.0)) * (1 - sizes.get("readout", 0.0)), spread)
+    acting = acting_kinds(processor, kinds)
+    gates = 1 - replace(usage, measurements=Counter()).fidelity(processor, same) if "gates" in acting else 0.0
+    readout = 1 - Usage(measurements=usage.measurements).fidelity(processor, same) if "readout" in acting else 0.0
+    twirled = processor.two_qubit_gate if "untwirled angles" in acting else None
+    has_angles = twirled is not None or "angles" in acting
+    angles = float(_coherent_errors(processor, circuit, [same], twirled)[0]) if has_angles else 0.0
+    spread = float(np.linalg.norm([_SPREAD["gates"] * gates, _SPREAD["angles"] * angles, _SPREAD["readout"] * readout]))
+    return Deviation(1 - (1 - gates) * (1 - readout), spread)
 
 
 def acting_kinds(processor: Processor, kinds: Collection[ErrorKind]) -> frozenset[ErrorKind]:

@@ -323,10 +323,7 @@ class Campaign:
     @property
     def _held_weight(self) -> float:
         """Shots of all states that are held out, relative to those of a probe of the fit: each has at least as many."""
-        return self._weight_of_share(self.held_share)
-
-    def _weight_of_share(self, held_share: float) -> float:
-        return max(len(self.held_out), held_share / (1 - held_share) * self.probes)
+        return max(len(self.held_out), self.held_share / (1 - self.held_share) * self.probes)
 
     @property
     def weight(self) -> float:
@@ -335,8 +332,7 @@ class Campaign:
 
     def share_of_fit(self, shots: float) -> float:
         """Return the share of all shots that the probes of the fit have if the campaign is planned for a number of shots."""
-        weight = self.weight - self._held_weight + self._weight_of_share(_held_share(shots))
-        return self.probes / weight
+        return self.probes / replace(self, held_share=_held_share(shots)).weight
 
     @property
     def gauges(self) -> int:

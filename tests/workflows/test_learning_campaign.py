@@ -26,6 +26,16 @@ def campaign_of(model: hq.Model, **options: Any) -> learning_campaign.Campaign:
     return prepare_learning(model, engine=hq.qsim(seed=0), **{"shots": 100_000, "mitigation": "damping", **options}).campaign
 
 
+def recorded_campaign(model: hq.Model, folder: Path, shots: int, probes: int | None = None) -> learning_campaign.Campaign:
+    """Return the campaign that a dry run records in a folder, or that goes on there."""
+    engine = hq.qsim(seed=0, journal=folder)
+    prepared = prepare_learning(model, engine=engine, shots=shots, probes=probes)
+    prepared.record()
+    assert engine.journal is not None
+    engine.journal.close()
+    return prepared.campaign
+
+
 @pytest.mark.parametrize("model", [random_ring(2, 2, seed=0), random_circuit(2, seed=3, gates="mixed")], ids=["one", "several"])
 def test_states_that_are_held_out_run_first_and_last_in_the_same_circuits(model: hq.Model) -> None:
     campaign = campaign_of(model)
@@ -197,18 +207,10 @@ def test_more_shots_are_spread_over_more_probes_and_a_run_of_fewer_goes_on(
     strings = len(few.strings)
     assert [each.probes for each in (few, some, most)] == [6 * strings, 500, 10 * strings]
 
-    def planned() -> int:
-        engine = hq.qsim(seed=0, journal=tmp_path)
-        prepared = prepare_learning(model, engine=engine, shots=50_000)
-        prepared.record()
-        assert engine.journal is not None
-        engine.journal.close()
-        return prepared.campaign.probes
-
     with monkeypatch.context() as earlier:
         earlier.setattr(learning_campaign, "_PER_STRING_STAGED", 0)
-        assert planned() == 6 * strings
-    assert planned() == 6 * strings
+        assert recorded_campaign(model, tmp_path, 50_000).probes == 6 * strings
+    assert recorded_campaign(model, tmp_path, 50_000).probes == 6 * strings
 
 
 @pytest.mark.usefixtures("staged")
@@ -232,20 +234,12 @@ def test_more_shots_add_nothing_to_those_held_out_and_a_run_that_holds_out_a_ten
     assert few.share_of_fit(400_000) == many.share_of_fit(400_000) == many.probes / many.weight
     assert many.share_of_fit(200_000) == few.probes / few.weight < many.share_of_fit(400_000)
 
-    def planned(probes: int | None) -> float:
-        """Return the share that a campaign holds out which goes on in the folder of this number of probes."""
-        engine = hq.qsim(seed=0, journal=tmp_path / str(probes))
-        prepared = prepare_learning(model, engine=engine, shots=200_000, probes=probes)
-        prepared.record()
-        assert engine.journal is not None
-        engine.journal.close()
-        return prepared.campaign.held_share
-
     for probes in (None, 200):  # two stages and one
+        run = model, tmp_path / str(probes), 200_000, probes
         with monkeypatch.context() as earlier:
             earlier.setattr(learning_campaign, "_HELD_OUT_MAX", 100_000)
-            assert planned(probes) == 0.1
-        assert planned(probes) == 0.1
+            assert recorded_campaign(*run).held_share == 0.1
+        assert recorded_campaign(*run).held_share == 0.1
 
 
 def test_device_that_drifts_far_ends_in_a_result_that_fails_its_test() -> None:
